@@ -1,0 +1,148 @@
+/** Turns a segment of a plan into the flow (a tree of jobs) that BullMQ gets. Pure: equal arguments give equal trees. */
+import { type DefinitionRef, JOB_VERSION, type JobData } from '../schemas/job.ts';
+import type { Plan, PlannedAction } from './plan.ts';
+
+export const FINALIZER_QUEUE = 'runs';
+export const GATE_QUEUE = 'gates';
+/** Queue names that no action type may have. */
+export const RESERVED_QUEUES: readonly string[] = [FINALIZER_QUEUE, GATE_QUEUE, 'timers', 'schedules'];
+
+export interface FlowNode {
+  queue: string;
+  /** What Bull Board shows. */
+  name: string;
+  jobId: string;
+  /** undefined: a gate. */
+  data: JobData | undefined;
+  priority: number;
+  delayMs: number;
+  attempts: number;
+  children: FlowNode[];
+}
+
+export interface FlowOfRun {
+  runId: string;
+  epoch: number;
+  gen: number;
+  /** 1 (first) to 100. */
+  priority: number;
+  of: DefinitionRef;
+}
+
+/** BullMQ gives up five attempts after the policy does, so that PostgreSQL always decides first. */
+const SPARE_ATTEMPTS = 5;
+const PRIORITY_STEP = 1_000;
+
+/** The flows of one segment, less what `isFinal`: usually one tree. Empty when there is nothing left to do in it. */
+export function compileSegment(
+  plan: Plan,
+  segmentNumber: number,
+  run: FlowOfRun,
+  isFinal: (index: number) => boolean = () => false,
+): FlowNode[] {
+  const segment = plan.segments[segmentNumber];
+  if (segment === undefined) return [];
+  const trees = segment.roots.filter((index) => !isFinal(index)).map((index) => compileTree(plan, index, run, isFinal));
+  if (!segment.finalizer) return trees;
+  const sinks = new Set(
+    plan.sinks.map((index) => taskJobId(run.runId, run.epoch, actionAt(plan, index).action.action_id)),
+  );
+  const under = trees.filter((tree) => sinks.has(tree.jobId));
+  return [finalizerNode(run, under), ...trees.filter((tree) => !sinks.has(tree.jobId))];
+}
+
+/** The first segment that still has something to do; undefined when every action is final and no finalizer is needed. */
+export function openSegment(plan: Plan, isFinal: (index: number) => boolean): number | undefined {
+  const at = plan.segments.findIndex((segment) => segment.members.some((index) => !isFinal(index)));
+  if (at >= 0) return at;
+  const last = plan.segments.length - 1;
+  return plan.segments[last]?.finalizer === true ? last : undefined;
+}
+
+// A plan bounds the depth of its trees, so this recursion is bounded too.
+function compileTree(plan: Plan, index: number, run: FlowOfRun, isFinal: (index: number) => boolean): FlowNode {
+  const { action, children, gatedBy, depth } = actionAt(plan, index);
+  const open = (indices: number[]) => indices.filter((i) => !isFinal(i));
+  return {
+    queue: action.action_type,
+    name: action.action_id,
+    jobId: taskJobId(run.runId, run.epoch, action.action_id),
+    data: {
+      v: JOB_VERSION,
+      run_id: run.runId,
+      epoch: run.epoch,
+      gen: run.gen,
+      action_id: action.action_id,
+      of: run.of,
+    },
+    priority: jobPriority(action.priority ?? run.priority, depth),
+    delayMs: (action.delay_seconds ?? 0) * 1000,
+    attempts: action.retry.max_attempts + SPARE_ATTEMPTS,
+    children: [
+      ...open(children).map((child) => compileTree(plan, child, run, isFinal)),
+      ...open(gatedBy).map((source) => gateNode(run, actionAt(plan, source).action.action_id, action.action_id)),
+    ],
+  };
+}
+
+function finalizerNode(run: FlowOfRun, children: FlowNode[]): FlowNode {
+  return {
+    queue: FINALIZER_QUEUE,
+    name: 'finalize',
+    jobId: finalizerJobId(run.runId, run.epoch),
+    data: { v: JOB_VERSION, run_id: run.runId, epoch: run.epoch, gen: run.gen, action_id: null, of: run.of },
+    priority: jobPriority(run.priority, PRIORITY_STEP),
+    delayMs: 0,
+    attempts: 1 + SPARE_ATTEMPTS,
+    children,
+  };
+}
+
+function gateNode(run: FlowOfRun, from: string, to: string): FlowNode {
+  return {
+    queue: GATE_QUEUE,
+    name: `${from} -> ${to}`,
+    jobId: gateJobId(run.runId, run.epoch, from, to),
+    data: undefined,
+    priority: 0,
+    delayMs: 0,
+    attempts: 1,
+    children: [],
+  };
+}
+
+/** Inside one priority deeper tasks go first, so that what was begun is finished first. */
+function jobPriority(priority: number, depth: number): number {
+  return priority * PRIORITY_STEP + (PRIORITY_STEP - 1 - Math.min(depth, PRIORITY_STEP - 1));
+}
+
+export function taskJobId(runId: string, epoch: number, actionId: string): string {
+  return `${idSafe(runId)}.${epoch}.${idSafe(actionId)}`;
+}
+
+export function finalizerJobId(runId: string, epoch: number): string {
+  // `~` is in no id-safe spelling of an action.
+  return `${idSafe(runId)}.${epoch}.~end`;
+}
+
+export function gateJobId(runId: string, epoch: number, from: string, to: string): string {
+  return `${idSafe(runId)}.${epoch}.${idSafe(from)}.${idSafe(to)}`;
+}
+
+/** The gates that `planned` holds. */
+export function gatesOf(plan: Plan, planned: PlannedAction, runId: string, epoch: number): string[] {
+  return planned.gates.map((to) =>
+    gateJobId(runId, epoch, planned.action.action_id, actionAt(plan, to).action.action_id),
+  );
+}
+
+/** BullMQ refuses colons in ids; the dot separates the parts. */
+function idSafe(text: string): string {
+  return encodeURIComponent(text).replace(/[.~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+export function actionAt(plan: Plan, index: number): PlannedAction {
+  const planned = plan.actions[index];
+  if (planned === undefined) throw new Error(`the plan has no action number ${index}`);
+  return planned;
+}

@@ -1,0 +1,84 @@
+/**
+ * The canonical definition: what a version stores and everything behind the border works on. Every default is filled
+ * in, `depends_on` also holds the dependencies that only a template names, older spellings are gone.
+ * `normalise.ts` makes it from what a client sent.
+ */
+import type { Json, JsonObject } from '../schemas/json.ts';
+
+export interface Definition {
+  name: string;
+  description?: string;
+  /** The client's own version label; ours is the number of the version. */
+  version?: string;
+  tags: string[];
+  parameters: Parameter[];
+  actions: Action[];
+  /** A template; without it a run's output is `{<action_id>: output}` of the sink actions. */
+  output?: Json;
+  /** The client's own; kept and shown, never read. */
+  metadata?: JsonObject;
+}
+
+export interface Parameter {
+  name: string;
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'object' | 'array';
+  description?: string;
+  required: boolean;
+  default?: Json;
+  enum?: Json[];
+  min_length?: number;
+  max_length?: number;
+  pattern?: string;
+}
+
+export type RunIf = 'all_succeeded' | 'all_done' | 'any_succeeded';
+
+export interface Action {
+  action_id: string;
+  action_type: string;
+  name?: string;
+  description?: string;
+  /** May hold templates; a string is one template that gives the whole object. */
+  config: Json;
+  depends_on: string[];
+  /** CEL; false skips the action. */
+  when?: string;
+  run_if: RunIf;
+  retry: RetryPolicy;
+  timeout_seconds: number;
+  delay_seconds?: number;
+  /** 1 (first) to 100; the run's own when left out. */
+  priority?: number;
+  on_failure: 'fail' | 'continue';
+  idempotent?: boolean;
+  metadata?: JsonObject;
+}
+
+export interface RetryPolicy {
+  /** All tries, the first included. */
+  max_attempts: number;
+  backoff: 'exponential' | 'fixed' | 'linear';
+  initial_delay_seconds: number;
+  max_delay_seconds: number;
+  /** 0..1: the part of the delay that chance may take away. */
+  jitter: number;
+  /** Error codes that are not tried again. */
+  non_retryable: string[];
+}
+
+export const DEFAULT_TIMEOUT_SECONDS = 300;
+export const DEFAULT_RETRY: RetryPolicy = {
+  max_attempts: 4,
+  backoff: 'exponential',
+  initial_delay_seconds: 2,
+  max_delay_seconds: 300,
+  jitter: 0,
+  non_retryable: [],
+};
+/** What an action gets that does not say. */
+export interface ActionDefaults {
+  timeout_seconds: number;
+  retry: RetryPolicy;
+}
+export const ACTION_DEFAULTS: ActionDefaults = { timeout_seconds: DEFAULT_TIMEOUT_SECONDS, retry: DEFAULT_RETRY };
+export const MAX_ACTIONS = 10_000;

@@ -1,0 +1,87 @@
+/** The catalogue of errors: code -> HTTP status, title, and whether trying again can help. docs/errors.md explains each. */
+const CATALOGUE = {
+  // The door.
+  invalid_request: { status: 400, title: 'The request is not valid', retryable: false },
+  parameter_validation_failed: { status: 400, title: 'The parameters are not valid', retryable: false },
+  malformed_json: { status: 400, title: 'The body is not JSON', retryable: false },
+  unauthorized: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
+  forbidden: { status: 403, title: 'Not allowed', retryable: false },
+  not_found: { status: 404, title: 'Not found', retryable: false },
+  method_not_allowed: { status: 405, title: 'Method not allowed', retryable: false },
+  conflict: { status: 409, title: 'Conflict with the present state', retryable: false },
+  idempotency_conflict: { status: 409, title: 'The idempotency key was used with another body', retryable: false },
+  workflow_paused: { status: 409, title: 'The workflow is not active', retryable: false },
+  already_final: { status: 409, title: 'The run has already ended', retryable: false },
+  active_runs: { status: 409, title: 'Runs are still active', retryable: false },
+  precondition_failed: { status: 412, title: 'If-Match does not match', retryable: false },
+  payload_too_large: { status: 413, title: 'The body is too large', retryable: false },
+  unsupported_media_type: { status: 415, title: 'The body must be JSON', retryable: false },
+  definition_invalid: { status: 422, title: 'The definition cannot work', retryable: false },
+  unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },
+  not_supported: { status: 422, title: 'Not supported', retryable: false },
+  too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
+  internal: { status: 500, title: 'Internal error', retryable: true },
+  unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
+  // The end of a task or of an attempt.
+  adapter_failed: { status: 500, title: 'The adapter failed', retryable: true },
+  input_invalid: { status: 400, title: 'The resolved input does not fit the adapter', retryable: false },
+  template_unresolved: { status: 400, title: 'A template names something that is not there', retryable: false },
+  condition_failed: { status: 400, title: 'A condition could not be evaluated', retryable: false },
+  expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
+  timeout: { status: 504, title: 'The attempt took longer than timeout_seconds', retryable: true },
+  cancelled: { status: 409, title: 'Cancelled', retryable: false },
+  worker_crashed: { status: 500, title: 'The task ended its worker too often', retryable: false },
+  output_too_large: { status: 413, title: 'The output is larger than MAX_OUTPUT_BYTES', retryable: false },
+  output_not_storable: { status: 400, title: 'The output cannot be stored', retryable: false },
+  egress_denied: { status: 403, title: 'The outbound policy refuses this address', retryable: false },
+  service_unknown: { status: 404, title: 'No such service', retryable: false },
+  upstream_error: { status: 502, title: 'The service answered with an error', retryable: true },
+  upstream_rejected: { status: 502, title: 'The service refused the request', retryable: false },
+  network_error: { status: 502, title: 'The service could not be reached', retryable: true },
+} as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof CATALOGUE;
+export interface FieldFault {
+  /** Dotted path into the body, for example `actions.0.depends_on.1`. */
+  path: string;
+  message: string;
+}
+
+export function describe(code: ErrorCode): { status: number; title: string; retryable: boolean } {
+  return CATALOGUE[code];
+}
+
+export function allErrorCodes(): ErrorCode[] {
+  return Object.keys(CATALOGUE) as ErrorCode[]; // The keys of a literal object are its codes.
+}
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(CATALOGUE, code);
+}
+
+/** The one error class of the service. `detail` is for people and safe to show; `cause` never leaves the process. */
+export class OrchestratorError extends Error {
+  readonly code: ErrorCode;
+  readonly errors: FieldFault[];
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    options: { errors?: FieldFault[]; retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'OrchestratorError';
+    this.code = code;
+    this.errors = options.errors ?? [];
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  get status(): number {
+    return CATALOGUE[this.code].status;
+  }
+}
+
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${String(value)}`);
+}

@@ -1,0 +1,64 @@
+/** Keeps secrets out of what is stored and shown, by their value and in the spellings they travel in. */
+import type { Json } from '../schemas/json.ts';
+
+export const MASK = '***';
+/** A shorter secret is only masked where it is the whole text: inside longer text it would hit everything. */
+const MIN_PART_LENGTH = 4;
+
+/** Replaces every secret in a text, also as base64, URL-encoded or escaped inside JSON text. */
+export function maskOf(secrets: readonly string[]): (text: string) => string {
+  const whole = new Set(secrets.filter((secret) => secret !== ''));
+  const parts = [...new Set([...whole].filter((secret) => secret.length >= MIN_PART_LENGTH).flatMap(spellings))];
+  // The longest first: a secret that contains another must not leave its rest behind.
+  parts.sort((a, b) => b.length - a.length);
+  return (text) => {
+    if (whole.has(text)) return MASK;
+    let masked = text;
+    for (const part of parts) if (masked.includes(part)) masked = masked.replaceAll(part, () => MASK);
+    return masked;
+  };
+}
+
+/** The value without its secrets, in keys too; the value itself is left alone. Keeps its own stack. */
+export function redactSecrets(value: Json, secrets: readonly string[]): Json {
+  if (secrets.length === 0) return value;
+  const mask = maskOf(secrets);
+  const copies = new Map<object, Json>();
+  const open: Array<{ from: object; to: Json }> = [];
+  const copyOf = (item: Json): Json => {
+    if (typeof item === 'string') return mask(item);
+    if (typeof item === 'number') return mask(String(item)) === MASK ? MASK : item;
+    if (typeof item !== 'object' || item === null) return item;
+    const known = copies.get(item);
+    if (known !== undefined) return known;
+    const copy: Json = Array.isArray(item) ? [] : {};
+    copies.set(item, copy);
+    open.push({ from: item, to: copy });
+    return copy;
+  };
+  const result = copyOf(value);
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    for (const [key, item] of Object.entries(next.from)) {
+      // Defined, not assigned: a key `__proto__` stays a key.
+      Object.defineProperty(next.to, Array.isArray(next.to) ? key : mask(key), {
+        value: copyOf(item),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
+    }
+  }
+  return result;
+}
+
+function spellings(secret: string): string[] {
+  const bytes = Buffer.from(secret, 'utf8');
+  return [
+    secret,
+    encodeURIComponent(secret.replace(/\p{Surrogate}/gu, '\ufffd')),
+    bytes.toString('base64'),
+    bytes.toString('base64').replace(/=+$/, ''),
+    bytes.toString('base64url'),
+    JSON.stringify(secret).slice(1, -1),
+  ];
+}

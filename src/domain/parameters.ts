@@ -1,0 +1,147 @@
+/** Checks what a client gives for the parameters that a workflow declares. */
+import { isDeepStrictEqual } from 'node:util';
+import { RE2JS } from 're2js';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import { didYouMean } from '../schemas/nearest.ts';
+import type { Parameter } from './definition.ts';
+import { type FieldFault, OrchestratorError } from './errors.ts';
+
+const SHOWN_LENGTH = 100;
+/** The first faults stand in the detail, for clients that read nothing else. */
+const DETAILED_FAULTS = 20;
+const MAX_FAULTS = 1_000;
+/** Compiling a pattern costs far more than using it; the same few come again with every run. */
+const MAX_COMPILED = 500;
+const compiled = new Map<string, RE2JS>();
+
+/**
+ * The values with the defaults filled in, or `parameter_validation_failed` with every fault at once. Null counts as
+ * not given. A parameter that is not declared is kept and named in `warnings`, or with `strict` a fault.
+ */
+export function checkParameters(
+  declared: readonly Parameter[],
+  given: JsonObject,
+  strict: boolean,
+): { values: JsonObject; warnings: string[] } {
+  const values = new Map<string, Json>();
+  const faults: FieldFault[] = [];
+  const warnings: string[] = [];
+  const names = new Set(declared.map((parameter) => parameter.name));
+
+  for (const parameter of declared) {
+    const value = Object.hasOwn(given, parameter.name) ? (given[parameter.name] ?? null) : null;
+    if (value !== null) {
+      values.set(parameter.name, value);
+      for (const message of valueFaults(parameter, value))
+        faults.push({ path: `parameters.${parameter.name}`, message });
+    } else if (parameter.default !== undefined) {
+      values.set(parameter.name, parameter.default);
+    } else if (parameter.required) {
+      faults.push({ path: `parameters.${parameter.name}`, message: 'is required' });
+    }
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (names.has(name)) continue;
+    values.set(name, value);
+    if (strict) faults.push({ path: `parameters.${name}`, message: `is not declared${didYouMean(name, names)}` });
+    else warnings.push(`Parameter '${name}' is not declared by the workflow`);
+  }
+
+  if (faults.length > 0) throw failure(faults);
+  return { values: Object.fromEntries(values), warnings };
+}
+
+/** What is wrong with a value for a parameter, in words that follow its name. */
+export function valueFaults(parameter: Parameter, value: Json): string[] {
+  if (!hasType(parameter.type, value)) return [`must be ${articled(parameter.type)}, not ${shown(value)}`];
+  const faults: string[] = [];
+  if (parameter.enum !== undefined && !parameter.enum.some((allowed) => isDeepStrictEqual(allowed, value))) {
+    faults.push(`must be one of ${parameter.enum.slice(0, 50).map(shown).join(', ')}, not ${shown(value)}`);
+  }
+  const size = sizeOf(value);
+  const { min_length: least, max_length: most, pattern } = parameter;
+  const unit = typeof value === 'string' ? 'characters' : 'items';
+  if (size !== undefined && least !== undefined && size < least) {
+    faults.push(`must have at least ${least} ${unit}, not ${size}`);
+  }
+  if (size !== undefined && most !== undefined && size > most) {
+    faults.push(`must have at most ${most} ${unit}, not ${size}`);
+  }
+  if (pattern !== undefined && typeof value === 'string' && !matches(pattern, value)) {
+    faults.push(`must match the pattern ${pattern}, not ${shown(value)}`);
+  }
+  return faults;
+}
+
+/** What is wrong with a pattern. RE2's syntax: its engine takes time linear in the text, whatever the pattern. */
+export function patternFault(pattern: string): string | undefined {
+  try {
+    compile(pattern);
+    return undefined;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace('error parsing regexp: ', '') : 'it cannot be read';
+    return `is not a pattern of RE2's syntax (no look-around, no back-references): ${reason}`;
+  }
+}
+
+function matches(pattern: string, text: string): boolean {
+  return compile(pattern).test(text);
+}
+
+function compile(pattern: string): RE2JS {
+  const known = compiled.get(pattern);
+  if (known !== undefined) return known;
+  const fresh = RE2JS.compile(pattern);
+  if (compiled.size >= MAX_COMPILED) compiled.clear();
+  compiled.set(pattern, fresh);
+  return fresh;
+}
+
+export function hasType(type: Parameter['type'], value: Json): boolean {
+  switch (type) {
+    case 'string':
+    case 'boolean':
+      return typeof value === type;
+    case 'number':
+      return typeof value === 'number';
+    case 'integer':
+      return Number.isInteger(value);
+    case 'array':
+      return Array.isArray(value);
+    case 'object':
+      return typeof value === 'object' && value !== null && !Array.isArray(value);
+  }
+}
+
+function sizeOf(value: Json): number | undefined {
+  if (Array.isArray(value)) return value.length;
+  if (typeof value !== 'string') return undefined;
+  let characters = 0;
+  for (let at = 0; at < value.length; at += (value.codePointAt(at) ?? 0) > 0xffff ? 2 : 1) characters++;
+  return characters;
+}
+
+function articled(type: string): string {
+  return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`;
+}
+
+function shown(value: Json): string {
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  const text = JSON.stringify(value);
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
+}
+
+function failure(faults: readonly FieldFault[]): OrchestratorError {
+  const named = faults
+    .slice(0, DETAILED_FAULTS)
+    .map((fault) => `${fault.path.slice('parameters.'.length)} ${fault.message}`);
+  const rest = faults.length > DETAILED_FAULTS ? `; and ${faults.length - DETAILED_FAULTS} more` : '';
+  return new OrchestratorError(
+    'parameter_validation_failed',
+    `Parameter validation failed: ${named.join('; ')}${rest}`,
+    {
+      errors: faults.slice(0, MAX_FAULTS),
+    },
+  );
+}

@@ -1,0 +1,21 @@
+/** The pieces that answers are made of. */
+import { z } from 'zod';
+import type { Json, JsonObject } from './json.ts';
+
+export const WHEN = '2030-01-01T12:00:00.000Z';
+export const RUN = '0197c2a0-5b1e-7c33-9d2f-6a1b0c9d8e7f';
+export const FLOW = '0197c29f-0a11-7d42-8a55-1f2e3d4c5b6a';
+
+export const time = z.iso.datetime().meta({ example: WHEN });
+export const json = z.unknown() as unknown as z.ZodType<Json>; // Read from our own columns.
+export const object = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>; // Likewise.
+export const text = z.string();
+export const count = z.int().min(0);
+
+export const fieldFault = z
+  .object({ path: text.meta({ example: 'tasks.0.task_type' }), message: text })
+  .meta({ id: 'FieldFault' });
+
+export const itemError = z
+  .object({ code: text, detail: text, message: text, error_code: text, errors: z.array(fieldFault).optional() })
+  .meta({ id: 'ItemError' });

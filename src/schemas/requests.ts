@@ -1,0 +1,181 @@
+/**
+ * What the HTTP door takes, apart from workflow definitions (`definition.ts`). Bodies are strict; query strings let
+ * unknown names pass, so that a cache buster or a proxy's own parameter hurts nobody.
+ */
+import { z } from 'zod';
+import type { JsonObject } from './json.ts';
+
+export const MAX_BULK_ITEMS = 1_000;
+export const MAX_WAIT_SECONDS = 30;
+const MAX_ATTEMPTS = 100;
+const MAX_TIMEOUT_SECONDS = 86_400;
+const MAX_DELAY_SECONDS = 31_536_000;
+
+/** Any JSON object; depth and keys were looked at when the body was read, so it is JSON by then. */
+export const jsonObject = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>;
+
+const text = (max: number) => z.string().min(1).max(max);
+const id = text(255);
+const webUrl = z
+  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .max(2048)
+  .meta({ example: 'https://example.com/hooks/orchestrator' });
+const priority = z.int().min(1).max(100).meta({ description: '1 (first) to 100; 50 when left out', example: 50 });
+const delaySeconds = z
+  .number()
+  .min(0)
+  .max(MAX_DELAY_SECONDS)
+  .meta({ description: 'Not begun before that many seconds', example: 0 });
+
+export const taskRequest = z
+  .strictObject({
+    task_type: id.meta({
+      description: 'An action type (GET /action-types), else a workflow by id or name',
+      example: 'test_task',
+    }),
+    params: jsonObject
+      .default({})
+      .meta({ description: 'The config of the action, or the parameters of the workflow', example: { duration: 0 } }),
+    priority: priority.optional(),
+    delay_seconds: delaySeconds.optional(),
+    max_attempts: z
+      .int()
+      .min(1)
+      .max(MAX_ATTEMPTS)
+      .optional()
+      .meta({ description: 'All tries, the first included', example: 4 }),
+    timeout_seconds: z
+      .number()
+      .positive()
+      .max(MAX_TIMEOUT_SECONDS)
+      .optional()
+      .meta({ description: 'Of one attempt', example: 300 }),
+    callback_url: webUrl.optional(),
+    correlation_id: id.optional(),
+  })
+  .meta({
+    id: 'TaskRequest',
+    example: { task_type: 'approve_batches', params: { batch_ids: [1, 2, 3], auto_approve: true } },
+  });
+
+/** The items are looked at one by one, so that a bad one does not sink the rest. */
+export const taskListRequest = z.strictObject({ tasks: z.array(z.unknown()).min(1).max(MAX_BULK_ITEMS) });
+export const taskListDocument = z
+  .strictObject({ tasks: z.array(taskRequest).min(1).max(MAX_BULK_ITEMS) })
+  .meta({ id: 'TaskListRequest', example: { tasks: [{ task_type: 'test_task', params: {} }] } });
+
+export const executeRequest = z
+  .strictObject({
+    parameters: jsonObject.default({}).meta({ example: { message: 'Hello' } }),
+    version: z.int().min(1).max(2_147_483_647).optional().meta({ description: 'The newest when left out' }),
+    priority: priority.optional(),
+    delay_seconds: delaySeconds.optional(),
+    correlation_id: id.optional(),
+    idempotency_key: id.optional().meta({ description: 'As the header Idempotency-Key' }),
+    callback_url: webUrl.optional(),
+    dry_run: z.boolean().optional().meta({ description: 'Answers the plan and runs nothing' }),
+  })
+  .meta({ id: 'ExecuteRequest', example: { parameters: { message: 'Hello, World!' } } });
+
+export const executeItem = z
+  .strictObject({
+    parameters: jsonObject.default({}),
+    idempotency_key: id.optional(),
+    priority: priority.optional(),
+    correlation_id: id.optional(),
+  })
+  .meta({ id: 'ExecuteItem' });
+
+export const executeListRequest = z.strictObject({ items: z.array(z.unknown()).min(1).max(MAX_BULK_ITEMS) });
+export const executeListDocument = z.strictObject({ items: z.array(executeItem).min(1).max(MAX_BULK_ITEMS) }).meta({
+  id: 'ExecuteListRequest',
+  example: { items: [{ parameters: { message: 'one' } }, { parameters: { message: 'two' } }] },
+});
+
+export const cancelRequest = z
+  .strictObject({ reason: text(1000).optional() })
+  .meta({ id: 'CancelRequest', example: { reason: 'no longer needed' } });
+
+export const WORKFLOW_STATUSES = ['active', 'paused', 'archived'] as const;
+export const workflowStatus = z.enum(WORKFLOW_STATUSES);
+
+const RUN_STATUSES = [
+  'pending',
+  'queued',
+  'running',
+  'waiting',
+  'paused',
+  'cancelling',
+  'cancelled',
+  'completed',
+  'failed',
+  'compensating',
+  'compensated',
+  'compensation_failed',
+  'timed_out',
+] as const;
+export const runStatus = z.enum(RUN_STATUSES).meta({ id: 'RunStatus' });
+
+const TASK_STATUSES = [
+  'pending',
+  'waiting',
+  'running',
+  'retrying',
+  'completed',
+  'failed',
+  'skipped',
+  'cancelled',
+  'upstream_failed',
+] as const;
+export const taskStatus = z.enum(TASK_STATUSES).meta({ id: 'TaskStatus' });
+
+const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1');
+/** `z.coerce` reads '' as 0; here an empty value is no number. */
+const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const page = whole(1, 1_000_000).default(1).meta({ example: 1 });
+const pageSize = whole(1, 200).default(50).meta({ example: 50 });
+const moment = z
+  .union([z.iso.datetime({ offset: true }), z.iso.date()])
+  .meta({ description: 'ISO-8601, a time or a day', example: '2030-01-01T00:00:00Z' });
+
+export const resultQuery = z.object({
+  wait: z.coerce
+    .number<string>()
+    .min(0)
+    .max(MAX_WAIT_SECONDS)
+    .default(0)
+    .meta({ description: 'Seconds to wait for the end; answers as soon as the task ends', example: 10 }),
+});
+
+export const workflowListQuery = z.object({
+  page,
+  page_size: pageSize,
+  status: workflowStatus.optional(),
+  created_by: id.optional(),
+  tag: id.optional(),
+  name: id.optional().meta({ description: 'Part of the name, in any case' }),
+});
+
+export const versionListQuery = z.object({ page, page_size: pageSize });
+export const workflowQuery = z.object({ version: whole(1, 2_147_483_647).optional() });
+export const executeQuery = z.object({
+  dry_run: flag.optional(),
+  strict: flag.optional().meta({ description: 'Refuses parameters that the workflow does not declare' }),
+});
+export const deleteQuery = z.object({ force: flag.optional().meta({ description: 'Cancels the active runs' }) });
+
+const executionFilter = {
+  status: runStatus.optional(),
+  from: moment.optional().meta({ description: 'Created at or after' }),
+  to: moment.optional().meta({ description: 'Created before' }),
+  correlation_id: id.optional(),
+  limit: whole(1, 200).optional().meta({ description: 'At most that many; 50 when left out', example: 50 }),
+  page_size: whole(1, 200).optional().meta({ description: 'Older name of limit' }),
+  page: whole(1, 200).optional().meta({ description: 'For short lists; beyond that follow next_cursor' }),
+  cursor: text(1024).optional().meta({ description: 'next_cursor of the page before' }),
+};
+export const workflowExecutionsQuery = z.object(executionFilter);
+export const executionsQuery = z.object({ ...executionFilter, workflow_id: id.optional() });
+
+export type ExecutionsQuery = z.output<typeof executionsQuery>;
+export type WorkflowListQuery = z.output<typeof workflowListQuery>;

@@ -1,0 +1,235 @@
+/** What the HTTP door answers for workflows and executions. The stores build these shapes. */
+import { z } from 'zod';
+import { count, FLOW, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { runStatus, taskStatus, workflowStatus } from './requests.ts';
+
+const maybeTime = time.nullable();
+
+const pagination = z
+  .object({
+    page: count,
+    page_size: count,
+    total_items: count,
+    total_pages: count,
+    has_next: z.boolean(),
+    has_previous: z.boolean(),
+  })
+  .meta({ id: 'Pagination' });
+const paging = { page: count, page_size: count, total: count, pagination };
+
+export const workflow = z
+  .object({
+    workflow_id: text,
+    name: text,
+    description: text.nullable(),
+    version: z.int().min(1),
+    version_label: text.optional().meta({ description: "The definition's own `version`" }),
+    status: workflowStatus,
+    tags: z.array(text),
+    parameters: z.array(object),
+    actions: z.array(object),
+    output: json.optional(),
+    created_by: text,
+    created_at: time,
+    updated_at: time,
+  })
+  .meta({
+    id: 'Workflow',
+    example: {
+      workflow_id: FLOW,
+      name: 'Hello World',
+      description: null,
+      version: 1,
+      status: 'active',
+      tags: [],
+      parameters: [{ name: 'message', type: 'string', required: true }],
+      actions: [
+        { action_id: 'greet', action_type: 'notification', config: { message: '{{message}}' }, depends_on: [] },
+      ],
+      created_by: 'anonymous',
+      created_at: WHEN,
+      updated_at: WHEN,
+    },
+  });
+
+export const workflowSummary = z
+  .object({
+    workflow_id: text,
+    name: text,
+    description: text.nullable(),
+    version: z.int().min(1),
+    status: workflowStatus,
+    tags: z.array(text),
+    parameters_count: count,
+    actions_count: count,
+    created_by: text,
+    created_at: time,
+    updated_at: time,
+  })
+  .meta({ id: 'WorkflowSummary' });
+
+export const workflowList = z
+  .object({ items: z.array(workflowSummary), workflows: z.array(workflowSummary), ...paging })
+  .meta({ id: 'WorkflowList' });
+
+const workflowVersion = z
+  .object({
+    version: z.int().min(1),
+    name: text,
+    description: text.nullable(),
+    actions_count: count,
+    created_by: text,
+    created_at: time,
+  })
+  .meta({ id: 'WorkflowVersion' });
+export const workflowVersionList = z
+  .object({ items: z.array(workflowVersion), ...paging })
+  .meta({ id: 'WorkflowVersionList' });
+
+export const acceptedExecution = z
+  .object({
+    execution_id: text,
+    workflow_id: text,
+    workflow_version: z.int().nullable(),
+    status: z.literal('pending'),
+    created_at: time,
+    links: z.object({ self: text, workflow: text, cancel: text, result: text }),
+    warnings: z
+      .array(text)
+      .optional()
+      .meta({ description: 'For example parameters that the workflow does not declare' }),
+  })
+  .meta({
+    id: 'AcceptedExecution',
+    example: {
+      execution_id: RUN,
+      workflow_id: FLOW,
+      workflow_version: 1,
+      status: 'pending',
+      created_at: WHEN,
+      links: {
+        self: `/workflows/executions/${RUN}`,
+        workflow: `/workflows/${FLOW}`,
+        cancel: `/workflows/executions/${RUN}/cancel`,
+        result: `/result/${RUN}`,
+      },
+    },
+  });
+
+export const acceptedExecutions = z
+  .object({
+    items: z.array(
+      z.union([
+        z.object({ index: count, execution_id: text, status: z.literal('pending') }),
+        z.object({ index: count, error: itemError }),
+      ]),
+    ),
+  })
+  .meta({ id: 'AcceptedExecutions' });
+
+const executionHead = {
+  execution_id: text,
+  workflow_id: text.nullable().meta({ description: 'Null for a task of the simple door' }),
+  workflow_version: z.int().nullable(),
+  status: runStatus,
+  error: json,
+  priority: z.int(),
+  trace_id: text.nullable(),
+  correlation_id: text.nullable(),
+  tenant_id: text,
+  user_id: text,
+  created_at: time,
+  started_at: maybeTime,
+  finished_at: maybeTime,
+  duration_ms: count.nullable(),
+};
+
+export const executionSummary = z
+  .object({ ...executionHead, task_type: text.optional() })
+  .meta({ id: 'ExecutionSummary' });
+export const executionList = z
+  .object({
+    items: z.array(executionSummary),
+    executions: z.array(executionSummary),
+    ...paging,
+    next_cursor: text.nullable(),
+  })
+  .meta({ id: 'ExecutionList' });
+
+const attempt = z
+  .object({
+    attempt: z.int().min(1),
+    epoch: z.int().min(1),
+    status: text,
+    error: json,
+    worker: text.nullable(),
+    started_at: time,
+    finished_at: time,
+    duration_ms: count,
+  })
+  .meta({ id: 'Attempt' });
+
+export const executionTask = z
+  .object({
+    action_id: text,
+    action_type: text,
+    status: taskStatus,
+    attempts: count,
+    attempts_history: z.array(attempt),
+    input: json,
+    output: json,
+    omitted: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'Input and output were left out: the answer would be too large' }),
+    error: json,
+    queued_at: maybeTime,
+    started_at: maybeTime,
+    finished_at: maybeTime,
+    duration_ms: count.nullable(),
+    worker: text.nullable(),
+  })
+  .meta({ id: 'ExecutionTask' });
+
+const progress = z
+  .object({
+    total: count,
+    completed: count,
+    failed: count,
+    skipped: count,
+    running: count,
+    pending: count,
+    percent: z.number().min(0).max(100),
+  })
+  .meta({
+    id: 'Progress',
+    example: { total: 3, completed: 1, failed: 0, skipped: 0, running: 1, pending: 1, percent: 33.3 },
+  });
+
+export const execution = z
+  .object({
+    ...executionHead,
+    task_type: text.optional(),
+    parameters: object,
+    output: json,
+    progress,
+    tasks: z.array(executionTask),
+    cancel_reason: text.nullable(),
+  })
+  .meta({ id: 'Execution' });
+
+export const cancelledExecution = z.object({ execution_id: text, status: runStatus, message: text }).meta({
+  id: 'CancelledExecution',
+  example: { execution_id: RUN, status: 'cancelling', message: 'Cancellation requested' },
+});
+
+export const dryRun = object.meta({ description: 'The plan: the order of the actions and the flow trees' });
+
+export type Workflow = z.infer<typeof workflow>;
+export type WorkflowSummary = z.infer<typeof workflowSummary>;
+export type WorkflowVersionSummary = z.infer<typeof workflowVersion>;
+export type ExecutionSummary = z.infer<typeof executionSummary>;
+export type ExecutionTask = z.infer<typeof executionTask>;
+export type AttemptView = z.infer<typeof attempt>;
+export type Execution = z.infer<typeof execution>;
+export type Progress = z.infer<typeof progress>;
