@@ -1,0 +1,233 @@
+/** The acceptance of tasks and runs: validate, commit the row, add the first flow. An answer of 202 is a committed row. */
+import { compileSegment, type FlowNode } from '../domain/compile.ts';
+import type { ActionDefaults } from '../domain/definition.ts';
+import { OrchestratorError } from '../domain/errors.ts';
+import { checkParameters } from '../domain/parameters.ts';
+import type { DefinitionRef } from '../schemas/job.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import type { Admission } from './admit.ts';
+import type { Plans } from './plans.ts';
+import type { NewRun, RunStore } from './ports.ts';
+import type { StoredWorkflow, WorkflowStore } from './read-models.ts';
+import { requestHash } from './request-hash.ts';
+import type {
+  AcceptedRun,
+  AcceptRuns,
+  ActionTypes,
+  Caller,
+  ExecuteRequest,
+  ItemFault,
+  TaskRequest,
+} from './use-cases.ts';
+
+export interface AcceptDeps {
+  actionTypes: ActionTypes;
+  workflows: Pick<WorkflowStore, 'find' | 'resolve'>;
+  plans: Plans;
+  runs: Pick<RunStore, 'accept'>;
+  admission: Admission;
+  /** For tasks that do not say. */
+  defaults: ActionDefaults;
+  newId(): string;
+}
+
+const DEFAULT_PRIORITY = 50;
+
+/** A run that passed every check and has only to be stored. */
+interface Prepared {
+  run: NewRun;
+  warnings: string[];
+}
+
+export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
+  async function prepareTask(
+    caller: Caller,
+    request: TaskRequest,
+    idempotencyKey: string | undefined,
+  ): Promise<Prepared> {
+    const actionType = deps.actionTypes.canonical(request.task_type);
+    if (actionType === undefined) return prepareWorkflowTask(caller, request, idempotencyKey);
+    const faults = deps.actionTypes.check(actionType, request.params);
+    if (faults.length > 0) {
+      const errors = faults.map(({ path, message }) => ({ path: path === '' ? 'params' : `params.${path}`, message }));
+      throw new OrchestratorError('invalid_request', `The parameters of '${request.task_type}' are not valid`, {
+        errors,
+      });
+    }
+    const of: DefinitionRef = {
+      action_type: actionType,
+      max_attempts: request.max_attempts ?? deps.defaults.retry.max_attempts,
+      timeout_seconds: request.timeout_seconds ?? deps.defaults.timeout_seconds,
+    };
+    const run = newRun(caller, of, request.params, request, idempotencyKey, { task: request });
+    return { run, warnings: [] };
+  }
+
+  async function prepareWorkflowTask(
+    caller: Caller,
+    request: TaskRequest,
+    idempotencyKey: string | undefined,
+  ): Promise<Prepared> {
+    const workflow = await deps.workflows.resolve(caller.tenantId, request.task_type);
+    if (workflow === undefined) {
+      const known = deps.actionTypes.names().join(', ');
+      throw new OrchestratorError(
+        'unknown_task_type',
+        `Unknown task type '${request.task_type}'. Known types: ${known}; or the name of a workflow`,
+        {
+          errors: [{ path: 'task_type', message: `is neither one of ${known} nor a workflow` }],
+        },
+      );
+    }
+    const errors = (['max_attempts', 'timeout_seconds'] as const)
+      .filter((field) => request[field] !== undefined)
+      .map((path) => ({ path, message: `'${request.task_type}' is a workflow: its actions say this themselves` }));
+    if (errors.length > 0)
+      throw new OrchestratorError('invalid_request', 'The request does not fit a workflow', { errors });
+    return prepareExecution(
+      caller,
+      workflow,
+      { ...request, parameters: request.params, strict: false },
+      idempotencyKey,
+      { task: request },
+    );
+  }
+
+  function prepareExecution(
+    caller: Caller,
+    workflow: StoredWorkflow,
+    request: ExecuteRequest,
+    idempotencyKey: string | undefined,
+    hashed: object,
+  ): Prepared {
+    if (workflow.status !== 'active') {
+      throw new OrchestratorError('workflow_paused', `The workflow is ${workflow.status} and accepts no executions`);
+    }
+    const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
+    const of = { workflow_id: workflow.id, version: workflow.version };
+    return { run: newRun(caller, of, values, request, idempotencyKey, hashed), warnings };
+  }
+
+  function newRun(
+    caller: Caller,
+    of: DefinitionRef,
+    parameters: JsonObject,
+    request: Pick<ExecuteRequest, 'priority' | 'delay_seconds' | 'correlation_id' | 'callback_url'>,
+    idempotencyKey: string | undefined,
+    hashed: object,
+  ): NewRun {
+    return {
+      id: deps.newId(),
+      tenantId: caller.tenantId,
+      userId: caller.userId,
+      of,
+      parameters,
+      priority: request.priority ?? DEFAULT_PRIORITY,
+      delaySeconds: request.delay_seconds === 0 ? undefined : request.delay_seconds,
+      correlationId: request.correlation_id ?? caller.correlationId,
+      traceId: caller.traceId,
+      callbackUrl: request.callback_url,
+      idempotencyKey,
+      requestHash: idempotencyKey === undefined ? undefined : requestHash(hashed),
+    };
+  }
+
+  /**
+   * One statement for all that come together, then one way into the queue. A key that was used with another body is a
+   * conflict of its own item.
+   */
+  async function store(prepared: readonly Prepared[]): Promise<Array<AcceptedRun | ItemFault>> {
+    const stored = await Promise.all(
+      prepared.map(async ({ run, warnings }) => ({ run, warnings, row: await deps.runs.accept(run) })),
+    );
+    const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined);
+    await deps.admission.admit(fresh.map(({ run }) => run));
+    return stored.map(({ run, warnings, row }): AcceptedRun | ItemFault => {
+      if (!row.inserted && row.requestHash !== run.requestHash) {
+        const detail = `The idempotency key '${run.idempotencyKey ?? ''}' was used with another body`;
+        return { code: 'idempotency_conflict', detail, errors: [] };
+      }
+      return {
+        id: row.id,
+        status: row.status,
+        workflowId: 'workflow_id' in row.of ? row.of.workflow_id : null,
+        workflowVersion: 'workflow_id' in row.of ? row.of.version : null,
+        createdAt: row.createdAt,
+        warnings,
+        repeated: !row.inserted,
+      };
+    });
+  }
+
+  async function storeOne(prepared: Prepared): Promise<AcceptedRun> {
+    const [accepted] = await store([prepared]);
+    if (accepted === undefined) throw new Error('nothing was stored');
+    if ('code' in accepted) throw new OrchestratorError(accepted.code, accepted.detail, { errors: accepted.errors });
+    return accepted;
+  }
+
+  async function findWorkflow(caller: Caller, id: string, version: number | undefined): Promise<StoredWorkflow> {
+    const workflow = await deps.workflows.find(caller.tenantId, id, version);
+    if (workflow === undefined) throw new OrchestratorError('not_found', 'Workflow not found');
+    return workflow;
+  }
+
+  /** Prepares every item, stores the good ones together, and puts faults and answers in the order of the items. */
+  async function many<T>(
+    items: readonly T[],
+    prepare: (item: T) => Promise<Prepared>,
+  ): Promise<Array<AcceptedRun | ItemFault>> {
+    const prepared = await Promise.all(items.map((item) => prepare(item).catch(toItemFault)));
+    const good = prepared.filter((item): item is Prepared => 'run' in item);
+    const stored = await store(good);
+    const answers = stored[Symbol.iterator]();
+    return prepared.map((item) => {
+      if (!('run' in item)) return item;
+      const answer = answers.next();
+      if (answer.done === true) throw new Error('fewer runs were stored than prepared');
+      return answer.value;
+    });
+  }
+
+  const keyedBody = ({ idempotency_key: _, ...body }: ExecuteRequest) => body;
+  return {
+    acceptTask: async (caller, request, idempotencyKey) => storeOne(await prepareTask(caller, request, idempotencyKey)),
+    acceptTasks: (caller, requests) => many(requests, (request) => prepareTask(caller, request, undefined)),
+    async executeWorkflow(caller, workflowId, request) {
+      const workflow = await findWorkflow(caller, workflowId, request.version);
+      return storeOne(
+        prepareExecution(caller, workflow, request, request.idempotency_key, { workflowId, body: keyedBody(request) }),
+      );
+    },
+    async executeWorkflowMany(caller, workflowId, requests) {
+      const workflow = await findWorkflow(caller, workflowId, undefined);
+      return many(requests, async (request) =>
+        prepareExecution(caller, workflow, request, request.idempotency_key, { workflowId, body: keyedBody(request) }),
+      );
+    },
+    async dryRun(caller, workflowId, request) {
+      const workflow = await findWorkflow(caller, workflowId, request.version);
+      const { run, warnings } = prepareExecution(caller, workflow, request, undefined, {});
+      const plan = await deps.plans.of(run.of);
+      const flow = { runId: 'dry-run', epoch: 1, gen: 0, priority: run.priority, of: run.of };
+      return {
+        workflow_id: workflow.id,
+        workflow_version: workflow.version,
+        dry_run: true,
+        parameters: run.parameters,
+        warnings,
+        order: plan.actions.map(({ action }) => action.action_id),
+        flows: plan.segments.flatMap((_, segment) => compileSegment(plan, segment, flow).map(describeTree)),
+      };
+    },
+  };
+}
+
+function describeTree({ queue, name, children }: FlowNode): JsonObject {
+  return { job: name, queue, ...(children.length === 0 ? {} : { waits_for: children.map(describeTree) }) };
+}
+
+function toItemFault(error: unknown): ItemFault {
+  if (!(error instanceof OrchestratorError) || error.status >= 500) throw error;
+  return { code: error.code, detail: error.message, errors: error.errors };
+}

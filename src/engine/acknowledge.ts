@@ -1,0 +1,28 @@
+/**
+ * What follows once a task is final, however it ended: its gates go, the next flow is added, and only then does the job
+ * end in BullMQ. A crash in between is survived, because a job whose task is final is only acknowledged.
+ */
+import { compileSegment, gatesOf } from '../domain/compile.ts';
+import type { Plan, PlannedAction } from '../domain/plan.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { RunRow } from './ports.ts';
+
+/** `first`: this very delivery committed the outcome, so nobody can have added the next flow yet. */
+export async function releaseDependents(
+  deps: AddAgainDeps,
+  run: RunRow,
+  plan: Plan,
+  planned: PlannedAction,
+  gen: number,
+  first: boolean,
+): Promise<void> {
+  await deps.queue.removeGates(gatesOf(plan, planned, run.id, run.epoch));
+  const next = plan.nextSegment(planned.index);
+  if (next === undefined) return;
+  if (!first) {
+    if (!run.final) await addAgain(deps, run);
+    return;
+  }
+  const flow = { runId: run.id, epoch: run.epoch, gen, priority: run.priority, of: run.of };
+  await deps.queue.add(compileSegment(plan, next, flow));
+}

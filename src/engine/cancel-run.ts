@@ -1,0 +1,77 @@
+/**
+ * Cancellation: the control row first, then everything that sleeps in the queue is woken. What is picked up after that
+ * ends as cancelled, running adapters get their signal aborted, and the last action or the finalizer ends the run.
+ */
+import { taskJobId } from '../domain/compile.ts';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { Plans } from './plans.ts';
+import type { FlowQueue, Logger, RunStore } from './ports.ts';
+import { type Caller, type CancelRuns, FINAL_RUN_STATUSES, type RunStatus } from './use-cases.ts';
+
+export interface CancelDeps {
+  plans: Plans;
+  runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses' | 'activeRunsOf'>;
+  queue: Pick<FlowQueue, 'promote'>;
+  log: Logger;
+}
+
+export function createCancelRuns(deps: CancelDeps): CancelRuns {
+  async function cancelRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus> {
+    const request = await deps.runs.requestCancel(caller.tenantId, runId, reason);
+    if (!request.found) throw new OrchestratorError('not_found', 'Execution not found');
+    if (FINAL_RUN_STATUSES.includes(request.was)) {
+      throw new OrchestratorError('already_final', `The execution has already ended: ${request.was}`);
+    }
+    if (!request.changed) return 'cancelling';
+    const plan = await deps.plans.of(request.of);
+    if (request.was === 'pending') {
+      // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
+      const actions = plan.actions.map(({ action }) => ({
+        actionId: action.action_id,
+        actionType: action.action_type,
+      }));
+      await deps.runs.endAbnormally(runId, request.epoch, 'cancelled', actions);
+      return 'cancelled';
+    }
+    await wake(plan, runId, request.epoch).catch((error: unknown) => {
+      // They wake by themselves later, and the reconciler ends a cancelled run in which nothing moves.
+      deps.log.warn('cancelled_run_not_woken', {
+        run_id: runId,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    });
+    return 'cancelling';
+  }
+
+  async function wake(plan: Plan, runId: string, epoch: number): Promise<void> {
+    const { tasks } = await deps.runs.statuses(runId);
+    const sleeping = plan.actions.filter(({ action }) => {
+      const status = tasks.get(action.action_id)?.status;
+      return (
+        status === 'waiting' || status === 'retrying' || (status === undefined && action.delay_seconds !== undefined)
+      );
+    });
+    await deps.queue.promote(
+      sleeping.map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(runId, epoch, action.action_id) })),
+    );
+  }
+
+  return {
+    cancelRun,
+    async cancelRunsOf(caller, workflowId, reason) {
+      const ids = await deps.runs.activeRunsOf(caller.tenantId, workflowId);
+      let cancelled = 0;
+      for (const id of ids) {
+        try {
+          await cancelRun(caller, id, reason);
+          cancelled += 1;
+        } catch (error) {
+          // It ended by itself in the meantime.
+          if (!(error instanceof OrchestratorError) || error.code !== 'already_final') throw error;
+        }
+      }
+      return cancelled;
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * Tells `callback_url` how a run ended. The row says what is still to be told, so nothing is lost with a worker; each
+ * call is tried again with growing delays, at least once in all, and signed when there is a secret
+ * (https://www.standardwebhooks.com).
+ */
+import { createHmac } from 'node:crypto';
+import type { CallbackStore, DueCallback, Logger } from './ports.ts';
+
+export interface CallbackDeps {
+  callbacks: CallbackStore;
+  fetch(
+    url: string,
+    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal },
+  ): Promise<{ status: number }>;
+  secret: string | undefined;
+  now(): Date;
+  log: Logger;
+}
+
+const PER_PASS = 50;
+const TIMEOUT_MS = 10_000;
+/** Seconds after the first, second, … failed call; then it is given up. */
+const DELAYS_SECONDS = [5, 30, 120, 600, 1_800, 7_200, 21_600];
+
+/** Delivers what is due; resolves to how many were tried. */
+export async function deliverCallbacks(deps: CallbackDeps, signal: AbortSignal): Promise<number> {
+  const due = await deps.callbacks.takeDue(PER_PASS, TIMEOUT_MS * 2);
+  await Promise.all(due.map((callback) => deliver(deps, callback, signal)));
+  return due.length;
+}
+
+async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: AbortSignal): Promise<void> {
+  const body = JSON.stringify(callback.body);
+  const signal = AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]);
+  const problem = await deps
+    .fetch(callback.url, {
+      method: 'POST',
+      headers: signed(deps, `${callback.runId}.${callback.epoch}`, body),
+      body,
+      signal,
+    })
+    .then(({ status }) => (status >= 200 && status < 300 ? undefined : `answered ${status}`))
+    .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  if (problem === undefined) return deps.callbacks.delivered(callback.runId);
+  const delay = DELAYS_SECONDS[callback.attempts];
+  deps.log.warn('callback_failed', {
+    run_id: callback.runId,
+    attempt: callback.attempts + 1,
+    problem,
+    again: delay !== undefined,
+  });
+  await (delay === undefined ? deps.callbacks.delivered(callback.runId) : deps.callbacks.again(callback.runId, delay));
+}
+
+function signed({ secret, now }: CallbackDeps, id: string, body: string): Record<string, string> {
+  const timestamp = String(Math.floor(now().getTime() / 1000));
+  const headers = { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp };
+  if (secret === undefined) return headers;
+  const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret);
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
+  return { ...headers, 'webhook-signature': `v1,${signature}` };
+}

@@ -1,0 +1,186 @@
+/**
+ * One delivery of one task, in the order that survives a crash between any two steps: look up what is committed,
+ * decide, execute, commit, and only then release the dependents and end the job in BullMQ.
+ */
+import { actionAt } from '../domain/compile.ts';
+import { decide, type TaskState } from '../domain/decide.ts';
+import { OrchestratorError } from '../domain/errors.ts';
+import { redactSecrets } from '../domain/mask-secrets.ts';
+import { endsRun, type PlannedAction } from '../domain/plan.ts';
+import type { Json } from '../schemas/json.ts';
+import { finalizeRun } from './finalize-run.ts';
+import { type Held, outcomeOf, storableInput } from './outcome.ts';
+import type {
+  Control,
+  Delivery,
+  Disposition,
+  Executor,
+  Expressions,
+  Logger,
+  RunRow,
+  RunStore,
+  TaskRow,
+  TaskStore,
+} from './ports.ts';
+import { outputsNamedBy, outputsOfRun, resolveInput, scopeOf } from './resolve-input.ts';
+import { runAdapter } from './run-adapter.ts';
+import {
+  acknowledge,
+  acknowledgeOrLeave,
+  commitDecision,
+  commitFailure,
+  conclude,
+  type SettleDeps,
+} from './settle-task.ts';
+
+export interface ExecuteDeps extends SettleDeps {
+  tasks: TaskStore;
+  runs: Pick<RunStore, 'statuses' | 'nudge' | 'outputs' | 'finalize'>;
+  executor: Executor;
+  expressions: Expressions;
+  control: Control;
+  /** Aborted when this worker is to give back what it still has. */
+  shutdown: AbortSignal;
+  secret(name: string): string | undefined;
+  worker: string;
+  log: Logger;
+}
+
+/** Deliveries of one attempt after which a task is taken to be what ends its workers. */
+const MAX_DELIVERIES = 10;
+const NOT_READY_DELAY_MS = 1_000;
+
+export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
+  const { data } = delivery;
+  const plan = await deps.plans.of(data.of);
+  if (data.action_id === null) return finalizeRun(deps, plan, data);
+  const planned = plan.byId.get(data.action_id);
+  if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
+
+  const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
+  const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
+  if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== data.action_id) outputsOf.add(id);
+  const found = await deps.tasks.lookup({
+    runId: data.run_id,
+    actionIds: [data.action_id, ...dependencies],
+    outputsOf: [...outputsOf],
+  });
+  const { run } = found;
+  const own = found.tasks.get(data.action_id);
+  // The run is gone, or has been begun anew: this job is a leftover.
+  if (run === undefined || run.epoch !== data.epoch) return { job: 'complete' };
+  if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data.gen);
+
+  const states = dependencies.map((actionId) => ({ actionId, state: stateOf(found.tasks.get(actionId)) }));
+  const decision = decide(planned.action.run_if, states, run.status);
+  if (decision.next === 'not_ready') {
+    deps.log.warn('task_not_ready', { run_id: run.id, action_id: data.action_id, waits_for: decision.waitsFor });
+    await deps.runs.nudge(run.id);
+    return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
+  }
+
+  const token = await takeToken(deps, delivery, run, planned, own);
+  if (token === undefined) return acknowledgeOrLeave(deps, data.run_id, plan, planned, data.gen);
+  const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt: (own?.endedAttempt ?? 0) + 1 };
+  if (token.deliveries > MAX_DELIVERIES) {
+    const message = `delivered ${token.deliveries - 1} times without an outcome`;
+    return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
+  }
+  return decision.next === 'end' ? commitDecision(deps, held, decision) : begin(deps, held);
+}
+
+/** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
+export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
+  const { data } = delivery;
+  const plan = await deps.plans.of(data.of);
+  const planned = data.action_id === null ? undefined : plan.byId.get(data.action_id);
+  // A lost finalizer is added again by the reconciler.
+  if (planned === undefined) return deps.runs.nudge(data.run_id);
+  const { action_id: actionId, action_type: actionType } = planned.action;
+  const found = await deps.tasks.lookup({ runId: data.run_id, actionIds: [actionId], outputsOf: [] });
+  const { run } = found;
+  if (run === undefined || run.final || run.epoch !== data.epoch) return;
+  const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
+  if (token === undefined) return;
+  const attempt = (found.tasks.get(actionId)?.endedAttempt ?? 0) + 1;
+  const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt };
+  await commitFailure(deps, held, { code: 'worker_crashed', message: reason }, null, null, []);
+}
+
+function stateOf(row: TaskRow | undefined): TaskState | undefined {
+  if (row === undefined) return undefined;
+  if (!row.final) return { final: false };
+  switch (row.status) {
+    case 'failed':
+      return { final: true, status: 'failed', tolerated: row.tolerated };
+    case 'completed':
+    case 'skipped':
+    case 'cancelled':
+    case 'upstream_failed':
+      return { final: true, status: row.status };
+    default:
+      return { final: false };
+  }
+}
+
+/**
+ * A clean first delivery needs no claim, and neither does one that a committed return announced. Every other one gets a
+ * new token from PostgreSQL: BullMQ's counters cannot tell two holders of one attempt apart. undefined: final by now.
+ */
+async function takeToken(
+  deps: ExecuteDeps,
+  delivery: Delivery,
+  run: RunRow,
+  { action }: PlannedAction,
+  own: TaskRow | undefined,
+): Promise<{ fence: number; deliveries: number } | undefined> {
+  const announced = own?.nextDelivery !== null && own?.nextDelivery === delivery.attemptsStarted;
+  const first =
+    delivery.attemptsStarted === delivery.attemptsMade + 1 && delivery.stalledCounter === 0 && delivery.data.gen === 0;
+  const untouched = own === undefined || own.status === 'retrying';
+  if (own !== undefined && announced) return { fence: own.fence, deliveries: own.deliveries };
+  if (first && untouched) return { fence: own?.fence ?? 1, deliveries: own?.deliveries ?? 1 };
+  const { action_id: actionId, action_type: actionType } = action;
+  return deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
+}
+
+/** The task is to run: its condition, its input, its adapter. */
+async function begin(deps: ExecuteDeps, held: Held): Promise<Disposition> {
+  const { plan, planned, run, found } = held;
+  const { action } = planned;
+  const literal = deps.executor.literalFields(action.action_type);
+  const scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
+  const outputs = Object.fromEntries(scope.outputs);
+  const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
+  let resolved: { input: Json; secrets: string[] };
+  try {
+    if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables)) !== true) {
+      return commitDecision(deps, held, { next: 'end', status: 'skipped', reason: `when is not true: ${action.when}` });
+    }
+    resolved = resolveInput(plan, planned, scope, literal, deps.secret);
+  } catch (error) {
+    if (!(error instanceof OrchestratorError)) throw error;
+    const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
+    return commitFailure(deps, held, { code, message: error.message }, null, null, []);
+  }
+
+  const { secrets } = resolved;
+  const input = storableInput(redactSecrets(resolved.input, secrets), deps.maxOutputBytes, run);
+  const startedMono = performance.now();
+  const result = await runAdapter(deps, {
+    actionType: action.action_type,
+    input: resolved.input,
+    timeoutMs: action.timeout_seconds * 1000,
+    idempotencyKey: `${run.id}.${run.epoch}.${action.action_id}`,
+    attempt: held.attempt,
+    run,
+    actionId: action.action_id,
+    scope: { params: scope.params, run: scope.run, outputs },
+    wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
+    onSlow: () =>
+      deps.tasks.markRunning(
+        outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, input, startedMono }),
+      ),
+  });
+  return conclude(deps, held, result, input, startedMono, secrets);
+}

@@ -1,0 +1,257 @@
+/** What the engine needs from the outside. `store/` and `queue/` implement it; the engine never imports them. */
+import type { FlowNode } from '../domain/compile.ts';
+import type { Definition } from '../domain/definition.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { DefinitionRef, JobData } from '../schemas/job.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import type { RunStatus, TaskStatus } from './use-cases.ts';
+
+export interface Logger {
+  debug(event: string, fields?: object): void;
+  info(event: string, fields?: object): void;
+  warn(event: string, fields?: object): void;
+  error(event: string, fields?: object): void;
+}
+
+/** A job in the hands of this worker. */
+export interface Delivery {
+  jobId: string;
+  queue: string;
+  data: JobData;
+  /** BullMQ's counters. They tell a clean first delivery from any other; none of them is a token. */
+  attemptsMade: number;
+  attemptsStarted: number;
+  stalledCounter: number;
+}
+
+/** What becomes of the job in BullMQ once everything else is stored. */
+export type Disposition =
+  | { job: 'complete' }
+  | { job: 'fail'; message: string }
+  | { job: 'retry'; message: string; delayMs: number }
+  /** Moved to delayed; no attempt is counted. */
+  | { job: 'delay'; untilMs: number }
+  /** Not touched: a newer holder is at work, and if the job was ours it stalls and is delivered again. */
+  | { job: 'leave' };
+
+export interface FlowQueue {
+  /** Each tree is all or nothing; trees of one call are added together. Throws when the queue cannot be reached. */
+  add(trees: FlowNode[]): Promise<void>;
+  removeGates(jobIds: readonly string[]): Promise<void>;
+  /** Removes jobs that were kept after a definitive failure. */
+  removeFailed(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
+  /** Makes a delayed job due now; does nothing to any other. */
+  promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
+  state(queue: string, jobId: string): Promise<JobState>;
+  /** True once after the queue has lost its content. */
+  wasWiped(): Promise<boolean>;
+  ping(): Promise<boolean>;
+}
+export type JobState = 'waiting' | 'active' | 'delayed' | 'waiting-children' | 'completed' | 'failed' | 'missing';
+
+export interface NewRun {
+  id: string;
+  tenantId: string;
+  userId: string;
+  of: DefinitionRef;
+  parameters: JsonObject;
+  priority: number;
+  /** Seconds from the database's now. */
+  delaySeconds: number | undefined;
+  correlationId: string | undefined;
+  traceId: string;
+  callbackUrl: string | undefined;
+  idempotencyKey: string | undefined;
+  requestHash: string | undefined;
+}
+/** The row as stored: the new one, or the one that has the idempotency key already. */
+export interface StoredRun {
+  id: string;
+  status: RunStatus;
+  createdAt: Date;
+  requestHash: string | null;
+  of: DefinitionRef;
+  inserted: boolean;
+}
+
+export interface TaskRow {
+  actionId: string;
+  status: TaskStatus;
+  final: boolean;
+  tolerated: boolean;
+  attempt: number;
+  endedAttempt: number;
+  fence: number;
+  deliveries: number;
+  nextDelivery: number | null;
+  wakeAt: Date | null;
+  /** Only where it was asked for. */
+  output: Json;
+}
+export interface RunRow {
+  id: string;
+  tenantId: string;
+  userId: string;
+  of: DefinitionRef;
+  epoch: number;
+  gen: number;
+  status: RunStatus;
+  final: boolean;
+  priority: number;
+  parameters: JsonObject;
+  correlationId: string | null;
+  traceId: string | null;
+  createdAt: Date;
+}
+export interface LookupRequest {
+  runId: string;
+  actionIds: readonly string[];
+  outputsOf: readonly string[];
+}
+export interface Lookup {
+  run: RunRow | undefined;
+  tasks: ReadonlyMap<string, TaskRow>;
+}
+
+export interface Outcome {
+  runId: string;
+  epoch: number;
+  actionId: string;
+  actionType: string;
+  attempt: number;
+  fence: number;
+  status: Exclude<TaskStatus, 'pending' | 'running'>;
+  final: boolean;
+  /** The attempt is over. False for a planned return. */
+  ended: boolean;
+  tolerated: boolean;
+  /** JSON texts that are known to be storable. */
+  input: string | null;
+  output: string | null;
+  error: string | null;
+  commitId: string;
+  worker: string;
+  /** performance.now() of the beginning; null where nothing was executed. */
+  startedMono: number | null;
+  wakeAt: Date | null;
+  nextDelivery: number | null;
+  /** This commit ends the run; `runOutput` (JSON text) is the run's output should it have completed. */
+  endsRun: boolean;
+  runOutput: string | null;
+}
+export type CommitResult = 'accepted' | 'refused';
+
+export interface TaskStore {
+  lookup(request: LookupRequest): Promise<Lookup>;
+  /** Issues a new token; undefined when the task is final or the run is in another epoch. */
+  claim(task: {
+    runId: string;
+    epoch: number;
+    actionId: string;
+    actionType: string;
+    worker: string;
+  }): Promise<{ fence: number; deliveries: number } | undefined>;
+  commit(outcome: Outcome): Promise<CommitResult>;
+  /** Shows a task that has run for a while; the fence is left alone. */
+  markRunning(task: Omit<Outcome, 'output' | 'error' | 'runOutput'>): Promise<void>;
+  recordLateEffect(outcome: Outcome): Promise<void>;
+}
+
+export interface RunStore {
+  accept(run: NewRun): Promise<StoredRun>;
+  markQueued(runId: string): Promise<void>;
+  /** How many runs are in the queue now, counted up to `limit`. */
+  countInQueue(limit: number): Promise<number>;
+  /** Ends a run whose actions are all final (several sinks). False when one is not final yet. */
+  finalize(end: { runId: string; epoch: number; actions: number; output: string | null }): Promise<boolean>;
+  /** Ends a run now: a final row for every action, in one transaction. */
+  endAbnormally(
+    runId: string,
+    epoch: number,
+    status: 'cancelled' | 'failed',
+    actions: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<boolean>;
+  requestCancel(
+    tenantId: string,
+    runId: string,
+    reason: string | undefined,
+  ): Promise<{ found: false } | { found: true; was: RunStatus; changed: boolean; epoch: number; of: DefinitionRef }>;
+  activeRunsOf(tenantId: string, workflowId: string): Promise<string[]>;
+  statuses(runId: string): Promise<Lookup>;
+  outputs(runId: string, actionIds: readonly string[]): Promise<ReadonlyMap<string, Json>>;
+  /** Asks the reconciler to look at a run at once. */
+  nudge(runId: string): Promise<void>;
+}
+
+/** The sweep: one at a time across all processes. */
+export interface SweepStore {
+  /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
+  exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
+  /** Pending runs that are due and older than `olderThanMs`; raises their gen in the same statement. */
+  takePending(limit: number, olderThanMs: number): Promise<RunRow[]>;
+  /** Live runs whose time to be looked at has come; sets the next time in the same statement. */
+  takeToCheck(limit: number, againAfterMs: number): Promise<RunRow[]>;
+  raiseGen(runId: string, epoch: number): Promise<number | undefined>;
+  checkAllNow(): Promise<void>;
+  /** Sets when a run is looked at next. */
+  checkAgain(runId: string, afterMs: number): Promise<void>;
+  cancellingForMs(runId: string): Promise<number>;
+}
+
+export interface Definitions {
+  /** Cached: versions are immutable. */
+  load(of: DefinitionRef): Promise<Definition>;
+}
+
+export interface TaskFailure {
+  code: ErrorCode | (string & {});
+  message: string;
+}
+
+/** Runs the adapter of an action. Implemented by the worker; the engine knows no adapter. */
+export interface Executor {
+  execute(call: ExecutionCall): Promise<ExecutionResult>;
+  /** Fields of `config` that are handed over as written. */
+  literalFields(actionType: string): readonly string[];
+}
+export interface ExecutionCall {
+  actionType: string;
+  input: Json;
+  signal: AbortSignal;
+  idempotencyKey: string;
+  attempt: number;
+  run: RunRow;
+  actionId: string;
+  scope: { params: Json; run: Json; outputs: Record<string, Json> };
+  wakeAt: Date | undefined;
+}
+export type ExecutionResult =
+  | { result: 'output'; output: unknown }
+  | { result: 'failure'; failure: TaskFailure & { retryable: boolean; retryAfterMs?: number | undefined } }
+  /** The adapter wants to go on later, without holding the worker. */
+  | { result: 'sleep'; until: Date };
+
+/** Evaluates CEL; rejects with an OrchestratorError. */
+export interface Expressions {
+  evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
+}
+
+/** Tells a worker which of the runs it works on are to stop. */
+export interface Control {
+  /** Calls `stop` once when the run is being cancelled; returns how to stop listening. */
+  watch(runId: string, stop: () => void): () => void;
+}
+
+export interface DueCallback {
+  runId: string;
+  epoch: number;
+  url: string;
+  attempts: number;
+  body: JsonObject;
+}
+export interface CallbackStore {
+  /** Puts each off by `leaseMs` in the same statement, so that two workers do not make one call. */
+  takeDue(limit: number, leaseMs: number): Promise<DueCallback[]>;
+  delivered(runId: string): Promise<void>;
+  again(runId: string, afterSeconds: number): Promise<void>;
+}

@@ -1,0 +1,18 @@
+/** A digest of what was asked, so that a reused idempotency key with another body is told from a repetition. */
+import { createHash } from 'node:crypto';
+
+/** Equal JSON gives an equal digest, whatever the order of its keys. Undefined fields do not count. */
+export function requestHash(request: unknown): string {
+  return createHash('sha256').update(canonical(request)).digest('hex');
+}
+
+// The door has bounded the depth of what comes here.
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+    fields.sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonical(field)}`).join(',')}}`;
+  }
+  return JSON.stringify(value) ?? 'null';
+}

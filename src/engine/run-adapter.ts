@@ -1,0 +1,44 @@
+/** One execution of an adapter under everything that may end it: its deadline, a cancellation, the end of this worker. */
+import type { Control, ExecutionCall, ExecutionResult, Executor } from './ports.ts';
+
+/** Ended from outside, without an outcome of the adapter's own. */
+export type Stop = { result: 'shutdown' } | { result: 'cancelled' };
+
+/** A task that runs longer than this gets a row that shows it. */
+const SLOW_AFTER_MS = 500;
+
+export async function runAdapter(
+  deps: { executor: Executor; control: Control; shutdown: AbortSignal },
+  call: Omit<ExecutionCall, 'signal'> & { timeoutMs: number; onSlow(): Promise<void> },
+): Promise<ExecutionResult | Stop> {
+  const { timeoutMs, onSlow, ...execution } = call;
+  if (deps.shutdown.aborted) return { result: 'shutdown' };
+  const abort = new AbortController();
+  let stop: ((result: ExecutionResult | Stop) => void) | undefined;
+  const stopped = new Promise<ExecutionResult | Stop>((resolve) => {
+    stop = resolve;
+  });
+  // An adapter that does not heed its signal must not hold the task: what it does afterwards is ignored.
+  const end = (result: ExecutionResult | Stop, reason: string) => {
+    stop?.(result);
+    abort.abort(new Error(reason));
+  };
+  const onShutdown = () => end({ result: 'shutdown' }, 'the worker is stopping');
+  const seconds = timeoutMs / 1000;
+  const timedOut: ExecutionResult = {
+    result: 'failure',
+    failure: { code: 'timeout', message: `took longer than timeout_seconds (${seconds})`, retryable: true },
+  };
+  const deadline = setTimeout(() => end(timedOut, `took longer than ${seconds} s`), Math.min(timeoutMs, 2 ** 31 - 1));
+  const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
+  const unwatch = deps.control.watch(call.run.id, () => end({ result: 'cancelled' }, 'the run was cancelled'));
+  deps.shutdown.addEventListener('abort', onShutdown, { once: true });
+  try {
+    return await Promise.race([stopped, deps.executor.execute({ ...execution, signal: abort.signal })]);
+  } finally {
+    clearTimeout(deadline);
+    clearTimeout(slow);
+    unwatch();
+    deps.shutdown.removeEventListener('abort', onShutdown);
+  }
+}

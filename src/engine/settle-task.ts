@@ -1,0 +1,203 @@
+/**
+ * The second half of a delivery: commit what became of the task, then release its dependents and say what becomes of
+ * the job. What is refused belongs to somebody else and is left alone.
+ */
+import type { Decision } from '../domain/decide.ts';
+import { OrchestratorError } from '../domain/errors.ts';
+import { maskOf } from '../domain/mask-secrets.ts';
+import type { Plan, PlannedAction } from '../domain/plan.ts';
+import { afterFailure } from '../domain/retry.ts';
+import { makeStorable } from '../domain/storable.ts';
+import { releaseDependents } from './acknowledge.ts';
+import type { AddAgainDeps } from './add-again.ts';
+import {
+  errorText,
+  type Held,
+  messageOf,
+  type OutcomeDeps,
+  outcomeOf,
+  plannedReturn,
+  scopedRunOutput,
+} from './outcome.ts';
+import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
+import type { Stop } from './run-adapter.ts';
+
+export interface SettleDeps extends AddAgainDeps, OutcomeDeps {
+  tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect'>;
+  random(): number;
+  now(): number;
+}
+
+/** What the end of an execution means for the task: its outcome, and whether it is tried again. */
+export async function conclude(
+  deps: SettleDeps,
+  held: Held,
+  result: ExecutionResult | Stop,
+  input: string | null,
+  startedMono: number,
+  secrets: string[],
+): Promise<Disposition> {
+  switch (result.result) {
+    case 'output': {
+      const storable = makeStorable(result.output, {
+        maxBytes: deps.maxOutputBytes,
+        mask: secrets.length > 0 ? maskOf(secrets) : undefined,
+      });
+      if (!storable.ok) return commitFailure(deps, held, storable, input, startedMono, secrets);
+      return commitSuccess(deps, held, storable.json, input, startedMono);
+    }
+    case 'failure': {
+      const { action } = held.planned;
+      const after = afterFailure(action.retry, held.attempt, result.failure, deps.random());
+      if (after.next === 'give_up') return commitFailure(deps, held, result.failure, input, startedMono, secrets);
+      const error = errorText(held, result.failure, secrets);
+      const outcome = outcomeOf(deps, held, {
+        status: 'retrying',
+        final: false,
+        ended: true,
+        input,
+        startedMono,
+        error,
+      });
+      return settle(deps, held, outcome, { job: 'retry', message: messageOf(error), delayMs: after.delayMs });
+    }
+    case 'sleep': {
+      const outcome = plannedReturn(deps, held, { input, startedMono, wakeAt: result.until });
+      return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
+    }
+    case 'shutdown':
+      return settle(deps, held, plannedReturn(deps, held, { input, startedMono, wakeAt: null }), {
+        job: 'delay',
+        untilMs: deps.now(),
+      });
+    case 'cancelled': {
+      const error = errorText(held, { code: 'cancelled', message: 'the run was cancelled while the task ran' }, []);
+      return settle(
+        deps,
+        held,
+        outcomeOf(deps, held, { status: 'cancelled', final: true, ended: true, input, startedMono, error }),
+        {
+          job: 'complete',
+        },
+      );
+    }
+  }
+}
+
+export function commitDecision(
+  deps: SettleDeps,
+  held: Held,
+  decision: Decision & { next: 'end' },
+): Promise<Disposition> {
+  const error =
+    decision.status === 'skipped' ? null : errorText(held, { code: decision.status, message: decision.reason }, []);
+  const output = scopedRunOutput(deps, held, null);
+  return settle(
+    deps,
+    held,
+    outcomeOf(deps, held, { status: decision.status, final: true, ended: true, error, runOutput: output }),
+    {
+      job: 'complete',
+    },
+  );
+}
+
+async function commitSuccess(
+  deps: SettleDeps,
+  held: Held,
+  output: string,
+  input: string | null,
+  startedMono: number,
+): Promise<Disposition> {
+  const runOutput = scopedRunOutput(deps, held, output);
+  const outcome = outcomeOf(deps, held, {
+    status: 'completed',
+    final: true,
+    ended: true,
+    input,
+    startedMono,
+    output,
+    runOutput,
+  });
+  try {
+    return await settle(deps, held, outcome, { job: 'complete' });
+  } catch (error) {
+    if (!(error instanceof OrchestratorError) || error.code !== 'output_not_storable') throw error;
+    deps.log.warn('output_refused_by_database', { run_id: held.run.id, action_id: outcome.actionId });
+    return commitFailure(
+      deps,
+      held,
+      { code: 'output_not_storable', message: 'the database refused the output' },
+      null,
+      startedMono,
+      [],
+    );
+  }
+}
+
+export function commitFailure(
+  deps: SettleDeps,
+  held: Held,
+  failure: TaskFailure,
+  input: string | null,
+  startedMono: number | null,
+  secrets: string[],
+): Promise<Disposition> {
+  const error = errorText(held, failure, secrets);
+  const tolerated = held.planned.action.on_failure === 'continue';
+  const runOutput = tolerated ? scopedRunOutput(deps, held, null) : null;
+  const outcome = outcomeOf(deps, held, {
+    status: 'failed',
+    final: true,
+    ended: true,
+    tolerated,
+    input,
+    startedMono,
+    error,
+    runOutput,
+  });
+  return settle(deps, held, outcome, { job: 'fail', message: messageOf(error) });
+}
+
+/** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */
+async function settle(deps: SettleDeps, held: Held, outcome: Outcome, disposition: Disposition): Promise<Disposition> {
+  const { plan, planned, run, delivery } = held;
+  if ((await deps.tasks.commit(outcome)) === 'accepted') {
+    if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, true);
+    return disposition;
+  }
+  deps.log.warn('commit_refused', {
+    run_id: run.id,
+    action_id: outcome.actionId,
+    attempt: outcome.attempt,
+    status: outcome.status,
+  });
+  if (outcome.status === 'completed') await deps.tasks.recordLateEffect(outcome);
+  return acknowledgeOrLeave(deps, run.id, plan, planned, delivery.data.gen);
+}
+
+export async function acknowledgeOrLeave(
+  deps: SettleDeps,
+  runId: string,
+  plan: Plan,
+  planned: PlannedAction,
+  gen: number,
+): Promise<Disposition> {
+  const { action_id } = planned.action;
+  const { run, tasks } = await deps.tasks.lookup({ runId, actionIds: [action_id], outputsOf: [] });
+  if (run === undefined) return { job: 'complete' };
+  if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, run, plan, planned, gen);
+  return { job: 'leave' };
+}
+
+/** A plain return, also for a failed task: its failure is known. */
+export async function acknowledge(
+  deps: SettleDeps,
+  run: RunRow,
+  plan: Plan,
+  planned: PlannedAction,
+  gen: number,
+): Promise<Disposition> {
+  await releaseDependents(deps, run, plan, planned, gen, false);
+  return { job: 'complete' };
+}

@@ -1,0 +1,158 @@
+/**
+ * The net under everything: the dispatcher adds runs that are committed but not in the queue, the reconciler looks at
+ * live runs now and then and adds again what the queue has lost. One process at a time does it.
+ */
+import { actionAt, FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
+import type { Plan } from '../domain/plan.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
+
+export interface SweepDeps extends AddAgainDeps {
+  runs: Pick<RunStore, 'statuses' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
+  sweep: SweepStore;
+  window: number;
+  /** A healthy run is looked at this often. */
+  checkEveryMs: number;
+  /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
+  suspects: Map<string, string>;
+  log: Logger;
+}
+
+export interface SweepReport {
+  dispatched: number;
+  checked: number;
+  repaired: number;
+}
+
+/** Younger pending runs are left to the API that accepted them. */
+const PENDING_AGE_MS = 2_000;
+const DISPATCH_PER_PASS = 500;
+const CHECK_PER_PASS = 500;
+/** A cancelled run in which nothing runs is not waited for any longer. */
+const CANCEL_PATIENCE_MS = 30_000;
+/**
+ * A job is lost when it is missing twice, this far apart: between the commit of a task and the add of the next flow it
+ * is missing too, and adding at the same time as that worker would bring gates back.
+ */
+const CONFIRM_AFTER_MS = 3_000;
+/** Of a fan-out of thousands a few tell whether it is there. */
+const PROBES_PER_RUN = 20;
+
+/** One pass; undefined when another process is at it. Rejects when a store is away: the next pass tries again. */
+export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
+  return deps.sweep.exclusively(async () => {
+    if (await deps.queue.wasWiped()) await deps.sweep.checkAllNow();
+    const report = { dispatched: 0, checked: 0, repaired: 0 };
+    const room = deps.window - (await deps.runs.countInQueue(deps.window));
+    const pending = room > 0 ? await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PASS), PENDING_AGE_MS) : [];
+    for (const run of pending) {
+      await addAgain(deps, run, run.gen);
+      await deps.runs.markQueued(run.id);
+      report.dispatched += 1;
+    }
+    for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
+      report.checked += 1;
+      if (await check(deps, run)) report.repaired += 1;
+    }
+    return report;
+  });
+}
+
+/** True when the run had to be repaired. */
+async function check(deps: SweepDeps, run: RunRow): Promise<boolean> {
+  const plan = await deps.plans.of(run.of);
+  const found = await deps.runs.statuses(run.id);
+  if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
+  if (run.status === 'cancelling' && (await isAbandoned(deps, run, found))) {
+    const actions = plan.actions.map(({ action }) => ({ actionId: action.action_id, actionType: action.action_type }));
+    return deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions);
+  }
+  const lost = await findLost(deps, run, plan, found);
+  const suspected = deps.suspects.get(run.id);
+  deps.suspects.delete(run.id);
+  if (lost === undefined) return false;
+  if (suspected !== lost.jobId) {
+    deps.suspects.set(run.id, lost.jobId);
+    await deps.sweep.checkAgain(run.id, CONFIRM_AFTER_MS);
+    return false;
+  }
+  deps.log.warn('run_added_again', { run_id: run.id, job_id: lost.jobId, state: lost.state });
+  return addAgain(deps, run);
+}
+
+async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
+  const running = [...tasks.values()].some(({ status }) => status === 'running');
+  return !running && (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
+}
+
+/** A job that should be on its way and is not: missing, ended without its outcome, or held back by what is final. */
+async function findLost(
+  deps: SweepDeps,
+  run: RunRow,
+  plan: Plan,
+  { tasks }: Lookup,
+): Promise<{ jobId: string; state: JobState } | undefined> {
+  const isFinal = (index: number) => tasks.get(actionAt(plan, index).action.action_id)?.final === true;
+  const ready = plan.actions.filter(({ index, dependsOn }) => !isFinal(index) && dependsOn.every(isFinal));
+  const jobs = ready.map(({ action }) => ({
+    queue: action.action_type,
+    jobId: taskJobId(run.id, run.epoch, action.action_id),
+  }));
+  // Every action is final and the run is not: the finalizer is due, or the last commit's flow was lost.
+  if (jobs.length === 0) jobs.push({ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) });
+  const probes =
+    jobs.length <= PROBES_PER_RUN ? jobs : [...jobs.slice(0, PROBES_PER_RUN / 2), ...jobs.slice(-PROBES_PER_RUN / 2)];
+  const states = await Promise.all(probes.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
+  const at = states.findIndex(
+    (state) => state === 'missing' || state === 'completed' || state === 'failed' || state === 'waiting-children',
+  );
+  const state = states[at];
+  const job = probes[at];
+  return state === undefined || job === undefined ? undefined : { jobId: job.jobId, state };
+}
+
+/** Sweeps until the signal aborts. */
+export function sweepUntil(
+  deps: SweepDeps,
+  options: { everyMs: number; signal: AbortSignal; onPass?(report: SweepReport): void; random(): number },
+): Promise<void> {
+  const pass = async () => {
+    const report = await sweepOnce(deps);
+    if (report === undefined) return;
+    options.onPass?.(report);
+    if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
+  };
+  return repeatUntil(options.signal, options.everyMs, pass, deps.log, options.random);
+}
+
+/** Does `work` again and again, about `everyMs` after its last end; its faults are logged and do not end the loop. */
+export async function repeatUntil(
+  signal: AbortSignal,
+  everyMs: number,
+  work: () => Promise<unknown>,
+  log: Logger,
+  random: () => number = Math.random,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await work();
+    } catch (error) {
+      log.warn('background_work_failed', { error: error instanceof Error ? error.message : String(error) });
+    }
+    // Apart from each other, so that many processes do not all knock at the same time.
+    await pause(everyMs * (0.75 + random() / 2), signal);
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * What the doors may ask of the engine. `compose.ts` puts the implementations together; a door parses, calls one of
+ * these and answers. All throw `OrchestratorError`; everything is bound to the caller's tenant.
+ */
+import type { ErrorCode, FieldFault } from '../domain/errors.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+
+export interface Caller {
+  tenantId: string;
+  userId: string;
+  /** X-Correlation-ID, else undefined. */
+  correlationId: string | undefined;
+  /** 32 hex digits, from `traceparent` or made at the door. */
+  traceId: string;
+}
+
+export interface TaskRequest {
+  task_type: string;
+  params: JsonObject;
+  priority?: number | undefined;
+  delay_seconds?: number | undefined;
+  max_attempts?: number | undefined;
+  timeout_seconds?: number | undefined;
+  callback_url?: string | undefined;
+  correlation_id?: string | undefined;
+}
+
+export interface AcceptedRun {
+  id: string;
+  status: RunStatus;
+  workflowId: string | null;
+  workflowVersion: number | null;
+  createdAt: Date;
+  /** Undeclared parameters that were accepted all the same. */
+  warnings: string[];
+  /** True when the idempotency key had been used before: nothing new was begun. */
+  repeated: boolean;
+}
+export type ItemFault = { code: ErrorCode; detail: string; errors: FieldFault[] };
+
+export interface ExecuteRequest {
+  parameters: JsonObject;
+  version?: number | undefined;
+  priority?: number | undefined;
+  delay_seconds?: number | undefined;
+  correlation_id?: string | undefined;
+  idempotency_key?: string | undefined;
+  callback_url?: string | undefined;
+  /** Refuse undeclared parameters. */
+  strict: boolean;
+}
+
+export interface AcceptRuns {
+  /** `task_type` names an adapter or else a workflow (by id or name). */
+  acceptTask(caller: Caller, request: TaskRequest, idempotencyKey: string | undefined): Promise<AcceptedRun>;
+  /** One bad item does not sink the rest. */
+  acceptTasks(caller: Caller, requests: TaskRequest[]): Promise<Array<AcceptedRun | ItemFault>>;
+  executeWorkflow(caller: Caller, workflowId: string, request: ExecuteRequest): Promise<AcceptedRun>;
+  executeWorkflowMany(
+    caller: Caller,
+    workflowId: string,
+    requests: ExecuteRequest[],
+  ): Promise<Array<AcceptedRun | ItemFault>>;
+  /** The plan (order, flow trees) of an execution that would be accepted. */
+  dryRun(caller: Caller, workflowId: string, request: ExecuteRequest): Promise<JsonObject>;
+}
+
+export interface CancelRuns {
+  /** 404 unknown, 409 `already_final`. Resolves to the status after the request. */
+  cancelRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
+  /** Cancels all active runs of a workflow; resolves to their number. */
+  cancelRunsOf(caller: Caller, workflowId: string, reason: string): Promise<number>;
+}
+
+export interface WaitForRuns {
+  /** Resolves as soon as the run is final, the time is up or the signal aborts; true when it is final. */
+  waitUntilFinal(runId: string, milliseconds: number, signal: AbortSignal): Promise<boolean>;
+}
+
+export type RunStatus =
+  | 'pending'
+  | 'queued'
+  | 'running'
+  | 'waiting'
+  | 'paused'
+  | 'cancelling'
+  | 'cancelled'
+  | 'completed'
+  | 'failed'
+  | 'compensating'
+  | 'compensated'
+  | 'compensation_failed'
+  | 'timed_out';
+export const FINAL_RUN_STATUSES: readonly RunStatus[] = [
+  'cancelled',
+  'completed',
+  'failed',
+  'compensated',
+  'compensation_failed',
+  'timed_out',
+];
+export type TaskStatus =
+  | 'pending'
+  | 'waiting'
+  | 'running'
+  | 'retrying'
+  | 'completed'
+  | 'failed'
+  | 'skipped'
+  | 'cancelled'
+  | 'upstream_failed';
+
+export interface Health {
+  /** Asks both stores, bounded to a second or two. `queue` is null on the PostgreSQL queue. */
+  check(): Promise<{ database: boolean; redis: boolean | null }>;
+}
+
+/** What the catalogue of adapters tells the doors. */
+export interface ActionTypes {
+  list(): Array<{
+    action_type: string;
+    description: string;
+    aliases: string[];
+    config_schema: JsonObject;
+    output_schema: JsonObject;
+  }>;
+  names(): string[];
+  /** The canonical type for a type or one of its aliases. */
+  canonical(type: string): string | undefined;
+  /** Faults of a literal config (one without templates), paths relative to `config`. */
+  check(type: string, config: Json): FieldFault[];
+}
