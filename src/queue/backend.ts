@@ -1,0 +1,175 @@
+/** The one place that knows whether BullMQ runs on Redis or on PostgreSQL. */
+import { once } from 'node:events';
+import {
+  type BackendFactory,
+  type ConnectionOptions,
+  createPostgresBackend,
+  FlowProducer,
+  type Processor,
+  Queue,
+  type RedisQueueBackend,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import type { Logger } from '../engine/ports.ts';
+import type { JobData } from '../schemas/job.ts';
+
+export interface BackendOptions {
+  redisUrl: string | undefined;
+  databaseUrl: string;
+  prefix: string;
+  /** Workers of this process; on PostgreSQL each holds one connection to listen on. */
+  workers: number;
+  /**
+   * A door must answer although Redis is away, so its commands fail at once; a worker's wait for the connection, so that
+   * nothing it holds fails for it.
+   */
+  patience: 'fail' | 'wait';
+  name: string;
+  log: Logger;
+}
+
+export type LaneProcessor = Processor<JobData, null, string>;
+export type LaneQueue = Queue<JobData, null, string>;
+export type LaneWorker = Worker<JobData, null, string>;
+
+export interface Backend {
+  kind: 'redis' | 'postgres';
+  queue(name: string): LaneQueue;
+  worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
+  flows(): FlowProducer;
+  ping(): Promise<boolean>;
+  /** Sets a mark; true when it was not there: the store has lost its content, or is new. */
+  mark(): Promise<boolean>;
+  /** What an operator should hear at start about how the store is set up. */
+  warnings(): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+// BullMQ's classes carry their backend in their type. Nothing here uses what differs, so both are treated as one.
+type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
+
+export function openBackend(options: BackendOptions): Backend {
+  return options.redisUrl === undefined ? openPostgres(options) : openRedis(options, options.redisUrl);
+}
+
+function openRedis(options: BackendOptions, url: string): Backend {
+  const redis = new Redis(url, {
+    connectionName: options.name,
+    maxRetriesPerRequest: options.patience === 'wait' ? null : 0,
+    enableOfflineQueue: options.patience === 'wait',
+    retryStrategy: (times) => Math.min(times * 100, 2_000),
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  });
+  redis.on('error', onError(options, 'redis_error'));
+  const { prefix } = options;
+  return {
+    ...classes(options, redis, undefined),
+    kind: 'redis',
+    ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
+    mark: async () => (await redis.set(`${prefix}:orchestrator:mark`, '1', 'NX')) === 'OK',
+    async warnings() {
+      if (redis.status !== 'ready') await once(redis, 'ready');
+      const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
+      const persistence = await redis.info('persistence');
+      const appendOnly = /aof_enabled:(\d)/.exec(persistence)?.[1];
+      const save = await redis.config('GET', 'save').catch(() => undefined);
+      const found: string[] = [];
+      if (policy !== undefined && policy !== 'noeviction') {
+        found.push(`Redis may evict jobs: maxmemory-policy is ${policy}, set it to noeviction`);
+      }
+      if (appendOnly === '0') {
+        const snapshots = Array.isArray(save) && save[1] !== '';
+        found.push(
+          snapshots
+            ? 'Redis keeps snapshots only: set appendonly yes, or the last minutes are rebuilt from PostgreSQL after a crash'
+            : 'Redis persistence is off: set appendonly yes, or all queued work is rebuilt from PostgreSQL after a restart',
+        );
+      }
+      return found;
+    },
+    async close() {
+      redis.disconnect();
+    },
+  };
+}
+
+function openPostgres(options: BackendOptions): Backend {
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    application_name: `${options.name}-queue`,
+    // BullMQ's own schema; its statements name no schema.
+    options: '-c search_path=bullmq',
+    max: options.workers + 8,
+    keepAlive: true,
+    connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
+  });
+  // Every queue and worker listens for its errors.
+  pool.setMaxListeners(0);
+  pool.on('error', onError(options, 'queue_database_error'));
+  const factory = createPostgresBackend as unknown as Factory;
+  return {
+    ...classes(options, pool as unknown as ConnectionOptions, factory),
+    kind: 'postgres',
+    ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
+    // It is as durable as the truth itself.
+    mark: async () => false,
+    warnings: async () => [],
+    close: () => pool.end(),
+  };
+}
+
+function classes(
+  options: BackendOptions,
+  connection: ConnectionOptions,
+  factory: Factory,
+): Pick<Backend, 'queue' | 'worker' | 'flows'> {
+  const { prefix } = options;
+  return {
+    queue(name) {
+      const queue: LaneQueue = new Queue(
+        name,
+        { connection, prefix },
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      queue.on('error', onError(options, 'queue_error'));
+      return queue;
+    },
+    worker(name, processor, workerOptions) {
+      const all = { ...workerOptions, connection, prefix };
+      const worker: LaneWorker = new Worker(
+        name,
+        processor,
+        all,
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      worker.on('error', onError(options, 'worker_error'));
+      return worker;
+    },
+    flows() {
+      const flows = new FlowProducer(
+        { connection, prefix },
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      flows.on('error', onError(options, 'flow_error'));
+      return flows;
+    },
+  };
+}
+
+/** The same fault over and over (a store that is away) is said once in a while. */
+const REPEAT_AFTER_MS = 10_000;
+
+function onError({ log, name }: BackendOptions, event: string): (error: Error) => void {
+  let last = '';
+  let at = 0;
+  return (error) => {
+    const now = performance.now();
+    if (error.message === last && now - at < REPEAT_AFTER_MS) return;
+    last = error.message;
+    at = now;
+    log.warn(event, { connection: name, error: error.message });
+  };
+}

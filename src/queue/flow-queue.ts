@@ -1,0 +1,126 @@
+/** The engine's port to BullMQ: flows in, gates out. */
+import type { FlowJob, FlowProducer } from 'bullmq';
+import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
+import type { FlowQueue, JobState } from '../engine/ports.ts';
+import type { Backend, LaneQueue } from './backend.ts';
+
+/** Always with a count: a job that is kept costs about 1.2 kB of Redis. */
+const KEEP_COMPLETED = { age: 300, count: 1_000 };
+const KEEP_FAILED = { age: 86_400, count: 10_000 };
+const AT_ONCE = 50;
+/** Deadlocks and serialization failures of the PostgreSQL backend. */
+const AGAIN_CODES = new Set(['40P01', '40001']);
+
+export interface FlowQueueOptions {
+  backend: Backend;
+  /** A door gives up after this; the run stays pending and the dispatcher adds it. */
+  timeoutMs?: number;
+}
+
+export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQueue & {
+  queues(names: readonly string[]): LaneQueue[];
+  close(): Promise<void>;
+} {
+  const flows: FlowProducer = backend.flows();
+  const queues = new Map<string, LaneQueue>();
+  const queue = (name: string) => {
+    const known = queues.get(name) ?? backend.queue(name);
+    queues.set(name, known);
+    return known;
+  };
+
+  return {
+    async add(trees) {
+      // One by one: FlowProducer.addBulk does not report the errors of its trees.
+      await inChunks(trees, (tree) => again(() => within(timeoutMs, flows.add(toFlowJob(tree)))));
+    },
+    async removeGates(jobIds) {
+      const gates = queue(GATE_QUEUE);
+      await inChunks(jobIds, (id) => again(() => within(timeoutMs, gates.remove(id))));
+    },
+    async removeFailed(jobs) {
+      await inChunks(jobs, async ({ queue: name, jobId }) => {
+        if ((await queue(name).getJobState(jobId)) === 'failed') await again(() => queue(name).remove(jobId));
+      });
+    },
+    async promote(jobs) {
+      await inChunks(jobs, async ({ queue: name, jobId }) => {
+        const job = await within(timeoutMs, queue(name).getJob(jobId));
+        if (job === undefined || !(await job.isDelayed())) return;
+        // It may have become due in this very moment.
+        await job.promote().catch(() => undefined);
+      });
+    },
+    async state(name, jobId): Promise<JobState> {
+      const state = await queue(name).getJobState(jobId);
+      switch (state) {
+        case 'unknown':
+          return 'missing';
+        case 'prioritized':
+        case 'waiting':
+          return 'waiting';
+        default:
+          return state;
+      }
+    },
+    wasWiped: () => within(timeoutMs, backend.mark()),
+    async ping() {
+      return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
+    },
+    queues: (names) => names.map(queue),
+    async close() {
+      await Promise.allSettled([flows.close(), ...[...queues.values()].map((open) => open.close())]);
+    },
+  };
+}
+
+function toFlowJob(node: FlowNode): FlowJob {
+  return {
+    name: node.name,
+    queueName: node.queue,
+    data: node.data ?? {},
+    opts: {
+      jobId: node.jobId,
+      attempts: node.attempts,
+      backoff: { type: 'custom' },
+      removeOnComplete: KEEP_COMPLETED,
+      removeOnFail: KEEP_FAILED,
+      // A dependent becomes ready when all it waits for is final, however it ended; the domain decides what then.
+      ignoreDependencyOnFailure: true,
+      ...(node.priority > 0 ? { priority: node.priority } : {}),
+      ...(node.delayMs > 0 ? { delay: node.delayMs } : {}),
+    },
+    ...(node.children.length > 0 ? { children: node.children.map(toFlowJob) } : {}),
+  };
+}
+
+async function inChunks<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+}
+
+async function again<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+      if (tries >= 5 || !AGAIN_CODES.has(code)) throw error;
+    }
+  }
+}
+
+export class QueueTimeoutError extends Error {}
+
+function within<T>(milliseconds: number | undefined, work: Promise<T>): Promise<T> {
+  if (milliseconds === undefined) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new QueueTimeoutError(`the queue did not answer within ${milliseconds} ms`)),
+      milliseconds,
+    );
+  });
+  // What comes after the time is up has nobody left to hear it.
+  work.catch(() => undefined);
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,123 @@
+/** One lane: a BullMQ worker that hands its jobs to the engine and does with them what the engine says. */
+import { DelayedError, UnrecoverableError } from 'bullmq';
+import type { Delivery, Disposition, Logger } from '../engine/ports.ts';
+import { JOB_VERSION, jobData } from '../schemas/job.ts';
+import type { Backend, LaneProcessor } from './backend.ts';
+
+export interface LaneOptions {
+  backend: Backend;
+  queue: string;
+  concurrency: number;
+  lockDurationMs: number;
+  stalledIntervalMs: number;
+  handle(delivery: Delivery): Promise<Disposition>;
+  /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
+  onLost(delivery: Delivery, message: string): Promise<void>;
+  log: Logger;
+}
+
+export interface Lane {
+  queue: string;
+  ready(): Promise<void>;
+  /** Takes no more jobs; those in hand go on. */
+  drain(): Promise<void>;
+  active(): number;
+  close(): Promise<void>;
+}
+
+/** Poison is judged by deliveries in PostgreSQL, long before this. */
+const MAX_STALLED = 20;
+const FAULT_DELAY_MS = 1_000;
+const UNKNOWN_VERSION_DELAY_MS = 5_000;
+
+class RetryLater extends Error {
+  readonly delayMs: number;
+  constructor(message: string, delayMs: number) {
+    super(message);
+    this.delayMs = delayMs;
+  }
+}
+/** The engine has committed this failure. */
+class Settled extends UnrecoverableError {}
+
+export function openLane(options: LaneOptions): Lane {
+  const { backend, queue, log } = options;
+  let active = 0;
+
+  const processor: LaneProcessor = async (job, token) => {
+    active += 1;
+    try {
+      // A newer release may have added this job: it goes back until a worker that knows it takes it.
+      if (versionOf(job.data) !== JOB_VERSION) {
+        await job.moveToDelayed(Date.now() + UNKNOWN_VERSION_DELAY_MS, token);
+        throw new DelayedError();
+      }
+      const disposition = await options.handle(toDelivery(queue, job));
+      switch (disposition.job) {
+        case 'complete':
+          return null;
+        case 'fail':
+          throw new Settled(disposition.message);
+        case 'retry':
+          throw new RetryLater(disposition.message, disposition.delayMs);
+        case 'delay':
+          await job.moveToDelayed(disposition.untilMs, token);
+          throw new DelayedError();
+        case 'leave':
+          // Not moved: BullMQ leaves it active. If it was ours it stalls and is delivered again.
+          throw new DelayedError();
+      }
+    } finally {
+      active -= 1;
+    }
+  };
+
+  const worker = backend.worker(queue, processor, {
+    concurrency: options.concurrency,
+    lockDuration: options.lockDurationMs,
+    stalledInterval: options.stalledIntervalMs,
+    maxStalledCount: MAX_STALLED,
+    settings: {
+      backoffStrategy: (_attempts, _type, error) => (error instanceof RetryLater ? error.delayMs : FAULT_DELAY_MS),
+    },
+  });
+  worker.on('failed', (job, error) => {
+    if (error instanceof RetryLater || error instanceof Settled || job === undefined) return;
+    log.error('job_failed_outside_engine', { queue, job_id: job.id, error: error.message });
+    // Without a finish time BullMQ tries it again.
+    if (job.finishedOn === undefined) return;
+    options.onLost(toDelivery(queue, job), error.message).catch((cause: unknown) => {
+      log.error('lost_job_not_settled', {
+        queue,
+        job_id: job.id,
+        error: cause instanceof Error ? cause.message : String(cause),
+      });
+    });
+  });
+  worker.on('stalled', (jobId) => log.warn('job_stalled', { queue, job_id: jobId }));
+
+  return {
+    queue,
+    ready: async () => {
+      await worker.waitUntilReady();
+    },
+    drain: () => worker.pause(true),
+    active: () => active,
+    close: () => worker.close(),
+  };
+}
+
+function versionOf(data: unknown): unknown {
+  return typeof data === 'object' && data !== null && 'v' in data ? data.v : undefined;
+}
+
+function toDelivery(queue: string, job: Parameters<LaneProcessor>[0]): Delivery {
+  return {
+    jobId: job.id ?? '',
+    queue,
+    data: jobData.parse(job.data),
+    attemptsMade: job.attemptsMade,
+    attemptsStarted: job.attemptsStarted,
+    stalledCounter: job.stalledCounter,
+  };
+}

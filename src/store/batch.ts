@@ -1,0 +1,80 @@
+/**
+ * Group commit: everything that becomes ready while one statement is under way goes out in the next one. Nobody waits
+ * for a timer: the first item of a quiet moment leaves with whatever else is ready in the same turn of the event loop.
+ */
+export interface BatchOptions<T, R> {
+  maxItems: number;
+  /** One answer per item, in order. */
+  flush(items: T[]): Promise<R[]>;
+  /** Milliseconds until the same batch is sent again; undefined gives up. `tries` begins at 1. */
+  retryAfter?(error: unknown, tries: number): number | undefined;
+  /** The fault lies in the data of one item: the batch is halved until that item is alone. */
+  isDataFault?(error: unknown): boolean;
+}
+
+export interface Batcher<T, R> {
+  (item: T): Promise<R>;
+  /** Items that wait or are under way. */
+  size(): number;
+}
+
+interface Waiting<T, R> {
+  item: T;
+  resolve(answer: R): void;
+  reject(error: unknown): void;
+}
+
+export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> {
+  const waiting: Waiting<T, R>[] = [];
+  let underWay = 0;
+  let scheduled = false;
+
+  function schedule(): void {
+    if (scheduled || underWay > 0 || waiting.length === 0) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      const batch = waiting.splice(0, options.maxItems);
+      underWay = batch.length;
+      void send(batch).finally(() => {
+        underWay = 0;
+        schedule();
+      });
+    });
+  }
+
+  async function send(batch: Waiting<T, R>[]): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const answers = await options.flush(batch.map(({ item }) => item));
+        batch.forEach((entry, index) => {
+          const answer = answers[index];
+          if (index < answers.length)
+            entry.resolve(answer as R); // `index` is inside, so it is an R even when undefined.
+          else entry.reject(new Error('a batch gave fewer answers than it had items'));
+        });
+        return;
+      } catch (error) {
+        if (batch.length > 1 && options.isDataFault?.(error) === true) {
+          const middle = batch.length >> 1;
+          await send(batch.slice(0, middle));
+          await send(batch.slice(middle));
+          return;
+        }
+        const delayMs = options.retryAfter?.(error, tries);
+        if (delayMs === undefined) {
+          for (const entry of batch) entry.reject(error);
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+  }
+
+  const add = (item: T) =>
+    new Promise<R>((resolve, reject) => {
+      waiting.push({ item, resolve, reject });
+      schedule();
+    });
+  return Object.assign(add, { size: () => waiting.length + underWay });
+}

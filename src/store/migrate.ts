@@ -1,0 +1,62 @@
+/** Brings a database to the newest schema. Safe to call from several processes at once. */
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import pg from 'pg';
+import { projectRoot } from '../project-root.ts';
+import { type Migration, openSchemaEngine } from './schema-engine.ts';
+
+/** Any number that nothing else in the database uses as an advisory lock. */
+const MIGRATION_LOCK = 7_203_441;
+
+/** The names of the migrations that were applied now. */
+export async function migrate(databaseUrl: string): Promise<string[]> {
+  return withLock(databaseUrl, async () => {
+    const engine = await openSchemaEngine(databaseUrl, await readSchema());
+    try {
+      return await engine.apply(await readMigrations());
+    } finally {
+      await engine.close();
+    }
+  });
+}
+
+/** The SQL that is missing between the database and `schema.prisma`; empty when they agree. */
+export async function schemaDrift(databaseUrl: string): Promise<string> {
+  const schema = await readSchema();
+  const engine = await openSchemaEngine(databaseUrl, schema);
+  try {
+    return await engine.diff(schema);
+  } finally {
+    await engine.close();
+  }
+}
+
+export const MIGRATIONS_FOLDER = path.join(projectRoot(), 'prisma', 'migrations');
+
+async function readSchema(): Promise<string> {
+  return readFile(path.join(projectRoot(), 'prisma', 'schema.prisma'), 'utf8');
+}
+
+async function readMigrations(): Promise<Migration[]> {
+  const entries = await readdir(MIGRATIONS_FOLDER, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  return Promise.all(
+    names.sort().map(async (name) => ({
+      name,
+      sql: await readFile(path.join(MIGRATIONS_FOLDER, name, 'migration.sql'), 'utf8'),
+    })),
+  );
+}
+
+/** The lock belongs to a connection of its own, so it ends with this process, whatever happens. */
+async function withLock<T>(databaseUrl: string, work: () => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'migrate' });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    return await work();
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,52 @@
+/** The columns of a run that the engine works with, and their reading. */
+import type { RunRow } from '../engine/ports.ts';
+import type { RunStatus } from '../engine/use-cases.ts';
+import type { DefinitionRef } from '../schemas/job.ts';
+import type { JsonObject } from '../schemas/json.ts';
+
+export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.created_at`;
+
+export interface RawRun {
+  id: string;
+  tenant_id: string;
+  user_id: string;
+  workflow_id: string | null;
+  workflow_version: number | null;
+  inline: DefinitionRef | null;
+  epoch: number;
+  gen: number;
+  status: RunStatus;
+  final: boolean;
+  priority: number;
+  parameters: JsonObject;
+  correlation_id: string | null;
+  trace_id: string | null;
+  created_at: Date;
+}
+
+export function toRunRow(raw: RawRun): RunRow {
+  return {
+    id: raw.id,
+    tenantId: raw.tenant_id,
+    userId: raw.user_id,
+    of: definitionRef(raw),
+    epoch: raw.epoch,
+    gen: raw.gen,
+    status: raw.status,
+    final: raw.final,
+    priority: raw.priority,
+    parameters: raw.parameters,
+    correlationId: raw.correlation_id,
+    traceId: raw.trace_id,
+    createdAt: raw.created_at,
+  };
+}
+
+export function definitionRef(raw: Pick<RawRun, 'workflow_id' | 'workflow_version' | 'inline' | 'id'>): DefinitionRef {
+  if (raw.workflow_id !== null && raw.workflow_version !== null) {
+    return { workflow_id: raw.workflow_id, version: raw.workflow_version };
+  }
+  if (raw.inline === null) throw new Error(`run ${raw.id} names no definition`);
+  return raw.inline;
+}

@@ -1,0 +1,168 @@
+/** The run side of the truth: acceptance, cancellation, and the ends that no single commit brings about. */
+import type pg from 'pg';
+import type { Lookup, NewRun, RunStore, StoredRun } from '../engine/ports.ts';
+import type { Json } from '../schemas/json.ts';
+import { acceptRuns } from './accept-runs.ts';
+import { createBatcher } from './batch.ts';
+import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
+import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { isDataFault, isTransient } from './transient.ts';
+
+const RUNS_PER_STATEMENT = 200;
+
+const FINALIZE = `
+WITH states AS (
+  SELECT count(*) FILTER (WHERE final) AS final_ones FROM task WHERE run_id = $1
+), failure AS (
+  SELECT error FROM task WHERE run_id = $1 AND status = 'failed' AND NOT tolerated ORDER BY finished_at LIMIT 1
+), f AS (
+  UPDATE run r SET final = true,
+    status = CASE WHEN r.status = 'cancelling' THEN 'cancelled' WHEN EXISTS (SELECT 1 FROM failure) THEN 'failed' ELSE 'completed' END,
+    output = CASE WHEN r.status <> 'cancelling' AND NOT EXISTS (SELECT 1 FROM failure) THEN $4::jsonb END,
+    error = CASE WHEN r.status <> 'cancelling' THEN (SELECT error FROM failure) END,
+    started_at = coalesce(r.started_at, (SELECT min(started_at) FROM task WHERE run_id = $1), now()), finished_at = now(),
+    callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
+  WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND (SELECT final_ones FROM states) >= $3
+  RETURNING r.id, r.epoch, r.status
+), e AS (
+  INSERT INTO event (run_id, epoch, kind) SELECT id, epoch, 'run.' || status FROM f
+)
+SELECT (SELECT final_ones FROM states) AS final_ones, (SELECT count(pg_notify('run_final', f.id)) FROM f) AS ended`;
+
+const END_RUN = `
+UPDATE run SET final = true, status = $3, finished_at = now(), started_at = coalesce(started_at, now()),
+  callback_due_at = CASE WHEN callback_url IS NOT NULL THEN now() END
+WHERE id = $1 AND epoch = $2 AND NOT final RETURNING id`;
+// A final row for every action, those never begun included: then no commit has to read the state of the run.
+const TOMBSTONES = `
+INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, final, finished_at)
+SELECT $1, k.action_id, k.action_type, $2, $3, true, now()
+FROM unnest($4::text[], $5::text[]) AS k(action_id, action_type) ORDER BY k.action_id
+ON CONFLICT (run_id, action_id) DO UPDATE SET status = $3, final = true, finished_at = now(), updated_at = now() WHERE NOT t.final`;
+
+const REQUEST_CANCEL = `
+WITH before AS (
+  SELECT r.id, r.status, r.epoch, r.workflow_id, r.workflow_version, r.inline, r.final
+  FROM run r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE
+), u AS (
+  UPDATE run r SET status = 'cancelling', cancel_reason = $3, check_at = now()
+  FROM before b WHERE r.id = b.id AND NOT b.final AND b.status <> 'cancelling'
+  RETURNING r.id, r.epoch
+), e AS (
+  INSERT INTO event (run_id, epoch, kind, data) SELECT id, epoch, 'run.cancelling', jsonb_build_object('reason', $3::text) FROM u
+)
+SELECT b.*, (SELECT count(pg_notify('run_control', u.id)) FROM u) AS changed FROM before b`;
+
+export function createRunStore(pool: pg.Pool): RunStore {
+  const accept = createBatcher<NewRun, StoredRun>({
+    maxItems: RUNS_PER_STATEMENT,
+    flush: (runs) => acceptRuns(pool, runs),
+    isDataFault,
+    // A client waits: one quick second try for a deadlock or a connection that was just closed, then 503.
+    retryAfter: (error, tries) => (isTransient(error) && tries === 1 ? 50 : undefined),
+  });
+  const markQueued = createBatcher<string, void>({
+    maxItems: RUNS_PER_STATEMENT,
+    async flush(ids) {
+      await pool.query({
+        name: 'mark-queued',
+        text: `UPDATE run SET status = 'queued' WHERE id = ANY($1::text[]) AND status = 'pending' AND NOT final`,
+        values: [ids],
+      });
+      return ids.map(() => undefined);
+    },
+  });
+
+  return {
+    accept,
+    markQueued,
+    async countInQueue(limit) {
+      const { rows } = await pool.query<{ count: number }>({
+        name: 'count-in-queue',
+        text: `SELECT count(*)::int AS count FROM (
+                 SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1) AS live`,
+        values: [limit],
+      });
+      return rows[0]?.count ?? 0;
+    },
+    async finalize({ runId, epoch, actions, output }) {
+      const { rows } = await pool.query<{ final_ones: string }>({
+        name: 'finalize-run',
+        text: FINALIZE,
+        values: [runId, epoch, actions, output],
+      });
+      return Number(rows[0]?.final_ones ?? 0) >= actions;
+    },
+    async endAbnormally(runId, epoch, status, actions) {
+      return inTransaction(pool, async (client) => {
+        const { rowCount } = await client.query(END_RUN, [runId, epoch, status]);
+        if (rowCount === 0) return false;
+        const taskStatus = status === 'cancelled' ? 'cancelled' : 'failed';
+        const ids = actions.map(({ actionId }) => actionId);
+        const types = actions.map(({ actionType }) => actionType);
+        await client.query(TOMBSTONES, [runId, epoch, taskStatus, ids, types]);
+        await client.query(`INSERT INTO event (run_id, epoch, kind) VALUES ($1, $2, $3)`, [
+          runId,
+          epoch,
+          `run.${status}`,
+        ]);
+        await client.query(`SELECT pg_notify('run_final', $1)`, [runId]);
+        return true;
+      });
+    },
+    async requestCancel(tenantId, runId, reason) {
+      const { rows } = await pool.query<RawRun & { changed: string }>(REQUEST_CANCEL, [
+        tenantId,
+        runId,
+        reason ?? null,
+      ]);
+      const row = rows[0];
+      if (row === undefined) return { found: false };
+      return { found: true, was: row.status, changed: row.changed !== '0', epoch: row.epoch, of: definitionRef(row) };
+    },
+    async activeRunsOf(tenantId, workflowId) {
+      const { rows } = await pool.query<{ id: string }>(
+        'SELECT id FROM run WHERE tenant_id = $1 AND workflow_id = $2 AND NOT final',
+        [tenantId, workflowId],
+      );
+      return rows.map(({ id }) => id);
+    },
+    async statuses(runId): Promise<Lookup> {
+      const run = await pool.query<RawRun>(`SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = $1`, [runId]);
+      const tasks = await pool.query<RawTask>(
+        `SELECT ${TASK_COLUMNS}, NULL::jsonb AS output FROM task t WHERE t.run_id = $1`,
+        [runId],
+      );
+      const raw = run.rows[0];
+      return {
+        run: raw === undefined ? undefined : toRunRow(raw),
+        tasks: new Map(tasks.rows.map((task) => [task.action_id, toTaskRow(task)])),
+      };
+    },
+    async outputs(runId, actionIds) {
+      const { rows } = await pool.query<{ action_id: string; output: Json }>(
+        'SELECT action_id, output FROM task WHERE run_id = $1 AND action_id = ANY($2::text[])',
+        [runId, actionIds],
+      );
+      return new Map(rows.map((row) => [row.action_id, row.output]));
+    },
+    async nudge(runId) {
+      await pool.query('UPDATE run SET check_at = now() WHERE id = $1 AND NOT final', [runId]);
+    },
+  };
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    // The connection may be the very thing that broke: it is closed, which also rolls back.
+    client.release(true);
+    throw error;
+  }
+}

@@ -1,0 +1,223 @@
+/** Rows of runs and tasks as the views that clients get. Pure. */
+import type { Definition } from '../domain/definition.ts';
+import type { RunStatus, TaskStatus } from '../engine/use-cases.ts';
+import type { TaskResult } from '../schemas/answers.ts';
+import type { DefinitionRef } from '../schemas/job.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import type { AttemptView, ExecutionSummary, ExecutionTask, Progress } from '../schemas/workflow-answers.ts';
+
+export interface RunHead {
+  id: string;
+  tenant_id: string;
+  user_id: string;
+  workflow_id: string | null;
+  workflow_version: number | null;
+  inline: DefinitionRef | null;
+  status: RunStatus;
+  error: Json;
+  priority: number;
+  trace_id: string | null;
+  correlation_id: string | null;
+  created_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+}
+
+export interface TaskRecord {
+  action_id: string;
+  status: TaskStatus;
+  attempts: number;
+  input: Json;
+  output: Json;
+  omitted: boolean;
+  error: Json;
+  started_at: Date | null;
+  finished_at: Date | null;
+  worker: string | null;
+}
+
+export interface AttemptRecord {
+  action_id: string;
+  attempt: number;
+  epoch: number;
+  status: string;
+  error: Json;
+  worker: string | null;
+  started_at: Date;
+  finished_at: Date;
+}
+
+export interface ResultRecord {
+  id: string;
+  status: RunStatus;
+  workflow_id: string | null;
+  epoch: number;
+  output: Json;
+  error: Json;
+  cancel_reason: string | null;
+  /** A task row exists. */
+  begun: boolean;
+  task_output: Json;
+  task_attempts: number | null;
+  changed_at: Date;
+}
+
+export function summaryOf(run: RunHead): ExecutionSummary {
+  return {
+    execution_id: run.id,
+    workflow_id: run.workflow_id,
+    workflow_version: run.workflow_version,
+    status: run.status,
+    ...(run.inline !== null && 'action_type' in run.inline ? { task_type: run.inline.action_type } : {}),
+    error: run.error,
+    priority: run.priority,
+    trace_id: run.trace_id,
+    correlation_id: run.correlation_id,
+    tenant_id: run.tenant_id,
+    user_id: run.user_id,
+    created_at: run.created_at.toISOString(),
+    ...timing(run.started_at, run.finished_at),
+  };
+}
+
+/** `running` is written lazily: a run with a task that has begun is running, whatever its row still says. */
+export function liveStatus(stored: RunStatus, begun: boolean): RunStatus {
+  return begun && (stored === 'pending' || stored === 'queued') ? 'running' : stored;
+}
+
+/**
+ * Every action of the definition, in its order; one without a row has not begun. `parameters` is given for a task of
+ * the simple door: they are its input, and not stored twice.
+ */
+export function tasksOf(
+  definition: Definition,
+  rows: readonly TaskRecord[],
+  attempts: readonly AttemptRecord[],
+  run: { createdAt: Date; parameters: Json | undefined },
+): ExecutionTask[] {
+  const rowById = new Map(rows.map((row) => [row.action_id, row]));
+  const history = new Map<string, AttemptView[]>();
+  for (const one of attempts) {
+    const list = history.get(one.action_id) ?? [];
+    history.set(one.action_id, list);
+    list.push(attemptOf(one));
+  }
+  return definition.actions.map(({ action_id, action_type, depends_on }) => {
+    const row = rowById.get(action_id);
+    return {
+      action_id,
+      action_type,
+      status: row?.status ?? 'pending',
+      attempts: row?.attempts ?? 0,
+      attempts_history: history.get(action_id) ?? [],
+      input: row?.input ?? (row === undefined ? null : (run.parameters ?? null)),
+      output: row?.output ?? null,
+      ...(row?.omitted === true ? { omitted: true as const } : {}),
+      error: row?.error ?? null,
+      queued_at: readyAt(depends_on, rowById, run.createdAt)?.toISOString() ?? null,
+      ...timing(row?.started_at ?? null, row?.finished_at ?? null),
+      worker: row?.worker ?? null,
+    };
+  });
+}
+
+/** When the last of its dependencies had ended; undefined while one has not. */
+function readyAt(
+  dependsOn: readonly string[],
+  rows: ReadonlyMap<string, TaskRecord>,
+  createdAt: Date,
+): Date | undefined {
+  let latest = createdAt;
+  for (const id of dependsOn) {
+    const ended = rows.get(id)?.finished_at ?? undefined;
+    if (ended === undefined) return undefined;
+    if (ended > latest) latest = ended;
+  }
+  return latest;
+}
+
+/** The parts add up to `total`: what never ran because of a failure counts as failed, what was cancelled as skipped. */
+export function progressOf(tasks: readonly ExecutionTask[]): Progress {
+  const count = (...statuses: TaskStatus[]) => tasks.filter(({ status }) => statuses.includes(status)).length;
+  const total = tasks.length;
+  const completed = count('completed');
+  const failed = count('failed', 'upstream_failed');
+  const skipped = count('skipped', 'cancelled');
+  const running = count('running', 'retrying', 'waiting');
+  const percent = total === 0 ? 100 : Math.floor(((completed + failed + skipped) / total) * 1000) / 10;
+  return { total, completed, failed, skipped, running, pending: count('pending'), percent };
+}
+
+export function resultOf(row: ResultRecord): TaskResult {
+  const status = wordOf(liveStatus(row.status, row.begun));
+  const output = row.workflow_id === null ? row.task_output : row.output;
+  const message = errorMessage(status, row);
+  return {
+    task_id: row.id,
+    status,
+    ...(status === 'completed' ? { result: asObject(output) } : {}),
+    ...(message === undefined ? {} : { error: message }),
+    attempts: row.workflow_id === null ? (row.task_attempts ?? 0) : row.epoch,
+    timestamp: row.changed_at.toISOString(),
+  };
+}
+
+function wordOf(status: RunStatus): TaskResult['status'] {
+  switch (status) {
+    case 'pending':
+    case 'queued':
+      return 'pending';
+    case 'completed':
+    case 'cancelled':
+      return status;
+    case 'failed':
+    case 'timed_out':
+    case 'compensated':
+    case 'compensation_failed':
+      return 'failed';
+    default:
+      return 'running';
+  }
+}
+
+function errorMessage(status: TaskResult['status'], row: ResultRecord): string | undefined {
+  if (status === 'failed') return messageOf(row.error) ?? 'The task failed';
+  if (status === 'cancelled') return messageOf(row.error) ?? row.cancel_reason ?? 'Cancelled';
+  return undefined;
+}
+
+function messageOf(error: Json): string | undefined {
+  if (typeof error === 'string') return error;
+  if (typeof error !== 'object' || error === null || Array.isArray(error)) return undefined;
+  const message = error['message'];
+  return typeof message === 'string' ? message : undefined;
+}
+
+function asObject(output: Json): JsonObject {
+  return typeof output === 'object' && output !== null && !Array.isArray(output) ? output : { value: output };
+}
+
+function attemptOf(row: AttemptRecord): AttemptView {
+  const { attempt, epoch, status, error, worker } = row;
+  return {
+    attempt,
+    epoch,
+    status,
+    error,
+    worker,
+    started_at: row.started_at.toISOString(),
+    finished_at: row.finished_at.toISOString(),
+    duration_ms: Math.max(0, row.finished_at.getTime() - row.started_at.getTime()),
+  };
+}
+
+function timing(
+  started: Date | null,
+  finished: Date | null,
+): { started_at: string | null; finished_at: string | null; duration_ms: number | null } {
+  return {
+    started_at: started?.toISOString() ?? null,
+    finished_at: finished?.toISOString() ?? null,
+    duration_ms: started === null || finished === null ? null : Math.max(0, finished.getTime() - started.getTime()),
+  };
+}

@@ -1,0 +1,138 @@
+/** Reads runs for the doors. A run is read before its tasks: one that is seen as final has all of its final rows. */
+import type pg from 'pg';
+import type { Definitions } from '../engine/ports.ts';
+import type { RunFilter, RunReader, RunWindow } from '../engine/read-models.ts';
+import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import { definitionRef } from './run-row.ts';
+import {
+  type AttemptRecord,
+  liveStatus,
+  progressOf,
+  type ResultRecord,
+  type RunHead,
+  resultOf,
+  summaryOf,
+  type TaskRecord,
+  tasksOf,
+} from './run-views.ts';
+
+/** Inputs and outputs of one execution view together; the rest is left out, or a view could be gigabytes. */
+const MAX_VIEW_BYTES = 16 * 1024 * 1024;
+
+const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.status, r.error, r.priority,
+  r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at`;
+
+const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
+
+// The stored size is cheap and comes first; the real one is only asked of what has passed that.
+const TASKS = `
+SELECT action_id, status, attempts, error, started_at, finished_at, worker, NOT fits AND bytes > 0 AS omitted,
+       CASE WHEN fits THEN input END AS input, CASE WHEN fits THEN output END AS output
+FROM (
+  SELECT *, stored <= $2 AND sum(bytes) OVER (ORDER BY action_id) <= $2 AS fits
+  FROM (
+    SELECT *, CASE WHEN stored <= $2
+      THEN coalesce(octet_length(input::text), 0) + coalesce(octet_length(output::text), 0) ELSE stored END AS bytes
+    FROM (
+      SELECT *, greatest(attempt, ended_attempt) AS attempts,
+             sum(coalesce(pg_column_size(input), 0) + coalesce(pg_column_size(output), 0)) OVER (ORDER BY action_id) AS stored
+      FROM task WHERE run_id = $1
+    ) sized
+  ) weighed
+) t`;
+
+const ATTEMPTS = `
+SELECT action_id, attempt, epoch, status, error, worker, started_at, finished_at
+FROM attempt WHERE run_id = $1 ORDER BY action_id, epoch, attempt`;
+
+const RESULT = `
+SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
+       EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id) AS begun,
+       t.output AS task_output, greatest(t.attempt, t.ended_attempt) AS task_attempts,
+       coalesce(r.finished_at, t.updated_at, r.started_at, r.created_at) AS changed_at
+FROM run r LEFT JOIN task t ON r.workflow_id IS NULL AND t.run_id = r.id
+WHERE r.tenant_id = $1 AND r.id = $2`;
+
+type RunRecord = RunHead & { parameters: JsonObject; output: ResultRecord['output']; cancel_reason: string | null };
+
+export function createRunReader(pool: pg.Pool, definitions: Definitions): RunReader {
+  return {
+    async result(tenantId, runId) {
+      const { rows } = await pool.query<ResultRecord>({ name: 'read-result', text: RESULT, values: [tenantId, runId] });
+      const row = rows[0];
+      return row === undefined ? undefined : { final: FINAL_RUN_STATUSES.includes(row.status), view: resultOf(row) };
+    },
+
+    async execution(tenantId, runId) {
+      const { rows } = await pool.query<RunRecord>({ name: 'read-run', text: RUN, values: [tenantId, runId] });
+      const run = rows[0];
+      if (run === undefined) return undefined;
+      const [definition, tasks, attempts] = await Promise.all([
+        definitions.load(definitionRef(run)),
+        pool.query<TaskRecord>({ name: 'read-tasks', text: TASKS, values: [runId, MAX_VIEW_BYTES] }),
+        pool.query<AttemptRecord>({ name: 'read-attempts', text: ATTEMPTS, values: [runId] }),
+      ]);
+      const view = tasksOf(definition, tasks.rows, attempts.rows, {
+        createdAt: run.created_at,
+        parameters: run.workflow_id === null ? run.parameters : undefined,
+      });
+      const { execution_id, workflow_id, workflow_version, status, error, ...rest } = summaryOf(run);
+      return {
+        execution_id,
+        workflow_id,
+        workflow_version,
+        status: liveStatus(status, tasks.rows.length > 0),
+        parameters: run.parameters,
+        output: run.output,
+        error,
+        progress: progressOf(view),
+        tasks: view,
+        ...rest,
+        cancel_reason: run.cancel_reason,
+      };
+    },
+
+    async list(tenantId, filter, window) {
+      const where = conditions(tenantId, filter);
+      const page = pageQuery(where, window);
+      const [found, counted] = await Promise.all([
+        pool.query<RunHead>(page.text, page.values),
+        pool.query<{ total: number }>(`SELECT count(*)::int AS total FROM run r WHERE ${where.text}`, where.values),
+      ]);
+      const items = found.rows.slice(0, window.limit).map(summaryOf);
+      return { items, total: counted.rows[0]?.total ?? 0, more: found.rows.length > window.limit };
+    },
+  };
+}
+
+interface Sql {
+  text: string;
+  values: unknown[];
+}
+
+function conditions(tenantId: string, filter: RunFilter): Sql {
+  const values: unknown[] = [tenantId];
+  const parts = ['r.tenant_id = $1'];
+  const add = (column: string, value: unknown) => {
+    if (value !== undefined) parts.push(`${column} $${values.push(value)}`);
+  };
+  add('r.workflow_id =', filter.workflowId);
+  add('r.correlation_id =', filter.correlationId);
+  add('r.status =', filter.status);
+  add('r.created_at >=', filter.from);
+  add('r.created_at <', filter.to);
+  return { text: parts.join(' AND '), values };
+}
+
+/** One more than asked for tells whether there is a next page. */
+function pageQuery(where: Sql, { limit, skip, after }: RunWindow): Sql {
+  const values = [...where.values];
+  const keyset =
+    after === undefined
+      ? ''
+      : ` AND (r.created_at, r.id) < ($${values.push(after.createdAt)}, $${values.push(after.id)})`;
+  const text = `SELECT ${HEAD} FROM run r WHERE ${where.text}${keyset}
+    ORDER BY r.created_at DESC, r.id DESC LIMIT $${values.push(limit + 1)} OFFSET $${values.push(skip)}`;
+  return { text, values };
+}

@@ -1,0 +1,82 @@
+/** What the dispatcher and the reconciler need: the lock of all processes, and runs to look at, in pages. */
+import type pg from 'pg';
+import type { SweepStore } from '../engine/ports.ts';
+import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+
+/** Any constant will do, as long as it is ours alone in the database. */
+const SWEEP_LOCK = 7_202_611;
+
+const TAKE_PENDING = `
+WITH due AS (
+  SELECT id FROM run
+  WHERE status = 'pending' AND NOT final AND coalesce(due_at, created_at + make_interval(secs => $2::float8 / 1000)) <= now()
+  ORDER BY priority, created_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
+RETURNING ${RUN_COLUMNS}`;
+
+const TAKE_TO_CHECK = `
+WITH due AS (
+  SELECT id FROM run
+  WHERE NOT final AND check_at <= now() AND status IN ('queued', 'running', 'cancelling')
+  ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
+RETURNING ${RUN_COLUMNS}`;
+
+export function createSweepStore(pool: pg.Pool): SweepStore {
+  return {
+    async exclusively(work) {
+      const client = await pool.connect();
+      let broken = false;
+      try {
+        // A lock of the transaction: one of the session would leak on a pooled connection.
+        await client.query('BEGIN');
+        const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
+          SWEEP_LOCK,
+        ]);
+        if (rows[0]?.mine !== true) return undefined;
+        return await work();
+      } catch (error) {
+        broken = true;
+        throw error;
+      } finally {
+        if (!broken) await client.query('COMMIT').catch(() => (broken = true));
+        client.release(broken);
+      }
+    },
+    async takePending(limit, olderThanMs) {
+      const { rows } = await pool.query<RawRun>(TAKE_PENDING, [limit, olderThanMs]);
+      return rows.map(toRunRow);
+    },
+    async takeToCheck(limit, againAfterMs) {
+      const { rows } = await pool.query<RawRun>(TAKE_TO_CHECK, [limit, againAfterMs]);
+      return rows.map(toRunRow);
+    },
+    async raiseGen(runId, epoch) {
+      const { rows } = await pool.query<{ gen: number }>(
+        'UPDATE run SET gen = gen + 1 WHERE id = $1 AND epoch = $2 AND NOT final RETURNING gen',
+        [runId, epoch],
+      );
+      return rows[0]?.gen;
+    },
+    async checkAllNow() {
+      await pool.query(
+        `UPDATE run SET check_at = now() WHERE NOT final AND status IN ('queued', 'running', 'cancelling') AND check_at > now()`,
+      );
+    },
+    async checkAgain(runId, afterMs) {
+      await pool.query(
+        'UPDATE run SET check_at = now() + make_interval(secs => $2::float8 / 1000) WHERE id = $1 AND NOT final',
+        [runId, afterMs],
+      );
+    },
+    async cancellingForMs(runId) {
+      const { rows } = await pool.query<{ ms: number | null }>(
+        `SELECT extract(epoch FROM now() - max(at))::float8 * 1000 AS ms FROM event WHERE run_id = $1 AND kind = 'run.cancelling'`,
+        [runId],
+      );
+      return rows[0]?.ms ?? 0;
+    },
+  };
+}

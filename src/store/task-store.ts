@@ -1,0 +1,134 @@
+/** The task side of the truth: look-ups, tokens, outcomes. All of it waits for the database rather than fail a task for it. */
+import type pg from 'pg';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
+import { createBatcher } from './batch.ts';
+import { commitOutcomes } from './commit.ts';
+import { lookUp } from './lookup.ts';
+import { isDataFault, isTransient, untilItPasses } from './transient.ts';
+
+const LOOK_UPS_PER_STATEMENT = 200;
+const OUTCOMES_PER_STATEMENT = 100;
+
+// The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
+const CLAIM = `
+INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, status, worker, started_at)
+SELECT r.id, $3, $4, r.epoch, 1, 0, 2, 2, 'running', $5, now() FROM run r WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final
+ON CONFLICT (run_id, action_id) DO UPDATE SET
+  fence = t.fence + 1, deliveries = t.deliveries + 1, next_delivery = NULL, worker = EXCLUDED.worker, updated_at = now(),
+  status = CASE WHEN t.status = 'waiting' THEN t.status ELSE 'running' END
+WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
+RETURNING fence, deliveries`;
+
+const MARK_RUNNING = `
+WITH o AS (
+  SELECT DISTINCT ON (run_id, action_id) *
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::float8[], $9::jsonb[])
+       AS o(run_id, action_id, action_type, epoch, attempt, fence, worker, elapsed_ms, input)
+  ORDER BY run_id, action_id, fence DESC
+), w AS (
+  INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, status, worker, input, started_at)
+  SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, o.attempt - 1, o.fence, 'running', o.worker, o.input,
+         now() - make_interval(secs => o.elapsed_ms / 1000)
+  FROM o JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
+  ORDER BY o.run_id, o.action_id
+  ON CONFLICT (run_id, action_id) DO UPDATE SET
+    status = 'running', attempt = greatest(t.attempt, EXCLUDED.attempt), worker = EXCLUDED.worker, next_delivery = NULL,
+    input = coalesce(EXCLUDED.input, t.input), started_at = coalesce(t.started_at, EXCLUDED.started_at), updated_at = now()
+  WHERE t.epoch = EXCLUDED.epoch AND NOT t.final AND EXCLUDED.attempt > t.ended_attempt AND t.fence = EXCLUDED.fence
+  RETURNING t.run_id
+)
+UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
+WHERE r.id IN (SELECT run_id FROM w) AND r.status IN ('pending', 'queued') AND NOT r.final`;
+
+const LATE_EFFECT = `
+INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;
+
+export function createTaskStore(pool: pg.Pool): TaskStore & { pendingCommits(): number } {
+  const lookup = createBatcher<LookupRequest, Lookup>({
+    maxItems: LOOK_UPS_PER_STATEMENT,
+    flush: (requests) => lookUp(pool, requests),
+    retryAfter: untilItPasses,
+  });
+  const commit = createBatcher<Outcome, CommitResult>({
+    maxItems: OUTCOMES_PER_STATEMENT,
+    flush: (outcomes) => commitOutcomes(pool, outcomes),
+    retryAfter: untilItPasses,
+    isDataFault,
+  });
+  const markRunning = createBatcher<Omit<Outcome, 'output' | 'error' | 'runOutput'>, void>({
+    maxItems: OUTCOMES_PER_STATEMENT,
+    // It only shows what is going on; whatever is wrong with it must not disturb the task.
+    retryAfter: (error, tries) => (isTransient(error) && tries < 3 ? 200 : undefined),
+    isDataFault,
+    async flush(tasks) {
+      const mono = performance.now();
+      const column = <T>(pick: (task: (typeof tasks)[number]) => T): T[] => tasks.map(pick);
+      await pool.query({
+        name: 'mark-running',
+        text: MARK_RUNNING,
+        values: [
+          column((t) => t.runId),
+          column((t) => t.actionId),
+          column((t) => t.actionType),
+          column((t) => t.epoch),
+          column((t) => t.attempt),
+          column((t) => t.fence),
+          column((t) => t.worker),
+          column((t) => (t.startedMono === null ? 0 : Math.max(0, mono - t.startedMono))),
+          column((t) => t.input),
+        ],
+      });
+      return tasks.map(() => undefined);
+    },
+  });
+
+  return {
+    lookup,
+    async commit(outcome) {
+      try {
+        return await commit(outcome);
+      } catch (error) {
+        if (isDataFault(error))
+          throw new OrchestratorError('output_not_storable', 'the database refused the outcome', { cause: error });
+        throw error;
+      }
+    },
+    markRunning,
+    pendingCommits: () => commit.size(),
+    async claim({ runId, epoch, actionId, actionType, worker }) {
+      const { rows } = await persist(() =>
+        pool.query<{ fence: number; deliveries: number }>({
+          name: 'claim-task',
+          text: CLAIM,
+          values: [runId, epoch, actionId, actionType, worker],
+        }),
+      );
+      return rows[0];
+    },
+    async recordLateEffect(outcome) {
+      await persist(() =>
+        pool.query(LATE_EFFECT, [
+          outcome.runId,
+          outcome.actionId,
+          outcome.epoch,
+          outcome.attempt,
+          outcome.output,
+          outcome.worker,
+        ]),
+      );
+    },
+  };
+}
+
+async function persist<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const delayMs = untilItPasses(error, tries);
+      if (delayMs === undefined) throw error;
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    }
+  }
+}

@@ -1,0 +1,246 @@
+/** Workflows and their versions. A version never changes; a deleted workflow keeps its rows, so that its history stays. */
+import type { Definition } from '../domain/definition.ts';
+import type {
+  StoredWorkflow,
+  UpdateOutcome,
+  WorkflowFilter,
+  WorkflowStatus,
+  WorkflowStore,
+} from '../engine/read-models.ts';
+import { Prisma, type PrismaClient } from './generated/client.ts';
+
+interface Row {
+  id: string;
+  status: WorkflowStatus;
+  current_version: number;
+  created_by: string;
+  created_at: Date;
+  updated_at: Date;
+  version: number;
+  definition: Definition;
+}
+
+const COLUMNS = Prisma.sql`w.id, w.status, w.current_version, w.created_by, w.created_at, w.updated_at, v.version, v.definition`;
+
+export function createWorkflowStore(prisma: PrismaClient, newId: () => string): WorkflowStore {
+  async function find(
+    tenantId: string,
+    which: Prisma.Sql,
+    version: number | undefined,
+  ): Promise<StoredWorkflow | undefined> {
+    const rows = await prisma.$queryRaw<Row[]>`
+      SELECT ${COLUMNS} FROM workflow w
+      JOIN workflow_version v ON v.workflow_id = w.id AND v.version = coalesce(${version ?? null}::int, w.current_version)
+      WHERE w.tenant_id = ${tenantId} AND w.deleted_at IS NULL AND ${which}
+      ORDER BY w.created_at DESC, w.id DESC LIMIT 1`;
+    return rows[0] === undefined ? undefined : toStored(rows[0]);
+  }
+  const byId = (id: string) => Prisma.sql`w.id = ${id}`;
+
+  return {
+    async create(tenantId, userId, definition) {
+      const id = newId();
+      const made = await prisma.workflow.create({
+        data: {
+          id,
+          tenantId,
+          createdBy: userId,
+          ...shownFields(definition),
+          versions: { create: { version: 1, definition: asJson(definition), createdBy: userId } },
+        },
+      });
+      const { createdAt, updatedAt } = made;
+      return {
+        id,
+        version: 1,
+        currentVersion: 1,
+        status: 'active',
+        definition,
+        createdBy: userId,
+        createdAt,
+        updatedAt,
+      };
+    },
+
+    find: (tenantId, id, version) => find(tenantId, byId(id), version),
+
+    async resolve(tenantId, idOrName, version) {
+      return (
+        (await find(tenantId, byId(idOrName), version)) ??
+        (await find(tenantId, Prisma.sql`w.name = ${idOrName}`, version))
+      );
+    },
+
+    async existed(tenantId, id) {
+      return (await prisma.workflow.count({ where: { tenantId, id } })) > 0;
+    },
+
+    async list(tenantId, filter) {
+      const where = conditions(tenantId, filter);
+      const [rows, counted] = await Promise.all([
+        prisma.$queryRaw<SummaryRow[]>`
+          SELECT w.id AS workflow_id, w.name, w.description, w.current_version AS version, w.status, w.tags,
+                 jsonb_array_length(v.definition -> 'parameters') AS parameters_count,
+                 jsonb_array_length(v.definition -> 'actions') AS actions_count, w.created_by, w.created_at, w.updated_at
+          FROM (SELECT * FROM workflow w WHERE ${where} ORDER BY w.created_at DESC, w.id DESC
+                LIMIT ${filter.page_size}::bigint OFFSET ${(filter.page - 1) * filter.page_size}::bigint) w
+          JOIN workflow_version v ON v.workflow_id = w.id AND v.version = w.current_version
+          ORDER BY w.created_at DESC, w.id DESC`,
+        prisma.$queryRaw<Array<{ total: number }>>`SELECT count(*)::int AS total FROM workflow w WHERE ${where}`,
+      ]);
+      const items = rows.map((row) => ({
+        ...row,
+        created_at: row.created_at.toISOString(),
+        updated_at: row.updated_at.toISOString(),
+      }));
+      return { items, total: counted[0]?.total ?? 0 };
+    },
+
+    async versions(tenantId, id, page, pageSize) {
+      const found = await prisma.workflow.findFirst({
+        where: { tenantId, id, deletedAt: null },
+        select: { currentVersion: true },
+      });
+      if (found === null) return undefined;
+      const rows = await prisma.$queryRaw<VersionRow[]>`
+        SELECT v.version, v.definition ->> 'name' AS name, v.definition ->> 'description' AS description,
+               jsonb_array_length(v.definition -> 'actions') AS actions_count, v.created_by, v.created_at
+        FROM workflow_version v WHERE v.workflow_id = ${id}
+        ORDER BY v.version DESC LIMIT ${pageSize}::bigint OFFSET ${(page - 1) * pageSize}::bigint`;
+      // Versions are numbered without gaps, so the newest number is their count.
+      return {
+        items: rows.map((row) => ({ ...row, created_at: row.created_at.toISOString() })),
+        total: found.currentVersion,
+      };
+    },
+
+    update: (tenantId, userId, id, change) => update(prisma, tenantId, userId, id, change),
+
+    async remove(tenantId, id, force) {
+      // One statement: a run that is accepted at the same time is seen, or sees that the workflow is gone.
+      const removed = await prisma.$executeRaw`
+        UPDATE workflow w SET deleted_at = now(), updated_at = now()
+        WHERE w.tenant_id = ${tenantId} AND w.id = ${id} AND w.deleted_at IS NULL
+          AND (${force} OR NOT EXISTS (
+            SELECT 1 FROM run r WHERE r.tenant_id = w.tenant_id AND r.workflow_id = w.id AND NOT r.final))`;
+      if (removed > 0) return 'removed';
+      return (await prisma.workflow.count({ where: { tenantId, id, deletedAt: null } })) > 0 ? 'active' : 'unknown';
+    },
+  };
+}
+
+interface SummaryRow {
+  workflow_id: string;
+  name: string;
+  description: string | null;
+  version: number;
+  status: WorkflowStatus;
+  tags: string[];
+  parameters_count: number;
+  actions_count: number;
+  created_by: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+interface VersionRow {
+  version: number;
+  name: string;
+  description: string | null;
+  actions_count: number;
+  created_by: string;
+  created_at: Date;
+}
+
+async function update(
+  prisma: PrismaClient,
+  tenantId: string,
+  userId: string,
+  id: string,
+  change: { expectedVersion: number; definition?: Definition; status?: WorkflowStatus },
+): Promise<UpdateOutcome> {
+  const { expectedVersion, definition, status } = change;
+  const version = definition === undefined ? expectedVersion : expectedVersion + 1;
+  const changed = await prisma.$transaction(async (transaction) => {
+    // The row's lock lets one change through at a time; the others find another version.
+    const { count } = await transaction.workflow.updateMany({
+      where: { tenantId, id, deletedAt: null, currentVersion: expectedVersion },
+      data: {
+        ...(definition === undefined ? {} : { ...shownFields(definition), currentVersion: version }),
+        ...(status === undefined ? {} : { status }),
+        ...(definition === undefined && status === undefined ? {} : { updatedAt: new Date() }),
+      },
+    });
+    if (count === 0) return undefined;
+    if (definition !== undefined) {
+      await transaction.workflowVersion.create({
+        data: { workflowId: id, version, definition: asJson(definition), createdBy: userId },
+      });
+    }
+    return transaction.workflow.findUniqueOrThrow({
+      where: { id },
+      include: { versions: { where: { version } } },
+    });
+  });
+  if (changed === undefined) {
+    const now = await prisma.workflow.findFirst({
+      where: { tenantId, id, deletedAt: null },
+      select: { currentVersion: true },
+    });
+    return now === null ? { done: 'unknown' } : { done: 'stale', version: now.currentVersion };
+  }
+  const row = {
+    ...changed,
+    status: changed.status as WorkflowStatus, // Only these are ever written.
+    version,
+    // What a version holds went in as a Definition.
+    definition: changed.versions[0]?.definition as unknown as Definition,
+  };
+  const { currentVersion, createdBy, createdAt, updatedAt } = row;
+  return {
+    done: 'updated',
+    workflow: {
+      id,
+      version,
+      currentVersion,
+      status: row.status,
+      definition: row.definition,
+      createdBy,
+      createdAt,
+      updatedAt,
+    },
+  };
+}
+
+function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
+  const { status, created_by, tag, name } = filter;
+  const parts = [Prisma.sql`w.tenant_id = ${tenantId} AND w.deleted_at IS NULL`];
+  if (status !== undefined) parts.push(Prisma.sql`w.status = ${status}`);
+  if (created_by !== undefined) parts.push(Prisma.sql`w.created_by = ${created_by}`);
+  if (tag !== undefined) parts.push(Prisma.sql`w.tags @> ARRAY[${tag}]::text[]`);
+  if (name !== undefined) parts.push(Prisma.sql`strpos(lower(w.name), lower(${name})) > 0`);
+  return Prisma.join(parts, ' AND ');
+}
+
+/** What lists show and filter by lies in columns as well. */
+function shownFields(definition: Definition): { name: string; description: string | null; tags: string[] } {
+  return { name: definition.name, description: definition.description ?? null, tags: definition.tags };
+}
+
+/** A definition is JSON; its interface has no index signature to say so. */
+function asJson(definition: Definition): Prisma.InputJsonValue {
+  return definition as unknown as Prisma.InputJsonValue;
+}
+
+function toStored(row: Row): StoredWorkflow {
+  return {
+    id: row.id,
+    version: row.version,
+    currentVersion: row.current_version,
+    status: row.status,
+    definition: row.definition,
+    createdBy: row.created_by,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
