@@ -1,0 +1,85 @@
+/**
+ * What kind of place an IP address is. An address that carries an IPv4 address inside (mapped, compatible, NAT64,
+ * 6to4, SIIT) is judged by the one inside, because that is where the packets may end.
+ */
+import ipaddr from 'ipaddr.js';
+
+/** `refused` holds under every policy: metadata, link-local, multicast, unspecified, reserved. */
+export type AddressClass = 'public' | 'private' | 'refused';
+
+const METADATA = new Set(['100.100.100.200', '168.63.129.16', 'fd00:ec2::254', 'fd20:ce::254']);
+const METADATA_NAMES = new Set([
+  'metadata',
+  'metadata.google.internal',
+  'metadata.goog',
+  'metadata.azure.internal',
+  'metadata.tencentyun.com',
+  'instance-data',
+  'instance-data.ec2.internal',
+]);
+
+export function isMetadataName(hostname: string): boolean {
+  return METADATA_NAMES.has(hostname);
+}
+
+/** The host of a URL as names are compared: lower case, no trailing dot, no brackets. */
+export function hostOf(url: URL): string {
+  const host = url.hostname.toLowerCase();
+  if (host.startsWith('[')) return host.slice(1, -1);
+  return host.endsWith('.') ? host.slice(0, -1) : host;
+}
+
+export function isAddress(host: string): boolean {
+  return ipaddr.isValid(host);
+}
+
+/** One spelling for each place: `::ffff:7f00:1` is `127.0.0.1`. Throws for what is not an address. */
+export function canonicalAddress(address: string): string {
+  return unwrap(address).toString();
+}
+
+export function isLoopback(address: string): boolean {
+  return unwrap(address).range() === 'loopback';
+}
+
+export function isUnspecified(address: string): boolean {
+  return unwrap(address).range() === 'unspecified';
+}
+
+export function classifyAddress(address: string): AddressClass {
+  if (!ipaddr.isValid(withoutZone(address))) return 'refused';
+  const inner = unwrap(address);
+  if (METADATA.has(inner.toString())) return 'refused';
+  switch (inner.range()) {
+    case 'unicast':
+      // Of IPv6 only 2000::/3 is assigned to be routed.
+      return inner instanceof ipaddr.IPv6 && (inner.toByteArray()[0] ?? 0) >> 5 !== 1 ? 'refused' : 'public';
+    case 'loopback':
+    case 'private':
+    case 'uniqueLocal':
+    case 'carrierGradeNat':
+      return 'private';
+    default:
+      return 'refused';
+  }
+}
+
+function withoutZone(address: string): string {
+  return address.split('%', 1)[0] ?? '';
+}
+
+function unwrap(address: string): ipaddr.IPv4 | ipaddr.IPv6 {
+  const parsed = ipaddr.parse(withoutZone(address));
+  if (parsed instanceof ipaddr.IPv4) return parsed;
+  const bytes = parsed.toByteArray();
+  switch (parsed.range()) {
+    case 'ipv4Mapped':
+    case 'rfc6145':
+    case 'rfc6052':
+      return new ipaddr.IPv4(bytes.slice(12));
+    case '6to4':
+      return new ipaddr.IPv4(bytes.slice(2, 6));
+    default:
+      return parsed;
+  }
+}

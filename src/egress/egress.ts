@@ -1,0 +1,120 @@
+/**
+ * The one way out: every HTTP request that the service makes for a user goes through here. Each hop is resolved, every
+ * address of it is checked, and the connection goes to a checked address. Redirects are followed by hand, each through
+ * the whole policy.
+ */
+import { flattenHeaders, type OutboundAnswer, readAnswer } from './answer.ts';
+import { EgressError } from './errors.ts';
+import { createGuard, type GuardOptions } from './guard.ts';
+import { createPinnedPools } from './pinned-pools.ts';
+import { afterRedirect, type OutboundRequest, redirectTarget, toOutboundRequest } from './request.ts';
+import { createResolve, type Lookup, type ResolvedAddress, systemLookup } from './resolve.ts';
+
+const MAX_REDIRECTS = 5;
+export const DEFAULT_MAX_ANSWER_BYTES = 10_000_000;
+
+export interface EgressOptions extends GuardOptions {
+  /** Of an answer, as it comes and decompressed. */
+  maxBytes?: number;
+  log: { warn(message: string, data?: object): void };
+  lookup?: Lookup;
+}
+
+export interface EgressInit {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** The host comes from configuration or the registry; holds for the origin of `url`, not for where it redirects. */
+  trusted?: boolean;
+  /** Also the deadline, for connecting, headers and body. */
+  signal: AbortSignal;
+}
+
+export interface Egress {
+  /** Throws an EgressError, or the signal's reason when that was aborted. */
+  fetch(url: string, init: EgressInit): Promise<OutboundAnswer>;
+  close(): Promise<void>;
+}
+
+export function createEgress(options: EgressOptions): Egress {
+  const maxBytes = options.maxBytes ?? DEFAULT_MAX_ANSWER_BYTES;
+  const guard = createGuard(
+    options,
+    createResolve(options.lookup ?? systemLookup, () => performance.now()),
+  );
+  const pools = createPinnedPools();
+
+  async function follow(first: URL, init: EgressInit): Promise<OutboundAnswer> {
+    let url = first;
+    let request = toOutboundRequest(init);
+    for (let redirects = 0; ; redirects += 1) {
+      const addresses = await guard.admit(url, init.trusted === true && url.origin === first.origin);
+      init.signal.throwIfAborted();
+      const hop = await send(url, addresses, request, init.signal);
+      if ('answer' in hop) return hop.answer;
+      if (redirects === MAX_REDIRECTS) {
+        throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
+      }
+      request = afterRedirect(request, hop.status, url, hop.next);
+      url = hop.next;
+    }
+  }
+
+  async function send(
+    url: URL,
+    addresses: readonly ResolvedAddress[],
+    request: OutboundRequest,
+    signal: AbortSignal,
+  ): Promise<{ answer: OutboundAnswer } | { status: number; next: URL }> {
+    try {
+      const { statusCode, headers, body } = await pools.pool(url.origin, addresses).request({
+        path: url.pathname + url.search,
+        method: request.method,
+        headers: request.headers,
+        body: request.body ?? null,
+        signal,
+      });
+      const flat = flattenHeaders(headers);
+      const next = redirectTarget(statusCode, flat['location'], url);
+      if (next === undefined) return { answer: await readAnswer(statusCode, flat, body, maxBytes) };
+      await body.dump();
+      return { status: statusCode, next };
+    } catch (error) {
+      if (error instanceof EgressError) throw error;
+      throw new EgressError('unreachable', `${url.origin} could not be reached (${reasonOf(error)})`, error);
+    }
+  }
+
+  return {
+    async fetch(text, init) {
+      if (!URL.canParse(text)) throw new EgressError('bad_request', `${JSON.stringify(text)} is not an absolute URL`);
+      const url = new URL(text);
+      init.signal.throwIfAborted();
+      try {
+        return await untilAborted(follow(url, init), init.signal);
+      } catch (error) {
+        if (init.signal.aborted) throw init.signal.reason;
+        if (error instanceof EgressError && error.fault === 'denied') {
+          options.log.warn('outbound request refused', { host: url.host, reason: error.message });
+        }
+        throw error;
+      }
+    },
+    close: () => pools.close(),
+  };
+}
+
+/** The code of a network fault (`ECONNREFUSED`, `UND_ERR_SOCKET`), which says more than most messages. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return 'connection failed';
+}
+
+/** A look-up cannot be cancelled, so it is left behind when the time is up. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

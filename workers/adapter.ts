@@ -1,0 +1,184 @@
+/**
+ * The interface of a tool adapter: the code that executes one `action_type`. An adapter is one file in `adapters/`
+ * that imports this file, zod and its own client library, and a line in `catalogue.ts`.
+ */
+import { z } from 'zod';
+import type { Json } from '../src/schemas/json.ts';
+
+export interface AdapterContext {
+  /** Aborted at the deadline (`timeout_seconds`), on cancellation and at shutdown. Hand it on. */
+  signal: AbortSignal;
+  log: { info(message: string, data?: object): void; warn(message: string, data?: object): void };
+  /** `<run>.<epoch>.<action>`: the same for every attempt; send it on to services. */
+  idempotencyKey: string;
+  /** 1 for the first try. */
+  attempt: number;
+  run: { id: string; actionId: string; tenantId: string; userId: string };
+  correlationId: string | undefined;
+  traceparent: string | undefined;
+  /** Obeys the outbound policy, carries correlation id, traceparent and idempotency key; at most five redirects. */
+  fetch(url: string, init?: AdapterFetchInit): Promise<AdapterResponse>;
+  /** A service by name: from configuration (`<NAME>_URL`, SERVICES) or the registry table; undefined when unknown. */
+  service(name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  /** A setting of the worker's configuration that adapters may read (`SMTP_URL`, `SLACK_WEBHOOK_URL`, `ESC_URL`, …). */
+  setting(name: AdapterSetting): string | undefined;
+  /** Outputs and parameters of the run, for adapters that evaluate expressions themselves (`transform`). */
+  scope: { params: Json; run: Json; outputs: Record<string, Json> };
+  /** Evaluates CEL over `variables`, bounded in size, depth and time, in a thread that can be killed. */
+  evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
+  /**
+   * Ends this delivery without holding the worker; the task is delivered again at that time. The first call's time is
+   * the one that counts: later deliveries get it back as `wakeAt`. Never returns while the time has not come.
+   */
+  sleepUntil(time: Date): Promise<void>;
+  /** The time an earlier delivery of this task began to sleep until. */
+  wakeAt: Date | undefined;
+  now(): Date;
+}
+
+export type AdapterSetting =
+  | 'ESC_URL'
+  | 'SMTP_URL'
+  | 'SMTP_FROM'
+  | 'SLACK_WEBHOOK_URL'
+  | 'NOTIFICATION_WEBHOOK_URL'
+  | 'NOTIFICATION_EMAIL_TO';
+
+export interface AdapterFetchInit {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
+  /** Host and port come from configuration or the registry, so private addresses are allowed for them. */
+  trusted?: boolean;
+}
+
+export interface AdapterResponse {
+  status: number;
+  /** Lower-case names. */
+  headers: Record<string, string>;
+  /** At most 10 MB, decompressed. */
+  text(): Promise<string>;
+  body: AsyncIterable<Uint8Array> | undefined;
+}
+
+export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.ZodType = z.ZodType> {
+  type: string;
+  description: string;
+  /** The shape of the resolved `config`. */
+  config: Config;
+  output: Output;
+  /** Fields of `config` that hold CEL (`transform`): handed over as written, without resolving templates, and checked
+   * when a definition is accepted. */
+  literal?: readonly string[];
+  /** Older spellings of the type. */
+  aliases?: readonly string[];
+  run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
+}
+
+export function defineAdapter<C extends z.ZodType, O extends z.ZodType>(adapter: Adapter<C, O>): Adapter<C, O> {
+  return adapter;
+}
+
+/** The attempt failed and another may succeed. `retryAfterMs`: not before that (a service's Retry-After). */
+export class RetryableError extends Error {
+  readonly code: string;
+  readonly retryAfterMs: number | undefined;
+  constructor(message: string, options: { code?: string; retryAfterMs?: number; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'RetryableError';
+    this.code = options.code ?? 'adapter_failed';
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** Trying again cannot help. */
+export class NonRetryableError extends Error {
+  readonly code: string;
+  constructor(message: string, options: { code?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'NonRetryableError';
+    this.code = options.code ?? 'adapter_failed';
+  }
+}
+
+/**
+ * Hands a good answer back and throws for the others: 408, 425, 429 and 5xx can be tried again, other 4xx cannot.
+ * `excerpt`: the beginning of the answer's body, which says why.
+ */
+export function assertOk(answer: AdapterResponse, what = 'the service', excerpt = ''): AdapterResponse {
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  const message = `${what} answered ${answer.status}${excerpt === '' ? '' : `: ${excerpt}`}`;
+  if (answer.status === 408 || answer.status === 425 || answer.status === 429 || answer.status >= 500) {
+    const retryAfterMs = parseRetryAfter(answer.headers['retry-after']);
+    throw new RetryableError(message, {
+      code: 'upstream_error',
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    });
+  }
+  throw new NonRetryableError(message, { code: 'upstream_rejected' });
+}
+
+/** Retry-After (RFC 9110, 10.2.3), seconds or a date, in milliseconds from now. */
+export function parseRetryAfter(value: string | undefined, now: number = Date.now()): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d+$/.test(value.trim())) return Number(value.trim()) * 1000;
+  const at = Date.parse(value);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
+}
+
+const EXCERPT_CHARACTERS = 2_000;
+
+/** `assertOk`, with the beginning of the body in the error, so that an operator sees why. */
+export async function expectOk(answer: AdapterResponse, what: string): Promise<AdapterResponse> {
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  return assertOk(answer, what, (await answer.text()).trim().slice(0, EXCERPT_CHARACTERS));
+}
+
+/** `auto`: JSON when the answer says so or says nothing and is JSON, else text. An empty body is null. */
+export async function readBody(answer: AdapterResponse, as: 'auto' | 'json' | 'text', what: string): Promise<Json> {
+  const text = await answer.text();
+  if (as === 'text') return text;
+  if (text === '') return null;
+  const type = answer.headers['content-type'];
+  const saysJson = type !== undefined && /[/+]json\b/i.test(type);
+  if (as === 'auto' && type !== undefined && !saysJson) return text;
+  try {
+    return JSON.parse(text) as Json; // JSON.parse gives nothing else.
+  } catch (error) {
+    if (as === 'auto' && !saysJson) return text;
+    throw new RetryableError(`${what} answered with what is not JSON: ${text.slice(0, 200)}`, {
+      code: 'upstream_error',
+      cause: error,
+    });
+  }
+}
+
+/** Any JSON value. What reaches an adapter was JSON when it came in, so there is nothing left to check. */
+export const anyJson = z.custom<Json>((value) => value !== undefined, 'is required');
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+export const requestHeaders = z.record(z.string(), scalar).meta({
+  description: 'Request headers. Host, Content-Length, Transfer-Encoding and Connection cannot be set.',
+  examples: [{ Accept: 'application/json' }],
+});
+export const requestQuery = z.record(z.string(), z.union([scalar, z.null(), z.array(scalar)])).meta({
+  description: 'Query parameters; a list gives its name several times, null leaves it out.',
+  examples: [{ page: 1, tag: ['a', 'b'] }],
+});
+export const requestMethod = z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+export function headerTexts(headers: z.output<typeof requestHeaders> | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, String(value)]));
+}
+
+/** The URL with these parameters added to its query. A value that is not a scalar is sent as JSON. */
+export function withQuery(url: URL, query: Record<string, Json> | undefined): string {
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value === null) continue;
+    for (const item of Array.isArray(value) ? value : [value]) {
+      url.searchParams.append(name, typeof item === 'object' ? JSON.stringify(item) : String(item));
+    }
+  }
+  return url.href;
+}

@@ -1,0 +1,177 @@
+/** `notification`: tells people something, over one or more channels. */
+import { createTransport } from 'nodemailer';
+import { z } from 'zod';
+import {
+  type AdapterContext,
+  anyJson,
+  defineAdapter,
+  expectOk,
+  NonRetryableError,
+  RetryableError,
+} from '../adapter.ts';
+
+const SMTP_TIMEOUT_MS = 10_000;
+
+const config = z.strictObject({
+  message: anyJson.meta({ description: 'A text; anything else is sent as JSON', examples: ['Done'] }),
+  channels: z
+    .array(z.enum(['log', 'console', 'webhook', 'slack', 'email']))
+    .min(1)
+    .max(10)
+    .default(['log'])
+    .meta({ description: 'console is an older name of log' }),
+  title: z.string().max(500).optional().meta({ description: 'Subject of an e-mail, first line elsewhere' }),
+  metadata: z.record(z.string(), anyJson).optional(),
+  webhook_url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: 'Default: NOTIFICATION_WEBHOOK_URL' }),
+  slack_webhook_url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({ description: 'Default: SLACK_WEBHOOK_URL' }),
+  to: z
+    .union([z.email(), z.array(z.email()).min(1).max(50)])
+    .optional()
+    .meta({ description: 'Default: NOTIFICATION_EMAIL_TO' }),
+});
+const output = z.object({
+  delivered: z.array(
+    z.object({
+      channel: z.enum(['log', 'webhook', 'slack', 'email']),
+      status: z.int().optional(),
+      message_id: z.string().optional(),
+    }),
+  ),
+});
+type Input = z.output<typeof config>;
+type Delivered = z.output<typeof output>['delivered'][number];
+type Send = () => Promise<Delivered>;
+
+export const notification = defineAdapter({
+  type: 'notification',
+  description: 'Sends a message to the log, a webhook, Slack or by e-mail.',
+  config,
+  output,
+  async run(input, context) {
+    const channels = new Set(input.channels.map((channel) => (channel === 'console' ? 'log' : channel)));
+    // Every channel is looked at before the first one sends: what is not configured must not end half delivered.
+    const sends = [...channels].map((channel) => prepare(channel, input, context));
+    const delivered: Delivered[] = [];
+    for (const send of sends) delivered.push(await send());
+    return { delivered };
+  },
+});
+
+function prepare(channel: Delivered['channel'], input: Input, context: AdapterContext): Send {
+  const { title, metadata } = input;
+  const message = typeof input.message === 'string' ? input.message : JSON.stringify(input.message);
+  switch (channel) {
+    case 'log':
+      return () => {
+        context.log.info(message, {
+          ...(title === undefined ? {} : { title }),
+          ...(metadata === undefined ? {} : { metadata }),
+        });
+        return Promise.resolve({ channel });
+      };
+    case 'webhook': {
+      const target = targetOf(channel, input.webhook_url, 'webhook_url', 'NOTIFICATION_WEBHOOK_URL', context);
+      const { id, actionId } = context.run;
+      const body = {
+        message,
+        title,
+        metadata,
+        execution_id: id,
+        action_id: actionId,
+        timestamp: context.now().toISOString(),
+      };
+      return () => post(channel, target, body, context);
+    }
+    case 'slack': {
+      const target = targetOf(channel, input.slack_webhook_url, 'slack_webhook_url', 'SLACK_WEBHOOK_URL', context);
+      return () => post(channel, target, { text: title === undefined ? message : `*${title}*\n${message}` }, context);
+    }
+    case 'email':
+      return prepareEmail(input, message, context);
+  }
+}
+
+/** An address from the definition goes through the whole outbound policy, one from the configuration is trusted. */
+function targetOf(
+  channel: string,
+  given: string | undefined,
+  field: string,
+  setting: 'NOTIFICATION_WEBHOOK_URL' | 'SLACK_WEBHOOK_URL',
+  context: AdapterContext,
+): { url: string; trusted: boolean } {
+  if (given !== undefined) return { url: given, trusted: false };
+  const url = context.setting(setting);
+  if (url !== undefined) return { url, trusted: true };
+  throw notConfigured(channel, `give ${field} or set ${setting}`);
+}
+
+async function post(
+  channel: 'webhook' | 'slack',
+  { url, trusted }: { url: string; trusted: boolean },
+  body: object,
+  { fetch, signal, idempotencyKey }: AdapterContext,
+): Promise<Delivered> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'Idempotency-Key': `${idempotencyKey}.${channel}` },
+    body: JSON.stringify(body),
+    signal,
+    trusted,
+  });
+  await expectOk(answer, `the ${channel} channel`);
+  return { channel, status: answer.status };
+}
+
+function prepareEmail(input: Input, message: string, { setting, signal, idempotencyKey }: AdapterContext): Send {
+  const url = setting('SMTP_URL');
+  const to = input.to ?? setting('NOTIFICATION_EMAIL_TO');
+  if (url === undefined) throw notConfigured('email', 'set SMTP_URL');
+  if (to === undefined) throw notConfigured('email', 'give to or set NOTIFICATION_EMAIL_TO');
+  return async () => {
+    const transport = createTransport({
+      url,
+      connectionTimeout: SMTP_TIMEOUT_MS,
+      greetingTimeout: SMTP_TIMEOUT_MS,
+      socketTimeout: SMTP_TIMEOUT_MS,
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    });
+    try {
+      const sent = await transport.sendMail({
+        from: setting('SMTP_FROM') ?? 'orchestrator@localhost',
+        to,
+        subject: input.title ?? message.split('\n', 1)[0]?.slice(0, 100) ?? '',
+        text: input.metadata === undefined ? message : `${message}\n\n${JSON.stringify(input.metadata, null, 2)}`,
+        // The same for every attempt: a mail server or a reader can tell a repetition.
+        messageId: `<${idempotencyKey}@orchestrator>`,
+        signal,
+      });
+      return { channel: 'email', message_id: sent.messageId };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw smtpError(error);
+    } finally {
+      transport.close();
+    }
+  };
+}
+
+function smtpError(error: unknown): RetryableError | NonRetryableError {
+  const { message, permanent, responseCode } = error as { message: string; permanent?: boolean; responseCode?: number }; // nodemailer's errors
+  const text = `the mail server could not take the message: ${message}`;
+  if (permanent === true) return new NonRetryableError(text, { code: 'upstream_rejected', cause: error });
+  return new RetryableError(text, {
+    code: responseCode === undefined ? 'network_error' : 'upstream_error',
+    cause: error,
+  });
+}
+
+function notConfigured(channel: string, how: string): NonRetryableError {
+  return new NonRetryableError(`the channel ${channel} is not configured: ${how}`, { code: 'input_invalid' });
+}

@@ -1,0 +1,114 @@
+/** The adapters there are, by type: what the workers execute and what the doors tell about it. */
+import { z } from 'zod';
+import type { FieldFault } from '../src/domain/errors.ts';
+import { hasTemplate } from '../src/domain/template-syntax.ts';
+import type { ActionTypes } from '../src/engine/use-cases.ts';
+import { checkCel } from '../src/expressions/check-cel.ts';
+import { faultsOf, plainWords } from '../src/schemas/faults.ts';
+import type { Json, JsonObject } from '../src/schemas/json.ts';
+import type { Adapter } from './adapter.ts';
+import { approveBatches } from './adapters/approve-batches.ts';
+import { httpRequest } from './adapters/http-request.ts';
+import { notification } from './adapters/notification.ts';
+import { serviceCall } from './adapters/service-call.ts';
+import { testTask } from './adapters/test-task.ts';
+import { transform } from './adapters/transform.ts';
+import { wait } from './adapters/wait.ts';
+
+/** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
+export type AnyAdapter = Pick<Adapter, 'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases'> & {
+  run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
+};
+
+export interface Catalogue extends ActionTypes {
+  /** By canonical type. */
+  get(type: string): Adapter | undefined;
+  literalFields(type: string): readonly string[];
+}
+
+export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
+  approveBatches,
+  httpRequest,
+  notification,
+  serviceCall,
+  testTask,
+  transform,
+  wait,
+];
+
+export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTERS): Catalogue {
+  const byType = new Map<string, Adapter>();
+  const canonicalOf = new Map<string, string>();
+  for (const adapter of adapters) {
+    for (const name of [adapter.type, ...(adapter.aliases ?? [])]) {
+      if (canonicalOf.has(name)) throw new Error(`two adapters are called ${name}`);
+      canonicalOf.set(name, adapter.type);
+    }
+    byType.set(adapter.type, adapter as Adapter); // The lane parses with `config` before it calls `run`.
+  }
+  const listed = [...byType.values()].map((adapter) => ({
+    action_type: adapter.type,
+    description: adapter.description,
+    aliases: [...(adapter.aliases ?? [])],
+    config_schema: schemaOf(adapter.config, 'input'),
+    output_schema: schemaOf(adapter.output, 'output'),
+  }));
+
+  return {
+    get: (type) => byType.get(type),
+    canonical: (type) => canonicalOf.get(type),
+    names: () => [...byType.keys()].sort(),
+    list: () => listed,
+    literalFields: (type) => byType.get(type)?.literal ?? [],
+    check(type, config) {
+      const adapter = byType.get(canonicalOf.get(type) ?? '');
+      if (adapter === undefined) return [{ path: '', message: `unknown action type ${type}` }];
+      return [...shapeFaults(adapter.config, config), ...expressionFaults(adapter.literal ?? [], config)];
+    },
+  };
+}
+
+function schemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  return JSON.parse(JSON.stringify(rest)) as JsonObject; // Only JSON is left after the round trip.
+}
+
+/** What the schema refuses, except where a template stands for a value that only the run will know. */
+function shapeFaults(schema: z.ZodType, config: Json): FieldFault[] {
+  if (typeof config === 'string' && hasTemplate(config)) return [];
+  const parsed = schema.safeParse(config, { error: plainWords });
+  if (parsed.success) return [];
+  const certain = parsed.error.issues.filter(
+    (issue) => issue.code === 'unrecognized_keys' || !holdsTemplate(valueAt(config, issue.path)),
+  );
+  return faultsOf(new z.ZodError(certain), schema);
+}
+
+function expressionFaults(fields: readonly string[], config: Json): FieldFault[] {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) return [];
+  return fields.flatMap((field) => (Object.hasOwn(config, field) ? celFaults(config[field] ?? null, field) : []));
+}
+
+function celFaults(value: Json, path: string): FieldFault[] {
+  if (typeof value === 'string') {
+    const message = checkCel(value);
+    return message === undefined ? [] : [{ path, message }];
+  }
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, item]) => celFaults(item, `${path}.${key}`));
+}
+
+function valueAt(config: Json, path: readonly PropertyKey[]): Json | undefined {
+  let at: Json | undefined = config;
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined;
+    at = (at as JsonObject)[String(key)]; // A list's positions are own properties too.
+  }
+  return at;
+}
+
+function holdsTemplate(value: Json | undefined): boolean {
+  if (typeof value === 'string') return hasTemplate(value);
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.values(value).some(holdsTemplate);
+}
