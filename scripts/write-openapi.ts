@@ -1,0 +1,12 @@
+/** `npm run openapi`: writes contracts/openapi.yaml, the document that the service serves. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { apiDocumentYaml } from '../src/http/docs.ts';
+import { API_OPERATIONS } from '../src/http/operations.ts';
+import { projectRoot } from '../src/project-root.ts';
+
+const { version } = JSON.parse(await readFile(path.join(projectRoot(), 'package.json'), 'utf8')) as { version: string };
+const file = path.join(projectRoot(), 'contracts', 'openapi.yaml');
+await mkdir(path.dirname(file), { recursive: true });
+await writeFile(file, apiDocumentYaml(API_OPERATIONS, version));
+console.log(path.relative(process.cwd(), file));

@@ -1,0 +1,117 @@
+/** The HTTP door, put together. What comes first holds for everything after it, so the order here is the policy. */
+import express, { type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { Logger } from '../engine/ports.ts';
+import { authenticate } from './authenticate.ts';
+import { readBody } from './body.ts';
+import { contextOf, giveContext } from './context.ts';
+import { cors } from './cors.ts';
+import type { HttpDeps } from './deps.ts';
+import { docsAssets, docsRoutes } from './docs.ts';
+import { executionRoutes } from './executions.ts';
+import { createLinks } from './links.ts';
+import { createRoutes, type Routes } from './operation.ts';
+import { API_OPERATIONS } from './operations.ts';
+import { problemHandler } from './problem.ts';
+import { serviceRoutes } from './service.ts';
+import { taskRoutes } from './tasks.ts';
+import { workflowRoutes } from './workflows.ts';
+
+export const BOARD_PATH = '/admin/queues';
+
+export function createHttpApp(deps: HttpDeps): Express {
+  const { config, log } = deps;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.set('query parser', 'simple');
+
+  app.use(giveContext(), accessLog(log), securityHeaders(config.publicUrl));
+  const authenticated = authenticate(config.apiKeys);
+  // Before CORS: no other site may reach into the queues.
+  app.use(BOARD_PATH, authenticated, sameOrigin, deps.board);
+  app.use(cors(config.corsOrigins), authenticated);
+  for (const { path, handler } of docsAssets()) app.use(path, handler);
+  createApiRoutes(deps).mount(app, readBody(config.bodyLimitBytes));
+  app.use((request) => {
+    throw new OrchestratorError('not_found', `Nothing is served at ${request.path.slice(0, 200)}`);
+  });
+  app.use(problemHandler(log, deps.isUnavailable));
+  return app;
+}
+
+/** All operations; paths with fixed words come before those with ids in their place. */
+function createApiRoutes(deps: HttpDeps): Routes {
+  const routes = createRoutes();
+  const links = createLinks(deps.config.publicUrl);
+  serviceRoutes(routes, deps, links);
+  taskRoutes(routes, deps, links);
+  executionRoutes(routes, deps, links);
+  workflowRoutes(routes, deps, links);
+  docsRoutes(routes, deps, API_OPERATIONS);
+  return routes;
+}
+
+/** The pages (docs, Bull Board) style their elements inline and ReDoc searches in a worker; scripts come from here only. */
+function securityHeaders(publicUrl: string | undefined): RequestHandler {
+  const https = publicUrl?.startsWith('https:') === true;
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        fontSrc: ["'self'", 'data:'],
+        workerSrc: ["'self'", 'blob:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'self'"],
+      },
+    },
+    strictTransportSecurity: https,
+  });
+}
+
+/** Bull Board changes queues, partly by requests that need no preflight: another site's page must not send them. */
+const sameOrigin: RequestHandler = (request, _response, next) => {
+  const origin = request.get('origin');
+  const safe = request.method === 'GET' || request.method === 'HEAD';
+  if (safe || origin === undefined || originHost(origin) === request.get('host')) return next();
+  throw new OrchestratorError('forbidden', 'The board takes changes from its own pages only');
+};
+
+function originHost(origin: string): string | undefined {
+  try {
+    return new URL(origin).host;
+  } catch {
+    return undefined;
+  }
+}
+
+function accessLog(log: Logger): RequestHandler {
+  return (request, response, next) => {
+    const begun = performance.now();
+    response.once('finish', () => {
+      const { requestId, traceId, correlationId, caller } = contextOf(response);
+      const fields = {
+        method: request.method,
+        path: request.originalUrl.split('?', 1)[0],
+        status: response.statusCode,
+        execution_time_ms: Math.round(performance.now() - begun),
+        request_id: requestId,
+        trace_id: traceId,
+        correlation_id: correlationId,
+        tenant_id: caller?.tenantId,
+        user_id: caller?.userId,
+      };
+      if (response.statusCode < 400) log.debug('http request', fields);
+      else log.info('http request', fields);
+    });
+    next();
+  };
+}

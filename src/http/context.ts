@@ -1,0 +1,79 @@
+/** Who asks, and under which ids: taken over from the headers where they are sane, made where they are not. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { Caller } from '../engine/use-cases.ts';
+
+const REQUEST_ID = /^[\x21-\x2b\x2d-\x7e]{1,128}$/;
+const CORRELATION_ID = /^[\x20-\x7e]{1,255}$/;
+const IDENTITY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
+/** W3C Trace Context; later versions may append to it. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+
+export interface RequestContext {
+  requestId: string;
+  correlationId: string | undefined;
+  traceparent: string;
+  traceId: string;
+  /** Set by the authentication; until then nobody. */
+  caller: Caller | undefined;
+}
+
+const contexts = new WeakMap<Response, RequestContext>();
+
+/** Comes first of all: every answer, also of an error, carries the ids. */
+export function giveContext(): RequestHandler {
+  return (request: Request, response: Response, next: NextFunction) => {
+    const context = readContext(request);
+    contexts.set(response, context);
+    response.setHeader('X-Request-Id', context.requestId);
+    response.setHeader('traceparent', context.traceparent);
+    if (context.correlationId !== undefined) response.setHeader('X-Correlation-ID', context.correlationId);
+    next();
+  };
+}
+
+export function contextOf(response: Response): RequestContext {
+  const context = contexts.get(response);
+  if (context === undefined) throw new Error('the request has no context: giveContext must come first');
+  return context;
+}
+
+export function callerOf(response: Response): Caller {
+  const { caller } = contextOf(response);
+  if (caller === undefined) throw new OrchestratorError('unauthorized', 'Credentials are required');
+  return caller;
+}
+
+function readContext(request: Request): RequestContext {
+  const requestId = request.get('x-request-id');
+  const correlationId = request.get('x-correlation-id');
+  const sent = request.get('traceparent');
+  const taken = sent === undefined ? null : TRACEPARENT.exec(sent);
+  const traceId = taken?.[1] ?? randomBytes(16).toString('hex');
+  return {
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : randomUUID(),
+    correlationId: correlationId !== undefined && CORRELATION_ID.test(correlationId) ? correlationId : undefined,
+    traceparent: taken !== null && sent !== undefined ? sent : `00-${traceId}-${randomBytes(8).toString('hex')}-01`,
+    traceId,
+    caller: undefined,
+  };
+}
+
+/** Where nothing is required the headers are believed. */
+export function believedCaller(request: Request, context: RequestContext): Caller {
+  return {
+    userId: identity(request, 'X-User-ID') ?? 'anonymous',
+    tenantId: identity(request, 'X-Tenant-ID') ?? 'default',
+    correlationId: context.correlationId,
+    traceId: context.traceId,
+  };
+}
+
+function identity(request: Request, header: string): string | undefined {
+  const value = request.get(header);
+  if (value === undefined || value === '') return undefined;
+  if (IDENTITY.test(value)) return value;
+  const message = 'must be 1 to 255 printable ASCII characters';
+  throw new OrchestratorError('invalid_request', `${header} ${message}`, { errors: [{ path: header, message }] });
+}

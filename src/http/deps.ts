@@ -1,0 +1,41 @@
+/** What the HTTP door needs; `compose.ts` puts it together. */
+import type { RequestHandler } from 'express';
+import type { Definition } from '../domain/definition.ts';
+import type { Logger } from '../engine/ports.ts';
+import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
+import type { AcceptRuns, ActionTypes, CancelRuns, Health, WaitForRuns } from '../engine/use-cases.ts';
+import type { JsonObject } from '../schemas/json.ts';
+
+export interface HttpConfig {
+  /** `*`: any. */
+  corsOrigins: readonly string[];
+  /** Empty: nothing is required. */
+  apiKeys: readonly string[];
+  bodyLimitBytes: number;
+  /** Where clients reach the service; undefined: links are paths. */
+  publicUrl: string | undefined;
+  version: string;
+}
+
+export interface HttpDeps {
+  config: HttpConfig;
+  log: Logger;
+  clock: { now(): Date };
+  accept: AcceptRuns;
+  cancel: CancelRuns;
+  wait: WaitForRuns;
+  health: Health;
+  actionTypes: ActionTypes;
+  workflows: WorkflowStore;
+  runs: RunReader;
+  definitions: {
+    /** `tenantId`: what the flow form says of itself. */
+    normalise(body: JsonObject): { definition: Definition; tenantId: string | undefined };
+    merge(current: Definition, patch: JsonObject): Definition;
+  };
+  /** True when an error means that the database cannot be reached at the moment. */
+  isUnavailable(error: unknown): boolean;
+  /** Bull Board, served under /admin/queues. */
+  board: RequestHandler;
+  metrics: RequestHandler;
+}

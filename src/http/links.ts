@@ -1,0 +1,21 @@
+/** Addresses in answers come from the configured one, never from what a request says its host is. */
+export interface Links {
+  workflow(id: string): string;
+  execution(id: string): string;
+  cancel(executionId: string): string;
+  result(taskId: string): string;
+  at(path: string): string;
+}
+
+export function createLinks(publicUrl: string | undefined): Links {
+  const base = publicUrl === undefined ? '' : publicUrl.replace(/\/+$/, '');
+  const at = (path: string) => `${base}${path}`;
+  const part = encodeURIComponent;
+  return {
+    at,
+    workflow: (id) => at(`/workflows/${part(id)}`),
+    execution: (id) => at(`/workflows/executions/${part(id)}`),
+    cancel: (id) => at(`/workflows/executions/${part(id)}/cancel`),
+    result: (id) => at(`/result/${part(id)}`),
+  };
+}

@@ -1,0 +1,134 @@
+/** The OpenAPI document, written from the operations that are served and the schemas that check them. */
+import { STATUS_CODES } from 'node:http';
+import {
+  createDocument,
+  type oas31,
+  type ZodOpenApiPathsObject,
+  type ZodOpenApiResponseObject,
+  type ZodOpenApiResponsesObject,
+} from 'zod-openapi';
+import { problem } from '../schemas/answers.ts';
+import type { Answer, Operation } from './operation.ts';
+
+/** Every operation can answer these. */
+const ALWAYS = [500, 503];
+
+export function createApiDocument(
+  operations: readonly Operation[],
+  options: { version: string; serverUrl: string | undefined },
+): oas31.OpenAPIObject {
+  const paths: ZodOpenApiPathsObject = {};
+  for (const op of operations) {
+    paths[op.path] = { ...paths[op.path], [op.method]: describeOperation(op) };
+  }
+  return createDocument({
+    openapi: '3.1.1',
+    info: {
+      title: 'Orchestrator',
+      version: options.version,
+      description:
+        'A durable workflow orchestrator. Every answer carries `X-Request-Id` and `traceparent`, and `X-Correlation-ID` when it was sent. ' +
+        'Every path also answers with a trailing slash. Errors are RFC 9457 problem documents.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: options.serverUrl ?? '/' }],
+    tags: [
+      { name: 'Tasks', description: 'The simple door: one task, or many' },
+      { name: 'Workflows', description: 'Definitions and their versions' },
+      { name: 'Executions', description: 'Runs of workflows' },
+      { name: 'Service', description: 'The service itself' },
+    ],
+    // The empty one: where no key is configured none is needed.
+    security: [{}, { apiKey: [] }, { bearer: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+        bearer: { type: 'http', scheme: 'bearer' },
+      },
+    },
+  });
+}
+
+function describeOperation(op: Operation): NonNullable<ZodOpenApiPathsObject[string]['get']> {
+  const body = op.bodyDocument ?? op.body;
+  // A schema of a query is always one of an object.
+  const query = op.query as NonNullable<NonNullable<ZodOpenApiPathsObject[string]['get']>['requestParams']>['query'];
+  return {
+    operationId: op.id,
+    tags: [op.tag],
+    summary: op.summary,
+    ...(op.description === undefined ? {} : { description: op.description }),
+    parameters: [...pathParameters(op), ...headerParameters(op)],
+    ...(query === undefined ? {} : { requestParams: { query } }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: op.bodyOptional !== true, content: { 'application/json': { schema: body } } } }),
+    responses: responses(op),
+  };
+}
+
+function pathParameters(op: Operation): oas31.ParameterObject[] {
+  return [...op.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
+    in: 'path',
+    name,
+    required: true,
+    schema: { type: 'string', maxLength: 255 },
+  }));
+}
+
+function headerParameters(op: Operation): oas31.ParameterObject[] {
+  return Object.entries(op.headers ?? {}).map(([name, description]) => ({
+    in: 'header',
+    name,
+    description,
+    schema: { type: 'string' },
+  }));
+}
+
+function responses(op: Operation): ZodOpenApiResponsesObject {
+  const described: Array<[number, ZodOpenApiResponseObject]> = Object.entries(op.answers).map(([status, answer]) => [
+    Number(status),
+    describeAnswer(answer),
+  ]);
+  const answered = new Set(described.map(([status]) => status));
+  for (const status of [...op.problems, ...ALWAYS]) {
+    if (!answered.has(status)) described.push([status, PROBLEMS(status)]);
+  }
+  return Object.fromEntries(
+    described.sort(([a], [b]) => a - b).map(([status, response]) => [`${status}`, response]),
+  ) as ZodOpenApiResponsesObject;
+}
+
+function describeAnswer({ description, schema, mediaType, headers }: Answer): ZodOpenApiResponseObject {
+  return {
+    description,
+    ...(headers === undefined
+      ? {}
+      : {
+          headers: Object.fromEntries(
+            Object.entries(headers).map(([name, text]): [string, oas31.HeaderObject] => [
+              name,
+              { description: text, schema: { type: 'string' } },
+            ]),
+          ),
+        }),
+    ...(schema === undefined ? {} : { content: { [mediaType ?? 'application/json']: { schema } } }),
+  };
+}
+
+/** One component for each status, shared by all operations. */
+const PROBLEMS = (() => {
+  const known = new Map<number, ZodOpenApiResponseObject>();
+  return (status: number): ZodOpenApiResponseObject => {
+    const found = known.get(status);
+    if (found !== undefined) return found;
+    const made: ZodOpenApiResponseObject = {
+      id: `Problem${status}`,
+      description: STATUS_CODES[status] ?? 'An error',
+      content: { 'application/problem+json': { schema: problem } },
+    };
+    known.set(status, made);
+    return made;
+  };
+})();

@@ -1,0 +1,194 @@
+/**
+ * One operation of the door: its path, what it takes, what it answers. Routes are served from it and the OpenAPI
+ * document is written from it, so the two cannot differ. Paths are spelled as OpenAPI spells them: `/result/{task_id}`.
+ */
+import type { Express, Request, RequestHandler, Response } from 'express';
+import { z } from 'zod';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { Caller } from '../engine/use-cases.ts';
+import type { Json } from '../schemas/json.ts';
+import { guardJson } from '../schemas/json-guard.ts';
+import { bodyOf } from './body.ts';
+import { callerOf } from './context.ts';
+import { detailOf, parse } from './parse.ts';
+import { sendProblem } from './problem.ts';
+
+export type Method = 'get' | 'post' | 'put' | 'delete';
+export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Service';
+/** The literal detail of its 404. */
+export type NotFound = 'Workflow not found' | 'Execution not found' | 'Task not found';
+
+export interface Answer {
+  description: string;
+  schema?: z.ZodType;
+  /** application/json when left out. */
+  mediaType?: string;
+  headers?: Record<string, string>;
+}
+
+export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType = z.ZodType> {
+  id: string;
+  tag: Tag;
+  method: Method;
+  path: string;
+  summary: string;
+  description?: string;
+  body?: B;
+  /** Shown in the document instead of `body`, where the real check happens behind the door. */
+  bodyDocument?: z.ZodType;
+  /** No body is read as `{}`. */
+  bodyOptional?: boolean;
+  query?: Q;
+  /** Request headers beyond the common ones: name -> description. */
+  headers?: Record<string, string>;
+  notFound?: NotFound;
+  answers: Record<number, Answer>;
+  /** Statuses of problem documents beyond 500 and 503, which every operation can answer. */
+  problems: number[];
+}
+
+export interface Call<B extends z.ZodType, Q extends z.ZodType> {
+  body: z.output<B>;
+  query: z.output<Q>;
+  params: Record<string, string>;
+  caller: Caller;
+  request: Request;
+  response: Response;
+  /** Aborted when the client goes away or its time is up. */
+  signal: AbortSignal;
+}
+
+/** Nothing asked for, nothing looked at. */
+export const nothing = z.object({});
+
+export function operation<B extends z.ZodType = typeof nothing, Q extends z.ZodType = typeof nothing>(
+  given: Operation<B, Q>,
+): Operation<B, Q> {
+  return given;
+}
+
+const REQUEST_SECONDS = 30;
+const MAX_ID_LENGTH = 255;
+
+export interface Routes {
+  serve<B extends z.ZodType, Q extends z.ZodType>(
+    op: Operation<B, Q>,
+    handle: (call: Call<B, Q>) => Promise<void> | void,
+  ): void;
+  /** Operations whose caller nobody need be: liveness, readiness. Also plain handlers (`/metrics`). */
+  raw(op: Operation, handler: RequestHandler): void;
+  operations(): Operation[];
+  /** In the order they were served; every path also answers OPTIONS, and 405 to what it does not take. */
+  mount(app: Express, readBody: RequestHandler): void;
+}
+
+export function createRoutes(): Routes {
+  const entries: Array<{ op: Operation; handler: RequestHandler }> = [];
+  return {
+    serve(op, handle) {
+      // A query and body of any schema: the entry only keeps what the document needs.
+      entries.push({ op: op as unknown as Operation, handler: handlerOf(op, handle) });
+    },
+    raw(op, handler) {
+      entries.push({ op, handler });
+    },
+    operations: () => entries.map(({ op }) => op),
+    mount(app, readBody) {
+      for (const path of new Set(entries.map(({ op }) => op.path))) {
+        const here = entries.filter(({ op }) => op.path === path);
+        const route = app.route(expressPath(path));
+        for (const { op, handler } of here) route[op.method](...(op.body === undefined ? [] : [readBody]), handler);
+        route.all(otherMethods(here.map(({ op }) => op.method)));
+      }
+    },
+  };
+}
+
+export function expressPath(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ':$1');
+}
+
+function otherMethods(methods: Method[]): RequestHandler {
+  const allow = [
+    ...methods.map((method) => method.toUpperCase()),
+    ...(methods.includes('get') ? ['HEAD'] : []),
+    'OPTIONS',
+  ].join(', ');
+  return (request, response) => {
+    response.setHeader('Allow', allow);
+    if (request.method === 'OPTIONS') response.status(204).end();
+    else throw new OrchestratorError('method_not_allowed', `${request.method} is not allowed here; allowed: ${allow}`);
+  };
+}
+
+function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
+  op: Operation<B, Q>,
+  handle: (call: Call<B, Q>) => Promise<void> | void,
+): RequestHandler {
+  return async (request, response) => {
+    const caller = callerOf(response);
+    const params = pathParameters(request, op.notFound);
+    const query = queryOf(op, request);
+    const body = parseBody(op, bodyOf(request));
+    const waitSeconds = typeof query === 'object' && query !== null && 'wait' in query ? Number(query.wait) : 0;
+    const ended = new AbortController();
+    response.once('close', () => ended.abort());
+    const timer = setTimeout(
+      () => {
+        sendProblem(request, response, new OrchestratorError('unavailable', 'The request took too long'));
+        ended.abort();
+      },
+      (REQUEST_SECONDS + waitSeconds) * 1000,
+    );
+    try {
+      await handle({ body, query, params, caller, request, response, signal: ended.signal });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+function queryOf<Q extends z.ZodType>(op: Operation<z.ZodType, Q>, request: Request): z.output<Q> {
+  const faults = guardJson(request.query);
+  if (faults.length > 0) throw new OrchestratorError('invalid_request', detailOf(faults), { errors: faults });
+  // Without a schema the type is that of `nothing`.
+  return parse((op.query ?? nothing) as Q, request.query);
+}
+
+function parseBody<B extends z.ZodType>(op: Operation<B>, body: Json | undefined): z.output<B> {
+  const schema = (op.body ?? nothing) as B; // Likewise.
+  if (op.body === undefined) return parse(schema, {});
+  if (body === undefined && op.bodyOptional !== true) {
+    throw new OrchestratorError('invalid_request', 'A JSON body is required', {
+      errors: [{ path: '', message: 'a JSON body is required' }],
+    });
+  }
+  return parse(schema, body ?? {});
+}
+
+/** An id that cannot be one of ours is unknown, and never reaches the database. */
+function pathParameters(request: Request, notFound: NotFound | undefined): Record<string, string> {
+  const params: Record<string, string> = {};
+  for (const [name, value] of Object.entries(request.params)) {
+    if (typeof value !== 'string' || value.length > MAX_ID_LENGTH || value.includes('\u0000')) {
+      throw new OrchestratorError('not_found', notFound ?? 'Not found');
+    }
+    params[name] = value;
+  }
+  return params;
+}
+
+export function notFound(detail: NotFound): OrchestratorError {
+  return new OrchestratorError('not_found', detail);
+}
+
+/** Does nothing when the answer has already been given (the time was up). */
+export function sendJson(response: Response, status: number, body: object): void {
+  if (response.headersSent) return;
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.status(status);
+  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  if (!response.hasHeader('Cache-Control')) response.setHeader('Cache-Control', 'no-store');
+  response.setHeader('Content-Length', bytes.length);
+  response.end(bytes);
+}

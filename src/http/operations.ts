@@ -1,0 +1,37 @@
+/** All operations, in the order of the document. */
+import * as docs from './docs.ts';
+import * as executions from './executions.ts';
+import type { Operation } from './operation.ts';
+import * as service from './service.ts';
+import * as tasks from './tasks.ts';
+import * as workflows from './workflows.ts';
+
+export const API_OPERATIONS: readonly Operation[] = [
+  tasks.assignTask,
+  tasks.assignTasks,
+  tasks.getResult,
+  tasks.listTasks,
+  tasks.listActionTypes,
+  workflows.createWorkflow,
+  workflows.listWorkflows,
+  workflows.getWorkflow,
+  workflows.updateWorkflow,
+  workflows.deleteWorkflow,
+  workflows.listVersions,
+  executions.executeWorkflow,
+  executions.executeMany,
+  executions.listWorkflowExecutions,
+  executions.getExecution,
+  executions.cancelExecution,
+  executions.listExecutions,
+  service.getService,
+  service.getHealth,
+  ...service.liveness,
+  ...service.readiness,
+  service.getInfo,
+  service.getMetrics,
+  docs.getDocs,
+  docs.getRedoc,
+  docs.getOpenApiJson,
+  docs.getOpenApiYaml,
+];

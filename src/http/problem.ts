@@ -1,0 +1,79 @@
+/** Errors as RFC 9457 problem documents. What we did not foresee is logged whole and shown as nothing but `internal`. */
+import type { ErrorRequestHandler, Request, Response } from 'express';
+import { describe, type ErrorCode, type FieldFault, OrchestratorError } from '../domain/errors.ts';
+import type { Logger } from '../engine/ports.ts';
+import type { Problem } from '../schemas/answers.ts';
+import { contextOf } from './context.ts';
+
+const RETRY_AFTER_SECONDS = 2;
+
+export function sendProblem(request: Request, response: Response, error: OrchestratorError): void {
+  if (response.headersSent) return;
+  const { status, title } = describe(error.code);
+  const body: Problem = {
+    type: `urn:orchestrator:problem:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    // Without the query: it may hold what is not for a log or a screen.
+    instance: request.originalUrl.split('?', 1)[0] ?? '/',
+    code: error.code,
+    ...(error.errors.length === 0 ? {} : { errors: error.errors }),
+    trace_id: contextOf(response).traceId,
+    message: error.message,
+    error_code: error.code,
+  };
+  const retryAfter = error.retryAfterSeconds ?? (status === 503 || status === 429 ? RETRY_AFTER_SECONDS : undefined);
+  if (retryAfter !== undefined) response.setHeader('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
+  // The rest of a body that is refused is not worth reading.
+  if (status === 413) response.setHeader('Connection', 'close');
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.status(status);
+  response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
+  response.setHeader('Cache-Control', 'no-store');
+  response.setHeader('Content-Length', bytes.length);
+  response.end(bytes);
+}
+
+/** One item of a bulk request that was refused. */
+export function itemError(code: ErrorCode, detail: string, errors: FieldFault[]): object {
+  return { code, detail, message: detail, error_code: code, ...(errors.length === 0 ? {} : { errors }) };
+}
+
+/** Express knows an error handler by its four parameters. */
+export function problemHandler(log: Logger, isUnavailable: (error: unknown) => boolean): ErrorRequestHandler {
+  return (thrown: unknown, request, response, _next) => {
+    const error = toOrchestratorError(thrown, isUnavailable);
+    if (error.status >= 500) {
+      const { requestId, traceId, correlationId } = contextOf(response);
+      log.error('request failed', {
+        method: request.method,
+        path: request.path,
+        code: error.code,
+        request_id: requestId,
+        trace_id: traceId,
+        correlation_id: correlationId,
+        error: stackOf(thrown),
+      });
+    }
+    if (response.headersSent) response.destroy();
+    else sendProblem(request, response, error);
+  };
+}
+
+function toOrchestratorError(thrown: unknown, isUnavailable: (error: unknown) => boolean): OrchestratorError {
+  if (thrown instanceof OrchestratorError) return thrown;
+  if (isUnavailable(thrown))
+    return new OrchestratorError('unavailable', 'The database cannot be reached at the moment', { cause: thrown });
+  // express throws it for a path that it cannot decode.
+  if (thrown instanceof URIError) {
+    return new OrchestratorError('invalid_request', 'The path is not valid percent-encoding', { cause: thrown });
+  }
+  return new OrchestratorError('internal', 'An unexpected error occurred', { cause: thrown });
+}
+
+function stackOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const cause = thrown.cause === undefined ? '' : `\ncaused by ${stackOf(thrown.cause)}`;
+  return `${thrown.stack ?? thrown.message}${cause}`;
+}

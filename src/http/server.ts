@@ -1,0 +1,56 @@
+/** The HTTP server around the app: how long a client may take, and what it hears when it does not speak HTTP. */
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+const HEADERS_TIMEOUT_MS = 10_000;
+/** To send a whole request; the answer has its own limit. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the usual idle time of a proxy before us (60 s), so that it is never us who close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+const CHECK_INTERVAL_MS = 1_000;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_HEADERS = 200;
+
+const REFUSALS = new Map<string, { line: string; status: number; title: string }>([
+  [
+    'HPE_HEADER_OVERFLOW',
+    { line: '431 Request Header Fields Too Large', status: 431, title: 'The headers are too large' },
+  ],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    { line: '408 Request Timeout', status: 408, title: 'The request took too long to arrive' },
+  ],
+]);
+const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not HTTP' };
+
+export function createHttpServer(app: RequestListener): Server {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
+    app,
+  );
+  server.maxHeadersCount = MAX_HEADERS;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+    const { line, status, title } = REFUSALS.get(error.code ?? '') ?? BAD_REQUEST;
+    const body = JSON.stringify({
+      type: 'about:blank',
+      title,
+      status,
+      detail: title,
+      code: 'invalid_request',
+      message: title,
+      error_code: 'invalid_request',
+    });
+    socket.end(
+      `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    return undefined;
+  });
+  return server;
+}

@@ -1,0 +1,167 @@
+/** What the service says of itself. */
+import type { RequestHandler } from 'express';
+import { z } from 'zod';
+import * as answers from '../schemas/answers.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+const NAME = 'orchestrator';
+const DESCRIPTION = 'A durable workflow orchestrator on BullMQ and PostgreSQL';
+const CAPABILITIES = [
+  'tasks',
+  'workflows',
+  'templates',
+  'retries',
+  'idempotency',
+  'bulk',
+  'dry_run',
+  'cancellation',
+  'versions',
+];
+
+export const getService = operation({
+  id: 'getService',
+  tag: 'Service',
+  method: 'get',
+  path: '/',
+  summary: 'Service, version, status and links',
+  answers: { 200: { description: 'The service', schema: answers.serviceInformation } },
+  problems: [401],
+});
+
+export const getHealth = operation({
+  id: 'getHealth',
+  tag: 'Service',
+  method: 'get',
+  path: '/health',
+  summary: 'Whether both stores can be reached',
+  description: '`redis` is `not_configured` where the queue is in PostgreSQL.',
+  answers: {
+    200: { description: 'Healthy', schema: answers.healthAnswer },
+    503: { description: 'Unhealthy', schema: answers.healthAnswer },
+  },
+  problems: [],
+});
+
+export const liveness = ['/livez', '/healthz'].map((path) =>
+  operation({
+    id: `get${path === '/livez' ? 'Livez' : 'Healthz'}`,
+    tag: 'Service',
+    method: 'get',
+    path,
+    summary: 'The process is alive; no store is asked',
+    answers: { 200: { description: 'Alive', schema: answers.livenessAnswer } },
+    problems: [],
+  }),
+);
+
+export const readiness = ['/ready', '/readyz'].map((path) =>
+  operation({
+    id: `get${path === '/ready' ? 'Ready' : 'Readyz'}`,
+    tag: 'Service',
+    method: 'get',
+    path,
+    summary: 'Whether requests can be taken',
+    description:
+      'The database is needed for that; while Redis is away, runs are still accepted and begin when it is back.',
+    answers: {
+      200: { description: 'Ready', schema: answers.readinessAnswer },
+      503: { description: 'Not yet', schema: answers.readinessAnswer },
+    },
+    problems: [],
+  }),
+);
+
+export const getInfo = operation({
+  id: 'getInfo',
+  tag: 'Service',
+  method: 'get',
+  path: '/info',
+  summary: 'What this service can do',
+  answers: { 200: { description: 'The service', schema: answers.informationAnswer } },
+  problems: [401],
+});
+
+export const getMetrics = operation({
+  id: 'getMetrics',
+  tag: 'Service',
+  method: 'get',
+  path: '/metrics',
+  summary: 'Metrics in the text format of Prometheus',
+  answers: { 200: { description: 'The metrics', schema: z.string(), mediaType: 'text/plain' } },
+  problems: [401],
+});
+
+export function serviceRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const { version } = deps.config;
+  const now = () => deps.clock.now().toISOString();
+  const begun = deps.clock.now().getTime();
+
+  routes.serve(getService, ({ response }) => {
+    sendJson(response, 200, {
+      message: 'AI Agent Orchestrator Service',
+      service: 'orchestrator_service',
+      status: 'running',
+      version,
+      timestamp: now(),
+      links: {
+        docs: links.at('/docs'),
+        redoc: links.at('/redoc'),
+        openapi: links.at('/openapi.json'),
+        health: links.at('/health'),
+        action_types: links.at('/action-types'),
+        workflows: links.at('/workflows'),
+        executions: links.at('/executions'),
+        queues: links.at('/admin/queues'),
+        metrics: links.at('/metrics'),
+      },
+    });
+  });
+
+  routes.raw(getHealth, async (_request, response) => {
+    const { database, redis } = await deps.health.check();
+    const healthy = database && redis !== false;
+    sendJson(response, healthy ? 200 : 503, {
+      status: healthy ? 'healthy' : 'unhealthy',
+      service: NAME,
+      version,
+      redis: word(redis),
+      database: word(database),
+      timestamp: now(),
+    });
+  });
+
+  const alive: RequestHandler = (_request, response) =>
+    sendJson(response, 200, { status: 'alive', service: NAME, timestamp: now() });
+  for (const op of liveness) routes.raw(op, alive);
+
+  const ready: RequestHandler = async (_request, response) => {
+    const { database, redis } = await deps.health.check();
+    sendJson(response, database ? 200 : 503, {
+      ready: database,
+      status: database ? 'ready' : 'starting',
+      service: NAME,
+      checks: { database: word(database), redis: word(redis) },
+    });
+  };
+  for (const op of readiness) routes.raw(op, ready);
+
+  routes.serve(getInfo, ({ response }) => {
+    sendJson(response, 200, {
+      service: NAME,
+      version,
+      description: DESCRIPTION,
+      capabilities: CAPABILITIES,
+      routes_count: routes.operations().length,
+      uptime_seconds: Math.round((deps.clock.now().getTime() - begun) / 1000),
+    });
+  });
+
+  routes.raw(getMetrics, deps.metrics);
+}
+
+function word(connected: boolean | null): string {
+  if (connected === null) return 'not_configured';
+  return connected ? 'connected' : 'disconnected';
+}

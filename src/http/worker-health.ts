@@ -1,0 +1,48 @@
+/** The worker's own small door: `/health` and `/metrics`, on WORKER_PORT. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface WorkerHealth {
+  listen(port: number, host: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+export function createWorkerHealth(source: {
+  registry: { contentType: string; metrics(): Promise<string> };
+  state(): { worker: string; lanes: readonly string[]; draining: boolean };
+}): WorkerHealth {
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
+    if (path === '/metrics') {
+      source.registry.metrics().then(
+        (text) => response.writeHead(200, { 'content-type': source.registry.contentType }).end(text),
+        () => response.writeHead(500).end(),
+      );
+      return;
+    }
+    if (path === '/health') {
+      const { draining, ...state } = source.state();
+      const body = { status: draining ? 'draining' : 'healthy', ...state, timestamp: new Date().toISOString() };
+      response.writeHead(draining ? 503 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      return;
+    }
+    response
+      .writeHead(404, { 'content-type': 'application/problem+json' })
+      .end(JSON.stringify({ title: 'Not found', status: 404 }));
+  });
+  return {
+    listen: (port, host) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          resolve((server.address() as AddressInfo).port); // It listens on TCP.
+        });
+      }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,233 @@
+/** Workflows and their versions. */
+import type { Request } from 'express';
+import { z } from 'zod';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { StoredWorkflow } from '../engine/read-models.ts';
+import { workflowCreateInput, workflowUpdateInput } from '../schemas/definition.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import {
+  deleteQuery,
+  jsonObject,
+  versionListQuery,
+  workflowListQuery,
+  workflowQuery,
+  workflowStatus,
+} from '../schemas/requests.ts';
+import * as answers from '../schemas/workflow-answers.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
+import { notFound, operation, type Routes, sendJson } from './operation.ts';
+import { pageOf } from './paging.ts';
+import { parse } from './parse.ts';
+
+/** Never ids of workflows: paths of their own, some of them later. */
+const RESERVED = new Set(['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity']);
+/** What an answer has and a definition has not: a client may send back what it got. */
+const READ_ONLY = ['workflow_id', 'created_by', 'created_at', 'updated_at'];
+/** Merges of a change into the newest version, when others change the workflow at the same time. */
+const MERGE_ROUNDS = 5;
+
+export const createWorkflow = operation({
+  id: 'createWorkflow',
+  tag: 'Workflows',
+  method: 'post',
+  path: '/workflows',
+  summary: 'Keeps a definition as version 1 of a new workflow',
+  body: jsonObject,
+  bodyDocument: workflowCreateInput,
+  answers: {
+    201: {
+      description: 'Created',
+      schema: answers.workflow,
+      headers: { Location: 'Where it is', ETag: 'Its version' },
+    },
+  },
+  problems: [400, 401, 403, 413, 415, 422],
+});
+
+export const listWorkflows = operation({
+  id: 'listWorkflows',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows',
+  summary: 'Workflows, newest first',
+  query: workflowListQuery,
+  answers: { 200: { description: 'One page', schema: answers.workflowList } },
+  problems: [400, 401],
+});
+
+export const getWorkflow = operation({
+  id: 'getWorkflow',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows/{workflow_id}',
+  summary: 'A workflow, in its newest version or the one asked for',
+  query: workflowQuery,
+  notFound: 'Workflow not found',
+  answers: { 200: { description: 'The workflow', schema: answers.workflow, headers: { ETag: 'Its version' } } },
+  problems: [400, 401, 404],
+});
+
+export const updateWorkflow = operation({
+  id: 'updateWorkflow',
+  tag: 'Workflows',
+  method: 'put',
+  path: '/workflows/{workflow_id}',
+  summary: 'Changes any subset of fields',
+  description:
+    'Makes a new, immutable version; runs under way keep theirs. `status` alone makes no version: `paused` and `archived` accept no runs. ' +
+    'workflow_id, created_by, created_at, updated_at and a numeric version are read-only and passed over.',
+  body: jsonObject,
+  bodyDocument: workflowUpdateInput,
+  headers: { 'If-Match': 'The ETag that the change is made to; 412 when it is no longer the newest' },
+  notFound: 'Workflow not found',
+  answers: { 200: { description: 'Changed', schema: answers.workflow, headers: { ETag: 'Its version' } } },
+  problems: [400, 401, 404, 409, 412, 413, 415, 422],
+});
+
+export const deleteWorkflow = operation({
+  id: 'deleteWorkflow',
+  tag: 'Workflows',
+  method: 'delete',
+  path: '/workflows/{workflow_id}',
+  summary: 'Deletes a workflow; its history stays',
+  query: deleteQuery,
+  notFound: 'Workflow not found',
+  answers: { 204: { description: 'Deleted' } },
+  problems: [400, 401, 404, 409],
+});
+
+export const listVersions = operation({
+  id: 'listWorkflowVersions',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows/{workflow_id}/versions',
+  summary: 'The versions of a workflow, newest first',
+  query: versionListQuery,
+  notFound: 'Workflow not found',
+  answers: { 200: { description: 'One page', schema: answers.workflowVersionList } },
+  problems: [400, 401, 404],
+});
+
+export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const { workflows, definitions } = deps;
+
+  routes.serve(createWorkflow, async ({ body, caller, response }) => {
+    const { definition, tenantId } = definitions.normalise(body);
+    if (tenantId !== undefined && tenantId !== caller.tenantId) {
+      throw new OrchestratorError(
+        'forbidden',
+        `The definition names the tenant '${tenantId}'; you are in '${caller.tenantId}'`,
+      );
+    }
+    const created = await workflows.create(caller.tenantId, caller.userId, definition);
+    response.setHeader('Location', links.workflow(created.id));
+    response.setHeader('ETag', etagOf(created));
+    sendJson(response, 201, present(created));
+  });
+
+  routes.serve(listWorkflows, async ({ query, caller, response }) => {
+    const { items, total } = await workflows.list(caller.tenantId, query);
+    sendJson(response, 200, { items, workflows: items, ...pageOf(query.page, query.page_size, total) });
+  });
+
+  routes.serve(getWorkflow, async ({ params, query, caller, response }) => {
+    const found = await workflows.find(caller.tenantId, workflowIdOf(params), query.version);
+    if (found === undefined) throw notFound('Workflow not found');
+    response.setHeader('ETag', etagOf(found));
+    sendJson(response, 200, present(found));
+  });
+
+  routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {
+    const id = workflowIdOf(params);
+    const { status, patch } = splitPatch(body);
+    for (let round = 0; round < MERGE_ROUNDS; round += 1) {
+      const current = await workflows.find(caller.tenantId, id);
+      if (current === undefined) throw notFound('Workflow not found');
+      checkIfMatch(request, current);
+      const definition = Object.keys(patch).length === 0 ? undefined : definitions.merge(current.definition, patch);
+      const outcome = await workflows.update(caller.tenantId, caller.userId, id, {
+        expectedVersion: current.version,
+        ...(definition === undefined ? {} : { definition }),
+        ...(status === undefined ? {} : { status }),
+      });
+      if (outcome.done === 'unknown') throw notFound('Workflow not found');
+      if (outcome.done === 'stale') continue;
+      response.setHeader('ETag', etagOf(outcome.workflow));
+      return sendJson(response, 200, present(outcome.workflow));
+    }
+    throw new OrchestratorError('conflict', 'The workflow is being changed by others at the same time; try again');
+  });
+
+  routes.serve(deleteWorkflow, async ({ params, query, caller, response }) => {
+    const id = workflowIdOf(params);
+    const outcome = await workflows.remove(caller.tenantId, id, query.force === true);
+    if (outcome === 'unknown') throw notFound('Workflow not found');
+    if (outcome === 'active')
+      throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
+    // Deleted first, so that no run can be accepted between the two.
+    if (query.force === true) await deps.cancel.cancelRunsOf(caller, id, 'The workflow was deleted');
+    response.status(204).end();
+  });
+
+  routes.serve(listVersions, async ({ params, query, caller, response }) => {
+    const found = await workflows.versions(caller.tenantId, workflowIdOf(params), query.page, query.page_size);
+    if (found === undefined) throw notFound('Workflow not found');
+    sendJson(response, 200, { items: found.items, ...pageOf(query.page, query.page_size, found.total) });
+  });
+}
+
+export function workflowIdOf(params: Record<string, string>): string {
+  const id = params['workflow_id'] ?? '';
+  if (RESERVED.has(id)) throw notFound('Workflow not found');
+  return id;
+}
+
+function present(workflow: StoredWorkflow): answers.Workflow {
+  const { name, description, version, tags, parameters, actions, output } = workflow.definition;
+  return {
+    workflow_id: workflow.id,
+    name,
+    description: description ?? null,
+    version: workflow.version,
+    ...(version === undefined ? {} : { version_label: version }),
+    status: workflow.status,
+    tags,
+    // The domain's interfaces hold JSON only, which their types cannot say.
+    parameters: parameters as unknown as JsonObject[],
+    actions: actions as unknown as JsonObject[],
+    ...(output === undefined ? {} : { output }),
+    created_by: workflow.createdBy,
+    created_at: workflow.createdAt.toISOString(),
+    updated_at: workflow.updatedAt.toISOString(),
+  };
+}
+
+function splitPatch(body: JsonObject): { status: StoredWorkflow['status'] | undefined; patch: JsonObject } {
+  const { status } = parse(z.object({ status: workflowStatus.optional() }), body);
+  const kept = Object.entries(body).filter(
+    ([field, value]) =>
+      field !== 'status' && !READ_ONLY.includes(field) && !(field === 'version' && typeof value === 'number'),
+  );
+  // What an answer calls version_label is `version` in a definition.
+  return {
+    status,
+    patch: Object.fromEntries(kept.map(([field, value]) => [field === 'version_label' ? 'version' : field, value])),
+  };
+}
+
+function etagOf(workflow: StoredWorkflow): string {
+  return `"${workflow.version}"`;
+}
+
+function checkIfMatch(request: Request, current: StoredWorkflow): void {
+  const header = request.get('if-match');
+  if (header === undefined || header.trim() === '*') return;
+  const tags = header.split(',').map((tag) => tag.trim());
+  if (!tags.includes(etagOf(current))) {
+    throw new OrchestratorError(
+      'precondition_failed',
+      `The newest version is ${etagOf(current)}, not ${header.slice(0, 100)}`,
+    );
+  }
+}
