@@ -1,0 +1,151 @@
+/** One API process, put together. */
+import type { AddressInfo } from 'node:net';
+import { v7 as uuidv7 } from 'uuid';
+import { createCatalogue } from '../../workers/catalogue.ts';
+import type { Config } from '../config.ts';
+import { createBoard } from '../dashboard/board.ts';
+import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
+import { DEFAULT_RETRY } from '../domain/definition.ts';
+import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
+import { createAcceptRuns } from '../engine/accept-run.ts';
+import { createAdmission } from '../engine/admit.ts';
+import { createCancelRuns } from '../engine/cancel-run.ts';
+import { createPlans } from '../engine/plans.ts';
+import type { Logger } from '../engine/ports.ts';
+import { checkCel, namesInCel } from '../expressions/check-cel.ts';
+import { BOARD_PATH, createHttpApp } from '../http/app.ts';
+import { createHttpServer } from '../http/server.ts';
+import { openBackend } from '../queue/backend.ts';
+import { createFlowQueue } from '../queue/flow-queue.ts';
+import { openDatabase } from '../store/database.ts';
+import { createDefinitions } from '../store/definitions.ts';
+import { listen } from '../store/listener.ts';
+import { createRunStore } from '../store/run-store.ts';
+import { createRunReader } from '../store/runs-read.ts';
+import { isUnavailable } from '../store/unavailable.ts';
+import { createRunWaiter } from '../store/wait-for-runs.ts';
+import { createWorkflowStore } from '../store/workflows.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { VERSION } from '../version.ts';
+
+import { announce, type Process } from './process.ts';
+
+/** How long a door waits for the queue before it leaves a run to the dispatcher. */
+const QUEUE_TIMEOUT_MS = 2_000;
+const HEALTH_TIMEOUT_MS = 1_500;
+
+/** The API: doors, acceptance, and a window into the queues. It holds no state. */
+export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
+  const onError = (error: Error) => log.warn('database_error', { error: error.message });
+  const database = openDatabase(databaseUrl, { name: 'orchestrator-api', max: config.databasePoolSize, onError });
+  const { pool, prisma } = database;
+  const { redisUrl, queuePrefix: prefix } = config;
+  const backend = openBackend({
+    redisUrl,
+    databaseUrl,
+    prefix,
+    workers: 0,
+    patience: 'fail',
+    name: 'orchestrator-api',
+    log,
+  });
+  const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
+  const catalogue = createCatalogue();
+  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const defaults = {
+    timeout_seconds: config.defaultTimeoutSeconds,
+    retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+  };
+  const rules = { ...catalogue, checkExpression: checkCel, expressionNames: namesInCel, defaults };
+
+  const definitions = createDefinitions(pool);
+  const plans = createPlans(definitions);
+  const runs = createRunStore(pool);
+  const workflows = createWorkflowStore(prisma, uuidv7);
+  const waiter = createRunWaiter(pool);
+  const admission = createAdmission({
+    plans,
+    runs,
+    queue,
+    window: config.admissionWindow,
+    log,
+    now: () => performance.now(),
+  });
+  const metrics = createMetrics({});
+
+  const app = createHttpApp({
+    config: { ...config, version: VERSION },
+    log,
+    clock: { now: () => new Date() },
+    accept: createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
+    cancel: createCancelRuns({ plans, runs, queue, log }),
+    wait: waiter,
+    health: {
+      async check() {
+        const [databaseUp, queueUp] = await Promise.all([
+          withinTime(pool.query('SELECT 1')).then(
+            () => true,
+            () => false,
+          ),
+          queue.ping(),
+        ]);
+        return { database: databaseUp, redis: backend.kind === 'redis' ? queueUp : null };
+      },
+    },
+    actionTypes: catalogue,
+    workflows,
+    runs: createRunReader(pool, definitions),
+    definitions: {
+      normalise: (body) => normaliseDefinition(body, rules),
+      merge: (current, patch) => mergeDefinition(current, patch, rules),
+    },
+    isUnavailable,
+    board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
+    metrics: async (_request, response) => {
+      response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    },
+  });
+  const server = createHttpServer(app);
+  const listener = listen(
+    databaseUrl,
+    { run_final: waiter.notice },
+    { name: 'orchestrator-api-listen', onGap: waiter.readAgain, onError },
+  );
+
+  return {
+    async start() {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(config.port, config.host, resolve);
+      });
+      void announce(backend.warnings(), log);
+      const { port } = server.address() as AddressInfo; // A server that listens on TCP.
+      log.info('api_started', { host: config.host, port, queue: backend.kind });
+      return { port };
+    },
+    async stop() {
+      waiter.close();
+      server.closeIdleConnections();
+      await new Promise<void>((resolve) => {
+        // Connections that are kept alive for a next request would hold the end up.
+        const late = setTimeout(() => server.closeAllConnections(), config.shutdownGraceSeconds * 1000);
+        server.close(() => {
+          clearTimeout(late);
+          resolve();
+        });
+      });
+      await listener.close();
+      await queue.close();
+      await backend.close();
+      await database.close();
+    },
+  };
+}
+
+function withinTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer in time')), HEALTH_TIMEOUT_MS);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

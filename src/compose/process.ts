@@ -1,0 +1,16 @@
+/** What the processes of the service have in common. */
+import type { Logger } from '../engine/ports.ts';
+
+export interface Process {
+  start(): Promise<{ port: number }>;
+  stop(): Promise<void>;
+}
+
+/** Says at start what an operator should know about how the queue's store is set up. */
+export async function announce(warnings: Promise<string[]>, log: Logger): Promise<void> {
+  try {
+    for (const warning of await warnings) log.warn('queue_setup', { warning });
+  } catch (error) {
+    log.warn('queue_setup_unknown', { error: error instanceof Error ? error.message : String(error) });
+  }
+}

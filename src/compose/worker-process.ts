@@ -1,0 +1,207 @@
+/** One worker process, put together. */
+import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { hostname } from 'node:os';
+import { v7 as uuidv7 } from 'uuid';
+import { createCatalogue } from '../../workers/catalogue.ts';
+import { createExecutor } from '../../workers/executor.ts';
+import type { Config } from '../config.ts';
+import { FINALIZER_QUEUE } from '../domain/compile.ts';
+import { createEgress, type EgressOptions } from '../egress/egress.ts';
+import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
+import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
+import { createPlans } from '../engine/plans.ts';
+import type { Logger } from '../engine/ports.ts';
+import { repeatUntil, type SweepDeps, sweepUntil } from '../engine/sweep.ts';
+import { createExpressions } from '../expressions/expressions.ts';
+import { createWorkerHealth } from '../http/worker-health.ts';
+import { openBackend } from '../queue/backend.ts';
+import { createFlowQueue } from '../queue/flow-queue.ts';
+import { type Lane, openLane } from '../queue/lane.ts';
+import { createCallbackStore } from '../store/callbacks.ts';
+import { openDatabase } from '../store/database.ts';
+import { createDefinitions } from '../store/definitions.ts';
+import { listen } from '../store/listener.ts';
+import { createRunControl } from '../store/run-control.ts';
+import { createRunStore } from '../store/run-store.ts';
+import { createServiceStore } from '../store/services.ts';
+import { createSweepStore } from '../store/sweep-store.ts';
+import { createTaskStore } from '../store/task-store.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+
+import { announce, type Process } from './process.ts';
+
+const SWEEP_EVERY_MS = 1_000;
+
+/** A worker: its lanes, the finalizer, the sweep and the callbacks. */
+export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
+  const onError = (error: Error) => log.warn('database_error', { error: error.message });
+  const database = openDatabase(databaseUrl, { name: 'orchestrator-worker', max: config.databasePoolSize, onError });
+  const { pool, prisma } = database;
+  const catalogue = createCatalogue();
+  const lanes = [...lanesOf(config, catalogue.names()), FINALIZER_QUEUE];
+  const { redisUrl, queuePrefix: prefix } = config;
+  const backend = openBackend({
+    redisUrl,
+    databaseUrl,
+    prefix,
+    workers: lanes.length,
+    patience: 'wait',
+    name: 'orchestrator-worker',
+    log,
+  });
+  const queue = createFlowQueue({ backend });
+  const worker = `${hostname()}:${process.pid}`;
+
+  const runs = createRunStore(pool);
+  const sweep = createSweepStore(pool);
+  const tasks = createTaskStore(pool);
+  const services = createServiceStore(prisma);
+  const plans = createPlans(createDefinitions(pool));
+  const control = createRunControl(pool);
+  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
+  const egress = createEgress({ ...egressRules(config, databaseUrl), log });
+  const shutdown = new AbortController();
+  // Every running task listens.
+  setMaxListeners(0, shutdown.signal);
+  const stopping = new AbortController();
+  const again = { plans, runs, sweep, queue };
+  const executor = createExecutor({
+    catalogue,
+    egress,
+    expressions,
+    settings: config.adapterSettings,
+    newSpanId: () => randomBytes(8).toString('hex'),
+    now: () => new Date(),
+    log,
+    async service(tenantId, name) {
+      const configured = config.services[name.toLowerCase().replaceAll('-', '_')];
+      if (configured !== undefined) return { name, baseUrl: configured };
+      return services.find(tenantId, name);
+    },
+  });
+  const deps: ExecuteDeps = {
+    ...again,
+    tasks,
+    executor,
+    expressions,
+    control,
+    shutdown: shutdown.signal,
+    secret: (name) => config.secrets[name],
+    newId: uuidv7,
+    random: Math.random,
+    now: Date.now,
+    worker,
+    maxOutputBytes: config.maxOutputBytes,
+    log,
+  };
+
+  let open: Lane[] = [];
+  const metrics = createMetrics({
+    activeTasks: () => open.reduce((sum, lane) => sum + lane.active(), 0),
+    pendingCommits: () => tasks.pendingCommits(),
+  });
+  const openAll = () =>
+    lanes.map((name) =>
+      openLane({
+        backend,
+        queue: name,
+        concurrency: config.workerConcurrency,
+        lockDurationMs: config.lockDurationMs,
+        stalledIntervalMs: config.stalledIntervalMs,
+        async handle(delivery) {
+          const from = performance.now();
+          const disposition = await executeTask(deps, delivery);
+          metrics.worker.taskEnded(name, disposition.job, (performance.now() - from) / 1000);
+          if (disposition.job === 'retry') metrics.worker.taskRetried(delivery.data.action_id ?? '', name);
+          return disposition;
+        },
+        onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
+        log,
+      }),
+    );
+  const listener = listen(
+    databaseUrl,
+    { run_control: control.notice },
+    { name: 'orchestrator-worker-listen', onGap: control.readAgain, onError },
+  );
+  const loops: Promise<void>[] = [];
+  const health = createWorkerHealth({
+    registry: metrics.registry,
+    state: () => ({ worker, lanes, draining: stopping.signal.aborted }),
+  });
+
+  return {
+    async start() {
+      open = openAll();
+      await Promise.all(open.map((lane) => lane.ready()));
+      const sweepDeps: SweepDeps = {
+        ...again,
+        window: config.admissionWindow,
+        checkEveryMs: config.reconcileSeconds * 1000,
+        suspects: new Map(),
+        log,
+      };
+      const { signal } = stopping;
+      const random = Math.random;
+      loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: metrics.worker.swept }));
+      const callbacks = createCallbackStore(pool);
+      const callbackDeps = { callbacks, fetch: egress.fetch, secret: config.webhookSecret, now: () => new Date(), log };
+      loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
+      const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EADDRINUSE') throw error;
+        // A second worker on one machine just shares the load.
+        log.warn('worker_port_taken', { port: config.workerPort });
+        return health.listen(0, config.host);
+      });
+      void announce(backend.warnings(), log);
+      log.info('worker_started', { worker, lanes, port, queue: backend.kind });
+      return { port };
+    },
+    async stop() {
+      stopping.abort();
+      log.info('worker_draining', { worker, active: open.reduce((sum, lane) => sum + lane.active(), 0) });
+      await Promise.all(open.map((lane) => lane.drain()));
+      const idle = Promise.all(open.map((lane) => lane.close()));
+      // Whatever is still running when the grace is over goes back to the queue at once.
+      const late = setTimeout(() => shutdown.abort(), config.shutdownGraceSeconds * 1000);
+      await idle;
+      clearTimeout(late);
+      await Promise.all(loops);
+      control.close();
+      await listener.close();
+      await health.close();
+      await queue.close();
+      await backend.close();
+      await Promise.all([egress.close(), expressions.close()]);
+      await database.close();
+      log.info('worker_stopped', { worker });
+    },
+  };
+}
+
+function lanesOf({ workerLanes }: Config, known: readonly string[]): readonly string[] {
+  if (workerLanes === 'all') return known;
+  const unknown = workerLanes.filter((lane) => !known.includes(lane));
+  if (unknown.length > 0) throw new Error(`WORKER_LANES names ${unknown.join(', ')}; there are ${known.join(', ')}`);
+  return workerLanes;
+}
+
+/** Requests may not go to our own listeners and stores. */
+function egressRules(config: Config, databaseUrl: string): Omit<EgressOptions, 'log'> {
+  const stores = [databaseUrl, config.redisUrl].flatMap((url) => {
+    if (url === undefined) return [];
+    const { hostname: host, port, protocol } = new URL(url);
+    return [{ host, port: Number(port) || (protocol.startsWith('redis') ? 6379 : 5432) }];
+  });
+  const listeners = [config.port, config.workerPort]
+    .filter((port) => port > 0)
+    .map((port) => ({ host: config.host, port }));
+  const trusted = new Set(Object.values(config.services).map((url) => new URL(url).origin));
+  return {
+    policy: config.egressPolicy,
+    allow: config.egressAllow,
+    ownAddresses: [...stores, ...listeners],
+    isTrustedOrigin: (url) => trusted.has(url.origin),
+  };
+}

@@ -1,0 +1,270 @@
+/** The only reader of the environment: settings from all sources, checked at once, as one frozen object. */
+import path from 'node:path';
+import { z } from 'zod';
+import { type Layer, readSecretFiles, readSources, type Source } from './config/sources.ts';
+import {
+  ADAPTER_SETTINGS,
+  namesOf,
+  VARIABLES,
+  type Variable,
+  type VariableName,
+  WITHOUT_EFFECT,
+} from './config/variables.ts';
+
+export interface Config {
+  nodeEnv: string;
+  host: string;
+  port: number;
+  publicUrl: string | undefined;
+  authMode: 'auto' | 'none';
+  /** Empty: nothing is required of clients. */
+  apiKeys: readonly string[];
+  /** `*`: any. */
+  corsOrigins: readonly string[];
+  bodyLimitBytes: number;
+
+  databaseUrl: string | undefined;
+  databasePoolSize: number;
+  /** Undefined: the queue is in PostgreSQL. */
+  redisUrl: string | undefined;
+  queuePrefix: string;
+  dataDir: string;
+
+  workerLanes: 'all' | readonly string[];
+  workerConcurrency: number;
+  workerPort: number;
+  shutdownGraceSeconds: number;
+  maxOutputBytes: number;
+  /** For actions that do not say. `maxAttempts` counts all tries; the nth retry comes `backoffBase ** n` seconds later. */
+  defaultRetry: { maxAttempts: number; backoffBase: number };
+  defaultTimeoutSeconds: number;
+
+  egressPolicy: 'internal' | 'registered' | 'public-only' | 'none';
+  egressAllow: readonly string[];
+  /** lower_snake name -> base URL without a slash at its end. */
+  services: Readonly<Record<string, string>>;
+  adapterSettings: Readonly<Partial<Record<(typeof ADAPTER_SETTINGS)[number], string>>>;
+  secrets: Readonly<Record<string, string>>;
+  webhookSecret: string | undefined;
+
+  admissionWindow: number;
+  reconcileSeconds: number;
+  lockDurationMs: number;
+  stalledIntervalMs: number;
+
+  logLevel: 'debug' | 'info' | 'warn' | 'error';
+  logFormat: 'json' | 'text';
+  /** Undefined: the console only. */
+  logFile: string | undefined;
+
+  /** Variables that are set and have no effect in this version: to be said at start. */
+  withoutEffect: readonly string[];
+  /** Values that never appear in a log. */
+  hidden: readonly string[];
+}
+
+/** All that is wrong, one sentence each. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(['The configuration cannot work:', ...faults.map((fault) => `  - ${fault}`)].join('\n'));
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+export function loadConfig(environment: Layer = process.env, options: { cwd?: string } = {}): Config {
+  const cwd = options.cwd ?? process.cwd();
+  const faults: string[] = [];
+  const sources = readSources(environment, cwd, faults);
+  const { values, origins } = parse(sources, faults);
+  const config = values === undefined ? undefined : build(values, origins, sources, cwd, faults);
+  if (config === undefined || faults.length > 0) throw new ConfigError(faults);
+  return freeze(config);
+}
+
+/** This process's environment with some variables changed, for a process that it starts. */
+export function environmentWith(changes: Layer): Layer {
+  return { ...process.env, ...changes };
+}
+
+type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
+type Values = z.output<z.ZodObject<Shape>>;
+const names = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
+const schema = z.object(Object.fromEntries(names.map((name) => [name, VARIABLES[name].schema])) as Shape); // One schema per name.
+
+/** `origins` has, by variable, the name under which it was found. */
+function parse(sources: Source[], faults: string[]): { values: Values | undefined; origins: Map<string, string> } {
+  const origins = new Map<string, string>();
+  const texts = Object.fromEntries(
+    names.map((name) => {
+      const found = find(sources, namesOf(name));
+      if (found !== undefined) origins.set(name, found.label);
+      const variable: Variable = VARIABLES[name];
+      return [name, found?.text ?? variable.default];
+    }),
+  );
+  const { data, error } = schema.safeParse(texts);
+  for (const issue of error?.issues ?? []) {
+    const name = String(issue.path[0]);
+    faults.push(`${origins.get(name) ?? name} ${issue.message}.`);
+  }
+  return { values: data, origins };
+}
+
+function find(sources: Source[], candidates: readonly string[]): { text: string; label: string } | undefined {
+  for (const { file, values } of sources) {
+    for (const name of candidates) {
+      const text = Object.hasOwn(values, name) ? values[name] : undefined;
+      // Container files often pass a variable on as an empty text when it is not set.
+      if (text !== undefined && text.trim() !== '')
+        return { text, label: file === undefined ? name : `${name} (${path.basename(file)})` };
+    }
+  }
+  return undefined;
+}
+
+function build(values: Values, origins: Map<string, string>, sources: Source[], cwd: string, faults: string[]): Config {
+  const protectedByKeys = values.API_KEY.length > 0;
+  const host = values.HOST ?? (protectedByKeys || values.AUTH_MODE === 'none' ? '0.0.0.0' : '127.0.0.1');
+  faults.push(...refusals(values, origins, host));
+  const services = findServices(values, sources);
+  const secrets = findSecrets(values.SECRETS_DIR, sources);
+  const redisUrl =
+    values.REDIS_URL ??
+    (values.REDIS_HOST === undefined ? undefined : `redis://${values.REDIS_HOST}:${values.REDIS_PORT}`);
+  return {
+    nodeEnv: values.NODE_ENV,
+    host,
+    port: values.PORT,
+    publicUrl: values.PUBLIC_URL?.replace(/\/+$/, ''),
+    authMode: values.AUTH_MODE,
+    apiKeys: values.API_KEY,
+    corsOrigins: values.CORS_ORIGINS,
+    bodyLimitBytes: values.BODY_LIMIT_BYTES,
+    databaseUrl: values.DATABASE_URL,
+    databasePoolSize: values.DATABASE_POOL_SIZE,
+    redisUrl,
+    queuePrefix: values.QUEUE_PREFIX,
+    dataDir: path.resolve(cwd, values.DATA_DIR),
+    workerLanes: values.WORKER_LANES.includes('all') ? 'all' : values.WORKER_LANES,
+    workerConcurrency: values.WORKER_CONCURRENCY,
+    workerPort: values.WORKER_PORT,
+    shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
+    maxOutputBytes: values.MAX_OUTPUT_BYTES,
+    defaultRetry: { maxAttempts: values.MAX_RETRY_ATTEMPTS + 1, backoffBase: values.RETRY_BACKOFF_BASE },
+    defaultTimeoutSeconds: values.TASK_TIMEOUT_DEFAULT,
+    egressPolicy: values.EGRESS_POLICY ?? (isLoopback(host) && !protectedByKeys ? 'internal' : 'registered'),
+    egressAllow: values.EGRESS_ALLOW,
+    services,
+    adapterSettings: Object.fromEntries(
+      ADAPTER_SETTINGS.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
+    ),
+    secrets,
+    webhookSecret: values.WEBHOOK_SECRET,
+    admissionWindow: values.ADMISSION_WINDOW,
+    reconcileSeconds: values.RECONCILE_SECONDS,
+    lockDurationMs: values.LOCK_DURATION_MS,
+    stalledIntervalMs: values.STALLED_INTERVAL_MS,
+    logLevel: values.LOG_LEVEL,
+    logFormat: values.LOG_FORMAT,
+    logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),
+    withoutEffect: WITHOUT_EFFECT.filter((name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined),
+    hidden: hiddenValues(values, redisUrl, Object.values(secrets)),
+  };
+}
+
+/** What would be unsafe to pass over in silence. */
+function refusals(values: Values, origins: Map<string, string>, host: string): string[] {
+  const found: string[] = [];
+  for (const name of ['JWT_SECRET', 'JWKS_URL', 'IDENTITY_SERVICE_URL'] as const) {
+    if (values[name] === undefined) continue;
+    found.push(
+      `${origins.get(name)} asks for token authentication, which this version does not have: use API_KEY instead.`,
+    );
+  }
+  if (values.POLICY_ENGINE_URL !== undefined) {
+    found.push(
+      `${origins.get('POLICY_ENGINE_URL')} asks for policy checks, which this version does not have: leave it out.`,
+    );
+  }
+  if (values.ENABLE_TLS) {
+    found.push(
+      `${origins.get('ENABLE_TLS')} asks for TLS, which this version does not serve: put a proxy in front and leave it out.`,
+    );
+  }
+  const hasKeys = values.API_KEY.length > 0;
+  if (values.AUTH_REQUIRED && !hasKeys) found.push('AUTH_REQUIRED is true and no API_KEY is set.');
+  if (values.AUTH_MODE === 'none' && hasKeys)
+    found.push('AUTH_MODE is none and API_KEY is set: leave one of them out.');
+  if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
+    found.push(
+      `${origins.get('HOST') ?? 'HOST'} is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
+    );
+  }
+  return found;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+const reserved = new Set([...names.flatMap(namesOf), ...WITHOUT_EFFECT, 'TEST_REDIS_URL', 'TEST_DATABASE_URL']);
+
+/** `<NAME>_URL` of every source that is no setting of ours; SERVICES names them together. */
+function findServices(values: Values, sources: Source[]): Record<string, string> {
+  const services: Record<string, string> = Object.create(null);
+  for (const { values: layer } of [...sources].reverse()) {
+    for (const [name, text] of Object.entries(layer)) {
+      const service = /^([A-Z][A-Z0-9_]*)_URL$/.exec(name)?.[1];
+      if (service === undefined || text === undefined || reserved.has(name) || name.startsWith('ORCHESTRATOR_'))
+        continue;
+      // The environment is full of other programs' URLs; only those that a request can go to are services.
+      if (/^https?:\/\//.test(text) && URL.canParse(text)) services[service.toLowerCase()] = text.replace(/\/+$/, '');
+    }
+  }
+  for (const [name, url] of values.SERVICES ?? [])
+    services[name.toLowerCase().replaceAll('-', '_')] = url.replace(/\/+$/, '');
+  return services;
+}
+
+function findSecrets(folder: string, sources: Source[]): Record<string, string> {
+  const secrets: Record<string, string> = Object.create(null);
+  for (const [name, secret] of readSecretFiles(folder)) secrets[name] = secret;
+  for (const { values } of [...sources].reverse()) {
+    for (const [name, text] of Object.entries(values)) {
+      if (name.startsWith('SECRET_') && name !== 'SECRET_' && text !== undefined)
+        secrets[name.slice('SECRET_'.length)] = text;
+    }
+  }
+  return secrets;
+}
+
+function hiddenValues(values: Values, redisUrl: string | undefined, secrets: string[]): string[] {
+  const own = names.flatMap((name) => {
+    const variable: Variable = VARIABLES[name];
+    const value = values[name];
+    // The URLs of the stores are shown without their passwords.
+    if (variable.secret !== true || value === undefined || name === 'DATABASE_URL' || name === 'REDIS_URL') return [];
+    return Array.isArray(value) ? value : [String(value)];
+  });
+  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL].flatMap((url) =>
+    url !== undefined && URL.canParse(url) ? passwordsIn(url) : [],
+  );
+  return [...new Set([...own, ...passwords, ...secrets])].filter((secret) => secret !== '');
+}
+
+/** As it is written in the URL and as it is meant. */
+function passwordsIn(url: string): string[] {
+  const { password } = new URL(url);
+  try {
+    return [password, decodeURIComponent(password)];
+  } catch {
+    return [password];
+  }
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) freeze(item);
+  return Object.freeze(value);
+}

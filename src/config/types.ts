@@ -1,0 +1,90 @@
+/** How the text of a variable becomes a value, with the sentence for a text that does not. */
+import { z } from 'zod';
+
+export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  return converted(`a whole number ${range}`, (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+export function decimal(min: number, max: number) {
+  return converted(`a number from ${min} to ${max}`, (text) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+export function oneOf<const Values extends readonly string[]>(
+  values: Values,
+  spellings: Readonly<Record<string, Values[number]>> = {},
+) {
+  return converted<Values[number]>(`one of ${values.join(', ')}`, (text) => {
+    const lower = text.toLowerCase();
+    return values.find((value) => value === lower) ?? (Object.hasOwn(spellings, lower) ? spellings[lower] : undefined);
+  });
+}
+
+export function flag() {
+  return converted('true or false', (text) => {
+    const lower = text.toLowerCase();
+    if (['true', '1', 'yes', 'on'].includes(lower)) return true;
+    return ['false', '0', 'no', 'off'].includes(lower) ? false : undefined;
+  });
+}
+
+export function text() {
+  return z.string();
+}
+
+/** A JSON list of strings, or words with commas between them. */
+export function list() {
+  return z.string().transform((input, context) => {
+    const parsed = input.startsWith('[') ? z.array(z.string()).safeParse(fromJson(input)).data : input.split(',');
+    if (parsed !== undefined) return [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
+    context.addIssue({ code: 'custom', message: 'must be a JSON list of strings, or words with commas between them' });
+    return z.NEVER;
+  });
+}
+
+/** Its value may hold a password, so the sentence does not repeat it. */
+export function url(schemes: readonly string[]) {
+  return z.string().transform((input, context) => {
+    // `postgresql+asyncpg://`: a driver of another language is of no concern to us.
+    const plain = input.replace(/^(\w+)\+\w+:/, '$1:');
+    if (schemes.some((scheme) => plain.startsWith(`${scheme}://`)) && URL.canParse(plain)) return plain;
+    context.addIssue({
+      code: 'custom',
+      message: `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+    });
+    return z.NEVER;
+  });
+}
+
+/** `{"name": "http://host"}`. */
+export function urlMap() {
+  return z.string().transform((input, context) => {
+    const parsed = z.record(z.string(), z.url({ protocol: /^https?$/ })).safeParse(fromJson(input));
+    if (parsed.success) return new Map(Object.entries(parsed.data));
+    context.addIssue({ code: 'custom', message: 'must be a JSON object of names and http(s) URLs' });
+    return z.NEVER;
+  });
+}
+
+function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
+  return z.string().transform((input, context) => {
+    const value = convert(input.trim());
+    if (value !== undefined) return value;
+    context.addIssue({ code: 'custom', message: `must be ${allowed}, not ${JSON.stringify(input.slice(0, 100))}` });
+    return z.NEVER;
+  });
+}
+
+function fromJson(input: string): unknown {
+  try {
+    return JSON.parse(input);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Every variable: what it means, its default, its other names. `config.ts` makes its schema of this table, `.env.template` is
+ * written from it. Each is also known as ORCHESTRATOR_<name>.
+ */
+import type { z } from 'zod';
+import { decimal, flag, list, oneOf, text, url, urlMap, whole } from './types.ts';
+
+export interface Variable<Schema extends z.ZodType = z.ZodType> {
+  schema: Schema;
+  description: string;
+  /** As it would be written in the environment. */
+  default?: string;
+  /** Names that the older services use; ours wins over them. */
+  aliases?: readonly string[];
+  /** Never shown. */
+  secret?: true;
+}
+
+type Details = Omit<Variable, 'schema' | 'description' | 'default'>;
+
+function setting<const Schema extends z.ZodType>(
+  schema: Schema,
+  initial: string,
+  description: string,
+  more: Details = {},
+) {
+  return { schema, default: initial, description, ...more };
+}
+function optional<const Schema extends z.ZodType>(schema: Schema, description: string, more: Details = {}) {
+  return { schema: schema.optional(), description, ...more };
+}
+
+export const VARIABLES = {
+  // Where it listens, who may come in.
+  PORT: setting(whole(0, 65_535), '8000', 'The port of the API; 0: any free one.', {
+    aliases: ['FASTAPI_PORT', 'ORCHESTRATOR_SERVICE_PORT'],
+  }),
+  HOST: optional(text(), 'The address to listen on. Left out: 127.0.0.1 while no API_KEY is set, else 0.0.0.0.', {
+    aliases: ['FASTAPI_HOST', 'ORCHESTRATOR_SERVICE_HOST'],
+  }),
+  PUBLIC_URL: optional(
+    url(['http', 'https']),
+    'Where clients reach the API, for the links in answers; left out: links are paths.',
+  ),
+  AUTH_MODE: setting(
+    oneOf(['auto', 'none']),
+    'auto',
+    'none: anybody who reaches the port may use it. auto: credentials are needed as soon as some are configured.',
+  ),
+  AUTH_REQUIRED: setting(flag(), 'false', 'true: refuse to start while no credentials are configured.'),
+  API_KEY: setting(list(), '', 'The keys that clients present as X-API-Key or bearer token; a list.', { secret: true }),
+  CORS_ORIGINS: setting(list(), '*', 'Origins of browser pages that may call the API; a list.'),
+  BODY_LIMIT_BYTES: setting(whole(1_024), '1048576', 'The largest request body.'),
+
+  // The stores.
+  DATABASE_URL: optional(
+    url(['postgresql', 'postgres']),
+    'The PostgreSQL database. Left out: `npm start` runs a server of its own in DATA_DIR.',
+    { secret: true },
+  ),
+  DATABASE_POOL_SIZE: setting(whole(1, 1_000), '10', 'Connections to PostgreSQL per process.'),
+  REDIS_URL: optional(url(['redis', 'rediss']), 'The Redis of the queue. Left out: the queue is in PostgreSQL too.', {
+    secret: true,
+  }),
+  REDIS_HOST: optional(text(), 'Instead of REDIS_URL: the host.'),
+  REDIS_PORT: setting(whole(1, 65_535), '6379', 'With REDIS_HOST: the port.'),
+  QUEUE_PREFIX: setting(
+    text(),
+    '{orch-0}',
+    'What the keys of the queue begin with; the same for all processes that work together.',
+  ),
+  DATA_DIR: setting(text(), './data', 'Where `npm start` keeps its own PostgreSQL.'),
+
+  // The workers.
+  WORKER_LANES: setting(list(), 'all', 'The action types that a worker serves; a list, or all.'),
+  WORKER_CONCURRENCY: setting(whole(1, 10_000), '50', 'How many tasks a worker runs at a time.'),
+  WORKER_PORT: setting(whole(0, 65_535), '9090', 'The port of a worker for /health and /metrics; 0: any free one.', {
+    aliases: ['ORCHESTRATOR_METRICS_PORT'],
+  }),
+  SHUTDOWN_GRACE_SECONDS: setting(whole(0, 3_600), '30', 'How long running tasks may take to end after SIGTERM.'),
+  MAX_OUTPUT_BYTES: setting(whole(1_024), '1048576', 'The largest output of an action.'),
+  MAX_RETRY_ATTEMPTS: setting(
+    whole(0, 1_000),
+    '3',
+    'How often an action that says nothing about it is tried again after its first attempt.',
+  ),
+  RETRY_BACKOFF_BASE: setting(
+    decimal(1, 100),
+    '2',
+    'The nth try again comes this many seconds to the power of n later.',
+  ),
+  TASK_TIMEOUT_DEFAULT: setting(
+    whole(1, 604_800),
+    '300',
+    'Seconds that an attempt may take when the action does not say.',
+  ),
+
+  // What actions reach.
+  EGRESS_POLICY: optional(
+    oneOf(['internal', 'registered', 'public-only', 'none']),
+    'Which addresses actions may call: internal (private ones too), registered (public ones and the services below), public-only, none. Left out: internal on loopback without API_KEY, else registered.',
+  ),
+  EGRESS_ALLOW: setting(list(), '', 'Hosts that may be called in any case; a list.'),
+  SERVICES: optional(
+    urlMap(),
+    'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',
+  ),
+  ESC_URL: optional(url(['http', 'https']), 'The system that approve_batches asks; left out: a simulation.'),
+  SMTP_URL: optional(url(['smtp', 'smtps']), 'The mail server of the notification channel email.', { secret: true }),
+  SMTP_FROM: optional(text(), 'The sender of these mails.'),
+  NOTIFICATION_EMAIL_TO: optional(text(), 'Their recipients when an action names none.'),
+  SLACK_WEBHOOK_URL: optional(url(['http', 'https']), 'Where the notification channel slack posts.', { secret: true }),
+  NOTIFICATION_WEBHOOK_URL: optional(url(['http', 'https']), 'Where the notification channel webhook posts.', {
+    secret: true,
+  }),
+  WEBHOOK_SECRET: optional(text(), 'Signs the callbacks (Standard Webhooks).', { secret: true }),
+  SECRETS_DIR: setting(
+    text(),
+    '/run/secrets',
+    'A folder of files, each the secret of its name; SECRET_<NAME>=… does the same for one.',
+  ),
+
+  // How the engine paces itself.
+  ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.'),
+  RECONCILE_SECONDS: setting(whole(1, 3_600), '10', 'How often runs that have not moved are looked at.'),
+  LOCK_DURATION_MS: setting(
+    whole(1_000, 600_000),
+    '15000',
+    'How long a task stays with a worker that is not heard of.',
+  ),
+  STALLED_INTERVAL_MS: setting(whole(100, 600_000), '5000', 'How often such tasks are looked for.'),
+
+  // What it tells.
+  LOG_LEVEL: setting(
+    oneOf(['debug', 'info', 'warn', 'error'], { warning: 'warn', critical: 'error', fatal: 'error' }),
+    'info',
+    'debug, info, warn (warning) or error (critical), in any case.',
+  ),
+  LOG_FORMAT: setting(oneOf(['json', 'text']), 'json', 'json: one object a line; text: for people.'),
+  LOG_FILE: setting(
+    text(),
+    'logs/automation.log',
+    'The log beside the console, 10 MB and 5 older ones; none: the console only.',
+  ),
+  NODE_ENV: setting(text(), 'production', 'test: failures may be injected.'),
+
+  // What this version refuses, because leaving it unnoticed would be unsafe.
+  JWT_SECRET: optional(text(), 'Not supported yet: refused.', { secret: true }),
+  JWKS_URL: optional(text(), 'Not supported yet: refused.'),
+  IDENTITY_SERVICE_URL: optional(text(), 'Not supported yet: refused.'),
+  POLICY_ENGINE_URL: optional(text(), 'Not supported yet: refused.'),
+  ENABLE_TLS: setting(flag(), 'false', 'Not supported yet: true is refused.'),
+} as const satisfies Record<string, Variable>;
+
+export type VariableName = keyof typeof VARIABLES;
+
+/** What adapters may read. */
+export const ADAPTER_SETTINGS = [
+  'ESC_URL',
+  'SMTP_URL',
+  'SMTP_FROM',
+  'SLACK_WEBHOOK_URL',
+  'NOTIFICATION_WEBHOOK_URL',
+  'NOTIFICATION_EMAIL_TO',
+] as const;
+
+/** Settings of the older services and of later versions: accepted, and named at start when they are set. */
+export const WITHOUT_EFFECT: readonly string[] = [
+  ...['KAFKA_BOOTSTRAP_SERVERS', 'KAFKA_CONSUMER_GROUP', 'KAFKA_AUTO_OFFSET_RESET', 'DEAD_LETTER_QUEUE_TOPIC'],
+  ...[
+    'REDIS_KEY_TTL',
+    'FLOW_REGISTRY_URL',
+    'METRICS_ENABLED',
+    'DB_PATH',
+    'TLS_CERT_PATH',
+    'TLS_KEY_PATH',
+    'HEALTH_CHECK_INTERVAL',
+    'PEERS',
+  ],
+  ...['TEMPORAL_HOST', 'TEMPORAL_NAMESPACE', 'TEMPORAL_TASK_QUEUE', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'POLICY_FAIL_OPEN'],
+  ...[
+    'ENABLE_VOLCANO_SCHEDULER',
+    'VOLCANO_NAMESPACE',
+    'VOLCANO_DEFAULT_QUEUE',
+    'VOLCANO_SESSION_IMAGE',
+    'VOLCANO_SESSION_CPU',
+  ],
+  ...['VOLCANO_SESSION_MEMORY', 'VOLCANO_JOB_TIMEOUT_SECONDS', 'KUBECTL_BINARY'],
+  ...[
+    'JWT_ISSUER',
+    'JWT_AUDIENCE',
+    'METRICS_TOKEN',
+    'RATE_LIMIT_PER_MINUTE',
+    'RETENTION_DAYS',
+    'IDEMPOTENCY_TTL_HOURS',
+  ],
+];
+
+/** The names under which a variable is looked for, the first one wins. */
+export function namesOf(name: VariableName): string[] {
+  const variable: Variable = VARIABLES[name];
+  return [name, `ORCHESTRATOR_${name}`, ...(variable.aliases ?? [])];
+}

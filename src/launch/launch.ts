@@ -1,0 +1,203 @@
+/** `npm start`: a database, the API and a worker on this machine, as separate processes under one supervisor. */
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { watch as watchFolder } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { type Config, environmentWith } from '../config.ts';
+import { projectRoot } from '../project-root.ts';
+import { lockFolder } from './folder-lock.ts';
+import { type PostgresServer, startPostgres } from './postgres-server.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+
+export interface LaunchOptions {
+  config: Config;
+  /** Compile and restart when a source changes. */
+  watch: boolean;
+  /** Aborted when everything is to be stopped in good order. */
+  ending: AbortSignal;
+  /** Aborted when it is to be stopped at once. */
+  atOnce: AbortSignal;
+  say(line: string): void;
+}
+
+/** What a child may take to end beyond the grace time of its tasks. */
+const STOP_MARGIN_MS = 12_000;
+const RELOAD_QUIET_MS = 300;
+const READY_POLL_MS = 100;
+
+/** Resolves when all is stopped again. */
+export async function launch(options: LaunchOptions): Promise<void> {
+  const { config, say } = options;
+  const undo: Array<() => Promise<void>> = [];
+  try {
+    const failures: Array<Promise<never>> = [];
+    let databaseUrl = config.databaseUrl;
+    if (databaseUrl === undefined) {
+      const lock = await lockFolder(config.dataDir);
+      undo.push(() => lock.release());
+      const server = await keepPostgres(config, say);
+      undo.push(() => server.stop());
+      failures.push(server.failed);
+      databaseUrl = server.url;
+    }
+    const environment = environmentWith({ DATABASE_URL: databaseUrl });
+    await migrateIn(environment);
+    if (options.ending.aborted) return;
+
+    const supervisor = createSupervisor({
+      children: ['api', 'worker'].map((name) => ({ name, module: entry(name), environment })),
+      say,
+    });
+    failures.push(supervisor.failed);
+    undo.push(() => stopChildren(supervisor, options));
+    supervisor.start();
+    if (options.watch) undo.push(reloadOnChange(supervisor, say));
+
+    const stopped = new Promise<void>((resolve) => {
+      if (options.ending.aborted) resolve();
+      options.ending.addEventListener('abort', () => resolve(), { once: true });
+    });
+    const welcome = announce(supervisor, config, options.ending, say);
+    await Promise.race([stopped, ...failures, welcome.then(() => stopped)]);
+    say('Stopping …');
+  } finally {
+    for (const step of undo.reverse()) await step();
+  }
+}
+
+function entry(name: string): string {
+  return path.join(projectRoot(), 'dist', 'src', 'bin', `${name}.js`);
+}
+
+/** In a process of its own, because the schema engine takes memory that is of no use afterwards. */
+async function migrateIn(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+  const child = fork(entry('migrate'), [], { env: environment, stdio: 'inherit' });
+  const code = await new Promise((resolve, reject) => {
+    child.once('exit', resolve);
+    child.once('error', reject);
+  });
+  if (code !== 0) throw new Error('The database could not be brought to the newest schema.');
+}
+
+interface KeptPostgres {
+  url: string;
+  stop(): Promise<void>;
+  failed: Promise<never>;
+}
+
+/** Starts the server again when it ends by itself; on the same port, which the children know. */
+async function keepPostgres(config: Config, say: (line: string) => void): Promise<KeptPostgres> {
+  let server: PostgresServer = await startPostgres({ folder: config.dataDir, say });
+  const { url } = server;
+  let stopping = false;
+  let restarting: Promise<void> = Promise.resolve();
+  const failed = new Promise<never>((_, reject) => {
+    const watchOver = (current: PostgresServer) => {
+      void current.died.then((words) => {
+        if (stopping) return;
+        say(`PostgreSQL ended by itself and is started again. It said last: ${words}`);
+        restarting = startPostgres({ folder: config.dataDir, say }).then((next) => {
+          server = next;
+          if (next.url !== url) reject(new Error('PostgreSQL lost its port to another program.'));
+          watchOver(next);
+        }, reject);
+      });
+    };
+    watchOver(server);
+  });
+  failed.catch(() => undefined); // `launch` waits for it later.
+  return {
+    url,
+    failed,
+    async stop() {
+      stopping = true;
+      await restarting;
+      await server.stop();
+    },
+  };
+}
+
+async function stopChildren(supervisor: Supervisor, options: LaunchOptions): Promise<void> {
+  const graceMs = options.config.shutdownGraceSeconds * 1_000 + STOP_MARGIN_MS;
+  const patient = supervisor.stop(graceMs);
+  const impatient = new Promise<void>((resolve) => {
+    const now = () => resolve(supervisor.stop(0));
+    if (options.atOnce.aborted) now();
+    options.atOnce.addEventListener('abort', now, { once: true });
+  });
+  await Promise.race([patient, impatient]);
+}
+
+async function announce(
+  supervisor: Supervisor,
+  config: Config,
+  ending: AbortSignal,
+  say: (line: string) => void,
+): Promise<void> {
+  const [{ port }] = await Promise.all([supervisor.ready('api'), supervisor.ready('worker')]);
+  const host = config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host;
+  const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  while (!ending.aborted && !(await isHealthy(base)))
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  if (ending.aborted) return;
+  say(
+    [
+      '',
+      'The orchestrator is ready.',
+      `  API         ${config.publicUrl ?? base}`,
+      `  Docs        ${config.publicUrl ?? base}/docs`,
+      `  Bull Board  ${config.publicUrl ?? base}/admin/queues`,
+      config.apiKeys.length > 0
+        ? '  Clients need one of the keys in API_KEY.'
+        : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only' : ''}.`,
+      '  Ctrl-C stops it.',
+      '',
+    ].join('\n'),
+  );
+}
+
+async function isHealthy(base: string): Promise<boolean> {
+  try {
+    return (await fetch(`${base}/health`, { signal: AbortSignal.timeout(2_000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** The compiler watches the sources, we watch what it writes. */
+function reloadOnChange(supervisor: Supervisor, say: (line: string) => void): () => Promise<void> {
+  const root = projectRoot();
+  const compiler = startCompiler(root);
+  let quiet: NodeJS.Timeout | undefined;
+  let reloading: Promise<void> = Promise.resolve();
+  const reload = () => {
+    reloading = reloading.then(() => {
+      say('The program has changed: starting it again.');
+      return supervisor.restart(STOP_MARGIN_MS);
+    });
+  };
+  const watchers = ['src', 'workers'].map((folder) =>
+    watchFolder(path.join(root, 'dist', folder), { recursive: true }, (_event, name) => {
+      if (name?.endsWith('.js') !== true) return;
+      clearTimeout(quiet);
+      quiet = setTimeout(reload, RELOAD_QUIET_MS);
+    }),
+  );
+  return async () => {
+    clearTimeout(quiet);
+    for (const watcher of watchers) watcher.close();
+    compiler.kill('SIGTERM');
+    await reloading;
+  };
+}
+
+function startCompiler(root: string): ChildProcess {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve('typescript/package.json');
+  const { bin } = require(manifest) as { bin: { tsc: string } }; // The compiler's own package.json.
+  const program = path.join(path.dirname(manifest), bin.tsc);
+  return spawn(process.execPath, [program, '-p', root, '--watch', '--preserveWatchOutput'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+}

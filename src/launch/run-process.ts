@@ -1,0 +1,86 @@
+/** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { createLog, type Logger } from '../telemetry/log.ts';
+import { EXIT_CANNOT_START } from './supervisor.ts';
+
+export interface Part {
+  start(): Promise<{ port: number }>;
+  stop(): Promise<void>;
+}
+
+/** What `stop` may take beyond the grace time of the tasks. */
+const STOP_MARGIN_MS = 10_000;
+
+export async function runProcess(
+  name: 'api' | 'worker',
+  compose: (config: Config, log: Logger) => Promise<Part>,
+): Promise<void> {
+  const config = configOrExit();
+  if (config.databaseUrl === undefined) {
+    exitBecause(`The ${name} needs DATABASE_URL: set it, or use \`npm start\`, which brings a database of its own.`);
+  }
+  const log = createLog(config, { logger: name });
+  if (config.withoutEffect.length > 0) log.warn('config.without_effect', { variables: config.withoutEffect });
+  process.on('uncaughtException', (error, origin) => {
+    log.error('process.crashed', { error, origin });
+    // The state is unknown now. Everything that was promised is in the database, and the supervisor starts a new process.
+    void log.close().finally(() => process.exit(1));
+  });
+
+  const ending = endRequested();
+  const part = await compose(config, log);
+  const { port } = await part.start().catch((error: NodeJS.ErrnoException) => {
+    // Not final: a predecessor that is still ending lets go of the port in a moment.
+    if (error.code === 'EADDRINUSE')
+      log.error('process.port_in_use', {
+        detail: error.message,
+        remedy: `stop the other program or set ${name === 'api' ? 'PORT' : 'WORKER_PORT'}`,
+      });
+    else log.error('process.start_failed', { error });
+    process.exit(1);
+  });
+  log.info('process.ready', { port, pid: process.pid });
+  process.send?.({ ready: true, port });
+
+  const why = await ending;
+  log.info('process.stopping', { why });
+  const patience = setTimeout(
+    () => {
+      log.error('process.stop_took_too_long');
+      process.exit(1);
+    },
+    config.shutdownGraceSeconds * 1_000 + STOP_MARGIN_MS,
+  );
+  await part.stop();
+  clearTimeout(patience);
+  log.info('process.stopped');
+  await log.close();
+  process.exit(0);
+}
+
+/** Ends the process with the sentences that say what is wrong, for those who cannot help it otherwise. */
+export function configOrExit(): Config {
+  try {
+    return loadConfig();
+  } catch (error) {
+    if (error instanceof ConfigError) exitBecause(error.message);
+    throw error;
+  }
+}
+
+export function exitBecause(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(EXIT_CANNOT_START);
+}
+
+function endRequested(): Promise<string> {
+  return new Promise((resolve) => {
+    process.on('SIGTERM', () => resolve('SIGTERM'));
+    // Ctrl-C reaches all processes of a terminal at once; a supervisor then sends SIGTERM in its own order.
+    process.on('SIGINT', () => {
+      if (process.connected !== true) resolve('SIGINT');
+    });
+    // Without its supervisor nobody would ever stop this process.
+    process.once('disconnect', () => resolve('the supervisor is gone'));
+  });
+}

@@ -1,0 +1,130 @@
+/** The log: one event a line, to the console and to a rotating file, without secrets. */
+import winston from 'winston';
+import { maskOf } from '../domain/mask-secrets.ts';
+import { rotatingFile } from './rotating-file.ts';
+
+export interface Logger {
+  debug(event: string, fields?: object): void;
+  info(event: string, fields?: object): void;
+  warn(event: string, fields?: object): void;
+  error(event: string, fields?: object): void;
+  /** Resolves when all lines are written; nothing may be logged afterwards. */
+  close(): Promise<void>;
+}
+
+export interface LogSettings {
+  logLevel: 'debug' | 'info' | 'warn' | 'error';
+  logFormat: 'json' | 'text';
+  logFile: string | undefined;
+  /** Values that never appear. */
+  hidden: readonly string[];
+}
+
+const FILE_BYTES = 10 * 1024 * 1024;
+const OLDER_FILES = 5;
+/** Bounded everywhere: a long line without a URL must not cost the square of its length. */
+const URL_PASSWORD = /(:\/\/[^\s:/@"']{0,200}:)[^\s@/"']{1,500}@/g;
+
+/** `logger` names the process or part, for example `api`. */
+export function createLog(settings: LogSettings, options: { logger: string }): Logger {
+  const mask = maskOf(settings.hidden);
+  const render = settings.logFormat === 'json' ? asJson : asText;
+  const log = winston.createLogger({
+    level: settings.logLevel,
+    format: winston.format.printf((info) => {
+      const line = render(info as unknown as Entry); // What `write` below hands over.
+      return mask(line.replace(URL_PASSWORD, '$1***@'));
+    }),
+    transports: transportsFor(settings.logFile),
+  });
+  const write =
+    (level: Entry['level']) =>
+    (event: string, fields: object = {}) => {
+      const at = new Date().toISOString();
+      log.log({
+        level,
+        message: event,
+        entry: { timestamp: at, level, event, logger: options.logger, service: 'orchestrator' },
+        fields,
+      });
+    };
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    close: () => end(log),
+  };
+}
+
+interface Entry {
+  level: 'debug' | 'info' | 'warn' | 'error';
+  entry: { timestamp: string; level: string; event: string; logger: string; service: string };
+  fields: object;
+}
+
+function transportsFor(logFile: string | undefined): winston.transport[] {
+  const console = new winston.transports.Console();
+  if (logFile === undefined) return [console];
+  try {
+    const stream = rotatingFile(logFile, { maxBytes: FILE_BYTES, older: OLDER_FILES });
+    return [console, new winston.transports.Stream({ stream, eol: '\n' })];
+  } catch {
+    return [console]; // A container without a writable folder still logs.
+  }
+}
+
+function end(log: winston.Logger): Promise<void> {
+  return new Promise((resolve) => {
+    log.once('finish', () => resolve());
+    log.end();
+  });
+}
+
+function asJson({ entry, fields }: Entry): string {
+  return safely(() => JSON.stringify({ ...entry, ...plain(fields) }, readable), entry);
+}
+
+function asText({ entry, fields }: Entry): string {
+  const words = Object.entries(plain(fields))
+    .filter(([, value]) => value !== undefined)
+    .map(
+      ([key, value]) =>
+        ` ${key}=${typeof value === 'string' ? quoted(value) : safely(() => JSON.stringify(value, readable), entry)}`,
+    );
+  return `${entry.timestamp} ${entry.level.toUpperCase().padEnd(5)} [${entry.logger}] ${entry.event}${words.join('')}`;
+}
+
+/** A field may not take the place of one that says when and from where the line is. */
+function plain(fields: object): Record<string, unknown> {
+  const {
+    timestamp: _t,
+    level: _l,
+    event: _e,
+    logger: _g,
+    service: _s,
+    ...rest
+  } = (fields instanceof Error ? { error: fields } : fields) as Record<string, unknown>;
+  return rest;
+}
+
+function quoted(text: string): string {
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+/** Errors have no enumerable fields and bigints no JSON. */
+function readable(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (!(value instanceof Error)) return value;
+  const { code } = value as { code?: unknown };
+  return { name: value.name, message: value.message, code, stack: value.stack, cause: value.cause };
+}
+
+/** A line that cannot be written (a cycle) still says that it was there. */
+function safely(write: () => string, entry: Entry['entry']): string {
+  try {
+    return write();
+  } catch {
+    return JSON.stringify({ ...entry, unreadable: true });
+  }
+}

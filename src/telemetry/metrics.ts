@@ -1,0 +1,80 @@
+/** Prometheus metrics, under the names that the older flow runner's dashboards and alerts use. Label sets are bounded. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+export interface WorkerMetrics {
+  /** `status`: how a delivery left the worker. */
+  taskEnded(actionType: string, disposition: string, seconds: number): void;
+  taskRetried(actionId: string, actionType: string): void;
+  swept(report: { dispatched: number; checked: number; repaired: number }): void;
+}
+
+export interface Metrics {
+  registry: Registry;
+  worker: WorkerMetrics;
+}
+
+export function createMetrics(source: { activeTasks?(): number; pendingCommits?(): number }): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service: 'orchestrator' });
+  collectDefaultMetrics({ register: registry });
+  const completed = new Counter({
+    name: 'orchestrator_tasks_completed_total',
+    help: 'Deliveries that ended in this process, by what became of the job',
+    labelNames: ['status'],
+    registers: [registry],
+  });
+  const duration = new Histogram({
+    name: 'orchestrator_task_execution_seconds',
+    help: 'From delivery to the end of the job, in seconds',
+    labelNames: ['handler'],
+    buckets: SECONDS,
+    registers: [registry],
+  });
+  const retries = new Counter({
+    name: 'orchestrator_retry_attempts_total',
+    help: 'Attempts that failed and are tried again',
+    labelNames: ['task_id', 'handler'],
+    registers: [registry],
+  });
+  const sweeps = new Counter({
+    name: 'orchestrator_sweep_runs_total',
+    help: 'Runs that the dispatcher added, and that the reconciler looked at and repaired',
+    labelNames: ['what'],
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'orchestrator_active_tasks',
+    help: 'Tasks in the hands of this process',
+    registers: [registry],
+    collect() {
+      this.set(source.activeTasks?.() ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'orchestrator_pending_commits',
+    help: 'Outcomes that wait for the database',
+    registers: [registry],
+    collect() {
+      this.set(source.pendingCommits?.() ?? 0);
+    },
+  });
+  return {
+    registry,
+    worker: {
+      taskEnded(actionType, disposition, seconds) {
+        completed.inc({ status: disposition });
+        duration.observe({ handler: actionType }, seconds);
+      },
+      taskRetried(actionId, actionType) {
+        retries.inc({ task_id: actionId, handler: actionType });
+      },
+      swept({ dispatched, checked, repaired }) {
+        sweeps.inc({ what: 'dispatched' }, dispatched);
+        sweeps.inc({ what: 'checked' }, checked);
+        sweeps.inc({ what: 'repaired' }, repaired);
+      },
+    },
+  };
+}
