@@ -35,7 +35,7 @@ export interface Config {
   workerPort: number;
   shutdownGraceSeconds: number;
   maxOutputBytes: number;
-  /** For actions that do not say. `maxAttempts` counts all tries; the nth retry comes `backoffBase ** n` seconds later. */
+  /** For actions that do not say. `maxAttempts` counts all tries; `backoffBase`: seconds before the first retry, doubled each time. */
   defaultRetry: { maxAttempts: number; backoffBase: number };
   defaultTimeoutSeconds: number;
 
@@ -57,6 +57,8 @@ export interface Config {
   /** Undefined: the console only. */
   logFile: string | undefined;
 
+  /** This process is a script of npm, which ends it by ending itself. */
+  startedByNpm: boolean;
   /** Variables that are set and have no effect in this version: to be said at start. */
   withoutEffect: readonly string[];
   /** Values that never appear in a log. */
@@ -85,7 +87,8 @@ export function loadConfig(environment: Layer = process.env, options: { cwd?: st
 
 /** This process's environment with some variables changed, for a process that it starts. */
 export function environmentWith(changes: Layer): Layer {
-  return { ...process.env, ...changes };
+  // npm ends the process that it started; that one ends its own.
+  return { ...process.env, npm_lifecycle_event: undefined, ...changes };
 }
 
 type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
@@ -169,6 +172,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),
+    startedByNpm: sources[0]?.values['npm_lifecycle_event'] !== undefined,
     withoutEffect: WITHOUT_EFFECT.filter((name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined),
     hidden: hiddenValues(values, redisUrl, Object.values(secrets)),
   };
@@ -195,8 +199,6 @@ function refusals(values: Values, origins: Map<string, string>, host: string): s
   }
   const hasKeys = values.API_KEY.length > 0;
   if (values.AUTH_REQUIRED && !hasKeys) found.push('AUTH_REQUIRED is true and no API_KEY is set.');
-  if (values.AUTH_MODE === 'none' && hasKeys)
-    found.push('AUTH_MODE is none and API_KEY is set: leave one of them out.');
   if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
     found.push(
       `${origins.get('HOST') ?? 'HOST'} is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
@@ -233,7 +235,7 @@ function findSecrets(folder: string, sources: Source[]): Record<string, string> 
   for (const [name, secret] of readSecretFiles(folder)) secrets[name] = secret;
   for (const { values } of [...sources].reverse()) {
     for (const [name, text] of Object.entries(values)) {
-      if (name.startsWith('SECRET_') && name !== 'SECRET_' && text !== undefined)
+      if (name.startsWith('SECRET_') && name !== 'SECRET_' && text !== undefined && text !== '')
         secrets[name.slice('SECRET_'.length)] = text;
     }
   }

@@ -27,6 +27,7 @@ import { createRunStore } from '../store/run-store.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskStore } from '../store/task-store.ts';
+import { isTransient } from '../store/transient.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 
 import { announce, type Process } from './process.ts';
@@ -116,6 +117,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           if (disposition.job === 'retry') metrics.worker.taskRetried(delivery.data.action_id ?? '', name);
           return disposition;
         },
+        isPassing: isTransient,
         onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
         log,
       }),

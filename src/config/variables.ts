@@ -45,7 +45,7 @@ export const VARIABLES = {
   AUTH_MODE: setting(
     oneOf(['auto', 'none']),
     'auto',
-    'none: anybody who reaches the port may use it. auto: credentials are needed as soon as some are configured.',
+    'none: while no API_KEY is set, anybody who reaches the port may use it. auto: then only this machine may reach it.',
   ),
   AUTH_REQUIRED: setting(flag(), 'false', 'true: refuse to start while no credentials are configured.'),
   API_KEY: setting(list(), '', 'The keys that clients present as X-API-Key or bearer token; a list.', { secret: true }),
@@ -87,7 +87,7 @@ export const VARIABLES = {
   RETRY_BACKOFF_BASE: setting(
     decimal(1, 100),
     '2',
-    'The nth try again comes this many seconds to the power of n later.',
+    'Seconds before the first retry of an action that does not say; every further delay is twice the one before.',
   ),
   TASK_TIMEOUT_DEFAULT: setting(
     whole(1, 604_800),

@@ -21,7 +21,6 @@ export type Decision =
   | { next: 'end'; status: 'skipped' | 'upstream_failed' | 'cancelled'; reason: string };
 
 export function decide(runIf: RunIf, dependencies: readonly Dependency[], runStatus: string): Decision {
-  if (runStatus === 'cancelling') return { next: 'end', status: 'cancelled', reason: 'the run was cancelled' };
   let succeeded = 0;
   let skipped = 0;
   let failed: string | undefined;
@@ -47,6 +46,8 @@ export function decide(runIf: RunIf, dependencies: readonly Dependency[], runSta
         unreachable(state);
     }
   }
+  // Only now: the last action ends the run for all, so it must not be decided while another is still open.
+  if (runStatus === 'cancelling') return { next: 'end', status: 'cancelled', reason: 'the run was cancelled' };
   if (dependencies.length === 0) return { next: 'run' };
 
   switch (runIf) {

@@ -58,6 +58,7 @@ export interface TaskDefinition {
   action_type: string;
   max_attempts?: number | undefined;
   timeout_seconds?: number | undefined;
+  initial_delay_seconds?: number | undefined;
 }
 
 export const INLINE_ACTION_ID = 'task';
@@ -75,7 +76,12 @@ export function inlineDefinition(task: TaskDefinition): Definition {
         config: '{{params}}',
         depends_on: [],
         run_if: 'all_succeeded',
-        retry: { ...DEFAULT_RETRY, non_retryable: [], max_attempts: task.max_attempts ?? DEFAULT_RETRY.max_attempts },
+        retry: {
+          ...DEFAULT_RETRY,
+          non_retryable: [],
+          max_attempts: task.max_attempts ?? DEFAULT_RETRY.max_attempts,
+          initial_delay_seconds: task.initial_delay_seconds ?? DEFAULT_RETRY.initial_delay_seconds,
+        },
         timeout_seconds: task.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS,
         on_failure: 'fail',
       },

@@ -58,6 +58,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       action_type: actionType,
       max_attempts: request.max_attempts ?? deps.defaults.retry.max_attempts,
       timeout_seconds: request.timeout_seconds ?? deps.defaults.timeout_seconds,
+      initial_delay_seconds: deps.defaults.retry.initial_delay_seconds,
     };
     const run = newRun(caller, of, request.params, request, idempotencyKey, { task: request });
     return { run, warnings: [] };

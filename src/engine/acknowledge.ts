@@ -24,5 +24,5 @@ export async function releaseDependents(
     return;
   }
   const flow = { runId: run.id, epoch: run.epoch, gen, priority: run.priority, of: run.of };
-  await deps.queue.add(compileSegment(plan, next, flow));
+  await deps.queue.add([compileSegment(plan, next, flow)]);
 }

@@ -3,8 +3,16 @@
  * One procedure, in this order, because adding again is not harmless by itself: a gate that comes back under a running
  * job makes BullMQ fail it, one that comes back after the end stays for ever, and a kept failed child hangs its parent.
  */
-import { actionAt, compileSegment, gatesOf, openSegment, taskJobId } from '../domain/compile.ts';
-import type { Plan } from '../domain/plan.ts';
+import {
+  actionAt,
+  compileSegment,
+  FINALIZER_QUEUE,
+  finalizerJobId,
+  gatesOf,
+  openSegment,
+  taskJobId,
+} from '../domain/compile.ts';
+import type { Plan, PlannedAction } from '../domain/plan.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
 
@@ -24,23 +32,26 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const segment = openSegment(plan, (index) => before.has(index));
   if (segment === undefined) return false;
   const flow = { runId: run.id, epoch: run.epoch, gen: newGen, priority: run.priority, of: run.of };
-  await deps.queue.add(compileSegment(plan, segment, flow, (index) => before.has(index)));
+  // A job that BullMQ gave up, though its task has no outcome, is kept there and would keep the new one out.
+  const ready = plan.actions.filter(
+    ({ index, dependsOn }) => !before.has(index) && dependsOn.every((d) => before.has(d)),
+  );
+  const finalizer = { queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) };
+  await deps.queue.removeEnded(ready.length === 0 ? [finalizer] : ready.map((planned) => jobOf(run, planned)));
+  await deps.queue.add([compileSegment(plan, segment, flow, (index) => before.has(index))]);
 
   // What became final while the flow was added has had its gates removed before they came back.
   const after = await deps.runs.statuses(run.id);
-  const final = finalActions(plan, after);
-  const gates = [...final].flatMap((index) => gatesOf(plan, actionAt(plan, index), run.id, run.epoch));
-  await deps.queue.removeGates(gates);
-  const failed = [...final].filter(
-    (index) => after.tasks.get(actionAt(plan, index).action.action_id)?.status === 'failed',
-  );
-  await deps.queue.removeFailed(
-    failed.map((index) => {
-      const { action } = actionAt(plan, index);
-      return { queue: action.action_type, jobId: taskJobId(run.id, run.epoch, action.action_id) };
-    }),
-  );
+  const final = [...finalActions(plan, after)].map((index) => actionAt(plan, index));
+  await deps.queue.removeGates(final.flatMap((planned) => gatesOf(plan, planned, run.id, run.epoch)));
+  // On Redis a kept failed child is a pending dependency again.
+  const failed = final.filter(({ action }) => after.tasks.get(action.action_id)?.status === 'failed');
+  await deps.queue.removeEnded(failed.map((planned) => jobOf(run, planned)));
   return true;
+}
+
+function jobOf(run: RunRow, { action }: PlannedAction): { queue: string; jobId: string } {
+  return { queue: action.action_type, jobId: taskJobId(run.id, run.epoch, action.action_id) };
 }
 
 function finalActions(plan: Plan, { tasks }: Lookup): Set<number> {

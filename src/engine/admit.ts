@@ -59,7 +59,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
             return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of });
           }),
         );
-        await deps.queue.add(trees.flat());
+        await deps.queue.add(trees);
         for (const { id } of admitted) {
           deps.runs.markQueued(id).catch((error: unknown) => {
             deps.log.warn('run_not_marked_queued', {

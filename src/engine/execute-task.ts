@@ -3,10 +3,10 @@
  * decide, execute, commit, and only then release the dependents and end the job in BullMQ.
  */
 import { actionAt } from '../domain/compile.ts';
-import { decide, type TaskState } from '../domain/decide.ts';
+import { type Dependency, decide, type TaskState } from '../domain/decide.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { redactSecrets } from '../domain/mask-secrets.ts';
-import { endsRun, type PlannedAction } from '../domain/plan.ts';
+import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
@@ -17,6 +17,7 @@ import type {
   Executor,
   Expressions,
   Logger,
+  Lookup,
   RunRow,
   RunStore,
   TaskRow,
@@ -57,22 +58,14 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   const planned = plan.byId.get(data.action_id);
   if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
 
-  const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
-  const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
-  if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== data.action_id) outputsOf.add(id);
-  const found = await deps.tasks.lookup({
-    runId: data.run_id,
-    actionIds: [data.action_id, ...dependencies],
-    outputsOf: [...outputsOf],
-  });
+  const found = await lookUp(deps, data.run_id, plan, planned);
   const { run } = found;
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
   if (run === undefined || run.epoch !== data.epoch) return { job: 'complete' };
   if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data.gen);
 
-  const states = dependencies.map((actionId) => ({ actionId, state: stateOf(found.tasks.get(actionId)) }));
-  const decision = decide(planned.action.run_if, states, run.status);
+  const decision = decide(planned.action.run_if, dependenciesOf(plan, planned, found), run.status);
   if (decision.next === 'not_ready') {
     deps.log.warn('task_not_ready', { run_id: run.id, action_id: data.action_id, waits_for: decision.waitsFor });
     await deps.runs.nudge(run.id);
@@ -97,14 +90,32 @@ export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reaso
   // A lost finalizer is added again by the reconciler.
   if (planned === undefined) return deps.runs.nudge(data.run_id);
   const { action_id: actionId, action_type: actionType } = planned.action;
-  const found = await deps.tasks.lookup({ runId: data.run_id, actionIds: [actionId], outputsOf: [] });
+  const found = await lookUp(deps, data.run_id, plan, planned);
   const { run } = found;
   if (run === undefined || run.final || run.epoch !== data.epoch) return;
+  // Released too early: nothing may end before what it waits for.
+  if (!dependenciesOf(plan, planned, found).every(({ state }) => state?.final)) return deps.runs.nudge(run.id);
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
   if (token === undefined) return;
   const attempt = (found.tasks.get(actionId)?.endedAttempt ?? 0) + 1;
   const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt };
   await commitFailure(deps, held, { code: 'worker_crashed', message: reason }, null, null, []);
+}
+
+/** The task itself, its dependencies, and the outputs that its templates, or the output of the run, are made of. */
+function lookUp(deps: ExecuteDeps, runId: string, plan: Plan, planned: PlannedAction): Promise<Lookup> {
+  const own = planned.action.action_id;
+  const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
+  if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== own) outputsOf.add(id);
+  const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
+  return deps.tasks.lookup({ runId, actionIds: [own, ...dependencies], outputsOf: [...outputsOf] });
+}
+
+function dependenciesOf(plan: Plan, planned: PlannedAction, { tasks }: Lookup): Dependency[] {
+  return planned.dependsOn.map((index) => {
+    const { action_id: actionId } = actionAt(plan, index).action;
+    return { actionId, state: stateOf(tasks.get(actionId)) };
+  });
 }
 
 function stateOf(row: TaskRow | undefined): TaskState | undefined {

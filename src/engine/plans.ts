@@ -15,9 +15,7 @@ export function createPlans(definitions: Definitions): Plans {
   return {
     of(reference) {
       const key = JSON.stringify(
-        'workflow_id' in reference
-          ? [reference.workflow_id, reference.version]
-          : [reference.action_type, reference.max_attempts ?? null, reference.timeout_seconds ?? null],
+        'workflow_id' in reference ? [reference.workflow_id, reference.version] : Object.entries(reference).sort(),
       );
       const known = kept.get(key);
       const plan = known ?? definitions.load(reference).then(makePlan);

@@ -35,11 +35,14 @@ export type Disposition =
   | { job: 'leave' };
 
 export interface FlowQueue {
-  /** Each tree is all or nothing; trees of one call are added together. Throws when the queue cannot be reached. */
-  add(trees: FlowNode[]): Promise<void>;
+  /**
+   * Each tree is all or nothing. The trees of one run go in order, because the first ones hold the gates of the others;
+   * runs go side by side. Throws when the queue cannot be reached.
+   */
+  add(runs: ReadonlyArray<readonly FlowNode[]>): Promise<void>;
   removeGates(jobIds: readonly string[]): Promise<void>;
-  /** Removes jobs that were kept after a definitive failure. */
-  removeFailed(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
+  /** Removes jobs that have ended in BullMQ and are still kept there; leaves every other one alone. */
+  removeEnded(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   /** Makes a delayed job due now; does nothing to any other. */
   promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   state(queue: string, jobId: string): Promise<JobState>;

@@ -41,21 +41,36 @@ const PROBES_PER_RUN = 20;
 /** One pass; undefined when another process is at it. Rejects when a store is away: the next pass tries again. */
 export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
   return deps.sweep.exclusively(async () => {
+    // Commands would wait for the connection, and the lock of all processes with them.
+    if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
     if (await deps.queue.wasWiped()) await deps.sweep.checkAllNow();
     const report = { dispatched: 0, checked: 0, repaired: 0 };
     const room = deps.window - (await deps.runs.countInQueue(deps.window));
     const pending = room > 0 ? await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PASS), PENDING_AGE_MS) : [];
     for (const run of pending) {
-      await addAgain(deps, run, run.gen);
-      await deps.runs.markQueued(run.id);
-      report.dispatched += 1;
+      await onItsOwn(deps, run, async () => {
+        await addAgain(deps, run, run.gen);
+        await deps.runs.markQueued(run.id);
+        report.dispatched += 1;
+      });
     }
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
-      report.checked += 1;
-      if (await check(deps, run)) report.repaired += 1;
+      await onItsOwn(deps, run, async () => {
+        report.checked += 1;
+        if (await check(deps, run)) report.repaired += 1;
+      });
     }
     return report;
   });
+}
+
+/** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
+async function onItsOwn(deps: SweepDeps, run: RunRow, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    deps.log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 /** True when the run had to be repaired. */

@@ -186,7 +186,7 @@ function reloadOnChange(supervisor: Supervisor, say: (line: string) => void): ()
   return async () => {
     clearTimeout(quiet);
     for (const watcher of watchers) watcher.close();
-    compiler.kill('SIGTERM');
+    endGroup(compiler);
     await reloading;
   };
 }
@@ -195,9 +195,21 @@ function startCompiler(root: string): ChildProcess {
   const require = createRequire(import.meta.url);
   const manifest = require.resolve('typescript/package.json');
   const { bin } = require(manifest) as { bin: { tsc: string } }; // The compiler's own package.json.
-  const program = path.join(path.dirname(manifest), bin.tsc);
-  return spawn(process.execPath, [program, '-p', root, '--watch', '--preserveWatchOutput'], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  const args = [
+    path.join(path.dirname(manifest), bin.tsc),
+    '-p',
+    'tsconfig.build.json',
+    '--watch',
+    '--preserveWatchOutput',
+  ];
+  return spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+}
+
+/** `tsc` is a wrapper that does not pass a signal on to the compiler proper, so the two are a group of their own. */
+function endGroup(child: ChildProcess): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+  } catch {
+    // It has ended already.
+  }
 }

@@ -75,6 +75,12 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   return server;
 }
 
+/** The database that a start in this folder is running, for a worker beside it; undefined when none is. */
+export async function runningPostgresUrl(folder: string): Promise<string | undefined> {
+  const memory = await recall(folder);
+  return memory === undefined || (await isFree(memory.port)) ? undefined : urlOf(memory, DATABASE);
+}
+
 function urlOf(memory: Memory, database: string): string {
   return `postgresql://${USER}:${memory.password}@127.0.0.1:${memory.port}/${database}`;
 }
@@ -183,7 +189,7 @@ async function launch(binaries: Binaries, memory: Memory, options: PostgresOptio
     max_connections: '200',
     fsync: options.fast ? 'off' : 'on',
     full_page_writes: options.fast ? 'off' : 'on',
-    synchronous_commit: options.fast ? 'off' : 'on',
+    synchronous_commit: 'on',
     timezone: 'UTC',
     log_timezone: 'UTC',
     lc_messages: 'C',

@@ -1,6 +1,8 @@
 /** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
+import { endRequests } from './end-requests.ts';
+import { runningPostgresUrl } from './postgres-server.ts';
 import { EXIT_CANNOT_START } from './supervisor.ts';
 
 export interface Part {
@@ -15,10 +17,13 @@ export async function runProcess(
   name: 'api' | 'worker',
   compose: (config: Config, log: Logger) => Promise<Part>,
 ): Promise<void> {
-  const config = configOrExit();
-  if (config.databaseUrl === undefined) {
-    exitBecause(`The ${name} needs DATABASE_URL: set it, or use \`npm start\`, which brings a database of its own.`);
+  const settings = configOrExit();
+  // Beside an `npm start` on this machine a further worker just shares the load.
+  const databaseUrl = settings.databaseUrl ?? (await runningPostgresUrl(settings.dataDir));
+  if (databaseUrl === undefined) {
+    exitBecause(`The ${name} needs DATABASE_URL, or an \`npm start\` in DATA_DIR, which brings a database of its own.`);
   }
+  const config: Config = { ...settings, databaseUrl };
   const log = createLog(config, { logger: name });
   if (config.withoutEffect.length > 0) log.warn('config.without_effect', { variables: config.withoutEffect });
   process.on('uncaughtException', (error, origin) => {
@@ -27,7 +32,7 @@ export async function runProcess(
     void log.close().finally(() => process.exit(1));
   });
 
-  const ending = endRequested();
+  const ending = endRequested(config.startedByNpm);
   const part = await compose(config, log);
   const { port } = await part.start().catch((error: NodeJS.ErrnoException) => {
     // Not final: a predecessor that is still ending lets go of the port in a moment.
@@ -73,13 +78,13 @@ export function exitBecause(message: string): never {
   process.exit(EXIT_CANNOT_START);
 }
 
-function endRequested(): Promise<string> {
+function endRequested(startedByNpm: boolean): Promise<string> {
+  // Ctrl-C reaches all processes of a terminal at once; a supervisor then sends SIGTERM in its own order.
+  const signals = process.connected === true ? (['SIGTERM'] as const) : (['SIGTERM', 'SIGINT'] as const);
+  if (process.connected === true) process.on('SIGINT', () => undefined);
+  const { ending } = endRequests({ signals, startedByNpm });
   return new Promise((resolve) => {
-    process.on('SIGTERM', () => resolve('SIGTERM'));
-    // Ctrl-C reaches all processes of a terminal at once; a supervisor then sends SIGTERM in its own order.
-    process.on('SIGINT', () => {
-      if (process.connected !== true) resolve('SIGINT');
-    });
+    ending.addEventListener('abort', () => resolve(String(ending.reason)));
     // Without its supervisor nobody would ever stop this process.
     process.once('disconnect', () => resolve('the supervisor is gone'));
   });

@@ -30,17 +30,20 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
   };
 
   return {
-    async add(trees) {
+    async add(runs) {
       // One by one: FlowProducer.addBulk does not report the errors of its trees.
-      await inChunks(trees, (tree) => again(() => within(timeoutMs, flows.add(toFlowJob(tree)))));
+      await inChunks(runs, async (trees) => {
+        for (const tree of trees) await again(() => within(timeoutMs, flows.add(toFlowJob(tree))));
+      });
     },
     async removeGates(jobIds) {
       const gates = queue(GATE_QUEUE);
       await inChunks(jobIds, (id) => again(() => within(timeoutMs, gates.remove(id))));
     },
-    async removeFailed(jobs) {
+    async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {
-        if ((await queue(name).getJobState(jobId)) === 'failed') await again(() => queue(name).remove(jobId));
+        const state = await queue(name).getJobState(jobId);
+        if (state === 'failed' || state === 'completed') await again(() => queue(name).remove(jobId));
       });
     },
     async promote(jobs) {

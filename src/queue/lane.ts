@@ -11,6 +11,8 @@ export interface LaneOptions {
   lockDurationMs: number;
   stalledIntervalMs: number;
   handle(delivery: Delivery): Promise<Disposition>;
+  /** A fault of a store that passes by itself: the job comes back later and no attempt is counted. */
+  isPassing(error: unknown): boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
   onLost(delivery: Delivery, message: string): Promise<void>;
   log: Logger;
@@ -52,7 +54,15 @@ export function openLane(options: LaneOptions): Lane {
         await job.moveToDelayed(Date.now() + UNKNOWN_VERSION_DELAY_MS, token);
         throw new DelayedError();
       }
-      const disposition = await options.handle(toDelivery(queue, job));
+      const disposition = await options.handle(toDelivery(queue, job)).catch((error: unknown): Disposition => {
+        if (!options.isPassing(error)) throw error;
+        log.warn('job_put_off', {
+          queue,
+          job_id: job.id,
+          error: error instanceof Error ? error.message : String(error),
+        });
+        return { job: 'delay', untilMs: Date.now() + FAULT_DELAY_MS };
+      });
       switch (disposition.job) {
         case 'complete':
           return null;

@@ -19,6 +19,7 @@ export const jobData = z.object({
       action_type: z.string(),
       max_attempts: z.int().optional(),
       timeout_seconds: z.number().optional(),
+      initial_delay_seconds: z.number().optional(),
     }),
   ]),
 });
