@@ -2,12 +2,12 @@
  * Cancellation: the control row first, then everything that sleeps in the queue is woken. What is picked up after that
  * ends as cancelled, running adapters get their signal aborted, and the last action or the finalizer ends the run.
  */
-import { taskJobId } from '../domain/compile.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunStore } from './ports.ts';
 import { type Caller, type CancelRuns, FINAL_RUN_STATUSES, type RunStatus } from './use-cases.ts';
+import { wakeRun } from './wake-run.ts';
 
 export interface CancelDeps {
   plans: Plans;
@@ -32,29 +32,21 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
         actionType: action.action_type,
       }));
       await deps.runs.endAbnormally(runId, request.epoch, 'cancelled', actions);
+      await wake(plan, runId, request.epoch);
       return 'cancelled';
     }
-    await wake(plan, runId, request.epoch).catch((error: unknown) => {
-      // They wake by themselves later, and the reconciler ends a cancelled run in which nothing moves.
+    await wake(plan, runId, request.epoch);
+    return 'cancelling';
+  }
+
+  async function wake(plan: Plan, runId: string, epoch: number): Promise<void> {
+    await wakeRun(deps, plan, runId, epoch).catch((error: unknown) => {
+      // The reconciler wakes them as well, every second while the run is cancelling.
       deps.log.warn('cancelled_run_not_woken', {
         run_id: runId,
         error: error instanceof Error ? error.message : String(error),
       });
     });
-    return 'cancelling';
-  }
-
-  async function wake(plan: Plan, runId: string, epoch: number): Promise<void> {
-    const { tasks } = await deps.runs.statuses(runId);
-    const sleeping = plan.actions.filter(({ action }) => {
-      const status = tasks.get(action.action_id)?.status;
-      return (
-        status === 'waiting' || status === 'retrying' || (status === undefined && action.delay_seconds !== undefined)
-      );
-    });
-    await deps.queue.promote(
-      sleeping.map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(runId, epoch, action.action_id) })),
-    );
   }
 
   return {

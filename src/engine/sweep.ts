@@ -6,6 +6,7 @@ import { actionAt, FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/
 import type { Plan } from '../domain/plan.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
+import { wakeRun } from './wake-run.ts';
 
 export interface SweepDeps extends AddAgainDeps {
   runs: Pick<RunStore, 'statuses' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
@@ -30,6 +31,8 @@ const DISPATCH_PER_PASS = 500;
 const CHECK_PER_PASS = 500;
 /** A cancelled run in which nothing runs is not waited for any longer. */
 const CANCEL_PATIENCE_MS = 30_000;
+/** How often a run that is being cancelled is looked at. */
+const CANCEL_LOOK_MS = 1_000;
 /**
  * A job is lost when it is missing twice, this far apart: between the commit of a task and the add of the next flow it
  * is missing too, and adding at the same time as that worker would bring gates back.
@@ -78,9 +81,14 @@ async function check(deps: SweepDeps, run: RunRow): Promise<boolean> {
   const plan = await deps.plans.of(run.of);
   const found = await deps.runs.statuses(run.id);
   if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
-  if (run.status === 'cancelling' && (await isAbandoned(deps, run, found))) {
+  if (run.status === 'cancelling') {
+    const abandoned = await isAbandoned(deps, run, found);
     const actions = plan.actions.map(({ action }) => ({ actionId: action.action_id, actionType: action.action_type }));
-    return deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions);
+    const ended = abandoned && (await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions));
+    // A task may have gone to sleep in the very moment of the cancellation.
+    await wakeRun(deps, plan, run.id, run.epoch);
+    if (ended) return true;
+    await deps.sweep.checkAgain(run.id, CANCEL_LOOK_MS);
   }
   const lost = await findLost(deps, run, plan, found);
   const suspected = deps.suspects.get(run.id);

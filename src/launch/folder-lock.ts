@@ -1,5 +1,12 @@
-/** One supervisor per data folder. The lock is a file that names its holder, so that a killed one leaves nothing to clean up. */
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+/**
+ * One supervisor per data folder, also after a kill -9, which leaves nothing that has to be cleaned up.
+ *
+ * `<folder>/locks/` has numbered files, each naming a process; the one with the highest number says who holds the folder. Whoever
+ * finds that holder gone makes the file with the next number, which the file system lets only one process do. A stale file is
+ * never taken away to make room: of two starts that find it, the slower one could take away what the faster one has put there.
+ * For the same reason a release does not remove the file but writes that it is free, so that numbers only grow.
+ */
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { birthOf, isAlive } from './processes.ts';
@@ -8,44 +15,72 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** `born` tells this process from a later one with the same number. */
-const holderSchema = z.object({ pid: z.int(), born: z.string().optional() });
+/** `born` tells a process from a later one with the same number. */
+const holderSchema = z.object({ pid: z.int(), born: z.string().optional(), free: z.boolean().default(false) });
 type Holder = z.infer<typeof holderSchema>;
 
-const TRIES = 20;
+const TRIES = 50;
+/** Older files that stay, so that a listing under way cannot miss both the last one and the one that follows it. */
+const KEPT = 8;
 
 export async function lockFolder(folder: string): Promise<FolderLock> {
-  await mkdir(folder, { recursive: true });
-  const file = path.join(folder, 'lock');
-  const own = path.join(folder, `.lock-${process.pid}`);
-  const born = await birthOf(process.pid);
-  const text = JSON.stringify({ pid: process.pid, born });
-  await writeFile(own, text);
+  const locks = path.join(folder, 'locks');
+  await mkdir(locks, { recursive: true });
+  const self = { pid: process.pid, born: await birthOf(process.pid) };
+  const draft = path.join(locks, `.${process.pid}.${Math.random().toString(36).slice(2)}`);
+  const fileOf = (number: number) => path.join(locks, String(number));
+  await writeFile(draft, JSON.stringify(self));
   try {
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      // A link comes into being whole or not at all, and never replaces another.
-      if (await tryLink(own, file)) return { release: () => releaseIfOurs(file, text) };
-      const found = await readFile(file, 'utf8').catch(() => undefined);
-      if (found === undefined) continue; // Released between the two.
-      const holder = parse(found);
+      const last = await highest(locks);
+      const holder = last === 0 ? undefined : await readHolder(fileOf(last));
       if (holder !== undefined && (await isHeld(holder))) {
         throw new Error(
           `The data folder ${folder} is in use by another start, process ${holder.pid}: stop that one first, or set another DATA_DIR.`,
         );
       }
-      await removeStale(file, found);
+      const own = last + 1;
+      if (!(await tryLink(draft, fileOf(own)))) continue; // Another start was faster.
+      if ((await highest(locks)) !== own) {
+        // The listing was old: this number had been used and cleared away, and somebody is further.
+        await rm(fileOf(own), { force: true });
+        continue;
+      }
+      for (let number = own - KEPT; number > 0 && number > own - 2 * KEPT; number -= 1)
+        await rm(fileOf(number), { force: true });
+      return {
+        async release() {
+          await writeFile(draft, JSON.stringify({ ...self, free: true }));
+          await rename(draft, fileOf(own));
+        },
+      };
     }
   } finally {
-    await rm(own, { force: true });
+    await rm(draft, { force: true });
   }
-  throw new Error(`The lock ${file} could not be taken.`);
+  throw new Error(`No lock could be taken in ${locks}.`);
 }
 
 async function isHeld(holder: Holder): Promise<boolean> {
-  if (!isAlive(holder.pid)) return false;
+  if (holder.free || !isAlive(holder.pid)) return false;
   return holder.born === undefined || holder.born === (await birthOf(holder.pid));
 }
 
+async function highest(locks: string): Promise<number> {
+  const numbers = (await readdir(locks)).filter((name) => /^\d+$/.test(name)).map(Number);
+  return Math.max(0, ...numbers);
+}
+
+/** Undefined: nobody, because the file was cut short by a full disk or cleared away by one who is further. */
+async function readHolder(file: string): Promise<Holder | undefined> {
+  try {
+    return holderSchema.safeParse(JSON.parse(await readFile(file, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A link comes into being whole or not at all, and never replaces another file. */
 async function tryLink(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);
@@ -53,29 +88,5 @@ async function tryLink(from: string, to: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
-  }
-}
-
-/** Two starts may find the same stale lock; the slower one must not take away what the faster one has put there since. */
-async function removeStale(file: string, stale: string): Promise<void> {
-  const aside = `${file}.${process.pid}.stale`;
-  try {
-    await rename(file, aside);
-  } catch {
-    return; // Another start has removed it.
-  }
-  if ((await readFile(aside, 'utf8')) !== stale) await tryLink(aside, file);
-  await rm(aside, { force: true });
-}
-
-async function releaseIfOurs(file: string, text: string): Promise<void> {
-  if ((await readFile(file, 'utf8').catch(() => undefined)) === text) await rm(file, { force: true });
-}
-
-function parse(text: string): Holder | undefined {
-  try {
-    return holderSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined; // Cut short by a full disk: nobody's.
   }
 }

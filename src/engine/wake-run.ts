@@ -1,0 +1,25 @@
+/** Wakes what sleeps in the queue for a run that is to end: waits, backoffs and delays. They are picked up and end. */
+import { taskJobId } from '../domain/compile.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { FlowQueue, RunStore } from './ports.ts';
+
+export async function wakeRun(
+  deps: { runs: Pick<RunStore, 'statuses'>; queue: Pick<FlowQueue, 'promote'> },
+  plan: Plan,
+  runId: string,
+  epoch: number,
+): Promise<void> {
+  const { run, tasks } = await deps.runs.statuses(runId);
+  const sleeping = plan.actions.filter(({ action }) => {
+    const task = tasks.get(action.action_id);
+    // After the end of the run the rows no longer tell what their jobs were doing.
+    if (run?.final === true)
+      return action.delay_seconds !== undefined || task?.wakeAt != null || task?.status === 'cancelled';
+    return task === undefined
+      ? action.delay_seconds !== undefined
+      : task.status === 'waiting' || task.status === 'retrying';
+  });
+  await deps.queue.promote(
+    sleeping.map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(runId, epoch, action.action_id) })),
+  );
+}
