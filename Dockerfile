@@ -1,0 +1,27 @@
+# One image for the API, the workers and the migrations: the command says which.
+#   docker build -t bullmq-orchestrator .
+#   docker run -p 127.0.0.1:8000:8000 -e AUTH_MODE=none -e DATABASE_URL=postgresql://… bullmq-orchestrator
+
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# Not `npm ci`: it refuses a lock file that lacks an optional package of another platform.
+RUN npm install --include=dev --no-audit --no-fund --ignore-scripts
+COPY . .
+RUN node scripts/bootstrap.mjs --build && rm -rf dist/test && npm prune --omit=dev --no-audit --no-fund --ignore-scripts
+
+FROM node:20-bookworm-slim
+ENV NODE_ENV=production LOG_FILE=none
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/prisma ./prisma
+COPY --from=build /app/dist ./dist
+USER node
+# The API, and /health and /metrics of a worker.
+EXPOSE 8000 9090
+# Either port may be the one that this container serves.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "const ok = (port) => fetch(`http://127.0.0.1:${port}/health`).then((answer) => answer.ok || Promise.reject()); Promise.any([ok(process.env.PORT || 8000), ok(process.env.WORKER_PORT || 9090)]).catch(() => process.exit(1))"]
+STOPSIGNAL SIGTERM
+CMD ["node", "dist/src/bin/api.js"]
