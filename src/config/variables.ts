@@ -73,7 +73,7 @@ export const VARIABLES = {
 
   // The workers.
   WORKER_LANES: setting(list(), 'all', 'The action types that a worker serves; a list, or all.'),
-  WORKER_CONCURRENCY: setting(whole(1, 10_000), '50', 'How many tasks a worker runs at a time.'),
+  WORKER_CONCURRENCY: setting(whole(1, 10_000), '50', 'How many tasks of one lane a worker runs at a time.'),
   WORKER_PORT: setting(whole(0, 65_535), '9090', 'The port of a worker for /health and /metrics; 0: any free one.', {
     aliases: ['ORCHESTRATOR_METRICS_PORT'],
   }),

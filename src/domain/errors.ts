@@ -18,8 +18,6 @@ const CATALOGUE = {
   unsupported_media_type: { status: 415, title: 'The body must be JSON', retryable: false },
   definition_invalid: { status: 422, title: 'The definition cannot work', retryable: false },
   unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },
-  not_supported: { status: 422, title: 'Not supported', retryable: false },
-  too_many_requests: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
   // The end of a task or of an attempt.

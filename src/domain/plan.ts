@@ -44,7 +44,7 @@ export interface Plan {
   nextSegment(index: number): number | undefined;
 }
 
-/** BullMQ walks a tree by recursion; deeper than this a gate takes the place of the tree edge. */
+/** Trees are walked by recursion, ours and others'; deeper than this a gate takes the place of the tree edge. */
 const MAX_TREE_DEPTH = 200;
 
 export function makePlan(definition: Definition): Plan {
