@@ -46,7 +46,10 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
   return deps.sweep.exclusively(async () => {
     // Commands would wait for the connection, and the lock of all processes with them.
     if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
-    if (await deps.queue.wasWiped()) await deps.sweep.checkAllNow();
+    if (await deps.queue.wasWiped()) {
+      await deps.sweep.checkAllNow();
+      await deps.queue.markSeen();
+    }
     const report = { dispatched: 0, checked: 0, repaired: 0 };
     const room = deps.window - (await deps.runs.countInQueue(deps.window));
     const pending = room > 0 ? await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PASS), PENDING_AGE_MS) : [];

@@ -41,8 +41,9 @@ export interface Backend {
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
   ping(): Promise<boolean>;
-  /** Sets a mark; true when it was not there: the store has lost its content, or is new. */
-  mark(): Promise<boolean>;
+  /** Whether the mark is there; without it the store has lost its content, or is new. */
+  isMarked(): Promise<boolean>;
+  mark(): Promise<void>;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
@@ -69,7 +70,8 @@ function openRedis(options: BackendOptions, url: string): Backend {
     ...classes(options, redis, undefined),
     kind: 'redis',
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
-    mark: async () => (await redis.set(`${prefix}:orchestrator:mark`, '1', 'NX')) === 'OK',
+    isMarked: async () => (await redis.exists(`${prefix}:orchestrator:mark`)) === 1,
+    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, '1')),
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
       const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
@@ -115,7 +117,8 @@ function openPostgres(options: BackendOptions): Backend {
     kind: 'postgres',
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
     // It is as durable as the truth itself.
-    mark: async () => false,
+    isMarked: async () => true,
+    mark: async () => undefined,
     warnings: async () => [],
     close: () => pool.end(),
   };

@@ -66,7 +66,8 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
           return state;
       }
     },
-    wasWiped: () => within(timeoutMs, backend.mark()),
+    wasWiped: () => within(timeoutMs, backend.isMarked()).then((marked) => !marked),
+    markSeen: () => within(timeoutMs, backend.mark()),
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
     },

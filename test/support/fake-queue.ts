@@ -191,9 +191,11 @@ export function createFakeQueue(): FakeQueue {
     },
     async wasWiped() {
       guard();
-      const wiped = !marked;
+      return !marked;
+    },
+    async markSeen() {
+      guard();
       marked = true;
-      return wiped;
     },
     ping: async () => !fake.down,
   };
