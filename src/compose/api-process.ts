@@ -12,6 +12,7 @@ import { createAdmission } from '../engine/admit.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { createRetryRuns } from '../engine/retry-run.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -20,8 +21,10 @@ import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { listen } from '../store/listener.ts';
+import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
+import { createSweepStore } from '../store/sweep-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
@@ -71,6 +74,15 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
     now: () => performance.now(),
   });
+  const retryDeps = {
+    plans,
+    runs,
+    queue,
+    sweep: createSweepStore(pool),
+    retries: createRetryStore(pool),
+    window: config.admissionWindow,
+    log,
+  };
   const metrics = createMetrics({});
 
   const app = createHttpApp({
@@ -79,6 +91,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     clock: { now: () => new Date() },
     accept: createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
     cancel: createCancelRuns({ plans, runs, queue, log }),
+    retry: createRetryRuns(retryDeps),
     wait: waiter,
     health: {
       async check() {

@@ -4,8 +4,9 @@
  */
 import { compileSegment, gatesOf } from '../domain/compile.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
+import type { JobData } from '../schemas/job.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
-import type { RunRow } from './ports.ts';
+import type { Disposition, RunRow } from './ports.ts';
 
 /** `first`: this very delivery committed the outcome, so nobody can have added the next flow yet. */
 export async function releaseDependents(
@@ -25,4 +26,15 @@ export async function releaseDependents(
   }
   const flow = { runId: run.id, epoch: run.epoch, gen, priority: run.priority, of: run.of };
   await deps.queue.add([compileSegment(plan, next, flow)]);
+}
+
+/** A job of an epoch that is over, or of a run that is gone: it holds back what is as old as itself, and nothing else. */
+export async function releaseLeftover(
+  deps: Pick<AddAgainDeps, 'queue'>,
+  plan: Plan,
+  planned: PlannedAction,
+  data: JobData,
+): Promise<Disposition> {
+  await deps.queue.removeGates(gatesOf(plan, planned, data.run_id, data.epoch));
+  return { job: 'complete' };
 }

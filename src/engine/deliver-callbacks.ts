@@ -41,7 +41,7 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
     })
     .then(({ status }) => (status >= 200 && status < 300 ? undefined : `answered ${status}`))
     .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
-  if (problem === undefined) return deps.callbacks.delivered(callback.runId);
+  if (problem === undefined) return deps.callbacks.delivered(callback.runId, callback.epoch);
   const delay = DELAYS_SECONDS[callback.attempts];
   deps.log.warn('callback_failed', {
     run_id: callback.runId,
@@ -49,7 +49,9 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
     problem,
     again: delay !== undefined,
   });
-  await (delay === undefined ? deps.callbacks.delivered(callback.runId) : deps.callbacks.again(callback.runId, delay));
+  await (delay === undefined
+    ? deps.callbacks.delivered(callback.runId, callback.epoch)
+    : deps.callbacks.again(callback.runId, callback.epoch, delay));
 }
 
 function signed({ secret, now }: CallbackDeps, id: string, body: string): Record<string, string> {

@@ -8,6 +8,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import { redactSecrets } from '../domain/mask-secrets.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
+import { releaseLeftover } from './acknowledge.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
 import type {
@@ -62,7 +63,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   const { run } = found;
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
-  if (run === undefined || run.epoch !== data.epoch) return { job: 'complete' };
+  if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
   if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data.gen);
 
   const decision = decide(planned.action.run_if, dependenciesOf(plan, planned, found), run.status);
@@ -73,7 +74,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   }
 
   const token = await takeToken(deps, delivery, run, planned, own);
-  if (token === undefined) return acknowledgeOrLeave(deps, data.run_id, plan, planned, data.gen);
+  if (token === undefined) return acknowledgeOrLeave(deps, data, plan, planned);
   const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt: (own?.endedAttempt ?? 0) + 1 };
   if (token.deliveries > MAX_DELIVERIES) {
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
@@ -92,7 +93,8 @@ export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reaso
   const { action_id: actionId, action_type: actionType } = planned.action;
   const found = await lookUp(deps, data.run_id, plan, planned);
   const { run } = found;
-  if (run === undefined || run.final || run.epoch !== data.epoch) return;
+  if (run === undefined || run.epoch !== data.epoch) return void (await releaseLeftover(deps, plan, planned, data));
+  if (run.final) return;
   // Released too early: nothing may end before what it waits for.
   if (!dependenciesOf(plan, planned, found).every(({ state }) => state?.final)) return deps.runs.nudge(run.id);
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });

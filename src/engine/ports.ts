@@ -187,6 +187,18 @@ export interface RunStore {
   nudge(runId: string): Promise<void>;
 }
 
+export interface RetryStore {
+  /** Undefined when the run is not final in that epoch and one of `from`. `afterSeconds`: when the dispatcher may take it. */
+  reopen(retry: {
+    runId: string;
+    epoch: number;
+    from: readonly RunStatus[];
+    actionIds: readonly string[];
+    afterSeconds: number;
+    by: string;
+  }): Promise<RunRow | undefined>;
+}
+
 /** The sweep: one at a time across all processes. */
 export interface SweepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
@@ -256,6 +268,7 @@ export interface DueCallback {
 export interface CallbackStore {
   /** Puts each off by `leaseMs` in the same statement, so that two workers do not make one call. */
   takeDue(limit: number, leaseMs: number): Promise<DueCallback[]>;
-  delivered(runId: string): Promise<void>;
-  again(runId: string, afterSeconds: number): Promise<void>;
+  /** Both do nothing once the run is in another epoch. */
+  delivered(runId: string, epoch: number): Promise<void>;
+  again(runId: string, epoch: number, afterSeconds: number): Promise<void>;
 }

@@ -8,7 +8,8 @@ import { maskOf } from '../domain/mask-secrets.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import { afterFailure } from '../domain/retry.ts';
 import { makeStorable } from '../domain/storable.ts';
-import { releaseDependents } from './acknowledge.ts';
+import type { JobData } from '../schemas/job.ts';
+import { releaseDependents, releaseLeftover } from './acknowledge.ts';
 import type { AddAgainDeps } from './add-again.ts';
 import {
   errorText,
@@ -173,20 +174,19 @@ async function settle(deps: SettleDeps, held: Held, outcome: Outcome, dispositio
     status: outcome.status,
   });
   if (outcome.status === 'completed') await deps.tasks.recordLateEffect(outcome);
-  return acknowledgeOrLeave(deps, run.id, plan, planned, delivery.data.gen);
+  return acknowledgeOrLeave(deps, delivery.data, plan, planned);
 }
 
 export async function acknowledgeOrLeave(
   deps: SettleDeps,
-  runId: string,
+  data: JobData,
   plan: Plan,
   planned: PlannedAction,
-  gen: number,
 ): Promise<Disposition> {
   const { action_id } = planned.action;
-  const { run, tasks } = await deps.tasks.lookup({ runId, actionIds: [action_id], outputsOf: [] });
-  if (run === undefined) return { job: 'complete' };
-  if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, run, plan, planned, gen);
+  const { run, tasks } = await deps.tasks.lookup({ runId: data.run_id, actionIds: [action_id], outputsOf: [] });
+  if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
+  if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, run, plan, planned, data.gen);
   return { job: 'leave' };
 }
 

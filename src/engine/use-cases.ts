@@ -72,6 +72,11 @@ export interface CancelRuns {
   cancelRunsOf(caller: Caller, workflowId: string, reason: string): Promise<number>;
 }
 
+export interface RetryRuns {
+  /** 404 unknown, 409 `not_retryable`: not ended, completed, or retried by somebody else at this moment. */
+  retryRun(caller: Caller, runId: string): Promise<{ status: RunStatus; epoch: number; reopened: number }>;
+}
+
 export interface WaitForRuns {
   /** Resolves as soon as the run is final, the time is up or the signal aborts; true when it is final. */
   waitUntilFinal(runId: string, milliseconds: number, signal: AbortSignal): Promise<boolean>;

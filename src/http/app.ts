@@ -14,6 +14,7 @@ import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { problemHandler } from './problem.ts';
+import { retryRoutes } from './retry.ts';
 import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
 import { workflowRoutes } from './workflows.ts';
@@ -49,6 +50,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   serviceRoutes(routes, deps, links);
   taskRoutes(routes, deps, links);
   executionRoutes(routes, deps, links);
+  retryRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;

@@ -3,7 +3,7 @@ import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
-import type { AcceptRuns, ActionTypes, CancelRuns, Health, WaitForRuns } from '../engine/use-cases.ts';
+import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export interface HttpConfig {
@@ -23,6 +23,7 @@ export interface HttpDeps {
   clock: { now(): Date };
   accept: AcceptRuns;
   cancel: CancelRuns;
+  retry: RetryRuns;
   wait: WaitForRuns;
   health: Health;
   actionTypes: ActionTypes;

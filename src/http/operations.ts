@@ -2,6 +2,7 @@
 import * as docs from './docs.ts';
 import * as executions from './executions.ts';
 import type { Operation } from './operation.ts';
+import * as retry from './retry.ts';
 import * as service from './service.ts';
 import * as tasks from './tasks.ts';
 import * as workflows from './workflows.ts';
@@ -23,6 +24,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.listWorkflowExecutions,
   executions.getExecution,
   executions.cancelExecution,
+  retry.retryExecution,
   executions.listExecutions,
   service.getService,
   service.getHealth,

@@ -17,6 +17,7 @@ const CAPABILITIES = [
   'bulk',
   'dry_run',
   'cancellation',
+  'retry',
   'versions',
 ];
 

@@ -50,16 +50,17 @@ export function createCallbackStore(pool: pg.Pool): CallbackStore {
         },
       }));
     },
-    async delivered(runId) {
+    async delivered(runId, epoch) {
       await pool.query(
-        'UPDATE run SET callback_due_at = NULL, callback_attempts = callback_attempts + 1 WHERE id = $1',
-        [runId],
+        'UPDATE run SET callback_due_at = NULL, callback_attempts = callback_attempts + 1 WHERE id = $1 AND epoch = $2',
+        [runId, epoch],
       );
     },
-    async again(runId, afterSeconds) {
+    async again(runId, epoch, afterSeconds) {
       await pool.query(
-        `UPDATE run SET callback_due_at = now() + make_interval(secs => $2::float8), callback_attempts = callback_attempts + 1 WHERE id = $1`,
-        [runId, afterSeconds],
+        `UPDATE run SET callback_due_at = now() + make_interval(secs => $3::float8), callback_attempts = callback_attempts + 1
+         WHERE id = $1 AND epoch = $2 AND final`,
+        [runId, epoch, afterSeconds],
       );
     },
   };

@@ -26,6 +26,7 @@ export interface RunHead {
 export interface TaskRecord {
   action_id: string;
   status: TaskStatus;
+  epoch: number;
   attempts: number;
   input: Json;
   output: Json;
@@ -55,7 +56,7 @@ export interface ResultRecord {
   output: Json;
   error: Json;
   cancel_reason: string | null;
-  /** A task row exists. */
+  /** A task of this epoch has begun. */
   begun: boolean;
   task_output: Json;
   task_attempts: number | null;

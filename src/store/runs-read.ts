@@ -23,11 +23,11 @@ const MAX_VIEW_BYTES = 16 * 1024 * 1024;
 const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.status, r.error, r.priority,
   r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at`;
 
-const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
+const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 
 // The stored size is cheap and comes first; the real one is only asked of what has passed that.
 const TASKS = `
-SELECT action_id, status, attempts, error, started_at, finished_at, worker, NOT fits AND bytes > 0 AS omitted,
+SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, NOT fits AND bytes > 0 AS omitted,
        CASE WHEN fits THEN input END AS input, CASE WHEN fits THEN output END AS output
 FROM (
   SELECT *, stored <= $2 AND sum(bytes) OVER (ORDER BY action_id) <= $2 AS fits
@@ -48,13 +48,18 @@ FROM attempt WHERE run_id = $1 ORDER BY action_id, epoch, attempt`;
 
 const RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
-       EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id) AS begun,
+       EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id AND b.epoch = r.epoch AND b.status <> 'pending') AS begun,
        t.output AS task_output, greatest(t.attempt, t.ended_attempt) AS task_attempts,
        coalesce(r.finished_at, t.updated_at, r.started_at, r.created_at) AS changed_at
 FROM run r LEFT JOIN task t ON r.workflow_id IS NULL AND t.run_id = r.id
 WHERE r.tenant_id = $1 AND r.id = $2`;
 
-type RunRecord = RunHead & { parameters: JsonObject; output: ResultRecord['output']; cancel_reason: string | null };
+type RunRecord = RunHead & {
+  parameters: JsonObject;
+  output: ResultRecord['output'];
+  cancel_reason: string | null;
+  epoch: number;
+};
 
 export function createRunReader(pool: pg.Pool, definitions: Definitions): RunReader {
   return {
@@ -82,7 +87,10 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         execution_id,
         workflow_id,
         workflow_version,
-        status: liveStatus(status, tasks.rows.length > 0),
+        status: liveStatus(
+          status,
+          tasks.rows.some(({ epoch, status }) => epoch === run.epoch && status !== 'pending'),
+        ),
         parameters: run.parameters,
         output: run.output,
         error,

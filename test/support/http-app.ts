@@ -23,6 +23,7 @@ export interface Door {
     tasks: Array<{ caller: Caller; request: TaskRequest; key: string | undefined }>;
     executions: ExecuteRequest[];
     cancelled: string[];
+    retried: string[];
   };
   logged: Array<{ event: string; fields: object | undefined }>;
   /** Thrown by the next call of a use case. */
@@ -63,7 +64,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
   const door: Door = {
     url: '',
     port: 0,
-    asked: { tasks: [], executions: [], cancelled: [] },
+    asked: { tasks: [], executions: [], cancelled: [], retried: [] },
     logged: [],
     failWith: (error) => {
       nextError = error;
@@ -139,6 +140,12 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       cancelRunsOf(_caller, workflowId) {
         door.asked.cancelled.push(workflowId);
         return guarded(1);
+      },
+    },
+    retry: {
+      retryRun(_caller, runId) {
+        door.asked.retried.push(runId);
+        return guarded({ status: 'queued' as const, epoch: 2, reopened: 1 });
       },
     },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },

@@ -50,6 +50,16 @@ const RULES: Rule[] = [
           GROUP BY 1, 2 HAVING count(*) > 1`,
   },
   {
+    rule: 'only what completed or was skipped keeps the epoch before a retry, and everything that it waits for with it',
+    sql: `SELECT r.id, t.action_id, t.status FROM run r JOIN task t ON t.run_id = r.id
+          WHERE t.epoch > r.epoch OR (t.epoch < r.epoch AND t.status NOT IN ('completed', 'skipped'))
+          UNION ALL
+          SELECT a.run_id, a.action_id, d.status FROM (${ACTIONS}) a
+          JOIN task t ON t.run_id = a.run_id AND t.action_id = a.action_id
+          CROSS JOIN LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
+          JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id WHERE d.epoch > t.epoch`,
+  },
+  {
     rule: 'a run ends as its tasks say',
     sql: `SELECT r.id, r.status FROM run r,
             LATERAL (SELECT bool_or(t.status = 'failed' AND NOT t.tolerated) AS failed, bool_or(t.status = 'upstream_failed') AS blocked
@@ -65,7 +75,9 @@ const RULES: Rule[] = [
     rule: 'no action starts before all of its dependencies are committed',
     sql: `SELECT t.run_id, t.action_id, d.action_id AS dependency, t.started_at, d.finished_at
           FROM (${ACTIONS}) a
-          JOIN attempt t ON t.run_id = a.run_id AND t.action_id = a.action_id
+          JOIN task own ON own.run_id = a.run_id AND own.action_id = a.action_id
+          -- What a retry reopened has new dependencies too; attempts of older epochs were held against older ones.
+          JOIN attempt t ON t.run_id = a.run_id AND t.action_id = a.action_id AND t.epoch = own.epoch
           CROSS JOIN
           LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
           JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id

@@ -1,0 +1,79 @@
+/**
+ * A retry by hand: a run that failed or was cancelled goes on in a new epoch. What completed keeps its rows; the rest is
+ * reopened in the transaction that reopens the run, and only then added to the queue, as everything is that is added again.
+ */
+import { OrchestratorError } from '../domain/errors.ts';
+import { toReopen } from '../domain/reopen.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { Logger, Lookup, RetryStore, RunRow, RunStore } from './ports.ts';
+import type { Caller, RetryRuns, RunStatus } from './use-cases.ts';
+
+export interface RetryDeps extends AddAgainDeps {
+  runs: Pick<RunStore, 'statuses' | 'markQueued' | 'countInQueue'>;
+  retries: RetryStore;
+  window: number;
+  log: Logger;
+}
+
+export const RETRYABLE_STATUSES: readonly RunStatus[] = ['failed', 'cancelled', 'timed_out'];
+/** The dispatcher leaves a reopened run to the door that adds it for that long. */
+const DOOR_SECONDS = 5;
+
+export function createRetryRuns(deps: RetryDeps): RetryRuns {
+  return {
+    async retryRun(caller, runId) {
+      const found = await deps.runs.statuses(runId);
+      const { run } = found;
+      if (run === undefined || run.tenantId !== caller.tenantId) {
+        throw new OrchestratorError('not_found', 'Execution not found');
+      }
+      if (!RETRYABLE_STATUSES.includes(run.status)) {
+        throw new OrchestratorError(
+          'not_retryable',
+          `The execution is ${run.status}; only one that is ${RETRYABLE_STATUSES.join(', ')} can be retried`,
+        );
+      }
+      const reopened = await reopen(deps, caller, run, found, DOOR_SECONDS);
+      if (reopened === undefined) {
+        throw new OrchestratorError('not_retryable', 'The execution has just been retried by somebody else');
+      }
+      const { epoch } = reopened.run;
+      return { epoch, reopened: reopened.actionIds.length, status: await enqueue(deps, reopened.run) };
+    },
+  };
+}
+
+/** Undefined: somebody else was first. `afterSeconds`: when the dispatcher may take it. */
+export async function reopen(
+  deps: Pick<RetryDeps, 'plans' | 'retries'>,
+  caller: Caller,
+  run: RunRow,
+  { tasks }: Lookup,
+  afterSeconds: number,
+): Promise<{ run: RunRow; actionIds: string[] } | undefined> {
+  const plan = await deps.plans.of(run.of);
+  const actionIds = toReopen(plan, (actionId) => tasks.get(actionId)?.status);
+  const reopened = await deps.retries.reopen({
+    runId: run.id,
+    epoch: run.epoch,
+    from: RETRYABLE_STATUSES,
+    actionIds,
+    afterSeconds,
+    by: caller.userId,
+  });
+  return reopened === undefined ? undefined : { run: reopened, actionIds };
+}
+
+/** Never throws: the run is reopened already, and the dispatcher adds what is not added here. */
+async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+  try {
+    if ((await deps.runs.countInQueue(deps.window)) >= deps.window) return 'pending';
+    await addAgain(deps, run);
+    await deps.runs.markQueued(run.id);
+    return 'queued';
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    deps.log.warn('runs_left_to_dispatcher', { count: 1, run_id: run.id, error: reason });
+    return 'pending';
+  }
+}

@@ -1,0 +1,53 @@
+/** Reopens a run that has ended: the run and its tasks in one transaction, in place, under a new epoch. */
+import type pg from 'pg';
+import type { RetryStore } from '../engine/ports.ts';
+import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+
+// The run first: of two retries the second finds another epoch. No commit holds a task of a run that has ended.
+const REOPEN_RUN = `
+UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'pending', final = false, output = NULL, error = NULL, finished_at = NULL,
+  cancel_reason = NULL, callback_due_at = NULL, callback_attempts = 0, due_at = now() + make_interval(secs => $4::float8),
+  check_at = now() + interval '30 seconds'
+WHERE id = $1 AND epoch = $2 AND final AND status = ANY($3::text[])
+RETURNING ${RUN_COLUMNS}`;
+
+const RETRIED = `
+INSERT INTO event (run_id, epoch, kind, data)
+VALUES ($1, $2, 'run.retried', jsonb_build_object('by', $3::text, 'reopened', $4::int))`;
+
+// What completed keeps its row, and the epoch in which it did.
+const REOPEN_TASKS = `
+WITH was AS MATERIALIZED (
+  SELECT action_id, status, tolerated FROM task WHERE run_id = $1 AND action_id = ANY($3::text[]) ORDER BY action_id FOR UPDATE
+), u AS (
+  UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL,
+    status = 'pending', final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL,
+    worker = NULL, wake_at = NULL, started_at = NULL, finished_at = NULL, updated_at = now()
+  FROM was WHERE t.run_id = $1 AND t.action_id = was.action_id
+)
+INSERT INTO event (run_id, action_id, epoch, kind)
+SELECT $1, action_id, $2, 'task.retried' FROM was WHERE status = 'failed' AND NOT tolerated`;
+
+export function createRetryStore(pool: pg.Pool): RetryStore {
+  return {
+    async reopen({ runId, epoch, from, actionIds, afterSeconds, by }) {
+      const client = await pool.connect();
+      try {
+        await client.query('BEGIN');
+        const { rows } = await client.query<RawRun>(REOPEN_RUN, [runId, epoch, from, afterSeconds]);
+        const raw = rows[0];
+        if (raw !== undefined) {
+          await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length]);
+          await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
+        }
+        await client.query('COMMIT');
+        client.release();
+        return raw === undefined ? undefined : toRunRow(raw);
+      } catch (error) {
+        // The connection may be the very thing that broke: it is closed, which also rolls back.
+        client.release(true);
+        throw error;
+      }
+    },
+  };
+}
