@@ -10,6 +10,7 @@ import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
+import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
@@ -19,6 +20,7 @@ import { createHttpServer } from '../http/server.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openDatabase } from '../store/database.ts';
+import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { listen } from '../store/listener.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
@@ -83,7 +85,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     window: config.admissionWindow,
     log,
   };
-  const metrics = createMetrics({});
+  const metrics = createMetrics({ deadLetters: () => countDeadLetters(pool) });
 
   const app = createHttpApp({
     config: { ...config, version: VERSION },
@@ -92,6 +94,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     accept: createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
     cancel: createCancelRuns({ plans, runs, queue, log }),
     retry: createRetryRuns(retryDeps),
+    deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     wait: waiter,
     health: {
       async check() {

@@ -7,6 +7,7 @@ import { authenticate } from './authenticate.ts';
 import { readBody } from './body.ts';
 import { contextOf, giveContext } from './context.ts';
 import { cors } from './cors.ts';
+import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { executionRoutes } from './executions.ts';
@@ -51,6 +52,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   taskRoutes(routes, deps, links);
   executionRoutes(routes, deps, links);
   retryRoutes(routes, deps);
+  deadLetterRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;

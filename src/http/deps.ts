@@ -1,6 +1,7 @@
 /** What the HTTP door needs; `compose.ts` puts it together. */
 import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
+import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
@@ -24,6 +25,7 @@ export interface HttpDeps {
   accept: AcceptRuns;
   cancel: CancelRuns;
   retry: RetryRuns;
+  deadLetters: DeadLetters;
   wait: WaitForRuns;
   health: Health;
   actionTypes: ActionTypes;

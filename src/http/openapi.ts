@@ -36,6 +36,7 @@ export function createApiDocument(
       { name: 'Tasks', description: 'The simple door: one task, or many' },
       { name: 'Workflows', description: 'Definitions and their versions' },
       { name: 'Executions', description: 'Runs of workflows' },
+      { name: 'Infrastructure', description: 'For operators: what failed for good' },
       { name: 'Service', description: 'The service itself' },
     ],
     // The empty one: where no key is configured none is needed.

@@ -14,7 +14,7 @@ import { detailOf, parse } from './parse.ts';
 import { sendProblem } from './problem.ts';
 
 export type Method = 'get' | 'post' | 'put' | 'delete';
-export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Service';
+export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Infrastructure' | 'Service';
 /** The literal detail of its 404. */
 export type NotFound = 'Workflow not found' | 'Execution not found' | 'Task not found';
 

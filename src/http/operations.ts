@@ -1,4 +1,5 @@
 /** All operations, in the order of the document. */
+import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as executions from './executions.ts';
 import type { Operation } from './operation.ts';
@@ -26,6 +27,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.cancelExecution,
   retry.retryExecution,
   executions.listExecutions,
+  deadLetters.listDeadLetters,
+  deadLetters.getDeadLetterStats,
+  deadLetters.retryDeadLetters,
+  deadLetters.discardDeadLetters,
   service.getService,
   service.getHealth,
   ...service.liveness,

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { RunFilter, RunWindow } from '../engine/read-models.ts';
+import { guardJson } from '../schemas/json-guard.ts';
 import type { ExecutionsQuery } from '../schemas/requests.ts';
 import type { ExecutionSummary } from '../schemas/workflow-answers.ts';
 
@@ -40,7 +41,7 @@ export function windowOf(query: ExecutionsQuery): { window: RunWindow; filter: R
     const page = query.page ?? 1;
     return { window: { limit, skip: (page - 1) * limit, after: undefined }, filter, page };
   }
-  const { t, i, p } = readCursor(query.cursor);
+  const { t, i, p } = readCursorAs(cursorShape, query.cursor);
   return { window: { limit, skip: 0, after: { createdAt: new Date(t), id: i } }, filter, page: p };
 }
 
@@ -49,7 +50,8 @@ export function executionPage(
   found: { items: ExecutionSummary[]; total: number; more: boolean },
 ): object {
   const last = found.items.at(-1);
-  const next = found.more && last !== undefined ? writeCursor(last, page + 1) : null;
+  const next =
+    found.more && last !== undefined ? writeCursor({ t: last.created_at, i: last.execution_id, p: page + 1 }) : null;
   const totalPages = Math.ceil(found.total / window.limit);
   return {
     items: found.items,
@@ -67,19 +69,19 @@ export function executionPage(
   };
 }
 
-function writeCursor(last: ExecutionSummary, page: number): string {
-  return Buffer.from(JSON.stringify({ t: last.created_at, i: last.execution_id, p: page })).toString('base64url');
+export function writeCursor(place: object): string {
+  return Buffer.from(JSON.stringify(place)).toString('base64url');
 }
 
-function readCursor(cursor: string): z.output<typeof cursorShape> {
+export function readCursorAs<S extends z.ZodType>(shape: S, cursor: string): z.output<S> {
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
   } catch {
     value = undefined;
   }
-  const parsed = cursorShape.safeParse(value);
-  if (parsed.success && !parsed.data.i.includes('\u0000')) return parsed.data;
+  const parsed = shape.safeParse(value);
+  if (parsed.success && guardJson(parsed.data).length === 0) return parsed.data;
   const message = 'is not a cursor of this list: send next_cursor as it came, or leave it out';
   throw new OrchestratorError('invalid_request', `cursor ${message}`, { errors: [{ path: 'cursor', message }] });
 }

@@ -134,7 +134,7 @@ const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 
 const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 const page = whole(1, 1_000_000).default(1).meta({ example: 1 });
 const pageSize = whole(1, 200).default(50).meta({ example: 50 });
-const moment = z
+export const moment = z
   .union([z.iso.datetime({ offset: true }), z.iso.date()])
   .meta({ description: 'ISO-8601, a time or a day', example: '2030-01-01T00:00:00Z' });
 

@@ -22,7 +22,7 @@ WITH was AS MATERIALIZED (
 ), u AS (
   UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL,
     status = 'pending', final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL,
-    worker = NULL, wake_at = NULL, started_at = NULL, finished_at = NULL, updated_at = now()
+    worker = NULL, wake_at = NULL, started_at = NULL, finished_at = NULL, discarded_at = NULL, updated_at = now()
   FROM was WHERE t.run_id = $1 AND t.action_id = was.action_id
 )
 INSERT INTO event (run_id, action_id, epoch, kind)

@@ -15,7 +15,17 @@ export interface Metrics {
   worker: WorkerMetrics;
 }
 
-export function createMetrics(source: { activeTasks?(): number; pendingCommits?(): number }): Metrics {
+export interface MetricsSource {
+  activeTasks?(): number;
+  pendingCommits?(): number;
+  /** Of all tenants. */
+  deadLetters?(): Promise<number>;
+}
+
+/** What costs a query is asked for no more often than that. */
+const KEEP_MS = 5_000;
+
+export function createMetrics(source: MetricsSource): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service: 'orchestrator' });
   collectDefaultMetrics({ register: registry });
@@ -60,6 +70,18 @@ export function createMetrics(source: { activeTasks?(): number; pendingCommits?(
       this.set(source.pendingCommits?.() ?? 0);
     },
   });
+  if (source.deadLetters !== undefined) {
+    const count = kept(source.deadLetters);
+    new Gauge({
+      name: 'orchestrator_dead_letter_queue_size',
+      help: 'Tasks that failed for good and were neither retried nor discarded',
+      registers: [registry],
+      async collect() {
+        const value = await count();
+        if (value !== undefined) this.set(value);
+      },
+    });
+  }
   return {
     registry,
     worker: {
@@ -76,5 +98,17 @@ export function createMetrics(source: { activeTasks?(): number; pendingCommits?(
         sweeps.inc({ what: 'repaired' }, repaired);
       },
     },
+  };
+}
+
+/** Undefined while it cannot be had: the other metrics must not fail for it. */
+function kept<T>(read: () => Promise<T>): () => Promise<T | undefined> {
+  let value: T | undefined;
+  let at = Number.NEGATIVE_INFINITY;
+  return async () => {
+    if (performance.now() - at < KEEP_MS) return value;
+    at = performance.now();
+    value = await read().catch(() => undefined);
+    return value;
   };
 }

@@ -148,6 +148,20 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
         return guarded({ status: 'queued' as const, epoch: 2, reopened: 1 });
       },
     },
+    deadLetters: {
+      list: () => guarded({ items: [], total: 0, more: false }),
+      stats: () =>
+        guarded({
+          total_events: 0,
+          failed_events: 0,
+          retryable_events: 0,
+          retried_events: 0,
+          oldest_event: null,
+          newest_event: null,
+        }),
+      retry: () => guarded({ retried: 0, total: 0 }),
+      discard: () => guarded({ discarded: 0, total: 0 }),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     health: { check: () => Promise.resolve(door.health) },
     actionTypes: {
