@@ -21,7 +21,8 @@ function sums(actions: readonly TestAction[]): Record<string, number> {
   const sum = (id: string): number => {
     const found = known.get(id);
     if (found !== undefined) return found;
-    const own = (byId.get(id)?.['depends_on'] as string[]).reduce((total, dependency) => total + sum(dependency), 1); // Made by `adding`.
+    const dependsOn = (byId.get(id)?.['depends_on'] ?? []) as string[]; // Made by `adding`.
+    const own = dependsOn.reduce((total, dependency) => total + sum(dependency), 1);
     known.set(id, own);
     return own;
   };

@@ -22,9 +22,15 @@ export interface RandomWorkflow {
 }
 
 const action: fc.Arbitrary<RandomAction> = fc.record({
-  behaviour: fc.oneof({ weight: 7, arbitrary: fc.constant('succeed' as const) }, { weight: 3, arbitrary: fc.constantFrom<Behaviour>('flaky', 'fail', 'fail_twice') }),
+  behaviour: fc.oneof(
+    { weight: 7, arbitrary: fc.constant('succeed' as const) },
+    { weight: 3, arbitrary: fc.constantFrom<Behaviour>('flaky', 'fail', 'fail_twice') },
+  ),
   onFailure: fc.constantFrom('fail', 'continue'),
-  runIf: fc.oneof({ weight: 4, arbitrary: fc.constant('all_succeeded' as const) }, { weight: 1, arbitrary: fc.constantFrom('all_done', 'any_succeeded') }),
+  runIf: fc.oneof(
+    { weight: 4, arbitrary: fc.constant('all_succeeded' as const) },
+    { weight: 1, arbitrary: fc.constantFrom('all_done', 'any_succeeded') },
+  ),
   when: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.boolean() }),
   workMs: fc.integer({ min: 0, max: 20 }),
   priority: fc.option(fc.integer({ min: 1, max: 100 }), { nil: undefined }),
@@ -47,7 +53,13 @@ export function definitionOfRandom({ edges, actions }: RandomWorkflow): object {
     return {
       action_id: id,
       action_type: 'test_task',
-      config: configOf(id, one, one.naming === 'declared' ? [] : dependencies, (dependency) => `{{${dependency}.n}}`, index),
+      config: configOf(
+        id,
+        one,
+        one.naming === 'declared' ? [] : dependencies,
+        (dependency) => `{{${dependency}.n}}`,
+        index,
+      ),
       ...(one.naming === 'template' ? {} : { depends_on: dependencies }),
       ...(one.when === undefined ? {} : { when: `params.${one.when ? 'yes' : 'no'}` }),
       run_if: one.runIf,
@@ -60,7 +72,13 @@ export function definitionOfRandom({ edges, actions }: RandomWorkflow): object {
   return { name: 'random', parameters, actions: sent };
 }
 
-function configOf<T>(id: string, one: RandomAction, dependencies: readonly string[], value: (dependency: string) => T, index: number): Record<string, unknown> {
+function configOf<T>(
+  id: string,
+  one: RandomAction,
+  dependencies: readonly string[],
+  value: (dependency: string) => T,
+  index: number,
+): Record<string, unknown> {
   return {
     n: index,
     duration: one.workMs / 1000,
@@ -100,20 +118,32 @@ export function evaluate(workflow: RandomWorkflow): Expected {
     return tasks[id];
   };
   for (const id of actions.keys()) settle(id);
-  const status = [...actions].some(([id, one]) => tasks[id]?.status === 'failed' && one.onFailure === 'fail') ? 'failed' : 'completed';
+  const status = [...actions].some(([id, one]) => tasks[id]?.status === 'failed' && one.onFailure === 'fail')
+    ? 'failed'
+    : 'completed';
   const depended = new Set(Object.values(edges).flat());
   const sinks = [...actions.keys()].filter((id) => !depended.has(id));
-  return { status, tasks, output: status === 'failed' ? null : Object.fromEntries(sinks.map((id) => [id, tasks[id]?.output ?? null])) };
+  return {
+    status,
+    tasks,
+    output: status === 'failed' ? null : Object.fromEntries(sinks.map((id) => [id, tasks[id]?.output ?? null])),
+  };
 }
 
 /** What an action becomes without being run; undefined: it is run. */
-function becomes({ actions }: RandomWorkflow, one: RandomAction, before: ReadonlyArray<{ id: string; status: string }>): string | undefined {
+function becomes(
+  { actions }: RandomWorkflow,
+  one: RandomAction,
+  before: ReadonlyArray<{ id: string; status: string }>,
+): string | undefined {
   const some = (...statuses: string[]) => before.some(({ status }) => statuses.includes(status));
   const isTolerated = (id: string) => actions.get(id)?.onFailure === 'continue';
   if (before.length > 0 && one.runIf === 'all_succeeded') {
-    if (before.some(({ id, status }) => status === 'upstream_failed' || (status === 'failed' && !isTolerated(id)))) return 'upstream_failed';
+    if (before.some(({ id, status }) => status === 'upstream_failed' || (status === 'failed' && !isTolerated(id))))
+      return 'upstream_failed';
     if (before.every(({ status }) => status === 'skipped')) return 'skipped';
   }
-  if (before.length > 0 && one.runIf === 'any_succeeded' && !some('completed')) return some('failed', 'upstream_failed') ? 'upstream_failed' : 'skipped';
+  if (before.length > 0 && one.runIf === 'any_succeeded' && !some('completed'))
+    return some('failed', 'upstream_failed') ? 'upstream_failed' : 'skipped';
   return one.when === false ? 'skipped' : undefined;
 }
