@@ -110,7 +110,10 @@ function openPostgres(options: BackendOptions): Backend {
   });
   // Every queue and worker listens for its errors.
   pool.setMaxListeners(0);
-  pool.on('error', onError(options, 'queue_database_error'));
+  const onPoolError = onError(options, 'queue_database_error');
+  pool.on('error', onPoolError);
+  // The pool listens to idle connections only; one in a transaction must not end the process either.
+  pool.on('connect', (client) => client.on('error', onPoolError));
   const factory = createPostgresBackend as unknown as Factory;
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),

@@ -24,10 +24,18 @@ describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ tes
     expect(await api.execution(id)).toMatchObject({ cancel_reason: 'no longer needed' });
   });
 
-  test('a running adapter is aborted within seconds: the service sees its connection close', async ({ api, service }) => {
+  test('a running adapter is aborted within seconds: the service sees its connection close', async ({
+    api,
+    service,
+  }) => {
     service.answer(() => undefined);
     const run = await api.execute(
-      await api.createWorkflow(workflow([{ action_id: 'call', action_type: 'http_request', config: { url: `${service.url}/slow` } }, echo('after', ['call'])])),
+      await api.createWorkflow(
+        workflow([
+          { action_id: 'call', action_type: 'http_request', config: { url: `${service.url}/slow` } },
+          echo('after', ['call']),
+        ]),
+      ),
     );
     await until(() => service.calls.length === 1);
     const from = performance.now();
@@ -41,7 +49,11 @@ describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ tes
   });
 
   test('a run that waits is cancelled within seconds', async ({ api }) => {
-    const run = await api.execute(await api.createWorkflow(workflow([{ action_id: 'pause', action_type: 'wait', config: { seconds: 600 } }, echo('after', ['pause'])])));
+    const run = await api.execute(
+      await api.createWorkflow(
+        workflow([{ action_id: 'pause', action_type: 'wait', config: { seconds: 600 } }, echo('after', ['pause'])]),
+      ),
+    );
     await until(async () => taskOf(await api.execution(run), 'pause').status === 'waiting');
     const from = performance.now();
     await api.post(`/workflows/executions/${run}/cancel`);
@@ -51,16 +63,23 @@ describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ tes
 
   test('a run whose task waits for its next attempt is cancelled within seconds', async ({ api }) => {
     const retry = { max_attempts: 5, backoff: 'fixed', initial_delay_seconds: 300 };
-    const run = await api.execute(await api.createWorkflow(workflow([echo('bad', [], { fail_with: 'no' }, { retry })])));
+    const run = await api.execute(
+      await api.createWorkflow(workflow([echo('bad', [], { fail_with: 'no' }, { retry })])),
+    );
     await until(async () => taskOf(await api.execution(run), 'bad').status === 'retrying');
     await api.post(`/workflows/executions/${run}/cancel`);
     const from = performance.now();
-    expect(await api.finished(run)).toMatchObject({ status: 'cancelled', tasks: [{ status: 'cancelled', attempts_history: [{ attempt: 1, status: 'failed' }] }] });
+    expect(await api.finished(run)).toMatchObject({
+      status: 'cancelled',
+      tasks: [{ status: 'cancelled', attempts_history: [{ attempt: 1, status: 'failed' }] }],
+    });
     expect(performance.now() - from).toBeLessThan(SOON_MS);
   });
 
   test('an action with a delay of its own is cancelled within seconds', async ({ api }) => {
-    const run = await api.execute(await api.createWorkflow(workflow([echo('a'), echo('b', ['a'], {}, { delay_seconds: 600 })])));
+    const run = await api.execute(
+      await api.createWorkflow(workflow([echo('a'), echo('b', ['a'], {}, { delay_seconds: 600 })])),
+    );
     await until(async () => taskOf(await api.execution(run), 'a').status === 'completed');
     await api.post(`/workflows/executions/${run}/cancel`);
     const from = performance.now();
@@ -68,8 +87,12 @@ describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ tes
     expect(performance.now() - from).toBeLessThan(SOON_MS);
   });
 
-  test('cancelled at any moment of its beginning, a sleeping run ends within seconds and leaves nothing behind', async ({ api }) => {
-    const id = await api.createWorkflow(workflow([{ action_id: 'pause', action_type: 'wait', config: { seconds: 600 } }, echo('after', ['pause'])]));
+  test('cancelled at any moment of its beginning, a sleeping run ends within seconds and leaves nothing behind', async ({
+    api,
+  }) => {
+    const id = await api.createWorkflow(
+      workflow([{ action_id: 'pause', action_type: 'wait', config: { seconds: 600 } }, echo('after', ['pause'])]),
+    );
     const from = performance.now();
     await Promise.all(
       Array.from({ length: 40 }, async (_, n) => {
@@ -88,12 +111,25 @@ describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ tes
     await api.ended(run);
     expectProblem(await api.post(`/workflows/executions/${run}/cancel`), 409, 'already_final');
     expectProblem(await api.post('/workflows/executions/unknown/cancel'), 404, 'not_found');
-    expectProblem(await api.post(`/workflows/executions/${run}/cancel`, {}, { 'x-tenant-id': 'another' }), 404, 'not_found');
+    expectProblem(
+      await api.post(`/workflows/executions/${run}/cancel`, {}, { 'x-tenant-id': 'another' }),
+      404,
+      'not_found',
+    );
   });
 
-  test('completed actions keep their results in a cancelled run, and a branch under way is stopped', async ({ api }) => {
+  test('completed actions keep their results in a cancelled run, and a branch under way is stopped', async ({
+    api,
+  }) => {
     const run = await api.execute(
-      await api.createWorkflow(workflow([echo('done', [], { n: 1 }), echo('long', ['done'], { duration: 600 }), echo('other', ['done']), echo('end', ['long', 'other'])])),
+      await api.createWorkflow(
+        workflow([
+          echo('done', [], { n: 1 }),
+          echo('long', ['done'], { duration: 600 }),
+          echo('other', ['done']),
+          echo('end', ['long', 'other']),
+        ]),
+      ),
     );
     await until(async () => {
       const now = statuses(await api.execution(run));

@@ -6,7 +6,12 @@ import { echo, type TestAction, workflow } from '../support/test-task.ts';
 /** An action whose output holds the sum of what it depends on, plus one: any order mistake changes the result. */
 function adding(id: string, dependsOn: readonly string[]): TestAction {
   const sum = ['1', ...dependsOn.map((dependency) => `${dependency}.n`)].join(' + ');
-  return { action_id: id, action_type: 'transform', config: { expression: `{'n': ${sum}}` }, depends_on: [...dependsOn] };
+  return {
+    action_id: id,
+    action_type: 'transform',
+    config: { expression: `{'n': ${sum}}` },
+    depends_on: [...dependsOn],
+  };
 }
 
 /** The same sums, without the engine. */
@@ -16,7 +21,8 @@ function sums(actions: readonly TestAction[]): Record<string, number> {
   const sum = (id: string): number => {
     const found = known.get(id);
     if (found !== undefined) return found;
-    const own = (byId.get(id)?.['depends_on'] as string[]).reduce((total, dependency) => total + sum(dependency), 1); // Made by `adding`.
+    const dependsOn = (byId.get(id)?.['depends_on'] ?? []) as string[]; // Made by `adding`.
+    const own = dependsOn.reduce((total, dependency) => total + sum(dependency), 1);
     known.set(id, own);
     return own;
   };
@@ -43,7 +49,9 @@ describe.each(onBothBackends({ workers: 2 }))('graphs on $backend', ({ test }) =
       const actions = Object.entries(edges).map(([id, dependsOn]) => adding(id, dependsOn));
       const run = await api.run(workflow(actions.reverse()));
       expect(run.status).toBe('completed');
-      const outputs = Object.fromEntries(run.tasks.map(({ action_id, output }) => [action_id, (output as { n: number }).n])); // Made by `adding`.
+      const outputs = Object.fromEntries(
+        run.tasks.map(({ action_id, output }) => [action_id, (output as { n: number }).n]),
+      ); // Made by `adding`.
       expect(outputs).toEqual(sums(actions));
       const depended = new Set(Object.values(edges).flat());
       expect(Object.keys(run.output as object).sort()).toEqual(Object.keys(edges).filter((id) => !depended.has(id)));
@@ -52,8 +60,22 @@ describe.each(onBothBackends({ workers: 2 }))('graphs on $backend', ({ test }) =
 
   test('a thousand actions, one to 998 to one, complete', async ({ api }) => {
     const middle = Array.from({ length: 998 }, (_, n) => echo(`m${n}`, ['first'], { n }));
-    const run = await api.run(workflow([echo('first'), ...middle, echo('last', middle.map(({ action_id }) => action_id), { far: '{{m997.n}}' })]));
-    expect(run).toMatchObject({ status: 'completed', output: { last: { far: 997 } }, progress: { total: 1_000, completed: 1_000 } });
+    const run = await api.run(
+      workflow([
+        echo('first'),
+        ...middle,
+        echo(
+          'last',
+          middle.map(({ action_id }) => action_id),
+          { far: '{{m997.n}}' },
+        ),
+      ]),
+    );
+    expect(run).toMatchObject({
+      status: 'completed',
+      output: { last: { far: 997 } },
+      progress: { total: 1_000, completed: 1_000 },
+    });
   });
 
   test('a chain of a thousand actions completes', async ({ api }) => {
@@ -61,7 +83,11 @@ describe.each(onBothBackends({ workers: 2 }))('graphs on $backend', ({ test }) =
       n === 0 ? echo('a0', [], { n: 0 }) : echo(`a${n}`, [`a${n - 1}`], { n, before: `{{a${n - 1}.n}}` }),
     );
     const run = await api.run(workflow(actions));
-    expect(run).toMatchObject({ status: 'completed', output: { a999: { n: 999, before: 998 } }, progress: { completed: 1_000 } });
+    expect(run).toMatchObject({
+      status: 'completed',
+      output: { a999: { n: 999, before: 998 } },
+      progress: { completed: 1_000 },
+    });
   });
 
   test('a thousand actions that depend on each other at random complete', async ({ api }) => {
@@ -92,11 +118,20 @@ describe.each(onBothBackends({ workers: 2 }))('graphs on $backend', ({ test }) =
 
   test('fifty runs of one workflow at the same time do not touch each other', async ({ api }) => {
     const id = await api.createWorkflow(
-      workflow([echo('a', [], { n: '{{n}}' }), echo('b', ['a'], { n: '{{a.n}}' }), echo('c', ['a'], { n: '{{a.n}}' }), echo('d', ['b', 'c'], { b: '{{b.n}}', c: '{{c.n}}' })], {
-        parameters: [{ name: 'n', type: 'integer' }],
-      }),
+      workflow(
+        [
+          echo('a', [], { n: '{{n}}' }),
+          echo('b', ['a'], { n: '{{a.n}}' }),
+          echo('c', ['a'], { n: '{{a.n}}' }),
+          echo('d', ['b', 'c'], { b: '{{b.n}}', c: '{{c.n}}' }),
+        ],
+        {
+          parameters: [{ name: 'n', type: 'integer' }],
+        },
+      ),
     );
     const runs = await Promise.all(Array.from({ length: 50 }, (_, n) => api.execute(id, { parameters: { n } })));
-    for (const [n, run] of runs.entries()) expect(await api.finished(run)).toMatchObject({ status: 'completed', output: { d: { b: n, c: n } } });
+    for (const [n, run] of runs.entries())
+      expect(await api.finished(run)).toMatchObject({ status: 'completed', output: { d: { b: n, c: n } } });
   });
 });

@@ -13,9 +13,16 @@ const MOST_PER_JOB = 4_096;
 
 describe.each(onBothBackends())('payloads on $backend', ({ test }) => {
   test('parameters and outputs of 500 kB are not in the queue', async ({ api, stack }) => {
-    const definition = workflow([echo('a', [], { text: '{{text}}' }), echo('b', ['a'], { text: '{{a.text}}' }), echo('c', ['b'], { length: '{{b.text}}' }, { delay_seconds: 1 })], {
-      parameters: [{ name: 'text', type: 'string' }],
-    });
+    const definition = workflow(
+      [
+        echo('a', [], { text: '{{text}}' }),
+        echo('b', ['a'], { text: '{{a.text}}' }),
+        echo('c', ['b'], { length: '{{b.text}}' }, { delay_seconds: 1 }),
+      ],
+      {
+        parameters: [{ name: 'text', type: 'string' }],
+      },
+    );
     const id = await api.createWorkflow(definition);
     const run = await api.execute(id, { parameters: { text: LARGE } });
     // While the third action waits for its time: two jobs are done and one is still in the queue.
@@ -23,7 +30,8 @@ describe.each(onBothBackends())('payloads on $backend', ({ test }) => {
     const ended = await api.finished(run);
     expect(ended.status).toBe('completed');
     expect(taskOf(ended, 'b').output).toEqual({ text: LARGE });
-    for (const found of [during, await largest(stack)]) expect(found, found.where).toMatchObject({ bytes: expect.any(Number) });
+    for (const found of [during, await largest(stack)])
+      expect(found, found.where).toMatchObject({ bytes: expect.any(Number) });
     expect(Math.max(during.bytes, (await largest(stack)).bytes)).toBeLessThan(MOST_PER_JOB);
   });
 });

@@ -6,7 +6,13 @@ import { echo, QUICK_RETRY, type TestAction, workflow } from '../support/test-ta
 import { until } from '../support/until.ts';
 
 function call(url: string, more: object = {}): TestAction {
-  return { action_id: 'call', action_type: 'http_request', config: { url, method: 'POST', body: { n: 1 } }, retry: QUICK_RETRY, ...more };
+  return {
+    action_id: 'call',
+    action_type: 'http_request',
+    config: { url, method: 'POST', body: { n: 1 } },
+    retry: QUICK_RETRY,
+    ...more,
+  };
 }
 /** Milliseconds between one call and the next. */
 const gaps = (calls: readonly Call[]) => calls.slice(1).map(({ at }, n) => at - (calls[n]?.at ?? 0));
@@ -14,21 +20,42 @@ const gaps = (calls: readonly Call[]) => calls.slice(1).map(({ at }, n) => at - 
 describe.each(onBothBackends())('retries on $backend', ({ test }) => {
   test('a task is tried again as its policy says, and every attempt is recorded', async ({ api }) => {
     const retry = { max_attempts: 4, backoff: 'exponential', initial_delay_seconds: 0.2, max_delay_seconds: 0.5 };
-    const run = await api.run(workflow([echo('flaky', [], { fail_with: 'not yet', fail_attempts: 3 }, { retry }), echo('after', ['flaky'])]));
+    const run = await api.run(
+      workflow([echo('flaky', [], { fail_with: 'not yet', fail_attempts: 3 }, { retry }), echo('after', ['flaky'])]),
+    );
     expect(run.status).toBe('completed');
     const { attempts, attempts_history: history } = taskOf(run, 'flaky');
     expect(attempts).toBe(4);
     expect(history.map(({ attempt, status, error, worker }) => ({ attempt, status, error, worker }))).toEqual([
-      ...[1, 2, 3].map((attempt) => ({ attempt, status: 'failed', error: expect.objectContaining({ message: 'not yet' }), worker: expect.any(String) })),
+      ...[1, 2, 3].map((attempt) => ({
+        attempt,
+        status: 'failed',
+        error: expect.objectContaining({ message: 'not yet' }),
+        worker: expect.any(String),
+      })),
       { attempt: 4, status: 'completed', error: null, worker: expect.any(String) },
     ]);
-    const waits = history.slice(1).map(({ started_at }, n) => Date.parse(started_at) - Date.parse(history[n]?.finished_at ?? ''));
+    const waits = history
+      .slice(1)
+      .map(({ started_at }, n) => Date.parse(started_at) - Date.parse(history[n]?.finished_at ?? ''));
     for (const [n, atLeast] of [200, 400, 500].entries()) expect(waits[n]).toBeGreaterThanOrEqual(atLeast - 5);
   });
 
   test('after its last attempt a task fails, with the error of that attempt', async ({ api }) => {
-    const run = await api.run(workflow([echo('bad', [], { fail_with: 'never' }, { retry: { max_attempts: 3, backoff: 'linear', initial_delay_seconds: 0.05 } })]));
-    expect(run).toMatchObject({ status: 'failed', tasks: [{ status: 'failed', attempts: 3, error: { message: 'never', attempt: 3 } }] });
+    const run = await api.run(
+      workflow([
+        echo(
+          'bad',
+          [],
+          { fail_with: 'never' },
+          { retry: { max_attempts: 3, backoff: 'linear', initial_delay_seconds: 0.05 } },
+        ),
+      ]),
+    );
+    expect(run).toMatchObject({
+      status: 'failed',
+      tasks: [{ status: 'failed', attempts: 3, error: { message: 'never', attempt: 3 } }],
+    });
     expect(taskOf(run, 'bad').attempts_history).toHaveLength(3);
   });
 
@@ -38,7 +65,9 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
   });
 
   test('a service that asks for patience is not called before Retry-After', async ({ api, service }) => {
-    service.answer(() => (service.calls.length < 2 ? { status: 429, headers: { 'retry-after': '2' } } : { body: { fine: true } }));
+    service.answer(() =>
+      service.calls.length < 2 ? { status: 429, headers: { 'retry-after': '2' } } : { body: { fine: true } },
+    );
     const run = await api.run(workflow([call(service.url)]));
     expect(run.status).toBe('completed');
     expect(gaps(service.calls)[0]).toBeGreaterThanOrEqual(2_000);
@@ -50,8 +79,13 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
       service.answer(() => (service.calls.length < 2 ? { status } : { body: { fine: true } }));
       const run = await api.run(workflow([call(service.url)]));
       expect(run.status).toBe('completed');
-      expect(taskOf(run, 'call').attempts_history).toMatchObject([{ status: 'failed', error: { message: expect.stringContaining(String(status)) } }, { status: 'completed' }]);
-      expect(new Set(service.calls.map(({ idempotencyKey }) => idempotencyKey))).toEqual(new Set([`${run.execution_id}.1.call`]));
+      expect(taskOf(run, 'call').attempts_history).toMatchObject([
+        { status: 'failed', error: { message: expect.stringContaining(String(status)) } },
+        { status: 'completed' },
+      ]);
+      expect(new Set(service.calls.map(({ idempotencyKey }) => idempotencyKey))).toEqual(
+        new Set([`${run.execution_id}.1.call`]),
+      );
     });
   }
 
@@ -72,7 +106,10 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
     });
     const run = await api.run(workflow([call(service.url)]));
     expect(run.status).toBe('completed');
-    expect(taskOf(run, 'call').attempts_history).toMatchObject([{ status: 'failed', error: { code: 'network_error' } }, { status: 'completed' }]);
+    expect(taskOf(run, 'call').attempts_history).toMatchObject([
+      { status: 'failed', error: { code: 'network_error' } },
+      { status: 'completed' },
+    ]);
   });
 
   test('a service that is not there is a network error after the last attempt', async ({ api }) => {
@@ -82,29 +119,49 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
     expect(run).toMatchObject({ status: 'failed', tasks: [{ attempts: 2, error: { code: 'network_error' } }] });
   });
 
-  test('a timeout really aborts: the service sees the connection close, and the task is tried again', async ({ api, service }) => {
+  test('a timeout really aborts: the service sees the connection close, and the task is tried again', async ({
+    api,
+    service,
+  }) => {
     service.answer(() => (service.calls.length < 2 ? undefined : { body: { fine: true } }));
     const from = performance.now();
     const run = await api.run(workflow([call(service.url, { timeout_seconds: 1 })]));
     expect(run.status).toBe('completed');
     await until(() => service.calls[0]?.abandoned === true, { what: 'the first connection is closed' });
-    expect(taskOf(run, 'call').attempts_history).toMatchObject([{ status: 'failed', error: { code: 'timeout' } }, { status: 'completed' }]);
+    expect(taskOf(run, 'call').attempts_history).toMatchObject([
+      { status: 'failed', error: { code: 'timeout' } },
+      { status: 'completed' },
+    ]);
     expect(performance.now() - from).toBeLessThan(6_000);
   });
 
   test('an error code that is named in non_retryable is not tried again', async ({ api, service }) => {
     service.answer(() => ({ status: 503 }));
-    const run = await api.run(workflow([call(service.url, { retry: { ...QUICK_RETRY, max_attempts: 5, non_retryable: ['upstream_error'] } })]));
+    const run = await api.run(
+      workflow([call(service.url, { retry: { ...QUICK_RETRY, max_attempts: 5, non_retryable: ['upstream_error'] } })]),
+    );
     expect(run).toMatchObject({ status: 'failed', tasks: [{ attempts: 1, error: { code: 'upstream_error' } }] });
     expect(service.calls).toHaveLength(1);
   });
 
   test('a task that is between two attempts is shown as retrying, with the attempt that failed', async ({ api }) => {
     const run = await api.execute(
-      await api.createWorkflow(workflow([echo('flaky', [], { fail_with: 'not yet', fail_attempts: 1 }, { retry: { max_attempts: 2, backoff: 'fixed', initial_delay_seconds: 1 } })])),
+      await api.createWorkflow(
+        workflow([
+          echo(
+            'flaky',
+            [],
+            { fail_with: 'not yet', fail_attempts: 1 },
+            { retry: { max_attempts: 2, backoff: 'fixed', initial_delay_seconds: 1 } },
+          ),
+        ]),
+      ),
     );
     await until(async () => taskOf(await api.execution(run), 'flaky').status === 'retrying');
-    expect(await api.execution(run)).toMatchObject({ status: 'running', tasks: [{ attempts: 1, attempts_history: [{ attempt: 1, status: 'failed' }] }] });
+    expect(await api.execution(run)).toMatchObject({
+      status: 'running',
+      tasks: [{ attempts: 1, attempts_history: [{ attempt: 1, status: 'failed' }] }],
+    });
     expect(await api.finished(run)).toMatchObject({ status: 'completed' });
   });
 });

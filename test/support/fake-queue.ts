@@ -40,6 +40,10 @@ export interface FakeQueue extends FlowQueue {
   /** The lock runs out: the job goes back, whether its worker lives or not. */
   stall(job: FakeJob): void;
   wipe(): void;
+  /** What the queue holds now; calling it brings that back, as a store does that loses its newest writes. */
+  save(): () => void;
+  /** An ended job is not kept for ever; whatever waited for it is released. */
+  forget(job: FakeJob): void;
   /** Calls fail while it is true. */
   down: boolean;
   /** What must never happen: jobs that ended although something was pending under them. */
@@ -162,6 +166,14 @@ export function createFakeQueue(): FakeQueue {
       jobs.clear();
       marked = false;
     },
+    save() {
+      const kept = [...jobs.values()].map((job) => ({ ...job, pending: new Set(job.pending) }));
+      return () => {
+        jobs.clear();
+        for (const job of kept) jobs.set(job.key, { ...job, pending: new Set(job.pending) });
+      };
+    },
+    forget: (job) => remove(job.key),
     async add(runs) {
       guard();
       for (const tree of runs.flat()) insert(tree, undefined);

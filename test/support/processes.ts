@@ -84,7 +84,10 @@ async function openProcesses(backend: BackendKind, options: PlaceOptions): Promi
       });
       const started = follow(child, kind, lines);
       children.push(started);
-      await until(() => started.events.includes('process.ready') || !started.isAlive(), { what: `the ${kind} is ready`, timeoutMs: START_MS });
+      await until(() => started.events.includes('process.ready') || !started.isAlive(), {
+        what: `the ${kind} is ready`,
+        timeoutMs: START_MS,
+      });
       if (!started.isAlive()) throw new Error(`the ${kind} ended at its start:\n${lines.slice(-20).join('\n')}`);
       return started;
     },
@@ -128,8 +131,12 @@ async function endAll(processes: Processes): Promise<void> {
     child.signal('SIGTERM');
   }
   const late = async () => until(() => alive.every((child) => !child.isAlive()), { timeoutMs: END_MS });
-  const stuck = await late().then(() => [], () => alive.filter((child) => child.isAlive()));
+  const stuck = await late().then(
+    () => [],
+    () => alive.filter((child) => child.isAlive()),
+  );
   await Promise.all(stuck.map((child) => child.end('SIGKILL')));
   await processes.close();
-  if (stuck.length > 0) throw new Error(`did not end after SIGTERM: ${stuck.map(({ kind, pid }) => `${kind} ${pid}`).join(', ')}`);
+  if (stuck.length > 0)
+    throw new Error(`did not end after SIGTERM: ${stuck.map(({ kind, pid }) => `${kind} ${pid}`).join(', ')}`);
 }

@@ -42,7 +42,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     port,
     shut,
     async open() {
-      await open(port);
+      if (listening === undefined) await open(port);
     },
     close: shut,
   };
