@@ -11,6 +11,7 @@ import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
+import { createEngineHealth } from '../engine/engine-health.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
@@ -18,10 +19,12 @@ import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
 import { openBackend } from '../queue/backend.ts';
+import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { createEngineHealthStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -108,6 +111,11 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         return { database: databaseUp, redis: backend.kind === 'redis' ? queueUp : null };
       },
     },
+    engineHealth: createEngineHealth({
+      store: createEngineHealthStore(pool),
+      queue: createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE])),
+      now: () => performance.now(),
+    }),
     actionTypes: catalogue,
     workflows,
     runs: createRunReader(pool, definitions),

@@ -12,7 +12,7 @@ import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
-import { repeatUntil, type SweepDeps, sweepUntil } from '../engine/sweep.ts';
+import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
@@ -21,6 +21,7 @@ import { type Lane, openLane } from '../queue/lane.ts';
 import { createCallbackStore } from '../store/callbacks.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { createBeatStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -31,6 +32,7 @@ import { isTransient } from '../store/transient.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 
 import { announce, type Process } from './process.ts';
+import { beatUntil } from './worker-beat.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 
@@ -60,6 +62,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const services = createServiceStore(prisma);
   const plans = createPlans(createDefinitions(pool));
   const control = createRunControl(pool);
+  const beats = createBeatStore(pool);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
   const egress = createEgress({ ...egressRules(config, databaseUrl), log });
   const shutdown = new AbortController();
@@ -127,6 +130,10 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     { run_control: control.notice },
     { name: 'orchestrator-worker-listen', onGap: control.readAgain, onError },
   );
+  const recordPass = async (report: SweepReport, durationMs: number) => {
+    const lagMs = await beats.recordPass({ worker, durationMs, ...report });
+    metrics.worker.swept(report, durationMs, lagMs);
+  };
   const loops: Promise<void>[] = [];
   const health = createWorkerHealth({
     registry: metrics.registry,
@@ -146,7 +153,10 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       };
       const { signal } = stopping;
       const random = Math.random;
-      loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: metrics.worker.swept }));
+      loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
+      const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
+      const isFetching = () => open.every((lane) => lane.isFetching());
+      loops.push(beatUntil(signal, beats, { id: worker, lanes, activeTasks, isFetching }, log));
       const callbacks = createCallbackStore(pool);
       const callbackDeps = { callbacks, fetch: egress.fetch, secret: config.webhookSecret, now: () => new Date(), log };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
@@ -170,6 +180,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await idle;
       clearTimeout(late);
       await Promise.all(loops);
+      await beats.leave(worker).catch(() => undefined);
       control.close();
       await listener.close();
       await health.close();

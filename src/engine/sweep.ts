@@ -140,12 +140,18 @@ async function findLost(
 /** Sweeps until the signal aborts. */
 export function sweepUntil(
   deps: SweepDeps,
-  options: { everyMs: number; signal: AbortSignal; onPass?(report: SweepReport): void; random(): number },
+  options: {
+    everyMs: number;
+    signal: AbortSignal;
+    onPass?(report: SweepReport, durationMs: number): Promise<void> | void;
+    random(): number;
+  },
 ): Promise<void> {
   const pass = async () => {
+    const from = performance.now();
     const report = await sweepOnce(deps);
     if (report === undefined) return;
-    options.onPass?.(report);
+    await options.onPass?.(report, performance.now() - from);
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
   return repeatUntil(options.signal, options.everyMs, pass, deps.log, options.random);

@@ -10,6 +10,7 @@ import { cors } from './cors.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
+import { engineHealthRoutes } from './engine-health.ts';
 import { executionRoutes } from './executions.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
@@ -53,6 +54,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   executionRoutes(routes, deps, links);
   retryRoutes(routes, deps);
   deadLetterRoutes(routes, deps);
+  engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;

@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
+import type { EngineHealth } from '../engine/engine-health.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
@@ -28,6 +29,7 @@ export interface HttpDeps {
   deadLetters: DeadLetters;
   wait: WaitForRuns;
   health: Health;
+  engineHealth: EngineHealth;
   actionTypes: ActionTypes;
   workflows: WorkflowStore;
   runs: RunReader;

@@ -1,6 +1,7 @@
 /** All operations, in the order of the document. */
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
+import * as engineHealth from './engine-health.ts';
 import * as executions from './executions.ts';
 import type { Operation } from './operation.ts';
 import * as retry from './retry.ts';
@@ -16,6 +17,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   tasks.listActionTypes,
   workflows.createWorkflow,
   workflows.listWorkflows,
+  engineHealth.getEngineHealth,
   workflows.getWorkflow,
   workflows.updateWorkflow,
   workflows.deleteWorkflow,

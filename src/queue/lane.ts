@@ -24,6 +24,8 @@ export interface Lane {
   /** Takes no more jobs; those in hand go on. */
   drain(): Promise<void>;
   active(): number;
+  /** Its fetch loop runs, or it was told to drain. */
+  isFetching(): boolean;
   close(): Promise<void>;
 }
 
@@ -115,6 +117,7 @@ export function openLane(options: LaneOptions): Lane {
     },
     drain: () => worker.pause(true),
     active: () => active,
+    isFetching: () => worker.isRunning() || worker.isPaused(),
     close: () => worker.close(),
   };
 }

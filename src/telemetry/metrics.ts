@@ -7,7 +7,7 @@ export interface WorkerMetrics {
   /** `status`: how a delivery left the worker. */
   taskEnded(actionType: string, disposition: string, seconds: number): void;
   taskRetried(actionId: string, actionType: string): void;
-  swept(report: { dispatched: number; checked: number; repaired: number }): void;
+  swept(report: { dispatched: number; checked: number; repaired: number }, durationMs: number, lagMs: number): void;
 }
 
 export interface Metrics {
@@ -54,6 +54,16 @@ export function createMetrics(source: MetricsSource): Metrics {
     labelNames: ['what'],
     registers: [registry],
   });
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
+  const lastPass = gauge(
+    'orchestrator_sweep_last_pass_timestamp_seconds',
+    'When a pass of the dispatcher and reconciler last ended in this process; 0 where another process does it',
+  );
+  const passSeconds = gauge('orchestrator_sweep_pass_seconds', 'How long that pass took');
+  const lag = gauge(
+    'orchestrator_sweep_lag_seconds',
+    'How long the most overdue execution waits to be looked at, after that pass',
+  );
   new Gauge({
     name: 'orchestrator_active_tasks',
     help: 'Tasks in the hands of this process',
@@ -92,7 +102,10 @@ export function createMetrics(source: MetricsSource): Metrics {
       taskRetried(actionId, actionType) {
         retries.inc({ task_id: actionId, handler: actionType });
       },
-      swept({ dispatched, checked, repaired }) {
+      swept({ dispatched, checked, repaired }, durationMs, lagMs) {
+        lastPass.setToCurrentTime();
+        passSeconds.set(durationMs / 1000);
+        lag.set(lagMs / 1000);
         sweeps.inc({ what: 'dispatched' }, dispatched);
         sweeps.inc({ what: 'checked' }, checked);
         sweeps.inc({ what: 'repaired' }, repaired);

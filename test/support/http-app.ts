@@ -163,6 +163,21 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
+    engineHealth: {
+      report: () =>
+        guarded({
+          status: door.health.database ? ('healthy' as const) : ('unhealthy' as const),
+          database_connected: door.health.database,
+          queue_connected: true,
+          active_executions: 0,
+          queued_executions: 0,
+          stuck_executions: 0,
+          lanes: [],
+          workers: [],
+          sweep: null,
+          problems: [],
+        }),
+    },
     health: { check: () => Promise.resolve(door.health) },
     actionTypes: {
       list: () => [

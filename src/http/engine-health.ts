@@ -1,0 +1,30 @@
+/** The health of the engine behind the door. */
+import * as schemas from '../schemas/engine-health.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+export const getEngineHealth = operation({
+  id: 'getEngineHealth',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows/health',
+  summary: 'The health of the engine: lanes, workers, executions that do not move, the sweep',
+  answers: {
+    200: { description: 'Healthy, or degraded: `problems` says why', schema: schemas.engineHealth },
+    503: { description: 'The database cannot be reached', schema: schemas.engineHealth },
+  },
+  problems: [401],
+});
+
+export function engineHealthRoutes(routes: Routes, deps: HttpDeps): void {
+  routes.serve(getEngineHealth, async ({ response }) => {
+    const { status, ...report } = await deps.engineHealth.report();
+    const timestamp = deps.clock.now().toISOString();
+    sendJson(response, status === 'unhealthy' ? 503 : 200, {
+      status,
+      service: 'workflow_management',
+      timestamp,
+      ...report,
+    });
+  });
+}

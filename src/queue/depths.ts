@@ -1,0 +1,35 @@
+/** How much waits in the lanes, as BullMQ counts it. */
+import type { LaneDepths } from '../engine/engine-health.ts';
+import type { LaneQueue } from './backend.ts';
+
+/** The jobs next in turn that are looked at for the oldest one; the lane is ordered by priority, not by age. */
+const LOOKED_AT = 20;
+const TIMEOUT_MS = 2_000;
+
+export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
+  const depthOf = async (queue: LaneQueue) => {
+    const [counts, next] = await Promise.all([
+      queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'waiting-children'),
+      queue.getJobs(['waiting', 'prioritized'], 0, LOOKED_AT - 1, true),
+    ]);
+    // A job may end between the reading of the list and that of the job.
+    const added = next.flatMap((job) => (job === undefined ? [] : [job.timestamp + job.delay]));
+    return {
+      lane: queue.name,
+      depth: (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0),
+      active: counts['active'] ?? 0,
+      delayed: counts['delayed'] ?? 0,
+      blocked: counts['waiting-children'] ?? 0,
+      oldest_waiting_seconds: added.length === 0 ? null : Math.max(0, (Date.now() - Math.min(...added)) / 1000),
+    };
+  };
+  return {
+    async depths() {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`the queue did not answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
+      });
+      return Promise.race([Promise.all(lanes.map(depthOf)), late]).finally(() => clearTimeout(timer));
+    },
+  };
+}
