@@ -51,6 +51,8 @@ export interface Config {
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
+  /** 0: runs are kept for ever. */
+  retentionDays: number;
 
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
@@ -169,6 +171,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     reconcileSeconds: values.RECONCILE_SECONDS,
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,
+    retentionDays: values.RETENTION_DAYS,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),

@@ -12,7 +12,8 @@ import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
-import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
+import { removeOldRuns } from '../engine/remove-old-runs.ts';
+import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
@@ -23,6 +24,7 @@ import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
+import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createServiceStore } from '../store/services.ts';
@@ -35,6 +37,7 @@ import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
 
 const SWEEP_EVERY_MS = 1_000;
+const REMOVE_EVERY_MS = 10_000;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -157,6 +160,15 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       const isFetching = () => open.every((lane) => lane.isFetching());
       loops.push(beatUntil(signal, beats, { id: worker, lanes, activeTasks, isFetching }, log));
+      const removal = {
+        retention: createRetentionStore(pool),
+        days: config.retentionDays,
+        removed: metrics.worker.removed,
+        pause,
+        log,
+      };
+      if (config.retentionDays > 0)
+        loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
       const callbacks = createCallbackStore(pool);
       const callbackDeps = { callbacks, fetch: egress.fetch, secret: config.webhookSecret, now: () => new Date(), log };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));

@@ -130,6 +130,12 @@ export const VARIABLES = {
   ),
   STALLED_INTERVAL_MS: setting(whole(100, 600_000), '5000', 'How often such tasks are looked for.'),
 
+  RETENTION_DAYS: setting(
+    whole(0, 36_500),
+    '0',
+    'Runs that ended so many days ago are removed, with their tasks, attempts, events and idempotency keys; 0: never.',
+  ),
+
   // What it tells.
   LOG_LEVEL: setting(
     oneOf(['debug', 'info', 'warn', 'error'], { warning: 'warn', critical: 'error', fatal: 'error' }),
@@ -186,14 +192,7 @@ export const WITHOUT_EFFECT: readonly string[] = [
     'VOLCANO_SESSION_CPU',
   ],
   ...['VOLCANO_SESSION_MEMORY', 'VOLCANO_JOB_TIMEOUT_SECONDS', 'KUBECTL_BINARY'],
-  ...[
-    'JWT_ISSUER',
-    'JWT_AUDIENCE',
-    'METRICS_TOKEN',
-    'RATE_LIMIT_PER_MINUTE',
-    'RETENTION_DAYS',
-    'IDEMPOTENCY_TTL_HOURS',
-  ],
+  ...['JWT_ISSUER', 'JWT_AUDIENCE', 'METRICS_TOKEN', 'RATE_LIMIT_PER_MINUTE', 'IDEMPOTENCY_TTL_HOURS'],
 ];
 
 /** The names under which a variable is looked for, the first one wins. */

@@ -7,6 +7,8 @@ export interface WorkerMetrics {
   /** `status`: how a delivery left the worker. */
   taskEnded(actionType: string, disposition: string, seconds: number): void;
   taskRetried(actionId: string, actionType: string): void;
+  /** By retention. */
+  removed(runs: number): void;
   swept(report: { dispatched: number; checked: number; repaired: number }, durationMs: number, lagMs: number): void;
 }
 
@@ -52,6 +54,11 @@ export function createMetrics(source: MetricsSource): Metrics {
     name: 'orchestrator_sweep_runs_total',
     help: 'Runs that the dispatcher added, and that the reconciler looked at and repaired',
     labelNames: ['what'],
+    registers: [registry],
+  });
+  const removals = new Counter({
+    name: 'orchestrator_removed_runs_total',
+    help: 'Runs that this process removed because of RETENTION_DAYS',
     registers: [registry],
   });
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
@@ -101,6 +108,9 @@ export function createMetrics(source: MetricsSource): Metrics {
       },
       taskRetried(actionId, actionType) {
         retries.inc({ task_id: actionId, handler: actionType });
+      },
+      removed(runs) {
+        removals.inc(runs);
       },
       swept({ dispatched, checked, repaired }, durationMs, lagMs) {
         lastPass.setToCurrentTime();

@@ -1,0 +1,2 @@
+-- CreateIndex
+CREATE INDEX "run_finished_at" ON "run"("finished_at") WHERE (final);

@@ -1,0 +1,53 @@
+/** The removal of runs that ended long ago: one statement a batch, over rows that nobody else has a use for. */
+import type pg from 'pg';
+import type { RetentionStore } from '../engine/remove-old-runs.ts';
+
+/** Any constant will do, as long as it is ours alone in the database. */
+const RETENTION_LOCK = 7_202_612;
+/** A run may have ten thousand tasks: after so many a batch is full. */
+const TASKS_PER_BATCH = 5_000;
+
+// A run whose end is still to be told stays. One that is retried at this moment is locked, and passed over.
+const REMOVE = `
+WITH candidates AS MATERIALIZED (
+  SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
+  FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) AND r.callback_due_at IS NULL
+  ORDER BY r.finished_at, r.id LIMIT $2
+), few AS (
+  SELECT id FROM (SELECT id, sum(tasks) OVER (ORDER BY finished_at, id) - tasks AS before FROM candidates) c
+  WHERE before < $3
+), old AS MATERIALIZED (
+  SELECT id FROM run WHERE id IN (SELECT id FROM few) AND final AND finished_at < now() - make_interval(days => $1::int)
+  ORDER BY id FOR UPDATE SKIP LOCKED
+), attempts AS (
+  DELETE FROM attempt WHERE run_id IN (SELECT id FROM old)
+), events AS (
+  DELETE FROM event WHERE run_id IN (SELECT id FROM old)
+), effects AS (
+  DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
+)
+DELETE FROM run WHERE id IN (SELECT id FROM old)`;
+
+export function createRetentionStore(pool: pg.Pool): RetentionStore {
+  return {
+    async removeBatch(olderThanDays, limit) {
+      const client = await pool.connect();
+      try {
+        await client.query('BEGIN');
+        const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
+          RETENTION_LOCK,
+        ]);
+        // Tasks go with their runs, by the foreign key.
+        const removed =
+          rows[0]?.mine === true ? await client.query(REMOVE, [olderThanDays, limit, TASKS_PER_BATCH]) : undefined;
+        await client.query('COMMIT');
+        client.release();
+        return removed?.rowCount ?? undefined;
+      } catch (error) {
+        // The connection may be the very thing that broke: it is closed, which also rolls back.
+        client.release(true);
+        throw error;
+      }
+    },
+  };
+}
