@@ -9,6 +9,7 @@ import { DEFAULT_RETRY } from '../domain/definition.ts';
 import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
+import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
@@ -88,13 +89,23 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     window: config.admissionWindow,
     log,
   };
-  const metrics = createMetrics({ deadLetters: () => countDeadLetters(pool) });
+  const accept = boundAccepts(
+    createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
+    {
+      maxRuns: MAX_RUNS_IN_HAND,
+      queueUse: sampled(
+        () => backend.memoryUse(),
+        () => performance.now(),
+      ),
+    },
+  );
+  const metrics = createMetrics({ acceptsInHand: accept.inHand, deadLetters: () => countDeadLetters(pool) });
 
   const app = createHttpApp({
     config: { ...config, version: VERSION },
     log,
     clock: { now: () => new Date() },
-    accept: createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
+    accept,
     cancel: createCancelRuns({ plans, runs, queue, log }),
     retry: createRetryRuns(retryDeps),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),

@@ -19,8 +19,10 @@ const CATALOGUE = {
   unsupported_media_type: { status: 415, title: 'The body must be JSON', retryable: false },
   definition_invalid: { status: 422, title: 'The definition cannot work', retryable: false },
   unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },
+  queue_full: { status: 429, title: 'The queue is nearly full', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
+  overloaded: { status: 503, title: 'Too many requests at the same time', retryable: true },
   // The end of a task or of an attempt.
   adapter_failed: { status: 500, title: 'The adapter failed', retryable: true },
   input_invalid: { status: 400, title: 'The resolved input does not fit the adapter', retryable: false },

@@ -7,6 +7,8 @@ import { detailOf } from './parse.ts';
 
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 16 * 1024 * 1024;
+/** Of all requests under way together. */
+const HELD_BYTES = 256 * 1024 * 1024;
 
 /** `undefined`: there was none. */
 const bodies = new WeakMap<Request, Json>();
@@ -15,10 +17,21 @@ export function bodyOf(request: Request): Json | undefined {
   return bodies.get(request);
 }
 
-export function readBody(limitBytes: number): RequestHandler {
-  return async (request, _response, next) => {
+export function readBody(limitBytes: number, heldBytes = HELD_BYTES): RequestHandler {
+  let held = 0;
+  return async (request, response, next) => {
     if (hasBody(request)) {
       checkMediaType(request);
+      // Where no length is announced it may become as long as is allowed.
+      const announced = Math.min(Number(request.headers['content-length'] ?? limitBytes), limitBytes);
+      if (held > 0 && held + announced > heldBytes)
+        throw new OrchestratorError('overloaded', 'Too many bodies are being read at the same time', {
+          retryAfterSeconds: 1,
+        });
+      held += announced;
+      response.once('close', () => {
+        held -= announced;
+      });
       const bytes = await readBytes(request, limitBytes);
       if (bytes.length > 0) bodies.set(request, parseJson(bytes));
     }

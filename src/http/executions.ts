@@ -65,7 +65,7 @@ export const executeWorkflow = operation({
       headers: { Location: 'Where the execution is' },
     },
   },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: [400, 401, 404, 409, 413, 415, 422, 429],
 });
 
 export const executeMany = operation({
@@ -79,7 +79,7 @@ export const executeMany = operation({
   bodyDocument: executeListDocument,
   notFound: 'Workflow not found',
   answers: { 202: { description: 'Every item by itself', schema: answers.acceptedExecutions } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: [400, 401, 404, 409, 413, 415, 429],
 });
 
 export const listWorkflowExecutions = operation({

@@ -24,7 +24,7 @@ export const assignTask = operation({
   answers: {
     202: { description: 'Accepted', schema: answers.assignedTask, headers: { Location: 'Where its result is' } },
   },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: [400, 401, 404, 409, 413, 415, 422, 429],
 });
 
 export const assignTasks = operation({
@@ -37,7 +37,7 @@ export const assignTasks = operation({
   body: taskListRequest,
   bodyDocument: taskListDocument,
   answers: { 202: { description: 'Every item by itself', schema: answers.assignedTasks } },
-  problems: [400, 401, 413, 415],
+  problems: [400, 401, 413, 415, 429],
 });
 
 export const getResult = operation({

@@ -44,6 +44,8 @@ export interface Backend {
   /** Whether the mark is there; without it the store has lost its content, or is new. */
   isMarked(): Promise<boolean>;
   mark(): Promise<void>;
+  /** The share of its memory that the store uses, from 0 to 1; undefined where there is no limit. */
+  memoryUse(): Promise<number | undefined>;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
@@ -72,6 +74,13 @@ function openRedis(options: BackendOptions, url: string): Backend {
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
     isMarked: async () => (await redis.exists(`${prefix}:orchestrator:mark`)) === 1,
     mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, '1')),
+    async memoryUse() {
+      if (redis.status !== 'ready') return undefined;
+      const memory = await redis.info('memory');
+      const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
+      const limit = number('maxmemory');
+      return limit === 0 ? undefined : number('used_memory') / limit;
+    },
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
       const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
@@ -122,6 +131,7 @@ function openPostgres(options: BackendOptions): Backend {
     // It is as durable as the truth itself.
     isMarked: async () => true,
     mark: async () => undefined,
+    memoryUse: async () => undefined,
     warnings: async () => [],
     close: () => pool.end(),
   };

@@ -20,6 +20,7 @@ export interface Metrics {
 export interface MetricsSource {
   activeTasks?(): number;
   pendingCommits?(): number;
+  acceptsInHand?(): number;
   /** Of all tenants. */
   deadLetters?(): Promise<number>;
 }
@@ -87,6 +88,17 @@ export function createMetrics(source: MetricsSource): Metrics {
       this.set(source.pendingCommits?.() ?? 0);
     },
   });
+  const { acceptsInHand } = source;
+  if (acceptsInHand !== undefined) {
+    new Gauge({
+      name: 'orchestrator_accepts_in_hand',
+      help: 'Runs that wait to be stored',
+      registers: [registry],
+      collect() {
+        this.set(acceptsInHand());
+      },
+    });
+  }
   if (source.deadLetters !== undefined) {
     const count = kept(source.deadLetters);
     new Gauge({

