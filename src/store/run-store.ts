@@ -1,5 +1,6 @@
 /** The run side of the truth: acceptance, cancellation, and the ends that no single commit brings about. */
 import type pg from 'pg';
+import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { Lookup, NewRun, RunStore, StoredRun } from '../engine/ports.ts';
 import type { Json } from '../schemas/json.ts';
 import { acceptRuns } from './accept-runs.ts';
@@ -55,7 +56,7 @@ WITH before AS (
 )
 SELECT b.*, (SELECT count(pg_notify('run_control', u.id)) FROM u) AS changed FROM before b`;
 
-export function createRunStore(pool: pg.Pool): RunStore {
+export function createRunStore(pool: pg.Pool): RunStore & CleanGatesDeps['runs'] {
   const accept = createBatcher<NewRun, StoredRun>({
     maxItems: RUNS_PER_STATEMENT,
     flush: (runs) => acceptRuns(pool, runs),
@@ -125,6 +126,13 @@ export function createRunStore(pool: pg.Pool): RunStore {
       const row = rows[0];
       if (row === undefined) return { found: false };
       return { found: true, was: row.status, changed: row.changed !== '0', epoch: row.epoch, of: definitionRef(row) };
+    },
+    async ended(runIds) {
+      const { rows } = await pool.query<{ id: string }>('SELECT id FROM run WHERE id = ANY($1::text[]) AND NOT final', [
+        runIds,
+      ]);
+      const live = new Set(rows.map(({ id }) => id));
+      return new Set(runIds.filter((id) => !live.has(id)));
     },
     async activeRunsOf(tenantId, workflowId) {
       const { rows } = await pool.query<{ id: string }>(

@@ -164,6 +164,6 @@ test('whatever is committed, claimed, shown, cancelled and ended, both give the 
         expect(storedInMemory(store, idOf(run))).toEqual(await storedReally(idOf(run)));
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 });
