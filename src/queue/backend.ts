@@ -67,6 +67,14 @@ function openRedis(options: BackendOptions, url: string): Backend {
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   redis.on('error', onError(options, 'redis_error'));
+  // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
+  const copies: Redis[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (overrides) => {
+    const copy = duplicate(overrides);
+    copies.push(copy);
+    return copy;
+  };
   const { prefix } = options;
   return {
     ...classes(options, redis, undefined),
@@ -102,7 +110,7 @@ function openRedis(options: BackendOptions, url: string): Backend {
       return found;
     },
     async close() {
-      redis.disconnect();
+      for (const connection of [...copies, redis]) connection.disconnect();
     },
   };
 }

@@ -294,11 +294,12 @@ describe.each(onBothBackends({ worker: { WORKER_CONCURRENCY: '1' } }))(
   'with one task at a time on $backend',
   ({ test }) => {
     test('tasks of a more urgent priority are begun before others that came first', async ({ api, db }) => {
-      const first = await api.assign({ task_type: 'test_task', params: { duration: 0.7 } });
+      const first = await api.assign({ task_type: 'test_task', params: { duration: 600 } });
       await until(async () => (await api.get(`/result/${first}`)).text.includes('running'));
       const given = [50, 100, 1, 30];
       const ids: string[] = [];
       for (const priority of given) ids.push(await api.assign({ task_type: 'test_task', priority }));
+      await api.post(`/workflows/executions/${first}/cancel`);
       for (const id of ids) await api.ended(id);
       const { rows } = await db.query<{ id: string }>(
         'SELECT run_id AS id FROM attempt WHERE run_id = ANY($1) ORDER BY started_at',
