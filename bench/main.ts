@@ -8,7 +8,7 @@ import { HELP, type Options, readOptions } from './options.ts';
 import { plot } from './plot.ts';
 import { startProduct } from './product.ts';
 import { reportOf } from './report.ts';
-import { type Servers, startServers } from './servers.ts';
+import { costliestStatements, type Servers, startServers } from './servers.ts';
 
 const folder = path.join(import.meta.dirname, 'results');
 const say = (line: string) => console.log(line);
@@ -51,6 +51,7 @@ async function compare(running: Servers): Promise<Result[]> {
       say(`${workload.id}: ${workload.title}`);
       results.push(...(await measureWorkload(running, sides, workload, { ...options, say })));
     }
+    if (options.profile !== undefined) for (const line of await costliestStatements(running.observer)) say(line);
     return results;
   } finally {
     await Promise.all([product.stop(), bare.stop(), hand.stop()]);

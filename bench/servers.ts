@@ -112,3 +112,15 @@ export async function countStatements(observer: pg.Pool): Promise<number> {
   );
   return Number(rows[0]?.calls ?? 0);
 }
+
+/** The statements that took most of the server's time, for the eyes of whoever looks for it. */
+export async function costliestStatements(observer: pg.Pool): Promise<string[]> {
+  const { rows } = await observer.query<{ calls: string; ms: string; each: string; rows: string; query: string }>(
+    `SELECT calls, round(total_exec_time)::text AS ms, round(mean_exec_time::numeric, 2)::text AS each, rows,
+            left(regexp_replace(query, '\\s+', ' ', 'g'), 90) AS query
+     FROM pg_stat_statements WHERE toplevel AND userid <> '${OBSERVER}'::regrole ORDER BY total_exec_time DESC LIMIT 12`,
+  );
+  return rows.map(
+    ({ calls, ms, each, rows: touched, query }) => `${ms} ms in ${calls} of ${each} ms, ${touched} rows: ${query}`,
+  );
+}
