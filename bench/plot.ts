@@ -22,6 +22,7 @@ export function plot({ title, unit, groups }: Bars): string {
   const barWidth = (groupWidth * 0.8) / Math.max(1, names.length);
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     text(16, 22, title, 'font-size="15" font-weight="600"'),
     ...names.flatMap((name, index) => [
