@@ -30,9 +30,9 @@ try {
   if (options.curve) {
     const { table, svg } = await measureCurve(servers, options, say);
     await write(table, svg);
+    say(`\n${table}`);
   } else {
-    const results = await compare(servers);
-    await write(reportOf(results, options), plotOf(results));
+    say(`\n${reportOf(await compare(servers), options)}`);
   }
 } finally {
   await servers.stop();
@@ -50,6 +50,8 @@ async function compare(running: Servers): Promise<Result[]> {
     for (const workload of options.workloads) {
       say(`${workload.id}: ${workload.title}`);
       results.push(...(await measureWorkload(running, sides, workload, { ...options, say })));
+      // What is measured is kept, whatever becomes of the next workload.
+      await write(reportOf(results, options), plotOf(results));
     }
     if (options.profile !== undefined) for (const line of await costliestStatements(running.observer)) say(line);
     return results;
@@ -62,17 +64,18 @@ function plotOf(results: readonly Result[]): string {
   return plot({
     title: 'Runs per second over those of bare BullMQ flows',
     unit: 'ratio',
-    groups: options.workloads.map(({ id, title }) => ({
-      label: `${id} ${title}`,
-      values: results
-        .filter(({ workload }) => workload === id)
-        .map((result) => ({ name: result.title, value: result.ratio })),
-    })),
+    groups: options.workloads
+      .filter(({ id }) => results.some(({ workload }) => workload === id))
+      .map(({ id, title }) => ({
+        label: `${id} ${title}`,
+        values: results
+          .filter(({ workload }) => workload === id)
+          .map((result) => ({ name: result.title, value: result.ratio })),
+      })),
   });
 }
 
 async function write(report: string, svg: string): Promise<void> {
   await writeFile(path.join(folder, `${options.name}.md`), report);
   await writeFile(path.join(folder, `${options.name}.svg`), svg);
-  say(`\n${report}`);
 }

@@ -26,7 +26,7 @@ export interface Result {
 }
 
 const FIRST_BATCH = 200;
-const LATENCY_SAMPLES = 300;
+const LATENCY_SAMPLES = 200;
 
 export interface Plan {
   seconds: number;

@@ -174,7 +174,7 @@ async function createWorkflow(port: number, workload: Workload): Promise<string>
   const { status, body } = await connection.send(requestOf('POST', '/workflows', { name: workload.title, actions }));
   connection.close();
   if (status !== 201) throw new Error(`the workflow was answered with ${status}: ${body}`);
-  return (JSON.parse(body) as { id: string }).id; // As the API documents it.
+  return (JSON.parse(body) as { workflow_id: string }).workflow_id; // As the API documents it.
 }
 
 interface Launched {
