@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+const RUNS_ON_SERVERS = 'test/property/runs.test.ts';
+
 /** Tests below test/unit and test/property need no servers; the others get a PostgreSQL and a Redis, started once. */
 export default defineConfig({
   test: {
@@ -8,13 +10,19 @@ export default defineConfig({
         test: {
           name: 'pure',
           include: ['test/unit/**/*.test.ts', 'test/property/**/*.test.ts'],
+          exclude: [RUNS_ON_SERVERS],
           testTimeout: 15_000,
         },
       },
       {
         test: {
           name: 'servers',
-          include: ['test/integration/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/examples/**/*.test.ts'],
+          include: [
+            'test/integration/**/*.test.ts',
+            'test/faults/**/*.test.ts',
+            'test/examples/**/*.test.ts',
+            RUNS_ON_SERVERS,
+          ],
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -7,6 +7,7 @@ import { createExecutor } from '../../workers/executor.ts';
 import type { Config } from '../config.ts';
 import { FINALIZER_QUEUE } from '../domain/compile.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
+import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { createPlans } from '../engine/plans.ts';
@@ -33,6 +34,7 @@ import { createSpanIds } from '../telemetry/span-ids.ts';
 import { announce, type Process } from './process.ts';
 
 const SWEEP_EVERY_MS = 1_000;
+const CLEAN_EVERY_MS = 30_000;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -147,6 +149,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const { signal } = stopping;
       const random = Math.random;
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: metrics.worker.swept }));
+      let gatesSeen = 0;
+      const clean = async () => {
+        const { next, removed } = await cleanGates({ queue, runs }, gatesSeen);
+        gatesSeen = next;
+        if (removed > 0) log.warn('orphaned_gates_removed', { removed });
+      };
+      loops.push(repeatUntil(signal, CLEAN_EVERY_MS, clean, log));
       const callbacks = createCallbackStore(pool);
       const callbackDeps = { callbacks, fetch: egress.fetch, secret: config.webhookSecret, now: () => new Date(), log };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));

@@ -129,6 +129,11 @@ export function gateJobId(runId: string, epoch: number, from: string, to: string
   return `${idSafe(runId)}.${epoch}.${idSafe(from)}.${idSafe(to)}`;
 }
 
+/** The run that a gate belongs to. */
+export function runOfGate(jobId: string): string {
+  return decodeURIComponent(jobId.slice(0, jobId.indexOf('.')));
+}
+
 /** The gates that `planned` holds. */
 export function gatesOf(plan: Plan, planned: PlannedAction, runId: string, epoch: number): string[] {
   return planned.gates.map((to) =>

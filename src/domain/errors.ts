@@ -25,6 +25,7 @@ const CATALOGUE = {
   input_invalid: { status: 400, title: 'The resolved input does not fit the adapter', retryable: false },
   template_unresolved: { status: 400, title: 'A template names something that is not there', retryable: false },
   condition_failed: { status: 400, title: 'A condition could not be evaluated', retryable: false },
+  expression_timeout: { status: 504, title: 'An expression took too long', retryable: true },
   expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
   timeout: { status: 504, title: 'The attempt took longer than timeout_seconds', retryable: true },
   cancelled: { status: 409, title: 'Cancelled', retryable: false },

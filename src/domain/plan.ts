@@ -108,6 +108,12 @@ export function makePlan(definition: Definition): Plan {
     }
   }
 
+  // Siblings in the order in which they are written: so they run, and so they are shown.
+  for (const { children, gatedBy } of actions) {
+    children.reverse();
+    gatedBy.reverse();
+  }
+
   const lastSegment = segments.length - 1;
   return {
     definition,

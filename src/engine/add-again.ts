@@ -44,9 +44,10 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const after = await deps.runs.statuses(run.id);
   const final = [...finalActions(plan, after)].map((index) => actionAt(plan, index));
   await deps.queue.removeGates(final.flatMap((planned) => gatesOf(plan, planned, run.id, run.epoch)));
-  // On Redis a kept failed child is a pending dependency again.
-  const failed = final.filter(({ action }) => after.tasks.get(action.action_id)?.status === 'failed');
-  await deps.queue.removeEnded(failed.map((planned) => jobOf(run, planned)));
+  // On Redis a kept failed child is a pending dependency again, whatever its task became.
+  const jobs = final.filter((planned) => planned.segment === segment).map((planned) => jobOf(run, planned));
+  const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
+  await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed'));
   return true;
 }
 

@@ -4,7 +4,7 @@
  */
 import { actionAt } from '../domain/compile.ts';
 import { type Dependency, decide, type TaskState } from '../domain/decide.ts';
-import { OrchestratorError } from '../domain/errors.ts';
+import { describe, OrchestratorError } from '../domain/errors.ts';
 import { redactSecrets } from '../domain/mask-secrets.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
@@ -172,7 +172,8 @@ async function begin(deps: ExecuteDeps, held: Held): Promise<Disposition> {
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
     const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
-    return commitFailure(deps, held, { code, message: error.message }, null, null, []);
+    const failure = { code, message: error.message, retryable: describe(error.code).retryable };
+    return conclude(deps, held, { result: 'failure', failure }, null, performance.now(), []);
   }
 
   const { secrets } = resolved;

@@ -46,8 +46,9 @@ export interface FlowQueue {
   /** Makes a delayed job due now; does nothing to any other. */
   promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   state(queue: string, jobId: string): Promise<JobState>;
-  /** True once after the queue has lost its content. */
+  /** True when the queue has lost its content since it was last marked as seen. */
   wasWiped(): Promise<boolean>;
+  markSeen(): Promise<void>;
   ping(): Promise<boolean>;
 }
 export type JobState = 'waiting' | 'active' | 'delayed' | 'waiting-children' | 'completed' | 'failed' | 'missing';

@@ -49,7 +49,10 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
   return deps.sweep.exclusively(async () => {
     // Commands would wait for the connection, and the lock of all processes with them.
     if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
-    if (await deps.queue.wasWiped()) await deps.sweep.checkAllNow();
+    if (await deps.queue.wasWiped()) {
+      await deps.sweep.checkAllNow();
+      await deps.queue.markSeen();
+    }
     const report = { dispatched: 0, checked: 0, repaired: 0 };
     // A full page says that there is more: with a long backlog the pace is the queue's, not that of the passes.
     for (let page = 0; page < PAGES_PER_PASS; page += 1) {

@@ -12,7 +12,10 @@ import type { ThreadAnswer, ThreadData, ThreadRequest } from './cel-thread.ts';
 import { checkCel, namesInCel } from './check-cel.ts';
 
 export interface Expressions {
-  /** Throws an OrchestratorError `expression_failed`. Only the variables that the expression names are looked at. */
+  /**
+   * Throws an OrchestratorError `expression_failed`, or `expression_timeout`, which may pass on a machine that is less
+   * busy. Only the variables that the expression names are looked at.
+   */
   evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
   close(): Promise<void>;
 }
@@ -29,7 +32,7 @@ const THREAD_STACK_MB = 4;
 const START_MS = 10_000;
 
 export function createExpressions(options: { timeoutMs?: number; maxResultBytes: number }): Expressions {
-  const { timeoutMs = 250, maxResultBytes } = options;
+  const { timeoutMs = 1_000, maxResultBytes } = options;
   const queue: Evaluation[] = [];
   let thread: { worker: Worker; ready: boolean } | undefined;
   let current: Evaluation | undefined;
@@ -42,7 +45,7 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
     if (!thread.ready) return;
     current = queue.shift();
     if (current === undefined) return;
-    timer = setTimeout(() => kill(`it took longer than ${timeoutMs} ms`), timeoutMs);
+    timer = setTimeout(() => kill('expression_timeout', `it took longer than ${timeoutMs} ms`), timeoutMs);
     thread.worker.postMessage(current.request);
   }
 
@@ -62,9 +65,11 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
       if (thread?.worker === worker) receive(answer);
     });
     worker.on('error', () => {
-      if (thread?.worker === worker) kill(thread.ready ? 'it needs too much memory' : 'the evaluator did not start');
+      if (thread?.worker !== worker) return;
+      if (thread.ready) kill('expression_failed', 'it needs too much memory');
+      else kill('expression_timeout', 'the evaluator did not start');
     });
-    timer = setTimeout(() => kill('the evaluator did not start'), START_MS);
+    timer = setTimeout(() => kill('expression_timeout', 'the evaluator did not start'), START_MS);
     return { worker, ready: false };
   }
 
@@ -81,14 +86,14 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
     next();
   }
 
-  function kill(reason: string): void {
+  function kill(code: 'expression_failed' | 'expression_timeout', reason: string): void {
     clearTimeout(timer);
     // While it starts nobody is current: the first in the queue is who waits for it.
     const guilty = current ?? queue.shift();
     const dying = thread;
     current = undefined;
     thread = undefined;
-    guilty?.reject(failed(reason));
+    guilty?.reject(failed(reason, code));
     void dying?.worker.terminate();
     next();
   }
@@ -118,8 +123,11 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
   };
 }
 
-function failed(reason: string): OrchestratorError {
-  return new OrchestratorError('expression_failed', `The expression failed: ${reason}`);
+function failed(
+  reason: string,
+  code: 'expression_failed' | 'expression_timeout' = 'expression_failed',
+): OrchestratorError {
+  return new OrchestratorError(code, `The expression failed: ${reason}`);
 }
 
 /** A thread cannot load TypeScript: under a test runner, which runs the sources, the compiled thread is used. */

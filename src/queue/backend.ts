@@ -41,8 +41,9 @@ export interface Backend {
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
   ping(): Promise<boolean>;
-  /** Sets a mark; true when it was not there: the store has lost its content, or is new. */
-  mark(): Promise<boolean>;
+  /** Whether the mark is there; without it the store has lost its content, or is new. */
+  isMarked(): Promise<boolean>;
+  mark(): Promise<void>;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
@@ -64,12 +65,21 @@ function openRedis(options: BackendOptions, url: string): Backend {
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   redis.on('error', onError(options, 'redis_error'));
+  // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
+  const copies: Redis[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (overrides) => {
+    const copy = duplicate(overrides);
+    copies.push(copy);
+    return copy;
+  };
   const { prefix } = options;
   return {
     ...classes(options, redis, undefined),
     kind: 'redis',
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
-    mark: async () => (await redis.set(`${prefix}:orchestrator:mark`, '1', 'NX')) === 'OK',
+    isMarked: async () => (await redis.exists(`${prefix}:orchestrator:mark`)) === 1,
+    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, '1')),
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
       const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
@@ -91,7 +101,7 @@ function openRedis(options: BackendOptions, url: string): Backend {
       return found;
     },
     async close() {
-      redis.disconnect();
+      for (const connection of [...copies, redis]) connection.disconnect();
     },
   };
 }
@@ -108,14 +118,18 @@ function openPostgres(options: BackendOptions): Backend {
   });
   // Every queue and worker listens for its errors.
   pool.setMaxListeners(0);
-  pool.on('error', onError(options, 'queue_database_error'));
+  const onPoolError = onError(options, 'queue_database_error');
+  pool.on('error', onPoolError);
+  // The pool listens to idle connections only; one in a transaction must not end the process either.
+  pool.on('connect', (client) => client.on('error', onPoolError));
   const factory = createPostgresBackend as unknown as Factory;
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
     kind: 'postgres',
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
     // It is as durable as the truth itself.
-    mark: async () => false,
+    isMarked: async () => true,
+    mark: async () => undefined,
     warnings: async () => [],
     close: () => pool.end(),
   };

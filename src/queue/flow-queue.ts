@@ -1,6 +1,7 @@
 /** The engine's port to BullMQ: flows in, gates out. */
 import type { FlowJob, FlowProducer } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
+import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import type { Backend, LaneQueue } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
@@ -18,10 +19,11 @@ export interface FlowQueueOptions {
   timeoutMs?: number;
 }
 
-export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQueue & {
-  queues(names: readonly string[]): LaneQueue[];
-  close(): Promise<void>;
-} {
+export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQueue &
+  CleanGatesDeps['queue'] & {
+    queues(names: readonly string[]): LaneQueue[];
+    close(): Promise<void>;
+  } {
   const flows: FlowProducer = backend.flows();
   const queues = new Map<string, LaneQueue>();
   const queue = (name: string) => {
@@ -58,6 +60,10 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
       const gates = queue(GATE_QUEUE);
       await inChunks(jobIds, (id) => again(() => within(timeoutMs, gates.remove(id))));
     },
+    async gatePage(offset, limit) {
+      const jobs = await within(timeoutMs, queue(GATE_QUEUE).getJobs(['waiting'], offset, offset + limit - 1, true));
+      return jobs.flatMap(({ id }) => (id === undefined ? [] : [id]));
+    },
     async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {
         const state = await queue(name).getJobState(jobId);
@@ -84,7 +90,8 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
           return state;
       }
     },
-    wasWiped: () => within(timeoutMs, backend.mark()),
+    wasWiped: () => within(timeoutMs, backend.isMarked()).then((marked) => !marked),
+    markSeen: () => within(timeoutMs, backend.mark()),
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
     },

@@ -87,6 +87,8 @@ export function openLane(options: LaneOptions): Lane {
     lockDuration: options.lockDurationMs,
     stalledInterval: options.stalledIntervalMs,
     maxStalledCount: MAX_STALLED,
+    // BullMQ's own default, 15 s, would hold all work up for as long after the store of the queue is back.
+    runRetryDelay: FAULT_DELAY_MS,
     settings: {
       backoffStrategy: (_attempts, _type, error) => (error instanceof RetryLater ? error.delayMs : FAULT_DELAY_MS),
     },

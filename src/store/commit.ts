@@ -44,9 +44,15 @@ WITH o AS MATERIALIZED (
          now() - make_interval(secs => elapsed_ms / 1000), now()
   FROM written WHERE ended AND elapsed_ms IS NOT NULL
   ON CONFLICT DO NOTHING
+), locked AS MATERIALIZED (
+  -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
+  SELECT r.id, r.status, x.ends
+  FROM (SELECT run_id, bool_or(ends_run AND final) AS ends FROM written GROUP BY run_id) x JOIN run r ON r.id = x.run_id
+  WHERE NOT r.final AND (x.ends OR r.status IN ('pending', 'queued'))
+  ORDER BY r.id FOR NO KEY UPDATE OF r
 ), begun AS (
   UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
-  WHERE r.id IN (SELECT run_id FROM written WHERE NOT ends_run) AND r.status IN ('pending', 'queued') AND NOT r.final
+  FROM locked l WHERE r.id = l.id AND NOT l.ends AND r.status IN ('pending', 'queued') AND NOT r.final
 ), f AS (
   UPDATE run r SET
     final = true,
@@ -61,10 +67,10 @@ WITH o AS MATERIALIZED (
       -- The other rows were committed before this one could begin, so the statement's snapshot has them.
       CASE WHEN c.status = 'failed' AND NOT c.tolerated THEN c.error ELSE first_failure.error END AS error,
       now() - make_interval(secs => c.elapsed_ms / 1000) AS started_at,
-      CASE WHEN rr.status = 'cancelling' THEN 'cancelled'
+      CASE WHEN l.status = 'cancelling' THEN 'cancelled'
            WHEN (c.status = 'failed' AND NOT c.tolerated) OR first_failure.action_id IS NOT NULL THEN 'failed'
            ELSE 'completed' END AS status
-    FROM written c JOIN run rr ON rr.id = c.run_id
+    FROM written c JOIN locked l ON l.id = c.run_id
     LEFT JOIN LATERAL (
       SELECT t.action_id, t.error FROM task t
       WHERE t.run_id = c.run_id AND t.action_id <> c.action_id AND t.status = 'failed' AND NOT t.tolerated

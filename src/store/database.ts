@@ -32,6 +32,8 @@ export function openDatabase(
   });
   // An idle connection that the server drops must not end the process.
   pool.on('error', options.onError);
+  // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
+  pool.on('connect', (client) => client.on('error', options.onError));
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
   return {
     pool,

@@ -1,5 +1,6 @@
 /** The run side of the truth: acceptance, cancellation, and the ends that no single commit brings about. */
 import type pg from 'pg';
+import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { Lookup, NewRun, RunStore, StoredRun } from '../engine/ports.ts';
 import type { Json } from '../schemas/json.ts';
 import { acceptRuns } from './accept-runs.ts';
@@ -34,11 +35,13 @@ const END_RUN = `
 UPDATE run SET final = true, status = $3, finished_at = now(), started_at = coalesce(started_at, now()),
   callback_due_at = CASE WHEN callback_url IS NOT NULL THEN now() END
 WHERE id = $1 AND epoch = $2 AND NOT final RETURNING id`;
-// A final row for every action, those never begun included: then no commit has to read the state of the run.
+// A final row for every action, those never begun included: then no commit has to read the state of the run. They come
+// before the run itself, because a commit too locks tasks first.
 const TOMBSTONES = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, final, finished_at)
-SELECT $1, k.action_id, k.action_type, $2, $3, true, now()
-FROM unnest($4::text[], $5::text[]) AS k(action_id, action_type) ORDER BY k.action_id
+SELECT r.id, k.action_id, k.action_type, r.epoch, $3, true, now()
+FROM run r, unnest($4::text[], $5::text[]) AS k(action_id, action_type)
+WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final ORDER BY k.action_id
 ON CONFLICT (run_id, action_id) DO UPDATE SET status = $3, final = true, finished_at = now(), updated_at = now() WHERE NOT t.final`;
 
 const REQUEST_CANCEL = `
@@ -59,7 +62,10 @@ export interface RunStoreOptions {
   markQueuedAfterMs?: number;
 }
 
-export function createRunStore(pool: pg.Pool, { markQueuedAfterMs }: RunStoreOptions = {}): RunStore {
+export function createRunStore(
+  pool: pg.Pool,
+  { markQueuedAfterMs }: RunStoreOptions = {},
+): RunStore & CleanGatesDeps['runs'] {
   const accept = createBatcher<NewRun, StoredRun>({
     maxItems: RUNS_PER_STATEMENT,
     flush: (runs) => acceptRuns(pool, runs),
@@ -73,7 +79,11 @@ export function createRunStore(pool: pg.Pool, { markQueuedAfterMs }: RunStoreOpt
     async flush(ids) {
       await pool.query({
         name: 'mark-queued',
-        text: `UPDATE run SET status = 'queued' WHERE id = ANY($1::text[]) AND status = 'pending' AND NOT final`,
+        // A run that somebody has locked is beginning or ending by now.
+        text: `UPDATE run r SET status = 'queued' FROM (
+                 SELECT id FROM run WHERE id = ANY($1::text[]) AND status = 'pending' AND NOT final
+                 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS pending
+               WHERE r.id = pending.id AND r.status = 'pending' AND NOT r.final`,
         values: [ids],
       });
       return ids.map(() => undefined);
@@ -102,12 +112,12 @@ export function createRunStore(pool: pg.Pool, { markQueuedAfterMs }: RunStoreOpt
     },
     async endAbnormally(runId, epoch, status, actions) {
       return inTransaction(pool, async (client) => {
-        const { rowCount } = await client.query(END_RUN, [runId, epoch, status]);
-        if (rowCount === 0) return false;
         const taskStatus = status === 'cancelled' ? 'cancelled' : 'failed';
         const ids = actions.map(({ actionId }) => actionId);
         const types = actions.map(({ actionType }) => actionType);
         await client.query(TOMBSTONES, [runId, epoch, taskStatus, ids, types]);
+        const { rowCount } = await client.query(END_RUN, [runId, epoch, status]);
+        if (rowCount === 0) return false;
         await client.query(`INSERT INTO event (run_id, epoch, kind) VALUES ($1, $2, $3)`, [
           runId,
           epoch,
@@ -126,6 +136,13 @@ export function createRunStore(pool: pg.Pool, { markQueuedAfterMs }: RunStoreOpt
       const row = rows[0];
       if (row === undefined) return { found: false };
       return { found: true, was: row.status, changed: row.changed !== '0', epoch: row.epoch, of: definitionRef(row) };
+    },
+    async ended(runIds) {
+      const { rows } = await pool.query<{ id: string }>('SELECT id FROM run WHERE id = ANY($1::text[]) AND NOT final', [
+        runIds,
+      ]);
+      const live = new Set(rows.map(({ id }) => id));
+      return new Set(runIds.filter((id) => !live.has(id)));
     },
     async activeRunsOf(tenantId, workflowId) {
       const { rows } = await pool.query<{ id: string }>(
@@ -159,12 +176,13 @@ export function createRunStore(pool: pg.Pool, { markQueuedAfterMs }: RunStoreOpt
   };
 }
 
-async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+/** Rolls back what answers false. */
+async function inTransaction(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<boolean>): Promise<boolean> {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
     const result = await work(client);
-    await client.query('COMMIT');
+    await client.query(result ? 'COMMIT' : 'ROLLBACK');
     client.release();
     return result;
   } catch (error) {

@@ -62,7 +62,10 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
     },
     async checkAllNow() {
       await pool.query(
-        `UPDATE run SET check_at = now() WHERE NOT final AND status IN ('queued', 'running', 'cancelling') AND check_at > now()`,
+        `UPDATE run r SET check_at = now() FROM (
+           SELECT id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') AND check_at > now()
+           ORDER BY id FOR NO KEY UPDATE) AS live
+         WHERE r.id = live.id`,
       );
     },
     async checkAgain(runId, afterMs) {

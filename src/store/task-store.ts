@@ -37,9 +37,13 @@ WITH o AS (
     input = coalesce(EXCLUDED.input, t.input), started_at = coalesce(t.started_at, EXCLUDED.started_at), updated_at = now()
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final AND EXCLUDED.attempt > t.ended_attempt AND t.fence = EXCLUDED.fence
   RETURNING t.run_id
+), locked AS MATERIALIZED (
+  SELECT r.id FROM (SELECT DISTINCT run_id FROM w) x JOIN run r ON r.id = x.run_id
+  WHERE r.status IN ('pending', 'queued') AND NOT r.final
+  ORDER BY r.id FOR NO KEY UPDATE OF r
 )
 UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
-WHERE r.id IN (SELECT run_id FROM w) AND r.status IN ('pending', 'queued') AND NOT r.final`;
+FROM locked l WHERE r.id = l.id AND r.status IN ('pending', 'queued') AND NOT r.final`;
 
 const LATE_EFFECT = `
 INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;

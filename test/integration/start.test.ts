@@ -1,0 +1,190 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { lockFolder } from '../../src/launch/folder-lock.ts';
+import { isAlive } from '../../src/launch/processes.ts';
+import { projectRoot } from '../../src/project-root.ts';
+import { until } from '../support/until.ts';
+
+/** What `npm start` runs once everything is installed and compiled. */
+const PROGRAM = path.join(projectRoot(), 'dist', 'src', 'bin', 'start.js');
+
+interface Start {
+  child: ChildProcess;
+  output(): string;
+  ended: Promise<number | null>;
+  /** Where its API is, once it says that it is ready. */
+  api(): Promise<string>;
+}
+
+let folder: string;
+let starts: Start[];
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'start-'));
+  chmodSync(folder, 0o755); // The database may run as another user.
+  starts = [];
+});
+afterEach(async () => {
+  for (const { child, ended } of starts) {
+    child.kill('SIGTERM');
+    await ended;
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function start(environment: Record<string, string> = {}, through: string[] = []): Start {
+  const own = { DATA_DIR: path.join(folder, 'data'), PORT: '0', WORKER_PORT: '0', LOG_FILE: 'none', ...environment };
+  const [program = '', ...args] = [...through, process.execPath, PROGRAM];
+  const child = spawn(program, args, {
+    cwd: folder,
+    env: { PATH: process.env['PATH'], ...own },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+    });
+  }
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const started: Start = {
+    child,
+    ended,
+    output: () => text,
+    async api() {
+      const found = await until(() => /is ready\.\n {2}API {9}(\S+)/.exec(text)?.[1] ?? child.exitCode !== null, {
+        what: 'it says that it is ready',
+        timeoutMs: 40_000,
+      });
+      if (typeof found !== 'string') throw new Error(`It ended: ${text}`);
+      return found;
+    },
+  };
+  starts.push(started);
+  return started;
+}
+
+async function assign(api: string, params: object): Promise<string> {
+  const answer = await fetch(`${api}/assign-task`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ task_type: 'test_task', params }),
+  });
+  expect(answer.status).toBe(202);
+  const { task_id } = (await answer.json()) as { task_id: string };
+  return task_id;
+}
+
+function completed(api: string, task: string): Promise<unknown> {
+  return until(
+    async () => {
+      const answer = (await (await fetch(`${api}/result/${task}`)).json()) as { status: string; result?: unknown };
+      return answer.status === 'completed' ? answer.result : undefined;
+    },
+    { what: `task ${task} is completed`, timeoutMs: 30_000 },
+  );
+}
+
+/** The processes it started, by what they say about themselves. */
+function pids(output: string): number[] {
+  return [...output.matchAll(/"event":"process\.ready".*?"pid":(\d+)/g)].map(([, pid]) => Number(pid));
+}
+
+test('one command runs tasks, tells where to look, and stops everything in good order', async () => {
+  const first = start();
+  const api = await first.api();
+  expect(first.output()).toContain(`Docs        ${api}/docs`);
+  expect(first.output()).toContain(`Bull Board  ${api}/admin/queues`);
+  expect(first.output()).toContain('listens on this machine only');
+  expect(await completed(api, await assign(api, { word: 'hello' }))).toMatchObject({ word: 'hello' });
+
+  first.child.kill('SIGTERM');
+  expect(await first.ended).toBe(0);
+  expect(pids(first.output()).filter(isAlive)).toEqual([]);
+});
+
+test('results are still there after a restart', async () => {
+  const first = start();
+  const task = await assign(await first.api(), { number: 1 });
+  await completed(await first.api(), task);
+  first.child.kill('SIGINT');
+  expect(await first.ended).toBe(0);
+  expect(await completed(await start().api(), task)).toMatchObject({ number: 1 });
+});
+
+test('a second start on the same data folder is refused in one sentence', async () => {
+  const first = start();
+  await first.api();
+  const second = start();
+  expect(await second.ended).toBe(1);
+  expect(second.output()).toMatch(
+    new RegExp(`^The data folder .* is in use by another start, process ${first.child.pid}: [^\\n]*\\n$`),
+  );
+});
+
+test('after a kill -9 its processes end by themselves and the next start works', async () => {
+  const first = start();
+  const task = await assign(await first.api(), { number: 2 });
+  await completed(await first.api(), task);
+  first.child.kill('SIGKILL');
+  await until(() => pids(first.output()).length === 2 && !pids(first.output()).some(isAlive), {
+    what: 'its children have ended',
+    timeoutMs: 20_000,
+  });
+  expect(await completed(await start().api(), task)).toMatchObject({ number: 2 });
+});
+
+test('a SIGTERM to npm, which reaches the shell in between and no further, stops everything', async () => {
+  const first = start({ npm_lifecycle_event: 'start' }, ['/bin/sh', '-c', '"$@"; true', 'sh']);
+  await first.api();
+  first.child.kill('SIGTERM');
+  await until(() => first.output().includes('Stopping') && !pids(first.output()).some(isAlive), {
+    what: 'everything is stopped',
+    timeoutMs: 20_000,
+  });
+  // The data folder is free again once the database has stopped too.
+  await until(async () => (await lockFolder(path.join(folder, 'data'))).release().then(() => true), {
+    what: 'the folder is free',
+  });
+});
+
+test('a worker that is killed is started again', async () => {
+  const first = start();
+  const api = await first.api();
+  const worker = Number(
+    /"logger":"worker"[^\n]*"event":"process\.ready"[^\n]*"pid":(\d+)|"event":"process\.ready","logger":"worker"[^\n]*"pid":(\d+)/
+      .exec(first.output())
+      ?.slice(1)
+      .find(Boolean),
+  );
+  process.kill(worker, 'SIGKILL');
+  expect(await completed(api, await assign(api, { word: 'again' }))).toMatchObject({ word: 'again' });
+  expect(first.output()).toContain('The worker ended (SIGKILL); it is started again in 0.5 s.');
+});
+
+test('a configuration that cannot work is told in full', async () => {
+  const refused = start({ PORT: 'x', LOG_LEVEL: 'loud' });
+  expect(await refused.ended).not.toBe(0);
+  expect(refused.output()).toContain('PORT must be');
+  expect(refused.output()).toContain('LOG_LEVEL must be');
+});
+
+test.each(['api', 'worker'])('the %s alone says that it needs DATABASE_URL', async (name) => {
+  const child = spawn(process.execPath, [path.join(projectRoot(), 'dist/src/bin', `${name}.js`)], {
+    cwd: folder,
+    env: {},
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect(code).not.toBe(0);
+  expect(text).toBe(
+    `The ${name} needs DATABASE_URL, or an \`npm start\` in DATA_DIR, which brings a database of its own.\n`,
+  );
+});

@@ -1,0 +1,199 @@
+import { describe, expect } from 'vitest';
+import { statuses } from '../support/client.ts';
+import { onBothBackendsInProcesses } from '../support/processes.ts';
+import type { Service } from '../support/service.ts';
+import type { TestAction } from '../support/test-task.ts';
+import { until } from '../support/until.ts';
+
+const ONE_AT_A_TIME = { WORKER_CONCURRENCY: '1' };
+
+function calling(id: string, url: string, dependsOn: string[] = []): TestAction {
+  return {
+    action_id: id,
+    action_type: 'http_request',
+    config: { url: `${url}/${id}`, method: 'POST', body: { id } },
+    depends_on: dependsOn,
+  };
+}
+/** Two diamonds with a tail: cut points, a fan-out, a fan-in. */
+function diamonds(url: string): { name: string; actions: TestAction[] } {
+  const call = (id: string, ...dependsOn: string[]) => calling(id, url, dependsOn);
+  return {
+    name: 'diamonds',
+    actions: [
+      call('a'),
+      call('b', 'a'),
+      call('c', 'a'),
+      call('d', 'b', 'c'),
+      call('e', 'd'),
+      call('f', 'd'),
+      call('g', 'e', 'f'),
+    ],
+  };
+}
+/** Calls beyond the first one of each task. */
+function extraCalls({ calls }: Service): number {
+  return calls.length - new Set(calls.map(({ idempotencyKey }) => idempotencyKey)).size;
+}
+
+describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({ test }) => {
+  test('workers that are killed in the middle of runs lose nothing: every task has one committed result', async ({
+    api,
+    processes,
+    service,
+  }) => {
+    service.answer(
+      () => new Promise((resolve) => setTimeout(() => resolve({ body: { n: service.calls.length } }), 40)),
+    );
+    await processes.start('api');
+    const workers = await Promise.all([1, 2, 3].map(() => processes.start('worker', ONE_AT_A_TIME)));
+    const id = await api.createWorkflow(diamonds(service.url));
+    const runs = await Promise.all(Array.from({ length: 10 }, () => api.execute(id)));
+    let kills = 0;
+    for (const worker of workers.slice(0, 2)) {
+      const seen = service.calls.length;
+      await until(() => service.calls.length >= seen + 5, { what: 'the runs are under way' });
+      await worker.end('SIGKILL');
+      kills += 1;
+    }
+    await processes.start('worker', ONE_AT_A_TIME);
+    for (const run of runs) {
+      const ended = await api.finished(run);
+      expect(ended).toMatchObject({ status: 'completed', progress: { total: 7, completed: 7 } });
+      for (const task of ended.tasks)
+        expect(task.attempts_history).toMatchObject([{ attempt: 1, status: 'completed' }]);
+    }
+    expect(extraCalls(service)).toBeLessThanOrEqual(kills);
+    expect(new Set(service.calls.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(70);
+  }, 90_000);
+
+  test('a restart of everything in the middle of runs is survived', async ({ api, processes, service }) => {
+    service.answer(() => new Promise((resolve) => setTimeout(() => resolve({ body: {} }), 40)));
+    await processes.start('api');
+    await Promise.all([1, 2].map(() => processes.start('worker', ONE_AT_A_TIME)));
+    const id = await api.createWorkflow(diamonds(service.url));
+    const runs = await Promise.all(Array.from({ length: 8 }, () => api.execute(id)));
+    await until(() => service.calls.length >= 10, { what: 'the runs are under way' });
+    await Promise.all(processes.children.map((child) => child.end('SIGKILL')));
+    const calls = service.calls.length;
+    await processes.start('api');
+    await Promise.all([1, 2].map(() => processes.start('worker', ONE_AT_A_TIME)));
+    for (const run of runs)
+      expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 7 } });
+    expect(service.calls.length).toBeGreaterThan(calls);
+    expect(extraCalls(service)).toBeLessThanOrEqual(2);
+  }, 90_000);
+
+  test('SIGTERM lets a running task finish and gives the rest back, without a job that stalls', async ({
+    api,
+    processes,
+    service,
+    db,
+  }) => {
+    let answer: (() => void) | undefined;
+    service.answer(
+      () =>
+        new Promise((resolve) => {
+          if (service.calls.length > 1) return resolve({ body: { late: true } });
+          answer = () => resolve({ body: { first: true } });
+        }),
+    );
+    await processes.start('api');
+    const first = await processes.start('worker', ONE_AT_A_TIME);
+    const tasks = Array.from({ length: 6 }, (_, n) =>
+      api.assign({ task_type: 'http_request', params: { url: `${service.url}/${n}` } }),
+    );
+    const ids = await Promise.all(tasks);
+    await until(() => service.calls.length === 1);
+    const ended = first.end('SIGTERM');
+    await until(() => first.events.includes('worker_draining'));
+    const second = await processes.start('worker', ONE_AT_A_TIME);
+    // Longer than a lock: it is kept until the task has ended.
+    await until(() => service.calls.length >= 6, { what: 'the second worker has done the rest' });
+    expect(first.isAlive()).toBe(true);
+    answer?.();
+    expect(await ended).toBe(0);
+    for (const id of ids) expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1 });
+    expect(extraCalls(service)).toBe(0);
+    expect(second.events).not.toContain('job_stalled');
+    const { rows } = await db.query<{ workers: number }>('SELECT count(DISTINCT worker)::int AS workers FROM attempt');
+    expect(rows[0]?.workers).toBe(2);
+  }, 60_000);
+
+  test('what does not end within the grace time goes back at once, and counts no attempt', async ({
+    api,
+    processes,
+    service,
+  }) => {
+    service.answer(() => (service.calls.length === 1 ? undefined : { body: { second: true } }));
+    await processes.start('api');
+    const first = await processes.start('worker', { SHUTDOWN_GRACE_SECONDS: '1' });
+    const id = await api.assign({ task_type: 'http_request', params: { url: service.url } });
+    await until(() => service.calls.length === 1);
+    const from = performance.now();
+    expect(await first.end('SIGTERM')).toBe(0);
+    expect(performance.now() - from).toBeLessThan(8_000);
+    const second = await processes.start('worker');
+    expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1, result: { body: { second: true } } });
+    expect(second.events).not.toContain('job_stalled');
+    expect(service.calls).toHaveLength(2);
+  }, 60_000);
+
+  test('a worker that sleeps for longer than its lock and wakes changes nothing: one result is committed', async ({
+    api,
+    processes,
+    service,
+    db,
+  }) => {
+    const waiting: Array<(reply: object) => void> = [];
+    service.answer(() => new Promise((resolve) => void waiting.push((body) => resolve({ body }))));
+    await processes.start('api');
+    const sleeper = await processes.start('worker');
+    const run = await api.execute(
+      await api.createWorkflow({
+        name: 'slept',
+        actions: [calling('call', service.url), calling('after', service.url, ['call'])],
+      }),
+    );
+    await until(() => service.calls.length === 1);
+    sleeper.signal('SIGSTOP');
+    await processes.start('worker');
+    await until(() => service.calls.length === 2, { what: 'the other worker has the task' });
+    expect(service.calls[1]?.idempotencyKey).toBe(service.calls[0]?.idempotencyKey);
+    waiting[1]?.({ by: 'the other' });
+    await until(() => service.calls.length === 3, { what: 'the run goes on' });
+    waiting[0]?.({ by: 'the sleeper' });
+    sleeper.signal('SIGCONT');
+    await until(
+      async () => ((await db.query('SELECT 1 FROM late_effect WHERE run_id = $1', [run])).rowCount ?? 0) > 0,
+      { what: 'the late success is known' },
+    );
+    waiting[2]?.({ done: true });
+    const ended = await api.finished(run);
+    expect(ended.status).toBe('completed');
+    expect(ended.tasks[0]).toMatchObject({
+      output: { body: { by: 'the other' } },
+      attempts_history: [{ attempt: 1, status: 'completed' }],
+    });
+    expect(statuses(ended)).toEqual({ call: 'completed', after: 'completed' });
+    expect(service.calls).toHaveLength(3);
+  }, 60_000);
+
+  test('two workers share the load', async ({ api, processes, db }) => {
+    await processes.start('api');
+    await Promise.all([
+      processes.start('worker', { WORKER_CONCURRENCY: '2' }),
+      processes.start('worker', { WORKER_CONCURRENCY: '2' }),
+    ]);
+    const answer = await api.post('/assign-tasks', {
+      tasks: Array.from({ length: 40 }, () => ({ task_type: 'test_task', params: { duration: 0.1 } })),
+    });
+    expect(answer.status).toBe(202);
+    await until(async () => (await db.query('SELECT 1 FROM run WHERE final')).rowCount === 40);
+    const { rows } = await db.query<{ worker: string; tasks: number }>(
+      'SELECT worker, count(*)::int AS tasks FROM attempt GROUP BY 1',
+    );
+    expect(rows).toHaveLength(2);
+    for (const { tasks } of rows) expect(tasks).toBeGreaterThanOrEqual(10);
+  }, 60_000);
+});

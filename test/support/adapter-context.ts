@@ -1,0 +1,78 @@
+/** What a worker hands to an adapter, for tests of adapters alone: the real outbound dispatcher and the real evaluator. */
+import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
+import { createExpressions } from '../../src/expressions/expressions.ts';
+import type { AdapterContext, AdapterSetting } from '../../workers/adapter.ts';
+import { createAdapterFetch } from '../../workers/egress-fetch.ts';
+
+export interface AdapterContextOptions {
+  settings?: Partial<Record<AdapterSetting, string>>;
+  /** Service name to base URL. */
+  services?: Record<string, string>;
+  scope?: AdapterContext['scope'];
+  egress?: Partial<EgressOptions>;
+  signal?: AbortSignal;
+  attempt?: number;
+  wakeAt?: Date;
+  now?: () => Date;
+}
+export interface TestContext {
+  context: AdapterContext;
+  logged: Array<{ level: 'info' | 'warn'; message: string; data: object | undefined }>;
+  /** The times that `sleepUntil` was asked for. */
+  slept: Date[];
+  close(): Promise<void>;
+}
+
+export function adapterContext(options: AdapterContextOptions = {}): TestContext {
+  const logged: TestContext['logged'] = [];
+  const slept: Date[] = [];
+  const log: AdapterContext['log'] = {
+    info: (message, data) => void logged.push({ level: 'info', message, data }),
+    warn: (message, data) => void logged.push({ level: 'warn', message, data }),
+  };
+  const services = new Map(Object.entries(options.services ?? {}));
+  const settings = new Map(Object.entries(options.settings ?? {}));
+  const egress = createEgress({
+    policy: 'internal',
+    allow: [],
+    ownAddresses: [],
+    isTrustedOrigin: () => false,
+    log,
+    ...options.egress,
+  });
+  const expressions = createExpressions({ maxResultBytes: 1_048_576 });
+  const signal = options.signal ?? AbortSignal.timeout(20_000);
+  const idempotencyKey = 'run-1.1.action-1';
+  const correlationId = 'correlation-1';
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  return {
+    logged,
+    slept,
+    context: {
+      signal,
+      log,
+      idempotencyKey,
+      attempt: options.attempt ?? 1,
+      run: { id: 'run-1', actionId: 'action-1', tenantId: 'default', userId: 'anonymous' },
+      correlationId,
+      traceparent,
+      fetch: createAdapterFetch(egress, { signal, idempotencyKey, correlationId, traceparent }),
+      service: (name) => {
+        const baseUrl = services.get(name);
+        return Promise.resolve(baseUrl === undefined ? undefined : { name, baseUrl });
+      },
+      setting: (name) => settings.get(name),
+      scope: options.scope ?? { params: {}, run: { id: 'run-1' }, outputs: {} },
+      evaluate: (expression, variables) => expressions.evaluate(expression, variables),
+      sleepUntil: (time) => {
+        slept.push(time);
+        return Promise.resolve();
+      },
+      wakeAt: options.wakeAt,
+      now: options.now ?? (() => new Date()),
+    },
+    async close() {
+      await Promise.all([egress.close(), expressions.close()]);
+    },
+  };
+}

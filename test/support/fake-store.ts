@@ -1,0 +1,247 @@
+/** The engine's ports on PostgreSQL, in memory: each call is one statement over `Truth`, with the rules of the fence. */
+import type { Lookup, RunRow, RunStore, StoredRun, SweepStore, TaskRow, TaskStore } from '../../src/engine/ports.ts';
+import type { Json } from '../../src/schemas/json.ts';
+import {
+  ALL_RULES,
+  beginRun,
+  commitBatch,
+  emptyTruth,
+  endRun,
+  type FakeRun,
+  type FakeTask,
+  type FenceRules,
+  firstFailure,
+  type Truth,
+  taskKey,
+  tasksOf,
+} from './fake-fence.ts';
+
+export interface FakeStore {
+  truth: Truth;
+  tasks: TaskStore;
+  runs: RunStore;
+  sweep: SweepStore;
+  /** Runs whose time to be looked at has come; whoever takes them to check sets it anew. */
+  due: Set<string>;
+  /** As a run is accepted, for a test that begins with it. */
+  insert(run: Pick<RunRow, 'id' | 'of'> & Partial<RunRow>): FakeRun;
+  task(runId: string, actionId: string): FakeTask | undefined;
+}
+
+export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
+  const truth = emptyTruth();
+  const due = new Set<string>();
+  const live = (runId: string, epoch: number) => {
+    const run = truth.runs.get(runId);
+    return run !== undefined && run.epoch === epoch && !run.final ? run : undefined;
+  };
+  const event = (run: FakeRun, kind: string) =>
+    truth.events.push({ runId: run.id, actionId: null, epoch: run.epoch, attempt: null, kind });
+  const insert: FakeStore['insert'] = (values) => {
+    const run: FakeRun = { ...NEW_RUN, ...values, output: null, error: null };
+    truth.runs.set(run.id, run);
+    return run;
+  };
+  const lookup = (runId: string, wanted: (actionId: string) => boolean, outputsOf: readonly string[]): Lookup => {
+    const run = truth.runs.get(runId);
+    const rows = tasksOf(truth, runId).filter(({ actionId }) => wanted(actionId));
+    return {
+      run: run === undefined ? undefined : structuredClone(run),
+      tasks: new Map(rows.map((task) => [task.actionId, toRow(task, outputsOf.includes(task.actionId))])),
+    };
+  };
+
+  const tasks: TaskStore = {
+    async lookup({ runId, actionIds, outputsOf }) {
+      const wanted = new Set([...actionIds, ...outputsOf]);
+      return lookup(runId, (id) => wanted.has(id), outputsOf);
+    },
+    async claim({ runId, epoch, actionId, actionType, worker }) {
+      if (live(runId, epoch) === undefined) return undefined;
+      const key = taskKey(runId, actionId);
+      const task = truth.tasks.get(key);
+      if (task === undefined) {
+        truth.tasks.set(key, { ...newTask(runId, actionId, actionType, epoch), ...CLAIMED, worker });
+        return { fence: 2, deliveries: 2 };
+      }
+      if (task.epoch !== epoch || task.final) return undefined;
+      const fence = task.fence + 1;
+      const deliveries = task.deliveries + 1;
+      const status = task.status === 'waiting' ? 'waiting' : 'running';
+      truth.tasks.set(key, { ...task, fence, deliveries, status, worker, nextDelivery: null });
+      return { fence, deliveries };
+    },
+    async commit(outcome) {
+      return commitBatch(truth, [outcome], rules)[0] ?? 'refused';
+    },
+    async markRunning({ runId, epoch, actionId, actionType, attempt, fence, worker, input }) {
+      const run = live(runId, epoch);
+      if (run === undefined) return;
+      const key = taskKey(runId, actionId);
+      const task = truth.tasks.get(key);
+      if (task === undefined) {
+        const fresh = newTask(runId, actionId, actionType, epoch);
+        truth.tasks.set(key, { ...fresh, attempt, endedAttempt: attempt - 1, fence, status: 'running', worker, input });
+      } else {
+        if (task.epoch !== epoch || task.final || attempt <= task.endedAttempt || task.fence !== fence) return;
+        const highest = Math.max(task.attempt, attempt);
+        const shown = { status: 'running' as const, attempt: highest, worker, nextDelivery: null };
+        truth.tasks.set(key, { ...task, ...shown, input: input ?? task.input });
+      }
+      beginRun(run);
+    },
+    async recordLateEffect(outcome) {
+      truth.lateEffects.push(outcome);
+    },
+  };
+
+  const runs: RunStore = {
+    async accept(run): Promise<StoredRun> {
+      const { id, of, requestHash = null } = run;
+      const { tenantId, userId, parameters, priority, correlationId = null, traceId } = run;
+      insert({ id, of, tenantId, userId, parameters, priority, correlationId, traceId });
+      return { id, of, status: 'pending', createdAt: NEW_RUN.createdAt, requestHash, inserted: true };
+    },
+    async markQueued(runId) {
+      const run = truth.runs.get(runId);
+      if (run?.status === 'pending' && !run.final) run.status = 'queued';
+    },
+    async countInQueue(limit) {
+      return Math.min(limit, [...truth.runs.values()].filter(inQueue).length);
+    },
+    async finalize({ runId, epoch, actions, output }) {
+      const all = tasksOf(truth, runId);
+      if (all.filter(({ final }) => final).length < actions) return false;
+      const run = live(runId, epoch);
+      const failure = firstFailure(all);
+      truth.statements += 1;
+      if (run !== undefined) endRun(truth, run, failure !== undefined, output, failure?.error ?? null);
+      return true;
+    },
+    async endAbnormally(runId, epoch, status, actions) {
+      const run = live(runId, epoch);
+      if (run === undefined) return false;
+      truth.statements += 1;
+      run.final = true;
+      run.status = status;
+      for (const { actionId, actionType } of rules.tombstones ? actions : []) {
+        const key = taskKey(runId, actionId);
+        const task = truth.tasks.get(key) ?? newTask(runId, actionId, actionType, epoch);
+        if (!task.final) truth.tasks.set(key, { ...task, status, final: true, finishedAt: truth.statements });
+      }
+      event(run, `run.${status}`);
+      return true;
+    },
+    async requestCancel(tenantId, runId) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.tenantId !== tenantId) return { found: false };
+      const was = run.status;
+      const changed = !run.final && was !== 'cancelling';
+      if (changed) {
+        run.status = 'cancelling';
+        event(run, 'run.cancelling');
+        due.add(runId);
+      }
+      return { found: true, was, changed, epoch: run.epoch, of: run.of };
+    },
+    async activeRunsOf(tenantId, workflowId) {
+      const active = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);
+      return active.filter(({ of }) => 'workflow_id' in of && of.workflow_id === workflowId).map(({ id }) => id);
+    },
+    async statuses(runId) {
+      return lookup(runId, () => true, []);
+    },
+    async outputs(runId, actionIds) {
+      const found = tasksOf(truth, runId).filter(({ actionId }) => actionIds.includes(actionId));
+      return new Map(found.map((task) => [task.actionId, parsed(task.output)]));
+    },
+    async nudge(runId) {
+      if (truth.runs.get(runId)?.final === false) due.add(runId);
+    },
+  };
+
+  const sweep: SweepStore = {
+    exclusively: (work) => work(),
+    async takePending(limit) {
+      const pending = [...truth.runs.values()].filter(({ status, final }) => status === 'pending' && !final);
+      return pending.slice(0, limit).map((run) => {
+        run.gen += 1;
+        return structuredClone(run);
+      });
+    },
+    async takeToCheck(limit) {
+      const taken = [...truth.runs.values()].filter((run) => due.has(run.id) && inQueue(run)).slice(0, limit);
+      for (const { id } of taken) due.delete(id);
+      return taken.map((run) => structuredClone(run));
+    },
+    async raiseGen(runId, epoch) {
+      const run = live(runId, epoch);
+      if (run === undefined) return undefined;
+      run.gen += 1;
+      return run.gen;
+    },
+    async checkAllNow() {
+      for (const run of truth.runs.values()) if (inQueue(run)) due.add(run.id);
+    },
+    async checkAgain(runId) {
+      if (truth.runs.get(runId)?.final === false) due.add(runId);
+    },
+    cancellingForMs: async () => 0,
+  };
+
+  return { truth, tasks, runs, sweep, due, insert, task: (runId, id) => truth.tasks.get(taskKey(runId, id)) };
+}
+
+const NEW_RUN = {
+  tenantId: 't',
+  userId: 'u',
+  epoch: 1,
+  gen: 0,
+  status: 'pending',
+  final: false,
+  priority: 50,
+  parameters: {},
+  correlationId: null,
+  traceId: null,
+  createdAt: new Date(0),
+} as const;
+
+const CLAIMED = { attempt: 1, fence: 2, deliveries: 2, status: 'running' } as const;
+
+function newTask(runId: string, actionId: string, actionType: string, epoch: number): FakeTask {
+  return {
+    runId,
+    actionId,
+    actionType,
+    epoch,
+    attempt: 0,
+    endedAttempt: 0,
+    fence: 1,
+    deliveries: 1,
+    nextDelivery: null,
+    status: 'pending',
+    final: false,
+    tolerated: false,
+    input: null,
+    output: null,
+    error: null,
+    commitId: null,
+    worker: null,
+    wakeAt: null,
+    finishedAt: null,
+  };
+}
+
+function inQueue({ status, final }: FakeRun): boolean {
+  return !final && (status === 'queued' || status === 'running' || status === 'cancelling');
+}
+
+function toRow(task: FakeTask, withOutput: boolean): TaskRow {
+  const { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery, wakeAt } = task;
+  const output = withOutput ? parsed(task.output) : null;
+  return { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery, wakeAt, output };
+}
+
+function parsed(text: string | null): Json {
+  return text === null ? null : JSON.parse(text); // Text that was checked to be storable.
+}

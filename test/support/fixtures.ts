@@ -1,0 +1,34 @@
+/** `test` with a running service: one stack for each file and backend, and the independent check after every test. */
+import { test as base } from 'vitest';
+import { expectRest } from './invariants.ts';
+import { startService } from './service.ts';
+import { BACKENDS, type BackendKind, openStack, type StackOptions } from './stack.ts';
+
+/** For `describe.each` at the top of a file: each backend has a stack of its own, begun by its first test. */
+export function onBothBackends(options: StackOptions = {}) {
+  return BACKENDS.map((backend) => ({ backend, test: stackTest(backend, options) }));
+}
+
+function stackTest(backend: BackendKind, options: StackOptions = {}) {
+  return base
+    .extend('backend', { scope: 'file' }, backend)
+    .extend('stack', { scope: 'file' }, async ({ backend: kind }, { onCleanup }) => {
+      const stack = await openStack(kind, options);
+      onCleanup(() => stack.stop());
+      return stack;
+    })
+    .extend('atRest', { auto: true }, async ({ stack, onTestFailed }, { onCleanup }) => {
+      onTestFailed(() => {
+        process.stderr.write(`${stack.log.tail()}\n`);
+      });
+      onCleanup(() => expectRest(stack));
+      return true;
+    })
+    .extend('api', ({ stack }) => stack.api)
+    .extend('db', ({ stack }) => stack.db)
+    .extend('service', async ({ backend: _ }, { onCleanup }) => {
+      const service = await startService();
+      onCleanup(() => service.close());
+      return service;
+    });
+}

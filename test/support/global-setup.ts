@@ -1,0 +1,72 @@
+/** Starts what the tests with servers share, once per run, and stops it at the end however the tests went. */
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import pg from 'pg';
+import type { TestProject } from 'vitest/node';
+import { type PostgresServer, startPostgres } from '../../src/launch/postgres-server.ts';
+import { migrateQueue } from '../../src/queue/migrate-queue.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { sharedRedis } from './redis-server.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** May create databases. */
+    postgresUrl: string;
+    redisUrl: string;
+  }
+}
+
+const TEMPLATE = 'template_migrated';
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stops: Array<() => Promise<void>> = [];
+  const stopAll = async () => {
+    const results = await Promise.allSettled(stops.map((stop) => stop()));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  };
+  try {
+    const redis = sharedRedis().then((server) => {
+      stops.push(() => server.stop());
+      return server;
+    });
+    const postgres = testPostgres().then(async (server) => {
+      stops.push(() => stopTestPostgres(server));
+      await makeTemplate(server.url);
+      return server;
+    });
+    // Both are awaited before either may fail the set-up, so that none is left running.
+    const [redisResult, postgresResult] = await Promise.allSettled([redis, postgres]);
+    if (redisResult.status === 'rejected') throw redisResult.reason;
+    if (postgresResult.status === 'rejected') throw postgresResult.reason;
+    project.provide('redisUrl', redisResult.value.url);
+    project.provide('postgresUrl', postgresResult.value.url);
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+  return stopAll;
+}
+
+async function testPostgres(): Promise<PostgresServer> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'test-postgres-'));
+  await chmod(folder, 0o755); // The server may run as another user.
+  return startPostgres({ folder, fast: true, say: () => undefined });
+}
+
+async function stopTestPostgres(server: PostgresServer): Promise<void> {
+  await server.stop();
+  await rm(server.directory, { recursive: true, force: true });
+  await rm(server.folder, { recursive: true, force: true });
+}
+
+async function makeTemplate(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(`CREATE DATABASE ${TEMPLATE}`);
+  await client.end();
+  const template = new URL(url);
+  template.pathname = `/${TEMPLATE}`;
+  await migrate(template.href);
+  await migrateQueue(template.href);
+}

@@ -1,0 +1,247 @@
+/** The HTTP door on a free port, over use cases that keep what they were asked: for what is a matter of HTTP alone. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { Definition } from '../../src/domain/definition.ts';
+import { OrchestratorError } from '../../src/domain/errors.ts';
+import type { StoredWorkflow } from '../../src/engine/read-models.ts';
+import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
+import { createHttpApp } from '../../src/http/app.ts';
+import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
+import { createHttpServer } from '../../src/http/server.ts';
+import type { TaskResult } from '../../src/schemas/answers.ts';
+import { parseDefinition } from '../../src/schemas/definition.ts';
+import type { JsonObject } from '../../src/schemas/json.ts';
+import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-answers.ts';
+
+export const NOW = new Date('2030-01-01T12:00:00.000Z');
+export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
+
+export interface Door {
+  url: string;
+  port: number;
+  asked: {
+    tasks: Array<{ caller: Caller; request: TaskRequest; key: string | undefined }>;
+    executions: ExecuteRequest[];
+    cancelled: string[];
+  };
+  logged: Array<{ event: string; fields: object | undefined }>;
+  /** Thrown by the next call of a use case. */
+  failWith(error: unknown): void;
+  results: Map<string, { final: boolean; view: TaskResult }>;
+  executions: ExecutionSummary[];
+  workflows: Map<string, StoredWorkflow>;
+  /** Called when a wait begins. */
+  onWait: { call: (runId: string) => Promise<boolean> };
+  health: { database: boolean; redis: boolean | null };
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export async function openDoor(config: Partial<HttpConfig> = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
+  const { door, deps } = memory(config);
+  const server = createHttpServer(createHttpApp({ ...deps, ...instead }));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  door.port = (server.address() as AddressInfo).port; // It listens on a port.
+  door.url = `http://127.0.0.1:${door.port}`;
+  door.close = async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  };
+  return door;
+}
+
+export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: HttpDeps } {
+  let nextError: unknown;
+  const guarded = <T>(value: T): Promise<T> => {
+    const error = nextError;
+    nextError = undefined;
+    return error === undefined ? Promise.resolve(value) : Promise.reject(error);
+  };
+  const door: Door = {
+    url: '',
+    port: 0,
+    asked: { tasks: [], executions: [], cancelled: [] },
+    logged: [],
+    failWith: (error) => {
+      nextError = error;
+    },
+    results: new Map(),
+    executions: [],
+    workflows: new Map(),
+    onWait: { call: () => Promise.resolve(false) },
+    health: { database: true, redis: true },
+    fetch: (path, init) => fetch(`${door.url}${path}`, init),
+    post: (path, body, headers = {}) =>
+      door.fetch(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      }),
+    close: () => Promise.resolve(),
+  };
+  const keep = (event: string, fields?: object) => void door.logged.push({ event, fields });
+  const workflowOf = (tenantId: string, id: string) => door.workflows.get(`${tenantId}/${id}`);
+  let made = 0;
+  const run = (workflowId: string | null): AcceptedRun => {
+    made += 1;
+    return {
+      id: `run-${made}`,
+      status: 'pending',
+      workflowId,
+      workflowVersion: workflowId === null ? null : 1,
+      createdAt: NOW,
+      warnings: [],
+      repeated: false,
+    };
+  };
+  const deps: HttpDeps = {
+    config: {
+      corsOrigins: ['*'],
+      apiKeys: [],
+      bodyLimitBytes: 1024 * 1024,
+      publicUrl: undefined,
+      version: '9.9.9',
+      ...config,
+    },
+    log: { debug: keep, info: keep, warn: keep, error: keep },
+    clock: { now: () => NOW },
+    accept: {
+      acceptTask(caller, request, key) {
+        door.asked.tasks.push({ caller, request, key });
+        return guarded(run(null));
+      },
+      acceptTasks(_caller, requests) {
+        return guarded(
+          requests.map((request) =>
+            request.task_type === 'unknown'
+              ? { code: 'unknown_task_type' as const, detail: 'no such type', errors: [] }
+              : run(null),
+          ),
+        );
+      },
+      executeWorkflow(_caller, workflowId, request) {
+        door.asked.executions.push(request);
+        return guarded(run(workflowId));
+      },
+      executeWorkflowMany(_caller, workflowId, requests) {
+        return guarded(requests.map(() => run(workflowId)));
+      },
+      dryRun: () => guarded({ order: ['a', 'b'] }),
+    },
+    cancel: {
+      cancelRun(_caller, runId) {
+        door.asked.cancelled.push(runId);
+        return guarded('cancelling' as const);
+      },
+      cancelRunsOf(_caller, workflowId) {
+        door.asked.cancelled.push(workflowId);
+        return guarded(1);
+      },
+    },
+    wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
+    health: { check: () => Promise.resolve(door.health) },
+    actionTypes: {
+      list: () => [
+        { action_type: 'test_task', description: 'Echo', aliases: [], config_schema: {}, output_schema: {} },
+      ],
+      names: () => ['test_task'],
+      canonical: (type) => (type === 'test_task' ? type : undefined),
+      check: () => [],
+    },
+    workflows: {
+      create(tenantId, userId, definition) {
+        const id = `workflow-${door.workflows.size + 1}`;
+        const stored: StoredWorkflow = {
+          id,
+          version: 1,
+          currentVersion: 1,
+          status: 'active',
+          definition,
+          createdBy: userId,
+          createdAt: NOW,
+          updatedAt: NOW,
+        };
+        door.workflows.set(`${tenantId}/${id}`, stored);
+        return guarded(stored);
+      },
+      find: (tenantId, id, version) => {
+        const found = workflowOf(tenantId, id);
+        return guarded(version === undefined || version === found?.version ? found : undefined);
+      },
+      resolve: (tenantId, id) => guarded(workflowOf(tenantId, id)),
+      existed: (tenantId, id) => guarded(workflowOf(tenantId, id) !== undefined),
+      list: () => guarded({ items: [], total: 0 }),
+      versions: (tenantId, id) => guarded(workflowOf(tenantId, id) === undefined ? undefined : { items: [], total: 0 }),
+      update(tenantId, _userId, id, change) {
+        const found = workflowOf(tenantId, id);
+        if (found === undefined) return guarded({ done: 'unknown' as const });
+        if (found.version !== change.expectedVersion)
+          return guarded({ done: 'stale' as const, version: found.version });
+        const version = found.version + (change.definition === undefined ? 0 : 1);
+        const changed = {
+          ...found,
+          version,
+          currentVersion: version,
+          definition: change.definition ?? found.definition,
+          status: change.status ?? found.status,
+        };
+        door.workflows.set(`${tenantId}/${id}`, changed);
+        return guarded({ done: 'updated' as const, workflow: changed });
+      },
+      remove: (tenantId, id, force) => {
+        if (workflowOf(tenantId, id) === undefined) return guarded('unknown' as const);
+        return guarded(door.executions.length > 0 && !force ? ('active' as const) : ('removed' as const));
+      },
+    },
+    runs: {
+      result: (_tenantId, runId) => guarded(door.results.get(runId)),
+      execution: () => guarded(undefined as Execution | undefined),
+      list: (_tenantId, _filter, window) => {
+        const from =
+          window.after === undefined
+            ? window.skip
+            : door.executions.findIndex((one) => one.execution_id === window.after?.id) + 1;
+        const items = door.executions.slice(from, from + window.limit);
+        return guarded({ items, total: door.executions.length, more: from + window.limit < door.executions.length });
+      },
+    },
+    definitions: {
+      normalise,
+      merge: (current, patch) => ({ ...current, ...(patch as Partial<Definition>) }),
+    },
+    isUnavailable: (error) => error === UNREACHABLE,
+    board: (_request, response) => void response.end('the board'),
+    metrics: (_request, response) => void response.type('text/plain').send('metrics 1\n'),
+  };
+  return { door, deps };
+}
+
+function normalise(body: JsonObject): { definition: Definition; tenantId: string | undefined } {
+  const parsed = parseDefinition(body);
+  if (!parsed.ok)
+    throw new OrchestratorError('invalid_request', 'The definition is not valid', { errors: parsed.faults });
+  const tenantId = typeof body['tenant_id'] === 'string' ? body['tenant_id'] : undefined;
+  return { definition: { name: String(body['name']), tags: [], parameters: [], actions: [] }, tenantId };
+}
+
+export function executionNumber(number: number): ExecutionSummary {
+  return {
+    execution_id: `run-${number}`,
+    workflow_id: null,
+    workflow_version: null,
+    status: 'completed',
+    error: null,
+    priority: 50,
+    trace_id: null,
+    correlation_id: null,
+    tenant_id: 'default',
+    user_id: 'anonymous',
+    created_at: NOW.toISOString(),
+    started_at: null,
+    finished_at: null,
+    duration_ms: null,
+  };
+}

@@ -1,0 +1,49 @@
+/** Outcomes by the few words that a test is about, and runs to commit them to. */
+import { randomUUID } from 'node:crypto';
+import type { NewRun, Outcome } from '../../src/engine/ports.ts';
+
+const FINAL = new Set<Outcome['status']>(['completed', 'failed', 'skipped', 'cancelled', 'upstream_failed']);
+
+/** A clean first attempt of action `a` that completed, unless told otherwise. */
+export function outcome(values: Pick<Outcome, 'runId'> & Partial<Outcome>): Outcome {
+  const status = values.status ?? 'completed';
+  return {
+    epoch: 1,
+    actionId: 'a',
+    actionType: 'test_task',
+    attempt: 1,
+    fence: 1,
+    final: FINAL.has(status),
+    ended: status !== 'waiting',
+    tolerated: false,
+    input: null,
+    output: status === 'completed' ? '{"done": true}' : null,
+    error: status === 'failed' || status === 'retrying' ? '{"code": "network_error", "message": "no"}' : null,
+    commitId: randomUUID(),
+    worker: 'worker',
+    startedMono: performance.now(),
+    wakeAt: null,
+    nextDelivery: null,
+    endsRun: false,
+    runOutput: null,
+    ...values,
+    status,
+  };
+}
+
+export function newRun(id: string): NewRun {
+  return {
+    id,
+    tenantId: 't',
+    userId: 'u',
+    of: { workflow_id: 'workflow', version: 1 },
+    parameters: {},
+    priority: 50,
+    delaySeconds: undefined,
+    correlationId: undefined,
+    traceId: '0'.repeat(32),
+    callbackUrl: undefined,
+    idempotencyKey: undefined,
+    requestHash: undefined,
+  };
+}

@@ -1,0 +1,142 @@
+/** API and workers as separate processes of the built program, for tests that kill them. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { test as base } from 'vitest';
+import { environmentWith } from '../../src/config.ts';
+import { freePort } from '../../src/launch/postgres-server.ts';
+import { projectRoot } from '../../src/project-root.ts';
+import { type Client, openClient } from './client.ts';
+import { expectRest } from './invariants.ts';
+import { startService } from './service.ts';
+import { BACKENDS, type BackendKind, type Environment, openPlace, type Place, type PlaceOptions } from './stack.ts';
+import { until } from './until.ts';
+
+export interface Child {
+  kind: 'api' | 'worker';
+  pid: number;
+  /** The events that it has logged. */
+  events: string[];
+  isAlive(): boolean;
+  signal(signal: NodeJS.Signals): void;
+  /** Sends the signal and resolves to the exit code; null when the signal ended it. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+export interface Processes extends Place {
+  /** Speaks to the API at its port, whichever process is behind it. */
+  api: Client;
+  start(kind: 'api' | 'worker', environment?: Environment): Promise<Child>;
+  children: Child[];
+  log(): string;
+}
+
+/** What takes half a minute in production takes seconds here. */
+const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
+const START_MS = 30_000;
+const END_MS = 20_000;
+
+export function onBothBackendsInProcesses(options: PlaceOptions = {}) {
+  return BACKENDS.map((backend) => ({ backend, test: processesTest(backend, options) }));
+}
+
+export function processesTest(backend: BackendKind, options: PlaceOptions = {}) {
+  return base
+    .extend('service', async ({ onTestFinished: _ }, { onCleanup }) => {
+      const service = await startService();
+      onCleanup(() => service.close());
+      return service;
+    })
+    .extend('processes', { auto: true }, async ({ onTestFailed }, { onCleanup }) => {
+      const processes = await openProcesses(backend, options);
+      onTestFailed(() => {
+        process.stderr.write(`${processes.log()}\n`);
+      });
+      onCleanup(async () => {
+        try {
+          await expectRest(processes, 30_000);
+        } finally {
+          await endAll(processes);
+        }
+      });
+      return processes;
+    })
+    .extend('api', ({ processes }) => processes.api)
+    .extend('db', ({ processes }) => processes.db);
+}
+
+async function openProcesses(backend: BackendKind, options: PlaceOptions): Promise<Processes> {
+  const place = await openPlace(backend, { ...options, environment: { ...HURRIED, ...options.environment } });
+  const port = await freePort();
+  const children: Child[] = [];
+  const lines: string[] = [];
+  return {
+    ...place,
+    api: openClient(`http://127.0.0.1:${port}`),
+    children,
+    log: () => lines.slice(-80).join('\n'),
+    async start(kind, environment = {}) {
+      const settings = { ...place.environment, PORT: String(port), ...environment };
+      const child = spawn(process.execPath, [path.join(projectRoot(), 'dist', 'src', 'bin', `${kind}.js`)], {
+        cwd: place.folder,
+        env: environmentWith({ ...settings, VITEST: undefined }),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const started = follow(child, kind, lines);
+      children.push(started);
+      await until(() => started.events.includes('process.ready') || !started.isAlive(), {
+        what: `the ${kind} is ready`,
+        timeoutMs: START_MS,
+      });
+      if (!started.isAlive()) throw new Error(`the ${kind} ended at its start:\n${lines.slice(-20).join('\n')}`);
+      return started;
+    },
+  };
+}
+
+function follow(child: ChildProcess, kind: Child['kind'], lines: string[]): Child {
+  const events: string[] = [];
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('exit', (code) => resolve(code));
+    child.once('error', () => resolve(-1));
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue;
+    createInterface(stream).on('line', (line) => {
+      if (line.includes('"http request"')) return;
+      lines.push(`${kind} ${child.pid}: ${line}`);
+      const event = /"event":"([^"]+)"/.exec(line)?.[1];
+      if (event !== undefined) events.push(event);
+    });
+  }
+  const isAlive = () => child.exitCode === null && child.signalCode === null;
+  return {
+    kind,
+    pid: child.pid ?? 0,
+    events,
+    isAlive,
+    signal: (signal) => void child.kill(signal),
+    async end(signal) {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+/** All that still run are asked to end, and have to do so by themselves. */
+async function endAll(processes: Processes): Promise<void> {
+  const alive = processes.children.filter((child) => child.isAlive());
+  for (const child of alive) {
+    child.signal('SIGCONT');
+    child.signal('SIGTERM');
+  }
+  const late = async () => until(() => alive.every((child) => !child.isAlive()), { timeoutMs: END_MS });
+  const stuck = await late().then(
+    () => [],
+    () => alive.filter((child) => child.isAlive()),
+  );
+  await Promise.all(stuck.map((child) => child.end('SIGKILL')));
+  await processes.close();
+  if (stuck.length > 0)
+    throw new Error(`did not end after SIGTERM: ${stuck.map(({ kind, pid }) => `${kind} ${pid}`).join(', ')}`);
+}

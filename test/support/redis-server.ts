@@ -1,0 +1,116 @@
+/** A real Redis for tests: TEST_REDIS_URL, or a server started here, which on Debian is installed when it is missing. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Redis } from 'ioredis';
+import { freePort } from '../../src/launch/postgres-server.ts';
+import { until } from './until.ts';
+
+export interface RedisServer {
+  url: string;
+  port: number;
+  /** Undefined when it was not started here. */
+  pid: number | undefined;
+  folder: string;
+  /** `SIGKILL` leaves the files as they are, for a start with the same folder. */
+  stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+}
+
+/** A server of the test's own, for tests that kill or wipe it: with a folder and port given it goes on where it was. */
+export async function startRedis(
+  options: { appendOnly?: boolean; folder?: string; port?: number } = {},
+): Promise<RedisServer> {
+  const program = findProgram();
+  const folder = options.folder ?? mkdtempSync(path.join(tmpdir(), 'test-redis-'));
+  const port = options.port ?? (await freePort());
+  const settings = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--save',
+    '',
+    '--maxmemory-policy',
+    'noeviction',
+  ];
+  const durability = options.appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no'];
+  const child = spawn(program, [...settings, ...durability], { stdio: 'ignore' });
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+  const url = `redis://127.0.0.1:${port}/0`;
+  try {
+    await until(() => answers(url), { what: `${program} answers on port ${port}`, timeoutMs: 20_000 });
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+  return {
+    url,
+    port,
+    pid: child.pid,
+    folder,
+    async stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      await ended;
+      if (signal === 'SIGTERM') rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The one that all tests share, each with its own prefix. */
+export async function sharedRedis(): Promise<RedisServer> {
+  const given = process.env['TEST_REDIS_URL'];
+  if (given === undefined || given === '') return startRedis();
+  if (!(await answers(given))) throw new Error('TEST_REDIS_URL is set and no Redis answers there.');
+  return {
+    url: given,
+    port: Number(new URL(given).port || 6379),
+    pid: undefined,
+    folder: '',
+    stop: async () => undefined,
+  };
+}
+
+function findProgram(): string {
+  const found = onPath();
+  if (found !== undefined) return found;
+  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
+    const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const install = ['install', '-y', '--no-install-recommends', '-o', 'Dpkg::Use-Pty=0', 'redis-server'];
+    for (const args of [['update'], install]) spawnSync('apt-get', args, { env: environment, stdio: 'ignore' });
+    const installed = onPath();
+    if (installed !== undefined) return installed;
+  }
+  throw new Error(
+    'The tests need a Redis: install redis-server or valkey-server, or set TEST_REDIS_URL to one that may be written to.',
+  );
+}
+
+function onPath(): string | undefined {
+  return ['redis-server', 'valkey-server'].find(
+    (name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
+  );
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new Redis(url, {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 2_000,
+  });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return (await client.ping()) === 'PONG';
+  } catch {
+    return false;
+  } finally {
+    client.disconnect();
+  }
+}

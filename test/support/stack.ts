@@ -1,0 +1,163 @@
+/** The whole service in this process: a database of its own, queues of its own, an API and workers on free ports. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { composeApi, composeWorker, type Process } from '../../src/compose.ts';
+import { loadConfig } from '../../src/config.ts';
+import { type Client, openClient } from './client.ts';
+import { createTestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
+import { createTestLog, type TestLog } from './test-log.ts';
+import { until } from './until.ts';
+
+export const BACKENDS = ['redis', 'postgres'] as const;
+export type BackendKind = (typeof BACKENDS)[number];
+export type Environment = Record<string, string>;
+
+/** A database and a queue, and how processes are told about them. */
+export interface Place {
+  backend: BackendKind;
+  environment: Environment;
+  /** An empty folder, so that no .env of the checkout is read. */
+  folder: string;
+  db: pg.Pool;
+  databaseUrl: string;
+  redis: Redis | undefined;
+  redisUrl: string | undefined;
+  queuePrefix: string;
+  reported: Set<string>;
+  /** Fails when a process has left connections open. */
+  close(): Promise<void>;
+}
+
+export interface Stack extends Place {
+  api: Client;
+  log: TestLog;
+  /** Another API or worker beside the others; it is stopped with the stack if not before. */
+  add(kind: 'api' | 'worker', environment?: Environment): Promise<{ port: number; stop(): Promise<void> }>;
+  stop(): Promise<void>;
+}
+
+export interface PlaceOptions {
+  /** Instead of the shared ones. */
+  redisUrl?: string;
+  databaseUrl?: (real: string) => string;
+  environment?: Environment;
+}
+
+export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
+  const database = await createTestDatabase();
+  const redisUrl = backend === 'redis' ? (options.redisUrl ?? ownRedisDatabase()) : undefined;
+  const queuePrefix = testQueuePrefix();
+  const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));
+  const db = new pg.Pool({ connectionString: database.url, application_name: 'test', max: 4 });
+  db.on('error', () => undefined);
+  const redis = redisUrl === undefined ? undefined : new Redis(redisUrl, { connectionName: 'test' });
+  redis?.on('error', () => undefined);
+  const databaseUrl = options.databaseUrl?.(database.url) ?? database.url;
+  return {
+    backend,
+    folder,
+    db,
+    databaseUrl: database.url,
+    redis,
+    redisUrl,
+    queuePrefix,
+    reported: new Set(),
+    environment: {
+      NODE_ENV: 'test',
+      PORT: '0',
+      WORKER_PORT: '0',
+      LOG_FILE: 'none',
+      DATABASE_URL: databaseUrl,
+      QUEUE_PREFIX: queuePrefix,
+      ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
+      ...options.environment,
+    },
+    async close() {
+      try {
+        await expectNoConnections(db, redis);
+      } finally {
+        redis?.disconnect();
+        await db.end();
+        await database.drop();
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+/** Test files that run side by side use different databases of the shared Redis, so that connections can be told apart. */
+function ownRedisDatabase(): string {
+  const url = new URL(testRedisUrl());
+  url.pathname = `/${process.env['VITEST_POOL_ID'] ?? '1'}`;
+  return url.href;
+}
+
+async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promise<void> {
+  const left = async () => {
+    const { rows } = await db.query<{ application_name: string }>(
+      `SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'orchestrator%'`,
+    );
+    if (redis === undefined || redis.status !== 'ready') return rows.map((row) => row.application_name);
+    const own = (await redis.client('INFO')) as string; // One line of text.
+    const number = /\bdb=(\d+)/.exec(own)?.[1];
+    const clients = ((await redis.client('LIST')) as string).split('\n'); // One line per client.
+    const others = clients.filter((line) => line.includes(` db=${number} `) && !line.includes(' name=test '));
+    return [...rows.map((row) => row.application_name), ...others];
+  };
+  await until(async () => (await left()).length === 0, { what: 'no connection is left open', timeoutMs: 5_000 }).catch(
+    async (error: unknown) => {
+      throw new Error(`connections were left open: ${(await left()).join('; ')}`, { cause: error });
+    },
+  );
+}
+
+export interface StackOptions extends PlaceOptions {
+  workers?: number;
+  worker?: Environment;
+}
+
+export async function openStack(backend: BackendKind, options: StackOptions = {}): Promise<Stack> {
+  const place = await openPlace(backend, options);
+  const log = createTestLog();
+  const running = new Set<Process>();
+  const add: Stack['add'] = async (kind, environment = {}) => {
+    const config = loadConfig({ ...place.environment, ...environment }, { cwd: place.folder });
+    const process = await (kind === 'api' ? composeApi(config, log) : composeWorker(config, log));
+    running.add(process);
+    const { port } = await process.start();
+    return {
+      port,
+      async stop() {
+        if (running.delete(process)) await process.stop();
+      },
+    };
+  };
+  const stopAll = async () => {
+    await Promise.all([...running].map((process) => process.stop()));
+    running.clear();
+  };
+  try {
+    const { port } = await add('api');
+    for (let count = options.workers ?? 1; count > 0; count -= 1) await add('worker', options.worker);
+    return {
+      ...place,
+      api: openClient(`http://127.0.0.1:${port}`),
+      log,
+      add,
+      async stop() {
+        try {
+          await stopAll();
+        } finally {
+          await place.close();
+        }
+      },
+    };
+  } catch (error) {
+    await stopAll();
+    await place.close();
+    throw error;
+  }
+}

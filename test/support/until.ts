@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Waits for a condition; resolves to its first value that is neither false, null nor undefined. What it throws counts as no. */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  options: { what?: string; timeoutMs?: number; everyMs?: number } = {},
+): Promise<Exclude<T, false | null | undefined>> {
+  const { what = 'the condition', timeoutMs = 15_000, everyMs = 25 } = options;
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value !== false && value !== null && value !== undefined)
+        return value as Exclude<T, false | null | undefined>;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain until ${what}`, { cause: last });
+    await sleep(everyMs);
+  }
+}

@@ -1,0 +1,98 @@
+import { expect, test, vi } from 'vitest';
+import { createAdmission } from '../../src/engine/admit.ts';
+import { DIAMOND, definitionOf } from '../support/dags.ts';
+import { plansOf, WORKFLOW } from '../support/fake-engine.ts';
+import { createFakeQueue } from '../support/fake-queue.ts';
+import { createFakeStore } from '../support/fake-store.ts';
+import { createTestLog } from '../support/test-log.ts';
+
+function door(window: number) {
+  const store = createFakeStore();
+  const queue = createFakeQueue();
+  const log = createTestLog();
+  const clock = { now: 0 };
+  const admission = createAdmission({
+    plans: plansOf(definitionOf(DIAMOND)),
+    runs: store.runs,
+    queue,
+    window,
+    log,
+    now: () => clock.now,
+  });
+  const accept = (...ids: string[]) => {
+    for (const id of ids) store.insert({ id, of: WORKFLOW });
+    return admission.admit(ids.map((id) => ({ id, of: WORKFLOW, priority: 50 })));
+  };
+  const statusOf = (id: string) => store.truth.runs.get(id)?.status;
+  return { store, queue, log, clock, accept, statusOf };
+}
+
+test('while there is room an accepted run is in the queue at once, its first flow alone', async () => {
+  const { queue, accept, statusOf } = door(10);
+  await accept('r1', 'r2');
+  expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r1.1.a', 'r2.1.a']);
+  expect(queue.jobs()[0]?.node.data).toMatchObject({ gen: 0, epoch: 1 });
+  await vi.waitFor(() => expect([statusOf('r1'), statusOf('r2')]).toEqual(['queued', 'queued']));
+});
+
+test('what does not fit into the window stays pending', async () => {
+  const { queue, accept, statusOf } = door(2);
+  await accept('r1', 'r2', 'r3');
+  await accept('r4');
+  expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r1.1.a', 'r2.1.a']);
+  expect([statusOf('r3'), statusOf('r4')]).toEqual(['pending', 'pending']);
+});
+
+test('runs that others have in the queue count, and are counted once a second', async () => {
+  const { store, clock, queue, accept } = door(2);
+  const count = vi.spyOn(store.runs, 'countInQueue');
+  store.insert({ id: 'other1', of: WORKFLOW, status: 'running' });
+  store.insert({ id: 'other2', of: WORKFLOW, status: 'queued' });
+  await accept('r1');
+  expect(queue.jobs()).toEqual([]);
+  Object.assign(store.truth.runs.get('other1') ?? {}, { final: true });
+  clock.now = 999;
+  await accept('r2');
+  expect(queue.jobs()).toEqual([]);
+  clock.now = 1_000;
+  await accept('r3');
+  expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r3.1.a']);
+  expect(count).toHaveBeenCalledTimes(2);
+});
+
+test('many that come together are counted for once', async () => {
+  const { store, accept } = door(100);
+  const count = vi.spyOn(store.runs, 'countInQueue');
+  await Promise.all([accept('r1'), accept('r2'), accept('r3')]);
+  expect(count).toHaveBeenCalledTimes(1);
+});
+
+test('a queue that cannot be reached leaves the run to the dispatcher, and is left alone for a second', async () => {
+  const { queue, clock, log, accept, statusOf } = door(10);
+  queue.down = true;
+  await accept('r1');
+  expect(statusOf('r1')).toBe('pending');
+  expect(log.lines.map(({ event }) => event)).toEqual(['runs_left_to_dispatcher']);
+  queue.down = false;
+  clock.now = 999;
+  await accept('r2');
+  expect(queue.jobs()).toEqual([]);
+  clock.now = 1_000;
+  await accept('r3');
+  expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r3.1.a']);
+});
+
+test('a database that does not answer leaves it to the dispatcher too', async () => {
+  const { store, queue, accept } = door(10);
+  vi.spyOn(store.runs, 'countInQueue').mockRejectedValueOnce(new Error('away'));
+  await accept('r1');
+  expect(queue.jobs()).toEqual([]);
+});
+
+test('a run that cannot be marked as queued is in the queue all the same', async () => {
+  const { store, queue, log, accept } = door(10);
+  vi.spyOn(store.runs, 'markQueued').mockRejectedValueOnce(new Error('away'));
+  await accept('r1');
+  expect(queue.jobs()).toHaveLength(1);
+  await vi.waitFor(() => expect(log.lines.map(({ event }) => event)).toEqual(['run_not_marked_queued']));
+});

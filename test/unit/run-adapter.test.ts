@@ -1,0 +1,236 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
+import { runAdapter, type Stop } from '../../src/engine/run-adapter.ts';
+
+const run: RunRow = {
+  id: 'run',
+  tenantId: 't',
+  userId: 'u',
+  of: { workflow_id: 'w', version: 1 },
+  epoch: 1,
+  gen: 0,
+  status: 'running',
+  final: false,
+  priority: 50,
+  parameters: {},
+  correlationId: null,
+  traceId: null,
+  createdAt: new Date(0),
+};
+
+/** An adapter in the test's hands, and everything that can end it. */
+function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) => Promise<ExecutionResult> } = {}) {
+  const shutdown = new AbortController();
+  let watching: (() => void) | undefined;
+  let finish: (result: ExecutionResult) => void = () => undefined;
+  let fail: (error: Error) => void = () => undefined;
+  let call: ExecutionCall | undefined;
+  const slow = vi.fn(async () => undefined);
+  const result = runAdapter(
+    {
+      executor: {
+        literalFields: () => [],
+        execute(given) {
+          call = given;
+          if (options.execute !== undefined) return options.execute(given);
+          return new Promise((resolve, reject) => {
+            finish = resolve;
+            fail = reject;
+          });
+        },
+      },
+      control: {
+        watch(runId, stop) {
+          expect(runId).toBe('run');
+          watching = stop;
+          return () => {
+            watching = undefined;
+          };
+        },
+      },
+      shutdown: shutdown.signal,
+    },
+    {
+      actionType: 'test_task',
+      actionId: 'a',
+      input: {},
+      idempotencyKey: 'run.1.a',
+      attempt: 1,
+      run,
+      scope: { params: {}, run: {}, outputs: {} },
+      wakeAt: undefined,
+      timeoutMs: options.timeoutMs ?? 10_000,
+      onSlow: slow,
+    },
+  );
+  let answer: ExecutionResult | Stop | undefined;
+  void result.then(
+    (value) => {
+      answer = value;
+    },
+    () => undefined,
+  );
+  return {
+    result,
+    slow,
+    shutdown,
+    call: () => call,
+    signal: () => call?.signal,
+    answer: () => answer,
+    cancel: () => watching?.(),
+    isWatched: () => watching !== undefined,
+    finish: (output: string) => finish({ result: 'output', output }),
+    fail: (error: Error) => fail(error),
+  };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  // Nothing may be left that would hold the process or fire later.
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+test('what the adapter answers in time is the result, and nothing of it is left behind', async () => {
+  const task = start();
+  await vi.advanceTimersByTimeAsync(100);
+  task.finish('done');
+  expect(await task.result).toEqual({ result: 'output', output: 'done' });
+  expect(task.slow).not.toHaveBeenCalled();
+  expect(task.isWatched()).toBe(false);
+  expect(task.signal()?.aborted).toBe(false);
+});
+
+test('a task that runs longer than half a second is shown once', async () => {
+  const task = start();
+  await vi.advanceTimersByTimeAsync(499);
+  expect(task.slow).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(task.slow).toHaveBeenCalledTimes(1);
+  task.finish('done');
+  await task.result;
+});
+
+test('showing it may fail without harm', async () => {
+  const task = start();
+  task.slow.mockRejectedValueOnce(new Error('the database is away'));
+  await vi.advanceTimersByTimeAsync(600);
+  task.finish('done');
+  expect(await task.result).toEqual({ result: 'output', output: 'done' });
+});
+
+test('at its deadline the attempt has failed and can be tried again; the signal is aborted', async () => {
+  const task = start({ timeoutMs: 1_500 });
+  await vi.advanceTimersByTimeAsync(1_499);
+  expect(task.answer()).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await task.result).toEqual({
+    result: 'failure',
+    failure: { code: 'timeout', message: 'took longer than timeout_seconds (1.5)', retryable: true },
+  });
+  expect(task.signal()?.aborted).toBe(true);
+});
+
+test('an adapter that ignores its signal does not hold the task, and what it does later is ignored', async () => {
+  const task = start({ timeoutMs: 1_000 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect((await task.result).result).toBe('failure');
+  task.fail(new Error('long after'));
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect((await task.result).result).toBe('failure');
+});
+
+test('an adapter that answers its aborted signal with an error of its own has timed out all the same', async () => {
+  const task = start({
+    timeoutMs: 1_000,
+    execute: ({ signal }) =>
+      new Promise((resolve) => {
+        const failure = { code: 'network_error', message: 'aborted', retryable: true };
+        signal.addEventListener('abort', () => resolve({ result: 'failure', failure }));
+      }),
+  });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await task.result).toMatchObject({ failure: { code: 'timeout' } });
+});
+
+test('a cancelled run ends the task at once', async () => {
+  const task = start();
+  await vi.advanceTimersByTimeAsync(10);
+  task.cancel();
+  expect(await task.result).toEqual({ result: 'cancelled' });
+  expect(task.signal()?.aborted).toBe(true);
+  expect(task.isWatched()).toBe(false);
+});
+
+test('the end of the worker ends the task at once, without an outcome', async () => {
+  const task = start();
+  await vi.advanceTimersByTimeAsync(10);
+  task.shutdown.abort();
+  expect(await task.result).toEqual({ result: 'shutdown' });
+  expect(task.signal()?.aborted).toBe(true);
+});
+
+test('a worker that is stopping begins nothing', async () => {
+  const execute = vi.fn(async (): Promise<ExecutionResult> => ({ result: 'output', output: 1 }));
+  const shutdown = new AbortController();
+  shutdown.abort();
+  const result = await runAdapter(
+    {
+      executor: { literalFields: () => [], execute },
+      control: { watch: () => () => undefined },
+      shutdown: shutdown.signal,
+    },
+    {
+      actionType: 'test_task',
+      actionId: 'a',
+      input: {},
+      idempotencyKey: 'k',
+      attempt: 1,
+      run,
+      scope: { params: {}, run: {}, outputs: {} },
+      wakeAt: undefined,
+      timeoutMs: 1_000,
+      onSlow: async () => undefined,
+    },
+  );
+  expect(result).toEqual({ result: 'shutdown' });
+  expect(execute).not.toHaveBeenCalled();
+});
+
+test('whichever comes first counts', async () => {
+  const task = start({ timeoutMs: 1_000 });
+  task.finish('done');
+  task.cancel();
+  task.shutdown.abort();
+  expect((await task.result).result).toBe('output');
+  const other = start({ timeoutMs: 1_000 });
+  other.cancel();
+  other.finish('done');
+  expect((await other.result).result).toBe('cancelled');
+});
+
+test('a fault of the executor itself is passed on, and nothing is left behind', async () => {
+  const task = start();
+  const failed = expect(task.result).rejects.toThrow('a bug');
+  task.fail(new Error('a bug'));
+  await failed;
+  expect(task.isWatched()).toBe(false);
+});
+
+test('a deadline beyond what a timer can hold does not come at once', async () => {
+  const task = start({ timeoutMs: 2 ** 40 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(task.answer()).toBeUndefined();
+  task.finish('done');
+  await task.result;
+});
+
+test('the adapter is told who it is and what it may send on', async () => {
+  const task = start();
+  expect(task.call()).toMatchObject({ actionId: 'a', idempotencyKey: 'run.1.a', attempt: 1 });
+  expect(Object.keys(task.call() ?? {})).not.toContain('timeoutMs');
+  task.finish('done');
+  await task.result;
+});
