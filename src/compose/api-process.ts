@@ -42,6 +42,8 @@ import { announce, type Process } from './process.ts';
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
 const QUEUE_TIMEOUT_MS = 2_000;
 const HEALTH_TIMEOUT_MS = 1_500;
+/** The dispatcher takes a run that is still pending after two seconds. */
+const MARK_QUEUED_AFTER_MS = 500;
 
 /** The API: doors, acceptance, and a window into the queues. It holds no state. */
 export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -69,7 +71,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
-  const runs = createRunStore(pool);
+  const runs = createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS });
   const workflows = createWorkflowStore(prisma, uuidv7);
   const waiter = createRunWaiter(pool);
   const admission = createAdmission({

@@ -1,5 +1,4 @@
 /** One worker process, put together. */
-import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
 import { v7 as uuidv7 } from 'uuid';
@@ -33,6 +32,7 @@ import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { createSpanIds } from '../telemetry/span-ids.ts';
 
 import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
@@ -80,7 +80,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     egress,
     expressions,
     settings: config.adapterSettings,
-    newSpanId: () => randomBytes(8).toString('hex'),
+    newSpanId: createSpanIds(),
     now: () => new Date(),
     log,
     async service(tenantId, name) {

@@ -29,6 +29,8 @@ export function createAdmission(deps: AdmitDeps): Admission {
   let room = deps.window;
   let sampledAt = Number.NEGATIVE_INFINITY;
   let sampling: Promise<void> | undefined;
+  /** Added, and not yet to be seen in the count. */
+  let unmarked = 0;
   let pausedUntil = Number.NEGATIVE_INFINITY;
 
   /** How full the window is: a cheap count now and then, and in between what this process has added. */
@@ -37,7 +39,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
     sampling ??= deps.runs
       .countInQueue(deps.window)
       .then((count) => {
-        room = deps.window - count;
+        room = deps.window - count - unmarked;
         sampledAt = deps.now();
       })
       .finally(() => {
@@ -60,13 +62,19 @@ export function createAdmission(deps: AdmitDeps): Admission {
           }),
         );
         await deps.queue.add(trees);
+        unmarked += admitted.length;
         for (const { id } of admitted) {
-          deps.runs.markQueued(id).catch((error: unknown) => {
-            deps.log.warn('run_not_marked_queued', {
-              run_id: id,
-              error: error instanceof Error ? error.message : String(error),
+          deps.runs
+            .markQueued(id)
+            .catch((error: unknown) => {
+              deps.log.warn('run_not_marked_queued', {
+                run_id: id,
+                error: error instanceof Error ? error.message : String(error),
+              });
+            })
+            .finally(() => {
+              unmarked -= 1;
             });
-          });
         }
       } catch (error) {
         pausedUntil = deps.now() + PAUSE_AFTER_FAULT_MS;

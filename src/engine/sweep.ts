@@ -27,7 +27,10 @@ export interface SweepReport {
 
 /** Younger pending runs are left to the API that accepted them. */
 const PENDING_AGE_MS = 2_000;
-const DISPATCH_PER_PASS = 500;
+const DISPATCH_PER_PAGE = 500;
+const PAGES_PER_PASS = 10;
+/** Side by side; more would only wait for connections. */
+const DISPATCH_AT_ONCE = 20;
 const CHECK_PER_PASS = 500;
 /** A cancelled run in which nothing runs is not waited for any longer. */
 const CANCEL_PATIENCE_MS = 30_000;
@@ -51,14 +54,9 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
       await deps.queue.markSeen();
     }
     const report = { dispatched: 0, checked: 0, repaired: 0 };
-    const room = deps.window - (await deps.runs.countInQueue(deps.window));
-    const pending = room > 0 ? await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PASS), PENDING_AGE_MS) : [];
-    for (const run of pending) {
-      await onItsOwn(deps, run, async () => {
-        await addAgain(deps, run, run.gen);
-        await deps.runs.markQueued(run.id);
-        report.dispatched += 1;
-      });
+    // A full page says that there is more: with a long backlog the pace is the queue's, not that of the passes.
+    for (let page = 0; page < PAGES_PER_PASS; page += 1) {
+      if ((await dispatchPage(deps, report)) < DISPATCH_PER_PAGE) break;
     }
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
@@ -68,6 +66,24 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
     }
     return report;
   });
+}
+
+/** How many runs were there to be added. */
+async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<number> {
+  const room = deps.window - (await deps.runs.countInQueue(deps.window));
+  if (room <= 0) return 0;
+  const pending = await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PAGE), PENDING_AGE_MS);
+  for (let at = 0; at < pending.length; at += DISPATCH_AT_ONCE) {
+    const together = pending.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
+      onItsOwn(deps, run, async () => {
+        await addAgain(deps, run, run.gen);
+        await deps.runs.markQueued(run.id);
+        report.dispatched += 1;
+      }),
+    );
+    await Promise.all(together);
+  }
+  return pending.length;
 }
 
 /** A run that cannot be added (its definition is gone, say) must not keep the others from it. */

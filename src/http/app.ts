@@ -1,4 +1,5 @@
 /** The HTTP door, put together. What comes first holds for everything after it, so the order here is the policy. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { OrchestratorError } from '../domain/errors.ts';
@@ -63,6 +64,28 @@ function createApiRoutes(deps: HttpDeps): Routes {
 /** The pages (docs, Bull Board) style their elements inline and ReDoc searches in a worker; scripts come from here only. */
 function securityHeaders(publicUrl: string | undefined): RequestHandler {
   const https = publicUrl?.startsWith('https:') === true;
+  const headers = alwaysTheSame(securityPolicy(https));
+  return (_request, response, next) => {
+    for (const [name, value] of headers) response.setHeader(name, value);
+    next();
+  };
+}
+
+/** The headers depend on nothing in a request, so the middleware is asked for them once. */
+function alwaysTheSame(middleware: ReturnType<typeof helmet>): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  const response = {
+    setHeader: (name: string, value: string) => headers.set(name, value),
+    removeHeader: (name: string) => headers.delete(name),
+  };
+  // It uses nothing else of either.
+  middleware({} as IncomingMessage, response as unknown as ServerResponse, (error) => {
+    if (error !== undefined) throw error;
+  });
+  return headers;
+}
+
+function securityPolicy(https: boolean): ReturnType<typeof helmet> {
   return helmet({
     contentSecurityPolicy: {
       useDefaults: false,

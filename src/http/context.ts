@@ -50,11 +50,13 @@ function readContext(request: Request): RequestContext {
   const correlationId = request.get('x-correlation-id');
   const sent = request.get('traceparent');
   const taken = sent === undefined ? null : TRACEPARENT.exec(sent);
-  const traceId = taken?.[1] ?? randomBytes(16).toString('hex');
+  // One call for both ids: each goes to the operating system.
+  const random = taken === null ? randomBytes(24).toString('hex') : '';
+  const traceId = taken?.[1] ?? random.slice(0, 32);
   return {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : randomUUID(),
     correlationId: correlationId !== undefined && CORRELATION_ID.test(correlationId) ? correlationId : undefined,
-    traceparent: taken !== null && sent !== undefined ? sent : `00-${traceId}-${randomBytes(8).toString('hex')}-01`,
+    traceparent: taken !== null && sent !== undefined ? sent : `00-${traceId}-${random.slice(32)}-01`,
     traceId,
     caller: undefined,
   };

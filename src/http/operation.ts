@@ -132,7 +132,11 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     const body = parseBody(op, bodyOf(request));
     const waitSeconds = typeof query === 'object' && query !== null && 'wait' in query ? Number(query.wait) : 0;
     const ended = new AbortController();
-    response.once('close', () => ended.abort());
+    let handled = false;
+    // To abort costs a stack trace, and after the answer nobody listens.
+    response.once('close', () => {
+      if (!handled) ended.abort();
+    });
     const timer = setTimeout(
       () => {
         sendProblem(request, response, new OrchestratorError('unavailable', 'The request took too long'));
@@ -143,6 +147,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     try {
       await handle({ body, query, params, caller, request, response, signal: ended.signal });
     } finally {
+      handled = true;
       clearTimeout(timer);
     }
   };

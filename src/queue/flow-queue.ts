@@ -4,6 +4,7 @@ import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import type { Backend, LaneQueue } from './backend.ts';
+import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
 /** Always with a count: a job that is kept costs about 1.2 kB of Redis. */
 const KEEP_COMPLETED = { age: 300, count: 1_000 };
@@ -31,12 +32,29 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
     return known;
   };
 
+  const addSingles = createSingleJobs(queue);
+
   return {
     async add(runs) {
-      // One by one: FlowProducer.addBulk does not report the errors of its trees.
-      await inChunks(runs, async (trees) => {
-        for (const tree of trees) await again(() => within(timeoutMs, flows.add(toFlowJob(tree))));
-      });
+      const singles = new Map<string, SingleJob[]>();
+      const rest: FlowNode[][] = [];
+      for (const trees of runs) {
+        const single = trees.length === 1 ? singleOf(trees[0]) : undefined;
+        if (single === undefined) {
+          rest.push([...trees]);
+          continue;
+        }
+        const jobs = singles.get(single.queue) ?? [];
+        jobs.push(single.job);
+        singles.set(single.queue, jobs);
+      }
+      await Promise.all([
+        ...[...singles].map(([name, jobs]) => again(() => within(timeoutMs, addSingles(name, jobs)))),
+        // One by one: FlowProducer.addBulk does not report the errors of its trees.
+        inChunks(rest, async (trees) => {
+          for (const tree of trees) await again(() => within(timeoutMs, flows.add(toFlowJob(tree))));
+        }),
+      ]);
     },
     async removeGates(jobIds) {
       const gates = queue(GATE_QUEUE);
@@ -89,18 +107,27 @@ function toFlowJob(node: FlowNode): FlowJob {
     name: node.name,
     queueName: node.queue,
     data: node.data ?? {},
-    opts: {
-      jobId: node.jobId,
-      attempts: node.attempts,
-      backoff: { type: 'custom' },
-      removeOnComplete: KEEP_COMPLETED,
-      removeOnFail: KEEP_FAILED,
-      // A dependent becomes ready when all it waits for is final, however it ended; the domain decides what then.
-      ignoreDependencyOnFailure: true,
-      ...(node.priority > 0 ? { priority: node.priority } : {}),
-      ...(node.delayMs > 0 ? { delay: node.delayMs } : {}),
-    },
+    opts: optionsOf(node),
     ...(node.children.length > 0 ? { children: node.children.map(toFlowJob) } : {}),
+  };
+}
+
+function singleOf(node: FlowNode | undefined): { queue: string; job: SingleJob } | undefined {
+  if (node?.data === undefined || node.children.length > 0) return undefined;
+  return { queue: node.queue, job: { name: node.name, data: node.data, opts: optionsOf(node) } };
+}
+
+function optionsOf(node: FlowNode) {
+  return {
+    jobId: node.jobId,
+    attempts: node.attempts,
+    backoff: { type: 'custom' },
+    removeOnComplete: KEEP_COMPLETED,
+    removeOnFail: KEEP_FAILED,
+    // A dependent becomes ready when all it waits for is final, however it ended; the domain decides what then.
+    ignoreDependencyOnFailure: true,
+    ...(node.priority > 0 ? { priority: node.priority } : {}),
+    ...(node.delayMs > 0 ? { delay: node.delayMs } : {}),
   };
 }
 

@@ -1,9 +1,12 @@
 /**
  * Group commit: everything that becomes ready while one statement is under way goes out in the next one. Nobody waits
- * for a timer: the first item of a quiet moment leaves with whatever else is ready in the same turn of the event loop.
+ * for a timer, unless it is asked for: the first item of a quiet moment leaves with whatever else is ready in the same
+ * turn of the event loop.
  */
 export interface BatchOptions<T, R> {
   maxItems: number;
+  /** For what nobody waits for: the first item of a quiet moment stays that long. */
+  lingerMs?: number;
   /** One answer per item, in order. */
   flush(items: T[]): Promise<R[]>;
   /** Milliseconds until the same batch is sent again; undefined gives up. `tries` begins at 1. */
@@ -32,7 +35,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
   function schedule(): void {
     if (scheduled || underWay > 0 || waiting.length === 0) return;
     scheduled = true;
-    setImmediate(() => {
+    const soon = () => {
       scheduled = false;
       const batch = waiting.splice(0, options.maxItems);
       underWay = batch.length;
@@ -40,7 +43,9 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
         underWay = 0;
         schedule();
       });
-    });
+    };
+    if (options.lingerMs === undefined) setImmediate(soon);
+    else setTimeout(soon, options.lingerMs).unref();
   }
 
   async function send(batch: Waiting<T, R>[]): Promise<void> {

@@ -3,6 +3,14 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
 
+/**
+ * Every statement here reaches a few rows by their keys. The planner cannot know how few a list that is a parameter
+ * names, nor how fast the tables grow, and would keep plans that read whole tables, or compile them.
+ */
+const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
+  .map((name) => `-c ${name}=off`)
+  .join(' ');
+
 export interface Database {
   pool: pg.Pool;
   prisma: PrismaClient;
@@ -17,6 +25,7 @@ export function openDatabase(
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
+    options: BY_KEY,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,

@@ -3,15 +3,19 @@ import type pg from 'pg';
 import type { Lookup, LookupRequest, RunRow, TaskRow } from '../engine/ports.ts';
 import type { TaskStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
-import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { type RawRun, toRunRow } from './run-row.ts';
 
-const RUNS = `SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = ANY($1::text[])`;
 export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerated, t.attempt, t.ended_attempt, t.fence,
   t.deliveries, t.next_delivery, t.wake_at`;
-const TASKS = `
-SELECT ${TASK_COLUMNS}, CASE WHEN k.output THEN t.output END AS output
-FROM unnest($1::text[], $2::text[], $3::bool[]) AS k(run_id, action_id, output)
-JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id`;
+// One statement and so one snapshot: a run that is seen as live has rows as new as that. A run comes with each of its tasks;
+// its parameters, which may be large, only with the first.
+const LOOK_UP = `
+SELECT k.run_id AS id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status AS run_status,
+  r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.created_at,
+  ${TASK_COLUMNS}, k.first, CASE WHEN k.output THEN t.output END AS output
+FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[]) AS k(run_id, action_id, output, first)
+JOIN run r ON r.id = k.run_id
+LEFT JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id`;
 
 export interface RawTask {
   run_id: string;
@@ -28,10 +32,20 @@ export interface RawTask {
   output: Json;
 }
 
+/** The columns of the task are null where it has no row yet. */
+type RawLookup = Omit<RawRun, 'status' | 'final'> &
+  Omit<RawTask, 'run_id' | 'action_id'> & {
+    run_status: RawRun['status'];
+    run_final: boolean;
+    first: boolean;
+    action_id: string | null;
+  };
+
 export async function lookUp(pool: pg.Pool, requests: readonly LookupRequest[]): Promise<Lookup[]> {
   const runIds: string[] = [];
   const actionIds: string[] = [];
   const withOutput: boolean[] = [];
+  const first: boolean[] = [];
   // One row per task, even if several jobs of a run ask for it; with its output if one of them wants that.
   const wanted = new Map<string, Map<string, boolean>>();
   for (const { runId, actionIds: ids, outputsOf } of requests) {
@@ -41,26 +55,31 @@ export async function lookUp(pool: pg.Pool, requests: readonly LookupRequest[]):
     for (const id of outputsOf) tasks.set(id, true);
   }
   for (const [runId, tasks] of wanted) {
+    let isFirst = true;
     for (const [actionId, output] of tasks) {
       runIds.push(runId);
       actionIds.push(actionId);
       withOutput.push(output);
+      first.push(isFirst);
+      isFirst = false;
     }
   }
-  // Tasks are read after the run: a run that is seen as live has rows at least as new as that.
-  const runs = await pool.query<RawRun>({ name: 'look-up-runs', text: RUNS, values: [[...wanted.keys()]] });
-  const tasks = await pool.query<RawTask>({
-    name: 'look-up-tasks',
-    text: TASKS,
-    values: [runIds, actionIds, withOutput],
+  const { rows } = await pool.query<RawLookup>({
+    name: 'look-up',
+    text: LOOK_UP,
+    values: [runIds, actionIds, withOutput, first],
   });
 
-  const runById = new Map<string, RunRow>(runs.rows.map((raw) => [raw.id, toRunRow(raw)]));
+  const runById = new Map<string, RunRow>();
   const tasksByRun = new Map<string, Map<string, TaskRow>>();
-  for (const raw of tasks.rows) {
-    const ofRun = tasksByRun.get(raw.run_id) ?? new Map<string, TaskRow>();
-    tasksByRun.set(raw.run_id, ofRun);
-    ofRun.set(raw.action_id, toTaskRow(raw));
+  for (const raw of rows) {
+    if (raw.first) {
+      runById.set(raw.id, toRunRow({ ...raw, status: raw.run_status, final: raw.run_final }));
+    }
+    if (raw.action_id === null) continue;
+    const ofRun = tasksByRun.get(raw.id) ?? new Map<string, TaskRow>();
+    tasksByRun.set(raw.id, ofRun);
+    ofRun.set(raw.action_id, toTaskRow({ ...raw, run_id: raw.id, action_id: raw.action_id }));
   }
   return requests.map(({ runId }) => ({ run: runById.get(runId), tasks: tasksByRun.get(runId) ?? new Map() }));
 }

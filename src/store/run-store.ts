@@ -10,6 +10,7 @@ import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts'
 import { isDataFault, isTransient } from './transient.ts';
 
 const RUNS_PER_STATEMENT = 200;
+const RUNS_MARKED_PER_STATEMENT = 5_000;
 
 const FINALIZE = `
 WITH states AS (
@@ -56,7 +57,15 @@ WITH before AS (
 )
 SELECT b.*, (SELECT count(pg_notify('run_control', u.id)) FROM u) AS changed FROM before b`;
 
-export function createRunStore(pool: pg.Pool): RunStore & CleanGatesDeps['runs'] {
+export interface RunStoreOptions {
+  /** Most runs end before that, and what has ended need not be marked. Less than the dispatcher's patience. */
+  markQueuedAfterMs?: number;
+}
+
+export function createRunStore(
+  pool: pg.Pool,
+  { markQueuedAfterMs }: RunStoreOptions = {},
+): RunStore & CleanGatesDeps['runs'] {
   const accept = createBatcher<NewRun, StoredRun>({
     maxItems: RUNS_PER_STATEMENT,
     flush: (runs) => acceptRuns(pool, runs),
@@ -65,7 +74,8 @@ export function createRunStore(pool: pg.Pool): RunStore & CleanGatesDeps['runs']
     retryAfter: (error, tries) => (isTransient(error) && tries === 1 ? 50 : undefined),
   });
   const markQueued = createBatcher<string, void>({
-    maxItems: RUNS_PER_STATEMENT,
+    maxItems: RUNS_MARKED_PER_STATEMENT,
+    ...(markQueuedAfterMs === undefined ? {} : { lingerMs: markQueuedAfterMs }),
     async flush(ids) {
       await pool.query({
         name: 'mark-queued',

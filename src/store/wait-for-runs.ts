@@ -5,8 +5,8 @@ import type { WaitForRuns } from '../engine/use-cases.ts';
 const POLL_MS = 500;
 
 export interface RunWaiter extends WaitForRuns {
-  /** For the channel `run_final`. */
-  notice(runId: string): void;
+  /** For the channel `run_final`: one id, or several with commas between them. */
+  notice(runIds: string): void;
   readAgain(): void;
   close(): void;
 }
@@ -72,7 +72,9 @@ export function createRunWaiter(pool: pg.Pool): RunWaiter {
         if (ofRun.size === 0 && waiting.get(runId) === ofRun) waiting.delete(runId);
       }
     },
-    notice: finish,
+    notice(runIds) {
+      if (waiting.size > 0) for (const runId of runIds.split(',')) finish(runId);
+    },
     readAgain: () => void read(),
     close() {
       clearInterval(timer);

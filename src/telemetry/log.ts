@@ -40,6 +40,8 @@ export function createLog(settings: LogSettings, options: { logger: string }): L
   const write =
     (level: Entry['level']) =>
     (event: string, fields: object = {}) => {
+      // Before anything is made of it: most lines are below the level, and there is one for every request.
+      if (!log.isLevelEnabled(level)) return;
       const at = new Date().toISOString();
       log.log({
         level,

@@ -1,0 +1,241 @@
+/** The product: an API process and worker processes as they are shipped, asked over HTTP, results in PostgreSQL. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { openConnection, requestOf } from './http-load.ts';
+import type { Servers } from './servers.ts';
+import type { Side } from './side.ts';
+import { usageOf, usageOfTree } from './usage.ts';
+import type { Workload } from './workloads.ts';
+
+const CONNECTIONS = 64;
+const BULK_CONNECTIONS = 2;
+const BULK_ITEMS = 1_000;
+/** Runs under way at most: fewer than the admission window, so that none of them has to wait in PostgreSQL. */
+const MAX_OPEN = 5_000;
+const LOOK_EVERY_MS = 50;
+const READY_MS = 60_000;
+const INPUT = { n: 1 };
+
+export interface Product {
+  oneByOne: Side;
+  bulk: Side;
+  /** Another worker process; resolves when it serves. */
+  addWorker(): Promise<void>;
+  stopWorkers(): Promise<void>;
+  /** Accepts runs without waiting for their ends. */
+  post(workload: Workload, runs: number): Promise<void>;
+  openRuns(limit: number): Promise<number>;
+  usage: Side['usage'];
+  stop(): Promise<void>;
+}
+
+export async function startProduct(servers: Servers, profile: string | undefined): Promise<Product> {
+  const processes: Launched[] = [];
+  const launch = async (name: 'api' | 'worker') => {
+    const launched = await launchPart(name, servers, profile);
+    processes.push(launched);
+    return launched;
+  };
+  await migrate(servers);
+  const api = await launch('api');
+  await launch('worker');
+  const workflows = new Map<string, string>();
+
+  async function pathsOf(workload: Workload): Promise<{ one: Buffer; bulk(items: number): Buffer }> {
+    if (workload.tasks === 1) {
+      const task = { task_type: 'test_task', params: INPUT };
+      return {
+        one: requestOf('POST', '/assign-task', task),
+        bulk: (items) => requestOf('POST', '/assign-tasks', { tasks: Array(items).fill(task) }),
+      };
+    }
+    const id = workflows.get(workload.id) ?? (await createWorkflow(api.port, workload));
+    workflows.set(workload.id, id);
+    return {
+      one: requestOf('POST', `/workflows/${id}/execute`, {}),
+      bulk: (items) => requestOf('POST', `/workflows/${id}/executions`, { items: Array(items).fill({}) }),
+    };
+  }
+
+  async function send(workload: Workload, runs: number, bulk: boolean, maxOpen: number): Promise<void> {
+    const requests = await pathsOf(workload);
+    const whole = bulk ? requests.bulk(BULK_ITEMS) : requests.one;
+    let left = runs;
+    let mayHaveOpen = maxOpen;
+    let look: Promise<void> | undefined;
+    const room = async (wanted: number) => {
+      while (mayHaveOpen < wanted) {
+        look ??= sleep(LOOK_EVERY_MS).then(async () => {
+          mayHaveOpen = maxOpen - (await countOpen(servers.observer, maxOpen));
+          look = undefined;
+        });
+        await look;
+      }
+      mayHaveOpen -= wanted;
+    };
+    const connections = Array.from({ length: bulk ? BULK_CONNECTIONS : CONNECTIONS }, () => openConnection(api.port));
+    await Promise.all(
+      connections.map(async (connection) => {
+        while (left > 0) {
+          const items = bulk ? Math.min(left, BULK_ITEMS) : 1;
+          left -= items;
+          if (Number.isFinite(maxOpen)) await room(items);
+          const request = bulk && items < BULK_ITEMS ? requests.bulk(items) : whole;
+          const { status, body } = await connection.send(request);
+          if (status !== 202 || (bulk && body.includes('"error"')))
+            throw new Error(`the API answered ${status}: ${body.slice(0, 500)}`);
+        }
+      }),
+    );
+    for (const connection of connections) connection.close();
+  }
+
+  async function run(workload: Workload, runs: number, bulk: boolean): Promise<number> {
+    const begun = performance.now();
+    await send(workload, runs, bulk, MAX_OPEN);
+    while ((await countOpen(servers.observer, 1)) > 0) await sleep(5);
+    return performance.now() - begun;
+  }
+
+  async function latencies(workload: Workload, samples: number): Promise<number[]> {
+    const { one } = await pathsOf(workload);
+    const control = openConnection(api.port);
+    const took: number[] = [];
+    for (let sample = 0; sample < samples; sample += 1) {
+      const begun = performance.now();
+      const accepted = JSON.parse((await control.send(one)).body) as { task_id?: string; execution_id?: string };
+      const id = accepted.task_id ?? accepted.execution_id ?? '';
+      const { status } = await control.send(requestOf('GET', `/result/${id}?wait=10`));
+      if (status !== 200) throw new Error(`the result was answered with ${status}`);
+      took.push(performance.now() - begun);
+    }
+    control.close();
+    return took;
+  }
+
+  const usage: Side['usage'] = () => ({
+    api: usageOf(api.pid),
+    ...Object.fromEntries(
+      processes
+        .filter(({ name }) => name === 'worker')
+        .map(({ pid }, index) => [index === 0 ? 'worker' : `worker ${index + 1}`, usageOf(pid)]),
+    ),
+    redis: usageOf(servers.redis.pid),
+    postgres: usageOfTree(servers.postgres.pid),
+  });
+  const stop = async () => {
+    await Promise.all(processes.splice(0).map((launched) => launched.stop()));
+  };
+  const common = { usage, stop, countsStatements: true };
+  return {
+    oneByOne: {
+      ...common,
+      id: 'product',
+      title: 'product, a request per run',
+      run: (w, n) => run(w, n, false),
+      latencies,
+    },
+    bulk: { ...common, id: 'bulk', title: 'product, bulk doors', run: (w, n) => run(w, n, true) },
+    async addWorker() {
+      await launch('worker');
+    },
+    async stopWorkers() {
+      const workers = processes.filter(({ name }) => name === 'worker');
+      for (const worker of workers) processes.splice(processes.indexOf(worker), 1);
+      await Promise.all(workers.map((worker) => worker.stop()));
+    },
+    post: (workload, runs) => send(workload, runs, true, Number.POSITIVE_INFINITY),
+    openRuns: (limit) => countOpen(servers.observer, limit),
+    usage,
+    stop,
+  };
+}
+
+async function countOpen(observer: pg.Pool, limit: number): Promise<number> {
+  const { rows } = await observer.query<{ open: number }>({
+    name: 'open-runs',
+    text: 'SELECT count(*)::int AS open FROM (SELECT 1 FROM run WHERE NOT final LIMIT $1) AS found',
+    values: [limit],
+  });
+  return rows[0]?.open ?? 0;
+}
+
+async function createWorkflow(port: number, workload: Workload): Promise<string> {
+  const actions = workload.actions.map(({ id, dependsOn }) => ({
+    action_id: id,
+    action_type: 'test_task',
+    config: INPUT,
+    depends_on: dependsOn,
+  }));
+  const connection = openConnection(port);
+  const { status, body } = await connection.send(requestOf('POST', '/workflows', { name: workload.title, actions }));
+  connection.close();
+  if (status !== 201) throw new Error(`the workflow was answered with ${status}: ${body}`);
+  return (JSON.parse(body) as { workflow_id: string }).workflow_id; // As the API documents it.
+}
+
+interface Launched {
+  name: string;
+  pid: number;
+  port: number;
+  stop(): Promise<void>;
+}
+
+const programs = path.resolve(import.meta.dirname, '../dist/src/bin');
+
+function environmentOf(servers: Servers): Record<string, string> {
+  return {
+    PATH: process.env['PATH'] ?? '',
+    DATABASE_URL: servers.postgres.url,
+    REDIS_URL: servers.redis.url,
+    PORT: '0',
+    WORKER_PORT: '0',
+    LOG_FILE: 'none',
+    LOG_LEVEL: 'warn',
+  };
+}
+
+async function migrate(servers: Servers): Promise<void> {
+  // In a folder without an .env.
+  const settings = { cwd: servers.folder, env: environmentOf(servers) };
+  const child = spawn(process.execPath, [path.join(programs, 'migrate.js')], {
+    ...settings,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error('the migration failed');
+}
+
+async function launchPart(name: 'api' | 'worker', servers: Servers, profile: string | undefined): Promise<Launched> {
+  const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, name)}`];
+  const child = spawn(process.execPath, [...flags, path.join(programs, `${name}.js`)], {
+    cwd: servers.folder,
+    env: environmentOf(servers),
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const ended = once(child, 'exit');
+  const port = await portOf(child, name);
+  return {
+    name,
+    port,
+    pid: child.pid ?? 0,
+    async stop() {
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+async function portOf(child: ChildProcess, name: string): Promise<number> {
+  const late = AbortSignal.timeout(READY_MS);
+  const [message] = (await Promise.race([
+    once(child, 'message', { signal: late }),
+    once(child, 'exit').then(() => {
+      throw new Error(`the ${name} ended before it was ready`);
+    }),
+  ])) as [{ ready: boolean; port: number }]; // What `runProcess` tells its supervisor.
+  return message.port;
+}

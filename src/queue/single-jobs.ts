@@ -1,0 +1,36 @@
+/**
+ * Jobs without children, from all who add one in the same turn of the event loop, in one go for each queue. A flow of
+ * one job needs no transaction, and `Queue.addBulk`, unlike that of the FlowProducer, rejects when one of its jobs
+ * cannot be added; then all who took part hear it, although some of their jobs may be there. To add them again is
+ * harmless: their ids are the same.
+ */
+import type { BulkJobOptions } from 'bullmq';
+import type { JobData } from '../schemas/job.ts';
+import type { LaneQueue } from './backend.ts';
+
+export interface SingleJob {
+  name: string;
+  data: JobData;
+  opts: BulkJobOptions;
+}
+
+export function createSingleJobs(
+  queueOf: (name: string) => LaneQueue,
+): (queue: string, jobs: readonly SingleJob[]) => Promise<unknown> {
+  const open = new Map<string, { jobs: SingleJob[]; added: Promise<unknown> }>();
+
+  return (queue, more) => {
+    const known = open.get(queue);
+    if (known !== undefined) {
+      known.jobs.push(...more);
+      return known.added;
+    }
+    const jobs = [...more];
+    const added = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+      open.delete(queue);
+      return queueOf(queue).addBulk(jobs);
+    });
+    open.set(queue, { jobs, added });
+    return added;
+  };
+}
