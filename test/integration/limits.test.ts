@@ -26,7 +26,7 @@ describe.each(onBothBackends())('limits and bad input on $backend', ({ test }) =
     expectProblem(await api.post('/assign-task', '[]'), 400, 'invalid_request');
   });
 
-  test('ten thousand actions are accepted and run, one more is refused', async ({ api, backend }) => {
+  test('ten thousand actions are accepted and run, one more is refused', async ({ api, backend, stack }) => {
     const actions = Array.from({ length: 10_001 }, (_, n) => ({
       action_id: `a${n}`,
       action_type: 'test_task',
@@ -39,11 +39,11 @@ describe.each(onBothBackends())('limits and bad input on $backend', ({ test }) =
     const planned = await api.post(`/workflows/${id}/execute`, { dry_run: true });
     expect(planned).toMatchObject({ status: 200, body: { order: expect.objectContaining({ length: 10_000 }) } });
     // On the other queue the same takes a minute.
-    if (backend === 'redis')
-      expect(await api.finished(await api.execute(id))).toMatchObject({
-        status: 'completed',
-        progress: { completed: 10_000 },
-      });
+    if (backend !== 'redis') return;
+    const run = await api.finished(await api.execute(id));
+    expect(run).toMatchObject({ status: 'completed', progress: { completed: 10_000 } });
+    // So many jobs take longer to add than a door waits on a busy machine; the dispatcher then sees to it.
+    expect(stack.log.takeAlarms().filter(({ event }) => event !== 'runs_left_to_dispatcher')).toEqual([]);
   }, 60_000);
 
   test('a body nested too deeply is refused, whatever reads it', async ({ api }) => {

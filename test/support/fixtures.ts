@@ -21,7 +21,12 @@ function stackTest(backend: BackendKind, options: StackOptions = {}) {
       onTestFailed(() => {
         process.stderr.write(`${stack.log.tail()}\n`);
       });
-      onCleanup(() => expectRest(stack));
+      onCleanup(async () => {
+        await expectRest(stack);
+        // Nothing was broken here, so everything has to go right without the nets.
+        const alarms = stack.log.takeAlarms().map(({ event, fields }) => `${event} ${JSON.stringify(fields)}`);
+        if (alarms.length > 0) throw new Error(`a net had to catch something: ${alarms.slice(0, 5).join('; ')}`);
+      });
       return true;
     })
     .extend('api', ({ stack }) => stack.api)
