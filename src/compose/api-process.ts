@@ -171,6 +171,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
           resolve();
         });
       });
+      await runs.drain();
       await listener.close();
       await queue.close();
       await backend.close();

@@ -19,6 +19,8 @@ export interface Batcher<T, R> {
   (item: T): Promise<R>;
   /** Items that wait or are under way. */
   size(): number;
+  /** Sends at once what lingers; resolves when nothing is left. */
+  drain(): Promise<void>;
 }
 
 interface Waiting<T, R> {
@@ -31,21 +33,24 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
   const waiting: Waiting<T, R>[] = [];
   let underWay = 0;
   let scheduled = false;
+  let lingering: { timer: NodeJS.Timeout; send(): void } | undefined;
+  let whenSent: Promise<void> = Promise.resolve();
 
   function schedule(): void {
     if (scheduled || underWay > 0 || waiting.length === 0) return;
     scheduled = true;
     const soon = () => {
       scheduled = false;
+      lingering = undefined;
       const batch = waiting.splice(0, options.maxItems);
       underWay = batch.length;
-      void send(batch).finally(() => {
+      whenSent = send(batch).finally(() => {
         underWay = 0;
         schedule();
       });
     };
     if (options.lingerMs === undefined) setImmediate(soon);
-    else setTimeout(soon, options.lingerMs).unref();
+    else lingering = { timer: setTimeout(soon, options.lingerMs).unref(), send: soon };
   }
 
   async function send(batch: Waiting<T, R>[]): Promise<void> {
@@ -81,5 +86,17 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
       waiting.push({ item, resolve, reject });
       schedule();
     });
-  return Object.assign(add, { size: () => waiting.length + underWay });
+  async function drain(): Promise<void> {
+    while (waiting.length + underWay > 0) {
+      if (lingering !== undefined) {
+        clearTimeout(lingering.timer);
+        lingering.send();
+      }
+      await whenSent;
+      // What was only just added goes out in the next turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  return Object.assign(add, { size: () => waiting.length + underWay, drain });
 }

@@ -65,7 +65,7 @@ export interface RunStoreOptions {
 export function createRunStore(
   pool: pg.Pool,
   { markQueuedAfterMs }: RunStoreOptions = {},
-): RunStore & CleanGatesDeps['runs'] {
+): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
   const accept = createBatcher<NewRun, StoredRun>({
     maxItems: RUNS_PER_STATEMENT,
     flush: (runs) => acceptRuns(pool, runs),
@@ -93,6 +93,7 @@ export function createRunStore(
   return {
     accept,
     markQueued,
+    drain: () => markQueued.drain(),
     async countInQueue(limit) {
       const { rows } = await pool.query<{ count: number }>({
         name: 'count-in-queue',

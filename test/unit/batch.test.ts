@@ -133,3 +133,22 @@ describe('when a statement fails', () => {
     expect(await add(1)).toBeUndefined();
   });
 });
+
+test('what lingers is sent at once when the batcher is drained', async () => {
+  const batches: number[][] = [];
+  const add = createBatcher<number, number>({
+    maxItems: 2,
+    lingerMs: 600_000,
+    async flush(items) {
+      batches.push(items);
+      return double(items);
+    },
+  });
+  const answers = Promise.all([1, 2, 3].map((n) => add(n)));
+  expect(batches).toEqual([]);
+  await add.drain();
+  expect(add.size()).toBe(0);
+  expect(batches).toEqual([[1, 2], [3]]);
+  expect(await answers).toEqual([2, 4, 6]);
+  await add.drain();
+});
