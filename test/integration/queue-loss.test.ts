@@ -5,6 +5,7 @@ import { processesTest } from '../support/processes.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { startService } from '../support/service.ts';
 import { openStack } from '../support/stack.ts';
+import { startTcpProxy, through } from '../support/tcp-proxy.ts';
 import { echo, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
@@ -145,27 +146,65 @@ test('Redis is restarted without any memory while tasks run, wait and retry', as
   }
 }, 90_000);
 
-const ownRedis = await startRedis({ appendOnly: true });
-const processes = processesTest('redis', { redisUrl: ownRedis.url });
-processes(
+processesTest('redis', { ownRedis: true })(
   'everything, the queue as well, is killed and started again in the middle of runs',
-  async ({ api, processes: all, service, onTestFinished }) => {
-    let server = ownRedis;
-    onTestFinished(() => server.stop());
+  async ({ api, processes, service }) => {
     service.answer(() => new Promise((resolve) => setTimeout(() => resolve({ body: {} }), 60)));
     const startAll = async () => {
-      await all.start('api');
-      await Promise.all([all.start('worker'), all.start('worker')]);
+      await processes.start('api');
+      await Promise.all([processes.start('worker'), processes.start('worker')]);
     };
     await startAll();
     const id = await api.createWorkflow(calls(service.url));
     const runs = await Promise.all(Array.from({ length: 20 }, () => api.execute(id)));
     await until(() => service.calls.length >= 30, { what: 'the runs are under way' });
-    await Promise.all([server.stop('SIGKILL'), ...all.children.map((child) => child.end('SIGKILL'))]);
-    server = await startRedis({ appendOnly: true, folder: server.folder, port: server.port });
+    const [startRedisAgain] = await Promise.all([
+      processes.killRedis(),
+      ...processes.children.map((child) => child.end('SIGKILL')),
+    ]);
+    await startRedisAgain();
     await startAll();
     for (const run of runs)
       expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 6 } });
   },
   90_000,
+);
+
+processesTest('redis')(
+  'a worker that is killed between the commit of a task and its end in the queue: the task is not executed again',
+  async ({ api, db, processes, service, onTestFinished }) => {
+    let answer: (() => void) | undefined;
+    service.answer(({ path }) =>
+      path === '/d'
+        ? new Promise((resolve) => {
+            answer = () => resolve({ body: { n: 1 } });
+          })
+        : { body: {} },
+    );
+    const { hostname, port } = new URL(processes.redisUrl ?? '');
+    const proxy = await startTcpProxy({ host: hostname, port: Number(port) });
+    onTestFinished(() => proxy.close());
+    await processes.start('api');
+    const first = await processes.start('worker', { REDIS_URL: through(proxy, processes.redisUrl ?? '') });
+    const run = await api.execute(await api.createWorkflow(calls(service.url)));
+    await until(() => answer !== undefined && service.calls.length === 5, { what: 'the last but one is called' });
+    await proxy.shut();
+    answer?.();
+    await until(
+      async () => {
+        const { rows } = await db.query<{ final: boolean }>(
+          `SELECT final FROM task WHERE run_id = $1 AND action_id = 'd'`,
+          [run],
+        );
+        return rows[0]?.final;
+      },
+      { what: 'its result is committed' },
+    );
+    expect((await api.execution(run)).status).toBe('running');
+    await first.end('SIGKILL');
+    await processes.start('worker');
+    expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 6 } });
+    expect(service.calls.map(({ path }) => path).sort()).toEqual(['/a', '/b', '/c', '/d', '/e', '/f']);
+  },
+  60_000,
 );

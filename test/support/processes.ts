@@ -8,6 +8,7 @@ import { freePort } from '../../src/launch/postgres-server.ts';
 import { projectRoot } from '../../src/project-root.ts';
 import { type Client, openClient } from './client.ts';
 import { expectRest } from './invariants.ts';
+import { startRedis } from './redis-server.ts';
 import { startService } from './service.ts';
 import { BACKENDS, type BackendKind, type Environment, openPlace, type Place, type PlaceOptions } from './stack.ts';
 import { until } from './until.ts';
@@ -27,6 +28,8 @@ export interface Processes extends Place {
   /** Speaks to the API at its port, whichever process is behind it. */
   api: Client;
   start(kind: 'api' | 'worker', environment?: Environment): Promise<Child>;
+  /** Kills the Redis of this test; what it resolves to starts it again, with all that it had written. */
+  killRedis(): Promise<() => Promise<void>>;
   children: Child[];
   log(): string;
 }
@@ -36,11 +39,16 @@ const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCIL
 const START_MS = 30_000;
 const END_MS = 20_000;
 
-export function onBothBackendsInProcesses(options: PlaceOptions = {}) {
+export interface ProcessesOptions extends Pick<PlaceOptions, 'environment'> {
+  /** A Redis for this test alone, which may be killed. */
+  ownRedis?: boolean;
+}
+
+export function onBothBackendsInProcesses(options: ProcessesOptions = {}) {
   return BACKENDS.map((backend) => ({ backend, test: processesTest(backend, options) }));
 }
 
-export function processesTest(backend: BackendKind, options: PlaceOptions = {}) {
+export function processesTest(backend: BackendKind, options: ProcessesOptions = {}) {
   return base
     .extend('service', async ({ onTestFinished: _ }, { onCleanup }) => {
       const service = await startService();
@@ -65,8 +73,10 @@ export function processesTest(backend: BackendKind, options: PlaceOptions = {}) 
     .extend('db', ({ processes }) => processes.db);
 }
 
-async function openProcesses(backend: BackendKind, options: PlaceOptions): Promise<Processes> {
-  const place = await openPlace(backend, { ...options, environment: { ...HURRIED, ...options.environment } });
+async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {
+  const environment = { ...HURRIED, ...options.environment };
+  let redis = options.ownRedis === true ? await startRedis({ appendOnly: true }) : undefined;
+  const place = await openPlace(backend, { environment, ...(redis === undefined ? {} : { redisUrl: redis.url }) });
   const port = await freePort();
   const children: Child[] = [];
   const lines: string[] = [];
@@ -75,8 +85,23 @@ async function openProcesses(backend: BackendKind, options: PlaceOptions): Promi
     api: openClient(`http://127.0.0.1:${port}`),
     children,
     log: () => lines.slice(-80).join('\n'),
-    async start(kind, environment = {}) {
-      const settings = { ...place.environment, PORT: String(port), ...environment };
+    async killRedis() {
+      if (redis === undefined) throw new Error('this test has no Redis of its own');
+      const { folder, port: redisPort } = redis;
+      await redis.stop('SIGKILL');
+      return async () => {
+        redis = await startRedis({ appendOnly: true, folder, port: redisPort });
+      };
+    },
+    async close() {
+      try {
+        await place.close();
+      } finally {
+        await redis?.stop();
+      }
+    },
+    async start(kind, settingsOfOne = {}) {
+      const settings = { ...place.environment, PORT: String(port), ...settingsOfOne };
       const child = spawn(process.execPath, [path.join(projectRoot(), 'dist', 'src', 'bin', `${kind}.js`)], {
         cwd: place.folder,
         env: environmentWith({ ...settings, VITEST: undefined }),
