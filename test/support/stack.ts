@@ -48,7 +48,7 @@ export interface PlaceOptions {
 
 export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
   const database = await createTestDatabase();
-  const redisUrl = backend === 'redis' ? (options.redisUrl ?? ownRedisDatabase()) : undefined;
+  const redisUrl = backend === 'redis' ? (options.redisUrl ?? (await ownRedisDatabase())) : undefined;
   const queuePrefix = testQueuePrefix();
   const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));
   const db = new pg.Pool({ connectionString: database.url, application_name: 'test', max: 4 });
@@ -88,11 +88,22 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
   };
 }
 
-/** Test files that run side by side use different databases of the shared Redis, so that connections can be told apart. */
-function ownRedisDatabase(): string {
+/** Of a Redis as it comes, the first one left to what needs none of its own. */
+const REDIS_DATABASES = 15;
+
+/**
+ * Places that exist side by side use different databases of the shared Redis, so that connections can be told apart.
+ * They take turns: files run a few at a time, and a place is gone long before its number comes again.
+ */
+async function ownRedisDatabase(): Promise<string> {
   const url = new URL(testRedisUrl());
-  url.pathname = `/${process.env['VITEST_POOL_ID'] ?? '1'}`;
-  return url.href;
+  const redis = new Redis(url.href, { connectionName: 'test' });
+  try {
+    url.pathname = `/${1 + ((await redis.incr('test-places')) % REDIS_DATABASES)}`;
+    return url.href;
+  } finally {
+    redis.disconnect();
+  }
 }
 
 async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promise<void> {
