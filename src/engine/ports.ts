@@ -163,7 +163,8 @@ export interface TaskStore {
 
 export interface RunStore {
   accept(run: NewRun): Promise<StoredRun>;
-  markQueued(runId: string): Promise<void>;
+  /** `epoch`: the one whose jobs were added, 1 unless said. */
+  markQueued(runId: string, epoch?: number): Promise<void>;
   /** How many runs are in the queue now, counted up to `limit`. */
   countInQueue(limit: number): Promise<number>;
   /** Ends a run whose actions are all final (several sinks). False when one is not final yet. */

@@ -69,7 +69,7 @@ async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
   try {
     if ((await deps.runs.countInQueue(deps.window)) >= deps.window) return 'pending';
     await addAgain(deps, run);
-    await deps.runs.markQueued(run.id);
+    await deps.runs.markQueued(run.id, run.epoch);
     return 'queued';
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

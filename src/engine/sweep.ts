@@ -77,7 +77,7 @@ async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<numbe
     const together = pending.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
       onItsOwn(deps, run, async () => {
         await addAgain(deps, run, run.gen);
-        await deps.runs.markQueued(run.id);
+        await deps.runs.markQueued(run.id, run.epoch);
         report.dispatched += 1;
       }),
     );

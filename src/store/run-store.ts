@@ -73,26 +73,28 @@ export function createRunStore(
     // A client waits: one quick second try for a deadlock or a connection that was just closed, then 503.
     retryAfter: (error, tries) => (isTransient(error) && tries === 1 ? 50 : undefined),
   });
-  const markQueued = createBatcher<string, void>({
+  const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,
     ...(markQueuedAfterMs === undefined ? {} : { lingerMs: markQueuedAfterMs }),
-    async flush(ids) {
+    async flush(added) {
       await pool.query({
         name: 'mark-queued',
-        // A run that somebody has locked is beginning or ending by now.
+        // A run that somebody has locked is beginning or ending by now. The mark may come late: a run that has been
+        // reopened in the meantime is not in the queue yet.
         text: `UPDATE run r SET status = 'queued' FROM (
-                 SELECT id FROM run WHERE id = ANY($1::text[]) AND status = 'pending' AND NOT final
-                 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS pending
+                 SELECT run.id FROM run JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = run.id AND k.epoch = run.epoch
+                 WHERE run.status = 'pending' AND NOT run.final
+                 ORDER BY run.id FOR NO KEY UPDATE OF run SKIP LOCKED) AS pending
                WHERE r.id = pending.id AND r.status = 'pending' AND NOT r.final`,
-        values: [ids],
+        values: [added.map(({ runId }) => runId), added.map(({ epoch }) => epoch)],
       });
-      return ids.map(() => undefined);
+      return added.map(() => undefined);
     },
   });
 
   return {
     accept,
-    markQueued,
+    markQueued: (runId, epoch = 1) => markQueued({ runId, epoch }),
     drain: () => markQueued.drain(),
     async countInQueue(limit) {
       const { rows } = await pool.query<{ count: number }>({
