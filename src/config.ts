@@ -10,9 +10,12 @@ import {
   type VariableName,
   WITHOUT_EFFECT,
 } from './config/variables.ts';
+import type { FailpointRule } from './schemas/failpoints.ts';
 
 export interface Config {
   nodeEnv: string;
+  /** Empty outside of tests. */
+  failpoints: readonly FailpointRule[];
   host: string;
   port: number;
   publicUrl: string | undefined;
@@ -140,6 +143,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     (values.REDIS_HOST === undefined ? undefined : `redis://${values.REDIS_HOST}:${values.REDIS_PORT}`);
   return {
     nodeEnv: values.NODE_ENV,
+    failpoints: values.FAILPOINTS,
     host,
     port: values.PORT,
     publicUrl: values.PUBLIC_URL?.replace(/\/+$/, ''),
@@ -200,6 +204,11 @@ function refusals(values: Values, origins: Map<string, string>, host: string): s
       `${origins.get('ENABLE_TLS')} asks for TLS, which this version does not serve: put a proxy in front and leave it out.`,
     );
   }
+  if (values.FAILPOINTS.length > 0 && values.NODE_ENV !== 'test') {
+    found.push(
+      `${origins.get('FAILPOINTS')} makes processes fail on purpose, which is honoured with NODE_ENV=test only: leave it out.`,
+    );
+  }
   const hasKeys = values.API_KEY.length > 0;
   if (values.AUTH_REQUIRED && !hasKeys) found.push('AUTH_REQUIRED is true and no API_KEY is set.');
   if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
@@ -251,7 +260,7 @@ function hiddenValues(values: Values, redisUrl: string | undefined, secrets: str
     const value = values[name];
     // The URLs of the stores are shown without their passwords.
     if (variable.secret !== true || value === undefined || name === 'DATABASE_URL' || name === 'REDIS_URL') return [];
-    return Array.isArray(value) ? value : [String(value)];
+    return Array.isArray(value) ? value.map(String) : [String(value)];
   });
   const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL].flatMap((url) =>
     url !== undefined && URL.canParse(url) ? passwordsIn(url) : [],

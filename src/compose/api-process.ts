@@ -37,6 +37,7 @@ import { createWorkflowStore } from '../store/workflows.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
+import { createFailpoint } from './failpoints.ts';
 import { announce, type Process } from './process.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
@@ -60,6 +61,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     name: 'orchestrator-api',
     log,
   });
+  const failpoint = createFailpoint(config.failpoints);
   const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
   const catalogue = createCatalogue();
   const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
@@ -78,6 +80,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     plans,
     runs,
     queue,
+    failpoint,
     window: config.admissionWindow,
     log,
     now: () => performance.now(),
@@ -86,13 +89,14 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     plans,
     runs,
     queue,
+    failpoint,
     sweep: createSweepStore(pool),
     retries: createRetryStore(pool),
     window: config.admissionWindow,
     log,
   };
   const accept = boundAccepts(
-    createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, defaults, newId: uuidv7 }),
+    createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, failpoint, defaults, newId: uuidv7 }),
     {
       maxRuns: MAX_RUNS_IN_HAND,
       queueUse: sampled(
@@ -108,7 +112,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
     clock: { now: () => new Date() },
     accept,
-    cancel: createCancelRuns({ plans, runs, queue, log }),
+    cancel: createCancelRuns({ plans, runs, queue, failpoint, log }),
     retry: createRetryRuns(retryDeps),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     wait: waiter,

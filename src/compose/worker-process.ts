@@ -34,6 +34,7 @@ import { isTransient } from '../store/transient.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createSpanIds } from '../telemetry/span-ids.ts';
 
+import { afterGate, createFailpoint } from './failpoints.ts';
 import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
 
@@ -58,12 +59,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     name: 'orchestrator-worker',
     log,
   });
-  const queue = createFlowQueue({ backend });
+  const failpoint = createFailpoint(config.failpoints);
+  const queue = createFlowQueue({ backend, afterGate: afterGate(config.failpoints, failpoint) });
   const worker = `${hostname()}:${process.pid}`;
 
   const runs = createRunStore(pool);
   const sweep = createSweepStore(pool);
-  const tasks = createTaskStore(pool);
+  const tasks = createTaskStore(pool, failpoint);
   const services = createServiceStore(prisma);
   const plans = createPlans(createDefinitions(pool));
   const control = createRunControl(pool);
@@ -74,7 +76,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   // Every running task listens.
   setMaxListeners(0, shutdown.signal);
   const stopping = new AbortController();
-  const again = { plans, runs, sweep, queue };
+  const again = { plans, runs, sweep, queue, failpoint };
   const executor = createExecutor({
     catalogue,
     egress,

@@ -1,5 +1,6 @@
 /** How the text of a variable becomes a value, with the sentence for a text that does not. */
 import { z } from 'zod';
+import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
 
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
@@ -46,6 +47,29 @@ export function list() {
     context.addIssue({ code: 'custom', message: 'must be a JSON list of strings, or words with commas between them' });
     return z.NEVER;
   });
+}
+
+/** `name:exit|stop|throw|sleep(ms)@n`, with commas between them; `@n` is the n-th hit, the first one unless said. */
+export function failpointRules() {
+  return z.string().transform((input, context) => {
+    const parts = input.split(',').map((part) => part.trim());
+    const rules = parts.filter((part) => part !== '').map(failpointRule);
+    const valid = rules.filter((rule) => rule !== undefined);
+    if (valid.length === rules.length) return valid;
+    context.addIssue({
+      code: 'custom',
+      message: `must be name:exit|stop|throw|sleep(ms)@n with commas between them, where name is one of ${FAILPOINTS.join(', ')}`,
+    });
+    return z.NEVER;
+  });
+}
+
+function failpointRule(part: string): FailpointRule | undefined {
+  const [, wanted, what, ms, at = '1'] = /^([\w.]+):(exit|stop|throw|sleep\((\d+)\))(?:@([1-9]\d*))?$/.exec(part) ?? [];
+  const name = FAILPOINTS.find((known) => known === wanted);
+  if (name === undefined) return undefined;
+  const action = what === 'exit' || what === 'stop' || what === 'throw' ? what : 'sleep';
+  return { name, action, sleepMs: Number(ms ?? 0), at: Number(at) };
 }
 
 /** Its value may hold a password, so the sentence does not repeat it. */

@@ -3,7 +3,7 @@
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
 import type { z } from 'zod';
-import { decimal, flag, list, oneOf, text, url, urlMap, whole } from './types.ts';
+import { decimal, failpointRules, flag, list, oneOf, text, url, urlMap, whole } from './types.ts';
 
 export interface Variable<Schema extends z.ZodType = z.ZodType> {
   schema: Schema;
@@ -149,6 +149,11 @@ export const VARIABLES = {
     'The log beside the console, 10 MB and 5 older ones; none: the console only.',
   ),
   NODE_ENV: setting(text(), 'production', 'test: failures may be injected.'),
+  FAILPOINTS: setting(
+    failpointRules(),
+    '',
+    'With NODE_ENV=test only: where a process fails on purpose, name:exit|stop|throw|sleep(ms)@n; a list.',
+  ),
 
   // What this version refuses, because leaving it unnoticed would be unsafe.
   JWT_SECRET: optional(text(), 'Not supported yet: refused.', { secret: true }),

@@ -6,6 +6,7 @@ import { checkParameters } from '../domain/parameters.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { Admission } from './admit.ts';
+import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { NewRun, RunStore } from './ports.ts';
 import type { StoredWorkflow, WorkflowStore } from './read-models.ts';
@@ -26,6 +27,7 @@ export interface AcceptDeps {
   plans: Plans;
   runs: Pick<RunStore, 'accept'>;
   admission: Admission;
+  failpoint: Failpoint;
   /** For tasks that do not say. */
   defaults: ActionDefaults;
   newId(): string;
@@ -141,6 +143,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const stored = await Promise.all(
       prepared.map(async ({ run, warnings }) => ({ run, warnings, row: await deps.runs.accept(run) })),
     );
+    await deps.failpoint('api.afterInsert');
     const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined);
     await deps.admission.admit(fresh.map(({ run }) => run));
     return stored.map(({ run, warnings, row }): AcceptedRun | ItemFault => {

@@ -13,6 +13,7 @@ import {
   taskJobId,
 } from '../domain/compile.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
+import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
 
@@ -21,6 +22,7 @@ export interface AddAgainDeps {
   runs: Pick<RunStore, 'statuses'>;
   sweep: Pick<SweepStore, 'raiseGen'>;
   queue: FlowQueue;
+  failpoint: Failpoint;
 }
 
 /** `gen`: raised already by the statement that decided; otherwise it is raised here. True when something was added. */
@@ -37,8 +39,10 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
     ({ index, dependsOn }) => !before.has(index) && dependsOn.every((d) => before.has(d)),
   );
   const finalizer = { queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) };
+  await deps.failpoint('reconcile.afterRead');
   await deps.queue.removeEnded(ready.length === 0 ? [finalizer] : ready.map((planned) => jobOf(run, planned)));
   await deps.queue.add([compileSegment(plan, segment, flow, (index) => before.has(index))]);
+  await deps.failpoint('reconcile.afterAdd');
 
   // What became final while the flow was added has had its gates removed before they came back.
   const after = await deps.runs.statuses(run.id);

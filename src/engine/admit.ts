@@ -4,6 +4,7 @@
  */
 import { compileSegment } from '../domain/compile.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
+import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunStore } from './ports.ts';
 
@@ -16,6 +17,7 @@ export interface AdmitDeps {
   plans: Plans;
   runs: Pick<RunStore, 'markQueued' | 'countInQueue'>;
   queue: FlowQueue;
+  failpoint: Failpoint;
   window: number;
   log: Logger;
   now(): number;
@@ -62,6 +64,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
           }),
         );
         await deps.queue.add(trees);
+        await deps.failpoint('api.afterAdd');
         unmarked += admitted.length;
         for (const { id } of admitted) {
           deps.runs

@@ -4,6 +4,7 @@
  */
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
+import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunStore } from './ports.ts';
 import { type Caller, type CancelRuns, FINAL_RUN_STATUSES, type RunStatus } from './use-cases.ts';
@@ -13,6 +14,7 @@ export interface CancelDeps {
   plans: Plans;
   runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses' | 'activeRunsOf'>;
   queue: Pick<FlowQueue, 'promote'>;
+  failpoint: Failpoint;
   log: Logger;
 }
 
@@ -24,6 +26,7 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
       throw new OrchestratorError('already_final', `The execution has already ended: ${request.was}`);
     }
     if (!request.changed) return 'cancelling';
+    await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
     if (request.was === 'pending') {
       // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.

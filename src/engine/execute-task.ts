@@ -54,6 +54,7 @@ const NOT_READY_DELAY_MS = 1_000;
 
 export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
   const { data } = delivery;
+  await deps.failpoint('worker.afterPick');
   const plan = await deps.plans.of(data.of);
   if (data.action_id === null) return finalizeRun(deps, plan, data);
   const planned = plan.byId.get(data.action_id);
@@ -196,5 +197,6 @@ async function begin(deps: ExecuteDeps, held: Held): Promise<Disposition> {
         outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, input, startedMono }),
       ),
   });
+  await deps.failpoint('worker.afterExecute');
   return conclude(deps, held, result, input, startedMono, secrets);
 }

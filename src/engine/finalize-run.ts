@@ -28,7 +28,10 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   };
   const output = runOutputText(deps, plan, scope, run.id);
   const ended = await deps.runs.finalize({ runId: run.id, epoch: run.epoch, actions: plan.actions.length, output });
-  if (ended) return { job: 'complete' };
+  if (ended) {
+    await deps.failpoint('finalize.afterCommit');
+    return { job: 'complete' };
+  }
   // Released too early: something of this run was lost in the queue.
   deps.log.warn('run_not_ready_to_end', { run_id: run.id });
   await deps.runs.nudge(run.id);

@@ -17,9 +17,11 @@ export interface FlowQueueOptions {
   backend: Backend;
   /** A door gives up after this; the run stays pending and the dispatcher adds it. */
   timeoutMs?: number;
+  /** Heard after every gate that was removed; without it many are removed at once. */
+  afterGate?: (() => Promise<void> | undefined) | undefined;
 }
 
-export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQueue &
+export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
   CleanGatesDeps['queue'] & {
     queues(names: readonly string[]): LaneQueue[];
     close(): Promise<void>;
@@ -58,7 +60,12 @@ export function createFlowQueue({ backend, timeoutMs }: FlowQueueOptions): FlowQ
     },
     async removeGates(jobIds) {
       const gates = queue(GATE_QUEUE);
-      await inChunks(jobIds, (id) => again(() => within(timeoutMs, gates.remove(id))));
+      const remove = (id: string) => again(() => within(timeoutMs, gates.remove(id)));
+      if (afterGate === undefined) return inChunks(jobIds, remove);
+      for (const id of jobIds) {
+        await remove(id);
+        await afterGate();
+      }
     },
     async gatePage(offset, limit) {
       const jobs = await within(timeoutMs, queue(GATE_QUEUE).getJobs(['waiting'], offset, offset + limit - 1, true));

@@ -1,6 +1,7 @@
 /** The task side of the truth: look-ups, tokens, outcomes. All of it waits for the database rather than fail a task for it. */
 import type pg from 'pg';
 import { OrchestratorError } from '../domain/errors.ts';
+import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
 import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
 import { createBatcher } from './batch.ts';
 import { commitOutcomes } from './commit.ts';
@@ -48,7 +49,10 @@ FROM locked l WHERE r.id = l.id AND r.status IN ('pending', 'queued') AND NOT r.
 const LATE_EFFECT = `
 INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;
 
-export function createTaskStore(pool: pg.Pool): TaskStore & { pendingCommits(): number } {
+export function createTaskStore(
+  pool: pg.Pool,
+  failpoint: Failpoint = NO_FAILPOINT,
+): TaskStore & { pendingCommits(): number } {
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
     flush: (requests) => lookUp(pool, requests),
@@ -56,7 +60,12 @@ export function createTaskStore(pool: pg.Pool): TaskStore & { pendingCommits(): 
   });
   const commit = createBatcher<Outcome, CommitResult>({
     maxItems: OUTCOMES_PER_STATEMENT,
-    flush: (outcomes) => commitOutcomes(pool, outcomes),
+    async flush(outcomes) {
+      await failpoint('commit.beforeSend');
+      const results = await commitOutcomes(pool, outcomes);
+      await failpoint('commit.afterReply');
+      return results;
+    },
     retryAfter: untilItPasses,
     isDataFault,
   });

@@ -3,6 +3,7 @@
 import { compileSegment, taskJobId } from '../../src/domain/compile.ts';
 import { type Action, DEFAULT_RETRY, type Definition } from '../../src/domain/definition.ts';
 import { type ExecuteDeps, executeTask } from '../../src/engine/execute-task.ts';
+import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { createPlans, type Plans } from '../../src/engine/plans.ts';
 import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } from '../../src/engine/ports.ts';
 import type { JobData } from '../../src/schemas/job.ts';
@@ -98,6 +99,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     tasks: store.tasks,
     sweep: store.sweep,
     queue,
+    failpoint: NO_FAILPOINT,
     executor,
     // A condition in these tests is the name of a parameter.
     expressions: { evaluate: async (name, { params }) => (params as Record<string, Json>)[name] ?? null },

@@ -6,6 +6,7 @@
 import { createAdmission } from '../../src/engine/admit.ts';
 import { createCancelRuns } from '../../src/engine/cancel-run.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../../src/engine/execute-task.ts';
+import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import type { Plans } from '../../src/engine/plans.ts';
 import type {
   Control,
@@ -186,6 +187,7 @@ export function createWorld(options: WorldOptions): World {
     tasks: tasksOf(actor),
     sweep: sweepOf(actor),
     queue: queueOf(actor),
+    failpoint: NO_FAILPOINT,
     executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(actor, actionId, attempt) },
     expressions: { evaluate: async () => true },
     control,
@@ -233,12 +235,14 @@ export function createWorld(options: WorldOptions): World {
       const { id, of, priority } = newRun(RUN_ID);
       store.insert({ id, of });
       const runs = runsOf(actor);
-      const admission = createAdmission({ plans, runs, queue: queueOf(actor), window: 100, log: silent, now: () => 0 });
+      const quiet = { failpoint: NO_FAILPOINT, log: silent };
+      const admission = createAdmission({ plans, runs, queue: queueOf(actor), window: 100, now: () => 0, ...quiet });
       void admission.admit([{ id, of, priority }]).catch(expected);
     },
     cancel() {
       const actor = world.api;
-      const cancel = createCancelRuns({ plans, runs: runsOf(actor), queue: queueOf(actor), log: silent });
+      const quiet = { failpoint: NO_FAILPOINT, log: silent };
+      const cancel = createCancelRuns({ plans, runs: runsOf(actor), queue: queueOf(actor), ...quiet });
       const caller = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
       // That it has ended already is an answer too.
       void cancel.cancelRun(caller, RUN_ID, undefined).catch(() => undefined);
@@ -247,7 +251,13 @@ export function createWorld(options: WorldOptions): World {
       if (sweeping) return;
       sweeping = true;
       const actor = world.sweeper;
-      const again = { plans, runs: runsOf(actor), sweep: sweepOf(actor), queue: queueOf(actor) };
+      const again = {
+        plans,
+        runs: runsOf(actor),
+        sweep: sweepOf(actor),
+        queue: queueOf(actor),
+        failpoint: NO_FAILPOINT,
+      };
       const deps: SweepDeps = { ...again, window: 100, checkEveryMs: 30_000, suspects, log: silent };
       void sweepOnce(deps)
         .catch(expected)

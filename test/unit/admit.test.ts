@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { createAdmission } from '../../src/engine/admit.ts';
+import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { DIAMOND, definitionOf } from '../support/dags.ts';
 import { plansOf, WORKFLOW } from '../support/fake-engine.ts';
 import { createFakeQueue } from '../support/fake-queue.ts';
@@ -15,6 +16,7 @@ function door(window: number) {
     plans: plansOf(definitionOf(DIAMOND)),
     runs: store.runs,
     queue,
+    failpoint: NO_FAILPOINT,
     window,
     log,
     now: () => clock.now,

@@ -1,0 +1,37 @@
+/** The places at which a process can be made to fail on purpose, for tests of what follows, and what may happen there. */
+export const FAILPOINTS = [
+  /** The run is committed; nothing of it is in the queue. */
+  'api.afterInsert',
+  /** Its first jobs are in the queue; the run is not marked, the client has no answer. */
+  'api.afterAdd',
+  /** A worker has a job and has looked nothing up. */
+  'worker.afterPick',
+  /** The adapter has ended; nobody knows its outcome. */
+  'worker.afterExecute',
+  /** A batch of outcomes is about to be sent to the database. */
+  'commit.beforeSend',
+  /** The batch is committed; its worker has not heard of it. */
+  'commit.afterReply',
+  /** The n-th gate is removed; they are removed one by one while this one is set. */
+  'gate.afterNth',
+  /** The finalizer has ended a run; its job has not ended. */
+  'finalize.afterCommit',
+  /** A flow is to be added again: the states have been read. */
+  'reconcile.afterRead',
+  /** It has been added again; what came back and should not have is still there. */
+  'reconcile.afterAdd',
+  /** A run is marked as cancelling; nothing has been woken. */
+  'cancel.afterStatus',
+] as const;
+export type FailpointName = (typeof FAILPOINTS)[number];
+
+export interface FailpointRule {
+  name: FailpointName;
+  /**
+   * exit: killed, nothing is flushed. stop: stopped until SIGCONT. throw: as if the connection to a store broke here.
+   */
+  action: 'exit' | 'stop' | 'throw' | 'sleep';
+  sleepMs: number;
+  /** It happens at this hit in a process, and only then. */
+  at: number;
+}
