@@ -8,23 +8,22 @@
 import type pg from 'pg';
 import type { CommitResult, Outcome } from '../engine/ports.ts';
 
-// Input is sorted, so that all writers lock in one order, and deduplicated, because one worker may hold two deliveries.
+// `n` is the place of an outcome in the parameters: what was written brings it along by its commit id, and everything else
+// about it is read from the parameters by that place. Joins would be of lists that have no index, so quadratic.
+// Input is sorted, so that all writers lock in one order.
 const COMMIT = `
-WITH o AS MATERIALIZED (
-  SELECT DISTINCT ON (run_id, action_id) *
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
-              $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
-              $17::timestamptz[], $18::int[], $19::bool[], $20::jsonb[])
-       AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
-            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, ends_run, run_output)
-  ORDER BY run_id, action_id, (status = 'completed') DESC, fence DESC, attempt DESC
-), w AS (
+WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, next_delivery, status,
                          final, tolerated, input, output, error, commit_id, worker, wake_at, started_at, finished_at, updated_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, CASE WHEN o.ended THEN o.attempt ELSE o.attempt - 1 END, o.fence, 1,
          o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at,
          now() - make_interval(secs => o.elapsed_ms / 1000), CASE WHEN o.final THEN now() END, now()
-  FROM o JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
+              $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
+              $17::timestamptz[], $18::int[])
+       AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
+            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery)
+  JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     attempt = greatest(t.attempt, EXCLUDED.attempt), ended_attempt = EXCLUDED.ended_attempt, deliveries = 1,
@@ -35,77 +34,72 @@ WITH o AS MATERIALIZED (
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)
-  RETURNING t.run_id, t.action_id
-), written AS MATERIALIZED (
-  SELECT o.* FROM o JOIN w USING (run_id, action_id)
+  RETURNING t.run_id, t.action_id, t.epoch, t.status, t.final, array_position($14::uuid[], t.commit_id) AS n
 ), a AS (
   INSERT INTO attempt (run_id, action_id, epoch, attempt, status, error, worker, started_at, finished_at)
-  SELECT run_id, action_id, epoch, attempt, CASE WHEN status = 'retrying' THEN 'failed' ELSE status END, error, worker,
-         now() - make_interval(secs => elapsed_ms / 1000), now()
-  FROM written WHERE ended AND elapsed_ms IS NOT NULL
+  SELECT run_id, action_id, epoch, ($5::int[])[n], CASE WHEN status = 'retrying' THEN 'failed' ELSE status END, ($13::jsonb[])[n],
+         ($15::text[])[n], now() - make_interval(secs => ($16::float8[])[n] / 1000), now()
+  FROM w WHERE ($9::bool[])[n] AND ($16::float8[])[n] IS NOT NULL
   ON CONFLICT DO NOTHING
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
+  -- ends: the place of the outcome that ends the run.
   SELECT r.id, r.status, x.ends
-  FROM (SELECT run_id, bool_or(ends_run AND final) AS ends FROM written GROUP BY run_id) x JOIN run r ON r.id = x.run_id
-  WHERE NOT r.final AND (x.ends OR r.status IN ('pending', 'queued'))
+  FROM (SELECT run_id, max(n) FILTER (WHERE final AND ($19::bool[])[n]) AS ends FROM w GROUP BY run_id) x JOIN run r ON r.id = x.run_id
+  WHERE NOT r.final AND (x.ends IS NOT NULL OR r.status IN ('pending', 'queued'))
   ORDER BY r.id FOR NO KEY UPDATE OF r
 ), begun AS (
   UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
-  FROM locked l WHERE r.id = l.id AND NOT l.ends AND r.status IN ('pending', 'queued') AND NOT r.final
+  FROM locked l WHERE r.id = l.id AND l.ends IS NULL AND r.status IN ('pending', 'queued') AND NOT r.final
 ), f AS (
   UPDATE run r SET
     final = true,
     status = s.status,
-    output = CASE WHEN s.status = 'completed' THEN s.run_output END,
+    output = CASE WHEN s.status = 'completed' THEN ($20::jsonb[])[s.ends] END,
     error = CASE WHEN s.status = 'failed' THEN s.error END,
-    started_at = coalesce(r.started_at, s.started_at, now()),
+    started_at = coalesce(r.started_at, now() - make_interval(secs => ($16::float8[])[s.ends] / 1000), now()),
     finished_at = now(),
     callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
   FROM (
-    SELECT c.run_id, c.epoch, c.run_output,
+    SELECT l.id, l.ends,
       -- The other rows were committed before this one could begin, so the statement's snapshot has them.
-      CASE WHEN c.status = 'failed' AND NOT c.tolerated THEN c.error ELSE first_failure.error END AS error,
-      now() - make_interval(secs => c.elapsed_ms / 1000) AS started_at,
+      CASE WHEN own.failed THEN ($13::jsonb[])[l.ends] ELSE first_failure.error END AS error,
       CASE WHEN l.status = 'cancelling' THEN 'cancelled'
-           WHEN (c.status = 'failed' AND NOT c.tolerated) OR first_failure.action_id IS NOT NULL THEN 'failed'
+           WHEN own.failed OR first_failure.action_id IS NOT NULL THEN 'failed'
            ELSE 'completed' END AS status
-    FROM written c JOIN locked l ON l.id = c.run_id
+    FROM locked l
+    CROSS JOIN LATERAL (SELECT ($7::text[])[l.ends] = 'failed' AND NOT ($10::bool[])[l.ends] AS failed) own
     LEFT JOIN LATERAL (
       SELECT t.action_id, t.error FROM task t
-      WHERE t.run_id = c.run_id AND t.action_id <> c.action_id AND t.status = 'failed' AND NOT t.tolerated
+      WHERE t.run_id = l.id AND t.action_id <> ($2::text[])[l.ends] AND t.status = 'failed' AND NOT t.tolerated
       ORDER BY t.finished_at LIMIT 1
     ) first_failure ON true
-    WHERE c.ends_run AND c.final
+    WHERE l.ends IS NOT NULL
   ) s
-  WHERE r.id = s.run_id AND r.epoch = s.epoch AND NOT r.final
+  WHERE r.id = s.id AND NOT r.final
   RETURNING r.id, r.status, r.epoch
 ), e AS (
   INSERT INTO event (run_id, action_id, epoch, attempt, kind)
-  SELECT run_id, action_id, epoch, attempt, 'task.' || status FROM written
+  SELECT run_id, action_id, epoch, ($5::int[])[n], 'task.' || status FROM w
   UNION ALL
   SELECT id, NULL, epoch, NULL, 'run.' || status FROM f
 )
-SELECT o.run_id, o.action_id, o.commit_id,
-       (w.run_id IS NOT NULL OR before.commit_id IS NOT DISTINCT FROM o.commit_id) AS accepted,
+SELECT (SELECT array_agg(n) FROM w) AS accepted,
        -- Several ids in one notification, which must stay below 8,000 bytes.
        (SELECT count(pg_notify('run_final', ids))
-        FROM (SELECT string_agg(id, ',') AS ids FROM (SELECT id, row_number() OVER () / 20 AS part FROM f) GROUP BY part)) AS ended
-FROM o LEFT JOIN w USING (run_id, action_id)
-       LEFT JOIN task before ON before.run_id = o.run_id AND before.action_id = o.action_id`;
+        FROM (SELECT string_agg(id, ',') AS ids FROM (SELECT id, row_number() OVER () / 20 AS part FROM f) GROUP BY part)) AS ended`;
 
-interface Row {
-  run_id: string;
-  action_id: string;
-  commit_id: string;
-  accepted: boolean;
-}
+/** Refused, or committed by an earlier statement whose answer was lost. */
+const COMMITTED_BEFORE = `
+SELECT t.commit_id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS o(run_id, action_id, commit_id)
+JOIN task t ON t.run_id = o.run_id AND t.action_id = o.action_id AND t.commit_id = o.commit_id`;
 
 /** One answer per outcome. An outcome that lost to a twin in its own batch is refused. */
 export async function commitOutcomes(pool: pg.Pool, outcomes: readonly Outcome[]): Promise<CommitResult[]> {
+  const sent = withoutTwins(outcomes);
   const mono = performance.now();
-  const column = <T>(pick: (outcome: Outcome) => T): T[] => outcomes.map(pick);
-  const { rows } = await pool.query<Row>({
+  const column = <T>(pick: (outcome: Outcome) => T): T[] => sent.map(pick);
+  const { rows } = await pool.query<{ accepted: number[] | null }>({
     name: 'commit-outcomes',
     text: COMMIT,
     values: [
@@ -132,6 +126,41 @@ export async function commitOutcomes(pool: pg.Pool, outcomes: readonly Outcome[]
       column((o) => o.runOutput),
     ],
   });
-  const accepted = new Set(rows.filter((row) => row.accepted).map((row) => row.commit_id));
-  return outcomes.map((outcome) => (accepted.has(outcome.commitId) ? 'accepted' : 'refused'));
+  const accepted = new Set<Outcome>();
+  for (const n of rows[0]?.accepted ?? []) {
+    const outcome = sent[n - 1];
+    if (outcome !== undefined) accepted.add(outcome);
+  }
+  if (accepted.size < sent.length) {
+    const refused = sent.filter((outcome) => !accepted.has(outcome));
+    for (const outcome of await committedBefore(pool, refused)) accepted.add(outcome);
+  }
+  return outcomes.map((outcome) => (accepted.has(outcome) ? 'accepted' : 'refused'));
+}
+
+async function committedBefore(pool: pg.Pool, outcomes: readonly Outcome[]): Promise<Outcome[]> {
+  const { rows } = await pool.query<{ commit_id: string }>({
+    name: 'committed-before',
+    text: COMMITTED_BEFORE,
+    values: [outcomes.map((o) => o.runId), outcomes.map((o) => o.actionId), outcomes.map((o) => o.commitId)],
+  });
+  const ids = new Set(rows.map((row) => row.commit_id));
+  return outcomes.filter(({ commitId }) => ids.has(commitId));
+}
+
+/** One statement may touch a row only once, and one worker may hold two deliveries of a task: the better outcome goes. */
+function withoutTwins(outcomes: readonly Outcome[]): Outcome[] {
+  const best = new Map<string, Outcome>();
+  for (const outcome of outcomes) {
+    const key = `${outcome.runId} ${outcome.actionId}`;
+    const twin = best.get(key);
+    if (twin === undefined || isBetter(outcome, twin)) best.set(key, outcome);
+  }
+  return [...best.values()];
+}
+
+/** A success, then the newer token, then the later attempt. */
+function isBetter(one: Outcome, other: Outcome): boolean {
+  const successes = Number(one.status === 'completed') - Number(other.status === 'completed');
+  return (successes || one.fence - other.fence || one.attempt - other.attempt) > 0;
 }
