@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import type pg from 'pg';
+import { brokenRules, describeViolation, show } from './checker/rules.ts';
 import { until } from './until.ts';
 
 export interface Checked {
@@ -14,76 +15,6 @@ export interface Checked {
   /** What an earlier test has failed for: it is not held against the ones after it. */
   reported: Set<string>;
 }
-
-interface Rule {
-  rule: string;
-  /** Gives one row per violation. */
-  sql: string;
-}
-
-/** The actions of every run: of its version, or the one task of the simple door. */
-const ACTIONS = `
-  SELECT r.id AS run_id, a.value->>'action_id' AS action_id, a.value->'depends_on' AS depends_on
-  FROM run r JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.workflow_version,
-       jsonb_array_elements(v.definition->'actions') a`;
-
-const RULES: Rule[] = [
-  {
-    rule: 'a final run has a final row for every action',
-    sql: `SELECT a.run_id, a.action_id FROM (${ACTIONS}) a JOIN run r ON r.id = a.run_id AND r.final
-          LEFT JOIN task t ON t.run_id = a.run_id AND t.action_id = a.action_id WHERE t.final IS NOT TRUE
-          UNION ALL
-          SELECT r.id, '(its only one)' FROM run r WHERE r.final AND r.workflow_id IS NULL
-            AND (SELECT count(*) FROM task t WHERE t.run_id = r.id AND t.final) <> 1`,
-  },
-  {
-    rule: 'at most one attempt of a task completes in an epoch, and it is told once',
-    sql: `SELECT run_id, action_id, epoch, count(*)::int FROM attempt WHERE status = 'completed' GROUP BY 1, 2, 3 HAVING count(*) > 1
-          UNION ALL
-          SELECT run_id, action_id, epoch, count(*)::int FROM event
-          WHERE kind IN ('task.completed', 'task.failed', 'task.skipped', 'task.cancelled', 'task.upstream_failed')
-          GROUP BY 1, 2, 3 HAVING count(*) > 1`,
-  },
-  {
-    rule: 'a run ends once in an epoch',
-    sql: `SELECT run_id, epoch, count(*)::int FROM event WHERE kind IN ('run.completed', 'run.failed', 'run.cancelled')
-          GROUP BY 1, 2 HAVING count(*) > 1`,
-  },
-  {
-    rule: 'only what completed or was skipped keeps the epoch before a retry, and everything that it waits for with it',
-    sql: `SELECT r.id, t.action_id, t.status FROM run r JOIN task t ON t.run_id = r.id
-          WHERE t.epoch > r.epoch OR (t.epoch < r.epoch AND t.status NOT IN ('completed', 'skipped'))
-          UNION ALL
-          SELECT a.run_id, a.action_id, d.status FROM (${ACTIONS}) a
-          JOIN task t ON t.run_id = a.run_id AND t.action_id = a.action_id
-          CROSS JOIN LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
-          JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id WHERE d.epoch > t.epoch`,
-  },
-  {
-    rule: 'a run ends as its tasks say',
-    sql: `SELECT r.id, r.status FROM run r,
-            LATERAL (SELECT bool_or(t.status = 'failed' AND NOT t.tolerated) AS failed, bool_or(t.status = 'upstream_failed') AS blocked
-                     FROM task t WHERE t.run_id = r.id) s
-          WHERE r.final AND ((r.status = 'completed' AND s.failed) OR (r.status = 'failed' AND NOT s.failed))`,
-  },
-  {
-    rule: 'attempts are numbered without gaps and end after they began',
-    sql: `SELECT run_id, action_id, epoch, count(*)::int, max(attempt) FROM attempt GROUP BY 1, 2, 3
-          HAVING max(attempt) <> count(*) OR bool_or(finished_at < started_at)`,
-  },
-  {
-    rule: 'no action starts before all of its dependencies are committed',
-    sql: `SELECT t.run_id, t.action_id, d.action_id AS dependency, t.started_at, d.finished_at
-          FROM (${ACTIONS}) a
-          JOIN task own ON own.run_id = a.run_id AND own.action_id = a.action_id
-          -- What a retry reopened has new dependencies too; attempts of older epochs were held against older ones.
-          JOIN attempt t ON t.run_id = a.run_id AND t.action_id = a.action_id AND t.epoch = own.epoch
-          CROSS JOIN
-          LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
-          JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id
-          WHERE d.finished_at IS NULL OR t.started_at < d.finished_at`,
-  },
-];
 
 /** Waits until every run is final and the queue is empty, then looks at every rule. Throws what is violated. */
 export async function expectRest(checked: Checked, timeoutMs = 20_000): Promise<void> {
@@ -100,21 +31,14 @@ export async function expectRest(checked: Checked, timeoutMs = 20_000): Promise<
       for (const row of rows) checked.reported.add(JSON.stringify(row));
     });
   };
-  await look('not final', () => openRuns(checked.db));
-  await look('left in the queue', () => leftovers(checked));
-  for (const { rule, sql } of RULES) {
-    const rows = (await checked.db.query<object>(sql)).rows.filter(isNew);
-    if (rows.length > 0) faults.push(`not true that ${rule}: ${show(rows)}`);
+  await look('I1: not final', () => openRuns(checked.db));
+  await look('I5: left in the queue', () => leftovers(checked));
+  for (const violation of await brokenRules(checked.db)) {
+    const rows = violation.rows.filter(isNew);
+    if (rows.length > 0) faults.push(describeViolation({ ...violation, rows }));
     for (const row of rows) checked.reported.add(JSON.stringify(row));
   }
   if (faults.length > 0) throw new Error(faults.join('\n'));
-}
-
-function show(rows: readonly object[]): string {
-  return `${rows
-    .slice(0, 5)
-    .map((row) => JSON.stringify(row))
-    .join(', ')}${rows.length > 5 ? ` and ${rows.length - 5} more` : ''}`;
 }
 
 async function openRuns(db: pg.Pool): Promise<object[]> {

@@ -19,6 +19,8 @@ export interface Child {
   /** The events that it has logged. */
   events: string[];
   isAlive(): boolean;
+  /** Resolves to its exit code; null when a signal ended it. */
+  ended: Promise<number | null>;
   signal(signal: NodeJS.Signals): void;
   /** Sends the signal and resolves to the exit code; null when the signal ended it. */
   end(signal: NodeJS.Signals): Promise<number | null>;
@@ -35,7 +37,7 @@ export interface Processes extends Place {
 }
 
 /** What takes half a minute in production takes seconds here. */
-const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
+export const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
 const START_MS = 30_000;
 const END_MS = 20_000;
 
@@ -102,24 +104,45 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
     },
     async start(kind, settingsOfOne = {}) {
       const settings = { ...place.environment, PORT: String(port), ...settingsOfOne };
-      const child = spawn(process.execPath, [path.join(projectRoot(), 'dist', 'src', 'bin', `${kind}.js`)], {
-        cwd: place.folder,
-        env: environmentWith({ ...settings, VITEST: undefined }),
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      const started = follow(child, kind, lines);
-      children.push(started);
-      await until(() => started.events.includes('process.ready') || !started.isAlive(), {
-        what: `the ${kind} is ready`,
-        timeoutMs: START_MS,
-      });
-      if (!started.isAlive()) throw new Error(`the ${kind} ended at its start:\n${lines.slice(-20).join('\n')}`);
-      return started;
+      const child = await startProcess({ kind, cwd: place.folder, settings, onLine: (line) => lines.push(line) });
+      children.push(child);
+      return child;
     },
   };
 }
 
-function follow(child: ChildProcess, kind: Child['kind'], lines: string[]): Child {
+export interface ProcessOptions {
+  kind: Child['kind'];
+  /** The folder that holds dist/; this checkout when left out. */
+  root?: string;
+  cwd: string;
+  settings: Environment;
+  /** A line of its log, with who wrote it. */
+  onLine?(line: string): void;
+}
+
+/** Resolves once it is ready; rejects, with what it said, when it ends before. */
+export async function startProcess({ kind, root, cwd, settings, onLine }: ProcessOptions): Promise<Child> {
+  const said: string[] = [];
+  const program = path.join(root ?? projectRoot(), 'dist', 'src', 'bin', `${kind}.js`);
+  const child = spawn(process.execPath, [program], {
+    cwd,
+    env: environmentWith({ ...settings, VITEST: undefined }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const started = follow(child, kind, (line) => {
+    if (said.length < 100) said.push(line);
+    onLine?.(line);
+  });
+  await until(() => started.events.includes('process.ready') || !started.isAlive(), {
+    what: `the ${kind} is ready`,
+    timeoutMs: START_MS,
+  });
+  if (!started.isAlive()) throw new Error(`the ${kind} ended at its start:\n${said.slice(-20).join('\n')}`);
+  return started;
+}
+
+function follow(child: ChildProcess, kind: Child['kind'], onLine: (line: string) => void): Child {
   const events: string[] = [];
   const ended = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => resolve(code));
@@ -129,7 +152,7 @@ function follow(child: ChildProcess, kind: Child['kind'], lines: string[]): Chil
     if (stream === null) continue;
     createInterface(stream).on('line', (line) => {
       if (line.includes('"http request"')) return;
-      lines.push(`${kind} ${child.pid}: ${line}`);
+      onLine(`${kind} ${child.pid}: ${line}`);
       const event = /"event":"([^"]+)"/.exec(line)?.[1];
       if (event !== undefined) events.push(event);
     });
@@ -140,6 +163,7 @@ function follow(child: ChildProcess, kind: Child['kind'], lines: string[]): Chil
     pid: child.pid ?? 0,
     events,
     isAlive,
+    ended,
     signal: (signal) => void child.kill(signal),
     async end(signal) {
       child.kill(signal);

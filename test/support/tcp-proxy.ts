@@ -1,13 +1,24 @@
-/** A door in front of a server that can be shut: its connections break, and new ones are refused. */
+/** A door in front of a server that can be shut, slowed down, frozen, and that can break what goes through it. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export interface TcpProxy {
   port: number;
+  /** Its connections break, and new ones are refused. */
   shut(): Promise<void>;
   open(): Promise<void>;
+  /** Every connection is reset at once; new ones are let in. */
+  reset(): void;
+  /** Whatever passes, in either direction, takes so much longer from now on. */
+  delay(milliseconds: number): void;
+  /** Half-open: connections stay and new ones are let in, but nothing passes until the thaw. */
+  freeze(): void;
+  thaw(): void;
   close(): Promise<void>;
 }
+
+/** More than that is not held for a reader that is slow or cut off. */
+const MAX_HELD_BYTES = 1_000_000;
 
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
@@ -17,9 +28,39 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     socket.on('close', () => sockets.delete(socket));
     return socket;
   };
+  let delayMs = 0;
+  let thawed: Promise<void> | undefined;
+  let thaw: (() => void) | undefined;
+  const forward = (from: Socket, to: Socket) => {
+    let held = 0;
+    let last = Promise.resolve();
+    const send = (chunk: Buffer) => {
+      if (!to.destroyed && !to.write(chunk)) {
+        from.pause();
+        to.once('drain', () => from.resume());
+      }
+    };
+    from.on('data', (chunk: Buffer) => {
+      if (held === 0 && delayMs === 0 && thawed === undefined) return send(chunk);
+      held += chunk.length;
+      if (held > MAX_HELD_BYTES) from.pause();
+      const due = delayMs === 0 ? undefined : new Promise((resolve) => setTimeout(resolve, delayMs));
+      // In the order in which they came, whatever each has to wait for.
+      last = last.then(async () => {
+        await due;
+        while (thawed !== undefined) await thawed;
+        held -= chunk.length;
+        send(chunk);
+        if (held === 0) from.resume();
+      });
+    });
+    from.on('end', () => void last.then(() => to.end()));
+  };
   const pass = (client: Socket) => {
-    const server = keep(connect(target.port, target.host));
-    keep(client).pipe(server).pipe(client);
+    const server = keep(connect({ port: target.port, host: target.host, noDelay: true }));
+    keep(client).setNoDelay(true);
+    forward(client, server);
+    forward(server, client);
     client.on('close', () => server.destroy());
     server.on('close', () => client.destroy());
   };
@@ -38,13 +79,33 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     await once(server, 'close');
   };
   const port = await open(0);
+  const endFreeze = () => {
+    thawed = undefined;
+    thaw?.();
+    thaw = undefined;
+  };
   return {
     port,
     shut,
+    reset() {
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
+    delay(milliseconds) {
+      delayMs = milliseconds;
+    },
+    freeze() {
+      thawed ??= new Promise((resolve) => {
+        thaw = resolve;
+      });
+    },
+    thaw: endFreeze,
     async open() {
       if (listening === undefined) await open(port);
     },
-    close: shut,
+    async close() {
+      endFreeze();
+      await shut();
+    },
   };
 }
 

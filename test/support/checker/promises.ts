@@ -1,0 +1,97 @@
+/** What clients were told, held against what is committed: I1, I4 and I9. Pure. */
+import { isDeepStrictEqual } from 'node:util';
+import { createFindings, groupBy, type TaskRecord } from './calls.ts';
+import type { Violation } from './rules.ts';
+
+/** What must have become of a run by the rules alone. */
+export interface PlainResult {
+  status: string;
+  /** By action. `attempts`: the fewest and the most that may be recorded. */
+  tasks: Record<string, { status: string; output: unknown; attempts: { min: number; max: number } }>;
+}
+
+export interface Promised {
+  idempotencyKey: string;
+  /** The runs that answers of 202 named. */
+  runIds: string[];
+  /** Somebody asked for its cancellation. */
+  cancelled: boolean;
+  /** Somebody retried it by hand. */
+  retried: boolean;
+  expected: PlainResult;
+}
+
+export interface RunRecord {
+  id: string;
+  idempotency_key: string | null;
+  status: string;
+  final: boolean;
+  epoch: number;
+}
+export interface AttemptsOfTask {
+  run_id: string;
+  action_id: string;
+  epoch: number;
+  attempts: number;
+}
+
+export function checkPromises(
+  promised: readonly Promised[],
+  runs: readonly RunRecord[],
+  tasks: readonly TaskRecord[],
+  attempts: readonly AttemptsOfTask[],
+  /** What of an output counts: not what differs from call to call. */
+  comparable: (output: unknown) => unknown,
+): Violation[] {
+  const found = createFindings();
+  const runById = new Map(runs.map((run) => [run.id, run]));
+  const known = new Set(promised.map(({ idempotencyKey }) => idempotencyKey));
+  const tasksOf = groupBy(tasks, ({ run_id }) => run_id);
+  const attemptsOf = new Map(
+    attempts.map((one) => [`${one.run_id}.${one.epoch}.${one.action_id}`, one.attempts] as const),
+  );
+
+  for (const run of runs) {
+    if (run.idempotency_key === null || !known.has(run.idempotency_key)) {
+      found.add('I9', 'every run is one that somebody asked for', run);
+    }
+  }
+  for (const { idempotencyKey, runIds, cancelled, retried, expected } of promised) {
+    const ids = [...new Set(runIds)];
+    if (ids.length > 1) found.add('I9', 'every answer to one key names the same run', { idempotencyKey, runs: ids });
+    for (const id of ids) {
+      const run = runById.get(id);
+      if (run === undefined) {
+        found.add('I1', 'every run that was answered with 202 is there', { id, idempotencyKey });
+        continue;
+      }
+      if (run.idempotency_key !== idempotencyKey) {
+        found.add('I9', 'a run has the key that it was asked for with', { ...run, idempotencyKey });
+      }
+      if (!run.final) {
+        found.add('I1', 'every run that was answered with 202 ends', run);
+        continue;
+      }
+      if (cancelled) continue;
+      if (run.status !== expected.status) {
+        found.add('I4', 'a run ends as a plain evaluation of its graph', { ...run, expected: expected.status });
+      }
+      for (const task of tasksOf.get(id) ?? []) {
+        const plain = expected.tasks[task.action_id];
+        const recorded = attemptsOf.get(`${id}.${task.epoch}.${task.action_id}`) ?? 0;
+        const asPlain =
+          plain !== undefined &&
+          task.status === plain.status &&
+          isDeepStrictEqual(comparable(task.output), plain.output) &&
+          // A retry by hand begins to count anew, and keeps what completed.
+          (retried || (recorded >= plain.attempts.min && recorded <= plain.attempts.max));
+        if (asPlain) continue;
+        const { run_id, action_id, epoch, status, output } = task;
+        found.add('I4', 'a task ends as a plain evaluation of its graph', {
+          ...{ run_id, action_id, epoch, status, output, attempts: recorded, expected: plain },
+        });
+      }
+    }
+  }
+  return found.all();
+}

@@ -1,0 +1,57 @@
+/** A process that is started again whenever it ends, as a supervisor does it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Child, type ProcessOptions, startProcess } from '../processes.ts';
+
+export interface Supervised {
+  /** The one that runs now; waits while it is being started. */
+  child(): Promise<Child>;
+  /** Ends it for good. What does not end by itself is killed and said. */
+  stop(): Promise<'ended' | 'killed'>;
+}
+
+const START_AGAIN_MS = 200;
+const END_MS = 15_000;
+
+export function supervise(options: ProcessOptions): Supervised {
+  let stopping = false;
+  let current = start();
+
+  function start(): Promise<Child> {
+    const started = begin();
+    started.then(startAgainAfter, () => undefined);
+    return started;
+  }
+  async function begin(): Promise<Child> {
+    for (;;) {
+      try {
+        return await startProcess(options);
+      } catch (error) {
+        // Its store may be away: it ends at once, and is tried again.
+        if (stopping) throw error;
+        await sleep(START_AGAIN_MS);
+      }
+    }
+  }
+  function startAgainAfter(child: Child): void {
+    void child.ended.then(async () => {
+      if (stopping) return;
+      await sleep(START_AGAIN_MS);
+      if (!stopping) current = start();
+    });
+  }
+
+  return {
+    child: () => current,
+    async stop() {
+      stopping = true;
+      const child = await current.catch(() => undefined);
+      if (child === undefined || !child.isAlive()) return 'ended';
+      child.signal('SIGCONT');
+      child.signal('SIGTERM');
+      const late = setTimeout(() => child.signal('SIGKILL'), END_MS);
+      const code = await child.ended;
+      clearTimeout(late);
+      return code === null ? 'killed' : 'ended';
+    },
+  };
+}

@@ -1,0 +1,41 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { canRepeatWork, type FaultKind, scheduleOf } from '../support/faults/schedule.ts';
+import { BACKENDS } from '../support/stack.ts';
+
+const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
+const backends = fc.constantFrom(...BACKENDS);
+
+test('a schedule is decided by the seed alone, and begins every fault while runs are begun', () => {
+  fc.assert(
+    fc.property(seeds, backends, (seed, backend) => {
+      const schedule = scheduleOf(seed, backend);
+      expect(scheduleOf(seed, backend)).toEqual(schedule);
+      expect(schedule.faults.length).toBeGreaterThanOrEqual(5);
+      for (const { atMs, worker, lengthMs } of schedule.faults) {
+        expect(atMs).toBeLessThanOrEqual(schedule.loadMs);
+        expect(worker).toBeLessThan(schedule.workers);
+        expect(lengthMs).toBeGreaterThanOrEqual(0);
+      }
+      expect(schedule.faults.map(({ atMs }) => atMs)).toEqual(
+        schedule.faults.map(({ atMs }) => atMs).sort((a, b) => a - b),
+      );
+    }),
+  );
+});
+
+test('seeds differ from each other, and a few dozen of them have every fault', () => {
+  const kinds = (backend: 'redis' | 'postgres') =>
+    new Set(Array.from({ length: 50 }, (_, seed) => scheduleOf(seed, backend).faults.map(({ kind }) => kind)).flat());
+  expect(scheduleOf(1, 'redis').faults).not.toEqual(scheduleOf(2, 'redis').faults);
+  expect(kinds('redis').size).toBe(17);
+  const onPostgres: FaultKind[] = [...kinds('postgres')];
+  expect(onPostgres).toHaveLength(12);
+  expect(onPostgres.filter((kind) => kind.startsWith('redis'))).toEqual([]);
+});
+
+test('a fault of PostgreSQL repeats work only where the queue is in it too', () => {
+  expect(canRepeatWork({ kind: 'postgres_away' }, 'redis')).toBe(false);
+  expect(canRepeatWork({ kind: 'postgres_away' }, 'postgres')).toBe(true);
+  expect(canRepeatWork({ kind: 'kill_worker' }, 'redis')).toBe(true);
+});
