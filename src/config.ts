@@ -36,6 +36,10 @@ export interface Config {
   workerLanes: 'all' | readonly string[];
   workerConcurrency: number;
   workerPort: number;
+  isolatedProcesses: number;
+  isolatedMemoryMb: number;
+  /** 0: never. */
+  blockedSeconds: number;
   shutdownGraceSeconds: number;
   maxOutputBytes: number;
   /** For actions that do not say. `maxAttempts` counts all tries; `backoffBase`: seconds before the first retry, doubled each time. */
@@ -94,6 +98,12 @@ export function loadConfig(environment: Layer = process.env, options: { cwd?: st
 export function environmentWith(changes: Layer): Layer {
   // npm ends the process that it started; that one ends its own.
   return { ...process.env, npm_lifecycle_event: undefined, ...changes };
+}
+
+/** What a program needs to run at all, for a process that is to know nothing of ours. */
+export function bareEnvironment(): Layer {
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'SystemRoot', 'LANG', 'TZ', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE'];
+  return Object.fromEntries(kept.map((name) => [name, process.env[name]]));
 }
 
 type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
@@ -159,6 +169,9 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     workerLanes: values.WORKER_LANES.includes('all') ? 'all' : values.WORKER_LANES,
     workerConcurrency: values.WORKER_CONCURRENCY,
     workerPort: values.WORKER_PORT,
+    isolatedProcesses: values.ISOLATED_PROCESSES,
+    isolatedMemoryMb: values.ISOLATED_MEMORY_MB,
+    blockedSeconds: values.BLOCKED_SECONDS,
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
     maxOutputBytes: values.MAX_OUTPUT_BYTES,
     defaultRetry: { maxAttempts: values.MAX_RETRY_ATTEMPTS + 1, backoffBase: values.RETRY_BACKOFF_BASE },

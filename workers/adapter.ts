@@ -73,6 +73,11 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   literal?: readonly string[];
   /** Older spellings of the type. */
   aliases?: readonly string[];
+  /**
+   * Runs in a process of its own, one task at a time, which is killed when it does not end at its deadline: for what
+   * may block, crash or take all memory. The context is the same there.
+   */
+  isolated?: boolean;
   run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
 }
 

@@ -7,34 +7,13 @@ import { checkCel } from '../src/expressions/check-cel.ts';
 import { faultsOf, plainWords } from '../src/schemas/faults.ts';
 import type { Json, JsonObject } from '../src/schemas/json.ts';
 import type { Adapter } from './adapter.ts';
-import { approveBatches } from './adapters/approve-batches.ts';
-import { httpRequest } from './adapters/http-request.ts';
-import { notification } from './adapters/notification.ts';
-import { serviceCall } from './adapters/service-call.ts';
-import { testTask } from './adapters/test-task.ts';
-import { transform } from './adapters/transform.ts';
-import { wait } from './adapters/wait.ts';
-
-/** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
-export type AnyAdapter = Pick<Adapter, 'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases'> & {
-  run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
-};
+import { type AnyAdapter, SHIPPED_ADAPTERS } from './shipped-adapters.ts';
 
 export interface Catalogue extends ActionTypes {
   /** By canonical type. */
   get(type: string): Adapter | undefined;
   literalFields(type: string): readonly string[];
 }
-
-export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
-  approveBatches,
-  httpRequest,
-  notification,
-  serviceCall,
-  testTask,
-  transform,
-  wait,
-];
 
 export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTERS): Catalogue {
   const byType = new Map<string, Adapter>();

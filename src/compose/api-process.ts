@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import type { Config } from '../config.ts';
 import { createBoard } from '../dashboard/board.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
@@ -63,7 +64,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   });
   const failpoint = createFailpoint(config.failpoints);
   const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
-  const catalogue = createCatalogue();
+  const catalogue = createCatalogue(adaptersFor({ underTest: config.nodeEnv === 'test' }));
   const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
   const defaults = {
     timeout_seconds: config.defaultTimeoutSeconds,

@@ -4,7 +4,9 @@ import { hostname } from 'node:os';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
-import type { Config } from '../config.ts';
+import { createIsolatedPool } from '../../workers/isolated-pool.ts';
+import { adaptersFor } from '../../workers/shipped-adapters.ts';
+import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE } from '../domain/compile.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { cleanGates } from '../engine/clean-gates.ts';
@@ -47,7 +49,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
   const database = openDatabase(databaseUrl, { name: 'orchestrator-worker', max: config.databasePoolSize, onError });
   const { pool, prisma } = database;
-  const catalogue = createCatalogue();
+  const underTest = config.nodeEnv === 'test';
+  const catalogue = createCatalogue(adaptersFor({ underTest }));
   const lanes = [...lanesOf(config, catalogue.names()), FINALIZER_QUEUE];
   const { redisUrl, queuePrefix: prefix } = config;
   const backend = openBackend({
@@ -77,10 +80,20 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   setMaxListeners(0, shutdown.signal);
   const stopping = new AbortController();
   const again = { plans, runs, sweep, queue, failpoint };
+  const isolated = createIsolatedPool({
+    limit: config.isolatedProcesses,
+    memoryMb: config.isolatedMemoryMb,
+    environment: bareEnvironment(),
+    underTest,
+    maxBlockMs: config.lockDurationMs,
+    log,
+  });
   const executor = createExecutor({
     catalogue,
     egress,
     expressions,
+    isolated,
+    maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
     newSpanId: createSpanIds(),
     now: () => new Date(),
@@ -209,6 +222,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await health.close();
       await queue.close();
       await backend.close();
+      await isolated.close();
       await Promise.all([egress.close(), expressions.close()]);
       await database.close();
       log.info('worker_stopped', { worker });

@@ -77,6 +77,17 @@ export const VARIABLES = {
   WORKER_PORT: setting(whole(0, 65_535), '9090', 'The port of a worker for /health and /metrics; 0: any free one.', {
     aliases: ['ORCHESTRATOR_METRICS_PORT'],
   }),
+  ISOLATED_PROCESSES: setting(
+    whole(1, 1_000),
+    '4',
+    'How many tasks a worker runs at a time in processes of their own: those of isolated adapters, and those that may have ended workers.',
+  ),
+  ISOLATED_MEMORY_MB: setting(whole(32), '512', 'The heap of such a process.'),
+  BLOCKED_SECONDS: setting(
+    whole(0, 86_400),
+    '60',
+    'A process whose event loop stands still for that long ends itself, to be started anew; 0: never.',
+  ),
   SHUTDOWN_GRACE_SECONDS: setting(whole(0, 3_600), '30', 'How long running tasks may take to end after SIGTERM.'),
   MAX_OUTPUT_BYTES: setting(whole(1_024), '1048576', 'The largest output of an action.'),
   MAX_RETRY_ATTEMPTS: setting(

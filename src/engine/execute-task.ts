@@ -48,7 +48,9 @@ export interface ExecuteDeps extends SettleDeps {
   log: Logger;
 }
 
-/** Deliveries of one attempt after which a task is taken to be what ends its workers. */
+/** Deliveries of one attempt after which a task may be what ends its workers: from then on it runs alone. */
+const UNSUSPECTED_DELIVERIES = 3;
+/** After so many it is given up, whoever is to blame. */
 const MAX_DELIVERIES = 10;
 const NOT_READY_DELAY_MS = 1_000;
 
@@ -81,7 +83,9 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
-  return decision.next === 'end' ? commitDecision(deps, held, decision) : begin(deps, held);
+  return decision.next === 'end'
+    ? commitDecision(deps, held, decision)
+    : begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
@@ -159,7 +163,7 @@ async function takeToken(
 }
 
 /** The task is to run: its condition, its input, its adapter. */
-async function begin(deps: ExecuteDeps, held: Held): Promise<Disposition> {
+async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<Disposition> {
   const { plan, planned, run, found } = held;
   const { action } = planned;
   const literal = deps.executor.literalFields(action.action_type);
@@ -192,6 +196,7 @@ async function begin(deps: ExecuteDeps, held: Held): Promise<Disposition> {
     actionId: action.action_id,
     scope: { params: scope.params, run: scope.run, outputs },
     wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
+    suspect,
     onSlow: () =>
       deps.tasks.markRunning(
         outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, input, startedMono }),

@@ -97,13 +97,14 @@ export function runOutputText(
   return null;
 }
 
-export function errorText(held: Held, { code, message }: TaskFailure, secrets: string[]): string {
+export function errorText(held: Held, { code, message, details }: TaskFailure, secrets: string[]): string {
   const masked = secrets.length > 0 ? maskOf(secrets)(message) : message;
   return JSON.stringify({
     code: cleanText(code),
     message: cleanText(masked).slice(0, MAX_ERROR_BYTES),
     action_id: held.planned.action.action_id,
     attempt: held.attempt,
+    ...(details === undefined ? {} : { details }),
   });
 }
 

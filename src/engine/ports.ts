@@ -223,6 +223,8 @@ export interface Definitions {
 export interface TaskFailure {
   code: ErrorCode | (string & {});
   message: string;
+  /** For people, beside the message. */
+  details?: Json | undefined;
 }
 
 /** Runs the adapter of an action. Implemented by the worker; the engine knows no adapter. */
@@ -241,6 +243,10 @@ export interface ExecutionCall {
   actionId: string;
   scope: { params: Json; run: Json; outputs: Record<string, Json> };
   wakeAt: Date | undefined;
+  /** Delivered so often without an outcome that it may be what ended its workers: it runs where it can harm nobody. */
+  suspect: boolean;
+  /** While the task waits for its turn its deadline does not run. What is returned begins it anew, in full. */
+  holdDeadline(): () => void;
 }
 export type ExecutionResult =
   | { result: 'output'; output: unknown }

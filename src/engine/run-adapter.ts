@@ -9,7 +9,7 @@ const SLOW_AFTER_MS = 500;
 
 export async function runAdapter(
   deps: { executor: Executor; control: Control; shutdown: AbortSignal },
-  call: Omit<ExecutionCall, 'signal'> & { timeoutMs: number; onSlow(): Promise<void> },
+  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & { timeoutMs: number; onSlow(): Promise<void> },
 ): Promise<ExecutionResult | Stop> {
   const { timeoutMs, onSlow, ...execution } = call;
   if (deps.shutdown.aborted) return { result: 'shutdown' };
@@ -29,13 +29,23 @@ export async function runAdapter(
     result: 'failure',
     failure: { code: 'timeout', message: `took longer than timeout_seconds (${seconds})`, retryable: true },
   };
-  const deadline = setTimeout(() => end(timedOut, `took longer than ${seconds} s`), Math.min(timeoutMs, 2 ** 31 - 1));
+  const startDeadline = () =>
+    setTimeout(() => end(timedOut, `took longer than ${seconds} s`), Math.min(timeoutMs, 2 ** 31 - 1));
+  let deadline = startDeadline();
+  let over = false;
+  const holdDeadline = () => {
+    clearTimeout(deadline);
+    return () => {
+      if (!over) deadline = startDeadline();
+    };
+  };
   const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
   const unwatch = deps.control.watch(call.run.id, () => end({ result: 'cancelled' }, 'the run was cancelled'));
   deps.shutdown.addEventListener('abort', onShutdown, { once: true });
   try {
-    return await Promise.race([stopped, deps.executor.execute({ ...execution, signal: abort.signal })]);
+    return await Promise.race([stopped, deps.executor.execute({ ...execution, signal: abort.signal, holdDeadline })]);
   } finally {
+    over = true;
     clearTimeout(deadline);
     clearTimeout(slow);
     unwatch();

@@ -1,6 +1,7 @@
 /** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
+import { startWatchdog } from '../watchdog/watchdog.ts';
 import { endRequests } from './end-requests.ts';
 import { runningPostgresUrl } from './postgres-server.ts';
 import { EXIT_CANNOT_START } from './supervisor.ts';
@@ -32,6 +33,7 @@ export async function runProcess(
     void log.close().finally(() => process.exit(1));
   });
 
+  if (config.blockedSeconds > 0) startWatchdog({ blockedMs: config.blockedSeconds * 1_000 });
   const ending = endRequested(config.startedByNpm);
   const part = await compose(config, log);
   const { port } = await part.start().catch((error: NodeJS.ErrnoException) => {

@@ -59,6 +59,7 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
       run,
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
+      suspect: false,
       timeoutMs: options.timeoutMs ?? 10_000,
       onSlow: slow,
     },
@@ -191,6 +192,7 @@ test('a worker that is stopping begins nothing', async () => {
       run,
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
+      suspect: false,
       timeoutMs: 1_000,
       onSlow: async () => undefined,
     },
@@ -225,6 +227,27 @@ test('a deadline beyond what a timer can hold does not come at once', async () =
   expect(task.answer()).toBeUndefined();
   task.finish('done');
   await task.result;
+});
+
+test('while a task waits for its turn its deadline does not run, and then it has all of its time', async () => {
+  const task = start({ timeoutMs: 1_000 });
+  await vi.advanceTimersByTimeAsync(900);
+  const goOn = task.call()?.holdDeadline();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(task.answer()).toBeUndefined();
+  goOn?.();
+  await vi.advanceTimersByTimeAsync(999);
+  expect(task.answer()).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await task.result).toMatchObject({ failure: { code: 'timeout' } });
+});
+
+test('a turn that comes when the task has ended begins no deadline', async () => {
+  const task = start({ timeoutMs: 1_000 });
+  const goOn = task.call()?.holdDeadline();
+  task.cancel();
+  expect(await task.result).toEqual({ result: 'cancelled' });
+  goOn?.();
 });
 
 test('the adapter is told who it is and what it may send on', async () => {

@@ -1,0 +1,38 @@
+/** The watching thread. Its own ticks are what it counts by: a process that was stopped and goes on has not been blocked. */
+import { writeSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+
+export interface WatchdogData {
+  /** Counts up while the event loop moves. */
+  shown: Int32Array;
+  parentPid: number | undefined;
+  blockedMs: number | undefined;
+}
+
+const LOOK_EVERY_MS = 1_000;
+
+const { shown, parentPid, blockedMs } = workerData as WatchdogData; // Set by watchdog.ts, the only one to start this thread.
+let last = -1;
+let unchanged = 0;
+
+setInterval(() => {
+  if (parentPid !== undefined && process.ppid !== parentPid) end();
+  const now = Atomics.load(shown, 0);
+  unchanged = now === last ? unchanged + 1 : 0;
+  last = now;
+  if (blockedMs === undefined || unchanged * LOOK_EVERY_MS < blockedMs) return;
+  // The log belongs to the loop that stands still.
+  const line = {
+    timestamp: new Date().toISOString(),
+    level: 'error',
+    event: 'process.blocked',
+    service: 'orchestrator',
+    detail: `the event loop has not moved for ${unchanged * (LOOK_EVERY_MS / 1000)} s: this process ends itself`,
+  };
+  writeSync(2, `${JSON.stringify(line)}\n`);
+  end();
+}, LOOK_EVERY_MS);
+
+function end(): void {
+  process.kill(process.pid, 'SIGKILL');
+}

@@ -1,0 +1,84 @@
+/** `test_fault`: ends, blocks or fills the process it runs in, to try out what is left of the others. For tests only. */
+import { abort } from 'node:process';
+import { z } from 'zod';
+import { defineAdapter, NonRetryableError, RetryableError } from '../adapter.ts';
+
+const FAULTS = ['abort', 'spin', 'fill_memory', 'throw_later', 'reject_later', 'none'] as const;
+
+const base = {
+  description: 'Breaks the process that runs it, for tests of what survives.',
+  config: z.strictObject({
+    fault: z.enum(FAULTS).default('none'),
+    /** Blocks the event loop that long, and then succeeds. */
+    block_seconds: z.number().optional(),
+    /** Works that long and does not heed its signal. */
+    deaf_seconds: z.number().optional(),
+    /** Waits for its signal, and fails with what it says. */
+    wait_for_signal: z.boolean().optional(),
+    fail: z.enum(['retryable', 'non_retryable']).optional(),
+    call: z.string().optional(),
+    /** Reads the answer part by part. */
+    in_parts: z.boolean().optional(),
+  }),
+  output: z.looseObject({}),
+};
+
+type Input = z.output<typeof base.config>;
+type Context = Parameters<ReturnType<typeof defineAdapter>['run']>[1];
+
+async function run(input: Input, { signal, fetch, idempotencyKey, log, now, service }: Context) {
+  log.info('test_fault_begins', { fault: input.fault });
+  if (input.call !== undefined) {
+    const known = await service('elsewhere');
+    const answer = await fetch(input.call, { method: 'POST', body: JSON.stringify({ known: known?.baseUrl ?? null }) });
+    if (input.in_parts !== true) return { status: answer.status, body: await answer.text(), idempotencyKey };
+    let bytes = 0;
+    for await (const part of answer.body ?? []) bytes += part.length;
+    return { bytes };
+  }
+  if (input.block_seconds !== undefined) block(input.block_seconds * 1000);
+  if (input.deaf_seconds !== undefined) {
+    const { deaf_seconds: seconds } = input;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+  if (input.wait_for_signal === true) {
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    signal.throwIfAborted();
+  }
+  if (input.fail === 'retryable') throw new RetryableError('again', { code: 'upstream_error', retryAfterMs: 1_234 });
+  if (input.fail === 'non_retryable') throw new NonRetryableError('never', { code: 'upstream_rejected' });
+  breakProcess(input.fault);
+  if (input.fault !== 'none') await new Promise((resolve) => setTimeout(resolve, 60_000));
+  return { at: now().toISOString(), idempotencyKey };
+}
+
+function breakProcess(fault: (typeof FAULTS)[number]): void {
+  switch (fault) {
+    case 'abort':
+      abort();
+      break;
+    case 'spin':
+      for (;;);
+    case 'fill_memory': {
+      const held: string[][] = [];
+      for (;;) held.push(Array.from({ length: 10_000 }, (_, n) => `${n} of ${held.length}`));
+    }
+    case 'throw_later':
+      setTimeout(() => {
+        throw new Error('nobody catches this');
+      }, 10);
+      return;
+    case 'reject_later':
+      void Promise.reject(new Error('nobody waits for this'));
+      return;
+    case 'none':
+  }
+}
+
+function block(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
+export const testFault = defineAdapter({ ...base, type: 'test_fault', run });
+/** The same, isolated from the first attempt on. */
+export const testFaultIsolated = defineAdapter({ ...base, type: 'test_fault_isolated', isolated: true, run });

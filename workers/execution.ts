@@ -1,0 +1,60 @@
+/** One call of an adapter, in the worker or in a child of its own: input checked, output checked, errors as results. */
+import { describe, isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
+import type { ExecutionResult } from '../src/engine/ports.ts';
+import { faultsOf } from '../src/schemas/faults.ts';
+import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
+import type { AnyAdapter } from './shipped-adapters.ts';
+
+/** Thrown by `sleepUntil` to leave the adapter; never an error that anybody sees. */
+class Sleep extends Error {
+  readonly until: Date;
+  constructor(until: Date) {
+    super('asleep');
+    this.until = until;
+  }
+}
+
+export function sleeper(wakeAt: Date | undefined, now: () => Date): AdapterContext['sleepUntil'] {
+  return async (time) => {
+    const until = wakeAt ?? time;
+    if (now() < until) throw new Sleep(until);
+  };
+}
+
+export async function runAdapterIn(
+  adapter: AnyAdapter,
+  raw: unknown,
+  context: AdapterContext,
+): Promise<ExecutionResult> {
+  const input = adapter.config.safeParse(raw);
+  if (!input.success) {
+    const faults = faultsOf(input.error, adapter.config).map(({ path, message }) =>
+      path === '' ? message : `${path}: ${message}`,
+    );
+    return failure('input_invalid', faults.join('; '), false);
+  }
+  try {
+    const output = await adapter.run(input.data as never, context); // What the adapter's own schema has parsed.
+    const checked = adapter.output.safeParse(output);
+    if (checked.success) return { result: 'output', output };
+    const faults = faultsOf(checked.error, adapter.output).map(({ path, message }) => `${path}: ${message}`);
+    return failure('adapter_failed', `the output does not fit the adapter's schema: ${faults.join('; ')}`, false);
+  } catch (error) {
+    return toResult(error);
+  }
+}
+
+function toResult(error: unknown): ExecutionResult {
+  if (error instanceof Sleep) return { result: 'sleep', until: error.until };
+  if (error instanceof RetryableError) return failure(error.code, error.message, true, error.retryAfterMs);
+  if (error instanceof NonRetryableError) return failure(error.code, error.message, false);
+  if (error instanceof OrchestratorError) return failure(error.code, error.message, describe(error.code).retryable);
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  // What an adapter did not foresee may pass: its author says otherwise with NonRetryableError.
+  return failure(isErrorCode(code) ? code : 'adapter_failed', message, true);
+}
+
+export function failure(code: string, message: string, retryable: boolean, retryAfterMs?: number): ExecutionResult {
+  return { result: 'failure', failure: { code, message, retryable, retryAfterMs } };
+}

@@ -1,0 +1,222 @@
+/**
+ * One child process for isolated adapters.
+ * - *starting*: forked, its modules load; the task that it was started for waits, and its deadline has not begun;
+ * - *idle*: ready, holds no task;
+ * - *busy*: runs one task. Its result makes it idle; an abort that it does not heed, or a loop that stands still although
+ *   it may not, has it killed;
+ * - *ended*: by itself, by a crash, or killed. It is never used again.
+ */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { AdapterContext, AdapterResponse } from './adapter.ts';
+import {
+  BEAT_EVERY_MS,
+  type FetchAnswer,
+  type FromChild,
+  type IsolatedResult,
+  type IsolatedTask,
+  plainError,
+  type Question,
+  type ToChild,
+  UNDER_TEST,
+} from './isolation-protocol.ts';
+
+export interface IsolatedProcessOptions {
+  /** All that the child sees of the environment. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Of its heap. */
+  memoryMb: number;
+  underTest: boolean;
+  /** How long an aborted task may take to end by itself. */
+  abortGraceMs: number;
+}
+
+/** How a process ended. */
+export interface End {
+  code: number | null;
+  signal: string | null;
+  /** Why it was killed here; undefined when it ended by itself. */
+  killed: string | undefined;
+  /** The last it wrote to its standard error. */
+  words: string;
+}
+
+export interface IsolatedProcess {
+  /** Resolves when it can take a task, rejects when it ends before. */
+  ready: Promise<void>;
+  ended: Promise<End>;
+  isAlive(): boolean;
+  tasks(): number;
+  /** Resolves to the result, or to how the process ended without one. */
+  run(
+    task: IsolatedTask,
+    context: Pick<AdapterContext, 'fetch' | 'service' | 'evaluate' | 'log' | 'signal'>,
+    /** A loop that stands still for longer ends the process; undefined: it may. */
+    maxBlockMs: number | undefined,
+  ): Promise<IsolatedResult | { result: 'died'; end: End }>;
+  kill(why: string): void;
+}
+
+const KEPT_WORDS = 2_000;
+
+export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedProcess {
+  const child = fork(childFile(), options.underTest ? [UNDER_TEST] : [], {
+    env: options.environment,
+    execArgv: [`--max-old-space-size=${options.memoryMb}`],
+    serialization: 'advanced',
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  let alive = true;
+  let killed: string | undefined;
+  let words = '';
+  let tasks = 0;
+  let receive: (message: FromChild) => void = () => undefined;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      words = (words + text).slice(-KEPT_WORDS);
+    });
+  }
+  const ended = new Promise<End>((resolve) => {
+    const end = (code: number | null, signal: string | null) => {
+      alive = false;
+      resolve({ code, signal, killed, words });
+    };
+    // `close` rather than `exit`: what it wrote last has arrived by then.
+    child.once('close', end);
+    child.once('error', (error) => {
+      words += error.message;
+      if (child.pid === undefined) end(null, null);
+    });
+  });
+  const ready = new Promise<void>((resolve, reject) => {
+    child.on('message', (message: FromChild) => {
+      if (message.say === 'ready') resolve();
+      receive(message);
+    });
+    void ended.then((end) => reject(new Error(`it did not start: ${wordsOf(end)}`)));
+  });
+  ready.catch(() => undefined); // Whoever waits for it hears of it.
+  const say = (message: ToChild) => {
+    // A child that has just ended cannot be spoken to; its end is told elsewhere.
+    if (child.connected) child.send(message, () => undefined);
+  };
+  const kill = (why: string) => {
+    killed ??= why;
+    child.kill('SIGKILL');
+  };
+
+  return {
+    ready,
+    ended,
+    isAlive: () => alive && killed === undefined,
+    tasks: () => tasks,
+    kill,
+    async run(task, context, maxBlockMs) {
+      tasks += 1;
+      const { signal } = context;
+      const answers = answerer(context, say);
+      let beats = 0;
+      let grace: NodeJS.Timeout | undefined;
+      const result = new Promise<IsolatedResult>((resolve) => {
+        receive = (message) => {
+          beats += 1;
+          if (message.say === 'result') resolve(message.result);
+          else answers.hear(message);
+        };
+      });
+      const onAbort = () => {
+        say({ say: 'abort', reason: signal.reason instanceof Error ? signal.reason.message : 'aborted' });
+        grace = setTimeout(() => kill('it did not end when it was told to'), options.abortGraceMs);
+      };
+      const watch = maxBlockMs === undefined ? undefined : watchLoop(() => beats, maxBlockMs, kill);
+      signal.addEventListener('abort', onAbort, { once: true });
+      say({ say: 'run', task });
+      if (signal.aborted) onAbort();
+      try {
+        return await Promise.race([result, ended.then((end) => ({ result: 'died', end }) as const)]);
+      } finally {
+        clearTimeout(grace);
+        clearInterval(watch);
+        signal.removeEventListener('abort', onAbort);
+        receive = () => undefined;
+        answers.close();
+      }
+    },
+  };
+}
+
+/** Counts its own looks, not time: when this process stands still, the child's beats wait to be read. */
+function watchLoop(beats: () => number, maxBlockMs: number, kill: (why: string) => void): NodeJS.Timeout {
+  let last = beats();
+  let still = 0;
+  return setInterval(() => {
+    still = beats() === last ? still + 1 : 0;
+    last = beats();
+    if (still * BEAT_EVERY_MS > maxBlockMs) kill(`its event loop stood still for ${maxBlockMs / 1000} s`);
+  }, BEAT_EVERY_MS);
+}
+
+export function wordsOf({ code, signal, killed }: End): string {
+  if (killed !== undefined) return `killed: ${killed}`;
+  return signal === null ? `exit code ${code}` : `signal ${signal}`;
+}
+
+/** Answers what the child asks with the context of the worker, which obeys the outbound policy. */
+function answerer(
+  context: Pick<AdapterContext, 'fetch' | 'service' | 'evaluate' | 'log'>,
+  say: (message: ToChild) => void,
+): { hear(message: FromChild): void; close(): void } {
+  const requests = new Map<number, AbortController>();
+  const bodies = new Map<number, { answer: AdapterResponse; parts: AsyncIterator<Uint8Array> | undefined }>();
+
+  async function answer(question: number, what: Question): Promise<unknown> {
+    switch (what.ask) {
+      case 'service':
+        return context.service(what.name);
+      case 'evaluate':
+        return context.evaluate(what.expression, what.variables);
+      case 'fetch': {
+        const request = new AbortController();
+        requests.set(question, request);
+        try {
+          const answered = await context.fetch(what.url, { ...what.init, signal: request.signal });
+          bodies.set(question, { answer: answered, parts: answered.body?.[Symbol.asyncIterator]() });
+          const { status, headers, body } = answered;
+          return { status, headers, body: question, hasBody: body !== undefined } satisfies FetchAnswer;
+        } finally {
+          requests.delete(question);
+        }
+      }
+      case 'text':
+        return bodies.get(what.body)?.answer.text();
+      case 'part': {
+        const next = await bodies.get(what.body)?.parts?.next();
+        return next?.done === false ? next.value : undefined;
+      }
+    }
+  }
+
+  return {
+    hear(message) {
+      if (message.say === 'drop') requests.get(message.question)?.abort();
+      if (message.say === 'log') context.log[message.level](message.message, message.data as object); // It sends objects only.
+      if (message.say !== 'ask') return;
+      const { question, what } = message;
+      answer(question, what).then(
+        (value) => say({ say: 'answer', question, value }),
+        (error: unknown) => say({ say: 'fault', question, error: plainError(error) }),
+      );
+    },
+    close() {
+      for (const request of requests.values()) request.abort();
+    },
+  };
+}
+
+/** A child cannot load TypeScript: under a test runner, which runs the sources, the compiled one is used. */
+function childFile(): string {
+  const file = import.meta.url.endsWith('.ts')
+    ? new URL('../dist/workers/isolated-child.js', import.meta.url)
+    : new URL('./isolated-child.js', import.meta.url);
+  return fileURLToPath(file);
+}
