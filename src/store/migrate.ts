@@ -1,19 +1,21 @@
 /** Brings a database to the newest schema. Safe to call from several processes at once. */
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { projectRoot } from '../project-root.ts';
 import { type Migration, openSchemaEngine } from './schema-engine.ts';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_203_441;
+const ASK_AGAIN_MS = 200;
 
 /** The names of the migrations that were applied now. */
-export async function migrate(databaseUrl: string): Promise<string[]> {
+export async function migrate(databaseUrl: string, folder = MIGRATIONS_FOLDER): Promise<string[]> {
   return withLock(databaseUrl, async () => {
     const engine = await openSchemaEngine(databaseUrl, await readSchema());
     try {
-      return await engine.apply(await readMigrations());
+      return await engine.apply(await readMigrations(folder));
     } finally {
       await engine.close();
     }
@@ -37,13 +39,13 @@ async function readSchema(): Promise<string> {
   return readFile(path.join(projectRoot(), 'prisma', 'schema.prisma'), 'utf8');
 }
 
-async function readMigrations(): Promise<Migration[]> {
-  const entries = await readdir(MIGRATIONS_FOLDER, { withFileTypes: true });
+async function readMigrations(folder: string): Promise<Migration[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   return Promise.all(
     names.sort().map(async (name) => ({
       name,
-      sql: await readFile(path.join(MIGRATIONS_FOLDER, name, 'migration.sql'), 'utf8'),
+      sql: await readFile(path.join(folder, name, 'migration.sql'), 'utf8'),
     })),
   );
 }
@@ -54,9 +56,15 @@ async function withLock<T>(databaseUrl: string, work: () => Promise<T>): Promise
   client.on('error', () => undefined);
   await client.connect();
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    // Asking again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits for all of them.
+    while (!(await tryLock(client))) await sleep(ASK_AGAIN_MS);
     return await work();
   } finally {
     await client.end();
   }
+}
+
+async function tryLock(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_lock($1) AS mine', [MIGRATION_LOCK]);
+  return rows[0]?.mine === true;
 }

@@ -13,6 +13,7 @@ import {
 } from '@prisma/driver-adapter-utils';
 import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm';
 import pg from 'pg';
+import { forgetUnfinished, runScript } from './migration-script.ts';
 
 /** One folder below prisma/migrations. */
 export interface Migration {
@@ -53,7 +54,8 @@ export async function openSchemaEngine(databaseUrl: string, schema: string): Pro
     application_name: 'migrate',
   });
   pool.on('error', () => undefined); // The statement in hand fails by itself.
-  const factory = bindMigrationAwareSqlAdapterFactory(new CatalogueAdapterFactory(pool));
+  const catalogue = new CatalogueAdapterFactory(pool);
+  const factory = bindMigrationAwareSqlAdapterFactory(catalogue);
   const engine = await wasm.SchemaEngine.new(
     { datamodels: [['schema.prisma', schema]] },
     () => undefined,
@@ -64,20 +66,25 @@ export async function openSchemaEngine(databaseUrl: string, schema: string): Pro
   });
   return {
     async apply(migrations) {
+      await forgetUnfinished(pool);
       const migrationDirectories = migrations.map(({ name, sql }) => ({
         path: name,
         migrationFile: { path: 'migration.sql', content: { tag: 'ok' as const, value: sql } },
       }));
-      const { appliedMigrationNames } = await engine.applyMigrations({
-        migrationsList: {
-          baseDir: 'prisma/migrations',
-          lockfile: LOCKFILE,
-          shadowDbInitScript: '',
-          migrationDirectories,
-        },
-        filters: NO_FILTER,
-      });
-      return appliedMigrationNames;
+      const migrationsList = {
+        baseDir: 'prisma/migrations',
+        lockfile: LOCKFILE,
+        shadowDbInitScript: '',
+        migrationDirectories,
+      };
+      try {
+        return (await engine.applyMigrations({ migrationsList, filters: NO_FILTER })).appliedMigrationNames;
+      } catch (error) {
+        // The engine says which migration it was, and nothing of what PostgreSQL answered.
+        const { scriptFault } = catalogue;
+        if (!(scriptFault instanceof Error)) throw error;
+        throw new Error(`${scriptFault.message}\n${error}`, { cause: scriptFault });
+      }
     },
     async diff(target) {
       const side = { files: [{ path: 'schema.prisma', content: target }], configDir: '.' };
@@ -152,6 +159,15 @@ function hideChars(result: unknown): unknown {
 }
 
 class CatalogueAdapterFactory extends PrismaPg {
+  /** What the last script failed with. */
+  scriptFault: unknown;
+  readonly #pool: pg.Pool;
+
+  constructor(pool: pg.Pool) {
+    super(pool);
+    this.#pool = pool;
+  }
+
   override async connect(): ReturnType<PrismaPg['connect']> {
     const adapter = await super.connect();
     const queryRaw: SqlDriverAdapter['queryRaw'] = adapter.queryRaw.bind(adapter);
@@ -159,6 +175,15 @@ class CatalogueAdapterFactory extends PrismaPg {
       const result = await queryRaw(query);
       for (const index of charColumns.get(result.rows) ?? []) result.columnTypes[index] = ColumnTypeEnum.Character;
       return result;
+    };
+    // Its own splits at every semicolon, and each statement stands for itself.
+    adapter.executeScript = async (script) => {
+      try {
+        await runScript(this.#pool, script);
+      } catch (error) {
+        this.scriptFault = error;
+        throw error;
+      }
     };
     return adapter;
   }

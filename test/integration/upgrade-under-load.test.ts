@@ -1,0 +1,68 @@
+/** A database of an older version is brought to the newest while an API and a worker serve it, and while somebody holds a lock. */
+import pg from 'pg';
+import { describe, expect } from 'vitest';
+import { migrate, schemaDrift } from '../../src/store/migrate.ts';
+import { accepted, field } from '../support/client.ts';
+import { onBothBackends } from '../support/fixtures.ts';
+import { migrationsFolder } from '../support/migrations-folder.ts';
+import { echo, workflow } from '../support/test-task.ts';
+import { until } from '../support/until.ts';
+
+/** The first step of the partitions: what is before it is the older version. */
+const PARTITIONS = '20261121094001_history_bound';
+const HELD = ['attempt', 'event'];
+
+describe.each(onBothBackends({ workers: 0 }))('an upgrade under load on $backend', ({ test }) => {
+  test('refuses no request, loses nothing, and keeps the history', async ({ api, db, stack }) => {
+    await db.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+    await migrate(stack.databaseUrl, await migrationsFolder({ before: PARTITIONS }));
+    await stack.add('worker');
+    const id = await api.createWorkflow(workflow([echo('a'), echo('b', ['a'])]));
+    const before = await api.execute(id);
+    await api.ended(before);
+
+    const runs: string[] = [before];
+    let stop = false;
+    const traffic = Array.from({ length: 4 }, async () => {
+      while (!stop) {
+        const run = String(field(accepted(await api.post(`/workflows/${id}/execute`, {}), 202), 'execution_id'));
+        runs.push(run);
+        // A page that reads the history too.
+        expect((await api.get(`/workflows/executions/${run}`)).status).toBe(200);
+      }
+    });
+    const holder = new pg.Client({ connectionString: stack.databaseUrl });
+    await holder.connect();
+    try {
+      await until(() => runs.length > 20);
+      await holder.query('BEGIN');
+      for (const table of HELD) await holder.query(`SELECT 1 FROM ${table} LIMIT 1`);
+      const migrating = migrate(stack.databaseUrl);
+      await until(
+        async () =>
+          (await db.query('SELECT 1 FROM pg_locks WHERE NOT granted AND relation = ANY($1::regclass[])', [HELD]))
+            .rowCount,
+        { what: 'the migration waits for the lock' },
+      );
+      const atOnce = runs.length;
+      await until(() => runs.length > atOnce + 20, { what: 'requests are answered while it waits' });
+      await holder.query('COMMIT');
+      expect(await migrating).toContain('20261121094004_event_partitions');
+      const after = runs.length;
+      await until(() => runs.length > after + 20);
+    } finally {
+      stop = true;
+      await holder.end();
+      await Promise.all(traffic);
+    }
+
+    for (const run of runs) expect(await api.ended(run)).toMatchObject({ status: 'completed' });
+    expect(await schemaDrift(stack.databaseUrl)).toBe('');
+    const { rows } = await db.query(
+      `SELECT (SELECT count(*)::int FROM attempt) AS attempts, (SELECT count(*)::int FROM event WHERE run_id = $1) AS told,
+              (SELECT count(*)::int FROM event WHERE kind = 'task.completed') AS completed`,
+      [before],
+    );
+    expect(rows).toEqual([{ attempts: 2 * runs.length, told: 3, completed: 2 * runs.length }]);
+  });
+});

@@ -1,0 +1,78 @@
+/** Expand first, contract a release later: what old versions still use is not taken away from under them. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { MIGRATIONS_FOLDER } from '../../src/store/migrate.ts';
+import { contractSteps } from '../support/contract-steps.ts';
+
+/**
+ * Steps that were thought through: by migration, what it does and why it may. A step that takes something away names the
+ * release since which nothing uses it any more.
+ */
+const ALLOWED: Readonly<Record<string, { steps: string[]; because: string }>> = {
+  '20261121073426_dead_letters': {
+    steps: ['makes an index while nobody can write to event', 'makes an index while nobody can write to task'],
+    because: 'Before the first release.',
+  },
+  '20261121074401_engine_health': {
+    steps: ['makes an index while nobody can write to run'],
+    because: 'Before the first release.',
+  },
+  '20261121074910_retention': {
+    steps: ['makes an index while nobody can write to run'],
+    because: 'Before the first release.',
+  },
+  '20261121094003_attempt_partitions': {
+    steps: ['drops a table', 'renames'],
+    because:
+      'Another table of the same name and columns takes its place in the same transaction; it is dropped only when empty.',
+  },
+  '20261121094004_event_partitions': {
+    steps: ['drops a table', 'renames'],
+    because: 'As with attempts.',
+  },
+};
+
+const names = readdirSync(MIGRATIONS_FOLDER, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+test.each(names)('%s only adds, or its other steps are listed with their reason', (name) => {
+  const sql = readFileSync(path.join(MIGRATIONS_FOLDER, name, 'migration.sql'), 'utf8');
+  expect(contractSteps(sql)).toEqual(ALLOWED[name]?.steps ?? []);
+});
+
+test('no migration is listed that does not exist', () => {
+  expect(Object.keys(ALLOWED).filter((name) => !names.includes(name))).toEqual([]);
+});
+
+describe('the check', () => {
+  test.each([
+    ['ALTER TABLE "run" DROP COLUMN "a";', 'drops a column'],
+    ['DROP TABLE run', 'drops a table'],
+    ['alter table run alter column a set data type bigint', 'changes a type'],
+    ['ALTER TABLE run ALTER a TYPE bigint', 'changes a type'],
+    ['ALTER TABLE run ALTER COLUMN a SET NOT NULL', 'forbids null'],
+    ['ALTER TABLE run ALTER COLUMN a DROP DEFAULT', 'drops a default'],
+    ['ALTER TABLE run RENAME COLUMN a TO b', 'renames'],
+    ['ALTER TABLE "run" ADD COLUMN     "a" TEXT NOT NULL;', 'adds a column that has to be written'],
+    ['ALTER TABLE run ADD COLUMN a TEXT DEFAULT 1, ADD COLUMN b TEXT NOT NULL', 'adds a column that has to be written'],
+    ['ALTER TABLE run ADD CONSTRAINT c CHECK (a > 1)', 'adds a constraint and reads the whole table under its lock'],
+    ['CREATE UNIQUE INDEX "i" ON "run"("a")', 'makes an index while nobody can write to run'],
+    ['DO $$ BEGIN TRUNCATE run; END $$', 'rewrites or reads a table under a lock'],
+  ])('finds that %s', (sql, step) => {
+    expect(contractSteps(sql)).toEqual([step]);
+  });
+
+  test.each([
+    'ALTER TABLE run ADD COLUMN a TEXT',
+    'ALTER TABLE run ADD COLUMN a INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE run ADD CONSTRAINT c CHECK (a > 1) NOT VALID',
+    'CREATE INDEX CONCURRENTLY i ON run (a)',
+    'CREATE TABLE t (a TEXT NOT NULL); CREATE INDEX i ON t (a); ALTER TABLE t ADD CONSTRAINT c CHECK (a > 1)',
+    'DROP INDEX i',
+    '-- DROP TABLE run',
+  ])('lets pass %s', (sql) => {
+    expect(contractSteps(sql)).toEqual([]);
+  });
+});
