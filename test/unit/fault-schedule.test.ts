@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { loadOf } from '../support/faults/load.ts';
 import { canRepeatWork, type FaultKind, scheduleOf } from '../support/faults/schedule.ts';
 import { BACKENDS } from '../support/stack.ts';
 
@@ -38,4 +39,19 @@ test('a fault of PostgreSQL repeats work only where the queue is in it too', () 
   expect(canRepeatWork({ kind: 'postgres_away' }, 'redis')).toBe(false);
   expect(canRepeatWork({ kind: 'postgres_away' }, 'postgres')).toBe(true);
   expect(canRepeatWork({ kind: 'kill_worker' }, 'redis')).toBe(true);
+});
+
+test('a load is decided by the seed alone, and has runs of every kind', () => {
+  fc.assert(
+    fc.property(seeds, (seed) => {
+      const load = loadOf(seed, 15_000);
+      expect(loadOf(seed, 15_000)).toEqual(load);
+      expect(load.runs).toHaveLength(60);
+      expect(new Set(load.runs.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(60);
+      for (const { of } of load.runs) if ('workflow' in of) expect(load.workflows[of.workflow]).toBeDefined();
+      const kinds = new Set(load.workflows.flatMap(({ works }) => [...works.values()].map(({ kind }) => kind)));
+      expect([...kinds].sort()).toEqual(['call', 'compute', 'echo', 'wait']);
+    }),
+    { numRuns: 20 },
+  );
 });

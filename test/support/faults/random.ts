@@ -4,7 +4,7 @@ export interface Random {
   next(): number;
   /** From `min` to `max`, both included. */
   whole(min: number, max: number): number;
-  pick<T>(from: readonly [T, ...T[]]): T;
+  pick<const T>(from: readonly [T, ...T[]]): T;
   chance(probability: number): boolean;
 }
 

@@ -5,7 +5,9 @@ import { type Child, type ProcessOptions, startProcess } from '../processes.ts';
 export interface Supervised {
   /** The one that runs now; waits while it is being started. */
   child(): Promise<Child>;
-  /** Ends it for good. What does not end by itself is killed and said. */
+  /** The one after it; waits while it is being started. */
+  next(before: Child): Promise<Child>;
+  /** Ends it for good. What does not end by itself is killed, and said. */
   stop(): Promise<'ended' | 'killed'>;
 }
 
@@ -14,11 +16,18 @@ const END_MS = 15_000;
 
 export function supervise(options: ProcessOptions): Supervised {
   let stopping = false;
+  let stopped: Promise<'ended' | 'killed'> | undefined;
   let current = start();
 
   function start(): Promise<Child> {
     const started = begin();
-    started.then(startAgainAfter, () => undefined);
+    started.then(
+      (child) =>
+        child.ended.then(() => {
+          if (!stopping) current = start();
+        }),
+      () => undefined,
+    );
     return started;
   }
   async function begin(): Promise<Child> {
@@ -32,26 +41,31 @@ export function supervise(options: ProcessOptions): Supervised {
       }
     }
   }
-  function startAgainAfter(child: Child): void {
-    void child.ended.then(async () => {
-      if (stopping) return;
-      await sleep(START_AGAIN_MS);
-      if (!stopping) current = start();
-    });
+  async function stop(): Promise<'ended' | 'killed'> {
+    const child = await current.catch(() => undefined);
+    if (child === undefined || !child.isAlive()) return 'ended';
+    child.signal('SIGCONT');
+    child.signal('SIGTERM');
+    const late = setTimeout(() => child.signal('SIGKILL'), END_MS);
+    const code = await child.ended;
+    clearTimeout(late);
+    return code === null ? 'killed' : 'ended';
   }
 
   return {
     child: () => current,
-    async stop() {
+    async next(before) {
+      for (;;) {
+        const child = await current;
+        if (child !== before) return child;
+        await before.ended;
+        await sleep(0);
+      }
+    },
+    stop() {
       stopping = true;
-      const child = await current.catch(() => undefined);
-      if (child === undefined || !child.isAlive()) return 'ended';
-      child.signal('SIGCONT');
-      child.signal('SIGTERM');
-      const late = setTimeout(() => child.signal('SIGKILL'), END_MS);
-      const code = await child.ended;
-      clearTimeout(late);
-      return code === null ? 'killed' : 'ended';
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

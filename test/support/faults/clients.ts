@@ -1,0 +1,116 @@
+/**
+ * Clients that do what is promised to work: they repeat a request that was not answered, or answered with 503 or 429, with
+ * the same idempotency key, and remember every answer of 202.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Promised } from '../checker/promises.ts';
+import { type Answer, field, openClient } from '../client.ts';
+import { expectedOf, type Load, type PlannedRun, requestOf } from './load.ts';
+import { definitionOfMixed } from './mixed-workflow.ts';
+
+export interface Clients {
+  promised: Promised[];
+  /** Answers that no client should ever get. */
+  surprises: string[];
+  /** Resolves when every request has been answered for good. */
+  done: Promise<void>;
+}
+
+const ANSWER_MS = 8_000;
+const AGAIN_MS = 250;
+/** Not yet: the same request again. */
+const LATER = new Set([429, 503]);
+
+export async function createWorkflows(apiUrl: string, load: Load, serviceUrl: string): Promise<string[]> {
+  const client = openClient(apiUrl);
+  const ids: string[] = [];
+  for (const workflow of load.workflows) ids.push(await client.createWorkflow(definitionOfMixed(workflow, serviceUrl)));
+  return ids;
+}
+
+export function startClients(options: {
+  apiUrl: string;
+  load: Load;
+  workflowIds: readonly string[];
+  serviceUrl: string;
+  /** performance.now() of the beginning of the load. */
+  from: number;
+  /** No request is repeated after that. */
+  giveUpMs: number;
+}): Clients {
+  const { apiUrl, load, workflowIds, serviceUrl, from, giveUpMs } = options;
+  const promised: Promised[] = [];
+  const surprises: string[] = [];
+
+  /** The first answer that is not 503 or 429; undefined when there was none in time. */
+  async function insist(path: string, body: object, key?: string): Promise<Answer | undefined> {
+    while (performance.now() - from < giveUpMs) {
+      const answer = await post(`${apiUrl}${path}`, body, key);
+      if (answer !== undefined && !LATER.has(answer.status)) return answer;
+      await sleep(AGAIN_MS);
+    }
+    return undefined;
+  }
+  const expectOneOf = (answer: Answer | undefined, path: string, statuses: readonly number[]) => {
+    if (answer !== undefined && !statuses.includes(answer.status))
+      surprises.push(`${path} answered ${answer.status}: ${answer.text.slice(0, 300)}`);
+  };
+
+  async function live(run: PlannedRun): Promise<void> {
+    await sleep(Math.max(0, from + run.atMs - performance.now()));
+    const { idempotencyKey } = run;
+    const expected = expectedOf(load, run);
+    const promise: Promised = { idempotencyKey, runIds: [], cancelled: false, retried: false, expected };
+    promised.push(promise);
+    const isTask = 'task' in run.of;
+    const path = 'task' in run.of ? '/assign-task' : `/workflows/${workflowIds[run.of.workflow]}/execute`;
+    const body = 'task' in run.of ? requestOf(run.of.task, serviceUrl) : {};
+    const begin = async () => {
+      const answer = await insist(path, body, idempotencyKey);
+      expectOneOf(answer, path, [202]);
+      if (answer?.status === 202) promise.runIds.push(field(answer, isTask ? 'task_id' : 'execution_id'));
+    };
+    await Promise.all(run.twice ? [begin(), begin()] : [begin()]);
+    const [id] = promise.runIds;
+    if (id === undefined) return;
+    await Promise.all([cancelLater(run, promise, id), retryLater(run, promise, id)]);
+  }
+  async function cancelLater({ cancelAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
+    if (cancelAfterMs === undefined) return;
+    await sleep(cancelAfterMs);
+    // Before it is sent: it may be heard although nobody answers.
+    promise.cancelled = true;
+    const path = `/workflows/executions/${id}/cancel`;
+    expectOneOf(await insist(path, { reason: 'a client changed its mind' }), path, [202, 409]);
+  }
+  async function retryLater({ retryAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
+    if (retryAfterMs === undefined) return;
+    await sleep(retryAfterMs);
+    promise.retried = true;
+    const path = `/workflows/executions/${id}/retry`;
+    expectOneOf(await insist(path, {}), path, [202, 409]);
+  }
+
+  const done = Promise.all(load.runs.map(live)).then(() => undefined);
+  // It is awaited when the faults are over.
+  done.catch(() => undefined);
+  return { promised, surprises, done };
+}
+
+/** Undefined: no answer. */
+async function post(url: string, body: object, key: string | undefined): Promise<Answer | undefined> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const text = await response.text();
+    const { status, headers } = response;
+    const isJson = /json/.test(headers.get('content-type') ?? '') && text !== '';
+    return { status, headers, text, body: isJson ? JSON.parse(text) : undefined };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,142 @@
+/** The runs that a seed begins, and what clients do to them meanwhile. A pure function of the seed, as the faults are. */
+import fc from 'fast-check';
+import type { PlainResult } from '../checker/promises.ts';
+import type { Edges } from '../dags.ts';
+import { type Behaviour, type RandomWorkflow, randomWorkflows } from '../random-workflow.ts';
+import { evaluateMixed, fitting, type MixedWorkflow, type Work } from './mixed-workflow.ts';
+import { createRandom, type Random } from './random.ts';
+
+export interface PlannedRun {
+  atMs: number;
+  idempotencyKey: string;
+  /** The number of a workflow, or a single task for the simple door. */
+  of: { workflow: number } | { task: SingleTask };
+  /** The same request is sent twice at once. */
+  twice: boolean;
+  cancelAfterMs: number | undefined;
+  retryAfterMs: number | undefined;
+}
+export interface SingleTask {
+  kind: 'call' | 'echo';
+  behave: 'succeed' | 'fail' | 'flaky';
+  n: number;
+  workMs: number;
+}
+export interface Load {
+  workflows: MixedWorkflow[];
+  /** In the order of their times. */
+  runs: PlannedRun[];
+}
+
+const RANDOM_GRAPHS = 10;
+const RUNS_PER_SECOND = 4;
+/** The one action of a task of the simple door. */
+const TASK = 'task';
+
+export function loadOf(seed: number, loadMs: number): Load {
+  const random = createRandom(seed ^ 0x10ad);
+  const graphs = fc.sample(randomWorkflows(10), { seed, numRuns: RANDOM_GRAPHS });
+  const shaped = SHAPES.map((edges) => graphOf(random, edges));
+  const workflows = [...graphs, ...shaped].map((graph) => mixed(random, graph));
+  workflows.push(waiting(random));
+  const runs = Array.from({ length: Math.round((loadMs / 1_000) * RUNS_PER_SECOND) }, (_, n): PlannedRun => {
+    const isTask = random.chance(0.3);
+    const of = isTask ? { task: singleTask(random, n) } : { workflow: random.whole(0, workflows.length - 1) };
+    return {
+      atMs: random.whole(0, loadMs),
+      idempotencyKey: `seed-${seed}-${n}`,
+      of,
+      twice: random.chance(0.1),
+      cancelAfterMs: random.chance(0.1) ? random.whole(50, 3_000) : undefined,
+      retryAfterMs: random.chance(0.2) ? random.whole(2_000, 6_000) : undefined,
+    };
+  });
+  return { workflows, runs: runs.sort((a, b) => a.atMs - b.atMs) };
+}
+
+const fan = (width: number, gather: boolean): Edges => {
+  const middle = Array.from({ length: width }, (_, n) => `m${n}`);
+  return { a: [], ...Object.fromEntries(middle.map((id) => [id, ['a']])), ...(gather ? { z: middle } : {}) };
+};
+const SHAPES: Edges[] = [
+  { a: [], b: ['a'], c: ['b'], d: ['c'], e: ['d'] },
+  { a: [], b: ['a'], c: ['a'], d: ['b', 'c'] },
+  { a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['d'], f: ['d'], g: ['e', 'f'] },
+  // Crossed: what gates are for.
+  { a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] },
+  { a: [], b: [], c: ['a', 'b'], d: ['a', 'b'], e: ['a', 'c'], f: ['b', 'd'] },
+  fan(12, true),
+  fan(8, false),
+];
+
+function graphOf(random: Random, edges: Edges): RandomWorkflow {
+  const behaviour = (): Behaviour =>
+    random.chance(0.88) ? 'succeed' : random.pick(['flaky', 'flaky', 'fail', 'fail_twice']);
+  const actions = Object.keys(edges).map((id) => {
+    const onFailure = random.pick(['fail', 'continue']);
+    const naming = random.pick(['declared', 'template', 'both']);
+    const shared = { runIf: 'all_succeeded', when: undefined, priority: undefined } as const;
+    return [id, { ...shared, behaviour: behaviour(), onFailure, naming, workMs: random.whole(0, 20) }] as const;
+  });
+  return { edges, actions: new Map(actions) };
+}
+
+function mixed(random: Random, graph: RandomWorkflow): MixedWorkflow {
+  const works = new Map([...graph.actions.keys()].map((id) => [id, workOf(random)]));
+  const delays = new Map<string, number>();
+  for (const id of graph.actions.keys()) if (random.chance(0.05)) delays.set(id, random.whole(2, 15) / 10);
+  return { graph: fitting(graph, works), works, delays };
+}
+
+function workOf(random: Random): Work {
+  const kind = random.pick(['call', 'call', 'call', 'echo', 'echo', 'compute']);
+  // Some take longer than a lock, so that a fault finds them at work.
+  return kind === 'call'
+    ? { kind, workMs: random.chance(0.15) ? random.whole(800, 2_500) : random.whole(0, 80) }
+    : { kind };
+}
+
+function waiting(random: Random): MixedWorkflow {
+  const graph = graphOf(random, { before: [], pause: ['before'], after: ['pause'] });
+  const works = new Map<string, Work>([
+    ['before', { kind: 'call', workMs: 20 }],
+    ['pause', { kind: 'wait', seconds: random.whole(5, 20) / 10 }],
+    ['after', { kind: 'call', workMs: 20 }],
+  ]);
+  return { graph: fitting(graph, works), works, delays: new Map() };
+}
+
+function singleTask(random: Random, n: number): SingleTask {
+  const behave = random.chance(0.85) ? 'succeed' : random.pick(['fail', 'flaky']);
+  const workMs = random.chance(0.2) ? random.whole(800, 2_500) : random.whole(0, 80);
+  return { kind: random.pick(['call', 'call', 'echo']), behave, n, workMs };
+}
+
+/** As a client would send it to the simple door. */
+export function requestOf({ kind, behave, n, workMs }: SingleTask, serviceUrl: string): object {
+  const max_attempts = behave === 'flaky' ? 2 : 1;
+  if (kind === 'call') {
+    const json = { n, from: [], work_ms: workMs, behave };
+    return { task_type: 'http_request', params: { url: `${serviceUrl}/task`, method: 'POST', json }, max_attempts };
+  }
+  return { task_type: 'test_task', params: echoParams(behave, n, workMs), max_attempts };
+}
+
+function echoParams(behave: SingleTask['behave'], n: number, workMs: number): object {
+  const failure = { fail_with: 'as told', ...(behave === 'flaky' ? { fail_attempts: 1 } : {}) };
+  return { n, duration: workMs / 1_000, ...(behave === 'succeed' ? {} : failure) };
+}
+
+export function expectedOf(load: Load, { of }: PlannedRun): PlainResult {
+  if ('workflow' in of) {
+    const workflow = load.workflows[of.workflow];
+    if (workflow === undefined) throw new Error(`no workflow ${of.workflow}`);
+    return evaluateMixed(workflow);
+  }
+  const { kind, behave, n, workMs } = of.task;
+  const status = behave === 'fail' ? 'failed' : 'completed';
+  const max = behave === 'flaky' ? 2 : 1;
+  const given = kind === 'call' ? { n, from: [] } : echoParams(behave, n, workMs);
+  const attempts = { min: kind === 'call' ? 1 : max, max };
+  return { status, tasks: { [TASK]: { status, output: behave === 'fail' ? null : given, attempts } } };
+}

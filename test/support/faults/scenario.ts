@@ -1,0 +1,95 @@
+/** One seed: a stack of its own, runs of every kind, faults, and then the check of everything that was promised. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findViolations } from '../checker/evidence.ts';
+import { createFinalWatch } from '../checker/final-watch.ts';
+import type { Violation } from '../checker/rules.ts';
+import { waitForRest } from '../checker/stuck-runs.ts';
+import { openClient } from '../client.ts';
+import type { BackendKind } from '../stack.ts';
+import { until } from '../until.ts';
+import { createWorkflows, startClients } from './clients.ts';
+import { injectAll } from './inject.ts';
+import { loadOf } from './load.ts';
+import { comparableOutput } from './mixed-workflow.ts';
+import { scheduleOf } from './schedule.ts';
+import { openStation } from './station.ts';
+
+export interface ScenarioReport {
+  violations: Violation[];
+  /** Answers that no client should ever get. */
+  surprises: string[];
+  /** Seconds that each part took. */
+  seconds: { start: number; faults: number; rest: number };
+  counts: { runs: number; tasks: number; calls: number; repeated: number; faults: number };
+  /** The last lines of all logs. */
+  log: string;
+}
+
+/** The slowest nets of the engine: orphaned gates are looked for every 30 s, a cancelled run is waited for as long. */
+const QUIET_MS = 50_000;
+const REST_MS = 150_000;
+const WATCH_EVERY_MS = 500;
+const GIVE_UP_MS = 60_000;
+
+export async function runScenario(seed: number, backend: BackendKind, loadMs: number): Promise<ScenarioReport> {
+  const schedule = scheduleOf(seed, backend, loadMs);
+  const load = loadOf(seed, loadMs);
+  const begun = performance.now();
+  const station = await openStation({ backend, workers: schedule.workers });
+  let ended = false;
+  try {
+    const { db, service, redisClient: redis, queuePrefix } = station;
+    const watch = createFinalWatch(db);
+    const workflowIds = await createWorkflows(station.apiUrl, load, service.url);
+    const from = performance.now();
+    const options = { apiUrl: station.apiUrl, load, workflowIds, serviceUrl: service.url, from, giveUpMs: GIVE_UP_MS };
+    const clients = startClients(options);
+    const watching = (async () => {
+      while (!ended) {
+        // PostgreSQL may be away; what was seen before is remembered.
+        await watch.look().catch(() => undefined);
+        await sleep(WATCH_EVERY_MS);
+      }
+    })();
+    const disturbances = await injectAll(station, schedule.faults, from);
+    await clients.done;
+    await until(async () => (await openClient(station.apiUrl).get('/health')).status === 200, {
+      what: 'the API is healthy again',
+      timeoutMs: 30_000,
+    });
+    const quiet = performance.now();
+    const stuck = await waitForRest({ db, redis, queuePrefix }, { quietMs: QUIET_MS, totalMs: REST_MS });
+    const rested = performance.now();
+    ended = true;
+    await watching;
+    await watch.look();
+    const found = await findViolations(db, {
+      calls: service.calls,
+      disturbances: [...disturbances, ...station.stalls],
+      promised: clients.promised,
+      comparable: comparableOutput,
+    });
+    const { rows } = await db.query<{ runs: number; tasks: number }>(
+      'SELECT (SELECT count(*)::int FROM run) AS runs, (SELECT count(*)::int FROM task) AS tasks',
+    );
+    return {
+      violations: [...stuck, ...watch.violations(), ...found],
+      surprises: clients.surprises,
+      seconds: { start: (from - begun) / 1_000, faults: (quiet - from) / 1_000, rest: (rested - quiet) / 1_000 },
+      counts: {
+        runs: rows[0]?.runs ?? 0,
+        tasks: rows[0]?.tasks ?? 0,
+        calls: service.calls.length,
+        repeated: service.calls.length - new Set(service.calls.map(({ key }) => key)).size,
+        faults: disturbances.length,
+      },
+      log: station.tail(),
+    };
+  } catch (error) {
+    process.stderr.write(`${station.tail()}\n`);
+    throw error;
+  } finally {
+    ended = true;
+    await station.close();
+  }
+}
