@@ -137,6 +137,9 @@ export async function startProcess({ kind, root, cwd, settings, onLine }: Proces
   await until(() => started.events.includes('process.ready') || !started.isAlive(), {
     what: `the ${kind} is ready`,
     timeoutMs: START_MS,
+  }).catch(async (error: unknown) => {
+    await started.end('SIGKILL');
+    throw error;
   });
   if (!started.isAlive()) throw new Error(`the ${kind} ended at its start:\n${said.slice(-20).join('\n')}`);
   return started;

@@ -131,7 +131,7 @@ describe('promises', () => {
     ]);
   });
 
-  test('another end than that of the plain evaluation is I4; a cancelled run is not held against it', () => {
+  test('another end than that of the plain evaluation is I4', () => {
     const ofRun = 'I4 a run ends as a plain evaluation of its graph';
     const ofTask = 'I4 a task ends as a plain evaluation of its graph';
     expect(check({ run: { status: 'failed' } })).toEqual([ofRun]);
@@ -139,6 +139,14 @@ describe('promises', () => {
     expect(check({ task: { output: { n: 2 } } })).toEqual([ofTask]);
     expect(check({ attempts: 2 })).toEqual([ofTask]);
     expect(check({ attempts: 2, promised: { retried: true } })).toEqual([]);
-    expect(check({ run: { status: 'cancelled' }, promised: { cancelled: true } })).toEqual([]);
+  });
+
+  test('a cancelled run is held against the plain evaluation in what was not cancelled', () => {
+    const cancelled = { run: { status: 'cancelled' }, promised: { cancelled: true } };
+    expect(check({ ...cancelled, task: { status: 'cancelled', output: null }, attempts: 0 })).toEqual([]);
+    expect(check(cancelled)).toEqual([]);
+    expect(check({ ...cancelled, task: { output: { n: 2 } } })).toHaveLength(1);
+    expect(check({ run: { status: 'cancelled' }, task: { status: 'cancelled' } })).toHaveLength(2);
+    expect(check({ promised: { cancelled: true }, run: { status: 'failed' } })).toHaveLength(1);
   });
 });

@@ -29,9 +29,9 @@ test('seeds differ from each other, and a few dozen of them have every fault', (
   const kinds = (backend: 'redis' | 'postgres') =>
     new Set(Array.from({ length: 50 }, (_, seed) => scheduleOf(seed, backend).faults.map(({ kind }) => kind)).flat());
   expect(scheduleOf(1, 'redis').faults).not.toEqual(scheduleOf(2, 'redis').faults);
-  expect(kinds('redis').size).toBe(17);
+  expect(kinds('redis').size).toBe(18);
   const onPostgres: FaultKind[] = [...kinds('postgres')];
-  expect(onPostgres).toHaveLength(12);
+  expect(onPostgres).toHaveLength(13);
   expect(onPostgres.filter((kind) => kind.startsWith('redis'))).toEqual([]);
 });
 
@@ -46,8 +46,8 @@ test('a load is decided by the seed alone, and has runs of every kind', () => {
     fc.property(seeds, (seed) => {
       const load = loadOf(seed, 15_000);
       expect(loadOf(seed, 15_000)).toEqual(load);
-      expect(load.runs).toHaveLength(60);
-      expect(new Set(load.runs.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(60);
+      expect(load.runs).toHaveLength(90);
+      expect(new Set(load.runs.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(90);
       for (const { of } of load.runs) if ('workflow' in of) expect(load.workflows[of.workflow]).toBeDefined();
       const kinds = new Set(load.workflows.flatMap(({ works }) => [...works.values()].map(({ kind }) => kind)));
       expect([...kinds].sort()).toEqual(['call', 'compute', 'echo', 'wait']);

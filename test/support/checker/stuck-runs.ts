@@ -18,14 +18,18 @@ export interface Patience {
   quietMs: number;
   /** However much it moves. */
   totalMs: number;
+  /** Is told once what is still left after a while, which says what the end is waiting for. */
+  onSlow?(left: string): void;
 }
 
 const LOOK_EVERY_MS = 250;
+const SLOW_MS = 8_000;
 const DESCRIBED_RUNS = 5;
 
 /** What is left when it is at rest, or stuck: nothing, or one violation each for runs and jobs. */
-export async function waitForRest(resting: Resting, { quietMs, totalMs }: Patience): Promise<Violation[]> {
+export async function waitForRest(resting: Resting, { quietMs, totalMs, onSlow }: Patience): Promise<Violation[]> {
   const from = performance.now();
+  let told = false;
   let movedAt = from;
   let last = '';
   for (;;) {
@@ -35,6 +39,10 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs }: Patien
       if (now.open.length === 0 && now.jobs.length === 0) return [];
       if (now.mark !== last) movedAt = performance.now();
       last = now.mark;
+      if (!told && performance.now() - from > SLOW_MS) {
+        told = true;
+        onSlow?.(summaryOf(now));
+      }
     }
     const quiet = performance.now() - movedAt > quietMs;
     if (quiet || performance.now() - from > totalMs) {
@@ -43,6 +51,13 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs }: Patien
     }
     await sleep(LOOK_EVERY_MS);
   }
+}
+
+function summaryOf({ open, jobs }: { open: readonly string[]; jobs: ReadonlyArray<{ queue: string; state: string }> }) {
+  const counts = new Map<string, number>();
+  for (const { queue, state } of jobs) counts.set(`${queue} ${state}`, (counts.get(`${queue} ${state}`) ?? 0) + 1);
+  const kinds = [...counts].map(([kind, count]) => `${count} ${kind}`);
+  return `${open.length} runs (${open.slice(0, 3).join(', ')}) and in the queue ${kinds.join(', ') || 'nothing'}`;
 }
 
 async function look({ db, redis, queuePrefix }: Resting) {

@@ -16,6 +16,7 @@ const PART_OF: Record<FaultKind, 'processes' | 'postgres' | 'redis' | 'network'>
   kill_worker: 'processes',
   kill_workers: 'processes',
   kill_api: 'processes',
+  stop_api: 'processes',
   stop_worker: 'processes',
   roll_workers: 'processes',
   duplicate_delivery: 'processes',
@@ -63,8 +64,9 @@ export async function inject(station: Station, { kind, lengthMs, worker }: Fault
       return;
     case 'kill_api':
       return (await api.process.child()).signal('SIGKILL');
+    case 'stop_api':
     case 'stop_worker': {
-      const child = await one.process.child();
+      const child = await (kind === 'stop_api' ? api : one).process.child();
       child.signal('SIGSTOP');
       await sleep(lengthMs);
       return child.signal('SIGCONT');

@@ -29,7 +29,7 @@ export interface Load {
 }
 
 const RANDOM_GRAPHS = 10;
-const RUNS_PER_SECOND = 4;
+const RUNS_PER_SECOND = 6;
 /** The one action of a task of the simple door. */
 const TASK = 'task';
 

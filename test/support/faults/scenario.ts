@@ -58,7 +58,8 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
       timeoutMs: 30_000,
     });
     const quiet = performance.now();
-    const stuck = await waitForRest({ db, redis, queuePrefix }, { quietMs: QUIET_MS, totalMs: REST_MS });
+    const onSlow = (left: string) => process.stdout.write(`still open, seed ${seed} on ${backend}: ${left}\n`);
+    const stuck = await waitForRest({ db, redis, queuePrefix }, { quietMs: QUIET_MS, totalMs: REST_MS, onSlow });
     const rested = performance.now();
     ended = true;
     await watching;

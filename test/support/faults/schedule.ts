@@ -7,6 +7,7 @@ export type FaultKind =
   | 'kill_worker'
   | 'kill_workers'
   | 'kill_api'
+  | 'stop_api'
   | 'stop_worker'
   | 'roll_workers'
   | 'postgres_restart'
@@ -50,6 +51,7 @@ const ANYWHERE: ReadonlyArray<readonly [FaultKind, Length]> = [
   ['kill_worker', AT_ONCE],
   ['kill_workers', AT_ONCE],
   ['kill_api', AT_ONCE],
+  ['stop_api', [1_000, 3_000]],
   ['stop_worker', [PAST_THE_LOCK_MS, 4_000]],
   ['roll_workers', AT_ONCE],
   ['postgres_restart', AT_ONCE],
@@ -92,6 +94,7 @@ function faultOf(random: Random, [kind, [min, max]]: readonly [FaultKind, Length
 export function canRepeatWork({ kind }: Pick<Fault, 'kind'>, backend: BackendKind): boolean {
   switch (kind) {
     case 'kill_api':
+    case 'stop_api':
       return false;
     case 'postgres_restart':
     case 'postgres_away':
