@@ -90,7 +90,7 @@ async function startDatabase(folder: string) {
   const url = new URL(server.url);
   url.username = OBSERVER;
   url.password = OBSERVER;
-  const observer = new pg.Pool({ connectionString: url.href, max: 2 });
+  const observer = new pg.Pool({ connectionString: url.href, max: 2, options: '-c enable_seqscan=off -c jit=off' });
   observer.on('error', () => undefined);
   return { url: server.url, pid: server.pid, directory: server.directory, observer, stop: () => server.stop() };
 }
