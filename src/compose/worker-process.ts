@@ -1,7 +1,7 @@
 /** One worker process, put together. */
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
-import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
@@ -112,7 +112,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     control,
     shutdown: shutdown.signal,
     secret: (name) => config.secrets[name],
-    newId: uuidv7,
+    newId: randomUUID,
     random: Math.random,
     now: Date.now,
     worker,
@@ -216,6 +216,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await idle;
       clearTimeout(late);
       await Promise.all(loops);
+      await tasks.drain();
       await beats.leave(worker).catch(() => undefined);
       control.close();
       await listener.close();

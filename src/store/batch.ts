@@ -1,12 +1,17 @@
 /**
- * Group commit: everything that becomes ready while one statement is under way goes out in the next one. Nobody waits
- * for a timer, unless it is asked for: the first item of a quiet moment leaves with whatever else is ready in the same
+ * Group commit: everything that becomes ready while one statement is under way goes out in the next one. In a quiet
+ * moment nobody waits for a timer, unless it is asked for: the first item leaves with whatever else is ready in the same
  * turn of the event loop.
  */
 export interface BatchOptions<T, R> {
   maxItems: number;
   /** For what nobody waits for: the first item of a quiet moment stays that long. */
   lingerMs?: number;
+  /**
+   * While much is going on, a batch waits so long for company: a statement has a price of its own, several times that of
+   * an item.
+   */
+  gatherMs?: number;
   /** One answer per item, in order. */
   flush(items: T[]): Promise<R[]>;
   /** Milliseconds until the same batch is sent again; undefined gives up. `tries` begins at 1. */
@@ -29,9 +34,13 @@ interface Waiting<T, R> {
   reject(error: unknown): void;
 }
 
+/** Batches of this size say that much is going on. */
+const BUSY = 8;
+
 export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> {
   const waiting: Waiting<T, R>[] = [];
   let underWay = 0;
+  let lastSize = 0;
   let scheduled = false;
   let lingering: { timer: NodeJS.Timeout; send(): void } | undefined;
   let whenSent: Promise<void> = Promise.resolve();
@@ -44,12 +53,15 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
       lingering = undefined;
       const batch = waiting.splice(0, options.maxItems);
       underWay = batch.length;
+      lastSize = batch.length;
       whenSent = send(batch).finally(() => {
         underWay = 0;
         schedule();
       });
     };
-    if (options.lingerMs === undefined) setImmediate(soon);
+    const gathering = options.gatherMs !== undefined && lastSize >= BUSY && waiting.length < options.maxItems;
+    if (gathering) setTimeout(soon, options.gatherMs);
+    else if (options.lingerMs === undefined) setImmediate(soon);
     else lingering = { timer: setTimeout(soon, options.lingerMs).unref(), send: soon };
   }
 

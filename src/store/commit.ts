@@ -43,38 +43,32 @@ WITH w AS (
   ON CONFLICT DO NOTHING
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
-  -- ends: the place of the outcome that ends the run.
-  SELECT r.id, r.status, x.ends
-  FROM (SELECT run_id, max(n) FILTER (WHERE final AND ($19::bool[])[n]) AS ends FROM w GROUP BY run_id) x JOIN run r ON r.id = x.run_id
-  WHERE NOT r.final AND (x.ends IS NOT NULL OR r.status IN ('pending', 'queued'))
+  SELECT r.id, r.status, w.n FROM w JOIN run r ON r.id = w.run_id
+  WHERE w.final AND ($19::bool[])[w.n] AND NOT r.final
   ORDER BY r.id FOR NO KEY UPDATE OF r
-), begun AS (
-  UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
-  FROM locked l WHERE r.id = l.id AND l.ends IS NULL AND r.status IN ('pending', 'queued') AND NOT r.final
 ), f AS (
   UPDATE run r SET
     final = true,
     status = s.status,
-    output = CASE WHEN s.status = 'completed' THEN ($20::jsonb[])[s.ends] END,
+    output = CASE WHEN s.status = 'completed' THEN ($20::jsonb[])[s.n] END,
     error = CASE WHEN s.status = 'failed' THEN s.error END,
-    started_at = coalesce(r.started_at, now() - make_interval(secs => ($16::float8[])[s.ends] / 1000), now()),
+    started_at = coalesce(r.started_at, least(s.started_at, now() - make_interval(secs => ($16::float8[])[s.n] / 1000)), now()),
     finished_at = now(),
     callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
   FROM (
-    SELECT l.id, l.ends,
-      -- The other rows were committed before this one could begin, so the statement's snapshot has them.
-      CASE WHEN own.failed THEN ($13::jsonb[])[l.ends] ELSE first_failure.error END AS error,
+    SELECT l.id, l.n, others.started_at,
+      CASE WHEN own.failed THEN ($13::jsonb[])[l.n] ELSE others.error END AS error,
       CASE WHEN l.status = 'cancelling' THEN 'cancelled'
-           WHEN own.failed OR first_failure.action_id IS NOT NULL THEN 'failed'
+           WHEN own.failed OR others.failures > 0 THEN 'failed'
            ELSE 'completed' END AS status
     FROM locked l
-    CROSS JOIN LATERAL (SELECT ($7::text[])[l.ends] = 'failed' AND NOT ($10::bool[])[l.ends] AS failed) own
-    LEFT JOIN LATERAL (
-      SELECT t.action_id, t.error FROM task t
-      WHERE t.run_id = l.id AND t.action_id <> ($2::text[])[l.ends] AND t.status = 'failed' AND NOT t.tolerated
-      ORDER BY t.finished_at LIMIT 1
-    ) first_failure ON true
-    WHERE l.ends IS NOT NULL
+    CROSS JOIN LATERAL (SELECT ($7::text[])[l.n] = 'failed' AND NOT ($10::bool[])[l.n] AS failed) own
+    -- They were committed before this one could begin, so the statement's snapshot has them.
+    CROSS JOIN LATERAL (
+      SELECT min(t.started_at) AS started_at, count(*) FILTER (WHERE t.status = 'failed' AND NOT t.tolerated) AS failures,
+             (array_agg(t.error ORDER BY t.finished_at) FILTER (WHERE t.status = 'failed' AND NOT t.tolerated))[1] AS error
+      FROM task t WHERE t.run_id = l.id AND t.action_id <> ($2::text[])[l.n]
+    ) others
   ) s
   WHERE r.id = s.id AND NOT r.final
   RETURNING r.id, r.status, r.epoch

@@ -25,6 +25,8 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM event WHERE run_id IN (SELECT id FROM old)
 ), effects AS (
   DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
+), tasks AS (
+  DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )
 DELETE FROM run WHERE id IN (SELECT id FROM old)`;
 
@@ -37,7 +39,6 @@ export function createRetentionStore(pool: pg.Pool): RetentionStore {
         const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
           RETENTION_LOCK,
         ]);
-        // Tasks go with their runs, by the foreign key.
         const removed =
           rows[0]?.mine === true ? await client.query(REMOVE, [olderThanDays, limit, TASKS_PER_BATCH]) : undefined;
         await client.query('COMMIT');

@@ -10,6 +10,10 @@ import { isDataFault, isTransient, untilItPasses } from './transient.ts';
 
 const LOOK_UPS_PER_STATEMENT = 200;
 const OUTCOMES_PER_STATEMENT = 100;
+const GATHER_MS = 1;
+const RUNS_MARKED_PER_STATEMENT = 5_000;
+/** Many runs end before that and need no mark; until then whoever reads a run tells that it runs by its tasks. */
+const MARK_BEGUN_AFTER_MS = 500;
 
 // The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
 const CLAIM = `
@@ -46,15 +50,29 @@ WITH o AS (
 UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
 FROM locked l WHERE r.id = l.id AND r.status IN ('pending', 'queued') AND NOT r.final`;
 
+// Whoever ends a run at this moment has it locked, and has no use for the mark.
+const MARK_BEGUN = `
+WITH begun AS (
+  SELECT r.id FROM run r JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = r.id AND k.epoch = r.epoch
+  WHERE r.status IN ('pending', 'queued') AND NOT r.final
+  ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+)
+UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
+FROM begun b WHERE r.id = b.id`;
+
 const LATE_EFFECT = `
 INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;
 
-export function createTaskStore(
-  pool: pg.Pool,
-  failpoint: Failpoint = NO_FAILPOINT,
-): TaskStore & { pendingCommits(): number } {
+export interface OpenTaskStore extends TaskStore {
+  pendingCommits(): number;
+  /** Sends what waits for company. */
+  drain(): Promise<void>;
+}
+
+export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOINT): OpenTaskStore {
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
+    gatherMs: GATHER_MS,
     flush: (requests) => lookUp(pool, requests),
     retryAfter: untilItPasses,
   });
@@ -96,11 +114,27 @@ export function createTaskStore(
     },
   });
 
+  const markBegun = createBatcher<Pick<Outcome, 'runId' | 'epoch'>, void>({
+    maxItems: RUNS_MARKED_PER_STATEMENT,
+    lingerMs: MARK_BEGUN_AFTER_MS,
+    retryAfter: (error, tries) => (isTransient(error) && tries < 3 ? 200 : undefined),
+    async flush(runs) {
+      const epochs = new Map(runs.map(({ runId, epoch }) => [runId, epoch]));
+      await pool.query({ name: 'mark-begun', text: MARK_BEGUN, values: [[...epochs.keys()], [...epochs.values()]] });
+      return runs.map(() => undefined);
+    },
+  });
+
   return {
     lookup,
+    drain: () => markBegun.drain(),
     async commit(outcome) {
       try {
-        return await commit(outcome);
+        const result = await commit(outcome);
+        const { runId, epoch, endsRun } = outcome;
+        // Nobody waits for it, and a run without the mark is only looked at more often.
+        if (result === 'accepted' && !endsRun) markBegun({ runId, epoch }).catch(() => undefined);
+        return result;
       } catch (error) {
         if (isDataFault(error))
           throw new OrchestratorError('output_not_storable', 'the database refused the outcome', { cause: error });

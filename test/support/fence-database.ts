@@ -50,6 +50,8 @@ export async function openFenceDatabase(): Promise<FenceDatabase> {
       return (await rows<Row>('SELECT * FROM task WHERE run_id = $1 AND action_id = $2', runId, actionId))[0];
     },
     async run(runId) {
+      // A run that has begun is marked a little later.
+      await tasks.drain();
       return (await rows<Row>('SELECT * FROM run WHERE id = $1', runId))[0];
     },
     async kinds(runId) {
