@@ -156,8 +156,6 @@ export function commitBatch(truth: Truth, outcomes: readonly Outcome[], rules: F
         outcome.runOutput,
         own ? outcome.error : (earlier?.error ?? null),
       );
-    } else {
-      beginRun(run);
     }
   }
   const lasting = new Set(
