@@ -35,6 +35,7 @@ import { createSweepStore } from '../store/sweep-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
+import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
@@ -96,17 +97,25 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     window: config.admissionWindow,
     log,
   };
+  const queueUse = sampled(
+    () => backend.memoryUse(),
+    () => performance.now(),
+  );
   const accept = boundAccepts(
     createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, failpoint, defaults, newId: uuidv7 }),
     {
       maxRuns: MAX_RUNS_IN_HAND,
-      queueUse: sampled(
-        () => backend.memoryUse(),
-        () => performance.now(),
-      ),
+      queueUse,
     },
   );
-  const metrics = createMetrics({ acceptsInHand: accept.inHand, deadLetters: () => countDeadLetters(pool) });
+  const loop = monitorLoop((lagMs) => {
+    log.warn('event_loop_lag', { lag_ms: Math.round(lagMs), in_hand: accept.inHand() });
+  });
+  const metrics = createMetrics({
+    acceptsInHand: accept.inHand,
+    deadLetters: () => countDeadLetters(pool),
+    loopLagMs: loop.recentMs,
+  });
 
   const app = createHttpApp({
     config: { ...config, version: VERSION },
@@ -132,6 +141,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     engineHealth: createEngineHealth({
       store: createEngineHealthStore(pool),
       queue: createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE])),
+      queueUse,
       now: () => performance.now(),
     }),
     actionTypes: catalogue,
@@ -166,6 +176,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       return { port };
     },
     async stop() {
+      loop.stop();
       waiter.close();
       server.closeIdleConnections();
       await new Promise<void>((resolve) => {

@@ -7,11 +7,12 @@ import { createExecutor } from '../../workers/executor.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
-import { FINALIZER_QUEUE } from '../domain/compile.ts';
+import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
+import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
@@ -33,6 +34,7 @@ import { createServiceStore } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
+import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createSpanIds } from '../telemetry/span-ids.ts';
 
@@ -43,6 +45,8 @@ import { beatUntil } from './worker-beat.ts';
 const SWEEP_EVERY_MS = 1_000;
 const REMOVE_EVERY_MS = 10_000;
 const CLEAN_EVERY_MS = 30_000;
+/** Of a whole window full of jobs a few tell where to look. */
+const JOBS_NAMED = 20;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -120,10 +124,23 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   };
 
+  const inHand = createJobsInHand({ lockDurationMs: config.lockDurationMs, now: () => performance.now(), log });
+  backend.onOtherServer(inHand.queueChanged);
+  const pulse = setInterval(inHand.pulse, config.lockDurationMs / PULSES_PER_LOCK).unref();
+  const loop = monitorLoop((lagMs) => {
+    const jobs = inHand.ids();
+    log.warn('event_loop_lag', {
+      worker,
+      lag_ms: Math.round(lagMs),
+      in_hand: jobs.length,
+      jobs: jobs.slice(0, JOBS_NAMED),
+    });
+  });
   let open: Lane[] = [];
   const metrics = createMetrics({
     activeTasks: () => open.reduce((sum, lane) => sum + lane.active(), 0),
     pendingCommits: () => tasks.pendingCommits(),
+    loopLagMs: loop.recentMs,
   });
   const openAll = () =>
     lanes.map((name) =>
@@ -142,6 +159,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         },
         isPassing: isTransient,
         onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
+        inHand,
         log,
       }),
     );
@@ -162,6 +180,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
 
   return {
     async start() {
+      // Writes their settings, whether an API has begun before or not.
+      queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
       open = openAll();
       await Promise.all(open.map((lane) => lane.ready()));
       const sweepDeps: SweepDeps = {
@@ -169,6 +189,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         window: config.admissionWindow,
         checkEveryMs: config.reconcileSeconds * 1000,
         suspects: new Map(),
+        queueUse: backend.memoryUse,
         log,
       };
       const { signal } = stopping;
@@ -176,7 +197,14 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       const isFetching = () => open.every((lane) => lane.isFetching());
-      loops.push(beatUntil(signal, beats, { id: worker, lanes, activeTasks, isFetching }, log));
+      loops.push(
+        beatUntil(
+          signal,
+          beats,
+          { id: worker, lanes, activeTasks, takeLongestLagMs: loop.takeLongestMs, isFetching },
+          log,
+        ),
+      );
       const removal = {
         retention: createRetentionStore(pool),
         days: config.retentionDays,
@@ -217,6 +245,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       clearTimeout(late);
       await Promise.all(loops);
       await tasks.drain();
+      clearInterval(pulse);
+      loop.stop();
       await beats.leave(worker).catch(() => undefined);
       control.close();
       await listener.close();

@@ -3,6 +3,7 @@
  * and any run while the queue's store is nearly full. What is refused was not begun, and the answer says when to come back.
  */
 import { OrchestratorError } from '../domain/errors.ts';
+import { isQueueFull } from './queue-room.ts';
 import type { AcceptRuns } from './use-cases.ts';
 
 export interface AcceptBounds {
@@ -13,7 +14,6 @@ export interface AcceptBounds {
 }
 
 export const MAX_RUNS_IN_HAND = 5_000;
-const MAX_QUEUE_USE = 0.9;
 const AGAIN_AFTER_BURST_SECONDS = 1;
 /** As long as it may take until jobs have ended and their memory is free. */
 const AGAIN_AFTER_FULL_SECONDS = 5;
@@ -27,7 +27,7 @@ export function boundAccepts(accept: AcceptRuns, bounds: AcceptBounds): BoundAcc
 
   async function within<T>(runs: number, work: () => Promise<T>): Promise<T> {
     const use = bounds.queueUse();
-    if (use !== undefined && use >= MAX_QUEUE_USE) {
+    if (isQueueFull(use)) {
       throw new OrchestratorError('queue_full', `The queue uses ${Math.round(use * 100)} % of its memory`, {
         retryAfterSeconds: AGAIN_AFTER_FULL_SECONDS,
       });

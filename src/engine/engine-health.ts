@@ -1,5 +1,6 @@
 /** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
 import type { LaneHealth, SweepHealth, WorkerHealth } from '../schemas/engine-health.ts';
+import { isQueueFull } from './queue-room.ts';
 
 /** What the database knows. */
 export interface EngineFacts {
@@ -77,6 +78,8 @@ const NOTHING_KNOWN: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: []
 export function createEngineHealth(deps: {
   store: EngineHealthStore;
   queue: LaneDepths;
+  /** The share of its memory that the queue's store uses. */
+  queueUse(): number | undefined;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
 }): EngineHealth {
@@ -97,6 +100,9 @@ export function createEngineHealth(deps: {
     const problems =
       facts === undefined ? ['the database cannot be reached'] : problemsOf({ ...facts, workers: alive }, lanes);
     if (depths === undefined) problems.push('the queue cannot be reached');
+    const use = deps.queueUse();
+    if (isQueueFull(use))
+      problems.push(`the queue uses ${Math.round(use * 100)} % of its memory: nothing is added to it`);
     return {
       status: facts === undefined ? 'unhealthy' : problems.length === 0 ? 'healthy' : 'degraded',
       database_connected: facts !== undefined,

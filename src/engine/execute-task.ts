@@ -190,6 +190,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     actionType: action.action_type,
     input: resolved.input,
     timeoutMs: action.timeout_seconds * 1000,
+    trust: held.delivery.trust,
     idempotencyKey: `${run.id}.${run.epoch}.${action.action_id}`,
     attempt: held.attempt,
     run,

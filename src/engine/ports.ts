@@ -13,6 +13,14 @@ export interface Logger {
   error(event: string, fields?: object): void;
 }
 
+/** Whether a delivery's job is still ours, as far as this worker can tell. */
+export interface Trust {
+  /** False: of this delivery only a success may be committed. */
+  holds(): boolean;
+  /** Told once when the adapter should stop. There is one listener, the last one. */
+  onLost(listener: (reason: string) => void): void;
+}
+
 /** A job in the hands of this worker. */
 export interface Delivery {
   jobId: string;
@@ -22,6 +30,7 @@ export interface Delivery {
   attemptsMade: number;
   attemptsStarted: number;
   stalledCounter: number;
+  trust: Trust;
 }
 
 /** What becomes of the job in BullMQ once everything else is stored. */

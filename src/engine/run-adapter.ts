@@ -1,5 +1,5 @@
 /** One execution of an adapter under everything that may end it: its deadline, a cancellation, the end of this worker. */
-import type { Control, ExecutionCall, ExecutionResult, Executor } from './ports.ts';
+import type { Control, ExecutionCall, ExecutionResult, Executor, Trust } from './ports.ts';
 
 /** Ended from outside, without an outcome of the adapter's own. */
 export type Stop = { result: 'shutdown' } | { result: 'cancelled' };
@@ -9,9 +9,9 @@ const SLOW_AFTER_MS = 500;
 
 export async function runAdapter(
   deps: { executor: Executor; control: Control; shutdown: AbortSignal },
-  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & { timeoutMs: number; onSlow(): Promise<void> },
+  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & { timeoutMs: number; trust: Trust; onSlow(): Promise<void> },
 ): Promise<ExecutionResult | Stop> {
-  const { timeoutMs, onSlow, ...execution } = call;
+  const { timeoutMs, onSlow, trust, ...execution } = call;
   if (deps.shutdown.aborted) return { result: 'shutdown' };
   const abort = new AbortController();
   let stop: ((result: ExecutionResult | Stop) => void) | undefined;
@@ -42,6 +42,8 @@ export async function runAdapter(
   const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
   const unwatch = deps.control.watch(call.run.id, () => end({ result: 'cancelled' }, 'the run was cancelled'));
   deps.shutdown.addEventListener('abort', onShutdown, { once: true });
+  // It may succeed all the same, and that would count: so the task is not ended here.
+  trust.onLost((reason) => abort.abort(new Error(reason)));
   try {
     return await Promise.race([stopped, deps.executor.execute({ ...execution, signal: abort.signal, holdDeadline })]);
   } finally {

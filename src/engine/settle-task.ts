@@ -11,6 +11,7 @@ import { makeStorable } from '../domain/storable.ts';
 import type { JobData } from '../schemas/job.ts';
 import { releaseDependents, releaseLeftover } from './acknowledge.ts';
 import type { AddAgainDeps } from './add-again.ts';
+import { mayCommit } from './jobs-in-hand.ts';
 import {
   errorText,
   type Held,
@@ -163,6 +164,11 @@ export function commitFailure(
 /** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */
 async function settle(deps: SettleDeps, held: Held, outcome: Outcome, disposition: Disposition): Promise<Disposition> {
   const { plan, planned, run, delivery } = held;
+  if (!mayCommit(outcome.status, delivery.trust)) {
+    // Another worker may have the job by now. If it is still ours it stalls and is delivered again.
+    deps.log.warn('outcome_left', { run_id: run.id, action_id: outcome.actionId, status: outcome.status });
+    return { job: 'leave' };
+  }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, true);
     return disposition;

@@ -6,6 +6,7 @@ import { actionAt, FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/
 import type { Plan } from '../domain/plan.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
+import { isQueueFull } from './queue-room.ts';
 import { wakeRun } from './wake-run.ts';
 
 export interface SweepDeps extends AddAgainDeps {
@@ -16,6 +17,8 @@ export interface SweepDeps extends AddAgainDeps {
   checkEveryMs: number;
   /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
   suspects: Map<string, string>;
+  /** The share of its memory that the queue's store uses. */
+  queueUse(): Promise<number | undefined>;
   log: Logger;
 }
 
@@ -23,6 +26,8 @@ export interface SweepReport {
   dispatched: number;
   checked: number;
   repaired: number;
+  /** The store of the queue is nearly full: nothing was added. */
+  heldBack: boolean;
 }
 
 /** Younger pending runs are left to the API that accepted them. */
@@ -53,7 +58,7 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
       await deps.sweep.checkAllNow();
       await deps.queue.markSeen();
     }
-    const report = { dispatched: 0, checked: 0, repaired: 0 };
+    const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
     // A full page says that there is more: with a long backlog the pace is the queue's, not that of the passes.
     for (let page = 0; page < PAGES_PER_PASS; page += 1) {
       if ((await dispatchPage(deps, report)) < DISPATCH_PER_PAGE) break;
@@ -61,7 +66,7 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
         report.checked += 1;
-        if (await check(deps, run)) report.repaired += 1;
+        if (await check(deps, run, report)) report.repaired += 1;
       });
     }
     return report;
@@ -70,6 +75,7 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
 
 /** How many runs were there to be added. */
 async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<number> {
+  if (await isHeldBack(deps, report)) return 0;
   const room = deps.window - (await deps.runs.countInQueue(deps.window));
   if (room <= 0) return 0;
   const pending = await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PAGE), PENDING_AGE_MS);
@@ -86,6 +92,11 @@ async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<numbe
   return pending.length;
 }
 
+async function isHeldBack(deps: SweepDeps, report: SweepReport): Promise<boolean> {
+  report.heldBack = isQueueFull(await deps.queueUse());
+  return report.heldBack;
+}
+
 /** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
 async function onItsOwn(deps: SweepDeps, run: RunRow, work: () => Promise<void>): Promise<void> {
   try {
@@ -96,7 +107,7 @@ async function onItsOwn(deps: SweepDeps, run: RunRow, work: () => Promise<void>)
 }
 
 /** True when the run had to be repaired. */
-async function check(deps: SweepDeps, run: RunRow): Promise<boolean> {
+async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise<boolean> {
   const plan = await deps.plans.of(run.of);
   const found = await deps.runs.statuses(run.id);
   if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
@@ -113,7 +124,8 @@ async function check(deps: SweepDeps, run: RunRow): Promise<boolean> {
   const suspected = deps.suspects.get(run.id);
   deps.suspects.delete(run.id);
   if (lost === undefined) return false;
-  if (suspected !== lost.jobId) {
+  // While nothing may be added it stays suspected.
+  if (suspected !== lost.jobId || (await isHeldBack(deps, report))) {
     deps.suspects.set(run.id, lost.jobId);
     await deps.sweep.checkAgain(run.id, CONFIRM_AFTER_MS);
     return false;
@@ -163,11 +175,14 @@ export function sweepUntil(
     random(): number;
   },
 ): Promise<void> {
+  let heldBack = false;
   const pass = async () => {
     const from = performance.now();
     const report = await sweepOnce(deps);
     if (report === undefined) return;
     await options.onPass?.(report, performance.now() - from);
+    if (report.heldBack !== heldBack) deps.log.warn(report.heldBack ? 'sweep_held_back' : 'sweep_goes_on', report);
+    heldBack = report.heldBack;
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
   return repeatUntil(options.signal, options.everyMs, pass, deps.log, options.random);

@@ -46,10 +46,15 @@ export interface Backend {
   mark(): Promise<void>;
   /** The share of its memory that the store uses, from 0 to 1; undefined where there is no limit. */
   memoryUse(): Promise<number | undefined>;
+  /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
+  onOtherServer(listener: () => void): void;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
 }
+
+/** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
+const KEPT_EVENTS = 100;
 
 // BullMQ's classes carry their backend in their type. Nothing here uses what differs, so both are treated as one.
 type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
@@ -75,6 +80,19 @@ function openRedis(options: BackendOptions, url: string): Backend {
     copies.push(copy);
     return copy;
   };
+  let server: string | undefined;
+  let onOther: () => void = () => undefined;
+  redis.on('ready', () => {
+    redis.info('server').then(
+      (info) => {
+        const now = /^run_id:(\S+)/m.exec(info)?.[1];
+        if (server !== undefined && now !== server) onOther();
+        server = now;
+      },
+      // The connection broke again: the next one asks anew.
+      () => undefined,
+    );
+  });
   const { prefix } = options;
   return {
     ...classes(options, redis, undefined),
@@ -88,6 +106,9 @@ function openRedis(options: BackendOptions, url: string): Backend {
       const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
       const limit = number('maxmemory');
       return limit === 0 ? undefined : number('used_memory') / limit;
+    },
+    onOtherServer(listener) {
+      onOther = listener;
     },
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
@@ -140,6 +161,8 @@ function openPostgres(options: BackendOptions): Backend {
     isMarked: async () => true,
     mark: async () => undefined,
     memoryUse: async () => undefined,
+    // What PostgreSQL has confirmed it still has after a crash.
+    onOtherServer: () => undefined,
     warnings: async () => [],
     close: () => pool.end(),
   };
@@ -155,7 +178,7 @@ function classes(
     queue(name) {
       const queue: LaneQueue = new Queue(
         name,
-        { connection, prefix },
+        { connection, prefix, streams: { events: { maxLen: KEPT_EVENTS } } },
         factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
       );
       queue.on('error', onError(options, 'queue_error'));

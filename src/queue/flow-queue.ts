@@ -34,6 +34,12 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     return known;
   };
 
+  async function writeSettings(name: string): Promise<void> {
+    const fresh = backend.queue(name);
+    await fresh.getVersion(); // Waits until they are written.
+    await fresh.close();
+  }
+
   const addSingles = createSingleJobs(queue);
 
   return {
@@ -98,7 +104,11 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
       }
     },
     wasWiped: () => within(timeoutMs, backend.isMarked()).then((marked) => !marked),
-    markSeen: () => within(timeoutMs, backend.mark()),
+    async markSeen() {
+      // How many events are kept is in the store too, and a script that misses it there writes BullMQ's own default.
+      await within(timeoutMs, Promise.all([...queues.keys()].map(writeSettings)));
+      await within(timeoutMs, backend.mark());
+    },
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
     },

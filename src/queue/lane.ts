@@ -1,6 +1,7 @@
 /** One lane: a BullMQ worker that hands its jobs to the engine and does with them what the engine says. */
 import { DelayedError, UnrecoverableError } from 'bullmq';
-import type { Delivery, Disposition, Logger } from '../engine/ports.ts';
+import { type JobsInHand, TRUSTED } from '../engine/jobs-in-hand.ts';
+import type { Delivery, Disposition, Logger, Trust } from '../engine/ports.ts';
 import { JOB_VERSION, jobData } from '../schemas/job.ts';
 import type { Backend, LaneProcessor } from './backend.ts';
 
@@ -15,6 +16,7 @@ export interface LaneOptions {
   isPassing(error: unknown): boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
   onLost(delivery: Delivery, message: string): Promise<void>;
+  inHand: Pick<JobsInHand, 'take' | 'locksLost'>;
   log: Logger;
 }
 
@@ -50,13 +52,14 @@ export function openLane(options: LaneOptions): Lane {
 
   const processor: LaneProcessor = async (job, token) => {
     active += 1;
+    const hold = options.inHand.take(job.id ?? '');
     try {
       // A newer release may have added this job: it goes back until a worker that knows it takes it.
       if (versionOf(job.data) !== JOB_VERSION) {
         await job.moveToDelayed(Date.now() + UNKNOWN_VERSION_DELAY_MS, token);
         throw new DelayedError();
       }
-      const disposition = await options.handle(toDelivery(queue, job)).catch((error: unknown): Disposition => {
+      const disposition = await options.handle(toDelivery(queue, job, hold)).catch((error: unknown): Disposition => {
         if (!options.isPassing(error)) throw error;
         log.warn('job_put_off', {
           queue,
@@ -80,6 +83,7 @@ export function openLane(options: LaneOptions): Lane {
           throw new DelayedError();
       }
     } finally {
+      hold.release();
       active -= 1;
     }
   };
@@ -100,7 +104,7 @@ export function openLane(options: LaneOptions): Lane {
     log.error('job_failed_outside_engine', { queue, job_id: job.id, error: error.message });
     // Without a finish time BullMQ tries it again.
     if (job.finishedOn === undefined) return;
-    options.onLost(toDelivery(queue, job), error.message).catch((cause: unknown) => {
+    options.onLost(toDelivery(queue, job, TRUSTED), error.message).catch((cause: unknown) => {
       log.error('lost_job_not_settled', {
         queue,
         job_id: job.id,
@@ -108,6 +112,7 @@ export function openLane(options: LaneOptions): Lane {
       });
     });
   });
+  worker.on('lockRenewalFailed', (jobIds) => options.inHand.locksLost(jobIds));
   worker.on('stalled', (jobId) => log.warn('job_stalled', { queue, job_id: jobId }));
 
   return {
@@ -126,7 +131,7 @@ function versionOf(data: unknown): unknown {
   return typeof data === 'object' && data !== null && 'v' in data ? data.v : undefined;
 }
 
-function toDelivery(queue: string, job: Parameters<LaneProcessor>[0]): Delivery {
+function toDelivery(queue: string, job: Parameters<LaneProcessor>[0], trust: Trust): Delivery {
   return {
     jobId: job.id ?? '',
     queue,
@@ -134,5 +139,6 @@ function toDelivery(queue: string, job: Parameters<LaneProcessor>[0]): Delivery 
     attemptsMade: job.attemptsMade,
     attemptsStarted: job.attemptsStarted,
     stalledCounter: job.stalledCounter,
+    trust,
   };
 }

@@ -9,7 +9,11 @@ export interface WorkerMetrics {
   taskRetried(actionId: string, actionType: string): void;
   /** By retention. */
   removed(runs: number): void;
-  swept(report: { dispatched: number; checked: number; repaired: number }, durationMs: number, lagMs: number): void;
+  swept(
+    report: { dispatched: number; checked: number; repaired: number; heldBack: boolean },
+    durationMs: number,
+    lagMs: number,
+  ): void;
 }
 
 export interface Metrics {
@@ -21,6 +25,8 @@ export interface MetricsSource {
   activeTasks?(): number;
   pendingCommits?(): number;
   acceptsInHand?(): number;
+  /** The longest stop of the event loop of late. */
+  loopLagMs(): number;
   /** Of all tenants. */
   deadLetters?(): Promise<number>;
 }
@@ -68,10 +74,22 @@ export function createMetrics(source: MetricsSource): Metrics {
     'When a pass of the dispatcher and reconciler last ended in this process; 0 where another process does it',
   );
   const passSeconds = gauge('orchestrator_sweep_pass_seconds', 'How long that pass took');
+  const held = gauge(
+    'orchestrator_sweep_held_back',
+    '1 while the store of the queue is nearly full, so that nothing is added to it',
+  );
   const lag = gauge(
     'orchestrator_sweep_lag_seconds',
     'How long the most overdue execution waits to be looked at, after that pass',
   );
+  new Gauge({
+    name: 'orchestrator_event_loop_lag_seconds',
+    help: 'The longest time that the event loop stood still within about a minute',
+    registers: [registry],
+    collect() {
+      this.set(source.loopLagMs() / 1000);
+    },
+  });
   new Gauge({
     name: 'orchestrator_active_tasks',
     help: 'Tasks in the hands of this process',
@@ -124,7 +142,8 @@ export function createMetrics(source: MetricsSource): Metrics {
       removed(runs) {
         removals.inc(runs);
       },
-      swept({ dispatched, checked, repaired }, durationMs, lagMs) {
+      swept({ dispatched, checked, repaired, heldBack }, durationMs, lagMs) {
+        held.set(heldBack ? 1 : 0);
         lastPass.setToCurrentTime();
         passSeconds.set(durationMs / 1000);
         lag.set(lagMs / 1000);

@@ -59,7 +59,21 @@ base(
       expect(refused.headers.get('retry-after')).toBe('5');
       expect((await stack.api.get('/tasks')).status).toBe(200);
 
+      // What is in the database already waits there too.
+      const { rows } = await stack.db.query<{ id: string }>(
+        `INSERT INTO run (id, tenant_id, user_id, inline, parameters, priority, trace_id, status, created_at)
+         SELECT 'waiting', tenant_id, user_id, inline, parameters, priority, trace_id, 'pending', now() - interval '1 minute'
+         FROM run LIMIT 1 RETURNING id`,
+      );
+      await until(() => stack.log.lines.some(({ event }) => event === 'sweep_held_back'));
+      expect((await stack.api.get('/workflows/health')).body).toMatchObject({
+        status: 'degraded',
+        problems: [expect.stringContaining('of its memory')],
+      });
+      expect((await stack.api.get(`/result/${rows[0]?.id}`)).body).toMatchObject({ status: 'pending' });
+
       await stack.redis?.config('SET', 'maxmemory', 0);
+      expect(await stack.api.ended('waiting')).toMatchObject({ status: 'completed' });
       await until(async () => (await stack.api.post('/assign-task', task)).status === 202);
       await expectRest(stack);
     } finally {

@@ -145,38 +145,38 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     service,
     db,
   }) => {
-    const waiting: Array<(reply: object) => void> = [];
-    service.answer(() => new Promise((resolve) => void waiting.push((body) => resolve({ body }))));
+    let finish: (() => void) | undefined;
+    service.answer(
+      () =>
+        new Promise((resolve) => {
+          finish = () => resolve({ body: { done: true } });
+        }),
+    );
     await processes.start('api');
     const sleeper = await processes.start('worker');
+    const begins = () =>
+      processes.children.flatMap(({ events }) => events).filter((e) => e === 'test_fault_begins').length;
+    // It does not heed its signal, which a worker that wakes aborts: so it ends with a success, and late.
+    const deaf = { action_id: 'deaf', action_type: 'test_fault', config: { deaf_seconds: 3 } };
     const run = await api.execute(
-      await api.createWorkflow({
-        name: 'slept',
-        actions: [calling('call', service.url), calling('after', service.url, ['call'])],
-      }),
+      await api.createWorkflow({ name: 'slept', actions: [deaf, calling('after', service.url, ['deaf'])] }),
     );
-    await until(() => service.calls.length === 1);
+    await until(() => begins() === 1);
     sleeper.signal('SIGSTOP');
     await processes.start('worker');
-    await until(() => service.calls.length === 2, { what: 'the other worker has the task' });
-    expect(service.calls[1]?.idempotencyKey).toBe(service.calls[0]?.idempotencyKey);
-    waiting[1]?.({ by: 'the other' });
-    await until(() => service.calls.length === 3, { what: 'the run goes on' });
-    waiting[0]?.({ by: 'the sleeper' });
+    await until(() => service.calls.length === 1, { what: 'the other worker has done the task and goes on' });
+    expect(begins()).toBe(2);
     sleeper.signal('SIGCONT');
     await until(
       async () => ((await db.query('SELECT 1 FROM late_effect WHERE run_id = $1', [run])).rowCount ?? 0) > 0,
       { what: 'the late success is known' },
     );
-    waiting[2]?.({ done: true });
+    finish?.();
     const ended = await api.finished(run);
     expect(ended.status).toBe('completed');
-    expect(ended.tasks[0]).toMatchObject({
-      output: { body: { by: 'the other' } },
-      attempts_history: [{ attempt: 1, status: 'completed' }],
-    });
-    expect(statuses(ended)).toEqual({ call: 'completed', after: 'completed' });
-    expect(service.calls).toHaveLength(3);
+    expect(ended.tasks[0]).toMatchObject({ attempts_history: [{ attempt: 1, status: 'completed' }] });
+    expect(statuses(ended)).toEqual({ deaf: 'completed', after: 'completed' });
+    expect(service.calls).toHaveLength(1);
   }, 60_000);
 
   test('two workers share the load', async ({ api, processes, db }) => {

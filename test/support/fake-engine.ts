@@ -4,6 +4,7 @@ import { compileSegment, taskJobId } from '../../src/domain/compile.ts';
 import { type Action, DEFAULT_RETRY, type Definition } from '../../src/domain/definition.ts';
 import { type ExecuteDeps, executeTask } from '../../src/engine/execute-task.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
+import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import { createPlans, type Plans } from '../../src/engine/plans.ts';
 import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } from '../../src/engine/ports.ts';
 import type { JobData } from '../../src/schemas/job.ts';
@@ -156,6 +157,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
         attemptsMade: 0,
         attemptsStarted: 1,
         stalledCounter: 0,
+        trust: TRUSTED,
         ...counters,
       });
     },

@@ -4,6 +4,7 @@
  * a job that ends while something is pending under it fails; only the holder of the lock may end a job.
  */
 import { type FlowNode, GATE_QUEUE } from '../../src/domain/compile.ts';
+import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import type { Delivery, Disposition, FlowQueue, JobState } from '../../src/engine/ports.ts';
 
 export interface FakeJob {
@@ -131,7 +132,15 @@ export function createFakeQueue(): FakeQueue {
       job.lock = locks;
       job.attemptsStarted += 1;
       const { queue, jobId, attemptsMade, attemptsStarted, stalledCounter } = job;
-      const delivery = { jobId, queue, data: job.node.data, attemptsMade, attemptsStarted, stalledCounter };
+      const delivery = {
+        jobId,
+        queue,
+        data: job.node.data,
+        attemptsMade,
+        attemptsStarted,
+        stalledCounter,
+        trust: TRUSTED,
+      };
       return { delivery, key: job.key, lock: locks };
     },
     end(lease, disposition) {

@@ -258,7 +258,14 @@ export function createWorld(options: WorldOptions): World {
         queue: queueOf(actor),
         failpoint: NO_FAILPOINT,
       };
-      const deps: SweepDeps = { ...again, window: 100, checkEveryMs: 30_000, suspects, log: silent };
+      const deps: SweepDeps = {
+        ...again,
+        window: 100,
+        checkEveryMs: 30_000,
+        suspects,
+        queueUse: async () => undefined,
+        log: silent,
+      };
       void sweepOnce(deps)
         .catch(expected)
         .finally(() => {

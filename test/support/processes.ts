@@ -16,6 +16,8 @@ import { until } from './until.ts';
 export interface Child {
   kind: 'api' | 'worker';
   pid: number;
+  /** Undefined until it is ready. */
+  readonly port: number | undefined;
   /** The events that it has logged. */
   events: string[];
   isAlive(): boolean;
@@ -147,6 +149,7 @@ export async function startProcess({ kind, root, cwd, settings, onLine }: Proces
 
 function follow(child: ChildProcess, kind: Child['kind'], onLine: (line: string) => void): Child {
   const events: string[] = [];
+  let port: number | undefined;
   const ended = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => resolve(code));
     child.once('error', () => resolve(-1));
@@ -158,12 +161,16 @@ function follow(child: ChildProcess, kind: Child['kind'], onLine: (line: string)
       onLine(`${kind} ${child.pid}: ${line}`);
       const event = /"event":"([^"]+)"/.exec(line)?.[1];
       if (event !== undefined) events.push(event);
+      if (event === 'process.ready') port = Number(/"port":(\d+)/.exec(line)?.[1]);
     });
   }
   const isAlive = () => child.exitCode === null && child.signalCode === null;
   return {
     kind,
     pid: child.pid ?? 0,
+    get port() {
+      return port;
+    },
     events,
     isAlive,
     ended,

@@ -37,7 +37,12 @@ const lane = (name: string, depth: number) => ({
 });
 const WELL: EngineFacts = { active: 1, queued: 2, stuck: 0, workers: [worker()], sweep: sweep(1) };
 
-function healthOf(facts: EngineFacts | undefined, lanes: ReturnType<typeof lane>[] | undefined, clock = { now: 0 }) {
+function healthOf(
+  facts: EngineFacts | undefined,
+  lanes: ReturnType<typeof lane>[] | undefined,
+  clock = { now: 0 },
+  use?: number,
+) {
   let asked = 0;
   const health = createEngineHealth({
     store: {
@@ -47,6 +52,7 @@ function healthOf(facts: EngineFacts | undefined, lanes: ReturnType<typeof lane>
       },
     },
     queue: { depths: () => (lanes === undefined ? Promise.reject(new Error('away')) : Promise.resolve(lanes)) },
+    queueUse: () => use,
     now: () => clock.now,
   });
   return { report: () => health.report(), asked: () => asked };
@@ -94,4 +100,12 @@ test('however many ask, the stores are asked once a second', async () => {
   clock.now = 1_001;
   await report();
   expect(asked()).toBe(2);
+});
+
+test('a queue that is nearly full is said, because nothing is added to it', async () => {
+  const { report } = healthOf(WELL, [lane('a', 0)], { now: 0 }, 0.934);
+  expect(await report()).toMatchObject({
+    status: 'degraded',
+    problems: ['the queue uses 93 % of its memory: nothing is added to it'],
+  });
 });

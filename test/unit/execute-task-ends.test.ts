@@ -32,6 +32,28 @@ describe('cancellation', () => {
   });
 });
 
+describe('a delivery whose job may not be ours any more', () => {
+  const lost = { trust: { holds: () => false, onLost: () => undefined } };
+  test.each([
+    ['a failure for good', () => failure('no', false)],
+    ['a failure that is tried again', () => failure('no', true)],
+    ['a sleep', () => ({ result: 'sleep', until: new Date(1e12) }) as const],
+    ['an output that cannot be stored', () => output(Number.NaN)],
+  ])('leaves %s to whoever has the job now: no row, and the job is not touched', async (_, behaviour) => {
+    const engine = await begun(CHAIN);
+    engine.behaviours.set('a', behaviour);
+    expect(await engine.deliverByHand('a', lost)).toEqual({ job: 'leave' });
+    expect(engine.row('a')).toBeUndefined();
+    expect(engine.queue.job('test_task', 'run.1.a')?.state).toBe('waiting');
+  });
+
+  test('commits its success: the effect has happened', async () => {
+    const engine = await begun(CHAIN);
+    expect(await engine.deliverByHand('a', lost)).toEqual({ job: 'complete' });
+    expect(engine.row('a')).toMatchObject({ status: 'completed', final: true });
+  });
+});
+
 describe('a job that BullMQ has given up', () => {
   test('ends its task at once and releases what waits for it', async () => {
     const engine = await begun(DIAMOND);

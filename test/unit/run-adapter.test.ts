@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
 import { runAdapter, type Stop } from '../../src/engine/run-adapter.ts';
 
@@ -25,6 +26,7 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
   let finish: (result: ExecutionResult) => void = () => undefined;
   let fail: (error: Error) => void = () => undefined;
   let call: ExecutionCall | undefined;
+  let lose: (reason: string) => void = () => undefined;
   const slow = vi.fn(async () => undefined);
   const result = runAdapter(
     {
@@ -60,6 +62,12 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
+      trust: {
+        holds: () => true,
+        onLost(listener) {
+          lose = listener;
+        },
+      },
       timeoutMs: options.timeoutMs ?? 10_000,
       onSlow: slow,
     },
@@ -79,6 +87,7 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
     signal: () => call?.signal,
     answer: () => answer,
     cancel: () => watching?.(),
+    lose: (reason: string) => lose(reason),
     isWatched: () => watching !== undefined,
     finish: (output: string) => finish({ result: 'output', output }),
     fail: (error: Error) => fail(error),
@@ -173,6 +182,16 @@ test('the end of the worker ends the task at once, without an outcome', async ()
   expect(task.signal()?.aborted).toBe(true);
 });
 
+test('an adapter whose job may not be ours any more is told to stop, and what it answers is still its result', async () => {
+  const task = start();
+  task.lose('its lock was not renewed');
+  expect(task.signal()?.reason).toEqual(new Error('its lock was not renewed'));
+  await vi.advanceTimersByTimeAsync(100);
+  expect(task.answer()).toBeUndefined();
+  task.finish('done');
+  expect(await task.result).toEqual({ result: 'output', output: 'done' });
+});
+
 test('a worker that is stopping begins nothing', async () => {
   const execute = vi.fn(async (): Promise<ExecutionResult> => ({ result: 'output', output: 1 }));
   const shutdown = new AbortController();
@@ -193,6 +212,7 @@ test('a worker that is stopping begins nothing', async () => {
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
+      trust: TRUSTED,
       timeoutMs: 1_000,
       onSlow: async () => undefined,
     },

@@ -16,6 +16,7 @@ async function swept(edges: Edges, window = 100, change?: Parameters<typeof begu
     window,
     checkEveryMs: 30_000,
     suspects: new Map(),
+    queueUse: async () => undefined,
   };
   const pass = () => {
     engine.store.due.add(RUN);
@@ -34,11 +35,31 @@ describe('the dispatcher', () => {
   test('adds runs that are committed and not in the queue, as far as there is room', async () => {
     const { engine, deps } = await swept(DIAMOND, 3);
     for (const id of ['p1', 'p2', 'p3']) engine.store.insert({ id, of: WORKFLOW });
-    expect(await sweepOnce(deps)).toEqual({ dispatched: 2, checked: 0, repaired: 0 });
+    expect(await sweepOnce(deps)).toEqual({ dispatched: 2, checked: 0, repaired: 0, heldBack: false });
     const statuses = ['p1', 'p2', 'p3'].map((id) => engine.store.truth.runs.get(id)?.status);
     expect(statuses).toEqual(['queued', 'queued', 'pending']);
     // It cannot know whether the API has added them: whoever takes these jobs claims.
     expect(engine.queue.job('test_task', 'p1.1.a')?.node.data?.gen).toBe(1);
+  });
+
+  test('adds nothing while the store of the queue is nearly full, and goes on when there is room again', async () => {
+    const { engine, deps } = await swept(DIAMOND);
+    engine.store.insert({ id: 'p1', of: WORKFLOW });
+    // What has to be repaired would be added too.
+    engine.queue.wipe();
+    let use: number | undefined = 0.95;
+    const limited: SweepDeps = { ...deps, queueUse: async () => use };
+    const pass = () => {
+      engine.store.due.add(RUN);
+      return sweepOnce(limited);
+    };
+    for (let n = 0; n < 3; n += 1) expect(await pass()).toMatchObject({ dispatched: 0, repaired: 0, heldBack: true });
+    expect(engine.queue.jobs()).toEqual([]);
+    expect(engine.store.truth.runs.get('p1')?.status).toBe('pending');
+    use = 0.5;
+    expect(await pass()).toMatchObject({ dispatched: 1, repaired: 1, heldBack: false });
+    expect(engine.queue.job('test_task', 'p1.1.a')).toBeDefined();
+    expect(engine.queue.job('test_task', 'run.1.a')).toBeDefined();
   });
 
   test('one that cannot be added does not keep the others from it', async () => {
