@@ -43,7 +43,9 @@ export function compileSegment(
   const segment = plan.segments[segmentNumber];
   if (segment === undefined) return [];
   const trees = segment.roots.filter((index) => !isFinal(index)).map((index) => compileTree(plan, index, run, isFinal));
-  if (!segment.finalizer) return trees;
+  // With one sink its commit ends the run; where that has nothing left to do and the run is open, the finalizer has to.
+  const nothingLeft = trees.length === 0 && segmentNumber === plan.segments.length - 1;
+  if (!segment.finalizer && !nothingLeft) return trees;
   const sinks = new Set(
     plan.sinks.map((index) => taskJobId(run.runId, run.epoch, actionAt(plan, index).action.action_id)),
   );
@@ -51,12 +53,10 @@ export function compileSegment(
   return [finalizerNode(run, under), ...trees.filter((tree) => !sinks.has(tree.jobId))];
 }
 
-/** The first segment that still has something to do; undefined when every action is final and no finalizer is needed. */
-export function openSegment(plan: Plan, isFinal: (index: number) => boolean): number | undefined {
+/** The first segment that still has something to do; the last one, where the run ends, when every action is final. */
+export function openSegment(plan: Plan, isFinal: (index: number) => boolean): number {
   const at = plan.segments.findIndex((segment) => segment.members.some((index) => !isFinal(index)));
-  if (at >= 0) return at;
-  const last = plan.segments.length - 1;
-  return plan.segments[last]?.finalizer === true ? last : undefined;
+  return at >= 0 ? at : plan.segments.length - 1;
 }
 
 // A plan bounds the depth of its trees, so this recursion is bounded too.

@@ -32,7 +32,6 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const plan = await deps.plans.of(run.of);
   const before = finalActions(plan, await deps.runs.statuses(run.id));
   const segment = openSegment(plan, (index) => before.has(index));
-  if (segment === undefined) return false;
   const flow = { runId: run.id, epoch: run.epoch, gen: newGen, priority: run.priority, of: run.of };
   // A job that BullMQ gave up, though its task has no outcome, is kept there and would keep the new one out.
   const ready = plan.actions.filter(

@@ -1,9 +1,12 @@
-/** The end of a run with several sinks: the job in the queue `runs` that all of them release. */
+/**
+ * The end of a run with several sinks: the job in the queue `runs` that all of them release. It also ends a run that was
+ * retried although all of its actions had completed.
+ */
 import type { Plan } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import type { AddAgainDeps } from './add-again.ts';
 import { type OutcomeDeps, runOutputText } from './outcome.ts';
-import type { Disposition, RunStore } from './ports.ts';
+import type { Disposition, RunRow, RunStore } from './ports.ts';
 import { outputsOfRun, type Scope, scopeOf } from './resolve-input.ts';
 
 const NOT_READY_DELAY_MS = 1_000;
@@ -17,6 +20,8 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   const found = await deps.runs.statuses(data.run_id);
   const { run } = found;
   if (run === undefined || run.final || run.epoch !== data.epoch) return { job: 'complete' };
+  // What is read now is what the run ends with, so it must be final now, and not only when the run ends.
+  if (!plan.actions.every(({ action }) => found.tasks.get(action.action_id)?.final)) return notReady(deps, run);
   const wanted = outputsOfRun(plan);
   const outputs = await deps.runs.outputs(run.id, wanted);
   const known = scopeOf(run, found, wanted);
@@ -26,13 +31,16 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
       wanted.map((id) => [id, found.tasks.get(id)?.status === 'completed' ? (outputs.get(id) ?? null) : null]),
     ),
   };
-  const output = runOutputText(deps, plan, scope, run.id);
+  // The one task of the simple door has its output in its own row.
+  const output = 'workflow_id' in run.of ? runOutputText(deps, plan, scope, run.id) : null;
   const ended = await deps.runs.finalize({ runId: run.id, epoch: run.epoch, actions: plan.actions.length, output });
-  if (ended) {
-    await deps.failpoint('finalize.afterCommit');
-    return { job: 'complete' };
-  }
-  // Released too early: something of this run was lost in the queue.
+  if (!ended) return notReady(deps, run);
+  await deps.failpoint('finalize.afterCommit');
+  return { job: 'complete' };
+}
+
+/** Released too early: something of this run was lost in the queue. */
+async function notReady(deps: FinalizeDeps, run: RunRow): Promise<Disposition> {
   deps.log.warn('run_not_ready_to_end', { run_id: run.id });
   await deps.runs.nudge(run.id);
   return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };

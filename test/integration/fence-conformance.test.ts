@@ -1,8 +1,10 @@
 /** The same random script on the real SQL and on the rules in memory: what the simulations are tried against is true. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Outcome, RunStore, TaskStore } from '../../src/engine/ports.ts';
+import type { Outcome, RetryStore, RunStore, TaskStore } from '../../src/engine/ports.ts';
+import { RETRYABLE_STATUSES } from '../../src/engine/retry-run.ts';
 import { commitOutcomes } from '../../src/store/commit.ts';
+import { createRetryStore } from '../../src/store/reopen-run.ts';
 import { commitBatch, tasksOf } from '../support/fake-fence.ts';
 import { createFakeStore } from '../support/fake-store.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
@@ -46,12 +48,23 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cancel' as const), run: target.run }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('finalize' as const), run: target.run, epoch: epochs }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('end' as const), run: target.run, epoch: epochs }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('mark queued' as const), run: target.run, epoch: epochs }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('retry' as const),
+      run: target.run,
+      epoch: epochs,
+      actionIds: fc.subarray(ACTIONS, { minLength: 1 }),
+    }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 interface Side {
   tasks: TaskStore;
   runs: RunStore;
+  retries: RetryStore;
   commitAll(outcomes: Outcome[]): Promise<string[]>;
 }
 
@@ -96,6 +109,14 @@ async function play(
       case 'end': {
         const actions = ACTIONS.map((actionId) => ({ actionId, actionType: 'test_task' }));
         return side.runs.endAbnormally(idOf(now.run), now.epoch, 'cancelled', actions);
+      }
+      case 'mark queued':
+        return side.runs.markQueued(idOf(now.run), now.epoch);
+      case 'retry': {
+        const { epoch, actionIds } = now;
+        const request = { runId: idOf(now.run), epoch, from: RETRYABLE_STATUSES, actionIds, afterSeconds: 5, by: 'u' };
+        const reopened = await side.retries.reopen(request);
+        return reopened && { epoch: reopened.epoch, gen: reopened.gen, status: reopened.status, final: reopened.final };
       }
     }
   };
@@ -154,7 +175,8 @@ test('whatever is committed, claimed, shown, cancelled and ended, both give the 
         now.do === 'commit' ? [now.batch.map((values) => toOutcome(values, idOf(values.run)))] : [],
       );
       const store = createFakeStore();
-      const real: Side = { ...db, commitAll: (outcomes) => commitOutcomes(db.pool, outcomes) };
+      const retries = createRetryStore(db.pool);
+      const real: Side = { ...db, retries, commitAll: (outcomes) => commitOutcomes(db.pool, outcomes) };
       const fake: Side = { ...store, commitAll: async (outcomes) => commitBatch(store.truth, outcomes) };
       for (const side of [real, fake]) for (const run of RUNS) await side.runs.accept(newRun(idOf(run)));
 

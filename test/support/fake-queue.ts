@@ -40,11 +40,14 @@ export interface FakeQueue extends FlowQueue {
   end(lease: Lease, disposition: Disposition): boolean;
   /** The lock runs out: the job goes back, whether its worker lives or not. */
   stall(job: FakeJob): void;
+  /** It has stalled too often: it fails without anybody having worked on it. */
+  giveUp(job: FakeJob): Delivery;
   wipe(): void;
   /** What the queue holds now; calling it brings that back, as a store does that loses its newest writes. */
   save(): () => void;
   /** An ended job is not kept for ever; whatever waited for it is released. */
   forget(job: FakeJob): void;
+  isMarked(): boolean;
   /** Calls fail while it is true. */
   down: boolean;
   /** What must never happen: jobs that ended although something was pending under them. */
@@ -126,22 +129,11 @@ export function createFakeQueue(): FakeQueue {
     open: () => [...jobs.values()].filter(({ state }) => state !== 'completed' && state !== 'failed'),
     gates: () => [...jobs.values()].filter(({ queue }) => queue === GATE_QUEUE).map(({ jobId }) => jobId),
     take(job) {
-      if (job.node.data === undefined) throw new Error('nobody serves the gates');
       locks += 1;
       job.state = 'active';
       job.lock = locks;
       job.attemptsStarted += 1;
-      const { queue, jobId, attemptsMade, attemptsStarted, stalledCounter } = job;
-      const delivery = {
-        jobId,
-        queue,
-        data: job.node.data,
-        attemptsMade,
-        attemptsStarted,
-        stalledCounter,
-        trust: TRUSTED,
-      };
-      return { delivery, key: job.key, lock: locks };
+      return { delivery: deliveryOf(job), key: job.key, lock: locks };
     },
     end(lease, disposition) {
       const job = jobs.get(lease.key);
@@ -171,6 +163,13 @@ export function createFakeQueue(): FakeQueue {
       job.stalledCounter += 1;
       job.state = 'waiting';
     },
+    giveUp(job) {
+      job.lock = undefined;
+      const delivery = deliveryOf(job);
+      job.attemptsMade += 1;
+      finish(job, 'failed');
+      return delivery;
+    },
     wipe() {
       jobs.clear();
       marked = false;
@@ -182,6 +181,7 @@ export function createFakeQueue(): FakeQueue {
         for (const job of kept) jobs.set(job.key, { ...job, pending: new Set(job.pending) });
       };
     },
+    isMarked: () => marked,
     forget: (job) => remove(job.key),
     async add(runs) {
       guard();
@@ -221,6 +221,11 @@ export function createFakeQueue(): FakeQueue {
     ping: async () => !fake.down,
   };
   return fake;
+}
+
+function deliveryOf({ node, queue, jobId, attemptsMade, attemptsStarted, stalledCounter }: FakeJob): Delivery {
+  if (node.data === undefined) throw new Error('nobody serves the gates');
+  return { jobId, queue, data: node.data, attemptsMade, attemptsStarted, stalledCounter, trust: TRUSTED };
 }
 
 function keyOf(queue: string, jobId: string): string {

@@ -1,5 +1,14 @@
 /** The engine's ports on PostgreSQL, in memory: each call is one statement over `Truth`, with the rules of the fence. */
-import type { Lookup, RunRow, RunStore, StoredRun, SweepStore, TaskRow, TaskStore } from '../../src/engine/ports.ts';
+import type {
+  Lookup,
+  RetryStore,
+  RunRow,
+  RunStore,
+  StoredRun,
+  SweepStore,
+  TaskRow,
+  TaskStore,
+} from '../../src/engine/ports.ts';
 import type { Json } from '../../src/schemas/json.ts';
 import {
   ALL_RULES,
@@ -21,6 +30,7 @@ export interface FakeStore {
   tasks: TaskStore;
   runs: RunStore;
   sweep: SweepStore;
+  retries: RetryStore;
   /** Runs whose time to be looked at has come; whoever takes them to check sets it anew. */
   due: Set<string>;
   /** As a run is accepted, for a test that begins with it. */
@@ -28,9 +38,11 @@ export interface FakeStore {
   task(runId: string, actionId: string): FakeTask | undefined;
 }
 
-export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
+/** `now`: in milliseconds, for what is decided by how long ago something was. */
+export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number = () => 0): FakeStore {
   const truth = emptyTruth();
   const due = new Set<string>();
+  const cancelledAt = new Map<string, number>();
   const live = (runId: string, epoch: number) => {
     const run = truth.runs.get(runId);
     return run !== undefined && run.epoch === epoch && !run.final ? run : undefined;
@@ -46,7 +58,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
     const run = truth.runs.get(runId);
     const rows = tasksOf(truth, runId).filter(({ actionId }) => wanted(actionId));
     return {
-      run: run === undefined ? undefined : structuredClone(run),
+      run: run === undefined ? undefined : { ...run },
       tasks: new Map(rows.map((task) => [task.actionId, toRow(task, outputsOf.includes(task.actionId))])),
     };
   };
@@ -102,9 +114,9 @@ export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
       insert({ id, of, tenantId, userId, parameters, priority, correlationId, traceId });
       return { id, of, status: 'pending', createdAt: NEW_RUN.createdAt, requestHash, inserted: true };
     },
-    async markQueued(runId) {
-      const run = truth.runs.get(runId);
-      if (run?.status === 'pending' && !run.final) run.status = 'queued';
+    async markQueued(runId, epoch = 1) {
+      const run = live(runId, epoch);
+      if (run?.status === 'pending') run.status = 'queued';
     },
     async countInQueue(limit) {
       return Math.min(limit, [...truth.runs.values()].filter(inQueue).length);
@@ -140,6 +152,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
       if (changed) {
         run.status = 'cancelling';
         event(run, 'run.cancelling');
+        cancelledAt.set(runId, now());
         due.add(runId);
       }
       return { found: true, was, changed, epoch: run.epoch, of: run.of };
@@ -166,13 +179,13 @@ export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
       const pending = [...truth.runs.values()].filter(({ status, final }) => status === 'pending' && !final);
       return pending.slice(0, limit).map((run) => {
         run.gen += 1;
-        return structuredClone(run);
+        return { ...run };
       });
     },
     async takeToCheck(limit) {
       const taken = [...truth.runs.values()].filter((run) => due.has(run.id) && inQueue(run)).slice(0, limit);
       for (const { id } of taken) due.delete(id);
-      return taken.map((run) => structuredClone(run));
+      return taken.map((run) => ({ ...run }));
     },
     async raiseGen(runId, epoch) {
       const run = live(runId, epoch);
@@ -186,10 +199,28 @@ export function createFakeStore(rules: FenceRules = ALL_RULES): FakeStore {
     async checkAgain(runId) {
       if (truth.runs.get(runId)?.final === false) due.add(runId);
     },
-    cancellingForMs: async () => 0,
+    cancellingForMs: async (runId) => now() - (cancelledAt.get(runId) ?? now()),
   };
 
-  return { truth, tasks, runs, sweep, due, insert, task: (runId, id) => truth.tasks.get(taskKey(runId, id)) };
+  const retries: RetryStore = {
+    async reopen({ runId, epoch, from, actionIds }) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.epoch !== epoch || !run.final || !from.includes(run.status)) return undefined;
+      Object.assign(run, { epoch: epoch + 1, gen: 0, status: 'pending', final: false, output: null, error: null });
+      event(run, 'run.retried');
+      for (const actionId of actionIds) {
+        const key = taskKey(runId, actionId);
+        const task = truth.tasks.get(key);
+        if (task === undefined) continue;
+        if (task.status === 'failed' && !task.tolerated)
+          truth.events.push({ runId, actionId, epoch: run.epoch, attempt: null, kind: 'task.retried' });
+        truth.tasks.set(key, newTask(runId, actionId, task.actionType, run.epoch));
+      }
+      return { ...run };
+    },
+  };
+
+  return { truth, tasks, runs, sweep, retries, due, insert, task: (runId, id) => truth.tasks.get(taskKey(runId, id)) };
 }
 
 const NEW_RUN = {

@@ -1,49 +1,56 @@
 /**
- * A small world in one thread: a run, workers that crash and stall, a queue that forgets, a sweep, and a scheduler that
- * decides by a seed which of all the calls under way goes on next. The engine is the real one; its ports stop at every
- * call until they are let through. What must always hold is looked at after every step.
+ * A small world in one thread: a run, workers that crash, sleep and stall, a queue that forgets, a sweep, people who
+ * cancel and retry. The engine is the real one; its ports stop at every call until whoever plays the world lets it
+ * through. Nothing here is decided by chance.
  */
 import { createAdmission } from '../../src/engine/admit.ts';
 import { createCancelRuns } from '../../src/engine/cancel-run.ts';
+import { cleanGates } from '../../src/engine/clean-gates.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../../src/engine/execute-task.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import type { Plans } from '../../src/engine/plans.ts';
-import type {
-  Control,
-  Disposition,
-  ExecutionResult,
-  FlowQueue,
-  RunStore,
-  SweepStore,
-  TaskStore,
-} from '../../src/engine/ports.ts';
-import { type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
-import type { FenceRules } from './fake-fence.ts';
-import { ALL_RULES } from './fake-fence.ts';
+import type { Control, Disposition, ExecutionResult, TaskRow } from '../../src/engine/ports.ts';
+import { createRetryRuns } from '../../src/engine/retry-run.ts';
+import { sweepOnce } from '../../src/engine/sweep.ts';
+import { ALL_RULES, type FenceRules } from './fake-fence.ts';
+import {
+  type Actor,
+  AWAY,
+  type Call,
+  type Chain,
+  createFakePorts,
+  type FakePorts,
+  type Faulty,
+  type Stop,
+  WELL,
+} from './fake-ports.ts';
 import { createFakeQueue, type FakeJob, type FakeQueue, type Lease } from './fake-queue.ts';
 import { createFakeStore, type FakeStore } from './fake-store.ts';
-import { newRun } from './outcomes.ts';
+import { newRun, outcome } from './outcomes.ts';
+
+/** What can be switched off, to see that something notices. */
+export interface Sabotage extends Faulty {
+  rules?: Partial<FenceRules>;
+  /** Neither dispatcher nor reconciler does anything. */
+  noSweep?: boolean;
+}
 
 export interface WorldOptions {
   plans: Plans;
-  random(): number;
-  rules?: FenceRules;
-  /** Gates stay where they are: for a look at whether anything notices. */
-  keepGates?: boolean;
+  sabotage?: Sabotage;
+  /** Chains keep what they were answered, so that states of the world can be told apart. */
+  remember?: boolean;
+  /** Calls that go on at once: a search looks at fewer moments. */
+  unstopped?: ReadonlySet<string>;
 }
 
-/** A process that may die; what it has under way then never goes on. */
-interface Actor {
-  name: string;
-  alive: boolean;
-  shutdown: AbortController;
-}
-interface Call {
-  actor: Actor;
-  what: string;
-  proceed(): void;
-  /** As if the store had not been reached, or its answer had been lost. */
-  fail: ((after: boolean) => void) | undefined;
+export interface Execution {
+  actionId: string;
+  attempt: number;
+  /** Dependencies that were not final in the epoch of the execution. */
+  open: string[];
+  /** Its outcome was committed already when this delivery looked. */
+  wasFinal: boolean;
 }
 
 export interface World {
@@ -52,248 +59,322 @@ export interface World {
   /** What was done, for whoever reads a red seed. */
   story: string[];
   calls: Call[];
-  executed: Array<{ actionId: string; attempt: number; open: string[] }>;
+  chains: Set<Chain>;
+  executed: Execution[];
+  /** Outcomes other than a success that counted although a newer token had been given out. */
+  outdated: string[];
   unexpected: unknown[];
   workers: Actor[];
   api: Actor;
   sweeper: Actor;
+  /** Jobs that were missing when the sweep last looked for them. */
+  suspects: Map<string, string>;
+  /** Something may have been left half done, or came back: only the nets clear it away. */
+  interrupted: boolean;
+  now: number;
+  /** Executions that can be stopped by a cancellation. */
+  watched(): number;
   /** Lets every continuation run until it stands at a port again. */
   settle(): Promise<void>;
+  let(call: Call, way: number): void;
   accept(): void;
   cancel(): void;
-  sweep(): void;
+  retry(): void;
+  /** `confirmed`: it has looked already once, at this moment. */
+  sweep(confirmed?: boolean): Promise<void>;
+  clean(): Promise<void>;
   take(worker: Actor, job: FakeJob): void;
-  crash(actor: Actor): Actor;
+  /** BullMQ gives a job up: it stalled too often. A worker that lives hears of it. */
+  giveUp(job: FakeJob, worker: Actor): void;
+  crash(actor: Actor): void;
+  rollBack(bringBack: () => void): void;
   noticeCancel(): void;
 }
 
 export const RUN_ID = 'run';
-export const AWAY = new Error('the queue cannot be reached');
+const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
+const WINDOW = 100;
+const NONE: ReadonlySet<string> = new Set();
+const DEAD = new Error('the process is dead');
 const never = new Promise<never>(() => undefined);
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export function createWorld(options: WorldOptions): World {
-  const { random, plans } = options;
-  const store = createFakeStore(options.rules ?? ALL_RULES);
+export function createWorld({ plans, sabotage = {}, remember = false, unstopped = NONE }: WorldOptions): World {
+  const store = createFakeStore({ ...ALL_RULES, ...sabotage.rules }, () => world.now);
   const queue = createFakeQueue();
   const calls: Call[] = [];
   const story: string[] = [];
-  const executed: World['executed'] = [];
-  const unexpected: unknown[] = [];
   const watchers = new Set<() => void>();
-  let ids = 0;
-  /** The newest token of each action, as it was given out. */
-  const issued = new Map<string, number>();
-  let sweeping = false;
-  const suspects = new Map<string, string>();
+  const quiet = { failpoint: NO_FAILPOINT, log: silent };
+  const takes = new Map<string, number>();
+  const count = (counts: Map<string, number>, key: string) => {
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    return counts.get(key) ?? 0;
+  };
+  const newActor = (name: string): Actor => ({ name, alive: true, asleep: false, shutdown: new AbortController() });
 
-  const newActor = (kind: string): Actor => {
-    ids += 1;
-    return { name: `${kind}${ids}`, alive: true, shutdown: new AbortController() };
+  const stop: Stop = (chain, what, ways) => {
+    if (!chain.actor.alive) return never;
+    const goOn = chain.instant || unstopped.has(what);
+    return new Promise((resolve, reject) => {
+      const options = Object.entries(ways).map(([name, effect]) => ({
+        name,
+        go: () => {
+          const answered = effect();
+          if (remember) {
+            const note = (answer: unknown) => {
+              chain.history += `|${what}/${name}=${JSON.stringify(answer, readable(chain))}`;
+            };
+            answered.then(note, () => note('away'));
+          }
+          answered.then(resolve, reject);
+        },
+      }));
+      if (goOn) options[0]?.go();
+      else calls.push({ chain, what, ways: options });
+    });
   };
 
-  function at<T>(actor: Actor, what: string, effect: () => Promise<T>, canFail = false): Promise<T> {
-    if (!actor.alive) return never;
-    return new Promise<T>((resolve, reject) => {
-      calls.push({
-        actor,
-        what,
-        proceed: () => void effect().then(resolve, reject),
-        fail: canFail
-          ? (after) => void (after ? effect() : Promise.resolve()).then(() => reject(AWAY), reject)
-          : undefined,
-      });
+  const portsOf = (chain: Chain) =>
+    createFakePorts({
+      chain,
+      stop,
+      store,
+      queue,
+      faulty: sabotage,
+      onOutdated: (what) => world.outdated.push(what),
+    });
+
+  function begin(
+    actor: Actor,
+    name: string,
+    work: (ports: FakePorts, chain: Chain) => Promise<unknown>,
+    lease?: Lease,
+  ) {
+    const chain: Chain = { actor, name, lease, history: '', ended: false, instant: false, sawFinal: false, fence: 1 };
+    world.chains.add(chain);
+    const running = work(portsOf(chain), chain).catch((error: unknown) => {
+      if (error !== AWAY) world.unexpected.push(error);
+    });
+    return running.finally(() => {
+      chain.ended = true;
+      world.chains.delete(chain);
     });
   }
 
-  const queueOf = (actor: Actor): FlowQueue => ({
-    add: (runs) => at(actor, `add ${runs.flat().map(({ name }) => name)}`, () => queue.add(runs), true),
-    removeGates: (gates) =>
-      gates.length === 0 || options.keepGates === true
-        ? Promise.resolve()
-        : at(actor, `remove ${gates}`, () => queue.removeGates(gates), true),
-    removeEnded: (jobs) =>
-      jobs.length === 0
-        ? Promise.resolve()
-        : at(actor, `remove ended ${jobs.length}`, () => queue.removeEnded(jobs), true),
-    promote: (jobs) => at(actor, 'promote', () => queue.promote(jobs), true),
-    state: (name, jobId) => at(actor, `state ${jobId}`, () => queue.state(name, jobId)),
-    wasWiped: () => queue.wasWiped(),
-    markSeen: () => queue.markSeen(),
-    ping: () => queue.ping(),
-  });
-  const tasksOf = (actor: Actor): TaskStore => ({
-    lookup: (request) => at(actor, 'look up', () => store.tasks.lookup(request)),
-    claim: (task) =>
-      at(actor, `claim ${task.actionId}`, async () => {
-        const token = await store.tasks.claim(task);
-        if (token !== undefined) issued.set(task.actionId, token.fence);
-        return token;
-      }),
-    commit: (outcome) =>
-      at(actor, `commit ${outcome.actionId} ${outcome.status} f${outcome.fence}`, async () => {
-        const answer = await store.tasks.commit(outcome);
-        const isOld = outcome.fence < (issued.get(outcome.actionId) ?? 1);
-        if (answer === 'accepted' && isOld && outcome.status !== 'completed') {
-          unexpected.push(`${outcome.actionId} ${outcome.status} of an old holder counted`);
-        }
-        // An answer that is lost: the store sends the same outcome again.
-        return random() < 0.1 ? store.tasks.commit(outcome) : answer;
-      }),
-    markRunning: (task) => store.tasks.markRunning(task),
-    recordLateEffect: (outcome) => at(actor, 'late effect', () => store.tasks.recordLateEffect(outcome)),
-  });
-  const runsOf = (actor: Actor): RunStore => ({
-    ...store.runs,
-    statuses: (id) => at(actor, 'statuses', () => store.runs.statuses(id)),
-    finalize: (end) => at(actor, 'finalize', () => store.runs.finalize(end)),
-    markQueued: (id) => at(actor, 'mark queued', () => store.runs.markQueued(id)),
-    requestCancel: (...request) => at(actor, 'request cancel', () => store.runs.requestCancel(...request)),
-    endAbnormally: (...end) => at(actor, 'end abnormally', () => store.runs.endAbnormally(...end)),
-  });
-  const sweepOf = (actor: Actor): SweepStore => ({
-    ...store.sweep,
-    raiseGen: (...run) => at(actor, 'raise gen', () => store.sweep.raiseGen(...run)),
-    takePending: (...page) => at(actor, 'take pending', () => store.sweep.takePending(...page)),
-    takeToCheck: (...page) => at(actor, 'take to check', () => store.sweep.takeToCheck(...page)),
-  });
+  async function show(chain: Chain, actionId: string, attempt: number): Promise<void> {
+    const { epoch = 0 } = chain.lease?.delivery.data ?? {};
+    const task = outcome({ runId: RUN_ID, actionId, epoch, attempt, fence: chain.fence, worker: 'worker' });
+    await store.tasks.markRunning(task);
+  }
+
+  async function execute(chain: Chain, actionId: string, attempt: number): Promise<ExecutionResult> {
+    const noteBegin = async () => {
+      const plan = await plans.of(newRun(RUN_ID).of);
+      const before = (plan.byId.get(actionId)?.dependsOn ?? []).map((at) => plan.actions[at]?.action.action_id ?? '');
+      // Of an epoch that is over nothing is left to compare with.
+      const isOld = chain.lease?.delivery.data.epoch !== store.truth.runs.get(RUN_ID)?.epoch;
+      const open = isOld ? [] : before.filter((id) => store.task(RUN_ID, id)?.final !== true);
+      world.executed.push({ actionId, attempt, open, wasFinal: chain.sawFinal });
+    };
+    await stop(chain, 'begin', {
+      [WELL]: noteBegin,
+      'is slow': () => noteBegin().then(() => show(chain, actionId, attempt)),
+    });
+    const fails = (retryable: boolean) => async (): Promise<ExecutionResult> => ({
+      result: 'failure',
+      failure: { code: 'network_error', message: 'no', retryable },
+    });
+    return stop<ExecutionResult>(chain, 'finish', {
+      [WELL]: async () => ({ result: 'output', output: chain.name }),
+      fails: fails(true),
+      'fails for good': fails(false),
+      sleeps: async () => ({ result: 'sleep', until: new Date(0) }),
+    });
+  }
+
   const control: Control = {
-    watch(_runId, stop) {
-      watchers.add(stop);
-      return () => watchers.delete(stop);
+    watch(_runId, stopWork) {
+      watchers.add(stopWork);
+      return () => watchers.delete(stopWork);
     },
   };
-
-  async function execute(actor: Actor, actionId: string, attempt: number): Promise<ExecutionResult> {
-    await at(actor, `begin ${actionId}`, async () => {
-      const { of } = newRun(RUN_ID);
-      const plan = await plans.of(of);
-      const planned = plan.byId.get(actionId);
-      const before = (planned?.dependsOn ?? []).map((index) => plan.actions[index]?.action.action_id ?? '');
-      executed.push({ actionId, attempt, open: before.filter((id) => store.task(RUN_ID, id)?.final !== true) });
-    });
-    return at(actor, `finish ${actionId}`, async (): Promise<ExecutionResult> => {
-      const luck = random();
-      if (luck < 0.7) return { result: 'output', output: `${actionId} by ${actor.name}` };
-      if (luck < 0.8) return { result: 'sleep', until: new Date(0) };
-      const failure = { code: 'network_error', message: 'no', retryable: luck < 0.95 };
-      return { result: 'failure', failure };
-    });
-  }
-
-  const depsOf = (actor: Actor): ExecuteDeps => ({
-    plans,
-    runs: runsOf(actor),
-    tasks: tasksOf(actor),
-    sweep: sweepOf(actor),
-    queue: queueOf(actor),
-    failpoint: NO_FAILPOINT,
-    executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(actor, actionId, attempt) },
-    expressions: { evaluate: async () => true },
-    control,
-    shutdown: actor.shutdown.signal,
-    secret: () => undefined,
-    newId: () => `commit-${++ids}`,
-    random,
-    now: () => 0,
-    worker: actor.name,
-    maxOutputBytes: 1_000,
-    log: silent,
-  });
+  const depsOf = (ports: FakePorts, chain: Chain): ExecuteDeps => {
+    let ids = 0;
+    return {
+      ...ports,
+      ...quiet,
+      plans,
+      executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
+      expressions: { evaluate: async () => true },
+      control,
+      shutdown: chain.actor.shutdown.signal,
+      secret: () => undefined,
+      newId: () => `${chain.name}.${++ids}`,
+      random: () => 0,
+      now: () => world.now,
+      worker: 'worker',
+      maxOutputBytes: 1_000,
+    };
+  };
 
   /** As a lane does: a store that is away puts the job off, anything else is a fault of the engine. */
-  async function work(actor: Actor, lease: Lease): Promise<void> {
-    const deps = depsOf(actor);
+  async function work(ports: FakePorts, chain: Chain, lease: Lease): Promise<void> {
+    const deps = depsOf(ports, chain);
     const disposition = await executeTask(deps, lease.delivery).catch((error: unknown): Disposition => {
-      if (error !== AWAY) unexpected.push(error);
+      if (error !== AWAY) world.unexpected.push(error);
       return { job: 'delay', untilMs: 0 };
     });
-    const lost = await at(actor, `end ${lease.delivery.jobId} ${disposition.job}`, async () => {
+    const end = async () => {
       queue.end(lease, disposition);
       const job = queue.job(lease.delivery.queue, lease.delivery.jobId);
       return disposition.job === 'complete' && job?.state === 'failed';
+    };
+    const lost = await stop(chain, `end ${disposition.job}`, {
+      [WELL]: end,
+      fails: () => Promise.reject(AWAY),
+      'answer lost': () => end().then(() => Promise.reject(AWAY)),
     });
-    if (lost) await settleLostJob(deps, lease.delivery, 'it was given up').catch(expected);
+    if (lost) await settleLostJob(deps, lease.delivery, 'it was given up');
   }
-  const expected = (error: unknown) => {
-    if (error !== AWAY) unexpected.push(error);
-  };
 
   const world: World = {
     store,
     queue,
     story,
     calls,
-    executed,
-    unexpected,
-    workers: [newActor('worker'), newActor('worker')],
+    chains: new Set(),
+    executed: [],
+    outdated: [],
+    unexpected: [],
+    workers: [newActor('w1'), newActor('w2')],
     api: newActor('api'),
     sweeper: newActor('sweep'),
+    suspects: new Map(),
+    interrupted: false,
+    now: 0,
+    watched: () => watchers.size,
     settle: () => new Promise((resolve) => setImmediate(resolve)),
+    let(call, way) {
+      const chosen = call.ways[way];
+      if (chosen === undefined) throw new Error(`'${call.what}' has no way ${way}`);
+      calls.splice(calls.indexOf(call), 1);
+      const trouble = chosen.name === WELL ? '' : ` (${chosen.name})`;
+      story.push(`${call.chain.actor.name}, ${call.chain.name}: ${call.what}${trouble}`);
+      if (chosen.name === 'fails' || chosen.name === 'answer lost') world.interrupted = true;
+      chosen.go();
+    },
     accept() {
-      const actor = world.api;
       const { id, of, priority } = newRun(RUN_ID);
       store.insert({ id, of });
-      const runs = runsOf(actor);
-      const quiet = { failpoint: NO_FAILPOINT, log: silent };
-      const admission = createAdmission({ plans, runs, queue: queueOf(actor), window: 100, now: () => 0, ...quiet });
-      void admission.admit([{ id, of, priority }]).catch(expected);
+      void begin(world.api, 'accept', (ports) =>
+        createAdmission({ ...ports, ...quiet, plans, window: WINDOW, now: () => 0 }).admit([{ id, of, priority }]),
+      );
     },
     cancel() {
-      const actor = world.api;
-      const quiet = { failpoint: NO_FAILPOINT, log: silent };
-      const cancel = createCancelRuns({ plans, runs: runsOf(actor), queue: queueOf(actor), ...quiet });
-      const caller = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
-      // That it has ended already is an answer too.
-      void cancel.cancelRun(caller, RUN_ID, undefined).catch(() => undefined);
+      // That it has ended already is an answer too, and so is that the database is away.
+      void begin(world.api, 'cancel', (ports) =>
+        createCancelRuns({ ...ports, ...quiet, plans })
+          .cancelRun(CALLER, RUN_ID, undefined)
+          .catch(() => undefined),
+      );
     },
-    sweep() {
-      if (sweeping) return;
-      sweeping = true;
-      const actor = world.sweeper;
-      const again = {
-        plans,
-        runs: runsOf(actor),
-        sweep: sweepOf(actor),
-        queue: queueOf(actor),
-        failpoint: NO_FAILPOINT,
-      };
-      const deps: SweepDeps = {
-        ...again,
-        window: 100,
-        checkEveryMs: 30_000,
-        suspects,
-        queueUse: async () => undefined,
-        log: silent,
-      };
-      void sweepOnce(deps)
-        .catch(expected)
-        .finally(() => {
-          sweeping = false;
+    retry() {
+      void begin(world.api, 'retry', (ports) =>
+        createRetryRuns({ ...ports, ...quiet, plans, window: WINDOW })
+          .retryRun(CALLER, RUN_ID)
+          .catch(() => undefined),
+      );
+    },
+    async sweep(confirmed = false) {
+      if (sabotage.noSweep === true) return;
+      if ([...world.chains].some(({ actor }) => actor === world.sweeper)) return;
+      const { suspects } = world;
+      const pass = (ports: FakePorts) =>
+        sweepOnce({
+          ...ports,
+          ...quiet,
+          plans,
+          window: WINDOW,
+          checkEveryMs: 30_000,
+          suspects,
+          queueUse: async () => undefined,
         });
+      if (confirmed) {
+        store.due.add(RUN_ID);
+        await begin(world.sweeper, 'look', (ports, chain) => {
+          chain.instant = true;
+          return pass(ports);
+        });
+      }
+      store.due.add(RUN_ID);
+      void begin(world.sweeper, 'sweep', pass);
+    },
+    async clean() {
+      await cleanGates(
+        {
+          queue: { removeGates: queue.removeGates, gatePage: async () => queue.gates() },
+          runs: { ended: async (ids) => new Set(ids.filter((id) => store.truth.runs.get(id)?.final !== false)) },
+        },
+        0,
+      );
     },
     take(worker, job) {
-      story.push(`${worker.name} takes ${job.jobId}`);
-      void work(worker, queue.take(job)).catch((error: unknown) => unexpected.push(error));
+      const { action_id: actionId = 'gate' } = job.node.data ?? {};
+      const name = `${actionId ?? 'end'} of ${job.node.data?.epoch}, take ${count(takes, job.key)}`;
+      story.push(`${worker.name} takes ${name}`);
+      const lease = queue.take(job);
+      void begin(worker, name, (ports, chain) => work(ports, chain, lease), lease);
+    },
+    giveUp(job, worker) {
+      const delivery = queue.giveUp(job);
+      const name = `${job.jobId} given up`;
+      story.push(name);
+      void begin(worker, name, (ports, chain) => settleLostJob(depsOf(ports, chain), delivery, 'stalled too often'));
     },
     crash(actor) {
       actor.alive = false;
+      story.push(`${actor.name} dies`);
       for (let index = calls.length - 1; index >= 0; index -= 1)
-        if (calls[index]?.actor === actor) calls.splice(index, 1);
+        if (calls[index]?.chain.actor === actor) calls.splice(index, 1);
+      for (const chain of world.chains) {
+        if (chain.actor !== actor) continue;
+        world.interrupted = true;
+        world.chains.delete(chain);
+      }
       // Only so that its timers go; nothing of it is let through any more.
-      actor.shutdown.abort();
-      if (actor === world.sweeper) sweeping = false;
-      const next = newActor(actor.name.replace(/\d+$/, ''));
-      if (actor === world.sweeper) world.sweeper = next;
-      else if (actor === world.api) world.api = next;
+      actor.shutdown.abort(DEAD);
+      const next = newActor(actor.name);
+      if (actor === world.sweeper) {
+        world.sweeper = next;
+        world.suspects.clear();
+      } else if (actor === world.api) world.api = next;
       else world.workers = world.workers.map((worker) => (worker === actor ? next : worker));
-      return next;
+    },
+    rollBack(bringBack) {
+      story.push('the queue loses its newest writes');
+      world.interrupted = true;
+      bringBack();
     },
     noticeCancel() {
       if (store.truth.runs.get(RUN_ID)?.status !== 'cancelling') return;
-      for (const stop of watchers) stop();
+      for (const stopWork of watchers) stopWork();
       watchers.clear();
     },
   };
   return world;
+}
+
+/** Maps too, of final rows what still counts, and the delivery that was announced as seen from this one. */
+function readable({ lease }: Chain): (key: string, value: unknown) => unknown {
+  const started = lease?.delivery.attemptsStarted ?? 0;
+  return (key, value) => {
+    if (value instanceof Map) return [...value];
+    if (isFinalRow(value)) return [value.actionId, value.status, value.tolerated, value.output];
+    return key === 'nextDelivery' && typeof value === 'number' ? value - started : value;
+  };
+}
+
+function isFinalRow(value: unknown): value is TaskRow {
+  return typeof value === 'object' && value !== null && 'actionId' in value && 'final' in value && value.final === true;
 }
