@@ -34,6 +34,7 @@ import { createRunReader } from '../store/runs-read.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
+import { createWorkflowHeads } from '../store/workflow-heads.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -102,7 +103,17 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     () => performance.now(),
   );
   const accept = boundAccepts(
-    createAcceptRuns({ actionTypes: catalogue, workflows, plans, runs, admission, failpoint, defaults, newId: uuidv7 }),
+    createAcceptRuns({
+      actionTypes: catalogue,
+      workflows,
+      workflowHead: createWorkflowHeads(pool),
+      plans,
+      runs,
+      admission,
+      failpoint,
+      defaults,
+      newId: uuidv7,
+    }),
     {
       maxRuns: MAX_RUNS_IN_HAND,
       queueUse,

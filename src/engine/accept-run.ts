@@ -9,7 +9,7 @@ import type { Admission } from './admit.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { NewRun, RunStore } from './ports.ts';
-import type { StoredWorkflow, WorkflowStore } from './read-models.ts';
+import type { StoredWorkflow, WorkflowHead, WorkflowStore } from './read-models.ts';
 import { requestHash } from './request-hash.ts';
 import type {
   AcceptedRun,
@@ -23,7 +23,9 @@ import type {
 
 export interface AcceptDeps {
   actionTypes: ActionTypes;
-  workflows: Pick<WorkflowStore, 'find' | 'resolve'>;
+  workflows: Pick<WorkflowStore, 'resolve'>;
+  /** Undefined: no such workflow, or it was deleted. */
+  workflowHead(tenantId: string, id: string): Promise<WorkflowHead | undefined>;
   plans: Plans;
   runs: Pick<RunStore, 'accept'>;
   admission: Admission;
@@ -34,6 +36,8 @@ export interface AcceptDeps {
 }
 
 const DEFAULT_PRIORITY = 50;
+
+type WorkflowToRun = Pick<StoredWorkflow, 'id' | 'version' | 'status' | 'definition'>;
 
 /** A run that passed every check and has only to be stored. */
 interface Prepared {
@@ -98,7 +102,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
 
   function prepareExecution(
     caller: Caller,
-    workflow: StoredWorkflow,
+    workflow: WorkflowToRun,
     request: ExecuteRequest,
     idempotencyKey: string | undefined,
     hashed: object,
@@ -170,10 +174,14 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     return accepted;
   }
 
-  async function findWorkflow(caller: Caller, id: string, version: number | undefined): Promise<StoredWorkflow> {
-    const workflow = await deps.workflows.find(caller.tenantId, id, version);
-    if (workflow === undefined) throw new OrchestratorError('not_found', 'Workflow not found');
-    return workflow;
+  async function findWorkflow(caller: Caller, id: string, version: number | undefined): Promise<WorkflowToRun> {
+    const head = await deps.workflowHead(caller.tenantId, id);
+    const chosen = version ?? head?.currentVersion ?? 0;
+    if (head === undefined || chosen < 1 || chosen > head.currentVersion)
+      throw new OrchestratorError('not_found', 'Workflow not found');
+    // A version never changes, and its plan is kept.
+    const { definition } = await deps.plans.of({ workflow_id: id, version: chosen });
+    return { id, version: chosen, status: head.status, definition };
   }
 
   /** Prepares every item, stores the good ones together, and puts faults and answers in the order of the items. */

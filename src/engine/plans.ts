@@ -14,9 +14,7 @@ export function createPlans(definitions: Definitions): Plans {
   const kept = new Map<string, Promise<Plan>>();
   return {
     of(reference) {
-      const key = JSON.stringify(
-        'workflow_id' in reference ? [reference.workflow_id, reference.version] : Object.entries(reference).sort(),
-      );
+      const key = keyOf(reference);
       const known = kept.get(key);
       const plan = known ?? definitions.load(reference).then(makePlan);
       // Last used is last in the map; what fails to load is not kept.
@@ -32,4 +30,11 @@ export function createPlans(definitions: Definitions): Plans {
       return plan;
     },
   };
+}
+
+/** Asked for every job, so it is put together by hand. The last part may hold anything, the others hold no space. */
+function keyOf(of: DefinitionRef): string {
+  return 'workflow_id' in of
+    ? `workflow ${of.version} ${of.workflow_id}`
+    : `inline ${of.max_attempts} ${of.timeout_seconds} ${of.initial_delay_seconds} ${of.action_type}`;
 }

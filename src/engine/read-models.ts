@@ -24,6 +24,14 @@ export interface StoredWorkflow {
   updatedAt: Date;
 }
 
+/** What changes of a workflow; its versions do not. */
+export interface WorkflowHead {
+  id: string;
+  status: WorkflowStatus;
+  /** Versions are numbered from 1 without gaps. */
+  currentVersion: number;
+}
+
 export interface WorkflowFilter {
   page: number;
   page_size: number;
