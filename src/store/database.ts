@@ -4,12 +4,13 @@ import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
 
 /**
- * Every statement here reaches a few rows by their keys. The planner cannot know how few a list that is a parameter
- * names, nor how fast the tables grow, and would keep plans that read whole tables, or compile them.
+ * The hot statements reach a few rows by their keys. The planner cannot know how few a list that is a parameter names, nor
+ * how fast the tables grow, and would keep plans that read whole tables, or compile them. Lists over many rows lose nothing
+ * by it (docs/decisions/0014-history-in-weeks.md). Set by a statement: a pooler between may refuse it as a start-up option.
  */
 const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
-  .map((name) => `-c ${name}=off`)
-  .join(' ');
+  .map((name) => `SET ${name} = off`)
+  .join('; ');
 
 export interface Database {
   pool: pg.Pool;
@@ -25,7 +26,8 @@ export function openDatabase(
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
-    options: BY_KEY,
+    // Awaited before the connection is handed out.
+    onConnect: (client): unknown => client.query(BY_KEY),
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,

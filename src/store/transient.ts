@@ -1,21 +1,18 @@
 /** Which errors of PostgreSQL pass by themselves, and which lie in the data of a statement. */
+import { READ_ONLY, SOCKET_CODES } from './socket-codes.ts';
 
 /** Connection failures (08), restarts (57P), serialization and deadlocks (40), lack of resources (53). */
 const TRANSIENT_CLASSES = ['08', '40', '53'];
-const SOCKET_CODES = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-]);
 
 export function isTransient(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined) {
-    return SOCKET_CODES.has(code) || code.startsWith('57P') || TRANSIENT_CLASSES.includes(code.slice(0, 2));
+    return (
+      SOCKET_CODES.has(code) ||
+      code.startsWith('57P') ||
+      code === READ_ONLY ||
+      TRANSIENT_CLASSES.includes(code.slice(0, 2))
+    );
   }
   // node-postgres reports a connection that went away without a code.
   return (

@@ -1,19 +1,8 @@
 /** Whether an error means that PostgreSQL cannot be reached or take work at the moment: the doors answer 503 for it. */
+import { READ_ONLY, SOCKET_CODES } from './socket-codes.ts';
 
 /** Connection exceptions, insufficient resources (a full disk too), shutdowns and restarts. */
 const SQLSTATE = /^(?:08|53|57P)[0-9A-Z]{2,3}$/;
-/** A standby that takes no writes: after a failover, until the address points to the new primary. */
-const READ_ONLY = '25006';
-const SOCKET = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
 /** Not reachable, timeouts, connection closed, no free connection, no transaction begun in time, too many connections. */
 const PRISMA = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037']);
 const ADAPTER = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'TooManyConnections', 'SocketTimeout']);
@@ -42,5 +31,5 @@ function says(error: unknown, depth: number): boolean {
 
 function isCode(code: unknown): boolean {
   if (typeof code !== 'string') return false;
-  return SQLSTATE.test(code) || code === READ_ONLY || SOCKET.has(code) || PRISMA.has(code);
+  return SQLSTATE.test(code) || code === READ_ONLY || SOCKET_CODES.has(code) || PRISMA.has(code);
 }
