@@ -13,6 +13,7 @@ import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
+import { keepHistory } from '../engine/keep-history.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
@@ -27,6 +28,7 @@ import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
+import { createHistoryStore } from '../store/partitions.ts';
 import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -47,6 +49,7 @@ const REMOVE_EVERY_MS = 10_000;
 const CLEAN_EVERY_MS = 30_000;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
+const KEEP_HISTORY_EVERY_MS = 60_000;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -214,6 +217,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       };
       if (config.retentionDays > 0)
         loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
+      const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };
+      loops.push(repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log));
       let gatesSeen = 0;
       const clean = async () => {
         const { next, removed } = await cleanGates({ queue, runs }, gatesSeen);

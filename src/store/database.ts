@@ -6,7 +6,7 @@ import { PrismaClient } from './generated/client.ts';
 /**
  * The hot statements reach a few rows by their keys. The planner cannot know how few a list that is a parameter names, nor
  * how fast the tables grow, and would keep plans that read whole tables, or compile them. Lists over many rows lose nothing
- * by it (docs/decisions/0014-history-in-weeks.md). Set by a statement: a pooler between may refuse it as a start-up option.
+ * by it (docs/decisions/0015-history-in-weeks.md). Set by a statement: a pooler between may refuse it as a start-up option.
  */
 const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((name) => `SET ${name} = off`)

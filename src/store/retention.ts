@@ -5,10 +5,11 @@ import type { RetentionStore } from '../engine/remove-old-runs.ts';
 /** Any constant will do, as long as it is ours alone in the database. */
 const RETENTION_LOCK = 7_202_612;
 /** A run may have ten thousand tasks: after so many a batch is full. */
-const TASKS_PER_BATCH = 5_000;
+export const TASKS_PER_BATCH = 5_000;
 
+// Attempts and events go with the week of their run (partitions.ts); only what has no week goes here.
 // A run whose end is still to be told stays. One that is retried at this moment is locked, and passed over.
-const REMOVE = `
+export const REMOVE_BATCH = `
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
   FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) AND r.callback_due_at IS NULL
@@ -20,9 +21,9 @@ WITH candidates AS MATERIALIZED (
   SELECT id FROM run WHERE id IN (SELECT id FROM few) AND final AND finished_at < now() - make_interval(days => $1::int)
   ORDER BY id FOR UPDATE SKIP LOCKED
 ), attempts AS (
-  DELETE FROM attempt WHERE run_id IN (SELECT id FROM old)
+  DELETE FROM attempt_default WHERE run_id IN (SELECT id FROM old)
 ), events AS (
-  DELETE FROM event WHERE run_id IN (SELECT id FROM old)
+  DELETE FROM event_default WHERE run_id IN (SELECT id FROM old)
 ), effects AS (
   DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
@@ -40,7 +41,7 @@ export function createRetentionStore(pool: pg.Pool): RetentionStore {
           RETENTION_LOCK,
         ]);
         const removed =
-          rows[0]?.mine === true ? await client.query(REMOVE, [olderThanDays, limit, TASKS_PER_BATCH]) : undefined;
+          rows[0]?.mine === true ? await client.query(REMOVE_BATCH, [olderThanDays, limit, TASKS_PER_BATCH]) : undefined;
         await client.query('COMMIT');
         client.release();
         return removed?.rowCount ?? undefined;

@@ -9,6 +9,7 @@ import { createTestDatabase } from './servers.ts';
 type Row = { [column: string]: unknown };
 
 export interface FenceDatabase {
+  url: string;
   pool: pg.Pool;
   tasks: TaskStore;
   runs: RunStore;
@@ -34,6 +35,7 @@ export async function openFenceDatabase(): Promise<FenceDatabase> {
   let made = 0;
   const rows = async <T extends object>(sql: string, ...values: unknown[]) => (await pool.query<T>(sql, values)).rows;
   return {
+    url: place.url,
     pool,
     tasks,
     runs,
