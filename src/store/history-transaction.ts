@@ -24,8 +24,12 @@ export async function inHistoryTransaction(
     client.release();
     return done;
   } catch (error) {
-    // The connection may be the very thing that broke: it is closed, which also rolls back.
-    client.release(true);
+    // Waited for, or the next change would find the lock still taken. A connection that cannot do that is closed.
+    const broken = await client.query('ROLLBACK').then(
+      () => false,
+      () => true,
+    );
+    client.release(broken);
     const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
     if (code === LOCK_NOT_AVAILABLE || refusals.has(code)) return false;
     throw error;

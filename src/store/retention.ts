@@ -7,13 +7,16 @@ const RETENTION_LOCK = 7_202_612;
 /** A run may have ten thousand tasks: after so many a batch is full. */
 export const TASKS_PER_BATCH = 5_000;
 
+/** The oldest come in the order of their index; a bitmap of all that is due would be made for each batch anew. */
+export const BEGIN_BATCH = 'BEGIN; SET LOCAL enable_bitmapscan = off';
+
 // Attempts and events go with the week of their run (partitions.ts); only what has no week goes here.
 // A run whose end is still to be told stays. One that is retried at this moment is locked, and passed over.
 export const REMOVE_BATCH = `
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
   FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) AND r.callback_due_at IS NULL
-  ORDER BY r.finished_at, r.id LIMIT $2
+  ORDER BY r.finished_at LIMIT $2
 ), few AS (
   SELECT id FROM (SELECT id, sum(tasks) OVER (ORDER BY finished_at, id) - tasks AS before FROM candidates) c
   WHERE before < $3
@@ -36,12 +39,14 @@ export function createRetentionStore(pool: pg.Pool): RetentionStore {
     async removeBatch(olderThanDays, limit) {
       const client = await pool.connect();
       try {
-        await client.query('BEGIN');
+        await client.query(BEGIN_BATCH);
         const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
           RETENTION_LOCK,
         ]);
         const removed =
-          rows[0]?.mine === true ? await client.query(REMOVE_BATCH, [olderThanDays, limit, TASKS_PER_BATCH]) : undefined;
+          rows[0]?.mine === true
+            ? await client.query(REMOVE_BATCH, [olderThanDays, limit, TASKS_PER_BATCH])
+            : undefined;
         await client.query('COMMIT');
         client.release();
         return removed?.rowCount ?? undefined;

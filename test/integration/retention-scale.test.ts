@@ -1,7 +1,7 @@
 /** Retention among 200,000 runs: a batch reads what it removes and little else. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { createRetentionStore, REMOVE_BATCH, TASKS_PER_BATCH } from '../../src/store/retention.ts';
+import { BEGIN_BATCH, createRetentionStore, REMOVE_BATCH, TASKS_PER_BATCH } from '../../src/store/retention.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const RUNS = 200_000;
@@ -47,11 +47,12 @@ const visited = (node: PlanNode) =>
   (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
 
 test('a batch visits a few rows for each run that it removes, of no table all', async () => {
-  const { rows } = await database.pool.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${REMOVE_BATCH}`, [
-    7,
-    BATCH,
-    TASKS_PER_BATCH,
-  ]);
+  const client = await database.pool.connect();
+  await client.query(BEGIN_BATCH);
+  const explain = `EXPLAIN (ANALYZE, FORMAT JSON) ${REMOVE_BATCH}`;
+  const { rows } = await client.query(explain, [7, BATCH, TASKS_PER_BATCH]);
+  await client.query('COMMIT');
+  client.release();
   const plan: PlanNode = rows[0]['QUERY PLAN'][0].Plan;
   const found = scans(plan);
   const tables = new Set(found.map((node) => node['Relation Name']));
