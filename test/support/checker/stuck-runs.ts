@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type pg from 'pg';
 import { keysOf, leftovers } from '../invariants.ts';
-import type { Violation } from './rules.ts';
+import { describeViolation, type Violation } from './rules.ts';
 
 export interface Resting {
   db: pg.Pool;
@@ -41,7 +41,8 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs, onSlow }
       last = now.mark;
       if (!told && performance.now() - from > SLOW_MS) {
         told = true;
-        onSlow?.(summaryOf(now));
+        const stuck = onSlow === undefined ? [] : await describeStuck(resting, now.open, now.jobs, 'not at rest yet');
+        onSlow?.(stuck.map(describeViolation).join('\n'));
       }
     }
     const quiet = performance.now() - movedAt > quietMs;
@@ -51,13 +52,6 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs, onSlow }
     }
     await sleep(LOOK_EVERY_MS);
   }
-}
-
-function summaryOf({ open, jobs }: { open: readonly string[]; jobs: ReadonlyArray<{ queue: string; state: string }> }) {
-  const counts = new Map<string, number>();
-  for (const { queue, state } of jobs) counts.set(`${queue} ${state}`, (counts.get(`${queue} ${state}`) ?? 0) + 1);
-  const kinds = [...counts].map(([kind, count]) => `${count} ${kind}`);
-  return `${open.length} runs (${open.slice(0, 3).join(', ')}) and in the queue ${kinds.join(', ') || 'nothing'}`;
 }
 
 async function look({ db, redis, queuePrefix }: Resting) {
