@@ -55,7 +55,7 @@ export interface FlowQueue {
   /** Makes a delayed job due now; does nothing to any other. */
   promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   state(queue: string, jobId: string): Promise<JobState>;
-  /** True when the queue has lost its content since it was last marked as seen. */
+  /** True when the queue has lost its content, or may have lost its newest writes, since it was last marked as seen. */
   wasWiped(): Promise<boolean>;
   markSeen(): Promise<void>;
   ping(): Promise<boolean>;

@@ -41,7 +41,10 @@ export interface Backend {
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
   ping(): Promise<boolean>;
-  /** Whether the mark is there; without it the store has lost its content, or is new. */
+  /**
+   * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
+   * server's it was restarted or replaced, and may have lost its newest writes.
+   */
   isMarked(): Promise<boolean>;
   mark(): Promise<void>;
   /** The share of its memory that the store uses, from 0 to 1; undefined where there is no limit. */
@@ -82,10 +85,11 @@ function openRedis(options: BackendOptions, url: string): Backend {
   };
   let server: string | undefined;
   let onOther: () => void = () => undefined;
+  let lookedAt = '';
   redis.on('ready', () => {
     redis.info('server').then(
       (info) => {
-        const now = /^run_id:(\S+)/m.exec(info)?.[1];
+        const now = runIdIn(info);
         if (server !== undefined && now !== server) onOther();
         server = now;
       },
@@ -98,8 +102,12 @@ function openRedis(options: BackendOptions, url: string): Backend {
     ...classes(options, redis, undefined),
     kind: 'redis',
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
-    isMarked: async () => (await redis.exists(`${prefix}:orchestrator:mark`)) === 1,
-    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, '1')),
+    async isMarked() {
+      lookedAt = runIdIn(await redis.info('server'));
+      return (await redis.get(`${prefix}:orchestrator:mark`)) === lookedAt;
+    },
+    // Of the server that was looked at: one that took its place since has to be looked at too.
+    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, lookedAt)),
     async memoryUse() {
       if (redis.status !== 'ready') return undefined;
       const memory = await redis.info('memory');
@@ -134,6 +142,11 @@ function openRedis(options: BackendOptions, url: string): Backend {
       for (const connection of [...copies, redis]) connection.disconnect();
     },
   };
+}
+
+/** New at every start of a server. */
+function runIdIn(info: string): string {
+  return /^run_id:(\S+)/m.exec(info)?.[1] ?? 'unknown';
 }
 
 function openPostgres(options: BackendOptions): Backend {
