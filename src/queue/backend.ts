@@ -5,6 +5,7 @@ import {
   type ConnectionOptions,
   createPostgresBackend,
   FlowProducer,
+  type KeepJobs,
   type Processor,
   Queue,
   type RedisQueueBackend,
@@ -15,6 +16,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { Logger } from '../engine/ports.ts';
 import type { JobData } from '../schemas/job.ts';
+import { createStatistics } from './statistics.ts';
 
 export interface BackendOptions {
   redisUrl: string | undefined;
@@ -40,6 +42,10 @@ export interface Backend {
   queue(name: string): LaneQueue;
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
+  /** How long completed jobs stay to be looked at. */
+  keepCompleted: KeepJobs;
+  /** Told how many jobs a flow had that was just added. */
+  added(jobs: number): Promise<void>;
   ping(): Promise<boolean>;
   /**
    * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
@@ -65,6 +71,11 @@ type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
 export function openBackend(options: BackendOptions): Backend {
   return options.redisUrl === undefined ? openPostgres(options) : openRedis(options, options.redisUrl);
 }
+
+/** A job that is kept costs about 1.2 kB of memory, so there is a count. */
+const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
+/** Without a count: for that BullMQ reads all completed jobs of the queue at the end of every job, a thousand rows each time. */
+const KEEP_IN_POSTGRES: KeepJobs = { age: 60 };
 
 function openRedis(options: BackendOptions, url: string): Backend {
   const redis = new Redis(url, {
@@ -101,6 +112,8 @@ function openRedis(options: BackendOptions, url: string): Backend {
   return {
     ...classes(options, redis, undefined),
     kind: 'redis',
+    keepCompleted: KEEP_IN_REDIS,
+    added: async () => undefined,
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
     async isMarked() {
       lookedAt = runIdIn(await redis.info('server'));
@@ -169,6 +182,8 @@ function openPostgres(options: BackendOptions): Backend {
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
     kind: 'postgres',
+    keepCompleted: KEEP_IN_POSTGRES,
+    added: createStatistics(pool, onPoolError),
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
     // It is as durable as the truth itself.
     isMarked: async () => true,

@@ -1,13 +1,12 @@
 /** The engine's port to BullMQ: flows in, gates out. */
-import type { FlowJob, FlowProducer } from 'bullmq';
+import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import type { Backend, LaneQueue } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
-/** Always with a count: a job that is kept costs about 1.2 kB of Redis. */
-const KEEP_COMPLETED = { age: 300, count: 1_000 };
+/** Few: what fails is an outcome for PostgreSQL and no failure for BullMQ. */
 const KEEP_FAILED = { age: 86_400, count: 10_000 };
 const AT_ONCE = 50;
 /** Deadlocks and serialization failures of the PostgreSQL backend. */
@@ -41,13 +40,14 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
   }
 
   const addSingles = createSingleJobs(queue);
+  const keep = backend.keepCompleted;
 
   return {
     async add(runs) {
       const singles = new Map<string, SingleJob[]>();
       const rest: FlowNode[][] = [];
       for (const trees of runs) {
-        const single = trees.length === 1 ? singleOf(trees[0]) : undefined;
+        const single = trees.length === 1 ? singleOf(trees[0], keep) : undefined;
         if (single === undefined) {
           rest.push([...trees]);
           continue;
@@ -60,7 +60,10 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
         ...[...singles].map(([name, jobs]) => again(() => within(timeoutMs, addSingles(name, jobs)))),
         // One by one: FlowProducer.addBulk does not report the errors of its trees.
         inChunks(rest, async (trees) => {
-          for (const tree of trees) await again(() => within(timeoutMs, flows.add(toFlowJob(tree))));
+          for (const tree of trees) {
+            await again(() => within(timeoutMs, flows.add(toFlowJob(tree, keep))));
+            await backend.added(size(tree));
+          }
         }),
       ]);
     },
@@ -119,27 +122,31 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
   };
 }
 
-function toFlowJob(node: FlowNode): FlowJob {
+function size(node: FlowNode): number {
+  return node.children.reduce((sum, child) => sum + size(child), 1);
+}
+
+function toFlowJob(node: FlowNode, keep: KeepJobs): FlowJob {
   return {
     name: node.name,
     queueName: node.queue,
     data: node.data ?? {},
-    opts: optionsOf(node),
-    ...(node.children.length > 0 ? { children: node.children.map(toFlowJob) } : {}),
+    opts: optionsOf(node, keep),
+    ...(node.children.length > 0 ? { children: node.children.map((child) => toFlowJob(child, keep)) } : {}),
   };
 }
 
-function singleOf(node: FlowNode | undefined): { queue: string; job: SingleJob } | undefined {
+function singleOf(node: FlowNode | undefined, keep: KeepJobs): { queue: string; job: SingleJob } | undefined {
   if (node?.data === undefined || node.children.length > 0) return undefined;
-  return { queue: node.queue, job: { name: node.name, data: node.data, opts: optionsOf(node) } };
+  return { queue: node.queue, job: { name: node.name, data: node.data, opts: optionsOf(node, keep) } };
 }
 
-function optionsOf(node: FlowNode) {
+function optionsOf(node: FlowNode, keep: KeepJobs) {
   return {
     jobId: node.jobId,
     attempts: node.attempts,
     backoff: { type: 'custom' },
-    removeOnComplete: KEEP_COMPLETED,
+    removeOnComplete: keep,
     removeOnFail: KEEP_FAILED,
     // A dependent becomes ready when all it waits for is final, however it ended; the domain decides what then.
     ignoreDependencyOnFailure: true,
