@@ -1,10 +1,9 @@
 /** The product: an API process and worker processes as they are shipped, asked over HTTP, results in PostgreSQL. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { openConnection, requestOf } from './http-load.ts';
+import { launchPart, type Part, runMigrate } from './part.ts';
 import type { Servers } from './servers.ts';
 import type { Side } from './side.ts';
 import { usageOf, usageOfTree } from './usage.ts';
@@ -16,7 +15,6 @@ const BULK_ITEMS = 1_000;
 /** Runs under way at most: fewer than the admission window, so that none of them has to wait in PostgreSQL. */
 const MAX_OPEN = 5_000;
 const LOOK_EVERY_MS = 50;
-const READY_MS = 60_000;
 const INPUT = { n: 1 };
 
 export interface Product {
@@ -33,13 +31,20 @@ export interface Product {
 }
 
 export async function startProduct(servers: Servers, profile: string | undefined): Promise<Product> {
-  const processes: Launched[] = [];
+  const processes: Part[] = [];
+  const { folder } = servers;
+  const environment = environmentOf(servers);
   const launch = async (name: 'api' | 'worker') => {
-    const launched = await launchPart(name, servers, profile);
+    const launched = await launchPart({
+      name,
+      folder,
+      environment,
+      flags: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, name)}`],
+    });
     processes.push(launched);
     return launched;
   };
-  await migrate(servers);
+  await runMigrate(folder, environment);
   const api = await launch('api');
   await launch('worker');
   const workflows = new Map<string, string>();
@@ -180,15 +185,6 @@ async function createWorkflow(port: number, workload: Workload): Promise<string>
   return (JSON.parse(body) as { workflow_id: string }).workflow_id; // As the API documents it.
 }
 
-interface Launched {
-  name: string;
-  pid: number;
-  port: number;
-  stop(): Promise<void>;
-}
-
-const programs = path.resolve(import.meta.dirname, '../dist/src/bin');
-
 function environmentOf(servers: Servers): Record<string, string> {
   return {
     PATH: process.env['PATH'] ?? '',
@@ -199,46 +195,4 @@ function environmentOf(servers: Servers): Record<string, string> {
     LOG_FILE: 'none',
     LOG_LEVEL: 'warn',
   };
-}
-
-async function migrate(servers: Servers): Promise<void> {
-  // In a folder without an .env.
-  const settings = { cwd: servers.folder, env: environmentOf(servers) };
-  const child = spawn(process.execPath, [path.join(programs, 'migrate.js')], {
-    ...settings,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Error('the migration failed');
-}
-
-async function launchPart(name: 'api' | 'worker', servers: Servers, profile: string | undefined): Promise<Launched> {
-  const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, name)}`];
-  const child = spawn(process.execPath, [...flags, path.join(programs, `${name}.js`)], {
-    cwd: servers.folder,
-    env: environmentOf(servers),
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const ended = once(child, 'exit');
-  const port = await portOf(child, name);
-  return {
-    name,
-    port,
-    pid: child.pid ?? 0,
-    async stop() {
-      child.kill('SIGTERM');
-      await ended;
-    },
-  };
-}
-
-async function portOf(child: ChildProcess, name: string): Promise<number> {
-  const late = AbortSignal.timeout(READY_MS);
-  const [message] = (await Promise.race([
-    once(child, 'message', { signal: late }),
-    once(child, 'exit').then(() => {
-      throw new Error(`the ${name} ended before it was ready`);
-    }),
-  ])) as [{ ready: boolean; port: number }]; // What `runProcess` tells its supervisor.
-  return message.port;
 }

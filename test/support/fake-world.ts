@@ -169,13 +169,15 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
   }
 
   async function execute(chain: Chain, actionId: string, attempt: number): Promise<ExecutionResult> {
+    // A cancellation may end the task before its adapter has really begun.
+    const wasFinal = chain.sawFinal;
     const noteBegin = async () => {
       const plan = await plans.of(newRun(RUN_ID).of);
       const before = (plan.byId.get(actionId)?.dependsOn ?? []).map((at) => plan.actions[at]?.action.action_id ?? '');
       // Of an epoch that is over nothing is left to compare with.
       const isOld = chain.lease?.delivery.data.epoch !== store.truth.runs.get(RUN_ID)?.epoch;
       const open = isOld ? [] : before.filter((id) => store.task(RUN_ID, id)?.final !== true);
-      world.executed.push({ actionId, attempt, open, wasFinal: chain.sawFinal });
+      world.executed.push({ actionId, attempt, open, wasFinal });
     };
     await stop(chain, 'begin', {
       [WELL]: noteBegin,
