@@ -40,6 +40,7 @@ export interface Config {
   isolatedMemoryMb: number;
   /** 0: never. */
   blockedSeconds: number;
+  deafSeconds: number;
   shutdownGraceSeconds: number;
   maxOutputBytes: number;
   /** For actions that do not say. `maxAttempts` counts all tries; `backoffBase`: seconds before the first retry, doubled each time. */
@@ -172,6 +173,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     isolatedProcesses: values.ISOLATED_PROCESSES,
     isolatedMemoryMb: values.ISOLATED_MEMORY_MB,
     blockedSeconds: values.BLOCKED_SECONDS,
+    deafSeconds: values.DEAF_SECONDS,
     shutdownGraceSeconds: values.SHUTDOWN_GRACE_SECONDS,
     maxOutputBytes: values.MAX_OUTPUT_BYTES,
     defaultRetry: { maxAttempts: values.MAX_RETRY_ATTEMPTS + 1, backoffBase: values.RETRY_BACKOFF_BASE },

@@ -4,6 +4,8 @@ import type { Logger } from '../engine/ports.ts';
 export interface Process {
   start(): Promise<{ port: number }>;
   stop(): Promise<void>;
+  /** Resolves, to the reason, when only a new process can help. */
+  broken?: Promise<string>;
 }
 
 /** Says at start what an operator should know about how the queue's store is set up. */

@@ -12,8 +12,8 @@ export interface BeatSource {
   activeTasks(): number;
   /** The longest stop of the event loop since the last call. */
   takeLongestLagMs(): number;
-  /** Every lane takes jobs, or has been told not to. */
-  isFetching(): boolean;
+  /** It hears its queue. */
+  isDeaf(): boolean;
 }
 
 export async function beatUntil(
@@ -27,7 +27,7 @@ export async function beatUntil(
     BEAT_EVERY_MS,
     async () => {
       const loopLagMs = source.takeLongestLagMs();
-      if (!source.isFetching()) return log.error('worker_deaf', { worker: source.id });
+      if (source.isDeaf()) return;
       const { id, lanes } = source;
       const uptimeSeconds = process.uptime();
       await store.beat({ id, lanes, version: VERSION, activeTasks: source.activeTasks(), loopLagMs, uptimeSeconds });

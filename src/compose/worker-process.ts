@@ -43,6 +43,7 @@ import { createSpanIds } from '../telemetry/span-ids.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
+import { createHearing } from './worker-hearing.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 const REMOVE_EVERY_MS = 10_000;
@@ -140,10 +141,23 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     });
   });
   let open: Lane[] = [];
+  let breakDown: (reason: string) => void = () => undefined;
+  const broken = new Promise<string>((resolve) => {
+    breakDown = resolve;
+  });
+  const hearing = createHearing({
+    worker,
+    lanes: () => open,
+    backend,
+    deafMs: config.deafSeconds * 1_000,
+    onBroken: breakDown,
+    log,
+  });
   const metrics = createMetrics({
     activeTasks: () => open.reduce((sum, lane) => sum + lane.active(), 0),
     pendingCommits: () => tasks.pendingCommits(),
     loopLagMs: loop.recentMs,
+    isDeaf: hearing.isDeaf,
   });
   const openAll = () =>
     lanes.map((name) =>
@@ -178,10 +192,11 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const loops: Promise<void>[] = [];
   const health = createWorkerHealth({
     registry: metrics.registry,
-    state: () => ({ worker, lanes, draining: stopping.signal.aborted }),
+    state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
   });
 
   return {
+    broken,
     async start() {
       // Writes their settings, whether an API has begun before or not.
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
@@ -199,12 +214,12 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const random = Math.random;
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
-      const isFetching = () => open.every((lane) => lane.isFetching());
+      loops.push(hearing.watchUntil(signal));
       loops.push(
         beatUntil(
           signal,
           beats,
-          { id: worker, lanes, activeTasks, takeLongestLagMs: loop.takeLongestMs, isFetching },
+          { id: worker, lanes, activeTasks, takeLongestLagMs: loop.takeLongestMs, isDeaf: hearing.isDeaf },
           log,
         ),
       );

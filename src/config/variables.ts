@@ -88,6 +88,11 @@ export const VARIABLES = {
     '60',
     'A process whose event loop stands still for that long ends itself, to be started anew; 0: never.',
   ),
+  DEAF_SECONDS: setting(
+    whole(1, 3_600),
+    '30',
+    'A worker that takes nothing for that long although jobs wait and it has room connects anew, and ends itself when that does not help within as long again.',
+  ),
   SHUTDOWN_GRACE_SECONDS: setting(whole(0, 3_600), '30', 'How long running tasks may take to end after SIGTERM.'),
   MAX_OUTPUT_BYTES: setting(whole(1_024), '1048576', 'The largest output of an action.'),
   MAX_RETRY_ATTEMPTS: setting(

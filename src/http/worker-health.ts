@@ -9,7 +9,7 @@ export interface WorkerHealth {
 
 export function createWorkerHealth(source: {
   registry: { contentType: string; metrics(): Promise<string> };
-  state(): { worker: string; lanes: readonly string[]; draining: boolean };
+  state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean };
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
@@ -21,9 +21,12 @@ export function createWorkerHealth(source: {
       return;
     }
     if (path === '/health') {
-      const { draining, ...state } = source.state();
-      const body = { status: draining ? 'draining' : 'healthy', ...state, timestamp: new Date().toISOString() };
-      response.writeHead(draining ? 503 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      const { draining, deaf, ...state } = source.state();
+      const status = draining ? 'draining' : deaf ? 'deaf' : 'healthy';
+      const body = { status, ...state, timestamp: new Date().toISOString() };
+      response
+        .writeHead(status === 'healthy' ? 200 : 503, { 'content-type': 'application/json' })
+        .end(JSON.stringify(body));
       return;
     }
     response

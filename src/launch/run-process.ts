@@ -9,8 +9,12 @@ import { EXIT_CANNOT_START } from './supervisor.ts';
 export interface Part {
   start(): Promise<{ port: number }>;
   stop(): Promise<void>;
+  /** Resolves, to the reason, when only a new process can help. */
+  broken?: Promise<string>;
 }
 
+/** EX_SOFTWARE of sysexits.h: a new process may do better. */
+const EXIT_BROKEN = 70;
 /** What `stop` may take beyond the grace time of the tasks. */
 const STOP_MARGIN_MS = 10_000;
 
@@ -49,12 +53,19 @@ export async function runProcess(
   log.info('process.ready', { port, pid: process.pid });
   process.send?.({ ready: true, port });
 
-  const why = await ending;
+  const broken = part.broken?.then((reason) => {
+    log.error('process.broken', { reason });
+    return { why: reason, code: EXIT_BROKEN };
+  });
+  const { why, code } = await Promise.race([
+    ending.then((reason) => ({ why: reason, code: 0 })),
+    ...(broken === undefined ? [] : [broken]),
+  ]);
   log.info('process.stopping', { why });
   const patience = setTimeout(
     () => {
       log.error('process.stop_took_too_long');
-      process.exit(1);
+      process.exit(code === 0 ? 1 : code);
     },
     config.shutdownGraceSeconds * 1_000 + STOP_MARGIN_MS,
   );
@@ -62,7 +73,7 @@ export async function runProcess(
   clearTimeout(patience);
   log.info('process.stopped');
   await log.close();
-  process.exit(0);
+  process.exit(code);
 }
 
 /** Ends the process with the sentences that say what is wrong, for those who cannot help it otherwise. */

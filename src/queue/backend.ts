@@ -1,5 +1,6 @@
 /** The one place that knows whether BullMQ runs on Redis or on PostgreSQL. */
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import {
   type BackendFactory,
   type ConnectionOptions,
@@ -57,11 +58,20 @@ export interface Backend {
   memoryUse(): Promise<number | undefined>;
   /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
   onOtherServer(listener: () => void): void;
+  /**
+   * How many jobs could be taken at once, by queue, asked over a connection made for this one question; 0 for a queue
+   * that is paused. Rejects when there is no answer within that time.
+   */
+  waitingAnew(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
+  /** Breaks every connection, so that each is made anew. What they were asked is asked again. */
+  reconnect(): void;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
 }
 
+/** The name of a connection that is made to ask one question. */
+const LOOK_SUFFIX = '-look';
 /** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
 const KEPT_EVENTS = 100;
 
@@ -128,6 +138,23 @@ function openRedis(options: BackendOptions, url: string): Backend {
       const limit = number('maxmemory');
       return limit === 0 ? undefined : number('used_memory') / limit;
     },
+    async waitingAnew(names, timeoutMs) {
+      const fresh = new Redis(url, {
+        connectionName: `${options.name}${LOOK_SUFFIX}`,
+        retryStrategy: () => null,
+        maxRetriesPerRequest: null,
+        connectTimeout: timeoutMs,
+      });
+      fresh.on('error', () => undefined);
+      try {
+        return await countWaiting(names, { connection: fresh, prefix }, undefined, timeoutMs);
+      } finally {
+        fresh.disconnect();
+      }
+    },
+    reconnect() {
+      for (const connection of [...copies, redis]) connection.disconnect(true);
+    },
     onOtherServer(listener) {
       onOther = listener;
     },
@@ -178,6 +205,9 @@ function openPostgres(options: BackendOptions): Backend {
   pool.on('error', onPoolError);
   // The pool listens to idle connections only; one in a transaction must not end the process either.
   pool.on('connect', (client) => client.on('error', onPoolError));
+  const clients = new Set<pg.PoolClient>();
+  pool.on('connect', (client) => clients.add(client));
+  pool.on('remove', (client) => clients.delete(client));
   const factory = createPostgresBackend as unknown as Factory;
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
@@ -189,6 +219,28 @@ function openPostgres(options: BackendOptions): Backend {
     isMarked: async () => true,
     mark: async () => undefined,
     memoryUse: async () => undefined,
+    async waitingAnew(names, timeoutMs) {
+      const fresh = new pg.Pool({
+        connectionString: options.databaseUrl,
+        application_name: `${options.name}${LOOK_SUFFIX}`,
+        options: '-c search_path=bullmq',
+        max: 1,
+        connectionTimeoutMillis: timeoutMs,
+      });
+      fresh.setMaxListeners(0);
+      fresh.on('error', () => undefined);
+      try {
+        const connection = fresh as unknown as ConnectionOptions;
+        return await countWaiting(names, { connection, prefix: options.prefix }, factory, timeoutMs);
+      } finally {
+        await fresh.end();
+      }
+    },
+    reconnect() {
+      // The client has no way to say that its connection is not to be waited for.
+      for (const client of clients)
+        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+    },
     // What PostgreSQL has confirmed it still has after a crash.
     onOtherServer: () => undefined,
     warnings: async () => [],
@@ -232,6 +284,39 @@ function classes(
       return flows;
     },
   };
+}
+
+async function countWaiting(
+  names: readonly string[],
+  place: { connection: ConnectionOptions; prefix: string },
+  factory: Factory,
+  timeoutMs: number,
+): Promise<Map<string, number>> {
+  const queues = names.map((name) => {
+    const queue: LaneQueue = new Queue(
+      name,
+      { ...place, skipMetasUpdate: true },
+      factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+    );
+    queue.on('error', () => undefined);
+    return queue;
+  });
+  const count = async (queue: LaneQueue) => {
+    const [counts, isPaused] = await Promise.all([queue.getJobCounts('waiting', 'prioritized'), queue.isPaused()]);
+    return [queue.name, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  const counted = Promise.all(queues.map(count));
+  counted.catch(() => undefined); // When the time is up first.
+  try {
+    return new Map(await Promise.race([counted, late]));
+  } finally {
+    clearTimeout(timer);
+    for (const queue of queues) queue.close().catch(() => undefined);
+  }
 }
 
 /** The same fault over and over (a store that is away) is said once in a while. */

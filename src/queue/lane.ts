@@ -26,6 +26,9 @@ export interface Lane {
   /** Takes no more jobs; those in hand go on. */
   drain(): Promise<void>;
   active(): number;
+  hasRoom(): boolean;
+  /** How many jobs it has ever taken. */
+  taken(): number;
   /** Its fetch loop runs, or it was told to drain. */
   isFetching(): boolean;
   close(): Promise<void>;
@@ -49,9 +52,11 @@ class Settled extends UnrecoverableError {}
 export function openLane(options: LaneOptions): Lane {
   const { backend, queue, log } = options;
   let active = 0;
+  let taken = 0;
 
   const processor: LaneProcessor = async (job, token) => {
     active += 1;
+    taken += 1;
     const hold = options.inHand.take(job.id ?? '');
     try {
       // A newer release may have added this job: it goes back until a worker that knows it takes it.
@@ -122,6 +127,8 @@ export function openLane(options: LaneOptions): Lane {
     },
     drain: () => worker.pause(true),
     active: () => active,
+    hasRoom: () => active < options.concurrency,
+    taken: () => taken,
     isFetching: () => worker.isRunning() || worker.isPaused(),
     close: () => worker.close(),
   };

@@ -25,6 +25,8 @@ export interface MetricsSource {
   activeTasks?(): number;
   pendingCommits?(): number;
   acceptsInHand?(): number;
+  /** Takes nothing although jobs wait. */
+  isDeaf?(): boolean;
   /** The longest stop of the event loop of late. */
   loopLagMs(): number;
   /** Of all tenants. */
@@ -106,7 +108,17 @@ export function createMetrics(source: MetricsSource): Metrics {
       this.set(source.pendingCommits?.() ?? 0);
     },
   });
-  const { acceptsInHand } = source;
+  const { acceptsInHand, isDeaf } = source;
+  if (isDeaf !== undefined) {
+    new Gauge({
+      name: 'orchestrator_worker_deaf',
+      help: '1 while this worker takes nothing although jobs wait and it has room, or its connection does not answer',
+      registers: [registry],
+      collect() {
+        this.set(isDeaf() ? 1 : 0);
+      },
+    });
+  }
   if (acceptsInHand !== undefined) {
     new Gauge({
       name: 'orchestrator_accepts_in_hand',

@@ -14,6 +14,11 @@ export interface TcpProxy {
   /** Half-open: connections stay and new ones are let in, but nothing passes until the thaw. */
   freeze(): void;
   thaw(): void;
+  /**
+   * What the connections of now send is lost, and no end of theirs is told: to both sides the other one has nothing to
+   * say. New ones pass; with `toCome` only those whose first words match.
+   */
+  swallow(options?: { toCome?: { except: RegExp } }): void;
   close(): Promise<void>;
 }
 
@@ -31,6 +36,8 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
   let delayMs = 0;
   let thawed: Promise<void> | undefined;
   let thaw: (() => void) | undefined;
+  const swallowed = new WeakSet<Socket>();
+  let passing: RegExp | undefined;
   const forward = (from: Socket, to: Socket) => {
     let held = 0;
     let last = Promise.resolve();
@@ -41,6 +48,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       }
     };
     from.on('data', (chunk: Buffer) => {
+      if (swallowed.has(from)) return;
       if (held === 0 && delayMs === 0 && thawed === undefined) return send(chunk);
       held += chunk.length;
       if (held > MAX_HELD_BYTES) from.pause();
@@ -54,11 +62,23 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
         if (held === 0) from.resume();
       });
     });
-    from.on('end', () => void last.then(() => to.end()));
+    from.on('end', () => {
+      if (!swallowed.has(from)) void last.then(() => to.end());
+    });
   };
-  const pass = (client: Socket) => {
+  const accept = (client: Socket) => {
+    keep(client);
+    const except = passing;
+    if (except === undefined) return pass(client);
+    client.once('data', (first: Buffer) => {
+      if (except.test(first.toString('latin1'))) pass(client, first);
+      else client.resume();
+    });
+  };
+  const pass = (client: Socket, first?: Buffer) => {
     const server = keep(connect({ port: target.port, host: target.host, noDelay: true }));
     keep(client).setNoDelay(true);
+    if (first !== undefined) server.write(first);
     forward(client, server);
     forward(server, client);
     client.on('close', () => server.destroy());
@@ -66,7 +86,7 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
   };
   let listening: Server | undefined;
   const open = async (port: number) => {
-    listening = createServer(pass).listen(port, '127.0.0.1');
+    listening = createServer({ allowHalfOpen: true }, accept).listen(port, '127.0.0.1');
     await once(listening, 'listening');
     return (listening.address() as AddressInfo).port; // It listens on a port.
   };
@@ -99,6 +119,10 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       });
     },
     thaw: endFreeze,
+    swallow({ toCome } = {}) {
+      passing = toCome?.except;
+      for (const socket of sockets) swallowed.add(socket);
+    },
     async open() {
       if (listening === undefined) await open(port);
     },

@@ -64,6 +64,24 @@ test('while it is frozen connections stay and nothing passes; afterwards nothing
   await until(() => got.text === 'a' && late.got.text === 'b');
 });
 
+test('what is swallowed never arrives and nobody hears of an end, and new connections pass', async ({ echo }) => {
+  const old = await echo.connect();
+  old.send('a');
+  await until(() => old.got.text === 'a');
+  echo.proxy.swallow();
+  old.send('b');
+  const fresh = await echo.connect();
+  fresh.send('c');
+  await until(() => fresh.got.text === 'c');
+  expect(old.got).toEqual({ text: 'a', closed: false });
+  echo.proxy.swallow({ toCome: { except: /^let me in/ } });
+  const [welcome, other] = [await echo.connect(), await echo.connect()];
+  other.send('hello');
+  welcome.send('let me in');
+  await until(() => welcome.got.text === 'let me in');
+  expect([other.got, fresh.got.text]).toEqual([{ text: '', closed: false }, 'c']);
+});
+
 test('a reset breaks every connection and lets in new ones; a shut door does not', async ({ echo }) => {
   const first = await echo.connect();
   echo.proxy.reset();

@@ -1,0 +1,99 @@
+/**
+ * Watches whether this worker hears its queue, and does something about it: says so, connects anew, and in the end asks
+ * for a new process. It asks over a connection of its own, made for the purpose: those that it doubts cannot tell.
+ */
+import { createDeafness } from '../engine/deafness.ts';
+import type { Logger } from '../engine/ports.ts';
+import { pause, repeatUntil } from '../engine/sweep.ts';
+import type { Backend } from '../queue/backend.ts';
+import type { Lane } from '../queue/lane.ts';
+
+export interface HearingDeps {
+  worker: string;
+  lanes(): readonly Lane[];
+  backend: Pick<Backend, 'ping' | 'waitingAnew' | 'reconnect'>;
+  /** How long jobs may wait in a lane that has room. */
+  deafMs: number;
+  /** Nothing helps in this process. */
+  onBroken(reason: string): void;
+  log: Logger;
+}
+
+export interface Hearing {
+  isDeaf(): boolean;
+  watchUntil(signal: AbortSignal): Promise<void>;
+}
+
+const LOOKS_PER_PERIOD = 3;
+const MAX_ANSWER_MS = 5_000;
+
+export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }: HearingDeps): Hearing {
+  const everyMs = deafMs / LOOKS_PER_PERIOD;
+  const answerMs = Math.min(MAX_ANSWER_MS, everyMs);
+  const deafness = createDeafness({ deafMs, maxGapMs: 2 * deafMs });
+  let deaf = false;
+  let reachable = true;
+  let unanswered = 0;
+  let taken = new Map<string, number>();
+
+  async function answers(signal: AbortSignal): Promise<boolean> {
+    const ended = new AbortController();
+    const late = pause(answerMs, AbortSignal.any([signal, ended.signal])).then(() => false);
+    const answered = await Promise.race([backend.ping().catch(() => false), late]);
+    ended.abort();
+    // Once may be a reconnect that is under way.
+    unanswered = answered ? 0 : unanswered + 1;
+    return unanswered < 2;
+  }
+
+  async function look(signal: AbortSignal): Promise<void> {
+    const doubtless = await answers(signal);
+    if (signal.aborted) return;
+    const states = lanes().map((lane) => ({
+      queue: lane.queue,
+      isFetching: lane.isFetching(),
+      hasRoom: lane.hasRoom(),
+      taken: lane.taken(),
+    }));
+    const idle = states.filter(({ queue, hasRoom, taken: now }) => hasRoom && taken.get(queue) === now);
+    taken = new Map(states.map((state) => [state.queue, state.taken]));
+    const waiting =
+      doubtless && idle.length === 0
+        ? new Map<string, number>()
+        : await backend
+            .waitingAnew(
+              idle.map(({ queue }) => queue),
+              answerMs,
+            )
+            .catch((error: Error) => error);
+    if (waiting instanceof Error) {
+      if (reachable) log.warn('queue_unreachable', { worker, error: waiting.message });
+      reachable = false;
+      // A connection that is not answered by a queue that answers nobody says nothing of itself.
+      unanswered = 0;
+      deafness.forget();
+      return;
+    }
+    reachable = true;
+    const heard = deafness.look({ lanes: states, waiting, answers: doubtless }, performance.now());
+    if (heard.state === 'hearing') {
+      if (deaf) log.warn('worker_hears_again', { worker });
+      deaf = false;
+      return;
+    }
+    deaf = true;
+    if (heard.state === 'beyond_help') {
+      log.error('worker_deaf', { worker, reason: heard.reason, act: 'end' });
+      return onBroken(heard.reason);
+    }
+    if (heard.act === 'reconnect') {
+      log.error('worker_deaf', { worker, reason: heard.reason, act: 'reconnect' });
+      backend.reconnect();
+    }
+  }
+
+  return {
+    isDeaf: () => deaf,
+    watchUntil: (signal) => repeatUntil(signal, everyMs, () => look(signal), log),
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * Tells whether a worker is deaf: jobs wait in a lane that it serves and has room in, and it takes none. A healthy one
+ * takes them within milliseconds, so nothing has to be guessed; but a look may fall between two events, so only what
+ * holds at every look for a while counts.
+ *
+ * - *hearing*: nothing of that kind, or not for long enough;
+ * - *deaf*: for `deafMs`; it is told to reconnect, and given as long again;
+ * - *beyond help*: that has not helped. Only a new process will.
+ */
+export interface LaneState {
+  queue: string;
+  /** Its loop runs, or was told to stop. */
+  isFetching: boolean;
+  hasRoom: boolean;
+  /** How many jobs it has ever taken. */
+  taken: number;
+}
+
+export type Hearing =
+  | { state: 'hearing' }
+  | { state: 'deaf'; reason: string; act: 'reconnect' | 'wait' }
+  | { state: 'beyond_help'; reason: string };
+
+/** `waiting`: jobs that could be taken at once, by lane. */
+export type Look = { lanes: readonly LaneState[]; waiting: ReadonlyMap<string, number>; answers: boolean };
+
+export function createDeafness({ deafMs, maxGapMs }: { deafMs: number; maxGapMs: number }): {
+  /** `at`: milliseconds of a clock that only goes forward. */
+  look(look: Look, at: number): Hearing;
+  /** Nothing can be said: the queue cannot be reached at all, or this process stood still. */
+  forget(): void;
+} {
+  /** Since when a lane takes nothing, with what it had taken by then. */
+  const silent = new Map<string, { since: number; taken: number }>();
+  let reconnectedAt: number | undefined;
+  let lastLook: number | undefined;
+
+  function forget(): void {
+    silent.clear();
+    reconnectedAt = undefined;
+  }
+
+  function silentLanes({ lanes, waiting }: Look, at: number): string[] {
+    return lanes.flatMap(({ queue, isFetching, hasRoom, taken }) => {
+      const known = silent.get(queue);
+      const ought = !isFetching || (hasRoom && (waiting.get(queue) ?? 0) > 0);
+      if (!ought || (known !== undefined && known.taken !== taken)) {
+        silent.delete(queue);
+        return [];
+      }
+      if (known === undefined) silent.set(queue, { since: at, taken });
+      return known !== undefined && at - known.since >= deafMs ? [queue] : [];
+    });
+  }
+
+  return {
+    forget,
+    look(look, at) {
+      if (lastLook !== undefined && at - lastLook > maxGapMs) forget();
+      lastLook = at;
+      const lanes = silentLanes(look, at);
+      if (look.answers && lanes.length === 0) {
+        reconnectedAt = undefined;
+        return { state: 'hearing' };
+      }
+      const reason = look.answers
+        ? `jobs wait and none is taken in ${lanes.join(', ')}`
+        : 'its connection to the queue does not answer, and a new one does';
+      if (reconnectedAt === undefined) {
+        reconnectedAt = at;
+        return { state: 'deaf', reason, act: 'reconnect' };
+      }
+      return at - reconnectedAt >= deafMs ? { state: 'beyond_help', reason } : { state: 'deaf', reason, act: 'wait' };
+    },
+  };
+}
