@@ -61,9 +61,13 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
       return rows[0]?.gen;
     },
     async checkAllNow() {
+      // A run is marked as queued a little after it was: one that is pending and young may have been in the queue.
       await pool.query(
         `UPDATE run r SET check_at = now() FROM (
-           SELECT id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') AND check_at > now()
+           SELECT id FROM run
+           WHERE NOT final AND check_at > now()
+             AND (status IN ('queued', 'running', 'cancelling')
+               OR status = 'pending' AND greatest(created_at, due_at) > now() - interval '10 seconds')
            ORDER BY id FOR NO KEY UPDATE) AS live
          WHERE r.id = live.id`,
       );

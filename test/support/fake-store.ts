@@ -194,7 +194,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       return run.gen;
     },
     async checkAllNow() {
-      for (const run of truth.runs.values()) if (inQueue(run)) due.add(run.id);
+      for (const run of truth.runs.values()) if (!run.final) due.add(run.id);
     },
     async checkAgain(runId) {
       if (truth.runs.get(runId)?.final === false) due.add(runId);
