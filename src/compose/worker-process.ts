@@ -25,6 +25,7 @@ import { createFlowQueue } from '../queue/flow-queue.ts';
 import { type Lane, openLane } from '../queue/lane.ts';
 import { createCallbackStore } from '../store/callbacks.ts';
 import { openDatabase } from '../store/database.ts';
+import { createDatabaseClock } from '../store/database-clock.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
@@ -46,11 +47,13 @@ import { beatUntil } from './worker-beat.ts';
 import { createHearing } from './worker-hearing.ts';
 
 const SWEEP_EVERY_MS = 1_000;
+const LOOK_AT_CLOCK_EVERY_MS = 10_000;
 const REMOVE_EVERY_MS = 10_000;
-const CLEAN_EVERY_MS = 30_000;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
 const KEEP_HISTORY_EVERY_MS = 60_000;
+/** Of the reconciler: what the janitor removes holds nobody up. */
+const ROUNDS_BETWEEN_CLEANING = 3;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -74,6 +77,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const queue = createFlowQueue({ backend, afterGate: afterGate(config.failpoints, failpoint) });
   const worker = `${hostname()}:${process.pid}`;
 
+  const clock = createDatabaseClock(pool, log);
   const runs = createRunStore(pool);
   const sweep = createSweepStore(pool);
   const tasks = createTaskStore(pool, failpoint);
@@ -104,7 +108,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
     newSpanId: createSpanIds(),
-    now: () => new Date(),
+    now: () => new Date(clock.now()),
     log,
     async service(tenantId, name) {
       const configured = config.services[name.toLowerCase().replaceAll('-', '_')];
@@ -122,7 +126,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     secret: (name) => config.secrets[name],
     newId: randomUUID,
     random: Math.random,
-    now: Date.now,
+    now: clock.now,
     worker,
     maxOutputBytes: config.maxOutputBytes,
     log,
@@ -167,6 +171,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         concurrency: config.workerConcurrency,
         lockDurationMs: config.lockDurationMs,
         stalledIntervalMs: config.stalledIntervalMs,
+        now: clock.now,
         async handle(delivery) {
           const from = performance.now();
           const disposition = await executeTask(deps, delivery);
@@ -200,6 +205,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     async start() {
       // Writes their settings, whether an API has begun before or not.
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
+      // Nothing is begun by a wrong clock, as far as the database can be asked.
+      await clock.look().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
       open = openAll();
       await Promise.all(open.map((lane) => lane.ready()));
       const sweepDeps: SweepDeps = {
@@ -223,6 +230,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           log,
         ),
       );
+      loops.push(repeatUntil(signal, LOOK_AT_CLOCK_EVERY_MS, clock.look, log));
       const removal = {
         retention: createRetentionStore(pool),
         days: config.retentionDays,
@@ -240,9 +248,15 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         gatesSeen = next;
         if (removed > 0) log.warn('orphaned_gates_removed', { removed });
       };
-      loops.push(repeatUntil(signal, CLEAN_EVERY_MS, clean, log));
+      loops.push(repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * config.reconcileSeconds * 1000, clean, log));
       const callbacks = createCallbackStore(pool);
-      const callbackDeps = { callbacks, fetch: egress.fetch, secret: config.webhookSecret, now: () => new Date(), log };
+      const callbackDeps = {
+        callbacks,
+        fetch: egress.fetch,
+        secret: config.webhookSecret,
+        now: () => new Date(clock.now()),
+        log,
+      };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;

@@ -1,6 +1,7 @@
 /** The one place that knows whether BullMQ runs on Redis or on PostgreSQL. */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type BackendFactory,
   type ConnectionOptions,
@@ -54,6 +55,8 @@ export interface Backend {
    */
   isMarked(): Promise<boolean>;
   mark(): Promise<void>;
+  /** To be called when the server does not know a script that this connection believes to have sent. */
+  forgetScripts(): Promise<void>;
   /** The share of its memory that the store uses, from 0 to 1; undefined where there is no limit. */
   memoryUse(): Promise<number | undefined>;
   /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
@@ -74,6 +77,8 @@ export interface Backend {
 const LOOK_SUFFIX = '-look';
 /** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
 const KEPT_EVENTS = 100;
+/** How long a connection that is begun anew is waited for. */
+const RENEWAL_MS = 2_000;
 
 // BullMQ's classes carry their backend in their type. Nothing here uses what differs, so both are treated as one.
 type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
@@ -119,6 +124,7 @@ function openRedis(options: BackendOptions, url: string): Backend {
     );
   });
   const { prefix } = options;
+  let renewing: Promise<unknown> | undefined;
   return {
     ...classes(options, redis, undefined),
     kind: 'redis',
@@ -131,6 +137,15 @@ function openRedis(options: BackendOptions, url: string): Backend {
     },
     // Of the server that was looked at: one that took its place since has to be looked at too.
     mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, lookedAt)),
+    async forgetScripts() {
+      // A script that was refused inside a transaction, because Redis was full, counts as sent on that connection for
+      // as long as it lasts.
+      renewing ??= Promise.race([once(redis, 'ready'), sleep(RENEWAL_MS)]).finally(() => {
+        renewing = undefined;
+      });
+      if (redis.status === 'ready') redis.disconnect(true);
+      await renewing.catch(() => undefined);
+    },
     async memoryUse() {
       if (redis.status !== 'ready') return undefined;
       const memory = await redis.info('memory');
@@ -193,8 +208,8 @@ function openPostgres(options: BackendOptions): Backend {
   const pool = new pg.Pool({
     connectionString: options.databaseUrl,
     application_name: `${options.name}-queue`,
-    // BullMQ's own schema; its statements name no schema.
-    options: '-c search_path=bullmq',
+    // BullMQ's own schema; its statements name no schema. A process that is stopped in a transaction lets go of its locks.
+    options: '-c search_path=bullmq -c idle_in_transaction_session_timeout=10000',
     max: options.workers + 8,
     keepAlive: true,
     connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
@@ -218,6 +233,7 @@ function openPostgres(options: BackendOptions): Backend {
     // It is as durable as the truth itself.
     isMarked: async () => true,
     mark: async () => undefined,
+    forgetScripts: async () => undefined,
     memoryUse: async () => undefined,
     async waitingAnew(names, timeoutMs) {
       const fresh = new pg.Pool({

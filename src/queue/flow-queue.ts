@@ -41,6 +41,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
 
   const addSingles = createSingleJobs(queue);
   const keep = backend.keepCompleted;
+  const again = <T>(work: () => Promise<T>) => onceMore(work, () => backend.forgetScripts());
 
   return {
     async add(runs) {
@@ -159,13 +160,17 @@ async function inChunks<T>(items: readonly T[], work: (item: T) => Promise<unkno
   for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }
 
-async function again<T>(work: () => Promise<T>): Promise<T> {
+/** Deadlocks, and scripts that Redis has lost, pass when it is done once more. */
+async function onceMore<T>(work: () => Promise<T>, forgetScripts: () => Promise<void>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await work();
     } catch (error) {
       const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-      if (tries >= 5 || !AGAIN_CODES.has(code)) throw error;
+      // Redis has no other codes than the first word of its message.
+      const lostScript = error instanceof Error && error.message.startsWith('NOSCRIPT');
+      if (tries >= 5 || !(lostScript || AGAIN_CODES.has(code))) throw error;
+      if (lostScript) await forgetScripts();
     }
   }
 }

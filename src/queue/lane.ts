@@ -11,6 +11,8 @@ export interface LaneOptions {
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
+  /** The clock that `untilMs` of a disposition goes by: the database's. BullMQ goes by this process's own. */
+  now(): number;
   handle(delivery: Delivery): Promise<Disposition>;
   /** A fault of a store that passes by itself: the job comes back later and no attempt is counted. */
   isPassing(error: unknown): boolean;
@@ -71,7 +73,7 @@ export function openLane(options: LaneOptions): Lane {
           job_id: job.id,
           error: error instanceof Error ? error.message : String(error),
         });
-        return { job: 'delay', untilMs: Date.now() + FAULT_DELAY_MS };
+        return { job: 'delay', untilMs: options.now() + FAULT_DELAY_MS };
       });
       switch (disposition.job) {
         case 'complete':
@@ -81,7 +83,7 @@ export function openLane(options: LaneOptions): Lane {
         case 'retry':
           throw new RetryLater(disposition.message, disposition.delayMs);
         case 'delay':
-          await job.moveToDelayed(disposition.untilMs, token);
+          await job.moveToDelayed(Date.now() + Math.max(0, Math.round(disposition.untilMs - options.now())), token);
           throw new DelayedError();
         case 'leave':
           // Not moved: BullMQ leaves it active. If it was ours it stalls and is delivered again.

@@ -12,6 +12,13 @@ const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((name) => `SET ${name} = off`)
   .join('; ');
 
+/**
+ * A process that is stopped, or cut off, in the middle of a transaction lets go of its locks after that: no row, and not
+ * the lock of the sweep, may wait for whether it ever wakes.
+ */
+export const SILENCE_IN_TRANSACTION_MS = 10_000;
+const LET_GO = `SET idle_in_transaction_session_timeout = ${SILENCE_IN_TRANSACTION_MS}`;
+
 export interface Database {
   pool: pg.Pool;
   prisma: PrismaClient;
@@ -27,7 +34,7 @@ export function openDatabase(
     max: options.max ?? 10,
     application_name: options.name,
     // Awaited before the connection is handed out.
-    onConnect: (client): unknown => client.query(BY_KEY),
+    onConnect: (client): unknown => client.query(`${BY_KEY}; ${LET_GO}`),
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,

@@ -1,6 +1,7 @@
 /** What the dispatcher and the reconciler need: the lock of all processes, and runs to look at, in pages. */
 import type pg from 'pg';
 import type { SweepStore } from '../engine/ports.ts';
+import { SILENCE_IN_TRANSACTION_MS } from './database.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
@@ -29,6 +30,11 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
     async exclusively(work) {
       const client = await pool.connect();
       let broken = false;
+      // The work goes over other connections; this one says that whoever holds the lock is alive.
+      let sign: Promise<unknown> = Promise.resolve();
+      const signs = setInterval(() => {
+        sign = client.query('SELECT 1').catch(() => undefined);
+      }, SILENCE_IN_TRANSACTION_MS / 4);
       try {
         // A lock of the transaction: one of the session would leak on a pooled connection.
         await client.query('BEGIN');
@@ -41,6 +47,8 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         broken = true;
         throw error;
       } finally {
+        clearInterval(signs);
+        await sign;
         if (!broken) await client.query('COMMIT').catch(() => (broken = true));
         client.release(broken);
       }

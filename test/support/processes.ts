@@ -8,7 +8,7 @@ import { freePort } from '../../src/launch/postgres-server.ts';
 import { projectRoot } from '../../src/project-root.ts';
 import { type Client, openClient } from './client.ts';
 import { expectRest } from './invariants.ts';
-import { startRedis } from './redis-server.ts';
+import { type RedisServer, startRedis } from './redis-server.ts';
 import { startService } from './service.ts';
 import { BACKENDS, type BackendKind, type Environment, openPlace, type Place, type PlaceOptions } from './stack.ts';
 import { until } from './until.ts';
@@ -34,6 +34,8 @@ export interface Processes extends Place {
   start(kind: 'api' | 'worker', environment?: Environment): Promise<Child>;
   /** Kills the Redis of this test; what it resolves to starts it again, with all that it had written. */
   killRedis(): Promise<() => Promise<void>>;
+  /** The Redis of this test alone, as it runs now. */
+  ownRedis(): RedisServer;
   children: Child[];
   log(): string;
 }
@@ -43,7 +45,7 @@ export const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', R
 const START_MS = 30_000;
 const END_MS = 20_000;
 
-export interface ProcessesOptions extends Pick<PlaceOptions, 'environment'> {
+export interface ProcessesOptions extends Pick<PlaceOptions, 'environment' | 'database'> {
   /** A Redis for this test alone, which may be killed. */
   ownRedis?: boolean;
 }
@@ -80,7 +82,11 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
 async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {
   const environment = { ...HURRIED, ...options.environment };
   let redis = options.ownRedis === true ? await startRedis({ appendOnly: true }) : undefined;
-  const place = await openPlace(backend, { environment, ...(redis === undefined ? {} : { redisUrl: redis.url }) });
+  const place = await openPlace(backend, {
+    ...options,
+    environment,
+    ...(redis === undefined ? {} : { redisUrl: redis.url }),
+  });
   const port = await freePort();
   const children: Child[] = [];
   const lines: string[] = [];
@@ -89,6 +95,10 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
     api: openClient(`http://127.0.0.1:${port}`),
     children,
     log: () => lines.slice(-80).join('\n'),
+    ownRedis() {
+      if (redis === undefined) throw new Error('this test has no Redis of its own');
+      return redis;
+    },
     async killRedis() {
       if (redis === undefined) throw new Error('this test has no Redis of its own');
       const { folder, port: redisPort } = redis;

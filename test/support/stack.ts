@@ -7,7 +7,7 @@ import pg from 'pg';
 import { composeApi, composeWorker, type Process } from '../../src/compose.ts';
 import { loadConfig } from '../../src/config.ts';
 import { type Client, openClient } from './client.ts';
-import { createTestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
+import { createTestDatabase, type TestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
 import { createTestLog, type TestLog } from './test-log.ts';
 import { until } from './until.ts';
 
@@ -42,12 +42,14 @@ export interface Stack extends Place {
 export interface PlaceOptions {
   /** Instead of the shared ones. */
   redisUrl?: string;
+  /** Instead of a copy of the template on the shared server: migrated, and nobody else's. */
+  database?: () => Promise<TestDatabase>;
   databaseUrl?: (real: string) => string;
   environment?: Environment;
 }
 
 export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
-  const database = await createTestDatabase();
+  const database = await (options.database ?? createTestDatabase)();
   const redisUrl = backend === 'redis' ? (options.redisUrl ?? (await ownRedisDatabase())) : undefined;
   const queuePrefix = testQueuePrefix();
   const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));

@@ -19,6 +19,7 @@ const DOCUMENTS = [
   'README.md',
   'docs/errors.md',
   'docs/changes.md',
+  'docs/faults.md',
   ...DECISIONS.map((name) => `docs/decisions/${name}`),
 ];
 
