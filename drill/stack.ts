@@ -47,9 +47,14 @@ export async function startStack(options: Options, say: (line: string) => void):
   const logFile = path.join(folder, 'processes.log');
   const log = openSync(logFile, 'a');
   const stops: Array<() => Promise<unknown>> = [];
-  const stop = async () => {
+  let stopped: Promise<void> | undefined;
+  const stopAll = async () => {
     for (const end of stops.splice(0).reverse()) await end().catch((error: unknown) => say(`while stopping: ${error}`));
     closeSync(log);
+  };
+  const stop = () => {
+    stopped ??= stopAll();
+    return stopped;
   };
   try {
     const clean = () => rmSync(folder, { recursive: true, force: true });
