@@ -1,11 +1,11 @@
 /**
  * The check of the check: copies of the program in which one protection is off must each break the invariant that the
- * protection is for, in a scenario that the program itself survives. `npm test` tries one of them, `npm run
- * test:mutations` all.
+ * protection is for, in a scenario that the program itself survives. `npm test` tries one of them and
+ * looks whether the others still fit, `npm run test:mutations` tries all.
  */
 import { describe, expect, test } from 'vitest';
 import { describeViolation, type Invariant } from '../support/checker/rules.ts';
-import { type Edit, makeMutant } from '../support/faults/mutants.ts';
+import { type Edit, expectFit, makeMutant } from '../support/faults/mutants.ts';
 import {
   cancelledBeforeItBegins,
   crossedGraph,
@@ -107,6 +107,10 @@ const IN_EVERY_TEST_RUN = MUTATIONS.slice(-1);
 const TIMEOUT_MS = 150_000;
 
 const chosen = process.env['MUTATIONS'] === 'all' ? MUTATIONS : IN_EVERY_TEST_RUN;
+
+test.each(MUTATIONS)('the mutation fits the program as it is built, without $name', async ({ edits }) => {
+  await expectFit(edits);
+});
 
 describe.each(chosen)('without $name', ({ edits, provocation, breaks }) => {
   test(`${breaks} is broken, and the check says so`, { timeout: TIMEOUT_MS }, async () => {

@@ -38,6 +38,13 @@ export async function makeMutant(edits: readonly Edit[]): Promise<{ root: string
   }
 }
 
+/** Throws when an edit does not fit the program as it is built now. */
+export async function expectFit(edits: readonly Edit[]): Promise<void> {
+  for (const { file, find, replace } of edits) {
+    replaceOnce(await readFile(path.join(projectRoot(), 'dist', 'src', file), 'utf8'), find, replace, file);
+  }
+}
+
 export function replaceOnce(text: string, find: string, replace: string, where: string): string {
   const parts = text.split(find);
   if (parts.length !== 2) throw new Error(`'${find}' fits ${parts.length - 1} times in ${where} instead of once`);
