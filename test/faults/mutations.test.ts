@@ -26,10 +26,14 @@ interface Mutation {
   breaks: Invariant;
 }
 
+/** A worker that stood still commits no failure by itself already; both would have to go wrong. */
+const NO_DISTRUST: Edit = { file: 'engine/jobs-in-hand.js', find: 'lost = { reason, abort };', replace: 'return;' };
+
 const MUTATIONS: Mutation[] = [
   {
     name: 'the compare-and-set of a commit: any outcome is accepted',
     edits: [
+      NO_DISTRUST,
       {
         file: 'store/commit.js',
         find: `WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
@@ -44,6 +48,7 @@ const MUTATIONS: Mutation[] = [
   {
     name: 'the fence: a failure is accepted from whoever once had the task',
     edits: [
+      NO_DISTRUST,
       {
         file: 'store/commit.js',
         find: `AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)`,

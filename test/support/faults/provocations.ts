@@ -133,6 +133,11 @@ async function holderOf({ db, workers }: Station, runId: string, actionId: strin
   );
 }
 
+/** How often a worker has kept a failure to itself, or had it refused. */
+function heldBack({ counted }: Station): number {
+  return counted('commit_refused') + counted('outcome_left');
+}
+
 async function isFinal({ db }: Station, runId: string, actionId: string): Promise<boolean> {
   const { rows } = await db.query('SELECT 1 FROM task WHERE run_id = $1 AND action_id = $2 AND final', [
     runId,
@@ -158,11 +163,11 @@ export async function sleeperWakesAfterTheEnd(watched: Watched): Promise<void> {
   answers.give(2, 200);
   await answers.until(3);
   await watched.watch.look();
-  const refused = station.counted('commit_refused');
+  const before = heldBack(station);
   answers.give(1, 503);
   sleeper.signal('SIGCONT');
   watched.disturbances.push(during('stop_worker', from));
-  await until(async () => station.counted('commit_refused') > refused || !(await isFinal(station, run, 'first')), {
+  await until(async () => heldBack(station) > before || !(await isFinal(station, run, 'first')), {
     what: 'the sleeper has said what it has',
   });
   await watched.watch.look();
@@ -180,7 +185,7 @@ export async function sleeperWakesMeanwhile(watched: Watched): Promise<void> {
   const from = Date.now();
   sleeper.signal('SIGSTOP');
   await answers.until(2);
-  const refused = station.counted('commit_refused');
+  const before = heldBack(station);
   answers.give(1, 503);
   sleeper.signal('SIGCONT');
   watched.disturbances.push(during('stop_worker', from));
@@ -188,7 +193,7 @@ export async function sleeperWakesMeanwhile(watched: Watched): Promise<void> {
     const sql = `SELECT 1 FROM attempt WHERE run_id = $1 AND status = 'failed'`;
     return (await station.db.query(sql, [run])).rows.length > 0;
   };
-  await until(async () => station.counted('commit_refused') > refused || (await hasFailed()), {
+  await until(async () => heldBack(station) > before || (await hasFailed()), {
     what: 'the sleeper has said what it has',
   });
   station.service.answer(async () => undefined);
