@@ -25,7 +25,7 @@ const QUEUE = 'bench';
 const WORKER_CONCURRENCY = 50;
 const ADDS_AT_A_TIME = 64;
 /** Runs under way, as in `product.ts`. */
-const MAX_OPEN = 5_000;
+const MAX_OPEN = 1_000;
 const POOL_SIZE = 10;
 const JOB_OPTIONS = {
   attempts: 3,

@@ -13,7 +13,7 @@ const CONNECTIONS = 64;
 const BULK_CONNECTIONS = 2;
 const BULK_ITEMS = 1_000;
 /** Runs under way at most: fewer than the admission window, so that none of them has to wait in PostgreSQL. */
-const MAX_OPEN = 5_000;
+const MAX_OPEN = 1_000;
 const LOOK_EVERY_MS = 50;
 const INPUT = { n: 1 };
 

@@ -1,7 +1,12 @@
 /** What becomes of runs when PostgreSQL crashes, ends connections, or is changed by migrations under load. */
-import type pg from 'pg';
+import pg from 'pg';
 import { afterAll, describe, expect } from 'vitest';
-import { openPostgres, type StoreServer } from '../../support/faults/store-servers.ts';
+import {
+  openPostgres,
+  openPostgresOnSmallDisk,
+  type PostgresOnSmallDisk,
+  type StoreServer,
+} from '../../support/faults/store-servers.ts';
 import { onBothBackendsInProcesses, type Processes, processesTest } from '../../support/processes.ts';
 import { GATED_ACTIONS, gated } from '../../support/scenario.ts';
 import type { Service } from '../../support/service.ts';
@@ -150,3 +155,62 @@ describe('a PostgreSQL of its own', () => {
     },
   );
 });
+
+describe('a PostgreSQL on a small disk', () => {
+  let postgres: PostgresOnSmallDisk | undefined;
+  const own = processesTest('redis', {
+    async database() {
+      postgres = await openPostgresOnSmallDisk();
+      return { url: postgres.url, name: 'orchestrator', drop: async () => undefined };
+    },
+  });
+  afterAll(() => postgres?.close());
+
+  own(
+    'its disk is full: requests get 503, and when there is room again everything accepted is done',
+    async ({ api, processes, service }) => {
+      await processes.start('api');
+      await processes.start('worker');
+      const before = await underWay(processes, service, 8);
+      const id = await api.createWorkflow(gated(service));
+      // Large enough that there is no room for them in what the server has set aside.
+      const parameters = { filling: 'x'.repeat(500_000) };
+      const accepted: string[] = [];
+      let refused = 0;
+      const makeRoom = await postgres?.fill();
+      for (let n = 0; refused < 3; n += 1) {
+        const body = { parameters, idempotency_key: `key ${n}` };
+        const answer = await api.post(`/workflows/${id}/execute`, body);
+        if (answer.status === 202) accepted.push((answer.body as { execution_id: string }).execution_id);
+        else {
+          expect(answer.status).toBe(503);
+          refused += 1;
+        }
+      }
+      await makeRoom?.();
+      // A server that could not write its log ends itself; whoever looks after it starts it again.
+      if (postgres !== undefined && !(await isUp(postgres.url))) await postgres.crash(async () => undefined);
+      await until(async () => (await api.get('/ready')).status === 200, { what: 'the API is ready again' });
+      accepted.push(await api.execute(id));
+      for (const run of [...before, ...accepted]) {
+        const found = await api.finished(run);
+        expect(found).toMatchObject(COMPLETED);
+        for (const task of found.tasks) expect(task.attempts_history).toMatchObject(ONE_ATTEMPT);
+      }
+    },
+  );
+});
+
+async function isUp(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
