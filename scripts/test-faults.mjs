@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 
-const SEEDS = '10';
+const SEEDS = '20';
 const forms = {
   seeds: { file: 'test/faults/seeds.test.ts', env: process.env.FAULT_SEED ? {} : { FAULT_SEEDS: SEEDS } },
   mutations: { file: 'test/faults/mutations.test.ts', env: { MUTATIONS: 'all' } },

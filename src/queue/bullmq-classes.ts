@@ -1,0 +1,105 @@
+/** BullMQ's queues, workers and flows on one connection, whatever is behind it. */
+import {
+  type BackendFactory,
+  type ConnectionOptions,
+  FlowProducer,
+  Queue,
+  type RedisQueueBackend,
+  Worker,
+} from 'bullmq';
+import type { Backend, BackendOptions, LaneQueue, LaneWorker } from './backend.ts';
+
+/** The name of a connection that is made to ask one question. */
+export const LOOK_SUFFIX = '-look';
+/** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
+const KEPT_EVENTS = 100;
+
+// BullMQ's classes carry their backend in their type. Nothing here uses what differs, so both are treated as one.
+export type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
+
+export function classes(
+  options: BackendOptions,
+  connection: ConnectionOptions,
+  factory: Factory,
+): Pick<Backend, 'queue' | 'worker' | 'flows'> {
+  const { prefix } = options;
+  return {
+    queue(name) {
+      const queue: LaneQueue = new Queue(
+        name,
+        { connection, prefix, streams: { events: { maxLen: KEPT_EVENTS } } },
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      queue.on('error', onError(options, 'queue_error'));
+      return queue;
+    },
+    worker(name, processor, workerOptions) {
+      const all = { ...workerOptions, connection, prefix };
+      const worker: LaneWorker = new Worker(
+        name,
+        processor,
+        all,
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      worker.on('error', onError(options, 'worker_error'));
+      return worker;
+    },
+    flows() {
+      const flows = new FlowProducer(
+        { connection, prefix },
+        factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+      );
+      flows.on('error', onError(options, 'flow_error'));
+      return flows;
+    },
+  };
+}
+
+/** How many jobs could be taken at once, by queue. */
+export async function countWaiting(
+  names: readonly string[],
+  place: { connection: ConnectionOptions; prefix: string },
+  factory: Factory,
+  timeoutMs: number,
+): Promise<Map<string, number>> {
+  const queues = names.map((name) => {
+    const queue: LaneQueue = new Queue(
+      name,
+      { ...place, skipMetasUpdate: true },
+      factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
+    );
+    queue.on('error', () => undefined);
+    return queue;
+  });
+  const count = async (queue: LaneQueue) => {
+    const [counts, isPaused] = await Promise.all([queue.getJobCounts('waiting', 'prioritized'), queue.isPaused()]);
+    return [queue.name, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  const counted = Promise.all(queues.map(count));
+  counted.catch(() => undefined); // When the time is up first.
+  try {
+    return new Map(await Promise.race([counted, late]));
+  } finally {
+    clearTimeout(timer);
+    for (const queue of queues) queue.close().catch(() => undefined);
+  }
+}
+
+/** The same fault over and over (a store that is away) is said once in a while. */
+const REPEAT_AFTER_MS = 10_000;
+
+export function onError({ log, name }: BackendOptions, event: string): (error: Error) => void {
+  let last = '';
+  let at = 0;
+  return (error) => {
+    const now = performance.now();
+    if (error.message === last && now - at < REPEAT_AFTER_MS) return;
+    last = error.message;
+    at = now;
+    log.warn(event, { connection: name, error: error.message });
+  };
+}

@@ -1,0 +1,70 @@
+/** BullMQ on PostgreSQL, in a schema of its own. */
+import type { Socket } from 'node:net';
+import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bullmq';
+import pg from 'pg';
+import type { Backend, BackendOptions } from './backend.ts';
+import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+import { createStatistics } from './statistics.ts';
+
+/** Without a count: for that BullMQ reads all completed jobs of the queue at the end of every job, a thousand rows each time. */
+const KEEP_IN_POSTGRES: KeepJobs = { age: 60 };
+
+export function openPostgres(options: BackendOptions): Backend {
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    application_name: `${options.name}-queue`,
+    // BullMQ's own schema; its statements name no schema. A process that is stopped in a transaction lets go of its locks.
+    options: '-c search_path=bullmq -c idle_in_transaction_session_timeout=10000',
+    max: options.workers + 8,
+    keepAlive: true,
+    connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
+  });
+  // Every queue and worker listens for its errors.
+  pool.setMaxListeners(0);
+  const onPoolError = onError(options, 'queue_database_error');
+  pool.on('error', onPoolError);
+  // The pool listens to idle connections only; one in a transaction must not end the process either.
+  pool.on('connect', (client) => client.on('error', onPoolError));
+  const clients = new Set<pg.PoolClient>();
+  pool.on('connect', (client) => clients.add(client));
+  pool.on('remove', (client) => clients.delete(client));
+  const factory = createPostgresBackend as unknown as Factory;
+  return {
+    ...classes(options, pool as unknown as ConnectionOptions, factory),
+    kind: 'postgres',
+    keepCompleted: KEEP_IN_POSTGRES,
+    added: createStatistics(pool, onPoolError),
+    ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
+    // It is as durable as the truth itself.
+    isMarked: async () => true,
+    mark: async () => undefined,
+    forgetScripts: async () => undefined,
+    memoryUse: async () => undefined,
+    async waitingAnew(names, timeoutMs) {
+      const fresh = new pg.Pool({
+        connectionString: options.databaseUrl,
+        application_name: `${options.name}${LOOK_SUFFIX}`,
+        options: '-c search_path=bullmq',
+        max: 1,
+        connectionTimeoutMillis: timeoutMs,
+      });
+      fresh.setMaxListeners(0);
+      fresh.on('error', () => undefined);
+      try {
+        const connection = fresh as unknown as ConnectionOptions;
+        return await countWaiting(names, { connection, prefix: options.prefix }, factory, timeoutMs);
+      } finally {
+        await fresh.end();
+      }
+    },
+    reconnect() {
+      // The client has no way to say that its connection is not to be waited for.
+      for (const client of clients)
+        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+    },
+    // What PostgreSQL has confirmed it still has after a crash.
+    onOtherServer: () => undefined,
+    warnings: async () => [],
+    close: () => pool.end(),
+  };
+}

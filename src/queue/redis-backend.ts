@@ -1,0 +1,124 @@
+/** BullMQ on Redis. */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeepJobs } from 'bullmq';
+import { Redis } from 'ioredis';
+import type { Backend, BackendOptions } from './backend.ts';
+import { classes, countWaiting, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+
+/** How long a connection that is begun anew is waited for. */
+const RENEWAL_MS = 2_000;
+/** A job that is kept costs about 1.2 kB of memory, so there is a count. */
+const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
+
+export function openRedis(options: BackendOptions, url: string): Backend {
+  const redis = new Redis(url, {
+    connectionName: options.name,
+    maxRetriesPerRequest: options.patience === 'wait' ? null : 0,
+    enableOfflineQueue: options.patience === 'wait',
+    retryStrategy: (times) => Math.min(times * 100, 2_000),
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  });
+  redis.on('error', onError(options, 'redis_error'));
+  // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
+  const copies: Redis[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (overrides) => {
+    const copy = duplicate(overrides);
+    copies.push(copy);
+    return copy;
+  };
+  let server: string | undefined;
+  let onOther: () => void = () => undefined;
+  let lookedAt = '';
+  redis.on('ready', () => {
+    redis.info('server').then(
+      (info) => {
+        const now = runIdIn(info);
+        if (server !== undefined && now !== server) onOther();
+        server = now;
+      },
+      // The connection broke again: the next one asks anew.
+      () => undefined,
+    );
+  });
+  const { prefix } = options;
+  let renewing: Promise<unknown> | undefined;
+  return {
+    ...classes(options, redis, undefined),
+    kind: 'redis',
+    keepCompleted: KEEP_IN_REDIS,
+    added: async () => undefined,
+    ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
+    async isMarked() {
+      lookedAt = runIdIn(await redis.info('server'));
+      return (await redis.get(`${prefix}:orchestrator:mark`)) === lookedAt;
+    },
+    // Of the server that was looked at: one that took its place since has to be looked at too.
+    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, lookedAt)),
+    async forgetScripts() {
+      // A script that was refused inside a transaction, because Redis was full, counts as sent on that connection for
+      // as long as it lasts.
+      renewing ??= Promise.race([once(redis, 'ready'), sleep(RENEWAL_MS)]).finally(() => {
+        renewing = undefined;
+      });
+      if (redis.status === 'ready') redis.disconnect(true);
+      await renewing.catch(() => undefined);
+    },
+    async memoryUse() {
+      if (redis.status !== 'ready') return undefined;
+      const memory = await redis.info('memory');
+      const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
+      const limit = number('maxmemory');
+      return limit === 0 ? undefined : number('used_memory') / limit;
+    },
+    async waitingAnew(names, timeoutMs) {
+      const fresh = new Redis(url, {
+        connectionName: `${options.name}${LOOK_SUFFIX}`,
+        retryStrategy: () => null,
+        maxRetriesPerRequest: null,
+        connectTimeout: timeoutMs,
+      });
+      fresh.on('error', () => undefined);
+      try {
+        return await countWaiting(names, { connection: fresh, prefix }, undefined, timeoutMs);
+      } finally {
+        fresh.disconnect();
+      }
+    },
+    reconnect() {
+      for (const connection of [...copies, redis]) connection.disconnect(true);
+    },
+    onOtherServer(listener) {
+      onOther = listener;
+    },
+    async warnings() {
+      if (redis.status !== 'ready') await once(redis, 'ready');
+      const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
+      const persistence = await redis.info('persistence');
+      const appendOnly = /aof_enabled:(\d)/.exec(persistence)?.[1];
+      const save = await redis.config('GET', 'save').catch(() => undefined);
+      const found: string[] = [];
+      if (policy !== undefined && policy !== 'noeviction') {
+        found.push(`Redis may evict jobs: maxmemory-policy is ${policy}, set it to noeviction`);
+      }
+      if (appendOnly === '0') {
+        const snapshots = Array.isArray(save) && save[1] !== '';
+        found.push(
+          snapshots
+            ? 'Redis keeps snapshots only: set appendonly yes, or the last minutes are rebuilt from PostgreSQL after a crash'
+            : 'Redis persistence is off: set appendonly yes, or all queued work is rebuilt from PostgreSQL after a restart',
+        );
+      }
+      return found;
+    },
+    async close() {
+      for (const connection of [...copies, redis]) connection.disconnect();
+    },
+  };
+}
+
+/** New at every start of a server. */
+function runIdIn(info: string): string {
+  return /^run_id:(\S+)/m.exec(info)?.[1] ?? 'unknown';
+}
