@@ -192,6 +192,8 @@ export interface RunStore {
   ): Promise<{ found: false } | { found: true; was: RunStatus; changed: boolean; epoch: number; of: DefinitionRef }>;
   activeRunsOf(tenantId: string, workflowId: string): Promise<string[]>;
   statuses(runId: string): Promise<Lookup>;
+  /** Those of which some task has a row. */
+  begunAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   outputs(runId: string, actionIds: readonly string[]): Promise<ReadonlyMap<string, Json>>;
   /** Asks the reconciler to look at a run at once. */
   nudge(runId: string): Promise<void>;

@@ -2,7 +2,14 @@
  * The net under everything: the dispatcher adds runs that are committed but not in the queue, the reconciler looks at
  * live runs now and then and adds again what the queue has lost. One process at a time does it.
  */
-import { actionAt, FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
+import {
+  actionAt,
+  compileSegment,
+  FINALIZER_QUEUE,
+  type FlowNode,
+  finalizerJobId,
+  taskJobId,
+} from '../domain/compile.ts';
 import type { Plan } from '../domain/plan.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
@@ -10,7 +17,7 @@ import { isQueueFull } from './queue-room.ts';
 import { wakeRun } from './wake-run.ts';
 
 export interface SweepDeps extends AddAgainDeps {
-  runs: Pick<RunStore, 'statuses' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
+  runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
   sweep: SweepStore;
   window: number;
   /** A healthy run is looked at this often. */
@@ -79,8 +86,9 @@ async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<numbe
   const room = deps.window - (await deps.runs.countInQueue(deps.window));
   if (room <= 0) return 0;
   const pending = await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PAGE), PENDING_AGE_MS);
-  for (let at = 0; at < pending.length; at += DISPATCH_AT_ONCE) {
-    const together = pending.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
+  const again = await addNew(deps, pending, report);
+  for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
+    const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
       onItsOwn(deps, run, async () => {
         await addAgain(deps, run, run.gen);
         await deps.runs.markQueued(run.id, run.epoch);
@@ -90,6 +98,33 @@ async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<numbe
     await Promise.all(together);
   }
   return pending.length;
+}
+
+/**
+ * Runs of which nothing has begun, and that the dispatcher takes for the first time, are added together: nothing of them
+ * is final, so there is nothing to leave out and no gate to remove. That is looked at again when they have been added,
+ * because the API may have added one before it could say so. Resolves to the others, which are added one by one.
+ */
+async function addNew(deps: SweepDeps, pending: readonly RunRow[], report: SweepReport): Promise<RunRow[]> {
+  const untouched = pending.filter(({ gen }) => gen === 1);
+  const begun = await deps.runs.begunAmong(untouched.map(({ id }) => id));
+  const trees: FlowNode[][] = [];
+  const added: RunRow[] = [];
+  for (const run of untouched.filter(({ id }) => !begun.has(id))) {
+    const { id: runId, epoch, gen, priority, of } = run;
+    const plan = await deps.plans.of(of).catch(() => undefined);
+    // It says what is wrong when it is tried on its own.
+    if (plan === undefined) continue;
+    trees.push(compileSegment(plan, 0, { runId, epoch, gen, priority, of }));
+    added.push(run);
+  }
+  await deps.queue.add(trees);
+  const since = await deps.runs.begunAmong(added.map(({ id }) => id));
+  const done = added.filter(({ id }) => !since.has(id));
+  await Promise.all(done.map(({ id, epoch }) => deps.runs.markQueued(id, epoch)));
+  report.dispatched += done.length;
+  const isDone = new Set(done);
+  return pending.filter((run) => !isDone.has(run));
 }
 
 async function isHeldBack(deps: SweepDeps, report: SweepReport): Promise<boolean> {

@@ -166,6 +166,15 @@ export function createRunStore(
         tasks: new Map(tasks.rows.map((task) => [task.action_id, toTaskRow(task)])),
       };
     },
+    async begunAmong(runIds) {
+      if (runIds.length === 0) return new Set();
+      const { rows } = await pool.query<{ id: string }>({
+        name: 'begun-among',
+        text: `SELECT k.id FROM unnest($1::text[]) AS k(id) WHERE EXISTS (SELECT 1 FROM task t WHERE t.run_id = k.id)`,
+        values: [runIds],
+      });
+      return new Set(rows.map(({ id }) => id));
+    },
     async outputs(runId, actionIds) {
       const { rows } = await pool.query<{ action_id: string; output: Json }>(
         'SELECT action_id, output FROM task WHERE run_id = $1 AND action_id = ANY($2::text[])',

@@ -146,6 +146,10 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
           lastRead = await store.runs.statuses(id);
           return lastRead;
         }),
+      begunAmong: (ids) =>
+        maybe('begun among', async () =>
+          added && faulty.noSecondReading === true ? new Set() : store.runs.begunAmong(ids),
+        ),
       finalize: (end) => maybe('finalize', () => store.runs.finalize(end)),
       markQueued: (id, epoch) => maybe('mark queued', () => store.runs.markQueued(id, epoch)),
       requestCancel: (...request) => maybe('request cancel', () => store.runs.requestCancel(...request)),

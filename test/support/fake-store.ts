@@ -161,6 +161,9 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       const active = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);
       return active.filter(({ of }) => 'workflow_id' in of && of.workflow_id === workflowId).map(({ id }) => id);
     },
+    async begunAmong(runIds) {
+      return new Set(runIds.filter((id) => tasksOf(truth, id).length > 0));
+    },
     async statuses(runId) {
       return lookup(runId, () => true, []);
     },

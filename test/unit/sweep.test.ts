@@ -64,14 +64,49 @@ describe('the dispatcher', () => {
 
   test('one that cannot be added does not keep the others from it', async () => {
     const { engine, deps, events } = await swept(DIAMOND);
-    engine.store.insert({ id: 'p1', of: WORKFLOW });
+    engine.store.insert({ id: 'p1', of: { workflow_id: 'gone', version: 1 } });
     engine.store.insert({ id: 'p2', of: WORKFLOW });
-    const statuses = engine.store.runs.statuses;
-    vi.spyOn(engine.store.runs, 'statuses').mockImplementation((id) =>
-      id === 'p1' ? Promise.reject(new Error('its definition is gone')) : statuses(id),
-    );
+    const { plans } = deps;
+    deps.plans = {
+      of: (of) =>
+        'workflow_id' in of && of.workflow_id === 'gone'
+          ? Promise.reject(new Error('its definition is gone'))
+          : plans.of(of),
+    };
     expect(await sweepOnce(deps)).toMatchObject({ dispatched: 1 });
     expect(events()).toContain('run_not_swept');
+  });
+
+  test('a run that begins while it is added loses the gates that came back with it', async () => {
+    const { engine, deps } = await swept(GATED);
+    // The API had added it and could not say so: its first task ends while the dispatcher adds it once more.
+    const run = engine.store.truth.runs.get(RUN);
+    if (run !== undefined) run.status = 'pending';
+    const { add } = deps.queue;
+    let adds = 0;
+    deps.queue.add = async (trees) => {
+      adds += 1;
+      if (adds === 1) for (const action of ['a', 's']) await engine.deliver(action);
+      await add(trees);
+    };
+    await sweepOnce(deps);
+    expect(adds).toBe(2);
+    deps.queue.add = add;
+    await finish(engine);
+    expect(executed(engine)).toEqual(['a', 'b', 'c', 'd', 's']);
+  });
+
+  test('a run that it takes once more is added on its own, less what is final', async () => {
+    const { engine, deps } = await swept(DIAMOND);
+    engine.store.insert({ id: 'p1', of: WORKFLOW });
+    const { add } = deps.queue;
+    deps.queue.add = async () => Promise.reject(new Error('the queue is away'));
+    await expect(sweepOnce(deps)).rejects.toThrow('the queue is away');
+    deps.queue.add = add;
+    const raised = vi.spyOn(engine.store.runs, 'statuses');
+    expect(await sweepOnce(deps)).toMatchObject({ dispatched: 1 });
+    expect(raised).toHaveBeenCalledWith('p1');
+    expect(engine.queue.job('test_task', 'p1.1.a')?.node.data?.gen).toBe(2);
   });
 
   test('while the queue does not answer nothing is done', async () => {
