@@ -14,6 +14,7 @@ import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
+import { createRunFollower } from '../engine/follow-run.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
@@ -29,6 +30,7 @@ import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
+import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
@@ -79,6 +81,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const runs = createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS });
   const workflows = createWorkflowStore(prisma, uuidv7);
   const waiter = createRunWaiter(pool);
+  const follower = createRunFollower(createRunEvents(pool));
   const admission = createAdmission({
     plans,
     runs,
@@ -137,6 +140,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     retry: createRetryRuns(retryDeps),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     wait: waiter,
+    events: follower,
     health: {
       async check() {
         const [databaseUp, queueUp] = await Promise.all([
@@ -171,8 +175,20 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const server = createHttpServer(app);
   const listener = listen(
     databaseUrl,
-    { run_final: waiter.notice },
-    { name: 'orchestrator-api-listen', onGap: waiter.readAgain, onError },
+    {
+      run_final(runIds) {
+        waiter.notice(runIds);
+        follower.notice(runIds);
+      },
+    },
+    {
+      name: 'orchestrator-api-listen',
+      onGap() {
+        waiter.readAgain();
+        follower.lookAgain();
+      },
+      onError,
+    },
   );
 
   return {
@@ -189,6 +205,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     async stop() {
       loop.stop();
       waiter.close();
+      follower.close();
       server.closeIdleConnections();
       await new Promise<void>((resolve) => {
         // Connections that are kept alive for a next request would hold the end up.

@@ -12,6 +12,7 @@ import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { engineHealthRoutes } from './engine-health.ts';
+import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
@@ -53,6 +54,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   serviceRoutes(routes, deps, links);
   taskRoutes(routes, deps, links);
   executionRoutes(routes, deps, links);
+  eventRoutes(routes, deps);
   retryRoutes(routes, deps);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);

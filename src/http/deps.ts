@@ -3,6 +3,7 @@ import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
+import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
@@ -17,6 +18,8 @@ export interface HttpConfig {
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
   version: string;
+  /** How streams of events behave; each has a default. */
+  streams?: { heartbeatMs?: number; patienceMs?: number };
 }
 
 export interface HttpDeps {
@@ -28,6 +31,7 @@ export interface HttpDeps {
   retry: RetryRuns;
   deadLetters: DeadLetters;
   wait: WaitForRuns;
+  events: FollowRuns;
   health: Health;
   engineHealth: EngineHealth;
   actionTypes: ActionTypes;

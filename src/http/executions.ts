@@ -174,6 +174,7 @@ function accepted(run: AcceptedRun, workflowId: string, links: Links): object {
       self: links.execution(run.id),
       workflow: links.workflow(run.workflowId ?? workflowId),
       cancel: links.cancel(run.id),
+      events: links.events(run.id),
       result: links.result(run.id),
     },
     ...(run.warnings.length === 0 ? {} : { warnings: run.warnings }),

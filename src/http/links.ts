@@ -3,6 +3,7 @@ export interface Links {
   workflow(id: string): string;
   execution(id: string): string;
   cancel(executionId: string): string;
+  events(executionId: string): string;
   result(taskId: string): string;
   at(path: string): string;
 }
@@ -16,6 +17,7 @@ export function createLinks(publicUrl: string | undefined): Links {
     workflow: (id) => at(`/workflows/${part(id)}`),
     execution: (id) => at(`/workflows/executions/${part(id)}`),
     cancel: (id) => at(`/workflows/executions/${part(id)}/cancel`),
+    events: (id) => at(`/workflows/executions/${part(id)}/events`),
     result: (id) => at(`/result/${part(id)}`),
   };
 }

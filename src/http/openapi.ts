@@ -1,5 +1,6 @@
 /** The OpenAPI document, written from the operations that are served and the schemas that check them. */
 import { STATUS_CODES } from 'node:http';
+import type { ZodType } from 'zod';
 import {
   createDocument,
   type oas31,
@@ -101,7 +102,7 @@ function responses(op: Operation): ZodOpenApiResponsesObject {
   ) as ZodOpenApiResponsesObject;
 }
 
-function describeAnswer({ description, schema, mediaType, headers }: Answer): ZodOpenApiResponseObject {
+function describeAnswer({ description, schema, mediaType, others = {}, headers }: Answer): ZodOpenApiResponseObject {
   return {
     description,
     ...(headers === undefined
@@ -114,8 +115,12 @@ function describeAnswer({ description, schema, mediaType, headers }: Answer): Zo
             ]),
           ),
         }),
-    ...(schema === undefined ? {} : { content: { [mediaType ?? 'application/json']: { schema } } }),
+    ...(schema === undefined ? {} : { content: contentOf({ [mediaType ?? 'application/json']: schema, ...others }) }),
   };
+}
+
+function contentOf(schemas: Record<string, ZodType>): Record<string, { schema: ZodType }> {
+  return Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
 }
 
 /** One component for each status, shared by all operations. */

@@ -23,6 +23,8 @@ export interface Answer {
   schema?: z.ZodType;
   /** application/json when left out. */
   mediaType?: string;
+  /** What else it may be: media type -> schema. */
+  others?: Record<string, z.ZodType>;
   headers?: Record<string, string>;
 }
 
@@ -56,6 +58,8 @@ export interface Call<B extends z.ZodType, Q extends z.ZodType> {
   response: Response;
   /** Aborted when the client goes away or its time is up. */
   signal: AbortSignal;
+  /** The answer goes on for as long as it takes: from here its time is never up. */
+  stream(): void;
 }
 
 /** Nothing asked for, nothing looked at. */
@@ -145,7 +149,8 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
       (REQUEST_SECONDS + waitSeconds) * 1000,
     );
     try {
-      await handle({ body, query, params, caller, request, response, signal: ended.signal });
+      const stream = () => clearTimeout(timer);
+      await handle({ body, query, params, caller, request, response, signal: ended.signal, stream });
     } finally {
       handled = true;
       clearTimeout(timer);

@@ -2,6 +2,7 @@
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
+import * as events from './events.ts';
 import * as executions from './executions.ts';
 import type { Operation } from './operation.ts';
 import * as retry from './retry.ts';
@@ -26,6 +27,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.executeMany,
   executions.listWorkflowExecutions,
   executions.getExecution,
+  events.getExecutionEvents,
   executions.cancelExecution,
   retry.retryExecution,
   executions.listExecutions,

@@ -18,6 +18,7 @@ const CAPABILITIES = [
   'dry_run',
   'cancellation',
   'retry',
+  'events',
   'dead_letters',
   'versions',
 ];

@@ -93,7 +93,7 @@ export const acceptedExecution = z
     workflow_version: z.int().nullable(),
     status: z.literal('pending'),
     created_at: time,
-    links: z.object({ self: text, workflow: text, cancel: text, result: text }),
+    links: z.object({ self: text, workflow: text, cancel: text, events: text, result: text }),
     warnings: z
       .array(text)
       .optional()
@@ -111,6 +111,7 @@ export const acceptedExecution = z
         self: `/workflows/executions/${RUN}`,
         workflow: `/workflows/${FLOW}`,
         cancel: `/workflows/executions/${RUN}/cancel`,
+        events: `/workflows/executions/${RUN}/events`,
         result: `/result/${RUN}`,
       },
     },

@@ -12,8 +12,13 @@ describe.each(onBothBackends())('the README on $backend', ({ test }) => {
     const script = blocks.flatMap(([, block = '']) => (block.includes('curl') ? [block] : [])).join('\necho\n');
     const { host } = new URL(api.url);
     const { stdout } = await run('bash', ['-euc', script.replaceAll('localhost:8000', host)]);
+    const events = [...stdout.matchAll(/^event: (.*)$/gm)].map(([, event]) => event);
+    expect(events[0]).toBe('run.started');
+    expect(events.filter((event) => event === 'task.completed')).toHaveLength(4);
+    expect(events.at(-1)).toBe('run.completed');
     const answers = stdout
       .split('\n')
+      .filter((line) => !/^(?:id|event|data|retry|): /.test(line))
       .join('')
       .split(/(?<=\})(?=\{)/)
       .map((answer): unknown => JSON.parse(answer));

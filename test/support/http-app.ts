@@ -162,6 +162,10 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       retry: () => guarded({ retried: 0, total: 0 }),
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
+    events: {
+      follow: () => guarded('unknown' as const),
+      page: () => guarded(undefined),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>

@@ -196,6 +196,7 @@ test('an execution is accepted with its address and links', async () => {
       self: '/workflows/executions/run-1',
       workflow: '/workflows/w',
       cancel: '/workflows/executions/run-1/cancel',
+      events: '/workflows/executions/run-1/events',
       result: '/result/run-1',
     },
   });

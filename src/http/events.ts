@@ -1,0 +1,172 @@
+/** The events of an execution: live as Server-Sent Events, or a page of them as JSON. */
+import { once } from 'node:events';
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { OrchestratorError } from '../domain/errors.ts';
+import { FROM_THE_START, type RunEvent, readPosition } from '../domain/run-events.ts';
+import * as schemas from '../schemas/run-events.ts';
+import type { HttpDeps } from './deps.ts';
+import { notFound, operation, type Routes, sendJson } from './operation.ts';
+import { readCursorAs, writeCursor } from './paging.ts';
+
+const STREAM = 'text/event-stream';
+/** How long a client waits before it comes back. */
+const RETRY_MS = 2_000;
+/** Proxies close what is silent for a minute, often less. */
+const HEARTBEAT_MS = 15_000;
+/** A reader whose connection takes nothing for that long is let go; until then no more than one buffer waits for it. */
+const PATIENCE_MS = 30_000;
+
+export const getExecutionEvents = operation({
+  id: 'getExecutionEvents',
+  tag: 'Executions',
+  method: 'get',
+  path: '/workflows/executions/{execution_id}/events',
+  summary: 'The events of an execution, live',
+  description:
+    'Server-Sent Events: everything since the beginning, or since Last-Event-ID, and then what comes, without a gap and ' +
+    'without a repetition, also over a reconnect to another process. The stream ends after the event with which the ' +
+    'execution ended; whoever comes back after that gets 204, so that an EventSource stops. After a retry by hand it goes ' +
+    'on, with `run.retried`. A comment comes every 15 seconds. With `Accept: application/json` the answer is one page. ' +
+    'Takes the id of a single task too.',
+  query: schemas.eventsQuery,
+  headers: { 'Last-Event-ID': 'The id of the last event that was received' },
+  notFound: 'Execution not found',
+  answers: {
+    200: {
+      description: 'The events',
+      schema: schemas.eventStream,
+      mediaType: STREAM,
+      others: { 'application/json': schemas.runEventList },
+    },
+    204: { description: 'The execution has ended, and all of its events were received' },
+  },
+  problems: [400, 401, 404],
+});
+
+const cursorShape = z.strictObject({ e: z.int().min(0), p: z.int().min(1) });
+
+export function eventRoutes(routes: Routes, deps: HttpDeps): void {
+  const { heartbeatMs = HEARTBEAT_MS, patienceMs = PATIENCE_MS } = deps.config.streams ?? {};
+
+  routes.serve(getExecutionEvents, async ({ params, query, caller, request, response, signal, stream }) => {
+    const executionId = params['execution_id'] ?? '';
+    response.vary('Accept');
+    const from = positionOf(request, query);
+    if (request.accepts([STREAM, 'application/json']) === 'application/json') {
+      const found = await deps.events.page(caller.tenantId, { runId: executionId, ...from, limit: query.limit });
+      if (found === undefined) throw notFound('Execution not found');
+      return sendJson(response, 200, pageOf(executionId, from, query.limit, found));
+    }
+    if (request.method === 'HEAD') {
+      const found = await deps.events.page(caller.tenantId, { runId: executionId, ...from, limit: 1 });
+      if (found === undefined) throw notFound('Execution not found');
+      response.setHeader('Content-Type', STREAM);
+      response.end();
+      return undefined;
+    }
+
+    let heartbeat: NodeJS.Timeout | undefined;
+    try {
+      const end = await deps.events.follow({
+        tenantId: caller.tenantId,
+        runId: executionId,
+        after: from.after,
+        signal,
+        begin() {
+          stream();
+          beginStream(response);
+          heartbeat = setInterval(() => {
+            // What waits already says that we are here, once it arrives.
+            if (!response.writableNeedDrain) response.write(': still here\n\n');
+          }, heartbeatMs);
+        },
+        async take(events, open) {
+          for (const event of events) {
+            if (response.write(inWire(executionId, event)) || (await drained(response, patienceMs, open))) continue;
+            response.destroy();
+            return false;
+          }
+          return true;
+        },
+      });
+      if (end === 'unknown') throw notFound('Execution not found');
+      if (end === 'nothing') response.status(204).end();
+      else response.end();
+    } finally {
+      clearInterval(heartbeat);
+    }
+    return undefined;
+  });
+}
+
+function positionOf(
+  request: Request,
+  query: { cursor?: string | undefined; last_event_id?: string | undefined },
+): { after: number; page: number } {
+  if (query.cursor !== undefined) {
+    const { e, p } = readCursorAs(cursorShape, query.cursor);
+    return { after: e, page: p };
+  }
+  // An EventSource that comes back has the header, and still the query with which it began.
+  const header = request.get('last-event-id');
+  const [path, text] =
+    header === undefined || header === '' ? ['last_event_id', query.last_event_id] : ['Last-Event-ID', header];
+  if (text === undefined) return { after: FROM_THE_START, page: 1 };
+  const after = readPosition(text);
+  if (after !== undefined) return { after, page: 1 };
+  const message = 'is not the id of an event: send one as it came';
+  throw new OrchestratorError('invalid_request', `${path} ${message}`, { errors: [{ path, message }] });
+}
+
+function pageOf(
+  executionId: string,
+  { after, page }: { after: number; page: number },
+  limit: number,
+  { events, progress, more }: { events: RunEvent[]; progress: { last: number; final: boolean }; more: boolean },
+): object {
+  const last = events.at(-1)?.id ?? after;
+  return {
+    items: events.map((event) => viewOf(executionId, event)),
+    page,
+    page_size: limit,
+    // `run.started` is not counted in the numbers.
+    total: Math.max(progress.last, last) + (last === FROM_THE_START ? 0 : 1),
+    next_cursor: more ? writeCursor({ e: last, p: page + 1 }) : null,
+    last_event_id: last === FROM_THE_START ? null : String(last),
+    final: progress.final && !more,
+  };
+}
+
+function viewOf(
+  executionId: string,
+  { id, kind, actionId, epoch, attempt, at, details }: RunEvent,
+): schemas.RunEventView {
+  const data = { execution_id: executionId, epoch, action_id: actionId, attempt, at, details };
+  return { id, event: kind, data };
+}
+
+function inWire(executionId: string, stored: RunEvent): string {
+  const { id, event, data } = viewOf(executionId, stored);
+  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+function beginStream(response: Response): void {
+  response.status(200);
+  response.setHeader('Content-Type', STREAM);
+  response.setHeader('Cache-Control', 'no-store, no-transform');
+  // nginx would gather the events otherwise.
+  response.setHeader('X-Accel-Buffering', 'no');
+  // Nothing follows on this connection; the process can end as soon as the stream has.
+  response.setHeader('Connection', 'close');
+  response.write(`retry: ${RETRY_MS}\n\n`);
+}
+
+async function drained(response: Response, patienceMs: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]) });
+    return true;
+  } catch {
+    return false;
+  }
+}
