@@ -11,7 +11,7 @@ import type { JsonObject } from '../schemas/json.ts';
 import { createBatcher } from './batch.ts';
 
 /** Any constant will do, as long as it is ours alone among locks of two numbers. */
-const NUMBERING_LOCK = 7_202_613;
+export const NUMBERING_LOCK = 7_202_613;
 const PAGES_PER_STATEMENT = 50;
 
 // Run and events in one statement: a run that is seen as final is seen with its last event.
@@ -86,7 +86,7 @@ FROM (
   CROSS JOIN LATERAL (SELECT coalesce(max(seq), 0) AS last FROM event WHERE run_id = k.run_id) l
   CROSS JOIN LATERAL (SELECT run_id, id FROM event WHERE run_id = k.run_id AND seq IS NULL) f
 ) n
-WHERE e.run_id = n.run_id AND e.id = n.id`;
+WHERE e.run_id = n.run_id AND e.id = n.id AND e.seq IS NULL`;
 }
 
 /** Readers of one run are often at the same place: what they ask for is read once. */

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRunFollower } from '../../src/engine/follow-run.ts';
-import { createRunEvents } from '../../src/store/run-events.ts';
+import { createRunEvents, NUMBERING_LOCK } from '../../src/store/run-events.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 import { until } from '../support/until.ts';
 
@@ -93,6 +93,31 @@ describe('an event that commits after one with a greater id', () => {
       late.release();
     }
   });
+});
+
+test('whoever numbers waits for who is numbering, and goes on from what that one has given', async () => {
+  const run = await place.accepted();
+  await add(run, 'smaller');
+  await add(run, 'greater');
+  const other = await place.pool.connect();
+  try {
+    await other.query('BEGIN');
+    await other.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [NUMBERING_LOCK, run]);
+    // It has not seen the one with the smaller id, which was not committed then.
+    await other.query(`UPDATE event SET seq = 1 WHERE run_id = $1 AND action_id = 'greater'`, [run]);
+    const waiting = told(run);
+    await until(async () => {
+      const blocked = await place.rows(
+        `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+      );
+      return blocked.length === 1;
+    });
+    await other.query('COMMIT');
+    expect(await waiting).toEqual(['1 greater', '2 smaller']);
+  } finally {
+    await other.query('ROLLBACK');
+    other.release();
+  }
 });
 
 test('whoever numbers at the same time as others, and beside writers, gives every event one number and no number twice', async () => {
