@@ -73,20 +73,24 @@ export function createRunEvents(pool: pg.Pool): RunEvents {
 
 /**
  * One message, so that nobody can hold the locks and stand still; and two statements, because the second has to see what
- * the holder of the lock before has committed. Locks are taken in one order everywhere.
+ * the holder of the lock before has committed. Locks are taken in one order everywhere. The windows are of one run each:
+ * of anything flatter the planner, who knows little of these tables, makes a walk through all events of all runs.
  */
 function numbering(runIds: readonly string[]): string {
   const ids = `ARRAY[${runIds.map((id) => pg.escapeLiteral(id)).join(', ')}]::text[]`;
   return `
 SELECT pg_advisory_xact_lock(${NUMBERING_LOCK}, h) FROM (SELECT DISTINCT hashtext(id) AS h FROM unnest(${ids}) AS k(id) ORDER BY h) l;
-UPDATE event e SET seq = n.seq
-FROM (
-  SELECT f.run_id, f.id, l.last + row_number() OVER (PARTITION BY f.run_id ORDER BY f.id) AS seq
+WITH n AS MATERIALIZED (
+  SELECT k.run_id, o.id, o.seq
   FROM unnest(${ids}) AS k(run_id)
-  CROSS JOIN LATERAL (SELECT coalesce(max(seq), 0) AS last FROM event WHERE run_id = k.run_id) l
-  CROSS JOIN LATERAL (SELECT run_id, id FROM event WHERE run_id = k.run_id AND seq IS NULL) f
-) n
-WHERE e.run_id = n.run_id AND e.id = n.id AND e.seq IS NULL`;
+  CROSS JOIN LATERAL (
+    SELECT id, seq IS NULL AS unnumbered,
+           coalesce(max(seq) OVER (), 0) + row_number() OVER (PARTITION BY seq IS NULL ORDER BY id) AS seq
+    FROM event WHERE run_id = k.run_id
+  ) o
+  WHERE o.unnumbered
+)
+UPDATE event e SET seq = n.seq FROM n WHERE e.run_id = n.run_id AND e.id = n.id AND e.seq IS NULL`;
 }
 
 /** Readers of one run are often at the same place: what they ask for is read once. */
