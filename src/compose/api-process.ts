@@ -18,6 +18,7 @@ import { createRunFollower } from '../engine/follow-run.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
+import { createSchedules } from '../engine/schedules.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -33,6 +34,7 @@ import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
+import { createScheduleStore } from '../store/schedules.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
@@ -139,6 +141,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     cancel: createCancelRuns({ plans, runs, queue, failpoint, log }),
     retry: createRetryRuns(retryDeps),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
+    schedules: createSchedules({
+      schedules: createScheduleStore(pool),
+      workflows,
+      accept,
+      newId: uuidv7,
+      now: Date.now,
+    }),
     wait: waiter,
     events: follower,
     health: {

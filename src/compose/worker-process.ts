@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
+import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
@@ -37,6 +38,7 @@ import { createServiceStore } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
+import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createSpanIds } from '../telemetry/span-ids.ts';
@@ -45,6 +47,7 @@ import { afterGate, createFailpoint } from './failpoints.ts';
 import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
 import { createHearing } from './worker-hearing.ts';
+import { keepSchedules } from './worker-schedules.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 const LOOK_AT_CLOCK_EVERY_MS = 10_000;
@@ -68,7 +71,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     redisUrl,
     databaseUrl,
     prefix,
-    workers: lanes.length,
+    // One more takes the ticks of schedules.
+    workers: lanes.length + 1,
     patience: 'wait',
     name: 'orchestrator-worker',
     log,
@@ -195,6 +199,11 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     metrics.worker.swept(report, durationMs, lagMs);
   };
   const loops: Promise<void>[] = [];
+  const workflows = createWorkflowStore(prisma, uuidv7);
+  const schedules = keepSchedules(
+    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log },
+    stopping.signal,
+  );
   const health = createWorkerHealth({
     registry: metrics.registry,
     state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
@@ -208,7 +217,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       // Nothing is begun by a wrong clock, as far as the database can be asked.
       await clock.look().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
       open = openAll();
-      await Promise.all(open.map((lane) => lane.ready()));
+      await Promise.all([...open.map((lane) => lane.ready()), schedules.ready()]);
       const sweepDeps: SweepDeps = {
         ...again,
         window: config.admissionWindow,
@@ -222,6 +231,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       loops.push(hearing.watchUntil(signal));
+      loops.push(schedules.watchUntil(signal));
       loops.push(
         beatUntil(
           signal,
@@ -278,6 +288,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await idle;
       clearTimeout(late);
       await Promise.all(loops);
+      await schedules.close();
       await tasks.drain();
       clearInterval(pulse);
       loop.stop();

@@ -19,6 +19,7 @@ import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { problemHandler } from './problem.ts';
 import { retryRoutes } from './retry.ts';
+import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
 import { workflowRoutes } from './workflows.ts';
@@ -56,6 +57,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   executionRoutes(routes, deps, links);
   eventRoutes(routes, deps);
   retryRoutes(routes, deps);
+  scheduleRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);

@@ -6,6 +6,7 @@ import type { EngineHealth } from '../engine/engine-health.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
+import type { Schedules } from '../engine/schedules.ts';
 import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
@@ -30,6 +31,7 @@ export interface HttpDeps {
   cancel: CancelRuns;
   retry: RetryRuns;
   deadLetters: DeadLetters;
+  schedules: Schedules;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

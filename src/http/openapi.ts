@@ -37,6 +37,7 @@ export function createApiDocument(
       { name: 'Tasks', description: 'The simple door: one task, or many' },
       { name: 'Workflows', description: 'Definitions and their versions' },
       { name: 'Executions', description: 'Runs of workflows' },
+      { name: 'Schedules', description: 'Workflows that run by themselves' },
       { name: 'Infrastructure', description: 'For operators: what failed for good' },
       { name: 'Service', description: 'The service itself' },
     ],

@@ -6,6 +6,7 @@ import * as events from './events.ts';
 import * as executions from './executions.ts';
 import type { Operation } from './operation.ts';
 import * as retry from './retry.ts';
+import * as schedules from './schedules.ts';
 import * as service from './service.ts';
 import * as tasks from './tasks.ts';
 import * as workflows from './workflows.ts';
@@ -31,6 +32,14 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.cancelExecution,
   retry.retryExecution,
   executions.listExecutions,
+  schedules.createSchedule,
+  schedules.listSchedules,
+  schedules.getSchedule,
+  schedules.updateSchedule,
+  schedules.deleteSchedule,
+  schedules.pauseSchedule,
+  schedules.resumeSchedule,
+  schedules.triggerSchedule,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

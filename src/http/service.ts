@@ -19,6 +19,7 @@ const CAPABILITIES = [
   'cancellation',
   'retry',
   'events',
+  'schedules',
   'dead_letters',
   'versions',
 ];

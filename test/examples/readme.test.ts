@@ -27,6 +27,7 @@ describe.each(onBothBackends())('the README on $backend', ({ test }) => {
       { status: 'completed', result: { total: { total: 52.5 } } },
       { status: 'completed', tasks: [{ action_id: 'order' }, {}, {}, { action_id: 'total', output: { total: 52.5 } }] },
       { dry_run: true, order: ['order', 'tax', 'shipping', 'total'] },
+      { cron: '0 9 * * 1-5', timezone: 'Europe/Berlin', overlap: 'queue', next_runs: { length: 10 } },
     ]);
   });
 });

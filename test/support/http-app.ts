@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Definition } from '../../src/domain/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
+import type { ScheduleView } from '../../src/engine/schedules.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
 import { createHttpApp } from '../../src/http/app.ts';
 import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
@@ -166,6 +167,15 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       follow: () => guarded('unknown' as const),
       page: () => guarded(undefined),
     },
+    schedules: {
+      create: () => guarded(scheduleView()),
+      get: () => guarded(scheduleView()),
+      list: () => guarded({ items: [scheduleView()], total: 1 }),
+      update: () => guarded(scheduleView()),
+      setPaused: () => guarded(scheduleView()),
+      remove: () => guarded(undefined),
+      trigger: () => guarded(run('flow')),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>
@@ -284,4 +294,26 @@ export function executionNumber(number: number): ExecutionSummary {
     finished_at: null,
     duration_ms: null,
   };
+}
+
+function scheduleView(): ScheduleView {
+  const schedule = {
+    id: 'schedule-1',
+    tenantId: 'default',
+    name: 'nightly',
+    workflowId: 'flow',
+    parameters: {},
+    timing: { cron: '0 2 * * *', timezone: 'UTC' },
+    timezone: 'UTC',
+    overlap: 'skip' as const,
+    catchupSeconds: 60,
+    jitterSeconds: 0,
+    paused: false,
+    pauseReason: null,
+    lastSlot: NOW.getTime(),
+    createdBy: 'anonymous',
+    createdAt: NOW,
+    updatedAt: NOW,
+  };
+  return { schedule, nextRuns: [NOW.getTime() + 3_600_000], recent: [] };
 }

@@ -1,0 +1,207 @@
+/** Schedules: workflows that run by themselves. */
+import { z } from 'zod';
+import type { ScheduleView } from '../engine/schedules.ts';
+import * as schemas from '../schemas/schedules.ts';
+import type { HttpDeps } from './deps.ts';
+import { idempotencyKey, tellReplay } from './idempotency.ts';
+import type { Links } from './links.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+import { pageOf } from './paging.ts';
+
+const tag = 'Schedules';
+const notFound = 'Schedule not found';
+
+export const createSchedule = operation({
+  id: 'createSchedule',
+  tag,
+  method: 'post',
+  path: '/schedules',
+  summary: 'Lets a workflow run by itself: by an expression, in an interval, or once',
+  description:
+    'Every slot begins one execution, however many workers there are and whatever becomes of the queue. ' +
+    'The executions have the id of the schedule as their correlation_id.',
+  body: schemas.scheduleRequest,
+  answers: { 201: { description: 'Created', schema: schemas.schedule, headers: { Location: 'Where it is' } } },
+  problems: [400, 401, 409, 413, 415, 422],
+});
+
+export const listSchedules = operation({
+  id: 'listSchedules',
+  tag,
+  method: 'get',
+  path: '/schedules',
+  summary: 'Schedules, newest first',
+  query: schemas.scheduleListQuery,
+  answers: { 200: { description: 'One page', schema: schemas.scheduleList } },
+  problems: [400, 401],
+});
+
+export const getSchedule = operation({
+  id: 'getSchedule',
+  tag,
+  method: 'get',
+  path: '/schedules/{schedule_id}',
+  summary: 'A schedule, its next ten moments, and what became of the last slots',
+  notFound,
+  answers: { 200: { description: 'The schedule', schema: schemas.schedule } },
+  problems: [401, 404],
+});
+
+export const updateSchedule = operation({
+  id: 'updateSchedule',
+  tag,
+  method: 'put',
+  path: '/schedules/{schedule_id}',
+  summary: 'Changes any subset of fields',
+  description:
+    'A new timing takes the place of the old one and counts from now; slots that were due before are not made up for.',
+  body: schemas.scheduleUpdate,
+  notFound,
+  answers: { 200: { description: 'Changed', schema: schemas.schedule } },
+  problems: [400, 401, 404, 409, 413, 415, 422],
+});
+
+export const deleteSchedule = operation({
+  id: 'deleteSchedule',
+  tag,
+  method: 'delete',
+  path: '/schedules/{schedule_id}',
+  summary: 'Deletes a schedule; its executions stay, those under way go on',
+  notFound,
+  answers: { 204: { description: 'Deleted' } },
+  problems: [401, 404],
+});
+
+export const pauseSchedule = operation({
+  id: 'pauseSchedule',
+  tag,
+  method: 'post',
+  path: '/schedules/{schedule_id}/pause',
+  summary: 'Starts nothing until it is resumed; executions under way go on',
+  body: z.strictObject({}),
+  bodyOptional: true,
+  notFound,
+  answers: { 200: { description: 'Paused', schema: schemas.schedule } },
+  problems: [400, 401, 404, 413, 415],
+});
+
+export const resumeSchedule = operation({
+  id: 'resumeSchedule',
+  tag,
+  method: 'post',
+  path: '/schedules/{schedule_id}/resume',
+  summary: 'Goes on with the next slot; those of the pause are not made up for',
+  body: z.strictObject({}),
+  bodyOptional: true,
+  notFound,
+  answers: { 200: { description: 'It goes on', schema: schemas.schedule } },
+  problems: [400, 401, 404, 413, 415],
+});
+
+export const triggerSchedule = operation({
+  id: 'triggerSchedule',
+  tag,
+  method: 'post',
+  path: '/schedules/{schedule_id}/trigger',
+  summary: 'Starts an execution now, whatever the overlap policy says, and also while paused',
+  body: z.strictObject({}),
+  bodyOptional: true,
+  headers: { 'Idempotency-Key': 'The same key starts nothing twice' },
+  notFound,
+  answers: {
+    202: { description: 'Accepted', schema: schemas.triggeredSchedule, headers: { Location: 'The execution' } },
+  },
+  problems: [400, 401, 404, 409, 413, 415, 429],
+});
+
+export function scheduleRoutes(routes: Routes, { schedules }: HttpDeps, links: Links): void {
+  routes.serve(createSchedule, async ({ body, caller, response }) => {
+    const created = await schedules.create(caller, body);
+    response.setHeader('Location', links.at(`/schedules/${created.schedule.id}`));
+    sendJson(response, 201, present(created));
+  });
+
+  routes.serve(listSchedules, async ({ query, caller, response }) => {
+    const { page, page_size: pageSize, workflow_id: workflowId, paused } = query;
+    const { items, total } = await schedules.list(caller, { page, pageSize, workflowId, paused });
+    sendJson(response, 200, { items: items.map(summarise), ...pageOf(page, pageSize, total) });
+  });
+
+  routes.serve(getSchedule, async ({ params, caller, response }) => {
+    sendJson(response, 200, present(await schedules.get(caller, idOf(params))));
+  });
+
+  routes.serve(updateSchedule, async ({ params, body, caller, response }) => {
+    sendJson(response, 200, present(await schedules.update(caller, idOf(params), body)));
+  });
+
+  routes.serve(deleteSchedule, async ({ params, caller, response }) => {
+    await schedules.remove(caller, idOf(params));
+    response.status(204).end();
+  });
+
+  routes.serve(pauseSchedule, async ({ params, caller, response }) => {
+    sendJson(response, 200, present(await schedules.setPaused(caller, idOf(params), true)));
+  });
+
+  routes.serve(resumeSchedule, async ({ params, caller, response }) => {
+    sendJson(response, 200, present(await schedules.setPaused(caller, idOf(params), false)));
+  });
+
+  routes.serve(triggerSchedule, async ({ params, caller, request, response }) => {
+    const id = idOf(params);
+    const run = await schedules.trigger(caller, id, idempotencyKey(request));
+    tellReplay(response, run.repeated);
+    response.setHeader('Location', links.execution(run.id));
+    sendJson(response, 202, {
+      schedule_id: id,
+      execution_id: run.id,
+      workflow_version: run.workflowVersion,
+      status: run.status,
+    });
+  });
+}
+
+function idOf(params: Record<string, string>): string {
+  return params['schedule_id'] ?? '';
+}
+
+const iso = (moment: number) => new Date(moment).toISOString();
+
+function summarise({ schedule, nextRuns }: ScheduleView): schemas.ScheduleSummary {
+  const { timing } = schedule;
+  const [next] = nextRuns;
+  return {
+    schedule_id: schedule.id,
+    name: schedule.name,
+    workflow_id: schedule.workflowId,
+    parameters: schedule.parameters,
+    cron: 'cron' in timing ? timing.cron : null,
+    interval_seconds: 'intervalSeconds' in timing ? timing.intervalSeconds : null,
+    at: 'atMs' in timing ? iso(timing.atMs) : null,
+    timezone: schedule.timezone,
+    overlap: schedule.overlap,
+    catchup_window_seconds: schedule.catchupSeconds,
+    jitter_seconds: schedule.jitterSeconds,
+    paused: schedule.paused,
+    pause_reason: schedule.pauseReason,
+    next_run: next === undefined ? null : iso(next),
+    created_by: schedule.createdBy,
+    created_at: schedule.createdAt.toISOString(),
+    updated_at: schedule.updatedAt.toISOString(),
+  };
+}
+
+function present(view: ScheduleView): schemas.ScheduleAnswer {
+  return {
+    ...summarise(view),
+    next_runs: view.nextRuns.map(iso),
+    recent: view.recent.map(({ slot, kind, status, reason, runId }) => ({
+      slot: iso(slot),
+      kind,
+      status,
+      reason,
+      execution_id: runId,
+    })),
+  };
+}

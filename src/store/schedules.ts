@@ -1,0 +1,271 @@
+/** Schedules and what became of their slots. A schedule whose runs are being started is locked until that is written down. */
+import type pg from 'pg';
+import type { Overlap, Timing } from '../domain/schedule.ts';
+import type {
+  DueSchedule,
+  Schedule,
+  ScheduleStore,
+  SlotRecord,
+  SlotStatus,
+  SlotVerdict,
+} from '../engine/schedule-ports.ts';
+import type { JsonObject } from '../schemas/json.ts';
+
+/** So many are kept of each schedule, beside those that wait and those whose runs go on. */
+const KEPT_SLOTS = 100;
+const UNIQUE_VIOLATION = '23505';
+
+interface Raw {
+  id: string;
+  tenant_id: string;
+  name: string;
+  workflow_id: string;
+  parameters: JsonObject;
+  cron: string | null;
+  interval_seconds: number | null;
+  at: Date | null;
+  timezone: string;
+  overlap: Overlap;
+  catchup_window_seconds: number;
+  jitter_seconds: number;
+  paused: boolean;
+  pause_reason: string | null;
+  anchor_at: Date;
+  last_slot_at: Date;
+  created_by: string;
+  created_at: Date;
+  updated_at: Date;
+}
+
+const INSERT = `
+INSERT INTO schedule (id, tenant_id, name, workflow_id, parameters, cron, interval_seconds, at, timezone, overlap,
+                      catchup_window_seconds, jitter_seconds, paused, pause_reason, anchor_at, last_slot_at, due_at,
+                      created_by, created_at, updated_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19
+WHERE (SELECT count(*) FROM (SELECT 1 FROM schedule WHERE tenant_id = $2 LIMIT $20) AS own) < $20`;
+
+const UPDATE = `
+UPDATE schedule SET name = $2, workflow_id = $3, parameters = $4, cron = $5, interval_seconds = $6, at = $7, timezone = $8,
+  overlap = $9, catchup_window_seconds = $10, jitter_seconds = $11, paused = $12, pause_reason = $13, anchor_at = $14,
+  last_slot_at = $15, due_at = $16, updated_at = now()
+WHERE id = $1 RETURNING *`;
+
+const TAKE_DUE = `
+SELECT *, extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms FROM schedule
+WHERE due_at IS NOT NULL AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED`;
+
+const ACTIVE = `
+SELECT r.id FROM schedule_slot s JOIN run r ON r.id = s.run_id WHERE s.schedule_id = $1 AND NOT r.final ORDER BY r.id`;
+
+const WAITING = `SELECT slot_at FROM schedule_slot WHERE schedule_id = $1 AND status = 'waiting' ORDER BY slot_at`;
+
+const RECORD = `
+INSERT INTO schedule_slot (schedule_id, slot_at, kind, status, reason, run_id)
+SELECT $1, * FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[])
+ON CONFLICT (schedule_id, slot_at, kind)
+DO UPDATE SET status = excluded.status, reason = excluded.reason, run_id = excluded.run_id, recorded_at = now()`;
+
+const FORGET = `
+DELETE FROM schedule_slot s
+WHERE s.schedule_id = $1 AND s.status <> 'waiting'
+  AND s.slot_at < (SELECT slot_at FROM schedule_slot WHERE schedule_id = $1 ORDER BY slot_at DESC OFFSET $2 LIMIT 1)
+  AND NOT EXISTS (SELECT 1 FROM run r WHERE r.id = s.run_id AND NOT r.final)`;
+
+const ADVANCE = `
+UPDATE schedule SET last_slot_at = $2, due_at = CASE WHEN $4::text IS NULL THEN $3::timestamptz END,
+  paused = paused OR $4::text IS NOT NULL, pause_reason = coalesce($4::text, pause_reason)
+WHERE id = $1`;
+
+export function createScheduleStore(pool: pg.Pool): ScheduleStore {
+  return {
+    async create(schedule, lookAt, limit) {
+      const { id, tenantId, createdBy, createdAt } = schedule;
+      const values = [id, tenantId, ...written(schedule, lookAt), createdBy, createdAt, limit];
+      try {
+        const { rowCount } = await pool.query(INSERT, values);
+        return rowCount === 0 ? 'too_many' : 'created';
+      } catch (error) {
+        if (isNameTaken(error)) return 'name_taken';
+        throw error;
+      }
+    },
+    async find(tenantId, id) {
+      const { rows } = await pool.query<Raw>('SELECT * FROM schedule WHERE tenant_id = $1 AND id = $2', [tenantId, id]);
+      return rows[0] === undefined ? undefined : toSchedule(rows[0]);
+    },
+    async list(tenantId, { page, pageSize, workflowId, paused }) {
+      const where = `tenant_id = $1 AND ($2::text IS NULL OR workflow_id = $2) AND ($3::boolean IS NULL OR paused = $3)`;
+      const values = [tenantId, workflowId ?? null, paused ?? null];
+      const [{ rows }, counted] = await Promise.all([
+        pool.query<Raw>(`SELECT * FROM schedule WHERE ${where} ORDER BY created_at DESC, id DESC LIMIT $4 OFFSET $5`, [
+          ...values,
+          pageSize,
+          (page - 1) * pageSize,
+        ]),
+        pool.query<{ total: number }>(`SELECT count(*)::int AS total FROM schedule WHERE ${where}`, values),
+      ]);
+      return { items: rows.map(toSchedule), total: counted.rows[0]?.total ?? 0 };
+    },
+    async change(tenantId, id, change) {
+      try {
+        return await inTransaction(pool, async (client) => {
+          const { rows } = await client.query<Raw>(
+            'SELECT * FROM schedule WHERE tenant_id = $1 AND id = $2 FOR UPDATE',
+            [tenantId, id],
+          );
+          if (rows[0] === undefined) return 'unknown';
+          const waiting = await client.query(`${WAITING} LIMIT 1`, [id]);
+          const { schedule, lookAt } = change(toSchedule(rows[0]), (waiting.rowCount ?? 0) > 0);
+          const changed = await client.query<Raw>(UPDATE, [id, ...written(schedule, lookAt)]);
+          return changed.rows[0] === undefined ? 'unknown' : toSchedule(changed.rows[0]);
+        });
+      } catch (error) {
+        if (isNameTaken(error)) return 'name_taken';
+        throw error;
+      }
+    },
+    async remove(tenantId, id) {
+      const { rowCount } = await pool.query('DELETE FROM schedule WHERE tenant_id = $1 AND id = $2', [tenantId, id]);
+      return (rowCount ?? 0) > 0;
+    },
+    async recent(scheduleId, limit) {
+      const { rows } = await pool.query<{
+        slot_at: Date;
+        kind: SlotRecord['kind'];
+        status: SlotStatus;
+        reason: string | null;
+        run_id: string | null;
+      }>('SELECT * FROM schedule_slot WHERE schedule_id = $1 ORDER BY slot_at DESC, kind LIMIT $2', [
+        scheduleId,
+        limit,
+      ]);
+      return rows.map(({ slot_at, kind, status, reason, run_id }) => ({
+        slot: slot_at.getTime(),
+        kind,
+        status,
+        reason,
+        runId: run_id,
+      }));
+    },
+    record: (scheduleId, records) => write(pool, scheduleId, records),
+    async runOf(tenantId, idempotencyKey) {
+      const { rows } = await pool.query<{ id: string }>(
+        'SELECT id FROM run WHERE tenant_id = $1 AND idempotency_key = $2',
+        [tenantId, idempotencyKey],
+      );
+      return rows[0]?.id;
+    },
+    withDue: (work) => inTransaction(pool, (client) => settleDue(client, work)),
+    async latenessMs() {
+      const { rows } = await pool.query<{ late: number | null }>(
+        `SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 * 1000 AS late FROM schedule WHERE due_at IS NOT NULL`,
+      );
+      return rows[0]?.late ?? undefined;
+    },
+  };
+}
+
+async function settleDue(client: pg.PoolClient, work: (due: DueSchedule) => Promise<SlotVerdict>): Promise<boolean> {
+  const { rows } = await client.query<Raw & { now_ms: number }>({ name: 'take-due-schedule', text: TAKE_DUE });
+  const raw = rows[0];
+  if (raw === undefined) return false;
+  const active = await client.query<{ id: string }>(ACTIVE, [raw.id]);
+  const waiting = await client.query<{ slot_at: Date }>(WAITING, [raw.id]);
+  const verdict = await work({
+    schedule: toSchedule(raw),
+    now: Math.floor(raw.now_ms),
+    active: active.rows.map(({ id }) => id),
+    waiting: waiting.rows.map(({ slot_at }) => slot_at.getTime()),
+  });
+  await write(client, raw.id, verdict.records);
+  if (verdict.records.length > 0) await client.query(FORGET, [raw.id, KEPT_SLOTS]);
+  const { lastSlot, lookAgainAt, pause } = verdict;
+  await client.query(ADVANCE, [raw.id, new Date(lastSlot), toDate(lookAgainAt), pause ?? null]);
+  return true;
+}
+
+async function write(client: pg.Pool | pg.PoolClient, scheduleId: string, records: readonly SlotRecord[]) {
+  if (records.length === 0) return;
+  await client.query(RECORD, [
+    scheduleId,
+    records.map(({ slot }) => new Date(slot)),
+    records.map(({ kind }) => kind),
+    records.map(({ status }) => status),
+    records.map(({ reason }) => reason),
+    records.map(({ runId }) => runId),
+  ]);
+}
+
+/** In the order of both statements. */
+function written(schedule: Schedule, lookAt: number | undefined): unknown[] {
+  const { timing } = schedule;
+  const anchor = 'intervalSeconds' in timing ? timing.anchorMs : schedule.createdAt.getTime();
+  return [
+    schedule.name,
+    schedule.workflowId,
+    JSON.stringify(schedule.parameters),
+    'cron' in timing ? timing.cron : null,
+    'intervalSeconds' in timing ? timing.intervalSeconds : null,
+    'atMs' in timing ? new Date(timing.atMs) : null,
+    schedule.timezone,
+    schedule.overlap,
+    schedule.catchupSeconds,
+    schedule.jitterSeconds,
+    schedule.paused,
+    schedule.pauseReason,
+    new Date(anchor),
+    new Date(schedule.lastSlot),
+    toDate(lookAt),
+  ];
+}
+
+function toDate(moment: number | undefined): Date | null {
+  return moment === undefined ? null : new Date(moment);
+}
+
+function toSchedule(raw: Raw): Schedule {
+  return {
+    id: raw.id,
+    tenantId: raw.tenant_id,
+    name: raw.name,
+    workflowId: raw.workflow_id,
+    parameters: raw.parameters,
+    timing: timingOf(raw),
+    timezone: raw.timezone,
+    overlap: raw.overlap,
+    catchupSeconds: raw.catchup_window_seconds,
+    jitterSeconds: raw.jitter_seconds,
+    paused: raw.paused,
+    pauseReason: raw.pause_reason,
+    lastSlot: raw.last_slot_at.getTime(),
+    createdBy: raw.created_by,
+    createdAt: raw.created_at,
+    updatedAt: raw.updated_at,
+  };
+}
+
+function timingOf({ id, cron, timezone, interval_seconds, anchor_at, at }: Raw): Timing {
+  if (cron !== null) return { cron, timezone };
+  if (interval_seconds !== null) return { intervalSeconds: interval_seconds, anchorMs: anchor_at.getTime() };
+  if (at !== null) return { atMs: at.getTime() };
+  throw new Error(`schedule ${id} has no timing`);
+}
+
+function isNameTaken(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION;
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    // Closing the connection rolls back, whatever state it is in.
+    client.release(true);
+    throw error;
+  }
+}
