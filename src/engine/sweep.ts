@@ -40,7 +40,7 @@ export interface SweepReport {
 /** Younger pending runs are left to the API that accepted them. */
 const PENDING_AGE_MS = 2_000;
 const DISPATCH_PER_PAGE = 500;
-const PAGES_PER_PASS = 10;
+const PAGES_PER_PASS = 20;
 /** Side by side; more would only wait for connections. */
 const DISPATCH_AT_ONCE = 20;
 const CHECK_PER_PASS = 500;
