@@ -1,5 +1,4 @@
 /** How long the event loop of this process stands still: nothing is answered meanwhile, and no lock renewed. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 export interface LoopMonitor {
   /** The longest stop since the last call. */
@@ -9,30 +8,37 @@ export interface LoopMonitor {
   stop(): void;
 }
 
-const RESOLUTION_MS = 20;
-const LOOK_EVERY_MS = 1_000;
+/**
+ * How late a beat comes is how long the loop stood still, less one beat at most. (The histogram of node:perf_hooks forgets,
+ * when it is reset, a stop that it has not recorded yet.)
+ */
+const BEAT_MS = 100;
+const LOOK_EVERY_BEATS = 10;
 const KEPT_LOOKS = 60;
 /** A stop of that length is said. */
 export const LAG_WORTH_SAYING_MS = 1_000;
 
 export function monitorLoop(onStop: (lagMs: number) => void): LoopMonitor {
-  const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  delays.enable();
   const recent: number[] = [];
   let longest = 0;
-  let lastLook = performance.now();
+  let sinceLook = 0;
+  let beats = 0;
+  let lastBeat = performance.now();
   const look = () => {
-    const now = performance.now();
-    // After a stop either timer may come first; a reset makes the histogram forget a stop that it has yet to see.
-    const lagMs = Math.max(0, delays.max / 1e6 - RESOLUTION_MS, now - lastLook - LOOK_EVERY_MS);
-    lastLook = now;
-    delays.reset();
-    longest = Math.max(longest, lagMs);
-    recent.push(lagMs);
+    longest = Math.max(longest, sinceLook);
+    recent.push(sinceLook);
     if (recent.length > KEPT_LOOKS) recent.shift();
-    if (lagMs > LAG_WORTH_SAYING_MS) onStop(lagMs);
+    if (sinceLook > LAG_WORTH_SAYING_MS) onStop(sinceLook);
+    sinceLook = 0;
   };
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  const beat = () => {
+    const now = performance.now();
+    sinceLook = Math.max(sinceLook, now - lastBeat - BEAT_MS);
+    lastBeat = now;
+    beats += 1;
+    if (beats % LOOK_EVERY_BEATS === 0 || sinceLook > LAG_WORTH_SAYING_MS) look();
+  };
+  const timer = setInterval(beat, BEAT_MS);
   timer.unref();
   return {
     takeLongestMs() {
@@ -43,7 +49,6 @@ export function monitorLoop(onStop: (lagMs: number) => void): LoopMonitor {
     recentMs: () => Math.max(0, ...recent),
     stop() {
       clearInterval(timer);
-      delays.disable();
     },
   };
 }
