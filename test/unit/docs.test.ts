@@ -20,6 +20,7 @@ const DOCUMENTS = [
   'docs/errors.md',
   'docs/changes.md',
   'docs/faults.md',
+  'docs/semantics.md',
   ...DECISIONS.map((name) => `docs/decisions/${name}`),
 ];
 

@@ -34,11 +34,7 @@ async function underWay({ api }: Processes, service: Service, count: number): Pr
 }
 
 /** Begins runs, whatever is going on, until told to stop; gives what was accepted and every other answer. */
-async function underLoad(
-  processes: Processes,
-  workflowId: string,
-  work: (others: readonly number[]) => Promise<void>,
-) {
+async function underLoad(processes: Processes, workflowId: string, work: (others: readonly number[]) => Promise<void>) {
   const accepted: string[] = [];
   const others: number[] = [];
   let going = true;
@@ -146,7 +142,9 @@ describe('a PostgreSQL of its own', () => {
       const { accepted, others } = await underLoad(processes, id, async (soFar) => {
         for (let crashes = 0; crashes < 2; crashes += 1) {
           const seen = soFar.length;
-          await postgres?.crash(() => until(() => soFar.length > seen, { what: 'a request met no database' }));
+          await postgres?.crash(
+            async () => void (await until(() => soFar.length > seen, { what: 'a request met no database' })),
+          );
           await until(async () => (await api.get('/ready')).status === 200);
         }
       });

@@ -1,0 +1,5 @@
+/** The examples of docs/semantics.md, in its order. */
+import { conditions } from './conditions.ts';
+import type { Example } from './example.ts';
+
+export const EXAMPLES: readonly Example[] = [conditions];
