@@ -31,6 +31,11 @@ export interface AdapterContext {
    * the one that counts: later deliveries get it back as `wakeAt`. Never returns while the time has not come.
    */
   sleepUntil(time: Date): Promise<void>;
+  /**
+   * Ends this delivery without holding the worker, because something outside has to happen first: the task is delivered
+   * again when it is woken (`wakeTasks` in the engine), or at that time, and then looks again. Never returns.
+   */
+  park(until?: Date): Promise<never>;
   /** The time an earlier delivery of this task began to sleep until. */
   wakeAt: Date | undefined;
   now(): Date;

@@ -14,6 +14,19 @@ class Sleep extends Error {
   }
 }
 
+/** Thrown by `park` to leave the adapter. */
+class Park extends Error {
+  readonly until: Date | undefined;
+  constructor(until: Date | undefined) {
+    super('parked');
+    this.until = until;
+  }
+}
+
+export const park: AdapterContext['park'] = async (until) => {
+  throw new Park(until);
+};
+
 export function sleeper(wakeAt: Date | undefined, now: () => Date): AdapterContext['sleepUntil'] {
   return async (time) => {
     const until = wakeAt ?? time;
@@ -46,6 +59,7 @@ export async function runAdapterIn(
 
 function toResult(error: unknown): ExecutionResult {
   if (error instanceof Sleep) return { result: 'sleep', until: error.until };
+  if (error instanceof Park) return { result: 'park', until: error.until };
   if (error instanceof RetryableError) return failure(error.code, error.message, true, error.retryAfterMs);
   if (error instanceof NonRetryableError) return failure(error.code, error.message, false);
   if (error instanceof OrchestratorError) return failure(error.code, error.message, describe(error.code).retryable);

@@ -4,7 +4,7 @@ import type { ExecutionCall, Executor, Expressions, Logger } from '../src/engine
 import type { AdapterContext, AdapterSetting } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
-import { failure, runAdapterIn, sleeper } from './execution.ts';
+import { failure, park, runAdapterIn, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
 
 export interface ExecutorDeps {
@@ -78,6 +78,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
     scope: call.scope,
     evaluate: (expression, variables) => deps.expressions.evaluate(expression, variables),
     sleepUntil: sleeper(call.wakeAt, deps.now),
+    park,
     wakeAt: call.wakeAt,
     now: deps.now,
   };

@@ -8,7 +8,7 @@ import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { startWatchdog } from '../src/watchdog/watchdog.ts';
 import type { AdapterContext, AdapterFetchInit, AdapterResponse } from './adapter.ts';
-import { runAdapterIn, sleeper } from './execution.ts';
+import { park, runAdapterIn, sleeper } from './execution.ts';
 import {
   BEAT_EVERY_MS,
   type FetchAnswer,
@@ -73,6 +73,7 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
     wakeAt,
     now,
     sleepUntil: sleeper(wakeAt, now),
+    park,
     fetch: (url, init = {}) => fetchThrough(url, init, signal),
     service: async (name) =>
       (await ask({ ask: 'service', name }, signal)) as { name: string; baseUrl: string } | undefined,

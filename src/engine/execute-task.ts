@@ -155,7 +155,8 @@ async function takeToken(
   const announced = own?.nextDelivery !== null && own?.nextDelivery === delivery.attemptsStarted;
   const first =
     delivery.attemptsStarted === delivery.attemptsMade + 1 && delivery.stalledCounter === 0 && delivery.data.gen === 0;
-  const untouched = own === undefined || own.status === 'retrying';
+  // Pending: it was woken, or written down as a part of another task, before it began.
+  const untouched = own === undefined || own.status === 'retrying' || own.status === 'pending';
   if (own !== undefined && announced) return { fence: own.fence, deliveries: own.deliveries };
   if (first && untouched) return { fence: own?.fence ?? 1, deliveries: own?.deliveries ?? 1 };
   const { action_id: actionId, action_type: actionType } = action;

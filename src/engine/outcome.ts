@@ -38,7 +38,7 @@ export function plannedReturn(
 
 export function outcomeOf(
   deps: OutcomeDeps,
-  { planned, run, fence, attempt, plan }: Held,
+  { planned, run, found, fence, attempt, plan }: Held,
   values: Pick<Outcome, 'status' | 'final' | 'ended'> & Partial<Outcome>,
 ): Outcome {
   return {
@@ -56,6 +56,7 @@ export function outcomeOf(
     worker: deps.worker,
     startedMono: null,
     wakeAt: null,
+    wakesSeen: found.tasks.get(planned.action.action_id)?.wakes ?? 0,
     nextDelivery: null,
     endsRun: values.final && endsRun(plan, planned.index),
     runOutput: null,

@@ -38,8 +38,8 @@ export type Disposition =
   | { job: 'complete' }
   | { job: 'fail'; message: string }
   | { job: 'retry'; message: string; delayMs: number }
-  /** Moved to delayed; no attempt is counted. */
-  | { job: 'delay'; untilMs: number }
+  /** Moved to delayed; no attempt is counted. `dueAlready` is asked once it is there: true makes it due at once. */
+  | { job: 'delay'; untilMs: number; dueAlready?: () => Promise<boolean> }
   /** Not touched: a newer holder is at work, and if the job was ours it stalls and is delivered again. */
   | { job: 'leave' };
 
@@ -98,6 +98,9 @@ export interface TaskRow {
   deliveries: number;
   nextDelivery: number | null;
   wakeAt: Date | null;
+  /** How often it was woken, and what that number was when it last went to sleep. */
+  wakes: number;
+  wakesSeen: number;
   /** Only where it was asked for. */
   output: Json;
 }
@@ -147,6 +150,8 @@ export interface Outcome {
   /** performance.now() of the beginning; null where nothing was executed. */
   startedMono: number | null;
   wakeAt: Date | null;
+  /** The wakes that this delivery knew of when it began. */
+  wakesSeen: number;
   nextDelivery: number | null;
   /** This commit ends the run; `runOutput` (JSON text) is the run's output should it have completed. */
   endsRun: boolean;
@@ -168,6 +173,8 @@ export interface TaskStore {
   /** Shows a task that has run for a while; the fence is left alone. */
   markRunning(task: Omit<Outcome, 'output' | 'error' | 'runOutput'>): Promise<void>;
   recordLateEffect(outcome: Outcome): Promise<void>;
+  /** Counts a wake of each task of a live run that is not final, whether it has begun or not. */
+  wake(runId: string, tasks: ReadonlyArray<{ actionId: string; actionType: string }>): Promise<void>;
 }
 
 export interface RunStore {
@@ -263,7 +270,9 @@ export type ExecutionResult =
   | { result: 'output'; output: unknown }
   | { result: 'failure'; failure: TaskFailure & { retryable: boolean; retryAfterMs?: number | undefined } }
   /** The adapter wants to go on later, without holding the worker. */
-  | { result: 'sleep'; until: Date };
+  | { result: 'sleep'; until: Date }
+  /** The adapter waits for something outside, at most until that time. Whoever brings it about wakes the task. */
+  | { result: 'park'; until: Date | undefined };
 
 /** Evaluates CEL; rejects with an OrchestratorError. */
 export interface Expressions {

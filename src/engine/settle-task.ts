@@ -24,6 +24,9 @@ import {
 import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
 import type { Stop } from './run-adapter.ts';
 
+/** A task that waits without an end looks about itself now and then. */
+const LOOK_AGAIN_MS = 24 * 3_600_000;
+
 export interface SettleDeps extends AddAgainDeps, OutcomeDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect'>;
   random(): number;
@@ -67,6 +70,8 @@ export async function conclude(
       const outcome = plannedReturn(deps, held, { input, startedMono, wakeAt: result.until });
       return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
     }
+    case 'park':
+      return park(deps, held, result.until, { input, startedMono });
     case 'shutdown':
       return settle(deps, held, plannedReturn(deps, held, { input, startedMono, wakeAt: null }), {
         job: 'delay',
@@ -159,6 +164,29 @@ export function commitFailure(
     runOutput,
   });
   return settle(deps, held, outcome, { job: 'fail', message: messageOf(error) });
+}
+
+/**
+ * The task waits for something outside. Whoever brings it about counts a wake and then makes the job due; when that
+ * happened before the job was moved, it is seen by reading again.
+ */
+function park(
+  deps: SettleDeps,
+  held: Held,
+  until: Date | undefined,
+  values: Pick<Outcome, 'input' | 'startedMono'>,
+): Promise<Disposition> {
+  const outcome = plannedReturn(deps, held, { ...values, wakeAt: until ?? null });
+  const { runId, actionId, wakesSeen } = outcome;
+  return settle(deps, held, outcome, {
+    job: 'delay',
+    untilMs: until?.getTime() ?? deps.now() + LOOK_AGAIN_MS,
+    async dueAlready() {
+      await deps.failpoint('park.afterMove');
+      const { tasks } = await deps.tasks.lookup({ runId, actionIds: [actionId], outputsOf: [] });
+      return (tasks.get(actionId)?.wakes ?? 0) > wakesSeen;
+    },
+  });
 }
 
 /** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */

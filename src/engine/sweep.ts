@@ -155,6 +155,7 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     if (ended) return true;
     await deps.sweep.checkAgain(run.id, CANCEL_LOOK_MS);
   }
+  await promoteWoken(deps, run, plan, found);
   const lost = await findLost(deps, run, plan, found);
   const suspected = deps.suspects.get(run.id);
   deps.suspects.delete(run.id);
@@ -167,6 +168,18 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   }
   deps.log.warn('run_added_again', { run_id: run.id, job_id: lost.jobId, state: lost.state });
   return addAgain(deps, run);
+}
+
+/** Whoever woke them, or they themselves, died between two steps. Jobs that are not asleep are left alone. */
+async function promoteWoken(deps: SweepDeps, run: RunRow, plan: Plan, { tasks }: Lookup): Promise<void> {
+  const woken = [...tasks.values()].filter(({ status, wakes, wakesSeen }) => status === 'waiting' && wakes > wakesSeen);
+  await deps.queue.promote(
+    woken.flatMap(({ actionId }) => {
+      const planned = plan.byId.get(actionId);
+      if (planned === undefined) return [];
+      return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
+    }),
+  );
 }
 
 async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {

@@ -84,6 +84,7 @@ export function openLane(options: LaneOptions): Lane {
           throw new RetryLater(disposition.message, disposition.delayMs);
         case 'delay':
           await job.moveToDelayed(Date.now() + Math.max(0, Math.round(disposition.untilMs - options.now())), token);
+          await promoteIf(job, disposition.dueAlready);
           throw new DelayedError();
         case 'leave':
           // Not moved: BullMQ leaves it active. If it was ours it stalls and is delivered again.
@@ -94,6 +95,16 @@ export function openLane(options: LaneOptions): Lane {
       active -= 1;
     }
   };
+
+  /** A wake that is missed here is found by the reconciler. */
+  async function promoteIf(job: Parameters<LaneProcessor>[0], isDue: (() => Promise<boolean>) | undefined) {
+    try {
+      if (await isDue?.()) await job.promote();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.debug('job_not_promoted', { queue, job_id: job.id, error: reason });
+    }
+  }
 
   const worker = backend.worker(queue, processor, {
     concurrency: options.concurrency,

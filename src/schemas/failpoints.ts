@@ -22,6 +22,8 @@ export const FAILPOINTS = [
   'reconcile.afterAdd',
   /** A run is marked as cancelling; nothing has been woken. */
   'cancel.afterStatus',
+  /** A task that waits for something outside is asleep; whether it came in the meantime has not been looked at. */
+  'park.afterMove',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

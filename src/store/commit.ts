@@ -14,15 +14,15 @@ import type { CommitResult, Outcome } from '../engine/ports.ts';
 const COMMIT = `
 WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, next_delivery, status,
-                         final, tolerated, input, output, error, commit_id, worker, wake_at, started_at, finished_at, updated_at)
+                         final, tolerated, input, output, error, commit_id, worker, wake_at, wakes_seen, started_at, finished_at, updated_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, CASE WHEN o.ended THEN o.attempt ELSE o.attempt - 1 END, o.fence, 1,
-         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at,
+         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.wakes_seen,
          now() - make_interval(secs => o.elapsed_ms / 1000), CASE WHEN o.final THEN now() END, now()
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
               $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
-              $17::timestamptz[], $18::int[])
+              $17::timestamptz[], $18::int[], $21::int[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
-            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery)
+            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen)
   JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
@@ -30,7 +30,7 @@ WITH w AS (
     next_delivery = EXCLUDED.next_delivery, status = EXCLUDED.status, final = EXCLUDED.final, tolerated = EXCLUDED.tolerated,
     input = coalesce(EXCLUDED.input, t.input), output = EXCLUDED.output, error = EXCLUDED.error, commit_id = EXCLUDED.commit_id,
     worker = coalesce(EXCLUDED.worker, t.worker), wake_at = coalesce(t.wake_at, EXCLUDED.wake_at),
-    started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
+    wakes_seen = EXCLUDED.wakes_seen,    started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)
@@ -118,6 +118,7 @@ export async function commitOutcomes(pool: pg.Pool, outcomes: readonly Outcome[]
       column((o) => o.nextDelivery),
       column((o) => o.endsRun),
       column((o) => o.runOutput),
+      column((o) => o.wakesSeen),
     ],
   });
   const accepted = new Set<Outcome>();

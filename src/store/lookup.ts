@@ -6,7 +6,7 @@ import type { Json } from '../schemas/json.ts';
 import { type RawRun, toRunRow } from './run-row.ts';
 
 export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerated, t.attempt, t.ended_attempt, t.fence,
-  t.deliveries, t.next_delivery, t.wake_at`;
+  t.deliveries, t.next_delivery, t.wake_at, t.wakes, t.wakes_seen`;
 // One statement and so one snapshot: a run that is seen as live has rows as new as that. A run comes with each of its tasks;
 // its parameters, which may be large, only with the first.
 const LOOK_UP = `
@@ -29,6 +29,8 @@ export interface RawTask {
   deliveries: number;
   next_delivery: number | null;
   wake_at: Date | null;
+  wakes: number;
+  wakes_seen: number;
   output: Json;
 }
 
@@ -96,6 +98,8 @@ export function toTaskRow(raw: RawTask): TaskRow {
     deliveries: raw.deliveries,
     nextDelivery: raw.next_delivery,
     wakeAt: raw.wake_at,
+    wakes: raw.wakes,
+    wakesSeen: raw.wakes_seen,
     output: raw.output,
   };
 }

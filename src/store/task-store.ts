@@ -60,6 +60,14 @@ WITH begun AS (
 UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
 FROM begun b WHERE r.id = b.id`;
 
+// What wakes a task may come before the task has begun, so there may be no row yet.
+const WAKE = `
+INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
+SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', 1
+FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND NOT r.final
+ORDER BY k.action_id
+ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final`;
+
 const LATE_EFFECT = `
 INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;
 
@@ -152,6 +160,11 @@ export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOI
         }),
       );
       return rows[0];
+    },
+    async wake(runId, woken) {
+      const ids = woken.map(({ actionId }) => actionId);
+      const types = woken.map(({ actionType }) => actionType);
+      await persist(() => pool.query({ name: 'wake-tasks', text: WAKE, values: [runId, ids, types] }));
     },
     async recordLateEffect(outcome) {
       await persist(() =>

@@ -3,6 +3,7 @@ import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
 import type { AdapterContext, AdapterSetting } from '../../workers/adapter.ts';
 import { createAdapterFetch } from '../../workers/egress-fetch.ts';
+import { park } from '../../workers/execution.ts';
 
 export interface AdapterContextOptions {
   settings?: Partial<Record<AdapterSetting, string>>;
@@ -68,6 +69,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
         slept.push(time);
         return Promise.resolve();
       },
+      park,
       wakeAt: options.wakeAt,
       now: options.now ?? (() => new Date()),
     },

@@ -28,6 +28,8 @@ export interface FakeTask {
   commitId: string | null;
   worker: string | null;
   wakeAt: Date | null;
+  wakes: number;
+  wakesSeen: number;
   /** Which statement ended it: the order of ends. */
   finishedAt: number | null;
 }
@@ -114,6 +116,8 @@ function written(task: FakeTask | undefined, outcome: Outcome, statement: number
     commitId: outcome.commitId,
     worker,
     wakeAt: task?.wakeAt ?? outcome.wakeAt,
+    wakes: task?.wakes ?? 0,
+    wakesSeen: outcome.wakesSeen,
     finishedAt: final ? statement : null,
   };
 }

@@ -136,6 +136,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
         }),
       // By a timer of the engine's own, and time does not pass here: an execution that is slow is a way of its beginning.
       markRunning: async () => undefined,
+      wake: (...woken) => persistently('wake', () => store.tasks.wake(...woken)),
       recordLateEffect: (outcome) => well('late effect', () => store.tasks.recordLateEffect(outcome)),
     },
     runs: {

@@ -102,6 +102,15 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       }
       beginRun(run);
     },
+    async wake(runId, woken) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.final) return;
+      for (const { actionId, actionType } of woken) {
+        const key = taskKey(runId, actionId);
+        const task = truth.tasks.get(key) ?? newTask(runId, actionId, actionType, run.epoch);
+        if (!task.final) truth.tasks.set(key, { ...task, wakes: task.wakes + 1 });
+      }
+    },
     async recordLateEffect(outcome) {
       truth.lateEffects.push(outcome);
     },
@@ -262,6 +271,8 @@ function newTask(runId: string, actionId: string, actionType: string, epoch: num
     commitId: null,
     worker: null,
     wakeAt: null,
+    wakes: 0,
+    wakesSeen: 0,
     finishedAt: null,
   };
 }
@@ -271,9 +282,11 @@ function inQueue({ status, final }: FakeRun): boolean {
 }
 
 function toRow(task: FakeTask, withOutput: boolean): TaskRow {
-  const { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery, wakeAt } = task;
+  const { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery } = task;
+  const { wakeAt, wakes, wakesSeen } = task;
   const output = withOutput ? parsed(task.output) : null;
-  return { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery, wakeAt, output };
+  const own = { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery };
+  return { ...own, wakeAt, wakes, wakesSeen, output };
 }
 
 function parsed(text: string | null): Json {

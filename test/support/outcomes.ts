@@ -23,6 +23,7 @@ export function outcome(values: Pick<Outcome, 'runId'> & Partial<Outcome>): Outc
     worker: 'worker',
     startedMono: performance.now(),
     wakeAt: null,
+    wakesSeen: 0,
     nextDelivery: null,
     endsRun: false,
     runOutput: null,

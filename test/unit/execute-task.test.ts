@@ -115,6 +115,7 @@ describe('any other delivery', () => {
         worker: 'worker',
         startedMono: 0,
         wakeAt: null,
+        wakesSeen: 0,
         nextDelivery: null,
         endsRun: false,
       });

@@ -38,7 +38,7 @@ describe('FAILPOINTS', () => {
     'api.afterAdd:exit@0',
   ])('%s is refused with the names that there are', (text) => {
     expect(faultsOf({ NODE_ENV: 'test', FAILPOINTS: text })).toEqual([
-      expect.stringMatching(/^FAILPOINTS must be name:exit\|stop.* cancel\.afterStatus\.$/),
+      expect.stringMatching(/^FAILPOINTS must be name:exit\|stop.* api\.afterInsert, .*\.$/),
     ]);
   });
 
