@@ -34,7 +34,7 @@ const WORKFLOW_NAMES: FieldNames = {
   config: 'config',
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
-const RESERVED_BY_WORKFLOWS = ['timeout_seconds', 'concurrency', 'dedupe', 'triggers', 'retention_days'] as const;
+const RESERVED_BY_WORKFLOWS = ['concurrency', 'dedupe', 'triggers', 'retention_days'] as const;
 const RESERVED_BY_ACTIONS = ['for_each', 'compensate', 'repeat', 'cache'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
@@ -81,7 +81,8 @@ function fromWorkflow(
       tags: [...new Set(input.tags ?? [])],
       parameters,
       actions,
-      ...present({ output: json(input.output), metadata: jsonObject(input.metadata) }),
+      ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds }),
+      ...present({ metadata: jsonObject(input.metadata) }),
     },
     names: WORKFLOW_NAMES,
     conditions,

@@ -47,7 +47,8 @@ export function decide(runIf: RunIf, dependencies: readonly Dependency[], runSta
     }
   }
   // Only now: the last action ends the run for all, so it must not be decided while another is still open.
-  if (runStatus === 'cancelling') return { next: 'end', status: 'cancelled', reason: 'the run was cancelled' };
+  if (runStatus === 'cancelling')
+    return { next: 'end', status: 'cancelled', reason: 'the run was cancelled, or its deadline passed' };
   if (dependencies.length === 0) return { next: 'run' };
 
   switch (runIf) {

@@ -15,6 +15,8 @@ export interface Definition {
   actions: Action[];
   /** A template; without it a run's output is `{<action_id>: output}` of the sink actions. */
   output?: Json;
+  /** Of a whole run, from its acceptance (after its delay) or its retry by hand; none: it may take for ever. */
+  timeout_seconds?: number;
   /** The client's own; kept and shown, never read. */
   metadata?: JsonObject;
 }

@@ -31,6 +31,7 @@ const CATALOGUE = {
   expression_timeout: { status: 504, title: 'An expression took too long', retryable: true },
   expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
   timeout: { status: 504, title: 'The attempt took longer than timeout_seconds', retryable: true },
+  run_timed_out: { status: 504, title: 'The run took longer than timeout_seconds of its workflow', retryable: false },
   cancelled: { status: 409, title: 'Cancelled', retryable: false },
   worker_crashed: { status: 500, title: 'The task ended its worker too often', retryable: false },
   output_too_large: { status: 413, title: 'The output is larger than MAX_OUTPUT_BYTES', retryable: false },

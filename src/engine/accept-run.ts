@@ -112,7 +112,8 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     }
     const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
     const of = { workflow_id: workflow.id, version: workflow.version };
-    return { run: newRun(caller, of, values, request, idempotencyKey, hashed), warnings };
+    const { timeout_seconds: timeoutSeconds } = workflow.definition;
+    return { run: { ...newRun(caller, of, values, request, idempotencyKey, hashed), timeoutSeconds }, warnings };
   }
 
   function newRun(

@@ -71,6 +71,8 @@ export interface NewRun {
   priority: number;
   /** Seconds from the database's now. */
   delaySeconds: number | undefined;
+  /** Of the whole run, from when it may begin; its deadline. */
+  timeoutSeconds?: number | undefined;
   correlationId: string | undefined;
   traceId: string;
   callbackUrl: string | undefined;
@@ -214,6 +216,8 @@ export interface RetryStore {
     from: readonly RunStatus[];
     actionIds: readonly string[];
     afterSeconds: number;
+    /** The new deadline, from now. */
+    timeoutSeconds?: number | undefined;
     by: string;
   }): Promise<RunRow | undefined>;
 }
@@ -231,6 +235,11 @@ export interface SweepStore {
   /** Sets when a run is looked at next. */
   checkAgain(runId: string, afterMs: number): Promise<void>;
   cancellingForMs(runId: string): Promise<number>;
+  /**
+   * Lets runs whose deadline has passed end as `timed_out`: they are cancelling from then on, which is told to the workers
+   * in the same statement, and are looked at next. `wasPending`: nothing of it was in the queue.
+   */
+  takeOverdue(limit: number): Promise<Array<RunRow & { wasPending: boolean }>>;
 }
 
 export interface Definitions {

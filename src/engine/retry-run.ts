@@ -59,6 +59,7 @@ export async function reopen(
     from: RETRYABLE_STATUSES,
     actionIds,
     afterSeconds,
+    timeoutSeconds: plan.definition.timeout_seconds,
     by: caller.userId,
   });
   return reopened === undefined ? undefined : { run: reopened, actionIds };

@@ -40,7 +40,9 @@ export async function runAdapter(
     };
   };
   const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
-  const unwatch = deps.control.watch(call.run.id, () => end({ result: 'cancelled' }, 'the run was cancelled'));
+  const unwatch = deps.control.watch(call.run.id, () =>
+    end({ result: 'cancelled' }, 'the run was cancelled, or its deadline passed'),
+  );
   deps.shutdown.addEventListener('abort', onShutdown, { once: true });
   // It may succeed all the same, and that would count: so the task is not ended here.
   trust.onLost((reason) => abort.abort(new Error(reason)));

@@ -33,6 +33,8 @@ export interface SettleDeps extends AddAgainDeps, OutcomeDeps {
   now(): number;
 }
 
+const ENDED_MEANWHILE = 'the run was cancelled, or its deadline passed, while the task ran';
+
 /** What the end of an execution means for the task: its outcome, and whether it is tried again. */
 export async function conclude(
   deps: SettleDeps,
@@ -78,7 +80,7 @@ export async function conclude(
         untilMs: deps.now(),
       });
     case 'cancelled': {
-      const error = errorText(held, { code: 'cancelled', message: 'the run was cancelled while the task ran' }, []);
+      const error = errorText(held, { code: 'cancelled', message: ENDED_MEANWHILE }, []);
       return settle(
         deps,
         held,

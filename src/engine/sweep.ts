@@ -12,6 +12,7 @@ import {
 } from '../domain/compile.ts';
 import type { Plan } from '../domain/plan.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
+import { endOverdue } from './end-overdue.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
 import { isQueueFull } from './queue-room.ts';
 import { wakeRun } from './wake-run.ts';
@@ -59,6 +60,7 @@ const PROBES_PER_RUN = 20;
 /** One pass; undefined when another process is at it. Rejects when a store is away: the next pass tries again. */
 export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
   return deps.sweep.exclusively(async () => {
+    await endOverdue(deps);
     // Commands would wait for the connection, and the lock of all processes with them.
     if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
     if (await deps.queue.wasWiped()) {

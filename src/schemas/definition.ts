@@ -130,7 +130,9 @@ const workflowFields = {
   }),
   on_failure: z.enum(['fail', 'continue', 'compensate']).nullish().meta({ description: 'Only `fail` is supported.' }),
   metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
-  timeout_seconds: reserved(),
+  timeout_seconds: timeout
+    .nullish()
+    .meta({ description: 'Of a whole run, from its acceptance (after its delay); none without it.' }),
   concurrency: reserved(),
   dedupe: reserved(),
   triggers: reserved(),

@@ -140,6 +140,7 @@ const executionHead = {
   tenant_id: text,
   user_id: text,
   created_at: time,
+  deadline_at: maybeTime.meta({ description: 'Ended as `timed_out` when it is not done by then' }),
   started_at: maybeTime,
   finished_at: maybeTime,
   duration_ms: count.nullable(),

@@ -8,14 +8,14 @@ import { definitionRef, type RawRun } from './run-row.ts';
 // The twin of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
 INSERT INTO run (id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
-                 correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at)
+                 correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at)
 SELECT id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority,
        now() + make_interval(secs => delay_seconds), correlation_id, trace_id, callback_url, idempotency_key, request_hash,
-       'pending', now() + interval '30 seconds'
+       'pending', now() + interval '30 seconds', now() + make_interval(secs => coalesce(delay_seconds, 0) + timeout_seconds)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[], $8::int[], $9::float8[],
-            $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+            $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[])
      AS n(id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, delay_seconds,
-          correlation_id, trace_id, callback_url, idempotency_key, request_hash)
+          correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds)
 ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
 RETURNING id, created_at`;
 
@@ -50,6 +50,7 @@ export async function acceptRuns(pool: pg.Pool, runs: readonly NewRun[]): Promis
       column((r) => r.callbackUrl ?? null),
       column((r) => r.idempotencyKey ?? null),
       column((r) => r.requestHash ?? null),
+      column((r) => r.timeoutSeconds ?? null),
     ],
   });
   const createdAt = new Map(rows.map((row) => [row.id, row.created_at]));

@@ -7,6 +7,7 @@
  */
 import type pg from 'pg';
 import type { CommitResult, Outcome } from '../engine/ports.ts';
+import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 
 // `n` is the place of an outcome in the parameters: what was written brings it along by its commit id, and everything else
 // about it is read from the parameters by that place. Joins would be of lists that have no index, so quadratic.
@@ -43,7 +44,7 @@ WITH w AS (
   ON CONFLICT DO NOTHING
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
-  SELECT r.id, r.status, w.n FROM w JOIN run r ON r.id = w.run_id
+  SELECT r.id, r.status, ${CANCELLED_AS} AS cancelled_as, ${CANCELLED_ERROR} AS cancelled_error, w.n FROM w JOIN run r ON r.id = w.run_id
   WHERE w.final AND ($19::bool[])[w.n] AND NOT r.final
   ORDER BY r.id FOR NO KEY UPDATE OF r
 ), f AS (
@@ -51,14 +52,14 @@ WITH w AS (
     final = true,
     status = s.status,
     output = CASE WHEN s.status = 'completed' THEN ($20::jsonb[])[s.n] END,
-    error = CASE WHEN s.status = 'failed' THEN s.error END,
+    error = CASE s.status WHEN 'failed' THEN s.error WHEN 'timed_out' THEN s.cancelled_error END,
     started_at = coalesce(r.started_at, least(s.started_at, now() - make_interval(secs => ($16::float8[])[s.n] / 1000)), now()),
     finished_at = now(),
     callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
   FROM (
-    SELECT l.id, l.n, others.started_at,
+    SELECT l.id, l.n, l.cancelled_error, others.started_at,
       CASE WHEN own.failed THEN ($13::jsonb[])[l.n] ELSE others.error END AS error,
-      CASE WHEN l.status = 'cancelling' THEN 'cancelled'
+      CASE WHEN l.status = 'cancelling' THEN l.cancelled_as
            WHEN own.failed OR others.failures > 0 THEN 'failed'
            ELSE 'completed' END AS status
     FROM locked l

@@ -6,7 +6,7 @@ import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 // The run first: of two retries the second finds another epoch. No commit holds a task of a run that has ended.
 const REOPEN_RUN = `
 UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'pending', final = false, output = NULL, error = NULL, finished_at = NULL,
-  cancel_reason = NULL, callback_due_at = NULL, callback_attempts = 0, due_at = now() + make_interval(secs => $4::float8),
+  cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8), callback_due_at = NULL, callback_attempts = 0, due_at = now() + make_interval(secs => $4::float8),
   check_at = now() + interval '30 seconds'
 WHERE id = $1 AND epoch = $2 AND final AND status = ANY($3::text[])
 RETURNING ${RUN_COLUMNS}`;
@@ -30,11 +30,17 @@ SELECT $1, action_id, $2, 'task.retried' FROM was WHERE status = 'failed' AND NO
 
 export function createRetryStore(pool: pg.Pool): RetryStore {
   return {
-    async reopen({ runId, epoch, from, actionIds, afterSeconds, by }) {
+    async reopen({ runId, epoch, from, actionIds, afterSeconds, timeoutSeconds, by }) {
       const client = await pool.connect();
       try {
         await client.query('BEGIN');
-        const { rows } = await client.query<RawRun>(REOPEN_RUN, [runId, epoch, from, afterSeconds]);
+        const { rows } = await client.query<RawRun>(REOPEN_RUN, [
+          runId,
+          epoch,
+          from,
+          afterSeconds,
+          timeoutSeconds ?? null,
+        ]);
         const raw = rows[0];
         if (raw !== undefined) {
           await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length]);

@@ -2,9 +2,11 @@
 import type pg from 'pg';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { Lookup, NewRun, RunStore, StoredRun } from '../engine/ports.ts';
+import type { RunStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
 import { acceptRuns } from './accept-runs.ts';
 import { createBatcher } from './batch.ts';
+import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
@@ -19,9 +21,9 @@ WITH states AS (
   SELECT error FROM task WHERE run_id = $1 AND status = 'failed' AND NOT tolerated ORDER BY finished_at LIMIT 1
 ), f AS (
   UPDATE run r SET final = true,
-    status = CASE WHEN r.status = 'cancelling' THEN 'cancelled' WHEN EXISTS (SELECT 1 FROM failure) THEN 'failed' ELSE 'completed' END,
+    status = CASE WHEN r.status = 'cancelling' THEN ${CANCELLED_AS} WHEN EXISTS (SELECT 1 FROM failure) THEN 'failed' ELSE 'completed' END,
     output = CASE WHEN r.status <> 'cancelling' AND NOT EXISTS (SELECT 1 FROM failure) THEN $4::jsonb END,
-    error = CASE WHEN r.status <> 'cancelling' THEN (SELECT error FROM failure) END,
+    error = CASE WHEN r.status = 'cancelling' THEN ${CANCELLED_ERROR} ELSE (SELECT error FROM failure) END,
     started_at = coalesce(r.started_at, (SELECT min(started_at) FROM task WHERE run_id = $1), now()), finished_at = now(),
     callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
   WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND (SELECT final_ones FROM states) >= $3
@@ -32,9 +34,11 @@ WITH states AS (
 SELECT (SELECT final_ones FROM states) AS final_ones, (SELECT count(pg_notify('run_final', f.id)) FROM f) AS ended`;
 
 const END_RUN = `
-UPDATE run SET final = true, status = $3, finished_at = now(), started_at = coalesce(started_at, now()),
+UPDATE run r SET final = true, finished_at = now(), started_at = coalesce(started_at, now()),
+  status = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_AS} ELSE $3::text END,
+  error = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_ERROR} ELSE error END,
   callback_due_at = CASE WHEN callback_url IS NOT NULL THEN now() END
-WHERE id = $1 AND epoch = $2 AND NOT final RETURNING id`;
+WHERE id = $1 AND epoch = $2 AND NOT final RETURNING status`;
 // A final row for every action, those never begun included: then no commit has to read the state of the run. They come
 // before the run itself, because a commit too locks tasks first.
 const TOMBSTONES = `
@@ -119,12 +123,13 @@ export function createRunStore(
         const ids = actions.map(({ actionId }) => actionId);
         const types = actions.map(({ actionType }) => actionType);
         await client.query(TOMBSTONES, [runId, epoch, taskStatus, ids, types]);
-        const { rowCount } = await client.query(END_RUN, [runId, epoch, status]);
-        if (rowCount === 0) return false;
+        const { rows } = await client.query<{ status: RunStatus }>(END_RUN, [runId, epoch, status]);
+        const ended = rows[0]?.status;
+        if (ended === undefined) return false;
         await client.query(`INSERT INTO event (run_id, epoch, kind) VALUES ($1, $2, $3)`, [
           runId,
           epoch,
-          `run.${status}`,
+          `run.${ended}`,
         ]);
         await client.query(`SELECT pg_notify('run_final', $1)`, [runId]);
         return true;

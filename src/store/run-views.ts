@@ -21,6 +21,7 @@ export interface RunHead {
   created_at: Date;
   started_at: Date | null;
   finished_at: Date | null;
+  deadline_at: Date | null;
 }
 
 export interface TaskRecord {
@@ -77,6 +78,7 @@ export function summaryOf(run: RunHead): ExecutionSummary {
     tenant_id: run.tenant_id,
     user_id: run.user_id,
     created_at: run.created_at.toISOString(),
+    deadline_at: run.deadline_at?.toISOString() ?? null,
     ...timing(run.started_at, run.finished_at),
   };
 }

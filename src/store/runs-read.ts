@@ -21,7 +21,7 @@ import {
 const MAX_VIEW_BYTES = 16 * 1024 * 1024;
 
 const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.status, r.error, r.priority,
-  r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at`;
+  r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at, r.deadline_at`;
 
 const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 

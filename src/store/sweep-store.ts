@@ -25,6 +25,22 @@ WITH due AS (
 UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
 RETURNING ${RUN_COLUMNS}`;
 
+// Whoever has a run locked is ending it, or will be found by the next pass: this waits for nobody, so it needs no order.
+const TAKE_OVERDUE = `
+WITH due AS (
+  SELECT id, status = 'pending' AS was_pending
+  FROM run WHERE deadline_at <= now() AND NOT final AND status <> 'cancelling'
+  ORDER BY deadline_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+), u AS (
+  UPDATE run r SET status = 'cancelling', ends_as = 'timed_out', check_at = now(),
+    cancel_reason = 'it was not done by its deadline, ' || to_char(deadline_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+  FROM due WHERE r.id = due.id
+  RETURNING ${RUN_COLUMNS}, due.was_pending, r.cancel_reason
+), e AS (
+  INSERT INTO event (run_id, epoch, kind, data) SELECT id, epoch, 'run.cancelling', jsonb_build_object('reason', cancel_reason) FROM u
+)
+SELECT u.*, pg_notify('run_control', u.id) FROM u`;
+
 export function createSweepStore(pool: pg.Pool): SweepStore {
   return {
     async exclusively(work) {
@@ -85,6 +101,14 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         'UPDATE run SET check_at = now() + make_interval(secs => $2::float8 / 1000) WHERE id = $1 AND NOT final',
         [runId, afterMs],
       );
+    },
+    async takeOverdue(limit) {
+      const { rows } = await pool.query<RawRun & { was_pending: boolean }>({
+        name: 'take-overdue',
+        text: TAKE_OVERDUE,
+        values: [limit],
+      });
+      return rows.map((row) => ({ ...toRunRow(row), wasPending: row.was_pending }));
     },
     async cancellingForMs(runId) {
       const { rows } = await pool.query<{ ms: number | null }>(

@@ -8,6 +8,8 @@ import type { TaskStatus } from '../../src/engine/use-cases.ts';
 export interface FakeRun extends RunRow {
   output: string | null;
   error: string | null;
+  /** Its deadline has passed. */
+  overdue?: true;
 }
 export interface FakeTask {
   runId: string;
@@ -191,10 +193,14 @@ export function beginRun(run: FakeRun): void {
   if (!run.final && (run.status === 'pending' || run.status === 'queued')) run.status = 'running';
 }
 
+export function cancelledAs(run: FakeRun): 'timed_out' | 'cancelled' {
+  return run.overdue === true ? 'timed_out' : 'cancelled';
+}
+
 export function endRun(truth: Truth, run: FakeRun, failed: boolean, output: string | null, error: string | null): void {
   if (run.final) return;
   run.final = true;
-  run.status = run.status === 'cancelling' ? 'cancelled' : failed ? 'failed' : 'completed';
+  run.status = run.status === 'cancelling' ? cancelledAs(run) : failed ? 'failed' : 'completed';
   run.output = run.status === 'completed' ? output : null;
   run.error = run.status === 'failed' ? error : null;
   truth.events.push({ runId: run.id, actionId: null, epoch: run.epoch, attempt: null, kind: `run.${run.status}` });

@@ -13,6 +13,7 @@ import type { Json } from '../../src/schemas/json.ts';
 import {
   ALL_RULES,
   beginRun,
+  cancelledAs,
   commitBatch,
   emptyTruth,
   endRun,
@@ -33,6 +34,8 @@ export interface FakeStore {
   retries: RetryStore;
   /** Runs whose time to be looked at has come; whoever takes them to check sets it anew. */
   due: Set<string>;
+  /** Runs whose deadline has passed. */
+  overdue: Set<string>;
   /** As a run is accepted, for a test that begins with it. */
   insert(run: Pick<RunRow, 'id' | 'of'> & Partial<RunRow>): FakeRun;
   task(runId: string, actionId: string): FakeTask | undefined;
@@ -42,6 +45,7 @@ export interface FakeStore {
 export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number = () => 0): FakeStore {
   const truth = emptyTruth();
   const due = new Set<string>();
+  const overdue = new Set<string>();
   const cancelledAt = new Map<string, number>();
   const live = (runId: string, epoch: number) => {
     const run = truth.runs.get(runId);
@@ -144,13 +148,13 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       if (run === undefined) return false;
       truth.statements += 1;
       run.final = true;
-      run.status = status;
+      run.status = status === 'cancelled' ? cancelledAs(run) : status;
       for (const { actionId, actionType } of rules.tombstones ? actions : []) {
         const key = taskKey(runId, actionId);
         const task = truth.tasks.get(key) ?? newTask(runId, actionId, actionType, epoch);
         if (!task.final) truth.tasks.set(key, { ...task, status, final: true, finishedAt: truth.statements });
       }
-      event(run, `run.${status}`);
+      event(run, `run.${run.status}`);
       return true;
     },
     async requestCancel(tenantId, runId) {
@@ -211,6 +215,19 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     async checkAgain(runId) {
       if (truth.runs.get(runId)?.final === false) due.add(runId);
     },
+    async takeOverdue(limit) {
+      const taken = [...overdue].flatMap((id) => truth.runs.get(id) ?? []).slice(0, limit);
+      overdue.clear();
+      return taken.flatMap((run) => {
+        if (run.final || run.status === 'cancelling') return [];
+        const wasPending = run.status === 'pending';
+        Object.assign(run, { status: 'cancelling', overdue: true });
+        event(run, 'run.cancelling');
+        cancelledAt.set(run.id, now());
+        due.add(run.id);
+        return [{ ...run, wasPending }];
+      });
+    },
     cancellingForMs: async (runId) => now() - (cancelledAt.get(runId) ?? now()),
   };
 
@@ -218,6 +235,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     async reopen({ runId, epoch, from, actionIds }) {
       const run = truth.runs.get(runId);
       if (run === undefined || run.epoch !== epoch || !run.final || !from.includes(run.status)) return undefined;
+      delete run.overdue;
       Object.assign(run, { epoch: epoch + 1, gen: 0, status: 'pending', final: false, output: null, error: null });
       event(run, 'run.retried');
       for (const actionId of actionIds) {
@@ -232,7 +250,17 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     },
   };
 
-  return { truth, tasks, runs, sweep, retries, due, insert, task: (runId, id) => truth.tasks.get(taskKey(runId, id)) };
+  return {
+    truth,
+    tasks,
+    runs,
+    sweep,
+    retries,
+    due,
+    overdue,
+    insert,
+    task: (runId, id) => truth.tasks.get(taskKey(runId, id)),
+  };
 }
 
 const NEW_RUN = {

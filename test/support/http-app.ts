@@ -290,6 +290,7 @@ export function executionNumber(number: number): ExecutionSummary {
     tenant_id: 'default',
     user_id: 'anonymous',
     created_at: NOW.toISOString(),
+    deadline_at: null,
     started_at: null,
     finished_at: null,
     duration_ms: null,

@@ -140,7 +140,6 @@ test.each([
   ['on_failure: compensate', task('a', { on_failure: 'compensate' }), {}, 'actions.0.on_failure'],
   ['repeat', task('a', { repeat: {} }), {}, 'actions.0.repeat'],
   ['cache', task('a', { cache: { key: 'x' } }), {}, 'actions.0.cache'],
-  ['timeout_seconds', task('a'), { timeout_seconds: 5 }, 'timeout_seconds'],
   ['concurrency', task('a'), { concurrency: {} }, 'concurrency'],
   ['dedupe', task('a'), { dedupe: {} }, 'dedupe'],
   ['triggers', task('a'), { triggers: [] }, 'triggers'],
@@ -151,6 +150,15 @@ test.each([
   const refusal = refusalOf(() => normalise(workflow([action], more)));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toEqual([{ path, message: expect.stringContaining(`${what} is not supported yet`) }]);
+});
+
+test('the time of a whole run is kept, and must be more than none', () => {
+  expect(normalise(workflow([task('a')], { timeout_seconds: 5 }))).toMatchObject({ timeout_seconds: 5 });
+  expect(Object.hasOwn(normalise(workflow([task('a')], { timeout_seconds: null })), 'timeout_seconds')).toBe(false);
+  expect(refusalOf(() => normalise(workflow([task('a')], { timeout_seconds: 0 })))).toMatchObject({
+    code: 'invalid_request',
+    errors: [{ path: 'timeout_seconds' }],
+  });
 });
 
 test('a config is only checked where no template stands', () => {

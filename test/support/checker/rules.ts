@@ -79,13 +79,14 @@ export const RULES: readonly Rule[] = [
   },
   {
     invariant: 'I4',
-    rule: 'a run ends as its tasks say, or as cancelled when that was asked for in this epoch',
+    rule: 'a run ends as its tasks say, or as cancelled when that was asked for in this epoch, or as timed out after its deadline',
     sql: `SELECT r.id, r.status, s.failed, c.asked FROM run r
           CROSS JOIN LATERAL (SELECT coalesce(bool_or(t.status = 'failed' AND NOT t.tolerated), false) AS failed
                               FROM task t WHERE t.run_id = r.id) s
           CROSS JOIN LATERAL (SELECT count(*) > 0 AS asked FROM event e
                               WHERE e.run_id = r.id AND e.epoch = r.epoch AND e.kind = 'run.cancelling') c
-          WHERE r.final AND r.status <> CASE WHEN c.asked THEN 'cancelled' WHEN s.failed THEN 'failed' ELSE 'completed' END`,
+          WHERE r.final AND r.status <> CASE WHEN c.asked AND r.ends_as = 'timed_out' AND r.deadline_at <= r.finished_at THEN 'timed_out'
+            WHEN c.asked THEN 'cancelled' WHEN s.failed THEN 'failed' ELSE 'completed' END`,
   },
   {
     invariant: 'I4',

@@ -1,0 +1,3 @@
+-- AlterTable
+ALTER TABLE "run" ADD COLUMN     "deadline_at" TIMESTAMPTZ(3),
+ADD COLUMN     "ends_as" TEXT;

@@ -1,0 +1,37 @@
+/**
+ * Deadlines of runs (`timeout_seconds` of a workflow). A run whose deadline has passed is ended as a cancellation ends it:
+ * running adapters get their signal aborted, what sleeps is woken, nothing new begins. Only its row says that it ends as
+ * `timed_out`, so whatever statement ends it, and whoever is first, there is one end.
+ */
+import type { Plans } from './plans.ts';
+import type { Logger, RunStore, SweepStore } from './ports.ts';
+
+const OVERDUE_PER_PASS = 500;
+
+export interface EndOverdueDeps {
+  plans: Plans;
+  runs: Pick<RunStore, 'endAbnormally'>;
+  sweep: Pick<SweepStore, 'takeOverdue'>;
+  log: Logger;
+}
+
+/** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the look at the run. */
+export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
+  for (const run of await deps.sweep.takeOverdue(OVERDUE_PER_PASS)) {
+    deps.log.info('run_overdue', { run_id: run.id });
+    if (!run.wasPending) continue;
+    // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
+    try {
+      const plan = await deps.plans.of(run.of);
+      const actions = plan.actions.map(({ action }) => ({
+        actionId: action.action_id,
+        actionType: action.action_type,
+      }));
+      await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions);
+    } catch (error) {
+      // It is cancelling, and the reconciler goes on from there.
+      const reason = error instanceof Error ? error.message : String(error);
+      deps.log.warn('overdue_run_not_ended', { run_id: run.id, error: reason });
+    }
+  }
+}
