@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const RUNS_ON_SERVERS = 'test/property/runs.test.ts';
+const RUNS_ON_SERVERS = 'test/property/semantics.test.ts';
 
 /** Tests below test/unit and test/property need no servers; the others get a PostgreSQL and a Redis, started once. */
 export default defineConfig({

@@ -1,18 +1,20 @@
 /**
- * The long forms of the tests that break things, which `npm test` only takes a sample of: `seeds`, the mixed fault suite,
- * and `mutations`, the check of its check. What the variables mean is in docs/testing.md.
+ * The long forms of tests of which `npm test` only takes a sample: `seeds`, the mixed fault suite, `mutations`, the check of
+ * its check, and `semantics`, random definitions against the model. What the variables mean is in docs/testing.md.
  */
 import { spawnSync } from 'node:child_process';
 
 const SEEDS = '20';
+const DEFINITIONS = '1000';
 const forms = {
   seeds: { file: 'test/faults/seeds.test.ts', env: process.env.FAULT_SEED ? {} : { FAULT_SEEDS: SEEDS } },
+  semantics: { file: 'test/property/semantics.test.ts', env: { SEMANTICS_RUNS: DEFINITIONS } },
   mutations: { file: 'test/faults/mutations.test.ts', env: { MUTATIONS: 'all' } },
 };
 
 const form = forms[process.argv[2]];
 if (form === undefined) {
-  console.error(`test-faults: say one of ${Object.keys(forms).join(', ')}`);
+  console.error(`test-long: say one of ${Object.keys(forms).join(', ')}`);
   process.exit(1);
 }
 const { status } = spawnSync(

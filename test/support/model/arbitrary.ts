@@ -1,0 +1,110 @@
+/** Plots of every kind, at random. A feature is in the mix as soon as its switch is on. */
+import fc from 'fast-check';
+import { dags, type Edges } from '../dags.ts';
+import type { Behaviour, Condition, Plot, Step, Work } from './forms.ts';
+import { numberPath } from './naming.ts';
+
+export interface Mix {
+  /** The most actions of one workflow. */
+  size: number;
+  /** The longest that one action works, waits or is held back. */
+  workMs: number;
+  /** Whether some runs have to be cancelled to end at all. */
+  cancelled: boolean;
+}
+export const MIX: Mix = { size: 12, workMs: 30, cancelled: true };
+
+const behaviours: fc.Arbitrary<Behaviour> = fc.oneof(
+  { weight: 7, arbitrary: fc.constant('succeed' as const) },
+  { weight: 3, arbitrary: fc.constantFrom<Behaviour>('flaky', 'fail') },
+);
+const runIfs: fc.Arbitrary<Step['runIf']> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('all_succeeded' as const) },
+  { weight: 1, arbitrary: fc.constantFrom('all_done', 'any_succeeded') },
+);
+
+function works(n: number, mix: Mix): fc.Arbitrary<Work> {
+  const workMs = fc.integer({ min: 0, max: mix.workMs });
+  return fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc.record({ kind: fc.constant('echo' as const), n: fc.constant(n), behave: behaviours, workMs }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constant('call' as const), n: fc.constant(n), behave: behaviours, workMs }),
+    },
+    { weight: 3, arbitrary: fc.constant({ kind: 'compute' as const, n }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: workMs }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'overdue' as const, n }) },
+  );
+}
+
+/** One time of so many. */
+function seldom<T>(times: number, value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
+  return fc.oneof({ weight: times - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
+}
+
+type Loose = Omit<Step, 'id' | 'after' | 'when'> & { when: 'none' | 'yes' | 'no' | 'output'; atLeast: number };
+
+function loose(n: number, mix: Mix): fc.Arbitrary<Loose> {
+  return fc.record({
+    naming: fc.constantFrom('declared', 'template', 'both'),
+    runIf: runIfs,
+    when: fc.oneof(
+      { weight: 6, arbitrary: fc.constant('none' as const) },
+      { weight: 2, arbitrary: fc.constantFrom('yes', 'no', 'output', 'output') },
+    ),
+    atLeast: fc.integer({ min: 0, max: mix.size }),
+    onFailure: fc.constantFrom('fail', 'continue'),
+    maxAttempts: fc.constantFrom(1, 2),
+    delayMs: seldom(10, fc.integer({ min: 1, max: mix.workMs * 2 })),
+    priority: seldom(3, fc.integer({ min: 1, max: 100 })),
+    work: works(n, mix),
+  });
+}
+
+export function plots(mix: Mix = MIX): fc.Arbitrary<Plot> {
+  return fc.noBias(
+    dags(mix.size)
+      .chain((edges) => {
+        const size = Object.keys(edges).length;
+        return fc.record({
+          edges: fc.constant(edges),
+          steps: fc.tuple(...Array.from({ length: size }, (_, n) => loose(n, mix))),
+          /** Of which action the run makes its output. */
+          picked: seldom(3, fc.nat(size - 1)),
+          /** Which action never ends by itself. */
+          endless: mix.cancelled ? seldom(10, fc.nat(size - 1)) : fc.constant(undefined),
+        });
+      })
+      .map(assemble),
+  );
+}
+
+function assemble(drawn: {
+  edges: Edges;
+  steps: Loose[];
+  picked: number | undefined;
+  endless: number | undefined;
+}): Plot {
+  const ids = Object.keys(drawn.edges);
+  const workOf = (index: number): Work =>
+    index === drawn.endless
+      ? { kind: 'wait', ms: 'never' }
+      : (drawn.steps[index]?.work ?? { kind: 'compute', n: index });
+  const givesNumber = (id: string) => numberPath(workOf(ids.indexOf(id))) !== undefined;
+  const steps = drawn.steps.map(({ when, atLeast, ...step }, index): Step => {
+    const id = ids[index] ?? '';
+    const after = drawn.edges[id] ?? [];
+    return { ...step, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work: workOf(index) };
+  });
+  const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
+  return { steps, output: picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked } };
+}
+
+function conditionOf(when: Loose['when'], atLeast: number, step: string | undefined): Condition | undefined {
+  if (when === 'none') return undefined;
+  if (when !== 'output') return { of: 'parameter', holds: when === 'yes' };
+  return step === undefined ? undefined : { of: 'output', step, atLeast };
+}

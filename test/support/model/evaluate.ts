@@ -1,0 +1,118 @@
+/**
+ * What must become of a plot by the rules alone: a plain recursive evaluation that shares nothing with the engine. Written
+ * from the contract; `model.test.ts` holds it to cases by hand.
+ */
+import type { Json } from '../../../src/schemas/json.ts';
+import type { Behaviour, Expected, ExpectedTask, Plot, Step } from './forms.ts';
+import { named, numberPath } from './naming.ts';
+
+/** `stuck`: it ends only when somebody ends the run. */
+type Settled = ExpectedTask | 'stuck';
+
+export function evaluate(plot: Plot): Expected {
+  const settled = new Map<string, Settled>();
+  const settle = (id: string): Settled => {
+    const known = settled.get(id);
+    if (known !== undefined) return known;
+    const step = stepOf(plot, id);
+    const before = step.after.map((dependency) => [stepOf(plot, dependency), settle(dependency)] as const);
+    const now = before.some(([, state]) => state === 'stuck')
+      ? 'stuck'
+      : settleAfter(step, new Map(before.map(([one, state]) => [one.id, ended(state)])), plot);
+    settled.set(id, now);
+    return now;
+  };
+  for (const { id } of plot.steps) settle(id);
+
+  const isStuck = [...settled.values()].includes('stuck');
+  const tasks = Object.fromEntries(plot.steps.map(({ id }) => [id, ended(settle(id))]));
+  const hasFailed = plot.steps.some(({ id, onFailure }) => tasks[id]?.status === 'failed' && onFailure === 'fail');
+  const status = isStuck ? 'cancelled' : hasFailed ? 'failed' : 'completed';
+  return {
+    status,
+    output: status === 'completed' ? outputOfRun(plot, tasks) : null,
+    tasks,
+    endByThemselves: [...settled.values()].filter((state) => state !== 'stuck').length,
+  };
+}
+
+function ended(state: Settled): ExpectedTask {
+  return state === 'stuck' ? { status: 'cancelled', output: null, attempts: 0 } : state;
+}
+
+function settleAfter(step: Step, before: ReadonlyMap<string, ExpectedTask>, plot: Plot): Settled {
+  const instead = notRun(step, before, plot);
+  if (instead !== undefined) return { status: instead, output: null, attempts: 0 };
+  const from = named(step, plot).map((dependency) => numberOf(plot, dependency, before));
+  return workOf(step, from);
+}
+
+/** What an action becomes without being run; undefined: it is run. */
+function notRun(
+  { after, runIf, when }: Step,
+  before: ReadonlyMap<string, ExpectedTask>,
+  plot: Plot,
+): 'skipped' | 'upstream_failed' | undefined {
+  const states = [...before].map(([id, { status }]) =>
+    status === 'failed' && stepOf(plot, id).onFailure === 'continue' ? 'let_go' : status,
+  );
+  const some = (...of: string[]) => states.some((state) => of.includes(state));
+  if (after.length > 0 && runIf === 'all_succeeded') {
+    if (some('failed', 'upstream_failed', 'cancelled')) return 'upstream_failed';
+    if (states.every((state) => state === 'skipped')) return 'skipped';
+  }
+  if (after.length > 0 && runIf === 'any_succeeded' && !some('completed')) {
+    return states.every((state) => state === 'skipped') ? 'skipped' : 'upstream_failed';
+  }
+  if (when === undefined) return undefined;
+  const holds =
+    when.of === 'parameter'
+      ? when.holds
+      : (numberOf(plot, when.step, before) ?? Number.NEGATIVE_INFINITY) >= when.atLeast;
+  return holds ? undefined : 'skipped';
+}
+
+function workOf({ work, maxAttempts }: Step, from: readonly (number | null)[]): Settled {
+  switch (work.kind) {
+    case 'echo':
+      return tried(work.behave, maxAttempts, { n: work.n, from: [...from] });
+    case 'call':
+      return tried(work.behave, maxAttempts, { body: { n: work.n, from: [...from] } });
+    case 'compute':
+      return tried('succeed', maxAttempts, { n: work.n, from: [...from] });
+    case 'wait':
+      return work.ms === 'never' ? 'stuck' : tried('succeed', maxAttempts, {});
+    case 'overdue':
+      return tried('fail', maxAttempts, null);
+  }
+}
+
+function tried(behave: Behaviour, maxAttempts: number, output: Json): ExpectedTask {
+  const needed = { succeed: 1, flaky: 2, fail: Number.POSITIVE_INFINITY }[behave];
+  return needed <= maxAttempts
+    ? { status: 'completed', output, attempts: needed }
+    : { status: 'failed', output: null, attempts: maxAttempts };
+}
+
+/** What a template or a condition reads of a dependency: null of one that gave nothing. */
+function numberOf(plot: Plot, id: string, before: ReadonlyMap<string, ExpectedTask>): number | null {
+  const path = numberPath(stepOf(plot, id).work);
+  let value: Json | undefined = before.get(id)?.output;
+  for (const key of path ?? []) value = (value as Record<string, Json> | null)?.[key]; // As the path says.
+  return typeof value === 'number' ? value : null;
+}
+
+function outputOfRun({ steps, output }: Plot, tasks: Expected['tasks']): Json {
+  const outputOf = (id: string): Json => tasks[id]?.output ?? null;
+  if (output !== 'of_the_last')
+    return { picked: numberOf({ steps, output }, output.of, new Map(Object.entries(tasks))) };
+  const depended = new Set(steps.flatMap(({ after }) => after));
+  const last = steps.filter(({ id }) => !depended.has(id));
+  return Object.fromEntries(last.map(({ id }) => [id, outputOf(id)]));
+}
+
+export function stepOf({ steps }: Plot, id: string): Step {
+  const step = steps.find((one) => one.id === id);
+  if (step === undefined) throw new Error(`no action ${id}`);
+  return step;
+}

@@ -1,0 +1,65 @@
+/**
+ * Workflows in the abstract: what each action does, and what the outside does to it. A plot holds both, so that its outcome
+ * is decided before it is played. `evaluate.ts` says what must become of it, `definition.ts` how a client writes it down,
+ * `outside.ts` plays it.
+ */
+import type { Json } from '../../../src/schemas/json.ts';
+
+export interface Plot {
+  /** In the order they are written in. */
+  steps: Step[];
+  /** The output of the run: that of its last actions, or what a template takes from one action. */
+  output: 'of_the_last' | { of: string };
+}
+
+export interface Step {
+  id: string;
+  after: readonly string[];
+  /** How each dependency is named: in `depends_on`, in a template, or in both. */
+  naming: 'declared' | 'template' | 'both';
+  runIf: 'all_succeeded' | 'all_done' | 'any_succeeded';
+  when: Condition | undefined;
+  onFailure: 'fail' | 'continue';
+  /** Of all tries; the second one comes at once. */
+  maxAttempts: 1 | 2;
+  delayMs: number | undefined;
+  priority: number | undefined;
+  work: Work;
+}
+
+export type Condition =
+  /** Known before the run. */
+  | { of: 'parameter'; holds: boolean }
+  /** Whether a dependency that gives a number gave at least that. */
+  | { of: 'output'; step: string; atLeast: number };
+
+/** What is told to an action that calls, echoes or is done elsewhere: always, never, or not the first time. */
+export type Behaviour = 'succeed' | 'fail' | 'flaky';
+
+export type Work =
+  /** In the worker itself, for a while. */
+  | { kind: 'echo'; n: number; behave: Behaviour; workMs: number }
+  /** Over HTTP to a service that may fail. */
+  | { kind: 'call'; n: number; behave: Behaviour; workMs: number }
+  | { kind: 'compute'; n: number }
+  /** `never`: for longer than anybody would wait, so that somebody has to cancel the run. */
+  | { kind: 'wait'; ms: number | 'never' }
+  /** Each attempt takes longer than it may. */
+  | { kind: 'overdue'; n: number };
+
+export type TaskEnd = 'completed' | 'failed' | 'skipped' | 'upstream_failed' | 'cancelled';
+export interface ExpectedTask {
+  status: TaskEnd;
+  /** Without what differs from run to run. */
+  output: Json;
+  /** Attempts that are recorded. */
+  attempts: number;
+}
+export interface Expected {
+  status: 'completed' | 'failed' | 'cancelled';
+  output: Json;
+  /** By action. */
+  tasks: Record<string, ExpectedTask>;
+  /** How many tasks end by themselves, when somebody has to end the others. */
+  endByThemselves: number;
+}

@@ -1,0 +1,214 @@
+/** The model of the semantics, held to cases worked out by hand from the contract: each row is a sentence of it. */
+import { describe, expect, test } from 'vitest';
+import { evaluate } from '../support/model/evaluate.ts';
+import type { Plot, Step, Work } from '../support/model/forms.ts';
+
+const echoes = (n: number, more: Partial<Extract<Work, { kind: 'echo' }>> = {}): Work => ({
+  kind: 'echo',
+  n,
+  behave: 'succeed',
+  workMs: 0,
+  ...more,
+});
+const FAILS = echoes(0, { behave: 'fail' });
+const NEVER: Work = { kind: 'wait', ms: 'never' };
+
+function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step {
+  return {
+    id,
+    after,
+    naming: 'declared',
+    runIf: 'all_succeeded',
+    when: undefined,
+    onFailure: 'fail',
+    maxAttempts: 1,
+    delayMs: undefined,
+    priority: undefined,
+    work: echoes(1),
+    ...more,
+  };
+}
+function plot(...steps: Step[]): Plot {
+  return { steps, output: 'of_the_last' };
+}
+const NO = { of: 'parameter', holds: false } as const;
+const reads = (work: Work, ...after: string[]): Partial<Step> & { after: string[] } => ({
+  naming: 'both',
+  work,
+  after,
+});
+
+/** What is told, the plot, the status of the run, and of each action its status and attempts. */
+const STATES: Array<[string, Plot, string, string]> = [
+  [
+    'an action runs once all of its dependencies have',
+    plot(step('a'), step('b', ['a'])),
+    'completed',
+    'a:completed/1 b:completed/1',
+  ],
+  [
+    'a failure fails the run, and what depends on it never begins',
+    plot(step('a', [], { work: FAILS }), step('b', ['a']), step('c', ['b'])),
+    'failed',
+    'a:failed/1 b:upstream_failed/0 c:upstream_failed/0',
+  ],
+  [
+    'a failure stops nothing beside it',
+    plot(step('a', [], { work: FAILS }), step('b')),
+    'failed',
+    'a:failed/1 b:completed/1',
+  ],
+  [
+    'a failure that is let go fails neither the run nor what depends on it',
+    plot(step('a', [], { work: FAILS, onFailure: 'continue' }), step('b', ['a'])),
+    'completed',
+    'a:failed/1 b:completed/1',
+  ],
+  [
+    'all tries are counted, the first included',
+    plot(step('a', [], { work: FAILS, maxAttempts: 2 })),
+    'failed',
+    'a:failed/2',
+  ],
+  [
+    'what fails once completes at its second try',
+    plot(step('a', [], { work: echoes(1, { behave: 'flaky' }), maxAttempts: 2 })),
+    'completed',
+    'a:completed/2',
+  ],
+  [
+    'what fails once and has one try fails',
+    plot(step('a', [], { work: echoes(1, { behave: 'flaky' }) })),
+    'failed',
+    'a:failed/1',
+  ],
+  [
+    'what takes longer than it may has failed, and is tried again',
+    plot(step('a', [], { work: { kind: 'overdue', n: 1 }, maxAttempts: 2 })),
+    'failed',
+    'a:failed/2',
+  ],
+  [
+    'a condition that is false skips, and what follows is skipped with it',
+    plot(step('a', [], { when: NO }), step('b', ['a'])),
+    'completed',
+    'a:skipped/0 b:skipped/0',
+  ],
+  [
+    'a join runs after whichever branch ran',
+    plot(step('a', [], { when: NO }), step('b'), step('c', ['a', 'b'])),
+    'completed',
+    'a:skipped/0 b:completed/1 c:completed/1',
+  ],
+  [
+    'all_done runs whatever happened',
+    plot(step('a', [], { work: FAILS }), step('b', ['a'], { runIf: 'all_done' })),
+    'failed',
+    'a:failed/1 b:completed/1',
+  ],
+  [
+    'any_succeeded runs when one of them did',
+    plot(step('a', [], { work: FAILS }), step('b'), step('c', ['a', 'b'], { runIf: 'any_succeeded' })),
+    'failed',
+    'a:failed/1 b:completed/1 c:completed/1',
+  ],
+  [
+    'any_succeeded does not hold after failures alone',
+    plot(
+      step('a', [], { work: FAILS }),
+      step('b', [], { when: NO }),
+      step('c', ['a', 'b'], { runIf: 'any_succeeded' }),
+    ),
+    'failed',
+    'a:failed/1 b:skipped/0 c:upstream_failed/0',
+  ],
+  [
+    'any_succeeded is skipped when all of them were',
+    plot(step('a', [], { when: NO }), step('b', ['a'], { runIf: 'any_succeeded' })),
+    'completed',
+    'a:skipped/0 b:skipped/0',
+  ],
+  [
+    'run_if is looked at before the condition',
+    plot(step('a', [], { work: FAILS }), step('b', ['a'], { when: NO })),
+    'failed',
+    'a:failed/1 b:upstream_failed/0',
+  ],
+  [
+    'a condition over an output holds from there on',
+    plot(step('a', [], { work: echoes(3) }), step('b', ['a'], { when: { of: 'output', step: 'a', atLeast: 3 } })),
+    'completed',
+    'a:completed/1 b:completed/1',
+  ],
+  [
+    'a condition over an output does not hold below',
+    plot(step('a', [], { work: echoes(3) }), step('b', ['a'], { when: { of: 'output', step: 'a', atLeast: 4 } })),
+    'completed',
+    'a:completed/1 b:skipped/0',
+  ],
+  [
+    'what never ends is cancelled with all that waits for it',
+    plot(step('a'), step('b', [], { work: NEVER }), step('c', ['a', 'b'], { runIf: 'all_done' })),
+    'cancelled',
+    'a:completed/1 b:cancelled/0 c:cancelled/0',
+  ],
+  [
+    'a run that had to be cancelled is cancelled although something had failed',
+    plot(step('a', [], { work: FAILS }), step('b', [], { work: NEVER })),
+    'cancelled',
+    'a:failed/1 b:cancelled/0',
+  ],
+];
+
+describe('the state of a run and of its actions', () => {
+  test.each(STATES)('%s', (_, given, status, tasks) => {
+    const expected = evaluate(given);
+    const shown = Object.entries(expected.tasks).map(([id, task]) => `${id}:${task.status}/${task.attempts}`);
+    expect({ status: expected.status, tasks: shown.join(' ') }).toEqual({ status, tasks });
+  });
+});
+
+/** What is told, the plot, and the output of the run. */
+const OUTPUTS: Array<[string, Plot, unknown]> = [
+  [
+    'the output of a run is that of its last actions',
+    plot(step('a'), step('b', ['a']), step('c', ['a'])),
+    { b: { n: 1, from: [] }, c: { n: 1, from: [] } },
+  ],
+  [
+    'a template gives the number of a dependency',
+    plot(step('a', [], { work: echoes(7) }), step('b', [], reads(echoes(1), 'a'))),
+    { b: { n: 1, from: [7] } },
+  ],
+  [
+    'a template over what was skipped, or failed and was let go, gives null',
+    plot(
+      step('a', [], { when: NO }),
+      step('b', [], { work: FAILS, onFailure: 'continue' }),
+      step('c'),
+      step('d', [], reads({ kind: 'compute', n: 2 }, 'a', 'b', 'c')),
+    ),
+    { d: { n: 2, from: [null, null, 1] } },
+  ],
+  ['what was skipped at the end is null', plot(step('a', [], { when: NO })), { a: null }],
+  ['a failed run has none', plot(step('a', [], { work: FAILS }), step('b')), null],
+  [
+    'an answer of a service has its number in the body',
+    {
+      steps: [step('a', [], { work: { kind: 'call', n: 5, behave: 'succeed', workMs: 0 } }), step('b', ['a'])],
+      output: { of: 'a' },
+    },
+    { picked: 5 },
+  ],
+];
+
+describe('outputs', () => {
+  test.each(OUTPUTS)('%s', (_, given, output) => {
+    expect(evaluate(given).output).toEqual(output);
+  });
+});
+
+test('it is known how many tasks end before somebody has to end the others', () => {
+  const given = plot(step('a'), step('b', [], { when: NO }), step('c', [], { work: NEVER }), step('d', ['c']));
+  expect(evaluate(given).endByThemselves).toBe(2);
+});
