@@ -1,6 +1,7 @@
 /** The examples of docs/semantics.md, in its order. */
 import { conditions } from './conditions.ts';
 import { deadline } from './deadline.ts';
+import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline];
+export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe];

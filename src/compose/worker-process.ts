@@ -17,6 +17,7 @@ import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
 import { keepHistory } from '../engine/keep-history.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { removeExpired } from '../engine/remove-expired.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createExpressions } from '../expressions/expressions.ts';
@@ -29,6 +30,7 @@ import { openDatabase } from '../store/database.ts';
 import { createDatabaseClock } from '../store/database-clock.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
+import { createExpiryStore } from '../store/expired.ts';
 import { listen } from '../store/listener.ts';
 import { createHistoryStore } from '../store/partitions.ts';
 import { createRetentionStore } from '../store/retention.ts';
@@ -250,6 +252,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       };
       if (config.retentionDays > 0)
         loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
+      const expiry = { expiry: createExpiryStore(pool), pause, log };
+      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log));
       const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };
       loops.push(repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log));
       let gatesSeen = 0;

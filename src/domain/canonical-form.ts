@@ -9,7 +9,7 @@ import type {
   WorkflowInput,
 } from '../schemas/definition.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import type { Action, ActionDefaults, Definition, Parameter, RetryPolicy } from './definition.ts';
+import type { Action, ActionDefaults, Dedupe, Definition, Parameter, RetryPolicy } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
 
 /** How the client's form calls things, for the paths of faults. */
@@ -34,7 +34,7 @@ const WORKFLOW_NAMES: FieldNames = {
   config: 'config',
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
-const RESERVED_BY_WORKFLOWS = ['concurrency', 'dedupe', 'triggers', 'retention_days'] as const;
+const RESERVED_BY_WORKFLOWS = ['concurrency', 'triggers', 'retention_days'] as const;
 const RESERVED_BY_ACTIONS = ['for_each', 'compensate', 'repeat', 'cache'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
@@ -81,12 +81,16 @@ function fromWorkflow(
       tags: [...new Set(input.tags ?? [])],
       parameters,
       actions,
-      ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds }),
+      ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds, dedupe: toDedupe(input) }),
       ...present({ metadata: jsonObject(input.metadata) }),
     },
     names: WORKFLOW_NAMES,
     conditions,
   };
+}
+
+function toDedupe({ dedupe }: WorkflowInput): Dedupe | undefined {
+  return dedupe === undefined || dedupe === null ? undefined : { ...dedupe, policy: dedupe.policy ?? 'reject' };
 }
 
 function toParameter(input: ParameterInput, path: string, malformed: FaultList, unworkable: FaultList): Parameter {

@@ -5,6 +5,7 @@
 import type { Json } from '../schemas/json.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
+import { checkDedupe } from './dedupe.ts';
 import type { Action, ActionDefaults, Definition } from './definition.ts';
 import type { FieldFault } from './errors.ts';
 import type { FaultList } from './fault-list.ts';
@@ -85,6 +86,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   checkIds(check);
   const actions = definition.actions.map((action, index) => checkAction(check, action, index));
   if (definition.output !== undefined) checkOutput(check, definition.output);
+  checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkCycles(check, actions);
   return { ...definition, actions };
 }

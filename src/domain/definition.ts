@@ -17,8 +17,17 @@ export interface Definition {
   output?: Json;
   /** Of a whole run, from its acceptance (after its delay) or its retry by hand; none: it may take for ever. */
   timeout_seconds?: number;
+  /** Within the window the same key begins no second run. */
+  dedupe?: Dedupe;
   /** The client's own; kept and shown, never read. */
   metadata?: JsonObject;
+}
+
+export interface Dedupe {
+  /** A template over the parameters and what is known of a run before it is accepted. */
+  key: string;
+  window_seconds: number;
+  policy: 'reject' | 'return_existing';
 }
 
 export interface Parameter {

@@ -10,6 +10,7 @@ const CATALOGUE = {
   method_not_allowed: { status: 405, title: 'Method not allowed', retryable: false },
   conflict: { status: 409, title: 'Conflict with the present state', retryable: false },
   idempotency_conflict: { status: 409, title: 'The idempotency key was used with another body', retryable: false },
+  duplicate_run: { status: 409, title: 'There is such an execution already', retryable: false },
   workflow_paused: { status: 409, title: 'The workflow is not active', retryable: false },
   already_final: { status: 409, title: 'The run has already ended', retryable: false },
   not_retryable: { status: 409, title: 'The run cannot be retried', retryable: false },
@@ -67,17 +68,25 @@ export class OrchestratorError extends Error {
   readonly code: ErrorCode;
   readonly errors: FieldFault[];
   readonly retryAfterSeconds: number | undefined;
+  /** The execution that stands in the way. */
+  readonly executionId: string | undefined;
 
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { errors?: FieldFault[]; retryAfterSeconds?: number; cause?: unknown } = {},
+    options: {
+      errors?: FieldFault[];
+      retryAfterSeconds?: number;
+      executionId?: string | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'OrchestratorError';
     this.code = code;
     this.errors = options.errors ?? [];
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.executionId = options.executionId;
   }
 
   get status(): number {

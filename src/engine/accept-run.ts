@@ -8,9 +8,10 @@ import type { JsonObject } from '../schemas/json.ts';
 import type { Admission } from './admit.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
-import type { NewRun, RunStore } from './ports.ts';
+import type { NewRun, RunStore, StoredRun } from './ports.ts';
 import type { StoredWorkflow, WorkflowHead, WorkflowStore } from './read-models.ts';
 import { requestHash } from './request-hash.ts';
+import { withDedupe } from './run-dedupe.ts';
 import type {
   AcceptedRun,
   AcceptRuns,
@@ -113,7 +114,8 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds } = workflow.definition;
-    return { run: { ...newRun(caller, of, values, request, idempotencyKey, hashed), timeoutSeconds }, warnings };
+    const run = { ...newRun(caller, of, values, request, idempotencyKey, hashed), timeoutSeconds };
+    return { run: withDedupe(run, of, workflow.definition), warnings };
   }
 
   function newRun(
@@ -152,7 +154,8 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined);
     await deps.admission.admit(fresh.map(({ run }) => run));
     return stored.map(({ run, warnings, row }): AcceptedRun | ItemFault => {
-      if (!row.inserted && row.requestHash !== run.requestHash) {
+      if (row.deduplicated === true && run.dedupe?.policy === 'reject') return duplicateOf(row);
+      if (!row.inserted && row.deduplicated !== true && row.requestHash !== run.requestHash) {
         const detail = `The idempotency key '${run.idempotencyKey ?? ''}' was used with another body`;
         return { code: 'idempotency_conflict', detail, errors: [] };
       }
@@ -164,6 +167,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
         createdAt: row.createdAt,
         warnings,
         repeated: !row.inserted,
+        ...(row.deduplicated === true ? { deduplicated: true } : {}),
       };
     });
   }
@@ -171,7 +175,11 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
   async function storeOne(prepared: Prepared): Promise<AcceptedRun> {
     const [accepted] = await store([prepared]);
     if (accepted === undefined) throw new Error('nothing was stored');
-    if ('code' in accepted) throw new OrchestratorError(accepted.code, accepted.detail, { errors: accepted.errors });
+    if ('code' in accepted)
+      throw new OrchestratorError(accepted.code, accepted.detail, {
+        errors: accepted.errors,
+        executionId: accepted.executionId,
+      });
     return accepted;
   }
 
@@ -234,6 +242,11 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       };
     },
   };
+}
+
+function duplicateOf({ id }: StoredRun): ItemFault {
+  const detail = `Within the window of the workflow's dedupe the execution ${id} has the same key`;
+  return { code: 'duplicate_run', detail, errors: [], executionId: id };
 }
 
 function describeTree({ queue, name, children }: FlowNode): JsonObject {

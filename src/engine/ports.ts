@@ -1,6 +1,6 @@
 /** What the engine needs from the outside. `store/` and `queue/` implement it; the engine never imports them. */
 import type { FlowNode } from '../domain/compile.ts';
-import type { Definition } from '../domain/definition.ts';
+import type { Dedupe, Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
@@ -78,8 +78,15 @@ export interface NewRun {
   callbackUrl: string | undefined;
   idempotencyKey: string | undefined;
   requestHash: string | undefined;
+  dedupe?: RunDedupe | undefined;
 }
-/** The row as stored: the new one, or the one that has the idempotency key already. */
+export interface RunDedupe {
+  /** A digest: keys of any length are compared. */
+  key: string;
+  windowSeconds: number;
+  policy: Dedupe['policy'];
+}
+/** The row as stored: the new one, or the one that has the idempotency or `dedupe` key already. */
 export interface StoredRun {
   id: string;
   status: RunStatus;
@@ -87,6 +94,8 @@ export interface StoredRun {
   requestHash: string | null;
   of: DefinitionRef;
   inserted: boolean;
+  /** Of a row that was there before: found by its `dedupe` key. */
+  deduplicated?: true;
 }
 
 export interface TaskRow {

@@ -33,10 +33,18 @@ export interface AcceptedRun {
   createdAt: Date;
   /** Undeclared parameters that were accepted all the same. */
   warnings: string[];
-  /** True when the idempotency key had been used before: nothing new was begun. */
+  /** True when nothing new was begun: the idempotency key had been used before, or `deduplicated`. */
   repeated: boolean;
+  /** An execution within the window of the workflow's `dedupe` has the same key: it is this one. */
+  deduplicated?: true;
 }
-export type ItemFault = { code: ErrorCode; detail: string; errors: FieldFault[] };
+export type ItemFault = {
+  code: ErrorCode;
+  detail: string;
+  errors: FieldFault[];
+  /** The execution that stands in the way. */
+  executionId?: string;
+};
 
 export interface ExecuteRequest {
   parameters: JsonObject;

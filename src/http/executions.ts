@@ -129,7 +129,7 @@ export function executionRoutes(routes: Routes, deps: HttpDeps, links: Links): v
     if (dry_run ?? query.dry_run ?? false)
       return sendJson(response, 200, await deps.accept.dryRun(caller, workflowId, wanted));
     const run = await deps.accept.executeWorkflow(caller, workflowId, wanted);
-    tellReplay(response, run.repeated);
+    tellReplay(response, run);
     response.setHeader('Location', links.execution(run.id));
     sendJson(response, 202, accepted(run, workflowId, links));
   });
@@ -143,7 +143,12 @@ export function executionRoutes(routes: Routes, deps: HttpDeps, links: Links): v
     const next = outcomes.values();
     const items = parsed.map((item, index) => {
       if (!item.ok) return { index, error: itemError('invalid_request', detailOf(item.faults), item.faults) };
-      return bulkItem(index, next.next().value, (run) => ({ index, execution_id: run.id, status: 'pending' }));
+      return bulkItem(index, next.next().value, (run) => ({
+        index,
+        execution_id: run.id,
+        status: 'pending',
+        ...markOf(run),
+      }));
     });
     sendJson(response, 202, { items });
   });
@@ -177,6 +182,11 @@ function accepted(run: AcceptedRun, workflowId: string, links: Links): object {
       events: links.events(run.id),
       result: links.result(run.id),
     },
+    ...markOf(run),
     ...(run.warnings.length === 0 ? {} : { warnings: run.warnings }),
   };
+}
+
+function markOf({ deduplicated }: AcceptedRun): { deduplicated?: true } {
+  return deduplicated === true ? { deduplicated } : {};
 }

@@ -1,6 +1,7 @@
 /** The key under which a request may be repeated: in the header or in the body. */
 import type { Request, Response } from 'express';
 import { OrchestratorError } from '../domain/errors.ts';
+import type { AcceptedRun } from '../engine/use-cases.ts';
 
 const HEADER = 'Idempotency-Key';
 const KEY = /^[\x20-\x7e]{1,255}$/;
@@ -18,8 +19,10 @@ export function refuseIdempotencyKey(request: Request, instead: string): void {
   if (request.get(HEADER) !== undefined) throw bad(`is not taken here; ${instead}`);
 }
 
-export function tellReplay(response: Response, repeated: boolean): void {
-  if (repeated) response.setHeader('Idempotency-Replayed', 'true');
+/** Says that nothing new was begun: the key had been used before, or the workflow's `dedupe` found an execution. */
+export function tellReplay(response: Response, { repeated, deduplicated }: AcceptedRun): void {
+  if (deduplicated === true) response.setHeader('Execution-Deduplicated', 'true');
+  else if (repeated) response.setHeader('Idempotency-Replayed', 'true');
 }
 
 function bad(message: string): OrchestratorError {

@@ -19,6 +19,7 @@ export function sendProblem(request: Request, response: Response, error: Orchest
     instance: request.originalUrl.split('?', 1)[0] ?? '/',
     code: error.code,
     ...(error.errors.length === 0 ? {} : { errors: error.errors }),
+    ...(error.executionId === undefined ? {} : { execution_id: error.executionId }),
     trace_id: contextOf(response).traceId,
     message: error.message,
     error_code: error.code,
@@ -36,8 +37,15 @@ export function sendProblem(request: Request, response: Response, error: Orchest
 }
 
 /** One item of a bulk request that was refused. */
-export function itemError(code: ErrorCode, detail: string, errors: FieldFault[]): object {
-  return { code, detail, message: detail, error_code: code, ...(errors.length === 0 ? {} : { errors }) };
+export function itemError(code: ErrorCode, detail: string, errors: FieldFault[], executionId?: string): object {
+  return {
+    code,
+    detail,
+    message: detail,
+    error_code: code,
+    ...(errors.length === 0 ? {} : { errors }),
+    ...(executionId === undefined ? {} : { execution_id: executionId }),
+  };
 }
 
 /** Express knows an error handler by its four parameters. */

@@ -151,7 +151,7 @@ export function scheduleRoutes(routes: Routes, { schedules }: HttpDeps, links: L
   routes.serve(triggerSchedule, async ({ params, caller, request, response }) => {
     const id = idOf(params);
     const run = await schedules.trigger(caller, id, idempotencyKey(request));
-    tellReplay(response, run.repeated);
+    tellReplay(response, run);
     response.setHeader('Location', links.execution(run.id));
     sendJson(response, 202, {
       schedule_id: id,

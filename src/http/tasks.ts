@@ -84,7 +84,7 @@ export const listActionTypes = operation({
 export function taskRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
   routes.serve(assignTask, async ({ body, caller, request, response }) => {
     const run = await deps.accept.acceptTask(caller, body, idempotencyKey(request));
-    tellReplay(response, run.repeated);
+    tellReplay(response, run);
     response.setHeader('Location', links.result(run.id));
     sendJson(response, 202, {
       task_id: run.id,
@@ -141,7 +141,7 @@ export function bulkItem(
 ): object {
   if (outcome === undefined) throw new OrchestratorError('internal', 'An item of a bulk request was not answered');
   if ('id' in outcome) return accepted(outcome);
-  return { index, error: itemError(outcome.code, outcome.detail, outcome.errors) };
+  return { index, error: itemError(outcome.code, outcome.detail, outcome.errors, outcome.executionId) };
 }
 
 /** If-None-Match compares weakly (RFC 9110, 13.1.2). */

@@ -184,7 +184,7 @@ export function workflowIdOf(params: Record<string, string>): string {
 }
 
 function present(workflow: StoredWorkflow): answers.Workflow {
-  const { name, description, version, tags, parameters, actions, output } = workflow.definition;
+  const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
   return {
     workflow_id: workflow.id,
     name,
@@ -197,6 +197,7 @@ function present(workflow: StoredWorkflow): answers.Workflow {
     parameters: parameters as unknown as JsonObject[],
     actions: actions as unknown as JsonObject[],
     ...(output === undefined ? {} : { output }),
+    ...(dedupe === undefined ? {} : { dedupe: { ...dedupe } }),
     created_by: workflow.createdBy,
     created_at: workflow.createdAt.toISOString(),
     updated_at: workflow.updatedAt.toISOString(),

@@ -17,5 +17,12 @@ export const fieldFault = z
   .meta({ id: 'FieldFault' });
 
 export const itemError = z
-  .object({ code: text, detail: text, message: text, error_code: text, errors: z.array(fieldFault).optional() })
+  .object({
+    code: text,
+    detail: text,
+    message: text,
+    error_code: text,
+    errors: z.array(fieldFault).optional(),
+    execution_id: text.optional().meta({ description: 'The execution that stands in the way' }),
+  })
   .meta({ id: 'ItemError' });

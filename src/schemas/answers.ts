@@ -11,6 +11,7 @@ export const problem = z
     instance: text,
     code: text,
     errors: z.array(fieldFault).optional(),
+    execution_id: text.optional().meta({ description: 'The execution that stands in the way' }),
     trace_id: text,
     message: text.meta({ description: 'The same as detail' }),
     error_code: text.meta({ description: 'The same as code' }),

@@ -37,6 +37,16 @@ function older<S extends z.ZodType>(schema: S, instead: string) {
   return schema.nullish().meta({ deprecated: true, description: `Older spelling of ${instead}.` });
 }
 
+export const dedupeInput = z
+  .strictObject({
+    key: longText.trim().min(1).meta({
+      description: 'A template over parameters and what is known of the run when it is accepted; without secrets.',
+    }),
+    window_seconds: z.number().positive().max(MAX_DELAY_SECONDS),
+    policy: z.enum(['reject', 'return_existing']).nullish().meta({ description: '`reject` without it (409).' }),
+  })
+  .meta({ id: 'Dedupe', examples: [{ key: '{{params.order_id}}', window_seconds: 3600, policy: 'return_existing' }] });
+
 function reserved() {
   return z.unknown().optional().meta({ description: 'Reserved: a definition that uses it is refused (422).' });
 }
@@ -134,7 +144,7 @@ const workflowFields = {
     .nullish()
     .meta({ description: 'Of a whole run, from its acceptance (after its delay); none without it.' }),
   concurrency: reserved(),
-  dedupe: reserved(),
+  dedupe: dedupeInput.nullish().meta({ description: 'One execution for each key within the window.' }),
   triggers: reserved(),
   retention_days: reserved(),
 };

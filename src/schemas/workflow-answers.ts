@@ -29,6 +29,7 @@ export const workflow = z
     parameters: z.array(object),
     actions: z.array(object),
     output: json.optional(),
+    dedupe: object.optional(),
     created_by: text,
     created_at: time,
     updated_at: time,
@@ -86,6 +87,11 @@ export const workflowVersionList = z
   .object({ items: z.array(workflowVersion), ...paging })
   .meta({ id: 'WorkflowVersionList' });
 
+const deduplicated = z
+  .literal(true)
+  .optional()
+  .meta({ description: "Nothing new was begun: within the window of the workflow's `dedupe` it has the same key" });
+
 export const acceptedExecution = z
   .object({
     execution_id: text,
@@ -94,6 +100,7 @@ export const acceptedExecution = z
     status: z.literal('pending'),
     created_at: time,
     links: z.object({ self: text, workflow: text, cancel: text, events: text, result: text }),
+    deduplicated,
     warnings: z
       .array(text)
       .optional()
@@ -121,7 +128,7 @@ export const acceptedExecutions = z
   .object({
     items: z.array(
       z.union([
-        z.object({ index: count, execution_id: text, status: z.literal('pending') }),
+        z.object({ index: count, execution_id: text, status: z.literal('pending'), deduplicated }),
         z.object({ index: count, error: itemError }),
       ]),
     ),

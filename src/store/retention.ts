@@ -29,6 +29,8 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM event_default WHERE run_id IN (SELECT id FROM old)
 ), effects AS (
   DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
+), dedupes AS (
+  DELETE FROM run_dedupe WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
   DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )

@@ -4,9 +4,11 @@ import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { Lookup, NewRun, RunStore, StoredRun } from '../engine/ports.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
+import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from './accept-deduplicated.ts';
 import { acceptRuns } from './accept-runs.ts';
 import { createBatcher } from './batch.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
+import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
@@ -70,12 +72,16 @@ export function createRunStore(
   pool: pg.Pool,
   { markQueuedAfterMs }: RunStoreOptions = {},
 ): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
-  const accept = createBatcher<NewRun, StoredRun>({
+  const acceptance = {
     maxItems: RUNS_PER_STATEMENT,
-    flush: (runs) => acceptRuns(pool, runs),
     isDataFault,
     // A client waits: one quick second try for a deadlock or a connection that was just closed, then 503.
-    retryAfter: (error, tries) => (isTransient(error) && tries === 1 ? 50 : undefined),
+    retryAfter: (error: unknown, tries: number) => (isTransient(error) && tries === 1 ? 50 : undefined),
+  };
+  const accept = createBatcher<NewRun, StoredRun>({ ...acceptance, flush: (runs) => acceptRuns(pool, runs) });
+  const acceptOnce = createBatcher<DeduplicatedRun, StoredRun>({
+    ...acceptance,
+    flush: (runs) => acceptDeduplicated(pool, runs),
   });
   const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,
@@ -97,7 +103,7 @@ export function createRunStore(
   });
 
   return {
-    accept,
+    accept: (run) => (isDeduplicated(run) ? acceptOnce(run) : accept(run)),
     markQueued: (runId, epoch = 1) => markQueued({ runId, epoch }),
     drain: () => markQueued.drain(),
     async countInQueue(limit) {
@@ -191,20 +197,4 @@ export function createRunStore(
       await pool.query('UPDATE run SET check_at = now() WHERE id = $1 AND NOT final', [runId]);
     },
   };
-}
-
-/** Rolls back what answers false. */
-async function inTransaction(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<boolean>): Promise<boolean> {
-  const client = await pool.connect();
-  try {
-    await client.query('BEGIN');
-    const result = await work(client);
-    await client.query(result ? 'COMMIT' : 'ROLLBACK');
-    client.release();
-    return result;
-  } catch (error) {
-    // The connection may be the very thing that broke: it is closed, which also rolls back.
-    client.release(true);
-    throw error;
-  }
 }

@@ -141,7 +141,6 @@ test.each([
   ['repeat', task('a', { repeat: {} }), {}, 'actions.0.repeat'],
   ['cache', task('a', { cache: { key: 'x' } }), {}, 'actions.0.cache'],
   ['concurrency', task('a'), { concurrency: {} }, 'concurrency'],
-  ['dedupe', task('a'), { dedupe: {} }, 'dedupe'],
   ['triggers', task('a'), { triggers: [] }, 'triggers'],
   ['retention_days', task('a'), { retention_days: 1 }, 'retention_days'],
   ['on_failure: continue', task('a'), { on_failure: 'continue' }, 'on_failure'],

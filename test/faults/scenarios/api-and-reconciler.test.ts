@@ -25,6 +25,27 @@ describe.each(onBothBackendsInProcesses())('between two steps on $backend', ({ t
     },
   );
 
+  test('an API that is killed before it has answered has kept the key of its run: that one is found, and runs', async ({
+    api,
+    processes,
+    service,
+    db,
+  }) => {
+    const first = await processes.start('api', { FAILPOINTS: 'api.afterInsert:exit' });
+    await processes.start('worker');
+    const dedupe = { key: '{{params.order}}', window_seconds: 3600, policy: 'return_existing' };
+    const id = await api.createWorkflow({ ...gated(service), dedupe });
+    const body = { parameters: { order: 'a' } };
+    await expect(api.post(`/workflows/${id}/execute`, body)).rejects.toThrow();
+    await hasEnded(first);
+    await processes.start('api');
+    const answer = accepted(await api.post(`/workflows/${id}/execute`, body), 202);
+    expect(answer.body).toMatchObject({ deduplicated: true });
+    expect(await api.finished(field(answer, 'execution_id'))).toMatchObject(COMPLETED);
+    expect((await db.query('SELECT 1 FROM run')).rowCount).toBe(1);
+    expect(extraCalls(service)).toBe(0);
+  });
+
   test.for(['api.afterInsert', 'api.afterAdd'])(
     'an API that is stopped at %s and wakes after the run has ended adds nothing that runs',
     async (failpoint, { api, processes, service, db }) => {
