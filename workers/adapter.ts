@@ -83,6 +83,11 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
    * may block, crash or take all memory. The context is the same there.
    */
   isolated?: boolean;
+  /**
+   * Running it again changes nothing outside: it only reads, or waits, or computes. Left out: it may. Whoever runs a task
+   * again on purpose is told which actions would act once more; an action's own `idempotent` overrides this.
+   */
+  idempotent?: boolean;
   run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
 }
 

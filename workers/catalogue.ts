@@ -13,6 +13,8 @@ export interface Catalogue extends ActionTypes {
   /** By canonical type. */
   get(type: string): Adapter | undefined;
   literalFields(type: string): readonly string[];
+  /** By canonical type: running it again changes nothing outside. */
+  isIdempotent(type: string): boolean;
 }
 
 export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTERS): Catalogue {
@@ -29,6 +31,7 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
     action_type: adapter.type,
     description: adapter.description,
     aliases: [...(adapter.aliases ?? [])],
+    idempotent: adapter.idempotent ?? false,
     config_schema: schemaOf(adapter.config, 'input'),
     output_schema: schemaOf(adapter.output, 'output'),
   }));
@@ -38,6 +41,7 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
     canonical: (type) => canonicalOf.get(type),
     names: () => [...byType.keys()].sort(),
     list: () => listed,
+    isIdempotent: (type) => byType.get(type)?.idempotent ?? false,
     literalFields: (type) => byType.get(type)?.literal ?? [],
     check(type, config) {
       const adapter = byType.get(canonicalOf.get(type) ?? '');

@@ -12,7 +12,7 @@ import { wait } from './adapters/wait.ts';
 /** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
 export type AnyAdapter = Pick<
   Adapter,
-  'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases' | 'isolated'
+  'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases' | 'isolated' | 'idempotent'
 > & {
   run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
 };

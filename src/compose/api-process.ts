@@ -1,4 +1,5 @@
 /** One API process, put together. */
+import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
@@ -15,10 +16,13 @@ import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
+import { createPauseRuns } from '../engine/pause-run.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
 import { createSchedules } from '../engine/schedules.ts';
+import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -30,11 +34,13 @@ import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.t
 import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { listen } from '../store/listener.ts';
+import { createPauseStore } from '../store/pause-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
+import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
@@ -140,6 +146,18 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     accept,
     cancel: createCancelRuns({ plans, runs, queue, failpoint, log }),
     retry: createRetryRuns(retryDeps),
+    rerun: createRerunRuns({ ...retryDeps, isIdempotent: catalogue.isIdempotent }),
+    pause: createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log }),
+    byHand: createSettleByHand({
+      plans,
+      runs,
+      byHand: createHandStore(pool),
+      queue,
+      failpoint,
+      newId: randomUUID,
+      maxOutputBytes: config.maxOutputBytes,
+      log,
+    }),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     schedules: createSchedules({
       schedules: createScheduleStore(pool),

@@ -193,7 +193,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     );
   const listener = listen(
     databaseUrl,
-    { run_control: control.notice },
+    { run_control: control.notice, task_control: control.taskNotice },
     { name: 'orchestrator-worker-listen', onGap: control.readAgain, onError },
   );
   const recordPass = async (report: SweepReport, durationMs: number) => {

@@ -18,9 +18,12 @@ export type Decision =
   | { next: 'run' }
   /** A dependency is not final after all: come back later. */
   | { next: 'not_ready'; waitsFor: string }
+  /** The run is paused: nothing is begun and nothing decided until it is resumed. */
+  | { next: 'put_off' }
   | { next: 'end'; status: 'skipped' | 'upstream_failed' | 'cancelled'; reason: string };
 
 export function decide(runIf: RunIf, dependencies: readonly Dependency[], runStatus: string): Decision {
+  if (runStatus === 'paused') return { next: 'put_off' };
   let succeeded = 0;
   let skipped = 0;
   let failed: string | undefined;

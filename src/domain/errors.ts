@@ -20,6 +20,7 @@ const CATALOGUE = {
   unsupported_media_type: { status: 415, title: 'The body must be JSON', retryable: false },
   definition_invalid: { status: 422, title: 'The definition cannot work', retryable: false },
   unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },
+  unknown_action: { status: 422, title: 'Unknown action', retryable: false },
   queue_full: { status: 429, title: 'The queue is nearly full', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },

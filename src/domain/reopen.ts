@@ -1,18 +1,62 @@
-/** What a retry by hand does again. Pure: the plan and the final states of its actions decide. */
+/** What a retry or a rerun by hand does again. Pure: the plan and the final states of its actions decide. */
 import { actionAt } from './compile.ts';
+import type { Action } from './definition.ts';
 import type { Plan } from './plan.ts';
 
 /**
  * Every action that did not complete and every descendant of one, in the order of the plan. An action that was skipped
- * while everything above it is kept stays skipped: the same states would decide the same again.
+ * while everything above it is kept stays skipped: the same states would decide the same again. `from` (a rerun) is done
+ * again with its descendants whatever became of it.
  */
-export function toReopen(plan: Plan, statusOf: (actionId: string) => string | undefined): string[] {
+export function toReopen(
+  plan: Plan,
+  statusOf: (actionId: string) => string | undefined,
+  from?: string | undefined,
+): string[] {
   const reopened = new Set<number>();
   for (const { index, action, dependsOn } of plan.actions) {
     const status = statusOf(action.action_id);
-    const stands = status === 'completed' || status === 'skipped';
+    const stands = (status === 'completed' || status === 'skipped') && action.action_id !== from;
     // Dependencies come first in the plan.
     if (!stands || dependsOn.some((dependency) => reopened.has(dependency))) reopened.add(index);
   }
   return [...reopened].map((index) => actionAt(plan, index).action.action_id);
+}
+
+/** An action that is to be done again, with what it was before. */
+export interface ReopenedAction {
+  action_id: string;
+  action_type: string;
+  status: string;
+  /** It may have acted outside already, and would once more. */
+  acts_again: boolean;
+}
+
+/** Says of each action that is reopened what doing it again means. `isIdempotent`: of an action type. */
+export function describeReopened(
+  plan: Plan,
+  actionIds: readonly string[],
+  taskOf: (actionId: string) => { status: string; attempt: number } | undefined,
+  isIdempotent: (actionType: string) => boolean,
+): ReopenedAction[] {
+  return actionIds.flatMap((actionId) => {
+    const action = plan.byId.get(actionId)?.action;
+    if (action === undefined) return [];
+    const task = taskOf(actionId);
+    const acts = mayHaveActed(task) && !canRepeat(action, isIdempotent);
+    return [
+      { action_id: actionId, action_type: action.action_type, status: task?.status ?? 'pending', acts_again: acts },
+    ];
+  });
+}
+
+/** What the action says of itself counts before what its type says. */
+export function canRepeat(action: Action, isIdempotent: (actionType: string) => boolean): boolean {
+  return action.idempotent ?? isIdempotent(action.action_type);
+}
+
+/** Its adapter may have been called. What was skipped, or never begun, has done nothing. */
+function mayHaveActed(task: { status: string; attempt: number } | undefined): boolean {
+  if (task === undefined || task.attempt === 0) return false;
+  return task.status !== 'skipped' && task.status !== 'upstream_failed' && task.status !== 'pending';
 }

@@ -13,6 +13,7 @@ import {
   taskJobId,
 } from '../domain/compile.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
+import { settledActions } from '../domain/settled.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
@@ -59,9 +60,5 @@ function jobOf(run: RunRow, { action }: PlannedAction): { queue: string; jobId: 
 }
 
 function finalActions(plan: Plan, { tasks }: Lookup): Set<number> {
-  const final = new Set<number>();
-  for (const planned of plan.actions) {
-    if (tasks.get(planned.action.action_id)?.final === true) final.add(planned.index);
-  }
-  return final;
+  return settledActions(plan, (actionId) => tasks.get(actionId)?.final === true);
 }

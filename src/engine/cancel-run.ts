@@ -20,7 +20,7 @@ export interface CancelDeps {
 
 export function createCancelRuns(deps: CancelDeps): CancelRuns {
   async function cancelRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus> {
-    const request = await deps.runs.requestCancel(caller.tenantId, runId, reason);
+    const request = await deps.runs.requestCancel(caller.tenantId, runId, reason, caller.userId);
     if (!request.found) throw new OrchestratorError('not_found', 'Execution not found');
     if (FINAL_RUN_STATUSES.includes(request.was)) {
       throw new OrchestratorError('already_final', `The execution has already ended: ${request.was}`);
@@ -28,7 +28,8 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     if (!request.changed) return 'cancelling';
     await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
-    if (request.was === 'pending') {
+    const unbegun = request.was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
+    if (request.was === 'pending' || unbegun) {
       // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
       const actions = plan.actions.map(({ action }) => ({
         actionId: action.action_id,

@@ -64,7 +64,7 @@ export function createDeadLetters(
   async function retryRun(caller: Caller, runId: string): Promise<boolean> {
     const found = await deps.runs.statuses(runId);
     if (found.run === undefined) return false;
-    return (await reopen(deps, caller, found.run, found, 0)) !== undefined;
+    return (await reopen(deps, caller, found.run, found, { afterSeconds: 0 })) !== undefined;
   }
 
   return {

@@ -11,6 +11,7 @@ import type { Json } from '../schemas/json.ts';
 import { releaseLeftover } from './acknowledge.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
+import { putOff } from './pause-run.ts';
 import type {
   Control,
   Delivery,
@@ -67,7 +68,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
   if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
-  if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data.gen);
+  if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data);
 
   const decision = decide(planned.action.run_if, dependenciesOf(plan, planned, found), run.status);
   if (decision.next === 'not_ready') {
@@ -83,6 +84,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
+  if (decision.next === 'put_off') return putOff(deps, held);
   return decision.next === 'end'
     ? commitDecision(deps, held, decision)
     : begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);

@@ -207,6 +207,7 @@ export interface RunStore {
     tenantId: string,
     runId: string,
     reason: string | undefined,
+    by?: string,
   ): Promise<{ found: false } | { found: true; was: RunStatus; changed: boolean; epoch: number; of: DefinitionRef }>;
   activeRunsOf(tenantId: string, workflowId: string): Promise<string[]>;
   statuses(runId: string): Promise<Lookup>;
@@ -228,6 +229,9 @@ export interface RetryStore {
     /** The new deadline, from now. */
     timeoutSeconds?: number | undefined;
     by: string;
+    reason?: string | undefined;
+    /** The action that a rerun begins at; without it: a retry. */
+    rerunFrom?: string | undefined;
   }): Promise<RunRow | undefined>;
 }
 
@@ -299,8 +303,11 @@ export interface Expressions {
 
 /** Tells a worker which of the runs it works on are to stop. */
 export interface Control {
-  /** Calls `stop` once when the run is being cancelled; returns how to stop listening. */
-  watch(runId: string, stop: () => void): () => void;
+  /**
+   * Calls `stop` once when the run is being cancelled, and `abandon` when this task of it was settled by hand; returns how
+   * to stop listening.
+   */
+  watch(runId: string, stop: () => void, task?: { actionId: string; abandon(): void }): () => void;
 }
 
 export interface DueCallback {

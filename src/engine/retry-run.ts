@@ -16,12 +16,14 @@ export interface RetryDeps extends AddAgainDeps {
 }
 
 export const RETRYABLE_STATUSES: readonly RunStatus[] = ['failed', 'cancelled', 'timed_out'];
+/** A rerun is of a completed one too. */
+export const RERUNNABLE_STATUSES: readonly RunStatus[] = [...RETRYABLE_STATUSES, 'completed'];
 /** The dispatcher leaves a reopened run to the door that adds it for that long. */
-const DOOR_SECONDS = 5;
+export const DOOR_SECONDS = 5;
 
 export function createRetryRuns(deps: RetryDeps): RetryRuns {
   return {
-    async retryRun(caller, runId) {
+    async retryRun(caller, runId, reason) {
       const found = await deps.runs.statuses(runId);
       const { run } = found;
       if (run === undefined || run.tenantId !== caller.tenantId) {
@@ -33,7 +35,7 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
           `The execution is ${run.status}; only one that is ${RETRYABLE_STATUSES.join(', ')} can be retried`,
         );
       }
-      const reopened = await reopen(deps, caller, run, found, DOOR_SECONDS);
+      const reopened = await reopen(deps, caller, run, found, { afterSeconds: DOOR_SECONDS, reason });
       if (reopened === undefined) {
         throw new OrchestratorError('not_retryable', 'The execution has just been retried by somebody else');
       }
@@ -43,30 +45,40 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
   };
 }
 
-/** Undefined: somebody else was first. `afterSeconds`: when the dispatcher may take it. */
+export interface ReopenOptions {
+  /** When the dispatcher may take it. */
+  afterSeconds: number;
+  reason?: string | undefined;
+  /** The action that a rerun begins at; without it: a retry. */
+  rerunFrom?: string | undefined;
+}
+
+/** Undefined: somebody else was first. */
 export async function reopen(
   deps: Pick<RetryDeps, 'plans' | 'retries'>,
   caller: Caller,
   run: RunRow,
   { tasks }: Lookup,
-  afterSeconds: number,
+  { afterSeconds, reason, rerunFrom }: ReopenOptions,
 ): Promise<{ run: RunRow; actionIds: string[] } | undefined> {
   const plan = await deps.plans.of(run.of);
-  const actionIds = toReopen(plan, (actionId) => tasks.get(actionId)?.status);
+  const actionIds = toReopen(plan, (actionId) => tasks.get(actionId)?.status, rerunFrom);
   const reopened = await deps.retries.reopen({
     runId: run.id,
     epoch: run.epoch,
-    from: RETRYABLE_STATUSES,
+    from: rerunFrom === undefined ? RETRYABLE_STATUSES : RERUNNABLE_STATUSES,
     actionIds,
     afterSeconds,
     timeoutSeconds: plan.definition.timeout_seconds,
     by: caller.userId,
+    reason,
+    rerunFrom,
   });
   return reopened === undefined ? undefined : { run: reopened, actionIds };
 }
 
 /** Never throws: the run is reopened already, and the dispatcher adds what is not added here. */
-async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+export async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
   try {
     if ((await deps.runs.countInQueue(deps.window)) >= deps.window) return 'pending';
     await addAgain(deps, run);

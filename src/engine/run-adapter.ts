@@ -40,8 +40,14 @@ export async function runAdapter(
     };
   };
   const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
-  const unwatch = deps.control.watch(call.run.id, () =>
-    end({ result: 'cancelled' }, 'the run was cancelled, or its deadline passed'),
+  const unwatch = deps.control.watch(
+    call.run.id,
+    () => end({ result: 'cancelled' }, 'the run was cancelled, or its deadline passed'),
+    {
+      actionId: call.actionId,
+      // It may succeed all the same, which is then known as a late effect.
+      abandon: () => abort.abort(new Error('the action was settled by hand')),
+    },
   );
   deps.shutdown.addEventListener('abort', onShutdown, { once: true });
   // It may succeed all the same, and that would count: so the task is not ended here.

@@ -5,32 +5,23 @@
 import type { Decision } from '../domain/decide.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { maskOf } from '../domain/mask-secrets.ts';
-import type { Plan, PlannedAction } from '../domain/plan.ts';
+import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import { afterFailure } from '../domain/retry.ts';
 import { makeStorable } from '../domain/storable.ts';
 import type { JobData } from '../schemas/job.ts';
 import { releaseDependents, releaseLeftover } from './acknowledge.ts';
-import type { AddAgainDeps } from './add-again.ts';
+import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
-import {
-  errorText,
-  type Held,
-  messageOf,
-  type OutcomeDeps,
-  outcomeOf,
-  plannedReturn,
-  scopedRunOutput,
-} from './outcome.ts';
+import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput } from './outcome.ts';
 import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
 import type { Stop } from './run-adapter.ts';
 
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
 
-export interface SettleDeps extends AddAgainDeps, OutcomeDeps {
+export interface SettleDeps extends FinalizeDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect'>;
   random(): number;
-  now(): number;
 }
 
 const ENDED_MEANWHILE = 'the run was cancelled, or its deadline passed, while the task ran';
@@ -192,7 +183,12 @@ function park(
 }
 
 /** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */
-async function settle(deps: SettleDeps, held: Held, outcome: Outcome, disposition: Disposition): Promise<Disposition> {
+export async function settle(
+  deps: SettleDeps,
+  held: Held,
+  outcome: Outcome,
+  disposition: Disposition,
+): Promise<Disposition> {
   const { plan, planned, run, delivery } = held;
   if (!mayCommit(outcome.status, delivery.trust)) {
     // Another worker may have the job by now. If it is still ours it stalls and is delivered again.
@@ -222,7 +218,7 @@ export async function acknowledgeOrLeave(
   const { action_id } = planned.action;
   const { run, tasks } = await deps.tasks.lookup({ runId: data.run_id, actionIds: [action_id], outputsOf: [] });
   if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
-  if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, run, plan, planned, data.gen);
+  if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, run, plan, planned, data);
   return { job: 'leave' };
 }
 
@@ -232,8 +228,10 @@ export async function acknowledge(
   run: RunRow,
   plan: Plan,
   planned: PlannedAction,
-  gen: number,
+  data: JobData,
 ): Promise<Disposition> {
-  await releaseDependents(deps, run, plan, planned, gen, false);
+  await releaseDependents(deps, run, plan, planned, data.gen, false);
+  // The commit of the last action ends the run, unless it was settled by hand.
+  if (!run.final && endsRun(plan, planned.index)) return finalizeRun(deps, plan, data);
   return { job: 'complete' };
 }

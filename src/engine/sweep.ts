@@ -2,20 +2,15 @@
  * The net under everything: the dispatcher adds runs that are committed but not in the queue, the reconciler looks at
  * live runs now and then and adds again what the queue has lost. One process at a time does it.
  */
-import {
-  actionAt,
-  compileSegment,
-  FINALIZER_QUEUE,
-  type FlowNode,
-  finalizerJobId,
-  taskJobId,
-} from '../domain/compile.ts';
+import { compileSegment, FINALIZER_QUEUE, type FlowNode, finalizerJobId, taskJobId } from '../domain/compile.ts';
 import type { Plan } from '../domain/plan.ts';
+import { settledActions } from '../domain/settled.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import { endOverdue } from './end-overdue.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
 import { isQueueFull } from './queue-room.ts';
 import { wakeRun } from './wake-run.ts';
+import { promoteWoken } from './wake-tasks.ts';
 
 export interface SweepDeps extends AddAgainDeps {
   runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
@@ -172,18 +167,6 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   return addAgain(deps, run);
 }
 
-/** Whoever woke them, or they themselves, died between two steps. Jobs that are not asleep are left alone. */
-async function promoteWoken(deps: SweepDeps, run: RunRow, plan: Plan, { tasks }: Lookup): Promise<void> {
-  const woken = [...tasks.values()].filter(({ status, wakes, wakesSeen }) => status === 'waiting' && wakes > wakesSeen);
-  await deps.queue.promote(
-    woken.flatMap(({ actionId }) => {
-      const planned = plan.byId.get(actionId);
-      if (planned === undefined) return [];
-      return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
-    }),
-  );
-}
-
 async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
   const running = [...tasks.values()].some(({ status }) => status === 'running');
   return !running && (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
@@ -196,8 +179,10 @@ async function findLost(
   plan: Plan,
   { tasks }: Lookup,
 ): Promise<{ jobId: string; state: JobState } | undefined> {
-  const isFinal = (index: number) => tasks.get(actionAt(plan, index).action.action_id)?.final === true;
-  const ready = plan.actions.filter(({ index, dependsOn }) => !isFinal(index) && dependsOn.every(isFinal));
+  const settled = settledActions(plan, (actionId) => tasks.get(actionId)?.final === true);
+  const ready = plan.actions.filter(
+    ({ index, dependsOn }) => !settled.has(index) && dependsOn.every((d) => settled.has(d)),
+  );
   const jobs = ready.map(({ action }) => ({
     queue: action.action_type,
     jobId: taskJobId(run.id, run.epoch, action.action_id),

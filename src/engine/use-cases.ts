@@ -3,6 +3,7 @@
  * these and answers. All throw `OrchestratorError`; everything is bound to the caller's tenant.
  */
 import type { ErrorCode, FieldFault } from '../domain/errors.ts';
+import type { ReopenedAction } from '../domain/reopen.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 
 export interface Caller {
@@ -82,7 +83,52 @@ export interface CancelRuns {
 
 export interface RetryRuns {
   /** 404 unknown, 409 `not_retryable`: not ended, completed, or retried by somebody else at this moment. */
-  retryRun(caller: Caller, runId: string): Promise<{ status: RunStatus; epoch: number; reopened: number }>;
+  retryRun(
+    caller: Caller,
+    runId: string,
+    reason?: string | undefined,
+  ): Promise<{ status: RunStatus; epoch: number; reopened: number }>;
+}
+
+/** Of a run alone 404 unknown, 409 `conflict` or `already_final` in the wrong state; they resolve to the status then. */
+export interface PauseRuns {
+  pauseRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
+  resumeRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
+  /** All live runs of a workflow; resolve to how many it did something to. */
+  pauseRunsOf(caller: Caller, workflowId: string, reason: string | undefined): Promise<number>;
+  resumeRunsOf(caller: Caller, workflowId: string, reason: string | undefined): Promise<number>;
+}
+
+/** 404 unknown run, 422 unknown action, 409 when the run or the action has ended. */
+export interface SettleByHand {
+  skip(caller: Caller, runId: string, actionId: string, reason: string | undefined): Promise<void>;
+  /** 413 or 400 when the output cannot be stored. */
+  complete(caller: Caller, runId: string, actionId: string, output: Json, comment: string | undefined): Promise<void>;
+}
+
+export interface RerunRequest {
+  actionId: string;
+  reason: string | undefined;
+}
+
+export interface RerunRuns {
+  /** 404 unknown run, 422 unknown action, 409 `not_retryable` when it has not ended. */
+  planRerun(caller: Caller, runId: string, request: RerunRequest): Promise<RerunPlan>;
+  rerun(
+    caller: Caller,
+    runId: string,
+    request: RerunRequest,
+  ): Promise<{ status: RunStatus; epoch: number; reopened: number }>;
+}
+
+export interface RerunPlan {
+  epoch: number;
+  tenantId: string;
+  userId: string;
+  workflowId: string | null;
+  workflowVersion: number | null;
+  reopened: ReopenedAction[];
+  kept: number;
 }
 
 export interface WaitForRuns {
@@ -134,6 +180,7 @@ export interface ActionTypes {
     action_type: string;
     description: string;
     aliases: string[];
+    idempotent: boolean;
     config_schema: JsonObject;
     output_schema: JsonObject;
   }>;

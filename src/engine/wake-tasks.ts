@@ -4,7 +4,8 @@
  * task is: not begun, about to be moved, or asleep. A process that dies in between leaves a wake that the reconciler finds.
  */
 import { taskJobId } from '../domain/compile.ts';
-import type { FlowQueue, Logger, TaskStore } from './ports.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { FlowQueue, Logger, Lookup, TaskStore } from './ports.ts';
 
 export interface WakeDeps {
   tasks: Pick<TaskStore, 'wake'>;
@@ -27,4 +28,29 @@ export async function wakeTasks(
     const reason = error instanceof Error ? error.message : String(error);
     deps.log.warn('tasks_not_promoted', { run_id: run.id, tasks: woken.length, error: reason });
   }
+}
+
+/** Wakes seen by a task that has one to come, however often it was woken. */
+export const WAKE_TO_COME = -1;
+
+/**
+ * Makes due what has a wake to come: whoever woke them, or they themselves, died between two steps. What is final was
+ * settled by hand, and its job is only to be acknowledged. Jobs that are not asleep are left alone.
+ */
+export async function promoteWoken(
+  deps: { queue: Pick<FlowQueue, 'promote'> },
+  run: { id: string; epoch: number },
+  plan: Plan,
+  { tasks }: Lookup,
+): Promise<void> {
+  const woken = [...tasks.values()].filter(
+    ({ status, final, wakes, wakesSeen }) => (status === 'waiting' || final) && wakes > wakesSeen,
+  );
+  await deps.queue.promote(
+    woken.flatMap(({ actionId }) => {
+      const planned = plan.byId.get(actionId);
+      if (planned === undefined) return [];
+      return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
+    }),
+  );
 }

@@ -7,6 +7,7 @@ import type { Logger } from '../engine/ports.ts';
 import { authenticate } from './authenticate.ts';
 import { readBody } from './body.ts';
 import { contextOf, giveContext } from './context.ts';
+import { controlRoutes } from './control.ts';
 import { cors } from './cors.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpDeps } from './deps.ts';
@@ -57,6 +58,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   executionRoutes(routes, deps, links);
   eventRoutes(routes, deps);
   retryRoutes(routes, deps);
+  controlRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);

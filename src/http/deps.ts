@@ -7,7 +7,17 @@ import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Schedules } from '../engine/schedules.ts';
-import type { AcceptRuns, ActionTypes, CancelRuns, Health, RetryRuns, WaitForRuns } from '../engine/use-cases.ts';
+import type {
+  AcceptRuns,
+  ActionTypes,
+  CancelRuns,
+  Health,
+  PauseRuns,
+  RerunRuns,
+  RetryRuns,
+  SettleByHand,
+  WaitForRuns,
+} from '../engine/use-cases.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export interface HttpConfig {
@@ -30,6 +40,9 @@ export interface HttpDeps {
   accept: AcceptRuns;
   cancel: CancelRuns;
   retry: RetryRuns;
+  rerun: RerunRuns;
+  pause: PauseRuns;
+  byHand: SettleByHand;
   deadLetters: DeadLetters;
   schedules: Schedules;
   wait: WaitForRuns;

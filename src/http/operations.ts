@@ -1,4 +1,5 @@
 /** All operations, in the order of the document. */
+import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
@@ -31,6 +32,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   events.getExecutionEvents,
   executions.cancelExecution,
   retry.retryExecution,
+  control.pauseExecution,
+  control.resumeExecution,
+  control.rerunExecution,
+  control.skipAction,
+  control.completeAction,
   executions.listExecutions,
   schedules.createSchedule,
   schedules.listSchedules,

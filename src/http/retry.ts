@@ -1,5 +1,5 @@
 /** A retry by hand of an execution that has failed or was cancelled. */
-import { z } from 'zod';
+import { reasonRequest } from '../schemas/control.ts';
 import { retriedExecution } from '../schemas/retry.ts';
 import type { HttpDeps } from './deps.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
@@ -13,7 +13,7 @@ export const retryExecution = operation({
   description:
     'Every action that did not complete, and every descendant of one, is executed again, in a new epoch. Completed actions ' +
     'without such an ancestor keep their results. Takes the id of a single task too.',
-  body: z.strictObject({}),
+  body: reasonRequest,
   bodyOptional: true,
   notFound: 'Execution not found',
   answers: { 202: { description: 'It goes on', schema: retriedExecution } },
@@ -21,9 +21,9 @@ export const retryExecution = operation({
 });
 
 export function retryRoutes(routes: Routes, deps: HttpDeps): void {
-  routes.serve(retryExecution, async ({ params, caller, response }) => {
+  routes.serve(retryExecution, async ({ params, body, caller, response }) => {
     const id = params['execution_id'] ?? '';
-    const { status, epoch, reopened } = await deps.retry.retryRun(caller, id);
+    const { status, epoch, reopened } = await deps.retry.retryRun(caller, id, body.reason);
     sendJson(response, 202, { execution_id: id, status, epoch, reopened_actions: reopened, message: 'Retried' });
   });
 }

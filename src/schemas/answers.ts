@@ -85,6 +85,10 @@ export const actionTypeList = z
         action_type: text,
         description: text,
         aliases: z.array(text),
+        idempotent: z.boolean().meta({
+          description:
+            'Running it again changes nothing outside; an action says otherwise for itself with `idempotent`',
+        }),
         config_schema: object,
         output_schema: object,
       }),

@@ -104,7 +104,9 @@ export const actionInput = z
     delay_seconds: seconds.nullish().meta({ description: 'Waits this long once its dependencies are done.' }),
     priority: z.int().min(1).max(100).nullish().meta({ description: '1 is first; without it that of the run.' }),
     on_failure: z.enum(['fail', 'continue', 'compensate']).nullish(),
-    idempotent: z.boolean().nullish(),
+    idempotent: z.boolean().nullish().meta({
+      description: 'Running it again changes nothing outside. Without it: as GET /action-types says of its type.',
+    }),
     metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
     for_each: reserved(),
     compensate: reserved(),

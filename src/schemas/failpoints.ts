@@ -24,6 +24,10 @@ export const FAILPOINTS = [
   'cancel.afterStatus',
   /** A task that waits for something outside is asleep; whether it came in the meantime has not been looked at. */
   'park.afterMove',
+  /** A run is resumed; what was put off has not been woken. */
+  'resume.afterStatus',
+  /** A task is settled by hand; its job sleeps on. */
+  'settle.afterCommit',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

@@ -1,6 +1,7 @@
 /** What the HTTP door answers for workflows and executions. The stores build these shapes. */
 import { z } from 'zod';
 import { count, FLOW, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { pausedBy } from './control.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
 
 const maybeTime = time.nullable();
@@ -224,6 +225,7 @@ export const execution = z
     progress,
     tasks: z.array(executionTask),
     cancel_reason: text.nullable(),
+    paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
   })
   .meta({ id: 'Execution' });
 

@@ -89,8 +89,11 @@ const COMMITTED_BEFORE = `
 SELECT t.commit_id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS o(run_id, action_id, commit_id)
 JOIN task t ON t.run_id = o.run_id AND t.action_id = o.action_id AND t.commit_id = o.commit_id`;
 
+/** A pool, or a transaction. */
+type Queryable = Pick<pg.ClientBase, 'query'>;
+
 /** One answer per outcome. An outcome that lost to a twin in its own batch is refused. */
-export async function commitOutcomes(pool: pg.Pool, outcomes: readonly Outcome[]): Promise<CommitResult[]> {
+export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome[]): Promise<CommitResult[]> {
   const sent = withoutTwins(outcomes);
   const mono = performance.now();
   const column = <T>(pick: (outcome: Outcome) => T): T[] => sent.map(pick);
@@ -134,7 +137,7 @@ export async function commitOutcomes(pool: pg.Pool, outcomes: readonly Outcome[]
   return outcomes.map((outcome) => (accepted.has(outcome) ? 'accepted' : 'refused'));
 }
 
-async function committedBefore(pool: pg.Pool, outcomes: readonly Outcome[]): Promise<Outcome[]> {
+async function committedBefore(pool: Queryable, outcomes: readonly Outcome[]): Promise<Outcome[]> {
   const { rows } = await pool.query<{ commit_id: string }>({
     name: 'committed-before',
     text: COMMITTED_BEFORE,

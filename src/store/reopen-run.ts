@@ -13,7 +13,8 @@ RETURNING ${RUN_COLUMNS}`;
 
 const RETRIED = `
 INSERT INTO event (run_id, epoch, kind, data)
-VALUES ($1, $2, 'run.retried', jsonb_build_object('by', $3::text, 'reopened', $4::int))`;
+VALUES ($1, $2, CASE WHEN $6::text IS NULL THEN 'run.retried' ELSE 'run.rerun' END,
+        jsonb_strip_nulls(jsonb_build_object('by', $3::text, 'reopened', $4::int, 'reason', $5::text, 'from', $6::text)))`;
 
 // What completed keeps its row, and the epoch in which it did.
 const REOPEN_TASKS = `
@@ -30,7 +31,7 @@ SELECT $1, action_id, $2, 'task.retried' FROM was WHERE status = 'failed' AND NO
 
 export function createRetryStore(pool: pg.Pool): RetryStore {
   return {
-    async reopen({ runId, epoch, from, actionIds, afterSeconds, timeoutSeconds, by }) {
+    async reopen({ runId, epoch, from, actionIds, afterSeconds, timeoutSeconds, by, reason, rerunFrom }) {
       const client = await pool.connect();
       try {
         await client.query('BEGIN');
@@ -43,7 +44,7 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
         ]);
         const raw = rows[0];
         if (raw !== undefined) {
-          await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length]);
+          await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length, reason ?? null, rerunFrom ?? null]);
           await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
         }
         await client.query('COMMIT');

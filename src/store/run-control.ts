@@ -1,4 +1,7 @@
-/** Which runs are being cancelled: by notification at once, and by a query every second for whatever was missed. */
+/**
+ * Which runs are being cancelled: by notification at once, and by a query every second for whatever was missed. And which
+ * tasks were settled by hand: by notification alone, as their executions only go on for nothing.
+ */
 import type pg from 'pg';
 import type { Control } from '../engine/ports.ts';
 
@@ -7,18 +10,25 @@ const POLL_MS = 1_000;
 export interface RunControl extends Control {
   /** For the channel `run_control`. */
   notice(runId: string): void;
+  /** For the channel `task_control`: a run and an action as a list in JSON. */
+  taskNotice(payload: string): void;
   readAgain(): void;
   close(): void;
 }
 
+interface Watcher {
+  stop(): void;
+  task: { actionId: string; abandon(): void } | undefined;
+}
+
 export function createRunControl(pool: pg.Pool): RunControl {
-  const watchers = new Map<string, Set<() => void>>();
+  const watchers = new Map<string, Set<Watcher>>();
   let reading = false;
 
   const stop = (runId: string) => {
     const found = watchers.get(runId);
     watchers.delete(runId);
-    for (const watcher of found ?? []) watcher();
+    for (const watcher of found ?? []) watcher.stop();
   };
 
   async function read(): Promise<void> {
@@ -41,7 +51,8 @@ export function createRunControl(pool: pg.Pool): RunControl {
   timer.unref();
 
   return {
-    watch(runId, watcher) {
+    watch(runId, stopWork, task) {
+      const watcher = { stop: stopWork, task };
       const ofRun = watchers.get(runId) ?? new Set();
       watchers.set(runId, ofRun);
       ofRun.add(watcher);
@@ -51,6 +62,10 @@ export function createRunControl(pool: pg.Pool): RunControl {
       };
     },
     notice: stop,
+    taskNotice(payload) {
+      const [runId, actionId]: [string, string] = JSON.parse(payload); // What the statement sends.
+      for (const { task } of watchers.get(runId) ?? []) if (task?.actionId === actionId) task.abandon();
+    },
     readAgain: () => void read(),
     close: () => clearInterval(timer),
   };

@@ -59,7 +59,8 @@ WITH before AS (
   FROM before b WHERE r.id = b.id AND NOT b.final AND b.status <> 'cancelling'
   RETURNING r.id, r.epoch
 ), e AS (
-  INSERT INTO event (run_id, epoch, kind, data) SELECT id, epoch, 'run.cancelling', jsonb_build_object('reason', $3::text) FROM u
+  INSERT INTO event (run_id, epoch, kind, data)
+  SELECT id, epoch, 'run.cancelling', jsonb_build_object('by', $4::text, 'reason', $3::text) FROM u
 )
 SELECT b.*, (SELECT count(pg_notify('run_control', u.id)) FROM u) AS changed FROM before b`;
 
@@ -141,11 +142,12 @@ export function createRunStore(
         return true;
       });
     },
-    async requestCancel(tenantId, runId, reason) {
+    async requestCancel(tenantId, runId, reason, by) {
       const { rows } = await pool.query<RawRun & { changed: string }>(REQUEST_CANCEL, [
         tenantId,
         runId,
         reason ?? null,
+        by ?? null,
       ]);
       const row = rows[0];
       if (row === undefined) return { found: false };

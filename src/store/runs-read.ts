@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Definitions } from '../engine/ports.ts';
 import type { RunFilter, RunReader, RunWindow } from '../engine/read-models.ts';
 import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
+import type { PausedBy } from '../schemas/control.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { definitionRef } from './run-row.ts';
 import {
@@ -46,6 +47,9 @@ const ATTEMPTS = `
 SELECT action_id, attempt, epoch, status, error, worker, started_at, finished_at
 FROM attempt WHERE run_id = $1 ORDER BY action_id, epoch, attempt`;
 
+const PAUSED = `
+SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id DESC LIMIT 1`;
+
 const RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
        EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id AND b.epoch = r.epoch AND b.status <> 'pending') AS begun,
@@ -82,6 +86,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         createdAt: run.created_at,
         parameters: run.workflow_id === null ? run.parameters : undefined,
       });
+      const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;
       const { execution_id, workflow_id, workflow_version, status, error, ...rest } = summaryOf(run);
       return {
         execution_id,
@@ -98,6 +103,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         tasks: view,
         ...rest,
         cancel_reason: run.cancel_reason,
+        ...(paused === undefined ? {} : { paused }),
       };
     },
 
@@ -112,6 +118,12 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
       return { items, total: counted.rows[0]?.total ?? 0, more: found.rows.length > window.limit };
     },
   };
+}
+
+async function pausedBy(pool: pg.Pool, runId: string): Promise<PausedBy | undefined> {
+  const { rows } = await pool.query<{ data: { by: string; reason?: string }; at: Date }>(PAUSED, [runId]);
+  const row = rows[0];
+  return row && { by: row.data.by, since: row.at.toISOString(), reason: row.data.reason ?? null };
 }
 
 interface Sql {

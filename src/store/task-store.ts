@@ -16,7 +16,7 @@ const RUNS_MARKED_PER_STATEMENT = 5_000;
 const MARK_BEGUN_AFTER_MS = 500;
 
 // The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
-const CLAIM = `
+export const CLAIM = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, status, worker, started_at)
 SELECT r.id, $3, $4, r.epoch, 1, 0, 2, 2, 'running', $5, now() FROM run r WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final
 ON CONFLICT (run_id, action_id) DO UPDATE SET

@@ -232,12 +232,12 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
   };
 
   const retries: RetryStore = {
-    async reopen({ runId, epoch, from, actionIds }) {
+    async reopen({ runId, epoch, from, actionIds, rerunFrom }) {
       const run = truth.runs.get(runId);
       if (run === undefined || run.epoch !== epoch || !run.final || !from.includes(run.status)) return undefined;
       delete run.overdue;
       Object.assign(run, { epoch: epoch + 1, gen: 0, status: 'pending', final: false, output: null, error: null });
-      event(run, 'run.retried');
+      event(run, rerunFrom === undefined ? 'run.retried' : 'run.rerun');
       for (const actionId of actionIds) {
         const key = taskKey(runId, actionId);
         const task = truth.tasks.get(key);

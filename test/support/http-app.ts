@@ -149,6 +149,26 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
         return guarded({ status: 'queued' as const, epoch: 2, reopened: 1 });
       },
     },
+    rerun: {
+      planRerun: (caller) =>
+        guarded({
+          epoch: 2,
+          tenantId: caller.tenantId,
+          userId: 'u',
+          workflowId: null,
+          workflowVersion: null,
+          reopened: [],
+          kept: 0,
+        }),
+      rerun: () => guarded({ status: 'queued' as const, epoch: 2, reopened: 1 }),
+    },
+    pause: {
+      pauseRun: () => guarded('paused' as const),
+      resumeRun: () => guarded('running' as const),
+      pauseRunsOf: () => guarded(0),
+      resumeRunsOf: () => guarded(0),
+    },
+    byHand: { skip: () => guarded(undefined), complete: () => guarded(undefined) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),
       stats: () =>
@@ -195,7 +215,14 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
     health: { check: () => Promise.resolve(door.health) },
     actionTypes: {
       list: () => [
-        { action_type: 'test_task', description: 'Echo', aliases: [], config_schema: {}, output_schema: {} },
+        {
+          action_type: 'test_task',
+          description: 'Echo',
+          aliases: [],
+          idempotent: false,
+          config_schema: {},
+          output_schema: {},
+        },
       ],
       names: () => ['test_task'],
       canonical: (type) => (type === 'test_task' ? type : undefined),

@@ -71,6 +71,12 @@ describe.each(['all_succeeded', 'all_done', 'any_succeeded'] as const)('with %s'
     }
   });
 
+  test('in a paused run nothing is decided and nothing begun, whatever its dependencies became', () => {
+    for (const names of [[], ['completed'], ['failed'], ['open'], ['not_begun', 'skipped']] satisfies Named[][]) {
+      expect(outcome(runIf, names, 'paused')).toBe('put_off');
+    }
+  });
+
   test('even then it waits until they are final, because the last action ends the run for all of them', () => {
     expect(outcome(runIf, ['open'], 'cancelling')).toBe('not_ready');
     expect(outcome(runIf, ['not_begun', 'completed'], 'cancelling')).toBe('not_ready');

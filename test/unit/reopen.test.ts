@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { makePlan } from '../../src/domain/plan.ts';
-import { toReopen } from '../../src/domain/reopen.ts';
+import { describeReopened, toReopen } from '../../src/domain/reopen.ts';
 import { definitionOf, type Edges } from '../support/dags.ts';
 
 function reopened(edges: Edges, states: Record<string, string>): string[] {
@@ -27,6 +27,44 @@ test('every descendant of what is reopened is reopened, even one that completed'
 test('what was skipped stays skipped as long as everything above it stands', () => {
   expect(reopened(DIAMOND, { b: 'skipped', d: 'failed' })).toEqual(['d']);
   expect(reopened({ a: [], b: ['a'], c: ['b'] }, { a: 'failed', b: 'skipped', c: 'skipped' })).toEqual(['a', 'b', 'c']);
+});
+
+test('a rerun reopens the action it begins at, every descendant of it, and what did not complete', () => {
+  const rerun = (edges: Edges, from: string, states: Record<string, string> = {}) =>
+    toReopen(makePlan(definitionOf(edges)), (id) => states[id] ?? 'completed', from);
+  expect(rerun(DIAMOND, 'b')).toEqual(['b', 'd']);
+  expect(rerun(DIAMOND, 'a')).toEqual(['a', 'b', 'c', 'd']);
+  expect(rerun(DIAMOND, 'd')).toEqual(['d']);
+  expect(rerun(DIAMOND, 'b', { b: 'skipped' })).toEqual(['b', 'd']);
+  expect(rerun(DIAMOND, 'b', { c: 'failed', d: 'upstream_failed' })).toEqual(['b', 'c', 'd']);
+  expect(rerun({ a: [], b: ['a'], x: [], y: ['x'] }, 'b', { y: 'skipped' })).toEqual(['b']);
+});
+
+test('what acts again is what may have run and is not idempotent: by its own word, else by that of its type', () => {
+  const idempotent: Record<string, boolean> = { own_yes: true, own_no: false };
+  const edges = Object.fromEntries(
+    ['own_yes', 'own_no', 'by_type', 'skipped', 'above_failed', 'never', 'failed', 'waiting'].map((id) => [id, []]),
+  );
+  const plan = makePlan(
+    definitionOf(edges, (id) => (Object.hasOwn(idempotent, id) ? { idempotent: idempotent[id] ?? false } : {})),
+  );
+  const attempted: Record<string, { status: string; attempt: number }> = {
+    skipped: { status: 'skipped', attempt: 1 },
+    above_failed: { status: 'upstream_failed', attempt: 1 },
+    never: { status: 'cancelled', attempt: 0 },
+    failed: { status: 'failed', attempt: 3 },
+  };
+  const acting = (typeIsIdempotent: boolean) =>
+    describeReopened(
+      plan,
+      Object.keys(edges),
+      (id) => (id === 'waiting' ? undefined : (attempted[id] ?? { status: 'completed', attempt: 1 })),
+      () => typeIsIdempotent,
+    )
+      .filter(({ acts_again }) => acts_again)
+      .map(({ action_id }) => action_id);
+  expect(acting(false)).toEqual(['own_no', 'by_type', 'failed']);
+  expect(acting(true)).toEqual(['own_no']);
 });
 
 test('an action without a row is reopened', () => {

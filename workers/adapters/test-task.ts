@@ -7,6 +7,7 @@ import { defineAdapter, RetryableError } from '../adapter.ts';
 export const testTask = defineAdapter({
   type: 'test_task',
   description: 'Echoes its parameters. Waits and fails as it is told, to try out a workflow.',
+  idempotent: true,
   config: z.looseObject({
     duration: z
       .number()

@@ -9,6 +9,7 @@ export const transform = defineAdapter({
   aliases: ['transform_data'],
   description:
     'Computes a value with CEL over params, run, the outputs of earlier actions (by their action_id, or outputs["id"]) and input.',
+  idempotent: true,
   config: z
     .strictObject({
       expression: cel

@@ -7,6 +7,7 @@ const MAX_SECONDS = 366 * 24 * 3_600;
 export const wait = defineAdapter({
   type: 'wait',
   description: 'Goes on after some seconds or at a time. No worker is held meanwhile, and a restart does not matter.',
+  idempotent: true,
   config: z
     .strictObject({
       seconds: z

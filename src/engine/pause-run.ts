@@ -1,0 +1,118 @@
+/**
+ * A pause: the status of the run says so, and every delivery of one of its tasks looks there before it begins anything.
+ * What finds its run paused goes back to sleep with a wake to come; adapters that run go on to their end. A resume sets
+ * the status back and makes due what was put off. Backoffs, waits and delays keep their times: what came due meanwhile was
+ * put off as well.
+ */
+import { OrchestratorError } from '../domain/errors.ts';
+import type { Failpoint } from './failpoint.ts';
+import { type Held, plannedReturn } from './outcome.ts';
+import type { Plans } from './plans.ts';
+import type { Disposition, FlowQueue, Logger, RunStore } from './ports.ts';
+import { type SettleDeps, settle } from './settle-task.ts';
+import { type Caller, FINAL_RUN_STATUSES, type PauseRuns, type RunStatus } from './use-cases.ts';
+import { promoteWoken, WAKE_TO_COME } from './wake-tasks.ts';
+
+/** A pause has no end of its own: what was put off just looks again now and then. */
+const LOOK_AGAIN_MS = 3_600_000;
+
+/** The run is paused. The resume that comes before the job is asleep is seen by reading again. */
+export function putOff(deps: SettleDeps, held: Held): Promise<Disposition> {
+  const { run } = held;
+  const nothing = { input: null, startedMono: null, wakeAt: null };
+  const outcome = { ...plannedReturn(deps, held, nothing), wakesSeen: WAKE_TO_COME };
+  return settle(deps, held, outcome, {
+    job: 'delay',
+    untilMs: deps.now() + LOOK_AGAIN_MS,
+    async dueAlready() {
+      await deps.failpoint('park.afterMove');
+      const now = await deps.tasks.lookup({ runId: run.id, actionIds: [outcome.actionId], outputsOf: [] });
+      return now.run?.status !== 'paused';
+    },
+  });
+}
+
+export interface PauseStore {
+  /** Undefined: no such run of this tenant. `changed`: false when it is in another status than those a pause may come in. */
+  pause(run: RunOfCaller, reason: string | undefined): Promise<{ was: RunStatus; changed: boolean } | undefined>;
+  /** `status`: what it is now. */
+  resume(
+    run: RunOfCaller,
+    reason: string | undefined,
+  ): Promise<{ was: RunStatus; changed: boolean; status: RunStatus } | undefined>;
+  /** Those of a workflow that are not final and, when it is given, have this status. */
+  liveRunsOf(tenantId: string, workflowId: string, status?: RunStatus): Promise<string[]>;
+}
+export interface RunOfCaller {
+  runId: string;
+  tenantId: string;
+  by: string;
+}
+
+export interface PauseDeps {
+  plans: Plans;
+  runs: Pick<RunStore, 'statuses'>;
+  pauses: PauseStore;
+  queue: Pick<FlowQueue, 'promote'>;
+  failpoint: Failpoint;
+  log: Logger;
+}
+
+export function createPauseRuns(deps: PauseDeps): PauseRuns {
+  async function pauseRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus> {
+    const done = await deps.pauses.pause({ runId, tenantId: caller.tenantId, by: caller.userId }, reason);
+    if (done === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+    if (!done.changed) throw inWrongState(done.was, 'paused');
+    return 'paused';
+  }
+
+  async function resumeRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus> {
+    const done = await deps.pauses.resume({ runId, tenantId: caller.tenantId, by: caller.userId }, reason);
+    if (done === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+    if (!done.changed) throw inWrongState(done.was, 'resumed');
+    await deps.failpoint('resume.afterStatus');
+    try {
+      const found = await deps.runs.statuses(runId);
+      if (found.run !== undefined) await promoteWoken(deps, found.run, await deps.plans.of(found.run.of), found);
+    } catch (error) {
+      // The reconciler has been asked to look at the run, and makes due what has a wake to come.
+      const reason = error instanceof Error ? error.message : String(error);
+      deps.log.warn('resumed_run_not_woken', { run_id: runId, error: reason });
+    }
+    return done.status;
+  }
+
+  /** How many; what has ended or changed in the meantime is passed over. */
+  async function each(ids: readonly string[], work: (id: string) => Promise<unknown>): Promise<number> {
+    let done = 0;
+    for (const id of ids) {
+      try {
+        await work(id);
+        done += 1;
+      } catch (error) {
+        if (!(error instanceof OrchestratorError) || error.status !== 409) throw error;
+      }
+    }
+    return done;
+  }
+
+  return {
+    pauseRun,
+    resumeRun,
+    async pauseRunsOf(caller, workflowId, reason) {
+      const ids = await deps.pauses.liveRunsOf(caller.tenantId, workflowId);
+      return each(ids, (id) => pauseRun(caller, id, reason));
+    },
+    async resumeRunsOf(caller, workflowId, reason) {
+      const ids = await deps.pauses.liveRunsOf(caller.tenantId, workflowId, 'paused');
+      return each(ids, (id) => resumeRun(caller, id, reason));
+    },
+  };
+}
+
+function inWrongState(was: RunStatus, wanted: 'paused' | 'resumed'): OrchestratorError {
+  if (FINAL_RUN_STATUSES.includes(was)) {
+    return new OrchestratorError('already_final', `The execution has already ended: ${was}`);
+  }
+  return new OrchestratorError('conflict', `The execution is ${was} and cannot be ${wanted}`);
+}

@@ -1,0 +1,111 @@
+/**
+ * An action that somebody skips or completes by hand: a final row under a token of its own, as any outcome. Its job is not
+ * touched but for being woken; whoever works on it, or is delivered it, finds the row final and acknowledges it, which
+ * releases its dependents. So those wait as well for what the action itself waited for. The run is ended by that
+ * acknowledgement too, and never here.
+ */
+import { taskJobId } from '../domain/compile.ts';
+import { OrchestratorError } from '../domain/errors.ts';
+import { makeStorable } from '../domain/storable.ts';
+import type { Json } from '../schemas/json.ts';
+import type { Failpoint } from './failpoint.ts';
+import type { Plans } from './plans.ts';
+import type { FlowQueue, Logger, Outcome, RunStore } from './ports.ts';
+import type { Caller, SettleByHand } from './use-cases.ts';
+import { WAKE_TO_COME } from './wake-tasks.ts';
+
+/** What is shown where the name of a worker would be. */
+export const BY_HAND = 'by hand';
+
+export interface HandStore {
+  /** The token and the number of the attempt are the store's to say. False: the task or the run has ended by now. */
+  settle(
+    outcome: Omit<Outcome, 'fence' | 'attempt'>,
+    note: { by: string; reason: string | undefined },
+  ): Promise<boolean>;
+}
+
+export interface SettleByHandDeps {
+  plans: Plans;
+  runs: Pick<RunStore, 'statuses'>;
+  byHand: HandStore;
+  queue: Pick<FlowQueue, 'promote'>;
+  failpoint: Failpoint;
+  newId(): string;
+  maxOutputBytes: number;
+  log: Logger;
+}
+
+type Settlement = { status: 'skipped' } | { status: 'completed'; output: Json };
+
+export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
+  async function settle(
+    caller: Caller,
+    runId: string,
+    actionId: string,
+    settlement: Settlement,
+    reason: string | undefined,
+  ): Promise<void> {
+    const { run, tasks } = await deps.runs.statuses(runId);
+    if (run === undefined || run.tenantId !== caller.tenantId) {
+      throw new OrchestratorError('not_found', 'Execution not found');
+    }
+    if (run.final) throw new OrchestratorError('already_final', `The execution has already ended: ${run.status}`);
+    if (run.status === 'cancelling' || run.status === 'compensating') {
+      throw new OrchestratorError('conflict', `The execution is ${run.status}`);
+    }
+    const plan = await deps.plans.of(run.of);
+    const action = plan.byId.get(actionId)?.action;
+    if (action === undefined)
+      throw new OrchestratorError('unknown_action', `The execution has no action '${actionId}'`);
+    const ended = () => new OrchestratorError('conflict', `The action '${actionId}' has already ended`);
+    if (tasks.get(actionId)?.final === true) throw ended();
+    const accepted = await deps.byHand.settle(
+      {
+        runId,
+        epoch: run.epoch,
+        actionId,
+        actionType: action.action_type,
+        status: settlement.status,
+        final: true,
+        ended: true,
+        tolerated: false,
+        input: null,
+        output: settlement.status === 'completed' ? storable(deps, settlement.output) : null,
+        error: null,
+        commitId: deps.newId(),
+        worker: BY_HAND,
+        startedMono: null,
+        wakeAt: null,
+        wakesSeen: WAKE_TO_COME,
+        nextDelivery: null,
+        endsRun: false,
+        runOutput: null,
+      },
+      { by: caller.userId, reason },
+    );
+    if (!accepted) throw ended();
+    await deps.failpoint('settle.afterCommit');
+    const job = { queue: action.action_type, jobId: taskJobId(runId, run.epoch, actionId) };
+    await deps.queue.promote([job]).catch((error: unknown) => {
+      // The row says that its job is to be woken, and the reconciler has been asked to look at the run.
+      deps.log.warn('settled_job_not_promoted', {
+        run_id: runId,
+        action_id: actionId,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    });
+  }
+
+  return {
+    skip: (caller, runId, actionId, reason) => settle(caller, runId, actionId, { status: 'skipped' }, reason),
+    complete: (caller, runId, actionId, output, comment) =>
+      settle(caller, runId, actionId, { status: 'completed', output }, comment),
+  };
+}
+
+function storable(deps: SettleByHandDeps, output: Json): string {
+  const made = makeStorable(output, { maxBytes: deps.maxOutputBytes });
+  if (!made.ok) throw new OrchestratorError(made.code, made.message);
+  return made.json;
+}

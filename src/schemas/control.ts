@@ -1,0 +1,91 @@
+/** What the HTTP door takes and answers for the control of executions: pause, rerun, skip and complete by hand. */
+import { z } from 'zod';
+import { count, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { runStatus, taskStatus } from './requests.ts';
+
+const reason = z
+  .string()
+  .min(1)
+  .max(1_000)
+  .meta({ description: 'Kept with the event', example: 'service under repair' });
+const actionId = z.string().min(1).max(255).meta({ example: 'charge_card' });
+
+export const reasonRequest = z.strictObject({ reason: reason.optional() }).meta({ id: 'ReasonRequest' });
+
+export const rerunRequest = z
+  .strictObject({
+    action_id: actionId,
+    reason: reason.optional(),
+    dry_run: z.boolean().default(false).meta({ description: 'Answers what would be done, and does nothing' }),
+  })
+  .meta({ id: 'RerunRequest', example: { action_id: 'charge_card', dry_run: true } });
+
+export const skipRequest = z
+  .strictObject({ action_id: actionId, reason: reason.optional() })
+  .meta({ id: 'SkipRequest', example: { action_id: 'notify', reason: 'told by telephone' } });
+
+export const completeRequest = z
+  .strictObject({
+    action_id: actionId,
+    output: json.meta({ description: 'Its output, as its dependents read it' }),
+    comment: reason.optional(),
+  })
+  .refine(({ output }) => output !== undefined, { path: ['output'], error: 'is required' })
+  .meta({ id: 'CompleteRequest', example: { action_id: 'charge_card', output: { charge: 'ch_1' } } });
+
+export const controlledExecution = z.object({ execution_id: text, status: runStatus, message: text }).meta({
+  id: 'ControlledExecution',
+  example: { execution_id: RUN, status: 'paused', message: 'Paused' },
+});
+
+export const settledAction = z.object({ execution_id: text, action_id: text, status: taskStatus, message: text }).meta({
+  id: 'SettledAction',
+  example: { execution_id: RUN, action_id: 'notify', status: 'skipped', message: 'Skipped' },
+});
+
+export const reopenedAction = z.object({
+  action_id: text,
+  action_type: text,
+  status: taskStatus.meta({ description: 'What it is now' }),
+  acts_again: z.boolean().meta({
+    description: 'It may have acted outside already, and is not said to be idempotent: it would act once more',
+  }),
+});
+
+export const rerunPlan = z
+  .object({
+    execution_id: text,
+    dry_run: z.literal(true),
+    epoch: z.int().min(2),
+    tenant_id: text,
+    user_id: text,
+    workflow_id: text.nullable(),
+    workflow_version: z.int().nullable(),
+    reopened_actions: count,
+    kept_actions: count,
+    actions: z.array(reopenedAction),
+    acts_again: z.array(text).meta({ description: 'The ids of the actions that would act once more' }),
+  })
+  .meta({
+    id: 'RerunPlan',
+    example: {
+      execution_id: RUN,
+      dry_run: true,
+      epoch: 2,
+      tenant_id: 'default',
+      user_id: 'anonymous',
+      workflow_id: FLOW,
+      workflow_version: 1,
+      reopened_actions: 1,
+      kept_actions: 2,
+      actions: [{ action_id: 'charge_card', action_type: 'service_call', status: 'completed', acts_again: true }],
+      acts_again: ['charge_card'],
+    },
+  });
+
+/** Who holds something back, since when and why. */
+export const pausedBy = z
+  .object({ by: text, since: time, reason: text.nullable() })
+  .meta({ id: 'PausedBy', example: { by: 'ada', since: WHEN, reason: 'service under repair' } });
+
+export type PausedBy = z.infer<typeof pausedBy>;

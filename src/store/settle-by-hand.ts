@@ -1,0 +1,50 @@
+/** Settles a task by hand: a token, the outcome under it and who it was, in one transaction. */
+import type pg from 'pg';
+import type { HandStore } from '../engine/settle-by-hand.ts';
+import { commitOutcomes } from './commit.ts';
+import { CLAIM } from './task-store.ts';
+
+// The row is locked by the claim, so the number of its next attempt does not change any more.
+const NEXT_ATTEMPT = `SELECT ended_attempt + 1 AS attempt FROM task WHERE run_id = $1 AND action_id = $2`;
+
+// The commit has just written this event, and nobody else can have seen it.
+const SAY_WHO = `
+UPDATE event SET data = jsonb_strip_nulls(jsonb_build_object('by', $5::text, 'by_hand', true, 'reason', $6::text))
+WHERE run_id = $1 AND id = (
+  SELECT max(id) FROM event WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND kind = 'task.' || $4::text)`;
+
+// The reconciler is asked to look: whoever settles a task may die before its job is woken.
+const TELL = `
+WITH u AS (UPDATE run SET check_at = now() WHERE id = $1 AND NOT final)
+SELECT pg_notify('task_control', json_build_array($1::text, $2::text)::text)`;
+
+export function createHandStore(pool: pg.Pool): HandStore {
+  return {
+    async settle(outcome, { by, reason }) {
+      const { runId, actionId, actionType, epoch, status, worker } = outcome;
+      const client = await pool.connect();
+      try {
+        await client.query('BEGIN');
+        const claimed = await client.query<{ fence: number }>(CLAIM, [runId, epoch, actionId, actionType, worker]);
+        const fence = claimed.rows[0]?.fence;
+        const next = await client.query<{ attempt: number }>(NEXT_ATTEMPT, [runId, actionId]);
+        const attempt = next.rows[0]?.attempt;
+        const accepted =
+          fence !== undefined &&
+          attempt !== undefined &&
+          (await commitOutcomes(client, [{ ...outcome, fence, attempt }]))[0] === 'accepted';
+        if (accepted) {
+          await client.query(SAY_WHO, [runId, actionId, epoch, status, by, reason ?? null]);
+          await client.query(TELL, [runId, actionId]);
+        }
+        await client.query(accepted ? 'COMMIT' : 'ROLLBACK');
+        client.release();
+        return accepted;
+      } catch (error) {
+        // The connection may be the very thing that broke: it is closed, which also rolls back.
+        client.release(true);
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/** The stores behind the control of runs, over the same rows as the other fakes. */
+import type { PauseStore } from '../../src/engine/pause-run.ts';
+import type { HandStore } from '../../src/engine/settle-by-hand.ts';
+import { type FakeRun, tasksOf } from './fake-fence.ts';
+import type { FakeStore } from './fake-store.ts';
+
+export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHand: HandStore } {
+  const { truth } = store;
+  const note = (run: FakeRun, kind: string) =>
+    truth.events.push({ runId: run.id, actionId: null, epoch: run.epoch, attempt: null, kind });
+  return {
+    pauses: {
+      async pause({ runId, tenantId }) {
+        const run = truth.runs.get(runId);
+        if (run === undefined || run.tenantId !== tenantId) return undefined;
+        const was = run.status;
+        const changed = !run.final && ['pending', 'queued', 'running'].includes(was);
+        if (changed) {
+          run.status = 'paused';
+          note(run, 'run.paused');
+        }
+        return { was, changed };
+      },
+      async resume({ runId, tenantId }) {
+        const run = truth.runs.get(runId);
+        if (run === undefined || run.tenantId !== tenantId) return undefined;
+        const was = run.status;
+        if (was !== 'paused') return { was, changed: false, status: was };
+        const begun = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
+        run.status = begun ? 'running' : 'pending';
+        note(run, 'run.resumed');
+        store.due.add(runId);
+        return { was, changed: true, status: run.status };
+      },
+      async liveRunsOf(tenantId, _workflowId, status) {
+        const live = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);
+        return live.filter((run) => status === undefined || run.status === status).map(({ id }) => id);
+      },
+    },
+    byHand: {
+      async settle(outcome) {
+        const { runId, epoch, actionId, actionType, worker } = outcome;
+        const token = await store.tasks.claim({ runId, epoch, actionId, actionType, worker });
+        if (token === undefined) return false;
+        const attempt = (store.task(runId, actionId)?.endedAttempt ?? 0) + 1;
+        const result = await store.tasks.commit({ ...outcome, fence: token.fence, attempt });
+        store.due.add(runId);
+        return result === 'accepted';
+      },
+    },
+  };
+}
