@@ -1,7 +1,8 @@
 /** The examples of docs/semantics.md, in its order. */
+import { cache } from './cache.ts';
 import { conditions } from './conditions.ts';
 import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe];
+export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache];

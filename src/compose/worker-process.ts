@@ -32,6 +32,7 @@ import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { listen } from '../store/listener.ts';
+import { createOutputCache } from '../store/output-cache.ts';
 import { createHistoryStore } from '../store/partitions.ts';
 import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
@@ -130,6 +131,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     control,
     shutdown: shutdown.signal,
     secret: (name) => config.secrets[name],
+    cache: createOutputCache(pool),
     newId: randomUUID,
     random: Math.random,
     now: clock.now,

@@ -35,7 +35,7 @@ const WORKFLOW_NAMES: FieldNames = {
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
 const RESERVED_BY_WORKFLOWS = ['concurrency', 'triggers', 'retention_days'] as const;
-const RESERVED_BY_ACTIONS = ['for_each', 'compensate', 'repeat', 'cache'] as const;
+const RESERVED_BY_ACTIONS = ['for_each', 'compensate', 'repeat'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -132,7 +132,7 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
     timeout_seconds: input.timeout_seconds ?? defaults.timeout_seconds,
     ...present({ delay_seconds: input.delay_seconds, priority: input.priority }),
     on_failure: toOnFailure(input, path, malformed),
-    ...present({ idempotent: input.idempotent, metadata: jsonObject(input.metadata) }),
+    ...present({ idempotent: input.idempotent, cache: input.cache, metadata: jsonObject(input.metadata) }),
   };
 }
 

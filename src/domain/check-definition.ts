@@ -3,6 +3,7 @@
  * completes it: canonical action types, conditions as CEL, dependencies that only a template or an expression names.
  */
 import type { Json } from '../schemas/json.ts';
+import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
@@ -132,6 +133,8 @@ function checkAction(check: Check, action: Action, index: number): Action {
     );
   }
   checkConfig(check, action.config, type, `${path}.${draft.names.config}`, infer);
+  const suggest = (name: string) => faults.suggest(name, check.allNames);
+  for (const name of checkCache(action, type, path, names, faults, suggest)) infer(name, `${path}.cache.key`);
   const when = checkCondition(check, action, index, path, infer);
   return {
     ...action,

@@ -62,6 +62,8 @@ export interface Action {
   priority?: number;
   on_failure: 'fail' | 'continue';
   idempotent?: boolean;
+  /** The output of an earlier run with the same key stands in, for that long after its commit. */
+  cache?: { key: string; ttl_seconds: number };
   metadata?: JsonObject;
 }
 

@@ -9,6 +9,7 @@ import { redactSecrets } from '../domain/mask-secrets.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
 import { releaseLeftover } from './acknowledge.ts';
+import { cacheKeyOf, findCached } from './cache.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
 import { putOff } from './pause-run.ts';
@@ -32,6 +33,7 @@ import {
   acknowledgeOrLeave,
   commitDecision,
   commitFailure,
+  commitSuccess,
   conclude,
   type SettleDeps,
 } from './settle-task.ts';
@@ -179,6 +181,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
       return commitDecision(deps, held, { next: 'end', status: 'skipped', reason: `when is not true: ${action.when}` });
     }
     resolved = resolveInput(plan, planned, scope, literal, deps.secret);
+    if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, scope);
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
     const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
@@ -189,6 +192,8 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const { secrets } = resolved;
   const input = storableInput(redactSecrets(resolved.input, secrets), deps.maxOutputBytes, run);
   const startedMono = performance.now();
+  const cached = await findCached(deps, held);
+  if (cached !== undefined) return commitSuccess(deps, held, cached, input, startedMono, true);
   const result = await runAdapter(deps, {
     actionType: action.action_type,
     input: resolved.input,

@@ -25,6 +25,8 @@ export interface Held {
   found: Lookup;
   fence: number;
   attempt: number;
+  /** Where its output is looked for and kept; undefined: nowhere. */
+  cacheKey?: string | undefined;
 }
 
 export function plannedReturn(

@@ -164,6 +164,8 @@ export interface Outcome {
   /** The wakes that this delivery knew of when it began. */
   wakesSeen: number;
   nextDelivery: number | null;
+  /** The output is that of an earlier run; nothing was executed. */
+  cached?: true | undefined;
   /** This commit ends the run; `runOutput` (JSON text) is the run's output should it have completed. */
   endsRun: boolean;
   runOutput: string | null;

@@ -36,7 +36,7 @@ export function outputsNamedBy(plan: Plan, planned: PlannedAction, literalFields
   const hasCel = action.when !== undefined || literalFields.length > 0;
   const named = hasCel
     ? planned.dependsOn.map((index) => plan.actions[index]?.action.action_id ?? '')
-    : actionsIn(plan, action.config);
+    : actionsIn(plan, action.cache === undefined ? action.config : [action.config, action.cache.key]);
   outputsWanted.set(action, named);
   return named;
 }
@@ -67,6 +67,10 @@ function runFacts(run: RunRow): JsonObject {
   };
 }
 
+export function isServiceCall(plan: Plan): (actionId: string) => boolean {
+  return (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call';
+}
+
 /** The input, and the secrets that went into it and must not be stored. Throws `template_unresolved`. */
 export function resolveInput(
   plan: Plan,
@@ -81,7 +85,7 @@ export function resolveInput(
       value,
       {
         ...scope,
-        isServiceCall: (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call',
+        isServiceCall: isServiceCall(plan),
         secret: (name) => {
           const found = secret(name);
           if (found !== undefined) used.push(found);
@@ -107,7 +111,7 @@ export function runOutput(plan: Plan, scope: Scope): Json {
       output,
       {
         ...scope,
-        isServiceCall: (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call',
+        isServiceCall: isServiceCall(plan),
         secret: () => undefined,
       },
       templateNames(plan),

@@ -10,6 +10,7 @@ import { afterFailure } from '../domain/retry.ts';
 import { makeStorable } from '../domain/storable.ts';
 import type { JobData } from '../schemas/job.ts';
 import { releaseDependents, releaseLeftover } from './acknowledge.ts';
+import { type CacheDeps, keepCached } from './cache.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
 import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput } from './outcome.ts';
@@ -19,7 +20,7 @@ import type { Stop } from './run-adapter.ts';
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
 
-export interface SettleDeps extends FinalizeDeps {
+export interface SettleDeps extends FinalizeDeps, CacheDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect'>;
   random(): number;
 }
@@ -102,12 +103,13 @@ export function commitDecision(
   );
 }
 
-async function commitSuccess(
+export async function commitSuccess(
   deps: SettleDeps,
   held: Held,
   output: string,
   input: string | null,
   startedMono: number,
+  cached?: true,
 ): Promise<Disposition> {
   const runOutput = scopedRunOutput(deps, held, output);
   const outcome = outcomeOf(deps, held, {
@@ -118,6 +120,7 @@ async function commitSuccess(
     startedMono,
     output,
     runOutput,
+    cached,
   });
   try {
     return await settle(deps, held, outcome, { job: 'complete' });
@@ -196,6 +199,7 @@ export async function settle(
     return { job: 'leave' };
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
+    await keepCached(deps, held, outcome);
     if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, true);
     return disposition;
   }

@@ -37,6 +37,16 @@ function older<S extends z.ZodType>(schema: S, instead: string) {
   return schema.nullish().meta({ deprecated: true, description: `Older spelling of ${instead}.` });
 }
 
+export const cacheInput = z
+  .strictObject({
+    key: longText
+      .trim()
+      .min(1)
+      .meta({ description: 'A template over parameters, the run and outputs; without secrets.' }),
+    ttl_seconds: z.number().positive().max(MAX_DELAY_SECONDS),
+  })
+  .meta({ id: 'Cache', examples: [{ key: '{{params.url}}', ttl_seconds: 3600 }] });
+
 export const dedupeInput = z
   .strictObject({
     key: longText.trim().min(1).meta({
@@ -111,7 +121,7 @@ export const actionInput = z
     for_each: reserved(),
     compensate: reserved(),
     repeat: reserved(),
-    cache: reserved(),
+    cache: cacheInput.nullish().meta({ description: 'Its output serves later executions with the same key.' }),
     condition: older(expression, '`when`; `{{a.b}}` in it becomes `a.b`'),
     retry_count: older(
       z

@@ -12,6 +12,8 @@ export const FAILPOINTS = [
   'commit.beforeSend',
   /** The batch is committed; its worker has not heard of it. */
   'commit.afterReply',
+  /** A task is committed; its output is not in the cache yet. */
+  'cache.beforeStore',
   /** The n-th gate is removed; they are removed one by one while this one is set. */
   'gate.afterNth',
   /** The finalizer has ended a run; its job has not ended. */

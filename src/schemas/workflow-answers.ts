@@ -192,6 +192,10 @@ export const executionTask = z
       .literal(true)
       .optional()
       .meta({ description: 'Input and output were left out: the answer would be too large' }),
+    cached: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'The output is that of an earlier execution; nothing was executed' }),
     error: json,
     queued_at: maybeTime,
     started_at: maybeTime,

@@ -15,15 +15,15 @@ import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 const COMMIT = `
 WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, next_delivery, status,
-                         final, tolerated, input, output, error, commit_id, worker, wake_at, wakes_seen, started_at, finished_at, updated_at)
+                         final, tolerated, input, output, error, commit_id, worker, wake_at, wakes_seen, cached, started_at, finished_at, updated_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, CASE WHEN o.ended THEN o.attempt ELSE o.attempt - 1 END, o.fence, 1,
-         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.wakes_seen,
+         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.wakes_seen, o.cached,
          now() - make_interval(secs => o.elapsed_ms / 1000), CASE WHEN o.final THEN now() END, now()
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
               $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
-              $17::timestamptz[], $18::int[], $21::int[])
+              $17::timestamptz[], $18::int[], $21::int[], $22::bool[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
-            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen)
+            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached)
   JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
@@ -31,7 +31,7 @@ WITH w AS (
     next_delivery = EXCLUDED.next_delivery, status = EXCLUDED.status, final = EXCLUDED.final, tolerated = EXCLUDED.tolerated,
     input = coalesce(EXCLUDED.input, t.input), output = EXCLUDED.output, error = EXCLUDED.error, commit_id = EXCLUDED.commit_id,
     worker = coalesce(EXCLUDED.worker, t.worker), wake_at = coalesce(t.wake_at, EXCLUDED.wake_at),
-    wakes_seen = EXCLUDED.wakes_seen,    started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
+    wakes_seen = EXCLUDED.wakes_seen, cached = EXCLUDED.cached, started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)
@@ -74,10 +74,10 @@ WITH w AS (
   WHERE r.id = s.id AND NOT r.final
   RETURNING r.id, r.status, r.epoch
 ), e AS (
-  INSERT INTO event (run_id, action_id, epoch, attempt, kind)
-  SELECT run_id, action_id, epoch, ($5::int[])[n], 'task.' || status FROM w
+  INSERT INTO event (run_id, action_id, epoch, attempt, kind, data)
+  SELECT run_id, action_id, epoch, ($5::int[])[n], 'task.' || status, CASE WHEN ($22::bool[])[n] THEN '{"cached": true}'::jsonb END FROM w
   UNION ALL
-  SELECT id, NULL, epoch, NULL, 'run.' || status FROM f
+  SELECT id, NULL, epoch, NULL, 'run.' || status, NULL FROM f
 )
 SELECT (SELECT array_agg(n) FROM w) AS accepted,
        -- Several ids in one notification, which must stay below 8,000 bytes.
@@ -123,6 +123,7 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.endsRun),
       column((o) => o.runOutput),
       column((o) => o.wakesSeen),
+      column((o) => o.cached ?? null),
     ],
   });
   const accepted = new Set<Outcome>();

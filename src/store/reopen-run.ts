@@ -22,7 +22,7 @@ WITH was AS MATERIALIZED (
   SELECT action_id, status, tolerated FROM task WHERE run_id = $1 AND action_id = ANY($3::text[]) ORDER BY action_id FOR UPDATE
 ), u AS (
   UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL,
-    status = 'pending', final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL,
+    status = 'pending', final = false, tolerated = false, cached = NULL, input = NULL, output = NULL, error = NULL, commit_id = NULL,
     worker = NULL, wake_at = NULL, started_at = NULL, finished_at = NULL, discarded_at = NULL, updated_at = now()
   FROM was WHERE t.run_id = $1 AND t.action_id = was.action_id
 )

@@ -36,6 +36,7 @@ export interface TaskRecord {
   started_at: Date | null;
   finished_at: Date | null;
   worker: string | null;
+  cached: boolean | null;
 }
 
 export interface AttemptRecord {
@@ -116,6 +117,7 @@ export function tasksOf(
       input: row?.input ?? (row === undefined ? null : (run.parameters ?? null)),
       output: row?.output ?? null,
       ...(row?.omitted === true ? { omitted: true as const } : {}),
+      ...(row?.cached === true ? { cached: true as const } : {}),
       error: row?.error ?? null,
       queued_at: readyAt(depends_on, rowById, run.createdAt)?.toISOString() ?? null,
       ...timing(row?.started_at ?? null, row?.finished_at ?? null),

@@ -28,7 +28,7 @@ const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FR
 
 // The stored size is cheap and comes first; the real one is only asked of what has passed that.
 const TASKS = `
-SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, NOT fits AND bytes > 0 AS omitted,
+SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, cached, NOT fits AND bytes > 0 AS omitted,
        CASE WHEN fits THEN input END AS input, CASE WHEN fits THEN output END AS output
 FROM (
   SELECT *, stored <= $2 AND sum(bytes) OVER (ORDER BY action_id) <= $2 AS fits

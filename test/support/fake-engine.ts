@@ -10,6 +10,7 @@ import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } 
 import type { JobData } from '../../src/schemas/job.ts';
 import type { Json } from '../../src/schemas/json.ts';
 import { definitionOf, type Edges } from './dags.ts';
+import { createFakeCache, type FakeCache } from './fake-cache.ts';
 import type { FakeRun, FakeTask } from './fake-fence.ts';
 import { createFakeQueue, type FakeQueue, type Lease } from './fake-queue.ts';
 import { createFakeStore, type FakeStore } from './fake-store.ts';
@@ -26,6 +27,7 @@ export interface FakeEngine {
   deps: ExecuteDeps;
   store: FakeStore;
   queue: FakeQueue;
+  cache: FakeCache;
   log: TestLog;
   shutdown: AbortController;
   calls: ExecutionCall[];
@@ -80,6 +82,7 @@ export function plansOf(definition: Definition): Plans {
 export function createFakeEngine(definition: Definition): FakeEngine {
   const store = createFakeStore();
   const queue = createFakeQueue();
+  const cache = createFakeCache(store);
   const log = createTestLog();
   const shutdown = new AbortController();
   const calls: ExecutionCall[] = [];
@@ -100,6 +103,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     tasks: store.tasks,
     sweep: store.sweep,
     queue,
+    cache,
     failpoint: NO_FAILPOINT,
     executor,
     // A condition in these tests is the name of a parameter.
@@ -126,6 +130,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     deps,
     store,
     queue,
+    cache,
     log,
     shutdown,
     calls,

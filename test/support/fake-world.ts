@@ -209,6 +209,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       plans,
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },
+      cache: { find: async () => undefined, keep: async () => undefined },
       control,
       shutdown: chain.actor.shutdown.signal,
       secret: () => undefined,

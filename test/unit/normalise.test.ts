@@ -139,7 +139,6 @@ test.each([
   ['compensate', task('a', { compensate: { action_type: 'test_task' } }), {}, 'actions.0.compensate'],
   ['on_failure: compensate', task('a', { on_failure: 'compensate' }), {}, 'actions.0.on_failure'],
   ['repeat', task('a', { repeat: {} }), {}, 'actions.0.repeat'],
-  ['cache', task('a', { cache: { key: 'x' } }), {}, 'actions.0.cache'],
   ['concurrency', task('a'), { concurrency: {} }, 'concurrency'],
   ['triggers', task('a'), { triggers: [] }, 'triggers'],
   ['retention_days', task('a'), { retention_days: 1 }, 'retention_days'],

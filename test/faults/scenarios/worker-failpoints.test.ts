@@ -1,7 +1,17 @@
 /** A worker that dies, is stopped or loses an answer at each place of a delivery where that makes a difference. */
 import { describe, expect } from 'vitest';
+import { taskOf } from '../../support/client.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
-import { extraCalls, GATED_ACTIONS, gated, hasEnded, hasStopped, ONE_AT_A_TIME } from '../../support/scenario.ts';
+import {
+  calling,
+  extraCalls,
+  GATED_ACTIONS,
+  gated,
+  hasEnded,
+  hasStopped,
+  ONE_AT_A_TIME,
+} from '../../support/scenario.ts';
+import { workflow } from '../../support/test-task.ts';
 import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
@@ -29,6 +39,26 @@ describe.each(onBothBackendsInProcesses())('a worker at a failpoint on $backend'
       expect(extraCalls(service)).toBe(most);
     },
   );
+
+  test('a worker that is killed before it has cached a committed output has only not cached it', async ({
+    api,
+    processes,
+    service,
+  }) => {
+    await processes.start('api');
+    const first = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: 'cache.beforeStore:exit' });
+    const cache = { key: 'one', ttl_seconds: 3600 };
+    const id = await api.createWorkflow(workflow([calling(service, 'a', [], { cache })]));
+    const run = await api.execute(id);
+    await hasEnded(first);
+    await processes.start('worker', ONE_AT_A_TIME);
+    expect(await api.finished(run)).toMatchObject({ status: 'completed' });
+    expect(service.calls).toHaveLength(1);
+    const next = await api.finished(await api.execute(id));
+    expect(taskOf(next, 'a')).not.toHaveProperty('cached');
+    expect(taskOf(await api.finished(await api.execute(id)), 'a')).toMatchObject({ cached: true });
+    expect(service.calls).toHaveLength(2);
+  });
 
   test('an answer to a commit that is lost makes the same outcome be sent again, and it is written once', async ({
     api,

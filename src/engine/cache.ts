@@ -1,0 +1,77 @@
+/**
+ * The outputs that actions with `cache` share between runs. Only committed outputs are served: an entry is copied from
+ * the row of the task that made it, after its commit. The cache never fails a task and holds none up: what goes wrong
+ * with it is a miss.
+ */
+import { cacheEntryOf } from '../domain/cache.ts';
+import { resolveKey } from '../domain/key-template.ts';
+import type { Plan, PlannedAction } from '../domain/plan.ts';
+import type { Failpoint } from './failpoint.ts';
+import type { Held } from './outcome.ts';
+import type { Logger, Outcome, RunRow } from './ports.ts';
+import { requestHash } from './request-hash.ts';
+import { isServiceCall, type Scope, templateNames } from './resolve-input.ts';
+
+export interface OutputCache {
+  /** JSON text, as it was committed; undefined: there is none, or its time is over. */
+  find(entry: { tenantId: string; key: string }): Promise<string | undefined>;
+  /** Copies the output of a committed task, unless there is one of which the time is not over. */
+  keep(entry: NewCacheEntry): Promise<void>;
+}
+export interface NewCacheEntry {
+  tenantId: string;
+  key: string;
+  ttlSeconds: number;
+  runId: string;
+  actionId: string;
+  commitId: string;
+}
+
+export interface CacheDeps {
+  cache: OutputCache;
+  failpoint: Failpoint;
+  log: Logger;
+}
+
+/** Undefined: the action has no cache, or its key says nothing here. Throws `template_unresolved`. */
+export function cacheKeyOf(plan: Plan, { action }: PlannedAction, run: RunRow, scope: Scope): string | undefined {
+  if (action.cache === undefined || !('workflow_id' in run.of)) return undefined;
+  const value = resolveKey(action.cache.key, { ...scope, isServiceCall: isServiceCall(plan) }, templateNames(plan));
+  return value === undefined ? undefined : requestHash(cacheEntryOf(run.of.workflow_id, action, value));
+}
+
+export async function findCached(
+  { cache, log }: CacheDeps,
+  { run, planned, cacheKey }: Held,
+): Promise<string | undefined> {
+  if (cacheKey === undefined) return undefined;
+  try {
+    return await cache.find({ tenantId: run.tenantId, key: cacheKey });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    log.warn('cache_not_read', { run_id: run.id, action_id: planned.action.action_id, error: message });
+    return undefined;
+  }
+}
+
+/** After an accepted commit. Whoever dies before it has only not cached. */
+export async function keepCached(deps: CacheDeps, { run, planned, cacheKey }: Held, outcome: Outcome): Promise<void> {
+  const { cache } = planned.action;
+  if (cacheKey === undefined || cache === undefined || outcome.status !== 'completed' || outcome.cached === true)
+    return;
+  const { runId, actionId, commitId } = outcome;
+  try {
+    await deps.failpoint('cache.beforeStore');
+    await deps.cache.keep({
+      tenantId: run.tenantId,
+      key: cacheKey,
+      ttlSeconds: cache.ttl_seconds,
+      runId,
+      actionId,
+      commitId,
+    });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    deps.log.warn('output_not_cached', { run_id: runId, action_id: actionId, error: message });
+  }
+}

@@ -1,0 +1,65 @@
+/** Cached outputs. Who finds at the same time shares a statement, and so does who keeps. */
+import type pg from 'pg';
+import type { NewCacheEntry, OutputCache } from '../engine/cache.ts';
+import { createBatcher } from './batch.ts';
+import { isDataFault, isTransient, untilItPasses } from './transient.ts';
+
+const ENTRIES_PER_STATEMENT = 100;
+const KEEP_TRIES = 3;
+
+const FIND = `
+SELECT k.n::int AS n, c.output::text AS output
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, key, n)
+JOIN output_cache c ON c.tenant_id = k.tenant_id AND c.key = k.key AND c.expires_at > now()`;
+
+// From the row of the task, so that nothing is ever served that was not committed; its time begins with the commit. Of two
+// that computed at the same time the first one stays. Sorted, so that all writers lock in one order.
+const KEEP = `
+INSERT INTO output_cache AS c (tenant_id, key, run_id, output, expires_at)
+SELECT DISTINCT ON (k.tenant_id, k.key) k.tenant_id, k.key, t.run_id, t.output, t.finished_at + make_interval(secs => k.ttl_seconds)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::float8[])
+     AS k(tenant_id, key, run_id, action_id, commit_id, ttl_seconds)
+JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id AND t.commit_id = k.commit_id AND t.status = 'completed'
+WHERE t.finished_at + make_interval(secs => k.ttl_seconds) > now()
+ORDER BY k.tenant_id, k.key, t.finished_at
+ON CONFLICT (tenant_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, output = EXCLUDED.output, expires_at = EXCLUDED.expires_at
+WHERE c.expires_at <= now()`;
+
+export function createOutputCache(pool: pg.Pool): OutputCache {
+  const find = createBatcher<{ tenantId: string; key: string }, string | undefined>({
+    maxItems: ENTRIES_PER_STATEMENT,
+    async flush(keys) {
+      const { rows } = await pool.query<{ n: number; output: string }>({
+        name: 'find-cached',
+        text: FIND,
+        values: [keys.map(({ tenantId }) => tenantId), keys.map(({ key }) => key)],
+      });
+      const found = new Map(rows.map(({ n, output }) => [n, output]));
+      return keys.map((_, index) => found.get(index + 1));
+    },
+    retryAfter: untilItPasses,
+  });
+  const keep = createBatcher<NewCacheEntry, void>({
+    maxItems: ENTRIES_PER_STATEMENT,
+    async flush(entries) {
+      const column = <T>(pick: (entry: NewCacheEntry) => T): T[] => entries.map(pick);
+      await pool.query({
+        name: 'keep-cached',
+        text: KEEP,
+        values: [
+          column((e) => e.tenantId),
+          column((e) => e.key),
+          column((e) => e.runId),
+          column((e) => e.actionId),
+          column((e) => e.commitId),
+          column((e) => e.ttlSeconds),
+        ],
+      });
+      return entries.map(() => undefined);
+    },
+    isDataFault,
+    // The task has ended and its dependents wait: after a moment it is rather not cached.
+    retryAfter: (error, tries) => (isTransient(error) && tries < KEEP_TRIES ? 100 : undefined),
+  });
+  return { find, keep };
+}
