@@ -38,6 +38,15 @@ export interface AdapterContext {
   park(until?: Date): Promise<never>;
   /** The time an earlier delivery of this task began to sleep until. */
   wakeAt: Date | undefined;
+  /**
+   * How far it is, 0 to 100, for people who watch; the latest counts. Cheap: it is gathered, and never waits. With
+   * `heartbeat_timeout_seconds` each of these three is also the sign of life that the action asks for.
+   */
+  progress(percent: number, message?: string): void;
+  /** A sign of life without news. */
+  heartbeat(): void;
+  /** A part of the output, text or JSON, for readers of the run's events while it runs. The output itself is returned. */
+  stream(chunk: unknown): void;
   now(): Date;
 }
 

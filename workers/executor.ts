@@ -80,6 +80,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
     sleepUntil: sleeper(call.wakeAt, deps.now),
     park,
     wakeAt: call.wakeAt,
+    ...call.reports,
     now: deps.now,
   };
 }

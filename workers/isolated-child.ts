@@ -71,6 +71,10 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
     traceparent,
     scope,
     wakeAt,
+    progress: (percent, message) => say({ say: 'report', report: 'progress', percent, message }),
+    heartbeat: () => say({ say: 'report', report: 'heartbeat' }),
+    stream: (chunk) =>
+      say({ say: 'report', report: 'stream', chunk: typeof chunk === 'string' ? chunk : plain(chunk, null) }),
     now,
     sleepUntil: sleeper(wakeAt, now),
     park,
@@ -102,10 +106,10 @@ async function fetchThrough(url: string, init: AdapterFetchInit, task: AbortSign
 }
 
 /** What is logged has to survive the way; an error has no fields of its own. */
-function plain(data: object | undefined): Json {
+function plain(data: unknown, absent: Json = {}): Json {
   try {
     return JSON.parse(
-      JSON.stringify(data ?? {}, (_key, value: unknown) => {
+      JSON.stringify(data ?? absent, (_key, value: unknown) => {
         if (typeof value === 'bigint') return value.toString();
         return value instanceof Error ? { name: value.name, message: value.message, stack: value.stack } : value;
       }),

@@ -5,8 +5,7 @@
  */
 import type { ExecutionResult, Logger } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
-import type { AdapterContext } from './adapter.ts';
-import { type IsolatedProcess, startIsolatedProcess, wordsOf } from './isolated-process.ts';
+import { type ChildContext, type IsolatedProcess, startIsolatedProcess, wordsOf } from './isolated-process.ts';
 import type { IsolatedResult, IsolatedTask } from './isolation-protocol.ts';
 
 export interface IsolatedPoolOptions {
@@ -22,7 +21,7 @@ export interface IsolatedPoolOptions {
 
 export interface IsolatedCall {
   task: IsolatedTask;
-  context: Pick<AdapterContext, 'fetch' | 'service' | 'evaluate' | 'log' | 'signal'>;
+  context: ChildContext;
   /** It has cost workers before. */
   suspect: boolean;
   /** Its adapter is isolated by its author's wish, and may block. */

@@ -31,6 +31,12 @@ export interface IsolatedProcessOptions {
   abortGraceMs: number;
 }
 
+/** What the child asks of the worker, and tells it. */
+export type ChildContext = Pick<
+  AdapterContext,
+  'fetch' | 'service' | 'evaluate' | 'log' | 'signal' | 'progress' | 'heartbeat' | 'stream'
+>;
+
 /** How a process ended. */
 export interface End {
   code: number | null;
@@ -50,7 +56,7 @@ export interface IsolatedProcess {
   /** Resolves to the result, or to how the process ended without one. */
   run(
     task: IsolatedTask,
-    context: Pick<AdapterContext, 'fetch' | 'service' | 'evaluate' | 'log' | 'signal'>,
+    context: ChildContext,
     /** A loop that stands still for longer ends the process; undefined: it may. */
     maxBlockMs: number | undefined,
   ): Promise<IsolatedResult | { result: 'died'; end: End }>;
@@ -163,7 +169,7 @@ export function wordsOf({ code, signal, killed }: End): string {
 
 /** Answers what the child asks with the context of the worker, which obeys the outbound policy. */
 function answerer(
-  context: Pick<AdapterContext, 'fetch' | 'service' | 'evaluate' | 'log'>,
+  context: Omit<ChildContext, 'signal'>,
   say: (message: ToChild) => void,
 ): { hear(message: FromChild): void; close(): void } {
   const requests = new Map<number, AbortController>();
@@ -199,6 +205,7 @@ function answerer(
   return {
     hear(message) {
       if (message.say === 'drop') requests.get(message.question)?.abort();
+      if (message.say === 'report') pass(context, message);
       if (message.say === 'log') context.log[message.level](message.message, message.data as object); // It sends objects only.
       if (message.say !== 'ask') return;
       const { question, what } = message;
@@ -211,6 +218,20 @@ function answerer(
       for (const request of requests.values()) request.abort();
     },
   };
+}
+
+function pass(context: Omit<ChildContext, 'signal'>, report: FromChild & { say: 'report' }): void {
+  switch (report.report) {
+    case 'progress':
+      context.progress(report.percent, report.message);
+      break;
+    case 'heartbeat':
+      context.heartbeat();
+      break;
+    case 'stream':
+      context.stream(report.chunk);
+      break;
+  }
 }
 
 /** A child cannot load TypeScript: under a test runner, which runs the sources, the compiled one is used. */

@@ -58,6 +58,9 @@ export type FromChild =
   | { say: 'ask'; question: number; what: Question }
   /** The adapter has aborted its own request. */
   | { say: 'drop'; question: number }
+  | { say: 'report'; report: 'progress'; percent: number; message: string | undefined }
+  | { say: 'report'; report: 'heartbeat' }
+  | { say: 'report'; report: 'stream'; chunk: unknown }
   | { say: 'log'; level: 'info' | 'warn'; message: string; data: Json }
   | { say: 'result'; result: IsolatedResult };
 

@@ -4,5 +4,6 @@ import { conditions } from './conditions.ts';
 import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
+import { progressExample } from './progress.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache];
+export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample];

@@ -42,6 +42,7 @@ import { createRunReader } from '../store/runs-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { createTaskReportStore } from '../store/task-reports.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
@@ -89,7 +90,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const runs = createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS });
   const workflows = createWorkflowStore(prisma, uuidv7);
   const waiter = createRunWaiter(pool);
-  const follower = createRunFollower(createRunEvents(pool));
+  const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
   const admission = createAdmission({
     plans,
     runs,
@@ -203,6 +204,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const listener = listen(
     databaseUrl,
     {
+      run_live: follower.notice,
       run_final(runIds) {
         waiter.notice(runIds);
         follower.notice(runIds);

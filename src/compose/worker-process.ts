@@ -20,6 +20,7 @@ import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
+import { createTaskReports } from '../engine/task-reports.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
@@ -39,6 +40,7 @@ import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { createTaskReportStore, removeOldChunks } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
@@ -55,6 +57,9 @@ import { keepSchedules } from './worker-schedules.ts';
 const SWEEP_EVERY_MS = 1_000;
 const LOOK_AT_CLOCK_EVERY_MS = 10_000;
 const REMOVE_EVERY_MS = 10_000;
+/** What a task streamed is kept that long after its end, for readers that are a moment behind. */
+const CHUNKS_KEPT_SECONDS = 60;
+const CHUNKS_REMOVED_AT_ONCE = 500;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
 const KEEP_HISTORY_EVERY_MS = 60_000;
@@ -123,6 +128,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       return services.find(tenantId, name);
     },
   });
+  const reports = createTaskReports({
+    store: createTaskReportStore(pool),
+    newId: randomUUID,
+    now: () => performance.now(),
+    maxBytes: config.maxOutputBytes,
+    log,
+  });
   const deps: ExecuteDeps = {
     ...again,
     tasks,
@@ -130,6 +142,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     expressions,
     control,
     shutdown: shutdown.signal,
+    reports,
     secret: (name) => config.secrets[name],
     cache: createOutputCache(pool),
     newId: randomUUID,
@@ -256,6 +269,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
       const expiry = { expiry: createExpiryStore(pool), pause, log };
       loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log));
+      const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
+      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log));
       const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };
       loops.push(repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log));
       let gatesSeen = 0;
@@ -295,6 +310,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       clearTimeout(late);
       await Promise.all(loops);
       await schedules.close();
+      reports.stop();
       await tasks.drain();
       clearInterval(pulse);
       loop.stop();

@@ -130,6 +130,7 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
     run_if: input.run_if ?? 'all_succeeded',
     retry: toRetry(input, path, defaults.retry, malformed),
     timeout_seconds: input.timeout_seconds ?? defaults.timeout_seconds,
+    ...present({ heartbeat_timeout_seconds: input.heartbeat_timeout_seconds }),
     ...present({ delay_seconds: input.delay_seconds, priority: input.priority }),
     on_failure: toOnFailure(input, path, malformed),
     ...present({ idempotent: input.idempotent, cache: input.cache, metadata: jsonObject(input.metadata) }),

@@ -5,6 +5,7 @@
 import type { Json } from '../schemas/json.ts';
 import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
+import { checkHeartbeat } from './check-heartbeat.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
 import type { Action, ActionDefaults, Definition } from './definition.ts';
@@ -132,6 +133,7 @@ function checkAction(check: Check, action: Action, index: number): Action {
       `unknown action type '${action.action_type}'${suggestion}; known are ${[...known].sort().join(', ')}`,
     );
   }
+  checkHeartbeat(action, path, faults);
   checkConfig(check, action.config, type, `${path}.${draft.names.config}`, infer);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
   for (const name of checkCache(action, type, path, names, faults, suggest)) infer(name, `${path}.cache.key`);

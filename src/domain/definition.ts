@@ -57,6 +57,8 @@ export interface Action {
   run_if: RunIf;
   retry: RetryPolicy;
   timeout_seconds: number;
+  /** The adapter reports at least this often, or the attempt fails. */
+  heartbeat_timeout_seconds?: number;
   delay_seconds?: number;
   /** 1 (first) to 100; the run's own when left out. */
   priority?: number;

@@ -33,6 +33,11 @@ const CATALOGUE = {
   expression_timeout: { status: 504, title: 'An expression took too long', retryable: true },
   expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
   timeout: { status: 504, title: 'The attempt took longer than timeout_seconds', retryable: true },
+  heartbeat_timeout: {
+    status: 504,
+    title: 'The adapter has not reported for heartbeat_timeout_seconds',
+    retryable: true,
+  },
   run_timed_out: { status: 504, title: 'The run took longer than timeout_seconds of its workflow', retryable: false },
   cancelled: { status: 409, title: 'Cancelled', retryable: false },
   worker_crashed: { status: 500, title: 'The task ended its worker too often', retryable: false },

@@ -8,15 +8,19 @@ const MIN_PART_LENGTH = 4;
 /** Replaces every secret in a text, also as base64, URL-encoded or escaped inside JSON text. */
 export function maskOf(secrets: readonly string[]): (text: string) => string {
   const whole = new Set(secrets.filter((secret) => secret !== ''));
-  const parts = [...new Set([...whole].filter((secret) => secret.length >= MIN_PART_LENGTH).flatMap(spellings))];
-  // The longest first: a secret that contains another must not leave its rest behind.
-  parts.sort((a, b) => b.length - a.length);
+  const parts = maskedParts(secrets);
   return (text) => {
     if (whole.has(text)) return MASK;
     let masked = text;
     for (const part of parts) if (masked.includes(part)) masked = masked.replaceAll(part, () => MASK);
     return masked;
   };
+}
+
+/** All that is masked inside longer text; the longest first: a secret that contains another must not leave its rest behind. */
+export function maskedParts(secrets: readonly string[]): string[] {
+  const parts = new Set(secrets.filter((secret) => secret.length >= MIN_PART_LENGTH).flatMap(spellings));
+  return [...parts].sort((a, b) => b.length - a.length);
 }
 
 /** The value without its secrets, in keys too; the value itself is left alone. Keeps its own stack. */

@@ -37,6 +37,7 @@ import {
   conclude,
   type SettleDeps,
 } from './settle-task.ts';
+import type { TaskReports } from './task-reports.ts';
 
 export interface ExecuteDeps extends SettleDeps {
   tasks: TaskStore;
@@ -46,6 +47,7 @@ export interface ExecuteDeps extends SettleDeps {
   control: Control;
   /** Aborted when this worker is to give back what it still has. */
   shutdown: AbortSignal;
+  reports: TaskReports;
   secret(name: string): string | undefined;
   worker: string;
   log: Logger;
@@ -194,10 +196,15 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const startedMono = performance.now();
   const cached = await findCached(deps, held);
   if (cached !== undefined) return commitSuccess(deps, held, cached, input, startedMono, true);
+  const { action_id: actionId, heartbeat_timeout_seconds: heartbeatSeconds } = action;
+  const { epoch, id: runId } = run;
+  const reports = deps.reports.open({ runId, actionId, epoch, attempt: held.attempt, fence: held.fence }, secrets);
   const result = await runAdapter(deps, {
     actionType: action.action_type,
     input: resolved.input,
     timeoutMs: action.timeout_seconds * 1000,
+    heartbeatMs: heartbeatSeconds === undefined ? undefined : heartbeatSeconds * 1000,
+    reports,
     trust: held.delivery.trust,
     idempotencyKey: `${run.id}.${run.epoch}.${action.action_id}`,
     attempt: held.attempt,
@@ -211,6 +218,9 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
         outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, input, startedMono }),
       ),
   });
+  // Readers have the last of it before they hear of the end.
+  const said = reports.close();
+  if (said !== undefined) await said;
   await deps.failpoint('worker.afterExecute');
   return conclude(deps, held, result, input, startedMono, secrets);
 }

@@ -3,7 +3,10 @@
  * waits; a reader whose run has news then reads its own pages, so it may be as slow as it likes and costs no memory.
  */
 import { OrchestratorError } from '../domain/errors.ts';
+import type { LiveMessage, TaskReportRow } from '../domain/live-reports.ts';
 import { eventsAfter, hasEnded, hasNews, isAhead, type RunEvent, type RunProgress } from '../domain/run-events.ts';
+import type { Json } from '../schemas/json.ts';
+import { LiveReader } from './live-reader.ts';
 
 const POLL_MS = 250;
 const EVENTS_PER_PAGE = 200;
@@ -11,6 +14,22 @@ const MAX_READERS = 1_000;
 
 export interface SeenRun extends RunProgress {
   tenantId: string;
+  /** Another number: some task has reported something since. */
+  reports: number;
+}
+
+/** What running tasks say of themselves, in the store. */
+export interface LiveReports {
+  /** The reports of the run's present epoch; those of before `since` (ISO-8601) may be left out. */
+  reports(runId: string, since: string | undefined): Promise<TaskReportRow[]>;
+  chunks(request: {
+    runId: string;
+    actionId: string;
+    execution: string;
+    after: number;
+    upTo: number;
+    limit: number;
+  }): Promise<Array<{ n: number; chunk: Json }>>;
 }
 
 export interface EventsRequest {
@@ -36,6 +55,8 @@ export interface Reader {
   begin(): void;
   /** Resolves when it may get more; false: it takes no more. The signal: the reader goes, or the process stops. */
   take(events: readonly RunEvent[], signal: AbortSignal): Promise<boolean>;
+  /** The same for what running tasks say; it has no position, so a reader that comes back gets it from its beginning. */
+  takeLive?(messages: readonly LiveMessage[], signal: AbortSignal): Promise<boolean>;
 }
 
 export interface FollowRuns {
@@ -51,16 +72,22 @@ export interface FollowRuns {
 }
 
 export interface RunFollower extends FollowRuns {
-  /** For the channel `run_final`: one id, or several with commas between them. */
+  /** For the channels `run_final` and `run_live`: one id, or several with commas between them. */
   notice(runIds: string): void;
   lookAgain(): void;
   /** Ends all streams; their readers go on elsewhere. */
   close(): void;
 }
 
+const NOTHING_LIVE: LiveReports = { reports: async () => [], chunks: async () => [] };
+
 export function createRunFollower(
   events: RunEvents,
-  { maxReaders = MAX_READERS, pollMs = POLL_MS }: { maxReaders?: number; pollMs?: number } = {},
+  {
+    live = NOTHING_LIVE,
+    maxReaders = MAX_READERS,
+    pollMs = POLL_MS,
+  }: { live?: LiveReports; maxReaders?: number; pollMs?: number } = {},
 ): RunFollower {
   const waiting = new Map<string, Set<(seen: SeenRun | undefined) => void>>();
   const closing = new AbortController();
@@ -97,7 +124,11 @@ export function createRunFollower(
   }
 
   /** Undefined: the run is not there any more, or the signal was aborted. */
-  function news(runId: string, after: number, signal: AbortSignal): Promise<SeenRun | undefined> {
+  function news(
+    runId: string,
+    { after, reports }: { after: number; reports: number },
+    signal: AbortSignal,
+  ): Promise<SeenRun | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const ofRun = waiting.get(runId) ?? new Set();
@@ -109,7 +140,8 @@ export function createRunFollower(
         resolve(seen);
       };
       const tell = (seen: SeenRun | undefined) => {
-        if (seen === undefined || hasNews(seen, after) || hasEnded(seen, after)) settle(seen);
+        if (seen === undefined || hasNews(seen, after) || hasEnded(seen, after) || seen.reports !== reports)
+          settle(seen);
       };
       const leave = () => settle(undefined);
       signal.addEventListener('abort', leave, { once: true });
@@ -136,9 +168,21 @@ export function createRunFollower(
     if (seen === undefined) return 'unknown';
     if (hasEnded(seen, after)) return 'nothing';
     reader.begin();
+    const cursor = new LiveReader(live, runId);
+    let reports = 0;
     for (;;) {
+      // Before the events: the end of a task comes after the last that it said.
+      if (reader.takeLive !== undefined && seen.reports !== reports) {
+        for await (const messages of cursor.news()) {
+          if (signal.aborted || !(await reader.takeLive(messages, signal))) return 'left';
+        }
+      }
+      cursor.hasCome();
+      reports = seen.reports;
       if (hasNews(seen, after)) {
-        const stored = await events.page({ runId, after: Math.max(after, 0), limit: EVENTS_PER_PAGE });
+        const { last } = seen;
+        const page = await events.page({ runId, after: Math.max(after, 0), limit: EVENTS_PER_PAGE });
+        const stored = page.filter(({ id }) => id <= last);
         const next = eventsAfter(seen, after, stored);
         // Removed with its run at this very moment.
         if (next.length === 0) return 'left';
@@ -147,7 +191,7 @@ export function createRunFollower(
       } else if (hasEnded(seen, after)) {
         return 'ended';
       } else {
-        const fresh = await news(runId, after, signal);
+        const fresh = await news(runId, { after, reports }, signal);
         if (fresh === undefined) return 'left';
         seen = fresh;
       }

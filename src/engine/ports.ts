@@ -4,6 +4,7 @@ import type { Dedupe, Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
 export interface Logger {
@@ -287,6 +288,8 @@ export interface ExecutionCall {
   wakeAt: Date | undefined;
   /** Delivered so often without an outcome that it may be what ended its workers: it runs where it can harm nobody. */
   suspect: boolean;
+  /** What the adapter says while it runs. */
+  reports: Reports;
   /** While the task waits for its turn its deadline does not run. What is returned begins it anew, in full. */
   holdDeadline(): () => void;
 }

@@ -1,4 +1,5 @@
 /** One execution of an adapter under everything that may end it: its deadline, a cancellation, the end of this worker. */
+import { watchHeart } from './heartbeat.ts';
 import type { Control, ExecutionCall, ExecutionResult, Executor, Trust } from './ports.ts';
 
 /** Ended from outside, without an outcome of the adapter's own. */
@@ -9,9 +10,15 @@ const SLOW_AFTER_MS = 500;
 
 export async function runAdapter(
   deps: { executor: Executor; control: Control; shutdown: AbortSignal },
-  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & { timeoutMs: number; trust: Trust; onSlow(): Promise<void> },
+  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & {
+    timeoutMs: number;
+    /** The adapter has to report at least this often. */
+    heartbeatMs?: number | undefined;
+    trust: Trust;
+    onSlow(): Promise<void>;
+  },
 ): Promise<ExecutionResult | Stop> {
-  const { timeoutMs, onSlow, trust, ...execution } = call;
+  const { timeoutMs, heartbeatMs, onSlow, trust, ...execution } = call;
   if (deps.shutdown.aborted) return { result: 'shutdown' };
   const abort = new AbortController();
   let stop: ((result: ExecutionResult | Stop) => void) | undefined;
@@ -33,10 +40,14 @@ export async function runAdapter(
     setTimeout(() => end(timedOut, `took longer than ${seconds} s`), Math.min(timeoutMs, 2 ** 31 - 1));
   let deadline = startDeadline();
   let over = false;
+  const heart = heartbeatMs === undefined ? undefined : watchHeart(call.reports, heartbeatMs, end);
   const holdDeadline = () => {
     clearTimeout(deadline);
+    heart?.stop();
     return () => {
-      if (!over) deadline = startDeadline();
+      if (over) return;
+      deadline = startDeadline();
+      heart?.start();
     };
   };
   const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
@@ -53,10 +64,15 @@ export async function runAdapter(
   // It may succeed all the same, and that would count: so the task is not ended here.
   trust.onLost((reason) => abort.abort(new Error(reason)));
   try {
-    return await Promise.race([stopped, deps.executor.execute({ ...execution, signal: abort.signal, holdDeadline })]);
+    const reports = heart?.reports ?? call.reports;
+    return await Promise.race([
+      stopped,
+      deps.executor.execute({ ...execution, reports, signal: abort.signal, holdDeadline }),
+    ]);
   } finally {
     over = true;
     clearTimeout(deadline);
+    heart?.stop();
     clearTimeout(slow);
     unwatch();
     deps.shutdown.removeEventListener('abort', onShutdown);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
+import type { LiveMessage } from '../domain/live-reports.ts';
 import { FROM_THE_START, type RunEvent, readPosition } from '../domain/run-events.ts';
 import * as schemas from '../schemas/run-events.ts';
 import type { HttpDeps } from './deps.ts';
@@ -27,7 +28,9 @@ export const getExecutionEvents = operation({
     'Server-Sent Events: everything since the beginning, or since Last-Event-ID, and then what comes, without a gap and ' +
     'without a repetition, also over a reconnect to another process. The stream ends after the event with which the ' +
     'execution ended; whoever comes back after that gets 204, so that an EventSource stops. After a retry by hand it goes ' +
-    'on, with `run.retried`. A comment comes every 15 seconds. With `Accept: application/json` the answer is one page. ' +
+    'on, with `run.retried`. A comment comes every 15 seconds. Between the events come, without an id, what running tasks ' +
+    'say: `task.progress` `{percent, message}`, `task.output_chunk` `{n, chunk}`, `task.output_reset` (a new attempt begins ' +
+    'anew) and `task.output_truncated`; a reader that comes late gets what the running attempts have said so far. With `Accept: application/json` the answer is one page. ' +
     'Takes the id of a single task too.',
   query: schemas.eventsQuery,
   headers: { 'Last-Event-ID': 'The id of the last event that was received' },
@@ -67,6 +70,14 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
     }
 
     let heartbeat: NodeJS.Timeout | undefined;
+    const write = async <T>(items: readonly T[], text: (item: T) => string, open: AbortSignal) => {
+      for (const item of items) {
+        if (response.write(text(item)) || (await drained(response, patienceMs, open))) continue;
+        response.destroy();
+        return false;
+      }
+      return true;
+    };
     try {
       const end = await deps.events.follow({
         tenantId: caller.tenantId,
@@ -81,14 +92,8 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
             if (!response.writableNeedDrain) response.write(': still here\n\n');
           }, heartbeatMs);
         },
-        async take(events, open) {
-          for (const event of events) {
-            if (response.write(inWire(executionId, event)) || (await drained(response, patienceMs, open))) continue;
-            response.destroy();
-            return false;
-          }
-          return true;
-        },
+        take: (events, open) => write(events, (event) => inWire(executionId, event), open),
+        takeLive: (messages, open) => write(messages, (message) => liveInWire(executionId, message), open),
       });
       if (end === 'unknown') throw notFound('Execution not found');
       if (end === 'nothing') response.status(204).end();
@@ -149,6 +154,12 @@ function viewOf(
 function inWire(executionId: string, stored: RunEvent): string {
   const { id, event, data } = viewOf(executionId, stored);
   return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** Without an id: it is no position, and a client that comes back goes on after the last event that has one. */
+function liveInWire(executionId: string, { kind, actionId, epoch, attempt, at, details }: LiveMessage): string {
+  const data = { execution_id: executionId, epoch, action_id: actionId, attempt, at, details };
+  return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 function beginStream(response: Response): void {

@@ -111,6 +111,9 @@ export const actionInput = z
     run_if: z.enum(['all_succeeded', 'all_done', 'any_succeeded']).nullish(),
     retry: retryInput.nullish(),
     timeout_seconds: timeout.nullish().meta({ description: 'Of one attempt; 300 without it.' }),
+    heartbeat_timeout_seconds: timeout.nullish().meta({
+      description: 'The adapter has to report (progress, heartbeat, output) at least this often, or the attempt fails.',
+    }),
     delay_seconds: seconds.nullish().meta({ description: 'Waits this long once its dependencies are done.' }),
     priority: z.int().min(1).max(100).nullish().meta({ description: '1 is first; without it that of the run.' }),
     on_failure: z.enum(['fail', 'continue', 'compensate']).nullish(),

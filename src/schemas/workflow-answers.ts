@@ -197,6 +197,10 @@ export const executionTask = z
       .optional()
       .meta({ description: 'The output is that of an earlier execution; nothing was executed' }),
     error: json,
+    progress: z
+      .object({ percent: z.number().min(0).max(100).nullable(), message: text.nullable(), at: time })
+      .nullable()
+      .meta({ description: 'What the task said of itself last, and when; null when its adapter reports nothing' }),
     queued_at: maybeTime,
     started_at: maybeTime,
     finished_at: maybeTime,

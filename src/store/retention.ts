@@ -31,6 +31,10 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
 ), dedupes AS (
   DELETE FROM run_dedupe WHERE run_id IN (SELECT id FROM old)
+), reports AS (
+  DELETE FROM task_report WHERE run_id IN (SELECT id FROM old)
+), chunks AS (
+  DELETE FROM task_chunk WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
   DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )

@@ -16,7 +16,8 @@ const PAGES_PER_STATEMENT = 50;
 
 // Run and events in one statement: a run that is seen as final is seen with its last event.
 const LOOK = `
-SELECT r.id, r.tenant_id, r.final, r.started_at, e.last, e.unnumbered
+SELECT r.id, r.tenant_id, r.final, r.started_at, e.last, e.unnumbered,
+  (SELECT coalesce(sum(version), 0) FROM task_report WHERE run_id = r.id)::int AS reports
 FROM unnest($1::text[]) AS k(id) JOIN run r ON r.id = k.id
 CROSS JOIN LATERAL (
   SELECT coalesce(max(seq), 0) AS last, (count(*) FILTER (WHERE seq IS NULL))::int AS unnumbered FROM event WHERE run_id = r.id
@@ -37,6 +38,7 @@ interface RawProgress {
   started_at: Date | null;
   last: number;
   unnumbered: number;
+  reports: number;
 }
 
 interface RawEvent {
@@ -107,10 +109,16 @@ async function readPages(pool: pg.Pool, requests: readonly EventsRequest[]): Pro
   return keys.map((key) => (pages.get(key) ?? []).map(toEvent));
 }
 
-function toSeenRun({ id, tenant_id, final, started_at, last, unnumbered }: RawProgress): [string, SeenRun] {
+function toSeenRun({ id, tenant_id, final, started_at, last, unnumbered, reports }: RawProgress): [string, SeenRun] {
   return [
     id,
-    { tenantId: tenant_id, final: final && unnumbered === 0, startedAt: started_at?.toISOString() ?? null, last },
+    {
+      tenantId: tenant_id,
+      final: final && unnumbered === 0,
+      startedAt: started_at?.toISOString() ?? null,
+      last,
+      reports,
+    },
   ];
 }
 

@@ -39,6 +39,14 @@ export interface TaskRecord {
   cached: boolean | null;
 }
 
+export interface ReportRecord {
+  action_id: string;
+  epoch: number;
+  percent: number | null;
+  message: string | null;
+  at: Date;
+}
+
 export interface AttemptRecord {
   action_id: string;
   attempt: number;
@@ -97,6 +105,7 @@ export function tasksOf(
   definition: Definition,
   rows: readonly TaskRecord[],
   attempts: readonly AttemptRecord[],
+  reports: readonly ReportRecord[],
   run: { createdAt: Date; parameters: Json | undefined },
 ): ExecutionTask[] {
   const rowById = new Map(rows.map((row) => [row.action_id, row]));
@@ -106,6 +115,7 @@ export function tasksOf(
     history.set(one.action_id, list);
     list.push(attemptOf(one));
   }
+  const reportById = new Map(reports.map((report) => [report.action_id, report]));
   return definition.actions.map(({ action_id, action_type, depends_on }) => {
     const row = rowById.get(action_id);
     return {
@@ -119,11 +129,18 @@ export function tasksOf(
       ...(row?.omitted === true ? { omitted: true as const } : {}),
       ...(row?.cached === true ? { cached: true as const } : {}),
       error: row?.error ?? null,
+      progress: toldBy(reportById.get(action_id), row?.epoch),
       queued_at: readyAt(depends_on, rowById, run.createdAt)?.toISOString() ?? null,
       ...timing(row?.started_at ?? null, row?.finished_at ?? null),
       worker: row?.worker ?? null,
     };
   });
+}
+
+/** What a task said before it was retried by hand does not count any more. */
+function toldBy(report: ReportRecord | undefined, epoch: number | undefined): ExecutionTask['progress'] {
+  if (report === undefined || (epoch !== undefined && report.epoch !== epoch)) return null;
+  return { percent: report.percent, message: report.message, at: report.at.toISOString() };
 }
 
 /** When the last of its dependencies had ended; undefined while one has not. */

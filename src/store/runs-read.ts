@@ -10,6 +10,7 @@ import {
   type AttemptRecord,
   liveStatus,
   progressOf,
+  type ReportRecord,
   type ResultRecord,
   type RunHead,
   resultOf,
@@ -49,6 +50,7 @@ FROM attempt WHERE run_id = $1 ORDER BY action_id, epoch, attempt`;
 
 const PAUSED = `
 SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id DESC LIMIT 1`;
+const REPORTS = 'SELECT action_id, epoch, percent, message, at FROM task_report WHERE run_id = $1';
 
 const RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
@@ -77,12 +79,13 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
       const { rows } = await pool.query<RunRecord>({ name: 'read-run', text: RUN, values: [tenantId, runId] });
       const run = rows[0];
       if (run === undefined) return undefined;
-      const [definition, tasks, attempts] = await Promise.all([
+      const [definition, tasks, attempts, reports] = await Promise.all([
         definitions.load(definitionRef(run)),
         pool.query<TaskRecord>({ name: 'read-tasks', text: TASKS, values: [runId, MAX_VIEW_BYTES] }),
         pool.query<AttemptRecord>({ name: 'read-attempts', text: ATTEMPTS, values: [runId] }),
+        pool.query<ReportRecord>({ name: 'read-reports', text: REPORTS, values: [runId] }),
       ]);
-      const view = tasksOf(definition, tasks.rows, attempts.rows, {
+      const view = tasksOf(definition, tasks.rows, attempts.rows, reports.rows, {
         createdAt: run.created_at,
         parameters: run.workflow_id === null ? run.parameters : undefined,
       });

@@ -3,6 +3,7 @@ import { test as base, expect } from 'vitest';
 import { bareEnvironment } from '../../src/config.ts';
 import { createEgress } from '../../src/egress/egress.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
+import { SILENCE } from '../../src/engine/task-reports.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
@@ -91,6 +92,7 @@ const test = base
         actionId: 'a',
         scope: { params: { n: 20 }, run: {}, outputs: {} },
         wakeAt: undefined,
+        reports: SILENCE,
         suspect,
         holdDeadline() {
           held += 1;
@@ -109,6 +111,17 @@ const test = base
   });
 
 const succeeded = { result: 'output', output: { idempotencyKey: 'run-1.1.a' } };
+
+test('what a task says of itself there arrives as it was said', async ({ worker }) => {
+  const said: unknown[] = [];
+  const reports = {
+    progress: (percent: number, message?: string) => void said.push([percent, message]),
+    heartbeat: () => void said.push('alive'),
+    stream: (chunk: unknown) => void said.push({ chunk }),
+  };
+  expect(await worker.execute({ say: [10, null, 'text', { a: [1] }, 90] }, { reports })).toMatchObject(succeeded);
+  expect(said).toEqual([[10, '10 percent'], 'alive', { chunk: 'text' }, { chunk: { a: [1] } }, [90, '90 percent']]);
+});
 
 test('the context is the same there: fetch with the headers of the run, services of the tenant, the key', async ({
   worker,

@@ -19,6 +19,8 @@ export interface AdapterContextOptions {
 export interface TestContext {
   context: AdapterContext;
   logged: Array<{ level: 'info' | 'warn'; message: string; data: object | undefined }>;
+  /** What it said while it ran. */
+  reported: unknown[];
   /** The times that `sleepUntil` was asked for. */
   slept: Date[];
   close(): Promise<void>;
@@ -27,6 +29,7 @@ export interface TestContext {
 export function adapterContext(options: AdapterContextOptions = {}): TestContext {
   const logged: TestContext['logged'] = [];
   const slept: Date[] = [];
+  const reported: unknown[] = [];
   const log: AdapterContext['log'] = {
     info: (message, data) => void logged.push({ level: 'info', message, data }),
     warn: (message, data) => void logged.push({ level: 'warn', message, data }),
@@ -49,6 +52,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
   return {
     logged,
     slept,
+    reported,
     context: {
       signal,
       log,
@@ -70,6 +74,9 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
         return Promise.resolve();
       },
       park,
+      progress: (percent, message) => void reported.push({ percent, message }),
+      heartbeat: () => void reported.push('heartbeat'),
+      stream: (chunk) => void reported.push({ chunk }),
       wakeAt: options.wakeAt,
       now: options.now ?? (() => new Date()),
     },

@@ -12,6 +12,8 @@ export interface EventStream {
   headers: Headers;
   /** What has come so far. */
   events: WireEvent[];
+  /** The same, with what has no id (then it is NaN) in between. */
+  all: WireEvent[];
   /** `run.started`, `task.completed a`, … */
   told(): string[];
   ids(): number[];
@@ -34,6 +36,7 @@ export async function openEvents(url: string, headers: Record<string, string> = 
     status: response.status,
     headers: response.headers,
     events: [],
+    all: [],
     told: () =>
       stream.events.map(({ event, data }) =>
         data['action_id'] === null ? event : `${event} ${String(data['action_id'])}`,
@@ -79,7 +82,8 @@ function take(stream: EventStream, block: string): void {
   const retry = fields.get('retry');
   if (retry !== undefined) stream.retry = Number(retry);
   const [id, event, data] = [fields.get('id'), fields.get('event'), fields.get('data')];
-  if (id !== undefined && event !== undefined && data !== undefined) {
-    stream.events.push({ id: Number(id), event, data: JSON.parse(data) as Record<string, unknown> }); // An object, always.
-  }
+  if (event === undefined || data === undefined) return;
+  const told = { id: Number(id), event, data: JSON.parse(data) as Record<string, unknown> }; // An object, always.
+  stream.all.push(told);
+  if (id !== undefined) stream.events.push(told);
 }

@@ -7,6 +7,7 @@ import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import { createPlans, type Plans } from '../../src/engine/plans.ts';
 import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } from '../../src/engine/ports.ts';
+import { NO_REPORTS } from '../../src/engine/task-reports.ts';
 import type { JobData } from '../../src/schemas/job.ts';
 import type { Json } from '../../src/schemas/json.ts';
 import { definitionOf, type Edges } from './dags.ts';
@@ -106,6 +107,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     cache,
     failpoint: NO_FAILPOINT,
     executor,
+    reports: NO_REPORTS,
     // A condition in these tests is the name of a parameter.
     expressions: { evaluate: async (name, { params }) => (params as Record<string, Json>)[name] ?? null },
     control: {

@@ -18,7 +18,9 @@ export interface FakeRunEvents extends RunEvents {
 export function fakeRunEvents(...runIds: string[]): FakeRunEvents {
   const stored = new Map<string, RunEvent[]>();
   const fake: FakeRunEvents = {
-    runs: new Map(runIds.map((id) => [id, { tenantId: 'default', final: false, startedAt: null, last: 0 }])),
+    runs: new Map(
+      runIds.map((id) => [id, { tenantId: 'default', final: false, startedAt: null, last: 0, reports: 0 }]),
+    ),
     looks: [],
     pages: [],
     away: false,

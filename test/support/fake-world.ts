@@ -12,6 +12,7 @@ import type { Plans } from '../../src/engine/plans.ts';
 import type { Control, Disposition, ExecutionResult, TaskRow } from '../../src/engine/ports.ts';
 import { createRetryRuns } from '../../src/engine/retry-run.ts';
 import { sweepOnce } from '../../src/engine/sweep.ts';
+import { NO_REPORTS } from '../../src/engine/task-reports.ts';
 import { ALL_RULES, type FenceRules } from './fake-fence.ts';
 import {
   type Actor,
@@ -207,6 +208,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       ...ports,
       ...quiet,
       plans,
+      reports: NO_REPORTS,
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },
       cache: { find: async () => undefined, keep: async () => undefined },

@@ -75,7 +75,7 @@ describe('a reader', () => {
   test('that comes back after a retry reads the new epoch', async () => {
     const events = fakeRunEvents('r');
     events.end('r', 'run.failed');
-    events.runs.set('r', { tenantId: 'default', final: false, startedAt: null, last: 1 });
+    events.runs.set('r', { tenantId: 'default', final: false, startedAt: null, last: 1, reports: 0 });
     events.add('r', 'run.retried', { epoch: 2 });
     const { got, end } = read(follower(events), 'r', 1);
     await until(() => got.length === 1);

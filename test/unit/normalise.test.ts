@@ -159,6 +159,14 @@ test('the time of a whole run is kept, and must be more than none', () => {
   });
 });
 
+test('an adapter has to report before its attempt would be over anyway', () => {
+  const reporting = (more: object) => workflow([task('a', { heartbeat_timeout_seconds: 10, ...more })]);
+  expect(normalise(reporting({})).actions[0]).toMatchObject({ heartbeat_timeout_seconds: 10 });
+  expect(faultsOf(() => normalise(reporting({ timeout_seconds: 10 })))).toEqual([
+    'actions.0.heartbeat_timeout_seconds: must be less than timeout_seconds (10)',
+  ]);
+});
+
 test('a config is only checked where no template stands', () => {
   const config = (value: unknown) => workflow([{ action_id: 'a', action_type: 'http_request', config: value }]);
   expect(faultsOf(() => normalise(config({ url: '{{params.u}}', timeout: 'x' })))).toEqual([

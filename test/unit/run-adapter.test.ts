@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
 import { runAdapter, type Stop } from '../../src/engine/run-adapter.ts';
+import { SILENCE } from '../../src/engine/task-reports.ts';
 
 const run: RunRow = {
   id: 'run',
@@ -20,7 +21,13 @@ const run: RunRow = {
 };
 
 /** An adapter in the test's hands, and everything that can end it. */
-function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) => Promise<ExecutionResult> } = {}) {
+function start(
+  options: {
+    timeoutMs?: number;
+    heartbeatMs?: number;
+    execute?: (call: ExecutionCall) => Promise<ExecutionResult>;
+  } = {},
+) {
   const shutdown = new AbortController();
   let watching: (() => void) | undefined;
   let finish: (result: ExecutionResult) => void = () => undefined;
@@ -62,6 +69,7 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
+      reports: SILENCE,
       trust: {
         holds: () => true,
         onLost(listener) {
@@ -69,6 +77,7 @@ function start(options: { timeoutMs?: number; execute?: (call: ExecutionCall) =>
         },
       },
       timeoutMs: options.timeoutMs ?? 10_000,
+      heartbeatMs: options.heartbeatMs,
       onSlow: slow,
     },
   );
@@ -212,6 +221,7 @@ test('a worker that is stopping begins nothing', async () => {
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
+      reports: SILENCE,
       trust: TRUSTED,
       timeoutMs: 1_000,
       onSlow: async () => undefined,
@@ -260,6 +270,31 @@ test('while a task waits for its turn its deadline does not run, and then it has
   expect(task.answer()).toBeUndefined();
   await vi.advanceTimersByTimeAsync(1);
   expect(await task.result).toMatchObject({ failure: { code: 'timeout' } });
+});
+
+test('an adapter that says nothing for too long has failed this attempt, and whatever it says is a sign of life', async () => {
+  const task = start({ timeoutMs: 60_000, heartbeatMs: 1_000 });
+  for (const say of ['progress', 'heartbeat', 'stream'] as const) {
+    await vi.advanceTimersByTimeAsync(900);
+    task.call()?.reports[say](1);
+  }
+  await vi.advanceTimersByTimeAsync(999);
+  expect(task.answer()).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await task.result).toMatchObject({ failure: { code: 'heartbeat_timeout', retryable: true } });
+  expect(task.signal()?.aborted).toBe(true);
+  // What it says afterwards wakes nobody.
+  task.call()?.reports.heartbeat();
+});
+
+test('a task that waits for its turn need not report', async () => {
+  const task = start({ timeoutMs: 60_000, heartbeatMs: 1_000 });
+  const goOn = task.call()?.holdDeadline();
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(task.answer()).toBeUndefined();
+  goOn?.();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await task.result).toMatchObject({ failure: { code: 'heartbeat_timeout' } });
 });
 
 test('a turn that comes when the task has ended begins no deadline', async () => {

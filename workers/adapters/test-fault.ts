@@ -1,7 +1,7 @@
 /** `test_fault`: ends, blocks or fills the process it runs in, to try out what is left of the others. For tests only. */
 import { abort } from 'node:process';
 import { z } from 'zod';
-import { defineAdapter, NonRetryableError, RetryableError } from '../adapter.ts';
+import { anyJson, defineAdapter, NonRetryableError, RetryableError } from '../adapter.ts';
 
 const FAULTS = ['abort', 'spin', 'fill_memory', 'throw_later', 'reject_later', 'none'] as const;
 
@@ -13,6 +13,8 @@ const base = {
     block_seconds: z.number().optional(),
     /** Works that long and does not heed its signal. */
     deaf_seconds: z.number().optional(),
+    /** Says these things of itself first: a percentage, `null` for a sign of life, anything else as output. */
+    say: z.array(anyJson).optional(),
     /** Waits for its signal, and fails with what it says. */
     wait_for_signal: z.boolean().optional(),
     fail: z.enum(['retryable', 'non_retryable']).optional(),
@@ -26,8 +28,14 @@ const base = {
 type Input = z.output<typeof base.config>;
 type Context = Parameters<ReturnType<typeof defineAdapter>['run']>[1];
 
-async function run(input: Input, { signal, fetch, idempotencyKey, log, now, service }: Context) {
+async function run(input: Input, context: Context) {
+  const { signal, fetch, idempotencyKey, log, now, service } = context;
   log.info('test_fault_begins', { fault: input.fault });
+  for (const said of input.say ?? []) {
+    if (typeof said === 'number') context.progress(said, `${said} percent`);
+    else if (said === null) context.heartbeat();
+    else context.stream(said);
+  }
   if (input.call !== undefined) {
     const known = await service('elsewhere');
     const answer = await fetch(input.call, { method: 'POST', body: JSON.stringify({ known: known?.baseUrl ?? null }) });

@@ -2,7 +2,13 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { defineAdapter, RetryableError } from '../adapter.ts';
+import { type AdapterContext, anyJson, defineAdapter, RetryableError } from '../adapter.ts';
+
+interface Telling {
+  duration?: number | undefined;
+  report_steps?: number | undefined;
+  stream_chunks?: unknown[] | undefined;
+}
 
 export const testTask = defineAdapter({
   type: 'test_task',
@@ -21,6 +27,20 @@ export const testTask = defineAdapter({
       .max(1)
       .optional()
       .meta({ description: 'The part of all attempts that succeeds, 1 by default' }),
+    report_steps: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .meta({ description: 'Reports its progress so many times, over its duration' }),
+    stream_chunks: z
+      .array(anyJson)
+      .max(1_000)
+      .optional()
+      .meta({
+        description: 'Streams these parts one after the other, over its duration',
+        examples: [['Hello, ', 'world']],
+      }),
     fail_with: z
       .string()
       .optional()
@@ -28,11 +48,10 @@ export const testTask = defineAdapter({
     fail_attempts: z.int().min(0).optional().meta({ description: 'With fail_with: only so many attempts fail' }),
   }),
   output: z.looseObject({}).meta({ description: 'The parameters as they were given' }),
-  async run(input, { signal, idempotencyKey, attempt }) {
-    const { duration, success_rate: successRate, fail_with: failWith, fail_attempts: failAttempts } = input;
-    if (duration !== undefined && duration > 0) {
-      await delay(duration * 1000, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
+  async run(input, context) {
+    const { idempotencyKey, attempt } = context;
+    const { success_rate: successRate, fail_with: failWith, fail_attempts: failAttempts } = input;
+    await work(input, context);
     if (failWith !== undefined && attempt <= (failAttempts ?? Number.POSITIVE_INFINITY))
       throw new RetryableError(failWith);
     if (chance(`${idempotencyKey} ${attempt}`) >= (successRate ?? 1)) {
@@ -41,6 +60,23 @@ export const testTask = defineAdapter({
     return input;
   },
 });
+
+/** The duration, divided by whatever has most to say. */
+async function work(
+  { duration = 0, report_steps: steps = 0, stream_chunks: chunks = [] }: Telling,
+  { signal, progress, stream }: Pick<AdapterContext, 'signal' | 'progress' | 'stream'>,
+): Promise<void> {
+  const parts = Math.max(1, steps, chunks.length);
+  for (let part = 1; part <= parts; part += 1) {
+    if (duration > 0) {
+      await delay((duration * 1000) / parts, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+    const chunk = chunks[part - 1];
+    if (chunk !== undefined) stream(chunk);
+    const step = Math.floor((part * steps) / parts);
+    if (step > Math.floor(((part - 1) * steps) / parts)) progress((step / steps) * 100, `step ${step} of ${steps}`);
+  }
+}
 
 /** In [0, 1), and the same for the same attempt: a task that is delivered twice ends the same way twice. */
 function chance(seed: string): number {
