@@ -100,9 +100,9 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
   const egress = createEgress({ ...egressRules(config, databaseUrl), log });
   const shutdown = new AbortController();
-  // Every running task listens.
-  setMaxListeners(0, shutdown.signal);
   const stopping = new AbortController();
+  // Every running task listens, and every loop.
+  setMaxListeners(0, shutdown.signal, stopping.signal);
   const again = { plans, runs, sweep, queue, failpoint };
   const isolated = createIsolatedPool({
     limit: config.isolatedProcesses,
