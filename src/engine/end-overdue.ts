@@ -10,7 +10,7 @@ const OVERDUE_PER_PASS = 500;
 
 export interface EndOverdueDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'endAbnormally'>;
+  runs: Pick<RunStore, 'endAbnormally' | 'begunAmong'>;
   sweep: Pick<SweepStore, 'takeOverdue'>;
   log: Logger;
 }
@@ -20,9 +20,15 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
   for (const run of await deps.sweep.takeOverdue(OVERDUE_PER_PASS)) {
     deps.log.info('run_overdue', { run_id: run.id });
     if (!run.wasPending) continue;
-    // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
     try {
       const plan = await deps.plans.of(run.of);
+      // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
+      const begun = await deps.runs.begunAmong([run.id]);
+      const mayBeDelayed = plan.actions.some(
+        ({ action, dependsOn }) => dependsOn.length === 0 && action.delay_seconds !== undefined,
+      );
+      if (begun.has(run.id) || mayBeDelayed) continue;
+      // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
       const actions = plan.actions.map(({ action }) => ({
         actionId: action.action_id,
         actionType: action.action_type,

@@ -5,13 +5,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
+import { accepted } from '../support/client.ts';
 import { openTestService } from '../support/faults/test-service.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { plots } from '../support/model/arbitrary.ts';
-import { definitionOf } from '../support/model/definition.ts';
+import { definitionOf, type Surroundings } from '../support/model/definition.ts';
 import { evaluate } from '../support/model/evaluate.ts';
 import type { Plot } from '../support/model/forms.ts';
-import { type Found, openOutside } from '../support/model/outside.ts';
+import { openOutside } from '../support/model/outside.ts';
+import { type Found, play } from '../support/model/play.ts';
 
 const COUNT = Number(process.env['SEMANTICS_RUNS'] ?? '150');
 const SEED = Number(process.env['SEMANTICS_SEED'] ?? Date.now() % 2 ** 31);
@@ -26,7 +28,9 @@ describe.each(onBothBackends({ workers: 2 }))('semantics on $backend', ({ test }
   }, async ({ api, stack }) => {
     process.stdout.write(`semantics on ${stack.backend}: ${COUNT} definitions, SEMANTICS_SEED=${SEED}\n`);
     const service = await openTestService();
-    const outside = openOutside({ api, db: stack.db, serviceUrl: service.url });
+    const surroundings = { serviceUrl: service.url };
+    const post = async (path: string, body: object) => void accepted(await api.post(path, body), 202);
+    const outside = openOutside({ db: stack.db, post, patient: false });
     let failure: string | undefined;
     let next = 0;
     const playSome = async () => {
@@ -34,8 +38,8 @@ describe.each(onBothBackends({ workers: 2 }))('semantics on $backend', ({ test }
         const seed = SEED + next;
         next += 1;
         const property = fc.asyncProperty(plots(), async (plot) => {
-          const found = await outside.play(plot);
-          if (!agrees(plot, found)) throw new Error(describeDifference(plot, found, service.url));
+          const found = await play(plot, api, outside, surroundings);
+          if (!agrees(plot, found)) throw new Error(describeDifference(plot, found, surroundings));
         });
         const limits = { interruptAfterTimeLimit: SHRINK_MS, markInterruptAsFailure: true };
         const result = await fc.check(property, { seed, numRuns: 1, ...limits });
@@ -58,7 +62,7 @@ function agrees(plot: Plot, { status, output, tasks }: Found): boolean {
   return isDeepStrictEqual({ status, output, tasks }, expected);
 }
 
-function describeDifference(plot: Plot, found: Found, serviceUrl: string): string {
+function describeDifference(plot: Plot, found: Found, surroundings: Surroundings): string {
   const expected = evaluate(plot);
   const differing = Object.keys(expected.tasks).filter((id) => !isDeepStrictEqual(expected.tasks[id], found.tasks[id]));
   const show = (value: unknown) => JSON.stringify(value);
@@ -66,6 +70,6 @@ function describeDifference(plot: Plot, found: Found, serviceUrl: string): strin
     `run ${found.runId} is ${found.status} with ${show(found.output)}; the model says ${expected.status} with ${show(expected.output)}`,
     ...differing.map((id) => `  ${id} is ${show(found.tasks[id])}; the model says ${show(expected.tasks[id])}`),
     `plot: ${show(plot)}`,
-    `definition: ${show(definitionOf(plot, { serviceUrl }))}`,
+    `definition: ${show(definitionOf(plot, surroundings))}`,
   ].join('\n');
 }

@@ -99,6 +99,7 @@ describe('promises', () => {
       status: 'completed',
       tasks: { a: { status: 'completed', output: { n: 1 }, attempts: { min: 1, max: 1 } } },
     },
+    comparable: (_, output) => output,
   };
   const run = { id: 'run', idempotency_key: 'key', status: 'completed', final: true, epoch: 1 };
   const done = task('a', { output: { n: 1 } });
@@ -110,7 +111,6 @@ describe('promises', () => {
         [{ ...run, ...changed.run }],
         [{ ...done, ...changed.task }],
         attempts.map((one) => ({ ...one, attempts: changed.attempts ?? 1 })),
-        (output) => output,
       ),
     );
 

@@ -55,3 +55,17 @@ test('a process that dies between the mark and the end leaves a run that ends al
   await engine.drain();
   expect(status()).toBe('timed_out');
 });
+
+test('a run whose task sleeps in the queue, and of which only the mark as queued is late, leaves nothing there', async () => {
+  const { engine, deps, status } = await overdue(RUN);
+  const run = engine.run();
+  if (run !== undefined) run.status = 'pending';
+  engine.behaviours.set('a', () => ({ result: 'park', until: undefined }));
+  expect(await engine.deliver('a')).toMatchObject({ job: 'delay' });
+  await sweepOnce(deps);
+  // Nothing would take it before its time.
+  expect(engine.queue.open().filter(({ state }) => state === 'delayed')).toEqual([]);
+  await engine.drain();
+  expect(status()).toBe('timed_out');
+  expect([engine.queue.open(), engine.queue.gates()]).toEqual([[], []]);
+});

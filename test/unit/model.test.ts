@@ -29,7 +29,7 @@ function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step 
   };
 }
 function plot(...steps: Step[]): Plot {
-  return { steps, output: 'of_the_last' };
+  return { steps, output: 'of_the_last', endedBy: 'cancellation' };
 }
 const NO = { of: 'parameter', holds: false } as const;
 const reads = (work: Work, ...after: string[]): Partial<Step> & { after: string[] } => ({
@@ -160,6 +160,12 @@ const STATES: Array<[string, Plot, string, string]> = [
   ],
 ];
 
+test('a run that nobody but its deadline ends has timed out, and what is open then is cancelled', () => {
+  const expected = evaluate({ ...plot(step('a'), step('b', [], { work: NEVER })), endedBy: 'deadline' });
+  expect(expected.status).toBe('timed_out');
+  expect(expected.tasks['b']).toEqual({ status: 'cancelled', output: null, attempts: 0 });
+});
+
 describe('the state of a run and of its actions', () => {
   test.each(STATES)('%s', (_, given, status, tasks) => {
     const expected = evaluate(given);
@@ -197,6 +203,7 @@ const OUTPUTS: Array<[string, Plot, unknown]> = [
     {
       steps: [step('a', [], { work: { kind: 'call', n: 5, behave: 'succeed', workMs: 0 } }), step('b', ['a'])],
       output: { of: 'a' },
+      endedBy: 'cancellation',
     },
     { picked: 5 },
   ],

@@ -8,7 +8,6 @@ export interface Evidence {
   calls: readonly OutsideCall[];
   disturbances: readonly Disturbance[];
   promised: readonly Promised[];
-  comparable(output: unknown): unknown;
 }
 
 const RUNS = 'SELECT id, idempotency_key, status, final, epoch FROM run';
@@ -31,6 +30,6 @@ export async function findViolations(db: pg.Pool, evidence: Evidence): Promise<V
   return [
     ...broken,
     ...checkCalls(evidence.calls, tasks, byKey, evidence.disturbances),
-    ...checkPromises(evidence.promised, runs, tasks, attempts, evidence.comparable),
+    ...checkPromises(evidence.promised, runs, tasks, attempts),
   ];
 }

@@ -19,6 +19,8 @@ export interface Promised {
   /** Somebody retried it by hand. */
   retried: boolean;
   expected: PlainResult;
+  /** What of the output of an action counts: not what differs from call to call. */
+  comparable(actionId: string, output: unknown): unknown;
 }
 
 export interface RunRecord {
@@ -40,8 +42,6 @@ export function checkPromises(
   runs: readonly RunRecord[],
   tasks: readonly TaskRecord[],
   attempts: readonly AttemptsOfTask[],
-  /** What of an output counts: not what differs from call to call. */
-  comparable: (output: unknown) => unknown,
 ): Violation[] {
   const found = createFindings();
   const runById = new Map(runs.map((run) => [run.id, run]));
@@ -56,7 +56,7 @@ export function checkPromises(
       found.add('I9', 'every run is one that somebody asked for', run);
     }
   }
-  for (const { idempotencyKey, runIds, cancelled, retried, expected } of promised) {
+  for (const { idempotencyKey, runIds, cancelled, retried, expected, comparable } of promised) {
     const ids = [...new Set(runIds)];
     if (ids.length > 1) found.add('I9', 'every answer to one key names the same run', { idempotencyKey, runs: ids });
     for (const id of ids) {
@@ -83,7 +83,7 @@ export function checkPromises(
         const asPlain =
           plain !== undefined &&
           task.status === plain.status &&
-          isDeepStrictEqual(comparable(task.output), plain.output) &&
+          isDeepStrictEqual(comparable(task.action_id, task.output), plain.output) &&
           // A retry by hand begins to count anew, and keeps what completed.
           (retried || (recorded >= plain.attempts.min && recorded <= plain.attempts.max));
         if (asPlain) continue;

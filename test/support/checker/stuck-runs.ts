@@ -90,7 +90,14 @@ async function describeStuck(
   if (open.length > 0) found.push({ invariant: 'I1', rule: 'every run ends', rows: described });
   const ofEnded = jobs.filter(({ id }) => !open.some((run) => id.startsWith(`${run}.`)));
   if (ofEnded.length > 0) {
-    const rows = ofEnded.map((job) => ({ why, ...job }));
+    const rows: object[] = [];
+    for (const job of ofEnded) {
+      const owner = job.id.slice(0, job.id.indexOf('.'));
+      const run = await db.query<object>('SELECT status AS run, epoch, gen, finished_at FROM run WHERE id = $1', [
+        owner,
+      ]);
+      rows.push({ why, ...job, ...run.rows[0] });
+    }
     found.push({ invariant: 'I5', rule: 'nothing is left in the queue for a run that has ended', rows });
   }
   return found;

@@ -3,10 +3,12 @@
  * the same idempotency key, and remember every answer of 202.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
 import type { Promised } from '../checker/promises.ts';
 import { type Answer, field, openClient } from '../client.ts';
-import { expectedOf, type Load, type PlannedRun, requestOf } from './load.ts';
-import { definitionOfMixed } from './mixed-workflow.ts';
+import { definitionOf } from '../model/definition.ts';
+import { openOutside } from '../model/outside.ts';
+import { type Load, type PlannedRun, plotOf, promiseOfRun, requestOf } from './load.ts';
 
 export interface Clients {
   promised: Promised[];
@@ -14,6 +16,8 @@ export interface Clients {
   surprises: string[];
   /** Resolves when every request has been answered for good. */
   done: Promise<void>;
+  /** Ends the outside of all runs; until then it does what their plots say. */
+  close(): Promise<void>;
 }
 
 const ANSWER_MS = 8_000;
@@ -24,7 +28,7 @@ const LATER = new Set([429, 503]);
 export async function createWorkflows(apiUrl: string, load: Load, serviceUrl: string): Promise<string[]> {
   const client = openClient(apiUrl);
   const ids: string[] = [];
-  for (const workflow of load.workflows) ids.push(await client.createWorkflow(definitionOfMixed(workflow, serviceUrl)));
+  for (const plot of load.workflows) ids.push(await client.createWorkflow(definitionOf(plot, { serviceUrl })));
   return ids;
 }
 
@@ -37,8 +41,10 @@ export function startClients(options: {
   from: number;
   /** No request is repeated after that. */
   giveUpMs: number;
+  /** Past every door: to see what a run is waiting for. */
+  db: pg.Pool;
 }): Clients {
-  const { apiUrl, load, workflowIds, serviceUrl, from, giveUpMs } = options;
+  const { apiUrl, load, workflowIds, serviceUrl, from, giveUpMs, db } = options;
   const promised: Promised[] = [];
   const surprises: string[] = [];
 
@@ -56,11 +62,20 @@ export function startClients(options: {
       surprises.push(`${path} answered ${answer.status}: ${answer.text.slice(0, 300)}`);
   };
 
+  // Nobody insists: as long as it is time for it, it is asked for again.
+  const outside = openOutside({
+    db,
+    patient: true,
+    post: async (path, body) => void (await post(`${apiUrl}${path}`, body)),
+  });
+
   async function live(run: PlannedRun): Promise<void> {
     await sleep(Math.max(0, from + run.atMs - performance.now()));
     const { idempotencyKey } = run;
-    const expected = expectedOf(load, run);
-    const promise: Promised = { idempotencyKey, runIds: [], cancelled: false, retried: false, expected };
+    const promise: Promised = {
+      ...{ idempotencyKey, runIds: [], cancelled: false, retried: false },
+      ...promiseOfRun(load, run),
+    };
     promised.push(promise);
     const isTask = 'task' in run.of;
     const path = 'task' in run.of ? '/assign-task' : `/workflows/${workflowIds[run.of.workflow]}/execute`;
@@ -73,6 +88,7 @@ export function startClients(options: {
     await Promise.all(run.twice ? [begin(), begin()] : [begin()]);
     const [id] = promise.runIds;
     if (id === undefined) return;
+    if ('workflow' in run.of) outside.attend(id, plotOf(load, run.of.workflow));
     await Promise.all([cancelLater(run, promise, id), retryLater(run, promise, id)]);
   }
   async function cancelLater({ cancelAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
@@ -94,11 +110,11 @@ export function startClients(options: {
   const done = Promise.all(load.runs.map(live)).then(() => undefined);
   // It is awaited when the faults are over.
   done.catch(() => undefined);
-  return { promised, surprises, done };
+  return { promised, surprises, done, close: () => outside.close() };
 }
 
 /** Undefined: no answer. */
-async function post(url: string, body: object, key: string | undefined): Promise<Answer | undefined> {
+async function post(url: string, body: object, key?: string): Promise<Answer | undefined> {
   try {
     const response = await fetch(url, {
       method: 'POST',

@@ -1,9 +1,9 @@
 /** The runs that a seed begins, and what clients do to them meanwhile. A pure function of the seed, as the faults are. */
 import fc from 'fast-check';
-import type { PlainResult } from '../checker/promises.ts';
 import type { Edges } from '../dags.ts';
-import { type Behaviour, type RandomWorkflow, randomWorkflows } from '../random-workflow.ts';
-import { evaluateMixed, fitting, type MixedWorkflow, type Work } from './mixed-workflow.ts';
+import { MIX, type Mix, plots } from '../model/arbitrary.ts';
+import type { Plot } from '../model/forms.ts';
+import { type PromiseOf, promiseOf } from './promise-of.ts';
 import { createRandom, type Random } from './random.ts';
 
 export interface PlannedRun {
@@ -23,7 +23,7 @@ export interface SingleTask {
   workMs: number;
 }
 export interface Load {
-  workflows: MixedWorkflow[];
+  workflows: Plot[];
   /** In the order of their times. */
   runs: PlannedRun[];
 }
@@ -32,13 +32,14 @@ const RANDOM_GRAPHS = 10;
 const RUNS_PER_SECOND = 6;
 /** The one action of a task of the simple door. */
 const TASK = 'task';
+/** Some take longer than a lock, so that a fault finds them at work. */
+const FAULT_MIX: Mix = { ...MIX, size: 10, workMs: 80, longMs: [800, 2_500], waitMs: 1_500, failing: 0.2 };
 
 export function loadOf(seed: number, loadMs: number): Load {
   const random = createRandom(seed ^ 0x10ad);
-  const graphs = fc.sample(randomWorkflows(10), { seed, numRuns: RANDOM_GRAPHS });
-  const shaped = SHAPES.map((edges) => graphOf(random, edges));
-  const workflows = [...graphs, ...shaped].map((graph) => mixed(random, graph));
-  workflows.push(waiting(random));
+  const any = fc.sample(plots(FAULT_MIX), { seed, numRuns: RANDOM_GRAPHS });
+  const shaped = SHAPES.flatMap((edges) => fc.sample(plots(FAULT_MIX, fc.constant(edges)), { seed, numRuns: 1 }));
+  const workflows = [...any, ...shaped];
   const runs = Array.from({ length: Math.round((loadMs / 1_000) * RUNS_PER_SECOND) }, (_, n): PlannedRun => {
     const isTask = random.chance(0.3);
     const of = isTask ? { task: singleTask(random, n) } : { workflow: random.whole(0, workflows.length - 1) };
@@ -69,43 +70,6 @@ const SHAPES: Edges[] = [
   fan(8, false),
 ];
 
-function graphOf(random: Random, edges: Edges): RandomWorkflow {
-  const behaviour = (): Behaviour =>
-    random.chance(0.88) ? 'succeed' : random.pick(['flaky', 'flaky', 'fail', 'fail_twice']);
-  const actions = Object.keys(edges).map((id) => {
-    const onFailure = random.pick(['fail', 'continue']);
-    const naming = random.pick(['declared', 'template', 'both']);
-    const shared = { runIf: 'all_succeeded', when: undefined, priority: undefined } as const;
-    return [id, { ...shared, behaviour: behaviour(), onFailure, naming, workMs: random.whole(0, 20) }] as const;
-  });
-  return { edges, actions: new Map(actions) };
-}
-
-function mixed(random: Random, graph: RandomWorkflow): MixedWorkflow {
-  const works = new Map([...graph.actions.keys()].map((id) => [id, workOf(random)]));
-  const delays = new Map<string, number>();
-  for (const id of graph.actions.keys()) if (random.chance(0.05)) delays.set(id, random.whole(2, 15) / 10);
-  return { graph: fitting(graph, works), works, delays };
-}
-
-function workOf(random: Random): Work {
-  const kind = random.pick(['call', 'call', 'call', 'echo', 'echo', 'compute']);
-  // Some take longer than a lock, so that a fault finds them at work.
-  return kind === 'call'
-    ? { kind, workMs: random.chance(0.15) ? random.whole(800, 2_500) : random.whole(0, 80) }
-    : { kind };
-}
-
-function waiting(random: Random): MixedWorkflow {
-  const graph = graphOf(random, { before: [], pause: ['before'], after: ['pause'] });
-  const works = new Map<string, Work>([
-    ['before', { kind: 'call', workMs: 20 }],
-    ['pause', { kind: 'wait', seconds: random.whole(5, 20) / 10 }],
-    ['after', { kind: 'call', workMs: 20 }],
-  ]);
-  return { graph: fitting(graph, works), works, delays: new Map() };
-}
-
 function singleTask(random: Random, n: number): SingleTask {
   const behave = random.chance(0.85) ? 'succeed' : random.pick(['fail', 'flaky']);
   const workMs = random.chance(0.2) ? random.whole(800, 2_500) : random.whole(0, 80);
@@ -127,16 +91,28 @@ function echoParams(behave: SingleTask['behave'], n: number, workMs: number): ob
   return { n, duration: workMs / 1_000, ...(behave === 'succeed' ? {} : failure) };
 }
 
-export function expectedOf(load: Load, { of }: PlannedRun): PlainResult {
-  if ('workflow' in of) {
-    const workflow = load.workflows[of.workflow];
-    if (workflow === undefined) throw new Error(`no workflow ${of.workflow}`);
-    return evaluateMixed(workflow);
-  }
+export function promiseOfRun(load: Load, { of }: PlannedRun): PromiseOf {
+  if ('workflow' in of) return promiseOf(plotOf(load, of.workflow));
   const { kind, behave, n, workMs } = of.task;
   const status = behave === 'fail' ? 'failed' : 'completed';
   const max = behave === 'flaky' ? 2 : 1;
-  const given = kind === 'call' ? { n, from: [] } : echoParams(behave, n, workMs);
+  const output = kind === 'call' ? { n, from: [] } : echoParams(behave, n, workMs);
   const attempts = { min: kind === 'call' ? 1 : max, max };
-  return { status, tasks: { [TASK]: { status, output: behave === 'fail' ? null : given, attempts } } };
+  return {
+    expected: { status, tasks: { [TASK]: { status, output: behave === 'fail' ? null : output, attempts } } },
+    comparable: (_, answer) => (kind === 'call' ? withoutNumber(answer) : answer),
+  };
+}
+
+export function plotOf({ workflows }: Load, number: number): Plot {
+  const plot = workflows[number];
+  if (plot === undefined) throw new Error(`no workflow ${number}`);
+  return plot;
+}
+
+/** What the service was asked, without the number that each of its answers has. */
+function withoutNumber(output: unknown): unknown {
+  if (output === null) return null;
+  const { given: _, ...rest } = (output as { body: Record<string, unknown> }).body; // As the service answers.
+  return rest;
 }

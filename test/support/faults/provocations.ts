@@ -3,15 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disturbance } from '../checker/calls.ts';
 import { findViolations } from '../checker/evidence.ts';
 import { createFinalWatch, type FinalWatch } from '../checker/final-watch.ts';
-import type { PlainResult, Promised } from '../checker/promises.ts';
+import type { Promised } from '../checker/promises.ts';
 import type { Violation } from '../checker/rules.ts';
 import { waitForRest } from '../checker/stuck-runs.ts';
 import { accepted, field, openClient } from '../client.ts';
 import type { Edges } from '../dags.ts';
+import { definitionOf } from '../model/definition.ts';
+import type { Plot, Step } from '../model/forms.ts';
 import type { Child } from '../processes.ts';
-import type { RandomAction } from '../random-workflow.ts';
 import { until } from '../until.ts';
-import { comparableOutput, definitionOfMixed, evaluateMixed, type MixedWorkflow } from './mixed-workflow.ts';
+import { type PromiseOf, promiseOf } from './promise-of.ts';
 import type { Station } from './station.ts';
 
 /** Longer than the reconciler takes to miss a job twice. */
@@ -52,7 +53,6 @@ export async function provoke(
       calls: service.calls.slice(callsBefore),
       disturbances: [...watched.disturbances, ...station.stalls],
       promised: watched.promised,
-      comparable: comparableOutput,
     });
     return [...stuck, ...watched.watch.violations(), ...found];
   } finally {
@@ -65,33 +65,30 @@ export async function provoke(
   }
 }
 
-const CALLED: RandomAction = {
-  ...{ behaviour: 'succeed', onFailure: 'fail', runIf: 'all_succeeded', when: undefined, workMs: 0 },
-  ...{ priority: undefined, naming: 'declared' },
-};
-
 /** Every action calls the service. */
-function calling(edges: Edges): MixedWorkflow {
-  const ids = Object.keys(edges);
-  return {
-    graph: { edges, actions: new Map(ids.map((id) => [id, CALLED])) },
-    works: new Map(ids.map((id) => [id, { kind: 'call', workMs: 0 }])),
-    delays: new Map(),
-  };
+function calling(edges: Edges): Plot {
+  const steps = Object.entries(edges).map(
+    ([id, after], n): Step => ({
+      ...{ id, after, naming: 'declared', runIf: 'all_succeeded', when: undefined, onFailure: 'fail' },
+      ...{ maxAttempts: 1, delayMs: undefined, priority: undefined },
+      work: { kind: 'call', n, behave: 'succeed', workMs: 0 },
+    }),
+  );
+  return { steps, output: 'of_the_last', endedBy: 'cancellation' };
 }
 const ONE_THEN_ANOTHER = calling({ first: [], second: ['first'] });
 const CROSSED = calling({ a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] });
 
-async function execute(watched: Watched, workflow: MixedWorkflow, key: string, body: object = {}): Promise<string> {
+async function execute(watched: Watched, plot: Plot, key: string, body: object = {}): Promise<string> {
   const { station, promised } = watched;
   const api = openClient(station.apiUrl);
-  const id = await api.createWorkflow(definitionOfMixed(workflow, station.service.url));
-  return ask(`/workflows/${id}/execute`, body, key, evaluateMixed(workflow));
+  const id = await api.createWorkflow(definitionOf(plot, { serviceUrl: station.service.url }));
+  return ask(`/workflows/${id}/execute`, body, key, promiseOf(plot));
 
-  async function ask(path: string, sent: object, idempotencyKey: string, expected: PlainResult): Promise<string> {
+  async function ask(path: string, sent: object, idempotencyKey: string, promise: PromiseOf): Promise<string> {
     const answer = accepted(await api.post(path, sent, { 'idempotency-key': idempotencyKey }), 202);
     const runId = field(answer, 'execution_id');
-    promised.push({ idempotencyKey, runIds: [runId], cancelled: false, retried: false, expected });
+    promised.push({ idempotencyKey, runIds: [runId], cancelled: false, retried: false, ...promise });
     return runId;
   }
 }
@@ -249,12 +246,17 @@ export async function cancelledBeforeItBegins(watched: Watched): Promise<void> {
 export async function requestIsRepeated(watched: Watched): Promise<void> {
   const { station, promised } = watched;
   const api = openClient(station.apiUrl);
-  const id = await api.createWorkflow(definitionOfMixed(ONE_THEN_ANOTHER, station.service.url));
+  const id = await api.createWorkflow(definitionOf(ONE_THEN_ANOTHER, { serviceUrl: station.service.url }));
   const runIds: string[] = [];
   for (let n = 0; n < 2; n += 1) {
     const answer = accepted(await api.post(`/workflows/${id}/execute`, {}, { 'idempotency-key': 'repeated' }), 202);
     runIds.push(field(answer, 'execution_id'));
   }
-  const expected = evaluateMixed(ONE_THEN_ANOTHER);
-  promised.push({ idempotencyKey: 'repeated', runIds, cancelled: false, retried: false, expected });
+  promised.push({
+    idempotencyKey: 'repeated',
+    runIds,
+    cancelled: false,
+    retried: false,
+    ...promiseOf(ONE_THEN_ANOTHER),
+  });
 }

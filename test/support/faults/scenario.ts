@@ -10,7 +10,6 @@ import { until } from '../until.ts';
 import { createWorkflows, startClients } from './clients.ts';
 import { injectAll } from './inject.ts';
 import { loadOf } from './load.ts';
-import { comparableOutput } from './mixed-workflow.ts';
 import { scheduleOf } from './schedule.ts';
 import { openStation } from './station.ts';
 
@@ -37,13 +36,23 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
   const begun = performance.now();
   const station = await openStation({ backend, workers: schedule.workers });
   let ended = false;
+  let closeOutside = async () => {};
   try {
     const { db, service, redisClient: redis, queuePrefix } = station;
     const watch = createFinalWatch(db);
     const workflowIds = await createWorkflows(station.apiUrl, load, service.url);
     const from = performance.now();
-    const options = { apiUrl: station.apiUrl, load, workflowIds, serviceUrl: service.url, from, giveUpMs: GIVE_UP_MS };
+    const options = {
+      apiUrl: station.apiUrl,
+      load,
+      workflowIds,
+      serviceUrl: service.url,
+      from,
+      giveUpMs: GIVE_UP_MS,
+      db,
+    };
     const clients = startClients(options);
+    closeOutside = () => clients.close();
     const watching = (async () => {
       while (!ended) {
         // PostgreSQL may be away; what was seen before is remembered.
@@ -68,7 +77,6 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
       calls: service.calls,
       disturbances: [...disturbances, ...station.stalls],
       promised: clients.promised,
-      comparable: comparableOutput,
     });
     const { rows } = await db.query<{ runs: number; tasks: number }>(
       'SELECT (SELECT count(*)::int FROM run) AS runs, (SELECT count(*)::int FROM task) AS tasks',
@@ -91,6 +99,7 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
     throw error;
   } finally {
     ended = true;
+    await closeOutside();
     await station.close();
   }
 }

@@ -7,35 +7,45 @@ import { numberPath } from './naming.ts';
 export interface Mix {
   /** The most actions of one workflow. */
   size: number;
-  /** The longest that one action works, waits or is held back. */
+  /** The longest that one action works. */
   workMs: number;
-  /** Whether some runs have to be cancelled to end at all. */
-  cancelled: boolean;
+  /** Some calls take from so long to so long instead. */
+  longMs: readonly [number, number] | undefined;
+  /** The longest that one action waits or is held back. */
+  waitMs: number;
+  /** The part of all actions that fails, always or once. */
+  failing: number;
+  /** Whether some runs have something that never ends by itself. */
+  endless: boolean;
 }
-export const MIX: Mix = { size: 12, workMs: 30, cancelled: true };
+export const MIX: Mix = { size: 12, workMs: 30, longMs: undefined, waitMs: 60, failing: 0.3, endless: true };
 
-const behaviours: fc.Arbitrary<Behaviour> = fc.oneof(
-  { weight: 7, arbitrary: fc.constant('succeed' as const) },
-  { weight: 3, arbitrary: fc.constantFrom<Behaviour>('flaky', 'fail') },
-);
+function behaviours({ failing }: Mix): fc.Arbitrary<Behaviour> {
+  const hundredths = Math.round(failing * 100);
+  return fc.oneof(
+    { weight: 100 - hundredths, arbitrary: fc.constant('succeed' as const) },
+    { weight: hundredths, arbitrary: fc.constantFrom<Behaviour>('flaky', 'fail') },
+  );
+}
 const runIfs: fc.Arbitrary<Step['runIf']> = fc.oneof(
   { weight: 4, arbitrary: fc.constant('all_succeeded' as const) },
   { weight: 1, arbitrary: fc.constantFrom('all_done', 'any_succeeded') },
 );
 
 function works(n: number, mix: Mix): fc.Arbitrary<Work> {
-  const workMs = fc.integer({ min: 0, max: mix.workMs });
+  const short = fc.integer({ min: 0, max: mix.workMs });
+  const [min, max] = mix.longMs ?? [0, mix.workMs];
+  const called = fc.oneof({ weight: 5, arbitrary: short }, { weight: 1, arbitrary: fc.integer({ min, max }) });
+  const told = (kind: 'echo' | 'call', workMs: fc.Arbitrary<number>) =>
+    fc.record({ kind: fc.constant(kind), n: fc.constant(n), behave: behaviours(mix), workMs });
   return fc.oneof(
-    {
-      weight: 8,
-      arbitrary: fc.record({ kind: fc.constant('echo' as const), n: fc.constant(n), behave: behaviours, workMs }),
-    },
-    {
-      weight: 4,
-      arbitrary: fc.record({ kind: fc.constant('call' as const), n: fc.constant(n), behave: behaviours, workMs }),
-    },
+    { weight: 8, arbitrary: told('echo', short) },
+    { weight: 4, arbitrary: told('call', called) },
     { weight: 3, arbitrary: fc.constant({ kind: 'compute' as const, n }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: workMs }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: mix.waitMs }) }),
+    },
     { weight: 1, arbitrary: fc.constant({ kind: 'overdue' as const, n }) },
   );
 }
@@ -58,24 +68,26 @@ function loose(n: number, mix: Mix): fc.Arbitrary<Loose> {
     atLeast: fc.integer({ min: 0, max: mix.size }),
     onFailure: fc.constantFrom('fail', 'continue'),
     maxAttempts: fc.constantFrom(1, 2),
-    delayMs: seldom(10, fc.integer({ min: 1, max: mix.workMs * 2 })),
+    delayMs: seldom(10, fc.integer({ min: 1, max: mix.waitMs })),
     priority: seldom(3, fc.integer({ min: 1, max: 100 })),
     work: works(n, mix),
   });
 }
 
-export function plots(mix: Mix = MIX): fc.Arbitrary<Plot> {
+/** `graphs`: what depends on what; anything when left out. */
+export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.size)): fc.Arbitrary<Plot> {
   return fc.noBias(
-    dags(mix.size)
+    graphs
       .chain((edges) => {
         const size = Object.keys(edges).length;
         return fc.record({
           edges: fc.constant(edges),
+          endedBy: fc.constantFrom<Plot['endedBy']>('cancellation', 'deadline'),
           steps: fc.tuple(...Array.from({ length: size }, (_, n) => loose(n, mix))),
           /** Of which action the run makes its output. */
           picked: seldom(3, fc.nat(size - 1)),
           /** Which action never ends by itself. */
-          endless: mix.cancelled ? seldom(10, fc.nat(size - 1)) : fc.constant(undefined),
+          endless: mix.endless ? seldom(10, fc.nat(size - 1)) : fc.constant(undefined),
         });
       })
       .map(assemble),
@@ -87,6 +99,7 @@ function assemble(drawn: {
   steps: Loose[];
   picked: number | undefined;
   endless: number | undefined;
+  endedBy: Plot['endedBy'];
 }): Plot {
   const ids = Object.keys(drawn.edges);
   const workOf = (index: number): Work =>
@@ -100,7 +113,8 @@ function assemble(drawn: {
     return { ...step, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work: workOf(index) };
   });
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
-  return { steps, output: picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked } };
+  const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };
+  return { steps, output, endedBy: drawn.endless === undefined ? 'cancellation' : drawn.endedBy };
 }
 
 function conditionOf(when: Loose['when'], atLeast: number, step: string | undefined): Condition | undefined {

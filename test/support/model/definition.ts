@@ -17,6 +17,7 @@ export function definitionOf(plot: Plot, surroundings: Surroundings): object {
   return {
     name: 'a plot',
     parameters: ['yes', 'no'].map((name) => ({ name, type: 'boolean', default: name === 'yes' })),
+    ...(plot.endedBy === 'deadline' ? { timeout_seconds: NEVER_SECONDS } : {}),
     actions: plot.steps.map((step) => actionOf(step, plot, surroundings)),
     ...(plot.output === 'of_the_last' ? {} : { output: { picked: `{{${pathTo(plot, plot.output.of)}}}` } }),
   };
@@ -79,8 +80,9 @@ function pathTo(plot: Plot, id: string): string {
 }
 
 /** What of an output is the same in every run: what `evaluate` says of it. */
-export function comparable({ work }: Step, output: unknown): unknown {
+export function comparable(plot: Plot, id: string, output: unknown): unknown {
   if (output === null) return null;
+  const { work } = stepOf(plot, id);
   const fields = output as Record<string, unknown>; // All of them give objects.
   switch (work.kind) {
     case 'echo': {
@@ -99,4 +101,10 @@ export function comparable({ work }: Step, output: unknown): unknown {
     case 'overdue':
       return fields;
   }
+}
+
+export function comparableOutput(plot: Plot, output: unknown): unknown {
+  if (output === null || plot.output !== 'of_the_last') return output;
+  const parts = Object.entries(output as Record<string, unknown>); // By the ids of the last actions.
+  return Object.fromEntries(parts.map(([id, part]) => [id, comparable(plot, id, part)]));
 }

@@ -27,7 +27,8 @@ export function evaluate(plot: Plot): Expected {
   const isStuck = [...settled.values()].includes('stuck');
   const tasks = Object.fromEntries(plot.steps.map(({ id }) => [id, ended(settle(id))]));
   const hasFailed = plot.steps.some(({ id, onFailure }) => tasks[id]?.status === 'failed' && onFailure === 'fail');
-  const status = isStuck ? 'cancelled' : hasFailed ? 'failed' : 'completed';
+  const brokenOff = plot.endedBy === 'deadline' ? 'timed_out' : 'cancelled';
+  const status = isStuck ? brokenOff : hasFailed ? 'failed' : 'completed';
   return {
     status,
     output: status === 'completed' ? outputOfRun(plot, tasks) : null,
@@ -102,10 +103,10 @@ function numberOf(plot: Plot, id: string, before: ReadonlyMap<string, ExpectedTa
   return typeof value === 'number' ? value : null;
 }
 
-function outputOfRun({ steps, output }: Plot, tasks: Expected['tasks']): Json {
+function outputOfRun(plot: Plot, tasks: Expected['tasks']): Json {
+  const { steps, output } = plot;
   const outputOf = (id: string): Json => tasks[id]?.output ?? null;
-  if (output !== 'of_the_last')
-    return { picked: numberOf({ steps, output }, output.of, new Map(Object.entries(tasks))) };
+  if (output !== 'of_the_last') return { picked: numberOf(plot, output.of, new Map(Object.entries(tasks))) };
   const depended = new Set(steps.flatMap(({ after }) => after));
   const last = steps.filter(({ id }) => !depended.has(id));
   return Object.fromEntries(last.map(({ id }) => [id, outputOf(id)]));

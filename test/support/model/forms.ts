@@ -10,6 +10,8 @@ export interface Plot {
   steps: Step[];
   /** The output of the run: that of its last actions, or what a template takes from one action. */
   output: 'of_the_last' | { of: string };
+  /** Who ends a run of which something never ends by itself: somebody who cancels it, or its deadline. */
+  endedBy: 'cancellation' | 'deadline';
 }
 
 export interface Step {
@@ -56,7 +58,7 @@ export interface ExpectedTask {
   attempts: number;
 }
 export interface Expected {
-  status: 'completed' | 'failed' | 'cancelled';
+  status: 'completed' | 'failed' | 'cancelled' | 'timed_out';
   output: Json;
   /** By action. */
   tasks: Record<string, ExpectedTask>;

@@ -1,106 +1,84 @@
 /**
- * Plays many plots at once on a running service: begins the runs, does in each what its plot says of the outside, and tells
- * what has become of it in the words of `evaluate`. What is open is read from the tables, for all runs in one query; all
- * that is done goes through the public door.
+ * The outside of many runs at once: does in each what its plot says, when it is time for it. What is open is read from the
+ * tables, for all runs in one query; all that is done goes through the public door.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { accepted, type Client } from '../client.ts';
-import { comparable, definitionOf } from './definition.ts';
 import { evaluate } from './evaluate.ts';
 import type { Expected, Plot } from './forms.ts';
 
 export interface Outside {
-  /** Resolves to what the run was when it had ended; rejects when it does not end. */
-  play(plot: Plot): Promise<Found>;
+  /** From now on that run has an outside. A run that has ended and is retried by hand still has it. */
+  attend(runId: string, plot: Plot): void;
+  leave(runId: string): void;
+  /** Rejects when the outside could not do what it had to. */
+  failed: Promise<never>;
   close(): Promise<void>;
 }
-/** As `Expected`, but of what there really was. */
-export interface Found {
-  runId: string;
+
+export interface OutsideOptions {
+  db: pg.Pool;
+  /** A request that has to be heard; where it is refused because it came too late, that is no fault. */
+  post(path: string, body: object): Promise<void>;
+  /** Stores may be away for a while: what cannot be read or done now is tried again. */
+  patient: boolean;
+}
+
+interface Attended {
+  plot: Plot;
+  expected: Expected;
+}
+interface OpenRun {
+  id: string;
   status: string;
-  output: unknown;
-  tasks: Record<string, { status: string; output: unknown; attempts: number }>;
+  /** Tasks that have ended. */
+  ended: number;
 }
 
 const LOOK_EVERY_MS = 40;
-const PATIENCE_MS = 40_000;
 
-interface Play {
-  plot: Plot;
-  expected: Expected;
-  cancelled: boolean;
-}
+const OPEN_RUNS = `
+SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final) AS ended
+FROM run r WHERE r.id = ANY($1) AND NOT r.final`;
 
-export function openOutside({ api, db, serviceUrl }: { api: Client; db: pg.Pool; serviceUrl: string }): Outside {
-  const plays = new Map<string, Play>();
+export function openOutside({ db, post, patient }: OutsideOptions): Outside {
+  const attended = new Map<string, Attended>();
   let closed = false;
 
-  /** What nobody but the outside can move on is moved on. */
   async function look(): Promise<void> {
-    const waiting = [...plays].filter(([, { expected, cancelled }]) => expected.status === 'cancelled' && !cancelled);
-    if (waiting.length === 0) return;
-    const { rows } = await db.query<{ run_id: string; ended: number }>(
-      'SELECT run_id, count(*)::int AS ended FROM task WHERE final AND run_id = ANY($1) GROUP BY 1',
-      [waiting.map(([id]) => id)],
-    );
-    const endedOf = new Map(rows.map(({ run_id, ended }) => [run_id, ended]));
-    await Promise.all(
-      waiting.map(async ([id, play]) => {
-        if ((endedOf.get(id) ?? 0) < play.expected.endByThemselves) return;
-        play.cancelled = true;
-        accepted(await api.post(`/workflows/executions/${id}/cancel`, { reason: 'the end of the plot' }), 202);
-      }),
-    );
+    if (attended.size === 0) return;
+    const { rows } = await db.query<OpenRun>(OPEN_RUNS, [[...attended.keys()]]);
+    await Promise.all(rows.map(moveOn));
+  }
+  async function moveOn({ id, status, ended }: OpenRun): Promise<void> {
+    const one = attended.get(id);
+    if (one === undefined || status === 'cancelling') return;
+    const { expected } = one;
+    const isStuck = expected.status === 'cancelled' || expected.status === 'timed_out';
+    if (!isStuck || ended < expected.endByThemselves) return;
+    if (expected.status === 'cancelled') return post(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
+    // Its deadline is an hour away: for this run alone the time has come.
+    await db.query('UPDATE run SET deadline_at = now() WHERE id = $1 AND NOT final AND deadline_at > now()', [id]);
   }
   const looking = (async () => {
     while (!closed) {
-      await look();
+      await look().catch((error: unknown) => {
+        if (!patient) throw error;
+      });
       await sleep(LOOK_EVERY_MS);
     }
   })();
-  // It is awaited at the end, and by every play.
-  looking.catch(() => undefined);
+  // Whoever waits for something beside it hears of it too.
+  const failed = looking.then(() => new Promise<never>(() => undefined));
+  failed.catch(() => undefined);
 
   return {
-    async play(plot) {
-      const workflowId = await api.createWorkflow(definitionOf(plot, { serviceUrl }));
-      const runId = await api.execute(workflowId);
-      plays.set(runId, { plot, expected: evaluate(plot), cancelled: false });
-      const patience = new AbortController();
-      try {
-        const tooLate = sleep(PATIENCE_MS, undefined, { signal: patience.signal }).then(() => {
-          throw new Error(`${runId} has not ended after ${PATIENCE_MS} ms`);
-        });
-        await Promise.race([api.ended(runId), tooLate, looking]);
-      } finally {
-        patience.abort();
-        plays.delete(runId);
-      }
-      const { status, output, tasks } = await api.execution(runId);
-      const steps = new Map(plot.steps.map((step) => [step.id, step]));
-      const found = tasks.map((task) => {
-        const step = steps.get(task.action_id);
-        const seen = step === undefined ? task.output : comparable(step, task.output);
-        return [task.action_id, { status: task.status, output: seen, attempts: task.attempts_history.length }] as const;
-      });
-      return { runId, status, output: comparableOutput(plot, output), tasks: Object.fromEntries(found) };
-    },
+    attend: (runId, plot) => void attended.set(runId, { plot, expected: evaluate(plot) }),
+    leave: (runId) => void attended.delete(runId),
+    failed,
     async close() {
       closed = true;
       await looking;
     },
   };
-}
-
-function comparableOutput(plot: Plot, output: unknown): unknown {
-  if (output === null || plot.output !== 'of_the_last') return output;
-  const steps = new Map(plot.steps.map((step) => [step.id, step]));
-  const parts = Object.entries(output as Record<string, unknown>); // By the ids of the last actions.
-  return Object.fromEntries(
-    parts.map(([id, part]) => {
-      const step = steps.get(id);
-      return [id, step === undefined ? part : comparable(step, part)];
-    }),
-  );
 }

@@ -1,0 +1,26 @@
+/** What the model says of a plot, in the words of the checker: under faults some of it may be a little otherwise. */
+import type { Promised } from '../checker/promises.ts';
+import { comparable } from '../model/definition.ts';
+import { evaluate, stepOf } from '../model/evaluate.ts';
+import type { ExpectedTask, Plot } from '../model/forms.ts';
+
+export type PromiseOf = Pick<Promised, 'expected' | 'comparable'>;
+
+export function promiseOf(plot: Plot): PromiseOf {
+  const { status, tasks } = evaluate(plot);
+  const expected = Object.entries(tasks).map(([id, task]) => {
+    const { output } = task;
+    return [id, { status: task.status, output, attempts: attemptsOf(plot, id, task) }] as const;
+  });
+  return {
+    expected: { status, tasks: Object.fromEntries(expected) },
+    comparable: (actionId, output) => comparable(plot, actionId, output),
+  };
+}
+
+/** A service fails once for each key: when nobody records that failure, because its caller is killed, one attempt is enough. */
+function attemptsOf(plot: Plot, id: string, { attempts }: ExpectedTask): { min: number; max: number } {
+  const { work } = stepOf(plot, id);
+  const mayBeUnheard = work.kind === 'call' && work.behave === 'flaky';
+  return { min: mayBeUnheard ? Math.min(1, attempts) : attempts, max: attempts };
+}
