@@ -21,6 +21,7 @@ import { removeExpired } from '../engine/remove-expired.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createTaskReports } from '../engine/task-reports.ts';
+import { createWakeEnded } from '../engine/wake-ended.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
@@ -274,10 +275,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };
       loops.push(repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log));
       let gatesSeen = 0;
+      const wakeSleepers = createWakeEnded({ queue, runs }, catalogue.names());
       const clean = async () => {
         const { next, removed } = await cleanGates({ queue, runs }, gatesSeen);
         gatesSeen = next;
         if (removed > 0) log.warn('orphaned_gates_removed', { removed });
+        const woken = await wakeSleepers();
+        if (woken > 0) log.warn('orphaned_sleepers_woken', { woken });
       };
       loops.push(repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * config.reconcileSeconds * 1000, clean, log));
       const callbacks = createCallbackStore(pool);

@@ -129,8 +129,8 @@ export function gateJobId(runId: string, epoch: number, from: string, to: string
   return `${idSafe(runId)}.${epoch}.${idSafe(from)}.${idSafe(to)}`;
 }
 
-/** The run that a gate belongs to. */
-export function runOfGate(jobId: string): string {
+/** The run that a job or a gate belongs to. */
+export function runOfJob(jobId: string): string {
   return decodeURIComponent(jobId.slice(0, jobId.indexOf('.')));
 }
 

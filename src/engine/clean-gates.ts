@@ -3,7 +3,7 @@
  * That is left behind when a process dies between adding a flow again and removing the gates of what is final, or when
  * Redis loses its newest writes after the end of a run.
  */
-import { runOfGate } from '../domain/compile.ts';
+import { runOfJob } from '../domain/compile.ts';
 import type { FlowQueue } from './ports.ts';
 
 export interface CleanGatesDeps {
@@ -22,7 +22,7 @@ const PAGE = 500;
 /** Looks at one page, the oldest first; resolves to where the next page begins and how many gates were removed. */
 export async function cleanGates(deps: CleanGatesDeps, offset: number): Promise<{ next: number; removed: number }> {
   const gates = await deps.queue.gatePage(offset, PAGE);
-  const runOf = new Map(gates.map((jobId) => [jobId, runOfGate(jobId)]));
+  const runOf = new Map(gates.map((jobId) => [jobId, runOfJob(jobId)]));
   const ended = await deps.runs.ended([...new Set(runOf.values())]);
   const orphans = gates.filter((jobId) => ended.has(runOf.get(jobId) ?? ''));
   await deps.queue.removeGates(orphans);

@@ -3,6 +3,7 @@ import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
+import type { WakeEndedDeps } from '../engine/wake-ended.ts';
 import type { Backend, LaneQueue } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
@@ -21,7 +22,8 @@ export interface FlowQueueOptions {
 }
 
 export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
-  CleanGatesDeps['queue'] & {
+  CleanGatesDeps['queue'] &
+  WakeEndedDeps['queue'] & {
     queues(names: readonly string[]): LaneQueue[];
     close(): Promise<void>;
   } {
@@ -80,6 +82,10 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     async gatePage(offset, limit) {
       const jobs = await within(timeoutMs, queue(GATE_QUEUE).getJobs(['waiting'], offset, offset + limit - 1, true));
       return jobs.flatMap(({ id }) => (id === undefined ? [] : [id]));
+    },
+    async delayedPage(name, offset, limit) {
+      const jobs = await within(timeoutMs, queue(name).getJobs(['delayed'], offset, offset + limit - 1, true));
+      return jobs.flatMap((job) => (job?.id === undefined ? [] : [job.id]));
     },
     async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {

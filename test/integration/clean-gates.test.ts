@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
-import { GATE_QUEUE, gateJobId } from '../../src/domain/compile.ts';
+import { GATE_QUEUE, gateJobId, taskJobId } from '../../src/domain/compile.ts';
 import { cleanGates } from '../../src/engine/clean-gates.ts';
+import { createWakeEnded } from '../../src/engine/wake-ended.ts';
 import { openBackend } from '../../src/queue/backend.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
 import { openDatabase } from '../../src/store/database.ts';
@@ -13,28 +14,37 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
 });
 
-test.each(['redis', 'postgres'])('on %s a gate whose run is gone is found and removed', async (kind) => {
-  const { url, drop } = await createTestDatabase();
-  undo.push(drop);
-  const database = openDatabase(url, { name: 'test', onError: () => undefined });
-  undo.push(() => database.close());
-  const backend = openBackend({
-    redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
-    databaseUrl: url,
-    prefix: testQueuePrefix(),
-    workers: 0,
-    patience: 'wait',
-    name: 'test',
-    log: createTestLog(),
-  });
-  undo.push(() => backend.close());
-  const queue = createFlowQueue({ backend });
-  undo.push(() => queue.close());
-  const [gates] = queue.queues([GATE_QUEUE]);
-  const ids = ['a', 'b', 'c'].map((from) => gateJobId('run.1', 1, from, 'to'));
-  for (const jobId of ids) await gates?.add('gate', {} as never, { jobId });
-  expect(await queue.gatePage(0, 10)).toEqual(ids);
+test.each(['redis', 'postgres'])(
+  'on %s a gate whose run is gone is found and removed, and what sleeps for it is made due',
+  async (kind) => {
+    const { url, drop } = await createTestDatabase();
+    undo.push(drop);
+    const database = openDatabase(url, { name: 'test', onError: () => undefined });
+    undo.push(() => database.close());
+    const backend = openBackend({
+      redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
+      databaseUrl: url,
+      prefix: testQueuePrefix(),
+      workers: 0,
+      patience: 'wait',
+      name: 'test',
+      log: createTestLog(),
+    });
+    undo.push(() => backend.close());
+    const queue = createFlowQueue({ backend });
+    undo.push(() => queue.close());
+    const [gates] = queue.queues([GATE_QUEUE]);
+    const ids = ['a', 'b', 'c'].map((from) => gateJobId('run.1', 1, from, 'to'));
+    for (const jobId of ids) await gates?.add('gate', {} as never, { jobId });
+    expect(await queue.gatePage(0, 10)).toEqual(ids);
 
-  expect(await cleanGates({ queue, runs: createRunStore(database.pool) }, 0)).toEqual({ next: 0, removed: 3 });
-  expect(await queue.gatePage(0, 10)).toEqual([]);
-});
+    expect(await cleanGates({ queue, runs: createRunStore(database.pool) }, 0)).toEqual({ next: 0, removed: 3 });
+    expect(await queue.gatePage(0, 10)).toEqual([]);
+
+    // The janitor of what sleeps, on the same queues.
+    const [waits] = queue.queues(['wait']);
+    await waits?.add('wait', {} as never, { jobId: taskJobId('run.1', 1, 'pause'), delay: 3_600_000 });
+    expect(await createWakeEnded({ queue, runs: createRunStore(database.pool) }, ['wait', 'test_task'])()).toBe(1);
+    expect(await queue.state('wait', taskJobId('run.1', 1, 'pause'))).toBe('waiting');
+  },
+);
