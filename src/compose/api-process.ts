@@ -26,6 +26,7 @@ import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
+import { attachTaskSockets } from '../http/task-sockets.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
@@ -43,6 +44,7 @@ import { createScheduleStore } from '../store/schedules.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
+import { createTaskStates } from '../store/task-states.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
@@ -201,6 +203,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     },
   });
   const server = createHttpServer(app);
+  const sockets = attachTaskSockets(server, {
+    config,
+    events: follower,
+    states: createTaskStates(pool, definitions),
+    clock: { now: () => new Date() },
+    log,
+  });
   const listener = listen(
     databaseUrl,
     {
@@ -235,6 +244,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       loop.stop();
       waiter.close();
       follower.close();
+      await sockets.close();
       server.closeIdleConnections();
       await new Promise<void>((resolve) => {
         // Connections that are kept alive for a next request would hold the end up.

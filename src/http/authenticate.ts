@@ -3,38 +3,50 @@
  * but liveness and readiness needs it as `X-API-Key` or as a bearer token.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Request, RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import { OrchestratorError } from '../domain/errors.ts';
-import { believedCaller, contextOf } from './context.ts';
+import type { Caller } from '../engine/use-cases.ts';
+import { believedCaller, contextOf, type Headers, type RequestContext } from './context.ts';
 
 const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
 
-export function authenticate(apiKeys: readonly string[]): RequestHandler {
+export type Identity = { caller: Caller } | { refused: string; presented: boolean };
+
+/** Who asks, for every door that speaks HTTP at first. */
+export function identify(
+  apiKeys: readonly string[],
+): (request: Headers, context: Pick<RequestContext, 'correlationId' | 'traceId'>) => Identity {
   const digests = apiKeys.map(digest);
-  return (request, response, next) => {
-    const context = contextOf(response);
-    if (digests.length === 0) {
-      context.caller = believedCaller(request, context);
-      return next();
-    }
+  return (request, context) => {
+    if (digests.length === 0) return { caller: believedCaller(request, context) };
     const key = presented(request);
-    const known = key === undefined ? undefined : match(digests, digest(key));
-    if (known !== undefined) {
-      // A shared key speaks for the default tenant; the headers would let its holder choose any.
-      const { correlationId, traceId } = context;
-      context.caller = { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId };
-      return next();
+    if (key === undefined) {
+      return { refused: 'An API key is required: X-API-Key or Authorization: Bearer', presented: false };
     }
-    if (key === undefined && OPEN.has(request.path.replace(/(?<=.)\/$/, ''))) return next();
-    response.setHeader('WWW-Authenticate', 'Bearer realm="orchestrator"');
-    throw new OrchestratorError(
-      'unauthorized',
-      key === undefined ? 'An API key is required: X-API-Key or Authorization: Bearer' : 'The API key is not known',
-    );
+    const known = match(digests, digest(key));
+    if (known === undefined) return { refused: 'The API key is not known', presented: true };
+    // A shared key speaks for the default tenant; the headers would let its holder choose any.
+    const { correlationId, traceId } = context;
+    return { caller: { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId } };
   };
 }
 
-function presented(request: Request): string | undefined {
+export function authenticate(apiKeys: readonly string[]): RequestHandler {
+  const whoAsks = identify(apiKeys);
+  return (request, response, next) => {
+    const context = contextOf(response);
+    const found = whoAsks(request, context);
+    if ('caller' in found) {
+      context.caller = found.caller;
+      return next();
+    }
+    if (!found.presented && OPEN.has(request.path.replace(/(?<=.)\/$/, ''))) return next();
+    response.setHeader('WWW-Authenticate', 'Bearer realm="orchestrator"');
+    throw new OrchestratorError('unauthorized', found.refused);
+  };
+}
+
+function presented(request: Headers): string | undefined {
   const key = request.get('x-api-key');
   if (key !== undefined && key !== '') return key;
   return /^bearer +(\S+) *$/i.exec(request.get('authorization') ?? '')?.[1];

@@ -19,6 +19,11 @@ export interface RequestContext {
   caller: Caller | undefined;
 }
 
+/** All that is read of a request here, so that an upgrade to another protocol can be asked the same. */
+export interface Headers {
+  get(name: string): string | undefined;
+}
+
 const contexts = new WeakMap<Response, RequestContext>();
 
 /** Comes first of all: every answer, also of an error, carries the ids. */
@@ -45,7 +50,7 @@ export function callerOf(response: Response): Caller {
   return caller;
 }
 
-function readContext(request: Request): RequestContext {
+export function readContext(request: Headers): RequestContext {
   const requestId = request.get('x-request-id');
   const correlationId = request.get('x-correlation-id');
   const sent = request.get('traceparent');
@@ -63,7 +68,7 @@ function readContext(request: Request): RequestContext {
 }
 
 /** Where nothing is required the headers are believed. */
-export function believedCaller(request: Request, context: RequestContext): Caller {
+export function believedCaller(request: Headers, context: Pick<RequestContext, 'correlationId' | 'traceId'>): Caller {
   return {
     userId: identity(request, 'X-User-ID') ?? 'anonymous',
     tenantId: identity(request, 'X-Tenant-ID') ?? 'default',
@@ -72,7 +77,7 @@ export function believedCaller(request: Request, context: RequestContext): Calle
   };
 }
 
-function identity(request: Request, header: string): string | undefined {
+function identity(request: Headers, header: string): string | undefined {
   const value = request.get(header);
   if (value === undefined || value === '') return undefined;
   if (IDENTITY.test(value)) return value;

@@ -170,10 +170,18 @@ export function progressOf(tasks: readonly ExecutionTask[]): Progress {
   return { total, completed, failed, skipped, running, pending: count('pending'), percent };
 }
 
-export function resultOf(row: ResultRecord): TaskResult {
+/** The word for a run that the simple door uses, and what to say of it. */
+export function resultWord(row: Pick<ResultRecord, 'status' | 'begun' | 'error' | 'cancel_reason'>): {
+  status: TaskResult['status'];
+  message: string | undefined;
+} {
   const status = wordOf(liveStatus(row.status, row.begun));
+  return { status, message: errorMessage(status, row) };
+}
+
+export function resultOf(row: ResultRecord): TaskResult {
+  const { status, message } = resultWord(row);
   const output = row.workflow_id === null ? row.task_output : row.output;
-  const message = errorMessage(status, row);
   return {
     task_id: row.id,
     status,
@@ -202,7 +210,10 @@ function wordOf(status: RunStatus): TaskResult['status'] {
   }
 }
 
-function errorMessage(status: TaskResult['status'], row: ResultRecord): string | undefined {
+function errorMessage(
+  status: TaskResult['status'],
+  row: Pick<ResultRecord, 'error' | 'cancel_reason'>,
+): string | undefined {
   if (status === 'failed') return messageOf(row.error) ?? 'The task failed';
   if (status === 'cancelled') return messageOf(row.error) ?? row.cancel_reason ?? 'Cancelled';
   return undefined;

@@ -1,0 +1,289 @@
+/**
+ * `WS /ws/task/{task_id}`: how a task stands, until it has ended. The first message comes at once, others with every change
+ * and at least every two seconds; the last one has `final: true`. What a task streams comes in between, with `event`.
+ *
+ * The same people may come in as through HTTP. A browser, which cannot set headers, names its key as a subprotocol
+ * (`bearer`, then the key): a key in the address would end up in logs. Pages of other sites are refused unless CORS lets them.
+ */
+
+import type { IncomingMessage, Server } from 'node:http';
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { LiveMessage } from '../domain/live-reports.ts';
+import { FROM_THE_START } from '../domain/run-events.ts';
+import type { FollowRuns } from '../engine/follow-run.ts';
+import type { Logger } from '../engine/ports.ts';
+import type { TaskState, TaskStates } from '../engine/task-states.ts';
+import type { Caller } from '../engine/use-cases.ts';
+import { identify } from './authenticate.ts';
+import { type Headers, readContext } from './context.ts';
+
+export interface TaskSocketsDeps {
+  config: {
+    apiKeys: readonly string[];
+    corsOrigins: readonly string[];
+    sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
+  };
+  events: Pick<FollowRuns, 'follow'>;
+  states: TaskStates;
+  clock: { now(): Date };
+  log: Logger;
+}
+
+export interface TaskSockets {
+  /** Says goodbye to everybody; resolves when all connections are gone. */
+  close(): Promise<void>;
+}
+
+const PATH = /^\/ws\/task\/([^/]+)\/?$/;
+const MAX_SOCKETS = 1_000;
+/** Older clients expect a message that often. */
+const REPEAT_MS = 2_000;
+const PING_MS = 15_000;
+/** A reader that takes nothing for so long is let go; until then one message waits for it. */
+const PATIENCE_MS = 30_000;
+/** Whatever happens in a run, its state is read no more often than that for each who watches. */
+const LOOK_EVERY_MS = 200;
+/** Clients have nothing to say. */
+const MAX_PAYLOAD_BYTES = 1_024;
+const GOODBYE_MS = 1_000;
+const NORMAL = 1000;
+const GOING_AWAY = 1001;
+const TRY_AGAIN_LATER = 1013;
+const INTERNAL = 1011;
+/** The private range; the last three digits are those of HTTP. */
+const NOT_FOUND = 4404;
+
+export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
+  const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
+  const whoAsks = identify(deps.config.apiKeys);
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_PAYLOAD_BYTES,
+    perMessageDeflate: false,
+    // The key that came beside it must not be told back.
+    handleProtocols: (offered) => (offered.has('bearer') ? 'bearer' : false),
+  });
+  const alive = new WeakSet<WebSocket>();
+  const pings = setInterval(() => {
+    for (const socket of sockets.clients) {
+      if (!alive.delete(socket)) socket.terminate();
+      else socket.ping();
+    }
+  }, pingMs);
+  pings.unref();
+
+  server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    stream.on('error', () => stream.destroy());
+    try {
+      const taskId = taskIdOf(request.url ?? '');
+      if (taskId === undefined) return refuse(stream, 404);
+      if (!isFriendly(request, deps.config.corsOrigins)) return refuse(stream, 403);
+      const headers = headersOf(request);
+      const found = whoAsks(headers, readContext(headers));
+      if (!('caller' in found)) return refuse(stream, 401);
+      if (sockets.clients.size >= max) return refuse(stream, 503);
+      sockets.handleUpgrade(request, stream, head, (socket) => {
+        alive.add(socket);
+        socket.on('pong', () => alive.add(socket));
+        socket.on('error', () => socket.terminate());
+        serve(socket, found.caller, taskId, deps).catch((error: unknown) => {
+          deps.log.warn('socket_failed', {
+            task_id: taskId,
+            error: error instanceof Error ? error.message : String(error),
+          });
+          socket.close(INTERNAL);
+        });
+      });
+    } catch (error) {
+      refuse(stream, error instanceof OrchestratorError ? error.status : 400);
+    }
+    return undefined;
+  });
+
+  return {
+    async close() {
+      clearInterval(pings);
+      const gone = [...sockets.clients].map(
+        (socket) =>
+          new Promise<void>((resolve) => {
+            socket.once('close', () => resolve());
+            socket.close(GOING_AWAY, 'the service is stopping');
+            setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
+          }),
+      );
+      await Promise.all(gone);
+      sockets.close();
+    },
+  };
+}
+
+async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: TaskSocketsDeps): Promise<void> {
+  const { repeatMs = REPEAT_MS, patienceMs = PATIENCE_MS } = deps.config.sockets ?? {};
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort());
+  const { signal } = gone;
+  const write = writer(socket, patienceMs);
+  const read = () => deps.states.read(caller.tenantId, taskId);
+  const tell = (state: TaskState) => write(messageOf(taskId, state));
+
+  let state = await read();
+  if (state === undefined) {
+    await write({
+      task_id: taskId,
+      error: 'Task not found',
+      code: 'not_found',
+      timestamp: deps.clock.now().toISOString(),
+      final: true,
+    });
+    return socket.close(NOT_FOUND, 'Task not found');
+  }
+  await tell(state);
+  if (state.final) return socket.close(NORMAL);
+
+  // Says it again when nothing has changed, unless the reader is still busy with the one before.
+  const repeats = setInterval(() => {
+    if (state !== undefined && !write.busy()) void tell({ ...state, at: deps.clock.now().toISOString() });
+  }, repeatMs);
+  const look = throttled(async () => {
+    const fresh = await read();
+    const changed = fresh !== undefined && wordsOf(fresh) !== (state === undefined ? '' : wordsOf(state));
+    state = fresh;
+    // The end is told below, once.
+    if (changed && !fresh.final) await tell(fresh);
+  }, LOOK_EVERY_MS);
+  try {
+    const end = await deps.events.follow({
+      tenantId: caller.tenantId,
+      runId: taskId,
+      after: FROM_THE_START,
+      signal,
+      begin: () => undefined,
+      async take() {
+        look.soon();
+        return !signal.aborted;
+      },
+      async takeLive(messages) {
+        look.soon();
+        for (const message of messages) if (message.kind !== 'task.progress') await write(outputOf(taskId, message));
+        return !signal.aborted;
+      },
+    });
+    await look.stop();
+    const last = end === 'left' ? undefined : await read();
+    if (last?.final === true) await tell(last);
+    socket.close(last?.final === true ? NORMAL : GOING_AWAY);
+  } catch (error) {
+    if (!(error instanceof OrchestratorError) || error.code !== 'overloaded') throw error;
+    socket.close(TRY_AGAIN_LATER, 'too many readers');
+  } finally {
+    clearInterval(repeats);
+    await look.stop();
+  }
+  return undefined;
+}
+
+function messageOf(taskId: string, { status, progress, message, final, at }: TaskState): object {
+  return { task_id: taskId, status, progress, message, timestamp: at, ...(final ? { final: true } : {}) };
+}
+
+function outputOf(taskId: string, { kind, actionId, attempt, at, details }: LiveMessage): object {
+  return { task_id: taskId, status: 'running', event: kind, action_id: actionId, attempt, ...details, timestamp: at };
+}
+
+function wordsOf({ status, progress, message, final }: TaskState): string {
+  return JSON.stringify([status, progress, message, final]);
+}
+
+/** One message at a time; who does not take it in time is let go. */
+function writer(socket: WebSocket, patienceMs: number): ((message: object) => Promise<void>) & { busy(): boolean } {
+  let waiting = 0;
+  const write = (message: object) =>
+    new Promise<void>((resolve) => {
+      if (socket.readyState !== socket.OPEN) return resolve();
+      waiting += 1;
+      const late = setTimeout(() => socket.terminate(), patienceMs);
+      const done = () => {
+        clearTimeout(late);
+        waiting -= 1;
+        resolve();
+      };
+      socket.send(JSON.stringify(message), done);
+      return undefined;
+    });
+  return Object.assign(write, { busy: () => waiting > 0 });
+}
+
+/** Does `work` soon after it was asked for, at most once in `everyMs`; its faults are left to the next time. */
+function throttled(work: () => Promise<void>, everyMs: number): { soon(): void; stop(): Promise<void> } {
+  let timer: NodeJS.Timeout | undefined;
+  let working: Promise<void> = Promise.resolve();
+  let stopped = false;
+  const soon = () => {
+    if (timer !== undefined || stopped) return;
+    timer = setTimeout(() => {
+      working = work()
+        .catch(() => undefined)
+        .then(() => {
+          timer = undefined;
+          if (again) {
+            again = false;
+            soon();
+          }
+        });
+    }, everyMs);
+  };
+  let again = false;
+  return {
+    soon() {
+      // What is being read may be older than what made this necessary.
+      if (timer === undefined) soon();
+      else again = true;
+    },
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await working;
+    },
+  };
+}
+
+function taskIdOf(url: string): string | undefined {
+  const id = PATH.exec(url.split('?', 1)[0] ?? '')?.[1];
+  try {
+    return id === undefined ? undefined : decodeURIComponent(id);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of our own pages, of pages that CORS lets in, or of no page at all. */
+function isFriendly({ headers }: IncomingMessage, corsOrigins: readonly string[]): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined || corsOrigins.includes('*') || corsOrigins.includes(origin)) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+/** As Express reads them; the key of a browser is where a header would have it. */
+function headersOf({ headers }: IncomingMessage): Headers {
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  const key = offered[0] === 'bearer' ? offered[1] : undefined;
+  return {
+    get(name) {
+      const value = headers[name.toLowerCase()];
+      const text = Array.isArray(value) ? value[0] : value;
+      return name.toLowerCase() === 'x-api-key' && text === undefined ? key : text;
+    },
+  };
+}
+
+function refuse(stream: Duplex, status: number): undefined {
+  const authenticate = status === 401 ? 'WWW-Authenticate: Bearer realm="orchestrator"\r\n' : '';
+  const retry = status === 503 ? 'Retry-After: 5\r\n' : '';
+  stream.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${authenticate}${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,
+  );
+  return undefined;
+}
