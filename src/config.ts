@@ -56,6 +56,8 @@ export interface Config {
   webhookSecret: string | undefined;
 
   admissionWindow: number;
+  /** 1 for tenants that are not named. */
+  tenantWeights: ReadonlyMap<string, number>;
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -187,6 +189,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     secrets,
     webhookSecret: values.WEBHOOK_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
+    tenantWeights: values.TENANT_WEIGHTS,
     reconcileSeconds: values.RECONCILE_SECONDS,
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,

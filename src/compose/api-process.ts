@@ -54,6 +54,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
 import { createFailpoint } from './failpoints.ts';
+import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
@@ -99,6 +100,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     queue,
     failpoint,
     window: config.admissionWindow,
+    fairness: fairnessOf(config),
     log,
     now: () => performance.now(),
   });
@@ -110,6 +112,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     sweep: createSweepStore(pool),
     retries: createRetryStore(pool),
     window: config.admissionWindow,
+    // Only for how urgent a job is against others, in broad classes.
+    now: Date.now,
     log,
   };
   const queueUse = sampled(

@@ -50,6 +50,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { createSpanIds } from '../telemetry/span-ids.ts';
 
 import { afterGate, createFailpoint } from './failpoints.ts';
+import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
 import { createHearing } from './worker-hearing.ts';
@@ -104,7 +105,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const stopping = new AbortController();
   // Every running task listens, and every loop.
   setMaxListeners(0, shutdown.signal, stopping.signal);
-  const again = { plans, runs, sweep, queue, failpoint };
+  const again = { plans, runs, sweep, queue, failpoint, now: clock.now };
   const isolated = createIsolatedPool({
     limit: config.isolatedProcesses,
     memoryMb: config.isolatedMemoryMb,
@@ -239,6 +240,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const sweepDeps: SweepDeps = {
         ...again,
         window: config.admissionWindow,
+        fairness: fairnessOf(config),
         checkEveryMs: config.reconcileSeconds * 1000,
         suspects: new Map(),
         queueUse: backend.memoryUse,

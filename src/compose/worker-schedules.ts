@@ -16,6 +16,8 @@ import { openScheduleTicks } from '../queue/schedule-ticks.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
 
+import { fairnessOf } from './fairness.ts';
+
 const WATCH_EVERY_MS = 1_000;
 /** While the schedule is locked; the dispatcher adds what could not be added. */
 const QUEUE_TIMEOUT_MS = 2_000;
@@ -44,6 +46,7 @@ export function keepSchedules(
     queue,
     failpoint,
     window: config.admissionWindow,
+    fairness: fairnessOf(config),
     log,
     now: () => performance.now(),
   });

@@ -96,6 +96,24 @@ export function urlMap() {
   });
 }
 
+/** `name=4,other=1`: how much more than others each gets; 1 for all that are not named. */
+export function weights() {
+  return z.string().transform((input, context) => {
+    const found = new Map<string, number>();
+    for (const part of input.split(',').filter((text) => text.trim() !== '')) {
+      const [, name, weight] = /^\s*(.*?)\s*=\s*(\d+(?:\.\d+)?)\s*$/.exec(part) ?? [];
+      const value = Number(weight);
+      if (name === undefined || name === '' || !(value >= 0.01 && value <= 10_000)) {
+        const message = 'must be name=weight with commas between them, where a weight is a number from 0.01 to 10000';
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
+      found.set(name, value);
+    }
+    return found;
+  });
+}
+
 function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
   return z.string().transform((input, context) => {
     const value = convert(input.trim());

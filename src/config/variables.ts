@@ -3,7 +3,7 @@
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
 import type { z } from 'zod';
-import { decimal, failpointRules, flag, list, oneOf, text, url, urlMap, whole } from './types.ts';
+import { decimal, failpointRules, flag, list, oneOf, text, url, urlMap, weights, whole } from './types.ts';
 
 export interface Variable<Schema extends z.ZodType = z.ZodType> {
   schema: Schema;
@@ -138,6 +138,11 @@ export const VARIABLES = {
 
   // How the engine paces itself.
   ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.'),
+  TENANT_WEIGHTS: setting(
+    weights(),
+    '',
+    'How much more of the queue a tenant gets than others while it is scarce, as name=weight; a list. 1 for all that are not named.',
+  ),
   RECONCILE_SECONDS: setting(whole(1, 3_600), '10', 'How often runs that have not moved are looked at.'),
   LOCK_DURATION_MS: setting(
     whole(1_000, 600_000),

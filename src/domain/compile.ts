@@ -1,5 +1,6 @@
 /** Turns a segment of a plan into the flow (a tree of jobs) that BullMQ gets. Pure: equal arguments give equal trees. */
 import { type DefinitionRef, JOB_VERSION, type JobData } from '../schemas/job.ts';
+import { endPriority, jobPriority, NOT_URGENT } from './job-priority.ts';
 import type { Plan, PlannedAction } from './plan.ts';
 
 export const FINALIZER_QUEUE = 'runs';
@@ -27,11 +28,14 @@ export interface FlowOfRun {
   /** 1 (first) to 100. */
   priority: number;
   of: DefinitionRef;
+  /** Of a run that has not begun: its turn among those of its kind (see `fair-share.ts`). Left out: it is under way. */
+  turn?: number | undefined;
+  /** How near its deadline is (see `urgencyOf`). */
+  urgency?: number | undefined;
 }
 
 /** BullMQ gives up five attempts after the policy does, so that PostgreSQL always decides first. */
 const SPARE_ATTEMPTS = 5;
-const PRIORITY_STEP = 1_000;
 
 /** The flows of one segment, less what `isFinal`: usually one tree. Empty when there is nothing left to do in it. */
 export function compileSegment(
@@ -75,7 +79,12 @@ function compileTree(plan: Plan, index: number, run: FlowOfRun, isFinal: (index:
       action_id: action.action_id,
       of: run.of,
     },
-    priority: jobPriority(action.priority ?? run.priority, depth),
+    priority: jobPriority({
+      priority: action.priority ?? run.priority,
+      urgency: run.urgency ?? NOT_URGENT,
+      depth,
+      turn: run.turn,
+    }),
     delayMs: (action.delay_seconds ?? 0) * 1000,
     attempts: action.retry.max_attempts + SPARE_ATTEMPTS,
     children: [
@@ -91,7 +100,7 @@ function finalizerNode(run: FlowOfRun, children: FlowNode[]): FlowNode {
     name: 'finalize',
     jobId: finalizerJobId(run.runId, run.epoch),
     data: { v: JOB_VERSION, run_id: run.runId, epoch: run.epoch, gen: run.gen, action_id: null, of: run.of },
-    priority: jobPriority(run.priority, PRIORITY_STEP),
+    priority: endPriority(run.priority),
     delayMs: 0,
     attempts: 1 + SPARE_ATTEMPTS,
     children,
@@ -109,11 +118,6 @@ function gateNode(run: FlowOfRun, from: string, to: string): FlowNode {
     attempts: 1,
     children: [],
   };
-}
-
-/** Inside one priority deeper tasks go first, so that what was begun is finished first. */
-function jobPriority(priority: number, depth: number): number {
-  return priority * PRIORITY_STEP + (PRIORITY_STEP - 1 - Math.min(depth, PRIORITY_STEP - 1));
 }
 
 export function taskJobId(runId: string, epoch: number, actionId: string): string {

@@ -6,6 +6,7 @@ import { compileSegment, gatesOf } from '../domain/compile.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
+import { flowOfRun } from './flow-of-run.ts';
 import type { Disposition, RunRow } from './ports.ts';
 
 /** `first`: this very delivery committed the outcome, so nobody can have added the next flow yet. */
@@ -24,8 +25,7 @@ export async function releaseDependents(
     if (!run.final) await addAgain(deps, run);
     return;
   }
-  const flow = { runId: run.id, epoch: run.epoch, gen, priority: run.priority, of: run.of };
-  await deps.queue.add([compileSegment(plan, next, flow)]);
+  await deps.queue.add([compileSegment(plan, next, flowOfRun(run, gen, deps.now()))]);
 }
 
 /** A job of an epoch that is over, or of a run that is gone: it holds back what is as old as itself, and nothing else. */

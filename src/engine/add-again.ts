@@ -15,6 +15,7 @@ import {
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
 import type { Failpoint } from './failpoint.ts';
+import { flowOfRun } from './flow-of-run.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
 
@@ -24,6 +25,7 @@ export interface AddAgainDeps {
   sweep: Pick<SweepStore, 'raiseGen'>;
   queue: FlowQueue;
   failpoint: Failpoint;
+  now(): number;
 }
 
 /** `gen`: raised already by the statement that decided; otherwise it is raised here. True when something was added. */
@@ -33,7 +35,9 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const plan = await deps.plans.of(run.of);
   const before = finalActions(plan, await deps.runs.statuses(run.id));
   const segment = openSegment(plan, (index) => before.has(index));
-  const flow = { runId: run.id, epoch: run.epoch, gen: newGen, priority: run.priority, of: run.of };
+  // One that has not begun has waited for long enough: it comes before all that are new.
+  const turn = before.size === 0 ? 0 : undefined;
+  const flow = flowOfRun(run, newGen, deps.now(), turn);
   // A job that BullMQ gave up, though its task has no outcome, is kept there and would keep the new one out.
   const ready = plan.actions.filter(
     ({ index, dependsOn }) => !before.has(index) && dependsOn.every((d) => before.has(d)),

@@ -3,22 +3,35 @@
  * queue cannot be reached, a run stays pending in PostgreSQL and the dispatcher adds it later.
  */
 import { compileSegment } from '../domain/compile.ts';
+import { roomAtDoor } from '../domain/fair-share.ts';
+import { urgencyOf } from '../domain/job-priority.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
 import type { Failpoint } from './failpoint.ts';
+import type { Fairness } from './fairness.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunStore } from './ports.ts';
 
+export interface RunToAdmit {
+  id: string;
+  tenantId: string;
+  of: DefinitionRef;
+  priority: number;
+  /** Of the whole run. */
+  timeoutSeconds?: number | undefined;
+}
+
 export interface Admission {
   /** Never throws: the runs are accepted already. */
-  admit(runs: ReadonlyArray<{ id: string; of: DefinitionRef; priority: number }>): Promise<void>;
+  admit(runs: readonly RunToAdmit[]): Promise<void>;
 }
 
 export interface AdmitDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'markQueued' | 'countInQueue'>;
+  runs: Pick<RunStore, 'markQueued' | 'windowUse'>;
   queue: FlowQueue;
   failpoint: Failpoint;
   window: number;
+  fairness: Pick<Fairness, 'weightOf' | 'turns'>;
   log: Logger;
   now(): number;
 }
@@ -26,22 +39,32 @@ export interface AdmitDeps {
 const SAMPLE_EVERY_MS = 1_000;
 /** After the queue did not answer, requests do not wait for it again for a while. */
 const PAUSE_AFTER_FAULT_MS = 1_000;
+/** What the dispatcher has not added by then has to wait for room. */
+const BACKLOG_AGE_MS = 5_000;
+const TENANTS_PER_LOOK = 100;
 
 export function createAdmission(deps: AdmitDeps): Admission {
-  let room = deps.window;
+  const { turns, weightOf } = deps.fairness;
+  let waiting: readonly string[] = [];
+  let inQueue = new Map<string, number>();
+  let total = 0;
   let sampledAt = Number.NEGATIVE_INFINITY;
   let sampling: Promise<void> | undefined;
-  /** Added, and not yet to be seen in the count. */
-  let unmarked = 0;
+  /** Added, and not yet to be seen in the count; by tenant. */
+  const unmarked = new Map<string, number>();
   let pausedUntil = Number.NEGATIVE_INFINITY;
 
   /** How full the window is: a cheap count now and then, and in between what this process has added. */
   async function sample(): Promise<void> {
     if (deps.now() - sampledAt < SAMPLE_EVERY_MS) return;
     sampling ??= deps.runs
-      .countInQueue(deps.window)
-      .then((count) => {
-        room = deps.window - count - unmarked;
+      .windowUse({ window: deps.window, olderThanMs: BACKLOG_AGE_MS, after: '', tenants: TENANTS_PER_LOOK })
+      .then((use) => {
+        waiting = use.waiting;
+        inQueue = new Map(use.inQueue);
+        for (const [tenantId, count] of unmarked) addTo(inQueue, tenantId, count);
+        total = [...inQueue.values()].reduce((sum, count) => sum + count, 0);
+        turns.seen(inQueue);
         sampledAt = deps.now();
       })
       .finally(() => {
@@ -50,35 +73,46 @@ export function createAdmission(deps: AdmitDeps): Admission {
     await sampling;
   }
 
+  function mark({ id, tenantId }: RunToAdmit): void {
+    deps.runs
+      .markQueued(id)
+      .catch((error: unknown) => {
+        deps.log.warn('run_not_marked_queued', {
+          run_id: id,
+          error: error instanceof Error ? error.message : String(error),
+        });
+      })
+      .finally(() => addTo(unmarked, tenantId, -1));
+  }
+
+  /** Those that there is room for; they are counted. */
+  function takeIn(runs: readonly RunToAdmit[]): RunToAdmit[] {
+    return runs.filter(({ tenantId }) => {
+      if (roomAtDoor(deps.window, { inQueue, total, waiting }, tenantId, weightOf) <= 0) return false;
+      addTo(inQueue, tenantId, 1);
+      total += 1;
+      return true;
+    });
+  }
+
   return {
     async admit(runs) {
       try {
         if (deps.now() < pausedUntil) return;
         await sample();
-        const admitted = runs.slice(0, Math.max(0, room));
-        room -= admitted.length;
+        const admitted = takeIn(runs);
         const trees = await Promise.all(
-          admitted.map(async ({ id, of, priority }) => {
+          admitted.map(async ({ id, tenantId, of, priority, timeoutSeconds }) => {
+            const turn = turns.next(tenantId);
             const plan = await deps.plans.of(of);
-            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of });
+            const urgency = urgencyOf(timeoutSeconds === undefined ? undefined : timeoutSeconds * 1_000, 0);
+            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, turn, urgency });
           }),
         );
         await deps.queue.add(trees);
         await deps.failpoint('api.afterAdd');
-        unmarked += admitted.length;
-        for (const { id } of admitted) {
-          deps.runs
-            .markQueued(id)
-            .catch((error: unknown) => {
-              deps.log.warn('run_not_marked_queued', {
-                run_id: id,
-                error: error instanceof Error ? error.message : String(error),
-              });
-            })
-            .finally(() => {
-              unmarked -= 1;
-            });
-        }
+        for (const { tenantId } of admitted) addTo(unmarked, tenantId, 1);
+        for (const run of admitted) mark(run);
       } catch (error) {
         pausedUntil = deps.now() + PAUSE_AFTER_FAULT_MS;
         deps.log.warn('runs_left_to_dispatcher', {
@@ -88,4 +122,10 @@ export function createAdmission(deps: AdmitDeps): Admission {
       }
     },
   };
+}
+
+function addTo(counts: Map<string, number>, tenantId: string, change: number): void {
+  const count = (counts.get(tenantId) ?? 0) + change;
+  if (count > 0) counts.set(tenantId, count);
+  else counts.delete(tenantId);
 }

@@ -2,6 +2,7 @@
 import type { FlowNode } from '../domain/compile.ts';
 import type { Dedupe, Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
+import type { WindowUse } from '../domain/fair-share.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { Reports } from './task-reports.ts';
@@ -130,6 +131,9 @@ export interface RunRow {
   correlationId: string | null;
   traceId: string | null;
   createdAt: Date;
+  deadlineAt: Date | null;
+  /** It may not begin before others of its group have ended. */
+  waitsForSlot?: true;
 }
 export interface LookupRequest {
   runId: string;
@@ -191,12 +195,22 @@ export interface TaskStore {
   wake(runId: string, tasks: ReadonlyArray<{ actionId: string; actionType: string }>): Promise<void>;
 }
 
+export interface WindowLook {
+  window: number;
+  olderThanMs: number;
+  /** At most `tenants` of those that wait are told, in the order of their ids, from the one after this. */
+  after: string;
+  tenants: number;
+}
+
 export interface RunStore {
   accept(run: NewRun): Promise<StoredRun>;
   /** `epoch`: the one whose jobs were added, 1 unless said. */
   markQueued(runId: string, epoch?: number): Promise<void>;
   /** How many runs are in the queue now, counted up to `limit`. */
   countInQueue(limit: number): Promise<number>;
+  /** Who has runs in the queue, counted a little beyond `window`, and who has some that have waited for longer than that. */
+  windowUse(look: WindowLook): Promise<WindowUse>;
   /** Ends a run whose actions are all final (several sinks). False when one is not final yet. */
   finalize(end: { runId: string; epoch: number; actions: number; output: string | null }): Promise<boolean>;
   /** Ends a run now: a final row for every action, in one transaction. */
@@ -242,8 +256,10 @@ export interface RetryStore {
 export interface SweepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
   exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
-  /** Pending runs that are due and older than `olderThanMs`; raises their gen in the same statement. */
-  takePending(limit: number, olderThanMs: number): Promise<RunRow[]>;
+  /** Lets delayed runs that are due wait with the others. */
+  releaseDue(): Promise<void>;
+  /** So many pending runs of each tenant that are due and older than `olderThanMs`; raises their gen in the same statement. */
+  takePending(grants: ReadonlyMap<string, number>, olderThanMs: number): Promise<RunRow[]>;
   /** Live runs whose time to be looked at has come; sets the next time in the same statement. */
   takeToCheck(limit: number, againAfterMs: number): Promise<RunRow[]>;
   raiseGen(runId: string, epoch: number): Promise<number | undefined>;

@@ -2,43 +2,29 @@
  * The net under everything: the dispatcher adds runs that are committed but not in the queue, the reconciler looks at
  * live runs now and then and adds again what the queue has lost. One process at a time does it.
  */
-import { compileSegment, FINALIZER_QUEUE, type FlowNode, finalizerJobId, taskJobId } from '../domain/compile.ts';
+import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
 import type { Plan } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
-import { type AddAgainDeps, addAgain } from './add-again.ts';
+import { addAgain } from './add-again.ts';
+import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack, onItsOwn } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
-import type { JobState, Logger, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
-import { isQueueFull } from './queue-room.ts';
+import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
 import { wakeRun } from './wake-run.ts';
 import { promoteWoken } from './wake-tasks.ts';
 
-export interface SweepDeps extends AddAgainDeps {
-  runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'countInQueue' | 'endAbnormally'>;
-  sweep: SweepStore;
-  window: number;
+export interface SweepDeps extends DispatchDeps {
+  runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally'>;
   /** A healthy run is looked at this often. */
   checkEveryMs: number;
   /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
   suspects: Map<string, string>;
-  /** The share of its memory that the queue's store uses. */
-  queueUse(): Promise<number | undefined>;
-  log: Logger;
 }
 
-export interface SweepReport {
-  dispatched: number;
+export interface SweepReport extends DispatchReport {
   checked: number;
   repaired: number;
-  /** The store of the queue is nearly full: nothing was added. */
-  heldBack: boolean;
 }
 
-/** Younger pending runs are left to the API that accepted them. */
-const PENDING_AGE_MS = 2_000;
-const DISPATCH_PER_PAGE = 500;
-const PAGES_PER_PASS = 20;
-/** Side by side; more would only wait for connections. */
-const DISPATCH_AT_ONCE = 20;
 const CHECK_PER_PASS = 500;
 /** A cancelled run in which nothing runs is not waited for any longer. */
 const CANCEL_PATIENCE_MS = 30_000;
@@ -63,10 +49,7 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
       await deps.queue.markSeen();
     }
     const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
-    // A full page says that there is more: with a long backlog the pace is the queue's, not that of the passes.
-    for (let page = 0; page < PAGES_PER_PASS; page += 1) {
-      if ((await dispatchPage(deps, report)) < DISPATCH_PER_PAGE) break;
-    }
+    await dispatch(deps, report);
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
         report.checked += 1;
@@ -75,67 +58,6 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
     }
     return report;
   });
-}
-
-/** How many runs were there to be added. */
-async function dispatchPage(deps: SweepDeps, report: SweepReport): Promise<number> {
-  if (await isHeldBack(deps, report)) return 0;
-  const room = deps.window - (await deps.runs.countInQueue(deps.window));
-  if (room <= 0) return 0;
-  const pending = await deps.sweep.takePending(Math.min(room, DISPATCH_PER_PAGE), PENDING_AGE_MS);
-  const again = await addNew(deps, pending, report);
-  for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
-    const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
-      onItsOwn(deps, run, async () => {
-        await addAgain(deps, run, run.gen);
-        await deps.runs.markQueued(run.id, run.epoch);
-        report.dispatched += 1;
-      }),
-    );
-    await Promise.all(together);
-  }
-  return pending.length;
-}
-
-/**
- * Runs of which nothing has begun, and that the dispatcher takes for the first time, are added together: nothing of them
- * is final, so there is nothing to leave out and no gate to remove. That is looked at again when they have been added,
- * because the API may have added one before it could say so. Resolves to the others, which are added one by one.
- */
-async function addNew(deps: SweepDeps, pending: readonly RunRow[], report: SweepReport): Promise<RunRow[]> {
-  const untouched = pending.filter(({ gen }) => gen === 1);
-  const begun = await deps.runs.begunAmong(untouched.map(({ id }) => id));
-  const trees: FlowNode[][] = [];
-  const added: RunRow[] = [];
-  for (const run of untouched.filter(({ id }) => !begun.has(id))) {
-    const { id: runId, epoch, gen, priority, of } = run;
-    const plan = await deps.plans.of(of).catch(() => undefined);
-    // It says what is wrong when it is tried on its own.
-    if (plan === undefined) continue;
-    trees.push(compileSegment(plan, 0, { runId, epoch, gen, priority, of }));
-    added.push(run);
-  }
-  await deps.queue.add(trees);
-  const since = await deps.runs.begunAmong(added.map(({ id }) => id));
-  const done = added.filter(({ id }) => !since.has(id));
-  await Promise.all(done.map(({ id, epoch }) => deps.runs.markQueued(id, epoch)));
-  report.dispatched += done.length;
-  const isDone = new Set(done);
-  return pending.filter((run) => !isDone.has(run));
-}
-
-async function isHeldBack(deps: SweepDeps, report: SweepReport): Promise<boolean> {
-  report.heldBack = isQueueFull(await deps.queueUse());
-  return report.heldBack;
-}
-
-/** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
-async function onItsOwn(deps: SweepDeps, run: RunRow, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    deps.log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
-  }
 }
 
 /** True when the run had to be repaired. */

@@ -5,7 +5,7 @@ import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
-  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.created_at`;
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.created_at, r.deadline_at, r.waits_for_slot`;
 
 export interface RawRun {
   id: string;
@@ -23,6 +23,8 @@ export interface RawRun {
   correlation_id: string | null;
   trace_id: string | null;
   created_at: Date;
+  deadline_at: Date | null;
+  waits_for_slot?: boolean | null;
 }
 
 export function toRunRow(raw: RawRun): RunRow {
@@ -40,6 +42,8 @@ export function toRunRow(raw: RawRun): RunRow {
     correlationId: raw.correlation_id,
     traceId: raw.trace_id,
     createdAt: raw.created_at,
+    deadlineAt: raw.deadline_at,
+    ...(raw.waits_for_slot === true ? { waitsForSlot: true } : {}),
   };
 }
 

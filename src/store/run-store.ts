@@ -12,6 +12,7 @@ import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
+import { windowUse } from './window.ts';
 
 const RUNS_PER_STATEMENT = 200;
 const RUNS_MARKED_PER_STATEMENT = 5_000;
@@ -116,6 +117,7 @@ export function createRunStore(
       });
       return rows[0]?.count ?? 0;
     },
+    windowUse: (look) => windowUse(pool, look),
     async finalize({ runId, epoch, actions, output }) {
       const { rows } = await pool.query<{ final_ones: string }>({
         name: 'finalize-run',

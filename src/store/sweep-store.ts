@@ -3,18 +3,10 @@ import type pg from 'pg';
 import type { SweepStore } from '../engine/ports.ts';
 import { SILENCE_IN_TRANSACTION_MS } from './database.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { releaseDue, takePending } from './window.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
 const SWEEP_LOCK = 7_202_611;
-
-const TAKE_PENDING = `
-WITH due AS (
-  SELECT id FROM run
-  WHERE status = 'pending' AND NOT final AND coalesce(due_at, created_at + make_interval(secs => $2::float8 / 1000)) <= now()
-  ORDER BY priority, created_at LIMIT $1 FOR UPDATE SKIP LOCKED
-)
-UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
-RETURNING ${RUN_COLUMNS}`;
 
 const TAKE_TO_CHECK = `
 WITH due AS (
@@ -69,10 +61,8 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         client.release(broken);
       }
     },
-    async takePending(limit, olderThanMs) {
-      const { rows } = await pool.query<RawRun>(TAKE_PENDING, [limit, olderThanMs]);
-      return rows.map(toRunRow);
-    },
+    releaseDue: () => releaseDue(pool),
+    takePending: (grants, olderThanMs) => takePending(pool, grants, olderThanMs),
     async takeToCheck(limit, againAfterMs) {
       const { rows } = await pool.query<RawRun>(TAKE_TO_CHECK, [limit, againAfterMs]);
       return rows.map(toRunRow);

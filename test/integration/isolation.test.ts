@@ -31,6 +31,7 @@ const run: RunRow = {
   correlationId: 'correlation-1',
   traceId: '0af7651916cd43dd8448eb211c80319c',
   createdAt: new Date(0),
+  deadlineAt: null,
 };
 
 const children = () => isolatedChildren((pid) => pid === process.pid);

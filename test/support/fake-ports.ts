@@ -151,6 +151,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
         maybe('begun among', async () =>
           added && faulty.noSecondReading === true ? new Set() : store.runs.begunAmong(ids),
         ),
+      windowUse: (look) => maybe('look at the window', () => store.runs.windowUse(look)),
       finalize: (end) => maybe('finalize', () => store.runs.finalize(end)),
       markQueued: (id, epoch) => maybe('mark queued', () => store.runs.markQueued(id, epoch)),
       requestCancel: (...request) => maybe('request cancel', () => store.runs.requestCancel(...request)),

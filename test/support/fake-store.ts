@@ -134,6 +134,13 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     async countInQueue(limit) {
       return Math.min(limit, [...truth.runs.values()].filter(inQueue).length);
     },
+    async windowUse() {
+      const inQueueOf = new Map<string, number>();
+      const live = [...truth.runs.values()].filter(inQueue);
+      for (const { tenantId } of live) inQueueOf.set(tenantId, (inQueueOf.get(tenantId) ?? 0) + 1);
+      const waiting = [...truth.runs.values()].filter(waits).map(({ tenantId }) => tenantId);
+      return { inQueue: inQueueOf, total: live.length, waiting: [...new Set(waiting)] };
+    },
     async finalize({ runId, epoch, actions, output }) {
       const all = tasksOf(truth, runId);
       if (all.filter(({ final }) => final).length < actions) return false;
@@ -191,9 +198,13 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
 
   const sweep: SweepStore = {
     exclusively: (work) => work(),
-    async takePending(limit) {
-      const pending = [...truth.runs.values()].filter(({ status, final }) => status === 'pending' && !final);
-      return pending.slice(0, limit).map((run) => {
+    releaseDue: async () => undefined,
+    async takePending(grants) {
+      const pending = [...truth.runs.values()].filter(waits);
+      const taken = [...grants].flatMap(([tenantId, places]) =>
+        pending.filter((run) => run.tenantId === tenantId).slice(0, places),
+      );
+      return taken.map((run) => {
         run.gen += 1;
         return { ...run };
       });
@@ -275,6 +286,7 @@ const NEW_RUN = {
   correlationId: null,
   traceId: null,
   createdAt: new Date(0),
+  deadlineAt: null,
 } as const;
 
 const CLAIMED = { attempt: 1, fence: 2, deliveries: 2, status: 'running' } as const;
@@ -303,6 +315,10 @@ function newTask(runId: string, actionId: string, actionType: string, epoch: num
     wakesSeen: 0,
     finishedAt: null,
   };
+}
+
+function waits({ status, final }: FakeRun): boolean {
+  return status === 'pending' && !final;
 }
 
 function inQueue({ status, final }: FakeRun): boolean {

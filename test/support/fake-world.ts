@@ -8,6 +8,7 @@ import { createCancelRuns } from '../../src/engine/cancel-run.ts';
 import { cleanGates } from '../../src/engine/clean-gates.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../../src/engine/execute-task.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
+import { createFairness } from '../../src/engine/fairness.ts';
 import type { Plans } from '../../src/engine/plans.ts';
 import type { Control, Disposition, ExecutionResult, TaskRow } from '../../src/engine/ports.ts';
 import { createRetryRuns } from '../../src/engine/retry-run.ts';
@@ -270,10 +271,11 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       chosen.go();
     },
     accept() {
-      const { id, of, priority } = newRun(RUN_ID);
-      store.insert({ id, of });
+      const run = newRun(RUN_ID);
+      store.insert({ id: run.id, of: run.of });
+      const fairness = createFairness(() => 1);
       void begin(world.api, 'accept', (ports) =>
-        createAdmission({ ...ports, ...quiet, plans, window: WINDOW, now: () => 0 }).admit([{ id, of, priority }]),
+        createAdmission({ ...ports, ...quiet, plans, window: WINDOW, fairness, now: () => 0 }).admit([run]),
       );
     },
     cancel() {
@@ -286,7 +288,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
     },
     retry() {
       void begin(world.api, 'retry', (ports) =>
-        createRetryRuns({ ...ports, ...quiet, plans, window: WINDOW })
+        createRetryRuns({ ...ports, ...quiet, plans, window: WINDOW, now: () => 0 })
           .retryRun(CALLER, RUN_ID)
           .catch(() => undefined),
       );
@@ -301,6 +303,8 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
           ...quiet,
           plans,
           window: WINDOW,
+          fairness: createFairness(() => 1),
+          now: () => 0,
           checkEveryMs: 30_000,
           suspects,
           queueUse: async () => undefined,

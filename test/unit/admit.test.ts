@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { createAdmission } from '../../src/engine/admit.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
+import { createFairness } from '../../src/engine/fairness.ts';
 import { DIAMOND, definitionOf } from '../support/dags.ts';
 import { plansOf, WORKFLOW } from '../support/fake-engine.ts';
 import { createFakeQueue } from '../support/fake-queue.ts';
@@ -12,21 +13,27 @@ function door(window: number) {
   const queue = createFakeQueue();
   const log = createTestLog();
   const clock = { now: 0 };
+  /** Tenants with runs that have waited for long. */
+  const waiting: string[] = [];
+  const { windowUse } = store.runs;
+  store.runs.windowUse = async (look) => ({ ...(await windowUse(look)), waiting });
   const admission = createAdmission({
     plans: plansOf(definitionOf(DIAMOND)),
     runs: store.runs,
     queue,
     failpoint: NO_FAILPOINT,
     window,
+    fairness: createFairness(() => 1),
     log,
     now: () => clock.now,
   });
-  const accept = (...ids: string[]) => {
-    for (const id of ids) store.insert({ id, of: WORKFLOW });
-    return admission.admit(ids.map((id) => ({ id, of: WORKFLOW, priority: 50 })));
+  const acceptFor = (tenantId: string, ...ids: string[]) => {
+    for (const id of ids) store.insert({ id, tenantId, of: WORKFLOW });
+    return admission.admit(ids.map((id) => ({ id, tenantId, of: WORKFLOW, priority: 50 })));
   };
+  const accept = (...ids: string[]) => acceptFor('t', ...ids);
   const statusOf = (id: string) => store.truth.runs.get(id)?.status;
-  return { store, queue, log, clock, accept, statusOf };
+  return { store, queue, log, clock, waiting, accept, acceptFor, statusOf };
 }
 
 test('while there is room an accepted run is in the queue at once, its first flow alone', async () => {
@@ -47,7 +54,7 @@ test('what does not fit into the window stays pending', async () => {
 
 test('runs that others have in the queue count, and are counted once a second', async () => {
   const { store, clock, queue, accept } = door(2);
-  const count = vi.spyOn(store.runs, 'countInQueue');
+  const count = vi.spyOn(store.runs, 'windowUse');
   store.insert({ id: 'other1', of: WORKFLOW, status: 'running' });
   store.insert({ id: 'other2', of: WORKFLOW, status: 'queued' });
   await accept('r1');
@@ -64,7 +71,7 @@ test('runs that others have in the queue count, and are counted once a second', 
 
 test('many that come together are counted for once', async () => {
   const { store, accept } = door(100);
-  const count = vi.spyOn(store.runs, 'countInQueue');
+  const count = vi.spyOn(store.runs, 'windowUse');
   await Promise.all([accept('r1'), accept('r2'), accept('r3')]);
   expect(count).toHaveBeenCalledTimes(1);
 });
@@ -86,7 +93,7 @@ test('a queue that cannot be reached leaves the run to the dispatcher, and is le
 
 test('a database that does not answer leaves it to the dispatcher too', async () => {
   const { store, queue, accept } = door(10);
-  vi.spyOn(store.runs, 'countInQueue').mockRejectedValueOnce(new Error('away'));
+  vi.spyOn(store.runs, 'windowUse').mockRejectedValueOnce(new Error('away'));
   await accept('r1');
   expect(queue.jobs()).toEqual([]);
 });
@@ -97,4 +104,28 @@ test('a run that cannot be marked as queued is in the queue all the same', async
   await accept('r1');
   expect(queue.jobs()).toHaveLength(1);
   await vi.waitFor(() => expect(log.lines.map(({ event }) => event)).toEqual(['run_not_marked_queued']));
+});
+
+test('the first run of a tenant comes up before what another has added already', async () => {
+  const { queue, acceptFor } = door(100);
+  await acceptFor('a', ...Array.from({ length: 20 }, (_, n) => `a${n}`));
+  await acceptFor('b', 'b0');
+  const inTurn = queue.jobs().sort((x, y) => x.node.priority - y.node.priority);
+  // Equal ones go in the order of their adding.
+  expect(inTurn.slice(0, 3).map(({ jobId }) => jobId)).toEqual(['a0.1.a', 'b0.1.a', 'a1.1.a']);
+});
+
+test('while runs of a tenant wait its new ones wait behind them, and those of others have their share', async () => {
+  const { queue, waiting, acceptFor } = door(20);
+  waiting.push('a');
+  await acceptFor('other', ...Array.from({ length: 10 }, (_, n) => `o${n}`));
+  expect(queue.jobs()).toHaveLength(10);
+  await acceptFor('a', 'a1');
+  await acceptFor('b', 'b1');
+  expect(
+    queue
+      .jobs()
+      .slice(10)
+      .map(({ jobId }) => jobId),
+  ).toEqual(['b1.1.a']);
 });

@@ -8,6 +8,7 @@ import {
   openSegment,
   taskJobId,
 } from '../../src/domain/compile.ts';
+import { jobPriority, NOT_URGENT } from '../../src/domain/job-priority.ts';
 import { makePlan, type Plan } from '../../src/domain/plan.ts';
 import { DIAMOND, definitionOf, indexOf, planOf } from '../support/dags.ts';
 
@@ -62,7 +63,7 @@ test('a job says which action of which run it is, and nothing else', () => {
     name: 'a',
     jobId: 'run.2.a',
     data: { v: 1, run_id: 'run', epoch: 2, gen: 3, action_id: 'a', of: { workflow_id: 'w', version: 4 } },
-    priority: 50_999,
+    priority: jobPriority({ priority: 50, urgency: NOT_URGENT, depth: 0, turn: undefined }),
     delayMs: 0,
     attempts: 9,
     children: [],
@@ -72,10 +73,23 @@ test('a job says which action of which run it is, and nothing else', () => {
 test('inside one priority the deeper goes first; an action may have a priority and a delay of its own', () => {
   const change = (id: string) => (id === 'b' ? { priority: 1, delay_seconds: 1.5 } : {});
   const [tree] = compileSegment(makePlan(definitionOf({ a: [], b: ['a'], c: ['b'] }, change)), 0, run);
+  const rank = (depth: number, priority = 50) => jobPriority({ priority, urgency: NOT_URGENT, depth, turn: undefined });
   expect([tree?.priority, tree?.children[0]?.priority, tree?.children[0]?.children[0]?.priority]).toEqual([
-    50_997, 1_998, 50_999,
+    rank(2),
+    rank(1, 1),
+    rank(0),
   ]);
   expect(tree?.children[0]?.delayMs).toBe(1_500);
+});
+
+test('the first tasks of a run that has not begun wait for their turn; the others are of a run under way by then', () => {
+  const plan = planOf({ a: [], b: ['a'] });
+  const [tree] = compileSegment(plan, 0, { ...run, turn: 7, urgency: 2 });
+  const rank = (depth: number, turn?: number) => jobPriority({ priority: 50, urgency: 2, depth, turn });
+  expect(tree?.children[0]?.priority).toBe(rank(0, 7));
+  expect(tree?.priority).toBe(rank(1));
+  const [again] = compileSegment(plan, 0, { ...run, urgency: 2 });
+  expect(again?.children[0]?.priority).toBe(rank(0));
 });
 
 test('priorities stay within the bounds of BullMQ at any depth, and the finalizer is the deepest', () => {
@@ -88,7 +102,7 @@ test('priorities stay within the bounds of BullMQ at any depth, and the finalize
   }
   const priorities = all.map(({ priority }) => priority);
   expect(Math.min(...priorities)).toBe(all.find(({ queue }) => queue === 'runs')?.priority);
-  expect(Math.min(...priorities)).toBeGreaterThanOrEqual(100_000);
+  expect(Math.min(...priorities)).toBeGreaterThan(0);
   expect(Math.max(...priorities)).toBeLessThanOrEqual(2_097_151);
 });
 

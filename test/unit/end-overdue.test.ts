@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { createFairness } from '../../src/engine/fairness.ts';
 import { type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
 import { DIAMOND } from '../support/dags.ts';
 import { begun, RUN, WORKFLOW } from '../support/fake-engine.ts';
@@ -10,6 +11,7 @@ async function overdue(id: string) {
     runs: engine.store.runs,
     sweep: engine.store.sweep,
     window: 100,
+    fairness: createFairness(() => 1),
     checkEveryMs: 30_000,
     suspects: new Map(),
     queueUse: async () => undefined,

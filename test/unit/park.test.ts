@@ -1,5 +1,6 @@
 /** A task that waits for something outside, and whoever wakes it, at every step that the two can meet in. */
 import { describe, expect, test } from 'vitest';
+import { createFairness } from '../../src/engine/fairness.ts';
 import { sweepOnce } from '../../src/engine/sweep.ts';
 import { wakeTasks } from '../../src/engine/wake-tasks.ts';
 import { begun, type FakeEngine, NOW, output, RUN } from '../support/fake-engine.ts';
@@ -89,6 +90,7 @@ describe('a task that waits for something outside', () => {
         runs: engine.store.runs,
         sweep: engine.store.sweep,
         window: 10,
+        fairness: createFairness(() => 1),
         checkEveryMs: 30_000,
         suspects: new Map(),
         queueUse: async () => undefined,

@@ -18,6 +18,7 @@ const run: RunRow = {
   correlationId: null,
   traceId: null,
   createdAt: new Date(0),
+  deadlineAt: null,
 };
 
 /** An adapter in the test's hands, and everything that can end it. */

@@ -19,7 +19,17 @@ test('a run that was cancelled when its last action completed ends as completed 
 
   const { plans, log } = deps;
   const { runs, sweep, retries } = store;
-  const retry = createRetryRuns({ plans, runs, sweep, retries, queue, window: 10, failpoint: NO_FAILPOINT, log });
+  const retry = createRetryRuns({
+    plans,
+    runs,
+    sweep,
+    retries,
+    queue,
+    window: 10,
+    now: () => 0,
+    failpoint: NO_FAILPOINT,
+    log,
+  });
   expect(await retry.retryRun(CALLER, RUN)).toMatchObject({ epoch: 2, reopened: 0 });
   await engine.drain();
   expect(engine.run()).toMatchObject({ status: 'completed', epoch: 2, output: '{"a":"done"}' });

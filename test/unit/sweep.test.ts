@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { addAgain } from '../../src/engine/add-again.ts';
+import { createFairness } from '../../src/engine/fairness.ts';
 import { repeatUntil, type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
 import { DIAMOND, type Edges } from '../support/dags.ts';
 import { begun, type FakeEngine, failure, RUN, tries, WORKFLOW } from '../support/fake-engine.ts';
@@ -14,6 +15,7 @@ async function swept(edges: Edges, window = 100, change?: Parameters<typeof begu
     runs: engine.store.runs,
     sweep: engine.store.sweep,
     window,
+    fairness: createFairness(() => 1),
     checkEveryMs: 30_000,
     suspects: new Map(),
     queueUse: async () => undefined,

@@ -1,0 +1,115 @@
+/**
+ * What each tenant may take of the window, and when its runs come up inside of it. The window is what BullMQ holds; what
+ * does not fit waits in PostgreSQL, by tenant. docs/decisions has why it is shared in this way.
+ */
+export interface WindowUse {
+  /** Runs in the queue, by tenant. */
+  inQueue: ReadonlyMap<string, number>;
+  /** The sum of these. */
+  total: number;
+  /** Tenants with runs that wait for room. */
+  waiting: readonly string[];
+}
+
+/** A tenant's part, against 1 for all that are not named. */
+export type WeightOf = (tenantId: string) => number;
+
+/** The last one: from there on a tenant's runs go in the order of their adding, with those of others that are as far. */
+export const MAX_TURN = 99;
+const TURNS_PER_DOUBLING = 8;
+/** Kept for tenants that have less than their share when others have filled the window. */
+const RESERVE = 0.1;
+/** Below that there is room for all, whoever waits. */
+const TIGHT = 0.5;
+
+/**
+ * The turn of a tenant's `nth` run (from 0) since it last had none in the queue: the first ones of every tenant come before
+ * the later ones of any. It grows ever slower, so it is exact where it matters and bounded.
+ */
+export function turnOf(nth: number, weight: number): number {
+  return Math.min(MAX_TURN, Math.floor(TURNS_PER_DOUBLING * Math.log2(1 + nth / weight)));
+}
+
+/** How many runs a door may add for this tenant, past those that wait. */
+export function roomAtDoor(window: number, use: WindowUse, tenantId: string, weightOf: WeightOf): number {
+  const { total } = use;
+  if (use.waiting.length === 0 || total < window * TIGHT) return window - total;
+  // Its own runs that wait go first; the dispatcher has all of them in view.
+  if (use.waiting.includes(tenantId)) return 0;
+  const share = shareOf(window, new Set([...activeIn(use), tenantId]), tenantId, weightOf);
+  return Math.min(withReserve(window) - total, share - (use.inQueue.get(tenantId) ?? 0));
+}
+
+export interface Grants {
+  /** How many runs of each tenant are to be added. */
+  grants: Map<string, number>;
+  /** How far each tenant that waits has come, for the next time: runs by weight, above who is the farthest behind. */
+  progress: Map<string, number>;
+}
+
+/**
+ * Shares `most` places among the tenants that wait. Each place goes to the tenant that has come the least far, runs counted
+ * by weight. A tenant that has its share of the window already gets nothing as long as another that waits has less than its
+ * own.
+ */
+export function shareOut(
+  window: number,
+  most: number,
+  use: WindowUse,
+  weightOf: WeightOf,
+  before: ReadonlyMap<string, number> = new Map(),
+): Grants {
+  const active = activeIn(use);
+  const tenants = use.waiting.map((id) => {
+    const share = shareOf(window, active, id, weightOf);
+    const toShare = Math.max(0, share - (use.inQueue.get(id) ?? 0));
+    return { id, step: 1 / weightOf(id), toShare, granted: 0, progress: before.get(id) ?? 0 };
+  });
+  const behind = tenants.filter(({ toShare }) => toShare > 0);
+  // First up to the shares, with the reserve; what is left of the room after that goes to all.
+  const placed = place(behind, Math.min(most, withReserve(window) - use.total), (tenant) => tenant.toShare);
+  const least = Math.min(...(behind.length > 0 ? behind : tenants).map(({ progress }) => progress));
+  // Who was not to get anything has nothing to catch up on.
+  for (const tenant of tenants) if (tenant.toShare === 0) tenant.progress = Math.max(tenant.progress, least);
+  place(tenants, Math.min(most, window - use.total) - placed, () => Number.POSITIVE_INFINITY);
+  const lowest = Math.min(...tenants.map(({ progress }) => progress));
+  return {
+    grants: new Map(tenants.filter(({ granted }) => granted > 0).map(({ id, granted }) => [id, granted])),
+    progress: new Map(tenants.map(({ id, progress }) => [id, progress - lowest])),
+  };
+}
+
+interface Tenant {
+  toShare: number;
+  granted: number;
+  progress: number;
+  step: number;
+}
+
+/** How many of the places were given away. */
+function place(tenants: readonly Tenant[], places: number, limitOf: (tenant: Tenant) => number): number {
+  for (let placed = 0; placed < places; placed += 1) {
+    let next: Tenant | undefined;
+    for (const tenant of tenants) {
+      const open = tenant.granted < limitOf(tenant);
+      if (open && (next === undefined || tenant.progress < next.progress)) next = tenant;
+    }
+    if (next === undefined) return placed;
+    next.granted += 1;
+    next.progress += next.step;
+  }
+  return Math.max(0, places);
+}
+
+function activeIn({ inQueue, waiting }: Pick<WindowUse, 'inQueue' | 'waiting'>): Set<string> {
+  return new Set([...inQueue.keys(), ...waiting]);
+}
+
+function shareOf(window: number, active: ReadonlySet<string>, tenantId: string, weightOf: WeightOf): number {
+  const all = [...active].reduce((sum, id) => sum + weightOf(id), 0);
+  return Math.max(1, Math.floor((window * weightOf(tenantId)) / all));
+}
+
+function withReserve(window: number): number {
+  return window + Math.ceil(window * RESERVE);
+}

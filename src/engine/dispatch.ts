@@ -1,0 +1,127 @@
+/**
+ * The dispatcher: adds runs that are committed and wait in PostgreSQL, as far as the window has room, so that no tenant
+ * waits for the backlog of another. Those that the API has only just accepted are left to it.
+ */
+import { compileSegment, type FlowNode } from '../domain/compile.ts';
+import { shareOut } from '../domain/fair-share.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { Fairness } from './fairness.ts';
+import { flowOfRun } from './flow-of-run.ts';
+import type { Logger, RunRow, RunStore, SweepStore } from './ports.ts';
+import { isQueueFull } from './queue-room.ts';
+
+export interface DispatchDeps extends AddAgainDeps {
+  runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'windowUse'>;
+  sweep: SweepStore;
+  window: number;
+  fairness: Fairness;
+  /** The share of its memory that the queue's store uses. */
+  queueUse(): Promise<number | undefined>;
+  log: Logger;
+}
+
+export interface DispatchReport {
+  dispatched: number;
+  /** The store of the queue is nearly full: nothing was added. */
+  heldBack: boolean;
+}
+
+/** Younger pending runs are left to the API that accepted them. */
+const PENDING_AGE_MS = 2_000;
+const DISPATCH_PER_PAGE = 500;
+const PAGES_PER_PASS = 20;
+/** Side by side; more would only wait for connections. */
+const DISPATCH_AT_ONCE = 20;
+const TENANTS_PER_LOOK = 1_000;
+
+/** With a long backlog the pace is the queue's, not that of the passes. */
+export async function dispatch(deps: DispatchDeps, report: DispatchReport): Promise<void> {
+  await deps.sweep.releaseDue();
+  for (let page = 0; page < PAGES_PER_PASS; page += 1) {
+    if (await isHeldBack(deps, report)) return;
+    if ((await dispatchPage(deps, report)) === 0) return;
+  }
+}
+
+/** How many runs were there to be added. */
+async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise<number> {
+  const { fairness, window } = deps;
+  const use = await deps.runs.windowUse({
+    window,
+    olderThanMs: PENDING_AGE_MS,
+    after: fairness.after,
+    tenants: TENANTS_PER_LOOK,
+  });
+  fairness.after = use.waiting.length < TENANTS_PER_LOOK ? '' : (use.waiting.at(-1) ?? '');
+  fairness.turns.seen(use.inQueue);
+  const { grants, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness.weightOf, fairness.progress);
+  fairness.progress = progress;
+  if (grants.size === 0) return 0;
+  const pending = (await deps.sweep.takePending(grants, PENDING_AGE_MS)).sort(inOrder);
+  const again = await addNew(deps, pending, report);
+  for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
+    const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
+      onItsOwn(deps, run, async () => {
+        await addAgain(deps, run, run.gen);
+        await deps.runs.markQueued(run.id, run.epoch);
+        report.dispatched += 1;
+      }),
+    );
+    await Promise.all(together);
+  }
+  return pending.length;
+}
+
+function inOrder(a: RunRow, b: RunRow): number {
+  const byDeadline = deadlineOf(a) - deadlineOf(b);
+  const byAge = a.createdAt.getTime() - b.createdAt.getTime();
+  return a.priority - b.priority || byDeadline || byAge || (a.id < b.id ? -1 : 1);
+}
+
+function deadlineOf({ deadlineAt }: RunRow): number {
+  return deadlineAt?.getTime() ?? Number.MAX_SAFE_INTEGER;
+}
+
+/**
+ * Runs of which nothing has begun, and that the dispatcher takes for the first time, are added together: nothing of them
+ * is final, so there is nothing to leave out and no gate to remove. That is looked at again when they have been added,
+ * because the API may have added one before it could say so. Resolves to the others, which are added one by one.
+ */
+async function addNew(deps: DispatchDeps, pending: readonly RunRow[], report: DispatchReport): Promise<RunRow[]> {
+  const untouched = pending.filter(({ gen }) => gen === 1);
+  const begun = await deps.runs.begunAmong(untouched.map(({ id }) => id));
+  const trees: FlowNode[][] = [];
+  const added: RunRow[] = [];
+  for (const run of untouched.filter(({ id }) => !begun.has(id))) {
+    const plan = await deps.plans.of(run.of).catch(() => undefined);
+    // It says what is wrong when it is tried on its own.
+    if (plan === undefined) continue;
+    const turn = deps.fairness.turns.next(run.tenantId);
+    trees.push(compileSegment(plan, 0, flowOfRun(run, run.gen, deps.now(), turn)));
+    added.push(run);
+  }
+  await deps.queue.add(trees);
+  const since = await deps.runs.begunAmong(added.map(({ id }) => id));
+  const done = added.filter(({ id }) => !since.has(id));
+  await Promise.all(done.map(({ id, epoch }) => deps.runs.markQueued(id, epoch)));
+  report.dispatched += done.length;
+  const isDone = new Set(done);
+  return pending.filter((run) => !isDone.has(run));
+}
+
+export async function isHeldBack(
+  deps: Pick<DispatchDeps, 'queueUse'>,
+  report: Pick<DispatchReport, 'heldBack'>,
+): Promise<boolean> {
+  report.heldBack = isQueueFull(await deps.queueUse());
+  return report.heldBack;
+}
+
+/** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
+export async function onItsOwn(deps: Pick<DispatchDeps, 'log'>, run: RunRow, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    deps.log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
+  }
+}

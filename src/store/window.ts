@@ -1,0 +1,82 @@
+/** The window and those who wait for it: who has runs in the queue, who waits, and the next runs of each tenant. */
+import type pg from 'pg';
+import type { WindowUse } from '../domain/fair-share.ts';
+import type { RunRow, WindowLook } from '../engine/ports.ts';
+import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+
+/** As the index `run_pending_by_tenant` has it. */
+const WAITS = `status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL`;
+
+// From tenant to tenant by the index, so that what it takes does not depend on how many runs each of them has. Of a tenant
+// whose runs are all young it reads them all: those of two seconds.
+const WINDOW_USE = `
+WITH RECURSIVE live AS MATERIALIZED (
+  SELECT tenant_id, count(*)::int AS runs FROM (
+    SELECT tenant_id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1
+  ) AS some GROUP BY tenant_id
+), tenant AS (
+  (SELECT tenant_id FROM run WHERE ${WAITS} AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT r.tenant_id FROM run r WHERE ${WAITS} AND r.tenant_id > t.tenant_id ORDER BY r.tenant_id LIMIT 1)
+  FROM tenant t WHERE t.tenant_id IS NOT NULL
+), waiting AS (
+  SELECT tenant_id FROM tenant t
+  WHERE t.tenant_id IS NOT NULL AND EXISTS (
+    SELECT 1 FROM run r WHERE r.tenant_id = t.tenant_id AND ${WAITS} AND r.created_at <= now() - make_interval(secs => $2::float8 / 1000))
+  LIMIT $4
+)
+SELECT (SELECT array_agg(tenant_id) FROM live) AS tenants, (SELECT array_agg(runs) FROM live) AS runs,
+       (SELECT array_agg(tenant_id) FROM waiting) AS waiting`;
+
+const TAKE_PENDING = `
+WITH next AS (
+  SELECT p.id FROM unnest($1::text[], $2::int[]) AS g(tenant_id, places)
+  CROSS JOIN LATERAL (
+    SELECT r.id FROM run r
+    WHERE r.tenant_id = g.tenant_id AND ${WAITS} AND r.created_at <= now() - make_interval(secs => $3::float8 / 1000)
+    ORDER BY r.priority, r.deadline_at, r.created_at LIMIT g.places FOR UPDATE SKIP LOCKED
+  ) p
+)
+UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM next WHERE r.id = next.id
+RETURNING ${RUN_COLUMNS}`;
+
+const RELEASE_DUE = `
+UPDATE run r SET due_at = NULL FROM (
+  SELECT id FROM run WHERE status = 'pending' AND due_at IS NOT NULL AND due_at <= now()
+  ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+) AS due
+WHERE r.id = due.id`;
+const RELEASED_PER_PASS = 10_000;
+
+export async function windowUse(pool: pg.Pool, look: WindowLook): Promise<WindowUse> {
+  const { rows } = await pool.query<{ tenants: string[] | null; runs: number[] | null; waiting: string[] | null }>({
+    name: 'window-use',
+    text: WINDOW_USE,
+    // More than fit, or a window that is more than full would look as if it were just full.
+    values: [look.window * 2, look.olderThanMs, look.after, look.tenants],
+  });
+  const { tenants, runs, waiting } = rows[0] ?? {};
+  const counts = runs ?? [];
+  return {
+    inQueue: new Map((tenants ?? []).map((id, index) => [id, counts[index] ?? 0])),
+    total: counts.reduce((sum, count) => sum + count, 0),
+    waiting: waiting ?? [],
+  };
+}
+
+export async function takePending(
+  pool: pg.Pool,
+  grants: ReadonlyMap<string, number>,
+  olderThanMs: number,
+): Promise<RunRow[]> {
+  const { rows } = await pool.query<RawRun>({
+    name: 'take-pending',
+    text: TAKE_PENDING,
+    values: [[...grants.keys()], [...grants.values()], olderThanMs],
+  });
+  return rows.map(toRunRow);
+}
+
+export async function releaseDue(pool: pg.Pool): Promise<void> {
+  await pool.query({ name: 'release-due', text: RELEASE_DUE, values: [RELEASED_PER_PASS] });
+}
