@@ -15,19 +15,18 @@ export interface WindowUse {
 export type WeightOf = (tenantId: string) => number;
 
 /** The last one: from there on a tenant's runs go in the order of their adding, with those of others that are as far. */
-export const MAX_TURN = 99;
-const TURNS_PER_DOUBLING = 8;
+export const MAX_TURN = 20;
 /** Kept for tenants that have less than their share when others have filled the window. */
 const RESERVE = 0.1;
 /** Below that there is room for all, whoever waits. */
 const TIGHT = 0.5;
 
 /**
- * The turn of a tenant's `nth` run (from 0) since it last had none in the queue: the first ones of every tenant come before
- * the later ones of any. It grows ever slower, so it is exact where it matters and bounded.
+ * The turn of a run that is added when its tenant has `ahead` runs in the queue: the first few of every tenant come before
+ * the many of any. One more turn for twice as many: runs of one turn go in the order of their adding.
  */
-export function turnOf(nth: number, weight: number): number {
-  return Math.min(MAX_TURN, Math.floor(TURNS_PER_DOUBLING * Math.log2(1 + nth / weight)));
+export function turnOf(ahead: number, weight: number): number {
+  return Math.min(MAX_TURN, Math.floor(Math.log2(1 + ahead / weight)));
 }
 
 /** How many runs a door may add for this tenant, past those that wait. */

@@ -57,19 +57,25 @@ export function createAdmission(deps: AdmitDeps): Admission {
   /** How full the window is: a cheap count now and then, and in between what this process has added. */
   async function sample(): Promise<void> {
     if (deps.now() - sampledAt < SAMPLE_EVERY_MS) return;
-    sampling ??= deps.runs
-      .windowUse({ window: deps.window, olderThanMs: BACKLOG_AGE_MS, after: '', tenants: TENANTS_PER_LOOK })
-      .then((use) => {
-        waiting = use.waiting;
-        inQueue = new Map(use.inQueue);
-        for (const [tenantId, count] of unmarked) addTo(inQueue, tenantId, count);
-        total = [...inQueue.values()].reduce((sum, count) => sum + count, 0);
-        turns.seen(inQueue);
-        sampledAt = deps.now();
-      })
-      .finally(() => {
-        sampling = undefined;
-      });
+    if (sampling === undefined) {
+      // What is marked while the count is made may be in neither.
+      const before = new Map(unmarked);
+      sampling = deps.runs
+        .windowUse({ window: deps.window, olderThanMs: BACKLOG_AGE_MS, after: '', tenants: TENANTS_PER_LOOK })
+        .then((use) => {
+          waiting = use.waiting;
+          inQueue = new Map(use.inQueue);
+          for (const tenantId of new Set([...before.keys(), ...unmarked.keys()])) {
+            addTo(inQueue, tenantId, Math.max(before.get(tenantId) ?? 0, unmarked.get(tenantId) ?? 0));
+          }
+          total = [...inQueue.values()].reduce((sum, count) => sum + count, 0);
+          turns.seen(inQueue);
+          sampledAt = deps.now();
+        })
+        .finally(() => {
+          sampling = undefined;
+        });
+    }
     await sampling;
   }
 

@@ -15,28 +15,30 @@ export function createFairness(weightOf: WeightOf): Fairness {
 }
 
 /**
- * The turns of the runs that this process adds: how many of a tenant's runs were added since that tenant last had none in
- * the queue. It only grows until then, so that a tenant's own runs stay in order.
+ * The turns of the runs that this process adds, by how many runs their tenants have in the queue. While a tenant has any
+ * there a turn is never lower than before: its older runs are not overtaken by its newer ones when the queue gets shorter.
  */
 export interface Turns {
   /** Runs in the queue by tenant, as they were just counted. */
   seen(inQueue: ReadonlyMap<string, number>): void;
-  /** The turn of the next run of this tenant. */
+  /** The turn of the next run of this tenant, which is counted. */
   next(tenantId: string): number;
 }
 
 function createTurns(weightOf: WeightOf): Turns {
-  const added = new Map<string, number>();
+  let counts = new Map<string, number>();
+  let peaks = new Map<string, number>();
   return {
     seen(inQueue) {
-      for (const tenantId of added.keys()) if ((inQueue.get(tenantId) ?? 0) === 0) added.delete(tenantId);
-      // Other processes add as well.
-      for (const [tenantId, count] of inQueue) added.set(tenantId, Math.max(count, added.get(tenantId) ?? 0));
+      counts = new Map(inQueue);
+      peaks = new Map([...inQueue].map(([tenantId, count]) => [tenantId, Math.max(count, peaks.get(tenantId) ?? 0)]));
     },
     next(tenantId) {
-      const nth = added.get(tenantId) ?? 0;
-      added.set(tenantId, nth + 1);
-      return turnOf(nth, weightOf(tenantId));
+      const count = counts.get(tenantId) ?? 0;
+      const ahead = Math.max(count, peaks.get(tenantId) ?? 0);
+      counts.set(tenantId, count + 1);
+      peaks.set(tenantId, ahead);
+      return turnOf(ahead, weightOf(tenantId));
     },
   };
 }

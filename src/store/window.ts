@@ -13,7 +13,7 @@ const WINDOW_USE = `
 WITH RECURSIVE live AS MATERIALIZED (
   SELECT tenant_id, count(*)::int AS runs FROM (
     SELECT tenant_id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1
-  ) AS some GROUP BY tenant_id
+  ) AS live_ones GROUP BY tenant_id
 ), tenant AS (
   (SELECT tenant_id FROM run WHERE ${WAITS} AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
   UNION ALL
@@ -28,24 +28,25 @@ WITH RECURSIVE live AS MATERIALIZED (
 SELECT (SELECT array_agg(tenant_id) FROM live) AS tenants, (SELECT array_agg(runs) FROM live) AS runs,
        (SELECT array_agg(tenant_id) FROM waiting) AS waiting`;
 
+// An array, and not a join: the planner knows neither how many tenants nor how many places there are, and would rather read
+// all runs there are.
 const TAKE_PENDING = `
 WITH next AS (
   SELECT p.id FROM unnest($1::text[], $2::int[]) AS g(tenant_id, places)
   CROSS JOIN LATERAL (
     SELECT r.id FROM run r
     WHERE r.tenant_id = g.tenant_id AND ${WAITS} AND r.created_at <= now() - make_interval(secs => $3::float8 / 1000)
-    ORDER BY r.priority, r.deadline_at, r.created_at LIMIT g.places FOR UPDATE SKIP LOCKED
+    ORDER BY r.priority, r.deadline_at, r.created_at, r.id LIMIT g.places FOR UPDATE SKIP LOCKED
   ) p
 )
-UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM next WHERE r.id = next.id
+UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' WHERE r.id = ANY (ARRAY(SELECT id FROM next))
 RETURNING ${RUN_COLUMNS}`;
 
 const RELEASE_DUE = `
-UPDATE run r SET due_at = NULL FROM (
+UPDATE run SET due_at = NULL WHERE id = ANY (ARRAY(
   SELECT id FROM run WHERE status = 'pending' AND due_at IS NOT NULL AND due_at <= now()
   ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-) AS due
-WHERE r.id = due.id`;
+))`;
 const RELEASED_PER_PASS = 10_000;
 
 export async function windowUse(pool: pg.Pool, look: WindowLook): Promise<WindowUse> {

@@ -11,16 +11,17 @@ const use = (inQueue: Record<string, number>, ...waiting: string[]): WindowUse =
 const granted = (...of: Parameters<typeof shareOut>) => Object.fromEntries(shareOut(...of).grants);
 
 describe('the turn of a run', () => {
-  test('grows with the runs before it, ever slower, to a bound', () => {
-    const turns = [0, 1, 2, 10, 100, 1_000, 10_000, 1_000_000].map((nth) => turnOf(nth, 1));
+  test('grows with the runs ahead, ever slower, to a bound', () => {
+    const turns = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => turnOf(ahead, 1));
     expect(turns[0]).toBe(0);
     expect([...turns].sort((a, b) => a - b)).toEqual(turns);
-    expect(new Set(turns).size).toBe(7);
+    expect(new Set(turns).size).toBe(8);
     expect(turns.at(-1)).toBe(MAX_TURN);
   });
 
-  test('counts by weight: the eighth of one that weighs four is where the second of another is', () => {
+  test('counts by weight: who weighs four is after eight where others are after two', () => {
     expect(turnOf(8, 4)).toBe(turnOf(2, 1));
+    expect(turnOf(8, 4)).toBeLessThan(turnOf(8, 1));
   });
 
   test('never goes back while a tenant has runs in the queue, and begins anew when it has none', () => {

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createSweepStore } from '../../src/store/sweep-store.ts';
+import { windowUse } from '../../src/store/window.ts';
+import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
+
+let db: FenceDatabase;
+beforeAll(async () => {
+  db = await openFenceDatabase();
+});
+afterAll(() => db.close());
+
+const LOOK = { window: 10_000, olderThanMs: 2_000, after: '', tenants: 1_000 };
+const BACKLOG = 100_000;
+
+/** Runs that wait since long ago. */
+const insert = (tenant: string, count: number, columns = '', values = '') =>
+  db.rows(
+    `INSERT INTO run (id, tenant_id, user_id, inline, parameters, created_at${columns})
+     SELECT $1 || '-' || lpad(n::text, 6, '0'), $1, 'u', '{"action_type":"test_task"}', '{}',
+            now() - interval '1 hour' + n * interval '1 ms'${values}
+     FROM generate_series(1, $2) AS n`,
+    tenant,
+    count,
+  );
+
+/** Pages of tables and indexes that the statement looks at. */
+async function pagesRead(work: (explain: (text: string) => string) => Promise<object[]>): Promise<number> {
+  const [row] = await work((text) => `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`);
+  const [plan] = (row as { 'QUERY PLAN': [{ Plan: Record<string, number> }] })['QUERY PLAN'];
+  return (plan.Plan['Shared Hit Blocks'] ?? 0) + (plan.Plan['Shared Read Blocks'] ?? 0);
+}
+
+test('with a hundred thousand runs of one tenant the next of each is found by looking at a few pages', async () => {
+  await insert('many', BACKLOG);
+  await insert('few', 1);
+  await db.rows('ANALYZE run');
+  const sweep = createSweepStore(db.pool);
+  expect(await windowUse(db.pool, LOOK)).toMatchObject({ total: 0, waiting: ['few', 'many'] });
+
+  // The statements as they are sent, with what they cost.
+  const sent: Array<{ text: string; values: unknown[] }> = [];
+  const spy = {
+    query: async (query: { text: string; values: unknown[] }) => {
+      sent.push(query);
+      return db.pool.query(query);
+    },
+  };
+  await windowUse(spy as never, LOOK); // Only `query` is asked of a pool.
+  const taken = await createSweepStore(spy as never).takePending(
+    new Map([
+      ['many', 10],
+      ['few', 10],
+    ]),
+    2_000,
+  );
+  expect(taken.map(({ id }) => id).sort()).toEqual([
+    'few-000001',
+    ...Array.from({ length: 10 }, (_, n) => `many-${String(n + 1).padStart(6, '0')}`),
+  ]);
+  expect(taken.map(({ gen }) => gen)).toEqual(taken.map(() => 1));
+  expect(sent).toHaveLength(2);
+  for (const { text, values } of sent) {
+    const pages = await pagesRead(async (explain) => (await db.pool.query<object>(explain(text), values)).rows);
+    expect(pages).toBeLessThan(500);
+  }
+  await sweep.releaseDue();
+});
+
+test('of one tenant the most urgent priority goes first, then the earliest deadline, then the oldest', async () => {
+  const sweep = createSweepStore(db.pool);
+  await insert('t', 6);
+  const set = (n: number, what: string) => db.rows(`UPDATE run SET ${what} WHERE id = $1`, `t-00000${n}`);
+  await set(6, 'priority = 1');
+  await set(5, `deadline_at = now() + interval '1 hour'`);
+  await set(4, `deadline_at = now() + interval '2 hours'`);
+  await set(3, 'priority = 99');
+  await set(2, 'waits_for_slot = true');
+  const order: string[] = [];
+  for (let n = 0; n < 6; n += 1) {
+    const taken = await sweep.takePending(new Map([['t', 1]]), 2_000);
+    for (const { id } of taken) {
+      order.push(id);
+      await db.runs.markQueued(id);
+    }
+  }
+  expect(order).toEqual(['t-000006', 't-000005', 't-000004', 't-000001', 't-000003']);
+});
+
+test('a delayed run waits with the others once it is due, and shows in the use of the window when it is in the queue', async () => {
+  const sweep = createSweepStore(db.pool);
+  await insert('later', 2, ', due_at', `, now() + (n - 2) * interval '1 hour' - interval '1 second'`);
+  expect((await windowUse(db.pool, LOOK)).waiting).not.toContain('later');
+  await db.rows(`UPDATE run SET due_at = now() + interval '1 hour' WHERE id = 'later-000002'`);
+  await sweep.releaseDue();
+  expect((await windowUse(db.pool, LOOK)).waiting).toContain('later');
+  const taken = await sweep.takePending(new Map([['later', 10]]), 2_000);
+  expect(taken.map(({ id }) => id)).toEqual(['later-000001']);
+  await db.runs.markQueued('later-000001');
+  const use = await windowUse(db.pool, LOOK);
+  expect(use.inQueue.get('later')).toBe(1);
+  expect(use.waiting).not.toContain('later');
+});
+
+test('tenants that wait are told a page at a time', async () => {
+  const all = (await windowUse(db.pool, LOOK)).waiting;
+  const first = (await windowUse(db.pool, { ...LOOK, tenants: 1 })).waiting;
+  const rest = (await windowUse(db.pool, { ...LOOK, after: first[0] ?? '' })).waiting;
+  expect(all.length).toBeGreaterThan(1);
+  expect([...first, ...rest]).toEqual(all);
+});
