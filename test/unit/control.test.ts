@@ -1,5 +1,6 @@
 /** Pausing, resuming and settling by hand, over ports in memory: what no door and no process has to be there for. */
 import { describe, expect, test } from 'vitest';
+import { createFairness } from '../../src/engine/fairness.ts';
 import { createPauseRuns } from '../../src/engine/pause-run.ts';
 import { createSettleByHand } from '../../src/engine/settle-by-hand.ts';
 import { type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
@@ -30,6 +31,7 @@ async function controlled(edges: Edges, change?: Parameters<typeof begun>[1]) {
     window: 100,
     checkEveryMs: 30_000,
     suspects: new Map(),
+    fairness: createFairness(() => 1),
     queueUse: async () => undefined,
   };
   return {
