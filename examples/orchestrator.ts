@@ -5,6 +5,7 @@ export interface Orchestrator {
   url: string;
   get<T>(path: string, shape: z.ZodType<T>): Promise<T>;
   post<T>(path: string, body: unknown, shape: z.ZodType<T>): Promise<T>;
+  put<T>(path: string, body: unknown, shape: z.ZodType<T>): Promise<T>;
 }
 
 export interface Target {
@@ -50,6 +51,7 @@ export function openOrchestrator({ url, apiKey }: Target): Orchestrator {
     url,
     get: (path, shape) => send('GET', path, undefined, shape),
     post: (path, body, shape) => send('POST', path, body, shape),
+    put: (path, body, shape) => send('PUT', path, body, shape),
   };
 }
 

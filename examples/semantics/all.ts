@@ -5,5 +5,6 @@ import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 import { progressExample } from './progress.ts';
+import { versions } from './versions.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample];
+export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample, versions];

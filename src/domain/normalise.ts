@@ -48,8 +48,8 @@ export function mergeDefinition(current: Definition, patch: unknown, catalogue: 
     if (!parsed.ok) faults.addAll(parsed.faults);
     throw faults.toError('invalid_request', MALFORMED);
   }
-  // The status belongs to the workflow and not to a version of its definition.
-  const { status: _, ...fields } = parsed.value;
+  // They belong to the workflow and not to a version of its definition.
+  const { status: _, canary_percent: __, ...fields } = parsed.value;
   return normaliseDefinition({ ...current, ...fields }, catalogue).definition;
 }
 

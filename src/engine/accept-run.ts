@@ -6,6 +6,7 @@ import { checkParameters } from '../domain/parameters.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { Admission } from './admit.ts';
+import { basisOf, versionFor, type WorkflowToRun, workflowToRun } from './choose-version.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { NewRun, RunStore, StoredRun } from './ports.ts';
@@ -38,8 +39,6 @@ export interface AcceptDeps {
 
 const DEFAULT_PRIORITY = 50;
 
-type WorkflowToRun = Pick<StoredWorkflow, 'id' | 'version' | 'status' | 'definition'>;
-
 /** A run that passed every check and has only to be stored. */
 interface Prepared {
   run: NewRun;
@@ -67,7 +66,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       timeout_seconds: request.timeout_seconds ?? deps.defaults.timeout_seconds,
       initial_delay_seconds: deps.defaults.retry.initial_delay_seconds,
     };
-    const run = newRun(caller, of, request.params, request, idempotencyKey, { task: request });
+    const run = newRun(caller, deps.newId(), of, request.params, request, idempotencyKey, { task: request });
     return { run, warnings: [] };
   }
 
@@ -92,17 +91,26 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       .map((path) => ({ path, message: `'${request.task_type}' is a workflow: its actions say this themselves` }));
     if (errors.length > 0)
       throw new OrchestratorError('invalid_request', 'The request does not fit a workflow', { errors });
+    const id = deps.newId();
+    const chosen = versionFor(workflow, basisOf(caller, idempotencyKey, request.correlation_id, id));
     return prepareExecution(
       caller,
-      workflow,
+      id,
+      chosen === workflow.version ? workflow : await ofVersion(workflow, chosen),
       { ...request, parameters: request.params, strict: false },
       idempotencyKey,
       { task: request },
     );
   }
 
+  async function ofVersion({ id, status }: StoredWorkflow, version: number): Promise<WorkflowToRun> {
+    const { definition } = await deps.plans.of({ workflow_id: id, version });
+    return { id, status, version, definition };
+  }
+
   function prepareExecution(
     caller: Caller,
+    id: string,
     workflow: WorkflowToRun,
     request: ExecuteRequest,
     idempotencyKey: string | undefined,
@@ -114,12 +122,13 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds } = workflow.definition;
-    const run = { ...newRun(caller, of, values, request, idempotencyKey, hashed), timeoutSeconds };
+    const run = { ...newRun(caller, id, of, values, request, idempotencyKey, hashed), timeoutSeconds };
     return { run: withDedupe(run, of, workflow.definition), warnings };
   }
 
   function newRun(
     caller: Caller,
+    id: string,
     of: DefinitionRef,
     parameters: JsonObject,
     request: Pick<ExecuteRequest, 'priority' | 'delay_seconds' | 'correlation_id' | 'callback_url'>,
@@ -127,7 +136,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     hashed: object,
   ): NewRun {
     return {
-      id: deps.newId(),
+      id,
       tenantId: caller.tenantId,
       userId: caller.userId,
       of,
@@ -183,14 +192,17 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     return accepted;
   }
 
-  async function findWorkflow(caller: Caller, id: string, version: number | undefined): Promise<WorkflowToRun> {
+  async function findHead(caller: Caller, id: string): Promise<WorkflowHead> {
     const head = await deps.workflowHead(caller.tenantId, id);
-    const chosen = version ?? head?.currentVersion ?? 0;
-    if (head === undefined || chosen < 1 || chosen > head.currentVersion)
-      throw new OrchestratorError('not_found', 'Workflow not found');
-    // A version never changes, and its plan is kept.
-    const { definition } = await deps.plans.of({ workflow_id: id, version: chosen });
-    return { id, version: chosen, status: head.status, definition };
+    if (head === undefined) throw new OrchestratorError('not_found', 'Workflow not found');
+    return head;
+  }
+
+  async function prepareOf(caller: Caller, head: WorkflowHead, request: ExecuteRequest): Promise<Prepared> {
+    const id = deps.newId();
+    const { idempotency_key: key, ...body } = request;
+    const workflow = await workflowToRun(deps.plans, head, request, basisOf(caller, key, request.correlation_id, id));
+    return prepareExecution(caller, id, workflow, request, key, { workflowId: head.id, body });
   }
 
   /** Prepares every item, stores the good ones together, and puts faults and answers in the order of the items. */
@@ -210,25 +222,21 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     });
   }
 
-  const keyedBody = ({ idempotency_key: _, ...body }: ExecuteRequest) => body;
   return {
     acceptTask: async (caller, request, idempotencyKey) => storeOne(await prepareTask(caller, request, idempotencyKey)),
     acceptTasks: (caller, requests) => many(requests, (request) => prepareTask(caller, request, undefined)),
     async executeWorkflow(caller, workflowId, request) {
-      const workflow = await findWorkflow(caller, workflowId, request.version);
-      return storeOne(
-        prepareExecution(caller, workflow, request, request.idempotency_key, { workflowId, body: keyedBody(request) }),
-      );
+      return storeOne(await prepareOf(caller, await findHead(caller, workflowId), request));
     },
     async executeWorkflowMany(caller, workflowId, requests) {
-      const workflow = await findWorkflow(caller, workflowId, undefined);
-      return many(requests, async (request) =>
-        prepareExecution(caller, workflow, request, request.idempotency_key, { workflowId, body: keyedBody(request) }),
-      );
+      const head = await findHead(caller, workflowId);
+      return many(requests, (request) => prepareOf(caller, head, request));
     },
     async dryRun(caller, workflowId, request) {
-      const workflow = await findWorkflow(caller, workflowId, request.version);
-      const { run, warnings } = prepareExecution(caller, workflow, request, undefined, {});
+      const { idempotency_key: key, correlation_id: correlationId } = request;
+      const basis = basisOf(caller, key, correlationId, undefined);
+      const workflow = await workflowToRun(deps.plans, await findHead(caller, workflowId), request, basis);
+      const { run, warnings } = prepareExecution(caller, 'dry-run', workflow, request, undefined, {});
       const plan = await deps.plans.of(run.of);
       const flow = { runId: 'dry-run', epoch: 1, gen: 0, priority: run.priority, of: run.of };
       return {

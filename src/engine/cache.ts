@@ -15,6 +15,8 @@ import { isServiceCall, type Scope, templateNames } from './resolve-input.ts';
 export interface OutputCache {
   /** JSON text, as it was committed; undefined: there is none, or its time is over. */
   find(entry: { tenantId: string; key: string }): Promise<string | undefined>;
+  /** The next one that is kept takes its place. */
+  forget(entry: { tenantId: string; key: string }): Promise<void>;
   /** Copies the output of a committed task, unless there is one of which the time is not over. */
   keep(entry: NewCacheEntry): Promise<void>;
 }
@@ -40,13 +42,17 @@ export function cacheKeyOf(plan: Plan, { action }: PlannedAction, run: RunRow, s
   return value === undefined ? undefined : requestHash(cacheEntryOf(run.of.workflow_id, action, value));
 }
 
+/** A person who lets a run go on again wants it executed: then the entry goes, and what comes of it is the next one. */
 export async function findCached(
   { cache, log }: CacheDeps,
   { run, planned, cacheKey }: Held,
 ): Promise<string | undefined> {
   if (cacheKey === undefined) return undefined;
   try {
-    return await cache.find({ tenantId: run.tenantId, key: cacheKey });
+    const entry = { tenantId: run.tenantId, key: cacheKey };
+    if (run.epoch === 1) return await cache.find(entry);
+    await cache.forget(entry);
+    return undefined;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     log.warn('cache_not_read', { run_id: run.id, action_id: planned.action.action_id, error: message });

@@ -1,4 +1,5 @@
 /** What the doors read and the workflows they keep. The stores implement these; everything is bound to a tenant. */
+import type { Canary } from '../domain/canary.ts';
 import type { Definition } from '../domain/definition.ts';
 import type { TaskResult } from '../schemas/answers.ts';
 import type {
@@ -17,6 +18,8 @@ export interface StoredWorkflow {
   /** The version that `definition` is. */
   version: number;
   currentVersion: number;
+  /** A newer or older version that gets a share of the executions. */
+  canary?: Canary | undefined;
   status: WorkflowStatus;
   definition: Definition;
   createdBy: string;
@@ -28,8 +31,10 @@ export interface StoredWorkflow {
 export interface WorkflowHead {
   id: string;
   status: WorkflowStatus;
-  /** Versions are numbered from 1 without gaps. */
   currentVersion: number;
+  /** Versions are numbered from 1 without gaps; it may be newer than the current one. */
+  newestVersion: number;
+  canary?: Canary | undefined;
 }
 
 export interface WorkflowFilter {
@@ -47,6 +52,15 @@ export type UpdateOutcome =
   | { done: 'stale'; version: number }
   | { done: 'unknown' };
 
+export interface WorkflowChange {
+  expectedVersion: number;
+  definition?: Definition;
+  status?: WorkflowStatus;
+  canaryPercent?: number;
+}
+
+export type CanaryOutcome = 'done' | 'unknown' | 'no_such_version' | 'is_current';
+
 export interface WorkflowStore {
   create(tenantId: string, userId: string, definition: Definition): Promise<StoredWorkflow>;
   /** Undefined: no such workflow, or no such version of it, or it was deleted. */
@@ -62,13 +76,15 @@ export interface WorkflowStore {
     page: number,
     pageSize: number,
   ): Promise<{ items: WorkflowVersionSummary[]; total: number } | undefined>;
-  /** Only when the current version is still `expectedVersion`. With a definition it makes the next version. */
-  update(
-    tenantId: string,
-    userId: string,
-    id: string,
-    change: { expectedVersion: number; definition?: Definition; status?: WorkflowStatus },
-  ): Promise<UpdateOutcome>;
+  /**
+   * Only when the current version is still `expectedVersion`. With a definition it makes the next version, which becomes
+   * the current one, or with `canaryPercent` the canary.
+   */
+  update(tenantId: string, userId: string, id: string, change: WorkflowChange): Promise<UpdateOutcome>;
+  /** Undefined takes it away; then every execution that names no version is of the current one again. */
+  setCanary(tenantId: string, id: string, canary: Canary | undefined): Promise<CanaryOutcome>;
+  /** The canary becomes the current version; undefined: there is no canary. */
+  promoteCanary(tenantId: string, id: string): Promise<number | undefined>;
   /** `active`: refused because runs are active and `force` was not given. */
   remove(tenantId: string, id: string, force: boolean): Promise<'removed' | 'unknown' | 'active'>;
 }

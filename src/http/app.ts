@@ -23,6 +23,7 @@ import { retryRoutes } from './retry.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
+import { versionRoutes } from './versions.ts';
 import { workflowRoutes } from './workflows.ts';
 
 export const BOARD_PATH = '/admin/queues';
@@ -63,6 +64,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
+  versionRoutes(routes, deps);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;
 }

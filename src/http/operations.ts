@@ -10,6 +10,7 @@ import * as retry from './retry.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
 import * as tasks from './tasks.ts';
+import * as versions from './versions.ts';
 import * as workflows from './workflows.ts';
 
 export const API_OPERATIONS: readonly Operation[] = [
@@ -25,6 +26,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   workflows.updateWorkflow,
   workflows.deleteWorkflow,
   workflows.listVersions,
+  versions.diffVersions,
+  versions.setCanary,
+  versions.removeCanary,
+  versions.promoteCanary,
   executions.executeWorkflow,
   executions.executeMany,
   executions.listWorkflowExecutions,

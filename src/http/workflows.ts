@@ -6,6 +6,7 @@ import type { StoredWorkflow } from '../engine/read-models.ts';
 import { workflowCreateInput, workflowUpdateInput } from '../schemas/definition.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import {
+  canaryPercent as canaryPercentInput,
   deleteQuery,
   jsonObject,
   versionListQuery,
@@ -23,7 +24,7 @@ import { parse } from './parse.ts';
 /** Never ids of workflows: paths of their own, some of them later. */
 const RESERVED = new Set(['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity']);
 /** What an answer has and a definition has not: a client may send back what it got. */
-const READ_ONLY = ['workflow_id', 'created_by', 'created_at', 'updated_at'];
+const READ_ONLY = ['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at'];
 /** Merges of a change into the newest version, when others change the workflow at the same time. */
 const MERGE_ROUNDS = 5;
 
@@ -75,8 +76,8 @@ export const updateWorkflow = operation({
   path: '/workflows/{workflow_id}',
   summary: 'Changes any subset of fields',
   description:
-    'Makes a new, immutable version; runs under way keep theirs. `status` alone makes no version: `paused` and `archived` accept no runs. ' +
-    'workflow_id, created_by, created_at, updated_at and a numeric version are read-only and passed over.',
+    'Makes a new, immutable version; runs under way keep theirs. With `canary_percent` it does not become the current one but gets that share of the executions that name no version; the ETag stays. `status` alone makes no version: `paused` and `archived` accept no runs. ' +
+    'workflow_id, current_version, canary, created_by, created_at, updated_at and a numeric version are read-only and passed over.',
   body: jsonObject,
   bodyDocument: workflowUpdateInput,
   headers: { 'If-Match': 'The ETag that the change is made to; 412 when it is no longer the newest' },
@@ -123,7 +124,7 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
     const created = await workflows.create(caller.tenantId, caller.userId, definition);
     response.setHeader('Location', links.workflow(created.id));
     response.setHeader('ETag', etagOf(created));
-    sendJson(response, 201, present(created));
+    sendJson(response, 201, presentWorkflow(created));
   });
 
   routes.serve(listWorkflows, async ({ query, caller, response }) => {
@@ -135,12 +136,12 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
     const found = await workflows.find(caller.tenantId, workflowIdOf(params), query.version);
     if (found === undefined) throw notFound('Workflow not found');
     response.setHeader('ETag', etagOf(found));
-    sendJson(response, 200, present(found));
+    sendJson(response, 200, presentWorkflow(found));
   });
 
   routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {
     const id = workflowIdOf(params);
-    const { status, patch } = splitPatch(body);
+    const { status, canaryPercent, patch } = splitPatch(body);
     for (let round = 0; round < MERGE_ROUNDS; round += 1) {
       const current = await workflows.find(caller.tenantId, id);
       if (current === undefined) throw notFound('Workflow not found');
@@ -150,11 +151,13 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
         expectedVersion: current.version,
         ...(definition === undefined ? {} : { definition }),
         ...(status === undefined ? {} : { status }),
+        ...(canaryPercent === undefined ? {} : { canaryPercent }),
       });
       if (outcome.done === 'unknown') throw notFound('Workflow not found');
       if (outcome.done === 'stale') continue;
-      response.setHeader('ETag', etagOf(outcome.workflow));
-      return sendJson(response, 200, present(outcome.workflow));
+      // What the next change is made to: a canary is not it.
+      response.setHeader('ETag', etagOf({ version: outcome.workflow.currentVersion }));
+      return sendJson(response, 200, presentWorkflow(outcome.workflow));
     }
     throw new OrchestratorError('conflict', 'The workflow is being changed by others at the same time; try again');
   });
@@ -183,13 +186,15 @@ export function workflowIdOf(params: Record<string, string>): string {
   return id;
 }
 
-function present(workflow: StoredWorkflow): answers.Workflow {
+export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
   const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
   return {
     workflow_id: workflow.id,
     name,
     description: description ?? null,
     version: workflow.version,
+    current_version: workflow.currentVersion,
+    ...(workflow.canary === undefined ? {} : { canary: workflow.canary }),
     ...(version === undefined ? {} : { version_label: version }),
     status: workflow.status,
     tags,
@@ -204,20 +209,35 @@ function present(workflow: StoredWorkflow): answers.Workflow {
   };
 }
 
-function splitPatch(body: JsonObject): { status: StoredWorkflow['status'] | undefined; patch: JsonObject } {
-  const { status } = parse(z.object({ status: workflowStatus.optional() }), body);
+function splitPatch(body: JsonObject): {
+  status: StoredWorkflow['status'] | undefined;
+  canaryPercent: number | undefined;
+  patch: JsonObject;
+} {
+  const { status, canary_percent: canaryPercent } = parse(
+    z.object({ status: workflowStatus.optional(), canary_percent: canaryPercentInput.optional() }),
+    body,
+  );
   const kept = Object.entries(body).filter(
     ([field, value]) =>
-      field !== 'status' && !READ_ONLY.includes(field) && !(field === 'version' && typeof value === 'number'),
+      field !== 'status' &&
+      field !== 'canary_percent' &&
+      !READ_ONLY.includes(field) &&
+      !(field === 'version' && typeof value === 'number'),
   );
+  if (canaryPercent !== undefined && kept.length === 0) {
+    const message = 'a canary is a changed version; PUT …/canary gives a share to one that there is';
+    throw new OrchestratorError('invalid_request', message, { errors: [{ path: 'canary_percent', message }] });
+  }
   // What an answer calls version_label is `version` in a definition.
   return {
     status,
+    canaryPercent,
     patch: Object.fromEntries(kept.map(([field, value]) => [field === 'version_label' ? 'version' : field, value])),
   };
 }
 
-function etagOf(workflow: StoredWorkflow): string {
+function etagOf(workflow: Pick<StoredWorkflow, 'version'>): string {
   return `"${workflow.version}"`;
 }
 

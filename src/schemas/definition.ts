@@ -188,6 +188,9 @@ export const workflowUpdateInput = z
       .enum(['active', 'paused', 'archived'])
       .optional()
       .meta({ description: 'Only an active workflow accepts runs. Changing it alone makes no new version.' }),
+    canary_percent: z.int().min(0).max(100).optional().meta({
+      description: 'The new version does not become the current one: it gets that share of the executions.',
+    }),
   })
   .meta({
     id: 'WorkflowUpdate',

@@ -67,7 +67,9 @@ export const taskListDocument = z
 export const executeRequest = z
   .strictObject({
     parameters: jsonObject.default({}).meta({ example: { message: 'Hello' } }),
-    version: z.int().min(1).max(2_147_483_647).optional().meta({ description: 'The newest when left out' }),
+    version: z.int().min(1).max(2_147_483_647).optional().meta({
+      description: 'When left out: the current one, or the canary by its share',
+    }),
     priority: priority.optional(),
     delay_seconds: delaySeconds.optional(),
     correlation_id: id.optional(),
@@ -158,6 +160,14 @@ export const workflowListQuery = z.object({
 
 export const versionListQuery = z.object({ page, page_size: pageSize });
 export const workflowQuery = z.object({ version: whole(1, 2_147_483_647).optional() });
+export const canaryPercent = z.int().min(0).max(100).meta({
+  description: 'The share of the executions that name no version',
+  example: 10,
+});
+export const canaryRequest = z
+  .strictObject({ version: z.int().min(1).max(2_147_483_647), percent: canaryPercent })
+  .meta({ id: 'CanaryRequest', example: { version: 2, percent: 10 } });
+
 export const executeQuery = z.object({
   dry_run: flag.optional(),
   strict: flag.optional().meta({ description: 'Refuses parameters that the workflow does not declare' }),

@@ -1,6 +1,6 @@
 /** What the HTTP door answers for workflows and executions. The stores build these shapes. */
 import { z } from 'zod';
-import { count, FLOW, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, FLOW, fieldFault, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { pausedBy } from './control.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
 
@@ -18,12 +18,18 @@ const pagination = z
   .meta({ id: 'Pagination' });
 const paging = { page: count, page_size: count, total: count, pagination };
 
+const canary = z
+  .object({ version: z.int().min(1), percent: z.int().min(0).max(100) })
+  .meta({ id: 'Canary', description: 'A version that gets a share of the executions that name none' });
+
 export const workflow = z
   .object({
     workflow_id: text,
     name: text,
     description: text.nullable(),
     version: z.int().min(1),
+    current_version: z.int().min(1).meta({ description: 'Of the workflow, whatever version is shown' }),
+    canary: canary.optional(),
     version_label: text.optional().meta({ description: "The definition's own `version`" }),
     status: workflowStatus,
     tags: z.array(text),
@@ -42,6 +48,7 @@ export const workflow = z
       name: 'Hello World',
       description: null,
       version: 1,
+      current_version: 1,
       status: 'active',
       tags: [],
       parameters: [{ name: 'message', type: 'string', required: true }],
@@ -80,6 +87,12 @@ const workflowVersion = z
     name: text,
     description: text.nullable(),
     actions_count: count,
+    current: z.boolean(),
+    canary_percent: z.int().min(0).max(100).nullable(),
+    runs: count.meta({ description: 'Executions, among the newest 100,000 of the workflow' }),
+    completed: count,
+    failed: count,
+    success_rate: z.number().min(0).max(1).nullable().meta({ description: 'Of those that completed or failed' }),
     created_by: text,
     created_at: time,
   })
@@ -92,6 +105,46 @@ const deduplicated = z
   .literal(true)
   .optional()
   .meta({ description: "Nothing new was begun: within the window of the workflow's `dedupe` it has the same key" });
+
+const change = z.object({ path: text, old: json.optional(), new: json.optional() }).meta({
+  id: 'FieldChange',
+  description: '`old` is left out where there was nothing, `new` where there is nothing now',
+});
+const changes = z.array(change);
+export const versionDiff = z
+  .object({
+    workflow_id: text,
+    from: z.int().min(1),
+    to: z.int().min(1),
+    identical: z.boolean(),
+    breaking: z.boolean(),
+    reasons: z.array(fieldFault).meta({ description: 'What breaks callers, readers of outputs, or who answers' }),
+    fields: changes.meta({ description: 'Everything apart from parameters and actions' }),
+    parameters: z.object({
+      added: z.array(object),
+      removed: z.array(object),
+      changed: z.array(z.object({ name: text, changes })),
+    }),
+    actions: z.object({
+      added: z.array(object),
+      removed: z.array(object),
+      changed: z.array(z.object({ action_id: text, changes })),
+    }),
+  })
+  .meta({
+    id: 'VersionDiff',
+    example: {
+      workflow_id: FLOW,
+      from: 1,
+      to: 2,
+      identical: false,
+      breaking: true,
+      reasons: [{ path: 'parameters.message', message: 'is required now' }],
+      fields: [],
+      parameters: { added: [], removed: [], changed: [{ name: 'message', changes: [{ path: 'default', old: 'Hi' }] }] },
+      actions: { added: [], removed: [], changed: [] },
+    },
+  });
 
 export const acceptedExecution = z
   .object({

@@ -61,5 +61,15 @@ export function createOutputCache(pool: pg.Pool): OutputCache {
     // The task has ended and its dependents wait: after a moment it is rather not cached.
     retryAfter: (error, tries) => (isTransient(error) && tries < KEEP_TRIES ? 100 : undefined),
   });
-  return { find, keep };
+  return {
+    find,
+    keep,
+    async forget({ tenantId, key }) {
+      await pool.query({
+        name: 'forget-cached',
+        text: 'DELETE FROM output_cache WHERE tenant_id = $1 AND key = $2',
+        values: [tenantId, key],
+      });
+    },
+  };
 }

@@ -3,11 +3,13 @@ import type pg from 'pg';
 import type { WorkflowHead, WorkflowStatus } from '../engine/read-models.ts';
 import { createBatcher } from './batch.ts';
 import { isTransient } from './transient.ts';
+import { canaryOf } from './workflow-canary.ts';
 
 const HEADS_PER_STATEMENT = 200;
 
 const HEADS = `
-SELECT w.tenant_id, w.id, w.status, w.current_version FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id)
+SELECT w.tenant_id, w.id, w.status, w.current_version, greatest(w.current_version, w.newest_version) AS newest_version,
+  w.canary_version, w.canary_percent FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id)
 JOIN workflow w ON w.id = k.id AND w.tenant_id = k.tenant_id AND w.deleted_at IS NULL`;
 
 interface Key {
@@ -27,15 +29,24 @@ export function createWorkflowHeads(
         id: string;
         status: WorkflowStatus;
         current_version: number;
+        newest_version: number;
+        canary_version: number | null;
+        canary_percent: number | null;
       }>({
         name: 'workflow-heads',
         text: HEADS,
         values: [[...asked.values()].map(({ tenantId }) => tenantId), [...asked.values()].map(({ id }) => id)],
       });
       const found = new Map(
-        rows.map(({ tenant_id: tenantId, id, status, current_version: currentVersion }) => [
-          nameOf({ tenantId, id }),
-          { id, status, currentVersion },
+        rows.map((row) => [
+          nameOf({ tenantId: row.tenant_id, id: row.id }),
+          {
+            id: row.id,
+            status: row.status,
+            currentVersion: row.current_version,
+            newestVersion: row.newest_version,
+            canary: canaryOf(row),
+          },
         ]),
       );
       return keys.map((key) => found.get(nameOf(key)));

@@ -3,16 +3,23 @@ import type { Definition } from '../domain/definition.ts';
 import type {
   StoredWorkflow,
   UpdateOutcome,
+  WorkflowChange,
   WorkflowFilter,
   WorkflowStatus,
   WorkflowStore,
 } from '../engine/read-models.ts';
 import { Prisma, type PrismaClient } from './generated/client.ts';
+import { canaryOf, promoteCanary, setCanary } from './workflow-canary.ts';
+
+/** Of a workflow with more of them the older ones say little about its versions of now. */
+const RUNS_COUNTED = 100_000;
 
 interface Row {
   id: string;
   status: WorkflowStatus;
   current_version: number;
+  canary_version: number | null;
+  canary_percent: number | null;
   created_by: string;
   created_at: Date;
   updated_at: Date;
@@ -20,7 +27,7 @@ interface Row {
   definition: Definition;
 }
 
-const COLUMNS = Prisma.sql`w.id, w.status, w.current_version, w.created_by, w.created_at, w.updated_at, v.version, v.definition`;
+const COLUMNS = Prisma.sql`w.id, w.status, w.current_version, w.canary_version, w.canary_percent, w.created_by, w.created_at, w.updated_at, v.version, v.definition`;
 
 export function createWorkflowStore(prisma: PrismaClient, newId: () => string): WorkflowStore {
   async function find(
@@ -99,22 +106,38 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
     async versions(tenantId, id, page, pageSize) {
       const found = await prisma.workflow.findFirst({
         where: { tenantId, id, deletedAt: null },
-        select: { currentVersion: true },
+        select: { currentVersion: true, newestVersion: true, canaryVersion: true, canaryPercent: true },
       });
       if (found === null) return undefined;
       const rows = await prisma.$queryRaw<VersionRow[]>`
-        SELECT v.version, v.definition ->> 'name' AS name, v.definition ->> 'description' AS description,
+        WITH counted AS (
+          SELECT r.workflow_version AS version, count(*)::int AS runs,
+                 (count(*) FILTER (WHERE r.status = 'completed'))::int AS completed,
+                 (count(*) FILTER (WHERE r.status IN ('failed', 'timed_out', 'compensated', 'compensation_failed')))::int AS failed
+          FROM (SELECT workflow_version, status FROM run WHERE tenant_id = ${tenantId} AND workflow_id = ${id}
+                ORDER BY created_at DESC, id DESC LIMIT ${RUNS_COUNTED}::bigint) r
+          GROUP BY r.workflow_version
+        )
+        SELECT v.version, coalesce(c.runs, 0) AS runs, coalesce(c.completed, 0) AS completed, coalesce(c.failed, 0) AS failed, v.definition ->> 'name' AS name, v.definition ->> 'description' AS description,
                jsonb_array_length(v.definition -> 'actions') AS actions_count, v.created_by, v.created_at
-        FROM workflow_version v WHERE v.workflow_id = ${id}
+        FROM workflow_version v LEFT JOIN counted c ON c.version = v.version WHERE v.workflow_id = ${id}
         ORDER BY v.version DESC LIMIT ${pageSize}::bigint OFFSET ${(page - 1) * pageSize}::bigint`;
       // Versions are numbered without gaps, so the newest number is their count.
       return {
-        items: rows.map((row) => ({ ...row, created_at: row.created_at.toISOString() })),
-        total: found.currentVersion,
+        items: rows.map((row) => ({
+          ...row,
+          current: row.version === found.currentVersion,
+          canary_percent: row.version === found.canaryVersion ? found.canaryPercent : null,
+          success_rate: row.completed + row.failed === 0 ? null : row.completed / (row.completed + row.failed),
+          created_at: row.created_at.toISOString(),
+        })),
+        total: Math.max(found.currentVersion, found.newestVersion),
       };
     },
 
     update: (tenantId, userId, id, change) => update(prisma, tenantId, userId, id, change),
+    setCanary: (tenantId, id, canary) => setCanary(prisma, tenantId, id, canary),
+    promoteCanary: (tenantId, id) => promoteCanary(prisma, tenantId, id),
 
     async remove(tenantId, id, force) {
       // One statement: a run that is accepted at the same time is seen, or sees that the workflow is gone.
@@ -148,6 +171,9 @@ interface VersionRow {
   name: string;
   description: string | null;
   actions_count: number;
+  runs: number;
+  completed: number;
+  failed: number;
   created_by: string;
   created_at: Date;
 }
@@ -157,30 +183,35 @@ async function update(
   tenantId: string,
   userId: string,
   id: string,
-  change: { expectedVersion: number; definition?: Definition; status?: WorkflowStatus },
+  change: WorkflowChange,
 ): Promise<UpdateOutcome> {
-  const { expectedVersion, definition, status } = change;
-  const version = definition === undefined ? expectedVersion : expectedVersion + 1;
+  const { expectedVersion, definition, status, canaryPercent } = change;
   const changed = await prisma.$transaction(async (transaction) => {
     // The row's lock lets one change through at a time; the others find another version.
-    const { count } = await transaction.workflow.updateMany({
-      where: { tenantId, id, deletedAt: null, currentVersion: expectedVersion },
+    const [locked] = await transaction.$queryRaw<Array<{ newest: number }>>`
+      SELECT greatest(current_version, newest_version) AS newest FROM workflow
+      WHERE tenant_id = ${tenantId} AND id = ${id} AND deleted_at IS NULL AND current_version = ${expectedVersion} FOR UPDATE`;
+    if (locked === undefined) return undefined;
+    const version = definition === undefined ? expectedVersion : locked.newest + 1;
+    await transaction.workflow.update({
+      where: { id },
       data: {
-        ...(definition === undefined ? {} : { ...shownFields(definition), currentVersion: version }),
+        ...(definition === undefined ? {} : { newestVersion: version }),
+        ...(definition === undefined ? {} : placeOf(definition, version, canaryPercent)),
         ...(status === undefined ? {} : { status }),
         ...(definition === undefined && status === undefined ? {} : { updatedAt: new Date() }),
       },
     });
-    if (count === 0) return undefined;
     if (definition !== undefined) {
       await transaction.workflowVersion.create({
         data: { workflowId: id, version, definition: asJson(definition), createdBy: userId },
       });
     }
-    return transaction.workflow.findUniqueOrThrow({
+    const workflow = await transaction.workflow.findUniqueOrThrow({
       where: { id },
       include: { versions: { where: { version } } },
     });
+    return { ...workflow, version };
   });
   if (changed === undefined) {
     const now = await prisma.workflow.findFirst({
@@ -192,17 +223,18 @@ async function update(
   const row = {
     ...changed,
     status: changed.status as WorkflowStatus, // Only these are ever written.
-    version,
     // What a version holds went in as a Definition.
     definition: changed.versions[0]?.definition as unknown as Definition,
   };
-  const { currentVersion, createdBy, createdAt, updatedAt } = row;
+  const { version, currentVersion, createdBy, createdAt, updatedAt } = row;
+  const canary = canaryOf({ canary_version: row.canaryVersion, canary_percent: row.canaryPercent });
   return {
     done: 'updated',
     workflow: {
       id,
       version,
       currentVersion,
+      canary,
       status: row.status,
       definition: row.definition,
       createdBy,
@@ -222,6 +254,13 @@ function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
   return Prisma.join(parts, ' AND ');
 }
 
+/** What a new version becomes: the current one, or the one that is tried out. */
+function placeOf(definition: Definition, version: number, canaryPercent: number | undefined) {
+  return canaryPercent === undefined
+    ? { ...shownFields(definition), currentVersion: version }
+    : { canaryVersion: version, canaryPercent };
+}
+
 /** What lists show and filter by lies in columns as well. */
 function shownFields(definition: Definition): { name: string; description: string | null; tags: string[] } {
   return { name: definition.name, description: definition.description ?? null, tags: definition.tags };
@@ -237,6 +276,7 @@ function toStored(row: Row): StoredWorkflow {
     id: row.id,
     version: row.version,
     currentVersion: row.current_version,
+    canary: canaryOf(row),
     status: row.status,
     definition: row.definition,
     createdBy: row.created_by,

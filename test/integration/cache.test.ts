@@ -78,6 +78,34 @@ describe.each(onBothBackends())('cached outputs on $backend', ({ test }) => {
     expect(service.calls).toHaveLength(3);
   });
 
+  test('what is run again by hand is executed, and its output takes the place of the one before', async ({
+    api,
+    service,
+  }) => {
+    service.answer(() => ({ body: { call: service.calls.length } }));
+    const definition = weather(service);
+    const bad = {
+      action_id: 'bad',
+      action_type: 'test_task',
+      config: { fail_with: '{{params.bad}}' },
+      retry: { max_attempts: 1 },
+    };
+    const id = await api.createWorkflow({
+      ...definition,
+      actions: [bad, { ...definition.actions[0], depends_on: ['bad'], run_if: 'all_done' }],
+    });
+    const parameters = { city: 'Oslo', bad: 'no' };
+    const run = await api.finished(await api.execute(id, { parameters }));
+    expect(await api.finished(await api.execute(id, { parameters }))).toMatchObject({ tasks: [{}, { cached: true }] });
+    expect(service.calls).toHaveLength(1);
+    accepted(await api.post(`/workflows/executions/${run.execution_id}/retry`), 202);
+    const again = await api.finished(run.execution_id);
+    expect(taskOf(again, 'look')).toMatchObject({ output: { body: { call: 2 } } });
+    expect(taskOf(again, 'look')).not.toHaveProperty('cached');
+    const next = await api.finished(await api.execute(id, { parameters }));
+    expect(taskOf(next, 'look')).toMatchObject({ cached: true, output: { body: { call: 2 } } });
+  });
+
   test('failures are not kept, and an output that another action made of it is the one of its run', async ({
     api,
     service,

@@ -18,6 +18,9 @@ export function createFakeCache(store: Pick<FakeStore, 'task'>): FakeCache {
       cache.asked.push(key);
       return cache.entries.get(key);
     },
+    async forget({ key }) {
+      cache.entries.delete(key);
+    },
     async keep(entry) {
       const task = store.task(entry.runId, entry.actionId);
       if (task?.commitId !== entry.commitId || task.status !== 'completed') throw new Error('not a committed output');

@@ -212,7 +212,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       reports: NO_REPORTS,
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },
-      cache: { find: async () => undefined, keep: async () => undefined },
+      cache: { find: async () => undefined, keep: async () => undefined, forget: async () => undefined },
       control,
       shutdown: chain.actor.shutdown.signal,
       secret: () => undefined,

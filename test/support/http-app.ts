@@ -268,6 +268,8 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
         door.workflows.set(`${tenantId}/${id}`, changed);
         return guarded({ done: 'updated' as const, workflow: changed });
       },
+      setCanary: (tenantId, id) => guarded(workflowOf(tenantId, id) === undefined ? 'unknown' : 'done'),
+      promoteCanary: () => guarded(undefined),
       remove: (tenantId, id, force) => {
         if (workflowOf(tenantId, id) === undefined) return guarded('unknown' as const);
         return guarded(door.executions.length > 0 && !force ? ('active' as const) : ('removed' as const));

@@ -131,6 +131,20 @@ describe('an action with a cache', () => {
     expect(engine.row('a')).toMatchObject({ status: 'completed', output: '{"from":"a"}' });
   });
 
+  test('is executed in a run that goes on again by hand, and its output takes the place of the one before', async () => {
+    const engine = await cached();
+    await engine.deliver('a');
+    const [key = ''] = engine.cache.asked;
+    const next = await cached();
+    next.cache.entries.set(key, '{"kept":1}');
+    const run = next.run();
+    if (run === undefined) throw new Error('there is no run');
+    run.epoch = 2;
+    await next.deliverByHand('a', {}, { epoch: 2 });
+    expect(next.calls).toHaveLength(1);
+    expect([...next.cache.entries]).toEqual([[key, '{"from":"a"}']]);
+  });
+
   test('whose key says nothing is neither looked for nor kept', async () => {
     const engine = await cached({ cache: { key: '{{params.none}}', ttl_seconds: 60 } });
     await engine.deliver('a');
