@@ -3,7 +3,9 @@
  * that imports this file, zod and its own client library, and a line in `catalogue.ts`.
  */
 import { z } from 'zod';
+import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
 import type { Json } from '../src/schemas/json.ts';
+import { TOPIC } from '../src/schemas/topic.ts';
 
 export interface AdapterContext {
   /** Aborted at the deadline (`timeout_seconds`), on cancellation and at shutdown. Hand it on. */
@@ -48,6 +50,13 @@ export interface AdapterContext {
   /** A part of the output, text or JSON, for readers of the run's events while it runs. The output itself is returned. */
   stream(chunk: unknown): void;
   now(): Date;
+  /** What only adapters that come with the engine use. An isolated child has none of it. */
+  engine?: EngineCapabilities;
+}
+
+export interface EngineCapabilities {
+  /** This attempt's task for workers outside, which is made by the first delivery; how far it is. */
+  external?(task: { topic: string; input: Json }): Promise<ExternalAttempt>;
 }
 
 export type AdapterSetting =
@@ -97,6 +106,8 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
    * again on purpose is told which actions would act once more; an action's own `idempotent` overrides this.
    */
   idempotent?: boolean;
+  /** Runs where the engine is, always: it does no work of its own that could harm anybody. */
+  usesEngine?: boolean;
   run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
 }
 
@@ -180,6 +191,10 @@ export async function readBody(answer: AdapterResponse, as: 'auto' | 'json' | 't
 
 /** Any JSON value. What reaches an adapter was JSON when it came in, so there is nothing left to check. */
 export const anyJson = z.custom<Json>((value) => value !== undefined, 'is required');
+export const taskTopic = z
+  .string()
+  .regex(TOPIC, 'must be 1 to 255 letters, digits and . _ : / -')
+  .meta({ examples: ['thumbnails'] });
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
 export const requestHeaders = z.record(z.string(), scalar).meta({

@@ -1,7 +1,7 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
 import type { ExecutionCall, Executor, Expressions, Logger } from '../src/engine/ports.ts';
-import type { AdapterContext, AdapterSetting } from './adapter.ts';
+import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
 import { failure, park, runAdapterIn, sleeper } from './execution.ts';
@@ -13,6 +13,8 @@ export interface ExecutorDeps {
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
   service(tenantId: string, name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  /** For adapters that come with the engine. */
+  engine(call: ExecutionCall): EngineCapabilities;
   settings: Partial<Record<AdapterSetting, string>>;
   maxOutputBytes: number;
   newSpanId(): string;
@@ -29,7 +31,8 @@ export function createExecutor(deps: ExecutorDeps): Executor {
         return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
       const context = contextOf(deps, call);
       const mayBlock = adapter.isolated === true;
-      if (!mayBlock && !call.suspect) return runAdapterIn(adapter, call.input, context);
+      if (!mayBlock && (!call.suspect || adapter.usesEngine === true))
+        return runAdapterIn(adapter, call.input, context);
       const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
       const plain = { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt };
       const { settings, maxOutputBytes } = deps;
@@ -82,5 +85,6 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
     wakeAt: call.wakeAt,
     ...call.reports,
     now: deps.now,
+    engine: deps.engine(call),
   };
 }

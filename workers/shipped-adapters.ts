@@ -1,6 +1,7 @@
 /** The adapters of this service: what the catalogue lists, and what an isolated child can run. */
 import type { Adapter } from './adapter.ts';
 import { approveBatches } from './adapters/approve-batches.ts';
+import { external } from './adapters/external.ts';
 import { httpRequest } from './adapters/http-request.ts';
 import { notification } from './adapters/notification.ts';
 import { serviceCall } from './adapters/service-call.ts';
@@ -12,13 +13,14 @@ import { wait } from './adapters/wait.ts';
 /** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
 export type AnyAdapter = Pick<
   Adapter,
-  'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases' | 'isolated' | 'idempotent'
+  'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases' | 'isolated' | 'idempotent' | 'usesEngine'
 > & {
   run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
 };
 
 export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   approveBatches,
+  external,
   httpRequest,
   notification,
   serviceCall,

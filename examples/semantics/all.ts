@@ -4,7 +4,8 @@ import { conditions } from './conditions.ts';
 import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
+import { external } from './external.ts';
 import { progressExample } from './progress.ts';
 import { versions } from './versions.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample, versions];
+export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample, versions, external];

@@ -15,6 +15,7 @@ import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
+import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
 import { createPauseRuns } from '../engine/pause-run.ts';
 import { createPlans } from '../engine/plans.ts';
@@ -23,6 +24,7 @@ import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
 import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
+import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -34,6 +36,8 @@ import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
+import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
+import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { listen } from '../store/listener.ts';
 import { createPauseStore } from '../store/pause-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
@@ -94,6 +98,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const workflows = createWorkflowStore(prisma, uuidv7);
   const waiter = createRunWaiter(pool);
   const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
+  const polls = createWaitingPolls();
   const admission = createAdmission({
     plans,
     runs,
@@ -173,6 +178,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newId: uuidv7,
       now: Date.now,
     }),
+    externalTasks: createExternalTasks({ tasks: createExternalTaskStore(pool), polls, queue, failpoint, log }),
     wait: waiter,
     events: follower,
     health: {
@@ -222,12 +228,14 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         waiter.notice(runIds);
         follower.notice(runIds);
       },
+      [TOPIC_CHANNEL]: polls.notice,
     },
     {
       name: 'orchestrator-api-listen',
       onGap() {
         waiter.readAgain();
         follower.lookAgain();
+        polls.noticeAll();
       },
       onError,
     },
@@ -249,6 +257,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       waiter.close();
       follower.close();
       await sockets.close();
+      polls.close();
       server.closeIdleConnections();
       await new Promise<void>((resolve) => {
         // Connections that are kept alive for a next request would hold the end up.

@@ -13,6 +13,7 @@ import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
+import { externalAttempts } from '../engine/external-tasks.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
 import { keepHistory } from '../engine/keep-history.ts';
 import { createPlans } from '../engine/plans.ts';
@@ -33,6 +34,7 @@ import { createDatabaseClock } from '../store/database-clock.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExpiryStore } from '../store/expired.ts';
+import { createExternalAttempts } from '../store/external-attempts.ts';
 import { listen } from '../store/listener.ts';
 import { createOutputCache } from '../store/output-cache.ts';
 import { createHistoryStore } from '../store/partitions.ts';
@@ -114,6 +116,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxBlockMs: config.lockDurationMs,
     log,
   });
+  const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const executor = createExecutor({
     catalogue,
     egress,
@@ -121,6 +124,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isolated,
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
+    engine: (call) => ({ external: external(call) }),
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,

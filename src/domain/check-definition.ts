@@ -158,6 +158,8 @@ function checkConfig(check: Check, config: Json, type: string | undefined, path:
     if (kind === 'action') infer(name, path);
     // An expression could copy a secret into an output in a shape that nothing recognises.
     if (kind === 'secret' && literal.length > 0) faults.add(path, `${source}: secrets cannot be used in expressions`);
+    if (kind === 'secret' && type === 'external')
+      faults.add(path, `${source}: the input of an external task is stored, so it cannot hold secrets`);
   }
   if (typeof config === 'string') {
     if (!hasTemplate(config)) faults.add(path, 'must be an object, or a template that gives one');

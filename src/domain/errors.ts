@@ -14,6 +14,8 @@ const CATALOGUE = {
   workflow_paused: { status: 409, title: 'The workflow is not active', retryable: false },
   already_final: { status: 409, title: 'The run has already ended', retryable: false },
   not_retryable: { status: 409, title: 'The run cannot be retried', retryable: false },
+  lease_lost: { status: 409, title: 'The lease of the task is over', retryable: false },
+  run_cancelled: { status: 409, title: 'The run was cancelled or has ended', retryable: false },
   active_runs: { status: 409, title: 'Runs are still active', retryable: false },
   precondition_failed: { status: 412, title: 'If-Match does not match', retryable: false },
   payload_too_large: { status: 413, title: 'The body is too large', retryable: false },

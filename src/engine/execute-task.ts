@@ -210,6 +210,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     attempt: held.attempt,
     run,
     actionId: action.action_id,
+    priority: action.priority ?? run.priority,
     scope: { params: scope.params, run: scope.run, outputs },
     wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
     suspect,

@@ -300,6 +300,10 @@ export interface ExecutionCall {
   attempt: number;
   run: RunRow;
   actionId: string;
+  /** Of the action, else of the run: 1 first. */
+  priority: number;
+  /** Of the attempt. */
+  timeoutMs: number;
   scope: { params: Json; run: Json; outputs: Record<string, Json> };
   wakeAt: Date | undefined;
   /** Delivered so often without an outcome that it may be what ended its workers: it runs where it can harm nobody. */

@@ -11,14 +11,14 @@ const SLOW_AFTER_MS = 500;
 export async function runAdapter(
   deps: { executor: Executor; control: Control; shutdown: AbortSignal },
   call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & {
-    timeoutMs: number;
     /** The adapter has to report at least this often. */
     heartbeatMs?: number | undefined;
     trust: Trust;
     onSlow(): Promise<void>;
   },
 ): Promise<ExecutionResult | Stop> {
-  const { timeoutMs, heartbeatMs, onSlow, trust, ...execution } = call;
+  const { heartbeatMs, onSlow, trust, ...execution } = call;
+  const { timeoutMs } = execution;
   if (deps.shutdown.aborted) return { result: 'shutdown' };
   const abort = new AbortController();
   let stop: ((result: ExecutionResult | Stop) => void) | undefined;

@@ -19,14 +19,24 @@ export async function wakeTasks(
   woken: ReadonlyArray<{ actionId: string; actionType: string }>,
 ): Promise<void> {
   await deps.tasks.wake(run.id, woken);
+  const jobs = woken.map(({ actionId, actionType }) => ({
+    queue: actionType,
+    jobId: taskJobId(run.id, run.epoch, actionId),
+  }));
+  await makeDue(deps, run.id, jobs);
+}
+
+/** For wakes that are counted: the reconciler makes the jobs due once the queue can be reached, when it cannot be now. */
+export async function makeDue(
+  deps: Pick<WakeDeps, 'queue' | 'log'>,
+  runId: string,
+  jobs: ReadonlyArray<{ queue: string; jobId: string }>,
+): Promise<void> {
   try {
-    await deps.queue.promote(
-      woken.map(({ actionId, actionType }) => ({ queue: actionType, jobId: taskJobId(run.id, run.epoch, actionId) })),
-    );
+    await deps.queue.promote(jobs);
   } catch (error) {
-    // The wake is counted: the reconciler makes the job due once the queue can be reached.
     const reason = error instanceof Error ? error.message : String(error);
-    deps.log.warn('tasks_not_promoted', { run_id: run.id, tasks: woken.length, error: reason });
+    deps.log.warn('tasks_not_promoted', { run_id: runId, tasks: jobs.length, error: reason });
   }
 }
 

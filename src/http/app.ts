@@ -15,6 +15,7 @@ import { docsAssets, docsRoutes } from './docs.ts';
 import { engineHealthRoutes } from './engine-health.ts';
 import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
+import { externalTaskRoutes } from './external-tasks.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
@@ -56,6 +57,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   const links = createLinks(deps.config.publicUrl);
   serviceRoutes(routes, deps, links);
   taskRoutes(routes, deps, links);
+  externalTaskRoutes(routes, deps);
   executionRoutes(routes, deps, links);
   eventRoutes(routes, deps);
   retryRoutes(routes, deps);

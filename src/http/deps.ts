@@ -3,6 +3,7 @@ import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
+import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
@@ -45,6 +46,7 @@ export interface HttpDeps {
   byHand: SettleByHand;
   deadLetters: DeadLetters;
   schedules: Schedules;
+  externalTasks: ExternalTasks;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

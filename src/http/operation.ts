@@ -134,7 +134,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     const params = pathParameters(request, op.notFound);
     const query = queryOf(op, request);
     const body = parseBody(op, bodyOf(request));
-    const waitSeconds = typeof query === 'object' && query !== null && 'wait' in query ? Number(query.wait) : 0;
+    const waitSeconds = secondsOf(query, 'wait') + secondsOf(body, 'wait_seconds');
     const ended = new AbortController();
     let handled = false;
     // To abort costs a stack trace, and after the answer nobody listens.
@@ -156,6 +156,12 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
       clearTimeout(timer);
     }
   };
+}
+
+/** How long the client itself is ready to wait. */
+function secondsOf(asked: unknown, name: string): number {
+  if (typeof asked !== 'object' || asked === null || !Object.hasOwn(asked, name)) return 0;
+  return Number((asked as Record<string, unknown>)[name]); // Its own, as the schema has parsed it.
 }
 
 function queryOf<Q extends z.ZodType>(op: Operation<z.ZodType, Q>, request: Request): z.output<Q> {

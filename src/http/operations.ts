@@ -5,6 +5,7 @@ import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
 import * as events from './events.ts';
 import * as executions from './executions.ts';
+import * as externalTasks from './external-tasks.ts';
 import type { Operation } from './operation.ts';
 import * as retry from './retry.ts';
 import * as schedules from './schedules.ts';
@@ -19,6 +20,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   tasks.getResult,
   tasks.listTasks,
   tasks.listActionTypes,
+  externalTasks.pollTasks,
+  externalTasks.heartbeatTask,
+  externalTasks.completeTask,
+  externalTasks.failTask,
+  externalTasks.listExternalTasks,
   workflows.createWorkflow,
   workflows.listWorkflows,
   engineHealth.getEngineHealth,

@@ -30,6 +30,8 @@ export const FAILPOINTS = [
   'resume.afterStatus',
   /** A task is settled by hand; its job sleeps on. */
   'settle.afterCommit',
+  /** What a worker outside answered is stored, with its wake; the task has not been woken. */
+  'external.afterStore',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

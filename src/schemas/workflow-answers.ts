@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { count, FLOW, fieldFault, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { pausedBy } from './control.ts';
+import { externalTask } from './external-tasks.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
 
 const maybeTime = time.nullable();
@@ -259,6 +260,7 @@ export const executionTask = z
     finished_at: maybeTime,
     duration_ms: count.nullable(),
     worker: text.nullable(),
+    external: externalTask.optional(),
   })
   .meta({ id: 'ExecutionTask' });
 

@@ -35,6 +35,8 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM task_report WHERE run_id IN (SELECT id FROM old)
 ), chunks AS (
   DELETE FROM task_chunk WHERE run_id IN (SELECT id FROM old)
+), externals AS (
+  DELETE FROM external_task WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
   DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )

@@ -5,6 +5,7 @@ import type { RunFilter, RunReader, RunWindow } from '../engine/read-models.ts';
 import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
 import type { PausedBy } from '../schemas/control.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { externalTasksOf } from './external-views.ts';
 import { definitionRef } from './run-row.ts';
 import {
   type AttemptRecord,
@@ -90,6 +91,10 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         parameters: run.workflow_id === null ? run.parameters : undefined,
       });
       const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;
+      if (definition.actions.some(({ action_type }) => action_type === 'external')) {
+        const outside = await externalTasksOf(pool, runId);
+        for (const task of view) task.external = outside.get(task.action_id);
+      }
       const { execution_id, workflow_id, workflow_version, status, error, ...rest } = summaryOf(run);
       return {
         execution_id,

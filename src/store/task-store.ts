@@ -181,7 +181,7 @@ export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOI
   };
 }
 
-async function persist<T>(work: () => Promise<T>): Promise<T> {
+export async function persist<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await work();

@@ -196,6 +196,13 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       remove: () => guarded(undefined),
       trigger: () => guarded(run('flow')),
     },
+    externalTasks: {
+      poll: () => guarded([]),
+      heartbeat: () => guarded({ leaseUntil: NOW, deadline: NOW }),
+      complete: () => guarded({ runId: 'run-1', epoch: 1, actionId: 'a' }),
+      fail: () => guarded({ runId: 'run-1', epoch: 1, actionId: 'a' }),
+      list: () => guarded({ items: [], total: 0, topics: [] }),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>

@@ -8,6 +8,7 @@ const catalogue = createCatalogue();
 test('the adapters that ship are listed with the schemas of their config and output', () => {
   expect(catalogue.names()).toEqual([
     'approve_batches',
+    'external',
     'http_request',
     'notification',
     'service_call',

@@ -63,6 +63,7 @@ function start(
     {
       actionType: 'test_task',
       actionId: 'a',
+      priority: 50,
       input: {},
       idempotencyKey: 'run.1.a',
       attempt: 1,
@@ -215,6 +216,7 @@ test('a worker that is stopping begins nothing', async () => {
     {
       actionType: 'test_task',
       actionId: 'a',
+      priority: 50,
       input: {},
       idempotencyKey: 'k',
       attempt: 1,

@@ -1,0 +1,43 @@
+"""A worker for tasks of type `external`: python3 worker.py [topic]. It needs nothing but Python's standard library."""
+import json, os, socket, sys, threading, time, urllib.error, urllib.request
+
+URL = os.environ.get("ORCHESTRATOR_URL", "http://localhost:8000")
+KEY = {"X-API-Key": os.environ["ORCHESTRATOR_API_KEY"]} if "ORCHESTRATOR_API_KEY" in os.environ else {}
+TOPIC, WORKER, LEASE_SECONDS = sys.argv[1] if len(sys.argv) > 1 else "word-count", f"{socket.gethostname()}:{os.getpid()}", 10
+
+def post(path, body):
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json", **KEY})
+    while True:
+        try:
+            return json.load(urllib.request.urlopen(request, timeout=60))
+        except OSError as error:  # The service is away or busy: to send the same again is safe. Anything else is an answer.
+            if getattr(error, "code", 503) not in (429, 503):
+                raise
+            time.sleep(1)
+
+def work(given, tell):  # Put your own work here. ValueError: another attempt cannot help.
+    words = given["text"].split()
+    if not words:
+        raise ValueError("there are no words")
+    tell({"percent": 50, "message": f"{len(words)} words"})
+    return {"words": len(words), "longest": max(words, key=len)}
+
+def handle(task):
+    path, lease, done = f"/tasks/{task['task_id']}", {"lease_token": task["lease_token"]}, threading.Event()
+    def keep():  # Without a heartbeat the task goes to another worker when the lease is over.
+        while not done.wait(LEASE_SECONDS / 3):
+            post(path + "/heartbeat", lease)
+    threading.Thread(target=keep, daemon=True).start()
+    try:
+        output = work(task["input"], lambda progress: post(path + "/heartbeat", {**lease, "progress": progress}))
+        post(path + "/complete", {**lease, "output": output})
+    except urllib.error.HTTPError as refused:  # 409: the lease is lost, or the run was cancelled.
+        print(refused.code, refused.read().decode(), flush=True)
+    except Exception as error:
+        post(path + "/fail", {**lease, "error": str(error), "retryable": not isinstance(error, ValueError)})
+    finally:
+        done.set()
+
+while True:
+    for leased in post("/tasks/poll", {"topic": TOPIC, "worker_id": WORKER, "wait_seconds": 20, "lease_seconds": LEASE_SECONDS})["tasks"]:
+        handle(leased)

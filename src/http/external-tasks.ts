@@ -1,0 +1,163 @@
+/** The door of workers outside: they take tasks of a topic, keep them, and answer. */
+import type { LeasedTask, OpenExternalTask } from '../engine/external-task-ports.ts';
+import * as schemas from '../schemas/external-tasks.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+import { pageOf } from './paging.ts';
+
+const tag = 'Tasks';
+const notFound = 'Task not found';
+const LEASE_LOST =
+  '409 `lease_lost`: the lease has run out and another worker has the task, or it has ended; 409 `run_cancelled`: nobody wants it any more.';
+
+export const pollTasks = operation({
+  id: 'pollTasks',
+  tag,
+  method: 'post',
+  path: '/tasks/poll',
+  summary: 'Leases tasks of a topic (actions of type `external`) to a worker, by priority and age',
+  description:
+    'A task is this worker’s until its lease runs out; a heartbeat prolongs it. Nothing is leased to a client that has gone before the answer.',
+  body: schemas.pollRequest,
+  answers: { 200: { description: 'The tasks; none is an empty list', schema: schemas.polledTasks } },
+  problems: [400, 401, 413, 415],
+});
+
+export const heartbeatTask = operation({
+  id: 'heartbeatTask',
+  tag,
+  method: 'post',
+  path: '/tasks/{task_id}/heartbeat',
+  summary: 'Keeps a leased task and tells how far it is',
+  description: LEASE_LOST,
+  body: schemas.heartbeatRequest,
+  notFound,
+  answers: { 200: { description: 'Kept', schema: schemas.keptLease } },
+  problems: [400, 401, 404, 409, 413, 415],
+});
+
+export const completeTask = operation({
+  id: 'completeTask',
+  tag,
+  method: 'post',
+  path: '/tasks/{task_id}/complete',
+  summary: 'Ends a leased task with its output; the same once more is answered in the same way',
+  description: LEASE_LOST,
+  body: schemas.completeRequest,
+  notFound,
+  answers: { 200: { description: 'Stored', schema: schemas.answeredTask } },
+  problems: [400, 401, 404, 409, 413, 415],
+});
+
+export const failTask = operation({
+  id: 'failTask',
+  tag,
+  method: 'post',
+  path: '/tasks/{task_id}/fail',
+  summary: 'Ends this attempt with an error; the retry policy of the action says what follows',
+  description: LEASE_LOST,
+  body: schemas.failRequest,
+  notFound,
+  answers: { 200: { description: 'Stored', schema: schemas.answeredTask } },
+  problems: [400, 401, 404, 409, 413, 415],
+});
+
+export const listExternalTasks = operation({
+  id: 'listExternalTasks',
+  tag,
+  method: 'get',
+  path: '/external-tasks',
+  summary: 'External tasks that wait or are leased, and how many of each topic',
+  description: 'A topic whose tasks wait, with none leased, has no worker.',
+  query: schemas.externalTasksQuery,
+  answers: { 200: { description: 'One page, and all topics', schema: schemas.externalTaskList } },
+  problems: [400, 401],
+});
+
+export function externalTaskRoutes(routes: Routes, { externalTasks }: HttpDeps): void {
+  routes.serve(pollTasks, async ({ body, caller, response, signal }) => {
+    const { topic, worker_id: workerId, max, wait_seconds: waitSeconds, lease_seconds: leaseSeconds } = body;
+    const tasks = await externalTasks.poll(caller, { topic, workerId, max, waitSeconds, leaseSeconds }, signal);
+    sendJson(response, 200, { tasks: tasks.map(leased) });
+  });
+
+  routes.serve(heartbeatTask, async ({ params, body, caller, response }) => {
+    const taskId = idOf(params);
+    const { lease_token: leaseToken, progress, extend_seconds: extendSeconds } = body;
+    const { leaseUntil, deadline } = await externalTasks.heartbeat(caller, taskId, {
+      leaseToken,
+      progress,
+      extendSeconds,
+    });
+    sendJson(response, 200, {
+      task_id: taskId,
+      lease_expires_at: leaseUntil.toISOString(),
+      deadline: deadline.toISOString(),
+    });
+  });
+
+  routes.serve(completeTask, async ({ params, body, caller, response }) => {
+    const taskId = idOf(params);
+    const { lease_token: leaseToken, output } = body;
+    const { runId, actionId } = await externalTasks.complete(caller, taskId, { leaseToken, output });
+    sendJson(response, 200, { task_id: taskId, execution_id: runId, action_id: actionId, status: 'completed' });
+  });
+
+  routes.serve(failTask, async ({ params, body, caller, response }) => {
+    const taskId = idOf(params);
+    const { lease_token: leaseToken, error, retryable } = body;
+    const { message, code } = typeof error === 'string' ? { message: error, code: undefined } : error;
+    const { runId, actionId } = await externalTasks.fail(caller, taskId, { leaseToken, message, code, retryable });
+    sendJson(response, 200, { task_id: taskId, execution_id: runId, action_id: actionId, status: 'failed' });
+  });
+
+  routes.serve(listExternalTasks, async ({ query, caller, response }) => {
+    const { topic, status, page, page_size: pageSize } = query;
+    const window = { limit: pageSize, skip: (page - 1) * pageSize };
+    const { items, total, topics } = await externalTasks.list(caller, { topic, status }, window);
+    sendJson(response, 200, {
+      items: items.map(open),
+      ...pageOf(page, pageSize, total),
+      topics: topics.map(({ oldestWaitingSeconds, ...depth }) => ({
+        ...depth,
+        oldest_waiting_seconds: oldestWaitingSeconds,
+      })),
+    });
+  });
+}
+
+function idOf(params: Record<string, string>): string {
+  return params['task_id'] ?? '';
+}
+
+function leased(task: LeasedTask): object {
+  return {
+    task_id: task.taskId,
+    lease_token: task.leaseToken,
+    execution_id: task.runId,
+    action_id: task.actionId,
+    attempt: task.attempt,
+    topic: task.topic,
+    input: task.input,
+    deadline: task.deadline.toISOString(),
+    lease_expires_at: task.leaseUntil.toISOString(),
+  };
+}
+
+function open(task: OpenExternalTask): object {
+  return {
+    task_id: task.taskId,
+    execution_id: task.runId,
+    action_id: task.actionId,
+    attempt: task.attempt,
+    topic: task.topic,
+    status: task.status,
+    priority: task.priority,
+    worker_id: task.workerId,
+    deliveries: task.deliveries,
+    lease_expires_at: task.leaseUntil?.toISOString() ?? null,
+    progress: task.progress,
+    created_at: task.createdAt.toISOString(),
+    deadline: task.deadline.toISOString(),
+  };
+}
