@@ -31,7 +31,7 @@ export const pollRequest = z
       .default(30)
       .meta({ description: 'After that, without a heartbeat, the task goes to whoever polls next' }),
   })
-  .meta({ id: 'PollRequest', example: { topic: 'thumbnails', worker_id: 'worker-1', wait_seconds: 20 } });
+  .meta({ id: 'PollTasksRequest', example: { topic: 'thumbnails', worker_id: 'worker-1', wait_seconds: 20 } });
 
 export const polledTasks = z
   .object({
@@ -78,7 +78,7 @@ export const heartbeatRequest = z
     progress: progress.optional().meta({ description: 'Shown with the task in the execution' }),
     extend_seconds: leaseSeconds.optional().meta({ description: 'From now; as long as the lease was when left out' }),
   })
-  .meta({ id: 'HeartbeatRequest', example: { lease_token: TOKEN, progress: { percent: 40 } } });
+  .meta({ id: 'HeartbeatTaskRequest', example: { lease_token: TOKEN, progress: { percent: 40 } } });
 
 export const keptLease = z
   .object({ task_id: text, lease_expires_at: time, deadline: time })
@@ -86,7 +86,7 @@ export const keptLease = z
 
 export const completeRequest = z
   .strictObject({ lease_token: leaseToken, output: anyJson.meta({ description: 'Any JSON value' }) })
-  .meta({ id: 'CompleteRequest', example: { lease_token: TOKEN, output: { width: 200 } } });
+  .meta({ id: 'CompleteTaskRequest', example: { lease_token: TOKEN, output: { width: 200 } } });
 
 export const failRequest = z
   .strictObject({
@@ -106,7 +106,7 @@ export const failRequest = z
       .meta({ example: 'the picture is broken' }),
     retryable: z.boolean().default(true).meta({ description: 'false: another attempt cannot help' }),
   })
-  .meta({ id: 'FailRequest', example: { lease_token: TOKEN, error: 'the picture is broken', retryable: false } });
+  .meta({ id: 'FailTaskRequest', example: { lease_token: TOKEN, error: 'the picture is broken', retryable: false } });
 
 export const answeredTask = z
   .object({ task_id: text, execution_id: text, action_id: text, status: z.enum(['completed', 'failed']) })

@@ -46,6 +46,7 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       expect(Date.parse(lease_expires_at) - Date.parse(task.lease_expires_at)).toBeGreaterThan(60_000);
       expect(taskOf(await api.execution(run), 'count')).toMatchObject({
         status: 'waiting',
+        progress: { percent: 40, message: 'half of it' },
         external: {
           topic: 'words',
           status: 'leased',
@@ -294,7 +295,7 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       expect(dead.length).toBeGreaterThan(0);
     });
 
-    test('the worker of examples/external-worker does its work, and another takes over from one that is killed', async ({
+    test('the worker of examples/external-worker does its work, tells how far it is, and says what another attempt cannot help', async ({
       api,
     }) => {
       const id = await api.createWorkflow(

@@ -311,7 +311,7 @@ test('a turn that comes when the task has ended begins no deadline', async () =>
 test('the adapter is told who it is and what it may send on', async () => {
   const task = start();
   expect(task.call()).toMatchObject({ actionId: 'a', idempotencyKey: 'run.1.a', attempt: 1 });
-  expect(Object.keys(task.call() ?? {})).not.toContain('timeoutMs');
+  for (const own of ['trust', 'onSlow']) expect(Object.keys(task.call() ?? {})).not.toContain(own);
   task.finish('done');
   await task.result;
 });
