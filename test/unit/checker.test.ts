@@ -17,6 +17,7 @@ function task(actionId: string, more: Partial<TaskRecord> = {}): TaskRecord {
     output: { status: 200, body: { n: 1 } },
     finished_ms: NOON + 1_000,
     depends_on: [],
+    cached: false,
     ...more,
   };
 }
@@ -78,6 +79,7 @@ describe('outside calls', () => {
       ]);
     }
     expect(told(checkCalls([], [task('a')], ONCE, []))).toEqual(['I6 what completed was called at least once']);
+    expect(checkCalls([], [task('a', { cached: true })], ONCE, [])).toEqual([]);
     expect(told(checkCalls([call('x')], [], [], []))).toEqual(['I6 every call is one of a task that exists']);
   });
 

@@ -1,6 +1,6 @@
 /** The model of the semantics, held to cases worked out by hand from the contract: each row is a sentence of it. */
 import { describe, expect, test } from 'vitest';
-import { evaluate } from '../support/model/evaluate.ts';
+import { evaluate, evaluateRounds } from '../support/model/evaluate.ts';
 import type { Plot, Step, Work } from '../support/model/forms.ts';
 
 const echoes = (n: number, more: Partial<Extract<Work, { kind: 'echo' }>> = {}): Work => ({
@@ -11,6 +11,7 @@ const echoes = (n: number, more: Partial<Extract<Work, { kind: 'echo' }>> = {}):
   ...more,
 });
 const FAILS = echoes(0, { behave: 'fail' });
+const BY_HAND = { kind: 'by_hand', n: 4, as: 'completed' } as const;
 const NEVER: Work = { kind: 'wait', ms: 'never' };
 
 function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step {
@@ -24,12 +25,13 @@ function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step 
     maxAttempts: 1,
     delayMs: undefined,
     priority: undefined,
+    cached: false,
     work: echoes(1),
     ...more,
   };
 }
 function plot(...steps: Step[]): Plot {
-  return { steps, output: 'of_the_last', endedBy: 'cancellation' };
+  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, rounds: 1 };
 }
 const NO = { of: 'parameter', holds: false } as const;
 const reads = (work: Work, ...after: string[]): Partial<Step> & { after: string[] } => ({
@@ -163,7 +165,7 @@ const STATES: Array<[string, Plot, string, string]> = [
 test('a run that nobody but its deadline ends has timed out, and what is open then is cancelled', () => {
   const expected = evaluate({ ...plot(step('a'), step('b', [], { work: NEVER })), endedBy: 'deadline' });
   expect(expected.status).toBe('timed_out');
-  expect(expected.tasks['b']).toEqual({ status: 'cancelled', output: null, attempts: 0 });
+  expect(expected.tasks['b']).toMatchObject({ status: 'cancelled', output: null, attempts: 0 });
 });
 
 describe('the state of a run and of its actions', () => {
@@ -204,6 +206,8 @@ const OUTPUTS: Array<[string, Plot, unknown]> = [
       steps: [step('a', [], { work: { kind: 'call', n: 5, behave: 'succeed', workMs: 0 } }), step('b', ['a'])],
       output: { of: 'a' },
       endedBy: 'cancellation',
+      paused: false,
+      rounds: 1,
     },
     { picked: 5 },
   ],
@@ -218,4 +222,28 @@ describe('outputs', () => {
 test('it is known how many tasks end before somebody has to end the others', () => {
   const given = plot(step('a'), step('b', [], { when: NO }), step('c', [], { work: NEVER }), step('d', ['c']));
   expect(evaluate(given).endByThemselves).toBe(2);
+});
+
+test('a second run takes what the first one kept: completed outputs of actions with a cache, and of no others', () => {
+  const given = plot(
+    step('a', [], { cached: true, maxAttempts: 2, work: echoes(3, { behave: 'flaky' }) }),
+    step('b', [], { cached: true, work: FAILS }),
+    step('c'),
+  );
+  const [first, second] = evaluateRounds({ ...given, rounds: 2 });
+  expect(first?.tasks['a']).toEqual({ status: 'completed', output: { n: 3, from: [] }, attempts: 2, cached: false });
+  expect(second?.tasks).toEqual({
+    a: { status: 'completed', output: { n: 3, from: [] }, attempts: 1, cached: true },
+    b: { status: 'failed', output: null, attempts: 1, cached: false },
+    c: { status: 'completed', output: { n: 1, from: [] }, attempts: 1, cached: false },
+  });
+});
+
+test('what has begun is known, so that nothing is done from outside about what never begins', () => {
+  const given = plot(
+    step('a', [], { work: BY_HAND }),
+    step('b', [], { work: BY_HAND, when: NO }),
+    step('c', [], { work: NEVER }),
+  );
+  expect(evaluate(given).begun).toEqual(new Set(['a', 'c']));
 });

@@ -41,6 +41,8 @@ export interface TaskRecord {
   /** As Date.now(). */
   finished_ms: number | null;
   depends_on: readonly string[];
+  /** Its output was taken from another run, which called. */
+  cached: boolean;
 }
 export interface AttemptCount {
   key: string;
@@ -106,7 +108,7 @@ export function checkCalls(
   }
 
   for (const task of tasks) {
-    if (task.action_type !== CALLS_OUT || task.status !== 'completed') continue;
+    if (task.action_type !== CALLS_OUT || task.status !== 'completed' || task.cached) continue;
     const key = `${task.run_id}.${task.epoch}.${task.action_id}`;
     const answers = (byKey.get(key) ?? []).flatMap(({ answer }) => (answer === undefined ? [] : [answer]));
     if (!byKey.has(key)) found.add('I6', 'what completed was called at least once', { key });

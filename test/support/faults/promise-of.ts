@@ -18,9 +18,12 @@ export function promiseOf(plot: Plot): PromiseOf {
   };
 }
 
-/** A service fails once for each key: when nobody records that failure, because its caller is killed, one attempt is enough. */
+/**
+ * A service fails once for each key: when nobody records that failure, because its caller is killed, one attempt is enough.
+ * Which of several runs finds an output of another is not decided either.
+ */
 function attemptsOf(plot: Plot, id: string, { attempts }: ExpectedTask): { min: number; max: number } {
-  const { work } = stepOf(plot, id);
-  const mayBeUnheard = work.kind === 'call' && work.behave === 'flaky';
-  return { min: mayBeUnheard ? Math.min(1, attempts) : attempts, max: attempts };
+  const { work, cached } = stepOf(plot, id);
+  const mayBeFewer = (work.kind === 'call' && work.behave === 'flaky') || cached;
+  return { min: mayBeFewer ? Math.min(1, attempts) : attempts, max: attempts };
 }

@@ -70,11 +70,11 @@ function calling(edges: Edges): Plot {
   const steps = Object.entries(edges).map(
     ([id, after], n): Step => ({
       ...{ id, after, naming: 'declared', runIf: 'all_succeeded', when: undefined, onFailure: 'fail' },
-      ...{ maxAttempts: 1, delayMs: undefined, priority: undefined },
+      ...{ maxAttempts: 1, delayMs: undefined, priority: undefined, cached: false },
       work: { kind: 'call', n, behave: 'succeed', workMs: 0 },
     }),
   );
-  return { steps, output: 'of_the_last', endedBy: 'cancellation' };
+  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, rounds: 1 };
 }
 const ONE_THEN_ANOTHER = calling({ first: [], second: ['first'] });
 const CROSSED = calling({ a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] });

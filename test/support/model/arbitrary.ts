@@ -17,8 +17,21 @@ export interface Mix {
   failing: number;
   /** Whether some runs have something that never ends by itself. */
   endless: boolean;
+  /** Pauses, and actions that somebody settles by hand. */
+  control: boolean;
+  /** Outputs that are kept for the next run. */
+  cache: boolean;
 }
-export const MIX: Mix = { size: 12, workMs: 30, longMs: undefined, waitMs: 60, failing: 0.3, endless: true };
+export const MIX: Mix = {
+  size: 12,
+  workMs: 30,
+  longMs: undefined,
+  waitMs: 60,
+  failing: 0.3,
+  endless: true,
+  control: true,
+  cache: true,
+};
 
 function behaviours({ failing }: Mix): fc.Arbitrary<Behaviour> {
   const hundredths = Math.round(failing * 100);
@@ -31,6 +44,14 @@ const runIfs: fc.Arbitrary<Step['runIf']> = fc.oneof(
   { weight: 4, arbitrary: fc.constant('all_succeeded' as const) },
   { weight: 1, arbitrary: fc.constantFrom('all_done', 'any_succeeded') },
 );
+
+function settledByHand(n: number): fc.Arbitrary<Work> {
+  return fc.record({
+    kind: fc.constant('by_hand' as const),
+    n: fc.constant(n),
+    as: fc.constantFrom('skipped', 'completed'),
+  });
+}
 
 function works(n: number, mix: Mix): fc.Arbitrary<Work> {
   const short = fc.integer({ min: 0, max: mix.workMs });
@@ -47,12 +68,17 @@ function works(n: number, mix: Mix): fc.Arbitrary<Work> {
       arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: mix.waitMs }) }),
     },
     { weight: 1, arbitrary: fc.constant({ kind: 'overdue' as const, n }) },
+    ...(mix.control ? [{ weight: 1, arbitrary: settledByHand(n) }] : []),
   );
 }
 
 /** One time of so many. */
 function seldom<T>(times: number, value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
   return fc.oneof({ weight: times - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
+}
+
+function onceIn(times: number): fc.Arbitrary<boolean> {
+  return seldom(times, fc.constant(true)).map((drawn) => drawn ?? false);
 }
 
 type Loose = Omit<Step, 'id' | 'after' | 'when'> & { when: 'none' | 'yes' | 'no' | 'output'; atLeast: number };
@@ -70,6 +96,7 @@ function loose(n: number, mix: Mix): fc.Arbitrary<Loose> {
     maxAttempts: fc.constantFrom(1, 2),
     delayMs: seldom(10, fc.integer({ min: 1, max: mix.waitMs })),
     priority: seldom(3, fc.integer({ min: 1, max: 100 })),
+    cached: mix.cache ? onceIn(8) : fc.constant(false),
     work: works(n, mix),
   });
 }
@@ -82,6 +109,7 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
         const size = Object.keys(edges).length;
         return fc.record({
           edges: fc.constant(edges),
+          paused: mix.control ? onceIn(8) : fc.constant(false),
           endedBy: fc.constantFrom<Plot['endedBy']>('cancellation', 'deadline'),
           steps: fc.tuple(...Array.from({ length: size }, (_, n) => loose(n, mix))),
           /** Of which action the run makes its output. */
@@ -94,12 +122,15 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
   );
 }
 
+const CACHEABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute']);
+
 function assemble(drawn: {
   edges: Edges;
   steps: Loose[];
   picked: number | undefined;
   endless: number | undefined;
   endedBy: Plot['endedBy'];
+  paused: boolean;
 }): Plot {
   const ids = Object.keys(drawn.edges);
   const workOf = (index: number): Work =>
@@ -110,11 +141,17 @@ function assemble(drawn: {
   const steps = drawn.steps.map(({ when, atLeast, ...step }, index): Step => {
     const id = ids[index] ?? '';
     const after = drawn.edges[id] ?? [];
-    return { ...step, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work: workOf(index) };
+    const work = workOf(index);
+    const cached = step.cached && CACHEABLE.has(work.kind);
+    return { ...step, cached, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work };
   });
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
   const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };
-  return { steps, output, endedBy: drawn.endless === undefined ? 'cancellation' : drawn.endedBy };
+  return {
+    ...{ steps, output, paused: drawn.paused },
+    endedBy: drawn.endless === undefined ? 'cancellation' : drawn.endedBy,
+    rounds: steps.some(({ cached }) => cached) ? 2 : 1,
+  };
 }
 
 function conditionOf(when: Loose['when'], atLeast: number, step: string | undefined): Condition | undefined {

@@ -35,6 +35,7 @@ function actionOf(step: Step, plot: Plot, surroundings: Surroundings): TestActio
     run_if: step.runIf,
     on_failure: step.onFailure,
     retry: { max_attempts: step.maxAttempts, backoff: 'fixed', initial_delay_seconds: 0.01 },
+    ...(step.cached ? { cache: { key: 'always', ttl_seconds: NEVER_SECONDS } } : {}),
     ...(step.delayMs === undefined ? {} : { delay_seconds: step.delayMs / 1_000 }),
     ...(step.priority === undefined ? {} : { priority: step.priority }),
   };
@@ -65,6 +66,8 @@ function workOf(step: Step, plot: Plot, { serviceUrl }: Surroundings): Pick<Test
     }
     case 'wait':
       return { action_type: 'wait', config: { seconds: work.ms === 'never' ? NEVER_SECONDS : work.ms / 1_000 } };
+    case 'by_hand':
+      return { action_type: 'wait', config: { seconds: NEVER_SECONDS } };
     case 'overdue':
       return { action_type: 'test_task', config: { n: work.n, duration: NEVER_SECONDS } };
   }
@@ -98,6 +101,7 @@ export function comparable(plot: Plot, id: string, output: unknown): unknown {
       return rest;
     }
     case 'compute':
+    case 'by_hand':
     case 'overdue':
       return fields;
   }

@@ -3,14 +3,27 @@
  * from the contract; `model.test.ts` holds it to cases by hand.
  */
 import type { Json } from '../../../src/schemas/json.ts';
-import type { Behaviour, Expected, ExpectedTask, Plot, Step } from './forms.ts';
+import type { Behaviour, Expected, ExpectedTask, Plot, Step, TaskEnd } from './forms.ts';
 import { named, numberPath } from './naming.ts';
+
+/** Looking it up is one. */
+const CACHED_ATTEMPTS = 1;
 
 /** `stuck`: it ends only when somebody ends the run. */
 type Settled = ExpectedTask | 'stuck';
 
-export function evaluate(plot: Plot): Expected {
+/** One run after the other, as often as the plot says. */
+export function evaluateRounds(plot: Plot): Expected[] {
+  const first = evaluate(plot);
+  if (plot.rounds === 1) return [first];
+  const kept = plot.steps.filter(({ id, cached }) => cached && first.tasks[id]?.status === 'completed');
+  return [first, evaluate(plot, new Map(kept.map(({ id }) => [id, first.tasks[id]?.output ?? null])))];
+}
+
+/** `kept`: outputs that earlier runs have left, by action. */
+export function evaluate(plot: Plot, kept: ReadonlyMap<string, Json> = new Map()): Expected {
   const settled = new Map<string, Settled>();
+  const begun = new Set<string>();
   const settle = (id: string): Settled => {
     const known = settled.get(id);
     if (known !== undefined) return known;
@@ -18,7 +31,7 @@ export function evaluate(plot: Plot): Expected {
     const before = step.after.map((dependency) => [stepOf(plot, dependency), settle(dependency)] as const);
     const now = before.some(([, state]) => state === 'stuck')
       ? 'stuck'
-      : settleAfter(step, new Map(before.map(([one, state]) => [one.id, ended(state)])), plot);
+      : settleAfter(step, new Map(before.map(([one, state]) => [one.id, ended(state)])), plot, kept, begun);
     settled.set(id, now);
     return now;
   };
@@ -33,17 +46,31 @@ export function evaluate(plot: Plot): Expected {
     status,
     output: status === 'completed' ? outputOfRun(plot, tasks) : null,
     tasks,
+    begun,
     endByThemselves: [...settled.values()].filter((state) => state !== 'stuck').length,
   };
 }
 
 function ended(state: Settled): ExpectedTask {
-  return state === 'stuck' ? { status: 'cancelled', output: null, attempts: 0 } : state;
+  return state === 'stuck' ? notBegun('cancelled') : state;
 }
 
-function settleAfter(step: Step, before: ReadonlyMap<string, ExpectedTask>, plot: Plot): Settled {
+function notBegun(status: TaskEnd): ExpectedTask {
+  return { status, output: null, attempts: 0, cached: false };
+}
+
+function settleAfter(
+  step: Step,
+  before: ReadonlyMap<string, ExpectedTask>,
+  plot: Plot,
+  kept: ReadonlyMap<string, Json>,
+  begun: Set<string>,
+): Settled {
   const instead = notRun(step, before, plot);
-  if (instead !== undefined) return { status: instead, output: null, attempts: 0 };
+  if (instead !== undefined) return notBegun(instead);
+  begun.add(step.id);
+  const earlier = kept.get(step.id);
+  if (earlier !== undefined) return { status: 'completed', output: earlier, attempts: CACHED_ATTEMPTS, cached: true };
   const from = named(step, plot).map((dependency) => numberOf(plot, dependency, before));
   return workOf(step, from);
 }
@@ -83,16 +110,22 @@ function workOf({ work, maxAttempts }: Step, from: readonly (number | null)[]): 
       return tried('succeed', maxAttempts, { n: work.n, from: [...from] });
     case 'wait':
       return work.ms === 'never' ? 'stuck' : tried('succeed', maxAttempts, {});
+    case 'by_hand':
+      return work.as === 'skipped' ? notBegun('skipped') : byHand(work.n);
     case 'overdue':
       return tried('fail', maxAttempts, null);
   }
 }
 
+function byHand(n: number): ExpectedTask {
+  return { status: 'completed', output: { n }, attempts: 0, cached: false };
+}
+
 function tried(behave: Behaviour, maxAttempts: number, output: Json): ExpectedTask {
   const needed = { succeed: 1, flaky: 2, fail: Number.POSITIVE_INFINITY }[behave];
   return needed <= maxAttempts
-    ? { status: 'completed', output, attempts: needed }
-    : { status: 'failed', output: null, attempts: maxAttempts };
+    ? { status: 'completed', output, attempts: needed, cached: false }
+    : { status: 'failed', output: null, attempts: maxAttempts, cached: false };
 }
 
 /** What a template or a condition reads of a dependency: null of one that gave nothing. */

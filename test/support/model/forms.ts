@@ -12,6 +12,10 @@ export interface Plot {
   output: 'of_the_last' | { of: string };
   /** Who ends a run of which something never ends by itself: somebody who cancels it, or its deadline. */
   endedBy: 'cancellation' | 'deadline';
+  /** Somebody pauses the run on its way, and resumes it. */
+  paused: boolean;
+  /** How often the workflow is run, one run after the other. */
+  rounds: 1 | 2;
 }
 
 export interface Step {
@@ -26,6 +30,8 @@ export interface Step {
   maxAttempts: 1 | 2;
   delayMs: number | undefined;
   priority: number | undefined;
+  /** An earlier output of this very action is taken instead of executing it. */
+  cached: boolean;
   work: Work;
 }
 
@@ -46,6 +52,8 @@ export type Work =
   | { kind: 'compute'; n: number }
   /** `never`: for longer than anybody would wait, so that somebody has to cancel the run. */
   | { kind: 'wait'; ms: number | 'never' }
+  /** Waits for ever, until somebody skips it or completes it with a number. */
+  | { kind: 'by_hand'; n: number; as: 'skipped' | 'completed' }
   /** Each attempt takes longer than it may. */
   | { kind: 'overdue'; n: number };
 
@@ -56,6 +64,8 @@ export interface ExpectedTask {
   output: Json;
   /** Attempts that are recorded. */
   attempts: number;
+  /** Its output is that of an earlier run. */
+  cached: boolean;
 }
 export interface Expected {
   status: 'completed' | 'failed' | 'cancelled' | 'timed_out';
@@ -64,4 +74,6 @@ export interface Expected {
   tasks: Record<string, ExpectedTask>;
   /** How many tasks end by themselves, when somebody has to end the others. */
   endByThemselves: number;
+  /** Actions that are really begun: those the outside may have to do something about. */
+  begun: ReadonlySet<string>;
 }

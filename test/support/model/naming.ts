@@ -6,6 +6,7 @@ export function numberPath({ kind }: Work): readonly string[] | undefined {
   switch (kind) {
     case 'echo':
     case 'compute':
+    case 'by_hand':
       return ['n'];
     case 'call':
       return ['body', 'n'];

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { evaluate } from './evaluate.ts';
-import type { Expected, Plot } from './forms.ts';
+import { evaluate, stepOf } from './evaluate.ts';
+import type { Expected, Plot, Step } from './forms.ts';
 
 export interface Outside {
   /** From now on that run has an outside. A run that has ended and is retried by hand still has it. */
@@ -18,8 +18,8 @@ export interface Outside {
 
 export interface OutsideOptions {
   db: pg.Pool;
-  /** A request that has to be heard; where it is refused because it came too late, that is no fault. */
-  post(path: string, body: object): Promise<void>;
+  /** `tooLate`: it may be refused because the run has ended, or is elsewhere already. */
+  post(path: string, body: object, tooLate?: boolean): Promise<void>;
   /** Stores may be away for a while: what cannot be read or done now is tried again. */
   patient: boolean;
 }
@@ -27,18 +27,22 @@ export interface OutsideOptions {
 interface Attended {
   plot: Plot;
   expected: Expected;
+  wasPaused: boolean;
 }
 interface OpenRun {
   id: string;
   status: string;
   /** Tasks that have ended. */
   ended: number;
+  /** Actions that wait for something. */
+  waiting: string[];
 }
 
 const LOOK_EVERY_MS = 40;
 
 const OPEN_RUNS = `
-SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final) AS ended
+SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final) AS ended,
+       ARRAY(SELECT t.action_id FROM task t WHERE t.run_id = r.id AND t.status = 'waiting' AND NOT t.final) AS waiting
 FROM run r WHERE r.id = ANY($1) AND NOT r.final`;
 
 export function openOutside({ db, post, patient }: OutsideOptions): Outside {
@@ -50,13 +54,36 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
     const { rows } = await db.query<OpenRun>(OPEN_RUNS, [[...attended.keys()]]);
     await Promise.all(rows.map(moveOn));
   }
-  async function moveOn({ id, status, ended }: OpenRun): Promise<void> {
-    const one = attended.get(id);
-    if (one === undefined || status === 'cancelling') return;
-    const { expected } = one;
-    const isStuck = expected.status === 'cancelled' || expected.status === 'timed_out';
-    if (!isStuck || ended < expected.endByThemselves) return;
-    if (expected.status === 'cancelled') return post(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
+  async function moveOn(run: OpenRun): Promise<void> {
+    const one = attended.get(run.id);
+    if (one === undefined || run.status === 'cancelling') return;
+    if (one.plot.paused && (await pauseOrResume(run, one))) return;
+    // What was put off by a pause waits too, and may never begin.
+    for (const actionId of run.waiting.filter((id) => one.expected.begun.has(id)))
+      await answer(run, stepOf(one.plot, actionId));
+    await breakOff(run, one.expected);
+  }
+  /** True when there is nothing else to do now. */
+  async function pauseOrResume({ id, status, ended }: OpenRun, one: Attended): Promise<boolean> {
+    if (status === 'paused') {
+      // What was running may have been the last of it.
+      await post(`/workflows/executions/${id}/resume`, { reason: 'the plot' }, true);
+      return true;
+    }
+    if (one.wasPaused || ended < one.expected.endByThemselves / 2) return false;
+    one.wasPaused = true;
+    await post(`/workflows/executions/${id}/pause`, { reason: 'the plot' }, true);
+    return true;
+  }
+  async function answer({ id }: OpenRun, { id: actionId, work }: Step): Promise<void> {
+    if (work.kind !== 'by_hand') return;
+    if (work.as === 'skipped') await post(`/workflows/executions/${id}/skip`, { action_id: actionId });
+    else await post(`/workflows/executions/${id}/complete`, { action_id: actionId, output: { n: work.n } });
+  }
+  async function breakOff({ id, ended }: OpenRun, { status, endByThemselves }: Expected): Promise<void> {
+    const isStuck = status === 'cancelled' || status === 'timed_out';
+    if (!isStuck || ended < endByThemselves) return;
+    if (status === 'cancelled') return post(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
     // Its deadline is an hour away: for this run alone the time has come.
     await db.query('UPDATE run SET deadline_at = now() WHERE id = $1 AND NOT final AND deadline_at > now()', [id]);
   }
@@ -73,7 +100,7 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   failed.catch(() => undefined);
 
   return {
-    attend: (runId, plot) => void attended.set(runId, { plot, expected: evaluate(plot) }),
+    attend: (runId, plot) => void attended.set(runId, { plot, expected: evaluate(plot), wasPaused: false }),
     leave: (runId) => void attended.delete(runId),
     failed,
     async close() {
