@@ -24,8 +24,11 @@ export interface AdapterContext {
   service(name: string): Promise<{ name: string; baseUrl: string } | undefined>;
   /** A setting of the worker's configuration that adapters may read (`SMTP_URL`, `SLACK_WEBHOOK_URL`, `ESC_URL`, …). */
   setting(name: AdapterSetting): string | undefined;
-  /** Outputs and parameters of the run, for adapters that evaluate expressions themselves (`transform`). */
-  scope: { params: Json; run: Json; outputs: Record<string, Json> };
+  /**
+   * Outputs and parameters of the run, for adapters that evaluate expressions themselves (`transform`). `locals`: what only
+   * a part of a fan-out or loop knows, as `item`.
+   */
+  scope: { params: Json; run: Json; outputs: Record<string, Json>; locals?: Record<string, Json> };
   /** Evaluates CEL over `variables`, bounded in size, depth and time, in a thread that can be killed. */
   evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
   /**

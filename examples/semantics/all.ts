@@ -5,7 +5,19 @@ import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 import { external } from './external.ts';
+import { fanOut } from './fan-out.ts';
+import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
 import { versions } from './versions.ts';
 
-export const EXAMPLES: readonly Example[] = [conditions, deadline, dedupe, cache, progressExample, versions, external];
+export const EXAMPLES: readonly Example[] = [
+  conditions,
+  fanOut,
+  loop,
+  deadline,
+  dedupe,
+  cache,
+  progressExample,
+  versions,
+  external,
+];

@@ -38,6 +38,7 @@ import { createExternalAttempts } from '../store/external-attempts.ts';
 import { listen } from '../store/listener.ts';
 import { createOutputCache } from '../store/output-cache.ts';
 import { createHistoryStore } from '../store/partitions.ts';
+import { createPartStore } from '../store/parts.ts';
 import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -144,6 +145,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const deps: ExecuteDeps = {
     ...again,
     tasks,
+    parts: createPartStore(pool),
     executor,
     expressions,
     control,
@@ -243,6 +245,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await Promise.all([...open.map((lane) => lane.ready()), schedules.ready()]);
       const sweepDeps: SweepDeps = {
         ...again,
+        tasks,
         window: config.admissionWindow,
         fairness: fairnessOf(config),
         checkEveryMs: config.reconcileSeconds * 1000,

@@ -9,7 +9,16 @@ import type {
   WorkflowInput,
 } from '../schemas/definition.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import type { Action, ActionDefaults, Dedupe, Definition, Parameter, RetryPolicy } from './definition.ts';
+import type {
+  Action,
+  ActionDefaults,
+  Dedupe,
+  Definition,
+  ForEach,
+  Parameter,
+  Repeat,
+  RetryPolicy,
+} from './definition.ts';
 import type { FaultList } from './fault-list.ts';
 
 /** How the client's form calls things, for the paths of faults. */
@@ -35,7 +44,7 @@ const WORKFLOW_NAMES: FieldNames = {
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
 const RESERVED_BY_WORKFLOWS = ['concurrency', 'triggers', 'retention_days'] as const;
-const RESERVED_BY_ACTIONS = ['for_each', 'compensate', 'repeat'] as const;
+const RESERVED_BY_ACTIONS = ['compensate'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -133,7 +142,26 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
     ...present({ heartbeat_timeout_seconds: input.heartbeat_timeout_seconds }),
     ...present({ delay_seconds: input.delay_seconds, priority: input.priority }),
     on_failure: toOnFailure(input, path, malformed),
+    ...present({ for_each: toForEach(input.for_each), repeat: toRepeat(input.repeat) }),
     ...present({ idempotent: input.idempotent, cache: input.cache, metadata: jsonObject(input.metadata) }),
+  };
+}
+
+function toForEach(input: ActionInput['for_each']): ForEach | undefined {
+  if (input === null || input === undefined) return undefined;
+  return {
+    items: json(input.items) ?? [],
+    ...present({ max_parallel: input.max_parallel }),
+    on_item_failure: input.on_item_failure ?? 'fail',
+  };
+}
+
+function toRepeat(input: ActionInput['repeat']): Repeat | undefined {
+  if (input === null || input === undefined) return undefined;
+  return {
+    until: input.until,
+    max_iterations: input.max_iterations,
+    ...present({ delay_seconds: input.delay_seconds }),
   };
 }
 

@@ -6,6 +6,7 @@ import type { Json } from '../schemas/json.ts';
 import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { checkHeartbeat } from './check-heartbeat.ts';
+import { checkParts } from './check-parts.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
 import type { Action, ActionDefaults, Definition } from './definition.ts';
@@ -13,6 +14,7 @@ import type { FieldFault } from './errors.ts';
 import type { FaultList } from './fault-list.ts';
 import { buildGraph } from './graph.ts';
 import { checkDeclaration } from './parameter-declaration.ts';
+import { localNames } from './parts.ts';
 import { hasTemplate } from './template-syntax.ts';
 import { inspectTemplates, ownProperty, RESERVED_NAMES, type TemplateNames } from './templates.ts';
 
@@ -134,9 +136,14 @@ function checkAction(check: Check, action: Action, index: number): Action {
     );
   }
   checkHeartbeat(action, path, faults);
-  checkConfig(check, action.config, type, `${path}.${draft.names.config}`, infer);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
-  for (const name of checkCache(action, type, path, names, faults, suggest)) infer(name, `${path}.cache.key`);
+  const parts = checkParts(action, { ...catalogue, names, variables: check.variables, suggest });
+  faults.addAll(parts.faults.map((fault) => under(path, fault)));
+  for (const name of parts.named) infer(name, path);
+  const locals = localNames(action);
+  const known = locals === undefined ? names : { ...names, locals };
+  checkConfig({ ...check, names: known }, action.config, type, `${path}.${draft.names.config}`, infer);
+  for (const name of checkCache(action, type, path, known, faults, suggest)) infer(name, `${path}.cache.key`);
   const when = checkCondition(check, action, index, path, infer);
   return {
     ...action,

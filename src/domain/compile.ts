@@ -65,8 +65,23 @@ export function openSegment(plan: Plan, isFinal: (index: number) => boolean): nu
 
 // A plan bounds the depth of its trees, so this recursion is bounded too.
 function compileTree(plan: Plan, index: number, run: FlowOfRun, isFinal: (index: number) => boolean): FlowNode {
-  const { action, children, gatedBy, depth } = actionAt(plan, index);
+  const planned = actionAt(plan, index);
   const open = (indices: number[]) => indices.filter((i) => !isFinal(i));
+  return taskNode(planned, run, (planned.action.delay_seconds ?? 0) * 1000, [
+    ...open(planned.children).map((child) => compileTree(plan, child, run, isFinal)),
+    ...open(planned.gatedBy).map((source) =>
+      gateNode(run, actionAt(plan, source).action.action_id, planned.action.action_id),
+    ),
+  ]);
+}
+
+/** The job of one task, above what it waits for in the queue. */
+export function taskNode(
+  { action, depth }: PlannedAction,
+  run: FlowOfRun,
+  delayMs: number,
+  children: FlowNode[],
+): FlowNode {
   return {
     queue: action.action_type,
     name: action.action_id,
@@ -85,12 +100,9 @@ function compileTree(plan: Plan, index: number, run: FlowOfRun, isFinal: (index:
       depth,
       turn: run.turn,
     }),
-    delayMs: (action.delay_seconds ?? 0) * 1000,
+    delayMs,
     attempts: action.retry.max_attempts + SPARE_ATTEMPTS,
-    children: [
-      ...open(children).map((child) => compileTree(plan, child, run, isFinal)),
-      ...open(gatedBy).map((source) => gateNode(run, actionAt(plan, source).action.action_id, action.action_id)),
-    ],
+    children,
   };
 }
 

@@ -63,10 +63,30 @@ export interface Action {
   /** 1 (first) to 100; the run's own when left out. */
   priority?: number;
   on_failure: 'fail' | 'continue';
+  for_each?: ForEach;
+  repeat?: Repeat;
   idempotent?: boolean;
   /** The output of an earlier run with the same key stands in, for that long after its commit. */
   cache?: { key: string; ttl_seconds: number };
   metadata?: JsonObject;
+}
+
+/** The action is run once for every item of a list. */
+export interface ForEach {
+  /** A list (templates in it), one template that gives a list, or CEL, which is a text without templates. */
+  items: Json;
+  /** Items under way at the same time; all of them when left out. */
+  max_parallel?: number;
+  on_item_failure: 'fail' | 'continue';
+}
+
+/** The action is run again and again until the condition holds. */
+export interface Repeat {
+  /** CEL, which also sees `output` and `iteration` of the iteration that has just ended. */
+  until: string;
+  max_iterations: number;
+  /** Between the end of one iteration and the beginning of the next. */
+  delay_seconds?: number;
 }
 
 export interface RetryPolicy {
@@ -97,3 +117,5 @@ export interface ActionDefaults {
 }
 export const ACTION_DEFAULTS: ActionDefaults = { timeout_seconds: DEFAULT_TIMEOUT_SECONDS, retry: DEFAULT_RETRY };
 export const MAX_ACTIONS = 10_000;
+export const MAX_ITEMS = 10_000;
+export const MAX_ITERATIONS = 10_000;

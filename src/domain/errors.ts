@@ -42,6 +42,8 @@ const CATALOGUE = {
   },
   run_timed_out: { status: 504, title: 'The run took longer than timeout_seconds of its workflow', retryable: false },
   cancelled: { status: 409, title: 'Cancelled', retryable: false },
+  item_failed: { status: 500, title: 'An item of a fan-out did not complete', retryable: false },
+  repeat_exhausted: { status: 500, title: 'A loop ended without its condition', retryable: false },
   worker_crashed: { status: 500, title: 'The task ended its worker too often', retryable: false },
   output_too_large: { status: 413, title: 'The output is larger than MAX_OUTPUT_BYTES', retryable: false },
   output_not_storable: { status: 400, title: 'The output cannot be stored', retryable: false },

@@ -22,6 +22,8 @@ export interface PlannedAction {
   segment: number;
   /** Longest way from a source; deeper tasks go first. */
   depth: number;
+  /** Only of a part (`parts.ts`): what it is a part of. */
+  part?: { of: PlannedAction; position: number };
 }
 
 /** One flow, added in one go. It ends in one action, or at the finalizer when several actions end the run. */

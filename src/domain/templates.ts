@@ -8,6 +8,8 @@
  * | `{{params.x.path}}`, `{{params}}` | a parameter, declared or not; all of them |
  * | `{{run.id}}` | of the run: see RUN_FIELDS |
  * | `{{secrets.NAME}}` | a secret |
+ * | `{{item.path}}`, `{{item_index}}` | in an action with `for_each`: its item, and the place of that from 0 |
+ * | `{{iteration}}`, `{{previous.path}}` | in an action with `repeat`: its number from 1, and the output of the one before or null |
  *
  * So a parameter and an action may share a name: the parameter is named alone, the action with a path, and `params.`
  * reaches the parameter with a path. Ids may hold dots: the longest id that fits wins. Paths go through own properties
@@ -22,10 +24,12 @@ import { parseText, shorten, type TemplatePart } from './template-syntax.ts';
 export interface TemplateNames {
   parameters: ReadonlySet<string>;
   actions: ReadonlySet<string>;
+  /** What only this action knows, as `item` in a fan-out; it goes before everything else of that name. */
+  locals?: ReadonlySet<string> | undefined;
 }
 
 export interface TemplateReference {
-  kind: 'param' | 'action' | 'run' | 'secret';
+  kind: 'param' | 'action' | 'run' | 'secret' | 'local';
   /** Of the parameter, action, field or secret; empty for all parameters (`{{params}}`) and the whole run (`{{run}}`). */
   name: string;
   path: readonly string[];
@@ -38,6 +42,7 @@ export interface TemplateScope {
   run: JsonObject;
   /** Null for an action that was skipped, or that failed and was let go. */
   outputs: ReadonlyMap<string, Json>;
+  locals?: JsonObject | undefined;
   isServiceCall(actionId: string): boolean;
   secret(name: string): string | undefined;
 }
@@ -161,6 +166,7 @@ export function bindTemplate(
     ok: true,
     reference: { kind, name, path, source: part.source },
   });
+  if (names.locals?.has(first) === true) return refer('local', first, rest);
   if (first === 'params') return refer('param', rest[0] ?? '', rest.slice(1));
   if (first === 'run') {
     const field = rest[0] ?? '';
@@ -220,6 +226,10 @@ function lookUp(reference: TemplateReference, scope: TemplateScope): Found {
     if (output === null) return found(null);
     const start = scope.isServiceCall(name) ? throughResponse(output, path) : output;
     return walk(start, path, source, `the output of '${name}'`);
+  }
+  if (kind === 'local') {
+    const value = scope.locals?.[name] ?? null;
+    return value === null ? found(null) : walk(value, path, source, `'${name}'`);
   }
   const whole = kind === 'param' ? scope.params : scope.run;
   if (name === '') return found(whole);

@@ -7,21 +7,26 @@ import type { Plan, PlannedAction } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import { flowOfRun } from './flow-of-run.ts';
+import { type PartEndedDeps, partEnded } from './part-ended.ts';
 import type { Disposition, RunRow } from './ports.ts';
+import type { TaskStatus } from './use-cases.ts';
 
-/** `first`: this very delivery committed the outcome, so nobody can have added the next flow yet. */
+export interface ReleaseDeps extends AddAgainDeps, PartEndedDeps {}
+
+/** `committed`: the status that this very delivery committed, so that nobody can have added the next flow yet. */
 export async function releaseDependents(
-  deps: AddAgainDeps,
+  deps: ReleaseDeps,
   run: RunRow,
   plan: Plan,
   planned: PlannedAction,
   gen: number,
-  first: boolean,
+  committed: TaskStatus | undefined,
 ): Promise<void> {
+  if (planned.part !== undefined) return partEnded(deps, run, planned.part, gen, committed);
   await deps.queue.removeGates(gatesOf(plan, planned, run.id, run.epoch));
   const next = plan.nextSegment(planned.index);
   if (next === undefined) return;
-  if (!first) {
+  if (committed === undefined) {
     if (!run.final) await addAgain(deps, run);
     return;
   }

@@ -10,7 +10,7 @@ import type { Failpoint } from './failpoint.ts';
 import type { Held } from './outcome.ts';
 import type { Logger, Outcome, RunRow } from './ports.ts';
 import { requestHash } from './request-hash.ts';
-import { isServiceCall, type Scope, templateNames } from './resolve-input.ts';
+import { isServiceCall, namesFor, type Scope } from './resolve-input.ts';
 
 export interface OutputCache {
   /** JSON text, as it was committed; undefined: there is none, or its time is over. */
@@ -36,9 +36,10 @@ export interface CacheDeps {
 }
 
 /** Undefined: the action has no cache, or its key says nothing here. Throws `template_unresolved`. */
-export function cacheKeyOf(plan: Plan, { action }: PlannedAction, run: RunRow, scope: Scope): string | undefined {
+export function cacheKeyOf(plan: Plan, planned: PlannedAction, run: RunRow, scope: Scope): string | undefined {
+  const action = planned.part?.of.action ?? planned.action;
   if (action.cache === undefined || !('workflow_id' in run.of)) return undefined;
-  const value = resolveKey(action.cache.key, { ...scope, isServiceCall: isServiceCall(plan) }, templateNames(plan));
+  const value = resolveKey(action.cache.key, { ...scope, isServiceCall: isServiceCall(plan) }, namesFor(plan, planned));
   return value === undefined ? undefined : requestHash(cacheEntryOf(run.of.workflow_id, action, value));
 }
 

@@ -6,6 +6,7 @@ import { actionAt } from '../domain/compile.ts';
 import { type Dependency, decide, type TaskState } from '../domain/decide.ts';
 import { describe, OrchestratorError } from '../domain/errors.ts';
 import { redactSecrets } from '../domain/mask-secrets.ts';
+import { hasParts, partId, taskOf } from '../domain/parts.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
 import { releaseLeftover } from './acknowledge.ts';
@@ -26,8 +27,9 @@ import type {
   TaskRow,
   TaskStore,
 } from './ports.ts';
-import { outputsNamedBy, outputsOfRun, resolveInput, scopeOf } from './resolve-input.ts';
+import { localsOf, outputsNamedBy, outputsOfRun, resolveInput, scopeOf } from './resolve-input.ts';
 import { runAdapter } from './run-adapter.ts';
+import { cancelWhole, runWhole } from './run-parts.ts';
 import {
   acknowledge,
   acknowledgeOrLeave,
@@ -64,7 +66,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   await deps.failpoint('worker.afterPick');
   const plan = await deps.plans.of(data.of);
   if (data.action_id === null) return finalizeRun(deps, plan, data);
-  const planned = plan.byId.get(data.action_id);
+  const planned = taskOf(plan, data.action_id);
   if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
 
   const found = await lookUp(deps, data.run_id, plan, planned);
@@ -89,16 +91,19 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
   if (decision.next === 'put_off') return putOff(deps, held);
-  return decision.next === 'end'
-    ? commitDecision(deps, held, decision)
-    : begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
+  if (decision.next === 'end') {
+    return decision.status === 'cancelled' && hasParts(planned.action)
+      ? cancelWhole(deps, held, decision.reason)
+      : commitDecision(deps, held, decision);
+  }
+  return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
 export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
   const { data } = delivery;
   const plan = await deps.plans.of(data.of);
-  const planned = data.action_id === null ? undefined : plan.byId.get(data.action_id);
+  const planned = data.action_id === null ? undefined : taskOf(plan, data.action_id);
   // A lost finalizer is added again by the reconciler.
   if (planned === undefined) return deps.runs.nudge(data.run_id);
   const { action_id: actionId, action_type: actionType } = planned.action;
@@ -120,6 +125,11 @@ function lookUp(deps: ExecuteDeps, runId: string, plan: Plan, planned: PlannedAc
   const own = planned.action.action_id;
   const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
   if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== own) outputsOf.add(id);
+  // An iteration sees the output of the one before it.
+  const { part } = planned;
+  if (part?.of.action.repeat !== undefined && part.position > 0) {
+    outputsOf.add(partId(part.of.action.action_id, part.position - 1));
+  }
   const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
   return deps.tasks.lookup({ runId, actionIds: [own, ...dependencies], outputsOf: [...outputsOf] });
 }
@@ -172,18 +182,21 @@ async function takeToken(
 /** The task is to run: its condition, its input, its adapter. */
 async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<Disposition> {
   const { plan, planned, run, found } = held;
-  const { action } = planned;
+  const { action, part } = planned;
   const literal = deps.executor.literalFields(action.action_type);
   const scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
   const outputs = Object.fromEntries(scope.outputs);
+  const locals = localsOf(planned, found, found.tasks.get(action.action_id));
   const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
   let resolved: { input: Json; secrets: string[] };
   try {
     if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables)) !== true) {
       return commitDecision(deps, held, { next: 'end', status: 'skipped', reason: `when is not true: ${action.when}` });
     }
-    resolved = resolveInput(plan, planned, scope, literal, deps.secret);
-    if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, scope);
+    if (hasParts(action)) return await runWhole(deps, held, scope, variables);
+    const known = { ...scope, locals };
+    resolved = resolveInput(plan, planned, known, literal, deps.secret);
+    if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, known);
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
     const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
@@ -211,7 +224,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     run,
     actionId: action.action_id,
     priority: action.priority ?? run.priority,
-    scope: { params: scope.params, run: scope.run, outputs },
+    scope: { params: scope.params, run: scope.run, outputs, ...(part === undefined ? {} : { locals }) },
     wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
     suspect,
     onSlow: () =>

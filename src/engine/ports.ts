@@ -116,6 +116,10 @@ export interface TaskRow {
   wakesSeen: number;
   /** Only where it was asked for. */
   output: Json;
+  /** Of a part: what it is a part of, whether it was given to the queue, and, where it was looked up alone, its item. */
+  parentId: string | null;
+  released: boolean;
+  item?: Json;
 }
 export interface RunRow {
   id: string;
@@ -242,6 +246,8 @@ export interface RetryStore {
     epoch: number;
     from: readonly RunStatus[];
     actionIds: readonly string[];
+    /** Of these, those whose parts are not kept. */
+    beginAnew?: readonly string[];
     afterSeconds: number;
     /** The new deadline, from now. */
     timeoutSeconds?: number | undefined;
@@ -304,7 +310,7 @@ export interface ExecutionCall {
   priority: number;
   /** Of the attempt. */
   timeoutMs: number;
-  scope: { params: Json; run: Json; outputs: Record<string, Json> };
+  scope: { params: Json; run: Json; outputs: Record<string, Json>; locals?: Record<string, Json> };
   wakeAt: Date | undefined;
   /** Delivered so often without an outcome that it may be what ended its workers: it runs where it can harm nobody. */
   suspect: boolean;

@@ -4,12 +4,13 @@ import type { Definition } from '../domain/definition.ts';
 import type { TaskResult } from '../schemas/answers.ts';
 import type {
   Execution,
+  ExecutionPart,
   ExecutionSummary,
   Workflow,
   WorkflowSummary,
   WorkflowVersionSummary,
 } from '../schemas/workflow-answers.ts';
-import type { RunStatus } from './use-cases.ts';
+import type { RunStatus, TaskStatus } from './use-cases.ts';
 
 export type WorkflowStatus = Workflow['status'];
 
@@ -104,9 +105,23 @@ export interface RunWindow {
   after: { createdAt: Date; id: string } | undefined;
 }
 
+export interface PartsWanted {
+  of: string;
+  status: TaskStatus | undefined;
+  limit: number;
+  /** The position of the last one seen. */
+  after: number | undefined;
+}
+
 export interface RunReader {
   result(tenantId: string, runId: string): Promise<{ final: boolean; view: TaskResult } | undefined>;
   execution(tenantId: string, runId: string): Promise<Execution | undefined>;
+  /** Items of a fan-out or iterations of a loop, in their order; undefined: no such run. */
+  parts(
+    tenantId: string,
+    runId: string,
+    wanted: PartsWanted,
+  ): Promise<{ items: ExecutionPart[]; more: boolean } | undefined>;
   list(
     tenantId: string,
     filter: RunFilter,

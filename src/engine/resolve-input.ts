@@ -1,9 +1,10 @@
 /** From an action's config, with templates, to what its adapter gets. */
 import type { Action } from '../domain/definition.ts';
+import { hasParts, localNames, partId } from '../domain/parts.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import { referencesOf, resolveTemplates, type TemplateNames } from '../domain/templates.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import type { Lookup, RunRow } from './ports.ts';
+import type { Lookup, RunRow, TaskRow } from './ports.ts';
 
 /** What an action or the output of a workflow may look at. */
 export interface Scope {
@@ -11,6 +12,8 @@ export interface Scope {
   run: JsonObject;
   /** null for what was skipped, or failed and was let go. */
   outputs: ReadonlyMap<string, Json>;
+  /** What only a part of a fan-out or loop knows. */
+  locals: JsonObject;
 }
 
 const namesByPlan = new WeakMap<Plan, TemplateNames>();
@@ -26,23 +29,38 @@ export function templateNames(plan: Plan): TemplateNames {
   return names;
 }
 
+const NO_SECRETS = { secret: () => undefined };
+
+export function isServiceCall(plan: Plan): (actionId: string) => boolean {
+  return (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call';
+}
+
 const outputsWanted = new WeakMap<Action, string[]>();
+
+/** The names that an action may use: a part, and the task that it is a part of, know more. */
+export function namesFor(plan: Plan, { action, part }: PlannedAction): TemplateNames {
+  const locals = localNames(part?.of.action ?? action);
+  return locals === undefined ? templateNames(plan) : { ...templateNames(plan), locals };
+}
 
 /** The actions whose outputs the templates of an action name; all of its dependencies when it has CEL, which may name any. */
 export function outputsNamedBy(plan: Plan, planned: PlannedAction, literalFields: readonly string[]): string[] {
   const { action } = planned;
   const known = outputsWanted.get(action);
   if (known !== undefined) return known;
-  const hasCel = action.when !== undefined || literalFields.length > 0;
+  const hasCel = action.when !== undefined || literalFields.length > 0 || hasParts(action);
   const named = hasCel
     ? planned.dependsOn.map((index) => plan.actions[index]?.action.action_id ?? '')
-    : actionsIn(plan, action.cache === undefined ? action.config : [action.config, action.cache.key]);
+    : actionsIn(
+        action.cache === undefined ? action.config : [action.config, action.cache.key],
+        namesFor(plan, planned),
+      );
   outputsWanted.set(action, named);
   return named;
 }
 
-export function actionsIn(plan: Plan, value: Json): string[] {
-  const references = referencesOf(value, templateNames(plan));
+function actionsIn(value: Json, names: TemplateNames): string[] {
+  const references = referencesOf(value, names);
   return [...new Set(references.flatMap((reference) => (reference.kind === 'action' ? [reference.name] : [])))];
 }
 
@@ -52,7 +70,7 @@ export function scopeOf(run: RunRow, { tasks }: Lookup, actionIds: readonly stri
     const task = tasks.get(id);
     outputs.set(id, task?.status === 'completed' ? task.output : null);
   }
-  return { params: run.parameters, run: runFacts(run), outputs };
+  return { params: run.parameters, run: runFacts(run), outputs, locals: {} };
 }
 
 function runFacts(run: RunRow): JsonObject {
@@ -67,8 +85,18 @@ function runFacts(run: RunRow): JsonObject {
   };
 }
 
-export function isServiceCall(plan: Plan): (actionId: string) => boolean {
-  return (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call';
+/** What a part knows besides what its run knows. */
+export function localsOf({ part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
+  if (part === undefined) return {};
+  const { of: whole, position } = part;
+  if (whole.action.for_each !== undefined) return { item: own?.item ?? null, item_index: position };
+  const before = tasks.get(partId(whole.action.action_id, position - 1));
+  return { iteration: position + 1, previous: before?.output ?? null };
+}
+
+/** A template that the plan's own names are enough for, as the items of a fan-out. */
+export function resolveIn(plan: Plan, scope: Scope, value: Json): Json {
+  return resolveTemplates(value, { ...scope, ...NO_SECRETS, isServiceCall: isServiceCall(plan) }, templateNames(plan));
 }
 
 /** The input, and the secrets that went into it and must not be stored. Throws `template_unresolved`. */
@@ -92,7 +120,7 @@ export function resolveInput(
           return found;
         },
       },
-      templateNames(plan),
+      namesFor(plan, planned),
     );
   const { config } = planned.action;
   if (literalFields.length === 0 || typeof config !== 'object' || config === null || Array.isArray(config)) {
@@ -112,7 +140,7 @@ export function runOutput(plan: Plan, scope: Scope): Json {
       {
         ...scope,
         isServiceCall: isServiceCall(plan),
-        secret: () => undefined,
+        ...NO_SECRETS,
       },
       templateNames(plan),
     );
@@ -123,7 +151,7 @@ export function runOutput(plan: Plan, scope: Scope): Json {
 /** The actions whose outputs the output of the run is made of. */
 export function outputsOfRun(plan: Plan): string[] {
   const { output } = plan.definition;
-  return output === undefined ? sinkIds(plan) : actionsIn(plan, output);
+  return output === undefined ? sinkIds(plan) : actionsIn(output, templateNames(plan));
 }
 
 function sinkIds(plan: Plan): string[] {

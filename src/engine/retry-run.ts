@@ -3,7 +3,7 @@
  * reopened in the transaction that reopens the run, and only then added to the queue, as everything is that is added again.
  */
 import { OrchestratorError } from '../domain/errors.ts';
-import { toReopen } from '../domain/reopen.ts';
+import { toBeginAnew, toReopen } from '../domain/reopen.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Logger, Lookup, RetryStore, RunRow, RunStore } from './ports.ts';
 import type { Caller, RetryRuns, RunStatus } from './use-cases.ts';
@@ -68,6 +68,7 @@ export async function reopen(
     epoch: run.epoch,
     from: rerunFrom === undefined ? RETRYABLE_STATUSES : RERUNNABLE_STATUSES,
     actionIds,
+    beginAnew: [...toBeginAnew(plan, actionIds), ...(rerunFrom === undefined ? [] : [rerunFrom])],
     afterSeconds,
     timeoutSeconds: plan.definition.timeout_seconds,
     by: caller.userId,

@@ -14,14 +14,15 @@ import { type CacheDeps, keepCached } from './cache.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
 import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput } from './outcome.ts';
+import type { PartEndedDeps } from './part-ended.ts';
 import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
 import type { Stop } from './run-adapter.ts';
 
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
 
-export interface SettleDeps extends FinalizeDeps, CacheDeps {
-  tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect'>;
+export interface SettleDeps extends FinalizeDeps, CacheDeps, PartEndedDeps {
+  tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect' | 'wake'>;
   random(): number;
 }
 
@@ -37,14 +38,8 @@ export async function conclude(
   secrets: string[],
 ): Promise<Disposition> {
   switch (result.result) {
-    case 'output': {
-      const storable = makeStorable(result.output, {
-        maxBytes: deps.maxOutputBytes,
-        mask: secrets.length > 0 ? maskOf(secrets) : undefined,
-      });
-      if (!storable.ok) return commitFailure(deps, held, storable, input, startedMono, secrets);
-      return commitSuccess(deps, held, storable.json, input, startedMono);
-    }
+    case 'output':
+      return commitOutput(deps, held, result.output, input, startedMono, 1, secrets);
     case 'failure': {
       const { action } = held.planned;
       const after = afterFailure(action.retry, held.attempt, result.failure, deps.random());
@@ -83,6 +78,24 @@ export async function conclude(
       );
     }
   }
+}
+
+/** `times`: how much larger than the output of one action it may be. */
+export async function commitOutput(
+  deps: SettleDeps,
+  held: Held,
+  output: unknown,
+  input: string | null,
+  startedMono: number,
+  times: number,
+  secrets: string[] = [],
+): Promise<Disposition> {
+  const storable = makeStorable(output, {
+    maxBytes: deps.maxOutputBytes * times,
+    mask: secrets.length > 0 ? maskOf(secrets) : undefined,
+  });
+  if (!storable.ok) return commitFailure(deps, held, storable, input, startedMono, secrets);
+  return commitSuccess(deps, held, storable.json, input, startedMono);
 }
 
 export function commitDecision(
@@ -166,7 +179,7 @@ export function commitFailure(
  * The task waits for something outside. Whoever brings it about counts a wake and then makes the job due; when that
  * happened before the job was moved, it is seen by reading again.
  */
-function park(
+export function park(
   deps: SettleDeps,
   held: Held,
   until: Date | undefined,
@@ -200,7 +213,7 @@ export async function settle(
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     await keepCached(deps, held, outcome);
-    if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, true);
+    if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, outcome.status);
     return disposition;
   }
   deps.log.warn('commit_refused', {
@@ -234,7 +247,7 @@ export async function acknowledge(
   planned: PlannedAction,
   data: JobData,
 ): Promise<Disposition> {
-  await releaseDependents(deps, run, plan, planned, data.gen, false);
+  await releaseDependents(deps, run, plan, planned, data.gen, undefined);
   // The commit of the last action ends the run, unless it was settled by hand.
   if (!run.final && endsRun(plan, planned.index)) return finalizeRun(deps, plan, data);
   return { job: 'complete' };

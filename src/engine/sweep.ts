@@ -3,16 +3,18 @@
  * live runs now and then and adds again what the queue has lost. One process at a time does it.
  */
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
+import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
 import { addAgain } from './add-again.ts';
 import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack, onItsOwn } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
-import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
+import type { JobState, Logger, Lookup, RunRow, RunStore, TaskStore } from './ports.ts';
 import { wakeRun } from './wake-run.ts';
-import { promoteWoken } from './wake-tasks.ts';
+import { promoteWoken, wakeTasks } from './wake-tasks.ts';
 
 export interface SweepDeps extends DispatchDeps {
+  tasks: Pick<TaskStore, 'wake'>;
   runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally'>;
   /** A healthy run is looked at this often. */
   checkEveryMs: number;
@@ -86,12 +88,22 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     return false;
   }
   deps.log.warn('run_added_again', { run_id: run.id, job_id: lost.jobId, state: lost.state });
-  return addAgain(deps, run);
+  if (lost.partOf === undefined) return addAgain(deps, run);
+  // The task that it is a part of gives all of its parts to the queue again.
+  await wakeTasks(deps, run, [{ actionId: lost.partOf, actionType: lost.queue }]);
+  return true;
 }
 
 async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
   const running = [...tasks.values()].some(({ status }) => status === 'running');
   return !running && (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
+}
+
+interface LostJob {
+  queue: string;
+  jobId: string;
+  /** The task that it is a part of. */
+  partOf?: string;
 }
 
 /** A job that should be on its way and is not: missing, ended without its outcome, or held back by what is final. */
@@ -100,15 +112,22 @@ async function findLost(
   run: RunRow,
   plan: Plan,
   { tasks }: Lookup,
-): Promise<{ jobId: string; state: JobState } | undefined> {
+): Promise<(LostJob & { state: JobState }) | undefined> {
   const settled = settledActions(plan, (actionId) => tasks.get(actionId)?.final === true);
   const ready = plan.actions.filter(
     ({ index, dependsOn }) => !settled.has(index) && dependsOn.every((d) => settled.has(d)),
   );
-  const jobs = ready.map(({ action }) => ({
+  const jobs: LostJob[] = ready.map(({ action }) => ({
     queue: action.action_type,
     jobId: taskJobId(run.id, run.epoch, action.action_id),
   }));
+  for (const { actionId, final, released, parentId } of tasks.values()) {
+    if (parentId === null || final || !released) continue;
+    const planned = taskOf(plan, actionId);
+    if (planned === undefined) continue;
+    const jobId = taskJobId(run.id, run.epoch, actionId);
+    jobs.push({ queue: planned.action.action_type, jobId, partOf: parentId });
+  }
   // Every action is final and the run is not: the finalizer is due, or the last commit's flow was lost.
   if (jobs.length === 0) jobs.push({ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) });
   const probes =
@@ -119,7 +138,7 @@ async function findLost(
   );
   const state = states[at];
   const job = probes[at];
-  return state === undefined || job === undefined ? undefined : { jobId: job.jobId, state };
+  return state === undefined || job === undefined ? undefined : { ...job, state };
 }
 
 /** Sweeps until the signal aborts. */

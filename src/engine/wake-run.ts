@@ -1,5 +1,6 @@
 /** Wakes what sleeps in the queue for a run that is to end: waits, backoffs and delays. They are picked up and end. */
 import { taskJobId } from '../domain/compile.ts';
+import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { FlowQueue, RunStore } from './ports.ts';
 
@@ -19,7 +20,12 @@ export async function wakeRun(
       ? action.delay_seconds !== undefined
       : task.status === 'waiting' || task.status === 'retrying';
   });
+  const parts = [...tasks.values()].filter(
+    ({ parentId, released, final, status }) =>
+      parentId !== null && released && (run?.final === true ? status === 'cancelled' : !final && status !== 'running'),
+  );
+  const woken = [...sleeping, ...parts.flatMap(({ actionId }) => taskOf(plan, actionId) ?? [])];
   await deps.queue.promote(
-    sleeping.map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(runId, epoch, action.action_id) })),
+    woken.map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(runId, epoch, action.action_id) })),
   );
 }

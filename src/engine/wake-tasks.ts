@@ -4,6 +4,7 @@
  * task is: not begun, about to be moved, or asleep. A process that dies in between leaves a wake that the reconciler finds.
  */
 import { taskJobId } from '../domain/compile.ts';
+import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { FlowQueue, Logger, Lookup, TaskStore } from './ports.ts';
 
@@ -58,7 +59,7 @@ export async function promoteWoken(
   );
   await deps.queue.promote(
     woken.flatMap(({ actionId }) => {
-      const planned = plan.byId.get(actionId);
+      const planned = taskOf(plan, actionId);
       if (planned === undefined) return [];
       return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
     }),

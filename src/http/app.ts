@@ -19,6 +19,7 @@ import { externalTaskRoutes } from './external-tasks.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
+import { partRoutes } from './parts.ts';
 import { problemHandler } from './problem.ts';
 import { retryRoutes } from './retry.ts';
 import { scheduleRoutes } from './schedules.ts';
@@ -60,6 +61,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   externalTaskRoutes(routes, deps);
   executionRoutes(routes, deps, links);
   eventRoutes(routes, deps);
+  partRoutes(routes, deps);
   retryRoutes(routes, deps);
   controlRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);

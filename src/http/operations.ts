@@ -7,6 +7,7 @@ import * as events from './events.ts';
 import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
 import type { Operation } from './operation.ts';
+import * as parts from './parts.ts';
 import * as retry from './retry.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
@@ -40,6 +41,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.executeMany,
   executions.listWorkflowExecutions,
   executions.getExecution,
+  parts.listParts,
   events.getExecutionEvents,
   executions.cancelExecution,
   retry.retryExecution,

@@ -7,6 +7,8 @@ import { z } from 'zod';
 import { type Parsed, parseWith } from './faults.ts';
 
 const MAX_ACTIONS = 10_000;
+const MAX_ITEMS = 10_000;
+const MAX_ITERATIONS = 10_000;
 const MAX_PARAMETERS = 1_000;
 const MAX_SHORT_TEXT = 1_000;
 const MAX_LONG_TEXT = 65_536;
@@ -99,6 +101,35 @@ export const retryInput = z
   })
   .meta({ id: 'Retry', examples: [{ max_attempts: 3, backoff: 'exponential', initial_delay_seconds: 2 }] });
 
+export const forEachInput = z
+  .strictObject({
+    items: z.union([z.array(z.unknown()), z.string().trim().min(1).max(MAX_EXPRESSION)], {
+      error: 'must be a list, a template that gives one, or CEL',
+    }),
+    max_parallel: z.int().min(1).max(MAX_ITEMS).nullish().meta({ description: 'Items under way at once.' }),
+    on_item_failure: z
+      .enum(['fail', 'continue'])
+      .nullish()
+      .meta({ description: '`continue`: the output holds null for an item that failed.' }),
+  })
+  .meta({
+    id: 'ForEach',
+    description: `Runs the action once for every item, at most ${MAX_ITEMS}; its output is the list of outputs in the order of the items.`,
+    examples: [{ items: '{{fetch.response.documents}}', max_parallel: 10, on_item_failure: 'continue' }],
+  });
+
+export const repeatInput = z
+  .strictObject({
+    until: expression.meta({ description: 'CEL; sees `output` and `iteration` of the iteration that has ended.' }),
+    max_iterations: z.int().min(1).max(MAX_ITERATIONS),
+    delay_seconds: seconds.nullish().meta({ description: 'Between two iterations.' }),
+  })
+  .meta({
+    id: 'Repeat',
+    description: 'Runs the action again and again until the condition holds; its output is that of the last iteration.',
+    examples: [{ until: 'output.response.state == "done"', max_iterations: 20, delay_seconds: 5 }],
+  });
+
 export const actionInput = z
   .strictObject({
     action_id: id.nullish().meta({ description: `${ID_MESSAGE}. Without it: the snake_case of \`name\`.` }),
@@ -121,9 +152,9 @@ export const actionInput = z
       description: 'Running it again changes nothing outside. Without it: as GET /action-types says of its type.',
     }),
     metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
-    for_each: reserved(),
+    for_each: forEachInput.nullish(),
     compensate: reserved(),
-    repeat: reserved(),
+    repeat: repeatInput.nullish(),
     cache: cacheInput.nullish().meta({ description: 'Its output serves later executions with the same key.' }),
     condition: older(expression, '`when`; `{{a.b}}` in it becomes `a.b`'),
     retry_count: older(

@@ -32,6 +32,10 @@ export const FAILPOINTS = [
   'settle.afterCommit',
   /** What a worker outside answered is stored, with its wake; the task has not been woken. */
   'external.afterStore',
+  /** The parts of a task are written down; none of them is in the queue. */
+  'parts.afterWrite',
+  /** Parts of a task have been added; the task is not asleep yet. */
+  'parts.afterAdd',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

@@ -184,6 +184,12 @@ const executionFilter = {
   page: whole(1, 200).optional().meta({ description: 'For short lists; beyond that follow next_cursor' }),
   cursor: text(1024).optional().meta({ description: 'next_cursor of the page before' }),
 };
+export const partsQuery = z.object({
+  of: id.meta({ description: 'The action_id of the fan-out or loop' }),
+  status: taskStatus.optional(),
+  limit: whole(1, 200).optional().meta({ description: 'At most that many; 50 when left out', example: 50 }),
+  cursor: text(1024).optional().meta({ description: 'next_cursor of the page before' }),
+});
 export const workflowExecutionsQuery = z.object(executionFilter);
 export const executionsQuery = z.object({ ...executionFilter, workflow_id: id.optional() });
 

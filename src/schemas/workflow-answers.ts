@@ -233,6 +233,11 @@ const attempt = z
   })
   .meta({ id: 'Attempt' });
 
+const partCounts = z
+  .object({ total: count })
+  .catchall(count)
+  .meta({ id: 'PartCounts', example: { total: 3, completed: 2, running: 1 } });
+
 export const executionTask = z
   .object({
     action_id: text,
@@ -255,6 +260,7 @@ export const executionTask = z
       .object({ percent: z.number().min(0).max(100).nullable(), message: text.nullable(), at: time })
       .nullable()
       .meta({ description: 'What the task said of itself last, and when; null when its adapter reports nothing' }),
+    parts: partCounts.optional().meta({ description: 'Of a fan-out or loop: its items or iterations, by status' }),
     queued_at: maybeTime,
     started_at: maybeTime,
     finished_at: maybeTime,
@@ -263,6 +269,27 @@ export const executionTask = z
     external: externalTask.optional(),
   })
   .meta({ id: 'ExecutionTask' });
+
+const executionPart = z
+  .object({
+    action_id: text,
+    position: count,
+    status: taskStatus,
+    attempts: count,
+    attempts_history: z.array(attempt),
+    item: json,
+    input: json,
+    output: json,
+    error: json,
+    started_at: maybeTime,
+    finished_at: maybeTime,
+    worker: text.nullable(),
+  })
+  .meta({ id: 'ExecutionPart' });
+
+export const executionParts = z
+  .object({ items: z.array(executionPart), next_cursor: text.nullable() })
+  .meta({ id: 'ExecutionParts' });
 
 const progress = z
   .object({
@@ -304,6 +331,7 @@ export type WorkflowSummary = z.infer<typeof workflowSummary>;
 export type WorkflowVersionSummary = z.infer<typeof workflowVersion>;
 export type ExecutionSummary = z.infer<typeof executionSummary>;
 export type ExecutionTask = z.infer<typeof executionTask>;
+export type ExecutionPart = z.infer<typeof executionPart>;
 export type AttemptView = z.infer<typeof attempt>;
 export type Execution = z.infer<typeof execution>;
 export type Progress = z.infer<typeof progress>;

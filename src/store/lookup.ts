@@ -6,13 +6,14 @@ import type { Json } from '../schemas/json.ts';
 import { type RawRun, toRunRow } from './run-row.ts';
 
 export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerated, t.attempt, t.ended_attempt, t.fence,
-  t.deliveries, t.next_delivery, t.wake_at, t.wakes, t.wakes_seen`;
+  t.deliveries, t.next_delivery, t.wake_at, t.wakes, t.wakes_seen,
+  t.parent_id, t.released_at IS NOT NULL AS released`;
 // One statement and so one snapshot: a run that is seen as live has rows as new as that. A run comes with each of its tasks;
 // its parameters, which may be large, only with the first.
 const LOOK_UP = `
 SELECT k.run_id AS id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status AS run_status,
   r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.created_at, r.deadline_at,
-  ${TASK_COLUMNS}, k.first, CASE WHEN k.output THEN t.output END AS output
+  ${TASK_COLUMNS}, k.first, t.item, CASE WHEN k.output THEN t.output END AS output
 FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[]) AS k(run_id, action_id, output, first)
 JOIN run r ON r.id = k.run_id
 LEFT JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id`;
@@ -31,6 +32,9 @@ export interface RawTask {
   wake_at: Date | null;
   wakes: number;
   wakes_seen: number;
+  parent_id: string | null;
+  released: boolean;
+  item?: Json;
   output: Json;
 }
 
@@ -100,6 +104,9 @@ export function toTaskRow(raw: RawTask): TaskRow {
     wakeAt: raw.wake_at,
     wakes: raw.wakes,
     wakesSeen: raw.wakes_seen,
+    parentId: raw.parent_id,
+    released: raw.released,
+    ...(raw.item === undefined ? {} : { item: raw.item }),
     output: raw.output,
   };
 }

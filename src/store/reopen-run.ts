@@ -16,14 +16,20 @@ INSERT INTO event (run_id, epoch, kind, data)
 VALUES ($1, $2, CASE WHEN $6::text IS NULL THEN 'run.retried' ELSE 'run.rerun' END,
         jsonb_strip_nulls(jsonb_build_object('by', $3::text, 'reopened', $4::int, 'reason', $5::text, 'from', $6::text)))`;
 
+// Parts of what begins anew: its list may be another one now. No commit of the epoch before is accepted any more.
+const REMOVE_PARTS = `DELETE FROM task WHERE run_id = $1 AND parent_id = ANY($2::text[])`;
+
 // What completed keeps its row, and the epoch in which it did.
 const REOPEN_TASKS = `
 WITH was AS MATERIALIZED (
-  SELECT action_id, status, tolerated FROM task WHERE run_id = $1 AND action_id = ANY($3::text[]) ORDER BY action_id FOR UPDATE
+  SELECT action_id, status, tolerated FROM task
+  WHERE run_id = $1 AND (action_id = ANY($3::text[]) OR parent_id = ANY($3::text[]) AND status <> 'completed')
+  ORDER BY action_id FOR UPDATE
 ), u AS (
   UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL,
     status = 'pending', final = false, tolerated = false, cached = NULL, input = NULL, output = NULL, error = NULL, commit_id = NULL,
-    worker = NULL, wake_at = NULL, started_at = NULL, finished_at = NULL, discarded_at = NULL, updated_at = now()
+    worker = NULL, wake_at = NULL, wakes = 0, wakes_seen = 0, released_at = NULL, started_at = NULL, finished_at = NULL,
+    discarded_at = NULL, updated_at = now()
   FROM was WHERE t.run_id = $1 AND t.action_id = was.action_id
 )
 INSERT INTO event (run_id, action_id, epoch, kind)
@@ -31,7 +37,8 @@ SELECT $1, action_id, $2, 'task.retried' FROM was WHERE status = 'failed' AND NO
 
 export function createRetryStore(pool: pg.Pool): RetryStore {
   return {
-    async reopen({ runId, epoch, from, actionIds, afterSeconds, timeoutSeconds, by, reason, rerunFrom }) {
+    async reopen(request) {
+      const { runId, epoch, from, actionIds, beginAnew, afterSeconds, timeoutSeconds, by, reason, rerunFrom } = request;
       const client = await pool.connect();
       try {
         await client.query('BEGIN');
@@ -45,6 +52,7 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
         const raw = rows[0];
         if (raw !== undefined) {
           await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length, reason ?? null, rerunFrom ?? null]);
+          await client.query(REMOVE_PARTS, [runId, beginAnew ?? []]);
           await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
         }
         await client.query('COMMIT');

@@ -19,7 +19,7 @@ const RUNS_MARKED_PER_STATEMENT = 5_000;
 
 const FINALIZE = `
 WITH states AS (
-  SELECT count(*) FILTER (WHERE final) AS final_ones FROM task WHERE run_id = $1
+  SELECT count(*) FILTER (WHERE final AND parent_id IS NULL) AS final_ones FROM task WHERE run_id = $1
 ), failure AS (
   SELECT error FROM task WHERE run_id = $1 AND status = 'failed' AND NOT tolerated ORDER BY finished_at LIMIT 1
 ), f AS (
@@ -50,6 +50,12 @@ SELECT r.id, k.action_id, k.action_type, r.epoch, $3, true, now()
 FROM run r, unnest($4::text[], $5::text[]) AS k(action_id, action_type)
 WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final ORDER BY k.action_id
 ON CONFLICT (run_id, action_id) DO UPDATE SET status = $3, final = true, finished_at = now(), updated_at = now() WHERE NOT t.final`;
+/** Parts that are written down are not actions of the definition, and no commit of theirs may come later either. */
+const END_PARTS = `
+UPDATE task t SET status = 'cancelled', final = true, tolerated = true, finished_at = now(), updated_at = now()
+FROM (SELECT p.run_id, p.action_id FROM task p JOIN run r ON r.id = p.run_id AND r.epoch = $2 AND NOT r.final
+      WHERE p.run_id = $1 AND p.parent_id IS NOT NULL AND NOT p.final ORDER BY p.action_id FOR UPDATE OF p) AS open
+WHERE t.run_id = open.run_id AND t.action_id = open.action_id AND NOT t.final`;
 
 const REQUEST_CANCEL = `
 WITH before AS (
@@ -132,6 +138,7 @@ export function createRunStore(
         const ids = actions.map(({ actionId }) => actionId);
         const types = actions.map(({ actionType }) => actionType);
         await client.query(TOMBSTONES, [runId, epoch, taskStatus, ids, types]);
+        await client.query(END_PARTS, [runId, epoch]);
         const { rows } = await client.query<{ status: RunStatus }>(END_RUN, [runId, epoch, status]);
         const ended = rows[0]?.status;
         if (ended === undefined) return false;

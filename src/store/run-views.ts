@@ -47,6 +47,9 @@ export interface ReportRecord {
   at: Date;
 }
 
+/** How the parts of a task stand, by their status. */
+export type PartCounts = { total: number } & Partial<Record<TaskStatus, number>>;
+
 export interface AttemptRecord {
   action_id: string;
   attempt: number;
@@ -106,7 +109,7 @@ export function tasksOf(
   rows: readonly TaskRecord[],
   attempts: readonly AttemptRecord[],
   reports: readonly ReportRecord[],
-  run: { createdAt: Date; parameters: Json | undefined },
+  run: { createdAt: Date; parameters: Json | undefined; parts: ReadonlyMap<string, PartCounts> },
 ): ExecutionTask[] {
   const rowById = new Map(rows.map((row) => [row.action_id, row]));
   const history = new Map<string, AttemptView[]>();
@@ -126,6 +129,7 @@ export function tasksOf(
       attempts_history: history.get(action_id) ?? [],
       input: row?.input ?? (row === undefined ? null : (run.parameters ?? null)),
       output: row?.output ?? null,
+      ...(run.parts.has(action_id) ? { parts: run.parts.get(action_id) } : {}),
       ...(row?.omitted === true ? { omitted: true as const } : {}),
       ...(row?.cached === true ? { cached: true as const } : {}),
       error: row?.error ?? null,
@@ -230,7 +234,7 @@ function asObject(output: Json): JsonObject {
   return typeof output === 'object' && output !== null && !Array.isArray(output) ? output : { value: output };
 }
 
-function attemptOf(row: AttemptRecord): AttemptView {
+export function attemptOf(row: AttemptRecord): AttemptView {
   const { attempt, epoch, status, error, worker } = row;
   return {
     attempt,

@@ -6,6 +6,7 @@ import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
 import type { PausedBy } from '../schemas/control.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { externalTasksOf } from './external-views.ts';
+import { countParts, readParts } from './parts-read.ts';
 import { definitionRef } from './run-row.ts';
 import {
   type AttemptRecord,
@@ -28,6 +29,7 @@ const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r
 
 const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 
+// Those of parts (`fetch[3]`) are read with the parts.
 // The stored size is cheap and comes first; the real one is only asked of what has passed that.
 const TASKS = `
 SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, cached, NOT fits AND bytes > 0 AS omitted,
@@ -40,14 +42,14 @@ FROM (
     FROM (
       SELECT *, greatest(attempt, ended_attempt) AS attempts,
              sum(coalesce(pg_column_size(input), 0) + coalesce(pg_column_size(output), 0)) OVER (ORDER BY action_id) AS stored
-      FROM task WHERE run_id = $1
+      FROM task WHERE run_id = $1 AND parent_id IS NULL
     ) sized
   ) weighed
 ) t`;
 
 const ATTEMPTS = `
 SELECT action_id, attempt, epoch, status, error, worker, started_at, finished_at
-FROM attempt WHERE run_id = $1 ORDER BY action_id, epoch, attempt`;
+FROM attempt WHERE run_id = $1 AND action_id NOT LIKE '%]' ORDER BY action_id, epoch, attempt`;
 
 const PAUSED = `
 SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id DESC LIMIT 1`;
@@ -80,15 +82,17 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
       const { rows } = await pool.query<RunRecord>({ name: 'read-run', text: RUN, values: [tenantId, runId] });
       const run = rows[0];
       if (run === undefined) return undefined;
-      const [definition, tasks, attempts, reports] = await Promise.all([
+      const [definition, tasks, attempts, reports, parts] = await Promise.all([
         definitions.load(definitionRef(run)),
         pool.query<TaskRecord>({ name: 'read-tasks', text: TASKS, values: [runId, MAX_VIEW_BYTES] }),
         pool.query<AttemptRecord>({ name: 'read-attempts', text: ATTEMPTS, values: [runId] }),
         pool.query<ReportRecord>({ name: 'read-reports', text: REPORTS, values: [runId] }),
+        countParts(pool, runId),
       ]);
       const view = tasksOf(definition, tasks.rows, attempts.rows, reports.rows, {
         createdAt: run.created_at,
         parameters: run.workflow_id === null ? run.parameters : undefined,
+        parts,
       });
       const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;
       if (definition.actions.some(({ action_type }) => action_type === 'external')) {
@@ -114,6 +118,8 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         ...(paused === undefined ? {} : { paused }),
       };
     },
+
+    parts: (tenantId, runId, wanted) => readParts(pool, tenantId, runId, wanted),
 
     async list(tenantId, filter, window) {
       const where = conditions(tenantId, filter);

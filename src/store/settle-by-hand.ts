@@ -13,6 +13,11 @@ UPDATE event SET data = jsonb_strip_nulls(jsonb_build_object('by', $5::text, 'by
 WHERE run_id = $1 AND id = (
   SELECT max(id) FROM event WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND kind = 'task.' || $4::text)`;
 
+// Whatever its parts are still doing has come too late.
+const END_PARTS = `
+UPDATE task SET status = 'cancelled', final = true, tolerated = true, finished_at = now(), updated_at = now()
+WHERE run_id = $1 AND parent_id = $2 AND NOT final`;
+
 // The reconciler is asked to look: whoever settles a task may die before its job is woken.
 const TELL = `
 WITH u AS (UPDATE run SET check_at = now() WHERE id = $1 AND NOT final)
@@ -34,6 +39,7 @@ export function createHandStore(pool: pg.Pool): HandStore {
           attempt !== undefined &&
           (await commitOutcomes(client, [{ ...outcome, fence, attempt }]))[0] === 'accepted';
         if (accepted) {
+          await client.query(END_PARTS, [runId, actionId]);
           await client.query(SAY_WHO, [runId, actionId, epoch, status, by, reason ?? null]);
           await client.query(TELL, [runId, actionId]);
         }

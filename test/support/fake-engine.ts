@@ -102,6 +102,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     plans,
     runs: store.runs,
     tasks: store.tasks,
+    parts: store.parts,
     sweep: store.sweep,
     queue,
     cache,

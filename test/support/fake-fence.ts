@@ -4,6 +4,7 @@
  */
 import type { CommitResult, Outcome, RunRow } from '../../src/engine/ports.ts';
 import type { TaskStatus } from '../../src/engine/use-cases.ts';
+import type { Json } from '../../src/schemas/json.ts';
 
 export interface FakeRun extends RunRow {
   output: string | null;
@@ -32,6 +33,10 @@ export interface FakeTask {
   wakeAt: Date | null;
   wakes: number;
   wakesSeen: number;
+  parentId: string | null;
+  position: number | null;
+  item: Json;
+  released: boolean;
   /** Which statement ended it: the order of ends. */
   finishedAt: number | null;
 }
@@ -120,6 +125,10 @@ function written(task: FakeTask | undefined, outcome: Outcome, statement: number
     wakeAt: task?.wakeAt ?? outcome.wakeAt,
     wakes: task?.wakes ?? 0,
     wakesSeen: outcome.wakesSeen,
+    parentId: task?.parentId ?? null,
+    position: task?.position ?? null,
+    item: task?.item ?? null,
+    released: task?.released ?? false,
     finishedAt: final ? statement : null,
   };
 }

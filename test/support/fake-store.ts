@@ -1,4 +1,6 @@
 /** The engine's ports on PostgreSQL, in memory: each call is one statement over `Truth`, with the rules of the fence. */
+
+import type { PartStore } from '../../src/engine/part-ports.ts';
 import type {
   Lookup,
   RetryStore,
@@ -25,10 +27,12 @@ import {
   taskKey,
   tasksOf,
 } from './fake-fence.ts';
+import { createFakeParts } from './fake-parts.ts';
 
 export interface FakeStore {
   truth: Truth;
   tasks: TaskStore;
+  parts: PartStore;
   runs: RunStore;
   sweep: SweepStore;
   retries: RetryStore;
@@ -264,6 +268,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
   return {
     truth,
     tasks,
+    parts: createFakeParts(truth, newTask),
     runs,
     sweep,
     retries,
@@ -313,6 +318,10 @@ function newTask(runId: string, actionId: string, actionType: string, epoch: num
     wakeAt: null,
     wakes: 0,
     wakesSeen: 0,
+    parentId: null,
+    position: null,
+    item: null,
+    released: false,
     finishedAt: null,
   };
 }
@@ -327,10 +336,10 @@ function inQueue({ status, final }: FakeRun): boolean {
 
 function toRow(task: FakeTask, withOutput: boolean): TaskRow {
   const { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery } = task;
-  const { wakeAt, wakes, wakesSeen } = task;
+  const { wakeAt, wakes, wakesSeen, parentId, released, item } = task;
   const output = withOutput ? parsed(task.output) : null;
   const own = { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery };
-  return { ...own, wakeAt, wakes, wakesSeen, output };
+  return { ...own, wakeAt, wakes, wakesSeen, parentId, released, item, output };
 }
 
 function parsed(text: string | null): Json {

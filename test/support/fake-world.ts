@@ -208,6 +208,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
     return {
       ...ports,
       ...quiet,
+      parts: store.parts,
       plans,
       reports: NO_REPORTS,
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },

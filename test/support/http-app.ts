@@ -285,6 +285,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
     runs: {
       result: (_tenantId, runId) => guarded(door.results.get(runId)),
       execution: () => guarded(undefined as Execution | undefined),
+      parts: () => guarded(undefined),
       list: (_tenantId, _filter, window) => {
         const from =
           window.after === undefined

@@ -135,10 +135,8 @@ test('dependencies that only a template, a condition or an expression names are 
 });
 
 test.each([
-  ['for_each', task('a', { for_each: { items: [1] } }), {}, 'actions.0.for_each'],
   ['compensate', task('a', { compensate: { action_type: 'test_task' } }), {}, 'actions.0.compensate'],
   ['on_failure: compensate', task('a', { on_failure: 'compensate' }), {}, 'actions.0.on_failure'],
-  ['repeat', task('a', { repeat: {} }), {}, 'actions.0.repeat'],
   ['concurrency', task('a'), { concurrency: {} }, 'concurrency'],
   ['triggers', task('a'), { triggers: [] }, 'triggers'],
   ['retention_days', task('a'), { retention_days: 1 }, 'retention_days'],
@@ -148,6 +146,85 @@ test.each([
   const refusal = refusalOf(() => normalise(workflow([action], more)));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toEqual([{ path, message: expect.stringContaining(`${what} is not supported yet`) }]);
+});
+
+test.each([
+  [
+    'an unknown name in the items',
+    { for_each: { items: '{{nothing}}' } },
+    'actions.1.for_each.items',
+    /no parameter and no action is called 'nothing'/,
+  ],
+  [
+    'text around the items',
+    { for_each: { items: 'all of {{a}}' } },
+    'actions.1.for_each.items',
+    /a list is one template, or CEL/,
+  ],
+  ['items that are no CEL', { for_each: { items: 'a..b' } }, 'actions.1.for_each.items', /./],
+  [
+    'an expression about nothing',
+    { for_each: { items: 'nothing.list' } },
+    'actions.1.for_each.items',
+    /neither params, run nor an action/,
+  ],
+  [
+    'a million items',
+    { for_each: { items: Array(1_000_000).fill(0) } },
+    'actions.1.for_each.items',
+    /has 1000000 items; one run takes at most 10000/,
+  ],
+  [
+    'secrets as items',
+    { for_each: { items: ['{{secrets.KEY}}'] } },
+    'actions.1.for_each.items',
+    /the items are stored, and secrets are not/,
+  ],
+  [
+    'a loop in a fan-out',
+    { for_each: { items: [1] }, repeat: { until: 'true', max_iterations: 2 } },
+    'actions.1.repeat',
+    /either for_each or repeat/,
+  ],
+  [
+    'a condition with templates',
+    { repeat: { until: '{{output}}', max_iterations: 2 } },
+    'actions.1.repeat.until',
+    /CEL, which has no templates/,
+  ],
+  [
+    'a condition about nothing',
+    { repeat: { until: 'nothing > 1', max_iterations: 2 } },
+    'actions.1.repeat.until',
+    /neither params, run nor an action/,
+  ],
+])('%s is refused, naming the action', (_, more, path, message) => {
+  const refusal = refusalOf(() => normalise(workflow([task('a'), task('b', more)])));
+  expect(refusal.code).toBe('definition_invalid');
+  expect(refusal.errors).toContainEqual({ path, message: expect.stringMatching(message) });
+});
+
+test('what a fan-out or loop names is waited for, and only they know their items', () => {
+  const { actions } = normalise(
+    workflow([
+      task('a'),
+      task('b', { for_each: { items: '{{a.list}}' }, config: { x: '{{item.x}}', n: '{{item_index}}' } }),
+      task('c', {
+        repeat: { until: 'output.x == a.x', max_iterations: 3 },
+        config: { n: '{{iteration}}', p: '{{previous.x}}' },
+      }),
+      task('d', { for_each: { items: 'b.filter(one, one > 1)', max_parallel: 3 } }),
+    ]),
+  );
+  expect(actions.map(({ depends_on }) => depends_on)).toEqual([[], ['a'], ['a'], ['b']]);
+  expect(actions[3]?.for_each).toEqual({ items: 'b.filter(one, one > 1)', max_parallel: 3, on_item_failure: 'fail' });
+  for (const [config, name] of [
+    [{ x: '{{item}}' }, 'item'],
+    [{ x: '{{iteration}}' }, 'iteration'],
+  ] as const) {
+    const { errors } = refusalOf(() => normalise(workflow([task('a', { config })])));
+    expect(errors).toMatchObject([{ message: expect.stringContaining(`is called '${name}'`) }]);
+  }
 });
 
 test('the time of a whole run is kept, and must be more than none', () => {

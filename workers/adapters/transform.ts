@@ -33,6 +33,7 @@ export const transform = defineAdapter({
   async run({ expression, outputs, input }, { evaluate, scope }) {
     const variables = {
       ...scope.outputs,
+      ...scope.locals,
       outputs: scope.outputs,
       params: scope.params,
       run: scope.run,

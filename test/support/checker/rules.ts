@@ -95,7 +95,7 @@ export const RULES: readonly Rule[] = [
           JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.workflow_version
           CROSS JOIN LATERAL (
             SELECT jsonb_object_agg(t.action_id, CASE WHEN t.status = 'completed' THEN t.output ELSE 'null'::jsonb END) AS output
-            FROM task t WHERE t.run_id = r.id AND NOT EXISTS (
+            FROM task t WHERE t.run_id = r.id AND t.parent_id IS NULL AND NOT EXISTS (
               SELECT 1 FROM jsonb_array_elements(v.definition->'actions') a WHERE a.value->'depends_on' ? t.action_id)) o
           WHERE r.final AND NOT v.definition ? 'output'
             AND r.output IS DISTINCT FROM CASE WHEN r.status = 'completed' THEN o.output END`,

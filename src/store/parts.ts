@@ -1,0 +1,145 @@
+/** The parts of tasks (items of a fan-out, iterations of a loop): written down before they are given to the queue. */
+import type pg from 'pg';
+import type { PartStore } from '../engine/part-ports.ts';
+import type { Json } from '../schemas/json.ts';
+import { createBatcher } from './batch.ts';
+import { untilItPasses } from './transient.ts';
+
+const ENDED_PER_STATEMENT = 200;
+
+// The list is a durable decision: whoever comes second writes nothing, and finds the same list. The task itself gets a row
+// with them, which whoever takes parts locks.
+const WRITE = `
+INSERT INTO task (run_id, action_id, action_type, epoch, status, parent_id, position, item)
+SELECT r.id, k.action_id, $4, r.epoch, 'pending', k.parent_id, k.position, k.item
+FROM run r, (
+  SELECT $3::text AS action_id, NULL::text AS parent_id, NULL::int AS position, NULL::jsonb AS item
+  UNION ALL
+  SELECT p.action_id, $3, p.position, p.item FROM unnest($5::text[], $6::int[], $7::jsonb[]) AS p(action_id, position, item)
+) k
+WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final ORDER BY k.action_id
+ON CONFLICT (run_id, action_id) DO NOTHING`;
+
+const SUMMARY = `
+SELECT count(*)::int AS total, count(*) FILTER (WHERE NOT final)::int AS open,
+       count(*) FILTER (WHERE final AND status NOT IN ('completed', 'skipped'))::int AS failed,
+       count(*) FILTER (WHERE final AND epoch = $3)::int AS ended,
+       (SELECT json_build_object('position', position, 'error', error) FROM task
+        WHERE run_id = $1 AND parent_id = $2 AND status = 'failed' ORDER BY finished_at, position LIMIT 1) AS first_failure
+FROM task WHERE run_id = $1 AND parent_id = $2`;
+
+// Whoever takes locks the task that they are parts of, so that two do not both fill the last free place.
+const TAKE = `
+WITH whole AS MATERIALIZED (
+  SELECT t.run_id FROM task t WHERE t.run_id = $1 AND t.action_id = $2 AND NOT t.final FOR NO KEY UPDATE
+), busy AS (
+  SELECT count(*) AS n FROM task t WHERE t.run_id = $1 AND t.parent_id = $2 AND NOT t.final AND t.released_at IS NOT NULL
+), next AS (
+  SELECT t.action_id FROM task t, whole w
+  WHERE t.run_id = w.run_id AND t.parent_id = $2 AND NOT t.final AND t.released_at IS NULL
+  ORDER BY t.position LIMIT greatest(0, $3::bigint - (SELECT n FROM busy))
+)
+UPDATE task t SET released_at = now() FROM next WHERE t.run_id = $1 AND t.action_id = next.action_id
+RETURNING t.position`;
+
+const ENDED = `
+SELECT EXISTS (
+  SELECT 1 FROM task t WHERE t.run_id = k.run_id AND t.parent_id = k.parent_id AND NOT t.final
+) AS open
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(run_id, parent_id, n) ORDER BY k.n`;
+
+export function createPartStore(pool: pg.Pool): PartStore {
+  const anyOpen = createBatcher<{ runId: string; parentId: string }, boolean>({
+    maxItems: ENDED_PER_STATEMENT,
+    async flush(parts) {
+      const { rows } = await pool.query<{ open: boolean }>({
+        name: 'parts-open',
+        text: ENDED,
+        values: [parts.map(({ runId }) => runId), parts.map(({ parentId }) => parentId)],
+      });
+      return rows.map(({ open }) => open);
+    },
+    retryAfter: untilItPasses,
+  });
+
+  return {
+    async write({ runId, epoch, parentId, actionType }, parts) {
+      await pool.query({
+        name: 'write-parts',
+        text: WRITE,
+        values: [
+          runId,
+          epoch,
+          parentId,
+          actionType,
+          parts.map(({ id }) => id),
+          parts.map(({ position }) => position),
+          parts.map(({ item }) => JSON.stringify(item)),
+        ],
+      });
+    },
+    async summary(runId, parentId, epoch) {
+      const { rows } = await pool.query<{
+        total: number;
+        open: number;
+        failed: number;
+        ended: number;
+        first_failure: { position: number; error: Json } | null;
+      }>({ name: 'parts-summary', text: SUMMARY, values: [runId, parentId, epoch] });
+      const row = rows[0];
+      if (row === undefined) throw new Error('an aggregate has one row');
+      const { total, open, failed, ended, first_failure: firstFailure } = row;
+      return { total, open, failed, ended, firstFailure: firstFailure ?? undefined };
+    },
+    async take(runId, parentId, atOnce) {
+      const { rows } = await pool.query<{ position: number }>({
+        name: 'take-parts',
+        text: TAKE,
+        values: [runId, parentId, atOnce],
+      });
+      return rows.map(({ position }) => position).sort((a, b) => a - b);
+    },
+    async released(runId, parentId) {
+      const { rows } = await pool.query<{ position: number }>({
+        name: 'released-parts',
+        text: `SELECT position FROM task WHERE run_id = $1 AND parent_id = $2 AND NOT final AND released_at IS NOT NULL
+               ORDER BY position`,
+        values: [runId, parentId],
+      });
+      return rows.map(({ position }) => position);
+    },
+    async cancelUnreleased(runId, parentId) {
+      await pool.query({
+        name: 'cancel-parts',
+        text: `UPDATE task SET status = 'cancelled', final = true, tolerated = true, finished_at = now(), updated_at = now()
+               WHERE run_id = $1 AND parent_id = $2 AND NOT final AND released_at IS NULL`,
+        values: [runId, parentId],
+      });
+    },
+    async outputs(runId, parentId) {
+      const { rows } = await pool.query<{ output: Json }>({
+        name: 'part-outputs',
+        text: `SELECT CASE WHEN status = 'completed' THEN output END AS output FROM task
+               WHERE run_id = $1 AND parent_id = $2 ORDER BY position`,
+        values: [runId, parentId],
+      });
+      return rows.map(({ output }) => output);
+    },
+    async last(runId, parentId) {
+      const { rows } = await pool.query<{
+        position: number;
+        status: string;
+        final: boolean;
+        output: Json;
+        error: Json;
+      }>({
+        name: 'last-part',
+        text: `SELECT position, status, final, output, error FROM task
+               WHERE run_id = $1 AND parent_id = $2 ORDER BY position DESC LIMIT 1`,
+        values: [runId, parentId],
+      });
+      return rows[0];
+    },
+    anyOpen: (runId, parentId) => anyOpen({ runId, parentId }),
+  };
+}
