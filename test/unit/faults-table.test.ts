@@ -55,5 +55,5 @@ test('every scenario is named by a fault', () => {
 
 test('the document names every failpoint, and no other', () => {
   const written = [...TABLE.matchAll(/^- `(\w+\.\w+)`/gm)].map(([, name]) => name);
-  expect(written).toEqual([...FAILPOINTS]);
+  expect(written.sort()).toEqual([...FAILPOINTS].sort());
 });
