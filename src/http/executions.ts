@@ -62,7 +62,10 @@ export const executeWorkflow = operation({
     202: {
       description: 'Accepted',
       schema: answers.acceptedExecution,
-      headers: { Location: 'Where the execution is' },
+      headers: {
+        Location: 'Where the execution is',
+        'Execution-Deduplicated': 'true: it is an execution that was there, by the `dedupe` of the workflow',
+      },
     },
   },
   problems: [400, 401, 404, 409, 413, 415, 422, 429],

@@ -31,7 +31,8 @@ WITH n AS MATERIALIZED (
   INSERT INTO run_dedupe AS d (tenant_id, workflow_id, key, run_id, expires_at)
   SELECT DISTINCT ON (n.tenant_id, n.workflow_id, n.dedupe_key)
          n.tenant_id, n.workflow_id, n.dedupe_key, n.id, now() + make_interval(secs => n.window_seconds)
-  FROM n WHERE NOT EXISTS (SELECT 1 FROM run r WHERE r.tenant_id = n.tenant_id AND r.idempotency_key = n.idempotency_key)
+  -- One look into the index for each; as a join it may become one through all runs.
+  FROM n WHERE (SELECT r.id FROM run r WHERE r.tenant_id = n.tenant_id AND r.idempotency_key = n.idempotency_key LIMIT 1) IS NULL
   ORDER BY n.tenant_id, n.workflow_id, n.dedupe_key, n.id
   ON CONFLICT (tenant_id, workflow_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
   WHERE d.expires_at <= now()
@@ -44,10 +45,14 @@ WITH n AS MATERIALIZED (
 SELECT c.run_id AS id, i.created_at FROM claimed c LEFT JOIN inserted i ON i.id = c.run_id`;
 
 const HOLDERS = `
-SELECT d.tenant_id, d.workflow_id AS of_workflow, d.key, r.id, r.status, r.created_at, r.workflow_id, r.workflow_version, r.inline
+SELECT DISTINCT ON (k.tenant_id, k.workflow_id, k.key) k.tenant_id, k.workflow_id AS of_workflow, k.key,
+  r.id, r.status, r.created_at, r.workflow_id, r.workflow_version, r.inline
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k(tenant_id, workflow_id, key)
-JOIN run_dedupe d ON d.tenant_id = k.tenant_id AND d.workflow_id = k.workflow_id AND d.key = k.key
-JOIN run r ON r.id = d.run_id`;
+CROSS JOIN LATERAL (
+  SELECT d.run_id FROM run_dedupe d
+  WHERE d.tenant_id = k.tenant_id AND d.workflow_id = k.workflow_id AND d.key = k.key LIMIT 1
+) d
+CROSS JOIN LATERAL (SELECT * FROM run WHERE id = d.run_id LIMIT 1) r`;
 
 type Holder = Pick<
   RawRun,

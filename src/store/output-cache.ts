@@ -10,7 +10,9 @@ const KEEP_TRIES = 3;
 const FIND = `
 SELECT k.n::int AS n, c.output::text AS output
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, key, n)
-JOIN output_cache c ON c.tenant_id = k.tenant_id AND c.key = k.key AND c.expires_at > now()`;
+CROSS JOIN LATERAL (
+  SELECT output FROM output_cache WHERE tenant_id = k.tenant_id AND key = k.key AND expires_at > now() LIMIT 1
+) c`;
 
 // From the row of the task, so that nothing is ever served that was not committed; its time begins with the commit. Of two
 // that computed at the same time the first one stays. Sorted, so that all writers lock in one order.
@@ -19,7 +21,9 @@ INSERT INTO output_cache AS c (tenant_id, key, run_id, output, expires_at)
 SELECT DISTINCT ON (k.tenant_id, k.key) k.tenant_id, k.key, t.run_id, t.output, t.finished_at + make_interval(secs => k.ttl_seconds)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::float8[])
      AS k(tenant_id, key, run_id, action_id, commit_id, ttl_seconds)
-JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id AND t.commit_id = k.commit_id AND t.status = 'completed'
+CROSS JOIN LATERAL (
+  SELECT * FROM task WHERE run_id = k.run_id AND action_id = k.action_id AND commit_id = k.commit_id AND status = 'completed' LIMIT 1
+) t
 WHERE t.finished_at + make_interval(secs => k.ttl_seconds) > now()
 ORDER BY k.tenant_id, k.key, t.finished_at
 ON CONFLICT (tenant_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, output = EXCLUDED.output, expires_at = EXCLUDED.expires_at
