@@ -9,6 +9,7 @@ import { fanOut } from './fan-out.ts';
 import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
 import { versions } from './versions.ts';
+import { webhooks } from './webhooks.ts';
 
 export const EXAMPLES: readonly Example[] = [
   conditions,
@@ -20,4 +21,5 @@ export const EXAMPLES: readonly Example[] = [
   progressExample,
   versions,
   external,
+  webhooks,
 ];

@@ -1,5 +1,5 @@
 /** One API process, put together. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
@@ -24,7 +24,9 @@ import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
 import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
+import { makeWebhookSecret } from '../engine/sign-webhook.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
+import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -51,6 +53,7 @@ import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
+import { createWebhookStore } from '../store/webhooks.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
@@ -179,6 +182,11 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       now: Date.now,
     }),
     externalTasks: createExternalTasks({ tasks: createExternalTaskStore(pool), polls, queue, failpoint, log }),
+    webhooks: createWebhooks({
+      webhooks: createWebhookStore(pool),
+      newId: uuidv7,
+      newSecret: () => makeWebhookSecret(randomBytes),
+    }),
     wait: waiter,
     events: follower,
     health: {

@@ -58,6 +58,7 @@ import { announce, type Process } from './process.ts';
 import { beatUntil } from './worker-beat.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepSchedules } from './worker-schedules.ts';
+import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 const LOOK_AT_CLOCK_EVERY_MS = 10_000;
@@ -302,6 +303,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         log,
       };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
+      loops.push(keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, log }, signal));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;
         // A second worker on one machine just shares the load.

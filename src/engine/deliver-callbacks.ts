@@ -3,8 +3,8 @@
  * call is tried again with growing delays, at least once in all, and signed when there is a secret
  * (https://www.standardwebhooks.com).
  */
-import { createHmac } from 'node:crypto';
 import type { CallbackStore, DueCallback, Logger } from './ports.ts';
+import { webhookHeaders } from './sign-webhook.ts';
 
 export interface CallbackDeps {
   callbacks: CallbackStore;
@@ -35,7 +35,12 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
   const problem = await deps
     .fetch(callback.url, {
       method: 'POST',
-      headers: signed(deps, `${callback.runId}.${callback.epoch}`, body),
+      headers: webhookHeaders(
+        deps.secret === undefined ? [] : [deps.secret],
+        `${callback.runId}.${callback.epoch}`,
+        deps.now(),
+        body,
+      ),
       body,
       signal,
     })
@@ -52,13 +57,4 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
   await (delay === undefined
     ? deps.callbacks.delivered(callback.runId, callback.epoch)
     : deps.callbacks.again(callback.runId, callback.epoch, delay));
-}
-
-function signed({ secret, now }: CallbackDeps, id: string, body: string): Record<string, string> {
-  const timestamp = String(Math.floor(now().getTime() / 1000));
-  const headers = { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp };
-  if (secret === undefined) return headers;
-  const key = secret.startsWith('whsec_') ? Buffer.from(secret.slice('whsec_'.length), 'base64') : Buffer.from(secret);
-  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
-  return { ...headers, 'webhook-signature': `v1,${signature}` };
 }

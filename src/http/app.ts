@@ -26,6 +26,7 @@ import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
 import { versionRoutes } from './versions.ts';
+import { webhookRoutes } from './webhooks.ts';
 import { workflowRoutes } from './workflows.ts';
 
 export const BOARD_PATH = '/admin/queues';
@@ -65,6 +66,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   retryRoutes(routes, deps);
   controlRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
+  webhookRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);

@@ -19,6 +19,7 @@ import type {
   SettleByHand,
   WaitForRuns,
 } from '../engine/use-cases.ts';
+import type { Webhooks } from '../engine/webhooks.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export interface HttpConfig {
@@ -47,6 +48,7 @@ export interface HttpDeps {
   deadLetters: DeadLetters;
   schedules: Schedules;
   externalTasks: ExternalTasks;
+  webhooks: Webhooks;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

@@ -38,6 +38,7 @@ export function createApiDocument(
       { name: 'Workflows', description: 'Definitions and their versions' },
       { name: 'Executions', description: 'Runs of workflows' },
       { name: 'Schedules', description: 'Workflows that run by themselves' },
+      { name: 'Webhooks', description: 'Where events of executions are told' },
       { name: 'Infrastructure', description: 'For operators: what failed for good' },
       { name: 'Service', description: 'The service itself' },
     ],

@@ -14,9 +14,15 @@ import { detailOf, parse } from './parse.ts';
 import { sendProblem } from './problem.ts';
 
 export type Method = 'get' | 'post' | 'put' | 'delete';
-export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Schedules' | 'Infrastructure' | 'Service';
+export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Schedules' | 'Webhooks' | 'Infrastructure' | 'Service';
 /** The literal detail of its 404. */
-export type NotFound = 'Workflow not found' | 'Execution not found' | 'Task not found' | 'Schedule not found';
+export type NotFound =
+  | 'Workflow not found'
+  | 'Execution not found'
+  | 'Task not found'
+  | 'Schedule not found'
+  | 'Webhook not found'
+  | 'Delivery not found';
 
 export interface Answer {
   description: string;

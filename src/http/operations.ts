@@ -13,6 +13,7 @@ import * as schedules from './schedules.ts';
 import * as service from './service.ts';
 import * as tasks from './tasks.ts';
 import * as versions from './versions.ts';
+import * as webhooks from './webhooks.ts';
 import * as workflows from './workflows.ts';
 
 export const API_OPERATIONS: readonly Operation[] = [
@@ -59,6 +60,14 @@ export const API_OPERATIONS: readonly Operation[] = [
   schedules.pauseSchedule,
   schedules.resumeSchedule,
   schedules.triggerSchedule,
+  webhooks.createWebhook,
+  webhooks.listWebhooks,
+  webhooks.getWebhook,
+  webhooks.updateWebhook,
+  webhooks.deleteWebhook,
+  webhooks.testWebhook,
+  webhooks.listWebhookDeliveries,
+  webhooks.retryWebhookDelivery,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

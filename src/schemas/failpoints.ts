@@ -22,6 +22,8 @@ export const FAILPOINTS = [
   'reconcile.afterRead',
   /** It has been added again; what came back and should not have is still there. */
   'reconcile.afterAdd',
+  /** A webhook has been called; nobody has written that down. */
+  'webhook.afterCall',
   /** A run is marked as cancelling; nothing has been woken. */
   'cancel.afterStatus',
   /** A task that waits for something outside is asleep; whether it came in the meantime has not been looked at. */

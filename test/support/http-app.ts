@@ -6,6 +6,7 @@ import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
 import type { ScheduleView } from '../../src/engine/schedules.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
+import type { Webhook, WebhookDelivery } from '../../src/engine/webhook-ports.ts';
 import { createHttpApp } from '../../src/http/app.ts';
 import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
 import { createHttpServer } from '../../src/http/server.ts';
@@ -203,6 +204,16 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       fail: () => guarded({ runId: 'run-1', epoch: 1, actionId: 'a' }),
       list: () => guarded({ items: [], total: 0, topics: [] }),
     },
+    webhooks: {
+      create: () => guarded({ webhook: webhookRow(), secret: 'whsec_c2VjcmV0' }),
+      list: () => guarded({ items: [webhookRow()], total: 1 }),
+      get: () => guarded(webhookRow()),
+      update: () => guarded(webhookRow()),
+      remove: () => guarded(undefined),
+      test: () => guarded(deliveryRow()),
+      deliveries: () => guarded({ items: [deliveryRow()], total: 1 }),
+      retry: () => guarded(deliveryRow()),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>
@@ -332,6 +343,30 @@ export function executionNumber(number: number): ExecutionSummary {
     finished_at: null,
     duration_ms: null,
   };
+}
+
+function webhookRow(): Webhook {
+  const at = { createdAt: NOW, updatedAt: NOW, failingSince: null };
+  const webhook = {
+    id: 'webhook',
+    tenantId: 'default',
+    url: 'https://example.com/',
+    events: ['*'],
+    createdBy: 'anonymous',
+  };
+  return { ...webhook, ...at, description: null, active: true, disabledReason: null };
+}
+
+function deliveryRow(): WebhookDelivery {
+  const of = { runId: 'run', actionId: null, epoch: 1, attempt: null, data: null, at: NOW };
+  const delivery = {
+    id: 'delivery',
+    webhookId: 'webhook',
+    kind: 'run.completed',
+    status: 'pending' as const,
+    attempts: 1,
+  };
+  return { ...delivery, ...of, dueAt: NOW, lastStatus: 500, lastError: 'answered 500', endedAt: null };
 }
 
 function scheduleView(): ScheduleView {

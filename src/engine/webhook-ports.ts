@@ -1,0 +1,90 @@
+/** What the use cases of webhooks, and their deliveries, need of the store. */
+import type { Json } from '../schemas/json.ts';
+
+export interface Webhook {
+  id: string;
+  tenantId: string;
+  url: string;
+  events: string[];
+  description: string | null;
+  active: boolean;
+  disabledReason: string | null;
+  failingSince: Date | null;
+  createdBy: string;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export type DeliveryStatus = 'pending' | 'delivered' | 'dead';
+export interface WebhookDelivery {
+  id: string;
+  webhookId: string;
+  kind: string;
+  runId: string | null;
+  actionId: string | null;
+  epoch: number | null;
+  attempt: number | null;
+  data: Json;
+  at: Date;
+  status: DeliveryStatus;
+  attempts: number;
+  dueAt: Date;
+  lastStatus: number | null;
+  lastError: string | null;
+  endedAt: Date | null;
+}
+
+/** With what is needed to make the call; `attempts` counts this one. */
+export interface DueDelivery extends WebhookDelivery {
+  url: string;
+  /** The present one first. */
+  secrets: string[];
+  workflowId: string | null;
+  correlationId: string | null;
+}
+
+export interface WebhookPage<T> {
+  items: T[];
+  total: number;
+}
+
+export type WebhookChange = Partial<Pick<Webhook, 'url' | 'events' | 'description' | 'active'>> & {
+  /** The one before goes on signing for `previousSeconds`. */
+  secret?: { value: string; previousSeconds: number };
+};
+
+export interface WebhookStore {
+  /** False: the tenant has `limit` of them already. */
+  create(webhook: Omit<Webhook, 'createdAt' | 'updatedAt'> & { secret: string }, limit: number): Promise<boolean>;
+  find(tenantId: string, id: string): Promise<Webhook | undefined>;
+  list(tenantId: string, page: number, pageSize: number): Promise<WebhookPage<Webhook>>;
+  change(tenantId: string, id: string, change: WebhookChange): Promise<Webhook | undefined>;
+  /** With its deliveries. */
+  remove(tenantId: string, id: string): Promise<boolean>;
+  deliveries(
+    webhookId: string,
+    filter: { status: DeliveryStatus | undefined; page: number; pageSize: number },
+  ): Promise<WebhookPage<WebhookDelivery>>;
+  addTest(webhook: Webhook, deliveryId: string): Promise<WebhookDelivery>;
+  /** Due now, with all of its tries before it. */
+  again(webhookId: string, deliveryId: string): Promise<WebhookDelivery | undefined>;
+}
+
+export interface WebhookDeliveryStore {
+  /**
+   * Some of each active webhook that is not among `busy`. Each is put off by `leaseMs` in the same statement: nobody else
+   * makes the call, and it is made again when nothing is heard of this one.
+   */
+  takeDue(perWebhook: number, busy: readonly string[], leaseMs: number): Promise<DueDelivery[]>;
+  /** Nothing else has been tried since `attempts`. */
+  delivered(delivery: DueDelivery, status: number): Promise<void>;
+  /** `againAfterSeconds` undefined: it is dead. Resolves to true when that was the end of the webhook. */
+  failed(
+    delivery: DueDelivery,
+    failure: { status: number | null; error: string; gone: boolean },
+    againAfterSeconds: number | undefined,
+    disableAfterSeconds: number,
+  ): Promise<boolean>;
+  /** Ended ones that nobody looks at any more. */
+  removeOld(olderThanDays: { delivered: number; dead: number }, limit: number): Promise<number>;
+}

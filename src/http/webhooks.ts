@@ -1,0 +1,186 @@
+/** Webhooks: where a tenant hears of events, and what became of each delivery. */
+import { z } from 'zod';
+import type { Webhook, WebhookDelivery } from '../engine/webhook-ports.ts';
+import * as schemas from '../schemas/webhooks.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+import { pageOf } from './paging.ts';
+
+const tag = 'Webhooks';
+const notFound = 'Webhook not found';
+
+export const createWebhook = operation({
+  id: 'createWebhook',
+  tag,
+  method: 'post',
+  path: '/webhooks',
+  summary: 'Tells an address of the events of all executions',
+  description:
+    'Signed as in Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`). Each event is delivered at ' +
+    'least once; every try has the same `webhook-id`. What fails is tried again for about three days, and is dead then.',
+  body: schemas.webhookRequest,
+  answers: { 201: { description: 'Created', schema: schemas.createdWebhook, headers: { Location: 'Where it is' } } },
+  problems: [400, 401, 409, 413, 415],
+});
+
+export const listWebhooks = operation({
+  id: 'listWebhooks',
+  tag,
+  method: 'get',
+  path: '/webhooks',
+  summary: 'Webhooks, newest first',
+  query: schemas.webhookListQuery,
+  answers: { 200: { description: 'One page', schema: schemas.webhookList } },
+  problems: [400, 401],
+});
+
+export const getWebhook = operation({
+  id: 'getWebhook',
+  tag,
+  method: 'get',
+  path: '/webhooks/{webhook_id}',
+  summary: 'A webhook',
+  notFound,
+  answers: { 200: { description: 'The webhook', schema: schemas.webhook } },
+  problems: [401, 404],
+});
+
+export const updateWebhook = operation({
+  id: 'updateWebhook',
+  tag,
+  method: 'put',
+  path: '/webhooks/{webhook_id}',
+  summary: 'Changes any subset of fields',
+  description:
+    'While it is not active nothing new is written down for it; what was owed before is delivered once it is active again.',
+  body: schemas.webhookUpdate,
+  notFound,
+  answers: { 200: { description: 'Changed', schema: schemas.webhook } },
+  problems: [400, 401, 404, 413, 415],
+});
+
+export const deleteWebhook = operation({
+  id: 'deleteWebhook',
+  tag,
+  method: 'delete',
+  path: '/webhooks/{webhook_id}',
+  summary: 'Deletes a webhook and what it is still owed',
+  notFound,
+  answers: { 204: { description: 'Deleted' } },
+  problems: [401, 404],
+});
+
+export const testWebhook = operation({
+  id: 'testWebhook',
+  tag,
+  method: 'post',
+  path: '/webhooks/{webhook_id}/test',
+  summary: 'Delivers an event `webhook.test`',
+  body: z.strictObject({}),
+  bodyOptional: true,
+  notFound,
+  answers: { 202: { description: 'It is delivered soon', schema: schemas.webhookDelivery } },
+  problems: [400, 401, 404, 409, 413, 415],
+});
+
+export const listWebhookDeliveries = operation({
+  id: 'listWebhookDeliveries',
+  tag,
+  method: 'get',
+  path: '/webhooks/{webhook_id}/deliveries',
+  summary: 'What became of each delivery, newest first',
+  query: schemas.deliveryListQuery,
+  notFound,
+  answers: { 200: { description: 'One page', schema: schemas.webhookDeliveryList } },
+  problems: [400, 401, 404],
+});
+
+export const retryWebhookDelivery = operation({
+  id: 'retryWebhookDelivery',
+  tag,
+  method: 'post',
+  path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/retry',
+  summary: 'Delivers it again, with the same id and all of its tries before it',
+  body: z.strictObject({}),
+  bodyOptional: true,
+  notFound: 'Delivery not found',
+  answers: { 202: { description: 'It is delivered soon', schema: schemas.webhookDelivery } },
+  problems: [400, 401, 404, 409, 413, 415],
+});
+
+export function webhookRoutes(routes: Routes, { webhooks }: HttpDeps, links: Links): void {
+  routes.serve(createWebhook, async ({ body, caller, response }) => {
+    const { webhook, secret } = await webhooks.create(caller, body);
+    response.setHeader('Location', links.at(`/webhooks/${webhook.id}`));
+    sendJson(response, 201, { ...present(webhook), secret });
+  });
+
+  routes.serve(listWebhooks, async ({ query: { page, page_size: pageSize }, caller, response }) => {
+    const { items, total } = await webhooks.list(caller, page, pageSize);
+    sendJson(response, 200, { items: items.map(present), ...pageOf(page, pageSize, total) });
+  });
+
+  routes.serve(getWebhook, async ({ params, caller, response }) => {
+    sendJson(response, 200, present(await webhooks.get(caller, idOf(params))));
+  });
+
+  routes.serve(updateWebhook, async ({ params, body, caller, response }) => {
+    sendJson(response, 200, present(await webhooks.update(caller, idOf(params), body)));
+  });
+
+  routes.serve(deleteWebhook, async ({ params, caller, response }) => {
+    await webhooks.remove(caller, idOf(params));
+    response.status(204).end();
+  });
+
+  routes.serve(testWebhook, async ({ params, caller, response }) => {
+    sendJson(response, 202, presentDelivery(await webhooks.test(caller, idOf(params))));
+  });
+
+  routes.serve(listWebhookDeliveries, async ({ params, query, caller, response }) => {
+    const { page, page_size: pageSize, status } = query;
+    const { items, total } = await webhooks.deliveries(caller, idOf(params), { status, page, pageSize });
+    sendJson(response, 200, { items: items.map(presentDelivery), ...pageOf(page, pageSize, total) });
+  });
+
+  routes.serve(retryWebhookDelivery, async ({ params, caller, response }) => {
+    const again = await webhooks.retry(caller, idOf(params), params['delivery_id'] ?? '');
+    sendJson(response, 202, presentDelivery(again));
+  });
+}
+
+function idOf(params: Record<string, string>): string {
+  return params['webhook_id'] ?? '';
+}
+
+function present(webhook: Webhook): schemas.WebhookAnswer {
+  return {
+    webhook_id: webhook.id,
+    url: webhook.url,
+    events: webhook.events,
+    description: webhook.description,
+    active: webhook.active,
+    disabled_reason: webhook.disabledReason,
+    failing_since: webhook.failingSince?.toISOString() ?? null,
+    created_by: webhook.createdBy,
+    created_at: webhook.createdAt.toISOString(),
+    updated_at: webhook.updatedAt.toISOString(),
+  };
+}
+
+function presentDelivery(delivery: WebhookDelivery): schemas.WebhookDeliveryAnswer {
+  return {
+    delivery_id: delivery.id,
+    event: delivery.kind,
+    execution_id: delivery.runId,
+    action_id: delivery.actionId,
+    status: delivery.status,
+    attempts: delivery.attempts,
+    next_attempt_at: delivery.status === 'pending' ? delivery.dueAt.toISOString() : null,
+    last_status: delivery.lastStatus,
+    last_error: delivery.lastError,
+    at: delivery.at.toISOString(),
+    ended_at: delivery.endedAt?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,152 @@
+/** What the database owes to webhooks: by events in the same transaction, taken once, given up at the end. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createWebhookDeliveryStore, createWebhookStore } from '../../src/store/webhooks.ts';
+import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
+
+let db: FenceDatabase;
+beforeAll(async () => {
+  db = await openFenceDatabase();
+});
+afterAll(() => db.close());
+beforeEach(async () => {
+  await db.pool.query('DELETE FROM webhook_delivery; DELETE FROM webhook');
+});
+
+const stores = () => ({ webhooks: createWebhookStore(db.pool), deliveries: createWebhookDeliveryStore(db.pool) });
+const LEASE_MS = 20_000;
+const SOON = { status: 500, error: 'answered 500', gone: false };
+
+async function listening(id: string, events: string[], more: { tenantId?: string; active?: boolean } = {}) {
+  expect(await create(id, events, 50, more)).toBe(true);
+}
+function create(id: string, events: string[], limit: number, more: { tenantId?: string; active?: boolean } = {}) {
+  const webhook = { id, tenantId: 't', url: 'http://x.test/', events, description: null, active: true };
+  const row = { ...webhook, secret: `secret of ${id}`, disabledReason: null, failingSince: null, createdBy: 'u' };
+  return stores().webhooks.create({ ...row, ...more }, limit);
+}
+const owed = async () =>
+  (await db.rows<{ told: string }>(`SELECT webhook_id || ' ' || kind AS told FROM webhook_delivery ORDER BY 1`)).map(
+    ({ told }) => told,
+  );
+
+test('each event is owed to every active webhook of its tenant that listens to it, and to nobody else', async () => {
+  await listening('all', ['*']);
+  await listening('runs', ['run.*']);
+  await listening('failures', ['task.failed', 'run.failed']);
+  await listening('asleep', ['*'], { active: false });
+  await listening('foreign', ['*'], { tenantId: 'another' });
+  const runId = await db.accepted();
+  await db.commit({ runId, status: 'failed', endsRun: true });
+  expect(await owed()).toEqual([
+    'all run.failed',
+    'all task.failed',
+    'failures run.failed',
+    'failures task.failed',
+    'runs run.failed',
+  ]);
+});
+
+test('an event that is rolled back is owed to nobody; without a webhook nothing is written', async () => {
+  const runId = await db.accepted();
+  await db.commit({ runId });
+  expect(await owed()).toEqual([]);
+  await listening('all', ['*']);
+  const client = await db.pool.connect();
+  await client.query('BEGIN');
+  await client.query(`INSERT INTO event (run_id, epoch, kind) VALUES ($1, 1, 'run.completed')`, [runId]);
+  await client.query('ROLLBACK');
+  client.release();
+  expect(await owed()).toEqual([]);
+});
+
+test('a delivery is taken by one, is not heard of again until its lease is over, and keeps its id', async () => {
+  await listening('w', ['task.*']);
+  const { deliveries } = stores();
+  const runs = await Promise.all(Array.from({ length: 20 }, () => db.accepted()));
+  await Promise.all(runs.map((runId) => db.commit({ runId })));
+  const taken = await Promise.all(Array.from({ length: 8 }, () => deliveries.takeDue(5, [], LEASE_MS)));
+  const ids = taken.flat().map(({ id }) => id);
+  expect([ids.length, new Set(ids).size]).toEqual([20, 20]);
+  expect(taken.flat()[0]).toMatchObject({
+    url: 'http://x.test/',
+    secrets: ['secret of w'],
+    attempts: 1,
+    kind: 'task.completed',
+  });
+  expect(await deliveries.takeDue(100, [], LEASE_MS)).toEqual([]);
+  // The worker that had them is gone.
+  await db.pool.query(`UPDATE webhook_delivery SET due_at = now()`);
+  expect(await deliveries.takeDue(100, ['w'], LEASE_MS)).toEqual([]);
+  const again = await deliveries.takeDue(100, [], LEASE_MS);
+  expect(again.map(({ id }) => id).sort()).toEqual([...ids].sort());
+  // What the first one says now comes too late.
+  const [late] = taken.flat();
+  if (late !== undefined) await deliveries.failed(late, SOON, undefined, 60);
+  expect(await db.rows(`SELECT 1 FROM webhook_delivery WHERE status <> 'pending'`)).toEqual([]);
+});
+
+test('what fails is tried later, is dead at the end, and can be tried by hand', async () => {
+  await listening('w', ['task.*']);
+  const { webhooks, deliveries } = stores();
+  await db.commit({ runId: await db.accepted() });
+  const [first] = await deliveries.takeDue(10, [], LEASE_MS);
+  if (first === undefined) throw new Error('nothing was due');
+  expect(await deliveries.failed(first, SOON, 60, 3_600)).toBe(false);
+  expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
+  expect(await webhooks.find('t', 'w')).toMatchObject({ active: true, failingSince: expect.any(Date) });
+  await db.pool.query('UPDATE webhook_delivery SET due_at = now()');
+  const [second] = await deliveries.takeDue(10, [], LEASE_MS);
+  expect(second).toMatchObject({ id: first.id, attempts: 2 });
+  if (second !== undefined) await deliveries.failed(second, SOON, undefined, 3_600);
+  const dead = { status: 'dead' as const, page: 1, pageSize: 10 };
+  expect(await webhooks.deliveries('w', dead)).toMatchObject({ total: 1, items: [{ lastStatus: 500, attempts: 2 }] });
+  expect(await webhooks.again('w', first.id)).toMatchObject({ status: 'pending', attempts: 0 });
+  expect(await webhooks.again('another', first.id)).toBeUndefined();
+  const [third] = await deliveries.takeDue(10, [], LEASE_MS);
+  if (third !== undefined) await deliveries.delivered(third, 204);
+  expect(await webhooks.find('t', 'w')).toMatchObject({ failingSince: null });
+  expect(await deliveries.removeOld({ delivered: 7, dead: 30 }, 10)).toBe(0);
+  await db.pool.query(`UPDATE webhook_delivery SET ended_at = now() - interval '8 days'`);
+  expect(await deliveries.removeOld({ delivered: 7, dead: 30 }, 10)).toBe(1);
+});
+
+test('a webhook that has failed for too long, or says that it is gone, is not active any more; it may be made so again', async () => {
+  const { webhooks, deliveries } = stores();
+  for (const [id, gone] of [
+    ['tired', false],
+    ['gone', true],
+  ] as const) {
+    await listening(id, ['*']);
+    if (!gone) await db.pool.query(`UPDATE webhook SET failing_since = now() - interval '2 hours' WHERE id = $1`, [id]);
+    await db.commit({ runId: await db.accepted() });
+    const due = (await deliveries.takeDue(10, [], LEASE_MS)).find(({ webhookId }) => webhookId === id);
+    if (due === undefined) throw new Error('nothing was due');
+    expect(await deliveries.failed(due, { ...SOON, gone }, 5, 3_600)).toBe(true);
+    expect(await webhooks.find('t', id)).toMatchObject({ active: false, disabledReason: 'answered 500' });
+    await db.pool.query('UPDATE webhook_delivery SET due_at = now()');
+    expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
+    expect(await webhooks.change('t', id, { active: true })).toMatchObject({
+      disabledReason: null,
+      failingSince: null,
+    });
+    expect(await deliveries.takeDue(10, [], LEASE_MS)).toMatchObject([{ id: due.id }]);
+    await webhooks.remove('t', id);
+  }
+});
+
+test('a changed secret signs with the one before for a while; other tenants cannot touch it; what is deleted is owed nothing', async () => {
+  const { webhooks, deliveries } = stores();
+  await listening('w', ['*']);
+  expect(await webhooks.change('another', 'w', { url: 'http://evil.test/' })).toBeUndefined();
+  expect(await webhooks.remove('another', 'w')).toBe(false);
+  await webhooks.change('t', 'w', { secret: { value: 'the new one', previousSeconds: 60 }, description: 'mine' });
+  await db.commit({ runId: await db.accepted() });
+  const [due] = await deliveries.takeDue(10, [], LEASE_MS);
+  expect(due?.secrets).toEqual(['the new one', 'secret of w']);
+  await db.pool.query(`UPDATE webhook SET previous_secret_until = now(); UPDATE webhook_delivery SET due_at = now()`);
+  expect((await deliveries.takeDue(10, [], LEASE_MS))[0]?.secrets).toEqual(['the new one']);
+  expect(await webhooks.remove('t', 'w')).toBe(true);
+  expect(await owed()).toEqual([]);
+  await listening('x', ['*']);
+  expect(await create('y', ['*'], 1)).toBe(false);
+});
