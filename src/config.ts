@@ -58,6 +58,7 @@ export interface Config {
   admissionWindow: number;
   /** 1 for tenants that are not named. */
   tenantWeights: ReadonlyMap<string, number>;
+  maxRunDepth: number;
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -190,6 +191,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     webhookSecret: values.WEBHOOK_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
     tenantWeights: values.TENANT_WEIGHTS,
+    maxRunDepth: values.MAX_RUN_DEPTH,
     reconcileSeconds: values.RECONCILE_SECONDS,
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,

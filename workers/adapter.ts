@@ -3,6 +3,7 @@
  * that imports this file, zod and its own client library, and a line in `catalogue.ts`.
  */
 import { z } from 'zod';
+import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
 import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { TOPIC } from '../src/schemas/topic.ts';
@@ -60,6 +61,8 @@ export interface AdapterContext {
 export interface EngineCapabilities {
   /** This attempt's task for workers outside, which is made by the first delivery; how far it is. */
   external?(task: { topic: string; input: Json }): Promise<ExternalAttempt>;
+  /** Runs that this task begins. */
+  children?: ChildRunsOfTask;
 }
 
 export type AdapterSetting =
@@ -122,21 +125,29 @@ export function defineAdapter<C extends z.ZodType, O extends z.ZodType>(adapter:
 export class RetryableError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
-  constructor(message: string, options: { code?: string; retryAfterMs?: number; cause?: unknown } = {}) {
+  /** For people, beside the message. */
+  readonly details: Json | undefined;
+  constructor(
+    message: string,
+    options: { code?: string; retryAfterMs?: number; details?: Json; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'RetryableError';
     this.code = options.code ?? 'adapter_failed';
     this.retryAfterMs = options.retryAfterMs;
+    this.details = options.details;
   }
 }
 
 /** Trying again cannot help. */
 export class NonRetryableError extends Error {
   readonly code: string;
-  constructor(message: string, options: { code?: string; cause?: unknown } = {}) {
+  readonly details: Json | undefined;
+  constructor(message: string, options: { code?: string; details?: Json; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'NonRetryableError';
     this.code = options.code ?? 'adapter_failed';
+    this.details = options.details;
   }
 }
 

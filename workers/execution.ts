@@ -60,13 +60,22 @@ export async function runAdapterIn(
 function toResult(error: unknown): ExecutionResult {
   if (error instanceof Sleep) return { result: 'sleep', until: error.until };
   if (error instanceof Park) return { result: 'park', until: error.until };
-  if (error instanceof RetryableError) return failure(error.code, error.message, true, error.retryAfterMs);
-  if (error instanceof NonRetryableError) return failure(error.code, error.message, false);
+  if (error instanceof RetryableError) return failed(error, true, error.retryAfterMs);
+  if (error instanceof NonRetryableError) return failed(error, false);
   if (error instanceof OrchestratorError) return failure(error.code, error.message, describe(error.code).retryable);
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   // What an adapter did not foresee may pass: its author says otherwise with NonRetryableError.
   return failure(isErrorCode(code) ? code : 'adapter_failed', message, true);
+}
+
+function failed(
+  { code, message, details }: RetryableError | NonRetryableError,
+  retryable: boolean,
+  retryAfterMs?: number,
+): ExecutionResult {
+  const told = { code, message, retryable, retryAfterMs };
+  return { result: 'failure', failure: details === undefined ? told : { ...told, details } };
 }
 
 export function failure(code: string, message: string, retryable: boolean, retryAfterMs?: number): ExecutionResult {

@@ -9,6 +9,7 @@ import { testFault, testFaultIsolated } from './adapters/test-fault.ts';
 import { testTask } from './adapters/test-task.ts';
 import { transform } from './adapters/transform.ts';
 import { wait } from './adapters/wait.ts';
+import { workflow } from './adapters/workflow.ts';
 
 /** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
 export type AnyAdapter = Pick<
@@ -27,6 +28,7 @@ export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   testTask,
   transform,
   wait,
+  workflow,
 ];
 
 /** These end and block processes: nobody may reach them but a test. */

@@ -8,6 +8,7 @@ import { external } from './external.ts';
 import { fanOut } from './fan-out.ts';
 import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
+import { subworkflow } from './subworkflow.ts';
 import { versions } from './versions.ts';
 import { webhooks } from './webhooks.ts';
 
@@ -22,4 +23,5 @@ export const EXAMPLES: readonly Example[] = [
   versions,
   external,
   webhooks,
+  subworkflow,
 ];

@@ -13,6 +13,7 @@ import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
+import { tellingParents } from '../engine/child-ended.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
@@ -20,6 +21,7 @@ import { createRunFollower } from '../engine/follow-run.ts';
 import { createPauseRuns } from '../engine/pause-run.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { refusingRecursion } from '../engine/refuse-recursion.ts';
 import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
 import { createSchedules } from '../engine/schedules.ts';
@@ -34,6 +36,7 @@ import { attachTaskSockets } from '../http/task-sockets.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
+import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
@@ -51,6 +54,7 @@ import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
+import { createTaskStore } from '../store/task-store.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWebhookStore } from '../store/webhooks.ts';
@@ -97,8 +101,15 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
-  const runs = createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS });
-  const workflows = createWorkflowStore(prisma, uuidv7);
+  const children = createChildStore(pool);
+  const runs = tellingParents(createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS }), {
+    children,
+    tasks: createTaskStore(pool),
+    queue,
+    failpoint,
+    log,
+  });
+  const workflows = refusingRecursion(createWorkflowStore(prisma, uuidv7));
   const waiter = createRunWaiter(pool);
   const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
   const polls = createWaitingPolls();
@@ -159,7 +170,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
     clock: { now: () => new Date() },
     accept,
-    cancel: createCancelRuns({ plans, runs, queue, failpoint, log }),
+    cancel: createCancelRuns({ plans, runs, children, queue, failpoint, log }),
     retry: createRetryRuns(retryDeps),
     rerun: createRerunRuns({ ...retryDeps, isIdempotent: catalogue.isIdempotent }),
     pause: createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log }),

@@ -10,6 +10,8 @@ import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
+import { createCancelRuns } from '../engine/cancel-run.ts';
+import { tellingParents } from '../engine/child-ended.ts';
 import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
@@ -29,6 +31,7 @@ import { openBackend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { type Lane, openLane } from '../queue/lane.ts';
 import { createCallbackStore } from '../store/callbacks.ts';
+import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDatabaseClock } from '../store/database-clock.ts';
 import { createDefinitions } from '../store/definitions.ts';
@@ -55,6 +58,7 @@ import { createSpanIds } from '../telemetry/span-ids.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
+import { createSubWorkflows } from './sub-workflows.ts';
 import { beatUntil } from './worker-beat.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepSchedules } from './worker-schedules.ts';
@@ -96,11 +100,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const worker = `${hostname()}:${process.pid}`;
 
   const clock = createDatabaseClock(pool, log);
-  const runs = createRunStore(pool);
   const sweep = createSweepStore(pool);
   const tasks = createTaskStore(pool, failpoint);
+  const children = createChildStore(pool);
+  const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
   const services = createServiceStore(prisma);
   const plans = createPlans(createDefinitions(pool));
+  const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
@@ -109,7 +115,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const stopping = new AbortController();
   // Every running task listens, and every loop.
   setMaxListeners(0, shutdown.signal, stopping.signal);
-  const again = { plans, runs, sweep, queue, failpoint, now: clock.now };
+  const again = { plans, runs, sweep, queue, failpoint, tasks, children, now: clock.now };
+  const childRuns = createSubWorkflows({ ...again, actionTypes: catalogue, workflows, pool, config, log });
   const isolated = createIsolatedPool({
     limit: config.isolatedProcesses,
     memoryMb: config.isolatedMemoryMb,
@@ -126,7 +133,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isolated,
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
-    engine: (call) => ({ external: external(call) }),
+    engine: (call) => ({ external: external(call), children: childRuns(call) }),
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,
@@ -145,8 +152,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   });
   const deps: ExecuteDeps = {
     ...again,
-    tasks,
     parts: createPartStore(pool),
+    cancelRun: createCancelRuns({ ...again, log }).cancelRun,
     executor,
     expressions,
     control,
@@ -225,9 +232,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     metrics.worker.swept(report, durationMs, lagMs);
   };
   const loops: Promise<void>[] = [];
-  const workflows = createWorkflowStore(prisma, uuidv7);
   const schedules = keepSchedules(
-    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log },
+    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, children, config, log },
     stopping.signal,
   );
   const health = createWorkerHealth({

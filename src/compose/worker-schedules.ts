@@ -6,6 +6,7 @@ import { DEFAULT_RETRY } from '../domain/definition.ts';
 import { type AcceptDeps, createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
+import type { ChildStore } from '../engine/child-ports.ts';
 import type { Logger, RunStore } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
 import { tickSchedules } from '../engine/tick-schedules.ts';
@@ -33,12 +34,13 @@ export function keepSchedules(
     pool: pg.Pool;
     backend: Backend;
     runs: RunStore;
+    children: ChildStore;
     config: Config;
     log: Logger;
   },
   stopping: AbortSignal,
 ): KeepSchedules {
-  const { pool, backend, runs, plans, failpoint, config, log } = parts;
+  const { pool, backend, runs, children, plans, failpoint, config, log } = parts;
   const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
   const admission = createAdmission({
     plans,
@@ -70,7 +72,7 @@ export function keepSchedules(
   const deps = {
     schedules,
     accept,
-    cancel: createCancelRuns({ plans, runs, queue, failpoint, log }),
+    cancel: createCancelRuns({ plans, runs, children, queue, failpoint, log }),
     newTraceId: () => uuidv4().replaceAll('-', ''),
     log,
   };

@@ -143,6 +143,7 @@ export const VARIABLES = {
     '',
     'How much more of the queue a tenant gets than others while it is scarce, as name=weight; a list. 1 for all that are not named.',
   ),
+  MAX_RUN_DEPTH: setting(whole(1, 100), '8', 'How deeply executions may begin others (action type `workflow`).'),
   RECONCILE_SECONDS: setting(whole(1, 3_600), '10', 'How often runs that have not moved are looked at.'),
   LOCK_DURATION_MS: setting(
     whole(1_000, 600_000),

@@ -20,6 +20,7 @@ import type {
   RetryPolicy,
 } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
+import { WORKFLOW_ACTION } from './sub-workflows.ts';
 
 /** How the client's form calls things, for the paths of faults. */
 export interface FieldNames {
@@ -186,8 +187,16 @@ function toRetry(input: ActionInput, path: string, defaults: RetryPolicy, malfor
     initial_delay_seconds: initial,
     max_delay_seconds: retry.max_delay_seconds ?? Math.max(initial, defaults.max_delay_seconds),
     jitter: retry.jitter ?? defaults.jitter,
-    non_retryable: [...(retry.non_retryable ?? defaults.non_retryable)],
+    non_retryable: [...(retry.non_retryable ?? defaultNonRetryable(input, defaults))],
   };
+}
+
+/** What failed inside another workflow was tried there; the whole of it is begun anew only where its action says `retry`. */
+function defaultNonRetryable(input: ActionInput, defaults: RetryPolicy): string[] {
+  const saysNothing = (input.retry ?? null) === null && (input.retry_count ?? null) === null;
+  return input.action_type === WORKFLOW_ACTION && saysNothing
+    ? [...defaults.non_retryable, 'child_failed']
+    : defaults.non_retryable;
 }
 
 function toOnFailure(input: ActionInput, path: string, malformed: FaultList): Action['on_failure'] {

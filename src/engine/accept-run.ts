@@ -1,8 +1,10 @@
 /** The acceptance of tasks and runs: validate, commit the row, add the first flow. An answer of 202 is a committed row. */
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
-import type { ActionDefaults } from '../domain/definition.ts';
+import type { ActionDefaults, Definition } from '../domain/definition.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { checkParameters } from '../domain/parameters.ts';
+import { WORKFLOW_ACTION } from '../domain/sub-workflows.ts';
+import { ownProperty } from '../domain/templates.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { Admission } from './admit.ts';
@@ -164,7 +166,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     await deps.admission.admit(fresh.map(({ run }) => run));
     return stored.map(({ run, warnings, row }): AcceptedRun | ItemFault => {
       if (row.deduplicated === true && run.dedupe?.policy === 'reject') return duplicateOf(row);
-      if (!row.inserted && row.deduplicated !== true && row.requestHash !== run.requestHash) {
+      if (!row.inserted && row.deduplicated !== true && (row.requestHash ?? undefined) !== run.requestHash) {
         const detail = `The idempotency key '${run.idempotencyKey ?? ''}' was used with another body`;
         return { code: 'idempotency_conflict', detail, errors: [] };
       }
@@ -246,6 +248,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
         parameters: run.parameters,
         warnings,
         order: plan.actions.map(({ action }) => action.action_id),
+        ...subWorkflowsIn(plan.definition),
         flows: plan.segments.flatMap((_, segment) => compileSegment(plan, segment, flow).map(describeTree)),
       };
     },
@@ -255,6 +258,20 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
 function duplicateOf({ id }: StoredRun): ItemFault {
   const detail = `Within the window of the workflow's dedupe the execution ${id} has the same key`;
   return { code: 'duplicate_run', detail, errors: [], executionId: id };
+}
+
+/** What they do is in a plan of their own. */
+function subWorkflowsIn({ actions }: Definition): JsonObject {
+  const named = actions
+    .filter(({ action_type }) => action_type === WORKFLOW_ACTION)
+    .map(({ action_id, config }): JsonObject => {
+      const told = ['workflow_id', 'name', 'version'].flatMap((field) => {
+        const value = ownProperty(config, field);
+        return value === undefined ? [] : [[field, value] as const];
+      });
+      return { action_id, ...Object.fromEntries(told) };
+    });
+  return named.length === 0 ? {} : { sub_workflows: named };
 }
 
 function describeTree({ queue, name, children }: FlowNode): JsonObject {

@@ -4,7 +4,9 @@
  */
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
+import type { ChildStore } from './child-ports.ts';
 import type { Failpoint } from './failpoint.ts';
+import { cancelQuietly } from './hold-for-children.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunStore } from './ports.ts';
 import { type Caller, type CancelRuns, FINAL_RUN_STATUSES, type RunStatus } from './use-cases.ts';
@@ -14,6 +16,7 @@ export interface CancelDeps {
   plans: Plans;
   runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses' | 'activeRunsOf'>;
   queue: Pick<FlowQueue, 'promote'>;
+  children: Pick<ChildStore, 'openOf'>;
   failpoint: Failpoint;
   log: Logger;
 }
@@ -28,8 +31,11 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     if (!request.changed) return 'cancelling';
     await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
+    // Once the run is marked it begins no more of them. Its own tasks end after those they wait for.
+    const children = await deps.children.openOf(runId);
+    await cancelAll(caller, children, reason);
     const unbegun = request.was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
-    if (request.was === 'pending' || unbegun) {
+    if ((request.was === 'pending' || unbegun) && children.length === 0) {
       // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
       const actions = plan.actions.map(({ action }) => ({
         actionId: action.action_id,
@@ -41,6 +47,14 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     }
     await wake(plan, runId, request.epoch);
     return 'cancelling';
+  }
+
+  async function cancelAll(caller: Caller, children: readonly string[], reason: string | undefined): Promise<void> {
+    const asked = children.map((id) => cancelQuietly(cancelRun, caller, id, reason));
+    for (const answer of await Promise.allSettled(asked)) {
+      // The task that waits for it asks as well, every second.
+      if (answer.status === 'rejected') deps.log.warn('child_not_cancelled', { error: String(answer.reason) });
+    }
   }
 
   async function wake(plan: Plan, runId: string, epoch: number): Promise<void> {

@@ -3,6 +3,7 @@
  * running adapters get their signal aborted, what sleeps is woken, nothing new begins. Only its row says that it ends as
  * `timed_out`, so whatever statement ends it, and whoever is first, there is one end.
  */
+import type { ChildStore } from './child-ports.ts';
 import type { Plans } from './plans.ts';
 import type { Logger, RunStore, SweepStore } from './ports.ts';
 
@@ -12,6 +13,7 @@ export interface EndOverdueDeps {
   plans: Plans;
   runs: Pick<RunStore, 'endAbnormally' | 'begunAmong'>;
   sweep: Pick<SweepStore, 'takeOverdue'>;
+  children: Pick<ChildStore, 'openOf'>;
   log: Logger;
 }
 
@@ -21,6 +23,8 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
     deps.log.info('run_overdue', { run_id: run.id });
     if (!run.wasPending) continue;
     try {
+      // It ends after them, as one that was in the queue.
+      if ((await deps.children.openOf(run.id)).length > 0) continue;
       const plan = await deps.plans.of(run.of);
       // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
       const begun = await deps.runs.begunAmong([run.id]);

@@ -11,7 +11,9 @@ import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import type { Json } from '../schemas/json.ts';
 import { releaseLeftover } from './acknowledge.ts';
 import { cacheKeyOf, findCached } from './cache.ts';
+import type { ChildStore } from './child-ports.ts';
 import { finalizeRun } from './finalize-run.ts';
+import { type HoldDeps, holdsForChildren } from './hold-for-children.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
 import { putOff } from './pause-run.ts';
 import type {
@@ -37,11 +39,13 @@ import {
   commitFailure,
   commitSuccess,
   conclude,
+  park,
   type SettleDeps,
 } from './settle-task.ts';
 import type { TaskReports } from './task-reports.ts';
 
-export interface ExecuteDeps extends SettleDeps {
+export interface ExecuteDeps extends SettleDeps, HoldDeps {
+  children: ChildStore;
   tasks: TaskStore;
   runs: Pick<RunStore, 'statuses' | 'nudge' | 'outputs' | 'finalize'>;
   executor: Executor;
@@ -60,6 +64,7 @@ const UNSUSPECTED_DELIVERIES = 3;
 /** After so many it is given up, whoever is to blame. */
 const MAX_DELIVERIES = 10;
 const NOT_READY_DELAY_MS = 1_000;
+const NOT_EXECUTED = { input: null, startedMono: null };
 
 export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
   const { data } = delivery;
@@ -91,12 +96,12 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
   if (decision.next === 'put_off') return putOff(deps, held);
-  if (decision.next === 'end') {
-    return decision.status === 'cancelled' && hasParts(planned.action)
-      ? cancelWhole(deps, held, decision.reason)
-      : commitDecision(deps, held, decision);
-  }
-  return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
+  if (decision.next === 'run') return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
+  if (decision.status === 'cancelled' && hasParts(planned.action)) return cancelWhole(deps, held, decision.reason);
+  // It is woken when they have ended.
+  if (decision.status === 'cancelled' && (await holdsForChildren(deps, run, planned.action)))
+    return park(deps, held, undefined, NOT_EXECUTED);
+  return commitDecision(deps, held, decision);
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
@@ -236,5 +241,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const said = reports.close();
   if (said !== undefined) await said;
   await deps.failpoint('worker.afterExecute');
+  if (result.result === 'cancelled' && (await holdsForChildren(deps, run, action)))
+    return park(deps, held, undefined, { input, startedMono });
   return conclude(deps, held, result, input, startedMono, secrets);
 }

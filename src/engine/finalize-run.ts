@@ -5,13 +5,15 @@
 import type { Plan } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import type { AddAgainDeps } from './add-again.ts';
+import { type ChildEndedDeps, childEnded } from './child-ended.ts';
 import { type OutcomeDeps, runOutputText } from './outcome.ts';
 import type { Disposition, RunRow, RunStore } from './ports.ts';
 import { outputsOfRun, type Scope, scopeOf } from './resolve-input.ts';
 
 const NOT_READY_DELAY_MS = 1_000;
 
-export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps {
+export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, ChildEndedDeps {
+  queue: AddAgainDeps['queue'];
   runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'nudge'>;
   now(): number;
 }
@@ -19,7 +21,11 @@ export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps {
 export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData): Promise<Disposition> {
   const found = await deps.runs.statuses(data.run_id);
   const { run } = found;
-  if (run === undefined || run.final || run.epoch !== data.epoch) return { job: 'complete' };
+  if (run === undefined || run.epoch !== data.epoch) return { job: 'complete' };
+  if (run.final) {
+    await childEnded(deps, run);
+    return { job: 'complete' };
+  }
   // What is read now is what the run ends with, so it must be final now, and not only when the run ends.
   if (!plan.actions.every(({ action }) => found.tasks.get(action.action_id)?.final)) return notReady(deps, run);
   const wanted = outputsOfRun(plan);
@@ -36,6 +42,7 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   const ended = await deps.runs.finalize({ runId: run.id, epoch: run.epoch, actions: plan.actions.length, output });
   if (!ended) return notReady(deps, run);
   await deps.failpoint('finalize.afterCommit');
+  await childEnded(deps, run);
   return { job: 'complete' };
 }
 

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../domain/errors.ts';
 import type { WindowUse } from '../domain/fair-share.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import type { ParentTask } from './child-ports.ts';
 import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
@@ -138,6 +139,8 @@ export interface RunRow {
   deadlineAt: Date | null;
   /** It may not begin before others of its group have ended. */
   waitsForSlot?: true;
+  /** A task of another run waits for its end. */
+  awaited?: true;
 }
 export interface LookupRequest {
   runId: string;
@@ -255,6 +258,8 @@ export interface RetryStore {
     reason?: string | undefined;
     /** The action that a rerun begins at; without it: a retry. */
     rerunFrom?: string | undefined;
+    /** The attempt that goes on with it; nothing is reopened when the run of that one begins nothing any more. */
+    childOf?: ParentTask | undefined;
   }): Promise<RunRow | undefined>;
 }
 

@@ -94,6 +94,8 @@ export interface RunFilter {
   workflowId?: string | undefined;
   correlationId?: string | undefined;
   status?: RunStatus | undefined;
+  /** Those that tasks of this run began. */
+  parent?: string | undefined;
   from?: Date | undefined;
   to?: Date | undefined;
 }

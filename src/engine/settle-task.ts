@@ -11,6 +11,7 @@ import { makeStorable } from '../domain/storable.ts';
 import type { JobData } from '../schemas/job.ts';
 import { releaseDependents, releaseLeftover } from './acknowledge.ts';
 import { type CacheDeps, keepCached } from './cache.ts';
+import { childEnded } from './child-ended.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
 import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput } from './outcome.ts';
@@ -214,6 +215,7 @@ export async function settle(
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     await keepCached(deps, held, outcome);
     if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, outcome.status);
+    if (outcome.endsRun) await childEnded(deps, run);
     return disposition;
   }
   deps.log.warn('commit_refused', {
@@ -250,5 +252,6 @@ export async function acknowledge(
   await releaseDependents(deps, run, plan, planned, data.gen, undefined);
   // The commit of the last action ends the run, unless it was settled by hand.
   if (!run.final && endsRun(plan, planned.index)) return finalizeRun(deps, plan, data);
+  if (run.final) await childEnded(deps, run);
   return { job: 'complete' };
 }

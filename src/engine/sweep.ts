@@ -7,13 +7,18 @@ import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
 import { addAgain } from './add-again.ts';
+import { dispatchChildren } from './admit-children.ts';
+import { type CheckChildrenDeps, checkChildren } from './check-children.ts';
+import type { ChildStore } from './child-ports.ts';
 import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack, onItsOwn } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, TaskStore } from './ports.ts';
 import { wakeRun } from './wake-run.ts';
 import { promoteWoken, wakeTasks } from './wake-tasks.ts';
 
-export interface SweepDeps extends DispatchDeps {
+export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
+  queue: DispatchDeps['queue'];
+  children: ChildStore;
   tasks: Pick<TaskStore, 'wake'>;
   runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally'>;
   /** A healthy run is looked at this often. */
@@ -51,6 +56,8 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
       await deps.queue.markSeen();
     }
     const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
+    // What was begun is finished first.
+    if (!(await isHeldBack(deps, report))) report.dispatched += await dispatchChildren(deps);
     await dispatch(deps, report);
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
@@ -76,6 +83,7 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     if (ended) return true;
     await deps.sweep.checkAgain(run.id, CANCEL_LOOK_MS);
   }
+  await checkChildren(deps, run, plan, found);
   await promoteWoken(deps, run, plan, found);
   const lost = await findLost(deps, run, plan, found);
   const suspected = deps.suspects.get(run.id);
@@ -96,7 +104,8 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
 
 async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
   const running = [...tasks.values()].some(({ status }) => status === 'running');
-  return !running && (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
+  if (running || (await deps.children.openOf(run.id)).length > 0) return false;
+  return (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
 }
 
 interface LostJob {

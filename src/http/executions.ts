@@ -11,7 +11,9 @@ import {
   executionsQuery,
   workflowExecutionsQuery,
 } from '../schemas/requests.ts';
+import type { ExecutionSummary } from '../schemas/workflow-answers.ts';
 import * as answers from '../schemas/workflow-answers.ts';
+import { withChildLinks, withParentLink } from './child-links.ts';
 import type { HttpDeps } from './deps.ts';
 import { idempotencyKey, refuseIdempotencyKey, tellReplay } from './idempotency.ts';
 import type { Links } from './links.ts';
@@ -109,10 +111,15 @@ export const listExecutions = operation({
 });
 
 export function executionRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const withLinks = <Found extends { items: ExecutionSummary[] }>(found: Found): Found => ({
+    ...found,
+    items: found.items.map((item) => withParentLink(item, links)),
+  });
+
   routes.serve(getExecution, async ({ params, caller, response }) => {
     const found = await deps.runs.execution(caller.tenantId, params['execution_id'] ?? '');
     if (found === undefined) throw notFound('Execution not found');
-    sendJson(response, 200, found);
+    sendJson(response, 200, withChildLinks(found, links));
   });
 
   routes.serve(cancelExecution, async ({ params, body, caller, response }) => {
@@ -161,12 +168,13 @@ export function executionRoutes(routes: Routes, deps: HttpDeps, links: Links): v
     const { window, filter, page } = windowOf(query);
     if (!(await deps.workflows.existed(caller.tenantId, workflowId))) throw notFound('Workflow not found');
     const found = await deps.runs.list(caller.tenantId, { ...filter, workflowId }, window);
-    sendJson(response, 200, executionPage({ window, page }, found));
+    sendJson(response, 200, executionPage({ window, page }, withLinks(found)));
   });
 
   routes.serve(listExecutions, async ({ query, caller, response }) => {
     const { window, filter, page } = windowOf(query);
-    sendJson(response, 200, executionPage({ window, page }, await deps.runs.list(caller.tenantId, filter, window)));
+    const found = await deps.runs.list(caller.tenantId, filter, window);
+    sendJson(response, 200, executionPage({ window, page }, withLinks(found)));
   });
 }
 

@@ -34,6 +34,7 @@ export function windowOf(query: ExecutionsQuery): { window: RunWindow; filter: R
     workflowId: query.workflow_id,
     correlationId: query.correlation_id,
     status: query.status,
+    parent: query.parent,
     from: query.from === undefined ? undefined : new Date(query.from),
     to: query.to === undefined ? undefined : new Date(query.to),
   };

@@ -22,6 +22,7 @@ const CAPABILITIES = [
   'schedules',
   'dead_letters',
   'versions',
+  'sub_workflows',
 ];
 
 export const getService = operation({

@@ -38,6 +38,10 @@ export const FAILPOINTS = [
   'parts.afterWrite',
   /** Parts of a task have been added; the task is not asleep yet. */
   'parts.afterAdd',
+  /** A child run is in the queue; the task that began it is not asleep yet. */
+  'child.afterAdd',
+  /** A child run has ended; the task that waits for it has not been woken. */
+  'child.beforeWake',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

@@ -179,6 +179,7 @@ const executionFilter = {
   from: moment.optional().meta({ description: 'Created at or after' }),
   to: moment.optional().meta({ description: 'Created before' }),
   correlation_id: id.optional(),
+  parent: id.optional().meta({ description: 'Begun by actions of this execution' }),
   limit: whole(1, 200).optional().meta({ description: 'At most that many; 50 when left out', example: 50 }),
   page_size: whole(1, 200).optional().meta({ description: 'Older name of limit' }),
   page: whole(1, 200).optional().meta({ description: 'For short lists; beyond that follow next_cursor' }),

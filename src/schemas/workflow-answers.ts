@@ -201,6 +201,10 @@ const executionHead = {
   correlation_id: text.nullable(),
   tenant_id: text,
   user_id: text,
+  parent: z
+    .object({ execution_id: text, action_id: text, link: text.optional() })
+    .nullable()
+    .meta({ description: 'The action `workflow` that began it' }),
   created_at: time,
   deadline_at: maybeTime.meta({ description: 'Ended as `timed_out` when it is not done by then' }),
   started_at: maybeTime,
@@ -267,6 +271,10 @@ export const executionTask = z
     duration_ms: count.nullable(),
     worker: text.nullable(),
     external: externalTask.optional(),
+    child: z
+      .object({ execution_id: text, status: runStatus, link: text.optional() })
+      .optional()
+      .meta({ description: 'The execution that an action `workflow` began last' }),
   })
   .meta({ id: 'ExecutionTask' });
 

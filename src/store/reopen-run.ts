@@ -11,6 +11,10 @@ UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'pending', final = false, 
 WHERE id = $1 AND epoch = $2 AND final AND status = ANY($3::text[])
 RETURNING ${RUN_COLUMNS}`;
 
+// Whoever cancels or ends the parent waits, and then sees the child open; or nothing is reopened.
+const PARENT = `SELECT 1 FROM run WHERE id = $1 AND epoch = $2 AND NOT final AND status <> 'cancelling' FOR SHARE`;
+const GIVE_TO_PARENT = `UPDATE run SET parent_epoch = $2, parent_attempt = $3 WHERE id = $1`;
+
 const RETRIED = `
 INSERT INTO event (run_id, epoch, kind, data)
 VALUES ($1, $2, CASE WHEN $6::text IS NULL THEN 'run.retried' ELSE 'run.rerun' END,
@@ -38,10 +42,16 @@ SELECT $1, action_id, $2, 'task.retried' FROM was WHERE status = 'failed' AND NO
 export function createRetryStore(pool: pg.Pool): RetryStore {
   return {
     async reopen(request) {
+      const { childOf } = request;
       const { runId, epoch, from, actionIds, beginAnew, afterSeconds, timeoutSeconds, by, reason, rerunFrom } = request;
       const client = await pool.connect();
       try {
         await client.query('BEGIN');
+        if (childOf !== undefined && (await client.query(PARENT, [childOf.runId, childOf.epoch])).rowCount === 0) {
+          await client.query('ROLLBACK');
+          client.release();
+          return undefined;
+        }
         const { rows } = await client.query<RawRun>(REOPEN_RUN, [
           runId,
           epoch,
@@ -54,6 +64,7 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
           await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length, reason ?? null, rerunFrom ?? null]);
           await client.query(REMOVE_PARTS, [runId, beginAnew ?? []]);
           await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
+          if (childOf !== undefined) await client.query(GIVE_TO_PARENT, [runId, childOf.epoch, childOf.attempt]);
         }
         await client.query('COMMIT');
         client.release();

@@ -11,11 +11,12 @@ export const TASKS_PER_BATCH = 5_000;
 export const BEGIN_BATCH = 'BEGIN; SET LOCAL enable_bitmapscan = off';
 
 // Attempts and events go with the week of their run (partitions.ts); only what has no week goes here.
-// A run whose end is still to be told stays. One that is retried at this moment is locked, and passed over.
+// A run whose end is still to be told stays, also one that another run, which has not ended, may still ask about. One that is retried at this moment is locked, and passed over.
 export const REMOVE_BATCH = `
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
   FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) AND r.callback_due_at IS NULL
+    AND (r.awaited IS NOT TRUE OR NOT EXISTS (SELECT 1 FROM run p WHERE p.id = r.parent_run_id AND NOT p.final))
   ORDER BY r.finished_at LIMIT $2
 ), few AS (
   SELECT id FROM (SELECT id, sum(tasks) OVER (ORDER BY finished_at, id) - tasks AS before FROM candidates) c

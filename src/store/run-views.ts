@@ -22,6 +22,8 @@ export interface RunHead {
   started_at: Date | null;
   finished_at: Date | null;
   deadline_at: Date | null;
+  parent_run_id: string | null;
+  parent_action_id: string | null;
 }
 
 export interface TaskRecord {
@@ -89,6 +91,8 @@ export function summaryOf(run: RunHead): ExecutionSummary {
     correlation_id: run.correlation_id,
     tenant_id: run.tenant_id,
     user_id: run.user_id,
+    parent:
+      run.parent_run_id === null ? null : { execution_id: run.parent_run_id, action_id: run.parent_action_id ?? '' },
     created_at: run.created_at.toISOString(),
     deadline_at: run.deadline_at?.toISOString() ?? null,
     ...timing(run.started_at, run.finished_at),

@@ -5,6 +5,7 @@ import type { RunFilter, RunReader, RunWindow } from '../engine/read-models.ts';
 import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
 import type { PausedBy } from '../schemas/control.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { type ChildView, childrenOf } from './child-views.ts';
 import { externalTasksOf } from './external-views.ts';
 import { countParts, readParts } from './parts-read.ts';
 import { definitionRef } from './run-row.ts';
@@ -25,7 +26,8 @@ import {
 const MAX_VIEW_BYTES = 16 * 1024 * 1024;
 
 const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.status, r.error, r.priority,
-  r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at, r.deadline_at`;
+  r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at, r.deadline_at,
+  r.parent_run_id, r.parent_action_id`;
 
 const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 
@@ -89,6 +91,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         pool.query<ReportRecord>({ name: 'read-reports', text: REPORTS, values: [runId] }),
         countParts(pool, runId),
       ]);
+      const children = await childrenOf(pool, runId, definition);
       const view = tasksOf(definition, tasks.rows, attempts.rows, reports.rows, {
         createdAt: run.created_at,
         parameters: run.workflow_id === null ? run.parameters : undefined,
@@ -112,7 +115,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         output: run.output,
         error,
         progress: progressOf(view),
-        tasks: view,
+        tasks: view.map((task) => ({ ...task, ...childOf(children, task) })),
         ...rest,
         cancel_reason: run.cancel_reason,
         ...(paused === undefined ? {} : { paused }),
@@ -140,6 +143,14 @@ async function pausedBy(pool: pg.Pool, runId: string): Promise<PausedBy | undefi
   return row && { by: row.data.by, since: row.at.toISOString(), reason: row.data.reason ?? null };
 }
 
+function childOf(
+  children: ReadonlyMap<string, ChildView>,
+  { action_id }: { action_id: string },
+): { child?: ChildView } {
+  const child = children.get(action_id);
+  return child === undefined ? {} : { child };
+}
+
 interface Sql {
   text: string;
   values: unknown[];
@@ -154,6 +165,7 @@ function conditions(tenantId: string, filter: RunFilter): Sql {
   add('r.workflow_id =', filter.workflowId);
   add('r.correlation_id =', filter.correlationId);
   add('r.status =', filter.status);
+  add('r.parent_run_id =', filter.parent);
   add('r.created_at >=', filter.from);
   add('r.created_at <', filter.to);
   return { text: parts.join(' AND '), values };

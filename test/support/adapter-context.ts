@@ -1,7 +1,7 @@
 /** What a worker hands to an adapter, for tests of adapters alone: the real outbound dispatcher and the real evaluator. */
 import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
-import type { AdapterContext, AdapterSetting } from '../../workers/adapter.ts';
+import type { AdapterContext, AdapterSetting, EngineCapabilities } from '../../workers/adapter.ts';
 import { createAdapterFetch } from '../../workers/egress-fetch.ts';
 import { park } from '../../workers/execution.ts';
 
@@ -15,6 +15,7 @@ export interface AdapterContextOptions {
   attempt?: number;
   wakeAt?: Date;
   now?: () => Date;
+  engine?: EngineCapabilities;
 }
 export interface TestContext {
   context: AdapterContext;
@@ -79,6 +80,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
       stream: (chunk) => void reported.push({ chunk }),
       wakeAt: options.wakeAt,
       now: options.now ?? (() => new Date()),
+      ...(options.engine === undefined ? {} : { engine: options.engine }),
     },
     async close() {
       await Promise.all([egress.close(), expressions.close()]);

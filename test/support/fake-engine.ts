@@ -15,6 +15,7 @@ import { createFakeCache, type FakeCache } from './fake-cache.ts';
 import type { FakeRun, FakeTask } from './fake-fence.ts';
 import { createFakeQueue, type FakeQueue, type Lease } from './fake-queue.ts';
 import { createFakeStore, type FakeStore } from './fake-store.ts';
+import { NO_CHILDREN } from './no-children.ts';
 import { createTestLog, type TestLog } from './test-log.ts';
 
 export const RUN = 'run';
@@ -106,6 +107,8 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     sweep: store.sweep,
     queue,
     cache,
+    children: NO_CHILDREN,
+    cancelRun: async () => 'cancelling',
     failpoint: NO_FAILPOINT,
     executor,
     reports: NO_REPORTS,

@@ -28,6 +28,7 @@ import {
 } from './fake-ports.ts';
 import { createFakeQueue, type FakeJob, type FakeQueue, type Lease } from './fake-queue.ts';
 import { createFakeStore, type FakeStore } from './fake-store.ts';
+import { NO_CHILDREN } from './no-children.ts';
 import { newRun, outcome } from './outcomes.ts';
 
 /** What can be switched off, to see that something notices. */
@@ -107,7 +108,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
   const calls: Call[] = [];
   const story: string[] = [];
   const watchers = new Set<() => void>();
-  const quiet = { failpoint: NO_FAILPOINT, log: silent };
+  const quiet = { failpoint: NO_FAILPOINT, log: silent, children: NO_CHILDREN };
   const takes = new Map<string, number>();
   const count = (counts: Map<string, number>, key: string) => {
     counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -211,6 +212,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       parts: store.parts,
       plans,
       reports: NO_REPORTS,
+      cancelRun: async () => 'cancelling',
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },
       cache: { find: async () => undefined, keep: async () => undefined, forget: async () => undefined },

@@ -337,6 +337,7 @@ export function executionNumber(number: number): ExecutionSummary {
     correlation_id: null,
     tenant_id: 'default',
     user_id: 'anonymous',
+    parent: null,
     created_at: NOW.toISOString(),
     deadline_at: null,
     started_at: null,

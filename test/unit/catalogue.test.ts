@@ -15,6 +15,7 @@ test('the adapters that ship are listed with the schemas of their config and out
     'test_task',
     'transform',
     'wait',
+    'workflow',
   ]);
   for (const listed of catalogue.list()) {
     expect(listed.description).not.toBe('');

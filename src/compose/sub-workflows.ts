@@ -1,0 +1,46 @@
+/** What a worker needs to let tasks begin runs. */
+import type pg from 'pg';
+import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
+import type { EngineCapabilities } from '../../workers/adapter.ts';
+import type { Config } from '../config.ts';
+import { DEFAULT_RETRY } from '../domain/definition.ts';
+import type { AcceptDeps } from '../engine/accept-run.ts';
+import type { Admission } from '../engine/admit.ts';
+import { type AdmitChildrenDeps, createChildAdmission } from '../engine/admit-children.ts';
+import type { ChildStore } from '../engine/child-ports.ts';
+import { childRunsOf } from '../engine/child-runs.ts';
+import type { ExecutionCall } from '../engine/ports.ts';
+import { createRetryStore } from '../store/reopen-run.ts';
+import { createWorkflowHeads } from '../store/workflow-heads.ts';
+
+export type SubWorkflows = (call: ExecutionCall) => NonNullable<EngineCapabilities['children']>;
+
+export function createSubWorkflows(
+  parts: Omit<AdmitChildrenDeps, 'window'> &
+    Pick<AcceptDeps, 'actionTypes' | 'workflows'> & { pool: pg.Pool; config: Config; children: ChildStore },
+): SubWorkflows {
+  const { pool, config } = parts;
+  const window = config.admissionWindow;
+  const ways = new Map<number, Admission>();
+  /** One for each depth, because each has a window of its own. */
+  const wayOf = (depth: number) => {
+    const known = ways.get(depth) ?? createChildAdmission({ ...parts, window }, depth, () => performance.now());
+    ways.set(depth, known);
+    return known;
+  };
+  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const deps = {
+    ...parts,
+    workflowHead: createWorkflowHeads(pool),
+    retries: createRetryStore(pool),
+    defaults: {
+      timeout_seconds: config.defaultTimeoutSeconds,
+      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+    },
+    admissionAt: wayOf,
+    maxDepth: config.maxRunDepth,
+    newId: uuidv7,
+    newTraceId: () => uuidv4().replaceAll('-', ''),
+  };
+  return ({ run, actionId, attempt }) => childRunsOf(deps, run, actionId, attempt);
+}

@@ -1,0 +1,74 @@
+/**
+ * The way of child runs into the queue. Every depth has a window of its own, so runs that only wait for their children
+ * never keep them out: of the deepest runs in the queue the children find their own window empty.
+ */
+import { compileSegment } from '../domain/compile.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { Admission } from './admit.ts';
+import type { ChildStore } from './child-ports.ts';
+import type { Logger, RunRow, RunStore } from './ports.ts';
+
+export interface AdmitChildrenDeps extends AddAgainDeps {
+  children: Pick<ChildStore, 'takePending' | 'countAtDepth'>;
+  runs: AddAgainDeps['runs'] & Pick<RunStore, 'markQueued'>;
+  window: number;
+  log: Logger;
+}
+
+const SAMPLE_EVERY_MS = 1_000;
+const PENDING_AGE_MS = 2_000;
+const DISPATCHED_PER_PASS = 500;
+/** Side by side; more would only wait for connections. */
+const DISPATCHED_AT_ONCE = 20;
+
+/** The fast path: of a run that was accepted just now. What it leaves out the dispatcher does. */
+export function createChildAdmission(deps: AdmitChildrenDeps, depth: number, now: () => number): Admission {
+  let room = 0;
+  let sampledAt = Number.NEGATIVE_INFINITY;
+  return {
+    async admit(runs) {
+      try {
+        // A worker's commands wait for the connection, and its task with them.
+        if (!(await deps.queue.ping())) return;
+        if (now() - sampledAt >= SAMPLE_EVERY_MS) {
+          sampledAt = now();
+          room = deps.window - (await deps.children.countAtDepth(depth, deps.window));
+        }
+        const admitted = runs.slice(0, Math.max(0, room));
+        room -= admitted.length;
+        const trees = admitted.map(async ({ id: runId, of, priority }) =>
+          compileSegment(await deps.plans.of(of), 0, { runId, epoch: 1, gen: 0, priority, of }),
+        );
+        await deps.queue.add(await Promise.all(trees));
+        await deps.failpoint('child.afterAdd');
+        await Promise.all(admitted.map(({ id }) => deps.runs.markQueued(id)));
+      } catch (error) {
+        deps.log.warn('runs_left_to_dispatcher', { count: runs.length, error: messageOf(error) });
+      }
+    },
+  };
+}
+
+/** How many were added. */
+export async function dispatchChildren(deps: AdmitChildrenDeps): Promise<number> {
+  const pending = await deps.children.takePending(deps.window, DISPATCHED_PER_PASS, PENDING_AGE_MS);
+  let added = 0;
+  const add = async (run: RunRow) => {
+    try {
+      await addAgain(deps, run, run.gen);
+      await deps.runs.markQueued(run.id, run.epoch);
+      added += 1;
+    } catch (error) {
+      // One that cannot be added must not keep the others from it.
+      deps.log.error('run_not_swept', { run_id: run.id, error: messageOf(error) });
+    }
+  };
+  for (let at = 0; at < pending.length; at += DISPATCHED_AT_ONCE) {
+    await Promise.all(pending.slice(at, at + DISPATCHED_AT_ONCE).map(add));
+  }
+  return added;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

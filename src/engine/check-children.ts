@@ -1,0 +1,28 @@
+/** The net under child runs: what a crash left out between the end of one run and the wake, or the end, of the other. */
+import type { Plan } from '../domain/plan.ts';
+import { WORKFLOW_ACTION } from '../domain/sub-workflows.ts';
+import type { ChildStore } from './child-ports.ts';
+import type { Lookup, RunRow } from './ports.ts';
+import { type WakeDeps, wakeTasks } from './wake-tasks.ts';
+
+export interface CheckChildrenDeps extends WakeDeps {
+  children: Pick<ChildStore, 'tasksOfEnded'>;
+}
+
+/** Tasks of this run that sleep although what they wait for has ended. Asks only where there may be one. */
+export async function checkChildren(
+  deps: CheckChildrenDeps,
+  run: RunRow,
+  plan: Plan,
+  { tasks }: Lookup,
+): Promise<void> {
+  if (!plan.actions.some(({ action }) => action.action_type === WORKFLOW_ACTION)) return;
+  if (![...tasks.values()].some(({ status }) => status === 'waiting')) return;
+  const asleep = await deps.children.tasksOfEnded(run.id);
+  if (asleep.length === 0) return;
+  await wakeTasks(
+    deps,
+    run,
+    asleep.map((actionId) => ({ actionId, actionType: WORKFLOW_ACTION })),
+  );
+}

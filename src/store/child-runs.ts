@@ -1,0 +1,179 @@
+/** Runs that tasks of other runs have begun. Their identity is the attempt that began them, so no attempt begins two. */
+import type pg from 'pg';
+import type { Lineage } from '../domain/sub-workflows.ts';
+import type { ChildRun, ChildStore } from '../engine/child-ports.ts';
+import type { StoredRun } from '../engine/ports.ts';
+import type { RunStatus } from '../engine/use-cases.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import { INSERTED_FIELDS, NEW_RUNS, newRunValues, RUN_FIELDS } from './accept-runs.ts';
+import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { untilItPasses } from './transient.ts';
+
+const IN_QUEUE = `NOT final AND status IN ('queued', 'running', 'cancelling')`;
+/** More than MAX_RUN_DEPTH can be. */
+const DEPTHS = 100;
+
+// Whoever cancels or ends the parent waits for the lock, and what was inserted is there for them to see; or it is the other
+// way round, and nothing is inserted.
+const INSERT = `
+WITH parent AS MATERIALIZED (
+  SELECT id FROM run WHERE id = $16 AND epoch = $17 AND NOT final AND status <> 'cancelling' FOR SHARE
+), i AS (
+  INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth)
+  SELECT ${INSERTED_FIELDS}, p.id, $17::int, $18::text, $19::int, $20::bool, $21::int FROM ${NEW_RUNS} CROSS JOIN parent p
+  ON CONFLICT (parent_run_id, parent_action_id, parent_epoch, parent_attempt) WHERE parent_run_id IS NOT NULL DO NOTHING
+  RETURNING id, created_at
+)
+SELECT p.id AS parent, i.id, i.created_at FROM parent p LEFT JOIN i ON true`;
+
+const FIND = `
+SELECT r.id, r.status, r.final, r.parent_epoch, r.parent_attempt, r.awaited, r.created_at, r.workflow_id, r.workflow_version,
+       r.parameters, r.output, r.error,
+       EXISTS (SELECT 1 FROM attempt a WHERE a.run_id = $1 AND a.action_id = $2 AND a.epoch = r.parent_epoch
+                 AND a.attempt = r.parent_attempt AND a.status = 'completed') AS was_taken
+FROM run r WHERE r.parent_run_id = $1 AND r.parent_action_id = $2
+ORDER BY r.parent_epoch DESC, r.parent_attempt DESC LIMIT 1`;
+
+const LINEAGE = `
+WITH RECURSIVE up AS (
+  SELECT id, workflow_id, parent_run_id, coalesce(depth, 0) AS depth, 1 AS height FROM run WHERE id = $1
+  UNION ALL
+  SELECT p.id, p.workflow_id, p.parent_run_id, coalesce(p.depth, 0), up.height + 1
+  FROM up JOIN run p ON p.id = up.parent_run_id WHERE up.height < $2
+)
+SELECT id AS "runId", workflow_id AS "workflowId", depth FROM up ORDER BY height`;
+
+const ADOPT = `
+UPDATE run c SET parent_epoch = $3, parent_attempt = $4
+FROM run p WHERE c.id = $1 AND p.id = $2 AND p.epoch = $3 AND c.parent_run_id = p.id`;
+
+const OPEN_OF = `
+SELECT id FROM run WHERE parent_run_id = $1 AND awaited AND NOT final AND parent_action_id = coalesce($2, parent_action_id)
+ORDER BY id`;
+
+const PARENT_OF = `
+SELECT p.id AS "runId", p.epoch, c.parent_action_id AS "actionId"
+FROM run c JOIN run p ON p.id = c.parent_run_id WHERE c.id = $1 AND c.awaited AND NOT p.final`;
+
+const TASKS_OF_ENDED = `
+SELECT t.action_id FROM task t
+WHERE t.run_id = $1 AND t.status = 'waiting'
+  AND EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = $1 AND c.parent_action_id = t.action_id AND c.awaited)
+  AND NOT EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = $1 AND c.parent_action_id = t.action_id AND c.awaited AND NOT c.final)`;
+
+// Every depth has a window of its own: see docs/decisions for why that cannot stand still.
+const TAKE_PENDING = `
+WITH level AS (
+  SELECT d, $1::int - (SELECT count(*) FROM (SELECT 1 FROM run WHERE depth = d AND ${IN_QUEUE} LIMIT $1::int) AS live)::int AS room
+  FROM generate_series(1, ${DEPTHS}) AS d
+  WHERE EXISTS (SELECT 1 FROM run WHERE depth = d AND NOT final AND status = 'pending')
+), due AS (
+  SELECT c.id FROM level CROSS JOIN LATERAL (
+    SELECT id FROM run
+    WHERE depth = level.d AND status = 'pending' AND NOT final AND waits_for_slot IS NULL
+      AND coalesce(due_at, created_at + make_interval(secs => $3::float8 / 1000)) <= now()
+    ORDER BY priority, created_at LIMIT greatest(0, least(level.room, $2::int)) FOR UPDATE SKIP LOCKED
+  ) c
+)
+UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
+RETURNING ${RUN_COLUMNS}`;
+
+interface RawChild {
+  id: string;
+  status: RunStatus;
+  final: boolean;
+  parent_epoch: number;
+  parent_attempt: number;
+  awaited: boolean;
+  created_at: Date;
+  workflow_id: string | null;
+  workflow_version: number | null;
+  parameters: JsonObject;
+  output: Json;
+  error: Json;
+  was_taken: boolean;
+}
+
+export function createChildStore(pool: pg.Pool): ChildStore {
+  async function ask<Row extends pg.QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return (await pool.query<Row>({ name, text, values })).rows;
+      } catch (error) {
+        const delayMs = untilItPasses(error, tries);
+        if (delayMs === undefined) throw error;
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+  }
+  const findRaw = async (runId: string, actionId: string) =>
+    (await ask<RawChild>('find-child-run', FIND, [runId, actionId]))[0];
+
+  return {
+    async find({ runId, actionId }) {
+      const raw = await findRaw(runId, actionId);
+      return raw === undefined ? undefined : toChildRun(raw);
+    },
+    lineage: (runId, limit) => ask<Lineage[number]>('lineage-of-run', LINEAGE, [runId, limit]),
+    async insert(run, { runId, epoch, actionId, attempt, awaited, depth }): Promise<StoredRun | undefined> {
+      const [row] = await ask<{ id: string | null; created_at: Date | null }>('insert-child-run', INSERT, [
+        ...newRunValues([run]),
+        ...[runId, epoch, actionId, attempt, awaited, depth],
+      ]);
+      if (row === undefined) return undefined;
+      const common = { status: 'pending', requestHash: run.requestHash ?? null, of: run.of } as const;
+      if (row.id !== null && row.created_at !== null)
+        return { ...common, id: row.id, createdAt: row.created_at, inserted: true };
+      const twin = await findRaw(runId, actionId);
+      if (twin === undefined) throw new Error(`the child run of ${runId} ${actionId} was neither inserted nor found`);
+      return { ...common, id: twin.id, createdAt: twin.created_at, inserted: false };
+    },
+    async adopt(childId, { runId, epoch, attempt }) {
+      await ask('adopt-child-run', ADOPT, [childId, runId, epoch, attempt]);
+    },
+    async openOf(runId, actionId) {
+      const rows = await ask<{ id: string }>('open-child-runs', OPEN_OF, [runId, actionId ?? null]);
+      return rows.map(({ id }) => id);
+    },
+    async parentOf(runId) {
+      return (await ask<{ runId: string; epoch: number; actionId: string }>('parent-of-run', PARENT_OF, [runId]))[0];
+    },
+    async tasksOfEnded(runId) {
+      const rows = await ask<{ action_id: string }>('tasks-of-ended-child-runs', TASKS_OF_ENDED, [runId]);
+      return rows.map(({ action_id }) => action_id);
+    },
+    async takePending(window, limit, olderThanMs) {
+      const { rows } = await pool.query<RawRun>({
+        name: 'take-pending-child-runs',
+        text: TAKE_PENDING,
+        values: [window, limit, olderThanMs],
+      });
+      return rows.map(toRunRow);
+    },
+    async countAtDepth(depth, limit) {
+      const { rows } = await pool.query<{ count: number }>({
+        name: 'count-child-runs-in-queue',
+        text: `SELECT count(*)::int AS count FROM (SELECT 1 FROM run WHERE depth = $1 AND ${IN_QUEUE} LIMIT $2) AS live`,
+        values: [depth, limit],
+      });
+      return rows[0]?.count ?? 0;
+    },
+  };
+}
+
+function toChildRun(raw: RawChild): ChildRun {
+  return {
+    id: raw.id,
+    status: raw.status,
+    final: raw.final,
+    epoch: raw.parent_epoch,
+    attempt: raw.parent_attempt,
+    awaited: raw.awaited,
+    wasTaken: raw.was_taken,
+    workflowId: raw.workflow_id,
+    version: raw.workflow_version,
+    parameters: raw.parameters,
+    output: raw.output,
+    error: raw.error,
+  };
+}
