@@ -1,6 +1,7 @@
 /** The examples of docs/semantics.md, in its order. */
 import { cache } from './cache.ts';
 import { conditions } from './conditions.ts';
+import { control } from './control.ts';
 import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
@@ -24,4 +25,5 @@ export const EXAMPLES: readonly Example[] = [
   external,
   webhooks,
   subworkflow,
+  control,
 ];

@@ -12,13 +12,16 @@ import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts.ts';
+import { createBulkControl } from '../engine/bulk-control.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
+import { createLanes } from '../engine/lanes.ts';
 import { createPauseRuns } from '../engine/pause-run.ts';
+import { createPauseWorkflows } from '../engine/pause-workflow.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
@@ -37,12 +40,14 @@ import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { createChildStore } from '../store/child-runs.ts';
+import { createControlEvents } from '../store/control-events.ts';
 import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
+import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createPauseStore } from '../store/pause-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
@@ -165,15 +170,25 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     loopLagMs: loop.recentMs,
   });
 
+  const reader = createRunReader(pool, definitions);
+  const cancel = createCancelRuns({ plans, runs, children, queue, failpoint, log });
+  const pause = createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log });
+  const controlEvents = createControlEvents(pool);
+  const depths = createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE]));
+
   const app = createHttpApp({
     config: { ...config, version: VERSION },
     log,
     clock: { now: () => new Date() },
     accept,
-    cancel: createCancelRuns({ plans, runs, children, queue, failpoint, log }),
+    cancel,
     retry: createRetryRuns(retryDeps),
     rerun: createRerunRuns({ ...retryDeps, isIdempotent: catalogue.isIdempotent }),
-    pause: createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log }),
+    bulk: createBulkControl({ ...retryDeps, cancel, reader, isIdempotent: catalogue.isIdempotent }),
+    pause,
+    pauseWorkflows: createPauseWorkflows({ workflows: controlEvents, runs: pause }),
+    controlEvents,
+    lanes: createLanes({ pauses: createLanePauseStore(pool), queue, depths, lanes: catalogue.names(), log }),
     byHand: createSettleByHand({
       plans,
       runs,
@@ -214,13 +229,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     },
     engineHealth: createEngineHealth({
       store: createEngineHealthStore(pool),
-      queue: createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE])),
+      queue: depths,
       queueUse,
       now: () => performance.now(),
     }),
     actionTypes: catalogue,
     workflows,
-    runs: createRunReader(pool, definitions),
+    runs: reader,
     definitions: {
       normalise: (body) => normaliseDefinition(body, rules),
       merge: (current, patch) => mergeDefinition(current, patch, rules),

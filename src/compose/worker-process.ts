@@ -18,6 +18,7 @@ import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-
 import { externalAttempts } from '../engine/external-tasks.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
 import { keepHistory } from '../engine/keep-history.ts';
+import { createLaneKeeper } from '../engine/lanes.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
@@ -38,6 +39,7 @@ import { createDefinitions } from '../store/definitions.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createExternalAttempts } from '../store/external-attempts.ts';
+import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createOutputCache } from '../store/output-cache.ts';
 import { createHistoryStore } from '../store/partitions.ts';
@@ -72,6 +74,8 @@ const CHUNKS_KEPT_SECONDS = 60;
 const CHUNKS_REMOVED_AT_ONCE = 500;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
+/** A held lane that the queue has forgotten is let go for so long. */
+const KEEP_LANES_EVERY_MS = 1_000;
 const KEEP_HISTORY_EVERY_MS = 60_000;
 /** Of the reconciler: what the janitor removes holds nobody up. */
 const ROUNDS_BETWEEN_CLEANING = 3;
@@ -83,7 +87,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const { pool, prisma } = database;
   const underTest = config.nodeEnv === 'test';
   const catalogue = createCatalogue(adaptersFor({ underTest }));
-  const lanes = [...lanesOf(config, catalogue.names()), FINALIZER_QUEUE];
+  const laneNames = lanesOf(config, catalogue.names());
+  const lanes = [...laneNames, FINALIZER_QUEUE];
   const { redisUrl, queuePrefix: prefix } = config;
   const backend = openBackend({
     redisUrl,
@@ -231,6 +236,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     const lagMs = await beats.recordPass({ worker, durationMs, ...report });
     metrics.worker.swept(report, durationMs, lagMs);
   };
+  const keepLanes = createLaneKeeper({ pauses: createLanePauseStore(pool), queue, lanes: laneNames });
   const loops: Promise<void>[] = [];
   const schedules = keepSchedules(
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, children, config, log },
@@ -248,6 +254,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
       // Nothing is begun by a wrong clock, as far as the database can be asked.
       await clock.look().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
+      // Before anything is taken: what is held is held from the start. Without a store the workers wait anyway.
+      await keepLanes().catch((error: Error) => log.warn('lanes_unknown', { error: error.message }));
       open = openAll();
       await Promise.all([...open.map((lane) => lane.ready()), schedules.ready()]);
       const sweepDeps: SweepDeps = {
@@ -265,6 +273,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       loops.push(hearing.watchUntil(signal));
+      loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, keepLanes, log));
       loops.push(schedules.watchUntil(signal));
       loops.push(
         beatUntil(

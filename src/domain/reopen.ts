@@ -36,7 +36,7 @@ export interface ReopenedAction {
 export function describeReopened(
   plan: Plan,
   actionIds: readonly string[],
-  taskOf: (actionId: string) => { status: string; attempt: number } | undefined,
+  taskOf: (actionId: string) => { status: string; begun?: boolean | undefined } | undefined,
   isIdempotent: (actionType: string) => boolean,
 ): ReopenedAction[] {
   return actionIds.flatMap((actionId) => {
@@ -55,9 +55,9 @@ export function canRepeat(action: Action, isIdempotent: (actionType: string) => 
   return action.idempotent ?? isIdempotent(action.action_type);
 }
 
-/** Its adapter may have been called. What was skipped, or never begun, has done nothing. */
-function mayHaveActed(task: { status: string; attempt: number } | undefined): boolean {
-  if (task === undefined || task.attempt === 0) return false;
+/** Its adapter may have been called: unknown counts as begun. What was skipped, or never begun, has done nothing. */
+function mayHaveActed(task: { status: string; begun?: boolean | undefined } | undefined): boolean {
+  if (task === undefined || task.begun === false) return false;
   return task.status !== 'skipped' && task.status !== 'upstream_failed' && task.status !== 'pending';
 }
 

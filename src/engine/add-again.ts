@@ -33,7 +33,12 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const newGen = gen ?? (await deps.sweep.raiseGen(run.id, run.epoch));
   if (newGen === undefined) return false;
   const plan = await deps.plans.of(run.of);
-  const before = finalActions(plan, await deps.runs.statuses(run.id));
+  const found = await deps.runs.statuses(run.id);
+  if (isOver(run, found)) {
+    await deps.queue.removeGates(allGates(plan, run));
+    return false;
+  }
+  const before = finalActions(plan, found);
   const segment = openSegment(plan, (index) => before.has(index));
   // One that has not begun has waited for long enough: it comes before all that are new.
   const turn = before.size === 0 ? 0 : undefined;
@@ -50,6 +55,8 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
 
   // What became final while the flow was added has had its gates removed before they came back.
   const after = await deps.runs.statuses(run.id);
+  // Begun anew meanwhile: all that was added is of an epoch that is over, and its jobs end by themselves.
+  if (isOver(run, after)) await deps.queue.removeGates(allGates(plan, run));
   const final = [...finalActions(plan, after)].map((index) => actionAt(plan, index));
   await deps.queue.removeGates(final.flatMap((planned) => gatesOf(plan, planned, run.id, run.epoch)));
   // On Redis a kept failed child is a pending dependency again, whatever its task became.
@@ -57,6 +64,15 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
   await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed'));
   return true;
+}
+
+/** The run is gone, or in another epoch than the one whose jobs are added. */
+function isOver({ epoch }: RunRow, { run }: Lookup): boolean {
+  return run === undefined || run.epoch !== epoch;
+}
+
+function allGates(plan: Plan, run: RunRow): string[] {
+  return plan.actions.flatMap((planned) => gatesOf(plan, planned, run.id, run.epoch));
 }
 
 function jobOf(run: RunRow, { action }: PlannedAction): { queue: string; jobId: string } {

@@ -119,7 +119,8 @@ export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reaso
   // Released too early: nothing may end before what it waits for.
   if (!dependenciesOf(plan, planned, found).every(({ state }) => state?.final)) return deps.runs.nudge(run.id);
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
-  if (token === undefined) return;
+  // Final by now: perhaps settled by hand, and then nobody else releases its dependents.
+  if (token === undefined) return void (await acknowledgeOrLeave(deps, data, plan, planned));
   const attempt = (found.tasks.get(actionId)?.endedAttempt ?? 0) + 1;
   const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt };
   await commitFailure(deps, held, { code: 'worker_crashed', message: reason }, null, null, []);

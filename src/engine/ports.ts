@@ -115,6 +115,8 @@ export interface TaskRow {
   /** How often it was woken, and what that number was when it last went to sleep. */
   wakes: number;
   wakesSeen: number;
+  /** It may have been executed; only where all of a run are read. */
+  begun?: boolean;
   /** Only where it was asked for. */
   output: Json;
   /** Of a part: what it is a part of, whether it was given to the queue, and, where it was looked up alone, its item. */

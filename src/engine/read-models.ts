@@ -2,6 +2,7 @@
 import type { Canary } from '../domain/canary.ts';
 import type { Definition } from '../domain/definition.ts';
 import type { TaskResult } from '../schemas/answers.ts';
+import type { ControlEvent, PausedBy } from '../schemas/control.ts';
 import type {
   Execution,
   ExecutionPart,
@@ -96,6 +97,9 @@ export interface RunFilter {
   status?: RunStatus | undefined;
   /** Those that tasks of this run began. */
   parent?: string | undefined;
+  /** Any of these. */
+  statuses?: readonly RunStatus[] | undefined;
+  ids?: readonly string[] | undefined;
   from?: Date | undefined;
   to?: Date | undefined;
 }
@@ -129,4 +133,19 @@ export interface RunReader {
     filter: RunFilter,
     window: RunWindow,
   ): Promise<{ items: ExecutionSummary[]; total: number; more: boolean }>;
+}
+
+export interface ControlEventReader {
+  /** Who paused it last; undefined: nobody that was recorded. */
+  workflowPausedBy(tenantId: string, workflowId: string): Promise<PausedBy | undefined>;
+  /** Newest first; `before`: the id of the last one of the page before. */
+  list(
+    tenantId: string,
+    filter: {
+      subject: 'workflow' | 'lane' | undefined;
+      subjectId: string | undefined;
+      before: string | undefined;
+      limit: number;
+    },
+  ): Promise<{ items: ControlEvent[]; more: boolean }>;
 }

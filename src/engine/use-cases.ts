@@ -5,6 +5,7 @@
 import type { ErrorCode, FieldFault } from '../domain/errors.ts';
 import type { ReopenedAction } from '../domain/reopen.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import type { WorkflowStatus } from './read-models.ts';
 
 export interface Caller {
   tenantId: string;
@@ -104,6 +105,69 @@ export interface SettleByHand {
   skip(caller: Caller, runId: string, actionId: string, reason: string | undefined): Promise<void>;
   /** 413 or 400 when the output cannot be stored. */
   complete(caller: Caller, runId: string, actionId: string, output: Json, comment: string | undefined): Promise<void>;
+}
+
+/** 404 unknown workflow, 409 `conflict` when it is not in the state for it. `runs`: how many of its runs too. */
+export interface PauseWorkflows {
+  pause(
+    caller: Caller,
+    workflowId: string,
+    request: { reason: string | undefined; runs: 'keep' | 'pause' },
+  ): Promise<{ status: WorkflowStatus; runs: number }>;
+  resume(
+    caller: Caller,
+    workflowId: string,
+    request: { reason: string | undefined; runs: 'keep' | 'resume' },
+  ): Promise<{ status: WorkflowStatus; runs: number }>;
+}
+
+export interface LaneView {
+  lane: string;
+  paused: boolean;
+  by: string | null;
+  since: string | null;
+  reason: string | null;
+  /** Null when the queue cannot be reached. */
+  depth: number | null;
+  active: number | null;
+  delayed: number | null;
+}
+/** A lane is the queue of an action type, of all tenants. 404 unknown, 409 `conflict` when it is so already. */
+export interface Lanes {
+  list(caller: Caller): Promise<LaneView[]>;
+  pause(caller: Caller, lane: string, reason: string | undefined): Promise<void>;
+  resume(caller: Caller, lane: string, reason: string | undefined): Promise<void>;
+}
+
+/** Runs to do something to; at least one field is given. */
+export interface BulkFilter {
+  executionIds?: readonly string[] | undefined;
+  workflowId?: string | undefined;
+  correlationId?: string | undefined;
+  status?: RunStatus | undefined;
+  from?: Date | undefined;
+  to?: Date | undefined;
+}
+export interface BulkReport {
+  /** Runs that are as the filter says and in a state for it, also those beyond what one request does. */
+  matched: number;
+  /** What was done, or would be. */
+  runs: number;
+  actions: number;
+  users: Record<string, number>;
+  workflows: Record<string, number>;
+  /** Actions that would act outside once more: in how many runs. */
+  actsAgain: Array<{ workflowId: string | null; actionId: string; actionType: string; runs: number }>;
+}
+export interface BulkControl {
+  plan(caller: Caller, verb: 'cancel' | 'retry', filter: BulkFilter): Promise<BulkReport>;
+  /** The runs are done one by one; what changed in the meantime is passed over. */
+  carryOut(
+    caller: Caller,
+    verb: 'cancel' | 'retry',
+    filter: BulkFilter,
+    reason: string | undefined,
+  ): Promise<{ matched: number; runs: number }>;
 }
 
 export interface RerunRequest {

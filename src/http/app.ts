@@ -6,6 +6,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import { authenticate } from './authenticate.ts';
 import { readBody } from './body.ts';
+import { bulkRoutes } from './bulk.ts';
 import { contextOf, giveContext } from './context.ts';
 import { controlRoutes } from './control.ts';
 import { cors } from './cors.ts';
@@ -27,6 +28,7 @@ import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
+import { workflowControlRoutes } from './workflow-control.ts';
 import { workflowRoutes } from './workflows.ts';
 
 export const BOARD_PATH = '/admin/queues';
@@ -65,6 +67,8 @@ function createApiRoutes(deps: HttpDeps): Routes {
   partRoutes(routes, deps);
   retryRoutes(routes, deps);
   controlRoutes(routes, deps);
+  bulkRoutes(routes, deps);
+  workflowControlRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);

@@ -6,14 +6,17 @@ import type { EngineHealth } from '../engine/engine-health.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
-import type { RunReader, WorkflowStore } from '../engine/read-models.ts';
+import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type {
   AcceptRuns,
   ActionTypes,
+  BulkControl,
   CancelRuns,
   Health,
+  Lanes,
   PauseRuns,
+  PauseWorkflows,
   RerunRuns,
   RetryRuns,
   SettleByHand,
@@ -45,6 +48,10 @@ export interface HttpDeps {
   rerun: RerunRuns;
   pause: PauseRuns;
   byHand: SettleByHand;
+  bulk: BulkControl;
+  pauseWorkflows: PauseWorkflows;
+  lanes: Lanes;
+  controlEvents: ControlEventReader;
   deadLetters: DeadLetters;
   schedules: Schedules;
   externalTasks: ExternalTasks;

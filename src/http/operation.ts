@@ -22,7 +22,8 @@ export type NotFound =
   | 'Task not found'
   | 'Schedule not found'
   | 'Webhook not found'
-  | 'Delivery not found';
+  | 'Delivery not found'
+  | 'Lane not found';
 
 export interface Answer {
   description: string;

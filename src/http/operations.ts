@@ -1,4 +1,5 @@
 /** All operations, in the order of the document. */
+import * as bulk from './bulk.ts';
 import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
@@ -14,6 +15,7 @@ import * as service from './service.ts';
 import * as tasks from './tasks.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
+import * as workflowControl from './workflow-control.ts';
 import * as workflows from './workflows.ts';
 
 export const API_OPERATIONS: readonly Operation[] = [
@@ -38,6 +40,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   versions.setCanary,
   versions.removeCanary,
   versions.promoteCanary,
+  workflowControl.pauseWorkflow,
+  workflowControl.resumeWorkflow,
   executions.executeWorkflow,
   executions.executeMany,
   executions.listWorkflowExecutions,
@@ -52,6 +56,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   control.skipAction,
   control.completeAction,
   executions.listExecutions,
+  bulk.bulkCancel,
+  bulk.bulkRetry,
   schedules.createSchedule,
   schedules.listSchedules,
   schedules.getSchedule,
@@ -72,6 +78,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,
   deadLetters.discardDeadLetters,
+  workflowControl.listLanes,
+  workflowControl.pauseLane,
+  workflowControl.resumeLane,
+  workflowControl.listControlEvents,
   service.getService,
   service.getHealth,
   ...service.liveness,

@@ -24,7 +24,7 @@ import { parse } from './parse.ts';
 /** Never ids of workflows: paths of their own, some of them later. */
 const RESERVED = new Set(['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity']);
 /** What an answer has and a definition has not: a client may send back what it got. */
-const READ_ONLY = ['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at'];
+const READ_ONLY = ['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at', 'paused'];
 /** Merges of a change into the newest version, when others change the workflow at the same time. */
 const MERGE_ROUNDS = 5;
 
@@ -136,7 +136,9 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
     const found = await workflows.find(caller.tenantId, workflowIdOf(params), query.version);
     if (found === undefined) throw notFound('Workflow not found');
     response.setHeader('ETag', etagOf(found));
-    sendJson(response, 200, presentWorkflow(found));
+    const paused =
+      found.status === 'paused' ? await deps.controlEvents.workflowPausedBy(caller.tenantId, found.id) : undefined;
+    sendJson(response, 200, { ...presentWorkflow(found), ...(paused === undefined ? {} : { paused }) });
   });
 
   routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {

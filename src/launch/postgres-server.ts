@@ -186,7 +186,8 @@ async function launch(binaries: Binaries, memory: Memory, options: PostgresOptio
     listen_addresses: '127.0.0.1',
     port: String(memory.port),
     unix_socket_directories: '',
-    max_connections: '200',
+    // On the queue in PostgreSQL a worker holds one for each of its lanes.
+    max_connections: '400',
     fsync: options.fast ? 'off' : 'on',
     full_page_writes: options.fast ? 'off' : 'on',
     synchronous_commit: 'on',

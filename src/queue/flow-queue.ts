@@ -2,6 +2,7 @@
 import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
+import type { LaneSwitch } from '../engine/lanes.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import type { WakeEndedDeps } from '../engine/wake-ended.ts';
 import type { Backend, LaneQueue } from './backend.ts';
@@ -23,7 +24,8 @@ export interface FlowQueueOptions {
 
 export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
   CleanGatesDeps['queue'] &
-  WakeEndedDeps['queue'] & {
+  WakeEndedDeps['queue'] &
+  LaneSwitch & {
     queues(names: readonly string[]): LaneQueue[];
     close(): Promise<void>;
   } {
@@ -121,6 +123,11 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     },
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
+    },
+    async hold(lane, held) {
+      const lanes = queue(lane);
+      if ((await within(timeoutMs, lanes.isPaused())) === held) return;
+      await within(timeoutMs, held ? lanes.pause() : lanes.resume());
     },
     queues: (names) => names.map(queue),
     async close() {

@@ -89,3 +89,72 @@ export const pausedBy = z
   .meta({ id: 'PausedBy', example: { by: 'ada', since: WHEN, reason: 'service under repair' } });
 
 export type PausedBy = z.infer<typeof pausedBy>;
+
+export const workflowPauseRequest = z
+  .strictObject({
+    reason: reason.optional(),
+    runs: z.enum(['keep', 'pause']).default('keep').meta({ description: 'pause: its live executions too' }),
+  })
+  .meta({ id: 'WorkflowPauseRequest', example: { reason: 'service under repair', runs: 'pause' } });
+
+export const workflowResumeRequest = z
+  .strictObject({
+    reason: reason.optional(),
+    runs: z.enum(['keep', 'resume']).default('keep').meta({ description: 'resume: its paused executions too' }),
+  })
+  .meta({ id: 'WorkflowResumeRequest', example: { runs: 'resume' } });
+
+export const controlledWorkflow = z
+  .object({
+    workflow_id: text,
+    status: text,
+    executions: count.meta({ description: 'How many with it' }),
+    message: text,
+  })
+  .meta({
+    id: 'ControlledWorkflow',
+    example: { workflow_id: FLOW, status: 'paused', executions: 2, message: 'Paused' },
+  });
+
+export const lane = z
+  .object({
+    lane: text.meta({ description: 'An action type' }),
+    paused: z.boolean(),
+    by: text.nullable().meta({ description: 'null also for a user of another tenant' }),
+    since: time.nullable(),
+    reason: text.nullable(),
+    depth: count.nullable().meta({ description: 'Jobs that wait to be taken; null when the queue cannot be reached' }),
+    active: count.nullable(),
+    delayed: count.nullable(),
+  })
+  .meta({ id: 'Lane' });
+export const laneList = z.object({ items: z.array(lane), total: count }).meta({ id: 'LaneList' });
+
+export const controlledLane = z.object({ lane: text, paused: z.boolean(), message: text }).meta({
+  id: 'ControlledLane',
+  example: { lane: 'service_call', paused: true, message: 'Paused' },
+});
+
+export const controlEventQuery = z.object({
+  subject: z.enum(['workflow', 'lane']).optional(),
+  subject_id: z.string().min(1).max(255).optional(),
+  limit: z.coerce.number<string>().int().min(1).max(200).default(50),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+});
+
+export const controlEvent = z
+  .object({
+    id: text,
+    subject: z.enum(['workflow', 'lane']),
+    subject_id: text,
+    kind: text,
+    by: text,
+    reason: text.nullable(),
+    details: z.object({ runs: text }).nullable(),
+    at: time,
+  })
+  .meta({ id: 'ControlEvent' });
+export const controlEventList = z
+  .object({ items: z.array(controlEvent), next_cursor: text.nullable() })
+  .meta({ id: 'ControlEventList' });
+export type ControlEvent = z.infer<typeof controlEvent>;

@@ -38,6 +38,7 @@ export const workflow = z
     actions: z.array(object),
     output: json.optional(),
     dedupe: object.optional(),
+    paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
     created_by: text,
     created_at: time,
     updated_at: time,

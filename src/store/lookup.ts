@@ -35,6 +35,7 @@ export interface RawTask {
   parent_id: string | null;
   released: boolean;
   item?: Json;
+  begun?: boolean;
   output: Json;
 }
 
@@ -107,6 +108,7 @@ export function toTaskRow(raw: RawTask): TaskRow {
     parentId: raw.parent_id,
     released: raw.released,
     ...(raw.item === undefined ? {} : { item: raw.item }),
+    ...(raw.begun === undefined ? {} : { begun: raw.begun }),
     output: raw.output,
   };
 }

@@ -179,7 +179,7 @@ export function createRunStore(
     async statuses(runId): Promise<Lookup> {
       const run = await pool.query<RawRun>(`SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = $1`, [runId]);
       const tasks = await pool.query<RawTask>(
-        `SELECT ${TASK_COLUMNS}, NULL::jsonb AS output FROM task t WHERE t.run_id = $1`,
+        `SELECT ${TASK_COLUMNS}, t.started_at IS NOT NULL AS begun, NULL::jsonb AS output FROM task t WHERE t.run_id = $1`,
         [runId],
       );
       const raw = run.rows[0];

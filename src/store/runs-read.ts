@@ -166,6 +166,8 @@ function conditions(tenantId: string, filter: RunFilter): Sql {
   add('r.correlation_id =', filter.correlationId);
   add('r.status =', filter.status);
   add('r.parent_run_id =', filter.parent);
+  if (filter.statuses !== undefined) parts.push(`r.status = ANY($${values.push(filter.statuses)}::text[])`);
+  if (filter.ids !== undefined) parts.push(`r.id = ANY($${values.push(filter.ids)}::text[])`);
   add('r.created_at >=', filter.from);
   add('r.created_at <', filter.to);
   return { text: parts.join(' AND '), values };

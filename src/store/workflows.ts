@@ -188,8 +188,8 @@ async function update(
   const { expectedVersion, definition, status, canaryPercent } = change;
   const changed = await prisma.$transaction(async (transaction) => {
     // The row's lock lets one change through at a time; the others find another version.
-    const [locked] = await transaction.$queryRaw<Array<{ newest: number }>>`
-      SELECT greatest(current_version, newest_version) AS newest FROM workflow
+    const [locked] = await transaction.$queryRaw<Array<{ newest: number; was: string }>>`
+      SELECT greatest(current_version, newest_version) AS newest, status AS was FROM workflow
       WHERE tenant_id = ${tenantId} AND id = ${id} AND deleted_at IS NULL AND current_version = ${expectedVersion} FOR UPDATE`;
     if (locked === undefined) return undefined;
     const version = definition === undefined ? expectedVersion : locked.newest + 1;
@@ -202,6 +202,12 @@ async function update(
         ...(definition === undefined && status === undefined ? {} : { updatedAt: new Date() }),
       },
     });
+    if (status !== undefined && locked.was !== status) {
+      const kind = status === 'active' ? 'workflow.resumed' : `workflow.${status}`;
+      await transaction.controlEvent.create({
+        data: { tenantId, by: userId, subject: 'workflow', subjectId: id, kind },
+      });
+    }
     if (definition !== undefined) {
       await transaction.workflowVersion.create({
         data: { workflowId: id, version, definition: asJson(definition), createdBy: userId },

@@ -9,11 +9,14 @@ import { cleanGates } from '../../src/engine/clean-gates.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../../src/engine/execute-task.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
+import { createPauseRuns } from '../../src/engine/pause-run.ts';
 import type { Plans } from '../../src/engine/plans.ts';
 import type { Control, Disposition, ExecutionResult, TaskRow } from '../../src/engine/ports.ts';
 import { createRetryRuns } from '../../src/engine/retry-run.ts';
+import { createSettleByHand } from '../../src/engine/settle-by-hand.ts';
 import { sweepOnce } from '../../src/engine/sweep.ts';
 import { NO_REPORTS } from '../../src/engine/task-reports.ts';
+import { createFakeControl } from './fake-control.ts';
 import { ALL_RULES, type FenceRules } from './fake-fence.ts';
 import {
   type Actor,
@@ -83,6 +86,10 @@ export interface World {
   accept(): void;
   cancel(): void;
   retry(): void;
+  pause(): void;
+  resume(): void;
+  /** Skips the action, or completes it with an output. */
+  settleByHand(actionId: string, skips: boolean): void;
   /** `confirmed`: it has looked already once, at this moment. */
   sweep(confirmed?: boolean): Promise<void>;
   clean(): Promise<void>;
@@ -247,6 +254,26 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
     if (lost) await settleLostJob(deps, lease.delivery, 'it was given up');
   }
 
+  const people = createFakeControl(store);
+  /** The caller hears that the store is away: it was before the call, or the answer was lost. */
+  const uncertain = <T>(chain: Chain, what: string, effect: () => Promise<T>) =>
+    stop<T>(chain, what, {
+      [WELL]: effect,
+      fails: () => Promise.reject(AWAY),
+      'answer lost': () => effect().then(() => Promise.reject(AWAY)),
+    });
+  const pausing = (ports: FakePorts, chain: Chain) =>
+    createPauseRuns({
+      ...ports,
+      ...quiet,
+      plans,
+      pauses: {
+        ...people.pauses,
+        pause: (...call) => uncertain(chain, 'set paused', () => people.pauses.pause(...call)),
+        resume: (...call) => uncertain(chain, 'set resumed', () => people.pauses.resume(...call)),
+      },
+    });
+
   const world: World = {
     store,
     queue,
@@ -295,6 +322,36 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
           .retryRun(CALLER, RUN_ID)
           .catch(() => undefined),
       );
+    },
+    pause() {
+      void begin(world.api, 'pause', (ports, chain) =>
+        pausing(ports, chain)
+          .pauseRun(CALLER, RUN_ID, undefined)
+          .catch(() => undefined),
+      );
+    },
+    resume() {
+      void begin(world.api, 'resume', (ports, chain) =>
+        pausing(ports, chain)
+          .resumeRun(CALLER, RUN_ID, undefined)
+          .catch(() => undefined),
+      );
+    },
+    settleByHand(actionId, skips) {
+      void begin(world.api, `settle ${actionId}`, (ports, chain) => {
+        const byHand = createSettleByHand({
+          ...ports,
+          ...quiet,
+          plans,
+          byHand: { settle: (...call) => uncertain(chain, 'settle', () => people.byHand.settle(...call)) },
+          newId: () => `by hand ${count(takes, 'by hand')}`,
+          maxOutputBytes: 1_000,
+        });
+        const done = skips
+          ? byHand.skip(CALLER, RUN_ID, actionId, undefined)
+          : byHand.complete(CALLER, RUN_ID, actionId, 'by hand', undefined);
+        return done.catch(() => undefined);
+      });
     },
     async sweep(confirmed = false) {
       if (sabotage.noSweep === true) return;

@@ -169,6 +169,19 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       pauseRunsOf: () => guarded(0),
       resumeRunsOf: () => guarded(0),
     },
+    bulk: {
+      plan: () => guarded({ matched: 0, runs: 0, actions: 0, users: {}, workflows: {}, actsAgain: [] }),
+      carryOut: () => guarded({ matched: 0, runs: 0 }),
+    },
+    pauseWorkflows: {
+      pause: () => guarded({ status: 'paused' as const, runs: 0 }),
+      resume: () => guarded({ status: 'active' as const, runs: 0 }),
+    },
+    lanes: { list: () => guarded([]), pause: () => guarded(undefined), resume: () => guarded(undefined) },
+    controlEvents: {
+      workflowPausedBy: () => guarded(undefined),
+      list: () => guarded({ items: [], more: false }),
+    },
     byHand: { skip: () => guarded(undefined), complete: () => guarded(undefined) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),

@@ -1,5 +1,6 @@
 /** Pausing, resuming and settling by hand, over ports in memory: what no door and no process has to be there for. */
 import { describe, expect, test } from 'vitest';
+import { settleLostJob } from '../../src/engine/execute-task.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
 import { createPauseRuns } from '../../src/engine/pause-run.ts';
 import { createSettleByHand } from '../../src/engine/settle-by-hand.ts';
@@ -186,13 +187,20 @@ describe('an action that is settled by hand', () => {
   });
 
   test('before its turn, and then the queue is wiped: what stands above it is added again too', async () => {
-    const { engine, hand, pass } = await controlled(DIAMOND);
-    await hand().complete(CALLER, RUN, 'b', 1, undefined);
-    engine.queue.wipe();
-    await pass();
-    await pass();
-    await finish(engine);
-    expect(executed(engine)).toEqual(['a', 'c', 'd']);
+    // In a chain it would be left out with all that is under its job, and the run ended before `a` was done.
+    for (const [edges, others] of [
+      [CHAIN, ['a', 'c']],
+      [DIAMOND, ['a', 'c', 'd']],
+    ] as const) {
+      const { engine, hand, pass } = await controlled(edges);
+      await hand().complete(CALLER, RUN, 'b', 1, undefined);
+      engine.queue.wipe();
+      await pass();
+      await pass();
+      await finish(engine);
+      expect(executed(engine)).toEqual(others);
+      expect(engine.run()).toMatchObject({ status: 'completed' });
+    }
   });
 
   test('while it sleeps, by a door that dies: the reconciler has it acknowledged, though a last one has ended all', async () => {
@@ -207,6 +215,18 @@ describe('an action that is settled by hand', () => {
       await finish(engine);
       expect(engine.row('a')).toMatchObject({ status: 'skipped' });
     }
+  });
+
+  test('and whose job the queue gives up: what it holds back is released all the same', async () => {
+    const { engine, hand } = await controlled({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
+    const lease = engine.take('a');
+    const job = engine.queue.job('test_task', lease.delivery.jobId);
+    if (job === undefined) throw new Error('no job');
+    const delivery = engine.queue.giveUp(job);
+    await hand().skip(CALLER, RUN, 'a', undefined);
+    await settleLostJob(engine.deps, delivery, 'stalled too often');
+    await finish(engine);
+    expect(states(engine)).toEqual({ a: 'skipped', b: 'skipped', c: 'skipped', d: 'completed' });
   });
 
   test('is skipped like any other: a branch under it is skipped, a join goes on', async () => {

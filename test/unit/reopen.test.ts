@@ -48,17 +48,17 @@ test('what acts again is what may have run and is not idempotent: by its own wor
   const plan = makePlan(
     definitionOf(edges, (id) => (Object.hasOwn(idempotent, id) ? { idempotent: idempotent[id] ?? false } : {})),
   );
-  const attempted: Record<string, { status: string; attempt: number }> = {
-    skipped: { status: 'skipped', attempt: 1 },
-    above_failed: { status: 'upstream_failed', attempt: 1 },
-    never: { status: 'cancelled', attempt: 0 },
-    failed: { status: 'failed', attempt: 3 },
+  const attempted: Record<string, { status: string; begun?: boolean }> = {
+    skipped: { status: 'skipped', begun: true },
+    above_failed: { status: 'upstream_failed' },
+    never: { status: 'cancelled', begun: false },
+    failed: { status: 'failed', begun: true },
   };
   const acting = (typeIsIdempotent: boolean) =>
     describeReopened(
       plan,
       Object.keys(edges),
-      (id) => (id === 'waiting' ? undefined : (attempted[id] ?? { status: 'completed', attempt: 1 })),
+      (id) => (id === 'waiting' ? undefined : (attempted[id] ?? { status: 'completed' })),
       () => typeIsIdempotent,
     )
       .filter(({ acts_again }) => acts_again)

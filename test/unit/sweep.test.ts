@@ -272,6 +272,22 @@ describe('adding again', () => {
     expect(executed(engine)).toEqual(['a', 'b', 'c', 'd', 's']);
   });
 
+  test('of a run that is begun anew meanwhile leaves no gate of the epoch that is over', async () => {
+    const { engine, deps } = await swept(GATED);
+    const run = engine.run();
+    if (run === undefined) throw new Error('no run');
+    const stale = { ...run };
+    const add = vi.spyOn(engine.queue, 'add').mockImplementationOnce(async () => {
+      // Its jobs have ended, and what is added now brings a gate back.
+      engine.store.truth.runs.set(RUN, { ...run, epoch: 2 });
+    });
+    expect(engine.queue.gates()).not.toEqual([]);
+    await addAgain(deps, stale, 1);
+    expect(engine.queue.gates()).toEqual([]);
+    expect(await addAgain(deps, stale, 1)).toBe(false);
+    expect(add).toHaveBeenCalledTimes(1);
+  });
+
   test('of a run that has ended, or is in another epoch, adds nothing', async () => {
     const { engine, deps } = await swept(DIAMOND);
     await engine.drain();

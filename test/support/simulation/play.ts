@@ -38,6 +38,7 @@ function randomOf(seed: number): () => number {
 
 interface Game {
   world: World;
+  actionIds: readonly string[];
   random: () => number;
   /** How often a call goes another way than the good one, where it has one. */
   trouble: number;
@@ -140,6 +141,17 @@ const retry: Move = ({ world }) => {
   if (run?.final === true && run.status !== 'completed' && run.epoch < MAX_EPOCH) world.retry();
 };
 
+const pause: Move = ({ world }) => {
+  if (runOf(world)?.final === false) world.pause();
+};
+const resume: Move = ({ world }) => {
+  if (runOf(world)?.status === 'paused') world.resume();
+};
+const settleByHand: Move = ({ world, actionIds, random }) => {
+  const actionId = anyOf(actionIds, random);
+  if (runOf(world)?.final === false && actionId !== undefined) world.settleByHand(actionId, random() < 0.5);
+};
+
 type Moves = Array<[weight: number, move: Move]>;
 const LIFE: Moves = [
   [60, letThrough],
@@ -147,6 +159,9 @@ const LIFE: Moves = [
   [0.3, cancel],
   [1, noticeCancel],
   [3, retry],
+  [0.5, pause],
+  [4, resume],
+  [0.3, settleByHand],
 ];
 /** Jobs are delivered twice and the queue forgets, but nothing is left half done: what is in the queue is always right. */
 const LOSSES: Moves = [...LIFE, [3, stall], [1, wipe], [4, sweep], [1, clock], [1, forget]];
@@ -185,7 +200,8 @@ export async function play(seed: number, options: PlayOptions = {}): Promise<Pla
   const { moves, trouble, faults } = options.onlyLosses === true ? ONLY_LOSSES : kind;
   const world = createWorld({ plans: shape.plans, ...(options.sabotage ? { sabotage: options.sabotage } : {}) });
   world.story.push(`-- ${shape.name}`);
-  const game: Game = { world, random, trouble, saved: undefined };
+  const actionIds = shape.plan.actions.map(({ action }) => action.action_id);
+  const game: Game = { world, actionIds, random, trouble, saved: undefined };
   const watch = watchOver(world, shape.plan, MAX_ATTEMPTS);
   let made = 0;
   let wrong: string | undefined;
@@ -215,6 +231,7 @@ export async function calmDown(world: World, watch: Watch, nets: boolean, wakes:
       const wrong = watch();
       if (wrong !== undefined) return wrong;
     }
+    if (runOf(world)?.status === 'paused') world.resume();
     if (isFinal() && isQuiet(world) && leftInQueue(world).length === 0) return undefined;
     // What has lost its worker stalls.
     for (const job of active(world)) world.queue.stall(job);

@@ -1,0 +1,75 @@
+/** Many executions at once. */
+import type { BulkFilter } from '../engine/use-cases.ts';
+import * as schemas from '../schemas/bulk.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+const answers = {
+  200: { description: 'What would be done, with dry_run', schema: schemas.bulkPlan },
+  202: { description: 'How many', schema: schemas.bulkDone },
+};
+
+export const bulkCancel = operation({
+  id: 'bulkCancelExecutions',
+  tag: 'Executions',
+  method: 'post',
+  path: '/executions/bulk/cancel',
+  summary: 'Asks for all executions of a filter to be cancelled',
+  body: schemas.bulkRequest,
+  answers,
+  problems: [400, 401, 413, 415],
+});
+
+export const bulkRetry = operation({
+  id: 'bulkRetryExecutions',
+  tag: 'Executions',
+  method: 'post',
+  path: '/executions/bulk/retry',
+  summary: 'Goes on with all executions of a filter that failed or were cancelled',
+  description: 'They begin at the pace of the queue.',
+  body: schemas.bulkRequest,
+  answers,
+  problems: [400, 401, 413, 415],
+});
+
+export function bulkRoutes(routes: Routes, { bulk }: HttpDeps): void {
+  for (const [op, verb] of [
+    [bulkCancel, 'cancel'],
+    [bulkRetry, 'retry'],
+  ] as const) {
+    routes.serve(op, async ({ body, caller, response }) => {
+      const filter = filterOf(body.filter);
+      if (!body.dry_run) {
+        const { matched, runs } = await bulk.carryOut(caller, verb, filter, body.reason);
+        return sendJson(response, 202, { dry_run: false, matched, executions: runs });
+      }
+      const { matched, runs, actions, users, workflows, actsAgain } = await bulk.plan(caller, verb, filter);
+      sendJson(response, 200, {
+        dry_run: true,
+        matched,
+        executions: runs,
+        actions,
+        tenant_id: caller.tenantId,
+        users,
+        workflows,
+        acts_again: actsAgain.map(({ workflowId, actionId, actionType, runs: count }) => ({
+          workflow_id: workflowId,
+          action_id: actionId,
+          action_type: actionType,
+          executions: count,
+        })),
+      });
+    });
+  }
+}
+
+function filterOf(given: schemas.BulkRequest['filter']): BulkFilter {
+  return {
+    executionIds: given.execution_ids,
+    workflowId: given.workflow_id,
+    correlationId: given.correlation_id,
+    status: given.status,
+    from: given.from === undefined ? undefined : new Date(given.from),
+    to: given.to === undefined ? undefined : new Date(given.to),
+  };
+}
