@@ -50,6 +50,15 @@ describe('cache in a definition', () => {
   });
 });
 
+test.each([
+  ['for_each', { for_each: { items: [1, 2] } }],
+  ['repeat', { repeat: { until: 'true', max_iterations: 2 } }],
+])('an action with %s has no cache', (field, more) => {
+  expect(faultsOf(() => normalise(workflow({ key: 'x', ttl_seconds: 1 }, more)))).toEqual([
+    expect.stringContaining(`actions.1.cache: an action with ${field}`),
+  ]);
+});
+
 const cached = (change: Partial<Action> = {}) =>
   begun({ a: [], b: ['a'] }, (id) =>
     id === 'a' ? { cache: { key: '{{params.name}}', ttl_seconds: 60 }, config: { x: 1 }, ...change } : {},
