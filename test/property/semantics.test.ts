@@ -27,12 +27,7 @@ describe.each(onBothBackends({ workers: 2 }))('semantics on $backend', ({ test }
   }, async ({ api, stack }) => {
     process.stdout.write(`semantics on ${stack.backend}: ${COUNT} definitions, SEMANTICS_SEED=${SEED}\n`);
     const service = await openTestService();
-    const surroundings = { serviceUrl: service.url };
-    const post = async (path: string, body: object, tooLate = false) => {
-      const answer = await api.post(path, body);
-      const fitting = answer.status < 300 || (tooLate && answer.status === 409);
-      if (!fitting) throw new Error(`POST ${path} answered ${answer.status}: ${answer.text}`);
-    };
+    const post = (path: string, body: object, headers?: Record<string, string>) => api.post(path, body, headers);
     const outside = openOutside({ db: stack.db, post, patient: false });
     let failing: number | undefined;
     let failure: string | undefined;
@@ -44,10 +39,10 @@ describe.each(onBothBackends({ workers: 2 }))('semantics on $backend', ({ test }
         const property = fc.asyncProperty(plots(), async (plot) => {
           // Only the first that fails is made smaller: the others would make that slow.
           if (failing !== undefined && failing !== seed) return;
-          const found = await play(plot, api, outside, surroundings);
+          const found = await play(plot, api, outside, service.url);
           if (agrees(plot, found)) return;
           failing ??= seed;
-          throw new Error(describeDifference(plot, found, surroundings));
+          throw new Error(describeDifference(plot, found));
         });
         const limits = { interruptAfterTimeLimit: SHRINK_MS, markInterruptAsFailure: true };
         const result = await fc.check(property, { seed, numRuns: 1, ...limits });
@@ -75,7 +70,10 @@ function agrees(plot: Plot, found: readonly Found[]): boolean {
   );
 }
 
-function describeDifference(plot: Plot, found: readonly Found[], surroundings: Surroundings): string {
+/** Only to be read. */
+const NOWHERE: Surroundings = { serviceUrl: 'http://service', workflowIds: new Map() };
+
+function describeDifference(plot: Plot, found: readonly Found[]): string {
   const show = (value: unknown) => JSON.stringify(value);
   const rounds = evaluateRounds(plot).flatMap((expected, round) => {
     const run = found[round];
@@ -87,5 +85,5 @@ function describeDifference(plot: Plot, found: readonly Found[], surroundings: S
       ...differing.map((id) => `  ${id} is ${show(run?.tasks[id])}; the model says ${show(expected.tasks[id])}`),
     ];
   });
-  return [...rounds, `plot: ${show(plot)}`, `definition: ${show(definitionOf(plot, surroundings))}`].join('\n');
+  return [...rounds, `plot: ${show(plot)}`, `definition: ${show(definitionOf(plot, NOWHERE))}`].join('\n');
 }

@@ -59,5 +59,15 @@ test('a few loads together have work of every kind', () => {
   const kinds = new Set(
     loads.flatMap(({ workflows }) => workflows.flatMap(({ steps }) => steps.map((one) => one.work.kind))),
   );
-  expect([...kinds].sort()).toEqual(['by_hand', 'call', 'compute', 'echo', 'overdue', 'wait']);
+  expect([...kinds].sort()).toEqual([
+    'by_hand',
+    'call',
+    'compute',
+    'echo',
+    'external',
+    'items',
+    'loop',
+    'overdue',
+    'wait',
+  ]);
 });

@@ -1,7 +1,7 @@
 /** The model of the semantics, held to cases worked out by hand from the contract: each row is a sentence of it. */
 import { describe, expect, test } from 'vitest';
 import { evaluate, evaluateRounds } from '../support/model/evaluate.ts';
-import type { Plot, Step, Work } from '../support/model/forms.ts';
+import type { Behaviour, ExpectedTask, Plot, Step, Work } from '../support/model/forms.ts';
 
 const echoes = (n: number, more: Partial<Extract<Work, { kind: 'echo' }>> = {}): Work => ({
   kind: 'echo',
@@ -12,6 +12,13 @@ const echoes = (n: number, more: Partial<Extract<Work, { kind: 'echo' }>> = {}):
 });
 const FAILS = echoes(0, { behave: 'fail' });
 const BY_HAND = { kind: 'by_hand', n: 4, as: 'completed' } as const;
+const ONCE = { status: 'completed', attempts: 1 } as const;
+const items = (behaviours: Behaviour[], onItemFailure: 'fail' | 'continue'): Work => ({
+  ...{ kind: 'items', items: behaviours, given: 'literal', maxParallel: undefined, onItemFailure },
+});
+const approval = (decided: 'approved' | 'rejected' | 'by_nobody'): Extract<Work, { kind: 'approval' }> => ({
+  ...{ kind: 'approval', decided, onTimeout: 'fail', onReject: 'fail' },
+});
 const NEVER: Work = { kind: 'wait', ms: 'never' };
 
 function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step {
@@ -231,8 +238,13 @@ test('a second run takes what the first one kept: completed outputs of actions w
     step('c'),
   );
   const [first, second] = evaluateRounds({ ...given, rounds: 2 });
-  expect(first?.tasks['a']).toEqual({ status: 'completed', output: { n: 3, from: [] }, attempts: 2, cached: false });
-  expect(second?.tasks).toEqual({
+  expect(first?.tasks['a']).toMatchObject({
+    status: 'completed',
+    output: { n: 3, from: [] },
+    attempts: 2,
+    cached: false,
+  });
+  expect(second?.tasks).toMatchObject({
     a: { status: 'completed', output: { n: 3, from: [] }, attempts: 1, cached: true },
     b: { status: 'failed', output: null, attempts: 1, cached: false },
     c: { status: 'completed', output: { n: 1, from: [] }, attempts: 1, cached: false },
@@ -246,4 +258,117 @@ test('what has begun is known, so that nothing is done from outside about what n
     step('c', [], { work: NEVER }),
   );
   expect(evaluate(given).begun).toEqual(new Set(['a', 'c']));
+});
+
+/** What is told, the work of the only action, and what must become of it. */
+const WORKS: Array<[string, Work, Partial<ExpectedTask>]> = [
+  [
+    'a fan-out gives its outputs in the order of the items, each tried on its own',
+    items(['succeed', 'flaky'], 'fail'),
+    {
+      status: 'completed',
+      output: [
+        { n: 0, at: 0 },
+        { n: 1, at: 1 },
+      ],
+      attempts: 1,
+      parts: [
+        { status: 'completed', attempts: 1 },
+        { status: 'completed', attempts: 2 },
+      ],
+    },
+  ],
+  ['a fan-out over nothing gives nothing', items([], 'fail'), { status: 'completed', output: [], parts: [] }],
+  [
+    'an item that fails fails the fan-out',
+    items(['succeed', 'fail'], 'fail'),
+    { status: 'failed', attempts: 1, parts: undefined },
+  ],
+  [
+    'an item that is let go is null in its place',
+    items(['fail', 'succeed'], 'continue'),
+    {
+      status: 'completed',
+      output: [null, { n: 1, at: 1 }],
+      parts: [
+        { status: 'failed', attempts: 2 },
+        { status: 'completed', attempts: 1 },
+      ],
+    },
+  ],
+  [
+    'a loop ends as soon as its condition holds',
+    { kind: 'loop', until: 2, max: 4 },
+    { status: 'completed', output: { n: 2 }, parts: [ONCE, ONCE] },
+  ],
+  [
+    'a loop whose condition never holds fails after its last iteration',
+    { kind: 'loop', until: 4, max: 2 },
+    { status: 'failed', attempts: 1, parts: [ONCE, ONCE] },
+  ],
+  [
+    'a worker of somebody else is tried as any other',
+    { kind: 'external', n: 3, behave: 'flaky' },
+    { status: 'completed', output: { n: 3, from: [] }, attempts: 2 },
+  ],
+  [
+    'a message that came is the output, early or late',
+    { kind: 'signal', n: 3, comes: 'early', onTimeout: 'fail' },
+    { status: 'completed', output: { n: 3 }, attempts: 1 },
+  ],
+  [
+    'a message that never comes fails',
+    { kind: 'signal', n: 3, comes: 'never', onTimeout: 'fail' },
+    { status: 'failed', attempts: 1 },
+  ],
+  [
+    'a message that never comes may be let go',
+    { kind: 'signal', n: 3, comes: 'never', onTimeout: 'continue' },
+    { status: 'completed', output: null },
+  ],
+  [
+    'an approval says who',
+    approval('approved'),
+    { status: 'completed', output: { approved: true, by: 'somebody', comment: 'as the plot says' }, attempts: 1 },
+  ],
+  ['a rejection fails at once', approval('rejected'), { status: 'failed', attempts: 1 }],
+  [
+    'a rejection may be let go',
+    { ...approval('rejected'), onReject: 'continue' },
+    { status: 'completed', output: { approved: false, by: 'somebody', comment: 'as the plot says' } },
+  ],
+  [
+    'a deadline decides as it is told: approve',
+    { ...approval('by_nobody'), onTimeout: 'approve' },
+    { status: 'completed', output: { approved: true, by: null, comment: null } },
+  ],
+  [
+    'a deadline decides as it is told: fail, whatever a rejection would do',
+    { ...approval('by_nobody'), onReject: 'continue' },
+    { status: 'failed' },
+  ],
+  [
+    'a child gives its status and output',
+    { kind: 'child', plot: { ...plot(step('c', [], { work: echoes(5) })), output: { of: 'c' } } },
+    { status: 'completed', output: { status: 'completed', output: { picked: 5 } }, attempts: 1 },
+  ],
+  [
+    'a child that fails is begun anew as often as the action is tried',
+    { kind: 'child', plot: plot(step('c', [], { work: FAILS })) },
+    { status: 'failed', output: null, attempts: 2 },
+  ],
+];
+
+describe('work of every kind', () => {
+  test.each(WORKS)('%s', (_, work, expected) => {
+    expect(evaluate(plot(step('a', [], { work, maxAttempts: 2 }))).tasks['a']).toMatchObject(expected);
+  });
+
+  test('a child whose action is tried twice is two runs, of which the model tells everything', () => {
+    const inner = plot(step('c', [], { work: FAILS }), step('d', ['c']));
+    const { children } =
+      evaluate(plot(step('a', [], { work: { kind: 'child', plot: inner }, maxAttempts: 2 }))).tasks['a'] ?? {};
+    expect(children).toEqual([evaluate(inner), evaluate(inner)]);
+    expect(children?.[0]?.tasks['d']?.status).toBe('upstream_failed');
+  });
 });

@@ -18,7 +18,9 @@ FROM task t
 LEFT JOIN (SELECT r.id AS run_id, a.value->>'action_id' AS action_id, a.value->'depends_on' AS depends_on
            FROM run r JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.workflow_version,
                 jsonb_array_elements(v.definition->'actions') a) d
-  ON d.run_id = t.run_id AND d.action_id = t.action_id`;
+  ON d.run_id = t.run_id AND d.action_id = t.action_id
+-- Items and iterations are the business of their action.
+WHERE t.parent_id IS NULL`;
 const ATTEMPTS = 'SELECT run_id, action_id, epoch, count(*)::int AS attempts FROM attempt GROUP BY 1, 2, 3';
 
 export async function findViolations(db: pg.Pool, evidence: Evidence): Promise<Violation[]> {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Promised } from '../checker/promises.ts';
 import { type Answer, field, openClient } from '../client.ts';
-import { definitionOf } from '../model/definition.ts';
+import { createWorkflowOf } from '../model/create.ts';
 import { openOutside } from '../model/outside.ts';
 import { type Load, type PlannedRun, plotOf, promiseOfRun, requestOf } from './load.ts';
 
@@ -28,7 +28,7 @@ const LATER = new Set([429, 503]);
 export async function createWorkflows(apiUrl: string, load: Load, serviceUrl: string): Promise<string[]> {
   const client = openClient(apiUrl);
   const ids: string[] = [];
-  for (const plot of load.workflows) ids.push(await client.createWorkflow(definitionOf(plot, { serviceUrl })));
+  for (const plot of load.workflows) ids.push(await createWorkflowOf(plot, client, serviceUrl));
   return ids;
 }
 
@@ -51,7 +51,7 @@ export function startClients(options: {
   /** The first answer that is not 503 or 429; undefined when there was none in time. */
   async function insist(path: string, body: object, key?: string): Promise<Answer | undefined> {
     while (performance.now() - from < giveUpMs) {
-      const answer = await post(`${apiUrl}${path}`, body, key);
+      const answer = await post(`${apiUrl}${path}`, body, key === undefined ? {} : { 'idempotency-key': key });
       if (answer !== undefined && !LATER.has(answer.status)) return answer;
       await sleep(AGAIN_MS);
     }
@@ -66,7 +66,7 @@ export function startClients(options: {
   const outside = openOutside({
     db,
     patient: true,
-    post: async (path, body) => void (await post(`${apiUrl}${path}`, body)),
+    post: (path, body, headers) => post(`${apiUrl}${path}`, body, headers),
   });
 
   async function live(run: PlannedRun): Promise<void> {
@@ -88,7 +88,7 @@ export function startClients(options: {
     await Promise.all(run.twice ? [begin(), begin()] : [begin()]);
     const [id] = promise.runIds;
     if (id === undefined) return;
-    if ('workflow' in run.of) outside.attend(id, plotOf(load, run.of.workflow));
+    if ('workflow' in run.of) await outside.attend(id, plotOf(load, run.of.workflow));
     await Promise.all([cancelLater(run, promise, id), retryLater(run, promise, id)]);
   }
   async function cancelLater({ cancelAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
@@ -114,18 +114,18 @@ export function startClients(options: {
 }
 
 /** Undefined: no answer. */
-async function post(url: string, body: object, key?: string): Promise<Answer | undefined> {
+async function post(url: string, body: object, headers: Record<string, string> = {}): Promise<Answer | undefined> {
   try {
     const response = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) },
+      headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     const text = await response.text();
-    const { status, headers } = response;
-    const isJson = /json/.test(headers.get('content-type') ?? '') && text !== '';
-    return { status, headers, text, body: isJson ? JSON.parse(text) : undefined };
+    const { status, headers: answered } = response;
+    const isJson = /json/.test(answered.get('content-type') ?? '') && text !== '';
+    return { status, headers: answered, text, body: isJson ? JSON.parse(text) : undefined };
   } catch {
     return undefined;
   }

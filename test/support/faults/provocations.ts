@@ -8,7 +8,7 @@ import type { Violation } from '../checker/rules.ts';
 import { waitForRest } from '../checker/stuck-runs.ts';
 import { accepted, field, openClient } from '../client.ts';
 import type { Edges } from '../dags.ts';
-import { definitionOf } from '../model/definition.ts';
+import { definitionOf, type Surroundings } from '../model/definition.ts';
 import type { Plot, Step } from '../model/forms.ts';
 import type { Child } from '../processes.ts';
 import { until } from '../until.ts';
@@ -79,10 +79,14 @@ function calling(edges: Edges): Plot {
 const ONE_THEN_ANOTHER = calling({ first: [], second: ['first'] });
 const CROSSED = calling({ a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] });
 
+function surroundingsOf({ service }: Station): Surroundings {
+  return { serviceUrl: service.url, workflowIds: new Map() };
+}
+
 async function execute(watched: Watched, plot: Plot, key: string, body: object = {}): Promise<string> {
   const { station, promised } = watched;
   const api = openClient(station.apiUrl);
-  const id = await api.createWorkflow(definitionOf(plot, { serviceUrl: station.service.url }));
+  const id = await api.createWorkflow(definitionOf(plot, surroundingsOf(station)));
   return ask(`/workflows/${id}/execute`, body, key, promiseOf(plot));
 
   async function ask(path: string, sent: object, idempotencyKey: string, promise: PromiseOf): Promise<string> {
@@ -246,7 +250,7 @@ export async function cancelledBeforeItBegins(watched: Watched): Promise<void> {
 export async function requestIsRepeated(watched: Watched): Promise<void> {
   const { station, promised } = watched;
   const api = openClient(station.apiUrl);
-  const id = await api.createWorkflow(definitionOf(ONE_THEN_ANOTHER, { serviceUrl: station.service.url }));
+  const id = await api.createWorkflow(definitionOf(ONE_THEN_ANOTHER, surroundingsOf(station)));
   const runIds: string[] = [];
   for (let n = 0; n < 2; n += 1) {
     const answer = accepted(await api.post(`/workflows/${id}/execute`, {}, { 'idempotency-key': 'repeated' }), 202);

@@ -21,6 +21,14 @@ export interface Mix {
   control: boolean;
   /** Outputs that are kept for the next run. */
   cache: boolean;
+  /** Fan-outs and loops. */
+  parts: boolean;
+  /** Workers of somebody else. */
+  external: boolean;
+  signals: boolean;
+  approvals: boolean;
+  /** How deep runs begin others. */
+  depth: number;
 }
 export const MIX: Mix = {
   size: 12,
@@ -31,6 +39,11 @@ export const MIX: Mix = {
   endless: true,
   control: true,
   cache: true,
+  parts: true,
+  external: true,
+  signals: false,
+  approvals: false,
+  depth: 0,
 };
 
 function behaviours({ failing }: Mix): fc.Arbitrary<Behaviour> {
@@ -53,6 +66,49 @@ function settledByHand(n: number): fc.Arbitrary<Work> {
   });
 }
 
+function fannedOut(mix: Mix): fc.Arbitrary<Work> {
+  return fc.record({
+    kind: fc.constant('items' as const),
+    items: fc.array(behaviours({ ...mix, failing: mix.failing / 3 }), { maxLength: 6 }),
+    given: fc.constantFrom('literal', 'template', 'cel'),
+    maxParallel: fc.constantFrom(undefined, 1, 2, 3),
+    onItemFailure: fc.constantFrom('fail', 'continue'),
+  });
+}
+
+function looped(): fc.Arbitrary<Work> {
+  const until = fc.integer({ min: 1, max: 4 });
+  return fc.record({ kind: fc.constant('loop' as const), until, max: fc.integer({ min: 2, max: 4 }) });
+}
+
+function doneElsewhere(n: number, mix: Mix): fc.Arbitrary<Work> {
+  return fc.record({ kind: fc.constant('external' as const), n: fc.constant(n), behave: behaviours(mix) });
+}
+
+function signalled(n: number): fc.Arbitrary<Work> {
+  return fc.record({
+    kind: fc.constant('signal' as const),
+    n: fc.constant(n),
+    comes: fc.constantFrom('early', 'late', 'never'),
+    onTimeout: fc.constantFrom('fail', 'continue'),
+  });
+}
+
+function asked(): fc.Arbitrary<Work> {
+  return fc.record({
+    kind: fc.constant('approval' as const),
+    decided: fc.constantFrom('approved', 'rejected', 'by_nobody'),
+    onTimeout: fc.constantFrom('fail', 'approve', 'reject'),
+    onReject: fc.constantFrom('fail', 'continue'),
+  });
+}
+
+/** It is run once for each attempt of its action, and nobody has to end it. */
+function child(mix: Mix): fc.Arbitrary<Work> {
+  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, endless: false, cache: false };
+  return plots(inner).map((plot) => ({ kind: 'child' as const, plot }));
+}
+
 function works(n: number, mix: Mix): fc.Arbitrary<Work> {
   const short = fc.integer({ min: 0, max: mix.workMs });
   const [min, max] = mix.longMs ?? [0, mix.workMs];
@@ -68,6 +124,16 @@ function works(n: number, mix: Mix): fc.Arbitrary<Work> {
       arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: mix.waitMs }) }),
     },
     { weight: 1, arbitrary: fc.constant({ kind: 'overdue' as const, n }) },
+    ...(mix.parts
+      ? [
+          { weight: 2, arbitrary: fannedOut(mix) },
+          { weight: 1, arbitrary: looped() },
+        ]
+      : []),
+    ...(mix.external ? [{ weight: 1, arbitrary: doneElsewhere(n, mix) }] : []),
+    ...(mix.signals ? [{ weight: 1, arbitrary: signalled(n) }] : []),
+    ...(mix.approvals ? [{ weight: 1, arbitrary: asked() }] : []),
+    ...(mix.depth > 0 ? [{ weight: 1, arbitrary: child(mix) }] : []),
     ...(mix.control ? [{ weight: 1, arbitrary: settledByHand(n) }] : []),
   );
 }

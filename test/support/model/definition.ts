@@ -1,22 +1,33 @@
 /** A plot as a client writes it down. */
 import type { TestAction } from '../test-task.ts';
-import { stepOf } from './evaluate.ts';
-import type { Condition, Plot, Step } from './forms.ts';
+import { SOMEBODY, stepOf } from './evaluate.ts';
+import type { Condition, Plot, Step, Work } from './forms.ts';
 import { named, numberPath } from './naming.ts';
 
 /** For longer than any test takes. */
 const NEVER_SECONDS = 3_600;
 const OVERDUE_SECONDS = 0.05;
+/** A deadline that nobody keeps. */
+const SOON_SECONDS = 0.1;
+/** Of everything that workers of somebody else do. */
+export const TOPIC = 'plots';
 
 export interface Surroundings {
   /** Of the service that is called. */
   serviceUrl: string;
+  /** The ids of the workflows that others begin. */
+  workflowIds: ReadonlyMap<Plot, string>;
 }
 
 export function definitionOf(plot: Plot, surroundings: Surroundings): object {
   return {
     name: 'a plot',
-    parameters: ['yes', 'no'].map((name) => ({ name, type: 'boolean', default: name === 'yes' })),
+    parameters: [
+      ...['yes', 'no'].map((name) => ({ name, type: 'boolean', default: name === 'yes' })),
+      ...plot.steps.flatMap(({ id, work }) =>
+        work.kind === 'items' ? [{ name: `list_${id}`, type: 'array', default: itemsOf(work) }] : [],
+      ),
+    ],
     ...(plot.endedBy === 'deadline' ? { timeout_seconds: NEVER_SECONDS } : {}),
     actions: plot.steps.map((step) => actionOf(step, plot, surroundings)),
     ...(plot.output === 'of_the_last' ? {} : { output: { picked: `{{${pathTo(plot, plot.output.of)}}}` } }),
@@ -35,13 +46,18 @@ function actionOf(step: Step, plot: Plot, surroundings: Surroundings): TestActio
     run_if: step.runIf,
     on_failure: step.onFailure,
     retry: { max_attempts: step.maxAttempts, backoff: 'fixed', initial_delay_seconds: 0.01 },
+    ...partsOf(step),
     ...(step.cached ? { cache: { key: 'always', ttl_seconds: NEVER_SECONDS } } : {}),
     ...(step.delayMs === undefined ? {} : { delay_seconds: step.delayMs / 1_000 }),
     ...(step.priority === undefined ? {} : { priority: step.priority }),
   };
 }
 
-function workOf(step: Step, plot: Plot, { serviceUrl }: Surroundings): Pick<TestAction, 'action_type' | 'config'> {
+function workOf(
+  step: Step,
+  plot: Plot,
+  { serviceUrl, workflowIds }: Surroundings,
+): Pick<TestAction, 'action_type' | 'config'> {
   const { work } = step;
   const from = named(step, plot).map((id) => `{{${pathTo(plot, id)}}}`);
   switch (work.kind) {
@@ -66,11 +82,45 @@ function workOf(step: Step, plot: Plot, { serviceUrl }: Surroundings): Pick<Test
     }
     case 'wait':
       return { action_type: 'wait', config: { seconds: work.ms === 'never' ? NEVER_SECONDS : work.ms / 1_000 } };
+    case 'items':
+      return {
+        action_type: 'test_task',
+        config: { n: '{{item.n}}', at: '{{item_index}}', fail_with: 'no', fail_attempts: '{{item.fails}}' },
+      };
+    case 'loop':
+      return { action_type: 'transform', config: { outputs: { n: 'previous == null ? 1 : previous.n + 1' } } };
+    case 'external':
+      return { action_type: 'external', config: { topic: TOPIC, input: { n: work.n, from, behave: work.behave } } };
+    case 'signal': {
+      const schema = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } };
+      const deadline = { timeout_seconds: SOON_SECONDS, on_timeout: work.onTimeout };
+      return { action_type: 'signal', config: { name: step.id, schema, ...(work.comes === 'never' ? deadline : {}) } };
+    }
+    case 'approval': {
+      const deadline = { timeout_seconds: SOON_SECONDS, on_timeout: work.onTimeout };
+      const config = { approvers: [SOMEBODY], on_reject: work.onReject };
+      return { action_type: 'approval', config: { ...config, ...(work.decided === 'by_nobody' ? deadline : {}) } };
+    }
+    case 'child':
+      return { action_type: 'workflow', config: { workflow_id: workflowIds.get(work.plot) } };
     case 'by_hand':
       return { action_type: 'wait', config: { seconds: NEVER_SECONDS } };
     case 'overdue':
       return { action_type: 'test_task', config: { n: work.n, duration: NEVER_SECONDS } };
   }
+}
+
+function itemsOf({ items }: Extract<Work, { kind: 'items' }>): object[] {
+  return items.map((behave, n) => ({ n, fails: { succeed: 0, flaky: 1, fail: 1_000 }[behave] }));
+}
+
+function partsOf({ id, work }: Step): object {
+  if (work.kind === 'loop')
+    return { repeat: { until: `output.n >= ${work.until}`, max_iterations: work.max, delay_seconds: 0.01 } };
+  if (work.kind !== 'items') return {};
+  const items = { literal: itemsOf(work), template: `{{list_${id}}}`, cel: `params.list_${id}` }[work.given];
+  const max = work.maxParallel === undefined ? {} : { max_parallel: work.maxParallel };
+  return { for_each: { items, ...max, on_item_failure: work.onItemFailure } };
 }
 
 function conditionOf(condition: Condition, plot: Plot): string {
@@ -100,11 +150,29 @@ export function comparable(plot: Plot, id: string, output: unknown): unknown {
       const { waited_until: _, ...rest } = fields;
       return rest;
     }
+    case 'items':
+      return (output as unknown[]).map((one) => (one === null ? null : withoutFailure(one))); // A list of outputs.
+    case 'approval': {
+      const { at: _, ...rest } = fields;
+      return rest;
+    }
+    case 'child': {
+      const { execution_id: _, output: ofChild, ...rest } = fields;
+      return { ...rest, output: comparableOutput(work.plot, ofChild) };
+    }
     case 'compute':
     case 'by_hand':
+    case 'loop':
+    case 'external':
+    case 'signal':
     case 'overdue':
       return fields;
   }
+}
+
+function withoutFailure(echoed: unknown): unknown {
+  const { fail_with: _, fail_attempts: _attempts, ...rest } = echoed as Record<string, unknown>; // What it was given.
+  return rest;
 }
 
 export function comparableOutput(plot: Plot, output: unknown): unknown {

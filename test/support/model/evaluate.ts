@@ -3,9 +3,14 @@
  * from the contract; `model.test.ts` holds it to cases by hand.
  */
 import type { Json } from '../../../src/schemas/json.ts';
-import type { Behaviour, Expected, ExpectedTask, Plot, Step, TaskEnd } from './forms.ts';
+import type { Behaviour, Expected, ExpectedTask, Plot, Step, TaskEnd, Work } from './forms.ts';
 import { named, numberPath } from './naming.ts';
 
+/** Who decides, and what they say. */
+export const SOMEBODY = 'somebody';
+export const COMMENT = 'as the plot says';
+
+const PLAIN = { cached: false, parts: undefined, children: undefined };
 /** Looking it up is one. */
 const CACHED_ATTEMPTS = 1;
 
@@ -56,7 +61,7 @@ function ended(state: Settled): ExpectedTask {
 }
 
 function notBegun(status: TaskEnd): ExpectedTask {
-  return { status, output: null, attempts: 0, cached: false };
+  return { ...PLAIN, status, output: null, attempts: 0 };
 }
 
 function settleAfter(
@@ -70,7 +75,8 @@ function settleAfter(
   if (instead !== undefined) return notBegun(instead);
   begun.add(step.id);
   const earlier = kept.get(step.id);
-  if (earlier !== undefined) return { status: 'completed', output: earlier, attempts: CACHED_ATTEMPTS, cached: true };
+  if (earlier !== undefined)
+    return { ...PLAIN, status: 'completed', output: earlier, attempts: CACHED_ATTEMPTS, cached: true };
   const from = named(step, plot).map((dependency) => numberOf(plot, dependency, before));
   return workOf(step, from);
 }
@@ -112,20 +118,70 @@ function workOf({ work, maxAttempts }: Step, from: readonly (number | null)[]): 
       return work.ms === 'never' ? 'stuck' : tried('succeed', maxAttempts, {});
     case 'by_hand':
       return work.as === 'skipped' ? notBegun('skipped') : byHand(work.n);
+    case 'items':
+      return fanOut(work, maxAttempts);
+    case 'loop':
+      return looped(work);
+    case 'external':
+      return tried(work.behave, maxAttempts, { n: work.n, from: [...from] });
+    case 'signal':
+      if (work.comes !== 'never') return completed({ n: work.n });
+      return work.onTimeout === 'continue' ? completed(null) : failed();
+    case 'approval':
+      return approved(work);
+    case 'child':
+      return childOf(work.plot, maxAttempts);
     case 'overdue':
       return tried('fail', maxAttempts, null);
   }
 }
 
 function byHand(n: number): ExpectedTask {
-  return { status: 'completed', output: { n }, attempts: 0, cached: false };
+  return { ...PLAIN, status: 'completed', output: { n }, attempts: 0 };
 }
 
 function tried(behave: Behaviour, maxAttempts: number, output: Json): ExpectedTask {
   const needed = { succeed: 1, flaky: 2, fail: Number.POSITIVE_INFINITY }[behave];
-  return needed <= maxAttempts
-    ? { status: 'completed', output, attempts: needed, cached: false }
-    : { status: 'failed', output: null, attempts: maxAttempts, cached: false };
+  return needed <= maxAttempts ? completed(output, needed) : failed(maxAttempts);
+}
+
+function completed(output: Json, attempts = 1): ExpectedTask {
+  return { ...PLAIN, status: 'completed', output, attempts };
+}
+
+/** Once, unless it is worth another try. */
+function failed(attempts = 1): ExpectedTask {
+  return { ...PLAIN, status: 'failed', output: null, attempts };
+}
+
+function fanOut({ items, onItemFailure }: Extract<Work, { kind: 'items' }>, maxAttempts: number): ExpectedTask {
+  const each = items.map((behave, at) => tried(behave, maxAttempts, { n: at, at }));
+  const parts = each.map(({ status, attempts }) => ({ status, attempts }));
+  const isGivenUp = onItemFailure === 'fail' && each.some(({ status }) => status === 'failed');
+  if (isGivenUp) return failed();
+  return { ...completed(each.map(({ output }) => output)), parts };
+}
+
+function looped({ until, max }: Extract<Work, { kind: 'loop' }>): ExpectedTask {
+  const parts = Array.from({ length: Math.min(until, max) }, () => ({ status: 'completed' as const, attempts: 1 }));
+  return { ...(until <= max ? completed({ n: until }) : failed()), parts };
+}
+
+function approved({ decided, onTimeout, onReject }: Extract<Work, { kind: 'approval' }>): ExpectedTask {
+  const [answer, by, comment] =
+    decided === 'by_nobody' ? [ON_TIMEOUT[onTimeout], null, null] : [decided, SOMEBODY, COMMENT];
+  if (answer === 'approved') return completed({ approved: true, by, comment });
+  return answer === 'rejected' && onReject === 'continue' ? completed({ approved: false, by, comment }) : failed();
+}
+const ON_TIMEOUT = { fail: 'nothing', approve: 'approved', reject: 'rejected' };
+
+/** A child that did not complete is begun anew as often as the action is tried. */
+function childOf(plot: Plot, maxAttempts: number): Settled {
+  const child = evaluate(plot);
+  if (child.status === 'cancelled' || child.status === 'timed_out') return 'stuck';
+  const own =
+    child.status === 'completed' ? completed({ status: 'completed', output: child.output }) : failed(maxAttempts);
+  return { ...own, children: Array.from({ length: own.attempts }, () => child) };
 }
 
 /** What a template or a condition reads of a dependency: null of one that gave nothing. */

@@ -54,6 +54,29 @@ export type Work =
   | { kind: 'wait'; ms: number | 'never' }
   /** Waits for ever, until somebody skips it or completes it with a number. */
   | { kind: 'by_hand'; n: number; as: 'skipped' | 'completed' }
+  /** Once for every item of a list, which is written out, or taken from a parameter by a template or by CEL. */
+  | {
+      kind: 'items';
+      items: readonly Behaviour[];
+      given: 'literal' | 'template' | 'cel';
+      maxParallel: number | undefined;
+      onItemFailure: 'fail' | 'continue';
+    }
+  /** Counts from 1, once each time, until it has come to `until`; at most `max` times. */
+  | { kind: 'loop'; until: number; max: number }
+  /** Done by a worker of somebody else, over HTTP. */
+  | { kind: 'external'; n: number; behave: Behaviour }
+  /** Waits for a message, which comes before or while somebody waits for it, or never. */
+  | { kind: 'signal'; n: number; comes: 'early' | 'late' | 'never'; onTimeout: 'fail' | 'continue' }
+  /** Waits for a person, who approves, rejects or does neither. */
+  | {
+      kind: 'approval';
+      decided: 'approved' | 'rejected' | 'by_nobody';
+      onTimeout: 'fail' | 'approve' | 'reject';
+      onReject: 'fail' | 'continue';
+    }
+  /** A run of another workflow. */
+  | { kind: 'child'; plot: Plot }
   /** Each attempt takes longer than it may. */
   | { kind: 'overdue'; n: number };
 
@@ -66,6 +89,14 @@ export interface ExpectedTask {
   attempts: number;
   /** Its output is that of an earlier run. */
   cached: boolean;
+  /** Items in their order, or iterations; of a fan-out that is given up only what is certain. */
+  parts: ExpectedPart[] | undefined;
+  /** The runs it began, one for each attempt. */
+  children: Expected[] | undefined;
+}
+export interface ExpectedPart {
+  status: TaskEnd;
+  attempts: number;
 }
 export interface Expected {
   status: 'completed' | 'failed' | 'cancelled' | 'timed_out';

@@ -2,15 +2,23 @@
 import type { Plot, Step, Work } from './forms.ts';
 
 /** Undefined: it gives nothing that is the same in every run. */
-export function numberPath({ kind }: Work): readonly string[] | undefined {
-  switch (kind) {
+export function numberPath(work: Work): readonly string[] | undefined {
+  switch (work.kind) {
     case 'echo':
     case 'compute':
     case 'by_hand':
+    case 'external':
+    case 'loop':
       return ['n'];
+    case 'signal':
+      return work.comes === 'never' ? undefined : ['n'];
+    case 'child':
+      return work.plot.output === 'of_the_last' ? undefined : ['output', 'picked'];
     case 'call':
       return ['body', 'n'];
     case 'wait':
+    case 'items':
+    case 'approval':
     case 'overdue':
       return undefined;
   }
@@ -27,5 +35,5 @@ export function named(step: Step, plot: Plot): string[] {
 }
 
 function canRead({ kind }: Work): boolean {
-  return kind === 'echo' || kind === 'call' || kind === 'compute';
+  return kind === 'echo' || kind === 'call' || kind === 'compute' || kind === 'external';
 }

@@ -4,12 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { evaluate, stepOf } from './evaluate.ts';
+import { COMMENT, evaluate, SOMEBODY, stepOf } from './evaluate.ts';
 import type { Expected, Plot, Step } from './forms.ts';
+import { workElsewhere } from './work-elsewhere.ts';
 
 export interface Outside {
   /** From now on that run has an outside. A run that has ended and is retried by hand still has it. */
-  attend(runId: string, plot: Plot): void;
+  attend(runId: string, plot: Plot): Promise<void>;
   leave(runId: string): void;
   /** Rejects when the outside could not do what it had to. */
   failed: Promise<never>;
@@ -18,10 +19,14 @@ export interface Outside {
 
 export interface OutsideOptions {
   db: pg.Pool;
-  /** `tooLate`: it may be refused because the run has ended, or is elsewhere already. */
-  post(path: string, body: object, tooLate?: boolean): Promise<void>;
+  /** Undefined: no answer. */
+  post(path: string, body: object, headers?: Record<string, string>): Promise<Answered | undefined>;
   /** Stores may be away for a while: what cannot be read or done now is tried again. */
   patient: boolean;
+}
+export interface Answered {
+  status: number;
+  body: unknown;
 }
 
 interface Attended {
@@ -41,18 +46,27 @@ interface OpenRun {
 const LOOK_EVERY_MS = 40;
 
 const OPEN_RUNS = `
-SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final) AS ended,
-       ARRAY(SELECT t.action_id FROM task t WHERE t.run_id = r.id AND t.status = 'waiting' AND NOT t.final) AS waiting
+SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final AND t.parent_id IS NULL) AS ended,
+       ARRAY(SELECT t.action_id FROM task t WHERE t.run_id = r.id AND t.status = 'waiting' AND NOT t.final AND t.parent_id IS NULL) AS waiting
 FROM run r WHERE r.id = ANY($1) AND NOT r.final`;
 
 export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   const attended = new Map<string, Attended>();
   let closed = false;
+  let hasWorkers = false;
+
+  /** `tooLate`: it may be refused because the run has ended, or has gone on. */
+  async function send(path: string, body: object, { tooLate = false, by = 'anonymous' } = {}): Promise<void> {
+    const answer = await post(path, body, { 'x-user-id': by });
+    const isFitting = answer !== undefined && (answer.status < 300 || (tooLate && answer.status === 409));
+    if (!isFitting && !patient) throw new Error(`POST ${path}: ${answer?.status} ${JSON.stringify(answer?.body)}`);
+  }
 
   async function look(): Promise<void> {
     if (attended.size === 0) return;
     const { rows } = await db.query<OpenRun>(OPEN_RUNS, [[...attended.keys()]]);
     await Promise.all(rows.map(moveOn));
+    if (hasWorkers) await workElsewhere(post);
   }
   async function moveOn(run: OpenRun): Promise<void> {
     const one = attended.get(run.id);
@@ -67,23 +81,42 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   async function pauseOrResume({ id, status, ended }: OpenRun, one: Attended): Promise<boolean> {
     if (status === 'paused') {
       // What was running may have been the last of it.
-      await post(`/workflows/executions/${id}/resume`, { reason: 'the plot' }, true);
+      await send(`/workflows/executions/${id}/resume`, { reason: 'the plot' }, { tooLate: true });
       return true;
     }
     if (one.wasPaused || ended < one.expected.endByThemselves / 2) return false;
     one.wasPaused = true;
-    await post(`/workflows/executions/${id}/pause`, { reason: 'the plot' }, true);
+    await send(`/workflows/executions/${id}/pause`, { reason: 'the plot' }, { tooLate: true });
     return true;
   }
   async function answer({ id }: OpenRun, { id: actionId, work }: Step): Promise<void> {
-    if (work.kind !== 'by_hand') return;
-    if (work.as === 'skipped') await post(`/workflows/executions/${id}/skip`, { action_id: actionId });
-    else await post(`/workflows/executions/${id}/complete`, { action_id: actionId, output: { n: work.n } });
+    const run = `/workflows/executions/${id}`;
+    if (work.kind === 'by_hand') {
+      if (work.as === 'skipped') await send(`${run}/skip`, { action_id: actionId });
+      else await send(`${run}/complete`, { action_id: actionId, output: { n: work.n } });
+    }
+    if (work.kind === 'signal' && work.comes !== 'never') {
+      // The early one may be on its way.
+      await send(`${run}/signals/${actionId}`, { payload: { n: work.n } }, { tooLate: true });
+    }
+    if (work.kind === 'approval' && work.decided !== 'by_nobody') {
+      const verb = work.decided === 'approved' ? 'approve' : 'reject';
+      await send(`${run}/${verb}`, { action_id: actionId, comment: COMMENT }, { by: SOMEBODY });
+    }
+  }
+  /** What comes before anybody waits for it. */
+  async function begin(id: string, plot: Plot): Promise<void> {
+    const early = plot.steps.filter(({ work }) => work.kind === 'signal' && work.comes === 'early');
+    for (const { id: actionId, work } of early) {
+      const payload = { n: work.kind === 'signal' ? work.n : 0 };
+      // Refused where it is known already that nobody will wait for it.
+      await send(`/workflows/executions/${id}/signals/${actionId}`, { payload }, { tooLate: true });
+    }
   }
   async function breakOff({ id, ended }: OpenRun, { status, endByThemselves }: Expected): Promise<void> {
     const isStuck = status === 'cancelled' || status === 'timed_out';
     if (!isStuck || ended < endByThemselves) return;
-    if (status === 'cancelled') return post(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
+    if (status === 'cancelled') return send(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
     // Its deadline is an hour away: for this run alone the time has come.
     await db.query('UPDATE run SET deadline_at = now() WHERE id = $1 AND NOT final AND deadline_at > now()', [id]);
   }
@@ -100,7 +133,11 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   failed.catch(() => undefined);
 
   return {
-    attend: (runId, plot) => void attended.set(runId, { plot, expected: evaluate(plot), wasPaused: false }),
+    async attend(runId, plot) {
+      attended.set(runId, { plot, expected: evaluate(plot), wasPaused: false });
+      hasWorkers ||= plot.steps.some(({ work }) => work.kind === 'external');
+      await begin(runId, plot);
+    },
     leave: (runId) => void attended.delete(runId),
     failed,
     async close() {

@@ -1,23 +1,36 @@
 /** Plays a plot on a running service, and tells what has become of it in the words of `evaluate`. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '../client.ts';
-import { comparable, comparableOutput, definitionOf, type Surroundings } from './definition.ts';
-import type { Plot } from './forms.ts';
+import { z } from 'zod';
+import { accepted, type Client } from '../client.ts';
+import { createWorkflowOf } from './create.ts';
+import { comparable, comparableOutput } from './definition.ts';
+import { stepOf } from './evaluate.ts';
+import type { Plot, Work } from './forms.ts';
 import type { Outside } from './outside.ts';
 
 /** What there really was. */
-export interface Found {
+export interface Found extends FoundRun {
   runId: string;
+}
+interface FoundRun {
   status: string;
   output: unknown;
-  tasks: Record<string, { status: string; output: unknown; attempts: number; cached: boolean }>;
+  tasks: Record<string, FoundTask>;
+}
+interface FoundTask {
+  status: string;
+  output: unknown;
+  attempts: number;
+  cached: boolean;
+  parts: Array<{ status: string; attempts: number }> | undefined;
+  children: FoundRun[] | undefined;
 }
 
 const PATIENCE_MS = 40_000;
 
 /** One run after the other, as often as the plot says. Rejects when one does not end. */
-export async function play(plot: Plot, api: Client, outside: Outside, surroundings: Surroundings): Promise<Found[]> {
-  const workflowId = await api.createWorkflow(definitionOf(plot, surroundings));
+export async function play(plot: Plot, api: Client, outside: Outside, serviceUrl: string): Promise<Found[]> {
+  const workflowId = await createWorkflowOf(plot, api, serviceUrl);
   const found: Found[] = [];
   for (let round = 0; round < plot.rounds; round += 1) found.push(await playOnce(plot, workflowId, api, outside));
   return found;
@@ -25,7 +38,7 @@ export async function play(plot: Plot, api: Client, outside: Outside, surroundin
 
 async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Outside): Promise<Found> {
   const runId = await api.execute(workflowId);
-  outside.attend(runId, plot);
+  await outside.attend(runId, plot);
   const patience = new AbortController();
   const tooLate = async () => {
     await sleep(PATIENCE_MS, undefined, { signal: patience.signal });
@@ -37,11 +50,39 @@ async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Ou
     patience.abort();
     outside.leave(runId);
   }
+  return { runId, ...(await look(plot, runId, api)) };
+}
+
+async function look(plot: Plot, runId: string, api: Client): Promise<FoundRun> {
   const { status, output, tasks } = await api.execution(runId);
-  const found = tasks.map(({ action_id: id, attempts_history: history, ...task }) => {
-    const seen = comparable(plot, id, task.output);
-    const cached = task.cached === true;
-    return [id, { status: task.status, output: seen, attempts: history.length, cached }] as const;
-  });
-  return { runId, status, output: comparableOutput(plot, output), tasks: Object.fromEntries(found) };
+  const found: Record<string, FoundTask> = {};
+  for (const { action_id: id, attempts_history: history, ...task } of tasks) {
+    const { work } = stepOf(plot, id);
+    found[id] = {
+      status: task.status,
+      output: comparable(plot, id, task.output),
+      attempts: history.length,
+      cached: task.cached === true,
+      parts: areCertain(work, task.status) && history.length > 0 ? await partsOf(runId, id, api) : undefined,
+      children: undefined,
+    };
+  }
+  return { status, output: comparableOutput(plot, output), tasks: found };
+}
+
+/** Which items are begun before a fan-out is given up is left to chance. */
+function areCertain(work: Work, status: string): boolean {
+  return (
+    work.kind === 'loop' || (work.kind === 'items' && (status === 'completed' || work.onItemFailure === 'continue'))
+  );
+}
+
+const parts = z.object({
+  items: z.array(z.object({ status: z.string(), attempts_history: z.array(z.unknown()) })),
+});
+
+async function partsOf(runId: string, actionId: string, api: Client): Promise<FoundTask['parts']> {
+  const answer = accepted(await api.get(`/workflows/executions/${runId}/parts?of=${actionId}`), 200);
+  const { items } = parts.parse(answer.body);
+  return items.map(({ status, attempts_history: history }) => ({ status, attempts: history.length }));
 }
