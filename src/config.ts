@@ -54,6 +54,8 @@ export interface Config {
   adapterSettings: Readonly<Partial<Record<(typeof ADAPTER_SETTINGS)[number], string>>>;
   secrets: Readonly<Record<string, string>>;
   webhookSecret: string | undefined;
+  /** The first one signs; empty: there are no links. */
+  approvalLinkSecrets: readonly string[];
 
   admissionWindow: number;
   /** 1 for tenants that are not named. */
@@ -189,6 +191,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     ),
     secrets,
     webhookSecret: values.WEBHOOK_SECRET,
+    approvalLinkSecrets: values.APPROVAL_LINK_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,

@@ -63,7 +63,26 @@ export interface EngineCapabilities {
   external?(task: { topic: string; input: Json }): Promise<ExternalAttempt>;
   /** Runs that this task begins. */
   children?: ChildRunsOfTask;
+  /** Asks the approvers, once in each epoch of the run, and tells what has become of it. */
+  approval?(question: {
+    message: string | undefined;
+    approvers: readonly string[];
+    timeoutSeconds: number | undefined;
+    onTimeout: 'fail' | 'approve' | 'reject' | 'escalate';
+    escalateTo: readonly string[];
+  }): Promise<ApprovalAnswer>;
+  /** The oldest message of that name that nobody has; once given, every later delivery finds it again. */
+  signal?(name: string, timeoutSeconds: number | undefined): Promise<SignalAnswer>;
 }
+
+export type ApprovalAnswer =
+  | { is: 'open'; deadline: Date | undefined }
+  | { is: 'approved' | 'rejected' | 'timed_out'; by: string | null; comment: string | null; at: Date };
+
+export type SignalAnswer =
+  | { is: 'open'; deadline: Date | undefined }
+  | { is: 'received'; payload: Json }
+  | { is: 'timed_out' };
 
 export type AdapterSetting =
   | 'ESC_URL'
@@ -100,6 +119,8 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   /** Fields of `config` that hold CEL (`transform`): handed over as written, without resolving templates, and checked
    * when a definition is accepted. */
   literal?: readonly string[];
+  /** Fields of `config` that hold a JSON Schema, which is checked when a definition is accepted. */
+  jsonSchemas?: readonly string[];
   /** Older spellings of the type. */
   aliases?: readonly string[];
   /**

@@ -4,6 +4,7 @@ import type { FieldFault } from '../src/domain/errors.ts';
 import { hasTemplate } from '../src/domain/template-syntax.ts';
 import type { ActionTypes } from '../src/engine/use-cases.ts';
 import { checkCel } from '../src/expressions/check-cel.ts';
+import { schemaFaults } from '../src/expressions/json-schema.ts';
 import { faultsOf, plainWords } from '../src/schemas/faults.ts';
 import type { Json, JsonObject } from '../src/schemas/json.ts';
 import type { Adapter } from './adapter.ts';
@@ -46,7 +47,11 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
     check(type, config) {
       const adapter = byType.get(canonicalOf.get(type) ?? '');
       if (adapter === undefined) return [{ path: '', message: `unknown action type ${type}` }];
-      return [...shapeFaults(adapter.config, config), ...expressionFaults(adapter.literal ?? [], config)];
+      return [
+        ...shapeFaults(adapter.config, config),
+        ...expressionFaults(adapter.literal ?? [], config),
+        ...jsonSchemaFaults(adapter.jsonSchemas ?? [], config),
+      ];
     },
   };
 }
@@ -70,6 +75,17 @@ function shapeFaults(schema: z.ZodType, config: Json): FieldFault[] {
 function expressionFaults(fields: readonly string[], config: Json): FieldFault[] {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return [];
   return fields.flatMap((field) => (Object.hasOwn(config, field) ? celFaults(config[field] ?? null, field) : []));
+}
+
+function jsonSchemaFaults(fields: readonly string[], config: Json): FieldFault[] {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) return [];
+  return fields.flatMap((field) => {
+    if (!Object.hasOwn(config, field)) return [];
+    return schemaFaults(config[field] ?? null).map(({ path, message }) => ({
+      path: path === '' ? field : `${field}.${path}`,
+      message,
+    }));
+  });
 }
 
 function celFaults(value: Json, path: string): FieldFault[] {

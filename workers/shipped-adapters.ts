@@ -1,10 +1,12 @@
 /** The adapters of this service: what the catalogue lists, and what an isolated child can run. */
 import type { Adapter } from './adapter.ts';
+import { approval } from './adapters/approval.ts';
 import { approveBatches } from './adapters/approve-batches.ts';
 import { external } from './adapters/external.ts';
 import { httpRequest } from './adapters/http-request.ts';
 import { notification } from './adapters/notification.ts';
 import { serviceCall } from './adapters/service-call.ts';
+import { signal } from './adapters/signal.ts';
 import { testFault, testFaultIsolated } from './adapters/test-fault.ts';
 import { testTask } from './adapters/test-task.ts';
 import { transform } from './adapters/transform.ts';
@@ -14,17 +16,28 @@ import { workflow } from './adapters/workflow.ts';
 /** An adapter of any shape. `run` gets only what its own `config` schema has parsed. */
 export type AnyAdapter = Pick<
   Adapter,
-  'type' | 'description' | 'config' | 'output' | 'literal' | 'aliases' | 'isolated' | 'idempotent' | 'usesEngine'
+  | 'type'
+  | 'description'
+  | 'config'
+  | 'output'
+  | 'literal'
+  | 'jsonSchemas'
+  | 'aliases'
+  | 'isolated'
+  | 'idempotent'
+  | 'usesEngine'
 > & {
   run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
 };
 
 export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
+  approval,
   approveBatches,
   external,
   httpRequest,
   notification,
   serviceCall,
+  signal,
   testTask,
   transform,
   wait,

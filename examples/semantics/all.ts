@@ -1,4 +1,5 @@
 /** The examples of docs/semantics.md, in its order. */
+import { approval } from './approval.ts';
 import { cache } from './cache.ts';
 import { conditions } from './conditions.ts';
 import { control } from './control.ts';
@@ -9,6 +10,7 @@ import { external } from './external.ts';
 import { fanOut } from './fan-out.ts';
 import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
+import { signal } from './signal.ts';
 import { subworkflow } from './subworkflow.ts';
 import { versions } from './versions.ts';
 import { webhooks } from './webhooks.ts';
@@ -26,4 +28,6 @@ export const EXAMPLES: readonly Example[] = [
   webhooks,
   subworkflow,
   control,
+  approval,
+  signal,
 ];

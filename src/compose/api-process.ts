@@ -11,6 +11,8 @@ import { DEFAULT_RETRY } from '../domain/definition.ts';
 import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
+import { createApprovalLinks } from '../engine/approval-links.ts';
+import { createApprovals } from '../engine/approvals.ts';
 import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts.ts';
 import { createBulkControl } from '../engine/bulk-control.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
@@ -30,15 +32,18 @@ import { createRetryRuns } from '../engine/retry-run.ts';
 import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { makeWebhookSecret } from '../engine/sign-webhook.ts';
+import { createSignals } from '../engine/signals.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
+import { createPayloadSchemas } from '../expressions/json-schema.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
 import { attachTaskSockets } from '../http/task-sockets.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
+import { createApprovalStore } from '../store/approvals.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { createControlEvents } from '../store/control-events.ts';
 import { openDatabase } from '../store/database.ts';
@@ -47,6 +52,7 @@ import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
+import { createFindRun } from '../store/inbox.ts';
 import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createPauseStore } from '../store/pause-runs.ts';
@@ -56,6 +62,7 @@ import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
+import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
@@ -140,6 +147,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     now: Date.now,
     log,
   };
+  const inbox = { findRun: createFindRun(pool), plans, queue, failpoint, log };
   const queueUse = sampled(
     () => backend.memoryUse(),
     () => performance.now(),
@@ -198,6 +206,17 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newId: randomUUID,
       maxOutputBytes: config.maxOutputBytes,
       log,
+    }),
+    approvals: createApprovals({
+      ...inbox,
+      approvals: createApprovalStore(pool),
+      links: createApprovalLinks(config.approvalLinkSecrets),
+    }),
+    signals: createSignals({
+      ...inbox,
+      signals: createSignalStore(pool),
+      checkPayload: createPayloadSchemas().check,
+      maxOutputBytes: config.maxOutputBytes,
     }),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     schedules: createSchedules({

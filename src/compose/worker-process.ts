@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
+import { createInboxAccess } from '../../workers/inbox-access.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
@@ -31,6 +32,7 @@ import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { type Lane, openLane } from '../queue/lane.ts';
+import { createApprovalStore } from '../store/approvals.ts';
 import { createCallbackStore } from '../store/callbacks.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
@@ -48,6 +50,7 @@ import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createServiceStore } from '../store/services.ts';
+import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore, removeOldChunks } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
@@ -130,6 +133,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxBlockMs: config.lockDurationMs,
     log,
   });
+  const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signals: createSignalStore(pool) });
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const executor = createExecutor({
     catalogue,
@@ -138,7 +142,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isolated,
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
-    engine: (call) => ({ external: external(call), children: childRuns(call) }),
+    engine: (call) => ({ external: external(call), children: childRuns(call), ...inbox(call) }),
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,

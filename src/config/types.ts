@@ -49,6 +49,13 @@ export function list() {
   });
 }
 
+/** A list of texts that are too long to be guessed. */
+export function secretList(atLeast: number) {
+  return list().refine((items) => items.every((item) => item.length >= atLeast), {
+    error: `must be texts of at least ${atLeast} characters`,
+  });
+}
+
 /** `name:exit|stop|throw|sleep(ms)@n`, with commas between them; `@n` is the n-th hit, the first one unless said. */
 export function failpointRules() {
   return z.string().transform((input, context) => {

@@ -3,7 +3,7 @@
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
 import type { z } from 'zod';
-import { decimal, failpointRules, flag, list, oneOf, text, url, urlMap, weights, whole } from './types.ts';
+import { decimal, failpointRules, flag, list, oneOf, secretList, text, url, urlMap, weights, whole } from './types.ts';
 
 export interface Variable<Schema extends z.ZodType = z.ZodType> {
   schema: Schema;
@@ -130,6 +130,12 @@ export const VARIABLES = {
     secret: true,
   }),
   WEBHOOK_SECRET: optional(text(), 'Signs the callbacks (Standard Webhooks).', { secret: true }),
+  APPROVAL_LINK_SECRET: setting(
+    secretList(32),
+    '',
+    'Signs the one-time links of approvals; a list: the first one signs, all are accepted. Not the one of the callbacks, which their receivers know. Left out: no links.',
+    { secret: true },
+  ),
   SECRETS_DIR: setting(
     text(),
     '/run/secrets',

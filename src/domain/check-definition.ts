@@ -15,6 +15,7 @@ import type { FaultList } from './fault-list.ts';
 import { buildGraph } from './graph.ts';
 import { checkDeclaration } from './parameter-declaration.ts';
 import { localNames } from './parts.ts';
+import { checkSignals } from './signals.ts';
 import { hasTemplate } from './template-syntax.ts';
 import { inspectTemplates, ownProperty, RESERVED_NAMES, type TemplateNames } from './templates.ts';
 
@@ -91,6 +92,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   const actions = definition.actions.map((action, index) => checkAction(check, action, index));
   if (definition.output !== undefined) checkOutput(check, definition.output);
   checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
+  checkSignals(actions, draft.names, check.names, faults);
   checkCycles(check, actions);
   return { ...definition, actions };
 }

@@ -4,6 +4,8 @@ import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
+import { approvalLinkRoutes } from './approval-links.ts';
+import { approvalRoutes } from './approvals.ts';
 import { authenticate } from './authenticate.ts';
 import { readBody } from './body.ts';
 import { bulkRoutes } from './bulk.ts';
@@ -21,7 +23,7 @@ import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { partRoutes } from './parts.ts';
-import { problemHandler } from './problem.ts';
+import { loggedPath, problemHandler } from './problem.ts';
 import { retryRoutes } from './retry.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
@@ -69,6 +71,8 @@ function createApiRoutes(deps: HttpDeps): Routes {
   controlRoutes(routes, deps);
   bulkRoutes(routes, deps);
   workflowControlRoutes(routes, deps);
+  approvalRoutes(routes, deps, links);
+  approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
@@ -147,7 +151,7 @@ function accessLog(log: Logger): RequestHandler {
       const { requestId, traceId, correlationId, caller } = contextOf(response);
       const fields = {
         method: request.method,
-        path: request.originalUrl.split('?', 1)[0],
+        path: loggedPath(request),
         status: response.statusCode,
         execution_time_ms: Math.round(performance.now() - begun),
         request_id: requestId,

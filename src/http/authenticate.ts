@@ -1,6 +1,6 @@
 /**
  * API keys. Where none is configured nothing is required and what is presented is ignored; where one is, every path
- * but liveness and readiness needs it as `X-API-Key` or as a bearer token.
+ * but liveness, readiness and the links of approvals needs it as `X-API-Key` or as a bearer token.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { RequestHandler } from 'express';
@@ -9,6 +9,9 @@ import type { Caller } from '../engine/use-cases.ts';
 import { believedCaller, contextOf, type Headers, type RequestContext } from './context.ts';
 
 const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
+
+/** The token of a link is its credential. */
+const LINK = /^\/approvals\/[^/]+\/?$/;
 
 export type Identity = { caller: Caller } | { refused: string; presented: boolean };
 
@@ -40,10 +43,14 @@ export function authenticate(apiKeys: readonly string[]): RequestHandler {
       context.caller = found.caller;
       return next();
     }
-    if (!found.presented && OPEN.has(request.path.replace(/(?<=.)\/$/, ''))) return next();
+    if (!found.presented && isOpen(request.path)) return next();
     response.setHeader('WWW-Authenticate', 'Bearer realm="orchestrator"');
     throw new OrchestratorError('unauthorized', found.refused);
   };
+}
+
+function isOpen(path: string): boolean {
+  return OPEN.has(path.replace(/(?<=.)\/$/, '')) || LINK.test(path);
 }
 
 function presented(request: Headers): string | undefined {

@@ -1,6 +1,7 @@
 /** What the HTTP door needs; `compose.ts` puts it together. */
 import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
+import type { Approvals } from '../engine/approvals.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
@@ -8,6 +9,7 @@ import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Schedules } from '../engine/schedules.ts';
+import type { Signals } from '../engine/signals.ts';
 import type {
   AcceptRuns,
   ActionTypes,
@@ -52,6 +54,8 @@ export interface HttpDeps {
   pauseWorkflows: PauseWorkflows;
   lanes: Lanes;
   controlEvents: ControlEventReader;
+  approvals: Approvals;
+  signals: Signals;
   deadLetters: DeadLetters;
   schedules: Schedules;
   externalTasks: ExternalTasks;

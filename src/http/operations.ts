@@ -1,4 +1,6 @@
 /** All operations, in the order of the document. */
+import * as approvalLinks from './approval-links.ts';
+import * as approvals from './approvals.ts';
 import * as bulk from './bulk.ts';
 import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
@@ -55,6 +57,13 @@ export const API_OPERATIONS: readonly Operation[] = [
   control.rerunExecution,
   control.skipAction,
   control.completeAction,
+  approvals.approveAction,
+  approvals.rejectAction,
+  approvals.sendSignal,
+  approvals.issueApprovalLinks,
+  approvals.listApprovals,
+  approvalLinks.viewApprovalLink,
+  approvalLinks.decideByLink,
   executions.listExecutions,
   bulk.bulkCancel,
   bulk.bulkRetry,

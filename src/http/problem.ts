@@ -15,8 +15,7 @@ export function sendProblem(request: Request, response: Response, error: Orchest
     title,
     status,
     detail: error.message,
-    // Without the query: it may hold what is not for a log or a screen.
-    instance: request.originalUrl.split('?', 1)[0] ?? '/',
+    instance: loggedPath(request),
     code: error.code,
     ...(error.errors.length === 0 ? {} : { errors: error.errors }),
     ...(error.executionId === undefined ? {} : { execution_id: error.executionId }),
@@ -34,6 +33,12 @@ export function sendProblem(request: Request, response: Response, error: Orchest
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('Content-Length', bytes.length);
   response.end(bytes);
+}
+
+/** Without the query, and without the token of a link, which is a credential: neither is for a log. */
+export function loggedPath(request: Request): string {
+  const path = request.originalUrl.split('?', 1)[0] ?? '/';
+  return path.replace(/^\/approvals\/.+/, '/approvals/{token}');
 }
 
 /** One item of a bulk request that was refused. */
@@ -56,7 +61,7 @@ export function problemHandler(log: Logger, isUnavailable: (error: unknown) => b
       const { requestId, traceId, correlationId } = contextOf(response);
       log.error('request failed', {
         method: request.method,
-        path: request.path,
+        path: loggedPath(request),
         code: error.code,
         request_id: requestId,
         trace_id: traceId,

@@ -19,6 +19,8 @@ const CAPABILITIES = [
   'cancellation',
   'retry',
   'events',
+  'approvals',
+  'signals',
   'schedules',
   'dead_letters',
   'versions',

@@ -42,6 +42,8 @@ export const FAILPOINTS = [
   'child.afterAdd',
   /** A child run has ended; the task that waits for it has not been woken. */
   'child.beforeWake',
+  /** A decision or a signal is committed, and the wake of its task is counted; its job is not due. */
+  'inbox.afterCommit',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

@@ -4,7 +4,7 @@ import { count, RUN, text, time, WHEN } from './answer-shapes.ts';
 
 const WEBHOOK = '0197c2a1-7f10-7b21-8c44-3d5e6f708193';
 const DELIVERY = '5d0f6b0e-8f60-4d3b-9a63-1f1f0c8f2a11';
-const EVENT = /^(?:\*|(?:run|task)\.(?:\*|[a-z][a-z_]*))$/;
+const EVENT = /^(?:\*|(?:run|task|approval|signal)\.(?:\*|[a-z][a-z_]*))$/;
 const MAX_EVENTS = 50;
 
 const fields = {
@@ -20,7 +20,8 @@ const fields = {
     .min(1)
     .max(MAX_EVENTS)
     .meta({
-      description: 'Names of events as in the events of an execution; `run.*`, `task.*` and `*` stand for all of them',
+      description:
+        'Names of events as in the events of an execution; `run.*`, `task.*`, `approval.*`, `signal.*` and `*` stand for all of them',
       example: ['run.completed', 'run.failed'],
     }),
   secret: z.string().min(24).max(255).optional().meta({

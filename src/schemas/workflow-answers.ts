@@ -4,6 +4,7 @@ import { count, FLOW, fieldFault, itemError, json, object, RUN, text, time, WHEN
 import { pausedBy } from './control.ts';
 import { externalTask } from './external-tasks.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
+import { waitingFor } from './waiting-for.ts';
 
 const maybeTime = time.nullable();
 
@@ -266,6 +267,7 @@ export const executionTask = z
       .nullable()
       .meta({ description: 'What the task said of itself last, and when; null when its adapter reports nothing' }),
     parts: partCounts.optional().meta({ description: 'Of a fan-out or loop: its items or iterations, by status' }),
+    waiting_for: waitingFor.optional().meta({ description: 'What a sleeping task waits for' }),
     queued_at: maybeTime,
     started_at: maybeTime,
     finished_at: maybeTime,

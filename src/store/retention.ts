@@ -38,6 +38,14 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM task_chunk WHERE run_id IN (SELECT id FROM old)
 ), externals AS (
   DELETE FROM external_task WHERE run_id IN (SELECT id FROM old)
+), approvals AS (
+  DELETE FROM approval WHERE run_id IN (SELECT id FROM old)
+), decisions AS (
+  DELETE FROM approval_decision WHERE run_id IN (SELECT id FROM old)
+), waits AS (
+  DELETE FROM signal_wait WHERE run_id IN (SELECT id FROM old)
+), messages AS (
+  DELETE FROM signal_message WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
   DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )

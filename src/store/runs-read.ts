@@ -21,6 +21,7 @@ import {
   type TaskRecord,
   tasksOf,
 } from './run-views.ts';
+import { waitsOf } from './waiting-for.ts';
 
 /** Inputs and outputs of one execution view together; the rest is left out, or a view could be gigabytes. */
 const MAX_VIEW_BYTES = 16 * 1024 * 1024;
@@ -97,6 +98,8 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         parameters: run.workflow_id === null ? run.parameters : undefined,
         parts,
       });
+      const sleeping = view.flatMap(({ action_id, status }) => (status === 'waiting' ? [action_id] : []));
+      const waits = await waitsOf(pool, { id: runId, epoch: run.epoch }, sleeping);
       const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;
       if (definition.actions.some(({ action_type }) => action_type === 'external')) {
         const outside = await externalTasksOf(pool, runId);
@@ -115,7 +118,10 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         output: run.output,
         error,
         progress: progressOf(view),
-        tasks: view.map((task) => ({ ...task, ...childOf(children, task) })),
+        tasks: view.map((task) => {
+          const wait = waits.get(task.action_id);
+          return { ...task, ...childOf(children, task), ...(wait === undefined ? {} : { waiting_for: wait }) };
+        }),
         ...rest,
         cancel_reason: run.cancel_reason,
         ...(paused === undefined ? {} : { paused }),

@@ -61,7 +61,7 @@ UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT
 FROM begun b WHERE r.id = b.id`;
 
 // What wakes a task may come before the task has begun, so there may be no row yet.
-const WAKE = `
+export const WAKE = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
 SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', 1
 FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND NOT r.final

@@ -18,6 +18,12 @@ import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-ans
 export const NOW = new Date('2030-01-01T12:00:00.000Z');
 export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
 
+const DECISION = { verdict: 'approved' as const, by: 'anna', comment: null, at: NOW };
+const CLAIM = {
+  ...{ runId: 'run-1', epoch: 1, actionId: 'review', verdict: 'approved' as const, for: 'anna' },
+  expiresAt: NOW,
+};
+
 export interface Door {
   url: string;
   port: number;
@@ -26,6 +32,8 @@ export interface Door {
     executions: ExecuteRequest[];
     cancelled: string[];
     retried: string[];
+    /** `GET <token>`, `POST <token> <comment>`. */
+    links: string[];
   };
   logged: Array<{ event: string; fields: object | undefined }>;
   /** Thrown by the next call of a use case. */
@@ -66,7 +74,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
   const door: Door = {
     url: '',
     port: 0,
-    asked: { tasks: [], executions: [], cancelled: [], retried: [] },
+    asked: { tasks: [], executions: [], cancelled: [], retried: [], links: [] },
     logged: [],
     failWith: (error) => {
       nextError = error;
@@ -182,6 +190,20 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       workflowPausedBy: () => guarded(undefined),
       list: () => guarded({ items: [], more: false }),
     },
+    approvals: {
+      decide: () => guarded({ decision: DECISION, repeated: false }),
+      list: () => guarded({ items: [], total: 0 }),
+      issueLinks: () => guarded({ approve: 'a.b', reject: 'c.d', expiresAt: NOW }),
+      viewLink: (token) => {
+        door.asked.links.push(`GET ${token}`);
+        return guarded({ claim: CLAIM, message: 'Pay <b>42</b>?', deadline: undefined });
+      },
+      decideByLink: (token, comment) => {
+        door.asked.links.push(`POST ${token} ${comment ?? ''}`);
+        return guarded({ claim: CLAIM, decision: DECISION });
+      },
+    },
+    signals: { send: () => guarded({ actionId: null, repeated: false }) },
     byHand: { skip: () => guarded(undefined), complete: () => guarded(undefined) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),

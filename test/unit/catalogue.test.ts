@@ -7,11 +7,13 @@ const catalogue = createCatalogue();
 
 test('the adapters that ship are listed with the schemas of their config and output', () => {
   expect(catalogue.names()).toEqual([
+    'approval',
     'approve_batches',
     'external',
     'http_request',
     'notification',
     'service_call',
+    'signal',
     'test_task',
     'transform',
     'wait',

@@ -1,0 +1,88 @@
+/** Signals of a definition: what each name means, and whether that can work. Pure. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import type { Action, Definition } from './definition.ts';
+import type { FaultList } from './fault-list.ts';
+import { hasParts } from './parts.ts';
+import { hasTemplate } from './template-syntax.ts';
+import { inspectTemplates, type TemplateNames } from './templates.ts';
+
+const APPROVAL = 'approval';
+const SIGNAL = 'signal';
+
+export interface DeclaredSignal {
+  name: string;
+  schema: Json | undefined;
+  /** Those that wait for it, in the order of the definition. */
+  actionIds: string[];
+  /** One of them may wait any number of times: for each item of a list, in a loop. */
+  repeated: boolean;
+}
+
+/**
+ * Faults that concern more than one field or action. A name is written out, so that what is sent to it can be judged
+ * before anything waits; and it has one schema, because whoever sends cannot know which of several actions gets it.
+ */
+export function checkSignals(
+  actions: readonly Action[],
+  path: { actions: string; config: string },
+  names: TemplateNames,
+  faults: FaultList,
+): void {
+  const firstOf = new Map<string, { index: number; schema: Json | undefined }>();
+  for (const [index, { action_type: type, config }] of actions.entries()) {
+    if (type !== SIGNAL && type !== APPROVAL) continue;
+    const at = `${path.actions}.${index}.${path.config}`;
+    for (const { kind, source } of inspectTemplates(config, names).references) {
+      if (kind === 'secret') faults.add(at, `${source}: it would be shown to whoever is asked`);
+    }
+    if (type !== SIGNAL) continue;
+    if (!isObject(config)) {
+      faults.add(at, 'must be written out: the name and the schema of a signal are known before the run');
+      continue;
+    }
+    const { name, schema } = config;
+    if (typeof name !== 'string' || hasTemplate(name)) {
+      if (typeof name === 'string') faults.add(`${at}.name`, 'must be written out, without templates');
+      continue;
+    }
+    if (textsIn(schema ?? null).some(hasTemplate)) {
+      faults.add(`${at}.schema`, 'must be written out, without templates');
+    }
+    const first = firstOf.get(name);
+    if (first === undefined) firstOf.set(name, { index, schema });
+    else if (!isDeepStrictEqual(first.schema, schema)) {
+      const other = `${path.actions}.${first.index}`;
+      faults.add(`${at}.schema`, `the signal '${name}' has another schema in ${other}; one name has one schema`);
+    }
+  }
+}
+
+/** `parameters`: of the run, which are the config of a task of the simple door. */
+export function declaredSignals(definition: Definition, parameters: JsonObject): Map<string, DeclaredSignal> {
+  const found = new Map<string, DeclaredSignal>();
+  for (const action of definition.actions) {
+    if (action.action_type !== SIGNAL) continue;
+    const config = action.config === '{{params}}' ? parameters : action.config;
+    if (!isObject(config) || typeof config['name'] !== 'string') continue;
+    const { name, schema } = config;
+    const known = found.get(name) ?? { name, schema: schema ?? undefined, actionIds: [], repeated: false };
+    found.set(name, known);
+    known.actionIds.push(action.action_id);
+    known.repeated ||= hasParts(action);
+  }
+  return found;
+}
+
+export function isApproval({ action_type: type }: Pick<Action, 'action_type'>): boolean {
+  return type === APPROVAL;
+}
+
+function textsIn(value: Json): string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

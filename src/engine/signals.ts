@@ -1,0 +1,119 @@
+/** Messages to a run: checked against what its definition says of their name, kept, and given to whoever waits first. */
+import { taskJobId } from '../domain/compile.ts';
+import { type FieldFault, OrchestratorError } from '../domain/errors.ts';
+import { declaredSignals } from '../domain/signals.ts';
+import { makeStorable } from '../domain/storable.ts';
+import type { Json } from '../schemas/json.ts';
+import { didYouMean } from '../schemas/nearest.ts';
+import type { Failpoint } from './failpoint.ts';
+import type { FindRun, SignalResult, SignalStore } from './inbox-ports.ts';
+import type { Plans } from './plans.ts';
+import type { FlowQueue, Logger } from './ports.ts';
+import { requestHash } from './request-hash.ts';
+import type { Caller } from './use-cases.ts';
+import { makeDue } from './wake-tasks.ts';
+
+/** Every fault of a payload is told, so it may not be any size. */
+const MAX_PAYLOAD_BYTES = 262_144;
+
+export interface SignalDeps {
+  findRun: FindRun;
+  plans: Plans;
+  signals: SignalStore;
+  /** What does not fit, with paths relative to the payload. */
+  checkPayload(schema: Json, payload: Json): FieldFault[];
+  queue: Pick<FlowQueue, 'promote'>;
+  failpoint: Failpoint;
+  maxOutputBytes: number;
+  log: Logger;
+}
+
+export interface Signals {
+  /**
+   * 404 unknown run or name; 409 nobody is left who could take it, or the run has ended; 400 the payload does not fit.
+   * `actionId`: who has it already; null: it is kept.
+   */
+  send(
+    caller: Caller,
+    runId: string,
+    name: string,
+    payload: Json,
+    requestKey: string | undefined,
+  ): Promise<{ actionId: string | null; repeated: boolean }>;
+}
+
+export function createSignals(deps: SignalDeps): Signals {
+  return {
+    async send(caller, runId, name, payload, requestKey) {
+      const run = await deps.findRun(caller.tenantId, runId);
+      if (run === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+      const plan = await deps.plans.of(run.of);
+      const declared = declaredSignals(plan.definition, run.parameters);
+      const signal = declared.get(name);
+      if (signal === undefined) {
+        const suggestion = didYouMean(name, declared.keys());
+        throw new OrchestratorError(
+          'not_found',
+          `No action of this execution waits for a signal '${name}'${suggestion}`,
+        );
+      }
+      const result = await deps.signals.send({
+        tenantId: caller.tenantId,
+        runId,
+        name,
+        payload: storable(deps, signal.schema, payload),
+        by: caller.userId,
+        requestKey,
+        requestHash: requestHash(payload),
+        takers: signal.actionIds,
+        repeated: signal.repeated,
+      });
+      if (result.done !== 'sent' && result.done !== 'repeated') throw refusal(result, name);
+      await deps.failpoint('inbox.afterCommit');
+      if (result.actionId !== undefined) {
+        const jobId = taskJobId(runId, result.epoch, result.actionId);
+        await makeDue(deps, runId, [{ queue: 'signal', jobId }]);
+      }
+      return { actionId: result.actionId ?? null, repeated: result.done === 'repeated' };
+    },
+  };
+}
+
+function storable(deps: SignalDeps, schema: Json | undefined, payload: Json): string {
+  const made = makeStorable(payload, { maxBytes: Math.min(MAX_PAYLOAD_BYTES, deps.maxOutputBytes) });
+  if (!made.ok) {
+    if (made.code === 'output_too_large')
+      throw new OrchestratorError('payload_too_large', made.message.replace('the output', 'The payload'));
+    throw fault([{ path: 'payload', message: made.message }]);
+  }
+  const faults = schema === undefined ? [] : deps.checkPayload(schema, payload);
+  if (faults.length === 0) return made.json;
+  throw fault(faults.map(({ path, message }) => ({ path: path === '' ? 'payload' : `payload.${path}`, message })));
+}
+
+function fault(errors: FieldFault[]): OrchestratorError {
+  const named = errors.slice(0, 10).map(({ path, message }) => `${path} ${message}`);
+  const rest = errors.length > named.length ? `; and ${errors.length - named.length} more` : '';
+  return new OrchestratorError('invalid_request', `The payload does not fit: ${named.join('; ')}${rest}`, { errors });
+}
+
+function refusal(result: Exclude<SignalResult, { done: 'sent' | 'repeated' }>, name: string): OrchestratorError {
+  switch (result.done) {
+    case 'key_reused':
+      return new OrchestratorError(
+        'idempotency_conflict',
+        'The Idempotency-Key was used with another payload for this signal',
+      );
+    case 'run_ended':
+      return new OrchestratorError('already_final', `The execution has already ended: ${result.status}`);
+    case 'run_ending':
+      return new OrchestratorError('conflict', `The execution is ${result.status}`);
+    case 'nobody_left':
+      return new OrchestratorError(
+        'already_decided',
+        `Every action that waits for the signal '${name}' has its message, or has ended`,
+      );
+    case 'too_many':
+      return new OrchestratorError('conflict', `Too many messages '${name}' are kept for this execution already`);
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The links of approvals. Their token is the credential, so they need no other one, and it is kept out of logs. What only
+ * looks at a link (a preview in a chat, a scanner of mails) uses GET, which shows a page that asks; POST decides.
+ */
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { OrchestratorError } from '../domain/errors.ts';
+import { decisionAnswer, linkDecisionRequest, linkView } from '../schemas/approvals.ts';
+import { bodyOf } from './body.ts';
+import type { HttpDeps } from './deps.ts';
+import { nothing, operation, type Routes, sendJson } from './operation.ts';
+import { parse } from './parse.ts';
+
+const page = { 'text/html': z.string() };
+
+export const viewApprovalLink = operation({
+  id: 'viewApprovalLink',
+  tag: 'Executions',
+  method: 'get',
+  path: '/approvals/{token}',
+  summary: 'What a link would decide; a page that asks, or JSON',
+  description: 'Changes nothing. The token is the credential; no other one is needed.',
+  query: nothing,
+  answers: { 200: { description: 'What it is about', schema: linkView, others: page } },
+  problems: [404, 410],
+});
+
+export const decideByLink = operation({
+  id: 'decideByLink',
+  tag: 'Executions',
+  method: 'post',
+  path: '/approvals/{token}',
+  summary: 'Decides, once',
+  body: linkDecisionRequest,
+  bodyOptional: true,
+  answers: { 200: { description: 'Decided', schema: decisionAnswer, others: page } },
+  problems: [400, 404, 410, 413, 415],
+});
+
+export function approvalLinkRoutes(routes: Routes, { approvals }: HttpDeps): void {
+  routes.raw(viewApprovalLink, (request, response) =>
+    answer(request, response, async () => {
+      const { claim, message } = await approvals.viewLink(tokenOf(request));
+      const verb = claim.verdict === 'approved' ? 'Approve' : 'Reject';
+      return {
+        title: `${verb}?`,
+        lines: [message ?? `The action ${claim.actionId} asks for approval.`, `You decide as ${claim.for}.`],
+        button: verb,
+        json: {
+          execution_id: claim.runId,
+          action_id: claim.actionId,
+          decision: claim.verdict,
+          for: claim.for,
+          message,
+          expires_at: claim.expiresAt.toISOString(),
+        },
+      };
+    }),
+  );
+
+  routes.raw(decideByLink, (request, response) =>
+    answer(request, response, async () => {
+      const { comment } = parse(linkDecisionRequest, bodyOf(request) ?? {});
+      const { claim, decision } = await approvals.decideByLink(tokenOf(request), comment);
+      return {
+        title: claim.verdict === 'approved' ? 'Approved' : 'Rejected',
+        lines: [`The action ${claim.actionId} is ${claim.verdict} by ${claim.for}.`],
+        json: {
+          execution_id: claim.runId,
+          action_id: claim.actionId,
+          decision: decision.verdict,
+          by: decision.by,
+          comment: decision.comment,
+          at: decision.at.toISOString(),
+        },
+      };
+    }),
+  );
+}
+
+interface Said {
+  title: string;
+  lines: string[];
+  /** Asks: it sends the form, and so decides. */
+  button?: string;
+  json: object;
+}
+
+async function answer(request: Request, response: Response, work: () => Promise<Said>): Promise<void> {
+  response.setHeader('X-Robots-Tag', 'noindex');
+  response.setHeader('Cache-Control', 'no-store');
+  response.setHeader('Vary', 'Accept');
+  const asPage = request.accepts(['json', 'html']) === 'html';
+  try {
+    const { title, lines, button, json } = await work();
+    if (asPage) sendPage(response, 200, pageOf(title, lines, button));
+    else sendJson(response, 200, json);
+  } catch (error) {
+    const isTheLink = error instanceof OrchestratorError && (error.code === 'not_found' || error.code === 'link_over');
+    if (!asPage || !isTheLink) throw error;
+    sendPage(response, error.status, pageOf('Not open', [error.message]));
+  }
+}
+
+function tokenOf(request: Request): string {
+  const token = request.params['token'];
+  return typeof token === 'string' ? token : '';
+}
+
+function sendPage(response: Response, status: number, html: string): void {
+  response.status(status).setHeader('Content-Type', 'text/html; charset=utf-8');
+  response.end(html);
+}
+
+/** What people wrote is text here, whatever it looks like. */
+function pageOf(title: string, lines: readonly string[], button?: string): string {
+  const form = button === undefined ? '' : `<form method="post"><button>${escaped(button)}</button></form>`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>${escaped(title)}</title>
+</head>
+<body style="font-family: sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
+<h1>${escaped(title)}</h1>
+${lines.map((line) => `<p style="white-space: pre-wrap">${escaped(line)}</p>`).join('\n')}
+${form}
+</body>
+</html>
+`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}

@@ -1,0 +1,136 @@
+/** What the HTTP door takes and answers about approvals and signals. */
+import { z } from 'zod';
+import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+
+const MAX_COMMENT = 10_000;
+const DAY_SECONDS = 86_400;
+const DEFAULT_LINK_SECONDS = 7 * DAY_SECONDS;
+const MAX_LINK_SECONDS = 90 * DAY_SECONDS;
+
+const actionId = z.string().min(1).max(400).meta({
+  description: 'The action, or one part of it: `each[3]`',
+  example: 'review',
+});
+const comment = z.string().max(MAX_COMMENT).optional().meta({ example: 'as discussed' });
+
+export const decisionRequest = z
+  .strictObject({ action_id: actionId, comment })
+  .meta({ id: 'DecisionRequest', example: { action_id: 'review', comment: 'as discussed' } });
+
+export const decisionAnswer = z
+  .object({
+    execution_id: text,
+    action_id: text,
+    decision: z.enum(['approved', 'rejected']),
+    by: text,
+    comment: text.nullable(),
+    at: time,
+  })
+  .meta({
+    id: 'Decision',
+    example: { execution_id: RUN, action_id: 'review', decision: 'approved', by: 'anna', comment: null, at: WHEN },
+  });
+
+export const signalRequest = z
+  .strictObject({
+    payload: json.optional().meta({ description: 'Any JSON that fits the schema of the signal; null when left out' }),
+  })
+  .meta({ id: 'SignalRequest', example: { payload: { amount: 42 } } });
+
+export const signalAnswer = z
+  .object({
+    execution_id: text,
+    name: text,
+    action_id: text.nullable().meta({ description: 'Who has it; null: nobody waits yet, and it is kept' }),
+  })
+  .meta({ id: 'AcceptedSignal', example: { execution_id: RUN, name: 'payment', action_id: 'wait_for_payment' } });
+
+export const linkRequest = z
+  .strictObject({
+    for: z.string().min(1).max(255).meta({ description: 'Who decides with it: an approver', example: 'anna' }),
+    expires_in_seconds: z
+      .int()
+      .min(1)
+      .max(MAX_LINK_SECONDS)
+      .default(DEFAULT_LINK_SECONDS)
+      .meta({ description: 'Not beyond the deadline of the approval', example: DEFAULT_LINK_SECONDS }),
+  })
+  .meta({ id: 'ApprovalLinkRequest', example: { for: 'anna' } });
+
+export const linkAnswer = z.object({ approve: text, reject: text, for: text, expires_at: time }).meta({
+  id: 'ApprovalLinks',
+  example: { approve: '/approvals/W10.c2ln', reject: '/approvals/W11.c2ln', for: 'anna', expires_at: WHEN },
+});
+
+export const linkView = z
+  .object({
+    execution_id: text,
+    action_id: text,
+    decision: z.enum(['approved', 'rejected']).meta({ description: 'What POST to the same address decides' }),
+    for: text,
+    message: text.nullable(),
+    expires_at: time,
+  })
+  .meta({
+    id: 'ApprovalLink',
+    example: {
+      ...{ execution_id: RUN, action_id: 'review', decision: 'approved', for: 'anna', message: 'Pay 42?' },
+      expires_at: WHEN,
+    },
+  });
+
+export const linkDecisionRequest = z
+  .strictObject({ comment })
+  .meta({ id: 'LinkDecisionRequest', example: { comment: 'as discussed' } });
+
+const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+export const approvalQuery = z.object({
+  status: z.enum(['pending', 'decided']).default('pending').meta({ example: 'pending' }),
+  approver: z.string().min(1).max(255).optional().meta({
+    description: 'Those that this user may decide; `me`: the caller',
+    example: 'me',
+  }),
+  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+});
+
+const approval = z
+  .object({
+    execution_id: text,
+    action_id: text,
+    message: text.nullable(),
+    approvers: z.array(text).meta({ description: 'None: everybody of the tenant' }),
+    requested_at: time,
+    deadline: time.nullable(),
+    escalated_at: time.nullable(),
+    status: z.enum(['pending', 'approved', 'rejected', 'timed_out']),
+    by: text.nullable(),
+    comment: text.nullable(),
+    decided_at: time.nullable(),
+  })
+  .meta({
+    id: 'Approval',
+    example: {
+      ...{ execution_id: RUN, action_id: 'review', message: 'Pay 42?', approvers: ['anna'], requested_at: WHEN },
+      ...{ deadline: null, escalated_at: null, status: 'pending', by: null, comment: null, decided_at: null },
+    },
+  });
+
+export const approvalList = z
+  .object({
+    items: z.array(approval),
+    page: count,
+    page_size: count,
+    total: count,
+    pagination: z.object({
+      page: count,
+      page_size: count,
+      total_items: count,
+      total_pages: count,
+      has_next: z.boolean(),
+      has_previous: z.boolean(),
+    }),
+  })
+  .meta({ id: 'ApprovalList' });
+
+export type ApprovalView = z.infer<typeof approval>;

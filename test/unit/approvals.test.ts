@@ -1,0 +1,48 @@
+import { describe, expect, test } from 'vitest';
+import { atDeadline, mayDecide, type OnTimeout } from '../../src/domain/approvals.ts';
+import { approval } from '../../workers/adapters/approval.ts';
+
+const state = (onTimeout: OnTimeout, more: { overdue?: boolean; escalated?: boolean } = {}) => ({
+  ...{ approvers: ['anna'], onTimeout, escalateTo: ['chief'], overdue: true, escalated: false },
+  ...more,
+});
+
+describe('at the deadline', () => {
+  test.each<[OnTimeout, object]>([
+    ['fail', { next: 'end', verdict: 'timed_out' }],
+    ['approve', { next: 'end', verdict: 'approved' }],
+    ['reject', { next: 'end', verdict: 'rejected' }],
+    ['escalate', { next: 'escalate' }],
+  ])('on_timeout: %s', (onTimeout, expected) => {
+    expect(atDeadline(state(onTimeout))).toEqual(expected);
+    expect(atDeadline(state(onTimeout, { overdue: false }))).toEqual({ next: 'wait' });
+  });
+
+  test('an approval is escalated once', () => {
+    expect(atDeadline(state('escalate', { escalated: true }))).toEqual({ next: 'end', verdict: 'timed_out' });
+  });
+});
+
+test('where nobody is named everybody may decide, else those who are named', () => {
+  expect(mayDecide([], 'carl')).toBe(true);
+  expect(mayDecide(['anna'], 'anna')).toBe(true);
+  expect(mayDecide(['anna'], 'Anna')).toBe(false);
+});
+
+describe('a config is refused', () => {
+  test.each([
+    [{ on_timeout: 'approve' }, 'timeout_seconds'],
+    [{ on_timeout: 'escalate', timeout_seconds: 1 }, 'escalate_to'],
+    [{ escalate_to: 'chief', timeout_seconds: 1 }, 'escalate_to'],
+    [{ approvers: ['role:boss'] }, 'approvers.0'],
+    [{ timeout_seconds: 0 }, 'timeout_seconds'],
+  ])('%j', (config, path) => {
+    const parsed = approval.config.safeParse(config);
+    expect(parsed.error?.issues.map((issue) => issue.path.join('.'))).toContain(path);
+  });
+
+  test('and escalate_to may be one user or several', () => {
+    const parsed = approval.config.parse({ timeout_seconds: 1, on_timeout: 'escalate', escalate_to: 'chief' });
+    expect(parsed.escalate_to).toEqual(['chief']);
+  });
+});
