@@ -2,11 +2,11 @@
 import json, os, socket, sys, threading, time, urllib.error, urllib.request
 
 URL = os.environ.get("ORCHESTRATOR_URL", "http://localhost:8000")
-KEY = {"X-API-Key": os.environ["ORCHESTRATOR_API_KEY"]} if "ORCHESTRATOR_API_KEY" in os.environ else {}
-TOPIC, WORKER, LEASE_SECONDS = sys.argv[1] if len(sys.argv) > 1 else "word-count", f"{socket.gethostname()}:{os.getpid()}", 10
+HEADERS = {"Content-Type": "application/json", "X-API-Key": os.environ.get("ORCHESTRATOR_API_KEY", "")}
+POLL = {"topic": (sys.argv + ["word-count"])[1], "worker_id": f"{socket.gethostname()}:{os.getpid()}", "wait_seconds": 20, "lease_seconds": 10}
 
 def post(path, body):
-    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json", **KEY})
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), HEADERS)
     while True:
         try:
             return json.load(urllib.request.urlopen(request, timeout=60))
@@ -17,27 +17,25 @@ def post(path, body):
 
 def work(given, tell):  # Put your own work here. ValueError: another attempt cannot help.
     words = given["text"].split()
-    if not words:
-        raise ValueError("there are no words")
     tell({"percent": 50, "message": f"{len(words)} words"})
-    return {"words": len(words), "longest": max(words, key=len)}
+    return {"words": len(words), "longest": max(words, key=len)}  # No words: ValueError.
 
 def handle(task):
     path, lease, done = f"/tasks/{task['task_id']}", {"lease_token": task["lease_token"]}, threading.Event()
     def keep():  # Without a heartbeat the task goes to another worker when the lease is over.
-        while not done.wait(LEASE_SECONDS / 3):
+        while not done.wait(POLL["lease_seconds"] / 3):
             post(path + "/heartbeat", lease)
     threading.Thread(target=keep, daemon=True).start()
     try:
-        output = work(task["input"], lambda progress: post(path + "/heartbeat", {**lease, "progress": progress}))
-        post(path + "/complete", {**lease, "output": output})
+        end, said = "/complete", {"output": work(task["input"], lambda progress: post(path + "/heartbeat", {**lease, "progress": progress}))}
+    except Exception as error:
+        end, said = "/fail", {"error": repr(error), "retryable": not isinstance(error, ValueError)}
+    done.set()
+    try:
+        post(path + end, {**lease, **said})
     except urllib.error.HTTPError as refused:  # 409: the lease is lost, or the run was cancelled.
         print(refused.code, refused.read().decode(), flush=True)
-    except Exception as error:
-        post(path + "/fail", {**lease, "error": str(error), "retryable": not isinstance(error, ValueError)})
-    finally:
-        done.set()
 
 while True:
-    for leased in post("/tasks/poll", {"topic": TOPIC, "worker_id": WORKER, "wait_seconds": 20, "lease_seconds": LEASE_SECONDS})["tasks"]:
+    for leased in post("/tasks/poll", POLL)["tasks"]:
         handle(leased)

@@ -196,6 +196,21 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       expect(await api.finished(run)).toMatchObject({ status: 'completed', output: { a: 2, b: 2 } });
     });
 
+    test('a paused run hands nothing out; what is answered meanwhile counts when it is resumed', async ({ api }) => {
+      const actions = [outside('a', 'paused'), outside('b', 'paused'), echo('after', ['a', 'b'])];
+      const run = await api.execute(await api.createWorkflow(workflow(actions)));
+      const task = await take(api, 'paused');
+      await until(async () => list(await api.get('/external-tasks?topic=paused')).length === 2);
+      expect((await api.post(`/workflows/executions/${run}/pause`)).status).toBeLessThan(300);
+      expect(await poll(api, 'paused', { max: 5 })).toEqual([]);
+      expect((await heartbeat(api, task)).status).toBe(200);
+      expect((await complete(api, task, 1)).status).toBe(200);
+      const waiting = take(api, 'paused');
+      expect((await api.post(`/workflows/executions/${run}/resume`)).status).toBeLessThan(300);
+      expect((await complete(api, await waiting, 2)).status).toBe(200);
+      expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 3 } });
+    });
+
     test('a client that goes away while it waits gets nothing leased, and one that stays gets it at once', async ({
       api,
       db,
@@ -318,7 +333,7 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
         const [good, bad] = await Promise.all(runs.map((run) => api.finished(run)));
         expect(good).toMatchObject({ status: 'completed', output: { count: { words: 3, longest: 'ccc' } } });
         expect(good?.tasks[0]).toMatchObject({ external: { progress: { percent: 50, message: '3 words' } } });
-        expect(bad).toMatchObject({ status: 'failed', error: { message: 'there are no words' } });
+        expect(bad).toMatchObject({ status: 'failed', error: { message: expect.stringContaining('empty') } });
         expect(bad?.tasks[0]).toMatchObject({ attempts: 1 });
       } finally {
         child.kill('SIGKILL');

@@ -8,7 +8,7 @@ import { echo, failing, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
 /** Attempts and events go with their week: partitions.test.ts. */
-const TABLES = ['task', 'late_effect'];
+const TABLES = ['task', 'late_effect', 'external_task'];
 
 describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention on $backend', ({ test }) => {
   test('runs that ended long ago are removed whole, and their idempotency keys are free again', async ({ api, db }) => {
@@ -21,6 +21,11 @@ describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention on
     await db.query(
       `INSERT INTO late_effect (run_id, action_id, epoch, attempt) VALUES ($1, 'a', 1, 1), ($2, 'a', 1, 1)`,
       [old, young],
+    );
+    await db.query(
+      `INSERT INTO external_task (id, run_id, action_id, epoch, attempt, tenant_id, topic, priority, input, status, deadline_at)
+       SELECT run, run, 'a', 1, 1, 'default', 'topic', 50, 'null', 'completed', now() FROM unnest($1::text[]) AS run`,
+      [[old, young]],
     );
     expect(field(accepted(await api.post(`/workflows/${id}/execute`, {}, key), 202), 'execution_id')).toBe(old);
     await db.query(`UPDATE run SET finished_at = now() - interval '25 hours' WHERE id = $1`, [old]);

@@ -1,0 +1,211 @@
+/** The use cases of workers outside over a store in memory, and what the adapter makes of an attempt. */
+import { describe, expect, test } from 'vitest';
+import type {
+  ExternalAttempt,
+  ExternalTaskStore,
+  LeasedTask,
+  NewExternalAttempt,
+  WokenTask,
+} from '../../src/engine/external-task-ports.ts';
+import { createExternalTasks, externalAttempts } from '../../src/engine/external-tasks.ts';
+import { createWaitingPolls } from '../../src/engine/waiting-polls.ts';
+import { external } from '../../workers/adapters/external.ts';
+import { runAdapterIn } from '../../workers/execution.ts';
+import { adapterContext } from '../support/adapter-context.ts';
+import { createTestLog } from '../support/test-log.ts';
+
+const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
+const REQUEST = { topic: 'x', workerId: 'w', max: 2, leaseSeconds: 30, waitSeconds: 0 };
+const AT = new Date(1_000_000);
+const WOKEN: WokenTask = { runId: 'run', epoch: 2, actionId: 'a' };
+const leased = (n: number): LeasedTask => ({
+  taskId: `task-${n}`,
+  leaseToken: `token-${n}`,
+  runId: 'run',
+  actionId: 'a',
+  attempt: 1,
+  topic: 'x',
+  input: n,
+  deadline: AT,
+  leaseUntil: AT,
+});
+
+function begin(store: Partial<ExternalTaskStore> = {}) {
+  const promoted: string[] = [];
+  const passed: string[] = [];
+  const log = createTestLog();
+  const tasks = createExternalTasks({
+    tasks: {
+      takeBack: async () => [],
+      lease: async () => ({ leased: [], closed: 0 }),
+      giveBack: async () => undefined,
+      extend: async () => ({ leaseUntil: AT, deadline: AT }),
+      answer: async () => WOKEN,
+      list: async () => ({ items: [], total: 0, topics: [] }),
+      ...store,
+    },
+    polls: createWaitingPolls(),
+    queue: {
+      promote: async (jobs) => {
+        passed.push('promote');
+        promoted.push(...jobs.map(({ queue, jobId }) => `${queue} ${jobId}`));
+      },
+    },
+    failpoint: (name) => void passed.push(name),
+    log,
+  });
+  return { tasks, promoted, passed, log };
+}
+
+describe('a poll', () => {
+  const never = new AbortController().signal;
+
+  test('leases again as long as it met what nobody wants, and no more than it may', async () => {
+    const answers = [
+      { leased: [leased(1)], closed: 1 },
+      { leased: [], closed: 1 },
+      { leased: [leased(2)], closed: 0 },
+    ];
+    const asked: number[] = [];
+    const { tasks } = begin({
+      lease: async ({ max }) => {
+        asked.push(max);
+        return answers.shift() ?? { leased: [], closed: 0 };
+      },
+    });
+    expect(await tasks.poll(CALLER, REQUEST, never)).toEqual([leased(1), leased(2)]);
+    expect(asked).toEqual([2, 1, 1]);
+  });
+
+  test('gives back what was leased for a client that went away meanwhile, and leases nothing for one that is gone', async () => {
+    const client = new AbortController();
+    const given: unknown[] = [];
+    let leases = 0;
+    const { tasks } = begin({
+      async lease() {
+        leases += 1;
+        client.abort();
+        return { leased: [leased(1)], closed: 0 };
+      },
+      giveBack: async (tenantId, back) => void given.push(tenantId, back),
+    });
+    expect(await tasks.poll(CALLER, REQUEST, client.signal)).toEqual([]);
+    expect(given).toEqual(['t', [leased(1)]]);
+    expect(await tasks.poll(CALLER, REQUEST, client.signal)).toEqual([]);
+    expect(leases).toBe(1);
+  });
+
+  test('wakes the tasks that were leased too often', async () => {
+    const { tasks, promoted } = begin({ takeBack: async () => [WOKEN] });
+    expect(await tasks.poll(CALLER, REQUEST, never)).toEqual([]);
+    expect(promoted).toEqual(['external run.2.a']);
+  });
+});
+
+describe('an answer', () => {
+  const lease = { leaseToken: 'token' };
+
+  test('is stored, then wakes the task', async () => {
+    const stored: unknown[] = [];
+    const { tasks, promoted, passed } = begin({
+      answer: async ({ outcome, ...rest }) => {
+        stored.push(rest, outcome);
+        return WOKEN;
+      },
+    });
+    expect(await tasks.complete(CALLER, 'task', { ...lease, output: { a: [1] } })).toEqual(WOKEN);
+    await tasks.fail(CALLER, 'task', { ...lease, code: undefined, message: 'no', retryable: false });
+    const given = { tenantId: 't', taskId: 'task', leaseToken: 'token' };
+    expect(stored).toEqual([
+      given,
+      { status: 'completed', output: '{"a":[1]}' },
+      given,
+      { status: 'failed', error: { code: 'adapter_failed', message: 'no', retryable: false } },
+    ]);
+    expect(passed.slice(0, 2)).toEqual(['external.afterStore', 'promote']);
+    expect(promoted).toEqual(['external run.2.a', 'external run.2.a']);
+  });
+
+  test.each([
+    ['unknown', 'not_found'],
+    ['lost', 'lease_lost'],
+    ['ended', 'run_cancelled'],
+  ] as const)('under a lease that is %s is refused with %s, and wakes nobody', async (why, code) => {
+    const { tasks, promoted } = begin({ answer: async () => why, extend: async () => why });
+    await expect(tasks.complete(CALLER, 'task', { ...lease, output: 1 })).rejects.toMatchObject({ code });
+    await expect(
+      tasks.fail(CALLER, 'task', { ...lease, code: 'c', message: 'no', retryable: true }),
+    ).rejects.toMatchObject({ code });
+    const beat = { ...lease, progress: undefined, extendSeconds: undefined };
+    await expect(tasks.heartbeat(CALLER, 'task', beat)).rejects.toMatchObject({ code });
+    expect(promoted).toEqual([]);
+  });
+});
+
+describe('the adapter', () => {
+  async function deliver(attempt: ExternalAttempt, input: unknown = { topic: 'x', input: { n: 1 } }) {
+    const opened: NewExternalAttempt[] = [];
+    const open = async (made: NewExternalAttempt) => {
+      opened.push(made);
+      return attempt;
+    };
+    const engine = externalAttempts({ open }, 100);
+    const run = { id: 'run', epoch: 2 };
+    const call = { run, actionId: 'a', attempt: 3, priority: 7, timeoutMs: 5_000 } as Parameters<typeof engine>[0]; // All that it reads.
+    const { context, close } = adapterContext();
+    try {
+      return {
+        result: await runAdapterIn(external, input, { ...context, engine: { external: engine(call) } }),
+        opened,
+      };
+    } finally {
+      await close();
+    }
+  }
+
+  test('makes the attempt known, and waits until its deadline', async () => {
+    const { result, opened } = await deliver({ status: 'open', deadline: AT });
+    expect(result).toEqual({ result: 'park', until: AT });
+    expect(opened).toEqual([
+      {
+        runId: 'run',
+        epoch: 2,
+        actionId: 'a',
+        attempt: 3,
+        topic: 'x',
+        input: '{"n":1}',
+        priority: 7,
+        timeoutMs: 5_000,
+      },
+    ]);
+  });
+
+  test('ends as the worker outside says', async () => {
+    const failed = { status: 'failed', code: 'broken', message: 'no' } as const;
+    const results = await Promise.all(
+      [
+        { status: 'completed', output: null } as const,
+        { ...failed, retryable: true },
+        { ...failed, retryable: false },
+        { status: 'timed_out' } as const,
+        { status: 'closed' } as const,
+      ].map(async (attempt) => (await deliver(attempt)).result),
+    );
+    expect(results).toMatchObject([
+      { result: 'output', output: null },
+      { result: 'failure', failure: { code: 'broken', message: 'no', retryable: true } },
+      { result: 'failure', failure: { code: 'broken', retryable: false } },
+      { result: 'failure', failure: { code: 'timeout', retryable: true } },
+      { result: 'park', until: undefined },
+    ]);
+  });
+
+  test('without an input it is null; one that is too large, and a place without the engine, are failures', async () => {
+    expect((await deliver({ status: 'closed' }, { topic: 'x' })).opened).toMatchObject([{ input: 'null' }]);
+    const large = await deliver({ status: 'closed' }, { topic: 'x', input: 'x'.repeat(200) });
+    expect(large).toMatchObject({ opened: [], result: { failure: { code: 'input_invalid', retryable: false } } });
+    const { context, close } = adapterContext();
+    expect(await runAdapterIn(external, { topic: 'x' }, context)).toMatchObject({ failure: { retryable: false } });
+    await close();
+  });
+});
