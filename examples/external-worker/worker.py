@@ -35,7 +35,6 @@ def handle(task):
         post(path + end, {**lease, **said})
     except urllib.error.HTTPError as refused:  # 409: the lease is lost, or the run was cancelled.
         print(refused.code, refused.read().decode(), flush=True)
-
 while True:
     for leased in post("/tasks/poll", POLL)["tasks"]:
         handle(leased)
