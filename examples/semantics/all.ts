@@ -10,6 +10,7 @@ import { external } from './external.ts';
 import { fanOut } from './fan-out.ts';
 import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
+import { saga } from './saga.ts';
 import { signal } from './signal.ts';
 import { subworkflow } from './subworkflow.ts';
 import { versions } from './versions.ts';
@@ -19,6 +20,7 @@ export const EXAMPLES: readonly Example[] = [
   conditions,
   fanOut,
   loop,
+  saga,
   deadline,
   dedupe,
   cache,

@@ -60,6 +60,7 @@ import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
+import { createSagaStore } from '../store/sagas.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSignalStore } from '../store/signals.ts';
@@ -142,6 +143,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     failpoint,
     sweep: createSweepStore(pool),
     retries: createRetryStore(pool),
+    sagas: createSagaStore(pool),
     window: config.admissionWindow,
     // Only for how urgent a job is against others, in broad classes.
     now: Date.now,

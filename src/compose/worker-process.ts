@@ -49,6 +49,7 @@ import { createPartStore } from '../store/parts.ts';
 import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
+import { createSagaStore } from '../store/sagas.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
@@ -163,6 +164,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     ...again,
     parts: createPartStore(pool),
     cancelRun: createCancelRuns({ ...again, log }).cancelRun,
+    sagas: createSagaStore(pool),
     executor,
     expressions,
     control,

@@ -12,6 +12,7 @@ import type { Json, JsonObject } from '../schemas/json.ts';
 import type {
   Action,
   ActionDefaults,
+  Compensation,
   Dedupe,
   Definition,
   ForEach,
@@ -45,7 +46,6 @@ const WORKFLOW_NAMES: FieldNames = {
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
 const RESERVED_BY_WORKFLOWS = ['concurrency', 'triggers', 'retention_days'] as const;
-const RESERVED_BY_ACTIONS = ['compensate'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -66,18 +66,16 @@ function fromWorkflow(
   unworkable: FaultList,
 ): CanonicalDraft {
   refuseReserved(input, RESERVED_BY_WORKFLOWS, '', unworkable);
-  if (input.on_failure === 'continue' || input.on_failure === 'compensate') {
-    unworkable.add('on_failure', `on_failure: ${input.on_failure} is not supported yet for a whole workflow`);
+  if (input.on_failure === 'continue') {
+    unworkable.add('on_failure', 'on_failure: continue is not supported yet for a whole workflow');
   }
+  checkUndoable(input, unworkable);
   const parameters = (input.parameters ?? []).map((parameter, index) =>
     toParameter(parameter, `parameters.${index}`, malformed, unworkable),
   );
   const conditions = new Map<number, string>();
   const actions = input.actions.map((action, index) => {
     const path = `actions.${index}`;
-    refuseReserved(action, RESERVED_BY_ACTIONS, `${path}.`, unworkable);
-    if (action.on_failure === 'compensate')
-      unworkable.add(`${path}.on_failure`, 'on_failure: compensate is not supported yet');
     const condition = action.condition ?? undefined;
     if (condition !== undefined && !disagree(malformed, path, 'condition', condition, 'when', action.when)) {
       if (condition !== action.when) conditions.set(index, condition);
@@ -144,7 +142,33 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
     ...present({ delay_seconds: input.delay_seconds, priority: input.priority }),
     on_failure: toOnFailure(input, path, malformed),
     ...present({ for_each: toForEach(input.for_each), repeat: toRepeat(input.repeat) }),
+    ...present({ compensate: toCompensation(input, `${path}.compensate`, defaults, malformed) }),
     ...present({ idempotent: input.idempotent, cache: input.cache, metadata: jsonObject(input.metadata) }),
+  };
+}
+
+/** `compensate` as what a failure leads to says nothing where nothing says how it is undone. */
+function checkUndoable({ actions, on_failure }: WorkflowInput, unworkable: FaultList): void {
+  if (actions.some(({ compensate }) => compensate !== null && compensate !== undefined)) return;
+  const message = 'compensate needs an action that says how it is undone (its `compensate`)';
+  if (on_failure === 'compensate') unworkable.add('on_failure', message);
+  actions.forEach((action, index) => {
+    if (action.on_failure === 'compensate') unworkable.add(`actions.${index}.on_failure`, message);
+  });
+}
+
+function toCompensation(
+  { compensate }: ActionInput,
+  path: string,
+  defaults: ActionDefaults,
+  malformed: FaultList,
+): Compensation | undefined {
+  if (compensate === null || compensate === undefined) return undefined;
+  return {
+    action_type: compensate.action_type,
+    config: json(compensate.config) ?? {},
+    retry: toRetry(compensate, path, defaults.retry, malformed),
+    timeout_seconds: compensate.timeout_seconds ?? defaults.timeout_seconds,
   };
 }
 
@@ -166,7 +190,12 @@ function toRepeat(input: ActionInput['repeat']): Repeat | undefined {
   };
 }
 
-function toRetry(input: ActionInput, path: string, defaults: RetryPolicy, malformed: FaultList): RetryPolicy {
+function toRetry(
+  input: Pick<ActionInput, 'action_type' | 'retry' | 'retry_count' | 'retry_delay'>,
+  path: string,
+  defaults: RetryPolicy,
+  malformed: FaultList,
+): RetryPolicy {
   const retry = input.retry ?? {};
   const olderAttempts = typeof input.retry_count === 'number' ? input.retry_count + 1 : undefined;
   if (olderAttempts !== undefined && (retry.max_attempts ?? olderAttempts) !== olderAttempts) {
@@ -207,7 +236,8 @@ function toOnFailure(input: ActionInput, path: string, malformed: FaultList): Ac
   });
   const meanings = new Set(Object.values(spellings).map((value) => (LETS_GO.has(value) ? 'continue' : 'fail')));
   if (meanings.size > 1) malformed.add(path, `${Object.keys(spellings).join(' and ')} disagree; use on_failure alone`);
-  return meanings.has('continue') ? 'continue' : 'fail';
+  if (meanings.has('continue')) return 'continue';
+  return input.on_failure === 'compensate' ? 'compensate' : 'fail';
 }
 
 const LETS_GO: ReadonlySet<unknown> = new Set([true, 'continue', 'skip', 'ignore']);

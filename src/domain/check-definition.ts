@@ -9,7 +9,7 @@ import { checkHeartbeat } from './check-heartbeat.ts';
 import { checkParts } from './check-parts.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
-import type { Action, ActionDefaults, Definition } from './definition.ts';
+import type { Action, ActionDefaults, Compensation, Definition } from './definition.ts';
 import type { FieldFault } from './errors.ts';
 import type { FaultList } from './fault-list.ts';
 import { buildGraph } from './graph.ts';
@@ -128,15 +128,7 @@ function checkAction(check: Check, action: Action, index: number): Action {
     else dependsOn.add(dependency);
   };
 
-  const type = catalogue.canonical(action.action_type);
-  if (type === undefined) {
-    const known = catalogue.names();
-    const suggestion = faults.suggest(action.action_type, known);
-    faults.add(
-      `${path}.${draft.names.action_type}`,
-      `unknown action type '${action.action_type}'${suggestion}; known are ${[...known].sort().join(', ')}`,
-    );
-  }
+  const type = checkType(check, action.action_type, `${path}.${draft.names.action_type}`);
   checkHeartbeat(action, path, faults);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
   const parts = checkParts(action, { ...catalogue, names, variables: check.variables, suggest });
@@ -146,13 +138,33 @@ function checkAction(check: Check, action: Action, index: number): Action {
   const known = locals === undefined ? names : { ...names, locals };
   checkConfig({ ...check, names: known }, action.config, type, `${path}.${draft.names.config}`, infer);
   for (const name of checkCache(action, type, path, known, faults, suggest)) infer(name, `${path}.cache.key`);
+  const compensate = checkCompensation(check, action.compensate, `${path}.compensate`);
   const when = checkCondition(check, action, index, path, infer);
   return {
     ...action,
+    ...(compensate === undefined ? {} : { compensate }),
     action_type: type ?? action.action_type,
     depends_on: [...dependsOn],
     ...(when === undefined ? {} : { when }),
   };
+}
+
+/** When it runs every action is final, so what it names is not waited for. */
+function checkCompensation(check: Check, written: Compensation | undefined, path: string): Compensation | undefined {
+  if (written === undefined) return undefined;
+  const type = checkType(check, written.action_type, `${path}.action_type`);
+  checkConfig(check, written.config, type, `${path}.config`, () => undefined);
+  return { ...written, action_type: type ?? written.action_type };
+}
+
+/** The canonical type. */
+function checkType({ catalogue, faults }: Check, written: string, path: string): string | undefined {
+  const type = catalogue.canonical(written);
+  if (type !== undefined) return type;
+  const known = catalogue.names();
+  const suggestion = faults.suggest(written, known);
+  faults.add(path, `unknown action type '${written}'${suggestion}; known are ${[...known].sort().join(', ')}`);
+  return undefined;
 }
 
 type Infer = (dependency: string, path: string) => void;

@@ -62,7 +62,9 @@ export interface Action {
   delay_seconds?: number;
   /** 1 (first) to 100; the run's own when left out. */
   priority?: number;
-  on_failure: 'fail' | 'continue';
+  /** `compensate` is `fail` in a workflow that has something to undo. */
+  on_failure: 'fail' | 'continue' | 'compensate';
+  compensate?: Compensation;
   for_each?: ForEach;
   repeat?: Repeat;
   idempotent?: boolean;
@@ -78,6 +80,15 @@ export interface ForEach {
   /** Items under way at the same time; all of them when left out. */
   max_parallel?: number;
   on_item_failure: 'fail' | 'continue';
+}
+
+/** How a completed action is undone when its run fails or is cancelled. */
+export interface Compensation {
+  action_type: string;
+  /** May hold templates, of the action's own output too. */
+  config: Json;
+  retry: RetryPolicy;
+  timeout_seconds: number;
 }
 
 /** The action is run again and again until the condition holds. */

@@ -5,6 +5,7 @@
  */
 import type { Action } from './definition.ts';
 import type { Plan, PlannedAction } from './plan.ts';
+import { undoOf } from './saga.ts';
 
 export interface PartRef {
   actionId: string;
@@ -36,10 +37,12 @@ export function localNames(action: Action): ReadonlySet<string> | undefined {
   return action.repeat === undefined ? undefined : ITERATION_NAMES;
 }
 
-/** The planned action that a task is: one of the plan, or a part of one. */
+/** The planned action that a task is: one of the plan, a part of one, or its undoing. */
 export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
   const planned = plan.byId.get(taskId);
   if (planned !== undefined) return planned;
+  const undo = undoOf(plan, taskId);
+  if (undo !== undefined) return undo;
   const ref = readPartId(taskId);
   const whole = ref === undefined ? undefined : plan.byId.get(ref.actionId);
   return ref === undefined || whole === undefined || !hasParts(whole.action) ? undefined : partOf(whole, ref.position);
@@ -47,7 +50,7 @@ export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
 
 /** A part ends nothing but itself: it holds no gates and is nobody's dependency, and its failure is its action's to judge. */
 export function partOf(whole: PlannedAction, position: number): PlannedAction {
-  const { for_each: _, repeat: __, when: ___, delay_seconds: ____, ...action } = whole.action;
+  const { for_each: _, repeat: __, when: ___, delay_seconds: ____, compensate: _____, ...action } = whole.action;
   return {
     ...whole,
     index: -1,

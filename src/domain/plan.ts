@@ -22,6 +22,8 @@ export interface PlannedAction {
   segment: number;
   /** Longest way from a source; deeper tasks go first. */
   depth: number;
+  /** Only of an undoing (`saga.ts`): what it undoes. */
+  undoes?: PlannedAction;
   /** Only of a part (`parts.ts`): what it is a part of. */
   part?: { of: PlannedAction; position: number };
 }
@@ -40,6 +42,8 @@ export interface Plan {
   actions: PlannedAction[];
   byId: ReadonlyMap<string, PlannedAction>;
   segments: Segment[];
+  /** Some action says how it is undone: the finalizer ends every run, and decides whether it has to be. */
+  isSaga: boolean;
   /** Actions that nothing depends on, in order. */
   sinks: number[];
   /** For an action that ends a segment: the number of the segment to add once it is final. */
@@ -64,7 +68,8 @@ export function makePlan(definition: Definition): Plan {
   });
 
   const sinks = reducedDependents.flatMap((list, index) => (list.length === 0 ? [index] : []));
-  const { segments, segmentOf } = cutIntoSegments(reduced, reducedDependents, sinks);
+  const isSaga = definition.actions.some(({ compensate }) => compensate !== undefined);
+  const { segments, segmentOf } = cutIntoSegments(reduced, reducedDependents, isSaga || sinks.length > 1);
 
   const actions = graph.inputIndex.map((inputIndex, index): PlannedAction => {
     const action = definition.actions[inputIndex];
@@ -122,6 +127,7 @@ export function makePlan(definition: Definition): Plan {
     actions,
     byId: new Map(actions.map((planned) => [planned.action.action_id, planned])),
     segments,
+    isSaga,
     sinks,
     nextSegment(index) {
       const segment = actions[index]?.segment;
@@ -138,7 +144,7 @@ export function makePlan(definition: Definition): Plan {
 function cutIntoSegments(
   dependencies: readonly number[][],
   dependents: readonly number[][],
-  sinks: readonly number[],
+  finalizer: boolean,
 ): { segments: Segment[]; segmentOf: number[] } {
   const comparable = comparableWithAll(dependencies, dependents);
   const segments: Segment[] = [];
@@ -151,14 +157,14 @@ function cutIntoSegments(
     const several = (dependents[index]?.length ?? 0) > 1;
     const cut = comparable[index] === true && (several || members.length >= MAX_TREE_DEPTH) && index < last;
     if (cut || index === last) {
-      segments.push({ roots: [], members, finalizer: !cut && sinks.length > 1 });
+      segments.push({ roots: [], members, finalizer: !cut && finalizer });
       members = [];
     }
   }
   return { segments, segmentOf };
 }
 
-/** With one sink its own commit ends the run; otherwise the finalizer does. */
+/** With one sink its own commit ends the run; otherwise, and where something may have to be undone, the finalizer does. */
 export function endsRun(plan: Plan, index: number): boolean {
-  return plan.sinks.length === 1 && plan.sinks[0] === index;
+  return !plan.isSaga && plan.sinks.length === 1 && plan.sinks[0] === index;
 }

@@ -6,6 +6,7 @@ import { compileSegment, gatesOf } from '../domain/compile.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
+import { undoEnded } from './compensate.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import { type PartEndedDeps, partEnded } from './part-ended.ts';
 import type { Disposition, RunRow } from './ports.ts';
@@ -23,6 +24,7 @@ export async function releaseDependents(
   committed: TaskStatus | undefined,
 ): Promise<void> {
   if (planned.part !== undefined) return partEnded(deps, run, planned.part, gen, committed);
+  if (planned.undoes !== undefined) return undoEnded(deps, run);
   await deps.queue.removeGates(gatesOf(plan, planned, run.id, run.epoch));
   const next = plan.nextSegment(planned.index);
   if (next === undefined) return;

@@ -5,6 +5,7 @@
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { ChildStore } from './child-ports.ts';
+import { refuseWhileCompensating } from './compensate.ts';
 import type { Failpoint } from './failpoint.ts';
 import { cancelQuietly } from './hold-for-children.ts';
 import type { Plans } from './plans.ts';
@@ -28,14 +29,17 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     if (FINAL_RUN_STATUSES.includes(request.was)) {
       throw new OrchestratorError('already_final', `The execution has already ended: ${request.was}`);
     }
+    refuseWhileCompensating(request.was);
     if (!request.changed) return 'cancelling';
     await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
     // Once the run is marked it begins no more of them. Its own tasks end after those they wait for.
     const children = await deps.children.openOf(runId);
     await cancelAll(caller, children, reason);
-    const unbegun = request.was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
-    if ((request.was === 'pending' || unbegun) && children.length === 0) {
+    // A saga that was retried may have something to undo already.
+    const mayHaveBegun = request.was === 'paused' || (request.was === 'pending' && plan.isSaga);
+    const isUnbegun = mayHaveBegun && (await deps.runs.statuses(runId)).tasks.size === 0;
+    if (((request.was === 'pending' && !mayHaveBegun) || isUnbegun) && children.length === 0) {
       // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
       const actions = plan.actions.map(({ action }) => ({
         actionId: action.action_id,

@@ -6,6 +6,7 @@ import type { Plan } from '../domain/plan.ts';
 import type { JobData } from '../schemas/job.ts';
 import type { AddAgainDeps } from './add-again.ts';
 import { type ChildEndedDeps, childEnded } from './child-ended.ts';
+import { compensate, type SagaStore } from './compensate.ts';
 import { type OutcomeDeps, runOutputText } from './outcome.ts';
 import type { Disposition, RunRow, RunStore } from './ports.ts';
 import { outputsOfRun, type Scope, scopeOf } from './resolve-input.ts';
@@ -14,6 +15,7 @@ const NOT_READY_DELAY_MS = 1_000;
 
 export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, ChildEndedDeps {
   queue: AddAgainDeps['queue'];
+  sagas: SagaStore;
   runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'nudge'>;
   now(): number;
 }
@@ -28,6 +30,11 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   }
   // What is read now is what the run ends with, so it must be final now, and not only when the run ends.
   if (!plan.actions.every(({ action }) => found.tasks.get(action.action_id)?.final)) return notReady(deps, run);
+  if (plan.isSaga) {
+    const undoing = await compensate(deps, plan, run, found, data.gen);
+    if (undoing?.job === 'complete') await childEnded(deps, run);
+    if (undoing !== undefined) return undoing;
+  }
   const wanted = outputsOfRun(plan);
   const outputs = await deps.runs.outputs(run.id, wanted);
   const known = scopeOf(run, found, wanted);

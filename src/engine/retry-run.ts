@@ -5,12 +5,14 @@
 import { OrchestratorError } from '../domain/errors.ts';
 import { toBeginAnew, toReopen } from '../domain/reopen.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { SagaStore } from './compensate.ts';
 import type { Logger, Lookup, RetryStore, RunRow, RunStore } from './ports.ts';
 import type { Caller, RetryRuns, RunStatus } from './use-cases.ts';
 
 export interface RetryDeps extends AddAgainDeps {
   runs: Pick<RunStore, 'statuses' | 'markQueued' | 'countInQueue'>;
   retries: RetryStore;
+  sagas: Pick<SagaStore, 'reopen'>;
   window: number;
   log: Logger;
 }
@@ -29,6 +31,11 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
       if (run === undefined || run.tenantId !== caller.tenantId) {
         throw new OrchestratorError('not_found', 'Execution not found');
       }
+      if (run.status === 'compensation_failed') {
+        const again = await deps.sagas.reopen(run, caller.userId, reason);
+        if (again === undefined) throw retriedByAnother();
+        return { epoch: again.run.epoch, reopened: again.undoings, status: await goOnUndoing(deps, again.run) };
+      }
       if (!RETRYABLE_STATUSES.includes(run.status)) {
         throw new OrchestratorError(
           'not_retryable',
@@ -36,13 +43,15 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
         );
       }
       const reopened = await reopen(deps, caller, run, found, { afterSeconds: DOOR_SECONDS, reason });
-      if (reopened === undefined) {
-        throw new OrchestratorError('not_retryable', 'The execution has just been retried by somebody else');
-      }
+      if (reopened === undefined) throw retriedByAnother();
       const { epoch } = reopened.run;
       return { epoch, reopened: reopened.actionIds.length, status: await enqueue(deps, reopened.run) };
     },
   };
+}
+
+function retriedByAnother(): OrchestratorError {
+  return new OrchestratorError('not_retryable', 'The execution has just been retried by somebody else');
 }
 
 export interface ReopenOptions {
@@ -76,6 +85,17 @@ export async function reopen(
     rerunFrom,
   });
   return reopened === undefined ? undefined : { run: reopened, actionIds };
+}
+
+/** Never throws: the run is under way already, and the reconciler adds its finalizer when it is not added here. */
+async function goOnUndoing(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+  try {
+    await addAgain(deps, run);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    deps.log.warn('runs_left_to_reconciler', { count: 1, run_id: run.id, error: reason });
+  }
+  return run.status;
 }
 
 /** Never throws: the run is reopened already, and the dispatcher adds what is not added here. */

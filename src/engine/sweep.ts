@@ -5,6 +5,7 @@
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
 import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
+import { SAGA } from '../domain/saga.ts';
 import { settledActions } from '../domain/settled.ts';
 import { addAgain } from './add-again.ts';
 import { dispatchChildren } from './admit-children.ts';
@@ -75,7 +76,8 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   const found = await deps.runs.statuses(run.id);
   if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
   if (run.status === 'cancelling') {
-    const abandoned = await isAbandoned(deps, run, found);
+    // What a saga has done is undone by its finalizer.
+    const abandoned = !plan.isSaga && (await isAbandoned(deps, run, found));
     const actions = plan.actions.map(({ action }) => ({ actionId: action.action_id, actionType: action.action_type }));
     const ended = abandoned && (await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions));
     // A task may have gone to sleep in the very moment of the cancellation.
@@ -131,7 +133,8 @@ async function findLost(
     jobId: taskJobId(run.id, run.epoch, action.action_id),
   }));
   for (const { actionId, final, released, parentId } of tasks.values()) {
-    if (parentId === null || final || !released) continue;
+    // The finalizer gives what has to be undone to the queue again, whenever it looks.
+    if (parentId === null || parentId === SAGA || final || !released) continue;
     const planned = taskOf(plan, actionId);
     if (planned === undefined) continue;
     const jobId = taskJobId(run.id, run.epoch, actionId);

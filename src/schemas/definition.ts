@@ -130,6 +130,20 @@ export const repeatInput = z
     examples: [{ until: 'output.response.state == "done"', max_iterations: 20, delay_seconds: 5 }],
   });
 
+export const compensationInput = z
+  .strictObject({
+    action_type: z.string().min(1).max(255),
+    config: template.nullish().meta({ description: 'Templates in it may name the output of the action itself.' }),
+    retry: retryInput.nullish(),
+    timeout_seconds: timeout.nullish().meta({ description: 'Of one attempt; 300 without it.' }),
+  })
+  .meta({
+    id: 'Compensation',
+    examples: [
+      { action_type: 'http_request', config: { url: 'https://shop/orders/{{order.body.id}}', method: 'DELETE' } },
+    ],
+  });
+
 export const actionInput = z
   .strictObject({
     action_id: id.nullish().meta({ description: `${ID_MESSAGE}. Without it: the snake_case of \`name\`.` }),
@@ -153,7 +167,9 @@ export const actionInput = z
     }),
     metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
     for_each: forEachInput.nullish(),
-    compensate: reserved(),
+    compensate: compensationInput.nullish().meta({
+      description: 'Undoes the action, once it has completed, when the run fails or is cancelled.',
+    }),
     repeat: repeatInput.nullish(),
     cache: cacheInput.nullish().meta({ description: 'Its output serves later executions with the same key.' }),
     condition: older(expression, '`when`; `{{a.b}}` in it becomes `a.b`'),
@@ -184,7 +200,9 @@ const workflowFields = {
   output: z.unknown().optional().meta({
     description: 'A template for the output of a run; without it the outputs of the last actions by their ids.',
   }),
-  on_failure: z.enum(['fail', 'continue', 'compensate']).nullish().meta({ description: 'Only `fail` is supported.' }),
+  on_failure: z.enum(['fail', 'continue', 'compensate']).nullish().meta({
+    description: '`compensate`: as `fail`, and some action must have `compensate`. `continue` is refused (422).',
+  }),
   metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
   timeout_seconds: timeout
     .nullish()

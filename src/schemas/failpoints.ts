@@ -34,6 +34,8 @@ export const FAILPOINTS = [
   'settle.afterCommit',
   /** What a worker outside answered is stored, with its wake; the task has not been woken. */
   'external.afterStore',
+  /** A run undoes what it did: that is written down, and nothing of it is in the queue. */
+  'saga.afterBegin',
   /** The parts of a task are written down; none of them is in the queue. */
   'parts.afterWrite',
   /** Parts of a task have been added; the task is not asleep yet. */

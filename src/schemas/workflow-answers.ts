@@ -239,6 +239,19 @@ const attempt = z
   })
   .meta({ id: 'Attempt' });
 
+const compensation = z
+  .object({
+    action_type: text,
+    status: taskStatus,
+    attempts: count,
+    input: json,
+    output: json,
+    error: json,
+    started_at: maybeTime,
+    finished_at: maybeTime,
+  })
+  .meta({ id: 'TaskCompensation' });
+
 const partCounts = z
   .object({ total: count })
   .catchall(count)
@@ -266,6 +279,9 @@ export const executionTask = z
       .object({ percent: z.number().min(0).max(100).nullable(), message: text.nullable(), at: time })
       .nullable()
       .meta({ description: 'What the task said of itself last, and when; null when its adapter reports nothing' }),
+    compensation: compensation
+      .optional()
+      .meta({ description: 'How it was undone, when its run failed or was cancelled' }),
     parts: partCounts.optional().meta({ description: 'Of a fan-out or loop: its items or iterations, by status' }),
     waiting_for: waitingFor.optional().meta({ description: 'What a sleeping task waits for' }),
     queued_at: maybeTime,
@@ -342,6 +358,7 @@ export type WorkflowSummary = z.infer<typeof workflowSummary>;
 export type WorkflowVersionSummary = z.infer<typeof workflowVersion>;
 export type ExecutionSummary = z.infer<typeof executionSummary>;
 export type ExecutionTask = z.infer<typeof executionTask>;
+export type Compensation = z.infer<typeof compensation>;
 export type ExecutionPart = z.infer<typeof executionPart>;
 export type AttemptView = z.infer<typeof attempt>;
 export type Execution = z.infer<typeof execution>;

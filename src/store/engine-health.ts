@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { BeatStore, EngineHealthStore } from '../engine/engine-health.ts';
 
-const LIVE = `NOT r.final AND r.status IN ('queued', 'running', 'cancelling')`;
+const LIVE = `NOT r.final AND r.status IN ('queued', 'running', 'cancelling', 'compensating')`;
 
 const BEAT = `
 WITH gone AS (

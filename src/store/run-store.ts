@@ -63,7 +63,7 @@ WITH before AS (
   FROM run r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE
 ), u AS (
   UPDATE run r SET status = 'cancelling', cancel_reason = $3, check_at = now()
-  FROM before b WHERE r.id = b.id AND NOT b.final AND b.status <> 'cancelling'
+  FROM before b WHERE r.id = b.id AND NOT b.final AND b.status NOT IN ('cancelling', 'compensating')
   RETURNING r.id, r.epoch
 ), e AS (
   INSERT INTO event (run_id, epoch, kind, data)
@@ -118,7 +118,7 @@ export function createRunStore(
       const { rows } = await pool.query<{ count: number }>({
         name: 'count-in-queue',
         text: `SELECT count(*)::int AS count FROM (
-                 SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1) AS live`,
+                 SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1) AS live`,
         values: [limit],
       });
       return rows[0]?.count ?? 0;

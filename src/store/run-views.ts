@@ -4,7 +4,13 @@ import type { RunStatus, TaskStatus } from '../engine/use-cases.ts';
 import type { TaskResult } from '../schemas/answers.ts';
 import type { DefinitionRef } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import type { AttemptView, ExecutionSummary, ExecutionTask, Progress } from '../schemas/workflow-answers.ts';
+import type {
+  AttemptView,
+  Compensation,
+  ExecutionSummary,
+  ExecutionTask,
+  Progress,
+} from '../schemas/workflow-answers.ts';
 
 export interface RunHead {
   id: string;
@@ -113,7 +119,12 @@ export function tasksOf(
   rows: readonly TaskRecord[],
   attempts: readonly AttemptRecord[],
   reports: readonly ReportRecord[],
-  run: { createdAt: Date; parameters: Json | undefined; parts: ReadonlyMap<string, PartCounts> },
+  run: {
+    createdAt: Date;
+    parameters: Json | undefined;
+    parts: ReadonlyMap<string, PartCounts>;
+    undoings: ReadonlyMap<string, Compensation>;
+  },
 ): ExecutionTask[] {
   const rowById = new Map(rows.map((row) => [row.action_id, row]));
   const history = new Map<string, AttemptView[]>();
@@ -134,6 +145,7 @@ export function tasksOf(
       input: row?.input ?? (row === undefined ? null : (run.parameters ?? null)),
       output: row?.output ?? null,
       ...(run.parts.has(action_id) ? { parts: run.parts.get(action_id) } : {}),
+      ...(run.undoings.has(action_id) ? { compensation: run.undoings.get(action_id) } : {}),
       ...(row?.omitted === true ? { omitted: true as const } : {}),
       ...(row?.cached === true ? { cached: true as const } : {}),
       error: row?.error ?? null,

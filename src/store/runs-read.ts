@@ -21,6 +21,7 @@ import {
   type TaskRecord,
   tasksOf,
 } from './run-views.ts';
+import { readUndoings } from './undoings-read.ts';
 import { waitsOf } from './waiting-for.ts';
 
 /** Inputs and outputs of one execution view together; the rest is left out, or a view could be gigabytes. */
@@ -85,18 +86,20 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
       const { rows } = await pool.query<RunRecord>({ name: 'read-run', text: RUN, values: [tenantId, runId] });
       const run = rows[0];
       if (run === undefined) return undefined;
-      const [definition, tasks, attempts, reports, parts] = await Promise.all([
+      const [definition, tasks, attempts, reports, parts, undoings] = await Promise.all([
         definitions.load(definitionRef(run)),
         pool.query<TaskRecord>({ name: 'read-tasks', text: TASKS, values: [runId, MAX_VIEW_BYTES] }),
         pool.query<AttemptRecord>({ name: 'read-attempts', text: ATTEMPTS, values: [runId] }),
         pool.query<ReportRecord>({ name: 'read-reports', text: REPORTS, values: [runId] }),
         countParts(pool, runId),
+        readUndoings(pool, runId),
       ]);
       const children = await childrenOf(pool, runId, definition);
       const view = tasksOf(definition, tasks.rows, attempts.rows, reports.rows, {
         createdAt: run.created_at,
         parameters: run.workflow_id === null ? run.parameters : undefined,
         parts,
+        undoings,
       });
       const sleeping = view.flatMap(({ action_id, status }) => (status === 'waiting' ? [action_id] : []));
       const waits = await waitsOf(pool, { id: runId, epoch: run.epoch }, sleeping);

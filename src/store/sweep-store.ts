@@ -11,7 +11,7 @@ const SWEEP_LOCK = 7_202_611;
 const TAKE_TO_CHECK = `
 WITH due AS (
   SELECT id FROM run
-  WHERE NOT final AND check_at <= now() AND status IN ('queued', 'running', 'cancelling')
+  WHERE NOT final AND check_at <= now() AND status IN ('queued', 'running', 'cancelling', 'compensating')
   ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
@@ -21,7 +21,7 @@ RETURNING ${RUN_COLUMNS}`;
 const TAKE_OVERDUE = `
 WITH due AS (
   SELECT id, status = 'pending' AS was_pending
-  FROM run WHERE deadline_at <= now() AND NOT final AND status <> 'cancelling'
+  FROM run WHERE deadline_at <= now() AND NOT final AND status NOT IN ('cancelling', 'compensating')
   ORDER BY deadline_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 ), u AS (
   UPDATE run r SET status = 'cancelling', ends_as = 'timed_out', check_at = now(),
@@ -80,7 +80,7 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         `UPDATE run r SET check_at = now() FROM (
            SELECT id FROM run
            WHERE NOT final AND check_at > now()
-             AND (status IN ('queued', 'running', 'cancelling')
+             AND (status IN ('queued', 'running', 'cancelling', 'compensating')
                OR status = 'pending' AND greatest(created_at, due_at) > now() - interval '10 seconds')
            ORDER BY id FOR NO KEY UPDATE) AS live
          WHERE r.id = live.id`,

@@ -12,7 +12,7 @@ const WAITS = `status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL`
 const WINDOW_USE = `
 WITH RECURSIVE live AS MATERIALIZED (
   SELECT tenant_id, count(*)::int AS runs FROM (
-    SELECT tenant_id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1
+    SELECT tenant_id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1
   ) AS live_ones GROUP BY tenant_id
 ), tenant AS (
   (SELECT tenant_id FROM run WHERE ${WAITS} AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)

@@ -104,6 +104,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     runs: store.runs,
     tasks: store.tasks,
     parts: store.parts,
+    sagas: store.sagas,
     sweep: store.sweep,
     queue,
     cache,

@@ -1,5 +1,6 @@
 /** The engine's ports on PostgreSQL, in memory: each call is one statement over `Truth`, with the rules of the fence. */
 
+import type { SagaStore } from '../../src/engine/compensate.ts';
 import type { PartStore } from '../../src/engine/part-ports.ts';
 import type {
   Lookup,
@@ -28,11 +29,13 @@ import {
   tasksOf,
 } from './fake-fence.ts';
 import { createFakeParts } from './fake-parts.ts';
+import { createFakeSagas } from './fake-sagas.ts';
 
 export interface FakeStore {
   truth: Truth;
   tasks: TaskStore;
   parts: PartStore;
+  sagas: SagaStore;
   runs: RunStore;
   sweep: SweepStore;
   retries: RetryStore;
@@ -269,6 +272,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     truth,
     tasks,
     parts: createFakeParts(truth, newTask),
+    sagas: createFakeSagas(truth, newTask),
     runs,
     sweep,
     retries,

@@ -217,6 +217,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       ...ports,
       ...quiet,
       parts: store.parts,
+      sagas: store.sagas,
       plans,
       reports: NO_REPORTS,
       cancelRun: async () => 'cancelling',
@@ -318,7 +319,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
     },
     retry() {
       void begin(world.api, 'retry', (ports) =>
-        createRetryRuns({ ...ports, ...quiet, plans, window: WINDOW, now: () => 0 })
+        createRetryRuns({ ...ports, ...quiet, sagas: store.sagas, plans, window: WINDOW, now: () => 0 })
           .retryRun(CALLER, RUN_ID)
           .catch(() => undefined),
       );

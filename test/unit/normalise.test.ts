@@ -135,8 +135,6 @@ test('dependencies that only a template, a condition or an expression names are 
 });
 
 test.each([
-  ['compensate', task('a', { compensate: { action_type: 'test_task' } }), {}, 'actions.0.compensate'],
-  ['on_failure: compensate', task('a', { on_failure: 'compensate' }), {}, 'actions.0.on_failure'],
   ['concurrency', task('a'), { concurrency: {} }, 'concurrency'],
   ['triggers', task('a'), { triggers: [] }, 'triggers'],
   ['retention_days', task('a'), { retention_days: 1 }, 'retention_days'],
@@ -202,6 +200,45 @@ test.each([
   const refusal = refusalOf(() => normalise(workflow([task('a'), task('b', more)])));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toContainEqual({ path, message: expect.stringMatching(message) });
+});
+
+test.each([
+  [
+    'an unknown type',
+    { compensate: { action_type: 'tset_task' } },
+    'actions.1.compensate.action_type',
+    /did you mean 'test_task'/,
+  ],
+  [
+    'an unknown name',
+    { compensate: { action_type: 'test_task', config: { x: '{{nothing.y}}' } } },
+    'actions.1.compensate.config.x',
+    /no parameter and no action/,
+  ],
+  [
+    'what does not fit',
+    { compensate: { action_type: 'wait', config: { seconds: 'x' } } },
+    'actions.1.compensate.config.seconds',
+    /number/,
+  ],
+  [
+    'nothing to undo',
+    { on_failure: 'compensate' },
+    'actions.1.on_failure',
+    /needs an action that says how it is undone/,
+  ],
+])('%s in a compensation is refused, naming the action', (_, more, path, message) => {
+  const refusal = refusalOf(() => normalise(workflow([task('a'), task('b', more)])));
+  expect(refusal.code).toBe('definition_invalid');
+  expect(refusal.errors).toContainEqual({ path, message: expect.stringMatching(message) });
+});
+
+test('a compensation may name its own action and any other, and nothing waits for them', () => {
+  const undo = { action_type: 'test_task', config: { own: '{{a.id}}', other: '{{b.id}}' }, retry: { max_attempts: 9 } };
+  const { actions } = normalise(workflow([task('a', { compensate: undo, on_failure: 'compensate' }), task('b')]));
+  expect(actions[0]).toMatchObject({ depends_on: [], on_failure: 'compensate' });
+  expect(actions[0]?.compensate).toMatchObject({ action_type: 'test_task', config: undo.config, timeout_seconds: 300 });
+  expect(actions[0]?.compensate?.retry).toMatchObject({ max_attempts: 9, backoff: 'exponential' });
 });
 
 test('what a fan-out or loop names is waited for, and only they know their items', () => {

@@ -24,6 +24,7 @@ test('a run that was cancelled when its last action completed ends as completed 
     runs,
     sweep,
     retries,
+    sagas: store.sagas,
     queue,
     window: 10,
     now: () => 0,

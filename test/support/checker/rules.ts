@@ -85,7 +85,10 @@ export const RULES: readonly Rule[] = [
                               FROM task t WHERE t.run_id = r.id) s
           CROSS JOIN LATERAL (SELECT count(*) > 0 AS asked FROM event e
                               WHERE e.run_id = r.id AND e.epoch = r.epoch AND e.kind = 'run.cancelling') c
-          WHERE r.final AND r.status <> CASE WHEN c.asked AND r.ends_as = 'timed_out' AND r.deadline_at <= r.finished_at THEN 'timed_out'
+          CROSS JOIN LATERAL (SELECT count(*) > 0 AS any, bool_or(t.status <> 'completed') AS failed
+                              FROM task t WHERE t.run_id = r.id AND t.parent_id = '~saga') u
+          WHERE r.final AND r.status <> CASE WHEN u.any THEN CASE WHEN u.failed THEN 'compensation_failed' ELSE 'compensated' END
+            WHEN c.asked AND r.ends_as = 'timed_out' AND r.deadline_at <= r.finished_at THEN 'timed_out'
             WHEN c.asked THEN 'cancelled' WHEN s.failed THEN 'failed' ELSE 'completed' END`,
   },
   {
