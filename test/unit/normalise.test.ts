@@ -216,10 +216,10 @@ test.each([
     /no parameter and no action/,
   ],
   [
-    'what does not fit',
-    { compensate: { action_type: 'wait', config: { seconds: 'x' } } },
-    'actions.1.compensate.config.seconds',
-    /number/,
+    'a text',
+    { compensate: { action_type: 'test_task', config: 'x' } },
+    'actions.1.compensate.config',
+    /must be an object/,
   ],
   [
     'nothing to undo',

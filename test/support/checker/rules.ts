@@ -49,7 +49,9 @@ export const RULES: readonly Rule[] = [
     invariant: 'I2',
     rule: 'only what completed or was skipped keeps the epoch before a retry, and everything that it waits for with it',
     sql: `SELECT r.id, t.action_id, t.status FROM run r JOIN task t ON t.run_id = r.id
-          WHERE t.epoch > r.epoch OR (t.epoch < r.epoch AND t.status NOT IN ('completed', 'skipped'))
+          WHERE t.epoch > r.epoch OR (t.epoch < r.epoch AND t.status NOT IN ('completed', 'skipped')
+            -- A retry of a compensation reopens nothing but undoings.
+            AND NOT EXISTS (SELECT 1 FROM task u WHERE u.run_id = r.id AND u.parent_id = '~saga'))
           UNION ALL
           SELECT a.run_id, a.action_id, d.status FROM (${ACTIONS}) a
           JOIN task t ON t.run_id = a.run_id AND t.action_id = a.action_id
