@@ -18,11 +18,14 @@ import { WAKE_TO_COME } from './wake-tasks.ts';
 export const BY_HAND = 'by hand';
 
 export interface HandStore {
-  /** The token and the number of the attempt are the store's to say. False: the task or the run has ended by now. */
+  /**
+   * The token and the number of the attempt are the store's to say. Resolves to the parts that ended with it; undefined:
+   * the task or the run has ended by now.
+   */
   settle(
     outcome: Omit<Outcome, 'fence' | 'attempt'>,
     note: { by: string; reason: string | undefined },
-  ): Promise<boolean>;
+  ): Promise<string[] | undefined>;
 }
 
 export interface SettleByHandDeps {
@@ -60,7 +63,7 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
       throw new OrchestratorError('unknown_action', `The execution has no action '${actionId}'`);
     const ended = () => new OrchestratorError('conflict', `The action '${actionId}' has already ended`);
     if (tasks.get(actionId)?.final === true) throw ended();
-    const accepted = await deps.byHand.settle(
+    const parts = await deps.byHand.settle(
       {
         runId,
         epoch: run.epoch,
@@ -84,10 +87,13 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
       },
       { by: caller.userId, reason },
     );
-    if (!accepted) throw ended();
+    if (parts === undefined) throw ended();
     await deps.failpoint('settle.afterCommit');
-    const job = { queue: action.action_type, jobId: taskJobId(runId, run.epoch, actionId) };
-    await deps.queue.promote([job]).catch((error: unknown) => {
+    const jobs = [actionId, ...parts].map((id) => ({
+      queue: action.action_type,
+      jobId: taskJobId(runId, run.epoch, id),
+    }));
+    await deps.queue.promote(jobs).catch((error: unknown) => {
       // The row says that its job is to be woken, and the reconciler has been asked to look at the run.
       deps.log.warn('settled_job_not_promoted', {
         run_id: runId,

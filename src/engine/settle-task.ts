@@ -214,7 +214,9 @@ export async function settle(
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     await keepCached(deps, held, outcome);
-    if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, outcome.status);
+    // Whoever stood still since then cannot know that nobody else has added the next flow.
+    const committed = delivery.trust.holds() ? outcome.status : undefined;
+    if (outcome.final) await releaseDependents(deps, run, plan, planned, delivery.data.gen, committed);
     if (outcome.endsRun) await childEnded(deps, run);
     return disposition;
   }

@@ -3,6 +3,7 @@
  * tasks were settled by hand: by notification alone, as their executions only go on for nothing.
  */
 import type pg from 'pg';
+import { readPartId } from '../domain/parts.ts';
 import type { Control } from '../engine/ports.ts';
 
 const POLL_MS = 1_000;
@@ -64,7 +65,11 @@ export function createRunControl(pool: pg.Pool): RunControl {
     notice: stop,
     taskNotice(payload) {
       const [runId, actionId]: [string, string] = JSON.parse(payload); // What the statement sends.
-      for (const { task } of watchers.get(runId) ?? []) if (task?.actionId === actionId) task.abandon();
+      for (const { task } of watchers.get(runId) ?? []) {
+        // With a task its parts end too.
+        const ended = task?.actionId === actionId || readPartId(task?.actionId ?? '')?.actionId === actionId;
+        if (ended) task?.abandon();
+      }
     },
     readAgain: () => void read(),
     close: () => clearInterval(timer),

@@ -1,6 +1,7 @@
 /** Settles a task by hand: a token, the outcome under it and who it was, in one transaction. */
 import type pg from 'pg';
 import type { HandStore } from '../engine/settle-by-hand.ts';
+import { WAKE_TO_COME } from '../engine/wake-tasks.ts';
 import { commitOutcomes } from './commit.ts';
 import { CLAIM } from './task-store.ts';
 
@@ -13,10 +14,12 @@ UPDATE event SET data = jsonb_strip_nulls(jsonb_build_object('by', $5::text, 'by
 WHERE run_id = $1 AND id = (
   SELECT max(id) FROM event WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND kind = 'task.' || $4::text)`;
 
-// Whatever its parts are still doing has come too late.
+// Whatever its parts are still doing has come too late. The jobs of those that sleep are woken by the reconciler.
 const END_PARTS = `
-UPDATE task SET status = 'cancelled', final = true, tolerated = true, finished_at = now(), updated_at = now()
-WHERE run_id = $1 AND parent_id = $2 AND NOT final`;
+UPDATE task t SET status = 'cancelled', final = true, tolerated = true, wakes_seen = ${WAKE_TO_COME},
+  finished_at = now(), updated_at = now()
+FROM (SELECT action_id FROM task WHERE run_id = $1 AND parent_id = $2 AND NOT final ORDER BY action_id FOR UPDATE) AS open
+WHERE t.run_id = $1 AND t.action_id = open.action_id RETURNING t.action_id`;
 
 // The reconciler is asked to look: whoever settles a task may die before its job is woken.
 const TELL = `
@@ -34,18 +37,20 @@ export function createHandStore(pool: pg.Pool): HandStore {
         const fence = claimed.rows[0]?.fence;
         const next = await client.query<{ attempt: number }>(NEXT_ATTEMPT, [runId, actionId]);
         const attempt = next.rows[0]?.attempt;
+        let parts: string[] | undefined;
         const accepted =
           fence !== undefined &&
           attempt !== undefined &&
           (await commitOutcomes(client, [{ ...outcome, fence, attempt }]))[0] === 'accepted';
         if (accepted) {
-          await client.query(END_PARTS, [runId, actionId]);
+          const ended = await client.query<{ action_id: string }>(END_PARTS, [runId, actionId]);
+          parts = ended.rows.map(({ action_id: id }) => id);
           await client.query(SAY_WHO, [runId, actionId, epoch, status, by, reason ?? null]);
           await client.query(TELL, [runId, actionId]);
         }
         await client.query(accepted ? 'COMMIT' : 'ROLLBACK');
         client.release();
-        return accepted;
+        return parts;
       } catch (error) {
         // The connection may be the very thing that broke: it is closed, which also rolls back.
         client.release(true);

@@ -1,6 +1,6 @@
 /** The control of executions: pause and resume, skip and complete by hand, rerun from an action. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, statuses, taskOf } from '../support/client.ts';
+import { accepted, type Client, expectProblem, list, statuses, taskOf } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Reply } from '../support/service.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
@@ -212,6 +212,26 @@ describe.each(onBothBackends({ workers: 2 }))('control of executions on $backend
       beside: 'completed',
       end: 'completed',
     });
+  });
+
+  test('the items of a fan-out end with it: those that sleep are not waited for, those that have not begun never do', async ({
+    api,
+  }) => {
+    const run = await begin(api, [
+      {
+        action_id: 'each',
+        action_type: 'wait',
+        config: { seconds: '{{item}}' },
+        for_each: { items: [0, 600, 600, 600], max_parallel: 2 },
+      },
+      echo('after', ['each'], { got: '{{each}}' }),
+    ]);
+    const parts = async () => list(await api.get(`${at(run)}/parts?of=each`)).map(({ status }) => String(status));
+    await until(async () => (await parts()).join() === 'completed,waiting,waiting,pending');
+    await complete(api, run, 'each', ['by', 'hand']);
+    const ended = await api.finished(run);
+    expect(ended).toMatchObject({ status: 'completed', output: { after: { got: ['by', 'hand'] } } });
+    expect(await parts()).toEqual(['completed', 'cancelled', 'cancelled', 'cancelled']);
   });
 
   test('an adapter at work on what is settled by hand is told to stop, and the run goes on at once', async ({

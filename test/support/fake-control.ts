@@ -41,11 +41,11 @@ export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHan
       async settle(outcome) {
         const { runId, epoch, actionId, actionType, worker } = outcome;
         const token = await store.tasks.claim({ runId, epoch, actionId, actionType, worker });
-        if (token === undefined) return false;
+        if (token === undefined) return undefined;
         const attempt = (store.task(runId, actionId)?.endedAttempt ?? 0) + 1;
         const result = await store.tasks.commit({ ...outcome, fence: token.fence, attempt });
         store.due.add(runId);
-        return result === 'accepted';
+        return result === 'accepted' ? [] : undefined;
       },
     },
   };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { settleLostJob } from '../../src/engine/execute-task.ts';
+import { executeTask, settleLostJob } from '../../src/engine/execute-task.ts';
 import { DIAMOND, type Edges } from '../support/dags.ts';
 import { begun, failure, output, RUN, tries } from '../support/fake-engine.ts';
 
@@ -122,4 +122,18 @@ describe('the finalizer', () => {
     await cancelled.drain();
     expect(cancelled.run()).toMatchObject({ status: 'cancelled', output: null, error: null });
   });
+});
+
+test('a worker that may have lost its job adds the next flow as what is added again', async () => {
+  for (const [holds, gen] of [
+    [true, 0],
+    [false, 1],
+  ] as const) {
+    const engine = await begun(DIAMOND);
+    const lease = engine.take('a');
+    const trust = { holds: () => holds, onLost: () => undefined };
+    engine.queue.end(lease, await executeTask(engine.deps, { ...lease.delivery, trust }));
+    expect(engine.row('a')).toMatchObject({ status: 'completed' });
+    expect(engine.queue.job('test_task', 'run.1.b')?.node.data?.gen).toBe(gen);
+  }
 });
