@@ -1,6 +1,7 @@
 /** The examples of docs/semantics.md, in its order. */
 import { approval } from './approval.ts';
 import { cache } from './cache.ts';
+import { concurrency } from './concurrency.ts';
 import { conditions } from './conditions.ts';
 import { control } from './control.ts';
 import { deadline } from './deadline.ts';
@@ -23,6 +24,7 @@ export const EXAMPLES: readonly Example[] = [
   saga,
   deadline,
   dedupe,
+  concurrency,
   cache,
   progressExample,
   versions,

@@ -29,6 +29,7 @@ import type { Logger } from '../engine/ports.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
 import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
+import { createEndReplaced } from '../engine/run-concurrency.ts';
 import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { makeWebhookSecret } from '../engine/sign-webhook.ts';
@@ -162,6 +163,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       plans,
       runs,
       admission,
+      endReplaced: createEndReplaced({ plans, runs, queue, log }),
       failpoint,
       defaults,
       newId: uuidv7,

@@ -37,6 +37,8 @@ export function createSubWorkflows(
       timeout_seconds: config.defaultTimeoutSeconds,
       retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
     },
+    // A child replaces nobody: it waits for a place, whatever the policy.
+    endReplaced: async () => undefined,
     admissionAt: wayOf,
     maxDepth: config.maxRunDepth,
     newId: uuidv7,

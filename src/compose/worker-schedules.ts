@@ -8,6 +8,7 @@ import { createAdmission } from '../engine/admit.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import type { ChildStore } from '../engine/child-ports.ts';
 import type { Logger, RunStore } from '../engine/ports.ts';
+import { createEndReplaced } from '../engine/run-concurrency.ts';
 import { repeatUntil } from '../engine/sweep.ts';
 import { tickSchedules } from '../engine/tick-schedules.ts';
 import { createScheduleWatch } from '../engine/watch-schedules.ts';
@@ -62,6 +63,7 @@ export function keepSchedules(
         if (await queue.ping()) await admission.admit(accepted);
       },
     },
+    endReplaced: createEndReplaced({ plans, runs, queue, log }),
     defaults: {
       timeout_seconds: config.defaultTimeoutSeconds,
       retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },

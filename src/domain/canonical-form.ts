@@ -13,6 +13,7 @@ import type {
   Action,
   ActionDefaults,
   Compensation,
+  Concurrency,
   Dedupe,
   Definition,
   ForEach,
@@ -45,7 +46,7 @@ const WORKFLOW_NAMES: FieldNames = {
   config: 'config',
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
-const RESERVED_BY_WORKFLOWS = ['concurrency', 'triggers', 'retention_days'] as const;
+const RESERVED_BY_WORKFLOWS = ['triggers', 'retention_days'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -90,11 +91,18 @@ function fromWorkflow(
       parameters,
       actions,
       ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds, dedupe: toDedupe(input) }),
+      ...present({ concurrency: toConcurrency(input) }),
       ...present({ metadata: jsonObject(input.metadata) }),
     },
     names: WORKFLOW_NAMES,
     conditions,
   };
+}
+
+function toConcurrency({ concurrency }: WorkflowInput): Concurrency | undefined {
+  return concurrency === undefined || concurrency === null
+    ? undefined
+    : { ...concurrency, policy: concurrency.policy ?? 'queue' };
 }
 
 function toDedupe({ dedupe }: WorkflowInput): Dedupe | undefined {

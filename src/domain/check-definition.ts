@@ -7,6 +7,7 @@ import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { checkHeartbeat } from './check-heartbeat.ts';
 import { checkParts } from './check-parts.ts';
+import { checkConcurrency } from './concurrency.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
 import type { Action, ActionDefaults, Compensation, Definition } from './definition.ts';
@@ -93,6 +94,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   if (definition.output !== undefined) checkOutput(check, definition.output);
   checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkSignals(actions, draft.names, check.names, faults);
+  checkConcurrency(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkCycles(check, actions);
   return { ...definition, actions };
 }

@@ -6,7 +6,7 @@ import { checkKey, resolveKey } from './key-template.ts';
 import type { TemplateNames } from './templates.ts';
 
 /** What is known of a run before it is one. */
-const KNOWN_AT_ACCEPTANCE: ReadonlySet<string> = new Set([
+export const KNOWN_AT_ACCEPTANCE: ReadonlySet<string> = new Set([
   'workflow_id',
   'workflow_version',
   'tenant_id',
@@ -33,9 +33,12 @@ export function checkDedupe(
 export function dedupeKeyOf(definition: Definition, params: JsonObject, run: JsonObject): Json | undefined {
   const { dedupe } = definition;
   if (dedupe === undefined) return undefined;
-  const names = {
-    parameters: new Set(definition.parameters.map(({ name }) => name)),
-    actions: new Set(definition.actions.map(({ action_id }) => action_id)),
+  return resolveKey(dedupe.key, { params, run, outputs: new Map(), isServiceCall: () => false }, namesOf(definition));
+}
+
+export function namesOf({ parameters, actions }: Definition): TemplateNames {
+  return {
+    parameters: new Set(parameters.map(({ name }) => name)),
+    actions: new Set(actions.map(({ action_id }) => action_id)),
   };
-  return resolveKey(dedupe.key, { params, run, outputs: new Map(), isServiceCall: () => false }, names);
 }

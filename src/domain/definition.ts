@@ -19,8 +19,18 @@ export interface Definition {
   timeout_seconds?: number;
   /** Within the window the same key begins no second run. */
   dedupe?: Dedupe;
+  /** Of the runs with one key only so many are under way at a time. */
+  concurrency?: Concurrency;
   /** The client's own; kept and shown, never read. */
   metadata?: JsonObject;
+}
+
+export interface Concurrency {
+  /** A template over the parameters and what is known of a run before it is accepted. */
+  key: string;
+  limit: number;
+  /** What becomes of a run for which there is no place: it waits, it is refused, or the oldest make room. */
+  policy: 'queue' | 'reject' | 'replace';
 }
 
 export interface Dedupe {

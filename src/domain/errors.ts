@@ -11,6 +11,7 @@ const CATALOGUE = {
   conflict: { status: 409, title: 'Conflict with the present state', retryable: false },
   idempotency_conflict: { status: 409, title: 'The idempotency key was used with another body', retryable: false },
   duplicate_run: { status: 409, title: 'There is such an execution already', retryable: false },
+  concurrency_limit: { status: 409, title: 'As many executions as may are under way', retryable: true },
   workflow_paused: { status: 409, title: 'The workflow is not active', retryable: false },
   already_final: { status: 409, title: 'The run has already ended', retryable: false },
   not_retryable: { status: 409, title: 'The run cannot be retried', retryable: false },

@@ -1,6 +1,6 @@
 /** The acceptance of tasks and runs: validate, commit the row, add the first flow. An answer of 202 is a committed row. */
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
-import type { ActionDefaults, Definition } from '../domain/definition.ts';
+import type { ActionDefaults, Concurrency, Definition } from '../domain/definition.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { checkParameters } from '../domain/parameters.ts';
 import { WORKFLOW_ACTION } from '../domain/sub-workflows.ts';
@@ -14,6 +14,7 @@ import type { Plans } from './plans.ts';
 import type { NewRun, RunStore, StoredRun } from './ports.ts';
 import type { StoredWorkflow, WorkflowHead, WorkflowStore } from './read-models.ts';
 import { requestHash } from './request-hash.ts';
+import { type EndReplaced, withConcurrency } from './run-concurrency.ts';
 import { withDedupe } from './run-dedupe.ts';
 import type {
   AcceptedRun,
@@ -33,6 +34,8 @@ export interface AcceptDeps {
   plans: Plans;
   runs: Pick<RunStore, 'accept'>;
   admission: Admission;
+  /** Of runs that made room for one that was accepted. */
+  endReplaced: EndReplaced;
   failpoint: Failpoint;
   /** For tasks that do not say. */
   defaults: ActionDefaults;
@@ -125,7 +128,10 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds } = workflow.definition;
     const run = { ...newRun(caller, id, of, values, request, idempotencyKey, hashed), timeoutSeconds };
-    return { run: withDedupe(run, of, workflow.definition), warnings };
+    return {
+      run: withConcurrency(withDedupe(run, of, workflow.definition), of, workflow.definition),
+      warnings,
+    };
   }
 
   function newRun(
@@ -162,9 +168,11 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       prepared.map(async ({ run, warnings }) => ({ run, warnings, row: await deps.runs.accept(run) })),
     );
     await deps.failpoint('api.afterInsert');
-    const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined);
+    const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined && row.waits !== true);
     await deps.admission.admit(fresh.map(({ run }) => run));
+    await deps.endReplaced(stored.flatMap(({ row }) => row.replaced ?? []));
     return stored.map(({ run, warnings, row }): AcceptedRun | ItemFault => {
+      if (row.full !== undefined) return fullOf(row.full);
       if (row.deduplicated === true && run.dedupe?.policy === 'reject') return duplicateOf(row);
       if (!row.inserted && row.deduplicated !== true && (row.requestHash ?? undefined) !== run.requestHash) {
         const detail = `The idempotency key '${run.idempotencyKey ?? ''}' was used with another body`;
@@ -253,6 +261,11 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       };
     },
   };
+}
+
+function fullOf({ key, limit }: Concurrency): ItemFault {
+  const detail = `Of the executions with the key '${key}' ${limit} are under way, as many as may be`;
+  return { code: 'concurrency_limit', detail, errors: [] };
 }
 
 function duplicateOf({ id }: StoredRun): ItemFault {

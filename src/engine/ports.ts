@@ -1,6 +1,6 @@
 /** What the engine needs from the outside. `store/` and `queue/` implement it; the engine never imports them. */
 import type { FlowNode } from '../domain/compile.ts';
-import type { Dedupe, Definition } from '../domain/definition.ts';
+import type { Concurrency, Dedupe, Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { WindowUse } from '../domain/fair-share.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
@@ -82,6 +82,8 @@ export interface NewRun {
   idempotencyKey: string | undefined;
   requestHash: string | undefined;
   dedupe?: RunDedupe | undefined;
+  /** Its group, by the key as it was resolved. */
+  concurrency?: Concurrency | undefined;
 }
 export interface RunDedupe {
   /** A digest: keys of any length are compared. */
@@ -99,6 +101,19 @@ export interface StoredRun {
   inserted: boolean;
   /** Of a row that was there before: found by its `dedupe` key. */
   deduplicated?: true;
+  /** Waits for a place in its group. */
+  waits?: true;
+  /** Not stored: there is no place in this group. */
+  full?: Concurrency;
+  /** Cancelled in the same transaction, to make room. */
+  replaced?: ReplacedRun[];
+}
+export interface ReplacedRun {
+  id: string;
+  epoch: number;
+  of: DefinitionRef;
+  /** Nothing of it has begun, and it is not in the queue. */
+  unbegun: boolean;
 }
 
 export interface TaskRow {
@@ -269,6 +284,8 @@ export interface RetryStore {
 export interface SweepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
   exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
+  /** Gives places in groups that have become free to those that wait for them, in order. */
+  giveSlots(): Promise<void>;
   /** Lets delayed runs that are due wait with the others. */
   releaseDue(): Promise<void>;
   /** So many pending runs of each tenant that are due and older than `olderThanMs`; raises their gen in the same statement. */

@@ -100,6 +100,7 @@ async function goOnUndoing(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
 
 /** Never throws: the run is reopened already, and the dispatcher adds what is not added here. */
 export async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+  if (run.waitsForSlot === true) return 'pending';
   try {
     if ((await deps.runs.countInQueue(deps.window)) >= deps.window) return 'pending';
     await addAgain(deps, run);

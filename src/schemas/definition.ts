@@ -59,6 +59,22 @@ export const dedupeInput = z
   })
   .meta({ id: 'Dedupe', examples: [{ key: '{{params.order_id}}', window_seconds: 3600, policy: 'return_existing' }] });
 
+export const concurrencyInput = z
+  .strictObject({
+    key: longText.trim().min(1).meta({
+      description: 'A template over parameters and what is known of the run when it is accepted; without secrets.',
+    }),
+    limit: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .meta({ description: 'So many executions with one key are under way at a time.' }),
+    policy: z.enum(['queue', 'reject', 'replace']).nullish().meta({
+      description: '`queue` without it: further ones wait. `reject`: 409. `replace`: the oldest are cancelled.',
+    }),
+  })
+  .meta({ id: 'Concurrency', examples: [{ key: '{{params.customer}}', limit: 1, policy: 'queue' }] });
+
 function reserved() {
   return z.unknown().optional().meta({ description: 'Reserved: a definition that uses it is refused (422).' });
 }
@@ -207,7 +223,7 @@ const workflowFields = {
   timeout_seconds: timeout
     .nullish()
     .meta({ description: 'Of a whole run, from its acceptance (after its delay); none without it.' }),
-  concurrency: reserved(),
+  concurrency: concurrencyInput.nullish().meta({ description: 'How many executions with one key run at a time.' }),
   dedupe: dedupeInput.nullish().meta({ description: 'One execution for each key within the window.' }),
   triggers: reserved(),
   retention_days: reserved(),

@@ -337,6 +337,10 @@ export const execution = z
   .object({
     ...executionHead,
     task_type: text.optional(),
+    waiting_for: z
+      .object({ concurrency_key: text, limit: z.int().min(1), position: z.int().min(1).optional() })
+      .optional()
+      .meta({ description: 'While it waits for others with its key to end; `position` 1 is next' }),
     parameters: object,
     output: json,
     progress,

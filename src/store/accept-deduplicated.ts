@@ -26,7 +26,7 @@ const ROUNDS = 3;
 const ACCEPT = `
 WITH n AS MATERIALIZED (
   SELECT n.*, k.dedupe_key, k.window_seconds FROM ${NEW_RUNS}
-  JOIN unnest($1::text[], $16::text[], $17::float8[]) AS k(id, dedupe_key, window_seconds) USING (id)
+  JOIN unnest($1::text[], $18::text[], $19::float8[]) AS k(id, dedupe_key, window_seconds) USING (id)
 ), claimed AS (
   INSERT INTO run_dedupe AS d (tenant_id, workflow_id, key, run_id, expires_at)
   SELECT DISTINCT ON (n.tenant_id, n.workflow_id, n.dedupe_key)
@@ -67,10 +67,24 @@ export function isDeduplicated(run: NewRun): run is DeduplicatedRun {
 }
 
 export async function acceptDeduplicated(pool: pg.Pool, runs: readonly DeduplicatedRun[]): Promise<StoredRun[]> {
+  return inRounds(runs, (open) => inTransaction(pool, (client) => acceptOnce(client, open)));
+}
+
+/** In a transaction of the caller's. */
+export async function acceptDeduplicatedIn(
+  client: pg.ClientBase,
+  runs: readonly DeduplicatedRun[],
+): Promise<StoredRun[]> {
+  return inRounds(runs, (open) => acceptOnce(client, open));
+}
+
+async function inRounds(
+  runs: readonly DeduplicatedRun[],
+  accept: (open: readonly DeduplicatedRun[]) => Promise<Map<string, StoredRun>>,
+): Promise<StoredRun[]> {
   const stored = new Map<string, StoredRun>();
   for (let round = 1; round <= ROUNDS && stored.size < runs.length; round += 1) {
-    const open = runs.filter(({ id }) => !stored.has(id));
-    const found = await inTransaction(pool, (client) => acceptOnce(client, open));
+    const found = await accept(runs.filter(({ id }) => !stored.has(id)));
     for (const [id, row] of found) stored.set(id, row);
   }
   return runs.map((run) => {

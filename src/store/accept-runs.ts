@@ -6,17 +6,20 @@ import type { JsonObject } from '../schemas/json.ts';
 import { definitionRef, type RawRun } from './run-row.ts';
 
 export const RUN_FIELDS = `id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
-                 correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at`;
+                 correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at,
+                 concurrency_key, concurrency_limit, waits_for_slot`;
 /** Of `n`, which is NEW_RUNS. */
 export const INSERTED_FIELDS = `n.id, n.tenant_id, n.user_id, n.workflow_id, n.workflow_version, n.inline, n.parameters, n.priority,
        now() + make_interval(secs => n.delay_seconds), n.correlation_id, n.trace_id, n.callback_url, n.idempotency_key,
        n.request_hash, 'pending', now() + interval '30 seconds',
-       now() + make_interval(secs => coalesce(n.delay_seconds, 0) + n.timeout_seconds)`;
+       now() + make_interval(secs => coalesce(n.delay_seconds, 0) + n.timeout_seconds),
+       n.concurrency_key, n.concurrency_limit, CASE WHEN n.concurrency_key IS NOT NULL THEN true END`;
 /** Its parameters are those of `newRunValues`. */
 export const NEW_RUNS = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[], $8::int[],
-            $9::float8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[])
+            $9::float8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[],
+            $16::text[], $17::int[])
      AS n(id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, delay_seconds,
-          correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds)`;
+          correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds, concurrency_key, concurrency_limit)`;
 
 // The twin of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
@@ -39,7 +42,7 @@ export type Existing = Pick<
   request_hash: string | null;
 };
 
-export async function acceptRuns(pool: pg.Pool, runs: readonly NewRun[]): Promise<StoredRun[]> {
+export async function acceptRuns(pool: Pick<pg.ClientBase, 'query'>, runs: readonly NewRun[]): Promise<StoredRun[]> {
   const { rows } = await pool.query<{ id: string; created_at: Date }>({
     name: 'accept-runs',
     text: ACCEPT,
@@ -73,6 +76,8 @@ export function newRunValues(runs: readonly NewRun[]): unknown[] {
     column((r) => r.idempotencyKey ?? null),
     column((r) => r.requestHash ?? null),
     column((r) => r.timeoutSeconds ?? null),
+    column((r) => r.concurrency?.key ?? null),
+    column((r) => r.concurrency?.limit ?? null),
   ];
 }
 

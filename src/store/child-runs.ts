@@ -17,10 +17,10 @@ const DEPTHS = 100;
 // way round, and nothing is inserted.
 const INSERT = `
 WITH parent AS MATERIALIZED (
-  SELECT id FROM run WHERE id = $16 AND epoch = $17 AND NOT final AND status <> 'cancelling' FOR SHARE
+  SELECT id FROM run WHERE id = $18 AND epoch = $19 AND NOT final AND status <> 'cancelling' FOR SHARE
 ), i AS (
   INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth)
-  SELECT ${INSERTED_FIELDS}, p.id, $17::int, $18::text, $19::int, $20::bool, $21::int FROM ${NEW_RUNS} CROSS JOIN parent p
+  SELECT ${INSERTED_FIELDS}, p.id, $19::int, $20::text, $21::int, $22::bool, $23::int FROM ${NEW_RUNS} CROSS JOIN parent p
   ON CONFLICT (parent_run_id, parent_action_id, parent_epoch, parent_attempt) WHERE parent_run_id IS NOT NULL DO NOTHING
   RETURNING id, created_at
 )
@@ -123,7 +123,14 @@ export function createChildStore(pool: pg.Pool): ChildStore {
       if (row === undefined) return undefined;
       const common = { status: 'pending', requestHash: run.requestHash ?? null, of: run.of } as const;
       if (row.id !== null && row.created_at !== null)
-        return { ...common, id: row.id, createdAt: row.created_at, inserted: true };
+        return {
+          ...common,
+          id: row.id,
+          createdAt: row.created_at,
+          inserted: true,
+          // The dispatcher gives it a place.
+          ...(run.concurrency === undefined ? {} : { waits: true as const }),
+        };
       const twin = await findRaw(runId, actionId);
       if (twin === undefined) throw new Error(`the child run of ${runId} ${actionId} was neither inserted nor found`);
       return { ...common, id: twin.id, createdAt: twin.created_at, inserted: false };

@@ -21,7 +21,7 @@ SELECT b.status AS was, u.status FROM before b LEFT JOIN u ON u.id = b.id`;
 const RESUME = `
 WITH before AS (${BEFORE}), u AS (
   UPDATE run r SET check_at = now(), status = CASE
-      WHEN EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.epoch = r.epoch AND t.status <> 'pending') THEN 'running'
+      WHEN r.waits_for_slot IS NULL AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.epoch = r.epoch AND t.status <> 'pending') THEN 'running'
       ELSE 'pending' END,
     started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id))
   FROM before b WHERE r.id = b.id AND b.status = 'paused' RETURNING r.id, r.epoch, r.status

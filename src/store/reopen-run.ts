@@ -3,10 +3,13 @@ import type pg from 'pg';
 import type { RetryStore } from '../engine/ports.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
+// One that stands in a group waits for a place again, and is added by the dispatcher when it has one.
 // The run first: of two retries the second finds another epoch. No commit holds a task of a run that has ended.
 const REOPEN_RUN = `
 UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'pending', final = false, output = NULL, error = NULL, finished_at = NULL,
-  cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8), callback_due_at = NULL, callback_attempts = 0, due_at = now() + make_interval(secs => $4::float8),
+  cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8), callback_due_at = NULL, callback_attempts = 0, 
+  waits_for_slot = CASE WHEN concurrency_key IS NOT NULL THEN true END,
+  due_at = CASE WHEN concurrency_key IS NULL THEN now() + make_interval(secs => $4::float8) END,
   check_at = now() + interval '30 seconds'
 WHERE id = $1 AND epoch = $2 AND final AND status = ANY($3::text[])
 RETURNING ${RUN_COLUMNS}`;

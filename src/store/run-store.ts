@@ -8,6 +8,7 @@ import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from './acce
 import { acceptRuns } from './accept-runs.ts';
 import { createBatcher } from './batch.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
+import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
@@ -91,6 +92,10 @@ export function createRunStore(
     ...acceptance,
     flush: (runs) => acceptDeduplicated(pool, runs),
   });
+  const acceptGrouped = createBatcher<GroupedRun, StoredRun>({
+    ...acceptance,
+    flush: (runs) => acceptInGroups(pool, runs),
+  });
   const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,
     ...(markQueuedAfterMs === undefined ? {} : { lingerMs: markQueuedAfterMs }),
@@ -111,7 +116,10 @@ export function createRunStore(
   });
 
   return {
-    accept: (run) => (isDeduplicated(run) ? acceptOnce(run) : accept(run)),
+    accept(run) {
+      if (isGrouped(run)) return acceptGrouped(run);
+      return isDeduplicated(run) ? acceptOnce(run) : accept(run);
+    },
     markQueued: (runId, epoch = 1) => markQueued({ runId, epoch }),
     drain: () => markQueued.drain(),
     async countInQueue(limit) {

@@ -5,6 +5,7 @@ import type { RunFilter, RunReader, RunWindow } from '../engine/read-models.ts';
 import { FINAL_RUN_STATUSES } from '../engine/use-cases.ts';
 import type { PausedBy } from '../schemas/control.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import type { Execution } from '../schemas/workflow-answers.ts';
 import { type ChildView, childrenOf } from './child-views.ts';
 import { externalTasksOf } from './external-views.ts';
 import { countParts, readParts } from './parts-read.ts';
@@ -24,6 +25,8 @@ import {
 import { readUndoings } from './undoings-read.ts';
 import { waitsOf } from './waiting-for.ts';
 
+/** Beyond it the position of a run that waits is not told. */
+const MAX_POSITION = 1_000;
 /** Inputs and outputs of one execution view together; the rest is left out, or a view could be gigabytes. */
 const MAX_VIEW_BYTES = 16 * 1024 * 1024;
 
@@ -31,7 +34,20 @@ const HEAD = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r
   r.trace_id, r.correlation_id, r.created_at, r.started_at, r.finished_at, r.deadline_at,
   r.parent_run_id, r.parent_action_id`;
 
-const RUN = `SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
+// Of a run that waits for a place in its group: how many come before it. A long list is not walked to its end.
+const RUN = `
+SELECT ${HEAD}, r.parameters, r.output, r.cancel_reason, r.epoch, r.concurrency_key, r.concurrency_limit,
+  CASE WHEN r.status = 'pending' AND r.waits_for_slot THEN (
+    SELECT count(*)::int FROM (
+      SELECT 1 FROM run w
+      WHERE w.tenant_id = r.tenant_id AND w.workflow_id = r.workflow_id AND w.concurrency_key = r.concurrency_key
+        AND w.status = 'pending' AND w.due_at IS NULL AND w.waits_for_slot
+        AND (w.priority, coalesce(w.deadline_at, 'infinity'), w.created_at, w.id)
+          < (r.priority, coalesce(r.deadline_at, 'infinity'), r.created_at, r.id)
+      LIMIT ${MAX_POSITION}
+    ) AS before
+  ) END AS waits_behind
+FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 
 // Those of parts (`fetch[3]`) are read with the parts.
 // The stored size is cheap and comes first; the real one is only asked of what has passed that.
@@ -72,6 +88,10 @@ type RunRecord = RunHead & {
   output: ResultRecord['output'];
   cancel_reason: string | null;
   epoch: number;
+  concurrency_key: string | null;
+  concurrency_limit: number | null;
+  /** How many wait before it; null: it does not wait for a place. */
+  waits_behind: number | null;
 };
 
 export function createRunReader(pool: pg.Pool, definitions: Definitions): RunReader {
@@ -117,6 +137,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
           status,
           tasks.rows.some(({ epoch, status }) => epoch === run.epoch && status !== 'pending'),
         ),
+        ...waitingFor(run),
         parameters: run.parameters,
         output: run.output,
         error,
@@ -158,6 +179,16 @@ function childOf(
 ): { child?: ChildView } {
   const child = children.get(action_id);
   return child === undefined ? {} : { child };
+}
+
+function waitingFor({
+  concurrency_key,
+  concurrency_limit,
+  waits_behind,
+}: RunRecord): Pick<Execution, 'waiting_for'> | undefined {
+  if (waits_behind === null || concurrency_key === null || concurrency_limit === null) return undefined;
+  const position = waits_behind < MAX_POSITION ? { position: waits_behind + 1 } : {};
+  return { waiting_for: { concurrency_key, limit: concurrency_limit, ...position } };
 }
 
 interface Sql {

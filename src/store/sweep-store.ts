@@ -1,6 +1,7 @@
 /** What the dispatcher and the reconciler need: the lock of all processes, and runs to look at, in pages. */
 import type pg from 'pg';
 import type { SweepStore } from '../engine/ports.ts';
+import { createSlotGiver } from './concurrency.ts';
 import { SILENCE_IN_TRANSACTION_MS } from './database.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { releaseDue, takePending } from './window.ts';
@@ -61,6 +62,7 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         client.release(broken);
       }
     },
+    giveSlots: createSlotGiver(pool),
     releaseDue: () => releaseDue(pool),
     takePending: (grants, olderThanMs) => takePending(pool, grants, olderThanMs),
     async takeToCheck(limit, againAfterMs) {

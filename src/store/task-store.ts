@@ -44,7 +44,7 @@ WITH o AS (
   RETURNING t.run_id
 ), locked AS MATERIALIZED (
   SELECT r.id FROM (SELECT DISTINCT run_id FROM w) x JOIN run r ON r.id = x.run_id
-  WHERE r.status IN ('pending', 'queued') AND NOT r.final
+  WHERE r.status IN ('pending', 'queued') AND NOT r.final AND r.waits_for_slot IS NULL
   ORDER BY r.id FOR NO KEY UPDATE OF r
 )
 UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())

@@ -66,6 +66,37 @@ test('with a hundred thousand runs of one tenant the next of each is found by lo
   await sweep.releaseDue();
 });
 
+test('with a hundred thousand runs that wait for one place it is given by looking at a few pages', async () => {
+  const group = (key: string) => `, 'w', 1, '${key}', 1, true`;
+  const columns = ', workflow_id, workflow_version, concurrency_key, concurrency_limit, waits_for_slot';
+  await insert('grouped', BACKLOG, columns, group('long'));
+  await insert('other', 2, columns, group('short'));
+  await db.rows('ANALYZE run');
+  const sent: Array<{ text: string; values: unknown[] }> = [];
+  const query = async (asked: { text: string; values: unknown[] } | string) => {
+    if (typeof asked !== 'string') sent.push(asked);
+    return db.pool.query(asked as string); // Either is a query.
+  };
+  const spy = { query, connect: async () => ({ query, release: () => undefined }) };
+  await createSweepStore(spy as never).giveSlots(); // Only these are asked of a pool.
+  const holders = () =>
+    db.rows(
+      `SELECT id FROM run WHERE concurrency_key IS NOT NULL AND waits_for_slot IS NULL AND NOT final ORDER BY id`,
+    );
+  expect(await holders()).toEqual([{ id: 'grouped-000001' }, { id: 'other-000001' }]);
+  expect(sent).toHaveLength(3);
+  for (const { text, values } of sent) {
+    const pages = await pagesRead(async (explain) => (await db.pool.query<object>(explain(text), values)).rows);
+    expect(pages).toBeLessThan(500);
+  }
+  // Nobody's end, nobody's place.
+  await createSweepStore(db.pool).giveSlots();
+  expect(await holders()).toHaveLength(2);
+  await db.rows(`UPDATE run SET final = true, status = 'completed' WHERE id = 'grouped-000001'`);
+  await createSweepStore(db.pool).giveSlots();
+  expect(await holders()).toEqual([{ id: 'grouped-000002' }, { id: 'other-000001' }]);
+});
+
 test('of one tenant the most urgent priority goes first, then the earliest deadline, then the oldest', async () => {
   const sweep = createSweepStore(db.pool);
   await insert('t', 6);
