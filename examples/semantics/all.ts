@@ -9,16 +9,22 @@ import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 import { external } from './external.ts';
 import { fanOut } from './fan-out.ts';
+import { liveEvents } from './live-events.ts';
 import { loop } from './loop.ts';
 import { progressExample } from './progress.ts';
 import { saga } from './saga.ts';
+import { schedules } from './schedules.ts';
 import { signal } from './signal.ts';
 import { subworkflow } from './subworkflow.ts';
+import { timers } from './timers.ts';
 import { versions } from './versions.ts';
 import { webhooks } from './webhooks.ts';
 
 export const EXAMPLES: readonly Example[] = [
   conditions,
+  timers,
+  schedules,
+  liveEvents,
   fanOut,
   loop,
   saga,
