@@ -8,11 +8,13 @@ import { echo, failing, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
 /** Attempts and events go with their week: partitions.test.ts. */
-const TABLES = ['task', 'late_effect', 'external_task'];
+const TABLES = ['task', 'late_effect', 'external_task', 'task_report', 'task_chunk'];
 
 describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention on $backend', ({ test }) => {
   test('runs that ended long ago are removed whole, and their idempotency keys are free again', async ({ api, db }) => {
-    const id = await api.createWorkflow(workflow([echo('a'), failing('b', ['a'])]));
+    const id = await api.createWorkflow(
+      workflow([echo('a', [], { report_steps: 1, stream_chunks: ['x'] }), failing('b', ['a'])]),
+    );
     const key = { 'idempotency-key': 'once' };
     const old = await api.execute(id, {}, key);
     const young = await api.execute(id);
