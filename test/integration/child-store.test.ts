@@ -1,0 +1,108 @@
+/** Child runs in the statements that begin them: one for each attempt, and none once the parent is ending. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ChildStore } from '../../src/engine/child-ports.ts';
+import { createChildStore } from '../../src/store/child-runs.ts';
+import { createRetryStore } from '../../src/store/reopen-run.ts';
+import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
+import { newRun } from '../support/outcomes.ts';
+
+let db: FenceDatabase;
+let children: ChildStore;
+beforeAll(async () => {
+  db = await openFenceDatabase();
+  children = createChildStore(db.pool);
+});
+afterAll(() => db.close());
+
+let made = 0;
+const insert = (runId: string, more: { attempt?: number; epoch?: number; depth?: number } = {}) => {
+  made += 1;
+  const parent = { runId, epoch: 1, actionId: 'a', attempt: 1, awaited: true, depth: 1, ...more };
+  return children.insert(newRun(`child-${made}`), parent);
+};
+
+test('of many deliveries of one attempt one begins a run, and the others find it', async () => {
+  const parent = await db.accepted();
+  const stored = await Promise.all(Array.from({ length: 10 }, () => insert(parent)));
+  expect(stored.filter((row) => row?.inserted === true)).toHaveLength(1);
+  expect(new Set(stored.map((row) => row?.id)).size).toBe(1);
+  const second = await insert(parent, { attempt: 2 });
+  expect(second).toMatchObject({ inserted: true });
+  expect(await children.find({ runId: parent, actionId: 'a' })).toMatchObject({ id: second?.id, attempt: 2 });
+  expect(await children.parentOf(second?.id ?? '')).toEqual({ runId: parent, epoch: 1, actionId: 'a' });
+  expect((await children.lineage(second?.id ?? '', 9)).map(({ runId }) => runId)).toEqual([second?.id, parent]);
+});
+
+test('a parent that is cancelling, or in another epoch, begins and goes on with nothing', async () => {
+  const parent = await db.accepted();
+  const child = await insert(parent);
+  expect(await insert(parent, { epoch: 2 })).toBeUndefined();
+  await db.runs.requestCancel('t', parent, undefined, 'u');
+  expect(await insert(parent, { attempt: 2 })).toBeUndefined();
+  expect(await children.openOf(parent)).toEqual([child?.id]);
+  expect(await children.openOf(parent, 'b')).toEqual([]);
+  await db.pool.query(`UPDATE run SET final = true, status = 'failed' WHERE id = $1`, [child?.id]);
+  const childOf = { runId: parent, epoch: 1, actionId: 'a', attempt: 2 };
+  const retry = {
+    runId: child?.id ?? '',
+    epoch: 1,
+    from: ['failed' as const],
+    actionIds: [],
+    afterSeconds: 0,
+    by: 'u',
+  };
+  expect(await createRetryStore(db.pool).reopen({ ...retry, childOf })).toBeUndefined();
+  expect(await db.run(child?.id ?? '')).toMatchObject({ status: 'failed', epoch: 1, parent_attempt: 1 });
+});
+
+test('whoever cancels the parent while a child is inserted waits, and then sees it', async () => {
+  const parent = await db.accepted();
+  const inserting = await db.pool.connect();
+  try {
+    // As the statement does that inserts.
+    await inserting.query('BEGIN');
+    await inserting.query('SELECT 1 FROM run WHERE id = $1 FOR SHARE', [parent]);
+    const cancelled = db.runs.requestCancel('t', parent, undefined, 'u').then(() => 'cancelled');
+    expect(await Promise.race([cancelled, new Promise((resolve) => setTimeout(resolve, 200, 'waits'))])).toBe('waits');
+    // Share locks go together, so items of a fan-out do not wait for each other.
+    await insert(parent);
+    await inserting.query('COMMIT');
+    expect(await cancelled).toBe('cancelled');
+  } finally {
+    inserting.release();
+  }
+  expect(await children.openOf(parent)).toHaveLength(1);
+});
+
+test('whoever begins a child while the parent is being cancelled waits, and then begins none', async () => {
+  const parent = await db.accepted();
+  const cancelling = await db.pool.connect();
+  try {
+    await cancelling.query('BEGIN');
+    await cancelling.query(`UPDATE run SET status = 'cancelling' WHERE id = $1`, [parent]);
+    const inserted = insert(parent).then((row) => row ?? 'none');
+    expect(await Promise.race([inserted, new Promise((resolve) => setTimeout(resolve, 200, 'waits'))])).toBe('waits');
+    await cancelling.query('COMMIT');
+    expect(await inserted).toBe('none');
+  } finally {
+    cancelling.release();
+  }
+  expect(await children.openOf(parent)).toEqual([]);
+});
+
+test('each depth has a window of its own', async () => {
+  const parent = await db.accepted();
+  for (let attempt = 11; attempt <= 14; attempt += 1) await insert(parent, { attempt, depth: 41 });
+  const below = await insert(parent, { attempt: 15, depth: 42 });
+  await db.pool.query(`UPDATE run SET status = 'running' WHERE depth = 41 AND parent_attempt < 13`);
+  const full = await children.takePending(2, 100, 0);
+  expect(full.filter(({ id }) => id === below?.id)).toHaveLength(1);
+  const ofLevel = async () =>
+    (await db.rows<{ gen: number }>('SELECT gen FROM run WHERE depth = 41 ORDER BY parent_attempt')).map(
+      ({ gen }) => gen,
+    );
+  expect(await ofLevel()).toEqual([0, 0, 0, 0]);
+  await children.takePending(3, 100, 0);
+  expect(await ofLevel()).toEqual([0, 0, 1, 0]);
+  expect(await children.countAtDepth(41, 10)).toBe(2);
+});
