@@ -43,7 +43,7 @@ export const MIX: Mix = {
   external: true,
   signals: false,
   approvals: false,
-  depth: 0,
+  depth: 2,
 };
 
 function behaviours({ failing }: Mix): fc.Arbitrary<Behaviour> {
@@ -103,9 +103,8 @@ function asked(): fc.Arbitrary<Work> {
   });
 }
 
-/** It is run once for each attempt of its action, and nobody has to end it. */
 function child(mix: Mix): fc.Arbitrary<Work> {
-  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, endless: false, cache: false };
+  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, cache: false };
   return plots(inner).map((plot) => ({ kind: 'child' as const, plot }));
 }
 

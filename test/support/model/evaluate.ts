@@ -10,12 +10,17 @@ import { named, numberPath } from './naming.ts';
 export const SOMEBODY = 'somebody';
 export const COMMENT = 'as the plot says';
 
+const NOBODY_ENDS_IT: Stuck = { status: 'stuck', child: undefined };
 const PLAIN = { cached: false, parts: undefined, children: undefined };
 /** Looking it up is one. */
 const CACHED_ATTEMPTS = 1;
 
-/** `stuck`: it ends only when somebody ends the run. */
-type Settled = ExpectedTask | 'stuck';
+/** It ends only when somebody ends the run. */
+interface Stuck {
+  status: 'stuck';
+  child: Expected | undefined;
+}
+type Settled = ExpectedTask | Stuck;
 
 /** One run after the other, as often as the plot says. */
 export function evaluateRounds(plot: Plot): Expected[] {
@@ -34,15 +39,16 @@ export function evaluate(plot: Plot, kept: ReadonlyMap<string, Json> = new Map()
     if (known !== undefined) return known;
     const step = stepOf(plot, id);
     const before = step.after.map((dependency) => [stepOf(plot, dependency), settle(dependency)] as const);
-    const now = before.some(([, state]) => state === 'stuck')
-      ? 'stuck'
+    const now = before.some(([, state]) => state.status === 'stuck')
+      ? NOBODY_ENDS_IT
       : settleAfter(step, new Map(before.map(([one, state]) => [one.id, ended(state)])), plot, kept, begun);
     settled.set(id, now);
     return now;
   };
   for (const { id } of plot.steps) settle(id);
 
-  const isStuck = [...settled.values()].includes('stuck');
+  const stuck = [...settled.values()].filter((state) => state.status === 'stuck');
+  const isStuck = stuck.length > 0;
   const tasks = Object.fromEntries(plot.steps.map(({ id }) => [id, ended(settle(id))]));
   const hasFailed = plot.steps.some(({ id, onFailure }) => tasks[id]?.status === 'failed' && onFailure === 'fail');
   const brokenOff = plot.endedBy === 'deadline' ? 'timed_out' : 'cancelled';
@@ -52,12 +58,16 @@ export function evaluate(plot: Plot, kept: ReadonlyMap<string, Json> = new Map()
     output: status === 'completed' ? outputOfRun(plot, tasks) : null,
     tasks,
     begun,
-    endByThemselves: [...settled.values()].filter((state) => state !== 'stuck').length,
+    endByThemselves: [...settled.values()].filter((state) => state.status !== 'stuck').length,
+    openChildren: stuck.reduce((sum, { child }) => sum + (child === undefined ? 0 : 1 + child.openChildren), 0),
   };
 }
 
 function ended(state: Settled): ExpectedTask {
-  return state === 'stuck' ? notBegun('cancelled') : state;
+  if (state.status !== 'stuck') return state;
+  // A child is cancelled with the run that began it, whatever ended that.
+  const children = state.child === undefined ? undefined : [{ ...state.child, status: 'cancelled' as const }];
+  return { ...notBegun('cancelled'), children };
 }
 
 function notBegun(status: TaskEnd): ExpectedTask {
@@ -115,7 +125,7 @@ function workOf({ work, maxAttempts }: Step, from: readonly (number | null)[]): 
     case 'compute':
       return tried('succeed', maxAttempts, { n: work.n, from: [...from] });
     case 'wait':
-      return work.ms === 'never' ? 'stuck' : tried('succeed', maxAttempts, {});
+      return work.ms === 'never' ? NOBODY_ENDS_IT : tried('succeed', maxAttempts, {});
     case 'by_hand':
       return work.as === 'skipped' ? notBegun('skipped') : byHand(work.n);
     case 'items':
@@ -178,7 +188,7 @@ const ON_TIMEOUT = { fail: 'nothing', approve: 'approved', reject: 'rejected' };
 /** A child that did not complete is begun anew as often as the action is tried. */
 function childOf(plot: Plot, maxAttempts: number): Settled {
   const child = evaluate(plot);
-  if (child.status === 'cancelled' || child.status === 'timed_out') return 'stuck';
+  if (child.status === 'cancelled' || child.status === 'timed_out') return { status: 'stuck', child };
   const own =
     child.status === 'completed' ? completed({ status: 'completed', output: child.output }) : failed(maxAttempts);
   return { ...own, children: Array.from({ length: own.attempts }, () => child) };

@@ -105,6 +105,8 @@ export interface Expected {
   tasks: Record<string, ExpectedTask>;
   /** How many tasks end by themselves, when somebody has to end the others. */
   endByThemselves: number;
+  /** Runs that it began, or those began, which are open when somebody has to end it. */
+  openChildren: number;
   /** Actions that are really begun: those the outside may have to do something about. */
   begun: ReadonlySet<string>;
 }

@@ -12,6 +12,8 @@ export interface Outside {
   /** From now on that run has an outside. A run that has ended and is retried by hand still has it. */
   attend(runId: string, plot: Plot): Promise<void>;
   leave(runId: string): void;
+  /** The runs that a run has begun, in the order of attempts. */
+  childrenOf(runId: string): Promise<Array<{ id: string; action_id: string }>>;
   /** Rejects when the outside could not do what it had to. */
   failed: Promise<never>;
   close(): Promise<void>;
@@ -33,10 +35,14 @@ interface Attended {
   plot: Plot;
   expected: Expected;
   wasPaused: boolean;
+  /** The run that began it, or began the one that did. */
+  root: string;
 }
 interface OpenRun {
   id: string;
   status: string;
+  parent_run_id: string | null;
+  parent_action_id: string | null;
   /** Tasks that have ended. */
   ended: number;
   /** Actions that wait for something. */
@@ -46,9 +52,10 @@ interface OpenRun {
 const LOOK_EVERY_MS = 40;
 
 const OPEN_RUNS = `
-SELECT r.id, r.status, (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final AND t.parent_id IS NULL) AS ended,
+SELECT r.id, r.status, r.parent_run_id, r.parent_action_id,
+       (SELECT count(*)::int FROM task t WHERE t.run_id = r.id AND t.final AND t.parent_id IS NULL) AS ended,
        ARRAY(SELECT t.action_id FROM task t WHERE t.run_id = r.id AND t.status = 'waiting' AND NOT t.final AND t.parent_id IS NULL) AS waiting
-FROM run r WHERE r.id = ANY($1) AND NOT r.final`;
+FROM run r WHERE (r.id = ANY($1) OR r.parent_run_id = ANY($1)) AND NOT r.final`;
 
 export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   const attended = new Map<string, Attended>();
@@ -65,17 +72,39 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   async function look(): Promise<void> {
     if (attended.size === 0) return;
     const { rows } = await db.query<OpenRun>(OPEN_RUNS, [[...attended.keys()]]);
-    await Promise.all(rows.map(moveOn));
+    await Promise.all(rows.map((run) => moveOn(run, rows)));
     if (hasWorkers) await workElsewhere(post);
   }
-  async function moveOn(run: OpenRun): Promise<void> {
+  async function moveOn(run: OpenRun, open: readonly OpenRun[]): Promise<void> {
     const one = attended.get(run.id);
-    if (one === undefined || run.status === 'cancelling') return;
+    if (one === undefined) return attendChild(run);
+    if (run.status === 'cancelling') return;
     if (one.plot.paused && (await pauseOrResume(run, one))) return;
     // What was put off by a pause waits too, and may never begin.
-    for (const actionId of run.waiting.filter((id) => one.expected.begun.has(id)))
+    for (const actionId of run.waiting.filter((id) => one.expected.begun.has(id))) {
       await answer(run, stepOf(one.plot, actionId));
-    await breakOff(run, one.expected);
+    }
+    if (one.root === run.id && isAtRest(run, open)) await breakOff(run, one.expected);
+  }
+  async function attendChild({ id, parent_run_id: parentId, parent_action_id: actionId }: OpenRun): Promise<void> {
+    const parent = attended.get(parentId ?? '');
+    if (parent === undefined || actionId === null) return;
+    const { work } = stepOf(parent.plot, actionId);
+    if (work.kind === 'child') await attend(id, work.plot, parent.root);
+  }
+  async function attend(id: string, plot: Plot, root: string): Promise<void> {
+    attended.set(id, { plot, expected: evaluate(plot), wasPaused: false, root });
+    hasWorkers ||= plot.steps.some(({ work }) => work.kind === 'external');
+    await begin(id, plot);
+  }
+  /** With everything that it began: nothing moves any more. */
+  function isAtRest({ id }: OpenRun, open: readonly OpenRun[]): boolean {
+    const family = open.filter((run) => attended.get(run.id)?.root === id);
+    const own = attended.get(id)?.expected;
+    return (
+      family.length === 1 + (own?.openChildren ?? 0) &&
+      family.every((run) => run.ended >= (attended.get(run.id)?.expected.endByThemselves ?? 0))
+    );
   }
   /** True when there is nothing else to do now. */
   async function pauseOrResume({ id, status, ended }: OpenRun, one: Attended): Promise<boolean> {
@@ -113,9 +142,8 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
       await send(`/workflows/executions/${id}/signals/${actionId}`, { payload }, { tooLate: true });
     }
   }
-  async function breakOff({ id, ended }: OpenRun, { status, endByThemselves }: Expected): Promise<void> {
-    const isStuck = status === 'cancelled' || status === 'timed_out';
-    if (!isStuck || ended < endByThemselves) return;
+  async function breakOff({ id }: OpenRun, { status }: Expected): Promise<void> {
+    if (status !== 'cancelled' && status !== 'timed_out') return;
     if (status === 'cancelled') return send(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
     // Its deadline is an hour away: for this run alone the time has come.
     await db.query('UPDATE run SET deadline_at = now() WHERE id = $1 AND NOT final AND deadline_at > now()', [id]);
@@ -133,12 +161,17 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   failed.catch(() => undefined);
 
   return {
-    async attend(runId, plot) {
-      attended.set(runId, { plot, expected: evaluate(plot), wasPaused: false });
-      hasWorkers ||= plot.steps.some(({ work }) => work.kind === 'external');
-      await begin(runId, plot);
+    attend: (runId, plot) => attend(runId, plot, runId),
+    leave(runId) {
+      for (const [id, { root }] of attended) if (root === runId) attended.delete(id);
     },
-    leave: (runId) => void attended.delete(runId),
+    async childrenOf(runId) {
+      const { rows } = await db.query<{ id: string; action_id: string }>(
+        'SELECT id, parent_action_id AS action_id FROM run WHERE parent_run_id = $1 ORDER BY parent_epoch, parent_attempt',
+        [runId],
+      );
+      return rows;
+    },
     failed,
     async close() {
       closed = true;

@@ -50,21 +50,27 @@ async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Ou
     patience.abort();
     outside.leave(runId);
   }
-  return { runId, ...(await look(plot, runId, api)) };
+  return { runId, ...(await look(plot, runId, api, outside)) };
 }
 
-async function look(plot: Plot, runId: string, api: Client): Promise<FoundRun> {
+async function look(plot: Plot, runId: string, api: Client, outside: Outside): Promise<FoundRun> {
+  const hasChildren = plot.steps.some(({ work }) => work.kind === 'child');
+  const begun = hasChildren ? await outside.childrenOf(runId) : [];
   const { status, output, tasks } = await api.execution(runId);
   const found: Record<string, FoundTask> = {};
   for (const { action_id: id, attempts_history: history, ...task } of tasks) {
     const { work } = stepOf(plot, id);
+    const children: FoundRun[] = [];
+    for (const child of begun.filter(({ action_id: by }) => by === id)) {
+      if (work.kind === 'child') children.push(await look(work.plot, child.id, api, outside));
+    }
     found[id] = {
       status: task.status,
       output: comparable(plot, id, task.output),
       attempts: history.length,
       cached: task.cached === true,
       parts: areCertain(work, task.status) && history.length > 0 ? await partsOf(runId, id, api) : undefined,
-      children: undefined,
+      children: children.length > 0 ? children : undefined,
     };
   }
   return { status, output: comparableOutput(plot, output), tasks: found };
