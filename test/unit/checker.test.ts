@@ -102,8 +102,10 @@ describe('promises', () => {
       tasks: { a: { status: 'completed', output: { n: 1 }, attempts: { min: 1, max: 1 } } },
     },
     comparable: (_, output) => output,
+    childOf: () => undefined,
   };
-  const run = { id: 'run', idempotency_key: 'key', status: 'completed', final: true, epoch: 1 };
+  const nobodys = { parent_run_id: null, parent_action_id: null };
+  const run = { id: 'run', idempotency_key: 'key', status: 'completed', final: true, epoch: 1, ...nobodys };
   const done = task('a', { output: { n: 1 } });
   const attempts = [{ run_id: 'run', action_id: 'a', epoch: 1, attempts: 1 }];
   const check = (changed: { promised?: object; run?: object; task?: object; attempts?: number }) =>
@@ -150,5 +152,18 @@ describe('promises', () => {
     expect(check({ ...cancelled, task: { output: { n: 2 } } })).toHaveLength(1);
     expect(check({ run: { status: 'cancelled' }, task: { status: 'cancelled' } })).toHaveLength(2);
     expect(check({ promised: { cancelled: true }, run: { status: 'failed' } })).toHaveLength(1);
+  });
+
+  test('a child that its parent was not to begin is I9, one that is open is I1, one that ended otherwise is I4', () => {
+    const child = { ...run, id: 'child', idempotency_key: null, parent_run_id: 'run', parent_action_id: 'a' };
+    const expected = { status: 'failed', tasks: {} };
+    const foretold = { expected, comparable: (_: string, output: unknown) => output, childOf: () => undefined };
+    const look = (changed: object, childOf: Promised['childOf']) =>
+      told(checkPromises([{ ...promised, childOf }], [run, { ...child, ...changed }], [done], attempts));
+    expect(look({ status: 'failed' }, () => foretold)).toEqual([]);
+    expect(look({ status: 'failed' }, () => undefined)).toEqual(['I9 every run is one that somebody asked for']);
+    expect(look({ final: false }, () => foretold)).toEqual(['I1 what a run has begun and waits for has ended with it']);
+    expect(look({}, () => foretold)).toEqual(['I4 a run ends as a plain evaluation of its graph']);
+    expect(look({ parent_run_id: 'nobody' }, () => foretold)).toEqual(['I9 every run is one that somebody asked for']);
   });
 });

@@ -62,6 +62,7 @@ test('a few loads together have work of every kind', () => {
   expect([...kinds].sort()).toEqual([
     'by_hand',
     'call',
+    'child',
     'compute',
     'echo',
     'external',

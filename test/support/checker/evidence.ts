@@ -10,7 +10,7 @@ export interface Evidence {
   promised: readonly Promised[];
 }
 
-const RUNS = 'SELECT id, idempotency_key, status, final, epoch FROM run';
+const RUNS = 'SELECT id, idempotency_key, status, final, epoch, parent_run_id, parent_action_id FROM run';
 const TASKS = `
 SELECT t.run_id, t.action_id, t.action_type, t.epoch, t.status, t.final, t.output, coalesce(t.cached, false) AS cached,
        extract(epoch FROM t.finished_at)::float8 * 1000 AS finished_ms, coalesce(d.depends_on, '[]') AS depends_on

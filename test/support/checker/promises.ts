@@ -10,7 +10,16 @@ export interface PlainResult {
   tasks: Record<string, { status: string; output: unknown; attempts: { min: number; max: number } }>;
 }
 
-export interface Promised {
+/** What is known of a run, and of those that it begins. */
+export interface Foretold {
+  expected: PlainResult;
+  /** What of the output of an action counts: not what differs from call to call. */
+  comparable(actionId: string, output: unknown): unknown;
+  /** Of the runs that an action begins; undefined: it begins none. */
+  childOf(actionId: string): Foretold | undefined;
+}
+
+export interface Promised extends Foretold {
   idempotencyKey: string;
   /** The runs that answers of 202 named. */
   runIds: string[];
@@ -18,9 +27,6 @@ export interface Promised {
   cancelled: boolean;
   /** Somebody retried it by hand. */
   retried: boolean;
-  expected: PlainResult;
-  /** What of the output of an action counts: not what differs from call to call. */
-  comparable(actionId: string, output: unknown): unknown;
 }
 
 export interface RunRecord {
@@ -29,6 +35,8 @@ export interface RunRecord {
   status: string;
   final: boolean;
   epoch: number;
+  parent_run_id: string | null;
+  parent_action_id: string | null;
 }
 export interface AttemptsOfTask {
   run_id: string;
@@ -46,17 +54,20 @@ export function checkPromises(
   const found = createFindings();
   const runById = new Map(runs.map((run) => [run.id, run]));
   const known = new Set(promised.map(({ idempotencyKey }) => idempotencyKey));
+  const childrenOf = groupBy(runs, ({ parent_run_id: parent }) => parent ?? '');
   const tasksOf = groupBy(tasks, ({ run_id }) => run_id);
   const attemptsOf = new Map(
     attempts.map((one) => [`${one.run_id}.${one.epoch}.${one.action_id}`, one.attempts] as const),
   );
 
   for (const run of runs) {
+    // A child is looked at with its parent.
+    if (run.parent_run_id !== null && runById.has(run.parent_run_id)) continue;
     if (run.idempotency_key === null || !known.has(run.idempotency_key)) {
       found.add('I9', 'every run is one that somebody asked for', run);
     }
   }
-  for (const { idempotencyKey, runIds, cancelled, retried, expected, comparable } of promised) {
+  for (const { idempotencyKey, runIds, cancelled, retried, expected, comparable, childOf } of promised) {
     const ids = [...new Set(runIds)];
     if (ids.length > 1) found.add('I9', 'every answer to one key names the same run', { idempotencyKey, runs: ids });
     for (const id of ids) {
@@ -72,27 +83,44 @@ export function checkPromises(
         found.add('I1', 'every run that was answered with 202 ends', run);
         continue;
       }
-      // Where the cancellation came too late, or only for some of the tasks, the rest is as if nobody had asked for it.
-      if (run.status !== expected.status && !(cancelled && run.status === 'cancelled')) {
-        found.add('I4', 'a run ends as a plain evaluation of its graph', { ...run, expected: expected.status });
-      }
-      for (const task of tasksOf.get(id) ?? []) {
-        if (cancelled && task.status === 'cancelled') continue;
-        const plain = expected.tasks[task.action_id];
-        const recorded = attemptsOf.get(`${id}.${task.epoch}.${task.action_id}`) ?? 0;
-        const asPlain =
-          plain !== undefined &&
-          task.status === plain.status &&
-          isDeepStrictEqual(comparable(task.action_id, task.output), plain.output) &&
-          // A retry by hand begins to count anew, and keeps what completed.
-          (retried || (recorded >= plain.attempts.min && recorded <= plain.attempts.max));
-        if (asPlain) continue;
-        const { run_id, action_id, epoch, status, output } = task;
-        found.add('I4', 'a task ends as a plain evaluation of its graph', {
-          ...{ run_id, action_id, epoch, status, output, attempts: recorded, expected: plain },
-        });
-      }
+      checkEnd(run, { cancelled, retried, expected, comparable, childOf });
     }
   }
   return found.all();
+
+  /** Where a cancellation came too late, or only for some of the tasks, the rest is as if nobody had asked for it. */
+  function checkEnd(run: RunRecord, told: Foretold & Pick<Promised, 'cancelled' | 'retried'>): void {
+    const { cancelled, retried, expected, comparable, childOf } = told;
+    if (run.status !== expected.status && !(cancelled && run.status === 'cancelled')) {
+      found.add('I4', 'a run ends as a plain evaluation of its graph', { ...run, expected: expected.status });
+    }
+    for (const task of tasksOf.get(run.id) ?? []) {
+      if (cancelled && task.status === 'cancelled') continue;
+      const plain = expected.tasks[task.action_id];
+      const recorded = attemptsOf.get(`${run.id}.${task.epoch}.${task.action_id}`) ?? 0;
+      const asPlain =
+        plain !== undefined &&
+        task.status === plain.status &&
+        isDeepStrictEqual(comparable(task.action_id, task.output), plain.output) &&
+        // A retry by hand begins to count anew, and keeps what completed.
+        (retried || (recorded >= plain.attempts.min && recorded <= plain.attempts.max));
+      if (asPlain) continue;
+      const { run_id, action_id, epoch, status, output } = task;
+      found.add('I4', 'a task ends as a plain evaluation of its graph', {
+        ...{ run_id, action_id, epoch, status, output, attempts: recorded, expected: plain },
+      });
+    }
+    for (const child of childrenOf.get(run.id) ?? []) {
+      const childTold = childOf(child.parent_action_id ?? '');
+      if (childTold === undefined) {
+        found.add('I9', 'every run is one that somebody asked for', child);
+      } else if (!child.final) {
+        found.add('I1', 'what a run has begun and waits for has ended with it', child);
+      } else {
+        // Whatever ends the parent from outside cancels the child, and a retry of the parent goes on with it.
+        const isBrokenOff = cancelled || expected.status === 'cancelled' || expected.status === 'timed_out';
+        checkEnd(child, { ...childTold, cancelled: isBrokenOff, retried });
+      }
+    }
+  }
 }

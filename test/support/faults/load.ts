@@ -1,9 +1,10 @@
 /** The runs that a seed begins, and what clients do to them meanwhile. A pure function of the seed, as the faults are. */
 import fc from 'fast-check';
+import type { Foretold } from '../checker/promises.ts';
 import type { Edges } from '../dags.ts';
 import { MIX, type Mix, plots } from '../model/arbitrary.ts';
 import type { Plot } from '../model/forms.ts';
-import { type PromiseOf, promiseOf } from './promise-of.ts';
+import { promiseOf } from './promise-of.ts';
 import { createRandom, type Random } from './random.ts';
 
 export interface PlannedRun {
@@ -33,7 +34,16 @@ const RUNS_PER_SECOND = 6;
 /** The one action of a task of the simple door. */
 const TASK = 'task';
 /** Some take longer than a lock, so that a fault finds them at work. */
-const FAULT_MIX: Mix = { ...MIX, size: 10, workMs: 80, longMs: [800, 2_500], waitMs: 1_500, failing: 0.2 };
+const FAULT_MIX: Mix = {
+  ...MIX,
+  size: 10,
+  workMs: 80,
+  longMs: [800, 2_500],
+  waitMs: 1_500,
+  failing: 0.2,
+  unheard: true,
+  depth: 1,
+};
 
 export function loadOf(seed: number, loadMs: number): Load {
   const random = createRandom(seed ^ 0x10ad);
@@ -91,7 +101,7 @@ function echoParams(behave: SingleTask['behave'], n: number, workMs: number): ob
   return { n, duration: workMs / 1_000, ...(behave === 'succeed' ? {} : failure) };
 }
 
-export function promiseOfRun(load: Load, { of }: PlannedRun): PromiseOf {
+export function promiseOfRun(load: Load, { of }: PlannedRun): Foretold {
   if ('workflow' in of) return promiseOf(plotOf(load, of.workflow));
   const { kind, behave, n, workMs } = of.task;
   const status = behave === 'fail' ? 'failed' : 'completed';
@@ -101,6 +111,7 @@ export function promiseOfRun(load: Load, { of }: PlannedRun): PromiseOf {
   return {
     expected: { status, tasks: { [TASK]: { status, output: behave === 'fail' ? null : output, attempts } } },
     comparable: (_, answer) => (kind === 'call' ? withoutNumber(answer) : answer),
+    childOf: () => undefined,
   };
 }
 

@@ -1,12 +1,10 @@
 /** What the model says of a plot, in the words of the checker: under faults some of it may be a little otherwise. */
-import type { Promised } from '../checker/promises.ts';
+import type { Foretold } from '../checker/promises.ts';
 import { comparable } from '../model/definition.ts';
 import { evaluate, stepOf } from '../model/evaluate.ts';
 import type { ExpectedTask, Plot } from '../model/forms.ts';
 
-export type PromiseOf = Pick<Promised, 'expected' | 'comparable'>;
-
-export function promiseOf(plot: Plot): PromiseOf {
+export function promiseOf(plot: Plot): Foretold {
   const { status, tasks } = evaluate(plot);
   const expected = Object.entries(tasks).map(([id, task]) => {
     const { output } = task;
@@ -15,6 +13,10 @@ export function promiseOf(plot: Plot): PromiseOf {
   return {
     expected: { status, tasks: Object.fromEntries(expected) },
     comparable: (actionId, output) => comparable(plot, actionId, output),
+    childOf(actionId) {
+      const { work } = stepOf(plot, actionId);
+      return work.kind === 'child' ? promiseOf(work.plot) : undefined;
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disturbance } from '../checker/calls.ts';
 import { findViolations } from '../checker/evidence.ts';
 import { createFinalWatch, type FinalWatch } from '../checker/final-watch.ts';
-import type { Promised } from '../checker/promises.ts';
+import type { Foretold, Promised } from '../checker/promises.ts';
 import type { Violation } from '../checker/rules.ts';
 import { waitForRest } from '../checker/stuck-runs.ts';
 import { accepted, field, openClient } from '../client.ts';
@@ -12,7 +12,7 @@ import { definitionOf, type Surroundings } from '../model/definition.ts';
 import type { Plot, Step } from '../model/forms.ts';
 import type { Child } from '../processes.ts';
 import { until } from '../until.ts';
-import { type PromiseOf, promiseOf } from './promise-of.ts';
+import { promiseOf } from './promise-of.ts';
 import type { Station } from './station.ts';
 
 /** Longer than the reconciler takes to miss a job twice. */
@@ -89,7 +89,7 @@ async function execute(watched: Watched, plot: Plot, key: string, body: object =
   const id = await api.createWorkflow(definitionOf(plot, surroundingsOf(station)));
   return ask(`/workflows/${id}/execute`, body, key, promiseOf(plot));
 
-  async function ask(path: string, sent: object, idempotencyKey: string, promise: PromiseOf): Promise<string> {
+  async function ask(path: string, sent: object, idempotencyKey: string, promise: Foretold): Promise<string> {
     const answer = accepted(await api.post(path, sent, { 'idempotency-key': idempotencyKey }), 202);
     const runId = field(answer, 'execution_id');
     promised.push({ idempotencyKey, runIds: [runId], cancelled: false, retried: false, ...promise });

@@ -13,6 +13,8 @@ export interface Mix {
   longMs: readonly [number, number] | undefined;
   /** The longest that one action waits or is held back. */
   waitMs: number;
+  /** A failure may be lost with who called: what fails once has a second try. */
+  unheard: boolean;
   /** The part of all actions that fails, always or once. */
   failing: number;
   /** Whether some runs have something that never ends by itself. */
@@ -35,6 +37,7 @@ export const MIX: Mix = {
   workMs: 30,
   longMs: undefined,
   waitMs: 60,
+  unheard: false,
   failing: 0.3,
   endless: true,
   control: true,
@@ -183,20 +186,23 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
           endless: mix.endless ? seldom(10, fc.nat(size - 1)) : fc.constant(undefined),
         });
       })
-      .map(assemble),
+      .map((drawn) => assemble(drawn, mix)),
   );
 }
 
 const CACHEABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute']);
 
-function assemble(drawn: {
-  edges: Edges;
-  steps: Loose[];
-  picked: number | undefined;
-  endless: number | undefined;
-  endedBy: Plot['endedBy'];
-  paused: boolean;
-}): Plot {
+function assemble(
+  drawn: {
+    edges: Edges;
+    steps: Loose[];
+    picked: number | undefined;
+    endless: number | undefined;
+    endedBy: Plot['endedBy'];
+    paused: boolean;
+  },
+  mix: Mix,
+): Plot {
   const ids = Object.keys(drawn.edges);
   const workOf = (index: number): Work =>
     index === drawn.endless
@@ -208,7 +214,9 @@ function assemble(drawn: {
     const after = drawn.edges[id] ?? [];
     const work = workOf(index);
     const cached = step.cached && CACHEABLE.has(work.kind);
-    return { ...step, cached, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work };
+    const mayBeUnheard = mix.unheard && work.kind === 'call' && work.behave === 'flaky';
+    const maxAttempts = mayBeUnheard ? 2 : step.maxAttempts;
+    return { ...step, cached, maxAttempts, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work };
   });
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
   const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };
