@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { type Layer, readSecretFiles, readSources, type Source } from './config/sources.ts';
+import type { RateLimit } from './config/types.ts';
 import {
   ADAPTER_SETTINGS,
   namesOf,
@@ -61,6 +62,8 @@ export interface Config {
   /** 1 for tenants that are not named. */
   tenantWeights: ReadonlyMap<string, number>;
   maxRunDepth: number;
+  /** By action type. */
+  laneRateLimits: ReadonlyMap<string, RateLimit>;
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -195,6 +198,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     admissionWindow: values.ADMISSION_WINDOW,
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,
+    laneRateLimits: values.LANE_RATE_LIMITS,
     reconcileSeconds: values.RECONCILE_SECONDS,
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,

@@ -219,6 +219,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         concurrency: config.workerConcurrency,
         lockDurationMs: config.lockDurationMs,
         stalledIntervalMs: config.stalledIntervalMs,
+        rateLimit: config.laneRateLimits.get(name),
         now: clock.now,
         async handle(delivery) {
           const from = performance.now();

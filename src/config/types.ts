@@ -103,6 +103,30 @@ export function urlMap() {
   });
 }
 
+export interface RateLimit {
+  max: number;
+  perMs: number;
+}
+
+/** `name=10/1s,other=100/60s`: so many in so many seconds. */
+export function rateLimits() {
+  return z.string().transform((input, context) => {
+    const found = new Map<string, RateLimit>();
+    for (const part of input.split(',').filter((text) => text.trim() !== '')) {
+      const [, name = '', max, seconds] =
+        /^\s*([^=\s]+)\s*=\s*([1-9]\d{0,8})\s*\/\s*(\d{1,6}(?:\.\d{1,3})?)s\s*$/.exec(part) ?? [];
+      const limit = { max: Number(max), perMs: Math.round(Number(seconds) * 1_000) };
+      if (name === '' || !(limit.perMs > 0)) {
+        const message = 'must be name=count/seconds with commas between them, such as http_request=10/1s';
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
+      found.set(name, limit);
+    }
+    return found;
+  });
+}
+
 /** `name=4,other=1`: how much more than others each gets; 1 for all that are not named. */
 export function weights() {
   return z.string().transform((input, context) => {

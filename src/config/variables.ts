@@ -3,7 +3,20 @@
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
 import type { z } from 'zod';
-import { decimal, failpointRules, flag, list, oneOf, secretList, text, url, urlMap, weights, whole } from './types.ts';
+import {
+  decimal,
+  failpointRules,
+  flag,
+  list,
+  oneOf,
+  rateLimits,
+  secretList,
+  text,
+  url,
+  urlMap,
+  weights,
+  whole,
+} from './types.ts';
 
 export interface Variable<Schema extends z.ZodType = z.ZodType> {
   schema: Schema;
@@ -150,6 +163,11 @@ export const VARIABLES = {
     'How much more of the queue a tenant gets than others while it is scarce, as name=weight; a list. 1 for all that are not named.',
   ),
   MAX_RUN_DEPTH: setting(whole(1, 100), '8', 'How deeply executions may begin others (action type `workflow`).'),
+  LANE_RATE_LIMITS: setting(
+    rateLimits(),
+    '',
+    'How many tasks of an action type are begun within a time by all workers together, as http_request=10/1s; a list. The same for all workers.',
+  ),
   RECONCILE_SECONDS: setting(whole(1, 3_600), '10', 'How often runs that have not moved are looked at.'),
   LOCK_DURATION_MS: setting(
     whole(1_000, 600_000),

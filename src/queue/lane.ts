@@ -11,6 +11,8 @@ export interface LaneOptions {
   concurrency: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
+  /** Of all workers of this lane together. */
+  rateLimit: { max: number; perMs: number } | undefined;
   /** The clock that `untilMs` of a disposition goes by: the database's. BullMQ goes by this process's own. */
   now(): number;
   handle(delivery: Delivery): Promise<Disposition>;
@@ -111,6 +113,9 @@ export function openLane(options: LaneOptions): Lane {
     lockDuration: options.lockDurationMs,
     stalledInterval: options.stalledIntervalMs,
     maxStalledCount: MAX_STALLED,
+    ...(options.rateLimit === undefined
+      ? {}
+      : { limiter: { max: options.rateLimit.max, duration: options.rateLimit.perMs } }),
     // BullMQ's own default, 15 s, would hold all work up for as long after the store of the queue is back.
     runRetryDelay: FAULT_DELAY_MS,
     settings: {
@@ -140,7 +145,8 @@ export function openLane(options: LaneOptions): Lane {
     },
     drain: () => worker.pause(true),
     active: () => active,
-    hasRoom: () => active < options.concurrency,
+    // One that is to go slowly leaves jobs waiting although it hears them.
+    hasRoom: () => active < options.concurrency && options.rateLimit === undefined,
     taken: () => taken,
     isFetching: () => worker.isRunning() || worker.isPaused(),
     close: () => worker.close(),

@@ -295,3 +295,26 @@ test('every line of .env.template can be uncommented without changing anything',
   write('.env', envTemplate().replace(/^# ([A-Z][A-Z_]*=)/gm, '$1'));
   expect(load()).toEqual(before);
 });
+
+test('weights and rates are lists of names, and what is none of them is refused with the form that it should have', () => {
+  const environment = { TENANT_WEIGHTS: 'acme=4, other=0.5', LANE_RATE_LIMITS: 'http_request=10/1s,wait = 100 / 0.5s' };
+  const config = loadConfig(environment, { cwd: '/nowhere' });
+  expect([...config.tenantWeights]).toEqual([
+    ['acme', 4],
+    ['other', 0.5],
+  ]);
+  expect([...config.laneRateLimits]).toEqual([
+    ['http_request', { max: 10, perMs: 1_000 }],
+    ['wait', { max: 100, perMs: 500 }],
+  ]);
+  for (const wrong of ['acme', 'acme=0', '=4', 'acme=-1']) {
+    expect(() => loadConfig({ TENANT_WEIGHTS: wrong }, { cwd: '/nowhere' })).toThrow(
+      'TENANT_WEIGHTS must be name=weight',
+    );
+  }
+  for (const wrong of ['wait=1', 'wait=0/1s', 'wait=1/0s', '=1/1s', 'wait=1/1m']) {
+    expect(() => loadConfig({ LANE_RATE_LIMITS: wrong }, { cwd: '/nowhere' })).toThrow(
+      'LANE_RATE_LIMITS must be name=',
+    );
+  }
+});
