@@ -4,6 +4,7 @@ import type { Json, JsonObject } from '../schemas/json.ts';
 import type { Action, Definition } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
 import { hasParts } from './parts.ts';
+import { undoId } from './saga.ts';
 import { hasTemplate } from './template-syntax.ts';
 import { inspectTemplates, type TemplateNames } from './templates.ts';
 
@@ -29,10 +30,10 @@ export function checkSignals(
   names: TemplateNames,
   faults: FaultList,
 ): void {
-  const firstOf = new Map<string, { index: number; schema: Json | undefined }>();
-  for (const [index, { action_type: type, config }] of actions.entries()) {
+  const firstOf = new Map<string, { of: string; schema: Json | undefined }>();
+  const places = actions.flatMap((action, index) => placesOf(action, `${path.actions}.${index}`, path.config));
+  for (const { type, config, of, at } of places) {
     if (type !== SIGNAL && type !== APPROVAL) continue;
-    const at = `${path.actions}.${index}.${path.config}`;
     for (const { kind, source } of inspectTemplates(config, names).references) {
       if (kind === 'secret') faults.add(at, `${source}: it would be shown to whoever is asked`);
     }
@@ -50,10 +51,9 @@ export function checkSignals(
       faults.add(`${at}.schema`, 'must be written out, without templates');
     }
     const first = firstOf.get(name);
-    if (first === undefined) firstOf.set(name, { index, schema });
+    if (first === undefined) firstOf.set(name, { of, schema });
     else if (!isDeepStrictEqual(first.schema, schema)) {
-      const other = `${path.actions}.${first.index}`;
-      faults.add(`${at}.schema`, `the signal '${name}' has another schema in ${other}; one name has one schema`);
+      faults.add(`${at}.schema`, `the signal '${name}' has another schema in ${first.of}; one name has one schema`);
     }
   }
 }
@@ -61,21 +61,41 @@ export function checkSignals(
 /** `parameters`: of the run, which are the config of a task of the simple door. */
 export function declaredSignals(definition: Definition, parameters: JsonObject): Map<string, DeclaredSignal> {
   const found = new Map<string, DeclaredSignal>();
-  for (const action of definition.actions) {
-    if (action.action_type !== SIGNAL) continue;
-    const config = action.config === '{{params}}' ? parameters : action.config;
+  for (const { taskId, type, config: written, repeated } of definition.actions.flatMap((action) => placesOf(action))) {
+    if (type !== SIGNAL) continue;
+    const config = written === '{{params}}' ? parameters : written;
     if (!isObject(config) || typeof config['name'] !== 'string') continue;
     const { name, schema } = config;
     const known = found.get(name) ?? { name, schema: schema ?? undefined, actionIds: [], repeated: false };
     found.set(name, known);
-    known.actionIds.push(action.action_id);
-    known.repeated ||= hasParts(action);
+    known.actionIds.push(taskId);
+    known.repeated ||= repeated;
   }
   return found;
 }
 
 export function isApproval({ action_type: type }: Pick<Action, 'action_type'>): boolean {
   return type === APPROVAL;
+}
+
+interface Place {
+  taskId: string;
+  type: string;
+  config: Json;
+  repeated: boolean;
+  /** The paths of what waits there, and of its config. */
+  of: string;
+  at: string;
+}
+
+/** Where an action may wait: itself, and in what undoes it. */
+function placesOf(action: Action, of = '', config = 'config'): Place[] {
+  const { action_id: id, compensate } = action;
+  const own = { taskId: id, type: action.action_type, config: action.config, repeated: hasParts(action) };
+  const places = [{ ...own, of, at: `${of}.${config}` }];
+  if (compensate === undefined) return places;
+  const undoing = { taskId: undoId(id), type: compensate.action_type, config: compensate.config, repeated: false };
+  return [...places, { ...undoing, of: `${of}.compensate`, at: `${of}.compensate.config` }];
 }
 
 function textsIn(value: Json): string[] {

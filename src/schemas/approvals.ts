@@ -8,7 +8,7 @@ const DEFAULT_LINK_SECONDS = 7 * DAY_SECONDS;
 const MAX_LINK_SECONDS = 90 * DAY_SECONDS;
 
 const actionId = z.string().min(1).max(400).meta({
-  description: 'The action, or one part of it: `each[3]`',
+  description: 'The action, or one part of it: `each[3]`, or what undoes it: `book~undo`',
   example: 'review',
 });
 const comment = z.string().max(MAX_COMMENT).optional().meta({ example: 'as discussed' });

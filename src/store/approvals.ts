@@ -53,7 +53,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING at`;
 // What can still be decided: of the present epoch of a live run, with a task that has not ended otherwise.
 const PENDING = `
 a.tenant_id = $1 AND a.open AND EXISTS (
-  SELECT 1 FROM run r WHERE r.id = a.run_id AND r.epoch = a.epoch AND r.status IN ('pending', 'queued', 'running', 'waiting', 'paused'))
+  SELECT 1 FROM run r WHERE r.id = a.run_id AND r.epoch = a.epoch AND r.status IN ('pending', 'queued', 'running', 'waiting', 'paused', 'compensating'))
 AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = a.run_id AND t.action_id = a.action_id AND t.final)`;
 const DECIDED = `a.tenant_id = $1 AND NOT a.open`;
 const FOR_APPROVER = `($2::text IS NULL OR a.approvers = '{}' OR $2 = ANY (a.approvers))`;

@@ -91,9 +91,12 @@ export async function lookSoon(client: pg.PoolClient, runId: string): Promise<vo
   await client.query(`UPDATE run SET check_at = least(check_at, now() + interval '2 seconds') WHERE id = $1`, [runId]);
 }
 
-const LIVE: ReadonlySet<string> = new Set(['pending', 'queued', 'running', 'waiting', 'paused']);
+const LIVE: ReadonlySet<string> = new Set(['pending', 'queued', 'running', 'waiting', 'paused', 'compensating']);
 
-/** A paused run takes what is sent to it, and goes on with it when it is resumed; one that is ending takes nothing. */
+/**
+ * A paused run takes what is sent to it, and goes on with it when it is resumed. One that is cancelling takes nothing; of one
+ * that is compensating only undoings can wait.
+ */
 export function refusalOf({
   status,
   final,

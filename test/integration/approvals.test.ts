@@ -197,6 +197,24 @@ describe.each(onBothBackends(options))('approvals on $backend', ({ test }) => {
     expect(taskOf(await api.finished(run), 'each').output).toMatchObject([{ approved: true }, { approved: false }]);
   });
 
+  test('what undoes an action may be somebody who says that it is done', async ({ api }) => {
+    const book = { action_id: 'book', action_type: 'test_task', compensate: { action_type: 'approval' } };
+    const fail = {
+      ...{ action_id: 'fail', action_type: 'approval', depends_on: ['book'] },
+      config: { timeout_seconds: 0.2 },
+    };
+    const run = await api.execute(await api.createWorkflow({ name: 'w', actions: [book, fail] }));
+    const open = async () =>
+      list(accepted(await api.get('/approvals?page_size=200'), 200)).filter((item) => item['execution_id'] === run);
+    await until(async () => (await open()).some((item) => item['action_id'] === 'book~undo'), {
+      what: 'the undoing asks',
+    });
+    const path = `/workflows/executions/${run}`;
+    expectProblem(await api.post(`${path}/approve`, { action_id: 'fail' }), 409, 'already_decided');
+    accepted(await api.post(`${path}/approve`, { action_id: 'book~undo' }), 202);
+    expect(await api.finished(run)).toMatchObject({ status: 'compensated' });
+  });
+
   test('a task of the simple door asks too', async ({ api }) => {
     const task = await api.assign({ task_type: 'approval', params: { message: 'Go?' } });
     await asked(api, task, 'task');

@@ -66,6 +66,19 @@ describe('a definition is refused', () => {
   });
 });
 
+test('what undoes an action may wait as well, under the same rules', () => {
+  const compensate = { action_type: 'signal', config: { name: 'undone', schema: { type: 'string' } } };
+  const undone = { action_id: 'a', action_type: 'test_task', compensate };
+  const { definition } = normaliseDefinition({ name: 'w', actions: [undone] }, rules);
+  expect(declaredSignals(definition, {}).get('undone')?.actionIds).toEqual(['a~undo']);
+  expect(faultsOf(undone, signal('s', { name: 'undone' }))).toEqual([
+    {
+      path: 'actions.1.config.schema',
+      message: "the signal 'undone' has another schema in actions.0.compensate; one name has one schema",
+    },
+  ]);
+});
+
 test('what waits for a name is known from the definition, and of a single task from its parameters', () => {
   const actions = [
     signal('a', { name: 'x', schema: { type: 'string' } }),
