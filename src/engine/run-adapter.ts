@@ -50,7 +50,10 @@ export async function runAdapter(
       heart?.start();
     };
   };
-  const slow = setTimeout(() => void onSlow().catch(() => undefined), SLOW_AFTER_MS);
+  let marked: Promise<void> | undefined;
+  const slow = setTimeout(() => {
+    marked = onSlow().catch(() => undefined);
+  }, SLOW_AFTER_MS);
   const unwatch = deps.control.watch(
     call.run.id,
     () => end({ result: 'cancelled' }, 'the run was cancelled, or its deadline passed'),
@@ -76,5 +79,7 @@ export async function runAdapter(
     clearTimeout(slow);
     unwatch();
     deps.shutdown.removeEventListener('abort', onShutdown);
+    // A mark that is written after the task went to sleep would show it as running, and nobody would wake it.
+    await marked;
   }
 }

@@ -254,6 +254,22 @@ test('a fault of the executor itself is passed on, and nothing is left behind', 
   expect(task.isWatched()).toBe(false);
 });
 
+test('what became of a slow task is told after it was marked: a mark must not come after the outcome', async () => {
+  const task = start();
+  let written: () => void = () => undefined;
+  task.slow.mockReturnValueOnce(
+    new Promise((resolve) => {
+      written = () => resolve(undefined);
+    }),
+  );
+  await vi.advanceTimersByTimeAsync(600);
+  task.finish('done');
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(task.answer()).toBeUndefined();
+  written();
+  expect((await task.result).result).toBe('output');
+});
+
 test('a deadline beyond what a timer can hold does not come at once', async () => {
   const task = start({ timeoutMs: 2 ** 40 });
   await vi.advanceTimersByTimeAsync(60_000);
