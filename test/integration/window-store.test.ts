@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRunStore } from '../../src/store/run-store.ts';
 import { createSweepStore } from '../../src/store/sweep-store.ts';
 import { windowUse } from '../../src/store/window.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
+import { newRun } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {
@@ -138,4 +140,24 @@ test('tenants that wait are told a page at a time', async () => {
   const rest = (await windowUse(db.pool, { ...LOOK, after: first[0] ?? '' })).waiting;
   expect(all.length).toBeGreaterThan(1);
   expect([...first, ...rest]).toEqual(all);
+});
+
+test('of many processes that accept at a time no two take the last place of a group', async () => {
+  const stores = Array.from({ length: 8 }, () => createRunStore(db.pool));
+  const places = [];
+  for (let round = 0; round < 20; round += 1) {
+    const concurrency = { key: `round-${round}`, limit: 2, policy: round % 2 === 0 ? 'queue' : 'reject' } as const;
+    const stored = await Promise.all(
+      stores.map((store, n) => store.accept({ ...newRun(`race-${round}-${n}`), concurrency })),
+    );
+    const placed = stored.filter(({ inserted, waits }) => inserted && waits !== true);
+    const refused = stored.filter(({ full }) => full !== undefined);
+    places.push([concurrency.policy, placed.length, refused.length]);
+  }
+  expect(places).toEqual(
+    Array.from({ length: 10 }, () => [
+      ['queue', 2, 0],
+      ['reject', 2, 6],
+    ]).flat(),
+  );
 });
