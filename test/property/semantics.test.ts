@@ -74,11 +74,11 @@ function visible({
   status,
   output,
   tasks,
-}: Expected): Pick<Found, 'status' | 'output'> & { tasks: Record<string, unknown> } {
+}: Expected): Omit<Found, 'runId' | 'tasks'> & { tasks: Record<string, unknown> } {
   const shown = Object.entries(tasks).map(([id, { children, ...task }]) => {
     return [id, { ...task, children: children?.map(visible) }] as const;
   });
-  return { status, output, tasks: Object.fromEntries(shown) };
+  return { status, output, tasks: Object.fromEntries(shown), undoneTooEarly: [] };
 }
 
 /** Only to be read. */

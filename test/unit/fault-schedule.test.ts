@@ -60,6 +60,7 @@ test('a few loads together have work of every kind', () => {
     loads.flatMap(({ workflows }) => workflows.flatMap(({ steps }) => steps.map((one) => one.work.kind))),
   );
   expect([...kinds].sort()).toEqual([
+    'approval',
     'by_hand',
     'call',
     'child',
@@ -69,6 +70,7 @@ test('a few loads together have work of every kind', () => {
     'items',
     'loop',
     'overdue',
+    'signal',
     'wait',
   ]);
 });

@@ -33,6 +33,7 @@ function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step 
     delayMs: undefined,
     priority: undefined,
     cached: false,
+    undone: undefined,
     work: echoes(1),
     ...more,
   };
@@ -340,7 +341,7 @@ const WORKS: Array<[string, Work, Partial<ExpectedTask>]> = [
   [
     'a deadline decides as it is told: approve',
     { ...approval('by_nobody'), onTimeout: 'approve' },
-    { status: 'completed', output: { approved: true, by: null, comment: null } },
+    { status: 'completed', output: { approved: true, by: null, comment: 'nobody decided before the deadline' } },
   ],
   [
     'a deadline decides as it is told: fail, whatever a rejection would do',
@@ -370,5 +371,35 @@ describe('work of every kind', () => {
       evaluate(plot(step('a', [], { work: { kind: 'child', plot: inner }, maxAttempts: 2 }))).tasks['a'] ?? {};
     expect(children).toEqual([evaluate(inner), evaluate(inner)]);
     expect(children?.[0]?.tasks['d']?.status).toBe('upstream_failed');
+  });
+});
+
+describe('compensation', () => {
+  const undoable = (id: string, after: string[] = [], more: Partial<Step> = {}) =>
+    step(id, after, { undone: 'succeed', work: echoes(6), ...more });
+
+  test('what completed is undone when the run fails, and what did not is not', () => {
+    const { status, tasks } = evaluate(
+      plot(undoable('a'), undoable('b', ['a'], { work: FAILS }), undoable('c', ['b'])),
+    );
+    expect(status).toBe('compensated');
+    expect(tasks['a']?.compensation).toEqual({ status: 'completed', output: { undoes: 6 }, attempts: 1 });
+    expect([tasks['b']?.compensation, tasks['c']?.compensation]).toEqual([undefined, undefined]);
+  });
+
+  test('an undoing is tried again, and one that fails for good is said', () => {
+    const fails = step('z', [], { work: FAILS });
+    const { status, tasks } = evaluate(
+      plot(undoable('a', [], { undone: 'fail' }), undoable('b', [], { undone: 'flaky' }), fails),
+    );
+    expect(status).toBe('compensation_failed');
+    expect(tasks['a']?.compensation).toEqual({ status: 'failed', output: null, attempts: 2 });
+    expect(tasks['b']?.compensation).toEqual({ status: 'completed', output: { undoes: 6 }, attempts: 2 });
+  });
+
+  test('a run that is broken off is undone too, one that completes or has nothing to undo is not', () => {
+    expect(evaluate(plot(undoable('a'), step('b', [], { work: NEVER }))).status).toBe('compensated');
+    expect(evaluate(plot(undoable('a'))).tasks['a']?.compensation).toBeUndefined();
+    expect(evaluate(plot(undoable('a', [], { work: FAILS }))).status).toBe('failed');
   });
 });

@@ -6,6 +6,8 @@ import type { Violation } from './rules.ts';
 /** What must have become of a run by the rules alone. */
 export interface PlainResult {
   status: string;
+  /** Somebody has to end it. */
+  brokenOff?: boolean;
   /** By action. `attempts`: the fewest and the most that may be recorded. */
   tasks: Record<string, { status: string; output: unknown; attempts: { min: number; max: number } }>;
 }
@@ -44,6 +46,9 @@ export interface AttemptsOfTask {
   epoch: number;
   attempts: number;
 }
+
+/** What a run may be that somebody has cancelled; which of these is checked by the rules of the tables. */
+const BROKEN_OFF: ReadonlySet<string> = new Set(['cancelled', 'compensated', 'compensation_failed']);
 
 export function checkPromises(
   promised: readonly Promised[],
@@ -91,7 +96,7 @@ export function checkPromises(
   /** Where a cancellation came too late, or only for some of the tasks, the rest is as if nobody had asked for it. */
   function checkEnd(run: RunRecord, told: Foretold & Pick<Promised, 'cancelled' | 'retried'>): void {
     const { cancelled, retried, expected, comparable, childOf } = told;
-    if (run.status !== expected.status && !(cancelled && run.status === 'cancelled')) {
+    if (run.status !== expected.status && !(cancelled && BROKEN_OFF.has(run.status))) {
       found.add('I4', 'a run ends as a plain evaluation of its graph', { ...run, expected: expected.status });
     }
     for (const task of tasksOf.get(run.id) ?? []) {
@@ -118,7 +123,7 @@ export function checkPromises(
         found.add('I1', 'what a run has begun and waits for has ended with it', child);
       } else {
         // Whatever ends the parent from outside cancels the child, and a retry of the parent goes on with it.
-        const isBrokenOff = cancelled || expected.status === 'cancelled' || expected.status === 'timed_out';
+        const isBrokenOff = cancelled || expected.brokenOff === true;
         checkEnd(child, { ...childTold, cancelled: isBrokenOff, retried });
       }
     }

@@ -5,13 +5,13 @@ import { evaluate, stepOf } from '../model/evaluate.ts';
 import type { ExpectedTask, Plot } from '../model/forms.ts';
 
 export function promiseOf(plot: Plot): Foretold {
-  const { status, tasks } = evaluate(plot);
+  const { status, tasks, brokenOff } = evaluate(plot);
   const expected = Object.entries(tasks).map(([id, task]) => {
     const { output } = task;
     return [id, { status: task.status, output, attempts: attemptsOf(plot, id, task) }] as const;
   });
   return {
-    expected: { status, tasks: Object.fromEntries(expected) },
+    expected: { status, brokenOff: brokenOff !== undefined, tasks: Object.fromEntries(expected) },
     comparable: (actionId, output) => comparable(plot, actionId, output),
     childOf(actionId) {
       const { work } = stepOf(plot, actionId);

@@ -70,7 +70,13 @@ function calling(edges: Edges): Plot {
   const steps = Object.entries(edges).map(
     ([id, after], n): Step => ({
       ...{ id, after, naming: 'declared', runIf: 'all_succeeded', when: undefined, onFailure: 'fail' },
-      ...{ maxAttempts: 1, delayMs: undefined, priority: undefined, cached: false },
+      ...{
+        maxAttempts: 1,
+        delayMs: undefined,
+        priority: undefined,
+        cached: false,
+        undone: undefined,
+      },
       work: { kind: 'call', n, behave: 'succeed', workMs: 0 },
     }),
   );

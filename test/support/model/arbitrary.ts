@@ -27,6 +27,8 @@ export interface Mix {
   parts: boolean;
   /** Workers of somebody else. */
   external: boolean;
+  /** Completed actions that are undone when the run does not complete. */
+  sagas: boolean;
   signals: boolean;
   approvals: boolean;
   /** How deep runs begin others. */
@@ -44,8 +46,9 @@ export const MIX: Mix = {
   cache: true,
   parts: true,
   external: true,
-  signals: false,
-  approvals: false,
+  sagas: true,
+  signals: true,
+  approvals: true,
   depth: 2,
 };
 
@@ -165,6 +168,7 @@ function loose(n: number, mix: Mix): fc.Arbitrary<Loose> {
     delayMs: seldom(10, fc.integer({ min: 1, max: mix.waitMs })),
     priority: seldom(3, fc.integer({ min: 1, max: 100 })),
     cached: mix.cache ? onceIn(8) : fc.constant(false),
+    undone: mix.sagas ? seldom(6, behaviours({ ...mix, failing: mix.failing / 2 })) : fc.constant(undefined),
     work: works(n, mix),
   });
 }
@@ -190,6 +194,7 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
   );
 }
 
+const UNDOABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute', 'external', 'items', 'loop', 'child']);
 const CACHEABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute']);
 
 function assemble(
@@ -213,10 +218,20 @@ function assemble(
     const id = ids[index] ?? '';
     const after = drawn.edges[id] ?? [];
     const work = workOf(index);
-    const cached = step.cached && CACHEABLE.has(work.kind);
+    const undone = UNDOABLE.has(work.kind) ? step.undone : undefined;
+    const cached = step.cached && undone === undefined && CACHEABLE.has(work.kind);
     const mayBeUnheard = mix.unheard && work.kind === 'call' && work.behave === 'flaky';
     const maxAttempts = mayBeUnheard ? 2 : step.maxAttempts;
-    return { ...step, cached, maxAttempts, id, after, when: conditionOf(when, atLeast, after.find(givesNumber)), work };
+    return {
+      ...step,
+      cached,
+      undone,
+      maxAttempts,
+      id,
+      after,
+      when: conditionOf(when, atLeast, after.find(givesNumber)),
+      work,
+    };
   });
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
   const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };

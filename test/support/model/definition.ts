@@ -1,7 +1,7 @@
 /** A plot as a client writes it down. */
 import type { TestAction } from '../test-task.ts';
-import { SOMEBODY, stepOf } from './evaluate.ts';
-import type { Condition, Plot, Step, Work } from './forms.ts';
+import { SOMEBODY, stepOf, UNDO_ATTEMPTS } from './evaluate.ts';
+import type { Behaviour, Condition, Plot, Step, Work } from './forms.ts';
 import { named, numberPath } from './naming.ts';
 
 /** For longer than any test takes. */
@@ -46,6 +46,7 @@ function actionOf(step: Step, plot: Plot, surroundings: Surroundings): TestActio
     run_if: step.runIf,
     on_failure: step.onFailure,
     retry: { max_attempts: step.maxAttempts, backoff: 'fixed', initial_delay_seconds: 0.01 },
+    ...undoingOf(step, plot),
     ...partsOf(step),
     ...(step.cached ? { cache: { key: 'always', ttl_seconds: NEVER_SECONDS } } : {}),
     ...(step.delayMs === undefined ? {} : { delay_seconds: step.delayMs / 1_000 }),
@@ -68,8 +69,7 @@ function workOf(
           n: work.n,
           from,
           duration: work.workMs / 1_000,
-          ...(work.behave === 'succeed' ? {} : { fail_with: `${step.id} failed` }),
-          ...(work.behave === 'flaky' ? { fail_attempts: 1 } : {}),
+          ...failingAs(work.behave, `${step.id} failed`),
         },
       };
     case 'call': {
@@ -112,6 +112,18 @@ function workOf(
 
 function itemsOf({ items }: Extract<Work, { kind: 'items' }>): object[] {
   return items.map((behave, n) => ({ n, fails: { succeed: 0, flaky: 1, fail: 1_000 }[behave] }));
+}
+
+function undoingOf({ id, undone, work }: Step, plot: Plot): object {
+  if (undone === undefined) return {};
+  const undoes = numberPath(work) === undefined ? null : `{{${pathTo(plot, id)}}}`;
+  const retry = { max_attempts: UNDO_ATTEMPTS, backoff: 'fixed', initial_delay_seconds: 0.01 };
+  return { compensate: { action_type: 'test_task', config: { undoes, ...failingAs(undone, `${id} stays`) }, retry } };
+}
+
+function failingAs(behave: Behaviour, message: string): object {
+  if (behave === 'succeed') return {};
+  return { fail_with: message, ...(behave === 'flaky' ? { fail_attempts: 1 } : {}) };
 }
 
 function partsOf({ id, work }: Step): object {
@@ -170,7 +182,8 @@ export function comparable(plot: Plot, id: string, output: unknown): unknown {
   }
 }
 
-function withoutFailure(echoed: unknown): unknown {
+/** What of the output of an undoing is what it was given. */
+export function withoutFailure(echoed: unknown): unknown {
   const { fail_with: _, fail_attempts: _attempts, ...rest } = echoed as Record<string, unknown>; // What it was given.
   return rest;
 }

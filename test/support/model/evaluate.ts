@@ -11,7 +11,9 @@ export const SOMEBODY = 'somebody';
 export const COMMENT = 'as the plot says';
 
 const NOBODY_ENDS_IT: Stuck = { status: 'stuck', child: undefined };
-const PLAIN = { cached: false, parts: undefined, children: undefined };
+const PLAIN = { cached: false, parts: undefined, children: undefined, compensation: undefined };
+const BROKEN_OFF = { cancellation: 'cancelled', deadline: 'timed_out' } as const;
+export const UNDO_ATTEMPTS = 2;
 /** Looking it up is one. */
 const CACHED_ATTEMPTS = 1;
 
@@ -51,10 +53,12 @@ export function evaluate(plot: Plot, kept: ReadonlyMap<string, Json> = new Map()
   const isStuck = stuck.length > 0;
   const tasks = Object.fromEntries(plot.steps.map(({ id }) => [id, ended(settle(id))]));
   const hasFailed = plot.steps.some(({ id, onFailure }) => tasks[id]?.status === 'failed' && onFailure === 'fail');
-  const brokenOff = plot.endedBy === 'deadline' ? 'timed_out' : 'cancelled';
-  const status = isStuck ? brokenOff : hasFailed ? 'failed' : 'completed';
+  const brokenOff = isStuck ? plot.endedBy : undefined;
+  const before = isStuck ? BROKEN_OFF[plot.endedBy] : hasFailed ? 'failed' : 'completed';
+  const status = before === 'completed' ? before : (undo(plot, tasks) ?? before);
   return {
     status,
+    brokenOff,
     output: status === 'completed' ? outputOfRun(plot, tasks) : null,
     tasks,
     begun,
@@ -66,8 +70,26 @@ export function evaluate(plot: Plot, kept: ReadonlyMap<string, Json> = new Map()
 function ended(state: Settled): ExpectedTask {
   if (state.status !== 'stuck') return state;
   // A child is cancelled with the run that began it, whatever ended that.
-  const children = state.child === undefined ? undefined : [{ ...state.child, status: 'cancelled' as const }];
+  const { child } = state;
+  const children =
+    child === undefined ? undefined : [{ ...child, status: child.status === 'timed_out' ? 'cancelled' : child.status }];
   return { ...notBegun('cancelled'), children };
+}
+
+/** Adds what undoes the tasks that completed; undefined: there is nothing to undo. */
+function undo(plot: Plot, tasks: Expected['tasks']): 'compensated' | 'compensation_failed' | undefined {
+  const undoings: ExpectedTask[] = [];
+  for (const { id, undone, work } of plot.steps) {
+    const task = tasks[id];
+    if (undone === undefined || task?.status !== 'completed') continue;
+    const undoes = numberPath(work) === undefined ? null : numberOf(plot, id, new Map([[id, task]]));
+    const undoing = tried(undone, UNDO_ATTEMPTS, { undoes });
+    const { status, output, attempts } = undoing;
+    tasks[id] = { ...task, compensation: { status, output, attempts } };
+    undoings.push(undoing);
+  }
+  if (undoings.length === 0) return undefined;
+  return undoings.every(({ status }) => status === 'completed') ? 'compensated' : 'compensation_failed';
 }
 
 function notBegun(status: TaskEnd): ExpectedTask {
@@ -179,16 +201,17 @@ function looped({ until, max }: Extract<Work, { kind: 'loop' }>): ExpectedTask {
 
 function approved({ decided, onTimeout, onReject }: Extract<Work, { kind: 'approval' }>): ExpectedTask {
   const [answer, by, comment] =
-    decided === 'by_nobody' ? [ON_TIMEOUT[onTimeout], null, null] : [decided, SOMEBODY, COMMENT];
+    decided === 'by_nobody' ? [ON_TIMEOUT[onTimeout], null, TOO_LATE] : [decided, SOMEBODY, COMMENT];
   if (answer === 'approved') return completed({ approved: true, by, comment });
   return answer === 'rejected' && onReject === 'continue' ? completed({ approved: false, by, comment }) : failed();
 }
+const TOO_LATE = 'nobody decided before the deadline';
 const ON_TIMEOUT = { fail: 'nothing', approve: 'approved', reject: 'rejected' };
 
 /** A child that did not complete is begun anew as often as the action is tried. */
 function childOf(plot: Plot, maxAttempts: number): Settled {
   const child = evaluate(plot);
-  if (child.status === 'cancelled' || child.status === 'timed_out') return { status: 'stuck', child };
+  if (child.brokenOff !== undefined) return { status: 'stuck', child };
   const own =
     child.status === 'completed' ? completed({ status: 'completed', output: child.output }) : failed(maxAttempts);
   return { ...own, children: Array.from({ length: own.attempts }, () => child) };

@@ -32,6 +32,8 @@ export interface Step {
   priority: number | undefined;
   /** An earlier output of this very action is taken instead of executing it. */
   cached: boolean;
+  /** How what undoes it goes, tried twice at most; undefined: nothing does. */
+  undone: Behaviour | undefined;
   work: Work;
 }
 
@@ -93,13 +95,17 @@ export interface ExpectedTask {
   parts: ExpectedPart[] | undefined;
   /** The runs it began, one for each attempt. */
   children: Expected[] | undefined;
+  /** What undid it, when the run did not complete. */
+  compensation: { status: TaskEnd; output: Json; attempts: number } | undefined;
 }
 export interface ExpectedPart {
   status: TaskEnd;
   attempts: number;
 }
 export interface Expected {
-  status: 'completed' | 'failed' | 'cancelled' | 'timed_out';
+  status: 'completed' | 'failed' | 'cancelled' | 'timed_out' | 'compensated' | 'compensation_failed';
+  /** Somebody has to end it. */
+  brokenOff: Plot['endedBy'] | undefined;
   output: Json;
   /** By action. */
   tasks: Record<string, ExpectedTask>;

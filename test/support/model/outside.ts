@@ -78,7 +78,7 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
   async function moveOn(run: OpenRun, open: readonly OpenRun[]): Promise<void> {
     const one = attended.get(run.id);
     if (one === undefined) return attendChild(run);
-    if (run.status === 'cancelling') return;
+    if (run.status === 'cancelling' || run.status === 'compensating') return;
     if (one.plot.paused && (await pauseOrResume(run, one))) return;
     // What was put off by a pause waits too, and may never begin.
     for (const actionId of run.waiting.filter((id) => one.expected.begun.has(id))) {
@@ -129,8 +129,9 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
       await send(`${run}/signals/${actionId}`, { payload: { n: work.n } }, { tooLate: true });
     }
     if (work.kind === 'approval' && work.decided !== 'by_nobody') {
+      // Decided already, it is shown as waiting until it has been woken.
       const verb = work.decided === 'approved' ? 'approve' : 'reject';
-      await send(`${run}/${verb}`, { action_id: actionId, comment: COMMENT }, { by: SOMEBODY });
+      await send(`${run}/${verb}`, { action_id: actionId, comment: COMMENT }, { by: SOMEBODY, tooLate: true });
     }
   }
   /** What comes before anybody waits for it. */
@@ -142,9 +143,9 @@ export function openOutside({ db, post, patient }: OutsideOptions): Outside {
       await send(`/workflows/executions/${id}/signals/${actionId}`, { payload }, { tooLate: true });
     }
   }
-  async function breakOff({ id }: OpenRun, { status }: Expected): Promise<void> {
-    if (status !== 'cancelled' && status !== 'timed_out') return;
-    if (status === 'cancelled') return send(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
+  async function breakOff({ id }: OpenRun, { brokenOff }: Expected): Promise<void> {
+    if (brokenOff === undefined) return;
+    if (brokenOff === 'cancellation') return send(`/workflows/executions/${id}/cancel`, { reason: 'the plot' });
     // Its deadline is an hour away: for this run alone the time has come.
     await db.query('UPDATE run SET deadline_at = now() WHERE id = $1 AND NOT final AND deadline_at > now()', [id]);
   }

@@ -1,9 +1,10 @@
 /** Plays a plot on a running service, and tells what has become of it in the words of `evaluate`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import type { Execution } from '../../../src/schemas/workflow-answers.ts';
 import { accepted, type Client } from '../client.ts';
 import { createWorkflowOf } from './create.ts';
-import { comparable, comparableOutput } from './definition.ts';
+import { comparable, comparableOutput, withoutFailure } from './definition.ts';
 import { stepOf } from './evaluate.ts';
 import type { Plot, Work } from './forms.ts';
 import type { Outside } from './outside.ts';
@@ -16,6 +17,8 @@ interface FoundRun {
   status: string;
   output: unknown;
   tasks: Record<string, FoundTask>;
+  /** Actions that were undone before what came after them was. */
+  undoneTooEarly: string[];
 }
 interface FoundTask {
   status: string;
@@ -24,6 +27,7 @@ interface FoundTask {
   cached: boolean;
   parts: Array<{ status: string; attempts: number }> | undefined;
   children: FoundRun[] | undefined;
+  compensation: { status: string; output: unknown; attempts: number } | undefined;
 }
 
 const PATIENCE_MS = 40_000;
@@ -71,9 +75,38 @@ async function look(plot: Plot, runId: string, api: Client, outside: Outside): P
       cached: task.cached === true,
       parts: areCertain(work, task.status) && history.length > 0 ? await partsOf(runId, id, api) : undefined,
       children: children.length > 0 ? children : undefined,
+      compensation: undoingOf(task.compensation),
     };
   }
-  return { status, output: comparableOutput(plot, output), tasks: found };
+  return { status, output: comparableOutput(plot, output), tasks: found, undoneTooEarly: undoneTooEarly(plot, tasks) };
+}
+
+function undoingOf(undoing: Execution['tasks'][number]['compensation']): FoundTask['compensation'] {
+  if (undoing === undefined) return undefined;
+  const { status, output, attempts } = undoing;
+  return { status, output: output === null ? null : withoutFailure(output), attempts };
+}
+
+function undoneTooEarly(plot: Plot, tasks: Execution['tasks']): string[] {
+  const undoingBy = new Map(tasks.map(({ action_id: id, compensation }) => [id, compensation]));
+  return plot.steps.flatMap(({ id }) => {
+    const begun = undoingBy.get(id)?.started_at ?? undefined;
+    const later = [...followersOf(plot, id)].map((follower) => undoingBy.get(follower)?.finished_at ?? '');
+    return begun !== undefined && later.some((finished) => finished > begun) ? [id] : [];
+  });
+}
+
+function followersOf({ steps }: Plot, id: string): Set<string> {
+  const found = new Set<string>();
+  const follow = (of: string) => {
+    for (const step of steps) {
+      if (!step.after.includes(of) || found.has(step.id)) continue;
+      found.add(step.id);
+      follow(step.id);
+    }
+  };
+  follow(id);
+  return found;
 }
 
 /** Which items are begun before a fan-out is given up is left to chance. */
