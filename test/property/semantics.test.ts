@@ -14,7 +14,7 @@ import type { Expected, Plot } from '../support/model/forms.ts';
 import { openOutside } from '../support/model/outside.ts';
 import { type Found, play } from '../support/model/play.ts';
 
-const COUNT = Number(process.env['SEMANTICS_RUNS'] ?? '150');
+const COUNT = Number(process.env['SEMANTICS_RUNS'] ?? '80');
 const SEED = Number(process.env['SEMANTICS_SEED'] ?? Date.now() % 2 ** 31);
 /** Runs that are under way at the same time. */
 const TOGETHER = 16;

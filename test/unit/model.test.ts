@@ -39,7 +39,7 @@ function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step 
   };
 }
 function plot(...steps: Step[]): Plot {
-  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, rounds: 1 };
+  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, limited: false, rounds: 1 };
 }
 const NO = { of: 'parameter', holds: false } as const;
 const reads = (work: Work, ...after: string[]): Partial<Step> & { after: string[] } => ({
@@ -215,6 +215,7 @@ const OUTPUTS: Array<[string, Plot, unknown]> = [
       output: { of: 'a' },
       endedBy: 'cancellation',
       paused: false,
+      limited: false,
       rounds: 1,
     },
     { picked: 5 },

@@ -27,6 +27,8 @@ export interface Mix {
   parts: boolean;
   /** Workers of somebody else. */
   external: boolean;
+  /** Runs that wait for a place among others. */
+  limited: boolean;
   /** Completed actions that are undone when the run does not complete. */
   sagas: boolean;
   signals: boolean;
@@ -46,6 +48,7 @@ export const MIX: Mix = {
   cache: true,
   parts: true,
   external: true,
+  limited: true,
   sagas: true,
   signals: true,
   approvals: true,
@@ -110,7 +113,7 @@ function asked(): fc.Arbitrary<Work> {
 }
 
 function child(mix: Mix): fc.Arbitrary<Work> {
-  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, cache: false };
+  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, cache: false, limited: false };
   return plots(inner).map((plot) => ({ kind: 'child' as const, plot }));
 }
 
@@ -181,6 +184,7 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
         const size = Object.keys(edges).length;
         return fc.record({
           edges: fc.constant(edges),
+          limited: mix.limited ? onceIn(10) : fc.constant(false),
           paused: mix.control ? onceIn(8) : fc.constant(false),
           endedBy: fc.constantFrom<Plot['endedBy']>('cancellation', 'deadline'),
           steps: fc.tuple(...Array.from({ length: size }, (_, n) => loose(n, mix))),
@@ -205,6 +209,7 @@ function assemble(
     endless: number | undefined;
     endedBy: Plot['endedBy'];
     paused: boolean;
+    limited: boolean;
   },
   mix: Mix,
 ): Plot {
@@ -236,7 +241,7 @@ function assemble(
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
   const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };
   return {
-    ...{ steps, output, paused: drawn.paused },
+    ...{ steps, output, paused: drawn.paused, limited: drawn.limited },
     endedBy: drawn.endless === undefined ? 'cancellation' : drawn.endedBy,
     rounds: steps.some(({ cached }) => cached) ? 2 : 1,
   };

@@ -9,6 +9,7 @@ const NEVER_SECONDS = 3_600;
 const OVERDUE_SECONDS = 0.05;
 /** A deadline that nobody keeps. */
 const SOON_SECONDS = 0.1;
+const LIMIT = 3;
 /** Of everything that workers of somebody else do. */
 export const TOPIC = 'plots';
 
@@ -28,6 +29,7 @@ export function definitionOf(plot: Plot, surroundings: Surroundings): object {
         work.kind === 'items' ? [{ name: `list_${id}`, type: 'array', default: itemsOf(work) }] : [],
       ),
     ],
+    ...(plot.limited ? { concurrency: { key: 'plots', limit: LIMIT, policy: 'queue' } } : {}),
     ...(plot.endedBy === 'deadline' ? { timeout_seconds: NEVER_SECONDS } : {}),
     actions: plot.steps.map((step) => actionOf(step, plot, surroundings)),
     ...(plot.output === 'of_the_last' ? {} : { output: { picked: `{{${pathTo(plot, plot.output.of)}}}` } }),
@@ -137,7 +139,9 @@ function partsOf({ id, work }: Step): object {
 
 function conditionOf(condition: Condition, plot: Plot): string {
   if (condition.of === 'parameter') return `params.${condition.holds ? 'yes' : 'no'}`;
-  return `${condition.step} != null && ${pathTo(plot, condition.step)} >= ${condition.atLeast}`;
+  const path = pathTo(plot, condition.step);
+  // A child may have completed and given null.
+  return `${condition.step} != null && ${path} != null && ${path} >= ${condition.atLeast}`;
 }
 
 function pathTo(plot: Plot, id: string): string {

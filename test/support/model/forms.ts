@@ -14,6 +14,8 @@ export interface Plot {
   endedBy: 'cancellation' | 'deadline';
   /** Somebody pauses the run on its way, and resumes it. */
   paused: boolean;
+  /** Only so many of all such runs are under way at a time; the others wait for their turn. */
+  limited: boolean;
   /** How often the workflow is run, one run after the other. */
   rounds: 1 | 2;
 }
