@@ -62,7 +62,7 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   // On Redis a kept failed child is a pending dependency again, whatever its task became.
   const jobs = final.filter((planned) => planned.segment === segment).map((planned) => jobOf(run, planned));
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
-  await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed'));
+  await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed' || states[index] === 'missing'));
   return true;
 }
 

@@ -53,7 +53,7 @@ export interface FlowQueue {
    */
   add(runs: ReadonlyArray<readonly FlowNode[]>): Promise<void>;
   removeGates(jobIds: readonly string[]): Promise<void>;
-  /** Removes jobs that have ended in BullMQ and are still kept there; leaves every other one alone. */
+  /** Removes jobs that have ended in BullMQ and are still kept there, and wrecks in no list; leaves every other one alone. */
   removeEnded(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   /** Makes a delayed job due now; does nothing to any other. */
   promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;

@@ -91,8 +91,12 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     },
     async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {
-        const state = await queue(name).getJobState(jobId);
-        if (state === 'failed' || state === 'completed') await again(() => queue(name).remove(jobId));
+        const known = await queue(name).getJob(jobId);
+        const state = known === undefined ? undefined : await queue(name).getJobState(jobId);
+        // One that is there and in no list is a wreck, as a Redis may leave behind that lost its newest writes: nobody will
+        // ever take it, it keeps a new one out, and its parent waits for it.
+        if (state === 'failed' || state === 'completed' || state === 'unknown')
+          await again(() => queue(name).remove(jobId));
       });
     },
     async promote(jobs) {

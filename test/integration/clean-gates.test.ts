@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { GATE_QUEUE, gateJobId, taskJobId } from '../../src/domain/compile.ts';
 import { cleanGates } from '../../src/engine/clean-gates.ts';
@@ -48,3 +49,24 @@ test.each(['redis', 'postgres'])(
     expect(await queue.state('wait', taskJobId('run.1', 1, 'pause'))).toBe('waiting');
   },
 );
+
+test('a job that is there and in no list is taken away, and those in a list stay', async () => {
+  const prefix = testQueuePrefix();
+  const backend = openBackend({
+    ...{ redisUrl: testRedisUrl(), databaseUrl: '', prefix, workers: 0, patience: 'wait', name: 'test' },
+    log: createTestLog(),
+  });
+  undo.push(() => backend.close());
+  const queue = createFlowQueue({ backend });
+  undo.push(() => queue.close());
+  const redis = new Redis(testRedisUrl());
+  undo.push(async () => redis.disconnect());
+  const [lane] = queue.queues(['lane']);
+  for (const jobId of ['wreck', 'waits']) await lane?.add('one', {} as never, { jobId });
+  expect(await redis.lrem(`${prefix}:lane:wait`, 0, 'wreck')).toBe(1);
+  expect(await queue.state('lane', 'wreck')).toBe('missing');
+
+  await queue.removeEnded(['wreck', 'waits', 'nobody'].map((jobId) => ({ queue: 'lane', jobId })));
+  expect(await lane?.getJob('wreck')).toBeUndefined();
+  expect(await queue.state('lane', 'waits')).toBe('waiting');
+});
