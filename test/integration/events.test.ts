@@ -156,6 +156,7 @@ describe.each(onBothBackends({ workers: 2 }))('events of a run on $backend', ({ 
     expect(stream.events.map(({ event }) => event)).toContain('run.cancelling');
     expect(stream.events.at(-1)?.event).toBe('run.cancelled');
     expect(stream.events.find(({ event }) => event === 'run.cancelling')?.data['details']).toEqual({
+      by: 'anonymous',
       reason: 'no longer needed',
     });
   });

@@ -168,7 +168,13 @@ test('whoever numbers at the same time as others, and beside writers, gives ever
 test('a run that is seen as ended is seen with its last event', async () => {
   const run = await place.accepted();
   const events = createRunEvents(place.pool);
-  expect((await events.progress([run])).get(run)).toEqual({ tenantId: 't', final: false, startedAt: null, last: 0 });
+  expect((await events.progress([run])).get(run)).toEqual({
+    tenantId: 't',
+    final: false,
+    startedAt: null,
+    last: 0,
+    reports: 0,
+  });
   await place.commit({ runId: run, endsRun: true });
   expect((await events.progress([run])).get(run)).toMatchObject({
     final: true,
