@@ -11,6 +11,7 @@ import {
   type VariableName,
   WITHOUT_EFFECT,
 } from './config/variables.ts';
+import { serviceKey } from './domain/service-rate.ts';
 import type { FailpointRule } from './schemas/failpoints.ts';
 
 export interface Config {
@@ -64,6 +65,8 @@ export interface Config {
   maxRunDepth: number;
   /** By action type. */
   laneRateLimits: ReadonlyMap<string, RateLimit>;
+  /** By the key of a service (`serviceKey`). */
+  serviceRateLimits: ReadonlyMap<string, RateLimit>;
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
@@ -199,6 +202,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,
     laneRateLimits: values.LANE_RATE_LIMITS,
+    serviceRateLimits: new Map([...values.SERVICE_RATE_LIMITS].map(([name, limit]) => [serviceKey(name), limit])),
     reconcileSeconds: values.RECONCILE_SECONDS,
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,

@@ -23,6 +23,11 @@ export interface AdapterContext {
   fetch(url: string, init?: AdapterFetchInit): Promise<AdapterResponse>;
   /** A service by name: from configuration (`<NAME>_URL`, SERVICES) or the registry table; undefined when unknown. */
   service(name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  /**
+   * Before a call of a service: returns when it may be called now. Else it ends this delivery without holding the worker,
+   * and the task is delivered again when its turn has come. Without a limit for that service it returns at once.
+   */
+  turn(service: string): Promise<void>;
   /** A setting of the worker's configuration that adapters may read (`SMTP_URL`, `SLACK_WEBHOOK_URL`, `ESC_URL`, …). */
   setting(name: AdapterSetting): string | undefined;
   /**

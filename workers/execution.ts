@@ -5,8 +5,8 @@ import { faultsOf } from '../src/schemas/faults.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 import type { AnyAdapter } from './shipped-adapters.ts';
 
-/** Thrown by `sleepUntil` to leave the adapter; never an error that anybody sees. */
-class Sleep extends Error {
+/** Thrown by `sleepUntil` and `turn` to leave the adapter; never an error that anybody sees. */
+export class Sleep extends Error {
   readonly until: Date;
   constructor(until: Date) {
     super('asleep');

@@ -4,7 +4,7 @@ import type { ExecutionCall, Executor, Expressions, Logger } from '../src/engine
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
-import { failure, park, runAdapterIn, sleeper } from './execution.ts';
+import { failure, park, runAdapterIn, Sleep, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
 
 export interface ExecutorDeps {
@@ -13,6 +13,8 @@ export interface ExecutorDeps {
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
   service(tenantId: string, name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  /** A call's turn at a service: when to ask again, or undefined when it may be called. */
+  turn(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
   /** For adapters that come with the engine. */
   engine(call: ExecutionCall): EngineCapabilities;
   settings: Partial<Record<AdapterSetting, string>>;
@@ -77,6 +79,11 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
       traceparent,
     }),
     service: (name) => deps.service(run.tenantId, name),
+    async turn(name) {
+      // By attempt: a redelivery finds the time that it was told, and another attempt is another call.
+      const until = await deps.turn(name, `${call.idempotencyKey}.${call.attempt}`, call.signal);
+      if (until !== undefined) throw new Sleep(until);
+    },
     setting: (name) => deps.settings[name],
     scope: call.scope,
     evaluate: (expression, variables) => deps.expressions.evaluate(expression, variables),

@@ -81,6 +81,7 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
     fetch: (url, init = {}) => fetchThrough(url, init, signal),
     service: async (name) =>
       (await ask({ ask: 'service', name }, signal)) as { name: string; baseUrl: string } | undefined,
+    turn: async (service) => void (await ask({ ask: 'turn', service }, signal)),
     setting: (name) => task.settings[name],
     evaluate: async (expression, variables) => (await ask({ ask: 'evaluate', expression, variables }, signal)) as Json, // The evaluator gives nothing else.
   };

@@ -6,6 +6,7 @@ import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { type AdapterContext, type AdapterSetting, NonRetryableError, RetryableError } from './adapter.ts';
+import { Sleep } from './execution.ts';
 
 /** An argument of the child: it has the adapters for tests too. */
 export const UNDER_TEST = '--under-test';
@@ -33,6 +34,7 @@ export type Question =
   | { ask: 'text'; body: number }
   | { ask: 'part'; body: number }
   | { ask: 'service'; name: string }
+  | { ask: 'turn'; service: string }
   | { ask: 'evaluate'; expression: string; variables: Record<string, Json> };
 
 export interface FetchAnswer {
@@ -66,11 +68,12 @@ export type FromChild =
 
 /** An error on its way to the other side, where it is of the same kind again. */
 export interface PlainError {
-  kind: 'retryable' | 'non_retryable' | 'own' | 'other';
+  kind: 'retryable' | 'non_retryable' | 'own' | 'sleep' | 'other';
   name: string;
   message: string;
   code: string | undefined;
   retryAfterMs: number | undefined;
+  until?: Date;
 }
 
 export function plainError(error: unknown): PlainError {
@@ -80,10 +83,11 @@ export function plainError(error: unknown): PlainError {
   if (error instanceof RetryableError) return { ...base, kind: 'retryable', retryAfterMs: error.retryAfterMs };
   if (error instanceof NonRetryableError) return { ...base, kind: 'non_retryable' };
   if (error instanceof OrchestratorError) return { ...base, kind: 'own' };
+  if (error instanceof Sleep) return { ...base, kind: 'sleep', until: error.until };
   return { ...base, kind: 'other' };
 }
 
-export function revivedError({ kind, name, message, code, retryAfterMs }: PlainError): Error {
+export function revivedError({ kind, name, message, code, retryAfterMs, until }: PlainError): Error {
   const codeOption = code === undefined ? {} : { code };
   switch (kind) {
     case 'retryable':
@@ -92,6 +96,9 @@ export function revivedError({ kind, name, message, code, retryAfterMs }: PlainE
       return new NonRetryableError(message, codeOption);
     case 'own':
       return new OrchestratorError(code !== undefined && isErrorCode(code) ? code : 'internal', message);
+    case 'sleep':
+      if (until !== undefined) return new Sleep(until);
+      return new Error(message);
     case 'other':
       return Object.assign(new Error(message), { name }, codeOption);
   }

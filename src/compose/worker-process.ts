@@ -10,6 +10,7 @@ import { createIsolatedPool } from '../../workers/isolated-pool.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
+import { serviceKey } from '../domain/service-rate.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
@@ -24,6 +25,7 @@ import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
+import { createServiceTurns } from '../engine/service-turns.ts';
 import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createTaskReports } from '../engine/task-reports.ts';
 import { createWakeEnded } from '../engine/wake-ended.ts';
@@ -50,6 +52,7 @@ import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createSagaStore } from '../store/sagas.ts';
+import { createServiceTurnStore } from '../store/service-turns.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
@@ -147,8 +150,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,
+    turn: createServiceTurns({
+      limits: config.serviceRateLimits,
+      turns: createServiceTurnStore(pool),
+      onPutOff: (service) => metrics.worker.callPutOff(service),
+    }),
     async service(tenantId, name) {
-      const configured = config.services[name.toLowerCase().replaceAll('-', '_')];
+      const configured = config.services[serviceKey(name)];
       if (configured !== undefined) return { name, baseUrl: configured };
       return services.find(tenantId, name);
     },

@@ -168,6 +168,11 @@ export const VARIABLES = {
     '',
     'How many tasks of an action type are begun within a time by all workers together, as http_request=10/1s; a list. The same for all workers.',
   ),
+  SERVICE_RATE_LIMITS: setting(
+    rateLimits(),
+    '',
+    'How many calls of `service_call` a service gets within a time from all workers together, by its name, as doc_store=5/1s; a list. The same for all workers.',
+  ),
   RECONCILE_SECONDS: setting(whole(1, 3_600), '10', 'How often runs that have not moved are looked at.'),
   LOCK_DURATION_MS: setting(
     whole(1_000, 600_000),

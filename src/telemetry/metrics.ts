@@ -7,6 +7,8 @@ export interface WorkerMetrics {
   /** `status`: how a delivery left the worker. */
   taskEnded(actionType: string, disposition: string, seconds: number): void;
   taskRetried(actionId: string, actionType: string): void;
+  /** A call that has to wait for its turn at a service. */
+  callPutOff(service: string): void;
   /** By retention. */
   removed(runs: number): void;
   swept(
@@ -68,6 +70,13 @@ export function createMetrics(source: MetricsSource): Metrics {
   const removals = new Counter({
     name: 'orchestrator_removed_runs_total',
     help: 'Runs that this process removed because of RETENTION_DAYS',
+    registers: [registry],
+  });
+  const putOff = new Counter({
+    name: 'orchestrator_service_calls_put_off_total',
+    help: 'How often a call had to wait because of SERVICE_RATE_LIMITS',
+    // Not `service`: that is this program.
+    labelNames: ['target'],
     registers: [registry],
   });
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
@@ -150,6 +159,9 @@ export function createMetrics(source: MetricsSource): Metrics {
       },
       taskRetried(actionId, actionType) {
         retries.inc({ task_id: actionId, handler: actionType });
+      },
+      callPutOff(service) {
+        putOff.inc({ target: service });
       },
       removed(runs) {
         removals.inc(runs);

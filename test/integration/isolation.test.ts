@@ -66,6 +66,7 @@ const test = base
       expressions,
       isolated: pool,
       service: async (tenant, name) => ({ name, baseUrl: `${service.url}/of-${tenant}` }),
+      turn: async () => undefined,
       engine: () => ({}),
       settings: { ESC_URL: `http://x/${SECRET}` },
       maxOutputBytes: 10_000,

@@ -24,12 +24,15 @@ export interface TestContext {
   reported: unknown[];
   /** The times that `sleepUntil` was asked for. */
   slept: Date[];
+  /** The services that it asked for its turn at. */
+  turns: string[];
   close(): Promise<void>;
 }
 
 export function adapterContext(options: AdapterContextOptions = {}): TestContext {
   const logged: TestContext['logged'] = [];
   const slept: Date[] = [];
+  const turns: string[] = [];
   const reported: unknown[] = [];
   const log: AdapterContext['log'] = {
     info: (message, data) => void logged.push({ level: 'info', message, data }),
@@ -53,6 +56,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
   return {
     logged,
     slept,
+    turns,
     reported,
     context: {
       signal,
@@ -66,6 +70,10 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
       service: (name) => {
         const baseUrl = services.get(name);
         return Promise.resolve(baseUrl === undefined ? undefined : { name, baseUrl });
+      },
+      turn: (service) => {
+        turns.push(service);
+        return Promise.resolve();
       },
       setting: (name) => settings.get(name),
       scope: options.scope ?? { params: {}, run: { id: 'run-1' }, outputs: {} },

@@ -171,6 +171,19 @@ describe('service_call', () => {
     ]);
   });
 
+  test('a service is called when its turn has come; a URL and an unknown service have none', async () => {
+    const server = await serve(echo);
+    const { context, turns, close } = adapterContext({ services: { s: server.url } });
+    closers.push(close);
+    await runAdapter(serviceCall, { service: 's' }, context);
+    await runAdapter(serviceCall, { url: server.url }, context);
+    await failureOf(runAdapter(serviceCall, { service: 'unknown' }, context));
+    expect(turns).toEqual(['s']);
+    const notYet = { ...context, turn: () => Promise.reject(new NonRetryableError('not yet')) };
+    await failureOf(runAdapter(serviceCall, { service: 's' }, notYet));
+    expect(server.received).toHaveLength(2);
+  });
+
   test('an unknown service says what would configure it', async () => {
     const error = await failureOf(runAdapter(serviceCall, { service: 'source-agent' }, contextOf()));
     expect(error).toMatchObject({

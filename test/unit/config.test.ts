@@ -307,6 +307,12 @@ test('weights and rates are lists of names, and what is none of them is refused 
     ['http_request', { max: 10, perMs: 1_000 }],
     ['wait', { max: 100, perMs: 500 }],
   ]);
+  const services = loadConfig({ SERVICE_RATE_LIMITS: 'Doc-Store=5/1s,llm=100/60s' }, { cwd: '/nowhere' });
+  expect([...services.serviceRateLimits]).toEqual([
+    ['doc_store', { max: 5, perMs: 1_000 }],
+    ['llm', { max: 100, perMs: 60_000 }],
+  ]);
+  expect([...config.serviceRateLimits]).toEqual([]);
   for (const wrong of ['acme', 'acme=0', '=4', 'acme=-1']) {
     expect(() => loadConfig({ TENANT_WEIGHTS: wrong }, { cwd: '/nowhere' })).toThrow(
       'TENANT_WEIGHTS must be name=weight',
@@ -315,6 +321,9 @@ test('weights and rates are lists of names, and what is none of them is refused 
   for (const wrong of ['wait=1', 'wait=0/1s', 'wait=1/0s', '=1/1s', 'wait=1/1m']) {
     expect(() => loadConfig({ LANE_RATE_LIMITS: wrong }, { cwd: '/nowhere' })).toThrow(
       'LANE_RATE_LIMITS must be name=',
+    );
+    expect(() => loadConfig({ SERVICE_RATE_LIMITS: wrong }, { cwd: '/nowhere' })).toThrow(
+      'SERVICE_RATE_LIMITS must be name=',
     );
   }
 });

@@ -59,6 +59,7 @@ export const serviceCall = defineAdapter({
     const verb = method ?? (parameters === undefined ? 'GET' : 'POST');
     const asBody = parameters !== undefined && METHODS_WITH_BODY.has(verb);
     if (!asBody) withQuery(target, queryOf(parameters));
+    if (service !== undefined) await context.turn(service);
     const answer = await context.fetch(withQuery(target, query), {
       method: verb,
       headers: { ...(asBody ? { 'content-type': 'application/json' } : {}), ...headerTexts(headers) },

@@ -1,0 +1,49 @@
+/**
+ * How often a service is called: at most `max` times within any `perMs`. What was really let through decides (the call
+ * `max` before this one has to be a whole period ago), so a turn that is taken up late cannot make the next one too early.
+ * Who has to wait is told when to come back, in batches of `max`, a period apart: that only paces those who ask.
+ */
+export interface ServiceLimit {
+  max: number;
+  perMs: number;
+}
+
+/** Times are milliseconds of one clock. */
+export interface ServiceState {
+  now: number;
+  /** When the call `max` before this one was let through. */
+  usedAt: number | undefined;
+  /** When this attempt was told to come back. */
+  turnAt: number | undefined;
+  batchAt: number | undefined;
+  batchPlanned: number;
+}
+
+export interface Turn {
+  /** Not after `now`: it may call. */
+  at: number;
+  batchAt: number | undefined;
+  batchPlanned: number;
+}
+
+/** A service by its name, as it is configured: `Doc-Store` is `doc_store`. */
+export function serviceKey(name: string): string {
+  return name.toLowerCase().replaceAll('-', '_');
+}
+
+export function takeTurn({ max, perMs }: ServiceLimit, state: ServiceState): Turn {
+  const { now, usedAt, turnAt, batchAt, batchPlanned } = state;
+  if (turnAt !== undefined && turnAt > now) return { at: turnAt, batchAt, batchPlanned };
+  const freeAt = usedAt === undefined ? now : Math.max(now, usedAt + perMs);
+  // A little late, it keeps its place. Later than that (all workers were away, the lane is full) those who are late are
+  // spread anew, or they would all ask again and again at the same moments. None is refused while there is room.
+  if (turnAt !== undefined && (freeAt === now || now - turnAt <= perMs)) return { at: freeAt, batchAt, batchPlanned };
+  const planned = nextInBatch(max, perMs, state);
+  return { at: Math.max(freeAt, planned.at), batchAt: planned.at, batchPlanned: planned.nth };
+}
+
+function nextInBatch(max: number, perMs: number, { now, batchAt, batchPlanned }: ServiceState) {
+  if (batchAt === undefined || batchAt + perMs <= now) return { at: now, nth: 1 };
+  if (batchPlanned < max) return { at: batchAt, nth: batchPlanned + 1 };
+  return { at: batchAt + perMs, nth: 1 };
+}
