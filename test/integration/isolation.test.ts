@@ -66,7 +66,7 @@ const test = base
       expressions,
       isolated: pool,
       service: async (tenant, name) => ({ name, baseUrl: `${service.url}/of-${tenant}` }),
-      turn: async () => undefined,
+      turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
       engine: () => ({}),
       settings: { ESC_URL: `http://x/${SECRET}` },
       maxOutputBytes: 10_000,
@@ -115,6 +115,8 @@ const test = base
     return { execute, pool, log, holds: () => ({ held, resumed }) };
   });
 
+const BUSY_UNTIL = new Date(4_000_000_000_000);
+
 const succeeded = { result: 'output', output: { idempotencyKey: 'run-1.1.a' } };
 
 test('what a task says of itself there arrives as it was said', async ({ worker }) => {
@@ -157,6 +159,13 @@ test('the context is the same there: fetch with the headers of the run, services
       fields: expect.objectContaining({ run_id: 'run-1', task_id: 'a' }),
     }),
   );
+});
+
+test('a call waits there for its turn at a service as in the worker', async ({ worker, service }) => {
+  const call = { actionType: 'service_call', suspect: true };
+  expect(await worker.execute({ service: 'busy' }, call)).toEqual({ result: 'sleep', until: BUSY_UNTIL });
+  expect(service.calls).toEqual([]);
+  expect(await worker.execute({ service: 'idle' }, call)).toMatchObject({ result: 'output', output: { status: 200 } });
 });
 
 test('every shipped adapter can be asked to run there: expressions, sleeping, input that does not fit', async ({
