@@ -152,29 +152,24 @@ describe.each(onBothBackends({ workers: 2 }))('parts of tasks on $backend', ({ t
 });
 
 describe.each(onBothBackendsInProcesses())('a worker that dies in a fan-out on $backend', ({ test }) => {
-  test.for(['parts.afterWrite', 'parts.afterAdd', 'park.afterMove'])(
-    'at %s',
-    async (failpoint, { api, processes, service }) => {
-      service.answer(({ path }) => ({ body: { path } }));
-      await processes.start('api');
-      const dies = await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` });
-      const actions = [
-        {
-          action_id: 'each',
-          action_type: 'http_request',
-          for_each: { items: ['a', 'b', 'c'], max_parallel: 2 },
-          config: { url: `${service.url}/{{item}}` },
-        },
-        echo('after', ['each']),
-      ];
-      const run = await api.execute(await api.createWorkflow(workflow(actions)));
-      await hasEnded(dies);
-      await processes.start('worker');
-      const ended = await api.finished(run);
-      expect(statuses(ended)).toEqual({ each: 'completed', after: 'completed' });
-      expect(taskOf(ended, 'each').output).toMatchObject(
-        ['a', 'b', 'c'].map((item) => ({ body: { path: `/${item}` } })),
-      );
-    },
-  );
+  test.for(['parts.afterWrite', 'parts.afterAdd'])('at %s', async (failpoint, { api, processes, service }) => {
+    service.answer(({ path }) => ({ body: { path } }));
+    await processes.start('api');
+    const dies = await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` });
+    const actions = [
+      {
+        action_id: 'each',
+        action_type: 'http_request',
+        for_each: { items: ['a', 'b', 'c'], max_parallel: 2 },
+        config: { url: `${service.url}/{{item}}` },
+      },
+      echo('after', ['each']),
+    ];
+    const run = await api.execute(await api.createWorkflow(workflow(actions)));
+    await hasEnded(dies);
+    await processes.start('worker');
+    const ended = await api.finished(run);
+    expect(statuses(ended)).toEqual({ each: 'completed', after: 'completed' });
+    expect(taskOf(ended, 'each').output).toMatchObject(['a', 'b', 'c'].map((item) => ({ body: { path: `/${item}` } })));
+  });
 });
