@@ -13,6 +13,8 @@ export interface Target {
   url: string;
   /** Only where the service wants one. */
   apiKey: string | undefined;
+  /** Who asks, where no key says it. */
+  tenant?: string;
 }
 
 const problem = z.object({ detail: z.string(), code: z.string() });
@@ -31,11 +33,15 @@ export function targetFrom(environment: Record<string, string | undefined>): Tar
   return { url, apiKey: environment['ORCHESTRATOR_API_KEY'] };
 }
 
-export function openOrchestrator({ url, apiKey }: Target): Orchestrator {
+export function openOrchestrator({ url, apiKey, tenant }: Target): Orchestrator {
   async function send<T>(method: string, path: string, body: unknown, shape: z.ZodType<T>): Promise<T> {
     const answer = await fetch(`${url}${path}`, {
       method,
-      headers: { 'content-type': 'application/json', ...(apiKey === undefined ? {} : { 'x-api-key': apiKey }) },
+      headers: {
+        'content-type': 'application/json',
+        ...(apiKey === undefined ? {} : { 'x-api-key': apiKey }),
+        ...(tenant === undefined ? {} : { 'x-tenant-id': tenant }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch((cause: unknown) => {
       throw new Error(`Nothing answers at ${url}: start the service with \`npm start\`, or set ORCHESTRATOR_URL.`, {

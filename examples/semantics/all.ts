@@ -8,6 +8,7 @@ import { deadline } from './deadline.ts';
 import { dedupe } from './dedupe.ts';
 import type { Example } from './example.ts';
 import { external } from './external.ts';
+import { fairness } from './fairness.ts';
 import { fanOut } from './fan-out.ts';
 import { liveEvents } from './live-events.ts';
 import { loop } from './loop.ts';
@@ -31,6 +32,7 @@ export const EXAMPLES: readonly Example[] = [
   deadline,
   dedupe,
   concurrency,
+  fairness,
   cache,
   progressExample,
   versions,
