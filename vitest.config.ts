@@ -26,8 +26,8 @@ export default defineConfig({
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // Each file starts an API and workers of its own, and mostly waits: for locks, deadlines and processes that start.
-          maxWorkers: 3,
+          // Each file starts an API and workers of its own: more at a time only makes all of them slow.
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

@@ -100,7 +100,8 @@ export function taskNode(
       depth,
       turn: run.turn,
     }),
-    delayMs,
+    // A part of a millisecond (1.009 * 1000) is more than the queue in PostgreSQL can take.
+    delayMs: Math.round(delayMs),
     attempts: action.retry.max_attempts + SPARE_ATTEMPTS,
     children,
   };

@@ -38,11 +38,16 @@ export function runWhole(
 }
 
 /** The run is being cancelled: what has not begun never will, and the task ends after the last of its parts. */
-export async function cancelWhole(deps: SettleDeps, held: Held, reason: string): Promise<Disposition> {
+export async function cancelWhole(deps: PartsDeps, held: Held, reason: string): Promise<Disposition> {
   const { run, planned } = held;
   const id = planned.action.action_id;
   await deps.parts.cancelUnreleased(run.id, id);
-  if (await deps.parts.anyOpen(run.id, id)) return park(deps, held, undefined, NOTHING_BEGUN);
+  const underWay = await deps.parts.released(run.id, id);
+  if (underWay.length > 0) {
+    // What the queue has lost of them would never end.
+    await giveToQueue(deps, held, underWay, 0, true);
+    return park(deps, held, undefined, NOTHING_BEGUN);
+  }
   return commitDecision(deps, held, { next: 'end', status: 'cancelled', reason });
 }
 
