@@ -82,6 +82,11 @@ test('inside one priority the deeper goes first; an action may have a priority a
   expect(tree?.children[0]?.delayMs).toBe(1_500);
 });
 
+test('a delay is a whole number of milliseconds, which 1.009 seconds are not by themselves', () => {
+  const plan = makePlan(definitionOf({ a: [] }, () => ({ delay_seconds: 1.009 })));
+  expect(compileSegment(plan, 0, run)[0]?.delayMs).toBe(1_009);
+});
+
 test('the first tasks of a run that has not begun wait for their turn; the others are of a run under way by then', () => {
   const plan = planOf({ a: [], b: ['a'] });
   const [tree] = compileSegment(plan, 0, { ...run, turn: 7, urgency: 2 });

@@ -148,6 +148,16 @@ describe('a fan-out', () => {
     expect([...engine.store.truth.tasks.values()].every(({ final }) => final)).toBe(true);
   });
 
+  test('that is cancelled ends, although the queue has lost the items that were on their way', async () => {
+    const engine = await running(over([0, 1]));
+    await engine.deliver('a');
+    for (const job of engine.queue.jobs().filter(({ node }) => node.name.startsWith('a['))) engine.queue.forget(job);
+    await engine.store.runs.requestCancel('t', RUN, undefined);
+    await drain(engine);
+    expect(executed(engine)).toEqual([]);
+    expect(engine.run()).toMatchObject({ status: 'cancelled', final: true });
+  });
+
   test('whose worker died after writing its items down goes on with them', async () => {
     const engine = await running(over(['x', 'y']));
     engine.deps.failpoint = async (name) => {
