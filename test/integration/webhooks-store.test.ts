@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createWebhookDeliveryStore, createWebhookStore } from '../../src/store/webhooks.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
+import { until } from '../support/until.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {
