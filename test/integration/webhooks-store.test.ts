@@ -90,21 +90,21 @@ test('what fails is tried later, is dead at the end, and can be tried by hand', 
   await listening('w', ['task.*']);
   const { webhooks, deliveries } = stores();
   await db.commit({ runId: await db.accepted() });
-  const [first] = await deliveries.takeDue(10, [], LEASE_MS);
-  if (first === undefined) throw new Error('nothing was due');
+  // Times are kept in whole milliseconds, so what is due now may be so a moment later.
+  const take = () => until(async () => (await deliveries.takeDue(10, [], LEASE_MS))[0]);
+  const first = await take();
   expect(await deliveries.failed(first, SOON, 60, 3_600)).toBe(false);
   expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
   expect(await webhooks.find('t', 'w')).toMatchObject({ active: true, failingSince: expect.any(Date) });
   await db.pool.query('UPDATE webhook_delivery SET due_at = now()');
-  const [second] = await deliveries.takeDue(10, [], LEASE_MS);
+  const second = await take();
   expect(second).toMatchObject({ id: first.id, attempts: 2 });
-  if (second !== undefined) await deliveries.failed(second, SOON, undefined, 3_600);
+  await deliveries.failed(second, SOON, undefined, 3_600);
   const dead = { status: 'dead' as const, page: 1, pageSize: 10 };
   expect(await webhooks.deliveries('w', dead)).toMatchObject({ total: 1, items: [{ lastStatus: 500, attempts: 2 }] });
   expect(await webhooks.again('w', first.id)).toMatchObject({ status: 'pending', attempts: 0 });
   expect(await webhooks.again('another', first.id)).toBeUndefined();
-  const [third] = await deliveries.takeDue(10, [], LEASE_MS);
-  if (third !== undefined) await deliveries.delivered(third, 204);
+  await deliveries.delivered(await take(), 204);
   expect(await webhooks.find('t', 'w')).toMatchObject({ failingSince: null });
   expect(await deliveries.removeOld({ delivered: 7, dead: 30 }, 10)).toBe(0);
   await db.pool.query(`UPDATE webhook_delivery SET ended_at = now() - interval '8 days'`);
