@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
 import { migrate, schemaDrift } from '../../src/store/migrate.ts';
@@ -115,4 +116,40 @@ test('a migration that finds its table in use lets the others pass, and is appli
   } finally {
     await holder.end();
   }
+});
+
+test('the history is cut into weeks while it is written, and nothing of it is lost', async () => {
+  await empty();
+  await migrate(database.url, await migrationsFolder({ before: '20261121094001_history_bound' }));
+  const pool = new pg.Pool({ connectionString: database.url, max: 4 });
+  const written: string[] = [];
+  let stop = false;
+  const writers = Array.from({ length: 4 }, async () => {
+    while (!stop) {
+      const run = uuidv7();
+      // Both tables in one statement, as results are committed.
+      await pool.query(
+        `WITH a AS (INSERT INTO attempt (run_id, action_id, epoch, attempt, status, started_at, finished_at)
+                    VALUES ($1, 'a', 1, 1, 'completed', now(), now()))
+         INSERT INTO event (run_id, action_id, epoch, attempt, kind) VALUES ($1, 'a', 1, 1, 'task.completed')`,
+        [run],
+      );
+      written.push(run);
+    }
+  });
+  try {
+    await until(() => written.length > 100);
+    expect(await migrate(database.url)).toContain('20261121094004_event_partitions');
+    const after = written.length;
+    await until(() => written.length > after + 100);
+  } finally {
+    stop = true;
+    await Promise.all(writers);
+    await pool.end();
+  }
+  for (const table of ['attempt', 'event']) {
+    const { rows } = await client.query<{ run_id: string }>(`SELECT run_id FROM ${table} ORDER BY 1`);
+    expect(rows.map(({ run_id }) => run_id)).toEqual([...written].sort());
+  }
+  expect(await schemaDrift(database.url)).toBe('');
 });

@@ -65,7 +65,7 @@ test('a server for real use does not lose what it has promised', async () => {
   servers.push(server);
   expect(await ask(server.url, 'SHOW fsync')).toEqual({ fsync: 'on' });
   expect(await ask(server.url, 'SHOW synchronous_commit')).toEqual({ synchronous_commit: 'on' });
-  expect(await ask(server.url, 'SHOW max_connections')).toEqual({ max_connections: '200' });
+  expect(await ask(server.url, 'SHOW max_connections')).toEqual({ max_connections: '400' });
 });
 
 test('a server whose supervisor was killed is stopped and replaced', async () => {

@@ -76,7 +76,7 @@ test('a delivery is taken by one, is not heard of again until its lease is over,
   });
   expect(await deliveries.takeDue(100, [], LEASE_MS)).toEqual([]);
   // The worker that had them is gone.
-  await db.pool.query(`UPDATE webhook_delivery SET due_at = now()`);
+  await db.pool.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second'`);
   expect(await deliveries.takeDue(100, ['w'], LEASE_MS)).toEqual([]);
   const again = await deliveries.takeDue(100, [], LEASE_MS);
   expect(again.map(({ id }) => id).sort()).toEqual([...ids].sort());
@@ -96,7 +96,7 @@ test('what fails is tried later, is dead at the end, and can be tried by hand', 
   expect(await deliveries.failed(first, SOON, 60, 3_600)).toBe(false);
   expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
   expect(await webhooks.find('t', 'w')).toMatchObject({ active: true, failingSince: expect.any(Date) });
-  await db.pool.query('UPDATE webhook_delivery SET due_at = now()');
+  await db.pool.query("UPDATE webhook_delivery SET due_at = now() - interval '1 second'");
   const second = await take();
   expect(second).toMatchObject({ id: first.id, attempts: 2 });
   await deliveries.failed(second, SOON, undefined, 3_600);
@@ -124,7 +124,7 @@ test('a webhook that has failed for too long, or says that it is gone, is not ac
     if (due === undefined) throw new Error('nothing was due');
     expect(await deliveries.failed(due, { ...SOON, gone }, 5, 3_600)).toBe(true);
     expect(await webhooks.find('t', id)).toMatchObject({ active: false, disabledReason: 'answered 500' });
-    await db.pool.query('UPDATE webhook_delivery SET due_at = now()');
+    await db.pool.query("UPDATE webhook_delivery SET due_at = now() - interval '1 second'");
     expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
     expect(await webhooks.change('t', id, { active: true })).toMatchObject({
       disabledReason: null,
@@ -144,7 +144,9 @@ test('a changed secret signs with the one before for a while; other tenants cann
   await db.commit({ runId: await db.accepted() });
   const [due] = await deliveries.takeDue(10, [], LEASE_MS);
   expect(due?.secrets).toEqual(['the new one', 'secret of w']);
-  await db.pool.query(`UPDATE webhook SET previous_secret_until = now(); UPDATE webhook_delivery SET due_at = now()`);
+  await db.pool.query(
+    `UPDATE webhook SET previous_secret_until = now(); UPDATE webhook_delivery SET due_at = now() - interval '1 second'`,
+  );
   expect((await deliveries.takeDue(10, [], LEASE_MS))[0]?.secrets).toEqual(['the new one']);
   expect(await webhooks.remove('t', 'w')).toBe(true);
   expect(await owed()).toEqual([]);
