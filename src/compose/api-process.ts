@@ -27,6 +27,7 @@ import { createPauseWorkflows } from '../engine/pause-workflow.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
+import { createRegistry } from '../engine/registry.ts';
 import { createRerunRuns } from '../engine/rerun-run.ts';
 import { createRetryRuns } from '../engine/retry-run.ts';
 import { createEndReplaced } from '../engine/run-concurrency.ts';
@@ -63,6 +64,7 @@ import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
 import { createSagaStore } from '../store/sagas.ts';
 import { createScheduleStore } from '../store/schedules.ts';
+import { createServiceStore } from '../store/services.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
@@ -236,6 +238,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newId: uuidv7,
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
+    registry: createRegistry({ services: createServiceStore(pool), configured: config.services }),
     wait: waiter,
     events: follower,
     health: {

@@ -116,7 +116,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const tasks = createTaskStore(pool, failpoint);
   const children = createChildStore(pool);
   const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
-  const services = createServiceStore(prisma);
+  const services = createServiceStore(pool);
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);

@@ -24,6 +24,7 @@ import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { partRoutes } from './parts.ts';
 import { loggedPath, problemHandler } from './problem.ts';
+import { registryRoutes } from './registry.ts';
 import { retryRoutes } from './retry.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
@@ -75,6 +76,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
+  registryRoutes(routes, deps);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);

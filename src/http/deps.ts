@@ -8,6 +8,7 @@ import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
+import type { Registry } from '../engine/registry.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type { Signals } from '../engine/signals.ts';
 import type {
@@ -60,6 +61,7 @@ export interface HttpDeps {
   schedules: Schedules;
   externalTasks: ExternalTasks;
   webhooks: Webhooks;
+  registry: Registry;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

@@ -39,6 +39,7 @@ export function createApiDocument(
       { name: 'Executions', description: 'Runs of workflows' },
       { name: 'Schedules', description: 'Workflows that run by themselves' },
       { name: 'Webhooks', description: 'Where events of executions are told' },
+      { name: 'Registry', description: 'The services that are called by name' },
       { name: 'Infrastructure', description: 'For operators: what failed for good' },
       { name: 'Service', description: 'The service itself' },
     ],

@@ -14,7 +14,15 @@ import { detailOf, parse } from './parse.ts';
 import { sendProblem } from './problem.ts';
 
 export type Method = 'get' | 'post' | 'put' | 'delete';
-export type Tag = 'Tasks' | 'Workflows' | 'Executions' | 'Schedules' | 'Webhooks' | 'Infrastructure' | 'Service';
+export type Tag =
+  | 'Tasks'
+  | 'Workflows'
+  | 'Executions'
+  | 'Schedules'
+  | 'Webhooks'
+  | 'Registry'
+  | 'Infrastructure'
+  | 'Service';
 /** The literal detail of its 404. */
 export type NotFound =
   | 'Workflow not found'
@@ -23,7 +31,8 @@ export type NotFound =
   | 'Schedule not found'
   | 'Webhook not found'
   | 'Delivery not found'
-  | 'Lane not found';
+  | 'Lane not found'
+  | 'Service not found';
 
 export interface Answer {
   description: string;

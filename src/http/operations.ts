@@ -11,6 +11,7 @@ import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
+import * as registry from './registry.ts';
 import * as retry from './retry.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
@@ -83,6 +84,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   webhooks.testWebhook,
   webhooks.listWebhookDeliveries,
   webhooks.retryWebhookDelivery,
+  registry.registerService,
+  registry.heartbeatService,
+  registry.listServices,
+  registry.getRegisteredService,
+  registry.removeService,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

@@ -3,7 +3,6 @@ import type { Definition } from '../../src/domain/definition.ts';
 import { DEFAULT_RETRY } from '../../src/domain/definition.ts';
 import type { WorkflowStore } from '../../src/engine/read-models.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
-import { createServiceStore } from '../../src/store/services.ts';
 import { isUnavailable } from '../../src/store/unavailable.ts';
 import { createWorkflowStore } from '../../src/store/workflows.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
@@ -154,17 +153,6 @@ test('a deleted workflow is gone but has been, and active runs hold it', async (
   const { id: idle } = await store.create('deletion', 'u', definition('y'));
   await addRun('deletion', idle, true);
   expect(await store.remove('deletion', idle, false)).toBe('removed');
-});
-
-test('a service is registered, replaced, listed and found by its tenant alone', async () => {
-  const services = createServiceStore(database.prisma);
-  await services.register('one', { name: 'source_agent', baseUrl: 'http://a:5000', metadata: { team: 'x' } });
-  await services.register('one', { name: 'source_agent', baseUrl: 'http://b:5000' });
-  expect(await services.find('one', 'source_agent')).toMatchObject({ baseUrl: 'http://b:5000', metadata: null });
-  expect(await services.list('one')).toHaveLength(1);
-  expect(await services.find('two', 'source_agent')).toBeUndefined();
-  expect(await services.remove('one', 'source_agent')).toBe(true);
-  expect(await services.remove('one', 'source_agent')).toBe(false);
 });
 
 test('a server that is not there is unavailable, to Prisma and to the pool; a wrong statement is not', async () => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Definition } from '../../src/domain/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
+import { asConfigured } from '../../src/engine/registry.ts';
 import type { ScheduleView } from '../../src/engine/schedules.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
 import type { Webhook, WebhookDelivery } from '../../src/engine/webhook-ports.ts';
@@ -19,6 +20,7 @@ export const NOW = new Date('2030-01-01T12:00:00.000Z');
 export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
 
 const DECISION = { verdict: 'approved' as const, by: 'anna', comment: null, at: NOW };
+const SERVICE = asConfigured('doc_store', 'http://doc-store:5010', undefined);
 const CLAIM = {
   ...{ runId: 'run-1', epoch: 1, actionId: 'review', verdict: 'approved' as const, for: 'anna' },
   expiresAt: NOW,
@@ -248,6 +250,13 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       test: () => guarded(deliveryRow()),
       deliveries: () => guarded({ items: [deliveryRow()], total: 1 }),
       retry: () => guarded(deliveryRow()),
+    },
+    registry: {
+      register: () => guarded(1),
+      list: () => guarded([SERVICE]),
+      get: () => guarded(SERVICE),
+      remove: () => guarded(undefined),
+      heartbeat: () => guarded({ expiresAt: NOW }),
     },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {

@@ -1,0 +1,62 @@
+/** What the registry of services asks of its store. */
+import type { InstanceHealth, ServiceSettings } from '../domain/service-registry.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+
+export interface ServiceInstance {
+  instanceId: string;
+  baseUrl: string;
+  weight: number;
+  ttlSeconds: number | null;
+  heartbeatAt: Date | null;
+  /** Null: never. */
+  expiresAt: Date | null;
+  /** Its time is over, by the clock of the database. */
+  expired: boolean;
+  health: InstanceHealth;
+  checkedAt: Date | null;
+  latencyMs: number | null;
+  lastError: string | null;
+}
+
+export interface Service {
+  name: string;
+  baseUrl: string;
+  openapiUrl: string | null;
+  endpoints: Json[];
+  metadata: JsonObject;
+  settings: ServiceSettings;
+  /** The higher one is the newer; 0: only configured. */
+  version: number;
+  /** The peer it was registered at; null: here. */
+  origin: string | null;
+  source: 'configuration' | 'registration';
+  instances: ServiceInstance[];
+  registeredAt: Date | null;
+  updatedAt: Date | null;
+}
+
+export interface Registration {
+  name: string;
+  baseUrl: string;
+  /** Undefined: the service is this one place, and whatever else was registered under the name goes. */
+  instanceId: string | undefined;
+  weight: number;
+  ttlSeconds: number | null;
+  /** Of the service. Left out: as it is, when an instance is named, else nothing. */
+  openapiUrl?: string | null | undefined;
+  endpoints?: Json[] | undefined;
+  metadata?: JsonObject | undefined;
+  settings?: Partial<ServiceSettings> | undefined;
+}
+
+export interface ServiceStore {
+  find(tenantId: string, name: string): Promise<Service | undefined>;
+  /** By name. */
+  list(tenantId: string): Promise<Service[]>;
+  /** `full`: there are as many services, or instances of this one, as there may be. */
+  register(tenantId: string, registration: Registration): Promise<'registered' | 'full'>;
+  /** Leaves a tombstone. */
+  remove(tenantId: string, name: string): Promise<boolean>;
+  /** Undefined: there is no such instance. */
+  heartbeat(tenantId: string, name: string, instanceId: string): Promise<{ expiresAt: Date | null } | undefined>;
+}

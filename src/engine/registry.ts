@@ -1,0 +1,117 @@
+/**
+ * The services of a tenant: those that were registered, and those that the configuration names. A configured service is
+ * where the configuration says: who registers it elsewhere is refused, and nobody deletes it.
+ */
+import { OrchestratorError } from '../domain/errors.ts';
+import { serviceKey } from '../domain/service-rate.ts';
+import { DEFAULT_SETTINGS, ONLY_INSTANCE } from '../domain/service-registry.ts';
+import type { Registration, Service, ServiceInstance, ServiceStore } from './registry-ports.ts';
+import type { Caller } from './use-cases.ts';
+
+export interface Registry {
+  /** How many services there are then. */
+  register(caller: Caller, registration: Registration): Promise<number>;
+  list(caller: Caller): Promise<Service[]>;
+  get(caller: Caller, name: string): Promise<Service>;
+  remove(caller: Caller, name: string): Promise<void>;
+  heartbeat(caller: Caller, name: string, instanceId: string | undefined): Promise<{ expiresAt: Date | null }>;
+}
+
+export function createRegistry(deps: {
+  services: ServiceStore;
+  /** By their keys (`serviceKey`). */
+  configured: Readonly<Record<string, string>>;
+}): Registry {
+  const { services } = deps;
+  const configured = new Map(Object.entries(deps.configured));
+
+  async function list({ tenantId }: Caller): Promise<Service[]> {
+    const registered = await services.list(tenantId);
+    const byKey = new Map(registered.map((service) => [serviceKey(service.name), service]));
+    const fixed = [...configured].map(([name, baseUrl]) => asConfigured(name, baseUrl, byKey.get(name)));
+    const others = registered.filter(({ name }) => !configured.has(serviceKey(name)));
+    return [...fixed, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  return {
+    async register(caller, registration) {
+      const key = serviceKey(registration.name);
+      const baseUrl = configured.get(key);
+      if (baseUrl !== undefined && baseUrl !== registration.baseUrl) {
+        throw new OrchestratorError(
+          'conflict',
+          `The configuration says where '${key}' is; only its own address can be registered`,
+        );
+      }
+      // One place, which does not pass away.
+      const fixed = { ...registration, name: key, instanceId: undefined, weight: 1, ttlSeconds: null };
+      if ((await services.register(caller.tenantId, baseUrl === undefined ? registration : fixed)) === 'full') {
+        throw new OrchestratorError('conflict', 'There are as many services, or instances of it, as there may be');
+      }
+      return (await list(caller)).length;
+    },
+    list,
+    async get({ tenantId }, name) {
+      const found = await findService(services, configured, tenantId, name);
+      if (found === undefined) throw new OrchestratorError('not_found', 'Service not found');
+      return found;
+    },
+    async remove({ tenantId }, name) {
+      if (configured.has(serviceKey(name))) {
+        throw new OrchestratorError('conflict', `'${name}' is configured: it goes with its setting`);
+      }
+      if (!(await services.remove(tenantId, name))) throw new OrchestratorError('not_found', 'Service not found');
+    },
+    async heartbeat({ tenantId }, name, instanceId = ONLY_INSTANCE) {
+      const key = serviceKey(name);
+      const beat = await services.heartbeat(tenantId, configured.has(key) ? key : name, instanceId);
+      if (beat === undefined) throw new OrchestratorError('not_found', 'Service not found');
+      return beat;
+    },
+  };
+}
+
+/** A service by its name: the configuration says where it is, else it has to be registered. */
+export async function findService(
+  services: Pick<ServiceStore, 'find'>,
+  configured: ReadonlyMap<string, string>,
+  tenantId: string,
+  name: string,
+): Promise<Service | undefined> {
+  const key = serviceKey(name);
+  const baseUrl = configured.get(key);
+  if (baseUrl === undefined) return services.find(tenantId, name);
+  return asConfigured(key, baseUrl, await services.find(tenantId, key));
+}
+
+/** A service that the configuration names is where the configuration says, whatever else was registered about it. */
+export function asConfigured(name: string, baseUrl: string, registered: Service | undefined): Service {
+  const known = registered?.instances[0];
+  const instance: ServiceInstance = {
+    instanceId: ONLY_INSTANCE,
+    baseUrl,
+    weight: 1,
+    ttlSeconds: null,
+    heartbeatAt: known?.heartbeatAt ?? null,
+    expiresAt: null,
+    expired: false,
+    health: known?.health ?? 'unknown',
+    checkedAt: known?.checkedAt ?? null,
+    latencyMs: known?.latencyMs ?? null,
+    lastError: known?.lastError ?? null,
+  };
+  return {
+    openapiUrl: registered?.openapiUrl ?? null,
+    endpoints: registered?.endpoints ?? [],
+    metadata: registered?.metadata ?? {},
+    settings: registered?.settings ?? DEFAULT_SETTINGS,
+    version: registered?.version ?? 0,
+    origin: registered?.origin ?? null,
+    registeredAt: registered?.registeredAt ?? null,
+    updatedAt: registered?.updatedAt ?? null,
+    name,
+    baseUrl,
+    source: 'configuration',
+    instances: [instance],
+  };
+}

@@ -1,0 +1,156 @@
+/** The registry of services. */
+import { instanceStatus, ONLY_INSTANCE, serviceStatus } from '../domain/service-registry.ts';
+import type { Registration, Service } from '../engine/registry-ports.ts';
+import * as schemas from '../schemas/registry.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+const tag = 'Registry';
+const notFound = 'Service not found';
+
+export const registerService = operation({
+  id: 'registerService',
+  tag,
+  method: 'post',
+  path: '/registry/register',
+  summary: 'Registers a service, or one instance of it; again replaces',
+  description:
+    'With `instance_id` this instance is added or replaced, and fields of the service that are left out stay as they are. ' +
+    'A service that the configuration names is where the configuration says: its own address can be registered, to add what ' +
+    'is known about it; another one is a conflict.',
+  body: schemas.registerRequest,
+  answers: { 200: { description: 'Registered', schema: schemas.registered } },
+  problems: [400, 401, 409, 413, 415],
+});
+
+export const heartbeatService = operation({
+  id: 'heartbeatService',
+  tag,
+  method: 'post',
+  path: '/registry/heartbeat',
+  summary: 'Renews the time of an instance',
+  description: 'Once an instance has been removed (an hour after its time was over) it has to be registered again.',
+  body: schemas.heartbeatRequest,
+  notFound,
+  answers: { 200: { description: 'Renewed', schema: schemas.heartbeat } },
+  problems: [400, 401, 404, 413, 415],
+});
+
+export const listServices = operation({
+  id: 'listServices',
+  tag,
+  method: 'get',
+  path: '/registry',
+  summary: 'The services that `service_call` finds by name, and how they stand',
+  answers: { 200: { description: 'All of them, by name', schema: schemas.serviceList } },
+  problems: [401],
+});
+
+export const getRegisteredService = operation({
+  id: 'getRegisteredService',
+  tag,
+  method: 'get',
+  path: '/registry/{name}',
+  summary: 'A service',
+  notFound,
+  answers: { 200: { description: 'The service', schema: schemas.service } },
+  problems: [401, 404],
+});
+
+export const removeService = operation({
+  id: 'removeService',
+  tag,
+  method: 'delete',
+  path: '/registry/{name}',
+  summary: 'Forgets a service with all its instances; 409 for one that the configuration names',
+  notFound,
+  answers: { 204: { description: 'Forgotten' } },
+  problems: [401, 404, 409],
+});
+
+export function registryRoutes(routes: Routes, { registry }: HttpDeps): void {
+  routes.serve(registerService, async ({ body, caller, response }) => {
+    sendJson(response, 200, { status: 'registered', count: await registry.register(caller, toRegistration(body)) });
+  });
+
+  routes.serve(heartbeatService, async ({ body: { name, instance_id }, caller, response }) => {
+    const { expiresAt } = await registry.heartbeat(caller, name, instance_id);
+    const expires_at = expiresAt?.toISOString() ?? null;
+    sendJson(response, 200, { status: 'ok', name, instance_id: instance_id ?? ONLY_INSTANCE, expires_at });
+  });
+
+  routes.serve(listServices, async ({ caller, response }) => {
+    sendJson(response, 200, { services: (await registry.list(caller)).map(present) });
+  });
+
+  routes.serve(getRegisteredService, async ({ params, caller, response }) => {
+    sendJson(response, 200, present(await registry.get(caller, params['name'] ?? '')));
+  });
+
+  routes.serve(removeService, async ({ params, caller, response }) => {
+    await registry.remove(caller, params['name'] ?? '');
+    response.status(204).end();
+  });
+}
+
+function toRegistration(body: schemas.RegisterRequest): Registration {
+  const { health_check, load_balancing, breaker, bulkhead, timeout_seconds } = body;
+  return {
+    name: body.name,
+    baseUrl: body.base_url,
+    instanceId: body.instance_id,
+    weight: body.weight,
+    ttlSeconds: body.ttl_seconds ?? null,
+    openapiUrl: body.openapi_url,
+    endpoints: body.endpoints as Registration['endpoints'], // The door's JSON.
+    metadata: body.metadata,
+    settings: {
+      ...(health_check === undefined ? {} : { health_check }),
+      ...(load_balancing === undefined ? {} : { load_balancing }),
+      ...(breaker === undefined ? {} : { breaker }),
+      ...(bulkhead === undefined ? {} : { bulkhead }),
+      ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
+    },
+  };
+}
+
+function present(service: Service): schemas.ServiceAnswer {
+  const beats = service.instances.flatMap(({ heartbeatAt }) => (heartbeatAt === null ? [] : [heartbeatAt.getTime()]));
+  return {
+    name: service.name,
+    base_url: shown(service.baseUrl),
+    openapi_url: service.openapiUrl,
+    endpoints: service.endpoints,
+    metadata: service.metadata,
+    status: serviceStatus(service.instances),
+    last_heartbeat: beats.length === 0 ? null : new Date(Math.max(...beats)).toISOString(),
+    source: service.source,
+    origin: service.origin,
+    version: service.version,
+    ...service.settings,
+    instances: service.instances.map((instance) => ({
+      instance_id: instance.instanceId,
+      base_url: shown(instance.baseUrl),
+      weight: instance.weight,
+      ttl_seconds: instance.ttlSeconds,
+      status: instanceStatus(instance),
+      last_heartbeat: instance.heartbeatAt?.toISOString() ?? null,
+      expires_at: instance.expiresAt?.toISOString() ?? null,
+      last_check_at: instance.checkedAt?.toISOString() ?? null,
+      latency_ms: instance.latencyMs,
+      last_error: instance.lastError,
+    })),
+    registered_at: service.registeredAt?.toISOString() ?? null,
+    updated_at: service.updatedAt?.toISOString() ?? null,
+  };
+}
+
+/** What the configuration says may hold a password. */
+function shown(url: string): string {
+  const { username, password } = new URL(url);
+  if (username === '' && password === '') return url;
+  const bare = new URL(url);
+  bare.username = '';
+  bare.password = '';
+  return bare.href.replace(/\/+$/, '');
+}
