@@ -10,6 +10,7 @@ import { RE2JS } from 're2js';
 import type { FieldFault } from '../domain/errors.ts';
 import { patternFault } from '../domain/parameters.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import { SCHEMA_FORMATS as FORMATS } from '../schemas/schema-formats.ts';
 
 export interface PayloadSchemas {
   /** What does not fit, with paths relative to the value. The schema has passed `schemaFaults`. */
@@ -21,7 +22,6 @@ const MAX_FAULTS = 100;
 const MAX_COMPILED = 200;
 /** Longer texts have none of the formats; the expressions of some take time beyond linear. */
 const MAX_FORMATTED_LENGTH = 2_048;
-const FORMATS = ['date-time', 'date', 'time', 'duration', 'email', 'hostname', 'ipv4', 'ipv6', 'uri', 'uuid'] as const;
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 const REFERENCE = /^#\/\$defs\/([^/~%]+)$/;
 

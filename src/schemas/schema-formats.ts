@@ -1,0 +1,13 @@
+/** The formats of texts that a JSON Schema may ask for. */
+export const SCHEMA_FORMATS = [
+  'date-time',
+  'date',
+  'time',
+  'duration',
+  'email',
+  'hostname',
+  'ipv4',
+  'ipv6',
+  'uri',
+  'uuid',
+] as const;
