@@ -3,6 +3,7 @@ import type { Adapter } from './adapter.ts';
 import { approval } from './adapters/approval.ts';
 import { approveBatches } from './adapters/approve-batches.ts';
 import { external } from './adapters/external.ts';
+import { findService } from './adapters/find-service.ts';
 import { httpRequest } from './adapters/http-request.ts';
 import { notification } from './adapters/notification.ts';
 import { serviceCall } from './adapters/service-call.ts';
@@ -34,6 +35,7 @@ export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   approval,
   approveBatches,
   external,
+  findService,
   httpRequest,
   notification,
   serviceCall,

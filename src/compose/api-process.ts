@@ -9,6 +9,7 @@ import { createBoard } from '../dashboard/board.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
 import { DEFAULT_RETRY } from '../domain/definition.ts';
 import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
+import { SYSTEM_WORKFLOWS } from '../domain/system-workflows.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
 import { createApprovalLinks } from '../engine/approval-links.ts';
@@ -35,6 +36,8 @@ import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { makeWebhookSecret } from '../engine/sign-webhook.ts';
 import { createSignals } from '../engine/signals.ts';
+import { createSystemRuns } from '../engine/system-runs.ts';
+import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
@@ -68,6 +71,7 @@ import { createServiceStore } from '../store/services.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { createSystemWorkflowStore } from '../store/system-workflows.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
@@ -125,7 +129,12 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     failpoint,
     log,
   });
-  const workflows = refusingRecursion(createWorkflowStore(prisma, uuidv7));
+  const system = createSystemWorkflows({
+    workflows: SYSTEM_WORKFLOWS,
+    store: createSystemWorkflowStore(pool),
+    normalise: (body) => normaliseDefinition(body, rules),
+  });
+  const workflows = withSystemWorkflows(refusingRecursion(createWorkflowStore(prisma, uuidv7)), system);
   const waiter = createRunWaiter(pool);
   const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
   const polls = createWaitingPolls();
@@ -161,7 +170,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     createAcceptRuns({
       actionTypes: catalogue,
       workflows,
-      workflowHead: createWorkflowHeads(pool),
+      workflowHead: headsWithSystem(createWorkflowHeads(pool), system),
       plans,
       runs,
       admission,
@@ -239,6 +248,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
     registry: createRegistry({ services: createServiceStore(pool), configured: config.services }),
+    system: createSystemRuns({ system, accept, wait: waiter, reader }),
     wait: waiter,
     events: follower,
     health: {

@@ -30,6 +30,8 @@ const CATALOGUE = {
   unknown_action: { status: 422, title: 'Unknown action', retryable: false },
   queue_full: { status: 429, title: 'The queue is nearly full', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
+  upstream_unavailable: { status: 502, title: 'A service that is needed is not available', retryable: true },
+  still_running: { status: 504, title: 'The execution takes longer than the request may', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
   overloaded: { status: 503, title: 'Too many requests at the same time', retryable: true },
   // The end of a task or of an attempt.
@@ -90,8 +92,10 @@ export class OrchestratorError extends Error {
   readonly code: ErrorCode;
   readonly errors: FieldFault[];
   readonly retryAfterSeconds: number | undefined;
-  /** The execution that stands in the way. */
+  /** The execution that stands in the way, or that was begun for the request. */
   readonly executionId: string | undefined;
+  /** Where that one is. */
+  readonly executionLink: string | undefined;
 
   constructor(
     code: ErrorCode,
@@ -100,6 +104,7 @@ export class OrchestratorError extends Error {
       errors?: FieldFault[];
       retryAfterSeconds?: number;
       executionId?: string | undefined;
+      executionLink?: string;
       cause?: unknown;
     } = {},
   ) {
@@ -109,6 +114,7 @@ export class OrchestratorError extends Error {
     this.errors = options.errors ?? [];
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.executionId = options.executionId;
+    this.executionLink = options.executionLink;
   }
 
   get status(): number {

@@ -61,8 +61,8 @@ const RECENT = 20;
 export function createSchedules(deps: SchedulesDeps): Schedules {
   const { schedules } = deps;
 
-  /** All that can be wrong with a schedule, at once. */
-  async function check(caller: Caller, schedule: Schedule, isNewTiming: boolean): Promise<void> {
+  /** All that can be wrong with a schedule, at once. The id of its workflow, which it may name by `system:<name>`. */
+  async function check(caller: Caller, schedule: Schedule, isNewTiming: boolean): Promise<string> {
     const { timing, timezone } = schedule;
     const malformed: FieldFault[] = [];
     const cron = 'cron' in timing ? cronFault(timing.cron) : undefined;
@@ -84,8 +84,9 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
           : { path: 'at', message: 'lies in the past' },
       );
     }
-    if (impossible.length > 0) throw invalid('definition_invalid', impossible);
-    if (workflow !== undefined) checkParameters(workflow.definition.parameters, schedule.parameters, false);
+    if (workflow === undefined || impossible.length > 0) throw invalid('definition_invalid', impossible);
+    checkParameters(workflow.definition.parameters, schedule.parameters, false);
+    return workflow.id;
   }
 
   const view = (schedule: Schedule, count: number, recent: SlotRecord[] = []): ScheduleView => {
@@ -119,7 +120,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const timing = timingOf(fields, fields.timezone ?? 'UTC', now);
       if (timing === undefined || fields.name === undefined || fields.workflow_id === undefined)
         throw new Error('the door lets no such request pass');
-      const schedule: Schedule = {
+      const wanted: Schedule = {
         id: deps.newId(),
         tenantId: caller.tenantId,
         name: fields.name,
@@ -137,7 +138,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
         createdAt: new Date(now),
         updatedAt: new Date(now),
       };
-      await check(caller, schedule, true);
+      const schedule = { ...wanted, workflowId: await check(caller, wanted, true) };
       const outcome = await schedules.create(schedule, lookAtOf(schedule), MAX_SCHEDULES);
       if (outcome === 'name_taken') throw nameTaken();
       if (outcome === 'too_many')
@@ -154,8 +155,11 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const apply = (current: Schedule) => changed(current, fields, now);
       const before = await find(caller, id);
       const isNewTiming = JSON.stringify(apply(before).timing) !== JSON.stringify(before.timing);
-      await check(caller, apply(before), isNewTiming);
-      return change(caller, id, apply);
+      const workflowId = await check(caller, apply(before), isNewTiming);
+      return change(caller, id, (current) => {
+        const schedule = apply(current);
+        return fields.workflow_id === undefined ? schedule : { ...schedule, workflowId };
+      });
     },
     setPaused: (caller, id, paused) => change(caller, id, (current) => changed(current, { paused }, deps.now())),
     async remove(caller, id) {

@@ -19,6 +19,7 @@ import { engineHealthRoutes } from './engine-health.ts';
 import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { externalTaskRoutes } from './external-tasks.ts';
+import { jobRoutes } from './jobs.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
@@ -77,6 +78,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
   registryRoutes(routes, deps);
+  jobRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);

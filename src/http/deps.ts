@@ -11,6 +11,7 @@ import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/rea
 import type { Registry } from '../engine/registry.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type { Signals } from '../engine/signals.ts';
+import type { SystemRuns } from '../engine/system-runs.ts';
 import type {
   AcceptRuns,
   ActionTypes,
@@ -62,6 +63,7 @@ export interface HttpDeps {
   externalTasks: ExternalTasks;
   webhooks: Webhooks;
   registry: Registry;
+  system: SystemRuns;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

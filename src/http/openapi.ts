@@ -40,6 +40,7 @@ export function createApiDocument(
       { name: 'Schedules', description: 'Workflows that run by themselves' },
       { name: 'Webhooks', description: 'Where events of executions are told' },
       { name: 'Registry', description: 'The services that are called by name' },
+      { name: 'Platform', description: 'What the older workflow platform did: each request is an execution' },
       { name: 'Infrastructure', description: 'For operators: what failed for good' },
       { name: 'Service', description: 'The service itself' },
     ],

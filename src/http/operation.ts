@@ -21,6 +21,7 @@ export type Tag =
   | 'Schedules'
   | 'Webhooks'
   | 'Registry'
+  | 'Platform'
   | 'Infrastructure'
   | 'Service';
 /** The literal detail of its 404. */

@@ -9,6 +9,7 @@ import * as engineHealth from './engine-health.ts';
 import * as events from './events.ts';
 import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
+import * as jobs from './jobs.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
 import * as registry from './registry.ts';
@@ -89,6 +90,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   registry.listServices,
   registry.getRegisteredService,
   registry.removeService,
+  jobs.recalcQuality,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

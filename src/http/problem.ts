@@ -19,6 +19,7 @@ export function sendProblem(request: Request, response: Response, error: Orchest
     code: error.code,
     ...(error.errors.length === 0 ? {} : { errors: error.errors }),
     ...(error.executionId === undefined ? {} : { execution_id: error.executionId }),
+    ...(error.executionLink === undefined ? {} : { links: { execution: error.executionLink } }),
     trace_id: contextOf(response).traceId,
     message: error.message,
     error_code: error.code,

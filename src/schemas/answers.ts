@@ -11,7 +11,10 @@ export const problem = z
     instance: text,
     code: text,
     errors: z.array(fieldFault).optional(),
-    execution_id: text.optional().meta({ description: 'The execution that stands in the way' }),
+    execution_id: text
+      .optional()
+      .meta({ description: 'The execution that stands in the way, or that was begun for the request' }),
+    links: z.object({ execution: text }).optional().meta({ description: 'Where that execution is' }),
     trace_id: text,
     message: text.meta({ description: 'The same as detail' }),
     error_code: text.meta({ description: 'The same as code' }),

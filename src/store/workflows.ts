@@ -1,5 +1,6 @@
 /** Workflows and their versions. A version never changes; a deleted workflow keeps its rows, so that its history stays. */
 import type { Definition } from '../domain/definition.ts';
+import { SYSTEM_TAG, SYSTEM_USER, systemAlias } from '../domain/system-workflow.ts';
 import type {
   StoredWorkflow,
   UpdateOutcome,
@@ -27,6 +28,8 @@ interface Row {
   definition: Definition;
 }
 
+/** Of the service itself; of one name those of users come first. */
+const OF_SYSTEM = Prisma.sql`starts_with(w.id, ${systemAlias('')})`;
 const COLUMNS = Prisma.sql`w.id, w.status, w.current_version, w.canary_version, w.canary_percent, w.created_by, w.created_at, w.updated_at, v.version, v.definition`;
 
 export function createWorkflowStore(prisma: PrismaClient, newId: () => string): WorkflowStore {
@@ -39,7 +42,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
       SELECT ${COLUMNS} FROM workflow w
       JOIN workflow_version v ON v.workflow_id = w.id AND v.version = coalesce(${version ?? null}::int, w.current_version)
       WHERE w.tenant_id = ${tenantId} AND w.deleted_at IS NULL AND ${which}
-      ORDER BY w.created_at DESC, w.id DESC LIMIT 1`;
+      ORDER BY ${OF_SYSTEM}, w.created_at DESC, w.id DESC LIMIT 1`;
     return rows[0] === undefined ? undefined : toStored(rows[0]);
   }
   const byId = (id: string) => Prisma.sql`w.id = ${id}`;
@@ -253,6 +256,7 @@ async function update(
 function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
   const { status, created_by, tag, name } = filter;
   const parts = [Prisma.sql`w.tenant_id = ${tenantId} AND w.deleted_at IS NULL`];
+  if (tag !== SYSTEM_TAG && created_by !== SYSTEM_USER) parts.push(Prisma.sql`NOT ${OF_SYSTEM}`);
   if (status !== undefined) parts.push(Prisma.sql`w.status = ${status}`);
   if (created_by !== undefined) parts.push(Prisma.sql`w.created_by = ${created_by}`);
   if (tag !== undefined) parts.push(Prisma.sql`w.tags @> ARRAY[${tag}]::text[]`);

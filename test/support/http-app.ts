@@ -258,6 +258,10 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       remove: () => guarded(undefined),
       heartbeat: () => guarded({ expiresAt: NOW }),
     },
+    system: {
+      begin: () => guarded(run('system')),
+      runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>

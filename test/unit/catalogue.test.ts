@@ -10,6 +10,7 @@ test('the adapters that ship are listed with the schemas of their config and out
     'approval',
     'approve_batches',
     'external',
+    'find_service',
     'http_request',
     'notification',
     'service_call',

@@ -1,0 +1,5 @@
+/** All of them. A workflow that others begin (`uses`) stands here too. */
+import { recalcQuality } from './system-quality.ts';
+import type { SystemWorkflow } from './system-workflow.ts';
+
+export const SYSTEM_WORKFLOWS: readonly SystemWorkflow[] = [recalcQuality];
