@@ -1,17 +1,15 @@
 /** The only reader of the environment: settings from all sources, checked at once, as one frozen object. */
 import path from 'node:path';
-import { z } from 'zod';
-import { type Layer, readSecretFiles, readSources, type Source } from './config/sources.ts';
+import { effectiveSettings } from './config/effective.ts';
+import { findSecrets, findServices, textsOf } from './config/named-values.ts';
+import { WITHOUT_EFFECT } from './config/older-names.ts';
+import { type Found, find, labelOf, readSettings, SETTINGS, type Values } from './config/read-settings.ts';
+import { type Layer, readSources, type Source } from './config/sources.ts';
+import { readTls, type TlsFiles } from './config/tls.ts';
 import type { RateLimit } from './config/types.ts';
-import {
-  ADAPTER_SETTINGS,
-  namesOf,
-  VARIABLES,
-  type Variable,
-  type VariableName,
-  WITHOUT_EFFECT,
-} from './config/variables.ts';
+import { ADAPTER_SETTINGS, VARIABLES, type Variable } from './config/variables.ts';
 import { serviceKey } from './domain/service-rate.ts';
+import type { EffectiveConfig } from './schemas/effective-config.ts';
 import type { FailpointRule } from './schemas/failpoints.ts';
 
 export interface Config {
@@ -22,6 +20,8 @@ export interface Config {
   port: number;
   publicUrl: string | undefined;
   authMode: 'auto' | 'none';
+  /** Undefined: the API speaks plain HTTP. */
+  tls: TlsFiles | undefined;
   /** Empty: nothing is required of clients. */
   apiKeys: readonly string[];
   /** `*`: any. */
@@ -77,6 +77,10 @@ export interface Config {
   logFormat: 'json' | 'text';
   /** Undefined: the console only. */
   logFile: string | undefined;
+  /** Undefined: it is sent nowhere. */
+  logCollectorUrl: string | undefined;
+  metricsEnabled: boolean;
+  healthCheckTimeoutMs: number;
 
   /** This process is a script of npm, which ends it by ending itself. */
   startedByNpm: boolean;
@@ -84,6 +88,8 @@ export interface Config {
   withoutEffect: readonly string[];
   /** Values that never appear in a log. */
   hidden: readonly string[];
+  /** All settings with their sources, to be shown: nothing in it is secret. */
+  effective: EffectiveConfig;
 }
 
 /** All that is wrong, one sentence each. */
@@ -96,12 +102,16 @@ export class ConfigError extends Error {
   }
 }
 
-export function loadConfig(environment: Layer = process.env, options: { cwd?: string } = {}): Config {
-  const cwd = options.cwd ?? process.cwd();
+/** Without `listens` the files of TLS are left alone: a worker need not have them. */
+export function loadConfig(
+  environment: Layer = process.env,
+  options: { cwd?: string; listens?: boolean } = {},
+): Config {
+  const { cwd = process.cwd(), listens = true } = options;
   const faults: string[] = [];
   const sources = readSources(environment, cwd, faults);
-  const { values, origins } = parse(sources, faults);
-  const config = values === undefined ? undefined : build(values, origins, sources, cwd, faults);
+  const { values, found } = readSettings(sources, faults);
+  const config = values === undefined ? undefined : build({ values, found, sources, cwd, listens }, faults);
   if (config === undefined || faults.length > 0) throw new ConfigError(faults);
   return freeze(config);
 }
@@ -118,51 +128,28 @@ export function bareEnvironment(): Layer {
   return Object.fromEntries(kept.map((name) => [name, process.env[name]]));
 }
 
-type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
-type Values = z.output<z.ZodObject<Shape>>;
-const names = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
-const schema = z.object(Object.fromEntries(names.map((name) => [name, VARIABLES[name].schema])) as Shape); // One schema per name.
-
-/** `origins` has, by variable, the name under which it was found. */
-function parse(sources: Source[], faults: string[]): { values: Values | undefined; origins: Map<string, string> } {
-  const origins = new Map<string, string>();
-  const texts = Object.fromEntries(
-    names.map((name) => {
-      const found = find(sources, namesOf(name));
-      if (found !== undefined) origins.set(name, found.label);
-      const variable: Variable = VARIABLES[name];
-      return [name, found?.text ?? variable.default];
-    }),
-  );
-  const { data, error } = schema.safeParse(texts);
-  for (const issue of error?.issues ?? []) {
-    const name = String(issue.path[0]);
-    faults.push(`${origins.get(name) ?? name} ${issue.message}.`);
-  }
-  return { values: data, origins };
+interface Read {
+  values: Values;
+  found: ReadonlyMap<string, Found>;
+  sources: readonly Source[];
+  cwd: string;
+  listens: boolean;
 }
 
-function find(sources: Source[], candidates: readonly string[]): { text: string; label: string } | undefined {
-  for (const { file, values } of sources) {
-    for (const name of candidates) {
-      const text = Object.hasOwn(values, name) ? values[name] : undefined;
-      // Container files often pass a variable on as an empty text when it is not set.
-      if (text !== undefined && text.trim() !== '')
-        return { text, label: file === undefined ? name : `${name} (${path.basename(file)})` };
-    }
-  }
-  return undefined;
-}
-
-function build(values: Values, origins: Map<string, string>, sources: Source[], cwd: string, faults: string[]): Config {
+function build({ values, found, sources, cwd, listens }: Read, faults: string[]): Config {
   const protectedByKeys = values.API_KEY.length > 0;
   const host = values.HOST ?? (protectedByKeys || values.AUTH_MODE === 'none' ? '0.0.0.0' : '127.0.0.1');
-  faults.push(...refusals(values, origins, host));
-  const services = findServices(values, sources);
+  faults.push(...refusals(values, found, host));
+  const services = findServices(values, sources, found.get('SERVICES'));
   const secrets = findSecrets(values.SECRETS_DIR, sources);
   const redisUrl =
     values.REDIS_URL ??
     (values.REDIS_HOST === undefined ? undefined : `redis://${values.REDIS_HOST}:${values.REDIS_PORT}`);
+  const egressPolicy = values.EGRESS_POLICY ?? (isLoopback(host) && !protectedByKeys ? 'internal' : 'registered');
+  const hidden = hiddenValues(values, redisUrl, Object.values(textsOf(secrets)));
+  const withoutEffect = Object.keys(WITHOUT_EFFECT).filter(
+    (name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined,
+  );
   return {
     nodeEnv: values.NODE_ENV,
     failpoints: values.FAILPOINTS,
@@ -170,6 +157,7 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     port: values.PORT,
     publicUrl: values.PUBLIC_URL?.replace(/\/+$/, ''),
     authMode: values.AUTH_MODE,
+    tls: values.ENABLE_TLS && listens ? readTls(values, found, cwd, faults) : undefined,
     apiKeys: values.API_KEY,
     corsOrigins: values.CORS_ORIGINS,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
@@ -189,13 +177,13 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     maxOutputBytes: values.MAX_OUTPUT_BYTES,
     defaultRetry: { maxAttempts: values.MAX_RETRY_ATTEMPTS + 1, backoffBase: values.RETRY_BACKOFF_BASE },
     defaultTimeoutSeconds: values.TASK_TIMEOUT_DEFAULT,
-    egressPolicy: values.EGRESS_POLICY ?? (isLoopback(host) && !protectedByKeys ? 'internal' : 'registered'),
+    egressPolicy,
     egressAllow: values.EGRESS_ALLOW,
-    services,
+    services: textsOf(services),
     adapterSettings: Object.fromEntries(
       ADAPTER_SETTINGS.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
     ),
-    secrets,
+    secrets: textsOf(secrets),
     webhookSecret: values.WEBHOOK_SECRET,
     approvalLinkSecrets: values.APPROVAL_LINK_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
@@ -210,90 +198,68 @@ function build(values: Values, origins: Map<string, string>, sources: Source[], 
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),
+    logCollectorUrl: values.LOG_COLLECTOR_URL,
+    metricsEnabled: values.METRICS_ENABLED,
+    healthCheckTimeoutMs: values.HEALTH_CHECK_TIMEOUT * 1_000,
     startedByNpm: sources[0]?.values['npm_lifecycle_event'] !== undefined,
-    withoutEffect: WITHOUT_EFFECT.filter((name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined),
-    hidden: hiddenValues(values, redisUrl, Object.values(secrets)),
+    withoutEffect,
+    hidden,
+    effective: effectiveSettings({
+      values: { ...values, HOST: host, EGRESS_POLICY: egressPolicy, REDIS_URL: redisUrl },
+      found,
+      services: [...services.values()],
+      secrets: [...secrets.values()],
+      withoutEffect,
+      hidden,
+    }),
   };
 }
 
 /** What would be unsafe to pass over in silence. */
-function refusals(values: Values, origins: Map<string, string>, host: string): string[] {
-  const found: string[] = [];
+function refusals(values: Values, found: ReadonlyMap<string, Found>, host: string): string[] {
+  const refused: string[] = [];
+  const label = (name: string) => {
+    const here = found.get(name);
+    return here === undefined ? name : labelOf(here);
+  };
   for (const name of ['JWT_SECRET', 'JWKS_URL', 'IDENTITY_SERVICE_URL'] as const) {
     if (values[name] === undefined) continue;
-    found.push(
-      `${origins.get(name)} asks for token authentication, which this version does not have: use API_KEY instead.`,
+    refused.push(
+      `${label(name)} asks for token authentication, which this version does not have: use API_KEY instead.`,
     );
   }
   if (values.POLICY_ENGINE_URL !== undefined) {
-    found.push(
-      `${origins.get('POLICY_ENGINE_URL')} asks for policy checks, which this version does not have: leave it out.`,
-    );
-  }
-  if (values.ENABLE_TLS) {
-    found.push(
-      `${origins.get('ENABLE_TLS')} asks for TLS, which this version does not serve: put a proxy in front and leave it out.`,
+    refused.push(
+      `${label('POLICY_ENGINE_URL')} asks for policy checks, which this version does not have: leave it out.`,
     );
   }
   if (values.FAILPOINTS.length > 0 && values.NODE_ENV !== 'test') {
-    found.push(
-      `${origins.get('FAILPOINTS')} makes processes fail on purpose, which is honoured with NODE_ENV=test only: leave it out.`,
+    refused.push(
+      `${label('FAILPOINTS')} makes processes fail on purpose, which is honoured with NODE_ENV=test only: leave it out.`,
     );
   }
   const hasKeys = values.API_KEY.length > 0;
-  if (values.AUTH_REQUIRED && !hasKeys) found.push('AUTH_REQUIRED is true and no API_KEY is set.');
+  if (values.AUTH_REQUIRED && !hasKeys) refused.push('AUTH_REQUIRED is true and no API_KEY is set.');
   if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
-    found.push(
-      `${origins.get('HOST') ?? 'HOST'} is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
+    refused.push(
+      `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
     );
   }
-  return found;
+  return refused;
 }
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-const reserved = new Set([...names.flatMap(namesOf), ...WITHOUT_EFFECT, 'TEST_REDIS_URL', 'TEST_DATABASE_URL']);
-
-/** `<NAME>_URL` of every source that is no setting of ours; SERVICES names them together. */
-function findServices(values: Values, sources: Source[]): Record<string, string> {
-  const services: Record<string, string> = Object.create(null);
-  for (const { values: layer } of [...sources].reverse()) {
-    for (const [name, text] of Object.entries(layer)) {
-      const service = /^([A-Z][A-Z0-9_]*)_URL$/.exec(name)?.[1];
-      if (service === undefined || text === undefined || reserved.has(name) || name.startsWith('ORCHESTRATOR_'))
-        continue;
-      // The environment is full of other programs' URLs; only those that a request can go to are services.
-      if (/^https?:\/\//.test(text) && URL.canParse(text)) services[service.toLowerCase()] = text.replace(/\/+$/, '');
-    }
-  }
-  for (const [name, url] of values.SERVICES ?? [])
-    services[name.toLowerCase().replaceAll('-', '_')] = url.replace(/\/+$/, '');
-  return services;
-}
-
-function findSecrets(folder: string, sources: Source[]): Record<string, string> {
-  const secrets: Record<string, string> = Object.create(null);
-  for (const [name, secret] of readSecretFiles(folder)) secrets[name] = secret;
-  for (const { values } of [...sources].reverse()) {
-    for (const [name, text] of Object.entries(values)) {
-      if (name.startsWith('SECRET_') && name !== 'SECRET_' && text !== undefined && text !== '')
-        secrets[name.slice('SECRET_'.length)] = text;
-    }
-  }
-  return secrets;
-}
-
 function hiddenValues(values: Values, redisUrl: string | undefined, secrets: string[]): string[] {
-  const own = names.flatMap((name) => {
+  const own = SETTINGS.flatMap((name) => {
     const variable: Variable = VARIABLES[name];
     const value = values[name];
-    // The URLs of the stores are shown without their passwords.
-    if (variable.secret !== true || value === undefined || name === 'DATABASE_URL' || name === 'REDIS_URL') return [];
+    if (variable.secret !== true || value === undefined) return [];
     return Array.isArray(value) ? value.map(String) : [String(value)];
   });
-  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL].flatMap((url) =>
+  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL, values.LOG_COLLECTOR_URL].flatMap((url) =>
     url !== undefined && URL.canParse(url) ? passwordsIn(url) : [],
   );
   return [...new Set([...own, ...passwords, ...secrets])].filter((secret) => secret !== '');

@@ -2,7 +2,7 @@ import { configOrExit, exitBecause } from '../launch/run-process.ts';
 import { migrateQueue } from '../queue/migrate-queue.ts';
 import { migrate } from '../store/migrate.ts';
 
-const { databaseUrl, redisUrl } = configOrExit();
+const { databaseUrl, redisUrl } = configOrExit({ listens: false });
 if (databaseUrl === undefined)
   exitBecause('The migrations need DATABASE_URL; `npm start` applies them to its own database by itself.');
 

@@ -278,11 +278,10 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     },
     isUnavailable,
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
-    metrics: async (_request, response) => {
-      response.type(metrics.registry.contentType).send(await metrics.registry.metrics());
-    },
+    metrics: config.metricsEnabled ? metrics.registry : undefined,
+    effectiveConfig: config.effective,
   });
-  const server = createHttpServer(app);
+  const server = createHttpServer(app, config.tls);
   const sockets = attachTaskSockets(server, {
     config,
     events: follower,

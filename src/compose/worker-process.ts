@@ -258,7 +258,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     stopping.signal,
   );
   const health = createWorkerHealth({
-    registry: metrics.registry,
+    registry: config.metricsEnabled ? metrics.registry : undefined,
     state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
   });
 

@@ -11,6 +11,10 @@ export interface Source {
   /** For messages: undefined is the environment itself. */
   file: string | undefined;
   values: Layer;
+  /** By name, how the file spells it where it does so in another way: `monitoring.log_level`. */
+  spellings?: Layer;
+  /** The file has settings of ours only, so that a name that is none is a slip. */
+  closed?: true;
 }
 
 /** Adds what is wrong to `faults`. */
@@ -46,7 +50,7 @@ function listing(folder: string): string[] {
 function readDotenv(folder: string): Source | undefined {
   for (const file of [path.join(folder, '.env'), path.join(folder, '..', '.env')]) {
     const content = readIfThere(file);
-    if (content !== undefined) return { file, values: parseDotenv(content) };
+    if (content !== undefined) return { file: path.relative(folder, file), values: parseDotenv(content) };
   }
   return undefined;
 }
@@ -54,13 +58,13 @@ function readDotenv(folder: string): Source | undefined {
 function readYaml(
   folder: string,
   name: string,
-  convert: (content: unknown) => Record<string, string>,
+  convert: (content: unknown) => Entry[],
   faults: string[],
 ): Source | undefined {
   const content = readIfThere(path.join(folder, name));
   if (content === undefined) return undefined;
   try {
-    return { file: name, values: convert(parseYaml(content) ?? {}) };
+    return { file: name, closed: true, ...layered(convert(parseYaml(content) ?? {})) };
   } catch (error) {
     const why =
       error instanceof z.ZodError
@@ -90,47 +94,57 @@ const address = z.union([
 ]);
 const settings = z.record(z.string(), value.nullable());
 
-/** The older file's sections, beside any of our own variables in lower or upper case. */
-const orchestratorYaml = z
-  .object({
-    database: z.strictObject({ path: value, connection_pool_size: value, timeout_seconds: value }).partial().nullish(),
-    services: z.strictObject({ host: value, port: value, workers: value }).partial().nullish(),
-    security: z
-      .strictObject({ enable_tls: value, tls_cert_path: value, tls_key_path: value, jwt_secret: value })
-      .partial()
-      .nullish(),
-    monitoring: z
-      .strictObject({ enabled: value, metrics_interval: value, health_check_interval: value, log_level: value })
-      .partial()
-      .nullish(),
-    enterprise: z
-      .strictObject({
-        service_mesh_enabled: value,
-        event_streaming_enabled: value,
-        circuit_breaker_enabled: value,
-        rate_limiting_enabled: value,
-      })
-      .partial()
-      .nullish(),
-  })
-  .catchall(value.nullable());
+/** The sections of the older file: section -> key -> the setting that it is. */
+export const OLDER_KEYS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  database: {
+    path: 'DB_PATH',
+    connection_pool_size: 'DATABASE_POOL_SIZE',
+    timeout_seconds: 'DATABASE_TIMEOUT_SECONDS',
+  },
+  services: { host: 'HOST', port: 'PORT', workers: 'SERVICE_WORKERS' },
+  security: {
+    enable_tls: 'ENABLE_TLS',
+    tls_cert_path: 'TLS_CERT_PATH',
+    tls_key_path: 'TLS_KEY_PATH',
+    jwt_secret: 'JWT_SECRET',
+  },
+  monitoring: {
+    enabled: 'METRICS_ENABLED',
+    metrics_interval: 'METRICS_INTERVAL',
+    health_check_interval: 'HEALTH_CHECK_INTERVAL',
+    log_level: 'LOG_LEVEL',
+  },
+  enterprise: {
+    service_mesh_enabled: 'SERVICE_MESH_ENABLED',
+    event_streaming_enabled: 'EVENT_STREAMING_ENABLED',
+    circuit_breaker_enabled: 'CIRCUIT_BREAKER_ENABLED',
+    rate_limiting_enabled: 'RATE_LIMITING_ENABLED',
+  },
+};
 
-function fromOrchestratorYaml(content: unknown): Record<string, string> {
-  const { database, services, security, monitoring, enterprise: _, ...ours } = orchestratorYaml.parse(content);
-  return defined({
-    DB_PATH: database?.path,
-    DATABASE_POOL_SIZE: database?.connection_pool_size,
-    HOST: services?.host,
-    PORT: services?.port,
-    ENABLE_TLS: security?.enable_tls,
-    TLS_CERT_PATH: security?.tls_cert_path,
-    TLS_KEY_PATH: security?.tls_key_path,
-    JWT_SECRET: security?.jwt_secret,
-    METRICS_ENABLED: monitoring?.enabled,
-    HEALTH_CHECK_INTERVAL: monitoring?.health_check_interval,
-    LOG_LEVEL: monitoring?.log_level,
-    ...upperCase(ours),
-  });
+const olderSections = z.object(
+  Object.fromEntries(
+    Object.entries(OLDER_KEYS).map(([section, keys]) => [
+      section,
+      z.strictObject(Object.fromEntries(Object.keys(keys).map((key) => [key, value.nullish()]))).nullish(),
+    ]),
+  ),
+);
+
+/** Beside those sections any of our own variables may stand, in lower or upper case. */
+const ownSettings = z.record(z.string(), value.nullable());
+
+function fromOrchestratorYaml(content: unknown): Entry[] {
+  const all = z.record(z.string(), z.unknown()).parse(content);
+  const isSection = (key: string) => Object.hasOwn(OLDER_KEYS, key);
+  const sections = olderSections.parse(all);
+  const ours = ownSettings.parse(Object.fromEntries(Object.entries(all).filter(([key]) => !isSection(key))));
+  const older = Object.entries(OLDER_KEYS).flatMap(([section, keys]) =>
+    Object.entries(keys).map(
+      ([key, name]): Entry => [name, `${section}.${key}`, sections[section]?.[key] ?? undefined],
+    ),
+  );
+  return [...older, ...inCapitals(ours, '')];
 }
 
 const appYaml = z.strictObject({
@@ -139,31 +153,37 @@ const appYaml = z.strictObject({
   orchestrator: settings.nullish(),
 });
 
-function fromAppYaml(content: unknown): Record<string, string> {
+function fromAppYaml(content: unknown): Entry[] {
   const { services, redis, orchestrator } = appYaml.parse(content);
-  const urls = Object.entries(services ?? {}).map(([name, url]) => [
-    `${variableName(name).replace(/_URL$/, '')}_URL`,
-    url,
-  ]);
-  return defined({
-    ...Object.fromEntries(urls),
-    REDIS_URL: redis?.url,
-    REDIS_HOST: redis?.host,
-    REDIS_PORT: redis?.port,
-    ...upperCase(orchestrator ?? {}),
-  });
+  return [
+    ...Object.entries(services ?? {}).map(
+      ([name, url]): Entry => [`${variableName(name).replace(/_URL$/, '')}_URL`, `services.${name}`, url],
+    ),
+    ['REDIS_URL', 'redis.url', redis?.url],
+    ['REDIS_HOST', 'redis.host', redis?.host],
+    ['REDIS_PORT', 'redis.port', redis?.port],
+    ...inCapitals(orchestrator ?? {}, 'orchestrator.'),
+  ];
+}
+
+/** Our name, the key of the file, what stands there. */
+type Entry = [name: string, key: string, text: string | undefined];
+
+function inCapitals(values: Record<string, string | null>, section: string): Entry[] {
+  return Object.entries(values).map(([key, value]) => [variableName(key), `${section}${key}`, value ?? undefined]);
 }
 
 function variableName(key: string): string {
   return key.toUpperCase().replaceAll('-', '_');
 }
 
-function upperCase(values: Record<string, string | null>): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(values).map(([key, value]) => [variableName(key), value ?? undefined]));
-}
-
-function defined(values: Record<string, string | undefined>): Record<string, string> {
-  const result: Record<string, string> = Object.create(null);
-  for (const [name, value] of Object.entries(values)) if (value !== undefined) result[name] = value;
-  return result;
+function layered(entries: readonly Entry[]): Pick<Source, 'values' | 'spellings'> {
+  const values: Record<string, string> = Object.create(null);
+  const spellings: Record<string, string> = Object.create(null);
+  for (const [name, key, text] of entries) {
+    if (text === undefined) continue;
+    values[name] = text;
+    spellings[name] = key;
+  }
+  return { values, spellings };
 }

@@ -1,4 +1,4 @@
-/** How the text of a variable becomes a value, with the sentence for a text that does not. */
+/** How the text of a variable becomes a value, with the words for a text that does not: what is allowed; who reports it adds the text. */
 import { z } from 'zod';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
 
@@ -36,38 +36,36 @@ export function flag() {
 }
 
 export function text() {
-  return z.string();
+  return z.string().describe('a text');
 }
 
-/** A JSON list of strings, or words with commas between them. */
+const LIST = 'a JSON list of strings, or words with commas between them';
+
 export function list() {
-  return z.string().transform((input, context) => {
-    const parsed = input.startsWith('[') ? z.array(z.string()).safeParse(fromJson(input)).data : input.split(',');
-    if (parsed !== undefined) return [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
-    context.addIssue({ code: 'custom', message: 'must be a JSON list of strings, or words with commas between them' });
-    return z.NEVER;
-  });
+  return converted(LIST, listed);
+}
+
+function listed(input: string): string[] | undefined {
+  const parsed = input.startsWith('[') ? z.array(z.string()).safeParse(fromJson(input)).data : input.split(',');
+  return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
 }
 
 /** A list of texts that are too long to be guessed. */
 export function secretList(atLeast: number) {
-  return list().refine((items) => items.every((item) => item.length >= atLeast), {
-    error: `must be texts of at least ${atLeast} characters`,
+  return converted(`${LIST}, each of at least ${atLeast} characters`, (text) => {
+    const items = listed(text);
+    return items?.every((item) => item.length >= atLeast) === true ? items : undefined;
   });
 }
 
 /** `name:exit|stop|throw|sleep(ms)@n`, with commas between them; `@n` is the n-th hit, the first one unless said. */
 export function failpointRules() {
-  return z.string().transform((input, context) => {
-    const parts = input.split(',').map((part) => part.trim());
+  const allowed = `name:exit|stop|throw|sleep(ms)@n with commas between them, where name is one of ${FAILPOINTS.join(', ')}`;
+  return converted(allowed, (text) => {
+    const parts = text.split(',').map((part) => part.trim());
     const rules = parts.filter((part) => part !== '').map(failpointRule);
     const valid = rules.filter((rule) => rule !== undefined);
-    if (valid.length === rules.length) return valid;
-    context.addIssue({
-      code: 'custom',
-      message: `must be name:exit|stop|throw|sleep(ms)@n with commas between them, where name is one of ${FAILPOINTS.join(', ')}`,
-    });
-    return z.NEVER;
+    return valid.length === rules.length ? valid : undefined;
   });
 }
 
@@ -79,27 +77,20 @@ function failpointRule(part: string): FailpointRule | undefined {
   return { name, action, sleepMs: Number(ms ?? 0), at: Number(at) };
 }
 
-/** Its value may hold a password, so the sentence does not repeat it. */
 export function url(schemes: readonly string[]) {
-  return z.string().transform((input, context) => {
+  const allowed = `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
+  return converted(allowed, (text) => {
     // `postgresql+asyncpg://`: a driver of another language is of no concern to us.
-    const plain = input.replace(/^(\w+)\+\w+:/, '$1:');
-    if (schemes.some((scheme) => plain.startsWith(`${scheme}://`)) && URL.canParse(plain)) return plain;
-    context.addIssue({
-      code: 'custom',
-      message: `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
-    });
-    return z.NEVER;
+    const plain = text.replace(/^(\w+)\+\w+:/, '$1:');
+    return schemes.some((scheme) => plain.startsWith(`${scheme}://`)) && URL.canParse(plain) ? plain : undefined;
   });
 }
 
 /** `{"name": "http://host"}`. */
 export function urlMap() {
-  return z.string().transform((input, context) => {
-    const parsed = z.record(z.string(), z.url({ protocol: /^https?$/ })).safeParse(fromJson(input));
-    if (parsed.success) return new Map(Object.entries(parsed.data));
-    context.addIssue({ code: 'custom', message: 'must be a JSON object of names and http(s) URLs' });
-    return z.NEVER;
+  return converted('a JSON object of names and http(s) URLs', (text) => {
+    const { data } = z.record(z.string(), z.url({ protocol: /^https?$/ })).safeParse(fromJson(text));
+    return data === undefined ? undefined : new Map(Object.entries(data));
   });
 }
 
@@ -110,17 +101,13 @@ export interface RateLimit {
 
 /** `name=10/1s,other=100/60s`: so many in so many seconds. */
 export function rateLimits() {
-  return z.string().transform((input, context) => {
+  return converted('name=count/seconds with commas between them, such as http_request=10/1s', (text) => {
     const found = new Map<string, RateLimit>();
-    for (const part of input.split(',').filter((text) => text.trim() !== '')) {
+    for (const part of text.split(',').filter((item) => item.trim() !== '')) {
       const [, name = '', max, seconds] =
         /^\s*([^=\s]+)\s*=\s*([1-9]\d{0,8})\s*\/\s*(\d{1,6}(?:\.\d{1,3})?)s\s*$/.exec(part) ?? [];
       const limit = { max: Number(max), perMs: Math.round(Number(seconds) * 1_000) };
-      if (name === '' || !(limit.perMs > 0)) {
-        const message = 'must be name=count/seconds with commas between them, such as http_request=10/1s';
-        context.addIssue({ code: 'custom', message });
-        return z.NEVER;
-      }
+      if (name === '' || !(limit.perMs > 0)) return undefined;
       found.set(name, limit);
     }
     return found;
@@ -129,29 +116,36 @@ export function rateLimits() {
 
 /** `name=4,other=1`: how much more than others each gets; 1 for all that are not named. */
 export function weights() {
-  return z.string().transform((input, context) => {
+  const allowed = 'name=weight with commas between them, where a weight is a number from 0.01 to 10000';
+  return converted(allowed, (text) => {
     const found = new Map<string, number>();
-    for (const part of input.split(',').filter((text) => text.trim() !== '')) {
+    for (const part of text.split(',').filter((item) => item.trim() !== '')) {
       const [, name, weight] = /^\s*(.*?)\s*=\s*(\d+(?:\.\d+)?)\s*$/.exec(part) ?? [];
       const value = Number(weight);
-      if (name === undefined || name === '' || !(value >= 0.01 && value <= 10_000)) {
-        const message = 'must be name=weight with commas between them, where a weight is a number from 0.01 to 10000';
-        context.addIssue({ code: 'custom', message });
-        return z.NEVER;
-      }
+      if (name === undefined || name === '' || !(value >= 0.01 && value <= 10_000)) return undefined;
       found.set(name, value);
     }
     return found;
   });
 }
 
+/** `allowed` is the description of the schema, which the page of the settings shows. */
 function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
-  return z.string().transform((input, context) => {
-    const value = convert(input.trim());
-    if (value !== undefined) return value;
-    context.addIssue({ code: 'custom', message: `must be ${allowed}, not ${JSON.stringify(input.slice(0, 100))}` });
-    return z.NEVER;
-  });
+  return z
+    .string()
+    .transform((input, context) => {
+      const value = convert(input.trim());
+      if (value !== undefined) return value;
+      context.addIssue({ code: 'custom', message: `must be ${allowed}` });
+      return z.NEVER;
+    })
+    .describe(allowed);
+}
+
+/** What a schema of this file takes, in words. */
+export function allowedBy(schema: z.ZodType): string {
+  const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+  return (inner as z.ZodType).description ?? 'a text'; // What an optional holds is a schema.
 }
 
 function fromJson(input: string): unknown {

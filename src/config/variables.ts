@@ -25,8 +25,8 @@ export interface Variable<Schema extends z.ZodType = z.ZodType> {
   default?: string;
   /** Names that the older services use; ours wins over them. */
   aliases?: readonly string[];
-  /** Never shown. */
-  secret?: true;
+  /** true: never shown, not even in part. credentials: a URL, which is shown without them. */
+  secret?: true | 'credentials';
 }
 
 type Details = Omit<Variable, 'schema' | 'description' | 'default'>;
@@ -63,17 +63,24 @@ export const VARIABLES = {
   AUTH_REQUIRED: setting(flag(), 'false', 'true: refuse to start while no credentials are configured.'),
   API_KEY: setting(list(), '', 'The keys that clients present as X-API-Key or bearer token; a list.', { secret: true }),
   CORS_ORIGINS: setting(list(), '*', 'Origins of browser pages that may call the API; a list.'),
+  ENABLE_TLS: setting(flag(), 'false', "true: the API speaks HTTPS; a worker's port stays plain."),
+  TLS_CERT_PATH: setting(
+    text(),
+    './certs/server.crt',
+    'With ENABLE_TLS: the certificate (PEM), with those that vouch for it behind it.',
+  ),
+  TLS_KEY_PATH: setting(text(), './certs/server.key', 'With ENABLE_TLS: the private key of the certificate (PEM).'),
   BODY_LIMIT_BYTES: setting(whole(1_024), '1048576', 'The largest request body.'),
 
   // The stores.
   DATABASE_URL: optional(
     url(['postgresql', 'postgres']),
     'The PostgreSQL database. Left out: `npm start` runs a server of its own in DATA_DIR.',
-    { secret: true },
+    { secret: 'credentials' },
   ),
   DATABASE_POOL_SIZE: setting(whole(1, 1_000), '10', 'Connections to PostgreSQL per process.'),
   REDIS_URL: optional(url(['redis', 'rediss']), 'The Redis of the queue. Left out: the queue is in PostgreSQL too.', {
-    secret: true,
+    secret: 'credentials',
   }),
   REDIS_HOST: optional(text(), 'Instead of REDIS_URL: the host.'),
   REDIS_PORT: setting(whole(1, 65_535), '6379', 'With REDIS_HOST: the port.'),
@@ -88,7 +95,7 @@ export const VARIABLES = {
   WORKER_LANES: setting(list(), 'all', 'The action types that a worker serves; a list, or all.'),
   WORKER_CONCURRENCY: setting(whole(1, 10_000), '50', 'How many tasks of one lane a worker runs at a time.'),
   WORKER_PORT: setting(whole(0, 65_535), '9090', 'The port of a worker for /health and /metrics; 0: any free one.', {
-    aliases: ['ORCHESTRATOR_METRICS_PORT'],
+    aliases: ['ORCHESTRATOR_METRICS_PORT', 'METRICS_PORT'],
   }),
   ISOLATED_PROCESSES: setting(
     whole(1, 1_000),
@@ -135,7 +142,9 @@ export const VARIABLES = {
     'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',
   ),
   ESC_URL: optional(url(['http', 'https']), 'The system that approve_batches asks; left out: a simulation.'),
-  SMTP_URL: optional(url(['smtp', 'smtps']), 'The mail server of the notification channel email.', { secret: true }),
+  SMTP_URL: optional(url(['smtp', 'smtps']), 'The mail server of the notification channel email.', {
+    secret: 'credentials',
+  }),
   SMTP_FROM: optional(text(), 'The sender of these mails.'),
   NOTIFICATION_EMAIL_TO: optional(text(), 'Their recipients when an action names none.'),
   SLACK_WEBHOOK_URL: optional(url(['http', 'https']), 'Where the notification channel slack posts.', { secret: true }),
@@ -156,7 +165,9 @@ export const VARIABLES = {
   ),
 
   // How the engine paces itself.
-  ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.'),
+  ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.', {
+    aliases: ['ORCHESTRATOR_MAX_CONCURRENT_RUNS', 'MAX_CONCURRENT_RUNS'],
+  }),
   TENANT_WEIGHTS: setting(
     weights(),
     '',
@@ -189,7 +200,13 @@ export const VARIABLES = {
 
   // What it tells.
   LOG_LEVEL: setting(
-    oneOf(['debug', 'info', 'warn', 'error'], { warning: 'warn', critical: 'error', fatal: 'error' }),
+    oneOf(['debug', 'info', 'warn', 'error'], {
+      trace: 'debug',
+      notset: 'debug',
+      warning: 'warn',
+      critical: 'error',
+      fatal: 'error',
+    }),
     'info',
     'debug, info, warn (warning) or error (critical), in any case.',
   ),
@@ -198,6 +215,19 @@ export const VARIABLES = {
     text(),
     'logs/automation.log',
     'The log beside the console, 10 MB and 5 older ones; none: the console only.',
+  ),
+  LOG_COLLECTOR_URL: optional(
+    url(['http', 'https']),
+    'Where the log is sent in batches. With a path: JSON lines are posted there; without: to /logs/batch, as the older log collector has it. User and password in it become basic authentication.',
+    { secret: 'credentials' },
+  ),
+  METRICS_ENABLED: setting(flag(), 'true', 'false: /metrics is not served, neither by the API nor by workers.', {
+    aliases: ['ENABLE_METRICS'],
+  }),
+  HEALTH_CHECK_TIMEOUT: setting(
+    decimal(0.1, 60),
+    '5',
+    'Seconds after which /health/system says of something that it does not answer.',
   ),
   NODE_ENV: setting(text(), 'production', 'test: failures may be injected.'),
   FAILPOINTS: setting(
@@ -211,7 +241,6 @@ export const VARIABLES = {
   JWKS_URL: optional(text(), 'Not supported yet: refused.'),
   IDENTITY_SERVICE_URL: optional(text(), 'Not supported yet: refused.'),
   POLICY_ENGINE_URL: optional(text(), 'Not supported yet: refused.'),
-  ENABLE_TLS: setting(flag(), 'false', 'Not supported yet: true is refused.'),
 } as const satisfies Record<string, Variable>;
 
 export type VariableName = keyof typeof VARIABLES;
@@ -225,31 +254,6 @@ export const ADAPTER_SETTINGS = [
   'NOTIFICATION_WEBHOOK_URL',
   'NOTIFICATION_EMAIL_TO',
 ] as const;
-
-/** Settings of the older services and of later versions: accepted, and named at start when they are set. */
-export const WITHOUT_EFFECT: readonly string[] = [
-  ...['KAFKA_BOOTSTRAP_SERVERS', 'KAFKA_CONSUMER_GROUP', 'KAFKA_AUTO_OFFSET_RESET', 'DEAD_LETTER_QUEUE_TOPIC'],
-  ...[
-    'REDIS_KEY_TTL',
-    'FLOW_REGISTRY_URL',
-    'METRICS_ENABLED',
-    'DB_PATH',
-    'TLS_CERT_PATH',
-    'TLS_KEY_PATH',
-    'HEALTH_CHECK_INTERVAL',
-    'PEERS',
-  ],
-  ...['TEMPORAL_HOST', 'TEMPORAL_NAMESPACE', 'TEMPORAL_TASK_QUEUE', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'POLICY_FAIL_OPEN'],
-  ...[
-    'ENABLE_VOLCANO_SCHEDULER',
-    'VOLCANO_NAMESPACE',
-    'VOLCANO_DEFAULT_QUEUE',
-    'VOLCANO_SESSION_IMAGE',
-    'VOLCANO_SESSION_CPU',
-  ],
-  ...['VOLCANO_SESSION_MEMORY', 'VOLCANO_JOB_TIMEOUT_SECONDS', 'KUBECTL_BINARY'],
-  ...['JWT_ISSUER', 'JWT_AUDIENCE', 'METRICS_TOKEN', 'RATE_LIMIT_PER_MINUTE', 'IDEMPOTENCY_TTL_HOURS'],
-];
 
 /** The names under which a variable is looked for, the first one wins. */
 export function namesOf(name: VariableName): string[] {

@@ -17,6 +17,14 @@ export function maskOf(secrets: readonly string[]): (text: string) => string {
   };
 }
 
+/** Bounded everywhere: a long text without a URL must not cost the square of its length. */
+const URL_PASSWORD = /(:\/\/[^\s:/@"']{0,200}:)[^\s@/"']{1,500}@/g;
+
+/** The passwords in the URLs of a text, whosever they are. */
+export function maskUrlPasswords(text: string): string {
+  return text.replace(URL_PASSWORD, `$1${MASK}@`);
+}
+
 /** All that is masked inside longer text; the longest first: a secret that contains another must not leave its rest behind. */
 export function maskedParts(secrets: readonly string[]): string[] {
   const parts = new Set(secrets.filter((secret) => secret.length >= MIN_PART_LENGTH).flatMap(spellings));

@@ -13,7 +13,7 @@ import { contextOf, giveContext } from './context.ts';
 import { controlRoutes } from './control.ts';
 import { cors } from './cors.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
-import type { HttpDeps } from './deps.ts';
+import type { HttpConfig, HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { engineHealthRoutes } from './engine-health.ts';
 import { eventRoutes } from './events.ts';
@@ -45,7 +45,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
 
-  app.use(giveContext(), accessLog(log), securityHeaders(config.publicUrl));
+  app.use(giveContext(), accessLog(log), securityHeaders(config));
   const authenticated = authenticate(config.apiKeys);
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, sameOrigin, deps.board);
@@ -88,8 +88,8 @@ function createApiRoutes(deps: HttpDeps): Routes {
 }
 
 /** The pages (docs, Bull Board) style their elements inline and ReDoc searches in a worker; scripts come from here only. */
-function securityHeaders(publicUrl: string | undefined): RequestHandler {
-  const https = publicUrl?.startsWith('https:') === true;
+function securityHeaders({ publicUrl, tls }: HttpConfig): RequestHandler {
+  const https = tls !== undefined || publicUrl?.startsWith('https:') === true;
   const headers = alwaysTheSame(securityPolicy(https));
   return (_request, response, next) => {
     for (const [name, value] of headers) response.setHeader(name, value);

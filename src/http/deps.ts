@@ -27,7 +27,9 @@ import type {
   WaitForRuns,
 } from '../engine/use-cases.ts';
 import type { Webhooks } from '../engine/webhooks.ts';
+import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {
   /** `*`: any. */
@@ -38,6 +40,8 @@ export interface HttpConfig {
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
   version: string;
+  /** The certificate and key that it is served with, if it is. */
+  tls?: object | undefined;
   /** How streams of events behave; each has a default. */
   streams?: { heartbeatMs?: number; patienceMs?: number };
 }
@@ -80,5 +84,8 @@ export interface HttpDeps {
   isUnavailable(error: unknown): boolean;
   /** Bull Board, served under /admin/queues. */
   board: RequestHandler;
-  metrics: RequestHandler;
+  /** Undefined: they are not served. */
+  metrics: MetricsRegistry | undefined;
+  /** Of this process, as it may be shown. */
+  effectiveConfig: EffectiveConfig;
 }

@@ -105,6 +105,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   ...service.readiness,
   service.getInfo,
   service.getMetrics,
+  service.getEffectiveConfig,
   docs.getDocs,
   docs.getRedoc,
   docs.getOpenApiJson,

@@ -1,5 +1,6 @@
 /** The HTTP server around the app: how long a client may take, and what it hears when it does not speak HTTP. */
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -23,20 +24,24 @@ const REFUSALS = new Map<string, { line: string; status: number; title: string }
 ]);
 const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not HTTP' };
 
-export function createHttpServer(app: RequestListener): Server {
-  const server = createServer(
-    {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-    },
-    app,
-  );
+/** With a certificate and its key (PEM) it speaks HTTPS, and nothing else. */
+export function createHttpServer(app: RequestListener, tls?: { cert: string; key: string }): Server {
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+  const server =
+    tls === undefined
+      ? createServer(limits, app)
+      : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
   server.maxHeadersCount = MAX_HEADERS;
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+    // Who did not get through the handshake could not read an answer.
+    const unheard = error.code === 'ECONNRESET' || error.code?.startsWith('ERR_SSL') === true;
+    if (unheard || !socket.writable) return socket.destroy();
     const { line, status, title } = REFUSALS.get(error.code ?? '') ?? BAD_REQUEST;
     const body = JSON.stringify({
       type: 'about:blank',

@@ -1,9 +1,13 @@
 /** What the service says of itself. */
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
+import { OrchestratorError } from '../domain/errors.ts';
 import * as answers from '../schemas/answers.ts';
+import { effectiveConfig } from '../schemas/effective-config.ts';
+import { metricsAnswer } from '../schemas/service-answers.ts';
 import type { HttpDeps } from './deps.ts';
 import type { Links } from './links.ts';
+import { sendMetrics } from './metrics.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
 
 const NAME = 'orchestrator';
@@ -95,8 +99,28 @@ export const getMetrics = operation({
   tag: 'Service',
   method: 'get',
   path: '/metrics',
-  summary: 'Metrics in the text format of Prometheus',
-  answers: { 200: { description: 'The metrics', schema: z.string(), mediaType: 'text/plain' } },
+  summary: 'Metrics in the text format of Prometheus, or as JSON',
+  description: '`Accept: application/json` gives JSON. 404 with `METRICS_ENABLED=false`.',
+  answers: {
+    200: {
+      description: 'The metrics',
+      schema: z.string(),
+      mediaType: 'text/plain',
+      others: { 'application/json': metricsAnswer },
+    },
+  },
+  problems: [401, 404],
+});
+
+export const getEffectiveConfig = operation({
+  id: 'getEffectiveConfig',
+  tag: 'Service',
+  method: 'get',
+  path: '/config/effective',
+  summary: 'Every setting with its value and its source; secrets are masked',
+  description:
+    'Of the API process that answers. What is secret is `***` as a whole; URLs are shown without user, password and query.',
+  answers: { 200: { description: 'The settings', schema: effectiveConfig } },
   problems: [401],
 });
 
@@ -165,7 +189,12 @@ export function serviceRoutes(routes: Routes, deps: HttpDeps, links: Links): voi
     });
   });
 
-  routes.raw(getMetrics, deps.metrics);
+  routes.serve(getEffectiveConfig, ({ response }) => sendJson(response, 200, deps.effectiveConfig));
+
+  routes.raw(getMetrics, async (request, response) => {
+    if (deps.metrics === undefined) throw new OrchestratorError('not_found', 'METRICS_ENABLED is false');
+    await sendMetrics(deps.metrics, request, response);
+  });
 }
 
 function word(connected: boolean | null): string {

@@ -1,6 +1,7 @@
 /** The worker's own small door: `/health` and `/metrics`, on WORKER_PORT. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type MetricsRegistry, sendMetrics } from './metrics.ts';
 
 export interface WorkerHealth {
   listen(port: number, host: string): Promise<number>;
@@ -8,16 +9,14 @@ export interface WorkerHealth {
 }
 
 export function createWorkerHealth(source: {
-  registry: { contentType: string; metrics(): Promise<string> };
+  /** Undefined: they are not served. */
+  registry: MetricsRegistry | undefined;
   state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean };
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
-    if (path === '/metrics') {
-      source.registry.metrics().then(
-        (text) => response.writeHead(200, { 'content-type': source.registry.contentType }).end(text),
-        () => response.writeHead(500).end(),
-      );
+    if (path === '/metrics' && source.registry !== undefined) {
+      sendMetrics(source.registry, request, response).catch(() => response.writeHead(500).end());
       return;
     }
     if (path === '/health') {

@@ -1,6 +1,8 @@
 /** `npm start`: a database, the API and a worker on this machine, as separate processes under one supervisor. */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { watch as watchFolder } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { type Config, environmentWith } from '../config.ts';
@@ -24,6 +26,7 @@ export interface LaunchOptions {
 const STOP_MARGIN_MS = 12_000;
 const RELOAD_QUIET_MS = 300;
 const READY_POLL_MS = 100;
+const HEALTH_TIMEOUT_MS = 2_000;
 
 /** Resolves when all is stopped again. */
 export async function launch(options: LaunchOptions): Promise<void> {
@@ -136,7 +139,7 @@ async function announce(
 ): Promise<void> {
   const [{ port }] = await Promise.all([supervisor.ready('api'), supervisor.ready('worker')]);
   const host = config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host;
-  const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const base = `${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
   while (!ending.aborted && !(await isHealthy(base)))
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   if (ending.aborted) return;
@@ -156,12 +159,19 @@ async function announce(
   );
 }
 
-async function isHealthy(base: string): Promise<boolean> {
-  try {
-    return (await fetch(`${base}/health`, { signal: AbortSignal.timeout(2_000) })).ok;
-  } catch {
-    return false;
-  }
+/** Of our own child on this machine, whatever name its certificate is for. */
+function isHealthy(base: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = base.startsWith('https:') ? httpsRequest : httpRequest;
+    const options = { timeout: HEALTH_TIMEOUT_MS, rejectUnauthorized: false };
+    const call = request(`${base}/health`, options, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    call.once('timeout', () => call.destroy());
+    call.once('error', () => resolve(false));
+    call.end();
+  });
 }
 
 /** The compiler watches the sources, we watch what it writes. */

@@ -22,7 +22,7 @@ export async function runProcess(
   name: 'api' | 'worker',
   compose: (config: Config, log: Logger) => Promise<Part>,
 ): Promise<void> {
-  const settings = configOrExit();
+  const settings = configOrExit({ listens: name === 'api' });
   // Beside an `npm start` on this machine a further worker just shares the load.
   const databaseUrl = settings.databaseUrl ?? (await runningPostgresUrl(settings.dataDir));
   if (databaseUrl === undefined) {
@@ -77,9 +77,9 @@ export async function runProcess(
 }
 
 /** Ends the process with the sentences that say what is wrong, for those who cannot help it otherwise. */
-export function configOrExit(): Config {
+export function configOrExit(options: { listens?: boolean } = {}): Config {
   try {
-    return loadConfig();
+    return loadConfig(undefined, options);
   } catch (error) {
     if (error instanceof ConfigError) exitBecause(error.message);
     throw error;

@@ -1,6 +1,6 @@
 /** The log: one event a line, to the console and to a rotating file, without secrets. */
 import winston from 'winston';
-import { maskOf } from '../domain/mask-secrets.ts';
+import { maskOf, maskUrlPasswords } from '../domain/mask-secrets.ts';
 import { rotatingFile } from './rotating-file.ts';
 
 export interface Logger {
@@ -22,8 +22,6 @@ export interface LogSettings {
 
 const FILE_BYTES = 10 * 1024 * 1024;
 const OLDER_FILES = 5;
-/** Bounded everywhere: a long line without a URL must not cost the square of its length. */
-const URL_PASSWORD = /(:\/\/[^\s:/@"']{0,200}:)[^\s@/"']{1,500}@/g;
 
 /** `logger` names the process or part, for example `api`. */
 export function createLog(settings: LogSettings, options: { logger: string }): Logger {
@@ -33,7 +31,7 @@ export function createLog(settings: LogSettings, options: { logger: string }): L
     level: settings.logLevel,
     format: winston.format.printf((info) => {
       const line = render(info as unknown as Entry); // What `write` below hands over.
-      return mask(line.replace(URL_PASSWORD, '$1***@'));
+      return mask(maskUrlPasswords(line));
     }),
     transports: transportsFor(settings.logFile),
   });

@@ -360,7 +360,17 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
     },
     isUnavailable: (error) => error === UNREACHABLE,
     board: (_request, response) => void response.end('the board'),
-    metrics: (_request, response) => void response.type('text/plain').send('metrics 1\n'),
+    metrics: {
+      contentType: 'text/plain; version=0.0.4; charset=utf-8',
+      metrics: () => guarded('metrics 1\n'),
+      getMetricsAsJSON: () => guarded([]),
+    },
+    effectiveConfig: {
+      settings: { PORT: { value: 8000, source: 'default' } },
+      services: {},
+      secrets: {},
+      without_effect: {},
+    },
   };
   return { door, deps };
 }

@@ -1,0 +1,77 @@
+/** What holds in the end and why, fit to be shown: secrets are masked as a whole, URLs lose their credentials. */
+import { MASK, maskUrlPasswords, redactSecrets } from '../domain/mask-secrets.ts';
+import type { EffectiveConfig, EffectiveSetting } from '../schemas/effective-config.ts';
+import type { Json } from '../schemas/json.ts';
+import type { Named } from './named-values.ts';
+import { WITHOUT_EFFECT } from './older-names.ts';
+import { type Found, SETTINGS, type Values } from './read-settings.ts';
+import { VARIABLES, type Variable, type VariableName } from './variables.ts';
+
+export function effectiveSettings(read: {
+  values: Values;
+  found: ReadonlyMap<string, Found>;
+  services: readonly Named[];
+  secrets: readonly Named[];
+  withoutEffect: readonly string[];
+  hidden: readonly string[];
+}): EffectiveConfig {
+  const { values, found, hidden } = read;
+  const settings = byName(
+    SETTINGS.map((name): [string, EffectiveSetting] => {
+      const value = shownValue(name, values[name], hidden);
+      return [name, { value, ...origin(name, found.get(name)) }];
+    }),
+  );
+  // A value that has been worked out of another one has that one's source.
+  if (settings['REDIS_URL']?.source === 'default' && values.REDIS_URL !== undefined)
+    settings['REDIS_URL'] = { ...settings['REDIS_URL'], ...origin('REDIS_URL', found.get('REDIS_HOST')) };
+  return {
+    settings,
+    services: byName(
+      read.services.map((one) => [one.name, { url: String(shownJson(one.text, hidden)), ...origin('', one) }]),
+    ),
+    secrets: byName(read.secrets.map((one) => [one.name, origin(one.name, one)])),
+    without_effect: byName(read.withoutEffect.map((name) => [name, WITHOUT_EFFECT[name] ?? ''])),
+  };
+}
+
+/** User and password go, and what stands behind `?`, where tokens are sent too. */
+export function withoutCredentials(url: string): string {
+  if (!/[@?#]/.test(url)) return url;
+  if (!URL.canParse(url)) return MASK;
+  const plain = new URL(url);
+  plain.username = '';
+  plain.password = '';
+  plain.hash = '';
+  if (plain.search !== '') plain.search = MASK;
+  return plain.href;
+}
+
+function shownValue(name: VariableName, value: Values[VariableName], hidden: readonly string[]): Json {
+  const { secret }: Variable = VARIABLES[name];
+  if (value === undefined || (secret !== undefined && Array.isArray(value) && value.length === 0)) return null;
+  if (secret === true) return MASK;
+  if (secret === 'credentials') return withoutCredentials(String(value));
+  return shownJson(value instanceof Map ? Object.fromEntries(value) : value, hidden);
+}
+
+function shownJson(value: unknown, hidden: readonly string[]): Json {
+  const plain = JSON.stringify(value, (_key, item: unknown) => (typeof item === 'string' ? shownText(item) : item));
+  return redactSecrets(JSON.parse(plain) as Json, hidden); // It has just been written.
+}
+
+function shownText(text: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? withoutCredentials(text) : maskUrlPasswords(text);
+}
+
+function origin(name: string, found: Found | undefined): { source: string; found_as?: string } {
+  if (found === undefined) return { source: 'default' };
+  const { spelling, file = 'environment' } = found;
+  return { source: file, ...(spelling === name ? {} : { found_as: spelling }) };
+}
+
+function byName<T>(entries: ReadonlyArray<readonly [string, T]>): Record<string, T> {
+  const record: Record<string, T> = Object.create(null);
+  for (const [name, value] of entries) record[name] = value;
+  return record;
+}

@@ -1,0 +1,64 @@
+/**
+ * Settings of the older services, and of later versions, that are accepted and do nothing here, each with the reason. Those that
+ * are set are named at start. The names of the older YAML file are made of their section and key.
+ */
+const KAFKA = 'Runs are begun over HTTP and by schedules; there is no connection to Kafka in this version.';
+const TEMPORAL = 'This service is its own engine and connects to no Temporal.';
+const VOLCANO = 'There are no Kubernetes jobs in this version.';
+const CELERY = 'Tasks travel by BullMQ: its Redis is REDIS_URL, and results are kept in PostgreSQL.';
+const BROWSER = 'It belongs to the automation that runs in a browser; here actions call services.';
+const TOKENS = 'Tokens are not supported yet; with API_KEY set, keys are asked for.';
+
+export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+  KAFKA_BOOTSTRAP_SERVERS: KAFKA,
+  KAFKA_CONSUMER_GROUP: KAFKA,
+  KAFKA_AUTO_OFFSET_RESET: KAFKA,
+  KAFKA_ENABLE_AUTO_COMMIT: KAFKA,
+  DEAD_LETTER_QUEUE_TOPIC: KAFKA,
+  DEAD_LETTER_QUEUE_ENABLED: 'Tasks that failed for good are always kept as dead letters.',
+  FLOW_REGISTRY_URL: 'Flows come with the request or are workflows of this service.',
+  REDIS_KEY_TTL: 'No state is kept in Redis that would have to run out: it is in PostgreSQL.',
+  MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY says how many tasks of each lane a worker runs at a time.',
+  DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in a file of SQLite.',
+  HEALTH_CHECK_INTERVAL: 'Dependencies are looked at when somebody asks.',
+  PEERS: 'There are no peers in this version.',
+
+  TEMPORAL_HOST: TEMPORAL,
+  TEMPORAL_NAMESPACE: TEMPORAL,
+  TEMPORAL_TASK_QUEUE: TEMPORAL,
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'Traces are not exported in this version; trace ids are in the log and in answers.',
+  TRACING_ENABLED: 'Traces are not exported in this version; trace ids are in the log and in answers.',
+  POLICY_FAIL_OPEN: 'There are no policy checks in this version.',
+  ENABLE_VOLCANO_SCHEDULER: VOLCANO,
+  VOLCANO_NAMESPACE: VOLCANO,
+  VOLCANO_DEFAULT_QUEUE: VOLCANO,
+  VOLCANO_SESSION_IMAGE: VOLCANO,
+  VOLCANO_SESSION_CPU: VOLCANO,
+  VOLCANO_SESSION_MEMORY: VOLCANO,
+  VOLCANO_JOB_TIMEOUT_SECONDS: VOLCANO,
+  KUBECTL_BINARY: VOLCANO,
+
+  CELERY_BROKER_URL: CELERY,
+  CELERY_RESULT_BACKEND: CELERY,
+  ESC_USERNAME: BROWSER,
+  ESC_PASSWORD: BROWSER,
+  HEADLESS: BROWSER,
+  SELENIUM_TIMEOUT: BROWSER,
+  DOWNLOAD_PATH: BROWSER,
+
+  SERVICE_NAME: 'The service is called orchestrator in its log, metrics and answers.',
+  SERVICE_WORKERS: 'The number of API and worker processes is that of the processes that are started.',
+  DATABASE_TIMEOUT_SECONDS: 'Every query has a limit that fits what it does.',
+  METRICS_INTERVAL: 'Metrics are counted as things happen and read when they are asked for.',
+  SERVICE_MESH_ENABLED: 'A mesh is set up around the service, not in it.',
+  EVENT_STREAMING_ENABLED: 'Events are always kept and can always be followed.',
+  CIRCUIT_BREAKER_ENABLED: 'How calls of services are guarded is said by the services and actions themselves.',
+  RATE_LIMITING_ENABLED: 'LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',
+
+  JWT_ISSUER: TOKENS,
+  JWT_AUDIENCE: TOKENS,
+  METRICS_TOKEN: TOKENS,
+  RATE_LIMIT_PER_MINUTE:
+    'Requests are not limited by their number in this version, only by what the service has in hand.',
+  IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are kept as long as their runs.',
+};

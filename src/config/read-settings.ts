@@ -1,0 +1,92 @@
+/** Settings from all sources: which of them says what, and everything that is wrong with it at once. */
+import { z } from 'zod';
+import { MASK, maskUrlPasswords } from '../domain/mask-secrets.ts';
+import { didYouMean } from '../schemas/nearest.ts';
+import { WITHOUT_EFFECT } from './older-names.ts';
+import type { Source } from './sources.ts';
+import { namesOf, VARIABLES, type Variable, type VariableName } from './variables.ts';
+
+/** Where a setting was found. */
+export interface Found {
+  text: string;
+  /** As it is spelled there. */
+  spelling: string;
+  /** Undefined: in the environment itself. */
+  file: string | undefined;
+}
+
+type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
+export type Values = z.output<z.ZodObject<Shape>>;
+export const SETTINGS = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
+const schema = z.object(Object.fromEntries(SETTINGS.map((name) => [name, VARIABLES[name].schema])) as Shape); // One schema per name.
+
+const MAX_SHOWN = 100;
+
+/** Adds what is wrong to `faults`. */
+export function readSettings(
+  sources: readonly Source[],
+  faults: string[],
+): { values: Values | undefined; found: Map<string, Found> } {
+  const found = new Map<string, Found>();
+  const texts = Object.fromEntries(
+    SETTINGS.map((name) => {
+      const here = find(sources, namesOf(name));
+      if (here !== undefined) found.set(name, here);
+      const variable: Variable = VARIABLES[name];
+      return [name, here?.text ?? variable.default];
+    }),
+  );
+  faults.push(...unknownNames(sources));
+  const { data, error } = schema.safeParse(texts);
+  for (const issue of error?.issues ?? []) {
+    const name = SETTINGS.find((known) => known === issue.path[0]);
+    const here = name === undefined ? undefined : found.get(name);
+    if (name === undefined || here === undefined) throw new Error(`the default of ${String(name)}: ${issue.message}`);
+    faults.push(`${labelOf(here)} ${issue.message}, not ${shown(VARIABLES[name], here.text)}.`);
+  }
+  return { values: data, found };
+}
+
+export function find(sources: readonly Source[], candidates: readonly string[]): Found | undefined {
+  for (const { file, values, spellings } of sources) {
+    for (const name of candidates) {
+      const text = Object.hasOwn(values, name) ? values[name] : undefined;
+      // Container files often pass a variable on as an empty text when it is not set.
+      if (text !== undefined && text.trim() !== '') return { text, spelling: spellings?.[name] ?? name, file };
+    }
+  }
+  return undefined;
+}
+
+/** What somebody has to look for, and where. */
+export function labelOf({ spelling, file }: Found): string {
+  return file === undefined ? spelling : `${spelling} (${file})`;
+}
+
+export const RESERVED: ReadonlySet<string> = new Set([
+  ...SETTINGS.flatMap(namesOf),
+  ...Object.keys(WITHOUT_EFFECT).flatMap((name) => [name, `ORCHESTRATOR_${name}`]),
+  'TEST_REDIS_URL',
+  'TEST_DATABASE_URL',
+]);
+
+/** An environment is full of other programs' variables; a file of ours has only our own, services and secrets. */
+function unknownNames(sources: readonly Source[]): string[] {
+  return sources
+    .filter(({ closed }) => closed === true)
+    .flatMap(({ file, values, spellings }) =>
+      Object.keys(values)
+        .filter((name) => !RESERVED.has(name) && !/_URL$|^SECRET_./.test(name))
+        .map((name) => {
+          const spelling = spellings?.[name] ?? name;
+          return `${spelling} (${file}) is no setting${didYouMean(spelling.replace(/^.*\./, ''), lowerCase)}.`;
+        }),
+    );
+}
+
+const lowerCase = SETTINGS.map((name) => name.toLowerCase());
+
+/** A text that may be a password is not repeated. */
+function shown({ secret }: Variable, text: string): string {
+  return secret === undefined ? JSON.stringify(maskUrlPasswords(text).slice(0, MAX_SHOWN)) : JSON.stringify(MASK);
+}

@@ -1,0 +1,116 @@
+/** What the service says of itself, over HTTP. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Counter, Registry } from 'prom-client';
+import { afterEach, expect, test } from 'vitest';
+import { sendMetrics } from '../../src/http/metrics.ts';
+import { createWorkerHealth } from '../../src/http/worker-health.ts';
+import { type Door, openDoor } from '../support/http-app.ts';
+
+const closing: Array<() => Promise<void>> = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+async function open(...given: Parameters<typeof openDoor>): Promise<Door> {
+  const door = await openDoor(...given);
+  closing.push(() => door.close());
+  return door;
+}
+
+function registry(): Registry {
+  const made = new Registry();
+  made.setDefaultLabels({ service: 'orchestrator' });
+  const counter = new Counter({ name: 'calls_total', help: 'Calls', labelNames: ['status'], registers: [made] });
+  counter.inc({ status: 'ok' }, 3);
+  return made;
+}
+
+const TEXT =
+  '# HELP calls_total Calls\n# TYPE calls_total counter\ncalls_total{status="ok",service="orchestrator"} 3\n';
+const JSON_BODY = {
+  metrics: [
+    {
+      name: 'calls_total',
+      help: 'Calls',
+      type: 'counter',
+      aggregator: 'sum',
+      values: [{ value: 3, labels: { status: 'ok', service: 'orchestrator' } }],
+    },
+  ],
+};
+
+test('metrics are text for Prometheus and JSON for who accepts only that, on the API as on a worker', async () => {
+  const door = await open({}, { metrics: registry() });
+  const worker = createWorkerHealth({
+    registry: registry(),
+    state: () => ({ worker: 'w', lanes: ['wait'], draining: false, deaf: false }),
+  });
+  const port = await worker.listen(0, '127.0.0.1');
+  closing.push(() => worker.close());
+  for (const base of [door.url, `http://127.0.0.1:${port}`]) {
+    const plain = await fetch(`${base}/metrics`);
+    expect(plain.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(await plain.text()).toBe(TEXT);
+    const json = await fetch(`${base}/metrics/`, { headers: { accept: 'application/json' } });
+    expect(json.headers.get('content-type')).toBe('application/json; charset=utf-8');
+    expect(await json.json()).toEqual(JSON_BODY);
+  }
+});
+
+test.each([
+  ['application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1', false],
+  ['text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', false],
+  ['*/*', false],
+  ['application/json, text/plain, */*', false],
+  ['application/json;q=0.9, text/plain;q=0.5', true],
+  ['Application/JSON', true],
+  ['application/json;q=0', false],
+])('Accept: %s gives JSON: %s', async (accept, json) => {
+  const made = registry();
+  const server = createServer((request, response) => void sendMetrics(made, request, response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  closing.push(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+  const { port } = server.address() as AddressInfo; // It listens on a port.
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { accept } });
+  expect(answer.headers.get('content-type')).toMatch(json ? /^application\/json/ : /^text\/plain/);
+  expect(answer.headers.get('vary')).toBe('Accept');
+  await answer.text();
+});
+
+test('with METRICS_ENABLED=false neither the API nor a worker serves metrics', async () => {
+  const door = await open({}, { metrics: undefined });
+  const answer = await door.fetch('/metrics');
+  expect(answer.status).toBe(404);
+  expect(await answer.json()).toMatchObject({ code: 'not_found', detail: 'METRICS_ENABLED is false' });
+  const worker = createWorkerHealth({
+    registry: undefined,
+    state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false }),
+  });
+  const port = await worker.listen(0, '127.0.0.1');
+  closing.push(() => worker.close());
+  expect((await fetch(`http://127.0.0.1:${port}/metrics`)).status).toBe(404);
+  expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
+});
+
+test('the effective configuration is shown as it was made at start, and with keys configured to their holders only', async () => {
+  const effectiveConfig = {
+    settings: { PORT: { value: 5099, source: 'environment', found_as: 'FASTAPI_PORT' } },
+    services: { doc_store: { url: 'http://doc-store:5087', source: '.env', found_as: 'DOC_STORE_URL' } },
+    secrets: { TOKEN: { source: '/run/secrets' } },
+    without_effect: { TEMPORAL_HOST: 'Why.' },
+  };
+  const door = await open({ apiKeys: ['key-1'] }, { effectiveConfig });
+  const refused = await door.fetch('/config/effective');
+  expect(refused.status).toBe(401);
+  expect(JSON.stringify(await refused.json())).not.toContain('5099');
+  const answer = await door.fetch('/config/effective/', { headers: { 'x-api-key': 'key-1' } });
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toEqual(effectiveConfig);
+});
