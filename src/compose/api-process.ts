@@ -66,6 +66,7 @@ import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createRunReader } from '../store/runs-read.ts';
 import { createSagaStore } from '../store/sagas.ts';
+import { createSagaReader } from '../store/sagas-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
@@ -234,6 +235,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       maxOutputBytes: config.maxOutputBytes,
     }),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
+    sagas: createSagaReader(pool, definitions),
     schedules: createSchedules({
       schedules: createScheduleStore(pool),
       workflows,

@@ -30,8 +30,8 @@ export function undoOf(plan: Plan, taskId: string): PlannedAction | undefined {
       ...compensate,
       depends_on: [done.action.action_id],
       run_if: 'all_done',
-      // Whether the others are undone does not depend on it; the run says that it failed.
-      on_failure: 'continue',
+      // Whether the others are undone does not depend on it; the run says that it failed, and it is a dead letter.
+      on_failure: 'fail',
       ...(done.action.priority === undefined ? {} : { priority: done.action.priority }),
     },
     dependsOn: [done.index],

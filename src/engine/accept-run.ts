@@ -127,7 +127,9 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds } = workflow.definition;
-    const run = { ...newRun(caller, id, of, values, request, idempotencyKey, hashed), timeoutSeconds };
+    const canBeUndone = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
+    const saga = canBeUndone || request.saga === true ? (true as const) : undefined;
+    const run = { ...newRun(caller, id, of, values, request, idempotencyKey, hashed), timeoutSeconds, saga };
     return {
       run: withConcurrency(withDedupe(run, of, workflow.definition), of, workflow.definition),
       warnings,
@@ -153,6 +155,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       delaySeconds: request.delay_seconds === 0 ? undefined : request.delay_seconds,
       correlationId: request.correlation_id ?? caller.correlationId,
       traceId: caller.traceId,
+      parentSpanId: caller.parentSpanId,
       callbackUrl: request.callback_url,
       idempotencyKey,
       requestHash: idempotencyKey === undefined ? undefined : requestHash(hashed),

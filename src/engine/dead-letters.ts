@@ -1,6 +1,6 @@
 /** Dead letters: tasks that failed for good and wait until somebody retries their runs or lets them go. */
 import type { DeadLetter, DeadLetterStats } from '../schemas/dead-letters.ts';
-import { RETRYABLE_STATUSES, type RetryDeps, reopen } from './retry-run.ts';
+import { RETRYABLE_STATUSES, type RetryDeps, reopen, reopenUndoings } from './retry-run.ts';
 import type { Caller, RunStatus } from './use-cases.ts';
 
 export interface DeadLetterFilter {
@@ -56,14 +56,14 @@ const RUNS_PER_REQUEST = 1_000;
 const DISCARDED_PER_REQUEST = 10_000;
 const AT_ONCE = 4;
 
-export function createDeadLetters(
-  deps: Pick<RetryDeps, 'plans' | 'retries' | 'runs'> & { deadLetters: DeadLetterStore },
-): DeadLetters {
+export function createDeadLetters(deps: RetryDeps & { deadLetters: DeadLetterStore }): DeadLetters {
   const { deadLetters } = deps;
 
   async function retryRun(caller: Caller, runId: string): Promise<boolean> {
     const found = await deps.runs.statuses(runId);
     if (found.run === undefined) return false;
+    if (found.run.status === 'compensation_failed')
+      return (await reopenUndoings(deps, caller, found.run, undefined)) !== undefined;
     return (await reopen(deps, caller, found.run, found, { afterSeconds: 0 })) !== undefined;
   }
 

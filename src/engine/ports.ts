@@ -78,6 +78,10 @@ export interface NewRun {
   timeoutSeconds?: number | undefined;
   correlationId: string | undefined;
   traceId: string;
+  /** The span that began it, in that trace. */
+  parentSpanId?: string | undefined;
+  /** Something may have to be undone, or whoever began it says so. */
+  saga?: true | undefined;
   callbackUrl: string | undefined;
   idempotencyKey: string | undefined;
   requestHash: string | undefined;

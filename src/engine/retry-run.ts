@@ -32,9 +32,9 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
         throw new OrchestratorError('not_found', 'Execution not found');
       }
       if (run.status === 'compensation_failed') {
-        const again = await deps.sagas.reopen(run, caller.userId, reason);
+        const again = await reopenUndoings(deps, caller, run, reason);
         if (again === undefined) throw retriedByAnother();
-        return { epoch: again.run.epoch, reopened: again.undoings, status: await goOnUndoing(deps, again.run) };
+        return again;
       }
       if (!RETRYABLE_STATUSES.includes(run.status)) {
         throw new OrchestratorError(
@@ -85,6 +85,18 @@ export async function reopen(
     rerunFrom,
   });
   return reopened === undefined ? undefined : { run: reopened, actionIds };
+}
+
+/** What was not undone is tried again. Undefined: somebody else was first. */
+export async function reopenUndoings(
+  deps: RetryDeps,
+  caller: Caller,
+  run: RunRow,
+  reason: string | undefined,
+): Promise<{ epoch: number; reopened: number; status: RunStatus } | undefined> {
+  const again = await deps.sagas.reopen(run, caller.userId, reason);
+  if (again === undefined) return undefined;
+  return { epoch: again.run.epoch, reopened: again.undoings, status: await goOnUndoing(deps, again.run) };
 }
 
 /** Never throws: the run is under way already, and the reconciler adds its finalizer when it is not added here. */

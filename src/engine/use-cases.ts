@@ -14,6 +14,8 @@ export interface Caller {
   correlationId: string | undefined;
   /** 32 hex digits, from `traceparent` or made at the door. */
   traceId: string;
+  /** Of the caller's own span, where `traceparent` named one: 16 hex digits. */
+  parentSpanId?: string | undefined;
 }
 
 export interface TaskRequest {
@@ -58,6 +60,8 @@ export interface ExecuteRequest {
   callback_url?: string | undefined;
   /** Refuse undeclared parameters. */
   strict: boolean;
+  /** Shown among the sagas, although nothing in it says how it is undone. */
+  saga?: true | undefined;
 }
 
 export interface AcceptRuns {

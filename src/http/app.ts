@@ -27,6 +27,7 @@ import { partRoutes } from './parts.ts';
 import { loggedPath, problemHandler } from './problem.ts';
 import { registryRoutes } from './registry.ts';
 import { retryRoutes } from './retry.ts';
+import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { taskRoutes } from './tasks.ts';
@@ -80,6 +81,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   registryRoutes(routes, deps);
   jobRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
+  sagaRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);

@@ -6,7 +6,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
-import { believedCaller, contextOf, type Headers, type RequestContext } from './context.ts';
+import { believedCaller, contextOf, type Headers, type TraceContext } from './context.ts';
 
 const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
 
@@ -16,9 +16,7 @@ const LINK = /^\/approvals\/[^/]+\/?$/;
 export type Identity = { caller: Caller } | { refused: string; presented: boolean };
 
 /** Who asks, for every door that speaks HTTP at first. */
-export function identify(
-  apiKeys: readonly string[],
-): (request: Headers, context: Pick<RequestContext, 'correlationId' | 'traceId'>) => Identity {
+export function identify(apiKeys: readonly string[]): (request: Headers, context: TraceContext) => Identity {
   const digests = apiKeys.map(digest);
   return (request, context) => {
     if (digests.length === 0) return { caller: believedCaller(request, context) };
@@ -29,8 +27,8 @@ export function identify(
     const known = match(digests, digest(key));
     if (known === undefined) return { refused: 'The API key is not known', presented: true };
     // A shared key speaks for the default tenant; the headers would let its holder choose any.
-    const { correlationId, traceId } = context;
-    return { caller: { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId } };
+    const { correlationId, traceId, parentSpanId } = context;
+    return { caller: { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId, parentSpanId } };
   };
 }
 

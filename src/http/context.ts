@@ -8,16 +8,21 @@ const REQUEST_ID = /^[\x21-\x2b\x2d-\x7e]{1,128}$/;
 const CORRELATION_ID = /^[\x20-\x7e]{1,255}$/;
 const IDENTITY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 /** W3C Trace Context; later versions may append to it. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?$/;
 
 export interface RequestContext {
   requestId: string;
   correlationId: string | undefined;
   traceparent: string;
   traceId: string;
+  /** Of whoever asks, where `traceparent` was sent. */
+  parentSpanId: string | undefined;
   /** Set by the authentication; until then nobody. */
   caller: Caller | undefined;
 }
+
+/** What a caller takes over from the request. */
+export type TraceContext = Pick<RequestContext, 'correlationId' | 'traceId' | 'parentSpanId'>;
 
 /** All that is read of a request here, so that an upgrade to another protocol can be asked the same. */
 export interface Headers {
@@ -63,17 +68,19 @@ export function readContext(request: Headers): RequestContext {
     correlationId: correlationId !== undefined && CORRELATION_ID.test(correlationId) ? correlationId : undefined,
     traceparent: taken !== null && sent !== undefined ? sent : `00-${traceId}-${random.slice(32)}-01`,
     traceId,
+    parentSpanId: taken?.[2],
     caller: undefined,
   };
 }
 
 /** Where nothing is required the headers are believed. */
-export function believedCaller(request: Headers, context: Pick<RequestContext, 'correlationId' | 'traceId'>): Caller {
+export function believedCaller(request: Headers, context: TraceContext): Caller {
   return {
     userId: identity(request, 'X-User-ID') ?? 'anonymous',
     tenantId: identity(request, 'X-Tenant-ID') ?? 'default',
     correlationId: context.correlationId,
     traceId: context.traceId,
+    parentSpanId: context.parentSpanId,
   };
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { DeadLetterFilter } from '../engine/dead-letters.ts';
 import * as schemas from '../schemas/dead-letters.ts';
 import type { HttpDeps } from './deps.ts';
-import { operation, type Routes, sendJson } from './operation.ts';
+import { type Call, notFound, type nothing, operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
 
 export const listDeadLetters = operation({
@@ -54,6 +54,25 @@ export const discardDeadLetters = operation({
   problems: [400, 401, 413, 415],
 });
 
+export const removeDeadLetter = operation({
+  id: 'removeDeadLetter',
+  tag: 'Infrastructure',
+  method: 'delete',
+  path: '/infrastructure/dlq/{execution_id}/{action_id}',
+  summary: 'Lets one failed task go',
+  description: 'The path ends in the `event_id` as it is listed. One whose slash is written %2F is taken too.',
+  notFound: 'Dead letter not found',
+  answers: { 204: { description: 'Gone from the list' } },
+  problems: [401, 404],
+});
+
+export const removeDeadLetterByEventId = operation({
+  ...removeDeadLetter,
+  id: 'removeDeadLetterByEventId',
+  path: '/infrastructure/dlq/{event_id}',
+  summary: 'The same, for clients that encode the whole id',
+});
+
 const cursorShape = z.strictObject({
   t: z.iso.datetime(),
   i: z.string().max(255),
@@ -94,6 +113,16 @@ export function deadLetterRoutes(routes: Routes, { deadLetters }: HttpDeps): voi
     const { discarded, total } = await deadLetters.discard(caller, filterOf(body), body.dry_run);
     sendJson(response, 200, { discarded_events: discarded, total_events: total, dry_run: body.dry_run });
   });
+
+  const remove = async ({ caller, response }: Call<typeof nothing, typeof nothing>, eventId: string) => {
+    const { discarded } = await deadLetters.discard(caller, { tasks: [taskOf(eventId)] }, false);
+    if (discarded === 0) throw notFound('Dead letter not found');
+    response.status(204).end();
+  };
+  routes.serve(removeDeadLetter, (call) =>
+    remove(call, `${call.params['execution_id'] ?? ''}/${call.params['action_id'] ?? ''}`),
+  );
+  routes.serve(removeDeadLetterByEventId, (call) => remove(call, call.params['event_id'] ?? ''));
 }
 
 interface Wanted {

@@ -9,6 +9,7 @@ import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Registry } from '../engine/registry.ts';
+import type { SagaReader } from '../engine/saga-views.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type { Signals } from '../engine/signals.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
@@ -63,6 +64,7 @@ export interface HttpDeps {
   approvals: Approvals;
   signals: Signals;
   deadLetters: DeadLetters;
+  sagas: SagaReader;
   schedules: Schedules;
   externalTasks: ExternalTasks;
   webhooks: Webhooks;

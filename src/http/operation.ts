@@ -33,7 +33,9 @@ export type NotFound =
   | 'Webhook not found'
   | 'Delivery not found'
   | 'Lane not found'
-  | 'Service not found';
+  | 'Service not found'
+  | 'Dead letter not found'
+  | 'Saga not found';
 
 export interface Answer {
   description: string;

@@ -14,6 +14,7 @@ import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
 import * as registry from './registry.ts';
 import * as retry from './retry.ts';
+import * as sagas from './sagas.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
 import * as tasks from './tasks.ts';
@@ -95,6 +96,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,
   deadLetters.discardDeadLetters,
+  deadLetters.removeDeadLetter,
+  deadLetters.removeDeadLetterByEventId,
+  sagas.getSagaStats,
+  sagas.getSaga,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

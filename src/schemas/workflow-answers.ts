@@ -311,6 +311,7 @@ const executionPart = z
     started_at: maybeTime,
     finished_at: maybeTime,
     worker: text.nullable(),
+    waiting_for: waitingFor.optional(),
   })
   .meta({ id: 'ExecutionPart' });
 

@@ -17,10 +17,10 @@ const DEPTHS = 100;
 // way round, and nothing is inserted.
 const INSERT = `
 WITH parent AS MATERIALIZED (
-  SELECT id FROM run WHERE id = $18 AND epoch = $19 AND NOT final AND status <> 'cancelling' FOR SHARE
+  SELECT id FROM run WHERE id = $20 AND epoch = $21 AND NOT final AND status <> 'cancelling' FOR SHARE
 ), i AS (
   INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth)
-  SELECT ${INSERTED_FIELDS}, p.id, $19::int, $20::text, $21::int, $22::bool, $23::int FROM ${NEW_RUNS} CROSS JOIN parent p
+  SELECT ${INSERTED_FIELDS}, p.id, $21::int, $22::text, $23::int, $24::bool, $25::int FROM ${NEW_RUNS} CROSS JOIN parent p
   ON CONFLICT (parent_run_id, parent_action_id, parent_epoch, parent_attempt) WHERE parent_run_id IS NOT NULL DO NOTHING
   RETURNING id, created_at
 )

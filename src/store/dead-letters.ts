@@ -1,5 +1,6 @@
 /** The dead letters: rows of tasks that failed for good. One index has them all, and little else. */
 import type pg from 'pg';
+import { SAGA } from '../domain/saga.ts';
 import type { DeadLetterFilter, DeadLetterStore } from '../engine/dead-letters.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import type { DeadLetter } from '../schemas/dead-letters.ts';
@@ -7,6 +8,9 @@ import type { Json } from '../schemas/json.ts';
 
 /** As the condition of the index `task_dead_letters` says it. */
 const IS_DEAD = `t.status = 'failed' AND t.final AND NOT t.tolerated AND t.discarded_at IS NULL`;
+/** An undoing is retried where the undoing failed, anything else where the run did. */
+const canBeRetried = (statuses: string) =>
+  `r.final AND CASE WHEN t.parent_id = '${SAGA}' THEN r.status = 'compensation_failed' ELSE r.status = ANY(${statuses}::text[]) END`;
 const FROM_DEAD = `FROM task t JOIN run r ON r.id = t.run_id`;
 
 interface RawDeadLetter {
@@ -60,7 +64,7 @@ export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
       const text = `
         SELECT t.run_id, t.action_id, t.action_type, r.workflow_id, r.workflow_version, t.error,
                greatest(t.attempt, t.ended_attempt) AS attempts, r.epoch, r.status AS run_status,
-               r.final AND r.status = ANY($${values.push(retryable)}::text[]) AS retryable,
+               ${canBeRetried(`$${values.push(retryable)}`)} AS retryable,
                r.correlation_id, r.trace_id, t.finished_at
         ${FROM_DEAD} WHERE ${where} ${keyset}
         ORDER BY t.finished_at DESC, t.run_id DESC, t.action_id DESC LIMIT $${values.push(limit + 1)}`;
@@ -70,7 +74,7 @@ export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
     async stats(tenantId, retryable) {
       const { rows } = await pool.query<RawStats>(
         `SELECT count(*)::int AS failed, min(t.finished_at) AS oldest, max(t.finished_at) AS newest,
-                (count(*) FILTER (WHERE r.final AND r.status = ANY($2::text[])))::int AS retryable,
+                (count(*) FILTER (WHERE ${canBeRetried('$2')}))::int AS retryable,
                 (SELECT count(*)::int FROM event e JOIN run o ON o.id = e.run_id
                  WHERE e.kind = 'task.retried' AND o.tenant_id = $1) AS retried
          ${FROM_DEAD} WHERE ${IS_DEAD} AND r.tenant_id = $1`,
@@ -90,7 +94,7 @@ export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
       const { where, values } = conditions(tenantId, filter);
       const { rows } = await pool.query<{ run_id: string; tasks: number }>(
         `SELECT t.run_id, count(*)::int AS tasks ${FROM_DEAD}
-         WHERE ${where} AND r.final AND r.status = ANY($${values.push(retryable)}::text[])
+         WHERE ${where} AND ${canBeRetried(`$${values.push(retryable)}`)}
          GROUP BY t.run_id ORDER BY min(t.finished_at), t.run_id LIMIT $${values.push(limit)}`,
         values,
       );

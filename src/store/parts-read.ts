@@ -5,6 +5,7 @@ import type { TaskStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
 import type { ExecutionPart } from '../schemas/workflow-answers.ts';
 import { type AttemptRecord, attemptOf, type PartCounts } from './run-views.ts';
+import { waitsOf } from './waiting-for.ts';
 
 const COUNTS = `
 SELECT parent_id, status, count(*)::int AS count FROM task WHERE run_id = $1 AND parent_id IS NOT NULL GROUP BY parent_id, status`;
@@ -53,16 +54,25 @@ export async function readParts(
   runId: string,
   { of, status, limit, after }: PartsWanted,
 ): Promise<{ items: ExecutionPart[]; more: boolean } | undefined> {
-  const run = await pool.query('SELECT 1 FROM run WHERE id = $1 AND tenant_id = $2', [runId, tenantId]);
-  if (run.rowCount === 0) return undefined;
+  const run = await pool.query<{ epoch: number }>('SELECT epoch FROM run WHERE id = $1 AND tenant_id = $2', [
+    runId,
+    tenantId,
+  ]);
+  const [found] = run.rows;
+  if (found === undefined) return undefined;
   const { rows } = await pool.query<PartRecord>(PARTS, [runId, of, after ?? -1, status ?? null, limit + 1]);
   const shown = rows.slice(0, limit);
-  const attempts = await pool.query<AttemptRecord>(ATTEMPTS, [runId, shown.map((row) => row.action_id)]);
+  const sleeping = shown.flatMap((row) => (row.status === 'waiting' ? [row.action_id] : []));
+  const [attempts, waits] = await Promise.all([
+    pool.query<AttemptRecord>(ATTEMPTS, [runId, shown.map((row) => row.action_id)]),
+    waitsOf(pool, { id: runId, epoch: found.epoch }, sleeping),
+  ]);
   const items = shown.map((row) => ({
     ...row,
     attempts_history: attempts.rows.filter((one) => one.action_id === row.action_id).map(attemptOf),
     started_at: row.started_at?.toISOString() ?? null,
     finished_at: row.finished_at?.toISOString() ?? null,
+    ...(waits.has(row.action_id) ? { waiting_for: waits.get(row.action_id) } : {}),
   }));
   return { items, more: rows.length > limit };
 }

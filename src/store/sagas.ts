@@ -46,11 +46,16 @@ WHERE id = $1 AND epoch = $2 AND final AND status = 'compensation_failed'
 RETURNING ${RUN_COLUMNS}`;
 
 const REOPEN_UNDOINGS = `
+WITH open AS MATERIALIZED (
+  SELECT action_id, status FROM task WHERE run_id = $1 AND parent_id = '${SAGA}' AND status <> 'completed'
+  ORDER BY action_id FOR UPDATE
+), told AS (
+  INSERT INTO event (run_id, action_id, epoch, kind) SELECT $1, action_id, $2, 'task.retried' FROM open WHERE status = 'failed'
+)
 UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL, status = 'pending',
   final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL, worker = NULL, wake_at = NULL,
-  wakes = 0, wakes_seen = 0, released_at = NULL, started_at = NULL, finished_at = NULL, updated_at = now()
-FROM (SELECT action_id FROM task WHERE run_id = $1 AND parent_id = '${SAGA}' AND status <> 'completed' ORDER BY action_id FOR UPDATE) AS open
-WHERE t.run_id = $1 AND t.action_id = open.action_id`;
+  wakes = 0, wakes_seen = 0, released_at = NULL, discarded_at = NULL, started_at = NULL, finished_at = NULL, updated_at = now()
+FROM open WHERE t.run_id = $1 AND t.action_id = open.action_id`;
 
 const RETRIED = `
 INSERT INTO event (run_id, epoch, kind, data)

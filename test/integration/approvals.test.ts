@@ -190,11 +190,24 @@ describe.each(onBothBackends(options))('approvals on $backend', ({ test }) => {
     await until(async () => (await open()).length === 2, { what: 'both items ask' });
     expect(new Set((await open()).map((item) => item['message']))).toEqual(new Set(['Take a?', 'Take b?']));
     const path = `/workflows/executions/${run}`;
+    const wait = (message: string) => ({
+      ...{ kind: 'approval', message, approvers: [], deadline: null, escalated: false },
+      since: expect.any(String),
+    });
+    await until(async () => (await api.get(`${path}/parts?of=each&status=waiting`)).text.includes('each[1]'));
+    expect(list(accepted(await api.get(`${path}/parts?of=each`), 200)).map((part) => part['waiting_for'])).toEqual([
+      wait('Take a?'),
+      wait('Take b?'),
+    ]);
     expectProblem(await api.post(`${path}/approve`, { action_id: 'each[2]' }), 409, 'not_waiting');
     expectProblem(await api.post(`${path}/approve`, { action_id: 'each' }), 409, 'not_waiting');
     accepted(await api.post(`${path}/reject`, { action_id: 'each[1]' }), 202);
     accepted(await api.post(`${path}/approve`, { action_id: 'each[0]' }), 202);
     expect(taskOf(await api.finished(run), 'each').output).toMatchObject([{ approved: true }, { approved: false }]);
+    expect(list(await api.get(`${path}/parts?of=each`)).map((part) => part['waiting_for'])).toEqual([
+      undefined,
+      undefined,
+    ]);
   });
 
   test('what undoes an action may be somebody who says that it is done', async ({ api }) => {

@@ -157,6 +157,22 @@ describe.each(onBothBackends())('dead letters on $backend', ({ test }) => {
     await until(async () => ids(await dlq(api)).length === 2);
   });
 
+  test('one is let go by its id in the path too, as it is or encoded', async ({ api: any, db }) => {
+    const api = tenant(any, 'deleted');
+    const { execution_id: run } = await api.run(workflow([failing('one'), failing('two')]));
+    const gone = (client: Client, id: string) => client.send('DELETE', `/infrastructure/dlq/${id}`);
+    for (const id of [`${run}/three`, `unknown/one`, 'unknown', 'x'.repeat(256)])
+      expectProblem(await gone(api, id), 404, 'not_found');
+    expect((await gone(tenant(any, 'other'), `${run}/one`)).body).toMatchObject({ detail: 'Dead letter not found' });
+    expect(ids(await dlq(api))).toHaveLength(2);
+    expect(accepted(await gone(api, `${run}/one`), 204).text).toBe('');
+    expect(accepted(await gone(api, encodeURIComponent(`${run}/two`)), 204).text).toBe('');
+    expectProblem(await gone(api, `${run}/one`), 404, 'not_found');
+    expect(ids(await dlq(api))).toEqual([]);
+    const { rows } = await db.query(`SELECT data FROM event WHERE run_id = $1 AND kind = 'task.discarded'`, [run]);
+    expect(rows).toEqual([{ data: { by: 'anonymous' } }, { data: { by: 'anonymous' } }]);
+  });
+
   test('the metric counts them for all tenants', async ({ api, db }) => {
     await api.run(workflow([failing('bad')]));
     const { rows } = await db.query<{ n: number }>(

@@ -1,6 +1,6 @@
 /** Sagas through the public door, on real queues. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, statuses, taskOf } from '../support/client.ts';
+import { accepted, type Client, expectProblem, list, openClient, statuses, taskOf } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
 import { hasEnded } from '../support/scenario.ts';
@@ -114,6 +114,35 @@ describe.each(onBothBackends({ workers: 2 }))('sagas on $backend', ({ test }) =>
     accepted(await api.post(`/workflows/executions/${run.execution_id}/retry`), 202);
     expect(await api.finished(run.execution_id)).toMatchObject({ status: 'compensated' });
     expect(calledPaths(service)).toEqual(['order', 'pay', 'ship', 'undo-pay', 'undo-order', 'undo-pay']);
+  });
+
+  test('an undoing that failed for good is a dead letter, and is retried from there', async ({ api: any, service }) => {
+    const api = openClient(any.url, { 'x-tenant-id': 'undone' });
+    let isWell = false;
+    service.answer(({ path }) => {
+      if (path === '/ship' || (path === '/undo-pay' && !isWell)) return { status: 400 };
+      return { body: { number: 7 } };
+    });
+    const actions = [step(service, 'order'), step(service, 'pay', ['order']), step(service, 'ship', ['pay'])];
+    const { execution_id: run } = await api.run(workflow(actions));
+    const letters = async () => list(accepted(await api.get('/infrastructure/dlq'), 200));
+    const known = (await letters()).map(({ event_id, retryable }) => ({ event_id, retryable }));
+    expect(new Set(known)).toEqual(
+      new Set([
+        { event_id: `${run}/pay~undo`, retryable: true },
+        { event_id: `${run}/ship`, retryable: false },
+      ]),
+    );
+    const stats = async () => accepted(await api.get('/infrastructure/dlq/stats'), 200).body;
+    expect(await stats()).toMatchObject({ failed_events: 2, retryable_events: 1, retried_events: 0 });
+    isWell = true;
+    expect(accepted(await api.post('/infrastructure/dlq/retry'), 200).body).toEqual({
+      ...{ retried_events: 1, total_events: 2, dry_run: false },
+    });
+    expect(await api.finished(run)).toMatchObject({ status: 'compensated' });
+    expect(calledPaths(service)).toEqual(['order', 'pay', 'ship', 'undo-pay', 'undo-order', 'undo-pay']);
+    expect((await letters()).map(({ event_id }) => event_id)).toEqual([`${run}/ship`]);
+    expect(await stats()).toMatchObject({ failed_events: 1, retryable_events: 0, retried_events: 1 });
   });
 });
 

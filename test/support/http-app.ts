@@ -221,6 +221,15 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       retry: () => guarded({ retried: 0, total: 0 }),
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
+    sagas: {
+      stats: () =>
+        guarded({
+          ...{ total_sagas: 0, active_sagas: 0, completed_sagas: 0, failed_sagas: 0, compensated_sagas: 0 },
+          avg_completion_time: 0,
+          since: null,
+        }),
+      find: () => guarded(undefined),
+    },
     events: {
       follow: () => guarded('unknown' as const),
       page: () => guarded(undefined),

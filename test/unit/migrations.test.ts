@@ -47,6 +47,10 @@ const ALLOWED: Readonly<Record<string, { steps: string[]; because: string }>> = 
     steps: Array.from({ length: 4 }, () => 'makes an index while nobody can write to run'),
     because: 'Before the first release.',
   },
+  '20261121155000_traces': {
+    steps: Array.from({ length: 2 }, () => 'makes an index while nobody can write to run'),
+    because: 'Before the first release.',
+  },
   '20261121140000_sagas': {
     steps: ['makes an index while nobody can write to run'],
     because: 'Before the first release.',
