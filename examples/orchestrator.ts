@@ -6,6 +6,17 @@ export interface Orchestrator {
   get<T>(path: string, shape: z.ZodType<T>): Promise<T>;
   post<T>(path: string, body: unknown, shape: z.ZodType<T>): Promise<T>;
   put<T>(path: string, body: unknown, shape: z.ZodType<T>): Promise<T>;
+  remove(path: string): Promise<void>;
+}
+
+/** It answered, and not what was hoped for. */
+export class AnswerError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = 'AnswerError';
+    this.status = status;
+  }
 }
 
 export interface Target {
@@ -49,15 +60,17 @@ export function openOrchestrator({ url, apiKey, tenant }: Target): Orchestrator 
       });
     });
     const text = await answer.text();
-    if (answer.ok) return shape.parse(JSON.parse(text));
+    if (answer.ok) return shape.parse(text === '' ? undefined : JSON.parse(text));
     const told = problem.safeParse(answer.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined);
-    throw new Error(`${method} ${path} answered ${answer.status}: ${told.success ? told.data.detail : text}`);
+    const why = told.success ? told.data.detail : text;
+    throw new AnswerError(answer.status, `${method} ${path} answered ${answer.status}: ${why}`);
   }
   return {
     url,
     get: (path, shape) => send('GET', path, undefined, shape),
     post: (path, body, shape) => send('POST', path, body, shape),
     put: (path, body, shape) => send('PUT', path, body, shape),
+    remove: (path) => send('DELETE', path, undefined, z.undefined()),
   };
 }
 
