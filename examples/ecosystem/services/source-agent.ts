@@ -50,7 +50,10 @@ export const sourceAgent: ServiceDefinition = {
                 .string()
                 .optional()
                 .meta({ examples: ['github', 'jira', 'confluence', 'swagger'] }),
-              scope: z.unknown().meta({ description: 'A text or an object: only documents that speak of it' }),
+              scope: z
+                .unknown()
+                .optional()
+                .meta({ description: 'A text or an object: only documents that speak of it' }),
               urls: z.array(z.string()).optional(),
               document_urls: z.array(z.string()).optional().meta({ description: 'Another word for urls' }),
             }),

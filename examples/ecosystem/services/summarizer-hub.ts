@@ -21,7 +21,7 @@ export const summarizerHub: ServiceDefinition = {
         {
           summary: 'Summarises a text.',
           input: z.object({
-            content: z.unknown().meta({ description: 'A text, or anything with texts in it' }),
+            content: z.unknown().optional().meta({ description: 'A text, or anything with texts in it' }),
             text: z.string().optional().meta({ description: 'Another word for content' }),
             documents: z.array(document).optional(),
             providers: z.array(z.string()).min(1).default(PROVIDERS),
