@@ -17,6 +17,7 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/prisma ./prisma
 COPY --from=build /app/dist ./dist
+COPY --from=build /app/examples/ecosystem/fixtures ./examples/ecosystem/fixtures
 USER node
 # The API, and /health and /metrics of a worker.
 EXPOSE 8000 9090

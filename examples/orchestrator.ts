@@ -41,7 +41,9 @@ const DEFAULT_URL = 'http://localhost:8000';
 
 export function targetFrom(environment: Record<string, string | undefined>): Target {
   const url = (environment['ORCHESTRATOR_URL'] ?? DEFAULT_URL).replace(/\/+$/, '');
-  return { url, apiKey: environment['ORCHESTRATOR_API_KEY'] };
+  // The service itself takes a list under this name, and container files pass an empty text on.
+  const [apiKey] = (environment['ORCHESTRATOR_API_KEY'] ?? '').split(',');
+  return { url, apiKey: apiKey === '' ? undefined : apiKey };
 }
 
 export function openOrchestrator({ url, apiKey, tenant }: Target): Orchestrator {

@@ -27,7 +27,9 @@ const OPTIONS = ['--free-ports', '--with-orchestrator'];
 export function readSettings(environment: Record<string, string | undefined>, options: readonly string[]): Settings {
   const unknown = options.find((option) => !OPTIONS.includes(option));
   if (unknown !== undefined) throw new Error(`${unknown} is no option: ${OPTIONS.join(', ')}.`);
-  const { data: values, error } = environmentShape.safeParse(environment);
+  // Container files pass a variable on as an empty text when it is not set.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, text]) => text !== ''));
+  const { data: values, error } = environmentShape.safeParse(given);
   if (error !== undefined) throw new Error(z.prettifyError(error));
   const { ECOSYSTEM_ADVERTISE: advertised } = values;
   return {

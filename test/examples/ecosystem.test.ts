@@ -1,5 +1,7 @@
 /** The platform against the stage of examples/ecosystem: the older platform's examples end to end, also when services fail. */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { describe, expect } from 'vitest';
 import type { Fault } from '../../examples/ecosystem/faults.ts';
 import { keepRegistered } from '../../examples/ecosystem/registration.ts';
@@ -7,10 +9,12 @@ import { SERVICES } from '../../examples/ecosystem/services/all.ts';
 import { openStage, type Stage } from '../../examples/ecosystem/stage.ts';
 import { analyseText, sha256 } from '../../examples/ecosystem/text.ts';
 import { openOrchestrator } from '../../examples/orchestrator.ts';
-import { accepted, openClient, taskOf } from '../support/client.ts';
+import { accepted, type Client, openClient, taskOf } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
+
+const execute = promisify(execFile);
 
 const FOLDER = 'examples/ecosystem';
 const DOCUMENT_QUALITY = readJson('workflows/document-quality.json');
@@ -231,7 +235,7 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
       action_id,
       action_type: 'service_call',
       config: { ...save, parameters },
-      retry: { max_attempts: 3, backoff: 'fixed', initial_delay_seconds: 0.1 },
+      retry: { max_attempts: 20, backoff: 'fixed', initial_delay_seconds: 0.1 },
     });
     // The answer of the first call is lost, so it is made again: the same document, not a second one.
     await stage.afflict('doc_store', { kind: 'lie', how: 'half_answer' });
@@ -249,6 +253,7 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
     await heal(stage);
     const run = await api.finished(id);
     expect(run).toMatchObject({ status: 'completed', output: { long: { status: 201 }, short: { status: 201 } } });
+    for (const { attempts } of run.tasks) expect(attempts).toBeGreaterThan(1);
     const made = sha256(`${run.execution_id}.1.long`).slice(0, 24);
     const { rows } = await db.query('SELECT id, content_hash, metadata FROM doc_store.document ORDER BY id');
     expect(rows).toEqual([
@@ -271,7 +276,42 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
       'short-1': ['too_short', 'no_title'],
     });
   });
+
+  test('the commands of the walk-through work as pasted, one after the other', async ({ api, stage }) => {
+    expect(await walkThrough(api, stage)).toMatchObject([
+      { services: { length: SERVICES.length } },
+      { status: 'completed', result: { analyze_quality: { response: analyseText(DOCUMENT) } } },
+      { status: 'completed', result: { analyze_confidence: { response: { confidence: 0.729, level: 'medium' } } } },
+      { service: 'analysis_service', fault: { kind: 'fail', every: 2, status: 503 } },
+      { status: 'completed', result: { analyze_quality: { response: { words: 194 } } } },
+      { tasks: [{ attempts: 1 }, { attempts: 2, attempts_history: [{ status: 'failed' }, { status: 'completed' }] }] },
+      { service: 'analysis_service', fault: { kind: 'none' } },
+      { service: 'analysis_service', calls: expect.any(Array) },
+    ]);
+  });
 });
+
+/** The commands of the walk-through, with the addresses of this stack and stage for the usual ones. */
+async function walkThrough(api: Client, stage: Stage): Promise<unknown[]> {
+  const readme = readFileSync(`${FOLDER}/README.md`, 'utf8');
+  const blocks = [...readme.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
+  const addresses = new Map([
+    ['localhost:8000', new URL(api.url).host],
+    ['localhost:5199', new URL(stage.controlUrl).host],
+    ...SERVICES.map(({ name, port }): [string, string] => [
+      `localhost:${port}`,
+      new URL(stage.services.get(name)?.url ?? '').host,
+    ]),
+  ]);
+  const script = blocks.filter((block) => block.includes('curl')).join('\necho\n');
+  const pasted = [...addresses].reduce((text, [usual, here]) => text.replaceAll(usual, here), script);
+  expect(pasted).not.toMatch(/localhost:/);
+  const { stdout } = await execute('bash', ['-euc', pasted]);
+  return stdout
+    .replaceAll(/\n/g, '')
+    .split(/(?<=\})(?=\{)/)
+    .map((answer): unknown => JSON.parse(answer));
+}
 
 async function openOn(stack: Stack, onCleanup: (close: () => Promise<void>) => void): Promise<Stage> {
   const stage = await openStage({
