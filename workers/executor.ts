@@ -1,6 +1,6 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
-import type { ExecutionCall, Executor, Expressions, Logger } from '../src/engine/ports.ts';
+import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger } from '../src/engine/ports.ts';
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
@@ -28,24 +28,52 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   return {
     literalFields: (actionType) => deps.catalogue.literalFields(actionType),
     async execute(call) {
-      const adapter = deps.catalogue.get(call.actionType);
-      if (adapter === undefined)
-        return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
-      const context = contextOf(deps, call);
-      const mayBlock = adapter.isolated === true;
-      if (!mayBlock && (!call.suspect || adapter.usesEngine === true))
-        return runAdapterIn(adapter, call.input, context);
-      const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
-      const plain = { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt };
-      const { settings, maxOutputBytes } = deps;
-      return deps.isolated.run({
-        task: { ...plain, actionType: adapter.type, input: call.input, settings, maxOutputBytes },
-        context,
-        suspect: call.suspect,
-        mayBlock,
-        holdDeadline: call.holdDeadline,
-      });
+      const begun = performance.now();
+      const result = await executeIn(deps, call);
+      logEnd(deps.log, call, result, performance.now() - begun);
+      return result;
     },
+  };
+}
+
+/** One line for every attempt: those that failed for everybody, the others for who looks closely. */
+function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: number): void {
+  const fields = { ...fieldsOf(call), execution_time_ms: Math.round(ms) };
+  if (result.result !== 'failure') log.debug('task_attempt_ended', { ...fields, result: result.result });
+  else {
+    const { code, retryable } = result.failure;
+    log.info('task_attempt_failed', { ...fields, code, retryable });
+  }
+}
+
+async function executeIn(deps: ExecutorDeps, call: ExecutionCall): Promise<ExecutionResult> {
+  const adapter = deps.catalogue.get(call.actionType);
+  if (adapter === undefined) return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
+  const context = contextOf(deps, call);
+  const mayBlock = adapter.isolated === true;
+  if (!mayBlock && (!call.suspect || adapter.usesEngine === true)) return runAdapterIn(adapter, call.input, context);
+  const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
+  const plain = { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt };
+  const { settings, maxOutputBytes } = deps;
+  return deps.isolated.run({
+    task: { ...plain, actionType: adapter.type, input: call.input, settings, maxOutputBytes },
+    context,
+    suspect: call.suspect,
+    mayBlock,
+    holdDeadline: call.holdDeadline,
+  });
+}
+
+function fieldsOf({ run, actionId, actionType, attempt }: ExecutionCall): object {
+  return {
+    run_id: run.id,
+    task_id: actionId,
+    handler: actionType,
+    attempt,
+    tenant_id: run.tenantId,
+    user_id: run.userId,
+    trace_id: run.traceId ?? undefined,
+    correlation_id: run.correlationId ?? undefined,
   };
 }
 
@@ -54,13 +82,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
   const correlationId = run.correlationId ?? undefined;
   // A span of its own for every attempt, in the trace of the run.
   const traceparent = run.traceId === null ? undefined : `00-${run.traceId}-${deps.newSpanId()}-01`;
-  const fields = {
-    run_id: run.id,
-    task_id: actionId,
-    handler: call.actionType,
-    attempt: call.attempt,
-    tenant_id: run.tenantId,
-  };
+  const fields = fieldsOf(call);
   return {
     signal: call.signal,
     log: {

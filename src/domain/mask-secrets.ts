@@ -25,6 +25,22 @@ export function maskUrlPasswords(text: string): string {
   return text.replace(URL_PASSWORD, `$1${MASK}@`);
 }
 
+/** Each begins where a word does and takes every character once, so a long text costs its length. */
+const BEARER = /\b(bearer|basic)(?: |%20)[\w.~+/=-]{8,}/gi;
+const WEB_TOKEN = /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;
+
+/** Credentials of requests and JSON web tokens, whosever they are. */
+export function maskTokens(text: string): string {
+  return text.replace(BEARER, `$1 ${MASK}`).replace(WEB_TOKEN, MASK);
+}
+
+const SECRET_KEY = /^(?:proxy-)?authorization$|^(?:set-)?cookie$|api[-_]?key$|passw(?:or)?d$|secret$|token$/i;
+
+/** Whether what stands under that name is a secret by its name alone. */
+export function isSecretKey(key: string): boolean {
+  return SECRET_KEY.test(key);
+}
+
 /** All that is masked inside longer text; the longest first: a secret that contains another must not leave its rest behind. */
 export function maskedParts(secrets: readonly string[]): string[] {
   const parts = new Set(secrets.filter((secret) => secret.length >= MIN_PART_LENGTH).flatMap(spellings));

@@ -1,6 +1,8 @@
 /** The log: one event a line, to the console and to a rotating file, without secrets. */
+import { Writable } from 'node:stream';
 import winston from 'winston';
-import { maskOf, maskUrlPasswords } from '../domain/mask-secrets.ts';
+import { isSecretKey, MASK, maskOf, maskTokens, maskUrlPasswords } from '../domain/mask-secrets.ts';
+import { COLLECTOR_LIMITS, createLogCollector, type LogCollector } from './log-collector.ts';
 import { rotatingFile } from './rotating-file.ts';
 
 export interface Logger {
@@ -16,6 +18,10 @@ export interface LogSettings {
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
   logFile: string | undefined;
+  /** Where it is sent too. */
+  logCollectorUrl?: string | undefined;
+  /** Bounds what is spent at the end on sending what is left. */
+  shutdownGraceSeconds?: number;
   /** Values that never appear. */
   hidden: readonly string[];
 }
@@ -26,14 +32,21 @@ const OLDER_FILES = 5;
 /** `logger` names the process or part, for example `api`. */
 export function createLog(settings: LogSettings, options: { logger: string }): Logger {
   const mask = maskOf(settings.hidden);
-  const render = settings.logFormat === 'json' ? asJson : asText;
+  const asLine = (render: (entry: Entry) => string) =>
+    winston.format.printf((info) => {
+      const line = render(info as unknown as Entry); // What `write` below hands over.
+      return mask(maskTokens(maskUrlPasswords(line)));
+    });
+  const json = settings.logFormat === 'json';
+  const collector = collectorOf(settings, (level, event, fields) => write(level)(event, fields));
   const log = winston.createLogger({
     level: settings.logLevel,
-    format: winston.format.printf((info) => {
-      const line = render(info as unknown as Entry); // What `write` below hands over.
-      return mask(maskUrlPasswords(line));
-    }),
-    transports: transportsFor(settings.logFile),
+    format: asLine(json ? asJson : asText),
+    transports: [
+      ...transportsFor(settings.logFile),
+      // A collector gets JSON in any case.
+      ...(collector === undefined ? [] : [collectorTransport(collector, json ? undefined : asLine(asJson))]),
+    ],
   });
   const write =
     (level: Entry['level']) =>
@@ -53,7 +66,10 @@ export function createLog(settings: LogSettings, options: { logger: string }): L
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
-    close: () => end(log),
+    async close() {
+      await end(log);
+      await collector?.close();
+    },
   };
 }
 
@@ -74,6 +90,32 @@ function transportsFor(logFile: string | undefined): winston.transport[] {
   }
 }
 
+function collectorOf(
+  { logCollectorUrl: url, shutdownGraceSeconds = Number.POSITIVE_INFINITY }: LogSettings,
+  tell: (level: Entry['level'], event: string, fields: object) => void,
+): LogCollector | undefined {
+  if (url === undefined) return undefined;
+  return createLogCollector({
+    url,
+    limits: { graceMs: Math.min(COLLECTOR_LIMITS.graceMs, shutdownGraceSeconds * 1_000) },
+    onChange({ reachable, dropped }) {
+      if (reachable) tell('info', 'log_collector_reached', { dropped });
+      else tell('warn', 'log_collector_unreachable', { dropped });
+    },
+  });
+}
+
+function collectorTransport(collector: LogCollector, format: winston.Logform.Format | undefined): winston.transport {
+  const stream = new Writable({
+    decodeStrings: false,
+    write(line: string | Buffer, _encoding, done) {
+      collector.take(String(line));
+      done();
+    },
+  });
+  return new winston.transports.Stream({ stream, eol: '', ...(format === undefined ? {} : { format }) });
+}
+
 function end(log: winston.Logger): Promise<void> {
   return new Promise((resolve) => {
     log.once('finish', () => resolve());
@@ -88,10 +130,10 @@ function asJson({ entry, fields }: Entry): string {
 function asText({ entry, fields }: Entry): string {
   const words = Object.entries(plain(fields))
     .filter(([, value]) => value !== undefined)
-    .map(
-      ([key, value]) =>
-        ` ${key}=${typeof value === 'string' ? quoted(value) : safely(() => JSON.stringify(value, readable), entry)}`,
-    );
+    .map(([key, field]) => {
+      const value = readable(key, field);
+      return ` ${key}=${typeof value === 'string' ? quoted(value) : safely(() => JSON.stringify(value, readable), entry)}`;
+    });
   return `${entry.timestamp} ${entry.level.toUpperCase().padEnd(5)} [${entry.logger}] ${entry.event}${words.join('')}`;
 }
 
@@ -112,8 +154,9 @@ function quoted(text: string): string {
   return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** Errors have no enumerable fields and bigints no JSON. */
-function readable(_key: string, value: unknown): unknown {
+/** Errors have no enumerable fields and bigints no JSON; what is a secret by its name is none of a log's business. */
+function readable(key: string, value: unknown): unknown {
+  if (typeof value === 'string') return isSecretKey(key) ? MASK : value;
   if (typeof value === 'bigint') return value.toString();
   if (!(value instanceof Error)) return value;
   const { code } = value as { code?: unknown };

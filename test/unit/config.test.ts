@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { configurationPage } from '../../scripts/configuration-page.ts';
 import { envTemplate } from '../../scripts/env-template.ts';
 import { ADAPTER_SETTINGS, namesOf, VARIABLES, type VariableName } from '../../src/config/variables.ts';
 import { type Config, ConfigError, loadConfig } from '../../src/config.ts';
@@ -289,6 +290,10 @@ test('no two variables share a name', () => {
 
 test('.env.template has every variable with its default, and nothing else', () => {
   expect(readFileSync(path.join(projectRoot(), '.env.template'), 'utf8')).toBe(envTemplate());
+});
+
+test('docs/configuration.md is what `npm run configuration-page` writes', () => {
+  expect(readFileSync(path.join(projectRoot(), 'docs/configuration.md'), 'utf8')).toBe(configurationPage());
 });
 
 test('every line of .env.template can be uncommented without changing anything', () => {

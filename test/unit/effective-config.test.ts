@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -6,7 +6,6 @@ import { configurationPage } from '../../scripts/configuration-page.ts';
 import { withoutCredentials } from '../../src/config/effective.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import { ConfigError, loadConfig } from '../../src/config.ts';
-import { projectRoot } from '../../src/project-root.ts';
 import { effectiveConfig } from '../../src/schemas/effective-config.ts';
 
 let cwd: string;
@@ -115,10 +114,6 @@ test('a fault tells the file, the key in it, the value unless it may be secret, 
     'orchestrator.egress_policy (config/app.yaml) must be one of internal, registered, public-only, none, not "[\\"1\\"]".',
     "prot (config/orchestrator.yaml) is no setting (did you mean 'port'?).",
   ]);
-});
-
-test('docs/configuration.md has every setting as the table of variables has it, and nothing else', () => {
-  expect(readFileSync(path.join(projectRoot(), 'docs/configuration.md'), 'utf8')).toBe(configurationPage());
 });
 
 test('the file that the page shows is taken as it is', () => {
