@@ -44,7 +44,7 @@ async function main(): Promise<boolean> {
       const ended = new Promise<void>((resolve) => ending.addEventListener('abort', () => resolve(), { once: true }));
       await Promise.race([ended, registration.ready.then(() => say(`Registered at ${settings.target.url}`))]);
       await ended;
-      say('Stopping …');
+      say('Taking the services out …');
     } finally {
       await registration.close();
       await stage.close();
@@ -60,8 +60,10 @@ function describe({ services, controlUrl }: Stage, say: (line: string) => void):
   say(`${'faults'.padEnd(17)} ${controlUrl}/_faults`);
 }
 
+/** In a group of its own: Ctrl-C must not reach it before the services have been taken out of its registry. */
 function startOrchestrator(): ChildProcess {
-  return spawn(process.execPath, [path.join(projectRoot(), 'dist', 'src', 'bin', 'start.js')], { stdio: 'inherit' });
+  const program = path.join(projectRoot(), 'dist', 'src', 'bin', 'start.js');
+  return spawn(process.execPath, [program], { stdio: 'inherit', detached: true });
 }
 
 /** The address of its database, once it answers. */
