@@ -56,6 +56,8 @@ export interface Config {
   adapterSettings: Readonly<Partial<Record<(typeof ADAPTER_SETTINGS)[number], string>>>;
   secrets: Readonly<Record<string, string>>;
   webhookSecret: string | undefined;
+  /** Undefined: events go to no stream. */
+  eventsStream: { name: string; maxLength: number } | undefined;
   /** The first one signs; empty: there are no links. */
   approvalLinkSecrets: readonly string[];
 
@@ -185,6 +187,10 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     ),
     secrets: textsOf(secrets),
     webhookSecret: values.WEBHOOK_SECRET,
+    eventsStream:
+      values.EVENTS_STREAM === undefined
+        ? undefined
+        : { name: values.EVENTS_STREAM, maxLength: values.EVENTS_STREAM_MAXLEN },
     approvalLinkSecrets: values.APPROVAL_LINK_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
     tenantWeights: values.TENANT_WEIGHTS,
@@ -227,6 +233,9 @@ function refusals(values: Values, found: ReadonlyMap<string, Found>, host: strin
     refused.push(
       `${label(name)} asks for token authentication, which this version does not have: use API_KEY instead.`,
     );
+  }
+  if (values.EVENTS_STREAM !== undefined && values.REDIS_URL === undefined && values.REDIS_HOST === undefined) {
+    refused.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
   }
   if (values.POLICY_ENGINE_URL !== undefined) {
     refused.push(

@@ -5,7 +5,9 @@
 import { z } from 'zod';
 import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
 import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
+import type { ReplayRequest } from '../src/engine/replay-events.ts';
 import type { Json } from '../src/schemas/json.ts';
+import { replayTarget } from '../src/schemas/replay.ts';
 import { TOPIC } from '../src/schemas/topic.ts';
 
 export interface AdapterContext {
@@ -78,6 +80,8 @@ export interface EngineCapabilities {
   }): Promise<ApprovalAnswer>;
   /** The oldest message of that name that nobody has; once given, every later delivery finds it again. */
   signal?(name: string, timeoutSeconds: number | undefined): Promise<SignalAnswer>;
+  /** Tells a target of events once more; resolves to how many there still are. */
+  replay?(request: ReplayRequest): Promise<number>;
 }
 
 export type ApprovalAnswer =
@@ -235,6 +239,8 @@ export const taskTopic = z
   .string()
   .regex(TOPIC, 'must be 1 to 255 letters, digits and . _ : / -')
   .meta({ examples: ['thumbnails'] });
+/** Where events are told once more. */
+export const eventTarget = replayTarget;
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
 export const requestHeaders = z.record(z.string(), scalar).meta({

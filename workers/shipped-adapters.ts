@@ -6,6 +6,7 @@ import { external } from './adapters/external.ts';
 import { findService } from './adapters/find-service.ts';
 import { httpRequest } from './adapters/http-request.ts';
 import { notification } from './adapters/notification.ts';
+import { replayEvents } from './adapters/replay-events.ts';
 import { serviceCall } from './adapters/service-call.ts';
 import { signal } from './adapters/signal.ts';
 import { testFault, testFaultIsolated } from './adapters/test-fault.ts';
@@ -38,6 +39,7 @@ export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   findService,
   httpRequest,
   notification,
+  replayEvents,
   serviceCall,
   signal,
   testTask,

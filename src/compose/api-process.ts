@@ -20,6 +20,7 @@ import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
 import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
+import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
 import { createLanes } from '../engine/lanes.ts';
@@ -55,6 +56,7 @@ import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
+import { createEventLogStore } from '../store/event-log.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { createFindRun } from '../store/inbox.ts';
@@ -251,6 +253,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     }),
     registry: createRegistry({ services: createServiceStore(pool), configured: config.services }),
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
+    eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,
     events: follower,
     health: {

@@ -69,6 +69,7 @@ import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
 import { beatUntil } from './worker-beat.ts';
+import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepSchedules } from './worker-schedules.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
@@ -139,6 +140,10 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   });
   const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signals: createSignalStore(pool) });
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
+  const events = workerEvents(
+    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log },
+    () => new Date(clock.now()),
+  );
   const executor = createExecutor({
     catalogue,
     egress,
@@ -146,7 +151,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isolated,
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
-    engine: (call) => ({ external: external(call), children: childRuns(call), ...inbox(call) }),
+    engine: (call) => ({ external: external(call), children: childRuns(call), ...inbox(call), ...events.replay(call) }),
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,
@@ -289,7 +294,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       loops.push(hearing.watchUntil(signal));
       loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, keepLanes, log));
-      loops.push(schedules.watchUntil(signal));
+      loops.push(schedules.watchUntil(signal), events.watchUntil(signal));
       loops.push(
         beatUntil(
           signal,
@@ -355,6 +360,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       clearTimeout(late);
       await Promise.all(loops);
       await schedules.close();
+      await events.close();
       reports.stop();
       await tasks.drain();
       clearInterval(pulse);

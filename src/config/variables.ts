@@ -158,6 +158,11 @@ export const VARIABLES = {
     'Signs the one-time links of approvals; a list: the first one signs, all are accepted. Not the one of the callbacks, which their receivers know. Left out: no links.',
     { secret: true },
   ),
+  EVENTS_STREAM: optional(
+    text(),
+    'A Redis stream that gets every event of every tenant, at least once; needs REDIS_URL. Left out: none.',
+  ),
+  EVENTS_STREAM_MAXLEN: setting(whole(1), '100000', 'About so many of the newest entries are kept in that stream.'),
   SECRETS_DIR: setting(
     text(),
     '/run/secrets',

@@ -1,4 +1,4 @@
-/** Takes away what is over by itself (cached outputs, keys of `dedupe`), in small batches with a breath in between. */
+/** Takes away what is over by itself (cached outputs, keys of `dedupe`, events), in small batches with a breath in between. */
 import type { Logger } from './ports.ts';
 
 export interface ExpiryStore {

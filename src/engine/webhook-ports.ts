@@ -1,5 +1,7 @@
 /** What the use cases of webhooks, and their deliveries, need of the store. */
+
 import type { Json } from '../schemas/json.ts';
+import type { LoggedEvent } from './event-log-ports.ts';
 
 export interface Webhook {
   id: string;
@@ -68,6 +70,14 @@ export interface WebhookStore {
   addTest(webhook: Webhook, deliveryId: string): Promise<WebhookDelivery>;
   /** Due now, with all of its tries before it. */
   again(webhookId: string, deliveryId: string): Promise<WebhookDelivery | undefined>;
+}
+
+/** What a replay needs of webhooks. */
+export interface ReplayWebhooks {
+  /** Of the tenant's webhooks with this address, the present one of each first. */
+  secretsOf(tenantId: string, url: string): Promise<string[]>;
+  /** Deliveries of these events to the active webhooks that listen to them; once for each `replay`. */
+  owe(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
 }
 
 export interface WebhookDeliveryStore {

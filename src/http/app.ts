@@ -16,6 +16,7 @@ import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpConfig, HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { engineHealthRoutes } from './engine-health.ts';
+import { eventLogRoutes } from './event-log.ts';
 import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { externalTaskRoutes } from './external-tasks.ts';
@@ -82,6 +83,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   jobRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
   sagaRoutes(routes, deps);
+  eventLogRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);

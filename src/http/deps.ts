@@ -4,6 +4,7 @@ import type { Definition } from '../domain/definition.ts';
 import type { Approvals } from '../engine/approvals.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
+import type { EventLog } from '../engine/event-log.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
@@ -70,6 +71,7 @@ export interface HttpDeps {
   webhooks: Webhooks;
   registry: Registry;
   system: SystemRuns;
+  eventLog: EventLog;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

@@ -6,6 +6,7 @@ import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
+import * as eventLog from './event-log.ts';
 import * as events from './events.ts';
 import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
@@ -100,6 +101,9 @@ export const API_OPERATIONS: readonly Operation[] = [
   deadLetters.removeDeadLetterByEventId,
   sagas.getSagaStats,
   sagas.getSaga,
+  eventLog.getEventHistory,
+  eventLog.replayEvents,
+  eventLog.clearEvents,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

@@ -44,6 +44,8 @@ export const FAILPOINTS = [
   'child.afterAdd',
   /** A child run has ended; the task that waits for it has not been woken. */
   'child.beforeWake',
+  /** Events are in the stream; nobody has written that down. */
+  'stream.afterAppend',
   /** A decision or a signal is committed, and the wake of its task is counted; its job is not due. */
   'inbox.afterCommit',
 ] as const;

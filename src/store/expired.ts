@@ -2,7 +2,14 @@
 import type pg from 'pg';
 import type { ExpiryStore } from '../engine/remove-expired.ts';
 
-const TABLES = ['run_dedupe', 'output_cache', 'service_use', 'service_turn'] as const;
+const TABLES = [
+  'run_dedupe',
+  'output_cache',
+  'service_use',
+  'service_turn',
+  'platform_event',
+  'incoming_event',
+] as const;
 
 export function createExpiryStore(pool: pg.Pool): ExpiryStore {
   return {

@@ -271,6 +271,12 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       begin: () => guarded(run('system')),
       runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),
     },
+    eventLog: {
+      history: () => guarded({ events: [], more: false, total: 0 }),
+      replay: (_caller, _filter, { target }) =>
+        guarded({ ids: [], target: target ?? { webhooks: true as const }, executionId: undefined }),
+      clear: () => guarded(0),
+    },
     wait: { waitUntilFinal: (runId) => door.onWait.call(runId) },
     engineHealth: {
       report: () =>

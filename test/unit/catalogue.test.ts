@@ -13,6 +13,7 @@ test('the adapters that ship are listed with the schemas of their config and out
     'find_service',
     'http_request',
     'notification',
+    'replay_events',
     'service_call',
     'signal',
     'test_task',

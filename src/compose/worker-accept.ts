@@ -1,0 +1,62 @@
+/** How a worker accepts runs: as the API does, but without waiting for a queue that is away. */
+import type pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
+import type { Config } from '../config.ts';
+import { DEFAULT_RETRY } from '../domain/definition.ts';
+import { type AcceptDeps, createAcceptRuns } from '../engine/accept-run.ts';
+import { createAdmission } from '../engine/admit.ts';
+import type { Logger, RunStore } from '../engine/ports.ts';
+import { createEndReplaced } from '../engine/run-concurrency.ts';
+import type { AcceptRuns } from '../engine/use-cases.ts';
+import type { Backend } from '../queue/backend.ts';
+import { createFlowQueue } from '../queue/flow-queue.ts';
+import { createWorkflowHeads } from '../store/workflow-heads.ts';
+
+import { fairnessOf } from './fairness.ts';
+
+/** The dispatcher adds what could not be added. */
+const QUEUE_TIMEOUT_MS = 2_000;
+
+export type WorkerAcceptParts = Pick<AcceptDeps, 'actionTypes' | 'workflows' | 'plans' | 'failpoint'> & {
+  pool: pg.Pool;
+  backend: Backend;
+  runs: RunStore;
+  config: Config;
+  log: Logger;
+};
+
+export function acceptInWorker(parts: WorkerAcceptParts): {
+  accept: AcceptRuns;
+  queue: ReturnType<typeof createFlowQueue>;
+} {
+  const { pool, backend, runs, plans, failpoint, config, log } = parts;
+  const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
+  const admission = createAdmission({
+    plans,
+    runs,
+    queue,
+    failpoint,
+    window: config.admissionWindow,
+    fairness: fairnessOf(config),
+    log,
+    now: () => performance.now(),
+  });
+  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const accept = createAcceptRuns({
+    ...parts,
+    workflowHead: createWorkflowHeads(pool),
+    admission: {
+      async admit(accepted) {
+        // The commands of a worker wait for the connection.
+        if (await queue.ping()) await admission.admit(accepted);
+      },
+    },
+    endReplaced: createEndReplaced({ plans, runs, queue, log }),
+    defaults: {
+      timeout_seconds: config.defaultTimeoutSeconds,
+      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+    },
+    newId: uuidv7,
+  });
+  return { accept, queue };
+}
