@@ -11,6 +11,7 @@ import type { ChildStore } from '../engine/child-ports.ts';
 import { childRunsOf } from '../engine/child-runs.ts';
 import type { ExecutionCall } from '../engine/ports.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
+import { persist } from '../store/transient.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
 
 export type SubWorkflows = (call: ExecutionCall) => NonNullable<EngineCapabilities['children']>;
@@ -44,5 +45,9 @@ export function createSubWorkflows(
     newId: uuidv7,
     newTraceId: () => uuidv4().replaceAll('-', ''),
   };
-  return ({ run, actionId, attempt }) => childRunsOf(deps, run, actionId, attempt);
+  return ({ run, actionId, attempt }) => {
+    const own = childRunsOf(deps, run, actionId, attempt);
+    // Its attempt finds what it has begun already. Elsewhere a client is answered that the database is away.
+    return { begin: (wanted) => persist(() => own.begin(wanted)) };
+  };
 }

@@ -158,6 +158,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     turn: createServiceTurns({
       limits: config.serviceRateLimits,
       turns: createServiceTurnStore(pool),
+      failpoint,
       onPutOff: (service) => metrics.worker.callPutOff(service),
     }),
     async service(tenantId, name) {

@@ -37,7 +37,7 @@ const TENANTS_PER_LOOK = 1_000;
 /** With a long backlog the pace is the queue's, not that of the passes. */
 export async function dispatch(deps: DispatchDeps, report: DispatchReport): Promise<void> {
   await deps.sweep.releaseDue();
-  await deps.sweep.giveSlots();
+  if ((await deps.sweep.giveSlots()) > 0) await deps.failpoint('places.afterGive');
   for (let page = 0; page < PAGES_PER_PASS; page += 1) {
     if (await isHeldBack(deps, report)) return;
     if ((await dispatchPage(deps, report)) === 0) return;

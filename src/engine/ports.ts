@@ -288,8 +288,8 @@ export interface RetryStore {
 export interface SweepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
   exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
-  /** Gives places in groups that have become free to those that wait for them, in order. */
-  giveSlots(): Promise<void>;
+  /** Gives places in groups that have become free to those that wait for them, in order; how many. */
+  giveSlots(): Promise<number>;
   /** Lets delayed runs that are due wait with the others. */
   releaseDue(): Promise<void>;
   /** So many pending runs of each tenant that are due and older than `olderThanMs`; raises their gen in the same statement. */

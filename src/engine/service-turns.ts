@@ -1,6 +1,7 @@
 /** A call's turn at a service with a rate limit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ServiceLimit, serviceKey } from '../domain/service-rate.ts';
+import type { Failpoint } from './failpoint.ts';
 
 export interface ServiceTurns {
   /** Milliseconds until this attempt is to ask again; 0: the call was counted and may be made. */
@@ -13,6 +14,7 @@ const WAIT_HERE_MS = 50;
 export function createServiceTurns(deps: {
   limits: ReadonlyMap<string, ServiceLimit>;
   turns: ServiceTurns;
+  failpoint: Failpoint;
   onPutOff(key: string): void;
 }) {
   return async (service: string, id: string, signal: AbortSignal): Promise<Date | undefined> => {
@@ -23,7 +25,10 @@ export function createServiceTurns(deps: {
     for (;;) {
       signal.throwIfAborted();
       const { waitMs, until } = await deps.turns.take({ key, id, limit });
-      if (waitMs <= 0) return undefined;
+      if (waitMs <= 0) {
+        await deps.failpoint('turn.afterTake');
+        return undefined;
+      }
       if (waitMs > WAIT_HERE_MS) {
         deps.onPutOff(key);
         return until;

@@ -9,6 +9,7 @@ const EVERY_MS = 1_000;
 
 export function openScheduleTicks(
   backend: Backend,
+  locks: { lockDurationMs: number; stalledIntervalMs: number },
   onTick: () => Promise<unknown>,
 ): ScheduleTicks & { ready(): Promise<unknown>; close(): Promise<void> } {
   const queue = backend.queue(QUEUE);
@@ -18,7 +19,8 @@ export function openScheduleTicks(
       await onTick();
       return null;
     },
-    { concurrency: 1 },
+    // A tick that died with its worker is over as soon as any other job.
+    { concurrency: 1, lockDuration: locks.lockDurationMs, stalledInterval: locks.stalledIntervalMs },
   );
   return {
     ready: () => worker.waitUntilReady(),

@@ -22,6 +22,10 @@ export const FAILPOINTS = [
   'reconcile.afterRead',
   /** It has been added again; what came back and should not have is still there. */
   'reconcile.afterAdd',
+  /** Runs that waited for a place among others have one; none of them is in the queue. */
+  'places.afterGive',
+  /** A call has its turn at a service with a rate limit; it is not made yet. */
+  'turn.afterTake',
   /** A webhook has been called; nobody has written that down. */
   'webhook.afterCall',
   /** A run is marked as cancelling; nothing has been woken. */

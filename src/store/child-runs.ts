@@ -7,7 +7,7 @@ import type { RunStatus } from '../engine/use-cases.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { INSERTED_FIELDS, NEW_RUNS, newRunValues, RUN_FIELDS } from './accept-runs.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
-import { untilItPasses } from './transient.ts';
+import { persist } from './transient.ts';
 
 const IN_QUEUE = `NOT final AND status IN ('queued', 'running', 'cancelling')`;
 /** More than MAX_RUN_DEPTH can be. */
@@ -96,15 +96,7 @@ interface RawChild {
 
 export function createChildStore(pool: pg.Pool): ChildStore {
   async function ask<Row extends pg.QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return (await pool.query<Row>({ name, text, values })).rows;
-      } catch (error) {
-        const delayMs = untilItPasses(error, tries);
-        if (delayMs === undefined) throw error;
-        await new Promise((resolve) => setTimeout(resolve, delayMs));
-      }
-    }
+    return (await persist(() => pool.query<Row>({ name, text, values }))).rows;
   }
   const findRaw = async (runId: string, actionId: string) =>
     (await ask<RawChild>('find-child-run', FIND, [runId, actionId]))[0];

@@ -218,9 +218,10 @@ function groupsOf(runs: readonly GroupedRun[]): unknown[] {
 const FIRST: Group = { tenant_id: '', workflow_id: '', concurrency_key: '' };
 
 /** Gives the places that have become free, in turn: so many groups are looked at each time, from where the last look ended. */
-export function createSlotGiver(pool: pg.Pool): () => Promise<void> {
+export function createSlotGiver(pool: pg.Pool): () => Promise<number> {
   let after = FIRST;
   return async () => {
+    let given = 0;
     for (let look = 0; look < LOOKS_PER_PASS; look += 1) {
       const { rows } = await pool.query<Group & { hasRoom: boolean }>({
         name: 'groups-with-room',
@@ -234,14 +235,16 @@ export function createSlotGiver(pool: pg.Pool): () => Promise<void> {
           open.map((g) => g.workflow_id),
           open.map((g) => g.concurrency_key),
         ];
-        await inTransaction(pool, async (client) => {
+        const holders = await inTransaction(pool, async (client) => {
           await client.query({ name: 'lock-groups', text: LOCK, values: groups });
           return give(client, groups);
         });
+        given += holders.size;
       }
       const last = rows.at(-1);
       after = rows.length < GROUPS_PER_LOOK || last === undefined ? FIRST : last;
-      if (after === FIRST) return;
+      if (after === FIRST) break;
     }
+    return given;
   };
 }

@@ -3,27 +3,21 @@ import type pg from 'pg';
 import type { Definition } from '../domain/definition.ts';
 import { inlineDefinition } from '../domain/normalise.ts';
 import type { Definitions } from '../engine/ports.ts';
-import { untilItPasses } from './transient.ts';
+import { persist } from './transient.ts';
 
 export function createDefinitions(pool: pg.Pool): Definitions {
   return {
     async load(of) {
       if (!('workflow_id' in of)) return inlineDefinition(of);
-      for (let tries = 1; ; tries += 1) {
-        try {
-          const { rows } = await pool.query<{ definition: Definition }>(
-            'SELECT definition FROM workflow_version WHERE workflow_id = $1 AND version = $2',
-            [of.workflow_id, of.version],
-          );
-          const row = rows[0];
-          if (row === undefined) throw new Error(`version ${of.version} of workflow ${of.workflow_id} is not stored`);
-          return row.definition;
-        } catch (error) {
-          const delayMs = untilItPasses(error, tries);
-          if (delayMs === undefined) throw error;
-          await new Promise((resolve) => setTimeout(resolve, delayMs));
-        }
-      }
+      const { rows } = await persist(() =>
+        pool.query<{ definition: Definition }>(
+          'SELECT definition FROM workflow_version WHERE workflow_id = $1 AND version = $2',
+          [of.workflow_id, of.version],
+        ),
+      );
+      const row = rows[0];
+      if (row === undefined) throw new Error(`version ${of.version} of workflow ${of.workflow_id} is not stored`);
+      return row.definition;
     },
   };
 }

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { AttemptKey, ExternalAttempt, ExternalAttempts } from '../engine/external-task-ports.ts';
 import type { Json } from '../schemas/json.ts';
-import { persist } from './task-store.ts';
+import { persist } from './transient.ts';
 
 /** Its payload is the tenant and the topic, with a space between. */
 export const TOPIC_CHANNEL = 'external_task';

@@ -5,19 +5,11 @@ import type { JsonObject } from '../schemas/json.ts';
 import { inTransaction } from './in-transaction.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { WAKE } from './task-store.ts';
-import { isTransient, untilItPasses } from './transient.ts';
+import { isTransient, persist } from './transient.ts';
 
 /** For a worker: a task does not fail because the database is away. */
-export async function persistently<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await inTransaction(pool, work);
-    } catch (error) {
-      const delayMs = untilItPasses(error, tries);
-      if (delayMs === undefined) throw error;
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
-    }
-  }
+export function persistently<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  return persist(() => inTransaction(pool, work));
 }
 
 /** For a client, who waits: one second try, for a deadlock or a connection that was just closed. */

@@ -6,7 +6,7 @@ import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '..
 import { createBatcher } from './batch.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
-import { isDataFault, isTransient, untilItPasses } from './transient.ts';
+import { isDataFault, isTransient, persist, untilItPasses } from './transient.ts';
 
 const LOOK_UPS_PER_STATEMENT = 200;
 const OUTCOMES_PER_STATEMENT = 100;
@@ -179,16 +179,4 @@ export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOI
       );
     },
   };
-}
-
-export async function persist<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const delayMs = untilItPasses(error, tries);
-      if (delayMs === undefined) throw error;
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
-    }
-  }
 }

@@ -1,5 +1,7 @@
 /** Which errors of PostgreSQL pass by themselves, and which lie in the data of a statement. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { READ_ONLY, SOCKET_CODES } from './socket-codes.ts';
+import { isUnavailable } from './unavailable.ts';
 
 /** Connection failures (08), restarts (57P), serialization and deadlocks (40), lack of resources (53). */
 const TRANSIENT_CLASSES = ['08', '40', '53'];
@@ -29,7 +31,20 @@ export function isDataFault(error: unknown): boolean {
 
 /** 50 ms, doubling up to 2 s, for as long as it takes: what a worker holds must not be lost because the database is away. */
 export function untilItPasses(error: unknown, tries: number): number | undefined {
-  return isTransient(error) ? Math.min(50 * 2 ** Math.min(tries - 1, 10), 2_000) : undefined;
+  return isTransient(error) || isUnavailable(error) ? Math.min(50 * 2 ** Math.min(tries - 1, 10), 2_000) : undefined;
+}
+
+/** For a worker, about something that may be done twice: a task does not fail because the database is away. */
+export async function persist<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const delayMs = untilItPasses(error, tries);
+      if (delayMs === undefined) throw error;
+      await sleep(delayMs);
+    }
+  }
 }
 
 function codeOf(error: unknown): string | undefined {

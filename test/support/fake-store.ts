@@ -205,7 +205,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
 
   const sweep: SweepStore = {
     exclusively: (work) => work(),
-    giveSlots: async () => undefined,
+    giveSlots: async () => 0,
     releaseDue: async () => undefined,
     async takePending(grants) {
       const pending = [...truth.runs.values()].filter(waits);

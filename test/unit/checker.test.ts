@@ -157,13 +157,25 @@ describe('promises', () => {
   test('a child that its parent was not to begin is I9, one that is open is I1, one that ended otherwise is I4', () => {
     const child = { ...run, id: 'child', idempotency_key: null, parent_run_id: 'run', parent_action_id: 'a' };
     const expected = { status: 'failed', tasks: {} };
-    const foretold = { expected, comparable: (_: string, output: unknown) => output, childOf: () => undefined };
+    const foretold = {
+      expected,
+      comparable: (_: string, output: unknown) => output,
+      childOf: () => undefined,
+      alone: false,
+    };
     const look = (changed: object, childOf: Promised['childOf']) =>
       told(checkPromises([{ ...promised, childOf }], [run, { ...child, ...changed }], [done], attempts));
     expect(look({ status: 'failed' }, () => foretold)).toEqual([]);
     expect(look({ status: 'failed' }, () => undefined)).toEqual(['I9 every run is one that somebody asked for']);
-    expect(look({ final: false }, () => foretold)).toEqual(['I1 what a run has begun and waits for has ended with it']);
+    expect(look({ final: false }, () => foretold)).toEqual(['I1 what a run has begun has ended too']);
     expect(look({}, () => foretold)).toEqual(['I4 a run ends as a plain evaluation of its graph']);
+    // A cancelled run cancels the child that it waits for, and no other.
+    const ofCancelled = (alone: boolean) => {
+      const told = { ...promised, cancelled: true, childOf: () => ({ ...foretold, alone }) };
+      return checkPromises([told], [run, { ...child, status: 'cancelled' }], [done], attempts);
+    };
+    expect(ofCancelled(false)).toEqual([]);
+    expect(ofCancelled(true)).toHaveLength(1);
     expect(look({ parent_run_id: 'nobody' }, () => foretold)).toEqual(['I9 every run is one that somebody asked for']);
   });
 });

@@ -39,7 +39,15 @@ function step(id: string, after: string[] = [], more: Partial<Step> = {}): Step 
   };
 }
 function plot(...steps: Step[]): Plot {
-  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, limited: false, rounds: 1 };
+  return {
+    steps,
+    output: 'of_the_last',
+    endedBy: 'cancellation',
+    paused: false,
+    limited: false,
+    deduped: undefined,
+    rounds: 1,
+  };
 }
 const NO = { of: 'parameter', holds: false } as const;
 const reads = (work: Work, ...after: string[]): Partial<Step> & { after: string[] } => ({
@@ -216,6 +224,7 @@ const OUTPUTS: Array<[string, Plot, unknown]> = [
       endedBy: 'cancellation',
       paused: false,
       limited: false,
+      deduped: undefined,
       rounds: 1,
     },
     { picked: 5 },
@@ -351,12 +360,18 @@ const WORKS: Array<[string, Work, Partial<ExpectedTask>]> = [
   ],
   [
     'a child gives its status and output',
-    { kind: 'child', plot: { ...plot(step('c', [], { work: echoes(5) })), output: { of: 'c' } } },
+    { kind: 'child', plot: { ...plot(step('c', [], { work: echoes(5) })), output: { of: 'c' } }, alone: false },
     { status: 'completed', output: { status: 'completed', output: { picked: 5 } }, attempts: 1 },
   ],
   [
+    'a child that nobody waits for gives nothing, and whatever becomes of it is its own',
+    { kind: 'child', plot: plot(step('c', [], { work: FAILS })), alone: true },
+    { status: 'completed', output: { status: 'pending', output: null }, attempts: 1 },
+  ],
+  ['an escalation that nobody heeds fails', { ...approval('by_nobody'), onTimeout: 'escalate' }, { status: 'failed' }],
+  [
     'a child that fails is begun anew as often as the action is tried',
-    { kind: 'child', plot: plot(step('c', [], { work: FAILS })) },
+    { kind: 'child', plot: plot(step('c', [], { work: FAILS })), alone: false },
     { status: 'failed', output: null, attempts: 2 },
   ],
 ];
@@ -369,7 +384,9 @@ describe('work of every kind', () => {
   test('a child whose action is tried twice is two runs, of which the model tells everything', () => {
     const inner = plot(step('c', [], { work: FAILS }), step('d', ['c']));
     const { children } =
-      evaluate(plot(step('a', [], { work: { kind: 'child', plot: inner }, maxAttempts: 2 }))).tasks['a'] ?? {};
+      evaluate(plot(step('a', [], { work: { kind: 'child', plot: inner, alone: false }, maxAttempts: 2 }))).tasks[
+        'a'
+      ] ?? {};
     expect(children).toEqual([evaluate(inner), evaluate(inner)]);
     expect(children?.[0]?.tasks['d']?.status).toBe('upstream_failed');
   });

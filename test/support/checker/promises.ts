@@ -17,8 +17,8 @@ export interface Foretold {
   expected: PlainResult;
   /** What of the output of an action counts: not what differs from call to call. */
   comparable(actionId: string, output: unknown): unknown;
-  /** Of the runs that an action begins; undefined: it begins none. */
-  childOf(actionId: string): Foretold | undefined;
+  /** Of the runs that an action begins, and whether one goes on without it; undefined: it begins none. */
+  childOf(actionId: string): (Foretold & { alone: boolean }) | undefined;
 }
 
 export interface Promised extends Foretold {
@@ -120,10 +120,10 @@ export function checkPromises(
       if (childTold === undefined) {
         found.add('I9', 'every run is one that somebody asked for', child);
       } else if (!child.final) {
-        found.add('I1', 'what a run has begun and waits for has ended with it', child);
+        found.add('I1', 'what a run has begun has ended too', child);
       } else {
-        // Whatever ends the parent from outside cancels the child, and a retry of the parent goes on with it.
-        const isBrokenOff = cancelled || expected.brokenOff === true;
+        // Whatever ends the parent from outside cancels the child that it waits for, and a retry of the parent goes on with it.
+        const isBrokenOff = !childTold.alone && (cancelled || expected.brokenOff === true);
         checkEnd(child, { ...childTold, cancelled: isBrokenOff, retried });
       }
     }

@@ -7,6 +7,7 @@ import type pg from 'pg';
 import type { Promised } from '../checker/promises.ts';
 import { type Answer, field, openClient } from '../client.ts';
 import { createWorkflowOf } from '../model/create.ts';
+import { requestOf as requestOfRun } from '../model/definition.ts';
 import { openOutside } from '../model/outside.ts';
 import { type Load, type PlannedRun, plotOf, promiseOfRun, requestOf } from './load.ts';
 
@@ -79,7 +80,11 @@ export function startClients(options: {
     promised.push(promise);
     const isTask = 'task' in run.of;
     const path = 'task' in run.of ? '/assign-task' : `/workflows/${workflowIds[run.of.workflow]}/execute`;
-    const body = 'task' in run.of ? requestOf(run.of.task, serviceUrl) : {};
+    const plot = 'workflow' in run.of ? plotOf(load, run.of.workflow) : undefined;
+    const body =
+      'task' in run.of
+        ? requestOf(run.of.task, serviceUrl)
+        : requestOfRun(plotOf(load, run.of.workflow), idempotencyKey);
     const begin = async () => {
       const answer = await insist(path, body, idempotencyKey);
       expectOneOf(answer, path, [202]);
@@ -88,16 +93,28 @@ export function startClients(options: {
     await Promise.all(run.twice ? [begin(), begin()] : [begin()]);
     const [id] = promise.runIds;
     if (id === undefined) return;
-    if ('workflow' in run.of) await outside.attend(id, plotOf(load, run.of.workflow));
+    if (plot !== undefined) await outside.attend(id, plot);
+    if (plot?.deduped !== undefined) {
+      // Without its key: what makes it the very same run is in the body.
+      const answer = await insist(path, body);
+      expectOneOf(answer, path, plot.deduped === 'reject' ? [409] : [202]);
+      if (answer?.status === 202) promise.runIds.push(field(answer, 'execution_id'));
+    }
     await Promise.all([cancelLater(run, promise, id), retryLater(run, promise, id)]);
   }
-  async function cancelLater({ cancelAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
+  async function cancelLater({ cancelAfterMs, cancelsMany }: PlannedRun, promise: Promised, id: string): Promise<void> {
     if (cancelAfterMs === undefined) return;
     await sleep(cancelAfterMs);
     // Before it is sent: it may be heard although nobody answers.
     promise.cancelled = true;
+    const reason = 'a client changed its mind';
+    if (cancelsMany) {
+      const path = '/executions/bulk/cancel';
+      expectOneOf(await insist(path, { filter: { execution_ids: [id] }, reason }), path, [202]);
+      return;
+    }
     const path = `/workflows/executions/${id}/cancel`;
-    expectOneOf(await insist(path, { reason: 'a client changed its mind' }), path, [202, 409]);
+    expectOneOf(await insist(path, { reason }), path, [202, 409]);
   }
   async function retryLater({ retryAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
     if (retryAfterMs === undefined) return;

@@ -15,6 +15,8 @@ export interface PlannedRun {
   /** The same request is sent twice at once. */
   twice: boolean;
   cancelAfterMs: number | undefined;
+  /** By the door for many at once. */
+  cancelsMany: boolean;
   retryAfterMs: number | undefined;
 }
 export interface SingleTask {
@@ -59,6 +61,7 @@ export function loadOf(seed: number, loadMs: number): Load {
       of,
       twice: random.chance(0.1),
       cancelAfterMs: random.chance(0.1) ? random.whole(50, 3_000) : undefined,
+      cancelsMany: random.chance(0.5),
       retryAfterMs: random.chance(0.2) ? random.whole(2_000, 6_000) : undefined,
     };
   });

@@ -15,7 +15,7 @@ export function promiseOf(plot: Plot): Foretold {
     comparable: (actionId, output) => comparable(plot, actionId, output),
     childOf(actionId) {
       const { work } = stepOf(plot, actionId);
-      return work.kind === 'child' ? promiseOf(work.plot) : undefined;
+      return work.kind === 'child' ? { ...promiseOf(work.plot), alone: work.alone } : undefined;
     },
   };
 }

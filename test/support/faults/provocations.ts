@@ -80,7 +80,15 @@ function calling(edges: Edges): Plot {
       work: { kind: 'call', n, behave: 'succeed', workMs: 0 },
     }),
   );
-  return { steps, output: 'of_the_last', endedBy: 'cancellation', paused: false, limited: false, rounds: 1 };
+  return {
+    steps,
+    output: 'of_the_last',
+    endedBy: 'cancellation',
+    paused: false,
+    limited: false,
+    deduped: undefined,
+    rounds: 1,
+  };
 }
 const ONE_THEN_ANOTHER = calling({ first: [], second: ['first'] });
 const CROSSED = calling({ a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] });

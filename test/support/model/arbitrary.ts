@@ -29,6 +29,8 @@ export interface Mix {
   external: boolean;
   /** Runs that wait for a place among others. */
   limited: boolean;
+  /** Runs that are asked for twice. */
+  deduped: boolean;
   /** Completed actions that are undone when the run does not complete. */
   sagas: boolean;
   signals: boolean;
@@ -49,6 +51,7 @@ export const MIX: Mix = {
   parts: true,
   external: true,
   limited: true,
+  deduped: true,
   sagas: true,
   signals: true,
   approvals: true,
@@ -111,14 +114,24 @@ function asked(): fc.Arbitrary<Work> {
   return fc.record({
     kind: fc.constant('approval' as const),
     decided: fc.constantFrom('approved', 'rejected', 'by_nobody'),
-    onTimeout: fc.constantFrom('fail', 'approve', 'reject'),
+    onTimeout: fc.constantFrom('fail', 'approve', 'reject', 'escalate'),
     onReject: fc.constantFrom('fail', 'continue'),
   });
 }
 
 function child(mix: Mix): fc.Arbitrary<Work> {
-  const inner: Mix = { ...mix, size: Math.min(4, mix.size), depth: mix.depth - 1, cache: false, limited: false };
-  return plots(inner).map((plot) => ({ kind: 'child' as const, plot }));
+  const inner: Mix = {
+    ...mix,
+    size: Math.min(4, mix.size),
+    depth: mix.depth - 1,
+    cache: false,
+    limited: false,
+    deduped: false,
+  };
+  // Nobody ends one that is alone.
+  return onceIn(4).chain((alone) =>
+    plots(alone ? { ...inner, endless: false } : inner).map((plot) => ({ kind: 'child' as const, plot, alone })),
+  );
 }
 
 function works(n: number, mix: Mix): fc.Arbitrary<Work> {
@@ -189,6 +202,9 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
         return fc.record({
           edges: fc.constant(edges),
           limited: mix.limited ? onceIn(10) : fc.constant(false),
+          deduped: mix.deduped
+            ? seldom(8, fc.constantFrom<NonNullable<Plot['deduped']>>('reject', 'return_existing'))
+            : fc.constant(undefined),
           paused: mix.control ? onceIn(8) : fc.constant(false),
           endedBy: fc.constantFrom<Plot['endedBy']>('cancellation', 'deadline'),
           steps: fc.tuple(...Array.from({ length: size }, (_, n) => loose(n, mix))),
@@ -214,6 +230,7 @@ function assemble(
     endedBy: Plot['endedBy'];
     paused: boolean;
     limited: boolean;
+    deduped: Plot['deduped'];
   },
   mix: Mix,
 ): Plot {
@@ -245,7 +262,7 @@ function assemble(
   const picked = drawn.picked === undefined ? undefined : ids[drawn.picked];
   const output = picked === undefined || !givesNumber(picked) ? 'of_the_last' : { of: picked };
   return {
-    ...{ steps, output, paused: drawn.paused, limited: drawn.limited },
+    ...{ steps, output, paused: drawn.paused, limited: drawn.limited, deduped: drawn.deduped },
     endedBy: drawn.endless === undefined ? 'cancellation' : drawn.endedBy,
     rounds: steps.some(({ cached }) => cached) ? 2 : 1,
   };

@@ -10,6 +10,8 @@ const OVERDUE_SECONDS = 0.05;
 /** A deadline that nobody keeps. */
 const SOON_SECONDS = 0.1;
 const LIMIT = 3;
+/** The parameter by which a run is the very same as another one. */
+const ONCE = 'once';
 /** Of everything that workers of somebody else do. */
 export const TOPIC = 'plots';
 
@@ -20,6 +22,11 @@ export interface Surroundings {
   workflowIds: ReadonlyMap<Plot, string>;
 }
 
+/** What a run is begun with; `key`: nothing else has it. */
+export function requestOf({ deduped }: Plot, key: string): object {
+  return deduped === undefined ? {} : { parameters: { [ONCE]: key } };
+}
+
 export function definitionOf(plot: Plot, surroundings: Surroundings): object {
   return {
     name: 'a plot',
@@ -28,7 +35,11 @@ export function definitionOf(plot: Plot, surroundings: Surroundings): object {
       ...plot.steps.flatMap(({ id, work }) =>
         work.kind === 'items' ? [{ name: `list_${id}`, type: 'array', default: itemsOf(work) }] : [],
       ),
+      ...(plot.deduped === undefined ? [] : [{ name: ONCE, type: 'string', default: '' }]),
     ],
+    ...(plot.deduped === undefined
+      ? {}
+      : { dedupe: { key: `{{${ONCE}}}`, window_seconds: NEVER_SECONDS, policy: plot.deduped } }),
     ...(plot.limited ? { concurrency: { key: 'plots', limit: LIMIT, policy: 'queue' } } : {}),
     ...(plot.endedBy === 'deadline' ? { timeout_seconds: NEVER_SECONDS } : {}),
     actions: plot.steps.map((step) => actionOf(step, plot, surroundings)),
@@ -100,11 +111,13 @@ function workOf(
     }
     case 'approval': {
       const deadline = { timeout_seconds: SOON_SECONDS, on_timeout: work.onTimeout };
+      const escalation = work.onTimeout === 'escalate' ? { escalate_to: 'somebody else' } : {};
       const config = { approvers: [SOMEBODY], on_reject: work.onReject };
-      return { action_type: 'approval', config: { ...config, ...(work.decided === 'by_nobody' ? deadline : {}) } };
+      const late = work.decided === 'by_nobody' ? { ...deadline, ...escalation } : {};
+      return { action_type: 'approval', config: { ...config, ...late } };
     }
     case 'child':
-      return { action_type: 'workflow', config: { workflow_id: workflowIds.get(work.plot) } };
+      return { action_type: 'workflow', config: { workflow_id: workflowIds.get(work.plot), wait: !work.alone } };
     case 'by_hand':
       return { action_type: 'wait', config: { seconds: NEVER_SECONDS } };
     case 'overdue':

@@ -162,7 +162,9 @@ function workOf({ work, maxAttempts }: Step, from: readonly (number | null)[]): 
     case 'approval':
       return approved(work);
     case 'child':
-      return childOf(work.plot, maxAttempts);
+      return work.alone
+        ? { ...completed({ status: 'pending', output: null }), children: [evaluate(work.plot)] }
+        : childOf(work.plot, maxAttempts);
     case 'overdue':
       return tried('fail', maxAttempts, null);
   }
@@ -206,7 +208,7 @@ function approved({ decided, onTimeout, onReject }: Extract<Work, { kind: 'appro
   return answer === 'rejected' && onReject === 'continue' ? completed({ approved: false, by, comment }) : failed();
 }
 const TOO_LATE = 'nobody decided before the deadline';
-const ON_TIMEOUT = { fail: 'nothing', approve: 'approved', reject: 'rejected' };
+const ON_TIMEOUT = { fail: 'nothing', approve: 'approved', reject: 'rejected', escalate: 'nothing' };
 
 /** A child that did not complete is begun anew as often as the action is tried. */
 function childOf(plot: Plot, maxAttempts: number): Settled {

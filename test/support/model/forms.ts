@@ -16,6 +16,8 @@ export interface Plot {
   paused: boolean;
   /** Only so many of all such runs are under way at a time; the others wait for their turn. */
   limited: boolean;
+  /** What is answered to who asks for the very same run once more; undefined: that would be another run. */
+  deduped: 'reject' | 'return_existing' | undefined;
   /** How often the workflow is run, one run after the other. */
   rounds: 1 | 2;
 }
@@ -76,11 +78,11 @@ export type Work =
   | {
       kind: 'approval';
       decided: 'approved' | 'rejected' | 'by_nobody';
-      onTimeout: 'fail' | 'approve' | 'reject';
+      onTimeout: 'fail' | 'approve' | 'reject' | 'escalate';
       onReject: 'fail' | 'continue';
     }
-  /** A run of another workflow. */
-  | { kind: 'child'; plot: Plot }
+  /** A run of another workflow; `alone`: nobody waits for it. */
+  | { kind: 'child'; plot: Plot; alone: boolean }
   /** Each attempt takes longer than it may. */
   | { kind: 'overdue'; n: number };
 
@@ -95,7 +97,7 @@ export interface ExpectedTask {
   cached: boolean;
   /** Items in their order, or iterations; of a fan-out that is given up only what is certain. */
   parts: ExpectedPart[] | undefined;
-  /** The runs it began, one for each attempt. */
+  /** The runs it began, one for each attempt; one that is alone goes on to its own end whatever becomes of this run. */
   children: Expected[] | undefined;
   /** What undid it, when the run did not complete. */
   compensation: { status: TaskEnd; output: Json; attempts: number } | undefined;

@@ -13,7 +13,7 @@ export function numberPath(work: Work): readonly string[] | undefined {
     case 'signal':
       return work.comes === 'never' ? undefined : ['n'];
     case 'child':
-      return work.plot.output === 'of_the_last' ? undefined : ['output', 'picked'];
+      return work.alone || work.plot.output === 'of_the_last' ? undefined : ['output', 'picked'];
     case 'call':
       return ['body', 'n'];
     case 'wait':

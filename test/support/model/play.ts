@@ -1,10 +1,11 @@
 /** Plays a plot on a running service, and tells what has become of it in the words of `evaluate`. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Execution } from '../../../src/schemas/workflow-answers.ts';
-import { accepted, type Client } from '../client.ts';
+import { accepted, type Client, field } from '../client.ts';
 import { createWorkflowOf } from './create.ts';
-import { comparable, comparableOutput, withoutFailure } from './definition.ts';
+import { comparable, comparableOutput, requestOf, withoutFailure } from './definition.ts';
 import { stepOf } from './evaluate.ts';
 import type { Plot, Work } from './forms.ts';
 import type { Outside } from './outside.ts';
@@ -41,7 +42,9 @@ export async function play(plot: Plot, api: Client, outside: Outside, serviceUrl
 }
 
 async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Outside): Promise<Found> {
-  const runId = await api.execute(workflowId);
+  const request = requestOf(plot, randomUUID());
+  const runId = await api.execute(workflowId, request);
+  if (plot.deduped !== undefined) await askAgain(plot, workflowId, request, runId, api);
   await outside.attend(runId, plot);
   const patience = new AbortController();
   const tooLate = async () => {
@@ -49,12 +52,29 @@ async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Ou
     throw new Error(`${runId} has not ended after ${PATIENCE_MS} ms`);
   };
   try {
-    await Promise.race([api.ended(runId), tooLate(), outside.failed]);
+    await Promise.race([allEnded(plot, runId, api, outside), tooLate(), outside.failed]);
   } finally {
     patience.abort();
     outside.leave(runId);
   }
   return { runId, ...(await look(plot, runId, api, outside)) };
+}
+
+/** The very same run once more: there is none. */
+async function askAgain(plot: Plot, workflowId: string, request: object, runId: string, api: Client): Promise<void> {
+  const answer = await api.post(`/workflows/${workflowId}/execute`, request);
+  if (plot.deduped === 'reject' ? answer.status !== 409 : field(accepted(answer, 202), 'execution_id') !== runId)
+    throw new Error(`asked for ${runId} once more: ${answer.status} ${answer.text}`);
+}
+
+/** With those that nobody waited for. */
+async function allEnded(plot: Plot, runId: string, api: Client, outside: Outside): Promise<void> {
+  await api.ended(runId);
+  if (!plot.steps.some(({ work }) => work.kind === 'child')) return;
+  for (const { id, action_id: by } of await outside.childrenOf(runId)) {
+    const { work } = stepOf(plot, by);
+    if (work.kind === 'child') await allEnded(work.plot, id, api, outside);
+  }
 }
 
 async function look(plot: Plot, runId: string, api: Client, outside: Outside): Promise<FoundRun> {
