@@ -34,7 +34,7 @@ export function keepSchedules(
     log,
   };
   const tick = () => tickSchedules(deps, stopping);
-  const ticks = openScheduleTicks(backend, config, tick);
+  const ticks = openScheduleTicks(backend, parts.config, tick);
   const watch = createScheduleWatch({ schedules, ticks, queueAnswers: queue.ping, tick, log });
   return {
     ready: () => ticks.ready(),
