@@ -1,20 +1,12 @@
 /** The platform against the stage of examples/ecosystem: the older platform's examples end to end, also when services fail. */
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
 import { describe, expect } from 'vitest';
 import type { Fault } from '../../examples/ecosystem/faults.ts';
-import { keepRegistered } from '../../examples/ecosystem/registration.ts';
 import { SERVICES } from '../../examples/ecosystem/services/all.ts';
-import { openStage, type Stage } from '../../examples/ecosystem/stage.ts';
 import { analyseText, sha256 } from '../../examples/ecosystem/text.ts';
-import { openOrchestrator } from '../../examples/orchestrator.ts';
-import { accepted, type Client, openClient, taskOf } from '../support/client.ts';
-import { onBothBackends } from '../support/fixtures.ts';
-import type { Stack } from '../support/stack.ts';
+import { accepted, openClient, taskOf } from '../support/client.ts';
+import { callsOf, heal, onStage, received, walkThrough } from '../support/ecosystem.ts';
 import { until } from '../support/until.ts';
-
-const execute = promisify(execFile);
 
 const FOLDER = 'examples/ecosystem';
 const DOCUMENT_QUALITY = readJson('workflows/document-quality.json');
@@ -35,13 +27,8 @@ const UNREACHABLE = {
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
 const TRACE = expect.stringMatching(/^[0-9a-f]{32}$/);
 
-// One retry after a second, so that what fails for good does so soon. The queue makes no difference to services.
-const stacks = onBothBackends({ environment: { MAX_RETRY_ATTEMPTS: '1', RETRY_BACKOFF_BASE: '1' } })
-  .slice(0, 1)
-  .map(({ backend, test }) => ({
-    backend,
-    test: test.extend('stage', { scope: 'file' }, ({ stack }, { onCleanup }) => openOn(stack, onCleanup)),
-  }));
+// One retry after a second, so that what fails for good does so soon.
+const stacks = onStage({ environment: { MAX_RETRY_ATTEMPTS: '1', RETRY_BACKOFF_BASE: '1' } });
 
 describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
   test('the services are registered by themselves, with where they are and what they serve', async ({ api, stage }) => {
@@ -291,50 +278,6 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
   });
 });
 
-/** The commands of the walk-through, with the addresses of this stack and stage for the usual ones. */
-async function walkThrough(api: Client, stage: Stage): Promise<unknown[]> {
-  const readme = readFileSync(`${FOLDER}/README.md`, 'utf8');
-  const blocks = [...readme.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
-  const addresses = new Map([
-    ['localhost:8000', new URL(api.url).host],
-    ['localhost:5199', new URL(stage.controlUrl).host],
-    ...SERVICES.map(({ name, port }): [string, string] => [
-      `localhost:${port}`,
-      new URL(stage.services.get(name)?.url ?? '').host,
-    ]),
-  ]);
-  const script = blocks.filter((block) => block.includes('curl')).join('\necho\n');
-  const pasted = [...addresses].reduce((text, [usual, here]) => text.replaceAll(usual, here), script);
-  expect(pasted).not.toMatch(/localhost:/);
-  const { stdout } = await execute('bash', ['-euc', pasted]);
-  return stdout
-    .replaceAll(/\n/g, '')
-    .split(/(?<=\})(?=\{)/)
-    .map((answer): unknown => JSON.parse(answer));
-}
-
-async function openOn(stack: Stack, onCleanup: (close: () => Promise<void>) => void): Promise<Stage> {
-  const stage = await openStage({
-    services: SERVICES,
-    host: '127.0.0.1',
-    ports: 'free',
-    controlPort: 0,
-    databaseUrl: stack.databaseUrl,
-  });
-  const registration = keepRegistered({
-    api: openOrchestrator({ url: stack.api.url, apiKey: undefined }),
-    services: stage.services,
-    ttlSeconds: 30,
-    say: (line) => process.stderr.write(`${line}\n`),
-  });
-  onCleanup(async () => {
-    await registration.close();
-    await stage.close();
-  });
-  await registration.ready;
-  return stage;
-}
-
 function readJson(name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(`${FOLDER}/${name}`, 'utf8'));
 }
@@ -343,20 +286,6 @@ function readJson(name: string): Record<string, unknown> {
 function withRetry(retry: object, more: object = {}): object {
   const actions = DOCUMENT_QUALITY['actions'] as object[]; // The file has a list.
   return { ...DOCUMENT_QUALITY, actions: actions.map((action) => ({ ...action, ...more, retry })) };
-}
-
-function received(stage: Stage, name: string) {
-  const last = stage.services.get(name)?.received.at(-1);
-  if (last === undefined) throw new Error(`${name} got nothing`);
-  return last;
-}
-
-function callsOf(stage: Stage): Record<string, number> {
-  return Object.fromEntries([...stage.services.values()].map(({ name, received: { length } }) => [name, length]));
-}
-
-async function heal(stage: Stage): Promise<void> {
-  for (const name of stage.services.keys()) await stage.afflict(name, { kind: 'none' });
 }
 
 function service(name: string, endpoint: string, method: string, parameters: object): object {

@@ -56,7 +56,11 @@ describe('source_agent', () => {
       const answer = await service('source_agent').post('/ingest', body);
       return (answer.body as { documents: Array<{ title: string }> }).documents.map(({ title }) => title);
     };
-    expect(await titles({ source: 'confluence' })).toEqual(['How refunds work', 'The warehouse']);
+    expect(await titles({ source: 'confluence' })).toEqual([
+      'Refunds, for the service desk',
+      'How refunds work',
+      'The warehouse',
+    ]);
     expect(await titles({ source: 'confluence', scope: { about: 'Parcels' } })).toEqual(['The warehouse']);
     expect(await titles({ source: 'github', scope: {} })).toEqual(['Retry failed refunds', 'Rewrite the checkout']);
     expect(await titles({ urls: ['https://example.com/short.md'] })).toEqual(['short.md']);
@@ -211,6 +215,25 @@ describe('reporting and notification', () => {
       missing_requirements: ['The customer gets a mail when the refund has failed'],
       recommendation: 'Ask for what is missing: The customer gets a mail when the refund has failed',
     });
+  });
+
+  test('pages that say nearly the same are candidates for putting together', async () => {
+    const ask = service('reporting');
+    const id = (url: string) => `confluence-${sha256(url).slice(0, 12)}`;
+    const { body } = await ask.get('/reports/confluence/consolidation?min_confidence=0.5');
+    expect(body).toEqual({
+      items: [
+        {
+          id: id('confluence://refunds.md'),
+          title: 'How refunds work',
+          confidence: expect.any(Number),
+          owners: ['ada', 'mona'],
+          flags: [`like ${id('confluence://refunds-for-support.md')}`],
+        },
+      ],
+      total: 1,
+    });
+    expect((await ask.get('/reports/confluence/consolidation?min_confidence=1')).body).toEqual({ items: [], total: 0 });
   });
 
   test('a message that is sent again with its key is kept once', async () => {

@@ -59,9 +59,9 @@ export const docStore: ServiceDefinition = {
           {
             summary: 'Stores a document; one with the same id is replaced.',
             input: z.object({
-              id: z.string().min(1).max(255).optional(),
+              id: z.string().min(1).max(255).nullish(),
               content: z.string(),
-              content_hash: z.string().optional().meta({ description: 'Left out: the SHA-256 of the content' }),
+              content_hash: z.string().nullish().meta({ description: 'Left out: the SHA-256 of the content' }),
               metadata: z.record(z.string(), z.unknown()).nullish(),
             }),
             answer: stored,

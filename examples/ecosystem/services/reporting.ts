@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { confidence } from '../confidence.ts';
-import { type Ask, Refusal, route, type ServiceDefinition } from '../route.ts';
+import { type Ask, Refusal, type Route, route, type ServiceDefinition } from '../route.ts';
 
 const finding = z.object({ service: z.string(), severity: z.string(), title: z.string() });
 const line = z.looseObject({ service: z.string(), level: z.string(), message: z.string() });
@@ -16,6 +16,14 @@ const issue = z.looseObject({
   history: z.array(z.looseObject({ at: z.iso.datetime(), status: z.string(), by: z.string() })).default([]),
 });
 
+const pages = z.object({ documents: z.array(z.object({ id: z.string(), title: z.string(), content: z.string() })) });
+const alike = z.object({
+  similar: z.array(z.object({ left: z.string(), right: z.string(), overlap: z.number() })),
+});
+
+/** Clients of the older platform spell them in either way. */
+const LIFE_OF_TICKET = ['/reports/life-of-ticket', '/reports/life_of_ticket'];
+const PR_CONFIDENCE = ['/reports/pr-confidence', '/reports/pr_confidence'];
 const MOST_KEPT = 10_000;
 const SAMPLE = 5;
 const HOUR_MS = 3_600_000;
@@ -80,49 +88,91 @@ export const reporting: ServiceDefinition = {
             return { taken: logs.length };
           },
         ),
-        route(
-          'post',
-          '/reports/life-of-ticket',
-          {
-            summary: 'How long an issue was in which state.',
-            input: z.object({ format, ticket: z.string().optional(), jira_ticket: z.string().optional() }),
-            answer: z.object({
-              ticket: z.string(),
-              summary: z.string(),
-              timeline: z.array(
-                z.object({ status: z.string(), at: z.string(), by: z.string(), hours: z.number().nullable() }),
-              ),
-              total_hours: z.number(),
-              status: z.string(),
-            }),
-          },
-          async ({ input, ask }) => {
-            const ticket = input.ticket ?? input.jira_ticket;
-            if (ticket === undefined) throw new Refusal(400, 'ticket is required');
-            return lifeOf(await askForIssue(ask, ticket));
-          },
-        ),
-        route(
-          'post',
-          '/reports/pr-confidence',
-          {
-            summary: 'How well a pull request fits the issue that it is for.',
-            input: z.object({ format, pr_number: z.int(), repository: z.string(), jira_ticket: z.string().optional() }),
-            answer: confidence.extend({ repository: z.string(), pr_number: z.int(), title: z.string() }),
-          },
-          async ({ input: { pr_number, repository, jira_ticket }, ask }) => {
-            const pull = z
-              .looseObject({ title: z.string() })
-              .parse(await ask('source_agent', 'GET', '/github/pr', { pr_number, repository }));
-            const jira = jira_ticket === undefined ? null : await askForIssue(ask, jira_ticket);
-            const found = await ask('analysis_service', 'POST', '/pr_confidence', { pr_data: pull, jira_data: jira });
-            return { repository, pr_number, title: pull.title, ...confidence.parse(found) };
-          },
-        ),
+        ...LIFE_OF_TICKET.map(lifeOfTicket),
+        ...PR_CONFIDENCE.map(prConfidence),
+        consolidation,
       ],
     };
   },
 };
+
+function lifeOfTicket(path: string): Route {
+  return route(
+    'post',
+    path,
+    {
+      summary: 'How long an issue was in which state.',
+      input: z.object({ format, ticket: z.string().optional(), jira_ticket: z.string().optional() }),
+      answer: z.object({
+        ticket: z.string(),
+        summary: z.string(),
+        timeline: z.array(
+          z.object({ status: z.string(), at: z.string(), by: z.string(), hours: z.number().nullable() }),
+        ),
+        total_hours: z.number(),
+        status: z.string(),
+      }),
+    },
+    async ({ input, ask }) => {
+      const ticket = input.ticket ?? input.jira_ticket;
+      if (ticket === undefined) throw new Refusal(400, 'ticket is required');
+      return lifeOf(await askForIssue(ask, ticket));
+    },
+  );
+}
+
+function prConfidence(path: string): Route {
+  return route(
+    'post',
+    path,
+    {
+      summary: 'How well a pull request fits the issue that it is for.',
+      input: z.object({ format, pr_number: z.int(), repository: z.string(), jira_ticket: z.string().optional() }),
+      answer: confidence.extend({ repository: z.string(), pr_number: z.int(), title: z.string() }),
+    },
+    async ({ input: { pr_number, repository, jira_ticket }, ask }) => {
+      const pull = z
+        .looseObject({ title: z.string() })
+        .parse(await ask('source_agent', 'GET', '/github/pr', { pr_number, repository }));
+      const jira = jira_ticket === undefined ? null : await askForIssue(ask, jira_ticket);
+      const found = await ask('analysis_service', 'POST', '/pr_confidence', { pr_data: pull, jira_data: jira });
+      return { repository, pr_number, title: pull.title, ...confidence.parse(found) };
+    },
+  );
+}
+
+const consolidation = route(
+  'get',
+  '/reports/confluence/consolidation',
+  {
+    summary: 'Pages that say nearly the same as an earlier one.',
+    input: z.object({ min_confidence: z.coerce.number().min(0).max(1).default(0) }),
+    answer: z.object({
+      items: z.array(
+        z.object({
+          id: z.string(),
+          title: z.string(),
+          confidence: z.number(),
+          owners: z.array(z.string()),
+          flags: z.array(z.string()),
+        }),
+      ),
+      total: z.int(),
+    }),
+  },
+  async ({ input: { min_confidence }, ask }) => {
+    const { documents } = pages.parse(await ask('source_agent', 'POST', '/ingest', { source: 'confluence' }));
+    const { similar } = alike.parse(await ask('analysis_service', 'POST', '/analyze', { documents }));
+    const items = similar
+      .filter(({ overlap }) => overlap >= min_confidence)
+      .map(({ left, right, overlap }) => {
+        const page = documents.find(({ id }) => id === right);
+        const owners = /^Owners: (.+)$/m.exec(page?.content ?? '')?.[1]?.split(', ') ?? [];
+        return { id: right, title: page?.title ?? '', confidence: overlap, owners, flags: [`like ${left}`] };
+      });
+    return { items, total: items.length };
+  },
+);
 
 async function askForIssue(ask: Ask, key: string): Promise<z.output<typeof issue>> {
   return issue.parse(await ask('source_agent', 'GET', '/jira/issue', { key }));

@@ -54,7 +54,10 @@ export const secureAnalyzer: ServiceDefinition = {
           summary: 'A summary by a model that may see the text; what is sensitive is not in it.',
           input: input.extend({
             override_policy: z.boolean().nullish().meta({ description: 'Let any model see the text all the same' }),
-            providers: z.array(z.string()).nullish().meta({ description: 'What the caller would like to use' }),
+            providers: z
+              .array(z.union([z.string(), z.object({ name: z.string() })]))
+              .nullish()
+              .meta({ description: 'What the caller would like to use' }),
           }),
           answer: z.object({
             summary: z.string(),
@@ -66,7 +69,8 @@ export const secureAnalyzer: ServiceDefinition = {
         },
         async ({ input: given, ask }) => {
           const { keywords, policy } = examine(given);
-          const wanted = given.providers?.[0] ?? MODELS.any[0];
+          const [first = MODELS.any[0]] = given.providers ?? [];
+          const wanted = typeof first === 'string' ? first : first.name;
           const { provider, enforced } = choose(policy, wanted, given.override_policy ?? false);
           const content = redact(given.content, keywords);
           const answer = await ask('summarizer_hub', 'POST', '/summarize', { content, max_sentences: 2 });
