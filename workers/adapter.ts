@@ -3,9 +3,11 @@
  * that imports this file, zod and its own client library, and a line in `catalogue.ts`.
  */
 import { z } from 'zod';
+import type { CallInputs, OperationCall } from '../src/domain/operation-call.ts';
 import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
 import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
 import type { ReplayRequest } from '../src/engine/replay-events.ts';
+import type { Polled } from '../src/engine/service-apis.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { replayTarget } from '../src/schemas/replay.ts';
 import { TOPIC } from '../src/schemas/topic.ts';
@@ -30,6 +32,8 @@ export interface AdapterContext {
    * and the task is delivered again when its turn has come. Without a limit for that service it returns at once.
    */
   turn(service: string): Promise<void>;
+  /** A call of an operation of a service, by its newest OpenAPI document. Throws what does not fit it. */
+  operation(service: string, operationId: string, inputs: CallInputs): Promise<OperationCall>;
   /** A setting of the worker's configuration that adapters may read (`SMTP_URL`, `SLACK_WEBHOOK_URL`, `ESC_URL`, …). */
   setting(name: AdapterSetting): string | undefined;
   /**
@@ -70,6 +74,7 @@ export interface EngineCapabilities {
   external?(task: { topic: string; input: Json }): Promise<ExternalAttempt>;
   /** Runs that this task begins. */
   children?: ChildRunsOfTask;
+  apis?: ServiceApisOfTask;
   /** Asks the approvers, once in each epoch of the run, and tells what has become of it. */
   approval?(question: {
     message: string | undefined;
@@ -82,6 +87,13 @@ export interface EngineCapabilities {
   signal?(name: string, timeoutSeconds: number | undefined): Promise<SignalAnswer>;
   /** Tells a target of events once more; resolves to how many there still are. */
   replay?(request: ReplayRequest): Promise<number>;
+}
+
+/** What `list_services` and `poll_openapi` use. */
+export interface ServiceApisOfTask {
+  names(): Promise<string[]>;
+  source(service: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
+  keep(service: string, url: string, document: Json): Promise<Polled>;
 }
 
 export type ApprovalAnswer =

@@ -13,6 +13,8 @@ export interface ExecutorDeps {
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
   service(tenantId: string, name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  /** Of a tenant: prepares calls of operations. */
+  operations(tenantId: string): AdapterContext['operation'];
   /** A call's turn at a service: when to ask again, or undefined when it may be called. */
   turn(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
   /** For adapters that come with the engine. */
@@ -101,6 +103,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
       traceparent,
     }),
     service: (name) => deps.service(run.tenantId, name),
+    operation: deps.operations(run.tenantId),
     async turn(name) {
       // By attempt: a redelivery finds the time that it was told, and another attempt is another call.
       const until = await deps.turn(name, `${call.idempotencyKey}.${call.attempt}`, call.signal);

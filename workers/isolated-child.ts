@@ -3,6 +3,7 @@
  * connection, no secret and no environment of the worker's, and may be killed at any moment.
  */
 import { writeFileSync } from 'node:fs';
+import type { OperationCall } from '../src/domain/operation-call.ts';
 import { makeStorable } from '../src/domain/storable.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
@@ -81,6 +82,8 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
     fetch: (url, init = {}) => fetchThrough(url, init, signal),
     service: async (name) =>
       (await ask({ ask: 'service', name }, signal)) as { name: string; baseUrl: string } | undefined,
+    operation: async (service, id, inputs) =>
+      (await ask({ ask: 'operation', service, id, inputs }, signal)) as OperationCall,
     turn: async (service) => void (await ask({ ask: 'turn', service }, signal)),
     setting: (name) => task.settings[name],
     evaluate: async (expression, variables) => (await ask({ ask: 'evaluate', expression, variables }, signal)) as Json, // The evaluator gives nothing else.

@@ -34,7 +34,7 @@ export interface IsolatedProcessOptions {
 /** What the child asks of the worker, and tells it. */
 export type ChildContext = Pick<
   AdapterContext,
-  'fetch' | 'service' | 'turn' | 'evaluate' | 'log' | 'signal' | 'progress' | 'heartbeat' | 'stream'
+  'fetch' | 'service' | 'operation' | 'turn' | 'evaluate' | 'log' | 'signal' | 'progress' | 'heartbeat' | 'stream'
 >;
 
 /** How a process ended. */
@@ -179,6 +179,8 @@ function answerer(
     switch (what.ask) {
       case 'service':
         return context.service(what.name);
+      case 'operation':
+        return context.operation(what.service, what.id, what.inputs);
       case 'turn':
         return context.turn(what.service);
       case 'evaluate':

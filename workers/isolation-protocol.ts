@@ -2,7 +2,9 @@
  * What a worker and an isolated child say to each other, over the channel of `fork` (structured clones). The child knows
  * nothing and reaches nothing: whatever its adapter asks of the context, it asks the worker.
  */
+
 import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
+import type { CallInputs } from '../src/domain/operation-call.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { type AdapterContext, type AdapterSetting, NonRetryableError, RetryableError } from './adapter.ts';
@@ -35,6 +37,7 @@ export type Question =
   | { ask: 'part'; body: number }
   | { ask: 'service'; name: string }
   | { ask: 'turn'; service: string }
+  | { ask: 'operation'; service: string; id: string; inputs: CallInputs }
   | { ask: 'evaluate'; expression: string; variables: Record<string, Json> };
 
 export interface FetchAnswer {

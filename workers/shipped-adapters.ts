@@ -5,7 +5,9 @@ import { approveBatches } from './adapters/approve-batches.ts';
 import { external } from './adapters/external.ts';
 import { findService } from './adapters/find-service.ts';
 import { httpRequest } from './adapters/http-request.ts';
+import { listServices } from './adapters/list-services.ts';
 import { notification } from './adapters/notification.ts';
+import { pollOpenapi } from './adapters/poll-openapi.ts';
 import { replayEvents } from './adapters/replay-events.ts';
 import { serviceCall } from './adapters/service-call.ts';
 import { signal } from './adapters/signal.ts';
@@ -38,7 +40,9 @@ export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   external,
   findService,
   httpRequest,
+  listServices,
   notification,
+  pollOpenapi,
   replayEvents,
   serviceCall,
   signal,

@@ -90,6 +90,7 @@ import { VERSION } from '../version.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
+import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
 const QUEUE_TIMEOUT_MS = 2_000;
@@ -137,7 +138,10 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     store: createSystemWorkflowStore(pool),
     normalise: (body) => normaliseDefinition(body, rules),
   });
-  const workflows = withSystemWorkflows(refusingRecursion(createWorkflowStore(prisma, uuidv7)), system);
+  const workflows = withSystemWorkflows(
+    checkingOperations(refusingRecursion(createWorkflowStore(prisma, uuidv7)), config, pool),
+    system,
+  );
   const waiter = createRunWaiter(pool);
   const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
   const polls = createWaitingPolls();
@@ -252,6 +256,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
     registry: createRegistry({ services: createServiceStore(pool), configured: config.services }),
+    serviceApis: serviceApiReaderOf(config, pool, createServiceStore(pool)),
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,

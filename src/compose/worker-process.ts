@@ -7,6 +7,7 @@ import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
 import { createInboxAccess } from '../../workers/inbox-access.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
+import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
@@ -67,6 +68,7 @@ import { createSpanIds } from '../telemetry/span-ids.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { announce, type Process } from './process.ts';
+import { serviceApisOf } from './service-apis.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
 import { beatUntil } from './worker-beat.ts';
 import { workerEvents } from './worker-events.ts';
@@ -139,6 +141,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signals: createSignalStore(pool) });
+  const apis = serviceApisOf(config, pool, services);
+  const apisOfTask = createApisOfTasks(apis);
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const events = workerEvents(
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log },
@@ -151,7 +155,14 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isolated,
     maxOutputBytes: config.maxOutputBytes,
     settings: config.adapterSettings,
-    engine: (call) => ({ external: external(call), children: childRuns(call), ...inbox(call), ...events.replay(call) }),
+    engine: (call) => ({
+      external: external(call),
+      children: childRuns(call),
+      ...inbox(call),
+      ...events.replay(call),
+      ...apisOfTask(call),
+    }),
+    operations: (tenantId) => operationsOf(apis, tenantId),
     newSpanId: createSpanIds(),
     now: () => new Date(clock.now()),
     log,

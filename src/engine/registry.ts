@@ -25,13 +25,7 @@ export function createRegistry(deps: {
   const { services } = deps;
   const configured = new Map(Object.entries(deps.configured));
 
-  async function list({ tenantId }: Caller): Promise<Service[]> {
-    const registered = await services.list(tenantId);
-    const byKey = new Map(registered.map((service) => [serviceKey(service.name), service]));
-    const fixed = [...configured].map(([name, baseUrl]) => asConfigured(name, baseUrl, byKey.get(name)));
-    const others = registered.filter(({ name }) => !configured.has(serviceKey(name)));
-    return [...fixed, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
+  const list = ({ tenantId }: Caller) => listServices(services, configured, tenantId);
 
   return {
     async register(caller, registration) {
@@ -69,6 +63,19 @@ export function createRegistry(deps: {
       return beat;
     },
   };
+}
+
+/** All of a tenant, by name: those that the configuration names, and those that were registered beside them. */
+export async function listServices(
+  services: Pick<ServiceStore, 'list'>,
+  configured: ReadonlyMap<string, string>,
+  tenantId: string,
+): Promise<Service[]> {
+  const registered = await services.list(tenantId);
+  const byKey = new Map(registered.map((service) => [serviceKey(service.name), service]));
+  const fixed = [...configured].map(([name, baseUrl]) => asConfigured(name, baseUrl, byKey.get(name)));
+  const others = registered.filter(({ name }) => !configured.has(serviceKey(name)));
+  return [...fixed, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** A service by its name: the configuration says where it is, else it has to be registered. */

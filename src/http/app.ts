@@ -31,6 +31,7 @@ import { retryRoutes } from './retry.ts';
 import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
+import { serviceApiRoutes } from './service-apis.ts';
 import { taskRoutes } from './tasks.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
@@ -79,6 +80,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
+  serviceApiRoutes(routes, deps, links);
   registryRoutes(routes, deps);
   jobRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);

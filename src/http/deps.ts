@@ -12,6 +12,7 @@ import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/rea
 import type { Registry } from '../engine/registry.ts';
 import type { SagaReader } from '../engine/saga-views.ts';
 import type { Schedules } from '../engine/schedules.ts';
+import type { ServiceApiReader } from '../engine/service-apis.ts';
 import type { Signals } from '../engine/signals.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
 import type {
@@ -70,6 +71,7 @@ export interface HttpDeps {
   externalTasks: ExternalTasks;
   webhooks: Webhooks;
   registry: Registry;
+  serviceApis: ServiceApiReader;
   system: SystemRuns;
   eventLog: EventLog;
   wait: WaitForRuns;

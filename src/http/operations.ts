@@ -18,6 +18,7 @@ import * as retry from './retry.ts';
 import * as sagas from './sagas.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
+import * as serviceApis from './service-apis.ts';
 import * as tasks from './tasks.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
@@ -92,6 +93,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   registry.listServices,
   registry.getRegisteredService,
   registry.removeService,
+  serviceApis.pollOpenApi,
+  serviceApis.getServiceDocument,
+  serviceApis.listServiceOperations,
+  serviceApis.listServiceDrift,
   jobs.recalcQuality,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,

@@ -66,6 +66,7 @@ const test = base
       expressions,
       isolated: pool,
       service: async (tenant, name) => ({ name, baseUrl: `${service.url}/of-${tenant}` }),
+      operations: () => () => Promise.reject(new Error('no document is known')),
       turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
       engine: () => ({}),
       settings: { ESC_URL: `http://x/${SECRET}` },

@@ -16,6 +16,7 @@ export interface AdapterContextOptions {
   wakeAt?: Date;
   now?: () => Date;
   engine?: EngineCapabilities;
+  operation?: AdapterContext['operation'];
 }
 export interface TestContext {
   context: AdapterContext;
@@ -71,6 +72,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
         const baseUrl = services.get(name);
         return Promise.resolve(baseUrl === undefined ? undefined : { name, baseUrl });
       },
+      operation: options.operation ?? (() => Promise.reject(new Error('no document is known'))),
       turn: (service) => {
         turns.push(service);
         return Promise.resolve();

@@ -267,6 +267,22 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       remove: () => guarded(undefined),
       heartbeat: () => guarded({ expiresAt: NOW }),
     },
+    serviceApis: {
+      document: () =>
+        guarded({
+          service: 'documents',
+          url: 'http://documents/openapi.json',
+          hash: '0',
+          title: null,
+          version: null,
+          fetchedAt: NOW,
+          changedAt: NOW,
+          document: { openapi: '3.1.0' },
+          operations: 0,
+        }),
+      operations: () => guarded({ service: 'documents', operations: new Map() }),
+      drifts: () => guarded({ service: 'documents', drifts: [] }),
+    },
     system: {
       begin: () => guarded(run('system')),
       runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),

@@ -16,6 +16,15 @@ import {
 
 type Json = z.output<typeof anyJson>;
 
+interface Input {
+  endpoint?: string | undefined;
+  path?: string | undefined;
+  method?: string | undefined;
+  headers?: z.output<typeof requestHeaders> | undefined;
+  query?: z.output<typeof requestQuery> | undefined;
+  parameters?: Json | undefined;
+}
+
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 export const serviceCall = defineAdapter({
@@ -37,6 +46,17 @@ export const serviceCall = defineAdapter({
         .optional()
         .meta({ description: 'A path below the address of the service', examples: ['/analyze'] }),
       path: z.string().optional().meta({ description: 'Another word for endpoint' }),
+      operation_id: z
+        .string()
+        .min(1)
+        .max(500)
+        .optional()
+        .meta({
+          description:
+            'Instead of endpoint and method: an operation of the OpenAPI document that was polled last, by its operationId, or ' +
+            'as `GET /path` where it has none. What `parameters` hold goes to path, query, headers and body as it says.',
+          examples: ['createDocument'],
+        }),
       method: requestMethod.optional().meta({ description: 'Default: POST with parameters, else GET' }),
       headers: requestHeaders.optional(),
       query: requestQuery.optional(),
@@ -48,22 +68,36 @@ export const serviceCall = defineAdapter({
       error: 'either service or url is required',
       path: ['service'],
     })
+    .refine(({ service, operation_id }) => operation_id === undefined || service !== undefined, {
+      error: 'operation_id needs a service',
+      path: ['operation_id'],
+    })
+    .refine(
+      (given) => given.operation_id === undefined || (given.endpoint ?? given.path ?? given.method) === undefined,
+      {
+        error: 'operation_id stands instead of endpoint and method',
+        path: ['operation_id'],
+      },
+    )
     .refine(({ endpoint, path }) => endpoint === undefined || path === undefined, {
       error: 'endpoint and path exclude each other',
       path: ['path'],
     }),
   output: z.object({ status: z.int(), headers: z.record(z.string(), z.string()), response: anyJson }),
-  async run({ service, url, endpoint, path, method, headers, query, parameters }, context) {
+  async run(input, context) {
+    const { service, url } = input;
     const base = service === undefined ? { url: url ?? '', trusted: false } : await addressOf(service, context);
-    const target = below(base.url, endpoint ?? path ?? '');
-    const verb = method ?? (parameters === undefined ? 'GET' : 'POST');
-    const asBody = parameters !== undefined && METHODS_WITH_BODY.has(verb);
-    if (!asBody) withQuery(target, queryOf(parameters));
+    const request =
+      service === undefined || input.operation_id === undefined
+        ? plainRequest(input)
+        : await operationRequest({ ...input, service, operation_id: input.operation_id }, context);
+    const target = below(base.url, request.path);
+    withQuery(target, request.query);
     if (service !== undefined) await context.turn(service);
-    const answer = await context.fetch(withQuery(target, query), {
-      method: verb,
-      headers: { ...(asBody ? { 'content-type': 'application/json' } : {}), ...headerTexts(headers) },
-      ...(asBody ? { body: JSON.stringify(parameters) } : {}),
+    const answer = await context.fetch(withQuery(target, input.query), {
+      method: request.method,
+      headers: { ...request.headers, ...headerTexts(input.headers) },
+      ...(request.body === undefined ? {} : { body: request.body }),
       signal: context.signal,
       trusted: base.trusted,
     });
@@ -80,6 +114,39 @@ async function addressOf(name: string, context: AdapterContext): Promise<{ url: 
   throw new NonRetryableError(`the service '${name}' is not known: register it or set ${variable}`, {
     code: 'service_unknown',
   });
+}
+
+interface PlannedRequest {
+  method: string;
+  path: string;
+  query: Record<string, Json>;
+  headers: Record<string, string>;
+  body: string | undefined;
+}
+
+function plainRequest({ endpoint, path, method, parameters }: Input): PlannedRequest {
+  const verb = method ?? (parameters === undefined ? 'GET' : 'POST');
+  const asBody = parameters !== undefined && METHODS_WITH_BODY.has(verb);
+  return {
+    method: verb,
+    path: endpoint ?? path ?? '',
+    query: asBody ? {} : queryOf(parameters),
+    headers: asBody ? { 'content-type': 'application/json' } : {},
+    body: asBody ? JSON.stringify(parameters) : undefined,
+  };
+}
+
+async function operationRequest(
+  { service, operation_id, parameters, query, headers }: Input & { service: string; operation_id: string },
+  context: AdapterContext,
+): Promise<PlannedRequest> {
+  const call = await context.operation(service, operation_id, { parameters, query, headers: headerTexts(headers) });
+  const { mediaType, text } = call.body ?? {};
+  return {
+    ...call,
+    headers: { ...(mediaType === undefined ? {} : { 'content-type': mediaType }), ...call.headers },
+    body: text,
+  };
 }
 
 /** A path may come from a template, so it stays below the address: it cannot change the host or climb out of the prefix. */

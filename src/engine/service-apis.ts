@@ -1,0 +1,193 @@
+/**
+ * The OpenAPI documents of services. The newest one of each is kept; what a document says is compared to the one before
+ * when it comes, and calls of its operations are made by the newest.
+ */
+import { type ApiDrift, driftOf, NO_DRIFT } from '../domain/api-drift.ts';
+import { type FieldFault, OrchestratorError } from '../domain/errors.ts';
+import { type ApiDocument, documentFault, readDocument } from '../domain/openapi-document.ts';
+import {
+  type CallableOperation,
+  type CallInputs,
+  type CheckSchema,
+  callable,
+  type OperationCall,
+  prepareCall,
+} from '../domain/operation-call.ts';
+import { serviceKey } from '../domain/service-rate.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import { guardJson } from '../schemas/json-guard.ts';
+import { didYouMean } from '../schemas/nearest.ts';
+import { findService, listServices } from './registry.ts';
+import type { ServiceStore } from './registry-ports.ts';
+import { requestHash } from './request-hash.ts';
+import type { NewDocument, ServiceApiStore, StoredDocument, StoredDrift } from './service-api-ports.ts';
+import type { Caller } from './use-cases.ts';
+
+/** What became of a document that came. */
+export interface Polled extends ApiDrift {
+  service: string;
+  /** Another document than before. */
+  isNew: boolean;
+  hash: string;
+  operations: number;
+}
+
+export type Prepared =
+  | { is: 'call'; call: OperationCall }
+  /** In words. */
+  | { is: 'unknown'; message: string }
+  | { is: 'unfit'; faults: FieldFault[] };
+
+export interface ServiceApis {
+  /** Where the document of a service is; `trusted`: at the address of the service itself. */
+  source(tenantId: string, name: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
+  /** Names of all services there are. */
+  names(tenantId: string): Promise<string[]>;
+  /** `cause`: the task that asks; when it asks again it is told the same. */
+  keep(tenantId: string, service: string, from: { url: string; cause: string }, document: Json): Promise<Polled>;
+  prepare(tenantId: string, service: string, operationId: string, inputs: CallInputs): Promise<Prepared>;
+}
+
+/** What the doors tell; 404 for a service that is not known, or of which no document is. */
+export interface ServiceApiReader {
+  document(caller: Caller, name: string): Promise<StoredDocument & { operations: number }>;
+  /** By what names them in a call. */
+  operations(caller: Caller, name: string): Promise<{ service: string; operations: Map<string, CallableOperation> }>;
+  drifts(caller: Caller, name: string, limit: number): Promise<{ service: string; drifts: StoredDrift[] }>;
+}
+
+export interface ServiceApiDeps {
+  store: ServiceApiStore;
+  services: Pick<ServiceStore, 'find' | 'list'>;
+  /** By their keys (`serviceKey`). */
+  configured: ReadonlyMap<string, string>;
+  check: CheckSchema;
+}
+
+const DEFAULT_PATH = '/openapi.json';
+/** Of polls of one service at the same time: all but one find another document than they compared to. */
+const TRIES = 5;
+
+export function createServiceApis({ store, services, configured, check }: ServiceApiDeps): ServiceApis {
+  return {
+    async source(tenantId, name) {
+      const found = await findService(services, configured, tenantId, name);
+      if (found === undefined) return undefined;
+      const url = found.openapiUrl ?? `${found.baseUrl}${DEFAULT_PATH}`;
+      return { name: found.name, url, trusted: new URL(url).origin === new URL(found.baseUrl).origin };
+    },
+    async names(tenantId) {
+      return (await listServices(services, configured, tenantId)).map(({ name }) => name);
+    },
+    async keep(tenantId, service, { url, cause }, document) {
+      const read = readAll(document);
+      const before = await store.driftOf(tenantId, service, cause);
+      if (before !== undefined) return polledBefore(service, before);
+      const made: NewDocument = {
+        url,
+        hash: requestHash(read.document),
+        title: read.api.title,
+        version: read.api.version,
+        document: read.document,
+        operations: byId(read.api),
+      };
+      for (let tries = 0; tries < TRIES; tries += 1) {
+        const stored = await store.document(tenantId, service);
+        const operations = Object.keys(made.operations).length;
+        if (stored?.hash === made.hash) {
+          if (!(await store.unchanged(tenantId, service, made.hash, url))) continue;
+          return { service, isNew: false, hash: made.hash, operations, ...NO_DRIFT };
+        }
+        const drift = stored === undefined ? allNew(read.api) : driftOf(readDocument(stored.document), read.api);
+        if (await store.replace(tenantId, service, stored?.hash ?? null, made, { ...drift, cause })) {
+          return { service, isNew: true, hash: made.hash, operations, ...drift };
+        }
+      }
+      throw new OrchestratorError('unavailable', `The document of '${service}' is being changed by others`);
+    },
+    async prepare(tenantId, name, operationId, inputs) {
+      const service = canonicalName(configured, name);
+      const found = await store.operation(tenantId, service, operationId);
+      if (found === undefined) {
+        const message = `of the service '${service}' no OpenAPI document is known: poll it first`;
+        return { is: 'unknown', message };
+      }
+      if (found.operation === undefined) {
+        const ids = (await store.operationIds(tenantId, service)) ?? [];
+        return { is: 'unknown', message: unknownOperation(service, operationId, ids) };
+      }
+      const prepared = prepareCall(found.operation, inputs, check);
+      return prepared.ok ? { is: 'call', call: prepared.call } : { is: 'unfit', faults: prepared.faults };
+    },
+  };
+}
+
+export function createServiceApiReader({
+  store,
+  services,
+  configured,
+}: Omit<ServiceApiDeps, 'check'>): ServiceApiReader {
+  async function nameOf({ tenantId }: Caller, name: string): Promise<string> {
+    const found = await findService(services, configured, tenantId, name);
+    if (found === undefined) throw new OrchestratorError('not_found', 'Service not found');
+    return found.name;
+  }
+  const noDocument = () => new OrchestratorError('not_found', 'OpenAPI document not found');
+  return {
+    async document(caller, name) {
+      const service = await nameOf(caller, name);
+      const found = await store.document(caller.tenantId, service);
+      if (found === undefined) throw noDocument();
+      return { ...found, operations: readDocument(found.document).operations.length };
+    },
+    async operations(caller, name) {
+      const service = await nameOf(caller, name);
+      const found = await store.operations(caller.tenantId, service);
+      if (found === undefined) throw noDocument();
+      return { service, operations: new Map(Object.entries(found)) };
+    },
+    async drifts(caller, name, limit) {
+      const service = await nameOf(caller, name);
+      return { service, drifts: await store.drifts(caller.tenantId, service, limit) };
+    },
+  };
+}
+
+/** What a service is called whose name the configuration knows in another spelling. */
+export function canonicalName(configured: ReadonlyMap<string, string>, name: string): string {
+  return configured.has(serviceKey(name)) ? serviceKey(name) : name;
+}
+
+export function unknownOperation(service: string, operationId: string, known: readonly string[]): string {
+  return `the service '${service}' has no operation '${operationId}'${didYouMean(operationId, known)}`;
+}
+
+function readAll(document: Json): { document: JsonObject; api: ApiDocument } {
+  const [fault] = guardJson(document);
+  const why = fault === undefined ? documentFault(document) : `${fault.path}: ${fault.message}`;
+  if (why !== undefined) throw new OrchestratorError('upstream_rejected', `this is no OpenAPI document: it ${why}`);
+  const checked = document as JsonObject; // `documentFault` has seen that it is an object.
+  return { document: checked, api: readDocument(checked) };
+}
+
+/** By operationId; by method and path where there is none, or where it is not the only one. */
+function byId({ operations, resolve }: ApiDocument): Record<string, CallableOperation> {
+  const uses = new Map<string, number>();
+  for (const { operationId: id = '' } of operations) uses.set(id, (uses.get(id) ?? 0) + 1);
+  const isOwn = (id: string | undefined): id is string => id !== undefined && uses.get(id) === 1;
+  return Object.fromEntries(
+    operations.map((operation) => [
+      isOwn(operation.operationId) ? operation.operationId : operation.name,
+      callable(operation, resolve),
+    ]),
+  );
+}
+
+function allNew({ operations }: ApiDocument): ApiDrift {
+  return { ...NO_DRIFT, added: operations.map(({ name }) => name).sort() };
+}
+
+function polledBefore(service: string, drift: StoredDrift): Polled {
+  const { hash, operations, added, removed, changed, breaking } = drift;
+  return { service, isNew: true, hash, operations, added, removed, changed, breaking };
+}

@@ -1,0 +1,117 @@
+/** The OpenAPI documents of services: asked for again, and what is known of them. */
+import { z } from 'zod';
+import { POLL_ACTION } from '../domain/system-poll-openapi.ts';
+import type { StoredDrift } from '../engine/service-api-ports.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
+import * as schemas from '../schemas/service-apis.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+import { EXECUTION_HEADERS, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
+
+const tag = 'Registry';
+const notFound = 'Service not found';
+/** A run polls no more. */
+const MAX_PARTS = 2_000;
+
+export const pollOpenApi = operation({
+  id: 'pollOpenApi',
+  tag,
+  method: 'post',
+  path: '/registry/poll-openapi',
+  summary: 'Fetches the OpenAPI documents of services and tells what changed',
+  description:
+    'By an execution of `system:poll_openapi`, which a schedule can begin too: `{"workflow_id": "system:poll_openapi", ' +
+    '"interval_seconds": 3600}`. The document of a service is at its `openapi_url`, else at `/openapi.json` below its address.',
+  body: schemas.pollRequest,
+  bodyOptional: true,
+  query: waitQuery,
+  headers: IDEMPOTENCY_HEADER,
+  answers: {
+    200: { description: 'One result for each service', schema: schemas.pollResults, headers: EXECUTION_HEADERS },
+  },
+  problems: RUN_PROBLEMS,
+});
+
+export const getServiceDocument = operation({
+  id: 'getServiceDocument',
+  tag,
+  method: 'get',
+  path: '/registry/{name}/openapi',
+  summary: 'The OpenAPI document of a service as it was polled last',
+  notFound,
+  answers: { 200: { description: 'The document', schema: schemas.serviceDocument } },
+  problems: [401, 404],
+});
+
+export const listServiceOperations = operation({
+  id: 'listServiceOperations',
+  tag,
+  method: 'get',
+  path: '/registry/{name}/operations',
+  summary: 'What `service_call` can call of a service by `operation_id`',
+  notFound,
+  answers: { 200: { description: 'All of them', schema: schemas.serviceOperations } },
+  problems: [401, 404],
+});
+
+export const listServiceDrift = operation({
+  id: 'listServiceDrift',
+  tag,
+  method: 'get',
+  path: '/registry/{name}/drift',
+  summary: 'What changed in the OpenAPI document of a service, newest first',
+  query: schemas.driftQuery,
+  notFound,
+  answers: { 200: { description: 'The newest of the last hundred', schema: schemas.serviceDrift } },
+  problems: [400, 401, 404],
+});
+
+export function serviceApiRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const { serviceApis } = deps;
+  routes.serve(pollOpenApi, async (call) => {
+    const run = await runForAnswer(call, { deps, links }, 'poll_openapi', asParameters(call.body));
+    if (run === undefined) return;
+    const wanted = { of: POLL_ACTION, status: undefined, limit: MAX_PARTS, after: undefined };
+    const parts = await deps.runs.parts(call.caller.tenantId, run.execution_id, wanted);
+    const results = (parts?.items ?? []).map(({ item, output, error }) => toResult(item, output, error));
+    sendJson(call.response, 200, { results });
+  });
+
+  routes.serve(getServiceDocument, async ({ params, caller, response }) => {
+    const { fetchedAt, changedAt, document, ...rest } = await serviceApis.document(caller, params['name'] ?? '');
+    const [fetched_at, changed_at] = [fetchedAt.toISOString(), changedAt.toISOString()];
+    sendJson(response, 200, { ...rest, fetched_at, changed_at, document });
+  });
+
+  routes.serve(listServiceOperations, async ({ params, caller, response }) => {
+    const { service, operations } = await serviceApis.operations(caller, params['name'] ?? '');
+    const items = [...operations].map(([operation_id, { name: _name, ...rest }]) => ({ ...rest, operation_id }));
+    sendJson(response, 200, { service, items, count: items.length });
+  });
+
+  routes.serve(listServiceDrift, async ({ params, query, caller, response }) => {
+    const { service, drifts } = await serviceApis.drifts(caller, params['name'] ?? '', query.limit);
+    sendJson(response, 200, { service, items: drifts.map(present), count: drifts.length });
+  });
+}
+
+function asParameters({ services, timeout_seconds }: schemas.PollRequest): JsonObject {
+  return {
+    ...(services === undefined ? {} : { services }),
+    ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
+  };
+}
+
+const failure = z.object({ message: z.string() });
+
+/** As the adapter has given it. */
+function toResult(item: Json, output: Json, error: Json): object {
+  const failed = failure.safeParse(error);
+  if (failed.success) return { service: item, error: failed.data.message };
+  return typeof output === 'object' && output !== null ? output : { service: item, error: 'it was not polled' };
+}
+
+function present({ at, fromHash, hash, changed, ...rest }: StoredDrift): object {
+  return { at: at.toISOString(), from_hash: fromHash, hash, ...rest, changed_operations: changed };
+}

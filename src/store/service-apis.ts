@@ -1,0 +1,145 @@
+/** OpenAPI documents of services: the newest one of each, and a bounded history of what changed. */
+import type pg from 'pg';
+import type { ChangedOperation } from '../domain/api-drift.ts';
+import type { CallableOperation } from '../domain/operation-call.ts';
+import type { ServiceApiStore, StoredDrift } from '../engine/service-api-ports.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import { inTransaction } from './in-transaction.ts';
+
+/** Of one service; the oldest go. */
+const DRIFTS_KEPT = 100;
+
+const DRIFT = `SELECT from_hash, hash, added, removed, changed, breaking, operations, at FROM service_drift`;
+
+const INSERT = `
+INSERT INTO service_document (tenant_id, service, url, hash, document, operations, title, version)
+VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8) ON CONFLICT (tenant_id, service) DO NOTHING`;
+
+const UPDATE = `
+UPDATE service_document SET url = $3, hash = $4, document = $5::jsonb, operations = $6::jsonb, title = $7, version = $8,
+  fetched_at = now(), changed_at = now()
+WHERE tenant_id = $1 AND service = $2 AND hash = $9`;
+
+const KEEP_DRIFT = `
+INSERT INTO service_drift (tenant_id, service, cause, from_hash, hash, added, removed, changed, breaking, operations)
+VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb, $8::jsonb, $9, $10)`;
+
+const FORGET_DRIFTS = `
+DELETE FROM service_drift WHERE tenant_id = $1 AND service = $2 AND id <= (
+  SELECT id FROM service_drift WHERE tenant_id = $1 AND service = $2 ORDER BY id DESC OFFSET $3 LIMIT 1)`;
+
+export function createServiceApiStore(pool: pg.Pool): ServiceApiStore {
+  return {
+    async document(tenantId, service) {
+      const { rows } = await pool.query<RawDocument>({
+        name: 'service-document',
+        text: `SELECT service, url, hash, title, version, fetched_at, changed_at, document FROM service_document
+               WHERE tenant_id = $1 AND service = $2`,
+        values: [tenantId, service],
+      });
+      const [row] = rows;
+      if (row === undefined) return undefined;
+      const { fetched_at: fetchedAt, changed_at: changedAt, ...rest } = row;
+      return { ...rest, fetchedAt, changedAt };
+    },
+    async operations(tenantId, service) {
+      const { rows } = await pool.query<{ operations: Record<string, CallableOperation> }>({
+        name: 'service-operations',
+        text: 'SELECT operations FROM service_document WHERE tenant_id = $1 AND service = $2',
+        values: [tenantId, service],
+      });
+      return rows[0]?.operations;
+    },
+    async operation(tenantId, service, id) {
+      const { rows } = await pool.query<{ operation: CallableOperation | null }>({
+        name: 'service-operation',
+        text: 'SELECT operations -> $3::text AS operation FROM service_document WHERE tenant_id = $1 AND service = $2',
+        values: [tenantId, service, id],
+      });
+      return rows[0] === undefined ? undefined : { operation: rows[0].operation ?? undefined };
+    },
+    async operationIds(tenantId, service) {
+      const { rows } = await pool.query<{ ids: string[] }>({
+        name: 'service-operation-ids',
+        text: `SELECT ARRAY(SELECT jsonb_object_keys(operations)) AS ids FROM service_document WHERE tenant_id = $1 AND service = $2`,
+        values: [tenantId, service],
+      });
+      return rows[0]?.ids;
+    },
+    async drifts(tenantId, service, limit) {
+      const { rows } = await pool.query<RawDrift>({
+        name: 'service-drifts',
+        text: `${DRIFT} WHERE tenant_id = $1 AND service = $2 ORDER BY id DESC LIMIT $3`,
+        values: [tenantId, service, limit],
+      });
+      return rows.map(toDrift);
+    },
+    async driftOf(tenantId, service, cause) {
+      const { rows } = await pool.query<RawDrift>({
+        name: 'service-drift-of',
+        text: `${DRIFT} WHERE tenant_id = $1 AND service = $2 AND cause = $3`,
+        values: [tenantId, service, cause],
+      });
+      return rows[0] === undefined ? undefined : toDrift(rows[0]);
+    },
+    async unchanged(tenantId, service, hash, url) {
+      const { rowCount } = await pool.query({
+        name: 'service-document-unchanged',
+        text: 'UPDATE service_document SET fetched_at = now(), url = $4 WHERE tenant_id = $1 AND service = $2 AND hash = $3',
+        values: [tenantId, service, hash, url],
+      });
+      return rowCount === 1;
+    },
+    replace(tenantId, service, fromHash, { url, hash, document, operations, title, version }, drift) {
+      return inTransaction(pool, async (client) => {
+        const fields = [tenantId, service, url, hash, JSON.stringify(document), JSON.stringify(operations)];
+        const values = [...fields, title ?? null, version ?? null];
+        const { rowCount } =
+          fromHash === null
+            ? await client.query({ name: 'service-document-insert', text: INSERT, values })
+            : await client.query({ name: 'service-document-update', text: UPDATE, values: [...values, fromHash] });
+        if (rowCount !== 1) return false;
+        const { cause, added, removed, changed, breaking } = drift;
+        const lists = [added, removed, changed].map((list) => JSON.stringify(list));
+        const count = Object.keys(operations).length;
+        await client.query({
+          name: 'service-drift-insert',
+          text: KEEP_DRIFT,
+          values: [tenantId, service, cause, fromHash, hash, ...lists, breaking, count],
+        });
+        await client.query({
+          name: 'service-drift-forget',
+          text: FORGET_DRIFTS,
+          values: [tenantId, service, DRIFTS_KEPT],
+        });
+        return true;
+      });
+    },
+  };
+}
+
+interface RawDocument {
+  service: string;
+  url: string;
+  hash: string;
+  title: string | null;
+  version: string | null;
+  fetched_at: Date;
+  changed_at: Date;
+  document: JsonObject;
+}
+
+interface RawDrift {
+  from_hash: string | null;
+  hash: string;
+  added: string[];
+  removed: string[];
+  changed: ChangedOperation[];
+  breaking: boolean;
+  operations: number;
+  at: Date;
+}
+
+function toDrift({ from_hash: fromHash, ...rest }: RawDrift): StoredDrift {
+  return { fromHash, ...rest };
+}
