@@ -37,6 +37,7 @@ import { createSchedules } from '../engine/schedules.ts';
 import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { makeWebhookSecret } from '../engine/sign-webhook.ts';
 import { createSignals } from '../engine/signals.ts';
+import { createSystemHealth } from '../engine/system-health.ts';
 import { createSystemRuns } from '../engine/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
@@ -206,6 +207,15 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const controlEvents = createControlEvents(pool);
   const depths = createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE]));
 
+  const engineHealth = createEngineHealth({
+    store: createEngineHealthStore(pool),
+    queue: depths,
+    queueUse,
+    now: () => performance.now(),
+  });
+  const services = createServiceStore(pool);
+  const registry = createRegistry({ services, configured: config.services });
+
   const app = createHttpApp({
     config: { ...config, version: VERSION },
     log,
@@ -255,8 +265,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newId: uuidv7,
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
-    registry: createRegistry({ services: createServiceStore(pool), configured: config.services }),
-    serviceApis: serviceApiReaderOf(config, pool, createServiceStore(pool)),
+    registry,
+    serviceApis: serviceApiReaderOf(config, pool, services),
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,
@@ -273,10 +283,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         return { database: databaseUp, redis: backend.kind === 'redis' ? queueUp : null };
       },
     },
-    engineHealth: createEngineHealth({
-      store: createEngineHealthStore(pool),
-      queue: depths,
-      queueUse,
+    engineHealth,
+    systemHealth: createSystemHealth({
+      database: () => pool.query('SELECT 1'),
+      queue: { name: backend.kind === 'redis' ? 'redis' : 'queue', ping: queue.ping },
+      engine: engineHealth,
+      registry,
+      timeoutMs: config.healthCheckTimeoutMs,
       now: () => performance.now(),
     }),
     actionTypes: catalogue,

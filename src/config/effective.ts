@@ -1,5 +1,5 @@
 /** What holds in the end and why, fit to be shown: secrets are masked as a whole, URLs lose their credentials. */
-import { MASK, maskUrlPasswords, redactSecrets } from '../domain/mask-secrets.ts';
+import { MASK, maskUrlPasswords, redactSecrets, withoutCredentials } from '../domain/mask-secrets.ts';
 import type { EffectiveConfig, EffectiveSetting } from '../schemas/effective-config.ts';
 import type { Json } from '../schemas/json.ts';
 import type { Named } from './named-values.ts';
@@ -33,18 +33,6 @@ export function effectiveSettings(read: {
     secrets: byName(read.secrets.map((one) => [one.name, origin(one.name, one)])),
     without_effect: byName(read.withoutEffect.map((name) => [name, WITHOUT_EFFECT[name] ?? ''])),
   };
-}
-
-/** User and password go, and what stands behind `?`, where tokens are sent too. */
-export function withoutCredentials(url: string): string {
-  if (!/[@?#]/.test(url)) return url;
-  if (!URL.canParse(url)) return MASK;
-  const plain = new URL(url);
-  plain.username = '';
-  plain.password = '';
-  plain.hash = '';
-  if (plain.search !== '') plain.search = MASK;
-  return plain.href;
 }
 
 function shownValue(name: VariableName, value: Values[VariableName], hidden: readonly string[]): Json {

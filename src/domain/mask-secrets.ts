@@ -25,6 +25,18 @@ export function maskUrlPasswords(text: string): string {
   return text.replace(URL_PASSWORD, `$1${MASK}@`);
 }
 
+/** User and password go, and what stands behind `?`, where tokens are sent too. */
+export function withoutCredentials(url: string): string {
+  if (!/[@?#]/.test(url)) return url;
+  if (!URL.canParse(url)) return MASK;
+  const plain = new URL(url);
+  plain.username = '';
+  plain.password = '';
+  plain.hash = '';
+  if (plain.search !== '') plain.search = MASK;
+  return plain.href;
+}
+
 /** Each begins where a word does and takes every character once, so a long text costs its length. */
 const BEARER = /\b(bearer|basic)(?: |%20)[\w.~+/=-]{8,}/gi;
 const WEB_TOKEN = /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;

@@ -32,6 +32,7 @@ import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { serviceApiRoutes } from './service-apis.ts';
+import { systemHealthRoutes } from './system-health.ts';
 import { taskRoutes } from './tasks.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
@@ -67,6 +68,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   const routes = createRoutes();
   const links = createLinks(deps.config.publicUrl);
   serviceRoutes(routes, deps, links);
+  systemHealthRoutes(routes, deps);
   taskRoutes(routes, deps, links);
   externalTaskRoutes(routes, deps);
   executionRoutes(routes, deps, links);

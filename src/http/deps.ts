@@ -14,6 +14,7 @@ import type { SagaReader } from '../engine/saga-views.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type { ServiceApiReader } from '../engine/service-apis.ts';
 import type { Signals } from '../engine/signals.ts';
+import type { SystemHealth } from '../engine/system-health.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
 import type {
   AcceptRuns,
@@ -78,6 +79,7 @@ export interface HttpDeps {
   events: FollowRuns;
   health: Health;
   engineHealth: EngineHealth;
+  systemHealth: SystemHealth;
   actionTypes: ActionTypes;
   workflows: WorkflowStore;
   runs: RunReader;

@@ -19,6 +19,7 @@ import * as sagas from './sagas.ts';
 import * as schedules from './schedules.ts';
 import * as service from './service.ts';
 import * as serviceApis from './service-apis.ts';
+import * as systemHealth from './system-health.ts';
 import * as tasks from './tasks.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
@@ -118,6 +119,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   ...service.liveness,
   ...service.readiness,
   service.getInfo,
+  systemHealth.getSystemHealth,
   service.getMetrics,
   service.getEffectiveConfig,
   docs.getDocs,

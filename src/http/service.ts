@@ -29,6 +29,11 @@ const CAPABILITIES = [
   'dead_letters',
   'versions',
   'sub_workflows',
+  'fan_out',
+  'sagas',
+  'external_tasks',
+  'webhooks',
+  'service_registry',
 ];
 
 export const getService = operation({

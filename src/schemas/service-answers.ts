@@ -1,6 +1,6 @@
 /** What the service answers about itself, beyond whether it is alive. */
 import { z } from 'zod';
-import { text } from './answer-shapes.ts';
+import { count, text, time, WHEN } from './answer-shapes.ts';
 
 const metric = z.object({
   name: text,
@@ -17,3 +17,64 @@ const metric = z.object({
 });
 
 export const metricsAnswer = z.object({ metrics: z.array(metric) }).meta({ id: 'Metrics' });
+
+const status = z.enum(['healthy', 'unhealthy', 'unknown']);
+const systemStatus = z.enum(['healthy', 'degraded', 'unhealthy']);
+
+export const dependencyHealth = z
+  .object({
+    kind: z.enum(['database', 'queue', 'engine', 'lane', 'worker', 'registry', 'service']),
+    status,
+    latency_ms: z.number().min(0).nullable().meta({ description: 'Null where nothing is asked for it' }),
+    detail: text.optional().meta({ description: 'In words, what is wrong' }),
+    depth: count.optional().meta({ description: 'Of a lane: jobs that a worker could take now' }),
+    active: count.optional(),
+    delayed: count.optional(),
+    oldest_waiting_seconds: z.number().min(0).nullable().optional(),
+    workers: count.optional().meta({ description: 'Of a lane: workers alive that serve it' }),
+    active_tasks: count.optional(),
+    seen_at: time.optional(),
+    version: text.optional(),
+    url: text.optional(),
+    checked_at: time.optional(),
+  })
+  .meta({ id: 'DependencyHealth' });
+
+export const systemHealth = z
+  .object({
+    status: systemStatus,
+    overall_healthy: z.boolean(),
+    services: z.record(text, dependencyHealth),
+    services_checked: count.meta({ description: 'Those that are known to be healthy or unhealthy' }),
+    healthy_services: count,
+    unhealthy_services: count,
+    uptime: z.number().min(0).meta({ description: 'Seconds since this process began' }),
+    timestamp: time,
+  })
+  .meta({
+    id: 'SystemHealth',
+    example: {
+      status: 'degraded',
+      overall_healthy: false,
+      services: {
+        postgres: { kind: 'database', status: 'healthy', latency_ms: 2 },
+        redis: { kind: 'queue', status: 'healthy', latency_ms: 1 },
+        'lane:transform': {
+          ...{ kind: 'lane', status: 'healthy', latency_ms: null, depth: 0, active: 1, delayed: 0 },
+          ...{ oldest_waiting_seconds: null, workers: 2 },
+        },
+        'service:doc_store': {
+          ...{ kind: 'service', status: 'unhealthy', latency_ms: 2000, url: 'http://doc-store:5087' },
+          ...{ checked_at: WHEN, detail: 'no answer within 2 s' },
+        },
+      },
+      services_checked: 4,
+      healthy_services: 3,
+      unhealthy_services: 1,
+      uptime: 86400,
+      timestamp: WHEN,
+    },
+  });
+
+export type DependencyHealth = z.infer<typeof dependencyHealth>;
+export type SystemStatus = z.infer<typeof systemStatus>;

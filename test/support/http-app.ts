@@ -309,6 +309,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
           problems: [],
         }),
     },
+    systemHealth: { report: () => guarded({ status: 'healthy' as const, services: {} }) },
     health: { check: () => Promise.resolve(door.health) },
     actionTypes: {
       list: () => [

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { configurationPage } from '../../scripts/configuration-page.ts';
-import { withoutCredentials } from '../../src/config/effective.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import { ConfigError, loadConfig } from '../../src/config.ts';
+import { withoutCredentials } from '../../src/domain/mask-secrets.ts';
 import { effectiveConfig } from '../../src/schemas/effective-config.ts';
 
 let cwd: string;

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { Counter, Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
 import { sendMetrics } from '../../src/http/metrics.ts';
+import { API_OPERATIONS } from '../../src/http/operations.ts';
 import { createWorkerHealth } from '../../src/http/worker-health.ts';
 import { type Door, openDoor } from '../support/http-app.ts';
 
@@ -113,4 +114,91 @@ test('the effective configuration is shown as it was made at start, and with key
   const answer = await door.fetch('/config/effective/', { headers: { 'x-api-key': 'key-1' } });
   expect(answer.status).toBe(200);
   expect(await answer.json()).toEqual(effectiveConfig);
+});
+
+const TIMESTAMP = '2030-01-01T12:00:00.000Z';
+
+test('the health of the system counts what is healthy and what is not, and leaves out what is unknown', async () => {
+  const services = {
+    postgres: { kind: 'database' as const, status: 'healthy' as const, latency_ms: 1 },
+    'service:a': { kind: 'service' as const, status: 'unhealthy' as const, latency_ms: null, detail: 'status 500' },
+    'service:b': { kind: 'service' as const, status: 'unknown' as const, latency_ms: null },
+  };
+  const askedBy: string[] = [];
+  const report = (status: 'healthy' | 'degraded' | 'unhealthy') => ({
+    systemHealth: {
+      report({ tenantId }: { tenantId: string }) {
+        askedBy.push(tenantId);
+        return Promise.resolve({ status, services });
+      },
+    },
+  });
+  const body = {
+    overall_healthy: false,
+    services,
+    services_checked: 2,
+    healthy_services: 1,
+    unhealthy_services: 1,
+    uptime: 0,
+    timestamp: TIMESTAMP,
+  };
+  const degraded = await open({}, report('degraded'));
+  const answer = await degraded.fetch('/health/system', { headers: { 'x-tenant-id': 'acme' } });
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toEqual({ status: 'degraded', ...body });
+  expect(askedBy).toEqual(['acme']);
+  const unhealthy = await open({}, report('unhealthy'));
+  const down = await unhealthy.fetch('/health/system/');
+  expect(down.status).toBe(503);
+  expect(await down.json()).toEqual({ status: 'unhealthy', ...body });
+  const healthy = await open({ apiKeys: ['k'] }, report('healthy'));
+  expect((await healthy.fetch('/health/system')).status).toBe(401);
+  const known = await healthy.fetch('/health/system', { headers: { authorization: 'Bearer k' } });
+  expect(await known.json()).toEqual({ status: 'healthy', ...body, overall_healthy: true });
+});
+
+test('information says what the service can do and how many operations it has', async () => {
+  const door = await open();
+  const answer = await door.fetch('/info');
+  const body = (await answer.json()) as { capabilities: string[] };
+  expect(body).toEqual({
+    service: 'orchestrator',
+    version: '9.9.9',
+    description: 'A durable workflow orchestrator on BullMQ and PostgreSQL',
+    capabilities: expect.arrayContaining(['tasks', 'workflows', 'schedules']),
+    routes_count: API_OPERATIONS.length,
+    uptime_seconds: 0,
+  });
+  expect(new Set(body.capabilities).size).toBe(body.capabilities.length);
+});
+
+test.each(['/ready', '/readyz', '/ready/'])(
+  '%s says whether requests can be taken, and what was looked at',
+  async (path) => {
+    const door = await open({ apiKeys: ['k'] });
+    const ready = await door.fetch(path);
+    expect(ready.status).toBe(200);
+    const checks = { database: 'connected', redis: 'connected' };
+    expect(await ready.json()).toEqual({ ready: true, status: 'ready', service: 'orchestrator', checks });
+    door.health = { database: true, redis: false };
+    const degraded = await door.fetch(path);
+    expect(degraded.status).toBe(200);
+    expect(await degraded.json()).toMatchObject({ ready: true, checks: { redis: 'disconnected' } });
+    door.health = { database: false, redis: null };
+    const starting = await door.fetch(path);
+    expect(starting.status).toBe(503);
+    expect(await starting.json()).toEqual({
+      ready: false,
+      status: 'starting',
+      service: 'orchestrator',
+      checks: { database: 'disconnected', redis: 'not_configured' },
+    });
+  },
+);
+
+test.each(['/livez', '/healthz'])('%s asks no store', async (path) => {
+  const door = await open({}, { health: { check: () => Promise.reject(new Error('asked')) } });
+  const answer = await door.fetch(path);
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toEqual({ status: 'alive', service: 'orchestrator', timestamp: TIMESTAMP });
 });

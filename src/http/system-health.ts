@@ -1,0 +1,44 @@
+/** How everything stands that the service depends on. */
+import { systemHealth } from '../schemas/service-answers.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+export const getSystemHealth = operation({
+  id: 'getSystemHealth',
+  tag: 'Service',
+  method: 'get',
+  path: '/health/system',
+  summary: 'The stores, lanes, workers and services, each with how it stands',
+  description:
+    'The services are those of the tenant that asks, as their health checks have last found them; one without checks is `unknown`. ' +
+    'What does not answer within `HEALTH_CHECK_TIMEOUT` is `unhealthy`. An answer is kept for a second.',
+  answers: {
+    200: {
+      description: 'Healthy, or degraded: something is unhealthy, and runs are still accepted',
+      schema: systemHealth,
+    },
+    503: { description: 'The database cannot be reached', schema: systemHealth },
+  },
+  problems: [401],
+});
+
+export function systemHealthRoutes(routes: Routes, deps: HttpDeps): void {
+  const begun = deps.clock.now().getTime();
+  routes.serve(getSystemHealth, async ({ caller, response }) => {
+    const { status, services } = await deps.systemHealth.report(caller);
+    const standing = Object.values(services).map((one) => one.status);
+    const healthy = standing.filter((one) => one === 'healthy').length;
+    const unhealthy = standing.filter((one) => one === 'unhealthy').length;
+    const now = deps.clock.now();
+    sendJson(response, status === 'unhealthy' ? 503 : 200, {
+      status,
+      overall_healthy: status === 'healthy',
+      services,
+      services_checked: healthy + unhealthy,
+      healthy_services: healthy,
+      unhealthy_services: unhealthy,
+      uptime: Math.round((now.getTime() - begun) / 1000),
+      timestamp: now.toISOString(),
+    });
+  });
+}

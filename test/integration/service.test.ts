@@ -1,0 +1,94 @@
+/** What the service says of itself while it works: system health, metrics, configuration, over the whole stack. */
+import { describe, expect } from 'vitest';
+import { effectiveConfig } from '../../src/schemas/effective-config.ts';
+import { metricsAnswer, systemHealth } from '../../src/schemas/service-answers.ts';
+import { accepted, type Client } from '../support/client.ts';
+import { onBothBackends } from '../support/fixtures.ts';
+import { until } from '../support/until.ts';
+
+const ANOTHER = { 'x-tenant-id': 'another' };
+
+// The queue is asked by its own port, which has tests on both.
+const [onOne] = onBothBackends({
+  environment: {
+    DOC_STORE_URL: 'http://doc-store:5010',
+    API_URL: 'http://user:hunter2@api:1/?token=hunter3',
+    ORCHESTRATOR_RETRY_BACKOFF_BASE: '3',
+  },
+});
+
+describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({ backend, test }) => {
+  test('each store, lane, worker and service is in the health of the system, those of other tenants are not', async ({
+    api,
+  }) => {
+    const read = async (headers = {}) =>
+      systemHealth.parse(accepted(await api.get('/health/system', headers), 200).body);
+    await until(async () => (await read()).status === 'healthy', { what: 'the system is healthy' });
+    await api.post('/registry/register', { name: 'mine', base_url: 'http://mine:1' });
+    await until(async () => Object.hasOwn((await read()).services, 'service:mine'), { what: 'the service is there' });
+    const health = await read();
+    const store = { status: 'healthy', latency_ms: expect.any(Number) };
+    const queue = backend === 'redis' ? 'redis' : 'queue';
+    const lanes = Object.keys(health.services).filter((name) => name.startsWith('lane:'));
+    const workers = Object.keys(health.services).filter((name) => name.startsWith('worker:'));
+    expect(workers).toHaveLength(1);
+    expect(lanes).toEqual(expect.arrayContaining(['lane:test_task', 'lane:transform', 'lane:runs']));
+    expect(health).toEqual({
+      status: 'healthy',
+      overall_healthy: true,
+      services: {
+        postgres: { kind: 'database', ...store },
+        [queue]: { kind: 'queue', ...store },
+        engine: { kind: 'engine', ...store },
+        ...Object.fromEntries(
+          lanes.map((name) => [
+            name,
+            {
+              ...{ kind: 'lane', status: 'healthy', latency_ms: null, depth: 0, active: 0, delayed: 0 },
+              ...{ oldest_waiting_seconds: null, workers: 1 },
+            },
+          ]),
+        ),
+        [workers[0] ?? '']: {
+          ...{ kind: 'worker', status: 'healthy', latency_ms: null, active_tasks: 0 },
+          ...{ seen_at: expect.any(String), version: expect.any(String) },
+        },
+        'service:api': { kind: 'service', status: 'unknown', latency_ms: null, url: expect.any(String) },
+        'service:doc_store': { kind: 'service', status: 'unknown', latency_ms: null, url: 'http://doc-store:5010' },
+        'service:mine': { kind: 'service', status: 'unknown', latency_ms: null, url: 'http://mine:1' },
+      },
+      services_checked: 4 + lanes.length,
+      healthy_services: 4 + lanes.length,
+      unhealthy_services: 0,
+      uptime: expect.any(Number),
+      timestamp: expect.any(String),
+    });
+    expect(JSON.stringify(health)).not.toMatch(/hunter/);
+    expect(Object.keys((await read(ANOTHER)).services)).not.toContain('service:mine');
+  });
+
+  test('metrics come as JSON, and the configuration with its sources', async ({ api, stack }) => {
+    const metrics = await get(api, '/metrics', { accept: 'application/json' });
+    expect(metricsAnswer.parse(metrics).metrics.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['orchestrator_accepts_in_hand', 'orchestrator_dead_letter_queue_size']),
+    );
+    const shown = effectiveConfig.parse(await get(api, '/config/effective'));
+    expect(shown.settings).toMatchObject({
+      RETRY_BACKOFF_BASE: { value: 3, source: 'environment', found_as: 'ORCHESTRATOR_RETRY_BACKOFF_BASE' },
+      PORT: { value: 0, source: 'environment' },
+      MAX_RETRY_ATTEMPTS: { value: 3, source: 'default' },
+      QUEUE_PREFIX: { value: stack.queuePrefix, source: 'environment' },
+    });
+    expect(shown.services).toMatchObject({
+      api: { url: 'http://api:1/?***', source: 'environment', found_as: 'API_URL' },
+      doc_store: { url: 'http://doc-store:5010', source: 'environment', found_as: 'DOC_STORE_URL' },
+    });
+    const password = new URL(stack.databaseUrl).password;
+    expect(JSON.stringify(shown)).not.toContain('hunter');
+    if (password.length > 3) expect(JSON.stringify(shown)).not.toContain(`:${password}@`);
+  });
+});
+
+async function get(api: Client, path: string, headers: Record<string, string> = {}): Promise<unknown> {
+  return accepted(await api.get(path, headers), 200).body;
+}
