@@ -28,6 +28,16 @@ export interface AdapterContext {
   /** A service by name: from configuration (`<NAME>_URL`, SERVICES) or the registry table; undefined when unknown. */
   service(name: string): Promise<{ name: string; baseUrl: string } | undefined>;
   /**
+   * A place where a service may be called now: an instance whose circuit lets the call through. Tell with `release` how the
+   * call ended. Without `again` it ends this attempt (`circuit_open`, `no_instance`) or delivery (the service is busy; the
+   * circuit is open and `wait` says to wait) when there is none; with it, for a second try within the attempt, undefined.
+   */
+  acquire(
+    service: string,
+    ask: { besides: readonly string[]; again: boolean; wait: boolean },
+  ): Promise<ServicePlace | undefined>;
+  release(place: ServicePlace, outcome: CallOutcome): Promise<void>;
+  /**
    * Before a call of a service: returns when it may be called now. Else it ends this delivery without holding the worker,
    * and the task is delivered again when its turn has come. Without a limit for that service it returns at once.
    */
@@ -68,6 +78,17 @@ export interface AdapterContext {
   /** What only adapters that come with the engine use. An isolated child has none of it. */
   engine?: EngineCapabilities;
 }
+
+export interface ServicePlace {
+  /** Of this attempt. */
+  number: number;
+  instanceId: string;
+  baseUrl: string;
+  timeoutSeconds: number;
+}
+
+/** `answered`: the service does what it should, also when it refuses. `unclear`: the end says nothing about it. */
+export type CallOutcome = 'answered' | 'failed' | 'unclear';
 
 export interface EngineCapabilities {
   /** This attempt's task for workers outside, which is made by the first delivery; how far it is. */
@@ -142,6 +163,8 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   literal?: readonly string[];
   /** Fields of `config` that hold a JSON Schema, which is checked when a definition is accepted. */
   jsonSchemas?: readonly string[];
+  /** Paths in `config` to CEL over what only the adapter knows, checked when a definition is accepted. */
+  conditions?: readonly string[];
   /** Older spellings of the type. */
   aliases?: readonly string[];
   /**

@@ -51,6 +51,7 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
         ...shapeFaults(adapter.config, config),
         ...expressionFaults(adapter.literal ?? [], config),
         ...jsonSchemaFaults(adapter.jsonSchemas ?? [], config),
+        ...conditionFaults(adapter.conditions ?? [], config),
       ];
     },
   };
@@ -85,6 +86,13 @@ function jsonSchemaFaults(fields: readonly string[], config: Json): FieldFault[]
       path: path === '' ? field : `${field}.${path}`,
       message,
     }));
+  });
+}
+
+function conditionFaults(paths: readonly string[], config: Json): FieldFault[] {
+  return paths.flatMap((path) => {
+    const condition = valueAt(config, path.split('.'));
+    return condition === undefined || holdsTemplate(condition) ? [] : celFaults(condition, path);
   });
 }
 

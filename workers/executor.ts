@@ -1,18 +1,22 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
 import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger } from '../src/engine/ports.ts';
+import type { Service } from '../src/engine/registry-ports.ts';
+import type { ServiceCalls } from '../src/engine/service-calls.ts';
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
 import { failure, park, runAdapterIn, Sleep, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
+import { createServicePlaces, type ServicePlaces } from './service-places.ts';
 
 export interface ExecutorDeps {
   catalogue: Catalogue;
   egress: Egress;
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
-  service(tenantId: string, name: string): Promise<{ name: string; baseUrl: string } | undefined>;
+  service(tenantId: string, name: string): Promise<Service | undefined>;
+  calls: Pick<ServiceCalls, 'place'>;
   /** Of a tenant: prepares calls of operations. */
   operations(tenantId: string): AdapterContext['operation'];
   /** A call's turn at a service: when to ask again, or undefined when it may be called. */
@@ -31,9 +35,19 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     literalFields: (actionType) => deps.catalogue.literalFields(actionType),
     async execute(call) {
       const begun = performance.now();
-      const result = await executeIn(deps, call);
-      logEnd(deps.log, call, result, performance.now() - begun);
-      return result;
+      const places = createServicePlaces({
+        find: (name) => deps.service(call.run.tenantId, name),
+        place: (service, ask, signal) => deps.calls.place(call.run.tenantId, service, ask, signal),
+        signal: call.signal,
+        now: deps.now,
+      });
+      try {
+        const result = await executeIn(deps, call, places);
+        logEnd(deps.log, call, result, performance.now() - begun);
+        return result;
+      } finally {
+        places.releaseAll();
+      }
     },
   };
 }
@@ -48,10 +62,10 @@ function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: n
   }
 }
 
-async function executeIn(deps: ExecutorDeps, call: ExecutionCall): Promise<ExecutionResult> {
+async function executeIn(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): Promise<ExecutionResult> {
   const adapter = deps.catalogue.get(call.actionType);
   if (adapter === undefined) return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
-  const context = contextOf(deps, call);
+  const context = contextOf(deps, call, places);
   const mayBlock = adapter.isolated === true;
   if (!mayBlock && (!call.suspect || adapter.usesEngine === true)) return runAdapterIn(adapter, call.input, context);
   const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
@@ -79,7 +93,7 @@ function fieldsOf({ run, actionId, actionType, attempt }: ExecutionCall): object
   };
 }
 
-function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
+function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): AdapterContext {
   const { run, actionId } = call;
   const correlationId = run.correlationId ?? undefined;
   // A span of its own for every attempt, in the trace of the run.
@@ -102,7 +116,12 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall): AdapterContext {
       correlationId,
       traceparent,
     }),
-    service: (name) => deps.service(run.tenantId, name),
+    async service(name) {
+      const found = await deps.service(run.tenantId, name);
+      return found === undefined ? undefined : { name: found.name, baseUrl: found.baseUrl };
+    },
+    acquire: places.acquire,
+    release: places.release,
     operation: deps.operations(run.tenantId),
     async turn(name) {
       // By attempt: a redelivery finds the time that it was told, and another attempt is another call.

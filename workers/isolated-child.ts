@@ -8,7 +8,7 @@ import { makeStorable } from '../src/domain/storable.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { startWatchdog } from '../src/watchdog/watchdog.ts';
-import type { AdapterContext, AdapterFetchInit, AdapterResponse } from './adapter.ts';
+import type { AdapterContext, AdapterFetchInit, AdapterResponse, ServicePlace } from './adapter.ts';
 import { park, runAdapterIn, sleeper } from './execution.ts';
 import {
   BEAT_EVERY_MS,
@@ -85,6 +85,8 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
     operation: async (service, id, inputs) =>
       (await ask({ ask: 'operation', service, id, inputs }, signal)) as OperationCall,
     turn: async (service) => void (await ask({ ask: 'turn', service }, signal)),
+    acquire: async (service, how) => (await ask({ ask: 'acquire', service, how }, signal)) as ServicePlace | undefined,
+    release: async (place, outcome) => void (await ask({ ask: 'release', place, outcome })),
     setting: (name) => task.settings[name],
     evaluate: async (expression, variables) => (await ask({ ask: 'evaluate', expression, variables }, signal)) as Json, // The evaluator gives nothing else.
   };

@@ -34,7 +34,18 @@ export interface IsolatedProcessOptions {
 /** What the child asks of the worker, and tells it. */
 export type ChildContext = Pick<
   AdapterContext,
-  'fetch' | 'service' | 'operation' | 'turn' | 'evaluate' | 'log' | 'signal' | 'progress' | 'heartbeat' | 'stream'
+  | 'fetch'
+  | 'service'
+  | 'operation'
+  | 'acquire'
+  | 'release'
+  | 'turn'
+  | 'evaluate'
+  | 'log'
+  | 'signal'
+  | 'progress'
+  | 'heartbeat'
+  | 'stream'
 >;
 
 /** How a process ended. */
@@ -183,6 +194,10 @@ function answerer(
         return context.operation(what.service, what.id, what.inputs);
       case 'turn':
         return context.turn(what.service);
+      case 'acquire':
+        return context.acquire(what.service, what.how);
+      case 'release':
+        return context.release(what.place, what.outcome);
       case 'evaluate':
         return context.evaluate(what.expression, what.variables);
       case 'fetch': {

@@ -7,7 +7,14 @@ import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
 import type { CallInputs } from '../src/domain/operation-call.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
-import { type AdapterContext, type AdapterSetting, NonRetryableError, RetryableError } from './adapter.ts';
+import {
+  type AdapterContext,
+  type AdapterSetting,
+  type CallOutcome,
+  NonRetryableError,
+  RetryableError,
+  type ServicePlace,
+} from './adapter.ts';
 import { Sleep } from './execution.ts';
 
 /** An argument of the child: it has the adapters for tests too. */
@@ -38,6 +45,8 @@ export type Question =
   | { ask: 'service'; name: string }
   | { ask: 'turn'; service: string }
   | { ask: 'operation'; service: string; id: string; inputs: CallInputs }
+  | { ask: 'acquire'; service: string; how: Parameters<AdapterContext['acquire']>[1] }
+  | { ask: 'release'; place: ServicePlace; outcome: CallOutcome }
   | { ask: 'evaluate'; expression: string; variables: Record<string, Json> };
 
 export interface FetchAnswer {

@@ -26,6 +26,7 @@ export type AnyAdapter = Pick<
   | 'output'
   | 'literal'
   | 'jsonSchemas'
+  | 'conditions'
   | 'aliases'
   | 'isolated'
   | 'idempotent'

@@ -11,7 +11,6 @@ import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
-import { serviceKey } from '../domain/service-rate.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
@@ -54,7 +53,7 @@ import { createRunControl } from '../store/run-control.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createSagaStore } from '../store/sagas.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
-import { createServiceStore } from '../store/services.ts';
+import { SERVICE_CHANNEL } from '../store/services.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore, removeOldChunks } from '../store/task-reports.ts';
@@ -74,6 +73,7 @@ import { beatUntil } from './worker-beat.ts';
 import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepSchedules } from './worker-schedules.ts';
+import { createWorkerServices } from './worker-services.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
@@ -119,7 +119,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const tasks = createTaskStore(pool, failpoint);
   const children = createChildStore(pool);
   const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
-  const services = createServiceStore(pool);
+  const services = createWorkerServices({ pool, configured: config.services });
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
@@ -141,7 +141,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signals: createSignalStore(pool) });
-  const apis = serviceApisOf(config, pool, services);
+  const apis = serviceApisOf(config, pool, services.store);
   const apisOfTask = createApisOfTasks(apis);
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const events = workerEvents(
@@ -172,11 +172,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       failpoint,
       onPutOff: (service) => metrics.worker.callPutOff(service),
     }),
-    async service(tenantId, name) {
-      const configured = config.services[serviceKey(name)];
-      if (configured !== undefined) return { name, baseUrl: configured };
-      return services.find(tenantId, name);
-    },
+    service: services.find,
+    calls: services.calls,
   });
   const reports = createTaskReports({
     store: createTaskReportStore(pool),
@@ -261,7 +258,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     );
   const listener = listen(
     databaseUrl,
-    { run_control: control.notice, task_control: control.taskNotice },
+    { run_control: control.notice, task_control: control.taskNotice, [SERVICE_CHANNEL]: services.forget },
     { name: 'orchestrator-worker-listen', onGap: control.readAgain, onError },
   );
   const recordPass = async (report: SweepReport, durationMs: number) => {

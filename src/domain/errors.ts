@@ -63,6 +63,8 @@ const CATALOGUE = {
   output_not_storable: { status: 400, title: 'The output cannot be stored', retryable: false },
   egress_denied: { status: 403, title: 'The outbound policy refuses this address', retryable: false },
   service_unknown: { status: 404, title: 'No such service', retryable: false },
+  no_instance: { status: 503, title: 'No instance of the service may be called', retryable: true },
+  circuit_open: { status: 503, title: 'The circuit of the service is open', retryable: true },
   upstream_error: { status: 502, title: 'The service answered with an error', retryable: true },
   upstream_rejected: { status: 502, title: 'The service refused the request', retryable: false },
   network_error: { status: 502, title: 'The service could not be reached', retryable: true },

@@ -28,7 +28,8 @@ export async function runAdapter(
   // An adapter that does not heed its signal must not hold the task: what it does afterwards is ignored.
   const end = (result: ExecutionResult | Stop, reason: string) => {
     stop?.(result);
-    abort.abort(new Error(reason));
+    // What was called can be told from who was stopped.
+    abort.abort(result.result === 'failure' ? new DOMException(reason, 'TimeoutError') : new Error(reason));
   };
   const onShutdown = () => end({ result: 'shutdown' }, 'the worker is stopping');
   const seconds = timeoutMs / 1000;

@@ -5,6 +5,9 @@ import type { Registration, Service, ServiceInstance, ServiceStore } from '../en
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { inTransaction } from './in-transaction.ts';
 
+/** NOTIFY tells workers that what they keep of the registry is not right any more. */
+export const SERVICE_CHANNEL = 'service_changed';
+
 const MAX_SERVICES = 1_000;
 const MAX_INSTANCES = 100;
 
@@ -33,7 +36,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET base_url = EXCLUDED.base_url,
   metadata = CASE WHEN $8 THEN EXCLUDED.metadata ELSE coalesce(EXCLUDED.metadata, s.metadata) END,
   settings = CASE WHEN $8 THEN EXCLUDED.settings ELSE coalesce(s.settings, '{}') || coalesce(EXCLUDED.settings, '{}') END,
   version = greatest(s.version + 1, EXCLUDED.version), origin = NULL, updated_at = now()
-RETURNING settings`;
+RETURNING settings, pg_notify('${SERVICE_CHANNEL}', '')`;
 
 const OTHERS_GO = `DELETE FROM service_instance WHERE tenant_id = $1 AND name = $2 AND instance_id <> $3`;
 
@@ -59,17 +62,21 @@ const REMOVE = `
 WITH gone AS (DELETE FROM service WHERE tenant_id = $1 AND name = $2 RETURNING version)
 INSERT INTO service_tombstone AS t (tenant_id, name, version)
 SELECT $1, $2, greatest(version + 1, ${NOW_MS}) FROM gone
-ON CONFLICT (tenant_id, name) DO UPDATE SET version = greatest(t.version, EXCLUDED.version), origin = NULL, deleted_at = now()`;
+ON CONFLICT (tenant_id, name) DO UPDATE SET version = greatest(t.version, EXCLUDED.version), origin = NULL, deleted_at = now()
+RETURNING pg_notify('${SERVICE_CHANNEL}', '')`;
 
-// A service without instances of its own gets its one.
+// A service without instances of its own gets its one. Workers hear of one that is back.
 const HEARTBEAT = `
+WITH was AS (
+  SELECT expires_at <= now() AS over FROM service_instance WHERE tenant_id = $1 AND name = $2 AND instance_id = $3
+)
 INSERT INTO service_instance AS i (tenant_id, name, instance_id, base_url, heartbeat_at)
 SELECT tenant_id, name, $3, base_url, now() FROM service s
 WHERE tenant_id = $1 AND name = $2
   AND (EXISTS (SELECT 1 FROM service_instance WHERE tenant_id = $1 AND name = $2 AND instance_id = $3)
     OR ($3 = $4 AND NOT EXISTS (SELECT 1 FROM service_instance WHERE tenant_id = $1 AND name = $2)))
 ON CONFLICT (tenant_id, name, instance_id) DO UPDATE SET heartbeat_at = now(), expires_at = now() + make_interval(secs => i.ttl_seconds)
-RETURNING expires_at`;
+RETURNING expires_at, (SELECT pg_notify('${SERVICE_CHANNEL}', '') FROM was WHERE over)`;
 
 type RawInstance = Omit<ServiceInstance, 'heartbeatAt' | 'expiresAt' | 'checkedAt'> & {
   heartbeatAt: string | null;

@@ -3,6 +3,8 @@ import { test as base, expect } from 'vitest';
 import { bareEnvironment } from '../../src/config.ts';
 import { createEgress } from '../../src/egress/egress.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
+import { asConfigured } from '../../src/engine/registry.ts';
+import { createServiceCalls } from '../../src/engine/service-calls.ts';
 import { SILENCE } from '../../src/engine/task-reports.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
@@ -65,7 +67,8 @@ const test = base
       egress,
       expressions,
       isolated: pool,
-      service: async (tenant, name) => ({ name, baseUrl: `${service.url}/of-${tenant}` }),
+      service: async (tenant, name) => asConfigured(name, `${service.url}/of-${tenant}`, undefined),
+      calls: createServiceCalls({ now: Date.now, random: Math.random, onChange: () => undefined }),
       operations: () => () => Promise.reject(new Error('no document is known')),
       turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
       engine: () => ({}),

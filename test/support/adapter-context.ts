@@ -1,7 +1,7 @@
 /** What a worker hands to an adapter, for tests of adapters alone: the real outbound dispatcher and the real evaluator. */
 import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
-import type { AdapterContext, AdapterSetting, EngineCapabilities } from '../../workers/adapter.ts';
+import type { AdapterContext, AdapterSetting, CallOutcome, EngineCapabilities } from '../../workers/adapter.ts';
 import { createAdapterFetch } from '../../workers/egress-fetch.ts';
 import { park } from '../../workers/execution.ts';
 
@@ -27,6 +27,8 @@ export interface TestContext {
   slept: Date[];
   /** The services that it asked for its turn at. */
   turns: string[];
+  /** How it said that each call of a service ended. */
+  outcomes: CallOutcome[];
   close(): Promise<void>;
 }
 
@@ -34,6 +36,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
   const logged: TestContext['logged'] = [];
   const slept: Date[] = [];
   const turns: string[] = [];
+  const outcomes: CallOutcome[] = [];
   const reported: unknown[] = [];
   const log: AdapterContext['log'] = {
     info: (message, data) => void logged.push({ level: 'info', message, data }),
@@ -58,6 +61,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
     logged,
     slept,
     turns,
+    outcomes,
     reported,
     context: {
       signal,
@@ -73,6 +77,15 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
         return Promise.resolve(baseUrl === undefined ? undefined : { name, baseUrl });
       },
       operation: options.operation ?? (() => Promise.reject(new Error('no document is known'))),
+      acquire: (name, { again }) => {
+        const baseUrl = services.get(name);
+        const place = { number: 1, instanceId: 'default', baseUrl: baseUrl ?? '', timeoutSeconds: 300 };
+        return Promise.resolve(again || baseUrl === undefined ? undefined : place);
+      },
+      release: (_place, outcome) => {
+        outcomes.push(outcome);
+        return Promise.resolve();
+      },
       turn: (service) => {
         turns.push(service);
         return Promise.resolve();

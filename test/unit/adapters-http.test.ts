@@ -8,6 +8,7 @@ import { serviceCall } from '../../workers/adapters/service-call.ts';
 import { type AdapterContextOptions, adapterContext } from '../support/adapter-context.ts';
 import { answerJson, type Handle, type HttpServer, startHttpServer } from '../support/http-server.ts';
 import { failureOf, runAdapter } from '../support/run-adapter.ts';
+import { until } from '../support/until.ts';
 
 const closers: Array<() => Promise<void>> = [];
 afterEach(async () => {
@@ -182,6 +183,121 @@ describe('service_call', () => {
     const notYet = { ...context, turn: () => Promise.reject(new NonRetryableError('not yet')) };
     await failureOf(runAdapter(serviceCall, { service: 's' }, notYet));
     expect(server.received).toHaveLength(2);
+  });
+
+  test.each([
+    [
+      'a page where JSON is expected',
+      { expect: { content_type: 'application/json' } },
+      200,
+      'text/html',
+      '<p>',
+      'failed',
+    ],
+    ['JSON that is broken', {}, 200, 'application/json', '{"a":', 'failed'],
+    [
+      'an error that says 200',
+      { expect: { when: 'has(response.id)' } },
+      200,
+      'application/json',
+      '{"error":1}',
+      'failed',
+    ],
+    [
+      'what the condition cannot be asked of',
+      { expect: { when: 'response.id > 0' } },
+      200,
+      'application/json',
+      '{}',
+      'failed',
+    ],
+    ['a status that is not expected', { expect: { status: [201] } }, 200, 'application/json', '{}', 'failed'],
+    ['an error', {}, 500, 'application/json', '{}', 'failed'],
+    ['a plea for patience', {}, 429, 'application/json', '{}', 'answered'],
+    ['a refusal', {}, 404, 'application/json', '{}', 'answered'],
+  ] as const)('%s ends the attempt, and the service is told apart from the request', async (...given) => {
+    const [, config, status, type, body, outcome] = given;
+    const server = await serve((_request, response) => {
+      response.writeHead(status, { 'content-type': type }).end(body);
+    });
+    const { context, outcomes, close } = adapterContext({ services: { s: server.url } });
+    closers.push(close);
+    const error = await failureOf(runAdapter(serviceCall, { service: 's', ...config }, context));
+    expect(error.name).toBe(status === 404 ? 'NonRetryableError' : 'RetryableError');
+    expect(error.code).toBe(status === 404 ? 'upstream_rejected' : 'upstream_error');
+    expect(outcomes).toEqual([outcome]);
+  });
+
+  test('half an answer is an error of the service', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' });
+      response.write('{"a":1', () => response.destroy());
+    });
+    const { context, outcomes, close } = adapterContext({ services: { s: server.url } });
+    closers.push(close);
+    expect((await failureOf(runAdapter(serviceCall, { service: 's' }, context))).code).toBe('network_error');
+    expect(outcomes).toEqual(['failed']);
+  });
+
+  test('what is expected is good, whatever its status', async () => {
+    const server = await serve((_request, response) => {
+      response.writeHead(404, { 'content-type': 'application/json; charset=utf-8' }).end('{"none":true}');
+    });
+    const { context, outcomes, close } = adapterContext({ services: { s: server.url } });
+    closers.push(close);
+    const expected = { status: [200, 404], content_type: 'application/json', when: 'response.none && status == 404' };
+    const got = await runAdapter(serviceCall, { service: 's', expect: expected }, context);
+    expect(got).toMatchObject({ status: 404, response: { none: true } });
+    expect(outcomes).toEqual(['answered']);
+  });
+
+  test.each([
+    ['GET', 'refused', 2],
+    ['PUT', 'broken', 2],
+    ['POST', 'refused', 2],
+    ['POST', 'broken', 1],
+  ] as const)('%s is sent to another instance where that does no harm: %s', async (method, how, count) => {
+    const good = await serve((_request, response) => answerJson(response, { from: 'good' }));
+    const broken = await serve((_request, response) => void response.destroy());
+    const asked: string[][] = [];
+    const { context, outcomes, close } = adapterContext({ services: { s: good.url } });
+    closers.push(close);
+    const first = how === 'refused' ? 'http://127.0.0.1:1' : broken.url;
+    const several: typeof context = {
+      ...context,
+      acquire: (_name, { besides }) => {
+        asked.push([...besides]);
+        const baseUrl = besides.length === 0 ? first : good.url;
+        return Promise.resolve({ number: asked.length, instanceId: `i${asked.length}`, baseUrl, timeoutSeconds: 5 });
+      },
+    };
+    const call = runAdapter(serviceCall, { service: 's', method, parameters: {} }, several);
+    if (count === 2) {
+      expect((await call).response).toEqual({ from: 'good' });
+      expect(outcomes).toEqual(['failed', 'answered']);
+      expect(asked).toEqual([[], ['i1']]);
+    } else {
+      expect((await failureOf(call)).code).toBe('network_error');
+      expect(outcomes).toEqual(['failed']);
+    }
+  });
+
+  test('a service that takes longer than its own time has failed; a call that was cancelled says nothing', async () => {
+    const server = await serve(() => undefined);
+    const cancelled = new AbortController();
+    const { context, outcomes, close } = adapterContext({ services: { s: server.url }, signal: cancelled.signal });
+    closers.push(close);
+    const hasty: typeof context = {
+      ...context,
+      acquire: (_name, { again }) =>
+        Promise.resolve(again ? undefined : { number: 1, instanceId: 'a', baseUrl: server.url, timeoutSeconds: 0.05 }),
+    };
+    expect((await failureOf(runAdapter(serviceCall, { service: 's' }, hasty))).code).toBe('timeout');
+    const call = runAdapter(serviceCall, { service: 's' }, context).catch((error: Error) => error.message);
+    await until(() => server.received.length === 2);
+    cancelled.abort(new Error('cancelled'));
+    expect(await call).toBe('cancelled');
+    expect(outcomes).toEqual(['failed', 'unclear']);
   });
 
   test('an unknown service says what would configure it', async () => {

@@ -94,6 +94,8 @@ describe('check', () => {
     expect(catalogue.check('transform', { expression: 'fetch.items.map(i, i.n)' })).toEqual([]);
     expect(paths('transform', { expression: 'a ===' })).toEqual(['expression']);
     expect(paths('transform', { outputs: { good: '1', bad: '(' } })).toEqual(['outputs.bad']);
+    expect(paths('service_call', { service: 's', expect: { when: 'response.ok ==' } })).toEqual(['expect.when']);
+    expect(paths('service_call', { service: 's', expect: { when: '{{params.rule}}' } })).toEqual([]);
   });
 
   test('an unknown type has a fault', () => {

@@ -2,17 +2,20 @@
 import { z } from 'zod';
 import {
   type AdapterContext,
+  type AdapterResponse,
   anyJson,
   defineAdapter,
   expectOk,
   headerTexts,
   NonRetryableError,
+  RetryableError,
   readBody,
   requestHeaders,
   requestMethod,
   requestQuery,
   withQuery,
 } from '../adapter.ts';
+import { callService, type Exchange } from '../call-service.ts';
 
 type Json = z.output<typeof anyJson>;
 
@@ -63,6 +66,27 @@ export const serviceCall = defineAdapter({
       parameters: anyJson
         .optional()
         .meta({ description: 'JSON body of POST, PUT and PATCH; query of the other methods' }),
+      on_circuit_open: z.enum(['fail', 'wait']).default('fail').meta({
+        description:
+          'While no instance may be called because their circuits are open: the attempt fails with circuit_open, or the task waits, without holding a worker, until a call is let through',
+      }),
+      expect: z
+        .strictObject({
+          status: z.array(z.int().min(100).max(599)).min(1).optional().meta({ description: 'Default: 200 to 299' }),
+          content_type: z
+            .string()
+            .min(1)
+            .optional()
+            .meta({ examples: ['application/json'] }),
+          when: z
+            .string()
+            .min(1)
+            .max(10_000)
+            .optional()
+            .meta({ description: 'CEL over status, headers and response', examples: ['!has(response.error)'] }),
+        })
+        .optional()
+        .meta({ description: 'An answer that is not as expected is an error of the service, and can be tried again' }),
     })
     .refine(({ service, url }) => (service === undefined) !== (url === undefined), {
       error: 'either service or url is required',
@@ -83,35 +107,97 @@ export const serviceCall = defineAdapter({
       error: 'endpoint and path exclude each other',
       path: ['path'],
     }),
+  conditions: ['expect.when'],
   output: z.object({ status: z.int(), headers: z.record(z.string(), z.string()), response: anyJson }),
   async run(input, context) {
-    const { service, url } = input;
-    const base = service === undefined ? { url: url ?? '', trusted: false } : await addressOf(service, context);
+    const { service, url, expect } = input;
+    if (service !== undefined && (await context.service(service)) === undefined) throw unknown(service);
     const request =
       service === undefined || input.operation_id === undefined
         ? plainRequest(input)
         : await operationRequest({ ...input, service, operation_id: input.operation_id }, context);
-    const target = below(base.url, request.path);
-    withQuery(target, request.query);
-    if (service !== undefined) await context.turn(service);
-    const answer = await context.fetch(withQuery(target, input.query), {
-      method: request.method,
-      headers: { ...request.headers, ...headerTexts(input.headers) },
-      ...(request.body === undefined ? {} : { body: request.body }),
-      signal: context.signal,
-      trusted: base.trusted,
-    });
-    const what = service ?? target.origin;
-    await expectOk(answer, what);
-    return { status: answer.status, headers: answer.headers, response: await readBody(answer, 'auto', what) };
+    const what = service ?? new URL(url ?? '').origin;
+    const exchange = async (base: string, signal: AbortSignal): Promise<Exchange<Output>> => {
+      const target = below(base, request.path);
+      withQuery(target, request.query);
+      const answer = await context.fetch(withQuery(target, input.query), {
+        method: request.method,
+        headers: { ...request.headers, ...headerTexts(input.headers) },
+        ...(request.body === undefined ? {} : { body: request.body }),
+        signal,
+        trusted: service !== undefined,
+      });
+      // A service that refuses, or asks for patience, does what it should.
+      const refuses = answer.status >= 400 && answer.status < 500 && !isGood(answer, expect);
+      const outcome = refuses ? 'answered' : 'failed';
+      try {
+        return { outcome: 'answered', value: await readAnswer(answer, what, expect, context) };
+      } catch (error) {
+        return { outcome, error };
+      }
+    };
+    if (service === undefined) {
+      const end = await exchange(url ?? '', context.signal);
+      if ('value' in end) return end.value;
+      throw end.error;
+    }
+    await context.turn(service);
+    return callService(service, request.method, input.on_circuit_open, context, exchange);
   },
 });
 
-async function addressOf(name: string, context: AdapterContext): Promise<{ url: string; trusted: boolean }> {
-  const known = await context.service(name);
-  if (known !== undefined) return { url: known.baseUrl, trusted: true };
+type Output = { status: number; headers: Record<string, string>; response: Json };
+type Expect =
+  | { status?: number[] | undefined; content_type?: string | undefined; when?: string | undefined }
+  | undefined;
+
+function isGood({ status }: AdapterResponse, expect: Expect): boolean {
+  return expect?.status === undefined ? status >= 200 && status < 300 : expect.status.includes(status);
+}
+
+async function readAnswer(
+  answer: AdapterResponse,
+  what: string,
+  expect: Expect,
+  context: AdapterContext,
+): Promise<Output> {
+  if (!isGood(answer, expect)) {
+    await expectOk(answer, what);
+    throw notExpected(what, `the status ${answer.status}`);
+  }
+  const type = answer.headers['content-type'] ?? '';
+  if (expect?.content_type !== undefined && mediaType(type) !== mediaType(expect.content_type)) {
+    throw notExpected(what, `the content type ${type === '' ? 'left out' : type}`);
+  }
+  const { status, headers } = answer;
+  const response = await readBody(answer, 'auto', what);
+  if (expect?.when !== undefined && !(await holds(expect.when, { status, headers, response }, context))) {
+    throw notExpected(what, `an answer of which \`${expect.when}\` does not hold`);
+  }
+  return { status, headers, response };
+}
+
+/** What cannot be asked of an answer does not hold of it. */
+async function holds(expression: string, variables: Record<string, Json>, context: AdapterContext): Promise<boolean> {
+  try {
+    return (await context.evaluate(expression, variables)) === true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'expression_failed') return false;
+    throw error;
+  }
+}
+
+function mediaType(contentType: string): string {
+  return (contentType.split(';')[0] ?? '').trim().toLowerCase();
+}
+
+function notExpected(what: string, found: string): RetryableError {
+  return new RetryableError(`${what} answered with ${found}, which is not expected`, { code: 'upstream_error' });
+}
+
+function unknown(name: string): NonRetryableError {
   const variable = `${name.toUpperCase().replace(/[^A-Z0-9]+/g, '_')}_URL`;
-  throw new NonRetryableError(`the service '${name}' is not known: register it or set ${variable}`, {
+  return new NonRetryableError(`the service '${name}' is not known: register it or set ${variable}`, {
     code: 'service_unknown',
   });
 }

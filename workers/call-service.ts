@@ -1,0 +1,65 @@
+/** One call of a service, what its end says about the service, and whether another instance may be asked as well. */
+import { type AdapterContext, type CallOutcome, NonRetryableError, RetryableError } from './adapter.ts';
+
+export type Exchange<T> = { outcome: CallOutcome } & ({ value: T } | { error: unknown });
+
+/** Asking twice is as good as asking once (RFC 9110, 9.2.2). */
+const REPEATABLE = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
+/** The request was never sent. */
+const NOT_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/**
+ * Calls an instance of the service, and others while the one before has failed, it does no harm, and the retry budget of
+ * the service lasts.
+ */
+export async function callService<T>(
+  service: string,
+  method: string,
+  onOpen: 'fail' | 'wait',
+  context: AdapterContext,
+  exchange: (baseUrl: string, signal: AbortSignal) => Promise<Exchange<T>>,
+): Promise<T> {
+  const besides: string[] = [];
+  let failed: unknown;
+  for (;;) {
+    const again = besides.length > 0;
+    const place = await context.acquire(service, { besides, again, wait: onOpen === 'wait' });
+    if (place === undefined)
+      throw failed ?? new NonRetryableError(`the service '${service}' is gone`, { code: 'service_unknown' });
+    const timeout = AbortSignal.timeout(Math.min(place.timeoutSeconds * 1_000, 2 ** 31 - 1));
+    const signal = AbortSignal.any([context.signal, timeout]);
+    const end = await exchange(place.baseUrl, signal).catch((error: unknown): Exchange<T> => {
+      if (!timeout.aborted || context.signal.aborted) return { outcome: outcomeOf(error, context.signal), error };
+      const late = `${service} did not answer within ${place.timeoutSeconds} s`;
+      return { outcome: 'failed', error: new RetryableError(late, { code: 'timeout', cause: error }) };
+    });
+    await context.release(place, end.outcome);
+    if ('value' in end) return end.value;
+    failed = end.error;
+    if (context.signal.aborted || end.outcome !== 'failed' || !mayAskAnother(method, failed)) throw failed;
+    besides.push(place.instanceId);
+  }
+}
+
+/** Of what was thrown before there was an answer. */
+function outcomeOf(error: unknown, signal: AbortSignal): CallOutcome {
+  if (signal.aborted) {
+    return signal.reason instanceof Error && signal.reason.name === 'TimeoutError' ? 'failed' : 'unclear';
+  }
+  return error instanceof RetryableError ? 'failed' : 'unclear';
+}
+
+function mayAskAnother(method: string, error: unknown): boolean {
+  if (REPEATABLE.has(method)) return true;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && typeof cause.code === 'string' && NOT_CONNECTED.has(cause.code)) return true;
+  }
+  return false;
+}
