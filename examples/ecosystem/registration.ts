@@ -24,6 +24,8 @@ const BEATS_PER_TTL = 3;
 /** While nothing answers at the orchestrator's address. */
 const RETRY_MS = 1_000;
 const HEALTH_CHECK = { path: '/health', interval_seconds: 2, timeout_seconds: 2 };
+/** A service that is made to work again should not have to wait for a minute. */
+const BREAKER = { failure_threshold: 5, recovery_timeout: 2 };
 
 const anything = z.unknown();
 
@@ -50,6 +52,7 @@ export function keepRegistered({ api, services, ttlSeconds, say }: RegistrationO
         metadata: { stage: 'examples/ecosystem' },
         ttl_seconds: ttlSeconds,
         health_check: HEALTH_CHECK,
+        breaker: BREAKER,
       },
       anything,
     );

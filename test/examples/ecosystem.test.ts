@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest';
 import type { Fault } from '../../examples/ecosystem/faults.ts';
 import { SERVICES } from '../../examples/ecosystem/services/all.ts';
 import { analyseText, sha256 } from '../../examples/ecosystem/text.ts';
-import { accepted, openClient, taskOf } from '../support/client.ts';
+import { accepted, openClient, statuses, taskOf } from '../support/client.ts';
 import { callsOf, heal, onStage, received, walkThrough } from '../support/ecosystem.ts';
 import { until } from '../support/until.ts';
 
@@ -222,7 +222,7 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
       action_id,
       action_type: 'service_call',
       config: { ...save, parameters },
-      retry: { max_attempts: 20, backoff: 'fixed', initial_delay_seconds: 0.1 },
+      retry: { max_attempts: 20, backoff: 'fixed', initial_delay_seconds: 0.25 },
     });
     // The answer of the first call is lost, so it is made again: the same document, not a second one.
     await stage.afflict('doc_store', { kind: 'lie', how: 'half_answer' });
@@ -264,11 +264,30 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
     });
   });
 
+  test('a sentence is understood, and only what it asks for is done', async ({ api }) => {
+    const asked = (question: string) => api.run(readJson('workflows/ask.json'), { question });
+    const [pull, page, nothing] = await Promise.all([
+      asked('What confidence do we have in PR 42 of octo/shop?'),
+      asked(`Analyze the quality of ${DOCUMENT_URL}`),
+      asked('Blue is a colour'),
+    ]);
+    expect(pull.output).toEqual({
+      intent: 'pr_confidence',
+      quality: null,
+      confidence: expect.objectContaining({ confidence: 0.729 }),
+    });
+    expect(statuses(pull)).toMatchObject({ quality: 'skipped', pull_request: 'completed', confidence: 'completed' });
+    expect(page.output).toEqual({ intent: 'analyze_document', quality: analyseText(DOCUMENT), confidence: null });
+    expect(statuses(page)).toMatchObject({ quality: 'completed', pull_request: 'skipped', confidence: 'skipped' });
+    expect(nothing.output).toEqual({ intent: 'unknown', quality: null, confidence: null });
+  });
+
   test('the commands of the walk-through work as pasted, one after the other', async ({ api, stage }) => {
     expect(await walkThrough(api, stage)).toMatchObject([
       { services: { length: SERVICES.length } },
       { status: 'completed', result: { analyze_quality: { response: analyseText(DOCUMENT) } } },
       { status: 'completed', result: { analyze_confidence: { response: { confidence: 0.729, level: 'medium' } } } },
+      { status: 'completed', result: { intent: 'pr_confidence', confidence: { confidence: 0.729 } } },
       { service: 'analysis_service', fault: { kind: 'fail', every: 2, status: 503 } },
       { status: 'completed', result: { analyze_quality: { response: { words: 194 } } } },
       { tasks: [{ attempts: 1 }, { attempts: 2, attempts_history: [{ status: 'failed' }, { status: 'completed' }] }] },

@@ -188,6 +188,23 @@ describe('reporting and notification', () => {
     });
   });
 
+  test('reporting takes the log of the platform in batches, and counts it with the rest', async () => {
+    const ask = service('reporting');
+    const line = {
+      service: 'orchestrator',
+      level: 'error',
+      message: 'task_failed',
+      timestamp: 'now',
+      context: { a: 1 },
+    };
+    expect((await ask.post('/logs/batch', { items: [line, line] })).body).toEqual({ taken: 2 });
+    const analysis = await ask.post('/reports/log_analysis', { service: 'orchestrator', level: 'error' });
+    expect(analysis.body).toMatchObject({
+      overview: { count: 2, by_level: { error: 2 } },
+      sample: [{ service: 'orchestrator', level: 'error', message: 'task_failed' }, {}],
+    });
+  });
+
   test('the life of a ticket has the hours in each state', async () => {
     expect((await service('reporting').post('/reports/life-of-ticket', { ticket: 'SHOP-7' })).body).toEqual({
       ticket: 'SHOP-7',

@@ -76,16 +76,16 @@ export const reporting: ServiceDefinition = {
         ),
         route(
           'post',
-          '/logs',
+          '/logs/batch',
           {
-            summary: 'Takes lines of log.',
-            input: z.object({ logs: z.array(line).max(1_000) }),
+            summary: 'Takes lines of log, as the platform sends them to its LOG_COLLECTOR_URL.',
+            input: z.object({ items: z.array(line).max(1_000) }),
             answer: z.object({ taken: z.int() }),
           },
-          ({ input: { logs } }) => {
-            lines.push(...logs);
+          ({ input: { items } }) => {
+            lines.push(...items.map(({ service, level, message }) => ({ service, level, message })));
             lines.splice(0, lines.length - MOST_KEPT);
-            return { taken: logs.length };
+            return { taken: items.length };
           },
         ),
         ...LIFE_OF_TICKET.map(lifeOfTicket),
