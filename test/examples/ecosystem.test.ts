@@ -264,6 +264,42 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
     });
   });
 
+  test('every service has a document that can be polled, and one that drifts is told with what it lost', async ({
+    api,
+    stage,
+  }) => {
+    const poll = async (body: object) => accepted(await api.post('/registry/poll-openapi', body), 200).body;
+    const names = SERVICES.map(({ name }) => name).sort();
+    expect(await poll({ services: names })).toMatchObject({
+      results: names.map((service) => ({
+        service,
+        changed: true,
+        removed: [],
+        operations: stage.services.get(service)?.endpoints.length,
+      })),
+    });
+    await stage.afflict('analysis_service', { kind: 'drift', without: '/calculate_confidence' });
+    expect(await poll({ services: ['analysis_service', 'reporting'] })).toMatchObject({
+      results: [
+        {
+          service: 'analysis_service',
+          changed: true,
+          added: [],
+          removed: ['POST /calculate_confidence'],
+          breaking: true,
+        },
+        { service: 'reporting', changed: false },
+      ],
+    });
+    // What its document no longer has it does no longer do.
+    const run = await api.run(PR_CONFIDENCE, { pr_number: 42, repository: 'octo/shop' });
+    await heal(stage);
+    expect(run).toMatchObject({
+      status: 'failed',
+      error: { code: 'upstream_rejected', action_id: 'analyze_confidence', message: expect.stringContaining('gone') },
+    });
+  });
+
   test('a sentence is understood, and only what it asks for is done', async ({ api }) => {
     const asked = (question: string) => api.run(readJson('workflows/ask.json'), { question });
     const [pull, page, nothing] = await Promise.all([
@@ -293,6 +329,10 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
       { tasks: [{ attempts: 1 }, { attempts: 2, attempts_history: [{ status: 'failed' }, { status: 'completed' }] }] },
       { service: 'analysis_service', fault: { kind: 'none' } },
       { service: 'analysis_service', calls: expect.any(Array) },
+      { results: { length: SERVICES.length } },
+      { service: 'analysis_service', fault: { kind: 'drift' } },
+      { results: [{ service: 'analysis_service', changed: true, removed: ['POST /pr_confidence'], breaking: true }] },
+      { service: 'analysis_service', fault: { kind: 'none' } },
     ]);
   });
 });
