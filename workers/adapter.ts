@@ -105,7 +105,12 @@ export interface EngineCapabilities {
     escalateTo: readonly string[];
   }): Promise<ApprovalAnswer>;
   /** The oldest message of that name that nobody has; once given, every later delivery finds it again. */
-  signal?(name: string, timeoutSeconds: number | undefined): Promise<SignalAnswer>;
+  signal?(
+    name: string,
+    timeoutSeconds: number | undefined,
+    /** An event from outside with this subject is a message too. */
+    from?: { event: string; key: string },
+  ): Promise<SignalAnswer>;
   /** Tells a target of events once more; resolves to how many there still are. */
   replay?(request: ReplayRequest): Promise<number>;
 }

@@ -1,11 +1,12 @@
 /** What the adapters of approvals and signals get of the engine, bound to the task that they run. */
-import type { ApprovalStore, SignalStore } from '../src/engine/inbox-ports.ts';
+import type { ApprovalStore } from '../src/engine/inbox-ports.ts';
 import type { ExecutionCall } from '../src/engine/ports.ts';
+import type { SignalForEvents } from '../src/engine/signal-for-event.ts';
 import type { ApprovalAnswer, EngineCapabilities } from './adapter.ts';
 
 export interface InboxAccessDeps {
   approvals: Pick<ApprovalStore, 'ask'>;
-  signals: Pick<SignalStore, 'receive'>;
+  signal: SignalForEvents;
 }
 
 export function createInboxAccess(
@@ -20,7 +21,8 @@ export function createInboxAccess(
         const { verdict, by, comment, at } = decision;
         return { is: verdict, by, comment, at };
       },
-      signal: (name, timeoutSeconds) => deps.signals.receive(task, name, timeoutSeconds),
+      signal: (name, timeoutSeconds, from) =>
+        deps.signal({ ...task, tenantId: run.tenantId }, name, timeoutSeconds, from),
     };
   };
 }

@@ -18,6 +18,7 @@ import { schedules } from './schedules.ts';
 import { signal } from './signal.ts';
 import { subworkflow } from './subworkflow.ts';
 import { timers } from './timers.ts';
+import { triggers } from './triggers.ts';
 import { versions } from './versions.ts';
 import { webhooks } from './webhooks.ts';
 
@@ -42,4 +43,5 @@ export const EXAMPLES: readonly Example[] = [
   control,
   approval,
   signal,
+  triggers,
 ];

@@ -43,6 +43,7 @@ import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
+import { createExpressions } from '../expressions/expressions.ts';
 import { createPayloadSchemas } from '../expressions/json-schema.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -90,6 +91,7 @@ import { VERSION } from '../version.ts';
 
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
+import { incomingEvents } from './incoming-events.ts';
 import { announce, type Process } from './process.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
 
@@ -116,6 +118,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   });
   const failpoint = createFailpoint(config.failpoints);
   const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
+  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
   const catalogue = createCatalogue(adaptersFor({ underTest: config.nodeEnv === 'test' }));
   const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
   const defaults = {
@@ -268,6 +271,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     registry,
     serviceApis: serviceApiReaderOf(config, pool, services),
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
+    incoming: incomingEvents({ pool, plans, accept, queue, failpoint, expressions, config, log }),
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,
     events: follower,
@@ -363,6 +367,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       await listener.close();
       await queue.close();
       await backend.close();
+      await expressions.close();
       await database.close();
     },
   };

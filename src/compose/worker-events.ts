@@ -1,25 +1,36 @@
 /** What a worker does for events: it brings them to the stream, and tells them once more. */
+import type { Expressions } from '../engine/ports.ts';
 import { createReplay, type ReplayDeps } from '../engine/replay-events.ts';
+import { createSignalForEvents } from '../engine/signal-for-event.ts';
 import { streamEvents } from '../engine/stream-events.ts';
 import { repeatUntil } from '../engine/sweep.ts';
 import { openEventStream } from '../queue/event-stream.ts';
 import { createEventLogStore } from '../store/event-log.ts';
 import { createEventsOut } from '../store/events-out.ts';
+import { createEventWaits } from '../store/incoming-events.ts';
 import { createReplayWebhooks } from '../store/replay-webhooks.ts';
 
+import { createSignalStore } from '../store/signals.ts';
+import { incomingEvents, signalsOf } from './incoming-events.ts';
 import { acceptInWorker, type WorkerAcceptParts } from './worker-accept.ts';
 
 const STREAM_EVERY_MS = 250;
+const TAKE_UP_EVERY_MS = 1_000;
 const REMOVE_EVERY_MS = 10_000;
+const REMOVE_WAITS_EVERY_MS = 60_000;
 const REMOVED_AT_ONCE = 10_000;
 
 export interface WorkerEvents {
   replay: ReturnType<typeof createReplay>;
+  signal: ReturnType<typeof createSignalForEvents>;
   watchUntil(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
-export function workerEvents(parts: WorkerAcceptParts, now: ReplayDeps['now']): WorkerEvents {
+export function workerEvents(
+  parts: WorkerAcceptParts & { expressions: Expressions },
+  now: ReplayDeps['now'],
+): WorkerEvents {
   const { pool, config, failpoint, log } = parts;
   const { eventsStream, redisUrl } = config;
   const stream =
@@ -35,6 +46,9 @@ export function workerEvents(parts: WorkerAcceptParts, now: ReplayDeps['now']): 
     secret: config.webhookSecret,
     now,
   });
+  const waits = createEventWaits(pool);
+  const signals = signalsOf({ ...parts, queue });
+  const incoming = incomingEvents({ ...parts, accept, queue });
   const watches = (signal: AbortSignal): Array<Promise<void>> => {
     if (stream === undefined) return [];
     const out = createEventsOut(pool, stream.name);
@@ -50,8 +64,13 @@ export function workerEvents(parts: WorkerAcceptParts, now: ReplayDeps['now']): 
   };
   return {
     replay,
+    signal: createSignalForEvents({ receive: createSignalStore(pool).receive, waits, signals }),
     async watchUntil(signal) {
-      await Promise.all(watches(signal));
+      await Promise.all([
+        ...watches(signal),
+        repeatUntil(signal, TAKE_UP_EVERY_MS, incoming.takeUp, log),
+        repeatUntil(signal, REMOVE_WAITS_EVERY_MS, () => waits.removeEnded(REMOVED_AT_ONCE), log),
+      ]);
     },
     async close() {
       stream?.close();

@@ -54,7 +54,6 @@ import { createRunStore } from '../store/run-store.ts';
 import { createSagaStore } from '../store/sagas.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
 import { SERVICE_CHANNEL } from '../store/services.ts';
-import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore, removeOldChunks } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
@@ -140,12 +139,12 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxBlockMs: config.lockDurationMs,
     log,
   });
-  const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signals: createSignalStore(pool) });
+  const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signal: (...of) => events.signal(...of) });
   const apis = serviceApisOf(config, pool, services.store);
   const apisOfTask = createApisOfTasks(apis);
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const events = workerEvents(
-    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log },
+    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
     () => new Date(clock.now()),
   );
   const executor = createExecutor({

@@ -20,6 +20,7 @@ import type {
   Parameter,
   Repeat,
   RetryPolicy,
+  Trigger,
 } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
 import { WORKFLOW_ACTION } from './sub-workflows.ts';
@@ -46,7 +47,7 @@ const WORKFLOW_NAMES: FieldNames = {
   config: 'config',
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
-const RESERVED_BY_WORKFLOWS = ['triggers', 'retention_days'] as const;
+const RESERVED_BY_WORKFLOWS = ['retention_days'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -91,7 +92,7 @@ function fromWorkflow(
       parameters,
       actions,
       ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds, dedupe: toDedupe(input) }),
-      ...present({ concurrency: toConcurrency(input) }),
+      ...present({ concurrency: toConcurrency(input), triggers: toTriggers(input) }),
       ...present({ metadata: jsonObject(input.metadata) }),
     },
     names: WORKFLOW_NAMES,
@@ -103,6 +104,14 @@ function toConcurrency({ concurrency }: WorkflowInput): Concurrency | undefined 
   return concurrency === undefined || concurrency === null
     ? undefined
     : { ...concurrency, policy: concurrency.policy ?? 'queue' };
+}
+
+function toTriggers({ triggers }: WorkflowInput): Trigger[] | undefined {
+  if (triggers === undefined || triggers === null || triggers.length === 0) return undefined;
+  return triggers.map(({ event, source, filter, parameters, correlation_key }) => ({
+    event,
+    ...present({ source, filter, correlation_key, parameters: jsonObject(parameters) }),
+  }));
 }
 
 function toDedupe({ dedupe }: WorkflowInput): Dedupe | undefined {

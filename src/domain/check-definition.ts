@@ -19,6 +19,7 @@ import { localNames } from './parts.ts';
 import { checkSignals } from './signals.ts';
 import { hasTemplate } from './template-syntax.ts';
 import { inspectTemplates, ownProperty, RESERVED_NAMES, type TemplateNames } from './templates.ts';
+import { checkTriggers } from './triggers.ts';
 
 /** What is known about action types and expressions when a definition is checked. */
 export interface DefinitionCatalogue {
@@ -95,6 +96,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkSignals(actions, draft.names, check.names, faults);
   checkConcurrency(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
+  checkTriggers(definition, { ...catalogue, celNames: CEL_NAMES }, faults);
   checkCycles(check, actions);
   return { ...definition, actions };
 }

@@ -21,8 +21,21 @@ export interface Definition {
   dedupe?: Dedupe;
   /** Of the runs with one key only so many are under way at a time. */
   concurrency?: Concurrency;
+  /** Events from outside that start it. */
+  triggers?: Trigger[];
   /** The client's own; kept and shown, never read. */
   metadata?: JsonObject;
+}
+
+export interface Trigger {
+  /** The type of an event; a star at its end stands for anything. */
+  event: string;
+  source?: string;
+  /** CEL over `event`. */
+  filter?: string;
+  /** Templates over `event`. */
+  parameters?: JsonObject;
+  correlation_key?: string;
 }
 
 export interface Concurrency {

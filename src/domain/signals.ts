@@ -32,7 +32,8 @@ export function checkSignals(
 ): void {
   const firstOf = new Map<string, { of: string; schema: Json | undefined }>();
   const places = actions.flatMap((action, index) => placesOf(action, `${path.actions}.${index}`, path.config));
-  for (const { type, config, of, at } of places) {
+  const byEvent = new Set<string>();
+  for (const { type, config, of, at, repeated } of places) {
     if (type !== SIGNAL && type !== APPROVAL) continue;
     for (const { kind, source } of inspectTemplates(config, names).references) {
       if (kind === 'secret') faults.add(at, `${source}: it would be shown to whoever is asked`);
@@ -50,12 +51,30 @@ export function checkSignals(
     if (textsIn(schema ?? null).some(hasTemplate)) {
       faults.add(`${at}.schema`, 'must be written out, without templates');
     }
+    if (config['event'] !== undefined) checkEvent(config, { at, repeated, shared: firstOf.has(name) }, faults);
+    else if (byEvent.has(name)) faults.add(`${at}.name`, SHARED);
+    if (config['event'] !== undefined) byEvent.add(name);
     const first = firstOf.get(name);
     if (first === undefined) firstOf.set(name, { of, schema });
     else if (!isDeepStrictEqual(first.schema, schema)) {
       faults.add(`${at}.schema`, `the signal '${name}' has another schema in ${first.of}; one name has one schema`);
     }
   }
+}
+
+const SHARED = 'is waited for by an event too; whoever takes an event has a name of its own';
+
+/** An event goes to the one that it is for, and messages of one name to the first in line. */
+function checkEvent(
+  { event }: JsonObject,
+  { at, repeated, shared }: { at: string; repeated: boolean; shared: boolean },
+  faults: FaultList,
+): void {
+  if (typeof event === 'string' && hasTemplate(event)) {
+    faults.add(`${at}.event`, 'must be written out, without templates');
+  }
+  if (repeated) faults.add(`${at}.event`, 'cannot be waited for by the parts of a fan-out or a loop');
+  if (shared) faults.add(`${at}.name`, SHARED);
 }
 
 /** `parameters`: of the run, which are the config of a task of the simple door. */

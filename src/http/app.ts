@@ -20,6 +20,7 @@ import { eventLogRoutes } from './event-log.ts';
 import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
 import { externalTaskRoutes } from './external-tasks.ts';
+import { incomingEventRoutes } from './incoming-events.ts';
 import { jobRoutes } from './jobs.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
@@ -88,6 +89,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   deadLetterRoutes(routes, deps);
   sagaRoutes(routes, deps);
   eventLogRoutes(routes, deps);
+  incomingEventRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);

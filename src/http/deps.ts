@@ -7,6 +7,7 @@ import type { EngineHealth } from '../engine/engine-health.ts';
 import type { EventLog } from '../engine/event-log.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
+import type { IncomingEvents } from '../engine/incoming-events.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Registry } from '../engine/registry.ts';
@@ -75,6 +76,7 @@ export interface HttpDeps {
   serviceApis: ServiceApiReader;
   system: SystemRuns;
   eventLog: EventLog;
+  incoming: Pick<IncomingEvents, 'receive'>;
   wait: WaitForRuns;
   events: FollowRuns;
   health: Health;

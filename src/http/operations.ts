@@ -10,6 +10,7 @@ import * as eventLog from './event-log.ts';
 import * as events from './events.ts';
 import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
+import * as incomingEvents from './incoming-events.ts';
 import * as jobs from './jobs.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
@@ -99,6 +100,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   serviceApis.listServiceOperations,
   serviceApis.listServiceDrift,
   jobs.recalcQuality,
+  incomingEvents.receiveEvents,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

@@ -10,6 +10,7 @@ const MAX_ACTIONS = 10_000;
 const MAX_ITEMS = 10_000;
 const MAX_ITERATIONS = 10_000;
 const MAX_PARAMETERS = 1_000;
+const MAX_TRIGGERS = 20;
 const MAX_SHORT_TEXT = 1_000;
 const MAX_LONG_TEXT = 65_536;
 const MAX_EXPRESSION = 10_000;
@@ -74,6 +75,41 @@ export const concurrencyInput = z
     }),
   })
   .meta({ id: 'Concurrency', examples: [{ key: '{{params.customer}}', limit: 1, policy: 'queue' }] });
+
+const eventPattern = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[^*\s]*\*?$/, 'must be the type of events, with a star at its end at most')
+  .meta({ description: 'The type of an event; `order.*` stands for all that begin so', examples: ['order.paid'] });
+
+export const triggerInput = z
+  .strictObject({
+    event: eventPattern,
+    source: z
+      .string()
+      .min(1)
+      .max(2_000)
+      .nullish()
+      .meta({ description: 'Of the event; a star at its end is taken too.' }),
+    filter: expression.nullish().meta({ description: 'CEL over `event`; it starts when that is true.' }),
+    parameters: z
+      .record(z.string().min(1).max(255), z.unknown())
+      .nullish()
+      .meta({ description: 'Of the execution, with templates over `event`; without it the parameter `event`.' }),
+    correlation_key: longText
+      .trim()
+      .min(1)
+      .nullish()
+      .meta({ description: 'A template over `event`: the correlation id of the execution.' }),
+  })
+  .meta({
+    id: 'Trigger',
+    description: 'Events that start the workflow (`POST /events`).',
+    examples: [
+      { event: 'order.paid', filter: 'event.data.amount > 100', parameters: { order_id: '{{event.data.order_id}}' } },
+    ],
+  });
 
 function reserved() {
   return z.unknown().optional().meta({ description: 'Reserved: a definition that uses it is refused (422).' });
@@ -225,7 +261,7 @@ const workflowFields = {
     .meta({ description: 'Of a whole run, from its acceptance (after its delay); none without it.' }),
   concurrency: concurrencyInput.nullish().meta({ description: 'How many executions with one key run at a time.' }),
   dedupe: dedupeInput.nullish().meta({ description: 'One execution for each key within the window.' }),
-  triggers: reserved(),
+  triggers: z.array(triggerInput).max(MAX_TRIGGERS).nullish().meta({ description: 'Events that start it.' }),
   retention_days: reserved(),
 };
 

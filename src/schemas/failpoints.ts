@@ -48,6 +48,8 @@ export const FAILPOINTS = [
   'child.afterAdd',
   /** A child run has ended; the task that waits for it has not been woken. */
   'child.beforeWake',
+  /** Events from outside are committed; nothing of what follows from them has been done. */
+  'incoming.afterCommit',
   /** Events are in the stream; nobody has written that down. */
   'stream.afterAppend',
   /** A decision or a signal is committed, and the wake of its task is counted; its job is not due. */

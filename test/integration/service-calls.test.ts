@@ -59,11 +59,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
     }
   });
 
-  test('a task that waits for the circuit holds no worker and costs no attempt', async ({
-    api,
-    service,
-    stack,
-  }) => {
+  test('a task that waits for the circuit holds no worker and costs no attempt', async ({ api, service, stack }) => {
     let down = true;
     service.answer(() => ({ status: down ? 503 : 200, body: { ok: true } }));
     await register(api, {

@@ -287,6 +287,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       begin: () => guarded(run('system')),
       runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),
     },
+    incoming: { receive: () => guarded({ accepted: 0, repeated: 0, outcomes: [], pending: [] }) },
     eventLog: {
       history: () => guarded({ events: [], more: false, total: 0 }),
       replay: (_caller, _filter, { target }) =>

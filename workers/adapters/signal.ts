@@ -22,6 +22,26 @@ export const signal = defineAdapter({
           description: 'JSON Schema (2020-12) of the payload; what does not fit is refused when it is sent',
           examples: [{ type: 'object', required: ['amount'], properties: { amount: { type: 'number' } } }],
         }),
+      event: z
+        .string()
+        .min(1)
+        .max(255)
+        .regex(/^[^*\s]*\*?$/, 'must be the type of events, with a star at its end at most')
+        .optional()
+        .meta({
+          description:
+            'An event from outside of this type (POST /events) is a message too, with its data as the payload',
+          examples: ['order.paid'],
+        }),
+      correlation_key: z
+        .string()
+        .min(1)
+        .max(255)
+        .optional()
+        .meta({
+          description: 'The subject of that event',
+          examples: ['{{params.order_id}}'],
+        }),
       timeout_seconds: z.number().positive().max(MAX_SECONDS).optional(),
       on_timeout: z.enum(['fail', 'continue']).optional().meta({
         description: 'At the deadline; `fail` without it; `continue`: completes with null',
@@ -30,6 +50,10 @@ export const signal = defineAdapter({
     .refine((config) => config.on_timeout === undefined || config.timeout_seconds !== undefined, {
       path: ['timeout_seconds'],
       error: 'is required: on_timeout has no effect without a deadline',
+    })
+    .refine((config) => (config.event === undefined) === (config.correlation_key === undefined), {
+      path: ['correlation_key'],
+      error: 'goes with event: one says which events, the other whose',
     }),
   output: anyJson,
   jsonSchemas: ['schema'],
@@ -37,7 +61,9 @@ export const signal = defineAdapter({
   usesEngine: true,
   async run(config, { engine, park }) {
     if (engine?.signal === undefined) throw new Error('signals are the engine’s own, and it is not here');
-    const answer = await engine.signal(config.name, config.timeout_seconds);
+    const { event, correlation_key: key } = config;
+    const from = event === undefined || key === undefined ? undefined : { event, key };
+    const answer = await engine.signal(config.name, config.timeout_seconds, from);
     switch (answer.is) {
       case 'open':
         return park(answer.deadline);

@@ -1,0 +1,30 @@
+/** What takes events from outside: the API as they come, a worker when they were left lying. */
+import type pg from 'pg';
+import type { Config } from '../config.ts';
+import { createIncomingEvents, type IncomingDeps, type IncomingEvents } from '../engine/incoming-events.ts';
+import { createSignals, type SignalDeps, type Signals } from '../engine/signals.ts';
+import { createPayloadSchemas } from '../expressions/json-schema.ts';
+import { createFindRun } from '../store/inbox.ts';
+import { createIncomingStore } from '../store/incoming-events.ts';
+import { createSignalStore } from '../store/signals.ts';
+
+type SignalParts = Pick<SignalDeps, 'plans' | 'queue' | 'failpoint' | 'log'> & { pool: pg.Pool; config: Config };
+
+export function signalsOf({ pool, config, plans, queue, failpoint, log }: SignalParts): Signals {
+  return createSignals({
+    findRun: createFindRun(pool),
+    plans,
+    queue,
+    failpoint,
+    log,
+    signals: createSignalStore(pool),
+    checkPayload: createPayloadSchemas().check,
+    maxOutputBytes: config.maxOutputBytes,
+  });
+}
+
+export function incomingEvents(parts: SignalParts & Pick<IncomingDeps, 'accept' | 'expressions'>): IncomingEvents {
+  const { pool, accept, expressions, failpoint, log } = parts;
+  const store = createIncomingStore(pool);
+  return createIncomingEvents({ store, accept, signals: signalsOf(parts), expressions, failpoint, log });
+}

@@ -1,0 +1,59 @@
+/** Events from outside. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { z } from 'zod';
+import { readEvents } from '../domain/cloud-events.ts';
+import * as schemas from '../schemas/cloud-events.ts';
+import { bodyOf } from './body.ts';
+import type { HttpDeps } from './deps.ts';
+import { operation, type Routes, sendJson } from './operation.ts';
+
+export const receiveEvents = operation({
+  id: 'receiveEvents',
+  tag: 'Executions',
+  method: 'post',
+  path: '/events',
+  summary: 'Takes events that start workflows and end waits',
+  description:
+    'CloudEvents 1.0 in JSON: one (`application/cloudevents+json`), up to 100 (`application/cloudevents-batch+json`), or the ' +
+    'binary mode, with the attributes as `ce-` headers and the data as the body. An event starts the workflows whose ' +
+    '`triggers` match it, and is the message of waiting `signal` actions whose `event` and `correlation_key` match its type ' +
+    'and subject. It is stored before the answer, and what follows is done once, whatever dies in between; the same ' +
+    '`source` and `id` again change nothing and are answered with what was done.',
+  // The three forms are read by the handler, with the headers.
+  body: z.unknown().transform(() => ({})),
+  bodyDocument: z.union([schemas.cloudEvent, z.array(schemas.cloudEvent).min(1).max(schemas.MAX_EVENTS_PER_REQUEST)]),
+  bodyOptional: true,
+  headers: {
+    'ce-specversion': 'Binary mode: `1.0`',
+    'ce-id': 'Binary mode',
+    'ce-source': 'Binary mode',
+    'ce-type': 'Binary mode',
+    'ce-subject': 'Binary mode',
+  },
+  answers: { 202: { description: 'They are stored, and this has been done', schema: schemas.receivedEvents } },
+  problems: [400, 401, 413, 415],
+});
+
+export function incomingEventRoutes(routes: Routes, { incoming }: HttpDeps): void {
+  routes.serve(receiveEvents, async ({ request, caller, response }) => {
+    const headers = textsOf(request.headers);
+    const events = readEvents({ contentType: headers['content-type'] ?? '', headers, body: bodyOf(request) });
+    const { accepted, repeated, outcomes, pending } = await incoming.receive(caller, events);
+    const told = <T extends object>(pick: (outcome: (typeof outcomes)[number]['outcome']) => readonly T[]) =>
+      outcomes.flatMap(({ eventId, outcome }) => pick(outcome).map((item) => ({ event_id: eventId, ...item })));
+    sendJson(response, 202, {
+      accepted,
+      repeated,
+      started: told(({ started }) => started),
+      signalled: told(({ signalled }) => signalled),
+      failed: told(({ failed }) => failed),
+      pending,
+    });
+  });
+}
+
+function textsOf(headers: IncomingHttpHeaders): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
+}
