@@ -72,6 +72,7 @@ import { createRunReader } from '../store/runs-read.ts';
 import { createSagaStore } from '../store/sagas.ts';
 import { createSagaReader } from '../store/sagas-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
+import { createCircuitStore } from '../store/service-circuits.ts';
 import { createServiceStore } from '../store/services.ts';
 import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSignalStore } from '../store/signals.ts';
@@ -217,7 +218,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     now: () => performance.now(),
   });
   const services = createServiceStore(pool);
-  const registry = createRegistry({ services, configured: config.services });
+  const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
 
   const app = createHttpApp({
     config: { ...config, version: VERSION },

@@ -118,7 +118,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const tasks = createTaskStore(pool, failpoint);
   const children = createChildStore(pool);
   const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
-  const services = createWorkerServices({ pool, configured: config.services });
+  const services = createWorkerServices({ pool, configured: config.services, worker, log });
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
@@ -231,6 +231,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     pendingCommits: () => tasks.pendingCommits(),
     loopLagMs: loop.recentMs,
     isDeaf: hearing.isDeaf,
+    circuits: services.calls.circuits,
   });
   const openAll = () =>
     lanes.map((name) =>
@@ -346,6 +347,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         log,
       };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
+      loops.push(services.keep(egress.fetch, signal));
       loops.push(keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, log }, signal));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;
@@ -373,6 +375,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await tasks.drain();
       clearInterval(pulse);
       loop.stop();
+      await services.close();
       await beats.leave(worker).catch(() => undefined);
       control.close();
       await listener.close();

@@ -1,10 +1,22 @@
-/** What a worker knows of services: where they are, and how its own calls of them went. */
+/** What a worker knows of services and does for them: where they are, how its own calls went, and their health checks. */
 import type pg from 'pg';
+import type { Egress } from '../egress/egress.ts';
+import { createServiceChecks } from '../engine/check-services.ts';
+import type { Logger } from '../engine/ports.ts';
 import { findService } from '../engine/registry.ts';
 import type { Service, ServiceStore } from '../engine/registry-ports.ts';
 import { createServiceCalls, type ServiceCalls } from '../engine/service-calls.ts';
 import { createServiceDirectory } from '../engine/service-directory.ts';
+import { repeatUntil } from '../engine/sweep.ts';
+import { createTellCircuits } from '../engine/tell-circuits.ts';
+import { createServiceCheckStore } from '../store/service-checks.ts';
+import { createCircuitStore } from '../store/service-circuits.ts';
 import { createServiceStore } from '../store/services.ts';
+
+const LOOK_EVERY_MS = 500;
+const TELL_EVERY_MS = 500;
+const REMOVE_EVERY_MS = 10_000;
+const REMOVED_AT_ONCE = 500;
 
 export interface WorkerServices {
   find(tenantId: string, name: string): Promise<Service | undefined>;
@@ -13,18 +25,46 @@ export interface WorkerServices {
   /** The registry has changed. */
   forget(): void;
   calls: ServiceCalls;
+  keep(fetch: Egress['fetch'], signal: AbortSignal): Promise<void>;
+  /** When no call is under way any more. */
+  close(): Promise<void>;
 }
 
 export function createWorkerServices(deps: {
   pool: pg.Pool;
   configured: Readonly<Record<string, string>>;
+  worker: string;
+  log: Logger;
 }): WorkerServices {
-  const store = createServiceStore(deps.pool);
+  const { pool, worker, log } = deps;
+  const store = createServiceStore(pool);
   const configured = new Map(Object.entries(deps.configured));
   const directory = createServiceDirectory({
     find: (tenantId, name) => findService(store, configured, tenantId, name),
     now: () => performance.now(),
   });
-  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: () => undefined });
-  return { find: directory.find, store, forget: directory.forget, calls };
+  const circuits = createCircuitStore(pool);
+  const tell = createTellCircuits({ circuits, worker });
+  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: tell.changed });
+  const checks = createServiceCheckStore(pool);
+  return {
+    find: directory.find,
+    forget: directory.forget,
+    store,
+    calls,
+    async keep(fetch, signal) {
+      const health = createServiceChecks({ checks, configured, fetch, now: () => performance.now(), log });
+      // Of the process before this one that had the same name.
+      await circuits.clear(worker).catch(() => undefined);
+      await Promise.all([
+        repeatUntil(signal, LOOK_EVERY_MS, () => health.pass(signal), log),
+        repeatUntil(signal, TELL_EVERY_MS, tell.flush, log),
+        repeatUntil(signal, REMOVE_EVERY_MS, () => checks.removeGone(REMOVED_AT_ONCE), log),
+      ]);
+      await health.idle();
+    },
+    async close() {
+      await circuits.clear(worker).catch(() => undefined);
+    },
+  };
 }

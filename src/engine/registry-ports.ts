@@ -1,5 +1,5 @@
 /** What the registry of services asks of its store. */
-import type { InstanceHealth, ServiceSettings } from '../domain/service-registry.ts';
+import type { HealthCheck, InstanceHealth, ServiceSettings } from '../domain/service-registry.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 
 export interface ServiceInstance {
@@ -59,4 +59,53 @@ export interface ServiceStore {
   remove(tenantId: string, name: string): Promise<boolean>;
   /** Undefined: there is no such instance. */
   heartbeat(tenantId: string, name: string, instanceId: string): Promise<{ expiresAt: Date | null } | undefined>;
+}
+
+/** A circuit of a worker that is alive, as long as it is not closed. */
+export interface OpenCircuit {
+  name: string;
+  instanceId: string;
+  worker: string;
+  state: 'open' | 'half_open';
+  since: Date;
+}
+
+export interface CircuitStore {
+  /** Closed ones are forgotten. */
+  write(
+    worker: string,
+    changes: ReadonlyArray<{
+      tenantId: string;
+      name: string;
+      instanceId: string;
+      state: 'closed' | 'open' | 'half_open';
+    }>,
+  ): Promise<void>;
+  /** Of a worker that begins or ends. */
+  clear(worker: string): Promise<void>;
+  list(tenantId: string): Promise<OpenCircuit[]>;
+}
+
+export interface DueCheck {
+  tenantId: string;
+  name: string;
+  instanceId: string;
+  baseUrl: string;
+  check: HealthCheck;
+}
+
+export interface CheckResult {
+  of: DueCheck;
+  /** Why it did not pass. */
+  error: string | undefined;
+  latencyMs: number;
+}
+
+export interface ServiceCheckStore {
+  /** Whoever takes a check is the only one who makes it. */
+  takeDue(limit: number): Promise<DueCheck[]>;
+  /** Resolves to what its health is now, when the check has changed it. */
+  record(result: CheckResult): Promise<InstanceHealth | undefined>;
+  /** Instances whose time has been over for an hour, services that have none then, old tombstones, circuits of the dead. */
+  removeGone(limit: number): Promise<void>;
 }

@@ -5,7 +5,14 @@
 import { OrchestratorError } from '../domain/errors.ts';
 import { serviceKey } from '../domain/service-rate.ts';
 import { DEFAULT_SETTINGS, ONLY_INSTANCE } from '../domain/service-registry.ts';
-import type { Registration, Service, ServiceInstance, ServiceStore } from './registry-ports.ts';
+import type {
+  CircuitStore,
+  OpenCircuit,
+  Registration,
+  Service,
+  ServiceInstance,
+  ServiceStore,
+} from './registry-ports.ts';
 import type { Caller } from './use-cases.ts';
 
 export interface Registry {
@@ -14,11 +21,14 @@ export interface Registry {
   list(caller: Caller): Promise<Service[]>;
   get(caller: Caller, name: string): Promise<Service>;
   remove(caller: Caller, name: string): Promise<void>;
+  /** Circuits of all workers that are not closed. */
+  circuits(caller: Caller): Promise<OpenCircuit[]>;
   heartbeat(caller: Caller, name: string, instanceId: string | undefined): Promise<{ expiresAt: Date | null }>;
 }
 
 export function createRegistry(deps: {
   services: ServiceStore;
+  circuits: Pick<CircuitStore, 'list'>;
   /** By their keys (`serviceKey`). */
   configured: Readonly<Record<string, string>>;
 }): Registry {
@@ -56,6 +66,7 @@ export function createRegistry(deps: {
       }
       if (!(await services.remove(tenantId, name))) throw new OrchestratorError('not_found', 'Service not found');
     },
+    circuits: ({ tenantId }) => deps.circuits.list(tenantId),
     async heartbeat({ tenantId }, name, instanceId = ONLY_INSTANCE) {
       const key = serviceKey(name);
       const beat = await services.heartbeat(tenantId, configured.has(key) ? key : name, instanceId);

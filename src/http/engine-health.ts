@@ -8,7 +8,8 @@ export const getEngineHealth = operation({
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/health',
-  summary: 'The health of the engine: lanes, workers, executions that do not move, the sweep',
+  summary:
+    'The health of the engine: lanes, workers, executions that do not move, the sweep, circuits that are not closed',
   answers: {
     200: { description: 'Healthy, or degraded: `problems` says why', schema: schemas.engineHealth },
     503: { description: 'The database cannot be reached', schema: schemas.engineHealth },
@@ -17,14 +18,25 @@ export const getEngineHealth = operation({
 });
 
 export function engineHealthRoutes(routes: Routes, deps: HttpDeps): void {
-  routes.serve(getEngineHealth, async ({ response }) => {
-    const { status, ...report } = await deps.engineHealth.report();
+  routes.serve(getEngineHealth, async ({ caller, response }) => {
+    const [{ status, ...report }, open] = await Promise.all([
+      deps.engineHealth.report(),
+      // The report says by itself that the database cannot be reached.
+      deps.registry.circuits(caller).catch(() => []),
+    ]);
     const timestamp = deps.clock.now().toISOString();
     sendJson(response, status === 'unhealthy' ? 503 : 200, {
       status,
       service: 'workflow_management',
       timestamp,
       ...report,
+      circuits: open.map(({ name, instanceId, worker, state, since }) => ({
+        service: name,
+        instance_id: instanceId,
+        worker,
+        state,
+        since: since.toISOString(),
+      })),
     });
   });
 }

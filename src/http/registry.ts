@@ -1,6 +1,6 @@
 /** The registry of services. */
 import { instanceStatus, ONLY_INSTANCE, serviceStatus } from '../domain/service-registry.ts';
-import type { Registration, Service } from '../engine/registry-ports.ts';
+import type { OpenCircuit, Registration, Service } from '../engine/registry-ports.ts';
 import * as schemas from '../schemas/registry.ts';
 import type { HttpDeps } from './deps.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
@@ -80,11 +80,13 @@ export function registryRoutes(routes: Routes, { registry }: HttpDeps): void {
   });
 
   routes.serve(listServices, async ({ caller, response }) => {
-    sendJson(response, 200, { services: (await registry.list(caller)).map(present) });
+    const [services, circuits] = await Promise.all([registry.list(caller), registry.circuits(caller)]);
+    sendJson(response, 200, { services: services.map((service) => present(service, circuits)) });
   });
 
   routes.serve(getRegisteredService, async ({ params, caller, response }) => {
-    sendJson(response, 200, present(await registry.get(caller, params['name'] ?? '')));
+    const service = await registry.get(caller, params['name'] ?? '');
+    sendJson(response, 200, present(service, await registry.circuits(caller)));
   });
 
   routes.serve(removeService, async ({ params, caller, response }) => {
@@ -114,7 +116,13 @@ function toRegistration(body: schemas.RegisterRequest): Registration {
   };
 }
 
-function present(service: Service): schemas.ServiceAnswer {
+/** Open before half-open before closed. */
+function circuitOf(of: readonly OpenCircuit[], name: string, instanceId: string): 'closed' | 'half_open' | 'open' {
+  const states = of.filter((one) => one.name === name && one.instanceId === instanceId).map(({ state }) => state);
+  return states.find((state) => state === 'open') ?? states[0] ?? 'closed';
+}
+
+function present(service: Service, circuits: readonly OpenCircuit[]): schemas.ServiceAnswer {
   const beats = service.instances.flatMap(({ heartbeatAt }) => (heartbeatAt === null ? [] : [heartbeatAt.getTime()]));
   return {
     name: service.name,
@@ -134,6 +142,7 @@ function present(service: Service): schemas.ServiceAnswer {
       weight: instance.weight,
       ttl_seconds: instance.ttlSeconds,
       status: instanceStatus(instance),
+      circuit: circuitOf(circuits, service.name, instance.instanceId),
       last_heartbeat: instance.heartbeatAt?.toISOString() ?? null,
       expires_at: instance.expiresAt?.toISOString() ?? null,
       last_check_at: instance.checkedAt?.toISOString() ?? null,

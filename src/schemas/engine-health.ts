@@ -31,6 +31,16 @@ export const workerHealth = z
   })
   .meta({ id: 'WorkerHealth' });
 
+export const circuitHealth = z
+  .object({
+    service: text,
+    instance_id: text,
+    worker: text,
+    state: z.enum(['half_open', 'open']),
+    since: time,
+  })
+  .meta({ id: 'CircuitHealth' });
+
 export const sweepHealth = z
   .object({
     worker: text,
@@ -60,6 +70,9 @@ export const engineHealth = z
     lanes: z.array(laneHealth),
     workers: z.array(workerHealth),
     sweep: sweepHealth.nullable(),
+    circuits: z
+      .array(circuitHealth)
+      .meta({ description: 'Of the tenant’s services, those that are not closed, worker by worker' }),
     problems: z.array(text).meta({ description: 'In words, what is not as it should be' }),
   })
   .meta({
@@ -78,6 +91,7 @@ export const engineHealth = z
       ],
       workers: [],
       sweep: null,
+      circuits: [],
       problems: [],
     },
   });

@@ -101,6 +101,9 @@ const instance = z
     weight: count,
     ttl_seconds: count.nullable(),
     status: z.enum(['unknown', 'healthy', 'unhealthy', 'expired']),
+    circuit: z
+      .enum(['closed', 'half_open', 'open'])
+      .meta({ description: 'Of all workers, the one that is least closed' }),
     last_heartbeat: time.nullable(),
     expires_at: time.nullable(),
     last_check_at: time.nullable(),

@@ -29,6 +29,7 @@ export interface MetricsSource {
   acceptsInHand?(): number;
   /** Takes nothing although jobs wait. */
   isDeaf?(): boolean;
+  circuits?(): Array<{ name: string; state: 'closed' | 'half_open' | 'open' }>;
   /** The longest stop of the event loop of late. */
   loopLagMs(): number;
   /** Of all tenants. */
@@ -37,6 +38,9 @@ export interface MetricsSource {
 
 /** What costs a query is asked for no more often than that. */
 const KEEP_MS = 5_000;
+
+/** Each has the number of its place. */
+const CIRCUIT_STATES = ['closed', 'half_open', 'open'];
 
 export function createMetrics(source: MetricsSource): Metrics {
   const registry = new Registry();
@@ -117,6 +121,22 @@ export function createMetrics(source: MetricsSource): Metrics {
       this.set(source.pendingCommits?.() ?? 0);
     },
   });
+  const { circuits } = source;
+  if (circuits !== undefined) {
+    new Gauge({
+      name: 'orchestrator_circuit_state',
+      help: 'The circuits of a service in this process, the worst of its instances: 0 closed, 1 half-open, 2 open',
+      labelNames: ['service'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        const worst = new Map<string, number>();
+        for (const { name, state } of circuits())
+          worst.set(name, Math.max(worst.get(name) ?? 0, CIRCUIT_STATES.indexOf(state)));
+        for (const [service, state] of worst) this.set({ service }, state);
+      },
+    });
+  }
   const { acceptsInHand, isDeaf } = source;
   if (isDeaf !== undefined) {
     new Gauge({

@@ -1,5 +1,7 @@
 /** The registry of services through its doors. */
 import { describe, expect } from 'vitest';
+import { createServiceCheckStore } from '../../src/store/service-checks.ts';
+import { createCircuitStore } from '../../src/store/service-circuits.ts';
 import { expectProblem } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 
@@ -32,6 +34,7 @@ const FIXED = {
       weight: 1,
       ttl_seconds: null,
       status: 'unknown',
+      circuit: 'closed',
       last_heartbeat: null,
       expires_at: null,
       ...NEVER_CHECKED,
@@ -85,6 +88,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
           weight: 1,
           ttl_seconds: null,
           status: 'unknown',
+          circuit: 'closed',
           last_heartbeat: TIME,
           expires_at: null,
           ...NEVER_CHECKED,
@@ -144,8 +148,8 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     const one = { instance_id: 'one', base_url: 'http://one', weight: 3, ttl_seconds: 60, ...NEVER_CHECKED };
     const two = { instance_id: 'two', base_url: 'http://two', weight: 1, ttl_seconds: null, ...NEVER_CHECKED };
     expect(await instances()).toEqual([
-      { ...one, status: 'unknown', last_heartbeat: TIME, expires_at: TIME },
-      { ...two, status: 'unknown', last_heartbeat: TIME, expires_at: null },
+      { ...one, status: 'unknown', circuit: 'closed', last_heartbeat: TIME, expires_at: TIME },
+      { ...two, status: 'unknown', circuit: 'closed', last_heartbeat: TIME, expires_at: null },
     ]);
     await db.query(`UPDATE service_instance SET expires_at = now() - interval '1 second' WHERE instance_id = 'one'`);
     expect(await instances()).toMatchObject([{ status: 'expired' }, { status: 'unknown' }]);
@@ -247,5 +251,103 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     expectProblem(await api.post('/registry/register', more, full), 409, 'conflict');
     expect((await api.get('/registry/s7', full)).body).toMatchObject({ base_url: 'http://b' });
     expect((await db.query(`SELECT name FROM service WHERE tenant_id = 'default' AND name = 'a'`)).rows).toEqual([]);
+  });
+
+  test('a check is taken by one worker alone, counts in a row, and says nothing of another address', async ({
+    api,
+    db,
+  }) => {
+    const here = createServiceCheckStore(db);
+    const there = createServiceCheckStore(db);
+    const check = {
+      path: '/up',
+      interval_seconds: 30,
+      timeout_seconds: 2,
+      healthy_threshold: 2,
+      unhealthy_threshold: 2,
+    };
+    const body = { name: 'looked_at', base_url: 'http://a' };
+    await api.post('/registry/register', { ...body, health_check: check });
+    const taken = await Promise.all([here.takeDue(10), there.takeDue(10)]);
+    const due = { tenantId: 'default', name: 'looked_at', instanceId: 'default', baseUrl: 'http://a', check };
+    expect(taken.flat()).toEqual([due]);
+    expect(await here.takeDue(10)).toEqual([]);
+
+    const record = (error?: string) => here.record({ of: due, error, latencyMs: 7 });
+    const changes = [];
+    for (const error of [undefined, 'no', undefined, undefined, 'no', undefined, 'no', 'no', 'no'])
+      changes.push(await record(error));
+    const unchanged = undefined;
+    expect(changes).toEqual([
+      ...[unchanged, unchanged, unchanged, 'healthy'],
+      ...[unchanged, unchanged, unchanged, 'unhealthy', unchanged],
+    ]);
+    expect((await api.get('/registry/looked_at')).body).toMatchObject({
+      status: 'unhealthy',
+      instances: [{ latency_ms: 7, last_error: 'no', last_check_at: TIME }],
+    });
+    await api.post('/registry/register', { ...body, base_url: 'http://b', health_check: check });
+    expect(await record('late')).toBeUndefined();
+    expect((await api.get('/registry/looked_at')).body).toMatchObject({
+      status: 'unknown',
+      instances: [{ latency_ms: null, last_error: null, last_check_at: null }],
+    });
+    await api.post('/registry/register', body);
+    await db.query(`UPDATE service_instance SET check_at = now() WHERE check_at IS NOT NULL`);
+    expect(await here.takeDue(10)).toEqual([]);
+  });
+
+  test('what nobody renews is removed after an hour, and a service of which nothing is left leaves a tombstone', async ({
+    api,
+    db,
+  }) => {
+    const store = createServiceCheckStore(db);
+    const base_url = 'http://a';
+    for (const instance_id of ['one', 'two'])
+      await api.post('/registry/register', { name: 'brief', base_url, instance_id, ttl_seconds: 5 });
+    const over = (where: string) =>
+      db.query(`UPDATE service_instance SET expires_at = now() - interval '61 minutes' WHERE ${where}`);
+    const left = async () => (await db.query(`SELECT instance_id FROM service_instance WHERE name = 'brief'`)).rows;
+    await store.removeGone(10);
+    expect(await left()).toHaveLength(2);
+    await over(`instance_id = 'one'`);
+    await store.removeGone(10);
+    expect(await left()).toEqual([{ instance_id: 'two' }]);
+    await over(`instance_id = 'two'`);
+    await store.removeGone(10);
+    expectProblem(await api.get('/registry/brief'), 404, 'not_found');
+    expectProblem(await api.post('/registry/heartbeat', { name: 'brief', instance_id: 'two' }), 404, 'not_found');
+    const tombstones = async () => (await db.query(`SELECT origin FROM service_tombstone WHERE name = 'brief'`)).rows;
+    expect(await tombstones()).toEqual([{ origin: null }]);
+    await db.query(`UPDATE service_tombstone SET deleted_at = now() - interval '8 days'`);
+    await store.removeGone(10);
+    expect(await tombstones()).toEqual([]);
+  });
+
+  test('circuits of a worker that is gone are shown no more', async ({ api, db }) => {
+    const circuits = createCircuitStore(db);
+    const of = { tenantId: 'default', name: 'doc_store', instanceId: 'default' };
+    await circuits.write('one', [{ ...of, state: 'open' }]);
+    await circuits.write('two', [{ ...of, state: 'half_open' }]);
+    const shown = async () => {
+      const { body } = await api.get('/registry/doc_store');
+      return (body as { instances: Array<{ circuit: string }> }).instances.map(({ circuit }) => circuit);
+    };
+    expect(await shown()).toEqual(['open']);
+    expect((await api.get('/workflows/health')).body).toMatchObject({
+      circuits: [
+        { service: 'doc_store', instance_id: 'default', worker: 'one', state: 'open', since: TIME },
+        { service: 'doc_store', instance_id: 'default', worker: 'two', state: 'half_open', since: TIME },
+      ],
+    });
+    await circuits.write('one', [{ ...of, state: 'closed' }]);
+    expect(await shown()).toEqual(['half_open']);
+    await db.query(`UPDATE service_circuit SET since = now() - interval '2 hours'`);
+    expect(await shown()).toEqual(['closed']);
+    await createServiceCheckStore(db).removeGone(10);
+    expect((await db.query('SELECT 1 FROM service_circuit')).rows).toEqual([]);
+    await circuits.write('two', [{ ...of, state: 'open' }]);
+    await circuits.clear('two');
+    expect(await shown()).toEqual(['closed']);
   });
 });

@@ -49,11 +49,26 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
       tasks: [{ attempts: 6, error: { code: 'circuit_open', message: "the circuit of the service 'down' is open" } }],
     });
     expect(service.calls).toHaveLength(2);
+    const shown = async () => (await api.get('/workflows/health')).body as { circuits: object[] };
+    await until(async () => (await shown()).circuits.length > 0);
+    expect((await shown()).circuits).toEqual([
+      {
+        service: 'down',
+        instance_id: 'default',
+        worker: expect.any(String),
+        state: 'open',
+        since: expect.stringMatching(/Z$/),
+      },
+    ]);
+    expect((await api.get('/registry/down')).body).toMatchObject({ instances: [{ circuit: 'open' }] });
+    expect((await api.get('/workflows/health', { 'x-tenant-id': 'another' })).body).toMatchObject({ circuits: [] });
     // Registered at another address it is another one.
     const back = await startService();
     try {
       await register(api, { name: 'down', base_url: back.url, breaker: { failure_threshold: 2 } });
       expect(await api.run(calling('down', {}, 1))).toMatchObject({ status: 'completed' });
+      await until(async () => (await shown()).circuits.length === 0);
+      expect((await api.get('/registry/down')).body).toMatchObject({ instances: [{ circuit: 'closed' }] });
     } finally {
       await back.close();
     }
@@ -109,6 +124,54 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
       expect(await api.run(calling('brief', {}, 1))).toMatchObject({ tasks: [{ error: { code: 'no_instance' } }] });
       await api.post('/registry/heartbeat', { name: 'brief', instance_id: 'a' });
       await until(async () => (await api.run(calling('brief', {}, 1))).status === 'completed');
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('health checks take an instance out, and bring it back', async ({ api, service }) => {
+    const other = await startService();
+    try {
+      let ill = false;
+      service.answer(({ path }) => ({ status: path === '/up' && ill ? 503 : 200 }));
+      const health_check = {
+        path: '/up',
+        interval_seconds: 1,
+        timeout_seconds: 1,
+        healthy_threshold: 1,
+        unhealthy_threshold: 1,
+      };
+      await register(api, { name: 'checked', instance_id: 'a', base_url: service.url, health_check });
+      await register(api, { name: 'checked', instance_id: 'b', base_url: other.url });
+      const becomes = (status: string) =>
+        until(async () => ((await api.get('/registry/checked')).body as { status: string }).status === status, {
+          what: `it is ${status}`,
+        });
+      const calls = () => [service, other].map(({ calls: all }) => all.filter(({ path }) => path !== '/up').length);
+      await becomes('healthy');
+      expect((await api.get('/registry/checked')).body).toMatchObject({
+        health_check,
+        instances: [
+          { instance_id: 'a', status: 'healthy', latency_ms: expect.any(Number), last_error: null },
+          { instance_id: 'b', status: 'healthy', last_check_at: expect.stringMatching(/Z$/) },
+        ],
+      });
+      ill = true;
+      await becomes('degraded');
+      expect((await api.get('/registry/checked')).body).toMatchObject({
+        instances: [{ status: 'unhealthy', last_error: 'answered 503' }, { status: 'healthy' }],
+      });
+      await api.run(calling('checked', {}, 1, 4));
+      expect(calls()).toEqual([0, 4]);
+      // Better an unhealthy one than none.
+      await register(api, { name: 'checked', instance_id: 'b', base_url: other.url, ttl_seconds: 1 });
+      await until(async () => calls()[0] !== 0 || (await api.run(calling('checked', {}, 1))).status !== 'completed');
+      expect(calls()[0]).toBe(1);
+      await register(api, { name: 'checked', instance_id: 'b', base_url: other.url });
+      ill = false;
+      await becomes('healthy');
+      await api.run(calling('checked', {}, 1, 4));
+      expect(calls()[0]).toBeGreaterThanOrEqual(2);
     } finally {
       await other.close();
     }

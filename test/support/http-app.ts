@@ -263,6 +263,7 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
     registry: {
       register: () => guarded(1),
       list: () => guarded([SERVICE]),
+      circuits: () => guarded([]),
       get: () => guarded(SERVICE),
       remove: () => guarded(undefined),
       heartbeat: () => guarded({ expiresAt: NOW }),
