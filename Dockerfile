@@ -16,6 +16,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/prisma ./prisma
+COPY --from=build /app/templates ./templates
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/examples/ecosystem/fixtures ./examples/ecosystem/fixtures
 USER node

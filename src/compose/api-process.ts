@@ -51,6 +51,7 @@ import { attachTaskSockets } from '../http/task-sockets.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
+import type { JsonObject } from '../schemas/json.ts';
 import { createApprovalStore } from '../store/approvals.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { createControlEvents } from '../store/control-events.ts';
@@ -95,6 +96,7 @@ import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
 import { announce, type Process } from './process.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
+import { createWorkflowCatalog } from './workflow-catalog.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
 const QUEUE_TIMEOUT_MS = 2_000;
@@ -127,6 +129,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
   };
   const rules = { ...catalogue, checkExpression: checkCel, expressionNames: namesInCel, defaults };
+
+  const normalise = (body: JsonObject) => normaliseDefinition(body, rules);
 
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
@@ -299,9 +303,10 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     }),
     actionTypes: catalogue,
     workflows,
+    catalog: createWorkflowCatalog(pool, { workflows, definitions, normalise }),
     runs: reader,
     definitions: {
-      normalise: (body) => normaliseDefinition(body, rules),
+      normalise,
       merge: (current, patch) => mergeDefinition(current, patch, rules),
     },
     isUnavailable,

@@ -28,8 +28,9 @@ function checkOne(parameter: Parameter, path: string, faults: FaultList): void {
   if (pattern !== undefined && type !== 'string') faults.add(`${path}.pattern`, `is for strings, not for type ${type}`);
   const badPattern = pattern === undefined ? undefined : patternFault(pattern);
   if (badPattern !== undefined) faults.add(`${path}.pattern`, badPattern);
+  const listsItems = type === 'array' && parameter.enum?.some(Array.isArray) !== true;
   for (const [at, value] of (parameter.enum ?? []).entries()) {
-    if (!hasType(type, value)) faults.add(`${path}.enum.${at}`, `is not of type ${type}`);
+    if (!listsItems && !hasType(type, value)) faults.add(`${path}.enum.${at}`, `is not of type ${type}`);
   }
   if (parameter.default === undefined || badPattern !== undefined) return;
   for (const message of valueFaults(parameter, parameter.default)) faults.add(`${path}.default`, message);

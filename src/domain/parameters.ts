@@ -55,9 +55,7 @@ export function checkParameters(
 export function valueFaults(parameter: Parameter, value: Json): string[] {
   if (!hasType(parameter.type, value)) return [`must be ${articled(parameter.type)}, not ${shown(value)}`];
   const faults: string[] = [];
-  if (parameter.enum !== undefined && !parameter.enum.some((allowed) => isDeepStrictEqual(allowed, value))) {
-    faults.push(`must be one of ${parameter.enum.slice(0, 50).map(shown).join(', ')}, not ${shown(value)}`);
-  }
+  if (parameter.enum !== undefined) faults.push(...enumFaults(parameter.enum, value));
   const size = sizeOf(value);
   const { min_length: least, max_length: most, pattern } = parameter;
   const unit = typeof value === 'string' ? 'characters' : 'items';
@@ -71,6 +69,16 @@ export function valueFaults(parameter: Parameter, value: Json): string[] {
     faults.push(`must match the pattern ${pattern}, not ${shown(value)}`);
   }
   return faults;
+}
+
+/** For a list the allowed values may be those of its items. */
+function enumFaults(allowed: readonly Json[], value: Json): string[] {
+  const isAllowed = (one: Json) => allowed.some((other) => isDeepStrictEqual(other, one));
+  const words = allowed.slice(0, 50).map(shown).join(', ');
+  if (!Array.isArray(value) || allowed.some(Array.isArray))
+    return isAllowed(value) ? [] : [`must be one of ${words}, not ${shown(value)}`];
+  const wrong = value.find((item) => !isAllowed(item));
+  return wrong === undefined ? [] : [`may only hold ${words}, not ${shown(wrong)}`];
 }
 
 /** What is wrong with a pattern. RE2's syntax: its engine takes time linear in the text, whatever the pattern. */

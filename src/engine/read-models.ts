@@ -11,7 +11,7 @@ import type {
   WorkflowSummary,
   WorkflowVersionSummary,
 } from '../schemas/workflow-answers.ts';
-import type { RunStatus, TaskStatus } from './use-cases.ts';
+import type { Caller, RunStatus, TaskStatus } from './use-cases.ts';
 
 export type WorkflowStatus = Workflow['status'];
 
@@ -45,8 +45,11 @@ export interface WorkflowFilter {
   status?: WorkflowStatus | undefined;
   created_by?: string | undefined;
   tag?: string | undefined;
-  /** Part of the name, in any case. */
+  /** Part of the name, in any case; `name_contains` likewise. */
   name?: string | undefined;
+  name_contains?: string | undefined;
+  /** All of them. */
+  tags?: readonly string[] | undefined;
 }
 
 export type UpdateOutcome =
@@ -88,13 +91,23 @@ export interface WorkflowStore {
   /** The canary becomes the current version; undefined: there is no canary. */
   promoteCanary(tenantId: string, id: string): Promise<number | undefined>;
   /** `active`: refused because runs are active and `force` was not given. */
-  remove(tenantId: string, id: string, force: boolean): Promise<'removed' | 'unknown' | 'active'>;
+  remove(
+    by: Pick<Caller, 'tenantId' | 'userId'>,
+    id: string,
+    force: boolean,
+  ): Promise<'removed' | 'unknown' | 'active'>;
 }
 
 export interface RunFilter {
   workflowId?: string | undefined;
   correlationId?: string | undefined;
   status?: RunStatus | undefined;
+  /** Without the tasks of the simple door. */
+  ofWorkflows?: boolean | undefined;
+  /** Of workflows that have this tag now. */
+  workflowTag?: string | undefined;
+  /** Who began it. */
+  userId?: string | undefined;
   /** Those that tasks of this run began. */
   parent?: string | undefined;
   /** Any of these. */

@@ -38,6 +38,10 @@ import { taskRoutes } from './tasks.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
 import { workflowControlRoutes } from './workflow-control.ts';
+import { workflowHistoryRoutes } from './workflow-history.ts';
+import { workflowSearchRoutes } from './workflow-search.ts';
+import { workflowStatisticsRoutes } from './workflow-statistics.ts';
+import { workflowTemplateRoutes } from './workflow-templates.ts';
 import { workflowRoutes } from './workflows.ts';
 
 export const BOARD_PATH = '/admin/queues';
@@ -72,6 +76,10 @@ function createApiRoutes(deps: HttpDeps): Routes {
   systemHealthRoutes(routes, deps);
   taskRoutes(routes, deps, links);
   externalTaskRoutes(routes, deps);
+  workflowTemplateRoutes(routes, deps, links);
+  workflowSearchRoutes(routes, deps);
+  workflowStatisticsRoutes(routes, deps);
+  workflowHistoryRoutes(routes, deps);
   executionRoutes(routes, deps, links);
   eventRoutes(routes, deps);
   partRoutes(routes, deps);

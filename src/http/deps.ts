@@ -33,6 +33,7 @@ import type {
 } from '../engine/use-cases.ts';
 import type { Webhooks } from '../engine/webhooks.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
+import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
@@ -84,6 +85,7 @@ export interface HttpDeps {
   systemHealth: SystemHealth;
   actionTypes: ActionTypes;
   workflows: WorkflowStore;
+  catalog: WorkflowCatalog;
   runs: RunReader;
   definitions: {
     /** `tenantId`: what the flow form says of itself. */

@@ -35,7 +35,8 @@ export type NotFound =
   | 'Lane not found'
   | 'Service not found'
   | 'Dead letter not found'
-  | 'Saga not found';
+  | 'Saga not found'
+  | 'Template not found';
 
 export interface Answer {
   description: string;

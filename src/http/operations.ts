@@ -25,6 +25,10 @@ import * as tasks from './tasks.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
 import * as workflowControl from './workflow-control.ts';
+import * as workflowHistory from './workflow-history.ts';
+import * as workflowSearch from './workflow-search.ts';
+import * as workflowStatistics from './workflow-statistics.ts';
+import * as templates from './workflow-templates.ts';
 import * as workflows from './workflows.ts';
 
 export const API_OPERATIONS: readonly Operation[] = [
@@ -41,6 +45,17 @@ export const API_OPERATIONS: readonly Operation[] = [
   workflows.createWorkflow,
   workflows.listWorkflows,
   engineHealth.getEngineHealth,
+  workflowSearch.searchWorkflows,
+  workflowStatistics.getStatistics,
+  workflowHistory.getHistory,
+  workflowHistory.getActivity,
+  templates.listTemplates,
+  templates.createTemplate,
+  templates.getTemplate,
+  templates.putTemplate,
+  templates.deleteTemplate,
+  templates.createFromTemplate,
+  templates.createSampleWorkflow,
   workflows.getWorkflow,
   workflows.updateWorkflow,
   workflows.deleteWorkflow,

@@ -3,6 +3,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { StoredWorkflow } from '../engine/read-models.ts';
+import type { Caller } from '../engine/use-cases.ts';
 import { workflowCreateInput, workflowUpdateInput } from '../schemas/definition.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import {
@@ -22,9 +23,15 @@ import { pageOf } from './paging.ts';
 import { parse } from './parse.ts';
 
 /** Never ids of workflows: paths of their own, some of them later. */
-const RESERVED = new Set(['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity']);
+const RESERVED = new Set([
+  ...['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity'],
+  ...['from-template', 'examples'],
+]);
 /** What an answer has and a definition has not: a client may send back what it got. */
-const READ_ONLY = ['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at', 'paused'];
+const READ_ONLY = [
+  ...['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at', 'paused'],
+  'execution_statistics',
+];
 /** Merges of a change into the newest version, when others change the workflow at the same time. */
 const MERGE_ROUNDS = 5;
 
@@ -115,12 +122,7 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
 
   routes.serve(createWorkflow, async ({ body, caller, response }) => {
     const { definition, tenantId } = definitions.normalise(body);
-    if (tenantId !== undefined && tenantId !== caller.tenantId) {
-      throw new OrchestratorError(
-        'forbidden',
-        `The definition names the tenant '${tenantId}'; you are in '${caller.tenantId}'`,
-      );
-    }
+    refuseOtherTenant(tenantId, caller);
     const created = await workflows.create(caller.tenantId, caller.userId, definition);
     response.setHeader('Location', links.workflow(created.id));
     response.setHeader('ETag', etagOf(created));
@@ -138,7 +140,11 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
     response.setHeader('ETag', etagOf(found));
     const paused =
       found.status === 'paused' ? await deps.controlEvents.workflowPausedBy(caller.tenantId, found.id) : undefined;
-    sendJson(response, 200, { ...presentWorkflow(found), ...(paused === undefined ? {} : { paused }) });
+    sendJson(response, 200, {
+      ...presentWorkflow(found),
+      ...(paused === undefined ? {} : { paused }),
+      execution_statistics: await deps.catalog.statistics.ofWorkflow(caller.tenantId, found.id),
+    });
   });
 
   routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {
@@ -166,7 +172,7 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
 
   routes.serve(deleteWorkflow, async ({ params, query, caller, response }) => {
     const id = workflowIdOf(params);
-    const outcome = await workflows.remove(caller.tenantId, id, query.force === true);
+    const outcome = await workflows.remove(caller, id, query.force === true);
     if (outcome === 'unknown') throw notFound('Workflow not found');
     if (outcome === 'active')
       throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
@@ -182,6 +188,15 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
   });
 }
 
+/** The flow form may say whose it is. */
+export function refuseOtherTenant(named: string | undefined, caller: Caller): void {
+  if (named === undefined || named === caller.tenantId) return;
+  throw new OrchestratorError(
+    'forbidden',
+    `The definition names the tenant '${named}'; you are in '${caller.tenantId}'`,
+  );
+}
+
 export function workflowIdOf(params: Record<string, string>): string {
   const id = params['workflow_id'] ?? '';
   if (RESERVED.has(id)) throw notFound('Workflow not found');
@@ -190,6 +205,7 @@ export function workflowIdOf(params: Record<string, string>): string {
 
 export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
   const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
+  const { timeout_seconds, concurrency, metadata } = workflow.definition;
   return {
     workflow_id: workflow.id,
     name,
@@ -205,6 +221,9 @@ export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
     actions: actions as unknown as JsonObject[],
     ...(output === undefined ? {} : { output }),
     ...(dedupe === undefined ? {} : { dedupe: { ...dedupe } }),
+    ...(concurrency === undefined ? {} : { concurrency: { ...concurrency } }),
+    ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
+    ...(metadata === undefined ? {} : { metadata }),
     created_by: workflow.createdBy,
     created_at: workflow.createdAt.toISOString(),
     updated_at: workflow.updatedAt.toISOString(),
@@ -239,7 +258,7 @@ function splitPatch(body: JsonObject): {
   };
 }
 
-function etagOf(workflow: Pick<StoredWorkflow, 'version'>): string {
+export function etagOf(workflow: Pick<StoredWorkflow, 'version'>): string {
   return `"${workflow.version}"`;
 }
 

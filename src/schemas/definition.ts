@@ -124,7 +124,12 @@ export const parameterInput = z
     description: longText.nullish(),
     required: z.boolean().nullish().meta({ description: 'Without it: true when there is no default.' }),
     default: z.unknown().optional().meta({ description: 'The value when none, or null, is given.' }),
-    enum: z.array(z.unknown()).min(1).max(MAX_PARAMETERS).nullish().meta({ description: 'The allowed values.' }),
+    enum: z
+      .array(z.unknown())
+      .min(1)
+      .max(MAX_PARAMETERS)
+      .nullish()
+      .meta({ description: 'The allowed values; of an array, those of its items.' }),
     min_length: z.int().min(0).nullish().meta({ description: 'Of a string (characters) or an array (items).' }),
     max_length: z.int().min(0).nullish(),
     pattern: shortText.nullish().meta({ description: 'RE2 syntax; it may match anywhere in the string.' }),

@@ -134,11 +134,24 @@ export const taskStatus = z.enum(TASK_STATUSES).meta({ id: 'TaskStatus' });
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1');
 /** `z.coerce` reads '' as 0; here an empty value is no number. */
 const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
-const page = whole(1, 1_000_000).default(1).meta({ example: 1 });
+export const page = whole(1, 1_000_000).default(1).meta({ example: 1 });
+export const limit = whole(1, 200);
 const pageSize = whole(1, 200).default(50).meta({ example: 50 });
 export const moment = z
   .union([z.iso.datetime({ offset: true }), z.iso.date()])
   .meta({ description: 'ISO-8601, a time or a day', example: '2030-01-01T00:00:00Z' });
+
+/** `a,b` or `tags=a&tags=b`. */
+const tagList = z
+  .union([z.string(), z.array(z.string())])
+  .transform((given) =>
+    [given]
+      .flat()
+      .flatMap((text) => text.split(','))
+      .map((tag) => tag.trim())
+      .filter((tag) => tag !== ''),
+  )
+  .pipe(z.array(id).max(100));
 
 export const resultQuery = z.object({
   wait: z.coerce
@@ -156,6 +169,8 @@ export const workflowListQuery = z.object({
   created_by: id.optional(),
   tag: id.optional(),
   name: id.optional().meta({ description: 'Part of the name, in any case' }),
+  name_contains: id.optional().meta({ description: 'Older name of `name`' }),
+  tags: tagList.optional().meta({ description: 'Has all of these; commas in between, or given more than once' }),
 });
 
 export const versionListQuery = z.object({ page, page_size: pageSize });

@@ -18,11 +18,22 @@ const pagination = z
     has_previous: z.boolean(),
   })
   .meta({ id: 'Pagination' });
-const paging = { page: count, page_size: count, total: count, pagination };
+export const paging = { page: count, page_size: count, total: count, pagination };
 
 const canary = z
   .object({ version: z.int().min(1), percent: z.int().min(0).max(100) })
   .meta({ id: 'Canary', description: 'A version that gets a share of the executions that name none' });
+
+const executionStatistics = z
+  .object({
+    total_executions: count,
+    successful_executions: count,
+    failed_executions: count,
+    success_rate: z.number().min(0).max(1).nullable().meta({ description: 'Of those that completed or failed' }),
+    average_execution_time: z.number().nullable().meta({ description: 'Seconds, of those that completed' }),
+    last_execution_at: maybeTime,
+  })
+  .meta({ id: 'ExecutionStatistics', description: 'Of the newest 10,000 executions' });
 
 export const workflow = z
   .object({
@@ -39,6 +50,10 @@ export const workflow = z
     actions: z.array(object),
     output: json.optional(),
     dedupe: object.optional(),
+    concurrency: object.optional(),
+    timeout_seconds: z.number().optional().meta({ description: 'Of a whole execution' }),
+    metadata: object.optional(),
+    execution_statistics: executionStatistics.optional().meta({ description: 'When one workflow is asked for' }),
     paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
     created_by: text,
     created_at: time,
@@ -74,6 +89,7 @@ export const workflowSummary = z
     tags: z.array(text),
     parameters_count: count,
     actions_count: count,
+    total_executions: count.meta({ description: 'Counted up to 10,000' }),
     created_by: text,
     created_at: time,
     updated_at: time,
@@ -358,6 +374,7 @@ export const cancelledExecution = z.object({ execution_id: text, status: runStat
 
 export const dryRun = object.meta({ description: 'The plan: the order of the actions and the flow trees' });
 
+export type ExecutionStatistics = z.infer<typeof executionStatistics>;
 export type Workflow = z.infer<typeof workflow>;
 export type WorkflowSummary = z.infer<typeof workflowSummary>;
 export type WorkflowVersionSummary = z.infer<typeof workflowVersion>;

@@ -23,6 +23,7 @@ SELECT by, at, reason FROM control_event WHERE tenant_id = $1 AND subject = 'wor
 const LIST = `
 SELECT id::text, subject, subject_id, kind, by, reason, data, at FROM control_event
 WHERE tenant_id = $1 AND ($2::text IS NULL OR subject = $2) AND ($3::text IS NULL OR subject_id = $3)
+  AND kind NOT IN ('workflow.created', 'workflow.updated', 'workflow.deleted')
   AND ($4::bigint IS NULL OR id < $4) ORDER BY id DESC LIMIT $5::int + 1`;
 
 interface RawEvent {

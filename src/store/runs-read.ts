@@ -206,6 +206,12 @@ function conditions(tenantId: string, filter: RunFilter): Sql {
   add('r.correlation_id =', filter.correlationId);
   add('r.status =', filter.status);
   add('r.parent_run_id =', filter.parent);
+  add('r.user_id =', filter.userId);
+  if (filter.ofWorkflows === true) parts.push('r.workflow_id IS NOT NULL');
+  if (filter.workflowTag !== undefined) {
+    const tagged = `ARRAY[$${values.push(filter.workflowTag)}]::text[]`;
+    parts.push(`r.workflow_id IN (SELECT w.id FROM workflow w WHERE w.tenant_id = $1 AND w.tags @> ${tagged})`);
+  }
   if (filter.statuses !== undefined) parts.push(`r.status = ANY($${values.push(filter.statuses)}::text[])`);
   if (filter.ids !== undefined) parts.push(`r.id = ANY($${values.push(filter.ids)}::text[])`);
   add('r.created_at >=', filter.from);

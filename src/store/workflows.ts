@@ -11,6 +11,7 @@ import type {
 } from '../engine/read-models.ts';
 import { Prisma, type PrismaClient } from './generated/client.ts';
 import { canaryOf, promoteCanary, setCanary } from './workflow-canary.ts';
+import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summaries.ts';
 
 /** Of a workflow with more of them the older ones say little about its versions of now. */
 const RUNS_COUNTED = 100_000;
@@ -50,15 +51,18 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
   return {
     async create(tenantId, userId, definition) {
       const id = newId();
-      const made = await prisma.workflow.create({
-        data: {
-          id,
-          tenantId,
-          createdBy: userId,
-          ...shownFields(definition),
-          versions: { create: { version: 1, definition: asJson(definition), createdBy: userId } },
-        },
-      });
+      const [made] = await prisma.$transaction([
+        prisma.workflow.create({
+          data: {
+            id,
+            tenantId,
+            createdBy: userId,
+            ...shownFields(definition),
+            versions: { create: { version: 1, definition: asJson(definition), createdBy: userId } },
+          },
+        }),
+        prisma.controlEvent.create({ data: changeEvent(tenantId, userId, id, 'created', { version: 1 }) }),
+      ]);
       const { createdAt, updatedAt } = made;
       return {
         id,
@@ -89,21 +93,14 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
       const where = conditions(tenantId, filter);
       const [rows, counted] = await Promise.all([
         prisma.$queryRaw<SummaryRow[]>`
-          SELECT w.id AS workflow_id, w.name, w.description, w.current_version AS version, w.status, w.tags,
-                 jsonb_array_length(v.definition -> 'parameters') AS parameters_count,
-                 jsonb_array_length(v.definition -> 'actions') AS actions_count, w.created_by, w.created_at, w.updated_at
+          SELECT ${Prisma.raw(SUMMARY_COLUMNS)}
           FROM (SELECT * FROM workflow w WHERE ${where} ORDER BY w.created_at DESC, w.id DESC
                 LIMIT ${filter.page_size}::bigint OFFSET ${(filter.page - 1) * filter.page_size}::bigint) w
           JOIN workflow_version v ON v.workflow_id = w.id AND v.version = w.current_version
           ORDER BY w.created_at DESC, w.id DESC`,
         prisma.$queryRaw<Array<{ total: number }>>`SELECT count(*)::int AS total FROM workflow w WHERE ${where}`,
       ]);
-      const items = rows.map((row) => ({
-        ...row,
-        created_at: row.created_at.toISOString(),
-        updated_at: row.updated_at.toISOString(),
-      }));
-      return { items, total: counted[0]?.total ?? 0 };
+      return { items: rows.map(summaryOf), total: counted[0]?.total ?? 0 };
     },
 
     async versions(tenantId, id, page, pageSize) {
@@ -142,31 +139,22 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
     setCanary: (tenantId, id, canary) => setCanary(prisma, tenantId, id, canary),
     promoteCanary: (tenantId, id) => promoteCanary(prisma, tenantId, id),
 
-    async remove(tenantId, id, force) {
+    async remove({ tenantId, userId }, id, force) {
       // One statement: a run that is accepted at the same time is seen, or sees that the workflow is gone.
       const removed = await prisma.$executeRaw`
-        UPDATE workflow w SET deleted_at = now(), updated_at = now()
-        WHERE w.tenant_id = ${tenantId} AND w.id = ${id} AND w.deleted_at IS NULL
-          AND (${force} OR NOT EXISTS (
-            SELECT 1 FROM run r WHERE r.tenant_id = w.tenant_id AND r.workflow_id = w.id AND NOT r.final))`;
+        WITH gone AS (
+          UPDATE workflow w SET deleted_at = now(), updated_at = now()
+          WHERE w.tenant_id = ${tenantId} AND w.id = ${id} AND w.deleted_at IS NULL
+            AND (${force} OR NOT EXISTS (
+              SELECT 1 FROM run r WHERE r.tenant_id = w.tenant_id AND r.workflow_id = w.id AND NOT r.final))
+          RETURNING w.id, w.name
+        )
+        INSERT INTO control_event (tenant_id, by, subject, subject_id, kind, data)
+        SELECT ${tenantId}, ${userId}, 'workflow', id, 'workflow.deleted', jsonb_build_object('name', name) FROM gone`;
       if (removed > 0) return 'removed';
       return (await prisma.workflow.count({ where: { tenantId, id, deletedAt: null } })) > 0 ? 'active' : 'unknown';
     },
   };
-}
-
-interface SummaryRow {
-  workflow_id: string;
-  name: string;
-  description: string | null;
-  version: number;
-  status: WorkflowStatus;
-  tags: string[];
-  parameters_count: number;
-  actions_count: number;
-  created_by: string;
-  created_at: Date;
-  updated_at: Date;
 }
 
 interface VersionRow {
@@ -215,6 +203,7 @@ async function update(
       await transaction.workflowVersion.create({
         data: { workflowId: id, version, definition: asJson(definition), createdBy: userId },
       });
+      await transaction.controlEvent.create({ data: changeEvent(tenantId, userId, id, 'updated', { version }) });
     }
     const workflow = await transaction.workflow.findUniqueOrThrow({
       where: { id },
@@ -254,14 +243,21 @@ async function update(
 }
 
 function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
-  const { status, created_by, tag, name } = filter;
+  const { status, created_by, tag, tags, name, name_contains } = filter;
   const parts = [Prisma.sql`w.tenant_id = ${tenantId} AND w.deleted_at IS NULL`];
   if (tag !== SYSTEM_TAG && created_by !== SYSTEM_USER) parts.push(Prisma.sql`NOT ${OF_SYSTEM}`);
   if (status !== undefined) parts.push(Prisma.sql`w.status = ${status}`);
   if (created_by !== undefined) parts.push(Prisma.sql`w.created_by = ${created_by}`);
   if (tag !== undefined) parts.push(Prisma.sql`w.tags @> ARRAY[${tag}]::text[]`);
-  if (name !== undefined) parts.push(Prisma.sql`strpos(lower(w.name), lower(${name})) > 0`);
+  if (tags !== undefined && tags.length > 0) parts.push(Prisma.sql`w.tags @> ${tags}::text[]`);
+  for (const part of [name, name_contains])
+    if (part !== undefined) parts.push(Prisma.sql`strpos(lower(w.name), lower(${part})) > 0`);
   return Prisma.join(parts, ' AND ');
+}
+
+/** Among the activity; `GET /control-events` tells of pauses alone. */
+function changeEvent(tenantId: string, by: string, id: string, what: 'created' | 'updated', data: { version: number }) {
+  return { tenantId, by, subject: 'workflow', subjectId: id, kind: `workflow.${what}`, data };
 }
 
 /** What a new version becomes: the current one, or the one that is tried out. */

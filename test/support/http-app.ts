@@ -15,6 +15,7 @@ import type { TaskResult } from '../../src/schemas/answers.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-answers.ts';
+import { emptyCatalog } from './empty-catalog.ts';
 
 export const NOW = new Date('2030-01-01T12:00:00.000Z');
 export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
@@ -370,11 +371,12 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       },
       setCanary: (tenantId, id) => guarded(workflowOf(tenantId, id) === undefined ? 'unknown' : 'done'),
       promoteCanary: () => guarded(undefined),
-      remove: (tenantId, id, force) => {
+      remove: ({ tenantId }, id, force) => {
         if (workflowOf(tenantId, id) === undefined) return guarded('unknown' as const);
         return guarded(door.executions.length > 0 && !force ? ('active' as const) : ('removed' as const));
       },
     },
+    catalog: emptyCatalog(),
     runs: {
       result: (_tenantId, runId) => guarded(door.results.get(runId)),
       execution: () => guarded(undefined as Execution | undefined),
