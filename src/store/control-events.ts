@@ -19,12 +19,12 @@ const PAUSED_BY = `
 SELECT by, at, reason FROM control_event WHERE tenant_id = $1 AND subject = 'workflow' AND subject_id = $2
   AND kind = 'workflow.paused' ORDER BY id DESC LIMIT 1`;
 
-// One more than asked for tells whether there is a next page.
+// One more than asked for tells whether there is a next page. Ordered by the number: as a text 9 would be more than 10.
 const LIST = `
-SELECT id::text, subject, subject_id, kind, by, reason, data, at FROM control_event
+SELECT e.id::text, subject, subject_id, kind, by, reason, data, at FROM control_event e
 WHERE tenant_id = $1 AND ($2::text IS NULL OR subject = $2) AND ($3::text IS NULL OR subject_id = $3)
   AND kind NOT IN ('workflow.created', 'workflow.updated', 'workflow.deleted')
-  AND ($4::bigint IS NULL OR id < $4) ORDER BY id DESC LIMIT $5::int + 1`;
+  AND ($4::bigint IS NULL OR e.id < $4) ORDER BY e.id DESC LIMIT $5::int + 1`;
 
 interface RawEvent {
   id: string;

@@ -15,8 +15,8 @@ FROM unnest($1::text[], $2::text[]) AS wanted(run_id, action_id) JOIN task t USI
 
 // Each of the two streams goes on from its own place: both are read in the order of an index, newest first.
 const CHANGES = `
-SELECT id::text, subject, subject_id, kind, by, reason, data, at FROM control_event
-WHERE tenant_id = $1 AND ($2::text IS NULL OR by = $2) AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4`;
+SELECT e.id::text, subject, subject_id, kind, by, reason, data, at FROM control_event e
+WHERE tenant_id = $1 AND ($2::text IS NULL OR by = $2) AND ($3::bigint IS NULL OR e.id < $3) ORDER BY e.id DESC LIMIT $4`;
 
 const BEGUN = `
 SELECT r.id, r.workflow_id, r.workflow_version, w.name, r.status, r.correlation_id, r.user_id, r.created_at, r.finished_at

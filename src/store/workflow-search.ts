@@ -6,8 +6,8 @@ import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summarie
 
 /** More matches than that are not put in order: what says so little finds nothing. */
 const MAX_RANKED = 10_000;
-/** Two letters in the wrong order in a word of eight. */
-const LIKE_ENOUGH = 0.4;
+/** `nigthly` is like `nightly` by 0.375: three of its eight groups of three letters. */
+const LIKE_ENOUGH = 0.35;
 /** Of a match in the description, the actions, the tags, the name. */
 const WEIGHTS = '{0.1, 0.3, 0.6, 1.0}';
 

@@ -42,7 +42,7 @@ SELECT status, count(*)::int AS n FROM runs GROUP BY status ORDER BY status`;
 const TASKS = `
 WITH runs AS MATERIALIZED (${RUNS} LIMIT ${MAX_EXECUTIONS_WITH_TASKS})
 SELECT grouping(action_type) AS whole, action_type, ${COUNTED}, (count(*) FILTER (WHERE tries > 1))::int AS retried, ${DURATIONS}
-FROM runs CROSS JOIN LATERAL (
+FROM (SELECT id FROM runs) runs CROSS JOIN LATERAL (
   SELECT t.action_type, t.status AS status, greatest(t.attempt, t.ended_attempt) AS tries,
          extract(epoch FROM t.finished_at - t.started_at)::float8 * 1000 AS ms
   FROM task t WHERE t.run_id = runs.id AND t.parent_id IS NULL AND t.final AND t.status IN ('completed', 'failed')
