@@ -145,7 +145,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const system = createSystemWorkflows({
     workflows: SYSTEM_WORKFLOWS,
     store: createSystemWorkflowStore(pool),
-    normalise: (body) => normaliseDefinition(body, rules),
+    normalise,
   });
   const workflows = withSystemWorkflows(
     checkingOperations(refusingRecursion(createWorkflowStore(prisma, uuidv7)), config, pool),

@@ -124,10 +124,10 @@ export function withSystemWorkflows<Store extends WorkflowStore>(workflows: Stor
       await refuseSystem(tenantId, id);
       return workflows.promoteCanary(tenantId, id);
     },
-    async remove(tenantId, alias, force) {
-      const id = await system.idOf(tenantId, alias);
-      await refuseSystem(tenantId, id);
-      return workflows.remove(tenantId, id, force);
+    async remove(by, alias, force) {
+      const id = await system.idOf(by.tenantId, alias);
+      await refuseSystem(by.tenantId, id);
+      return workflows.remove(by, id, force);
     },
   };
 }

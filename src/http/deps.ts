@@ -32,8 +32,8 @@ import type {
   WaitForRuns,
 } from '../engine/use-cases.ts';
 import type { Webhooks } from '../engine/webhooks.ts';
-import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
+import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { MetricsRegistry } from './metrics.ts';
 

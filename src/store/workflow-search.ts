@@ -1,5 +1,6 @@
 /** The search of workflows: full text over what the triggers keep in `workflow_search`, and by likeness where that finds nothing. */
 import type pg from 'pg';
+import { systemAlias } from '../domain/system-workflow.ts';
 import type { WorkflowSearch } from '../engine/workflow-catalog.ts';
 import { inTransaction } from './in-transaction.ts';
 import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summaries.ts';
@@ -8,6 +9,8 @@ import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summarie
 const MAX_RANKED = 10_000;
 /** `nigthly` is like `nightly` by 0.375: three of its eight groups of three letters. */
 const LIKE_ENOUGH = 0.35;
+/** As in the list of workflows: those of the service itself are left out. */
+const OF_USERS = `NOT starts_with(s.workflow_id, '${systemAlias('')}')`;
 /** Of a match in the description, the actions, the tags, the name. */
 const WEIGHTS = '{0.1, 0.3, 0.6, 1.0}';
 
@@ -29,7 +32,7 @@ ORDER BY page.rank DESC, page.workflow_id DESC`;
 
 const BY_WORDS = pageOf(
   `SELECT s.workflow_id, ts_rank('${WEIGHTS}', s.document, q.q)::float8 AS rank
-   FROM workflow_search s, (SELECT to_tsquery('simple', $2) AS q) q WHERE s.tenant_id = $1 AND s.document @@ q.q`,
+   FROM workflow_search s, (SELECT to_tsquery('simple', $2) AS q) q WHERE s.tenant_id = $1 AND s.document @@ q.q AND ${OF_USERS}`,
   '$3',
   '$4',
 );
@@ -41,7 +44,7 @@ function byLikeness(words: readonly string[]): string {
   const alike = each.map((word) => `${word} <% lower(s.words)`).join(' AND ');
   const rank = `((${likeness}) / ${words.length})::float8`;
   return pageOf(
-    `SELECT s.workflow_id, ${rank} AS rank FROM workflow_search s WHERE s.tenant_id = $1 AND ${alike}`,
+    `SELECT s.workflow_id, ${rank} AS rank FROM workflow_search s WHERE s.tenant_id = $1 AND ${alike} AND ${OF_USERS}`,
     '$2',
     '$3',
   );

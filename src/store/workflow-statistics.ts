@@ -3,6 +3,7 @@
  * executions. Times are those of the database's clock.
  */
 import type pg from 'pg';
+import { systemAlias } from '../domain/system-workflow.ts';
 import type { StatisticsReader } from '../engine/workflow-catalog.ts';
 import type { Durations, WorkflowStatistics } from '../schemas/workflow-statistics.ts';
 
@@ -13,6 +14,8 @@ const MOST_ACTIVE = 5;
 const MAX_TAGS = 10;
 const RECENT_EXECUTIONS = 10_000;
 
+/** As in the list of workflows: those of the service itself are left out, their executions are not. */
+const OF_USERS = `NOT starts_with(id, '${systemAlias('')}')`;
 const FAILED = `('failed', 'timed_out', 'compensated', 'compensation_failed')`;
 
 // Of the one task of a simple task nothing is told here: it belongs to no workflow.
@@ -51,11 +54,11 @@ GROUP BY GROUPING SETS ((action_type), ()) ORDER BY whole DESC, n DESC, action_t
 
 const WORKFLOWS = `
 SELECT count(*)::int AS total, (count(*) FILTER (WHERE status = 'active'))::int AS active, now() AS now
-FROM workflow WHERE tenant_id = $1 AND deleted_at IS NULL`;
+FROM workflow WHERE tenant_id = $1 AND deleted_at IS NULL AND ${OF_USERS}`;
 
 const TAGS = `
 SELECT tag, count(*)::int AS count FROM workflow, unnest(tags) AS tag
-WHERE tenant_id = $1 AND deleted_at IS NULL GROUP BY tag ORDER BY count DESC, tag LIMIT ${MAX_TAGS}`;
+WHERE tenant_id = $1 AND deleted_at IS NULL AND ${OF_USERS} GROUP BY tag ORDER BY count DESC, tag LIMIT ${MAX_TAGS}`;
 
 const OF_WORKFLOW = `
 SELECT ${COUNTED}, (avg(ms) FILTER (WHERE status = 'completed')) AS average, max(created_at) AS newest

@@ -245,7 +245,8 @@ async function update(
 function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
   const { status, created_by, tag, tags, name, name_contains } = filter;
   const parts = [Prisma.sql`w.tenant_id = ${tenantId} AND w.deleted_at IS NULL`];
-  if (tag !== SYSTEM_TAG && created_by !== SYSTEM_USER) parts.push(Prisma.sql`NOT ${OF_SYSTEM}`);
+  const asked = tag === SYSTEM_TAG || tags?.includes(SYSTEM_TAG) === true || created_by === SYSTEM_USER;
+  if (!asked) parts.push(Prisma.sql`NOT ${OF_SYSTEM}`);
   if (status !== undefined) parts.push(Prisma.sql`w.status = ${status}`);
   if (created_by !== undefined) parts.push(Prisma.sql`w.created_by = ${created_by}`);
   if (tag !== undefined) parts.push(Prisma.sql`w.tags @> ARRAY[${tag}]::text[]`);
