@@ -9,6 +9,7 @@ export interface RegistrationOptions {
   services: ReadonlyMap<string, StagedService>;
   /** A service that does not renew for that long counts as gone. */
   ttlSeconds: number;
+  breaker?: { failure_threshold: number; recovery_timeout: number };
   say(line: string): void;
 }
 
@@ -29,7 +30,8 @@ const BREAKER = { failure_threshold: 5, recovery_timeout: 2 };
 
 const anything = z.unknown();
 
-export function keepRegistered({ api, services, ttlSeconds, say }: RegistrationOptions): Registration {
+export function keepRegistered(options: RegistrationOptions): Registration {
+  const { api, services, ttlSeconds, breaker = BREAKER, say } = options;
   const ending = new AbortController();
   const registered = new Set<string>();
   let isReady = false;
@@ -52,7 +54,7 @@ export function keepRegistered({ api, services, ttlSeconds, say }: RegistrationO
         metadata: { stage: 'examples/ecosystem' },
         ttl_seconds: ttlSeconds,
         health_check: HEALTH_CHECK,
-        breaker: BREAKER,
+        breaker,
       },
       anything,
     );

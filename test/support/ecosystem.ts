@@ -35,6 +35,8 @@ async function openOn(stack: Stack, onCleanup: (close: () => Promise<void>) => v
     api: openOrchestrator({ url: stack.api.url, apiKey: undefined }),
     services: stage.services,
     ttlSeconds: 30,
+    // Of many runs at once those that fail come back first, five in a row and more: circuits have tests of their own.
+    breaker: { failure_threshold: 100, recovery_timeout: 1 },
     say: (line) => process.stderr.write(`${line}\n`),
   });
   onCleanup(async () => {
