@@ -163,11 +163,6 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
       });
       await api.run(calling('checked', {}, 1, 4));
       expect(calls()).toEqual([0, 4]);
-      // Better an unhealthy one than none.
-      await register(api, { name: 'checked', instance_id: 'b', base_url: other.url, ttl_seconds: 1 });
-      await until(async () => calls()[0] !== 0 || (await api.run(calling('checked', {}, 1))).status !== 'completed');
-      expect(calls()[0]).toBe(1);
-      await register(api, { name: 'checked', instance_id: 'b', base_url: other.url });
       ill = false;
       await becomes('healthy');
       await api.run(calling('checked', {}, 1, 4));

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { DEFAULT_SETTINGS, type ServiceSettings } from '../../src/domain/service-registry.ts';
+import { createCircuit } from '../../src/engine/circuit.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
 import type { Service, ServiceInstance } from '../../src/engine/registry-ports.ts';
 import { type CircuitChange, createServiceCalls, type Place, type PlaceAsk } from '../../src/engine/service-calls.ts';
@@ -138,18 +139,33 @@ test('calls again within an attempt end with the budget of the service', async (
   expect(await place(two)).toMatchObject({ is: 'place' });
 });
 
-test('the time of a service and a second end of one call are its own', async () => {
+test('a call ends once, whoever says so again', async () => {
   const { place } = open();
-  const one = service([{}], {
-    timeout_seconds: 7,
-    bulkhead: 1,
-    breaker: { failure_threshold: 2, recovery_timeout: 60 },
-  });
-  const next = await place(one);
-  expect(next).toMatchObject({ timeoutSeconds: 7, baseUrl: 'http://s' });
+  const two = service([{}, {}], { timeout_seconds: 7, load_balancing: 'least_outstanding' });
+  const next = await place(two);
+  expect(next).toMatchObject({ instanceId: 'i0', timeoutSeconds: 7, baseUrl: 'http://s' });
   await end(next, 'failed');
   await end(next, 'failed');
-  expect(await place(one)).toMatchObject({ is: 'place' });
+  // Otherwise it would seem to have less than nothing to do.
+  expect(await place(two)).toMatchObject({ instanceId: 'i1' });
+});
+
+test('a half-open circuit takes no second call, not even for later', async () => {
+  const states: string[] = [];
+  const circuit = createCircuit(
+    { failure_threshold: 1, recovery_timeout: 1 },
+    { now: Date.now, onChange: (name) => states.push(name) },
+  );
+  circuit.enter()?.('failed');
+  await vi.advanceTimersByTimeAsync(1_000);
+  const decides = circuit.enter();
+  expect([states.at(-1), circuit.outstanding(), circuit.enter()]).toEqual(['half_open', 1, undefined]);
+  decides?.('failed');
+  await vi.advanceTimersByTimeAsync(1_000);
+  // What was turned away has not become the call that decides.
+  circuit.enter()?.('answered');
+  await vi.advanceTimersByTimeAsync(0);
+  expect([states.at(-1), circuit.outstanding()]).toEqual(['closed', 0]);
 });
 
 test('what is known of a service is kept for a second, what is unknown or could not be read is not', async () => {
