@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { CallInputs, OperationCall } from '../src/domain/operation-call.ts';
 import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
 import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
+import type { PlatformAccess } from '../src/engine/platform-ports.ts';
 import type { ReplayRequest } from '../src/engine/replay-events.ts';
 import type { Polled } from '../src/engine/service-apis.ts';
 import type { Json } from '../src/schemas/json.ts';
@@ -113,6 +114,8 @@ export interface EngineCapabilities {
   ): Promise<SignalAnswer>;
   /** Tells a target of events once more; resolves to how many there still are. */
   replay?(request: ReplayRequest): Promise<number>;
+  /** What the service keeps and knows itself where no service for it is registered. */
+  platform?: PlatformAccess;
 }
 
 /** What `list_services` and `poll_openapi` use. */

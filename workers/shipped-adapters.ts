@@ -9,8 +9,10 @@ import { listServices } from './adapters/list-services.ts';
 import { notification } from './adapters/notification.ts';
 import { pollOpenapi } from './adapters/poll-openapi.ts';
 import { replayEvents } from './adapters/replay-events.ts';
+import { runReport } from './adapters/run-report.ts';
 import { serviceCall } from './adapters/service-call.ts';
 import { signal } from './adapters/signal.ts';
+import { storeDocument } from './adapters/store-document.ts';
 import { testFault, testFaultIsolated } from './adapters/test-fault.ts';
 import { testTask } from './adapters/test-task.ts';
 import { transform } from './adapters/transform.ts';
@@ -45,8 +47,10 @@ export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
   notification,
   pollOpenapi,
   replayEvents,
+  runReport,
   serviceCall,
   signal,
+  storeDocument,
   testTask,
   transform,
   wait,

@@ -58,8 +58,9 @@ import { createControlEvents } from '../store/control-events.ts';
 import { openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { createDocumentStore } from '../store/documents.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
-import { createEventLogStore } from '../store/event-log.ts';
+import { createEventLogStore, createPlatformEvents } from '../store/event-log.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { createFindRun } from '../store/inbox.ts';
@@ -275,6 +276,9 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     }),
     registry,
     serviceApis: serviceApiReaderOf(config, pool, services),
+    documents: createDocumentStore(pool),
+    record: createPlatformEvents(pool),
+    newId: randomUUID,
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
     incoming: incomingEvents({ pool, plans, accept, queue, failpoint, expressions, config, log }),
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),

@@ -8,8 +8,9 @@ import type { AcceptDeps } from '../engine/accept-run.ts';
 import type { Admission } from '../engine/admit.ts';
 import { type AdmitChildrenDeps, createChildAdmission } from '../engine/admit-children.ts';
 import type { ChildStore } from '../engine/child-ports.ts';
-import { childRunsOf } from '../engine/child-runs.ts';
+import { childRunsOf, type WantedRun } from '../engine/child-runs.ts';
 import type { ExecutionCall } from '../engine/ports.ts';
+import { ownIdOf } from '../engine/system-workflows.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { persist } from '../store/transient.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
@@ -47,7 +48,9 @@ export function createSubWorkflows(
   };
   return ({ run, actionId, attempt }) => {
     const own = childRunsOf(deps, run, actionId, attempt);
+    // Those of the service call each other by their aliases.
+    const idOf = (wanted: WantedRun) => (wanted.by === 'name' ? wanted.named : ownIdOf(run.tenantId, wanted.named));
     // Its attempt finds what it has begun already. Elsewhere a client is answered that the database is away.
-    return { begin: (wanted) => persist(() => own.begin(wanted)) };
+    return { begin: (wanted) => persist(() => own.begin({ ...wanted, named: idOf(wanted) })) };
   };
 }

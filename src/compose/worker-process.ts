@@ -7,6 +7,7 @@ import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
 import { createInboxAccess } from '../../workers/inbox-access.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
+import { createPlatformAccess } from '../../workers/platform-access.ts';
 import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
@@ -40,6 +41,7 @@ import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDatabaseClock } from '../store/database-clock.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { createDocumentStore } from '../store/documents.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createExternalAttempts } from '../store/external-attempts.ts';
@@ -50,6 +52,7 @@ import { createHistoryStore } from '../store/partitions.ts';
 import { createPartStore } from '../store/parts.ts';
 import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
+import { createReportReader } from '../store/run-report.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createSagaStore } from '../store/sagas.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
@@ -142,6 +145,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signal: (...of) => events.signal(...of) });
   const apis = serviceApisOf(config, pool, services.store);
   const apisOfTask = createApisOfTasks(apis);
+  const platform = createPlatformAccess({ documents: createDocumentStore(pool), report: createReportReader(pool) });
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const events = workerEvents(
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
@@ -160,6 +164,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       ...inbox(call),
       ...events.replay(call),
       ...apisOfTask(call),
+      ...platform(call),
     }),
     operations: (tenantId) => operationsOf(apis, tenantId),
     newSpanId: createSpanIds(),

@@ -1,6 +1,18 @@
-/** All of them. A workflow that others begin (`uses`) stands here too. */
+/** All workflows of the service. One that others begin (`uses`) stands here too. */
+import { docstoreSave, ingestSource, ingestSources } from './system-documents.ts';
 import { pollOpenapi } from './system-poll-openapi.ts';
-import { recalcQuality } from './system-quality.ts';
+import { notifyConsolidation, recalcQuality } from './system-quality.ts';
+import { demoE2e, requestReport, suggestSummary } from './system-reports.ts';
 import type { SystemWorkflow } from './system-workflow.ts';
 
-export const SYSTEM_WORKFLOWS: readonly SystemWorkflow[] = [pollOpenapi, recalcQuality];
+export const SYSTEM_WORKFLOWS: readonly SystemWorkflow[] = [
+  pollOpenapi,
+  recalcQuality,
+  notifyConsolidation,
+  docstoreSave,
+  ingestSource,
+  ingestSources,
+  requestReport,
+  suggestSummary,
+  demoE2e,
+];

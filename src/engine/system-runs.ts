@@ -10,6 +10,8 @@ export interface SystemRunRequest {
   correlationId?: string | undefined;
   idempotencyKey?: string | undefined;
   priority?: number | undefined;
+  /** Shown among the sagas. */
+  saga?: true;
 }
 
 export interface SystemRuns {
@@ -33,13 +35,14 @@ export interface SystemRunDeps {
 export function createSystemRuns({ system, accept, wait, reader }: SystemRunDeps): SystemRuns {
   const begin: SystemRuns['begin'] = async (caller, name, parameters, request) => {
     const { id, version } = await system.ensure(caller.tenantId, name);
-    const { correlationId, idempotencyKey, priority } = request;
+    const { correlationId, idempotencyKey, priority, saga } = request;
     return accept.executeWorkflow(caller, id, {
       parameters,
       version,
       correlation_id: correlationId,
       idempotency_key: idempotencyKey,
       priority,
+      saga,
       strict: true,
     });
   };

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Definition } from '../domain/definition.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { isSystemId, nameInAlias, SYSTEM_TAG, type SystemWorkflow, systemAlias } from '../domain/system-workflow.ts';
+import { SYSTEM_WORKFLOWS } from '../domain/system-workflows.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WorkflowHead, WorkflowStore } from './read-models.ts';
 import { requestHash } from './request-hash.ts';
@@ -85,6 +86,14 @@ export function createSystemWorkflows(deps: SystemWorkflowDeps): SystemWorkflows
 /** The same wherever it is asked for; a tenant may be called anything. */
 export function systemWorkflowId(tenantId: string, name: string): string {
   return `${systemAlias(name)}:${createHash('sha256').update(tenantId).digest('hex').slice(0, 32)}`;
+}
+
+const NAMES: ReadonlySet<string> = new Set(SYSTEM_WORKFLOWS.map(({ name }) => name));
+
+/** For whoever needs no more than the id, because the workflow is there: it was made with the one that begins it. */
+export function ownIdOf(tenantId: string, workflowId: string): string {
+  const name = nameInAlias(workflowId);
+  return name !== undefined && NAMES.has(name) ? systemWorkflowId(tenantId, name) : workflowId;
 }
 
 type FindHead = (tenantId: string, workflowId: string) => Promise<WorkflowHead | undefined>;

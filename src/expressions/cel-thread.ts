@@ -1,7 +1,7 @@
 /** The thread that evaluates. It knows nothing but the expression and its variables, and may be killed at any moment. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { CelScalar, celEnv, celFunc, isCelError, parse, plan } from '@bufbuild/cel';
+import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, parse, plan } from '@bufbuild/cel';
 import { strings } from '@bufbuild/cel/ext';
 import type { Json } from '../schemas/json.ts';
 import { toCel, toJson } from './cel-json.ts';
@@ -17,7 +17,7 @@ export type ThreadAnswer = { ready: true } | { result: string } | { fault: strin
 type Program = ReturnType<typeof plan>;
 
 const KEPT_PROGRAMS = 500;
-const { INT, DOUBLE } = CelScalar;
+const { INT, DOUBLE, DYN } = CelScalar;
 type Arithmetic = [name: string, apply: (left: number, right: number) => number];
 const ARITHMETIC: Arithmetic[] = [
   ['_+_', (left, right) => left + right],
@@ -31,7 +31,11 @@ const mixed = ARITHMETIC.flatMap(([name, apply]) => [
   celFunc(name, [DOUBLE, INT], DOUBLE, (left, right) => apply(left, Number(right))),
 ]);
 // `matches` is CEL's own: an RE2 engine, whose time is linear in its input.
-const environment = celEnv({ funcs: [...strings, ...mixed] });
+/** As cel-go's extension for lists has it, but that an end beyond the list is its end: `items.slice(0, 20)`. */
+const slice = celMethod('slice', listType(DYN), [INT, INT], listType(DYN), function (from, to) {
+  return [...this].slice(Math.max(0, Number(from)), Math.max(0, Number(to)));
+});
+const environment = celEnv({ funcs: [...strings, ...mixed, slice] });
 const programs = new Map<string, Program>();
 
 function programOf(expression: string): Program {

@@ -36,7 +36,8 @@ export type NotFound =
   | 'Service not found'
   | 'Dead letter not found'
   | 'Saga not found'
-  | 'Template not found';
+  | 'Template not found'
+  | 'Document not found';
 
 export interface Answer {
   description: string;
@@ -219,7 +220,7 @@ export function notFound(detail: NotFound): OrchestratorError {
 }
 
 /** Does nothing when the answer has already been given (the time was up). */
-export function sendJson(response: Response, status: number, body: object): void {
+export function sendJson(response: Response, status: number, body: object | Json): void {
   if (response.headersSent) return;
   const bytes = Buffer.from(JSON.stringify(body));
   response.status(status);

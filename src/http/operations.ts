@@ -11,9 +11,11 @@ import * as events from './events.ts';
 import * as executions from './executions.ts';
 import * as externalTasks from './external-tasks.ts';
 import * as incomingEvents from './incoming-events.ts';
+import * as ingestion from './ingestion.ts';
 import * as jobs from './jobs.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
+import * as proxies from './proxies.ts';
 import * as registry from './registry.ts';
 import * as retry from './retry.ts';
 import * as sagas from './sagas.ts';
@@ -114,8 +116,16 @@ export const API_OPERATIONS: readonly Operation[] = [
   serviceApis.getServiceDocument,
   serviceApis.listServiceOperations,
   serviceApis.listServiceDrift,
+  ingestion.ingest,
+  ingestion.runWorkflow,
   jobs.recalcQuality,
   incomingEvents.receiveEvents,
+  jobs.notifyConsolidation,
+  proxies.saveDocument,
+  proxies.getDocument,
+  proxies.requestReport,
+  proxies.suggestSummary,
+  proxies.demoE2e,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

@@ -58,7 +58,8 @@ export function itemError(code: ErrorCode, detail: string, errors: FieldFault[],
 export function problemHandler(log: Logger, isUnavailable: (error: unknown) => boolean): ErrorRequestHandler {
   return (thrown: unknown, request, response, _next) => {
     const error = toOrchestratorError(thrown, isUnavailable);
-    if (error.status >= 500) {
+    // What became of an execution is told by the execution.
+    if (error.status >= 500 && error.executionId === undefined) {
       const { requestId, traceId, correlationId } = contextOf(response);
       log.error('request failed', {
         method: request.method,

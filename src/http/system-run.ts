@@ -55,6 +55,14 @@ export async function runForAnswer(
   throw ended === undefined ? stillRunning(accepted.id, links) : failed(ended, links);
 }
 
+/** Without what was left out; null counts as that. */
+export function given(fields: Record<string, Json | undefined>): JsonObject {
+  const kept = Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined || value === null ? [] : [[name, value] as const],
+  );
+  return Object.fromEntries(kept);
+}
+
 export function systemRequest(key: string | undefined, correlationId: string | undefined): SystemRunRequest {
   return { idempotencyKey: key, correlationId };
 }

@@ -16,7 +16,7 @@ export const jsonObject = z.record(z.string(), z.unknown()) as unknown as z.ZodT
 
 const text = (max: number) => z.string().min(1).max(max);
 const id = text(255);
-const webUrl = z
+export const webUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .max(2048)
   .meta({ example: 'https://example.com/hooks/orchestrator' });

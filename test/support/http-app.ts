@@ -285,6 +285,9 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       operations: () => guarded({ service: 'documents', operations: new Map() }),
       drifts: () => guarded({ service: 'documents', drifts: [] }),
     },
+    documents: { find: () => guarded(undefined) },
+    record: () => guarded(undefined),
+    newId: () => 'new-id',
     system: {
       begin: () => guarded(run('system')),
       runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),

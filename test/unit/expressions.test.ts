@@ -77,6 +77,12 @@ describe('values', () => {
     await expect(evaluate('s.matches("^(a+)+$")', { s: `${'a'.repeat(5_000)}!` })).resolves.toBe(false);
   });
 
+  test('a part of a list is taken without falling off its end', async () => {
+    const parts = ['xs.slice(1, 3)', 'xs.slice(0, 20)', 'xs.slice(2, 1)', 'xs.slice(-1, 1)', 'xs.slice(0, n)'];
+    const values = await Promise.all(parts.map((part) => evaluate(part, { xs: [1, 'b', null], n: 2 })));
+    expect(values).toEqual([['b', null], [1, 'b', null], [], [1], [1, 'b']]);
+  });
+
   test('keys from outside are data', async () => {
     const odd = JSON.parse('{"__proto__": {"polluted": 1}, "constructor": 2}') as Json;
     await expect(evaluate('a["__proto__"].polluted + a.constructor', { a: odd })).resolves.toBe(3);

@@ -1,6 +1,6 @@
 /** `find_service`: which of several services there is, so that the actions after it can be told. */
 import { z } from 'zod';
-import { defineAdapter } from '../adapter.ts';
+import { defineAdapter, NonRetryableError } from '../adapter.ts';
 
 const name = z.string().min(1).max(255);
 
@@ -14,12 +14,16 @@ export const findService = defineAdapter({
       .min(1)
       .max(20)
       .meta({ examples: [['github_agent', 'source_agent']] }),
+    required: z.boolean().default(false).meta({ description: 'Fails when none is known' }),
   }),
   output: z.object({ service: name.nullable() }),
-  async run({ names }, { service }) {
+  async run({ names, required }, { service }) {
     for (const wanted of names) {
       if ((await service(wanted)) !== undefined) return { service: wanted };
     }
-    return { service: null };
+    if (!required) return { service: null };
+    throw new NonRetryableError(`none of the services ${names.join(', ')} is known: register one of them`, {
+      code: 'service_unknown',
+    });
   },
 });

@@ -1,0 +1,148 @@
+/** Ingestion: sources are fetched by their agents and saved, each by an execution of its own. */
+import type { Response } from 'express';
+import { OrchestratorError } from '../domain/errors.ts';
+import { systemAlias } from '../domain/system-workflow.ts';
+import type { AcceptedRun, Caller } from '../engine/use-cases.ts';
+import * as schemas from '../schemas/ingestion.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import type { HttpDeps } from './deps.ts';
+import { idempotencyKey } from './idempotency.ts';
+import type { Links } from './links.ts';
+import { notFound, operation, type Routes, sendJson } from './operation.ts';
+import { EXECUTION_HEADERS, given, IDEMPOTENCY_HEADER, systemRequest, tellExecution } from './system-run.ts';
+
+const INGESTION = 'multi_source_ingestion';
+const common = { tag: 'Platform', method: 'post', headers: IDEMPOTENCY_HEADER } as const;
+const problems = [400, 401, 409, 413, 415, 429];
+
+export const ingest = operation({
+  ...common,
+  id: 'ingest',
+  path: '/ingest',
+  summary: 'Begins to fetch and save the documents of a source',
+  description: 'By an execution of `system:ingest_source`, which does not hold the answer up.',
+  body: schemas.ingestRequest,
+  answers: { 200: { description: 'Accepted', schema: schemas.ingestAnswer, headers: EXECUTION_HEADERS } },
+  problems,
+});
+
+export const runWorkflow = operation({
+  ...common,
+  id: 'runWorkflow',
+  path: '/workflows/run',
+  summary: 'Begins to ingest several sources side by side, or a workflow',
+  description:
+    'By an execution of `system:ingest_sources`, a saga: a source that fails does not lose the others, and its output says which they are. `workflow_id` or `workflow_type` begin another workflow; `sources` and `scope` that are given are parameters of it.',
+  body: schemas.runWorkflowRequest,
+  bodyOptional: true,
+  notFound: 'Workflow not found',
+  answers: { 200: { description: 'Begun', schema: schemas.runWorkflowAnswer, headers: EXECUTION_HEADERS } },
+  problems: [...problems, 404],
+});
+
+export function ingestionRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const linksOf = ({ id }: AcceptedRun) => ({
+    execution: links.execution(id),
+    events: links.events(id),
+    result: links.result(id),
+  });
+
+  /** Every run has a correlation id, its own where nobody gives one; one that is answered again keeps what it had. */
+  async function traced(caller: Caller, accepted: AcceptedRun, response: Response) {
+    tellExecution(response, accepted, links);
+    if (!accepted.repeated) return { correlation_id: caller.correlationId ?? accepted.id, trace_id: caller.traceId };
+    const run = await deps.runs.execution(caller.tenantId, accepted.id);
+    return { correlation_id: run?.correlation_id ?? accepted.id, trace_id: run?.trace_id ?? caller.traceId };
+  }
+
+  /** For those who listen. The run is there already, so an event that cannot be kept holds nothing up. */
+  async function tellRequested(caller: Caller, { id, repeated }: AcceptedRun, sources: string[], scope: JsonObject) {
+    if (repeated) return;
+    const { tenantId, correlationId, traceId } = caller;
+    const event = { tenantId, kind: 'ingestion.requested', correlationId, traceId, runId: id };
+    const told = sources.map((source) => deps.record({ ...event, data: { source, scope } }));
+    await Promise.all(told).catch((error: unknown) => {
+      deps.log.warn('event_not_recorded', { kind: event.kind, run_id: id, error: String(error) });
+    });
+  }
+
+  routes.serve(ingest, async ({ body, caller: who, request, response }) => {
+    const caller = correlated(who, body.correlation_id, deps);
+    const parameters = { source: body.source, scope: body.scope ?? {} };
+    const asked = systemRequest(idempotencyKey(request), undefined);
+    const accepted = await deps.system.begin(caller, 'ingest_source', parameters, asked);
+    await tellRequested(caller, accepted, [body.source], parameters.scope);
+    sendJson(response, 200, {
+      status: 'accepted',
+      source: body.source,
+      ...(await traced(caller, accepted, response)),
+      execution_id: accepted.id,
+      timestamp: accepted.createdAt.toISOString(),
+      links: linksOf(accepted),
+    });
+  });
+
+  routes.serve(runWorkflow, async ({ body, caller: who, request, response }) => {
+    const caller = correlated(who, body.correlation_id, deps);
+    const key = idempotencyKey(request);
+    const priority = body.priority ?? undefined;
+    const workflow = await workflowOf(deps, caller, body);
+    const sources = body.sources ?? schemas.DEFAULT_SOURCES;
+    if (workflow === undefined && body.parameters != null && Object.keys(body.parameters).length > 0) {
+      const message = 'belong to a workflow: give workflow_id or workflow_type';
+      throw new OrchestratorError('invalid_request', `parameters ${message}`, {
+        errors: [{ path: 'parameters', message }],
+      });
+    }
+    const accepted =
+      workflow === undefined
+        ? await deps.system.begin(
+            caller,
+            'ingest_sources',
+            { sources, scope: body.scope ?? {} },
+            { ...systemRequest(key, undefined), priority, saga: true },
+          )
+        : await deps.accept.executeWorkflow(caller, workflow, {
+            parameters: { ...given({ sources: body.sources, scope: body.scope }), ...body.parameters },
+            priority,
+            idempotency_key: key,
+            saga: true,
+            strict: false,
+          });
+    if (workflow === undefined) await tellRequested(caller, accepted, sources, body.scope ?? {});
+    const { correlation_id } = await traced(caller, accepted, response);
+    const steps =
+      workflow === undefined
+        ? sources.map((source) => ({ op: 'ingest', source, status: 'pending' }))
+        : [{ op: 'execute', source: workflow, status: 'pending' }];
+    sendJson(response, 200, {
+      status: 'started',
+      steps,
+      correlation_id,
+      saga_id: accepted.id,
+      execution_id: accepted.id,
+      links: { ...linksOf(accepted), saga: links.at(`/infrastructure/saga/${encodeURIComponent(accepted.id)}`) },
+    });
+  });
+}
+
+function correlated(caller: Caller, given: string | null | undefined, { newId }: Pick<HttpDeps, 'newId'>): Caller {
+  return { ...caller, correlationId: given ?? caller.correlationId ?? newId() };
+}
+
+/** Undefined: the ingestion. */
+async function workflowOf(
+  deps: Pick<HttpDeps, 'workflows'>,
+  { tenantId }: Caller,
+  {
+    workflow_id: id,
+    workflow_type: type,
+  }: { workflow_id?: string | null | undefined; workflow_type?: string | null | undefined },
+): Promise<string | undefined> {
+  if (id != null) return id;
+  if (type == null || type === systemAlias('ingest_sources')) return undefined;
+  const found = await deps.workflows.resolve(tenantId, type);
+  if (found !== undefined) return found.id;
+  if (type === INGESTION) return undefined;
+  throw notFound('Workflow not found');
+}

@@ -1,0 +1,125 @@
+/** Doors to other services, each by an execution: document store, report service, secure analyzer. */
+import { createHash } from 'node:crypto';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { JsonObject } from '../schemas/json.ts';
+import * as schemas from '../schemas/proxies.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
+import { notFound, operation, type Routes, sendJson } from './operation.ts';
+import { EXECUTION_HEADERS, given, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
+
+const MAX_CONTENT_BYTES = 1_048_576;
+const common = { tag: 'Platform', method: 'post', query: waitQuery, headers: IDEMPOTENCY_HEADER } as const;
+
+export const saveDocument = operation({
+  ...common,
+  id: 'saveDocument',
+  path: '/docstore/save',
+  summary: 'Saves a document in the document store, or here when there is none',
+  description: 'By an execution of `system:docstore_save`.',
+  body: schemas.saveDocumentRequest,
+  answers: { 200: { description: 'Saved', schema: schemas.savedDocument, headers: EXECUTION_HEADERS } },
+  problems: RUN_PROBLEMS,
+});
+
+export const getDocument = operation({
+  id: 'getDocument',
+  tag: 'Platform',
+  method: 'get',
+  path: '/docstore/documents/{document_id}',
+  summary: 'A document that was saved here, because there was no document store',
+  notFound: 'Document not found',
+  answers: { 200: { description: 'The document', schema: schemas.storedDocument } },
+  problems: [401, 404],
+});
+
+export const requestReport = operation({
+  ...common,
+  id: 'requestReport',
+  path: '/report/request',
+  summary: 'A report of the report service',
+  description: 'By an execution of `system:request_report`. The answer is that of the service `reporting`.',
+  body: schemas.reportRequest,
+  answers: { 200: { description: 'The report', schema: schemas.reportAnswer, headers: EXECUTION_HEADERS } },
+  problems: RUN_PROBLEMS,
+});
+
+export const suggestSummary = operation({
+  ...common,
+  id: 'suggestSummary',
+  path: '/summarization/suggest',
+  summary: 'Summarizes a text by models that the policy lets see it',
+  description: 'By an execution of `system:suggest_summary`, which asks the service `secure_analyzer` for both.',
+  body: schemas.suggestRequest,
+  answers: { 200: { description: 'The summary', schema: schemas.suggestAnswer, headers: EXECUTION_HEADERS } },
+  problems: RUN_PROBLEMS,
+});
+
+export const demoE2e = operation({
+  ...common,
+  id: 'demoE2e',
+  path: '/demo/e2e',
+  summary: 'A summary and an analysis of the log',
+  description:
+    'By an execution of `system:demo_e2e`: of the service `reporting`, or without one of the newest executions of the tenant and their events.',
+  body: schemas.demoRequest,
+  bodyOptional: true,
+  answers: { 200: { description: 'Both', schema: schemas.demoAnswer, headers: EXECUTION_HEADERS } },
+  problems: RUN_PROBLEMS,
+});
+
+export function proxyRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const door = { deps, links };
+
+  routes.serve(saveDocument, async (call) => {
+    const { content, content_hash: claimed, ...rest } = call.body;
+    if (Buffer.byteLength(content) > MAX_CONTENT_BYTES) {
+      throw new OrchestratorError('payload_too_large', `content is larger than ${MAX_CONTENT_BYTES} bytes`);
+    }
+    const hash = createHash('sha256').update(content).digest('hex');
+    if (claimed != null && claimed.toLowerCase().replace('sha256:', '') !== hash) {
+      const message = `is not the SHA-256 of the content, which is ${hash}`;
+      throw new OrchestratorError('invalid_request', `content_hash ${message}`, {
+        errors: [{ path: 'content_hash', message }],
+      });
+    }
+    const run = await runForAnswer(call, door, 'docstore_save', { ...given(rest), content, content_hash: hash });
+    if (run === undefined) return;
+    const saved = schemas.savedOutput.parse(run.output);
+    const created_at = saved.created_at ?? run.finished_at ?? deps.clock.now().toISOString();
+    sendJson(call.response, 200, { ...saved, created_at });
+  });
+
+  routes.serve(getDocument, async ({ params, caller, response }) => {
+    const found = await deps.documents.find(caller.tenantId, params['document_id'] ?? '');
+    if (found === undefined) throw notFound('Document not found');
+    sendJson(response, 200, {
+      id: found.id,
+      content: found.content,
+      content_hash: found.contentHash,
+      metadata: found.metadata,
+      created_at: found.createdAt.toISOString(),
+      updated_at: found.updatedAt.toISOString(),
+    });
+  });
+
+  routes.serve(requestReport, async (call) => {
+    const { kind, format, payload } = call.body;
+    const body: JsonObject = { ...payload, ...(format == null ? {} : { format }) };
+    const run = await runForAnswer(call, door, 'request_report', { path: schemas.REPORT_PATHS[kind], body });
+    if (run !== undefined) sendJson(call.response, 200, run.output);
+  });
+
+  routes.serve(suggestSummary, async (call) => {
+    const run = await runForAnswer(call, door, 'suggest_summary', given(call.body));
+    if (run !== undefined) sendJson(call.response, 200, schemas.suggestAnswer.parse(run.output));
+  });
+
+  routes.serve(demoE2e, async (call) => {
+    const { format, log_service: service, log_level: level, log_limit: limit } = call.body;
+    const log: JsonObject = { limit: limit ?? 100, ...given({ service, level }) };
+    const log_request: JsonObject = { format: format ?? 'json', ...log };
+    const run = await runForAnswer(call, door, 'demo_e2e', { format: format ?? 'json', log, log_request });
+    if (run !== undefined) sendJson(call.response, 200, schemas.demoAnswer.parse(run.output));
+  });
+}

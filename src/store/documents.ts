@@ -1,0 +1,56 @@
+/** Documents of tenants that have no document store. */
+import type pg from 'pg';
+import type { DocumentStore } from '../engine/platform-ports.ts';
+import type { JsonObject } from '../schemas/json.ts';
+
+const MAX_DOCUMENTS = 10_000;
+
+const SAVE = `
+INSERT INTO document (tenant_id, id, content, content_hash, metadata, run_id)
+SELECT $1, $2, $3, $4, $5::jsonb, $6
+WHERE EXISTS (SELECT 1 FROM document WHERE tenant_id = $1 AND id = $2)
+   OR (SELECT count(*) FROM document WHERE tenant_id = $1) < ${MAX_DOCUMENTS}
+ON CONFLICT (tenant_id, id) DO UPDATE SET content = EXCLUDED.content, content_hash = EXCLUDED.content_hash,
+  metadata = EXCLUDED.metadata, run_id = EXCLUDED.run_id, updated_at = now()
+RETURNING id, content_hash, created_at`;
+
+interface RawSaved {
+  id: string;
+  content_hash: string;
+  created_at: Date;
+}
+
+export function createDocumentStore(pool: pg.Pool): DocumentStore {
+  return {
+    async save(tenantId, { id, content, contentHash, metadata, runId }) {
+      const values = [
+        tenantId,
+        id,
+        content,
+        contentHash,
+        metadata === undefined ? null : JSON.stringify(metadata),
+        runId,
+      ];
+      const { rows } = await pool.query<RawSaved>(SAVE, values);
+      const row = rows[0];
+      return row && { id: row.id, contentHash: row.content_hash, createdAt: row.created_at };
+    },
+    async find(tenantId, id) {
+      const { rows } = await pool.query<RawSaved & { content: string; metadata: JsonObject | null; updated_at: Date }>(
+        'SELECT id, content, content_hash, metadata, created_at, updated_at FROM document WHERE tenant_id = $1 AND id = $2',
+        [tenantId, id],
+      );
+      const row = rows[0];
+      return (
+        row && {
+          id: row.id,
+          content: row.content,
+          contentHash: row.content_hash,
+          metadata: row.metadata,
+          createdAt: row.created_at,
+          updatedAt: row.updated_at,
+        }
+      );
+    },
+  };
+}
