@@ -74,6 +74,8 @@ export interface Config {
   stalledIntervalMs: number;
   /** 0: runs are kept for ever. */
   retentionDays: number;
+  /** 0: calls are not written down. */
+  traceRetentionHours: number;
 
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
@@ -201,6 +203,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,
     retentionDays: values.RETENTION_DAYS,
+    traceRetentionHours: values.TRACE_RETENTION_HOURS,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),

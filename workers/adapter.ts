@@ -149,6 +149,8 @@ export interface AdapterFetchInit {
   signal?: AbortSignal;
   /** Host and port come from configuration or the registry, so private addresses are allowed for them. */
   trusted?: boolean;
+  /** Its name, for whoever looks at the trace; its host unless said. */
+  service?: string;
 }
 
 export interface AdapterResponse {

@@ -2,6 +2,7 @@
 
 import type { Egress } from '../src/egress/egress.ts';
 import { EgressError } from '../src/egress/errors.ts';
+import type { OpenCall } from '../src/engine/call-spans.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 
 export interface FetchOfRun {
@@ -10,27 +11,42 @@ export interface FetchOfRun {
   idempotencyKey: string;
   correlationId: string | undefined;
   traceparent: string | undefined;
+  /** Writes the call down as a span of its own, which is the parent of whatever it brings about. */
+  begin?(call: { method: string; url: string; service: string | undefined }): OpenCall | undefined;
 }
 
 export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterContext['fetch'] {
   const own: Array<[string, string]> = [['idempotency-key', run.idempotencyKey]];
   if (run.correlationId !== undefined) own.push(['x-correlation-id', run.correlationId]);
-  if (run.traceparent !== undefined) own.push(['traceparent', run.traceparent]);
 
-  return async (url, init = {}) => {
+  return async (url, { service, ...init } = {}) => {
+    const call = run.begin?.({ method: init.method ?? 'GET', url, service });
+    const traceparent = call?.traceparent ?? run.traceparent;
+    const all = traceparent === undefined ? own : [...own, ['traceparent', traceparent] as const];
     const given = Object.entries(init.headers ?? {});
     const names = new Set(given.map(([name]) => name.toLowerCase()));
     const signal = init.signal === undefined ? run.signal : AbortSignal.any([run.signal, init.signal]);
     try {
-      return await egress.fetch(url, {
+      const answer = await egress.fetch(url, {
         ...init,
-        headers: Object.fromEntries([...own.filter(([name]) => !names.has(name)), ...given]),
+        headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...given]),
         signal,
       });
+      call?.answered(answer.status);
+      return answer;
     } catch (error) {
-      throw error instanceof EgressError ? toAdapterError(error) : error;
+      const thrown = error instanceof EgressError ? toAdapterError(error) : error;
+      call?.failed(reasonOf(thrown));
+      throw thrown;
     }
   };
+}
+
+/** For everybody who may see the trace: what cannot be sent is not repeated, it may hold a secret. */
+function reasonOf(error: unknown): string {
+  if (error instanceof RetryableError || error instanceof NonRetryableError)
+    return error.code === 'input_invalid' ? error.code : `${error.code}: ${error.message}`;
+  return error instanceof Error ? error.message : 'failed';
 }
 
 function toAdapterError(error: EgressError): RetryableError | NonRetryableError {

@@ -1,8 +1,10 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
+import type { CallSpans } from '../src/engine/call-spans.ts';
 import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger } from '../src/engine/ports.ts';
 import type { Service } from '../src/engine/registry-ports.ts';
 import type { ServiceCalls } from '../src/engine/service-calls.ts';
+import { attemptSpanId, traceparentOf } from '../src/engine/span-ids.ts';
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
@@ -25,7 +27,8 @@ export interface ExecutorDeps {
   engine(call: ExecutionCall): EngineCapabilities;
   settings: Partial<Record<AdapterSetting, string>>;
   maxOutputBytes: number;
-  newSpanId(): string;
+  /** Undefined: calls are not written down. */
+  callSpans: Pick<CallSpans, 'begin'> | undefined;
   now(): Date;
   log: Logger;
 }
@@ -96,8 +99,12 @@ function fieldsOf({ run, actionId, actionType, attempt }: ExecutionCall): object
 function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): AdapterContext {
   const { run, actionId } = call;
   const correlationId = run.correlationId ?? undefined;
+  const { traceId } = run;
   // A span of its own for every attempt, in the trace of the run.
-  const traceparent = run.traceId === null ? undefined : `00-${run.traceId}-${deps.newSpanId()}-01`;
+  const parentId = attemptSpanId(run.id, run.epoch, actionId, call.attempt);
+  const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId);
+  const { tenantId } = run;
+  const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
   const fields = fieldsOf(call);
   return {
     signal: call.signal,
@@ -115,6 +122,10 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
       idempotencyKey: call.idempotencyKey,
       correlationId,
       traceparent,
+      begin: (request) =>
+        traceId === null
+          ? undefined
+          : deps.callSpans?.begin({ tenantId, traceId, parentId, kind: 'request', ...place }, request),
     }),
     async service(name) {
       const found = await deps.service(run.tenantId, name);

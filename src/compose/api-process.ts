@@ -83,6 +83,7 @@ import { createSystemWorkflowStore } from '../store/system-workflows.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
+import { createTraceReader } from '../store/traces.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWebhookStore } from '../store/webhooks.ts';
@@ -261,6 +262,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     }),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     sagas: createSagaReader(pool, definitions),
+    traces: createTraceReader(pool),
     schedules: createSchedules({
       schedules: createScheduleStore(pool),
       workflows,

@@ -64,7 +64,6 @@ import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
-import { createSpanIds } from '../telemetry/span-ids.ts';
 
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
@@ -76,6 +75,7 @@ import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepSchedules } from './worker-schedules.ts';
 import { createWorkerServices } from './worker-services.ts';
+import { traceCalls } from './worker-tracing.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
@@ -151,6 +151,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
     () => new Date(clock.now()),
   );
+  const callSpans = traceCalls(config, { pool, log, told: (result, spans) => metrics.worker.callSpans(result, spans) });
   const executor = createExecutor({
     catalogue,
     egress,
@@ -167,7 +168,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       ...platform(call),
     }),
     operations: (tenantId) => operationsOf(apis, tenantId),
-    newSpanId: createSpanIds(),
+    callSpans,
     now: () => new Date(clock.now()),
     log,
     turn: createServiceTurns({
@@ -349,11 +350,14 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         fetch: egress.fetch,
         secret: config.webhookSecret,
         now: () => new Date(clock.now()),
+        calls: callSpans,
         log,
       };
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
       loops.push(services.keep(egress.fetch, signal));
-      loops.push(keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, log }, signal));
+      loops.push(
+        keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, calls: callSpans, log }, signal),
+      );
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;
         // A second worker on one machine just shares the load.
@@ -378,6 +382,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await events.close();
       reports.stop();
       await tasks.drain();
+      await callSpans?.stop();
       clearInterval(pulse);
       loop.stop();
       await services.close();

@@ -10,7 +10,7 @@ const KEPT_DAYS = { delivered: 7, dead: 30 };
 const FORGOTTEN_AT_ONCE = 5_000;
 
 export async function keepWebhooks(
-  deps: Pick<DeliverWebhooksDeps, 'fetch' | 'now' | 'failpoint' | 'log'> & { pool: pg.Pool },
+  deps: Pick<DeliverWebhooksDeps, 'fetch' | 'now' | 'failpoint' | 'calls' | 'log'> & { pool: pg.Pool },
   signal: AbortSignal,
 ): Promise<void> {
   const { pool, log, ...rest } = deps;

@@ -203,6 +203,12 @@ export const VARIABLES = {
     'Runs that ended so many days ago are removed, with their tasks, attempts, events and idempotency keys; 0: never.',
   ),
 
+  TRACE_RETENTION_HOURS: setting(
+    whole(0, 8_760),
+    '72',
+    'How long the calls that workers made are kept for traces; 0: they are not written down.',
+  ),
+
   // What it tells.
   LOG_LEVEL: setting(
     oneOf(['debug', 'info', 'warn', 'error'], {

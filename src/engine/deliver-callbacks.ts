@@ -3,8 +3,10 @@
  * call is tried again with growing delays, at least once in all, and signed when there is a secret
  * (https://www.standardwebhooks.com).
  */
+import type { CallSpans, OpenCall } from './call-spans.ts';
 import type { CallbackStore, DueCallback, Logger } from './ports.ts';
 import { webhookHeaders } from './sign-webhook.ts';
+import { runSpanId } from './span-ids.ts';
 
 export interface CallbackDeps {
   callbacks: CallbackStore;
@@ -14,6 +16,8 @@ export interface CallbackDeps {
   ): Promise<{ status: number }>;
   secret: string | undefined;
   now(): Date;
+  /** Undefined: calls are not written down. */
+  calls: Pick<CallSpans, 'begin'> | undefined;
   log: Logger;
 }
 
@@ -32,20 +36,21 @@ export async function deliverCallbacks(deps: CallbackDeps, signal: AbortSignal):
 async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: AbortSignal): Promise<void> {
   const body = JSON.stringify(callback.body);
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]);
-  const problem = await deps
-    .fetch(callback.url, {
-      method: 'POST',
-      headers: webhookHeaders(
-        deps.secret === undefined ? [] : [deps.secret],
-        `${callback.runId}.${callback.epoch}`,
-        deps.now(),
-        body,
-      ),
-      body,
-      signal,
-    })
-    .then(({ status }) => (status >= 200 && status < 300 ? undefined : `answered ${status}`))
-    .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  const call = spanOf(deps.calls, callback);
+  const secrets = deps.secret === undefined ? [] : [deps.secret];
+  const signed = webhookHeaders(secrets, `${callback.runId}.${callback.epoch}`, deps.now(), body);
+  const headers = { ...signed, ...(call === undefined ? {} : { traceparent: call.traceparent }) };
+  const problem = await deps.fetch(callback.url, { method: 'POST', headers, body, signal }).then(
+    ({ status }) => {
+      call?.answered(status);
+      return status >= 200 && status < 300 ? undefined : `answered ${status}`;
+    },
+    (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      call?.failed(reason);
+      return reason;
+    },
+  );
   if (problem === undefined) return deps.callbacks.delivered(callback.runId, callback.epoch);
   const delay = DELAYS_SECONDS[callback.attempts];
   deps.log.warn('callback_failed', {
@@ -57,4 +62,11 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
   await (delay === undefined
     ? deps.callbacks.delivered(callback.runId, callback.epoch)
     : deps.callbacks.again(callback.runId, callback.epoch, delay));
+}
+
+function spanOf(calls: CallbackDeps['calls'], callback: DueCallback): OpenCall | undefined {
+  const { runId, traceId, tenantId, epoch, url } = callback;
+  if (traceId === null) return undefined;
+  const origin = { tenantId, traceId, parentId: runSpanId(runId), kind: 'callback' as const };
+  return calls?.begin({ ...origin, runId, actionId: null, epoch, attempt: null }, { method: 'POST', url });
 }

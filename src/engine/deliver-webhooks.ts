@@ -3,9 +3,11 @@
  * last, so one whose worker dies before it has said so is made again, with the same `webhook-id`. Webhooks go side by side:
  * one that is slow holds up itself alone.
  */
+import type { CallSpans, OpenCall } from './call-spans.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Logger } from './ports.ts';
 import { webhookHeaders } from './sign-webhook.ts';
+import { runSpanId } from './span-ids.ts';
 import type { DueDelivery, WebhookDeliveryStore } from './webhook-ports.ts';
 
 export interface DeliverWebhooksDeps {
@@ -17,6 +19,8 @@ export interface DeliverWebhooksDeps {
   now(): Date;
   random(): number;
   failpoint: Failpoint;
+  /** Undefined: calls are not written down. */
+  calls: Pick<CallSpans, 'begin'> | undefined;
   log: Logger;
 }
 
@@ -77,11 +81,15 @@ export function webhookDelay(attempts: number, random: number): number | undefin
 async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
   const body = JSON.stringify(payloadOf(delivery));
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]);
-  const headers = webhookHeaders(delivery.secrets, delivery.id, deps.now(), body);
+  const call = spanOf(deps.calls, delivery);
+  const trace = call === undefined ? {} : { traceparent: call.traceparent };
+  const headers = { ...webhookHeaders(delivery.secrets, delivery.id, deps.now(), body), ...trace };
   const answer = await deps.fetch(delivery.url, { method: 'POST', headers, body, signal }).then(
     ({ status }) => ({ status, error: status >= 200 && status < 300 ? undefined : `answered ${status}` }),
     (error: unknown) => ({ status: null, error: error instanceof Error ? error.message : String(error) }),
   );
+  if (answer.status === null) call?.failed(answer.error);
+  else call?.answered(answer.status);
   await deps.failpoint('webhook.afterCall');
   if (answer.error === undefined && answer.status !== null) return deps.deliveries.delivered(delivery, answer.status);
   // The end of this worker says nothing about the other side; its lease ends soon.
@@ -104,6 +112,13 @@ async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stoppin
     deps.log.error('webhook_disabled', { webhook_id: webhookId, problem: failure.error });
   }
   return undefined;
+}
+
+function spanOf(calls: DeliverWebhooksDeps['calls'], delivery: DueDelivery): OpenCall | undefined {
+  const { runId, traceId, tenantId, actionId, epoch, attempt, url } = delivery;
+  if (runId === null || traceId === null) return undefined;
+  const origin = { tenantId, traceId, parentId: runSpanId(runId), kind: 'webhook' as const };
+  return calls?.begin({ ...origin, runId, actionId, epoch, attempt }, { method: 'POST', url });
 }
 
 /** The same for every try: it is made of the row, and of what never changes in the run. */

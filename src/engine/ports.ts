@@ -371,6 +371,8 @@ export interface Control {
 
 export interface DueCallback {
   runId: string;
+  tenantId: string;
+  traceId: string | null;
   epoch: number;
   url: string;
   attempts: number;

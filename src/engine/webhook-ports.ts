@@ -43,6 +43,8 @@ export interface DueDelivery extends WebhookDelivery {
   secrets: string[];
   workflowId: string | null;
   correlationId: string | null;
+  tenantId: string;
+  traceId: string | null;
 }
 
 export interface WebhookPage<T> {

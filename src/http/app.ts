@@ -37,6 +37,7 @@ import { serviceRoutes } from './service.ts';
 import { serviceApiRoutes } from './service-apis.ts';
 import { systemHealthRoutes } from './system-health.ts';
 import { taskRoutes } from './tasks.ts';
+import { tracingRoutes } from './tracing.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
 import { workflowControlRoutes } from './workflow-control.ts';
@@ -102,6 +103,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   sagaRoutes(routes, deps);
   eventLogRoutes(routes, deps);
   incomingEventRoutes(routes, deps);
+  tracingRoutes(routes, deps);
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);

@@ -19,6 +19,7 @@ import type { ServiceApiReader } from '../engine/service-apis.ts';
 import type { Signals } from '../engine/signals.ts';
 import type { SystemHealth } from '../engine/system-health.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
+import type { TraceReader } from '../engine/traces.ts';
 import type {
   AcceptRuns,
   ActionTypes,
@@ -72,6 +73,7 @@ export interface HttpDeps {
   signals: Signals;
   deadLetters: DeadLetters;
   sagas: SagaReader;
+  traces: TraceReader;
   schedules: Schedules;
   externalTasks: ExternalTasks;
   webhooks: Webhooks;

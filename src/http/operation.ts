@@ -65,6 +65,8 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   /** Request headers beyond the common ones: name -> description. */
   headers?: Record<string, string>;
   notFound?: NotFound;
+  /** An id that cannot be one is a wrong request; else it is something that nobody knows. */
+  refusesLongIds?: true;
   answers: Record<number, Answer>;
   /** Statuses of problem documents beyond 500 and 503, which every operation can answer. */
   problems: number[];
@@ -152,7 +154,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
 ): RequestHandler {
   return async (request, response) => {
     const caller = callerOf(response);
-    const params = pathParameters(request, op.notFound);
+    const params = pathParameters(request, op);
     const query = queryOf(op, request);
     const body = parseBody(op, bodyOf(request));
     const waitSeconds = secondsOf(query, 'wait') + secondsOf(body, 'wait_seconds');
@@ -204,11 +206,13 @@ function parseBody<B extends z.ZodType>(op: Operation<B>, body: Json | undefined
 }
 
 /** An id that cannot be one of ours is unknown, and never reaches the database. */
-function pathParameters(request: Request, notFound: NotFound | undefined): Record<string, string> {
+function pathParameters(request: Request, op: Pick<Operation, 'notFound' | 'refusesLongIds'>): Record<string, string> {
   const params: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.params)) {
     if (typeof value !== 'string' || value.length > MAX_ID_LENGTH || value.includes('\u0000')) {
-      throw new OrchestratorError('not_found', notFound ?? 'Not found');
+      if (op.refusesLongIds !== true) throw new OrchestratorError('not_found', op.notFound ?? 'Not found');
+      const message = `must be text of at most ${MAX_ID_LENGTH} characters`;
+      throw new OrchestratorError('invalid_request', `${name} ${message}`, { errors: [{ path: name, message }] });
     }
     params[name] = value;
   }

@@ -24,6 +24,7 @@ import * as service from './service.ts';
 import * as serviceApis from './service-apis.ts';
 import * as systemHealth from './system-health.ts';
 import * as tasks from './tasks.ts';
+import * as tracing from './tracing.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
 import * as workflowControl from './workflow-control.ts';
@@ -137,6 +138,9 @@ export const API_OPERATIONS: readonly Operation[] = [
   eventLog.getEventHistory,
   eventLog.replayEvents,
   eventLog.clearEvents,
+  tracing.getTracingStats,
+  tracing.getTrace,
+  tracing.getServiceTraces,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

@@ -7,6 +7,7 @@ const TABLES = [
   'output_cache',
   'service_use',
   'service_turn',
+  'call_span',
   'platform_event',
   'incoming_event',
 ] as const;

@@ -50,9 +50,9 @@ WITH due AS MATERIALIZED (
 ), u AS (
   UPDATE webhook_delivery d SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $3::float8 / 1000)
   FROM due WHERE d.id = due.id
-  RETURNING ${DELIVERY}, due.url, due.secret, CASE WHEN due.previous_secret_until > now() THEN due.previous_secret END AS previous_secret
+  RETURNING ${DELIVERY}, d.tenant_id, due.url, due.secret, CASE WHEN due.previous_secret_until > now() THEN due.previous_secret END AS previous_secret
 )
-SELECT u.*, r.workflow_id, r.correlation_id FROM u LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
+SELECT u.*, r.workflow_id, r.correlation_id, r.trace_id FROM u LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
 
 const DELIVERED = `
 WITH d AS (
@@ -118,6 +118,8 @@ type RawDue = RawDelivery & {
   previous_secret: string | null;
   workflow_id: string | null;
   correlation_id: string | null;
+  tenant_id: string;
+  trace_id: string | null;
 };
 
 export function createWebhookStore(pool: pg.Pool): WebhookStore {
@@ -207,6 +209,8 @@ export function createWebhookDeliveryStore(pool: pg.Pool): WebhookDeliveryStore 
           secrets: [row.secret, ...(row.previous_secret === null ? [] : [row.previous_secret])],
           workflowId: row.workflow_id,
           correlationId: row.correlation_id,
+          tenantId: row.tenant_id,
+          traceId: row.trace_id,
         }),
       );
     },

@@ -9,6 +9,8 @@ export interface WorkerMetrics {
   taskRetried(actionId: string, actionType: string): void;
   /** A call that has to wait for its turn at a service. */
   callPutOff(service: string): void;
+  /** Calls to the outside, as spans of traces. */
+  callSpans(result: 'stored' | 'dropped', spans: number): void;
   /** By retention. */
   removed(runs: number): void;
   swept(
@@ -81,6 +83,12 @@ export function createMetrics(source: MetricsSource): Metrics {
     help: 'How often a call had to wait because of SERVICE_RATE_LIMITS',
     // Not `service`: that is this program.
     labelNames: ['target'],
+    registers: [registry],
+  });
+  const calls = new Counter({
+    name: 'orchestrator_call_spans_total',
+    help: 'Calls to the outside that were written down for traces, or dropped because there was no room or no database',
+    labelNames: ['result'],
     registers: [registry],
   });
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
@@ -182,6 +190,9 @@ export function createMetrics(source: MetricsSource): Metrics {
       },
       callPutOff(service) {
         putOff.inc({ target: service });
+      },
+      callSpans(result, spans) {
+        calls.inc({ result }, spans);
       },
       removed(runs) {
         removals.inc(runs);

@@ -74,7 +74,7 @@ const test = base
       engine: () => ({}),
       settings: { ESC_URL: `http://x/${SECRET}` },
       maxOutputBytes: 10_000,
-      newSpanId: () => 'b7ad6b7169203331',
+      callSpans: undefined,
       now: () => new Date(),
       log,
     });

@@ -231,6 +231,16 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
         }),
       find: () => guarded(undefined),
     },
+    traces: {
+      stats: () =>
+        guarded({
+          ...{ total_traces: 0, active_traces: 0, completed_traces: 0, failed_traces: 0 },
+          ...{ avg_trace_duration: 0, error_rate: 0, since: null },
+        }),
+      trace: (_tenant, trace_id) =>
+        guarded({ trace_id, status: 'unknown' as const, duration_ms: 0, spans: [], truncated: false }),
+      ofService: (_tenant, service_name) => guarded({ service_name, traces: [], total: 0 }),
+    },
     events: {
       follow: () => guarded('unknown' as const),
       page: () => guarded(undefined),

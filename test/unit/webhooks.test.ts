@@ -72,6 +72,8 @@ describe('the pump', () => {
     secrets: [],
     workflowId: 'w',
     correlationId: null,
+    tenantId: 't',
+    traceId: null,
   });
 
   function pumpOf(rounds: DueDelivery[][], fetch: (url: string) => Promise<{ status: number }>) {
@@ -98,6 +100,7 @@ describe('the pump', () => {
       now: () => NOW,
       random: () => 0,
       failpoint: NO_FAILPOINT,
+      calls: undefined,
       log,
     });
     return { pump, marked, asked, log };

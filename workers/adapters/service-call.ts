@@ -126,6 +126,7 @@ export const serviceCall = defineAdapter({
         ...(request.body === undefined ? {} : { body: request.body }),
         signal,
         trusted: service !== undefined,
+        ...(service === undefined ? {} : { service }),
       });
       // A service that refuses, or asks for patience, does what it should.
       const refuses = answer.status >= 400 && answer.status < 500 && !isGood(answer, expect);

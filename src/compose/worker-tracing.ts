@@ -1,0 +1,20 @@
+/** The part of a worker that writes down which calls it made; undefined where none are kept. */
+import type pg from 'pg';
+import type { Config } from '../config.ts';
+import { type CallSpans, type CallSpansDeps, createCallSpans } from '../engine/call-spans.ts';
+import { createCallSpanStore } from '../store/call-spans.ts';
+import { createSpanIds } from '../telemetry/span-ids.ts';
+
+export function traceCalls(
+  { traceRetentionHours }: Pick<Config, 'traceRetentionHours'>,
+  deps: Pick<CallSpansDeps, 'told' | 'log'> & { pool: pg.Pool },
+): CallSpans | undefined {
+  if (traceRetentionHours === 0) return undefined;
+  return createCallSpans({
+    store: createCallSpanStore(deps.pool, traceRetentionHours),
+    newSpanId: createSpanIds(),
+    now: () => performance.now(),
+    told: deps.told,
+    log: deps.log,
+  });
+}
