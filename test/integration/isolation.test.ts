@@ -5,6 +5,7 @@ import { createEgress } from '../../src/egress/egress.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
 import { createServiceCalls } from '../../src/engine/service-calls.ts';
+import { attemptSpanId, traceparentOf } from '../../src/engine/span-ids.ts';
 import { SILENCE } from '../../src/engine/task-reports.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
@@ -151,7 +152,7 @@ test('the context is the same there: fetch with the headers of the run, services
       idempotencyKey: 'run-1.1.a',
       headers: {
         'x-correlation-id': 'correlation-1',
-        traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+        traceparent: traceparentOf('0af7651916cd43dd8448eb211c80319c', attemptSpanId('run-1', 1, 'a', 1)),
       },
     },
   ]);
