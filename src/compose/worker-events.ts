@@ -14,6 +14,7 @@ import { createSignalStore } from '../store/signals.ts';
 import { incomingEvents, signalsOf } from './incoming-events.ts';
 import { acceptInWorker, type WorkerAcceptParts } from './worker-accept.ts';
 
+const WANT_EVERY_MS = 10_000;
 const STREAM_EVERY_MS = 250;
 const TAKE_UP_EVERY_MS = 1_000;
 const REMOVE_EVERY_MS = 10_000;
@@ -52,15 +53,16 @@ export function workerEvents(
   const watches = (signal: AbortSignal): Array<Promise<void>> => {
     if (stream === undefined) return [];
     const out = createEventsOut(pool, stream.name);
-    const send = async () => {
-      await out.want();
-      await streamEvents({ out, stream, failpoint, log });
-    };
+    const send = () => streamEvents({ out, stream, failpoint, log });
     const remove = async () => {
       const { unsent } = await out.removeOld(REMOVED_AT_ONCE);
       if (unsent > 0) log.error('events_not_sent', { stream: stream.name, events: unsent });
     };
-    return [repeatUntil(signal, STREAM_EVERY_MS, send, log), repeatUntil(signal, REMOVE_EVERY_MS, remove, log)];
+    return [
+      repeatUntil(signal, WANT_EVERY_MS, out.want, log),
+      repeatUntil(signal, STREAM_EVERY_MS, send, log),
+      repeatUntil(signal, REMOVE_EVERY_MS, remove, log),
+    ];
   };
   return {
     replay,

@@ -25,6 +25,8 @@ export interface OwedEvent {
 export interface EventsOut {
   /** Makes sure that events are written down for the stream from now on. */
   want(): Promise<void>;
+  /** Something waits to be sent, or was sent as something greater than `last`. */
+  owes(last: StreamPosition): Promise<boolean>;
   /** Undefined when another process is at it. Resolves when what `work` did is committed. */
   exclusively<T>(work: (held: HeldEventsOut) => Promise<T>): Promise<T | undefined>;
   /** Takes away what was sent a while ago, and what nobody took for days; how many of the latter. */

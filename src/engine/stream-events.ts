@@ -26,8 +26,8 @@ interface Batch {
 /** One pass; how many entries were made, undefined when another process is at it. */
 export async function streamEvents(deps: StreamEventsDeps): Promise<number | undefined> {
   const { out, stream, log } = deps;
-  // Without Redis nothing is locked for it.
-  await stream.last();
+  // Without Redis, or without anything to do, nothing is locked for it.
+  if (!(await out.owes(await stream.last()))) return 0;
   let made: number | undefined;
   for (let batch = 0; batch < BATCHES_PER_PASS; batch++) {
     const one = await out.exclusively(async (held) => {

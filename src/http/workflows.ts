@@ -205,7 +205,7 @@ export function workflowIdOf(params: Record<string, string>): string {
 
 export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
   const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
-  const { timeout_seconds, concurrency, metadata } = workflow.definition;
+  const { timeout_seconds, concurrency, triggers, metadata } = workflow.definition;
   return {
     workflow_id: workflow.id,
     name,
@@ -224,6 +224,7 @@ export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
     ...(concurrency === undefined ? {} : { concurrency: { ...concurrency } }),
     ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
     ...(metadata === undefined ? {} : { metadata }),
+    ...(triggers === undefined ? {} : { triggers: triggers.map((trigger) => ({ ...trigger })) }),
     created_by: workflow.createdBy,
     created_at: workflow.createdAt.toISOString(),
     updated_at: workflow.updatedAt.toISOString(),

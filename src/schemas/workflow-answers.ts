@@ -54,6 +54,7 @@ export const workflow = z
     timeout_seconds: z.number().optional().meta({ description: 'Of a whole execution' }),
     metadata: object.optional(),
     execution_statistics: executionStatistics.optional().meta({ description: 'When one workflow is asked for' }),
+    triggers: z.array(object).optional(),
     paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
     created_by: text,
     created_at: time,

@@ -39,6 +39,10 @@ const OWED_AGAIN = `
 UPDATE event_out SET sent_at = NULL, sent_ms = NULL, sent_n = NULL
 WHERE sent_at IS NOT NULL AND (sent_ms, sent_n) > ($1::bigint, $2::bigint)`;
 
+const OWES = `
+SELECT EXISTS (SELECT FROM event_out WHERE sent_at IS NULL)
+  OR EXISTS (SELECT FROM event_out WHERE sent_at IS NOT NULL AND (sent_ms, sent_n) > ($1::bigint, $2::bigint)) AS owes`;
+
 const REMOVE_SENT = `
 DELETE FROM event_out WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM event_out WHERE sent_at < now() - ${SENT_KEPT} ORDER BY sent_at LIMIT $1))`;
@@ -52,6 +56,11 @@ export function createEventsOut(pool: pg.Pool, name: string): EventsOut {
   return {
     async want() {
       await pool.query({ name: 'want-events', text: WANT, values: [name] });
+    },
+    async owes({ ms, n }) {
+      const values = [ms.toString(), n.toString()];
+      const { rows } = await pool.query<{ owes: boolean }>({ name: 'owes-events', text: OWES, values });
+      return rows[0]?.owes === true;
     },
     async exclusively(work) {
       let done: { value: Awaited<ReturnType<typeof work>> } | undefined;

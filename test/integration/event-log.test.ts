@@ -100,6 +100,7 @@ describe('the log of events', () => {
     db,
   }) => {
     const api = tenant(any, 'clears');
+    await createPlatformEvents(db)({ tenantId: 'keeps', kind: 'registry.changed', data: {} });
     const of = await api.createWorkflow(workflow([echo('a')]));
     const [first, second] = [
       await api.execute(of, { correlation_id: 'one' }),
@@ -144,7 +145,7 @@ describe('the log of events', () => {
       new Set([third]),
     );
     expect((await replay(api, { correlation_id: 'two' })).count).toBe(0);
-    expect((await history(tenant(any, 'reads'))).total).toBeGreaterThan(0);
+    expect(await history(tenant(any, 'keeps'))).toMatchObject({ total: 1 });
     expectProblem(await api.post('/infrastructure/events/clear', { everything: true }), 400, 'invalid_request');
   });
 

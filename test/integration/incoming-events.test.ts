@@ -120,6 +120,7 @@ describe('events from outside', () => {
     const id = await api.createWorkflow(workflow([echo('a')]));
     expect(await startedBy('1')).toEqual([]);
     expect((await api.put(`/workflows/${id}`, { triggers: [{ event: 'order.paid' }] })).status).toBe(200);
+    expect((await api.get(`/workflows/${id}`)).body).toMatchObject({ triggers: [{ event: 'order.paid' }] });
     expect(await startedBy('2')).toEqual([id]);
     await api.put(`/workflows/${id}`, { status: 'paused' });
     expect(await startedBy('3')).toEqual([]);
