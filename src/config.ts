@@ -60,6 +60,10 @@ export interface Config {
   eventsStream: { name: string; maxLength: number } | undefined;
   /** The first one signs; empty: there are no links. */
   approvalLinkSecrets: readonly string[];
+  /** Base URLs without a slash at their ends. */
+  peers: readonly string[];
+  /** The first one signs; empty: nothing is signed. */
+  peerSecrets: readonly string[];
 
   admissionWindow: number;
   /** 1 for tenants that are not named. */
@@ -194,6 +198,8 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
         ? undefined
         : { name: values.EVENTS_STREAM, maxLength: values.EVENTS_STREAM_MAXLEN },
     approvalLinkSecrets: values.APPROVAL_LINK_SECRET,
+    peers: values.PEERS,
+    peerSecrets: values.PEER_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,
@@ -251,6 +257,11 @@ function refusals(values: Values, found: ReadonlyMap<string, Found>, host: strin
     );
   }
   const hasKeys = values.API_KEY.length > 0;
+  if (values.PEERS.length > 0 && hasKeys && values.PEER_SECRET.length === 0) {
+    refused.push(
+      `${label('PEERS')} is set beside API_KEY and no PEER_SECRET is: peers could not tell each other from anybody else.`,
+    );
+  }
   if (values.AUTH_REQUIRED && !hasKeys) refused.push('AUTH_REQUIRED is true and no API_KEY is set.');
   if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
     refused.push(

@@ -96,6 +96,7 @@ import { VERSION } from '../version.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
+import { peersOf } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
 import { createWorkflowCatalog } from './workflow-catalog.ts';
@@ -277,6 +278,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
     registry,
+    peers: peersOf(config, pool),
     serviceApis: serviceApiReaderOf(config, pool, services),
     documents: createDocumentStore(pool),
     record: createPlatformEvents(pool),

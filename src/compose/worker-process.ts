@@ -67,6 +67,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
+import { keepPeers } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { serviceApisOf } from './service-apis.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
@@ -358,6 +359,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(
         keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, calls: callSpans, log }, signal),
       );
+      loops.push(keepPeers(config, { pool, fetch: egress.fetch, now: callbackDeps.now, log }, signal));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;
         // A second worker on one machine just shares the load.

@@ -21,7 +21,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY says how many tasks of each lane a worker runs at a time.',
   DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in a file of SQLite.',
   HEALTH_CHECK_INTERVAL: 'Dependencies are looked at when somebody asks.',
-  PEERS: 'There are no peers in this version.',
 
   TEMPORAL_HOST: TEMPORAL,
   TEMPORAL_NAMESPACE: TEMPORAL,

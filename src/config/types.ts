@@ -86,6 +86,20 @@ export function url(schemes: readonly string[]) {
   });
 }
 
+/** Base URLs, without a slash at their ends. */
+export function urlList() {
+  return list().transform((items, context) => {
+    const isBase = (item: string) => {
+      if (!/^https?:\/\//.test(item) || !URL.canParse(item)) return false;
+      const { username, password, search, hash } = new URL(item);
+      return `${username}${password}${search}${hash}` === '';
+    };
+    if (items.every(isBase)) return [...new Set(items.map((item) => item.replace(/\/+$/, '')))];
+    context.addIssue({ code: 'custom', message: 'must be http(s) URLs without user, query and fragment' });
+    return z.NEVER;
+  });
+}
+
 /** `{"name": "http://host"}`. */
 export function urlMap() {
   return converted('a JSON object of names and http(s) URLs', (text) => {

@@ -13,6 +13,7 @@ import {
   secretList,
   text,
   url,
+  urlList,
   urlMap,
   weights,
   whole,
@@ -152,6 +153,17 @@ export const VARIABLES = {
     secret: true,
   }),
   WEBHOOK_SECRET: optional(text(), 'Signs the callbacks (Standard Webhooks).', { secret: true }),
+  PEERS: setting(
+    urlList(),
+    '',
+    'Other installations that are told of the services registered here, as their base URLs; a list.',
+  ),
+  PEER_SECRET: setting(
+    secretList(32),
+    '',
+    'Signs what peers tell each other; a list: the first one signs, all are accepted. Left out: nothing is signed, which is refused where API_KEY is set.',
+    { secret: true },
+  ),
   APPROVAL_LINK_SECRET: setting(
     secretList(32),
     '',

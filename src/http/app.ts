@@ -27,6 +27,7 @@ import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { partRoutes } from './parts.ts';
+import { peerRoutes } from './peers.ts';
 import { loggedPath, problemHandler } from './problem.ts';
 import { proxyRoutes } from './proxies.ts';
 import { registryRoutes } from './registry.ts';
@@ -95,6 +96,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
   serviceApiRoutes(routes, deps, links);
+  peerRoutes(routes, deps);
   registryRoutes(routes, deps);
   jobRoutes(routes, deps, links);
   proxyRoutes(routes, deps, links);

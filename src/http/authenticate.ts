@@ -1,6 +1,6 @@
 /**
  * API keys. Where none is configured nothing is required and what is presented is ignored; where one is, every path
- * but liveness, readiness and the links of approvals needs it as `X-API-Key` or as a bearer token.
+ * but liveness, readiness, the links of approvals and what peers sign needs it as `X-API-Key` or as a bearer token.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { RequestHandler } from 'express';
@@ -8,7 +8,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 import { believedCaller, contextOf, type Headers, type TraceContext } from './context.ts';
 
-const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
+const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz', '/registry/replicate']);
 
 /** The token of a link is its credential. */
 const LINK = /^\/approvals\/[^/]+\/?$/;

@@ -9,6 +9,7 @@ import type { RecordPlatformEvent } from '../engine/event-log-ports.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { IncomingEvents } from '../engine/incoming-events.ts';
+import type { Peers } from '../engine/peers.ts';
 import type { DocumentStore } from '../engine/platform-ports.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
@@ -79,6 +80,7 @@ export interface HttpDeps {
   webhooks: Webhooks;
   registry: Registry;
   serviceApis: ServiceApiReader;
+  peers: Peers;
   system: SystemRuns;
   eventLog: EventLog;
   incoming: Pick<IncomingEvents, 'receive'>;

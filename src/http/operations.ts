@@ -15,6 +15,7 @@ import * as ingestion from './ingestion.ts';
 import * as jobs from './jobs.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
+import * as peers from './peers.ts';
 import * as proxies from './proxies.ts';
 import * as registry from './registry.ts';
 import * as retry from './retry.ts';
@@ -113,6 +114,9 @@ export const API_OPERATIONS: readonly Operation[] = [
   registry.listServices,
   registry.getRegisteredService,
   registry.removeService,
+  peers.listPeers,
+  peers.syncPeers,
+  peers.replicate,
   serviceApis.pollOpenApi,
   serviceApis.getServiceDocument,
   serviceApis.listServiceOperations,

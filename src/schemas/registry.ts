@@ -6,7 +6,7 @@ import type { JsonObject } from './json.ts';
 const MAX_NAME = 255;
 const MAX_URL = 2_000;
 /** Words that follow `/registry/` themselves. */
-const RESERVED = new Set(['register', 'heartbeat', 'sync-peers', 'poll-openapi']);
+const RESERVED = new Set(['register', 'heartbeat', 'sync-peers', 'poll-openapi', 'replicate']);
 
 const name = z
   .string()
@@ -82,6 +82,26 @@ export const registerRequest = z
     id: 'RegisterRequest',
     example: { name: 'analysis_service', base_url: 'http://analysis:8080', endpoints: ['/analyze'] },
   });
+
+/**
+ * A service as one installation tells it to another: with its instances, without their times, which are told elsewhere. The
+ * other one may be of a later release: what is not known here is left out.
+ */
+export const replicatedService = z.object({
+  name,
+  base_url: baseUrl,
+  openapi_url: address.nullable(),
+  endpoints: registerRequest.shape.endpoints.unwrap(),
+  metadata: registerRequest.shape.metadata.unwrap(),
+  settings: z.object({
+    health_check: healthCheck.nullable().optional(),
+    load_balancing: loadBalancing.optional(),
+    breaker: breaker.optional(),
+    bulkhead: bulkhead.optional(),
+    timeout_seconds: timeoutSeconds.optional(),
+  }),
+  instances: z.array(z.object({ instance_id: instanceId, base_url: baseUrl, weight })).max(100),
+});
 
 export const registered = z
   .object({ status: z.literal('registered'), count: count.meta({ description: 'How many services there are' }) })

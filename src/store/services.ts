@@ -8,7 +8,7 @@ import { inTransaction } from './in-transaction.ts';
 /** NOTIFY tells workers that what they keep of the registry is not right any more. */
 export const SERVICE_CHANNEL = 'service_changed';
 
-const MAX_SERVICES = 1_000;
+export const MAX_SERVICES = 1_000;
 const MAX_INSTANCES = 100;
 
 const READ = `

@@ -279,6 +279,11 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
       remove: () => guarded(undefined),
       heartbeat: () => guarded({ expiresAt: NOW }),
     },
+    peers: {
+      list: () => guarded([]),
+      sync: () => guarded({ sent: 0, peers: 0, pending: 0 }),
+      receive: () => guarded({ id: 'installation', results: [] }),
+    },
     serviceApis: {
       document: () =>
         guarded({

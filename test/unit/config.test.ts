@@ -198,6 +198,29 @@ describe('who may come in', () => {
 });
 
 describe('the stores', () => {
+  test('peers are base URLs, under the older name too, and signed where credentials are asked for', () => {
+    expect(load()).toMatchObject({ peers: [], peerSecrets: [] });
+    expect(load({ ORCHESTRATOR_PEERS: 'http://a:8000/, https://b/x//' }).peers).toEqual([
+      'http://a:8000',
+      'https://b/x',
+    ]);
+    expect(load({ PEERS: '["http://a", "http://a/"]' }).peers).toEqual(['http://a']);
+    for (const peers of ['a:8000', 'ftp://a', 'http://user:word@a', 'http://a?b']) {
+      const [fault = '', ...others] = faults({ PEERS: peers });
+      expect(others).toEqual([]);
+      expect(fault).toMatch(/^PEERS must be http\(s\) URLs without user, query and fragment, not /);
+      expect(fault).not.toContain('word');
+    }
+    const secret = 's'.repeat(32);
+    expect(faults({ PEERS: 'http://a', API_KEY: 'k' })).toEqual([
+      'PEERS is set beside API_KEY and no PEER_SECRET is: peers could not tell each other from anybody else.',
+    ]);
+    expect(load({ PEERS: 'http://a', API_KEY: 'k', PEER_SECRET: secret })).toMatchObject({
+      peerSecrets: [secret],
+      hidden: ['k', secret],
+    });
+  });
+
   test('REDIS_URL wins over REDIS_HOST', () => {
     expect(load({ REDIS_HOST: 'redis' }).redisUrl).toBe('redis://redis:6379');
     expect(load({ REDIS_HOST: 'redis', ORCHESTRATOR_REDIS_URL: 'redis://redis:6379/0' }).redisUrl).toBe(
