@@ -139,7 +139,10 @@ test('what is under way is active, also what has no row yet, and lasts until now
         task('later', { status: 'pending', final: false, started_at: null, finished_at: null, ended_attempt: 0 }),
       ],
       attempts: [attempt('a', 1, { status: 'failed' })],
-      calls: [call('1'.repeat(16), 'b')],
+      calls: [
+        call('1'.repeat(16), 'b'),
+        call('2'.repeat(16), 'a', { parent_id: attemptSpanId('r', 1, 'a', 2), attempt: 2, started_at: at(200) }),
+      ],
     }),
     NOW,
   );
@@ -152,7 +155,10 @@ test('what is under way is active, also what has no row yet, and lasts until now
     ['attempt b #1', 'task b', 'active'],
     ['call POST pay', 'attempt b #1', 'ok'],
     ['attempt a #2', 'task a', 'active'],
+    ['call POST pay', 'attempt a #2', 'ok'],
   ]);
+  // What has a row is told by it.
+  expect(trace.spans[1]?.attributes).toMatchObject({ action_type: 'service_call', worker: 'w:1' });
   expect(trace.spans[0]).toMatchObject({ end_time: null, duration_ms: null });
 });
 
