@@ -93,6 +93,7 @@ import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
+import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
@@ -206,6 +207,9 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const loop = monitorLoop((lagMs) => {
     log.warn('event_loop_lag', { lag_ms: Math.round(lagMs), in_hand: accept.inHand() });
   });
+  const shared = sharedMetrics(pool);
+  const stopping = new AbortController();
+  let flushing: Promise<void> | undefined;
   const metrics = createMetrics({
     acceptsInHand: accept.inHand,
     deadLetters: () => countDeadLetters(pool),
@@ -319,7 +323,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     },
     isUnavailable,
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
-    metrics: config.metricsEnabled ? metrics.registry : undefined,
+    metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
+    answered: shared.answered,
     effectiveConfig: config.effective,
   });
   const server = createHttpServer(app, config.tls);
@@ -358,11 +363,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         server.listen(config.port, config.host, resolve);
       });
       void announce(backend.warnings(), log);
+      flushing = flushUntil(stopping.signal, shared, log);
       const { port } = server.address() as AddressInfo; // A server that listens on TCP.
       log.info('api_started', { host: config.host, port, queue: backend.kind });
       return { port };
     },
     async stop() {
+      stopping.abort();
       loop.stop();
       waiter.close();
       follower.close();
@@ -378,6 +385,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         });
       });
       await runs.drain();
+      await flushing;
+      await flushLast(shared, log);
       await listener.close();
       await queue.close();
       await backend.close();

@@ -40,6 +40,7 @@ import { createCallbackStore } from '../store/callbacks.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDatabaseClock } from '../store/database-clock.ts';
+import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
 import { createBeatStore } from '../store/engine-health.ts';
@@ -65,6 +66,7 @@ import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 
+import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { keepPeers } from './peers.ts';
@@ -119,7 +121,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
 
   const clock = createDatabaseClock(pool, log);
   const sweep = createSweepStore(pool);
-  const tasks = createTaskStore(pool, failpoint);
+  const shared = sharedMetrics(pool);
+  const tasks = counting(createTaskStore(pool, failpoint), shared);
   const children = createChildStore(pool);
   const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
   const services = createWorkerServices({ pool, configured: config.services, worker, log });
@@ -234,11 +237,11 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const metrics = createMetrics({
-    activeTasks: () => open.reduce((sum, lane) => sum + lane.active(), 0),
     pendingCommits: () => tasks.pendingCommits(),
     loopLagMs: loop.recentMs,
     isDeaf: hearing.isDeaf,
     circuits: services.calls.circuits,
+    deadLetters: () => countDeadLetters(pool),
   });
   const openAll = () =>
     lanes.map((name) =>
@@ -251,11 +254,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         rateLimit: config.laneRateLimits.get(name),
         now: clock.now,
         async handle(delivery) {
-          const from = performance.now();
-          const disposition = await executeTask(deps, delivery);
-          metrics.worker.taskEnded(name, disposition.job, (performance.now() - from) / 1000);
-          if (disposition.job === 'retry') metrics.worker.taskRetried(delivery.data.action_id ?? '', name);
-          return disposition;
+          if (name !== FINALIZER_QUEUE) shared.taskDelivered();
+          return executeTask(deps, delivery);
         },
         isPassing: isTransient,
         onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
@@ -279,7 +279,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     stopping.signal,
   );
   const health = createWorkerHealth({
-    registry: config.metricsEnabled ? metrics.registry : undefined,
+    registry: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
     state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
   });
 
@@ -309,6 +309,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       loops.push(hearing.watchUntil(signal));
+      loops.push(flushUntil(signal, shared, log));
       loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, keepLanes, log));
       loops.push(schedules.watchUntil(signal), events.watchUntil(signal));
       loops.push(
@@ -385,6 +386,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       reports.stop();
       await tasks.drain();
       await callSpans?.stop();
+      await flushLast(shared, log);
       clearInterval(pulse);
       loop.stop();
       await services.close();

@@ -1,6 +1,6 @@
 /** The HTTP door, put together. What comes first holds for everything after it, so the order here is the policy. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
@@ -58,7 +58,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
 
-  app.use(giveContext(), accessLog(log), securityHeaders(config));
+  app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
   const authenticated = authenticate(config.apiKeys);
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, sameOrigin, deps.board);
@@ -174,16 +174,23 @@ function originHost(origin: string): string | undefined {
   }
 }
 
-function accessLog(log: Logger): RequestHandler {
+function accessLog(log: Logger, answered: HttpDeps['answered']): RequestHandler {
   return (request, response, next) => {
     const begun = performance.now();
     response.once('finish', () => {
+      const ms = performance.now() - begun;
+      answered?.({
+        method: request.method,
+        endpoint: endpointOf(request),
+        status: response.statusCode,
+        seconds: ms / 1000,
+      });
       const { requestId, traceId, correlationId, caller } = contextOf(response);
       const fields = {
         method: request.method,
         path: loggedPath(request),
         status: response.statusCode,
-        execution_time_ms: Math.round(performance.now() - begun),
+        execution_time_ms: Math.round(ms),
         request_id: requestId,
         trace_id: traceId,
         correlation_id: correlationId,
@@ -195,4 +202,11 @@ function accessLog(log: Logger): RequestHandler {
     });
     next();
   };
+}
+
+/** The path of the operation: of requests to nowhere there may be any number of paths. */
+function endpointOf(request: Request): string {
+  const route = request.route as { path?: unknown } | undefined; // Express gives it no type.
+  if (typeof route?.path === 'string') return route.path.replaceAll(/:(\w+)/g, '{$1}');
+  return request.baseUrl === BOARD_PATH ? BOARD_PATH : 'other';
 }

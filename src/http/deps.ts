@@ -107,6 +107,8 @@ export interface HttpDeps {
   board: RequestHandler;
   /** Undefined: they are not served. */
   metrics: MetricsRegistry | undefined;
+  /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */
+  answered?(request: { method: string; endpoint: string; status: number; seconds: number }): void;
   /** Of this process, as it may be shown. */
   effectiveConfig: EffectiveConfig;
 }

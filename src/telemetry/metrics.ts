@@ -1,12 +1,7 @@
-/** Prometheus metrics, under the names that the older flow runner's dashboards and alerts use. Label sets are bounded. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-
-const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+/** Metrics of one process. Those that all processes count together are in shared-metrics.ts. Label sets are bounded. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export interface WorkerMetrics {
-  /** `status`: how a delivery left the worker. */
-  taskEnded(actionType: string, disposition: string, seconds: number): void;
-  taskRetried(actionId: string, actionType: string): void;
   /** A call that has to wait for its turn at a service. */
   callPutOff(service: string): void;
   /** Calls to the outside, as spans of traces. */
@@ -26,7 +21,6 @@ export interface Metrics {
 }
 
 export interface MetricsSource {
-  activeTasks?(): number;
   pendingCommits?(): number;
   acceptsInHand?(): number;
   /** Takes nothing although jobs wait. */
@@ -48,25 +42,6 @@ export function createMetrics(source: MetricsSource): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service: 'orchestrator' });
   collectDefaultMetrics({ register: registry });
-  const completed = new Counter({
-    name: 'orchestrator_tasks_completed_total',
-    help: 'Deliveries that ended in this process, by what became of the job',
-    labelNames: ['status'],
-    registers: [registry],
-  });
-  const duration = new Histogram({
-    name: 'orchestrator_task_execution_seconds',
-    help: 'From delivery to the end of the job, in seconds',
-    labelNames: ['handler'],
-    buckets: SECONDS,
-    registers: [registry],
-  });
-  const retries = new Counter({
-    name: 'orchestrator_retry_attempts_total',
-    help: 'Attempts that failed and are tried again',
-    labelNames: ['task_id', 'handler'],
-    registers: [registry],
-  });
   const sweeps = new Counter({
     name: 'orchestrator_sweep_runs_total',
     help: 'Runs that the dispatcher added, and that the reconciler looked at and repaired',
@@ -111,14 +86,6 @@ export function createMetrics(source: MetricsSource): Metrics {
     registers: [registry],
     collect() {
       this.set(source.loopLagMs() / 1000);
-    },
-  });
-  new Gauge({
-    name: 'orchestrator_active_tasks',
-    help: 'Tasks in the hands of this process',
-    registers: [registry],
-    collect() {
-      this.set(source.activeTasks?.() ?? 0);
     },
   });
   new Gauge({
@@ -181,13 +148,6 @@ export function createMetrics(source: MetricsSource): Metrics {
   return {
     registry,
     worker: {
-      taskEnded(actionType, disposition, seconds) {
-        completed.inc({ status: disposition });
-        duration.observe({ handler: actionType }, seconds);
-      },
-      taskRetried(actionId, actionType) {
-        retries.inc({ task_id: actionId, handler: actionType });
-      },
       callPutOff(service) {
         putOff.inc({ target: service });
       },

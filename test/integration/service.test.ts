@@ -67,6 +67,50 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
     expect(Object.keys((await read(ANOTHER)).services)).not.toContain('service:mine');
   });
 
+  test('metrics are the same whole at the API and at a worker: executions, tasks, retries, requests', async ({
+    api,
+    stack,
+  }) => {
+    const worker = await stack.add('worker');
+    const flow = await api.createWorkflow({
+      name: 'counted',
+      actions: [
+        { action_id: 'a', action_type: 'test_task' },
+        {
+          action_id: 'b',
+          action_type: 'test_task',
+          config: { fail_with: 'no' },
+          retry: { max_attempts: 2, initial_delay_seconds: 0.01 },
+        },
+      ],
+    });
+    for (let count = 0; count < 2; count += 1) await api.finished(await api.execute(flow));
+    const texts = async () =>
+      Promise.all([
+        api.get('/metrics').then(({ text }) => text),
+        fetch(`http://127.0.0.1:${worker.port}/metrics`).then((answer) => answer.text()),
+      ]);
+    const expected = [
+      'orchestrator_flow_runs_processed_total 2',
+      'orchestrator_run_execution_seconds_bucket le="+Inf" 2',
+      'orchestrator_run_execution_seconds_count 2',
+      'orchestrator_tasks_completed_total status="task_done" 2',
+      'orchestrator_tasks_completed_total status="task_failed" 2',
+      'orchestrator_task_execution_seconds_count handler="test_task" 6',
+      'orchestrator_retry_attempts_total handler="test_task" task_id="b" 2',
+      'orchestrator_active_runs 0',
+      'http_requests_total endpoint="/workflows/{workflow_id}/execute" method="POST" status="202" 2',
+    ];
+    await until(async () => (await texts()).every((text) => expected.every((line) => plain(text).includes(line))), {
+      what: 'both doors tell all of it',
+      timeoutMs: 20_000,
+    }).catch(async (error: unknown) => {
+      const missing = (await texts()).map((text) => expected.filter((line) => !plain(text).includes(line)));
+      throw new Error(`missing at the API and at the worker: ${JSON.stringify(missing)}`, { cause: error });
+    });
+    for (const text of await texts()) expect(text).toMatch(/^orchestrator_dead_letter_queue_size\{[^}]*\} 2$/m);
+  });
+
   test('metrics come as JSON, and the configuration with its sources', async ({ api, stack }) => {
     const metrics = await get(api, '/metrics', { accept: 'application/json' });
     expect(metricsAnswer.parse(metrics).metrics.map(({ name }) => name)).toEqual(
@@ -88,6 +132,18 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
     if (password.length > 3) expect(JSON.stringify(shown)).not.toContain(`:${password}@`);
   });
 });
+
+/** Each line with its labels in order, without the one that all have. */
+function plain(text: string): string[] {
+  return text.split('\n').flatMap((line) => {
+    const [, name, labels = '', value] = /^(\w+)\{(.*)\} (\S+)$/.exec(line) ?? [];
+    if (name === undefined) return [];
+    const own = [...labels.matchAll(/\w+="[^"]*"/g)]
+      .map(([label]) => label)
+      .filter((label) => label !== 'service="orchestrator"');
+    return [[name, ...own.sort(), value].join(' ')];
+  });
+}
 
 async function get(api: Client, path: string, headers: Record<string, string> = {}): Promise<unknown> {
   return accepted(await api.get(path, headers), 200).body;

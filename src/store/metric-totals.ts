@@ -1,0 +1,69 @@
+/** What all processes together have counted. */
+import type pg from 'pg';
+import type { MetricTotals } from '../telemetry/shared-metrics.ts';
+
+/** Runs whose end was committed later than that after they ended are not counted. */
+const SETTLED_SECONDS = 2;
+/** A label that nobody has used for so long is forgotten. */
+const KEPT = `interval '30 days'`;
+
+const ADD = `
+WITH gone AS (
+  DELETE FROM metric_total WHERE updated_at < now() - ${KEPT} AND name LIKE 'orchestrator_retry_%'
+)
+INSERT INTO metric_total AS m (name, labels, value)
+SELECT * FROM unnest($1::text[], $2::text[], $3::float8[])
+ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updated_at = now()`;
+
+// Whoever has the row counts; the others leave it to that one. $1 upper bounds of the buckets, $2 their labels.
+const COUNT_RUNS = `
+WITH before AS MATERIALIZED (
+  SELECT value AS at FROM metric_total WHERE name = 'runs_counted_up_to' FOR UPDATE SKIP LOCKED
+), until AS MATERIALIZED (
+  SELECT extract(epoch FROM now())::float8 - ${SETTLED_SECONDS} AS at
+), moved AS (
+  UPDATE metric_total m SET value = u.at, updated_at = now() FROM before b, until u
+  WHERE m.name = 'runs_counted_up_to' AND b.at < u.at
+), ended AS MATERIALIZED (
+  SELECT extract(epoch FROM finished_at - coalesce(started_at, created_at))::float8 AS seconds FROM run
+  WHERE final AND finished_at >= to_timestamp((SELECT at FROM before)) AND finished_at < to_timestamp((SELECT at FROM until))
+), counted AS (
+  SELECT 'orchestrator_flow_runs_processed_total' AS name, $3::text AS labels, count(*)::float8 AS value FROM ended
+  UNION ALL SELECT 'orchestrator_run_execution_seconds_count', $3, count(*) FROM ended
+  UNION ALL SELECT 'orchestrator_run_execution_seconds_sum', $3, coalesce(sum(seconds), 0) FROM ended
+  UNION ALL
+  SELECT 'orchestrator_run_execution_seconds_bucket', b.labels, count(*) FROM unnest($1::float8[], $2::text[]) b(le, labels)
+    JOIN ended e ON e.seconds <= b.le GROUP BY b.labels
+)
+INSERT INTO metric_total AS m (name, labels, value)
+SELECT name, labels, value FROM counted WHERE value > 0 ORDER BY name, labels
+ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updated_at = now()`;
+
+const ALIVE_SECONDS = 20;
+const GAUGES = `
+SELECT (SELECT count(*)::int FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating')) AS active_runs,
+       (SELECT coalesce(sum(active_tasks), 0)::int FROM worker WHERE seen_at > now() - interval '${ALIVE_SECONDS} seconds') AS active_tasks`;
+
+export function createMetricTotals(pool: pg.Pool): MetricTotals {
+  return {
+    async add(samples) {
+      // In one order everywhere, so that two processes never wait for each other.
+      const sorted = [...samples].sort((a, b) => (a.name + a.labels < b.name + b.labels ? -1 : 1));
+      const columns = [sorted.map((s) => s.name), sorted.map((s) => s.labels), sorted.map((s) => s.value)];
+      await pool.query(ADD, columns);
+    },
+    async countRuns({ bounds, labels, plain }) {
+      await pool.query(COUNT_RUNS, [bounds, labels, plain]);
+    },
+    async read() {
+      const [totals, gauges] = await Promise.all([
+        pool.query<{ name: string; labels: string; value: number }>(
+          `SELECT name, labels, value FROM metric_total WHERE name <> 'runs_counted_up_to'`,
+        ),
+        pool.query<{ active_runs: number; active_tasks: number }>(GAUGES),
+      ]);
+      const { active_runs: activeRuns = 0, active_tasks: activeTasks = 0 } = gauges.rows[0] ?? {};
+      return { samples: totals.rows, activeRuns, activeTasks };
+    },
+  };
+}
