@@ -33,10 +33,11 @@ describe.each(onBothBackends({ workers: 0 }))('workers on $backend', ({ test }) 
     await api.ended(await api.assign({ task_type: 'test_task' }));
     const health = await fetch(`http://127.0.0.1:${worker.port}/health`);
     expect(health.status).toBe(200);
-    const metrics = await (await fetch(`http://127.0.0.1:${worker.port}/metrics`)).text();
+    const metrics = async () => (await fetch(`http://127.0.0.1:${worker.port}/metrics`)).text();
     // With the two of the test before: what workers that have ended counted is told too.
-    expect(metrics).toMatch(/orchestrator_tasks_completed_total\{status="task_done"[^}]*\} 3\n/);
-    expect(metrics).toContain('orchestrator_task_execution_seconds_bucket');
+    const three = /orchestrator_tasks_completed_total\{status="task_done"[^}]*\} 3\n/;
+    await until(async () => three.test(await metrics()), { what: 'three tasks are counted' });
+    expect(await metrics()).toContain('orchestrator_task_execution_seconds_bucket');
     await worker.stop();
   });
 
