@@ -3,17 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 /** What nobody has built yet. It only ever gets shorter: a row that is filled has to leave it. */
-const EXPECTED_OPEN: readonly string[] = [
-  '`POST /registry/sync-peers`, `GET /peers`',
-  '`POST /ingest`',
-  '`POST /workflows/run`',
-  '`POST /jobs/notify-consolidation`',
-  '`POST /docstore/save`',
-  '`POST /report/request`',
-  '`POST /summarization/suggest`',
-  '`POST /demo/e2e`',
-  '`GET /infrastructure/tracing/stats`, `/trace/{id}`, `/service/{name}`',
-];
+const EXPECTED_OPEN: readonly string[] = [];
 
 const DOCUMENT = 'docs/platform.md';
 const text = readFileSync(DOCUMENT, 'utf8');
