@@ -33,13 +33,17 @@ export async function callService<T>(
     const place = await context.acquire(service, { besides, again, wait: onOpen === 'wait' });
     if (place === undefined)
       throw failed ?? new NonRetryableError(`the service '${service}' is gone`, { code: 'service_unknown' });
-    const timeout = AbortSignal.timeout(Math.min(place.timeoutSeconds * 1_000, 2 ** 31 - 1));
-    const signal = AbortSignal.any([context.signal, timeout]);
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), Math.min(place.timeoutSeconds * 1_000, 2 ** 31 - 1));
+    const signal = AbortSignal.any([context.signal, timeout.signal]);
     const end = await exchange(place.baseUrl, signal).catch((error: unknown): Exchange<T> => {
-      if (!timeout.aborted || context.signal.aborted) return { outcome: outcomeOf(error, context.signal), error };
+      if (!timeout.signal.aborted || context.signal.aborted)
+        return { outcome: outcomeOf(error, context.signal), error };
       const late = `${service} did not answer within ${place.timeoutSeconds} s`;
       return { outcome: 'failed', error: new RetryableError(late, { code: 'timeout', cause: error }) };
     });
+    // Minutes are long to keep what is over.
+    clearTimeout(timer);
     await context.release(place, end.outcome);
     if ('value' in end) return end.value;
     failed = end.error;
