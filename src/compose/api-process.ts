@@ -229,6 +229,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     now: () => performance.now(),
   });
   const services = createServiceStore(pool);
+  const peers = peersOf(config, pool);
   const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
 
   const app = createHttpApp({
@@ -282,7 +283,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       newSecret: () => makeWebhookSecret(randomBytes),
     }),
     registry,
-    peers: peersOf(config, pool),
+    peers,
     serviceApis: serviceApiReaderOf(config, pool, services),
     documents: createDocumentStore(pool),
     record: createPlatformEvents(pool),
@@ -310,6 +311,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       queue: { name: backend.kind === 'redis' ? 'redis' : 'queue', ping: queue.ping },
       engine: engineHealth,
       registry,
+      peers,
       timeoutMs: config.healthCheckTimeoutMs,
       now: () => performance.now(),
     }),

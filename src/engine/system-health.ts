@@ -1,11 +1,12 @@
 /**
- * How everything stands that the service depends on: its stores, its lanes and workers, the services of the tenant that asks.
+ * How everything stands that the service depends on: its stores, its lanes and workers, the services of the tenant that asks, peers.
  * Each is asked at the same time as the others and has so long to answer, so the report never waits for one that hangs.
  */
 import { withoutCredentials } from '../domain/mask-secrets.ts';
 import { serviceStatus } from '../domain/service-registry.ts';
 import type { DependencyHealth, SystemStatus } from '../schemas/service-answers.ts';
 import type { EngineHealth, EngineHealthReport } from './engine-health.ts';
+import type { Peers, PeerView } from './peers.ts';
 import type { Registry } from './registry.ts';
 import type { Service } from './registry-ports.ts';
 import type { Caller } from './use-cases.ts';
@@ -35,6 +36,7 @@ export function createSystemHealth(deps: {
   queue: { name: string; ping(): Promise<boolean> };
   engine: Pick<EngineHealth, 'report'>;
   registry: Pick<Registry, 'list'>;
+  peers: Pick<Peers, 'list'>;
   /** For each answer. */
   timeoutMs: number;
   /** Milliseconds of a clock that only goes forward. */
@@ -72,6 +74,12 @@ export function createSystemHealth(deps: {
     return answer.map((service) => [`service:${service.name}`, standingOf(service)]);
   }
 
+  async function peers(caller: Caller): Promise<Findings> {
+    const { answer, latencyMs, detail } = await ask(deps.peers.list(caller));
+    if (answer === undefined) return [['peers', { kind: 'peer', status: 'unhealthy', latency_ms: latencyMs, detail }]];
+    return answer.map((peer) => [`peer:${withoutCredentials(peer.url)}`, peerOf(peer)]);
+  }
+
   const shared = kept(now, async () => {
     const found = await Promise.all([
       store(
@@ -87,7 +95,9 @@ export function createSystemHealth(deps: {
   const byTenant = new Map<string, () => Promise<Findings>>();
 
   function ofTenant(caller: Caller): Promise<Findings> {
-    const known = byTenant.get(caller.tenantId) ?? kept(now, () => services(caller));
+    const known =
+      byTenant.get(caller.tenantId) ??
+      kept(now, async () => (await Promise.all([services(caller), peers(caller)])).flat());
     // Again at the end: the one that nobody has asked for longest is the first.
     byTenant.delete(caller.tenantId);
     byTenant.set(caller.tenantId, known);
@@ -157,6 +167,15 @@ function standingOf({ baseUrl, instances }: Service): DependencyHealth {
   if (worst?.checkedAt != null) finding.checked_at = worst.checkedAt.toISOString();
   if (status === 'unhealthy')
     finding.detail = worst?.expired === true ? 'no heartbeat in time' : (worst?.lastError ?? standing);
+  return finding;
+}
+
+/** As the worker that keeps it up to date has last found it. */
+function peerOf({ url, status: standing, lastSeenAt, lastError, latencyMs }: PeerView): DependencyHealth {
+  const status = standing === 'up' ? 'healthy' : standing === 'down' ? 'unhealthy' : 'unknown';
+  const finding: DependencyHealth = { kind: 'peer', status, latency_ms: latencyMs, url: withoutCredentials(url) };
+  if (lastSeenAt !== null) finding.seen_at = lastSeenAt.toISOString();
+  if (status === 'unhealthy') finding.detail = lastError ?? 'does not take what it is owed';
   return finding;
 }
 

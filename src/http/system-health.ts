@@ -8,7 +8,7 @@ export const getSystemHealth = operation({
   tag: 'Service',
   method: 'get',
   path: '/health/system',
-  summary: 'The stores, lanes, workers and services, each with how it stands',
+  summary: 'The stores, lanes, workers, services and peers, each with how it stands',
   description:
     'The services are those of the tenant that asks, as their health checks have last found them; one without checks is `unknown`. ' +
     'What does not answer within `HEALTH_CHECK_TIMEOUT` is `unhealthy`. An answer is kept for a second.',

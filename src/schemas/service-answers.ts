@@ -23,7 +23,7 @@ const systemStatus = z.enum(['healthy', 'degraded', 'unhealthy']);
 
 export const dependencyHealth = z
   .object({
-    kind: z.enum(['database', 'queue', 'engine', 'lane', 'worker', 'registry', 'service']),
+    kind: z.enum(['database', 'queue', 'engine', 'lane', 'worker', 'registry', 'service', 'peer']),
     status,
     latency_ms: z.number().min(0).nullable().meta({ description: 'Null where nothing is asked for it' }),
     detail: text.optional().meta({ description: 'In words, what is wrong' }),

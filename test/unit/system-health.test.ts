@@ -1,6 +1,7 @@
 /** How everything stands, put together from what each says, or does not say. */
 import { beforeEach, expect, test } from 'vitest';
 import type { EngineHealthReport } from '../../src/engine/engine-health.ts';
+import type { PeerView } from '../../src/engine/peers.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
 import type { Service, ServiceInstance } from '../../src/engine/registry-ports.ts';
 import { createSystemHealth, type SystemHealth } from '../../src/engine/system-health.ts';
@@ -28,6 +29,7 @@ let world: {
   ping: () => Promise<boolean>;
   engine: () => Promise<EngineHealthReport>;
   services: (tenantId: string) => Promise<Service[]>;
+  peers: () => Promise<PeerView[]>;
   now: number;
 };
 let asked: string[];
@@ -52,6 +54,7 @@ beforeEach(() => {
         problems: [],
       }),
     services: () => Promise.resolve([]),
+    peers: () => Promise.resolve([]),
     now: 0,
   };
   health = createSystemHealth({
@@ -67,6 +70,7 @@ beforeEach(() => {
         return world.services(tenantId);
       },
     },
+    peers: { list: () => world.peers() },
     timeoutMs: 20,
     now: () => world.now,
   });
@@ -184,6 +188,27 @@ test('services stand as their checks have found them, each tenant sees its own',
   const other = await health.report(caller('b'));
   expect(other.status).toBe('healthy');
   expect(Object.keys(other.services).filter((name) => name.startsWith('service:'))).toEqual([]);
+});
+
+test('peers stand as they were last found: seen, failing, or not yet talked to', async () => {
+  const seen = { status: 'up', lastSeenAt: AT, latencyMs: 4, lastError: null };
+  const peer = (url: string, more: Partial<PeerView>) => ({ url, ...seen, ...more }) as PeerView; // What is read of it.
+  world.peers = () =>
+    Promise.resolve([
+      peer('http://me:word@a:1', {}),
+      peer('http://b:1', { status: 'down', lastError: 'status 500' }),
+      peer('http://c:1', { status: 'unknown', lastSeenAt: null, latencyMs: null }),
+    ]);
+  const { status, services } = await health.report(caller('a'));
+  expect(status).toBe('degraded');
+  expect(Object.fromEntries(Object.entries(services).filter(([, { kind }]) => kind === 'peer'))).toEqual({
+    'peer:http://a:1/': { kind: 'peer', status: 'healthy', latency_ms: 4, url: 'http://a:1/', seen_at: SEEN },
+    'peer:http://b:1': {
+      ...{ kind: 'peer', status: 'unhealthy', latency_ms: 4, url: 'http://b:1', seen_at: SEEN },
+      detail: 'status 500',
+    },
+    'peer:http://c:1': { kind: 'peer', status: 'unknown', latency_ms: null, url: 'http://c:1' },
+  });
 });
 
 test('a report is kept for a second, and while one is being made everybody waits for that one', async () => {
