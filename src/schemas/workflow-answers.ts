@@ -345,10 +345,17 @@ const progress = z
     running: count,
     pending: count,
     percent: z.number().min(0).max(100),
+    total_actions: count.meta({ description: 'Older name of total' }),
+    completed_actions: count.meta({ description: 'Older name of completed' }),
+    percentage: z.number().min(0).max(100).meta({ description: 'Older name of percent' }),
+    current_action: text.nullable().meta({ description: 'The first of those under way' }),
   })
   .meta({
     id: 'Progress',
-    example: { total: 3, completed: 1, failed: 0, skipped: 0, running: 1, pending: 1, percent: 33.3 },
+    example: {
+      ...{ total: 3, completed: 1, failed: 0, skipped: 0, running: 1, pending: 1, percent: 33.3 },
+      ...{ total_actions: 3, completed_actions: 1, percentage: 33.3, current_action: 'analyze_quality' },
+    },
   });
 
 export const execution = z

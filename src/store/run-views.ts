@@ -187,7 +187,13 @@ export function progressOf(tasks: readonly ExecutionTask[]): Progress {
   const skipped = count('skipped', 'cancelled');
   const running = count('running', 'retrying', 'waiting');
   const percent = total === 0 ? 100 : Math.floor(((completed + failed + skipped) / total) * 1000) / 10;
-  return { total, completed, failed, skipped, running, pending: count('pending'), percent };
+  const current = tasks.find(({ status }) => status === 'running' || status === 'retrying' || status === 'waiting');
+  return {
+    ...{ total, completed, failed, skipped, running, pending: count('pending'), percent },
+    // As clients of the older platform read it.
+    ...{ total_actions: total, completed_actions: completed, percentage: percent },
+    current_action: current?.action_id ?? null,
+  };
 }
 
 /** The word for a run that the simple door uses, and what to say of it. */

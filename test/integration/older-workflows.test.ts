@@ -235,7 +235,10 @@ describe.each(redis)('a client of the older workflow platform', ({ test }) => {
       ...head,
       parameters,
       output: { analyze: output },
-      progress: { total: 1, completed: 1, failed: 0, skipped: 0, running: 0, pending: 0, percent: 100 },
+      progress: {
+        ...{ total: 1, completed: 1, failed: 0, skipped: 0, running: 0, pending: 0, percent: 100 },
+        ...{ total_actions: 1, completed_actions: 1, percentage: 100, current_action: null },
+      },
       cancel_reason: null,
       tasks: [
         {
@@ -344,7 +347,10 @@ describe.each(redis)('a client of the older workflow platform', ({ test }) => {
 
   test('watches the progress of an execution, and cancels it without a body', async ({ api, analysis: _ }) => {
     const run = await api.execute(await api.createWorkflow(LONG_WAIT));
-    const progress = { total: 2, completed: 1, failed: 0, skipped: 0, running: 1, pending: 0, percent: 50 };
+    const progress = {
+      ...{ total: 2, completed: 1, failed: 0, skipped: 0, running: 1, pending: 0, percent: 50 },
+      ...{ total_actions: 2, completed_actions: 1, percentage: 50, current_action: 'long' },
+    };
     await until(async () => (await api.execution(run)).tasks[1]?.status === 'waiting', { what: 'it waits' });
     expect(await api.execution(run)).toMatchObject({ status: 'running', progress, finished_at: null });
     expect((await api.post(`/workflows/executions/${run}/cancel`, undefined, stranger)).body).toEqual(
@@ -793,6 +799,7 @@ describe.each(redis)('a client of the older workflow platform', ({ test }) => {
         },
       ],
       sweep: expect.objectContaining({ last_pass_at: TIME }),
+      circuits: [],
       problems: [],
     });
   });
