@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest';
 import type { Fault } from '../../examples/ecosystem/faults.ts';
 import { SERVICES } from '../../examples/ecosystem/services/all.ts';
 import { analyseText, sha256 } from '../../examples/ecosystem/text.ts';
-import { accepted, openClient, statuses, taskOf } from '../support/client.ts';
+import { accepted, field, openClient, statuses, taskOf } from '../support/client.ts';
 import { callsOf, heal, onStage, received, walkThrough } from '../support/ecosystem.ts';
 import { until } from '../support/until.ts';
 
@@ -318,12 +318,160 @@ describe.each(stacks)('the stage and the platform on $backend', ({ test }) => {
     expect(nothing.output).toEqual({ intent: 'unknown', quality: null, confidence: null });
   });
 
+  test('a source is ingested into doc_store, and several are, but for one that nobody has', async ({
+    api,
+    db,
+    stage,
+  }) => {
+    const ingested = accepted(
+      await api.post('/ingest', { source: 'confluence', scope: {}, correlation_id: 'in-1' }),
+      200,
+    );
+    expect(ingested.body).toEqual({
+      status: 'accepted',
+      source: 'confluence',
+      correlation_id: 'in-1',
+      trace_id: TRACE,
+      execution_id: expect.any(String),
+      timestamp: TIME,
+      links: expect.any(Object),
+    });
+    const pages = ['refunds-for-support.md', 'refunds.md', 'warehouse.md'];
+    const ids = pages.map((name) => `confluence:confluence-${sha256(`confluence://${name}`).slice(0, 12)}`);
+    const run = await api.finished(field(ingested, 'execution_id'));
+    expect(run).toMatchObject({
+      status: 'completed',
+      output: { source: 'confluence', agent: 'source_agent', stored_in: 'doc_store', documents: ids },
+    });
+    const { rows } = await db.query('SELECT id, content FROM doc_store.document WHERE id = ANY($1)', [ids]);
+    expect(new Map(rows.map(({ id, content }) => [id, content]))).toEqual(
+      new Map(pages.map((name, at) => [ids[at], readFileSync(`${FOLDER}/fixtures/confluence/${name}`, 'utf8')])),
+    );
+    expect(received(stage, 'doc_store')).toMatchObject({ path: '/documents', correlation_id: 'in-1' });
+
+    const sources = ['jira', 'swagger', 'sharepoint'];
+    const started = accepted(await api.post('/workflows/run', { sources, correlation_id: 'in-2' }), 200);
+    expect(started.body).toMatchObject({
+      status: 'started',
+      steps: sources.map((source) => ({ op: 'ingest', source })),
+      correlation_id: 'in-2',
+    });
+    expect(await api.finished(field(started, 'execution_id'))).toMatchObject({
+      status: 'completed',
+      output: {
+        completed: [
+          { source: 'jira', stored_in: 'doc_store', documents: { length: 1 } },
+          { source: 'swagger', stored_in: 'doc_store', documents: { length: 1 } },
+        ],
+        failed: ['sharepoint'],
+      },
+    });
+  });
+
+  test('a document is saved, flagged documents are counted, and candidates are told of', async ({ api, db, stage }) => {
+    const document = { id: 'saved-1', content: 'Short.', metadata: { by: 'door' } };
+    const saved = accepted(await api.post('/docstore/save', document), 200);
+    expect(saved.body).toEqual({ id: 'saved-1', content_hash: sha256('Short.'), created_at: TIME });
+    const { rows } = await db.query(`SELECT content, metadata FROM doc_store.document WHERE id = 'saved-1'`);
+    expect(rows).toEqual([{ content: 'Short.', metadata: { by: 'door' } }]);
+
+    const store = openClient(stage.services.get('doc_store')?.url ?? '');
+    const { items } = (await store.get('/documents/quality')).body as { items: Array<{ flags: string[] }> };
+    const flagged = items.filter(({ flags }) => flags.length > 0).length;
+    expect(flagged).toBeGreaterThan(0);
+    expect((await api.post('/jobs/recalc-quality')).body).toEqual({ status: 'success', flagged, timestamp: TIME });
+
+    const asked = { min_confidence: 0.5, webhook_url: 'https://example.com/hook' };
+    expect((await api.post('/jobs/notify-consolidation', asked)).body).toEqual({ status: 'ok', sent: 1 });
+    expect(received(stage, 'notification')).toMatchObject({
+      path: '/notify',
+      body: {
+        channel: 'webhook',
+        target: 'https://example.com/hook',
+        message: expect.stringMatching(
+          /^confluence-\w{12} conf=0\.\d\d owners=\[ada,mona\] flags=like confluence-\w{12}$/,
+        ),
+        metadata: { count: 1 },
+      },
+    });
+  });
+
+  test('reports, summaries by policy and the demo are what the services answer', async ({ api }) => {
+    const report = async (kind: string, payload: object) =>
+      accepted(await api.post('/report/request', { kind, payload }), 200).body;
+    expect(await report('generate', {})).toEqual({ total: 3, by_severity: { low: 2, med: 1 } });
+    expect(await report('life_of_ticket', { ticket: 'SHOP-7' })).toMatchObject({ ticket: 'SHOP-7', total_hours: 73 });
+    const pull = { pr_number: 42, repository: 'octo/shop', jira_ticket: 'SHOP-7' };
+    expect(await report('pr_confidence', pull)).toMatchObject({ title: 'Retry failed refunds', level: 'high' });
+
+    const content = 'The deployment needs a token: s3cr3t-value. It runs at night. The deployment takes an hour.';
+    const suggested = accepted(await api.post('/summarization/suggest', { content }), 200);
+    expect(suggested.body).toEqual({
+      suggestion: {
+        sensitive: true,
+        severity: 'critical',
+        findings: [{ kind: 'password', at: 23, hint: 'toke****' }],
+        allowed_models: ['local-extractive'],
+        suggestion: 'Use local-extractive: secrets: password.',
+      },
+      result: {
+        summary: expect.not.stringContaining('s3cr3t'),
+        provider_used: 'local-extractive',
+        policy_enforced: false,
+        word_count: expect.any(Number),
+        topics_detected: expect.any(Array),
+      },
+      policy_override: false,
+      providers_used: [{ name: 'local-extractive' }],
+      suggestions: [],
+    });
+
+    // The example request of the older platform, and the very numbers of its answer.
+    const demo = accepted(await api.post('/demo/e2e', { format: 'json', log_limit: 50 }), 200);
+    const lines = JSON.parse(readFileSync(`${FOLDER}/fixtures/reporting/logs.json`, 'utf8')) as object[]; // It is a list.
+    expect(demo.body).toEqual({
+      summary: { total: 3, by_severity: { low: 2, med: 1 } },
+      log_analysis: { overview: { count: 12, by_level: { info: 9, warn: 2, error: 1 } }, sample: lines.slice(0, 5) },
+    });
+  });
+
+  test('the shipped templates run against the stage', async ({ api }) => {
+    const run = async (template_name: string, parameters: object) => {
+      const made = accepted(await api.post('/workflows/from-template', { template_name, customizations: {} }), 201);
+      return api.finished(await api.execute(field(made, 'workflow_id'), { parameters }));
+    };
+    const [documents, pull, summary] = await Promise.all([
+      run('document_analysis', { document_urls: [DOCUMENT_URL, 'https://example.com/short.md'] }),
+      run('pr_confidence_analysis', { pr_number: 42, repository: 'octo/shop', jira_ticket: 'SHOP-7' }),
+      run('llm_summarize', { content: DOCUMENT, max_words: 40 }),
+    ]);
+    expect(documents).toMatchObject({
+      status: 'completed',
+      output: { analysis: { documents: [analyseText(DOCUMENT), { flags: ['too_short', 'no_title'] }] } },
+    });
+    expect(taskOf(pull, 'analyze_confidence').output).toMatchObject({
+      response: { pr_number: 42, ticket: 'SHOP-7', factors: { requirements: 0.75 } },
+    });
+    expect(summary).toMatchObject({ status: 'completed', output: { summary: expect.stringMatching(/\w/) } });
+  });
+
   test('the commands of the walk-through work as pasted, one after the other', async ({ api, stage }) => {
     expect(await walkThrough(api, stage)).toMatchObject([
       { services: { length: SERVICES.length } },
       { status: 'completed', result: { analyze_quality: { response: analyseText(DOCUMENT) } } },
       { status: 'completed', result: { analyze_confidence: { response: { confidence: 0.729, level: 'medium' } } } },
       { status: 'completed', result: { intent: 'pr_confidence', confidence: { confidence: 0.729 } } },
+      { status: 'accepted', source: 'confluence' },
+      { status: 'completed', result: { source: 'confluence', stored_in: 'doc_store', documents: { length: 3 } } },
+      { status: 'started', steps: { length: 4 } },
+      { id: 'note-1', content_hash: sha256('A short note.') },
+      { status: 'success', flagged: expect.any(Number) },
+      { status: 'ok', sent: 1 },
+      { total: 3, by_severity: { low: 2, med: 1 } },
+      { ticket: 'SHOP-7', total_hours: 73 },
+      { title: 'Retry failed refunds', level: 'high' },
+      { suggestion: { severity: 'critical' }, providers_used: [{ name: 'local-extractive' }] },
+      { summary: { total: 3 }, log_analysis: { overview: { count: 12 } } },
       { service: 'analysis_service', fault: { kind: 'fail', every: 2, status: 503 } },
       { status: 'completed', result: { analyze_quality: { response: { words: 194 } } } },
       { tasks: [{ attempts: 1 }, { attempts: 2, attempts_history: [{ status: 'failed' }, { status: 'completed' }] }] },
