@@ -1,4 +1,5 @@
 /** What adapters may ask of the OpenAPI documents of services. */
+import type { ExecutionCall } from '../src/engine/ports.ts';
 import type { ServiceApis } from '../src/engine/service-apis.ts';
 import { type AdapterContext, NonRetryableError, type ServiceApisOfTask } from './adapter.ts';
 
@@ -20,12 +21,15 @@ export function operationsOf(apis: ServiceApis, tenantId: string): AdapterContex
 
 export function createApisOfTasks(
   apis: ServiceApis,
-): (call: { run: { tenantId: string }; idempotencyKey: string }) => { apis: ServiceApisOfTask } {
-  return ({ run: { tenantId }, idempotencyKey }) => ({
+): (call: Pick<ExecutionCall, 'run' | 'idempotencyKey'>) => { apis: ServiceApisOfTask } {
+  return ({ run: { id: runId, tenantId, correlationId, traceId }, idempotencyKey: cause }) => ({
     apis: {
       names: () => apis.names(tenantId),
       source: (service) => apis.source(tenantId, service),
-      keep: (service, url, document) => apis.keep(tenantId, service, { url, cause: idempotencyKey }, document),
+      keep(service, url, document) {
+        const by = { cause, runId, correlationId: correlationId ?? undefined, traceId: traceId ?? undefined };
+        return apis.keep(tenantId, service, { url, ...by }, document);
+      },
     },
   });
 }

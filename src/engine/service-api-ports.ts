@@ -23,6 +23,14 @@ export interface StoredDrift extends ApiDrift {
   at: Date;
 }
 
+export interface DriftCause {
+  /** The idempotency key of the task. */
+  cause: string;
+  runId: string;
+  correlationId: string | undefined;
+  traceId: string | undefined;
+}
+
 export interface NewDocument {
   url: string;
   hash: string;
@@ -51,7 +59,7 @@ export interface ServiceApiStore {
   /** Asked for again and found unchanged; false: it is not that document any more. */
   unchanged(tenantId: string, service: string, hash: string, url: string): Promise<boolean>;
   /**
-   * In one transaction with its drift, and only while the stored document is still the one with `fromHash` (null: none);
+   * In one transaction with its drift and the event that tells of it (a first document is none), and only while the stored document is still the one with `fromHash` (null: none);
    * false: it is not.
    */
   replace(
@@ -59,6 +67,6 @@ export interface ServiceApiStore {
     service: string,
     fromHash: string | null,
     document: NewDocument,
-    drift: ApiDrift & { cause: string },
+    drift: ApiDrift & DriftCause,
   ): Promise<boolean>;
 }

@@ -20,7 +20,7 @@ import { didYouMean } from '../schemas/nearest.ts';
 import { findService, listServices } from './registry.ts';
 import type { ServiceStore } from './registry-ports.ts';
 import { requestHash } from './request-hash.ts';
-import type { NewDocument, ServiceApiStore, StoredDocument, StoredDrift } from './service-api-ports.ts';
+import type { DriftCause, NewDocument, ServiceApiStore, StoredDocument, StoredDrift } from './service-api-ports.ts';
 import type { Caller } from './use-cases.ts';
 
 /** What became of a document that came. */
@@ -44,7 +44,7 @@ export interface ServiceApis {
   /** Names of all services there are. */
   names(tenantId: string): Promise<string[]>;
   /** `cause`: the task that asks; when it asks again it is told the same. */
-  keep(tenantId: string, service: string, from: { url: string; cause: string }, document: Json): Promise<Polled>;
+  keep(tenantId: string, service: string, from: DriftCause & { url: string }, document: Json): Promise<Polled>;
   prepare(tenantId: string, service: string, operationId: string, inputs: CallInputs): Promise<Prepared>;
 }
 
@@ -79,9 +79,9 @@ export function createServiceApis({ store, services, configured, check }: Servic
     async names(tenantId) {
       return (await listServices(services, configured, tenantId)).map(({ name }) => name);
     },
-    async keep(tenantId, service, { url, cause }, document) {
+    async keep(tenantId, service, { url, ...from }, document) {
       const read = readAll(document);
-      const before = await store.driftOf(tenantId, service, cause);
+      const before = await store.driftOf(tenantId, service, from.cause);
       if (before !== undefined) return polledBefore(service, before);
       const made: NewDocument = {
         url,
@@ -99,7 +99,7 @@ export function createServiceApis({ store, services, configured, check }: Servic
           return { service, isNew: false, hash: made.hash, operations, ...NO_DRIFT };
         }
         const drift = stored === undefined ? allNew(read.api) : driftOf(readDocument(stored.document), read.api);
-        if (await store.replace(tenantId, service, stored?.hash ?? null, made, { ...drift, cause })) {
+        if (await store.replace(tenantId, service, stored?.hash ?? null, made, { ...drift, ...from })) {
           return { service, isNew: true, hash: made.hash, operations, ...drift };
         }
       }

@@ -115,7 +115,8 @@ export function createEventLogStore(pool: pg.Pool): EventLogStore {
   };
 }
 
-export function createPlatformEvents(pool: pg.Pool): RecordPlatformEvent {
+/** With a connection in a transaction: what happened and that it is told are one. */
+export function createPlatformEvents(pool: pg.Pool | pg.PoolClient): RecordPlatformEvent {
   return async ({ tenantId, kind, correlationId, traceId, runId, data }) => {
     const told = [tenantId, kind, correlationId ?? null, traceId ?? null, runId ?? null, JSON.stringify(data)];
     await pool.query({ name: 'record-platform-event', text: RECORD, values: told });

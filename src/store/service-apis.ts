@@ -4,10 +4,13 @@ import type { ChangedOperation } from '../domain/api-drift.ts';
 import type { CallableOperation } from '../domain/operation-call.ts';
 import type { ServiceApiStore, StoredDrift } from '../engine/service-api-ports.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { createPlatformEvents } from './event-log.ts';
 import { inTransaction } from './in-transaction.ts';
 
 /** Of one service; the oldest go. */
 const DRIFTS_KEPT = 100;
+/** As the older platform calls it. */
+const DRIFT_EVENT = 'findings.created';
 
 const DRIFT = `SELECT from_hash, hash, added, removed, changed, breaking, operations, at FROM service_drift`;
 
@@ -99,7 +102,7 @@ export function createServiceApiStore(pool: pg.Pool): ServiceApiStore {
             ? await client.query({ name: 'service-document-insert', text: INSERT, values })
             : await client.query({ name: 'service-document-update', text: UPDATE, values: [...values, fromHash] });
         if (rowCount !== 1) return false;
-        const { cause, added, removed, changed, breaking } = drift;
+        const { cause, runId, correlationId, traceId, added, removed, changed, breaking } = drift;
         const lists = [added, removed, changed].map((list) => JSON.stringify(list));
         const count = Object.keys(operations).length;
         await client.query({
@@ -107,6 +110,26 @@ export function createServiceApiStore(pool: pg.Pool): ServiceApiStore {
           text: KEEP_DRIFT,
           values: [tenantId, service, cause, fromHash, hash, ...lists, breaking, count],
         });
+        if (fromHash !== null) {
+          await createPlatformEvents(client)({
+            tenantId,
+            kind: DRIFT_EVENT,
+            correlationId,
+            traceId,
+            runId,
+            data: {
+              type: 'api_drift_candidate',
+              service,
+              severity_counts: breaking ? { high: 1 } : { low: 1 },
+              from_hash: fromHash,
+              hash,
+              breaking,
+              added,
+              removed,
+              changed: changed.map(({ operation }) => operation),
+            },
+          });
+        }
         await client.query({
           name: 'service-drift-forget',
           text: FORGET_DRIFTS,

@@ -141,6 +141,26 @@ describe.each([onRedis].filter((one) => one !== undefined))('OpenAPI documents o
     ]);
     expect((await db.query('SELECT count(*)::int AS n FROM service_drift')).rows).toEqual([{ n: 2 }]);
 
+    const told = (await db.query("SELECT tenant_id, run_id, data FROM platform_event WHERE kind = 'findings.created'"))
+      .rows;
+    expect(told).toEqual([
+      {
+        tenant_id: 'default',
+        run_id: expect.any(String),
+        data: {
+          type: 'api_drift_candidate',
+          service: 'documents',
+          severity_counts: { high: 1 },
+          from_hash: requestHash(first),
+          hash: requestHash(second),
+          breaking: true,
+          added: ['GET /new'],
+          removed: ['GET /old'],
+          changed: ['PUT /documents/{id}'],
+        },
+      },
+    ]);
+
     expect((await api.get('/registry/documents/drift')).body).toEqual({
       service: 'documents',
       items: [
