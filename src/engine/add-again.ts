@@ -63,6 +63,8 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const jobs = final.filter((planned) => planned.segment === segment).map((planned) => jobOf(run, planned));
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
   await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed' || states[index] === 'missing'));
+  // A queue without its newest writes lets a task sleep that was woken and has ended since, and what waits for it too.
+  await deps.queue.promote(jobs.filter((_, index) => states[index] === 'delayed'));
   return true;
 }
 

@@ -97,6 +97,11 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     await deps.sweep.checkAgain(run.id, CONFIRM_AFTER_MS);
     return false;
   }
+  if (lost.state === 'delayed') {
+    deps.log.warn('task_woken_again', { run_id: run.id, job_id: lost.jobId });
+    await deps.queue.promote([lost]);
+    return true;
+  }
   deps.log.warn('run_added_again', { run_id: run.id, job_id: lost.jobId, state: lost.state });
   if (lost.partOf === undefined) return addAgain(deps, run);
   // The task that it is a part of gives all of its parts to the queue again.
@@ -115,9 +120,14 @@ interface LostJob {
   jobId: string;
   /** The task that it is a part of. */
   partOf?: string;
+  /** Somebody executes it, or has begun to. */
+  isRunning: boolean;
 }
 
-/** A job that should be on its way and is not: missing, ended without its outcome, or held back by what is final. */
+/**
+ * A job that should be on its way and is not: missing, ended without its outcome, held back by what is final, or asleep
+ * although its task runs. The last is what a queue without its newest writes makes of a task that slept and was woken.
+ */
 async function findLost(
   deps: SweepDeps,
   run: RunRow,
@@ -131,22 +141,29 @@ async function findLost(
   const jobs: LostJob[] = ready.map(({ action }) => ({
     queue: action.action_type,
     jobId: taskJobId(run.id, run.epoch, action.action_id),
+    isRunning: tasks.get(action.action_id)?.status === 'running',
   }));
-  for (const { actionId, final, released, parentId } of tasks.values()) {
+  for (const { actionId, status, final, released, parentId } of tasks.values()) {
     // The finalizer gives what has to be undone to the queue again, whenever it looks.
     if (parentId === null || parentId === SAGA || final || !released) continue;
     const planned = taskOf(plan, actionId);
     if (planned === undefined) continue;
     const jobId = taskJobId(run.id, run.epoch, actionId);
-    jobs.push({ queue: planned.action.action_type, jobId, partOf: parentId });
+    jobs.push({ queue: planned.action.action_type, jobId, partOf: parentId, isRunning: status === 'running' });
   }
   // Every action is final and the run is not: the finalizer is due, or the last commit's flow was lost.
-  if (jobs.length === 0) jobs.push({ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) });
+  if (jobs.length === 0)
+    jobs.push({ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch), isRunning: false });
   const probes =
     jobs.length <= PROBES_PER_RUN ? jobs : [...jobs.slice(0, PROBES_PER_RUN / 2), ...jobs.slice(-PROBES_PER_RUN / 2)];
   const states = await Promise.all(probes.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
   const at = states.findIndex(
-    (state) => state === 'missing' || state === 'completed' || state === 'failed' || state === 'waiting-children',
+    (state, index) =>
+      state === 'missing' ||
+      state === 'completed' ||
+      state === 'failed' ||
+      state === 'waiting-children' ||
+      (state === 'delayed' && probes[index]?.isRunning === true),
   );
   const state = states[at];
   const job = probes[at];

@@ -4,6 +4,7 @@ import { createFairness } from '../../src/engine/fairness.ts';
 import { repeatUntil, type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
 import { DIAMOND, type Edges } from '../support/dags.ts';
 import { begun, type FakeEngine, failure, RUN, tries, WORKFLOW } from '../support/fake-engine.ts';
+import { outcome } from '../support/outcomes.ts';
 
 const GATED: Edges = { a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] };
 
@@ -208,6 +209,34 @@ describe('the reconciler', () => {
     if (run !== undefined) expect(await addAgain(deps, run)).toBe(true);
     await finish(engine);
     expect(engine.run()?.status).toBe('failed');
+  });
+
+  test('wakes what is final and sleeps once more in a queue that has lost its newest writes', async () => {
+    const { engine, pass } = await swept(DIAMOND);
+    await engine.deliver('a');
+    const lease = engine.take('b');
+    await engine.work(lease);
+    engine.queue.end(lease, { job: 'delay', untilMs: Number.MAX_SAFE_INTEGER });
+    await engine.deliver('c');
+    expect(await pass()).toMatchObject({ repaired: 0 });
+    expect(await pass()).toMatchObject({ repaired: 1 });
+    expect(engine.queue.job('test_task', `${RUN}.1.b`)?.state).toBe('waiting');
+    await finish(engine);
+    expect(executed(engine)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('wakes a task that runs and sleeps in the queue, whose worker could not say what became of it', async () => {
+    const { engine, pass, events } = await swept(DIAMOND);
+    const lease = engine.take('a');
+    await engine.store.tasks.markRunning(outcome({ runId: RUN, actionId: 'a' }));
+    engine.queue.end(lease, { job: 'delay', untilMs: Number.MAX_SAFE_INTEGER });
+    expect(await pass()).toMatchObject({ repaired: 0 });
+    expect(engine.queue.job('test_task', `${RUN}.1.a`)?.state).toBe('delayed');
+    expect(await pass()).toMatchObject({ repaired: 1 });
+    expect(engine.queue.job('test_task', `${RUN}.1.a`)?.state).toBe('waiting');
+    expect(events()).toContain('task_woken_again');
+    expect(engine.run()?.gen).toBe(0);
+    await finish(engine);
   });
 
   test('brings the finalizer back when it is all that is left', async () => {
