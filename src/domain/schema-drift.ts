@@ -22,6 +22,9 @@ export interface SchemaDrift {
 
 /** Of one pair of documents; more is not looked at, which is said. */
 const MAX_COMPARED = 100_000;
+/** Of schemas in schemas: each is a call in a call. */
+const MAX_DEPTH = 500;
+const TOO_MUCH: SchemaChange = { field: '', breaking: false, message: 'too much to compare' };
 const MAX_CHANGES = 100;
 const MAX_SHOWN = 120;
 
@@ -35,34 +38,47 @@ const FORMS = ['format', 'pattern', 'multipleOf'] as const;
 const CHOICES = ['oneOf', 'anyOf'] as const;
 
 export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve): SchemaDrift {
+  const numberOf = numbering();
+  /** By pairs of schemas; whole, whoever asks. */
   const known = new Map<string, SchemaChange[]>();
+  /** What was cut short inside of a circle is whole only together with what is told where the circle was entered. */
+  const partial = new Map<string, SchemaChange[]>();
   const open = new Set<string>();
-  let cyclesMet = 0;
+  let cuts = 0;
   let compared = 0;
 
   function compare(before: Json | undefined, after: Json | undefined, direction: Direction): SchemaChange[] {
-    const key = keyOf(before, after, direction);
-    if (key === undefined) return compareResolved(before, after, direction);
-    // A part that contains itself differs there in what differs around it, and in nothing more.
-    if (open.has(key)) {
-      cyclesMet += 1;
-      return [];
-    }
+    const [was, is] = [resolveBefore(before), resolveAfter(after)];
+    // A schema is the one place in its document, by whatever way it is reached: a reference, `allOf`, `items`.
+    const key = `${numberOf(was)} ${numberOf(is)} ${direction}`;
     const remembered = known.get(key);
     if (remembered !== undefined) return remembered;
-    const cyclesBefore = cyclesMet;
+    // A part that contains itself differs there in what differs around it, and in nothing more.
+    const around = open.has(key) ? [] : partial.get(key);
+    if (around !== undefined || open.size === MAX_DEPTH) {
+      cuts += 1;
+      return around ?? [TOO_MUCH];
+    }
+    const cutsBefore = cuts;
     open.add(key);
-    const changes = compareResolved(before, after, direction);
+    const changes = compareResolved(was, is, direction);
     open.delete(key);
-    // What was cut short inside of a circle is complete only from where the circle was entered.
-    if (open.size === 0 || cyclesMet === cyclesBefore) known.set(key, changes);
+    if (open.size === 0) closeCircles(changes);
+    if (open.size === 0 || cuts === cutsBefore) known.set(key, changes);
+    else partial.set(key, changes);
     return changes;
+  }
+
+  /** Where nothing differs, nothing that was met on the way does. */
+  function closeCircles(changes: readonly SchemaChange[]): void {
+    if (changes.length === 0) for (const [key, nothing] of partial) known.set(key, nothing);
+    partial.clear();
   }
 
   function compareResolved(before: Json | undefined, after: Json | undefined, direction: Direction): SchemaChange[] {
     compared += 1;
     if (compared > MAX_COMPARED) {
-      return compared === MAX_COMPARED + 1 ? [{ field: '', breaking: false, message: 'too much to compare' }] : [];
+      return compared === MAX_COMPARED + 1 ? [TOO_MUCH] : [];
     }
     const was = shapeOf(before, resolveBefore);
     const is = shapeOf(after, resolveAfter);
@@ -145,7 +161,7 @@ function shapeOf(schema: Json | undefined, resolve: Resolve): Shape {
     if (part['additionalProperties'] === false) closed = true;
     const said = typesOf(part);
     if (said !== undefined) types = types === undefined ? said : intersect(types, said);
-    if (Array.isArray(part['allOf'])) open.push(...part['allOf']);
+    if (Array.isArray(part['allOf'])) open.push(...part['allOf'].slice(0, MAX_MERGED));
   }
   const values = Array.isArray(plain['enum'])
     ? plain['enum']
@@ -262,10 +278,15 @@ function choiceChanges(was: Shape, is: Shape, direction: Direction): SchemaChang
   return changes;
 }
 
-function keyOf(before: Json | undefined, after: Json | undefined, direction: Direction): string | undefined {
-  if (!isObject(before) || !isObject(after)) return undefined;
-  const [old, now] = [before['$ref'], after['$ref']];
-  return typeof old === 'string' && typeof now === 'string' ? JSON.stringify([old, now, direction]) : undefined;
+/** Schemas by their identity; what is none says as little as any other that is none. */
+function numbering(): (schema: Json | undefined) => number {
+  const numbers = new Map<Json | undefined, number>();
+  return (schema) => {
+    const of = isObject(schema) ? schema : undefined;
+    const number = numbers.get(of) ?? numbers.size;
+    numbers.set(of, number);
+    return number;
+  };
 }
 
 function has(values: readonly Json[] | undefined, value: Json): boolean {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type ApiDrift, driftOf } from '../../src/domain/api-drift.ts';
+import { type ApiDrift, driftOf, NO_DRIFT } from '../../src/domain/api-drift.ts';
 import { documentFault, MAX_OPERATIONS, readDocument } from '../../src/domain/openapi-document.ts';
 import type { Json, JsonObject } from '../../src/schemas/json.ts';
 
@@ -315,6 +315,45 @@ describe('references', () => {
     expect(found.changed.map(({ operation, changes: [first] }) => [operation, first?.where])).toEqual([
       ['GET /a', 'response.200.value'],
       ['GET /b', 'response.200.a.value'],
+    ]);
+  });
+
+  test('of a schema that contains itself by way of allOf and items end, against itself and against any other', () => {
+    const itself: JsonObject = {
+      Node: { type: 'array', items: { allOf: [{ $ref: '#/components/schemas/Node' }] } },
+    };
+    const anything: JsonObject = { Node: true };
+    expect(drift(of(itself), of(structuredClone(itself)))).toEqual(NO_DRIFT);
+    const told = (before: JsonObject, after: JsonObject) =>
+      drift(of(before), of(after)).changed.map(({ changes: [first] }) => first?.message);
+    expect(told(itself, anything)).toEqual(['was array and is anything', 'was array and is anything']);
+    expect(told(anything, itself)).toEqual(['was anything and is array', 'was anything and is array']);
+  });
+
+  test('of many schemas that all contain each other are followed once each', () => {
+    const names = Array.from({ length: 40 }, (_, index) => `S${index}`);
+    const properties = Object.fromEntries(names.map((name) => [name, { $ref: `#/components/schemas/${name}` }]));
+    const all = (type: string): JsonObject => ({
+      ...Object.fromEntries(names.map((name) => [name, { properties }])),
+      Node: { properties: { ...properties, value: { type } } },
+    });
+    expect(drift(of(all('string')), of(all('string')))).toEqual(NO_DRIFT);
+    expect(drift(of(all('string')), of(all('integer'))).changed.map((one) => one.changes)).toEqual([
+      [{ where: 'response.200.value', breaking: true, message: 'was string and is integer' }],
+      [{ where: 'body.value', breaking: true, message: 'was string and is integer' }],
+    ]);
+  });
+
+  test('that go on for very long are not followed to their end, which is said', () => {
+    const chain = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, index) => [
+        index === 0 ? 'Node' : `S${index}`,
+        { items: { $ref: `#/components/schemas/S${index + 1}` } },
+      ]),
+    );
+    const [first] = drift(of(chain), of(chain)).changed;
+    expect(first?.changes.map(({ breaking, message }) => [breaking, message])).toEqual([
+      [false, 'too much to compare'],
     ]);
   });
 
