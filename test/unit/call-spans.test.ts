@@ -126,7 +126,7 @@ describe('the calls of a worker', () => {
 
 test('an adapter gets its answers and errors whether its calls can be written down or not', async () => {
   const server = await startHttpServer((_request, response) => void response.writeHead(503).end('busy'));
-  const { calls, stored, told } = recorder({ maxWaiting: 2 });
+  const { calls, stored, told } = recorder({ maxWaiting: 2, flushEveryMs: 600_000 });
   const log = createTestLog();
   const egress = createEgress({ policy: 'internal', allow: [], ownAddresses: [], isTrustedOrigin: () => false, log });
   const fetch = createAdapterFetch(egress, {

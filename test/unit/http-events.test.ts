@@ -150,7 +150,9 @@ test('more streams than this process can have are refused, and a reader that lea
   next.leave();
 });
 
-test('a reader that takes nothing is let go, has little waiting for it until then, and goes on where it was', async () => {
+test('a reader that takes nothing is let go, has little waiting for it until then, and goes on where it was', {
+  timeout: 60_000,
+}, async () => {
   const events = fakeRunEvents('r');
   // More than the buffers of two sockets hold.
   const details = { text: 'x'.repeat(50_000) };
@@ -172,7 +174,7 @@ test('a reader that takes nothing is let go, has little waiting for it until the
   const other = await openEvents(`${door.url}${PATH}?last_event_id=790`);
   await other.end();
   expect(other.events).toHaveLength(11);
-  await until(() => ends.includes('left'), { what: 'it is let go' });
+  await until(() => ends.includes('left'), { what: 'it is let go', timeoutMs: 30_000 });
   socket.resume();
   await gone.catch(() => undefined);
   const received = [
