@@ -3,6 +3,7 @@
 import type { Egress } from '../src/egress/egress.ts';
 import { EgressError } from '../src/egress/errors.ts';
 import type { OpenCall } from '../src/engine/call-spans.ts';
+import { firstOf } from '../src/engine/time-limit.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 
 export interface FetchOfRun {
@@ -25,7 +26,7 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
     const all = traceparent === undefined ? own : [...own, ['traceparent', traceparent] as const];
     const given = Object.entries(init.headers ?? {});
     const names = new Set(given.map(([name]) => name.toLowerCase()));
-    const signal = init.signal === undefined ? run.signal : AbortSignal.any([run.signal, init.signal]);
+    const signal = init.signal === undefined ? run.signal : firstOf(run.signal, init.signal);
     try {
       const answer = await egress.fetch(url, {
         ...init,

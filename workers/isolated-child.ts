@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import type { OperationCall } from '../src/domain/operation-call.ts';
 import { makeStorable } from '../src/domain/storable.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
+import { firstOf } from '../src/engine/time-limit.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { startWatchdog } from '../src/watchdog/watchdog.ts';
 import type { AdapterContext, AdapterFetchInit, AdapterResponse, ServicePlace } from './adapter.ts';
@@ -94,7 +95,7 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
 
 async function fetchThrough(url: string, init: AdapterFetchInit, task: AbortSignal): Promise<AdapterResponse> {
   const { signal: own, ...rest } = init;
-  const signal = own === undefined ? task : AbortSignal.any([task, own]);
+  const signal = own === undefined ? task : firstOf(task, own);
   const { status, headers, body, hasBody } = (await ask({ ask: 'fetch', url, init: rest }, signal)) as FetchAnswer;
   async function* parts() {
     for (;;) {

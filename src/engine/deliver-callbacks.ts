@@ -7,6 +7,7 @@ import type { CallSpans, OpenCall } from './call-spans.ts';
 import type { CallbackStore, DueCallback, Logger } from './ports.ts';
 import { webhookHeaders } from './sign-webhook.ts';
 import { runSpanId } from './span-ids.ts';
+import { within } from './time-limit.ts';
 
 export interface CallbackDeps {
   callbacks: CallbackStore;
@@ -35,7 +36,7 @@ export async function deliverCallbacks(deps: CallbackDeps, signal: AbortSignal):
 
 async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: AbortSignal): Promise<void> {
   const body = JSON.stringify(callback.body);
-  const signal = AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]);
+  const signal = within(TIMEOUT_MS, stopping);
   const call = spanOf(deps.calls, callback);
   const secrets = deps.secret === undefined ? [] : [deps.secret];
   const signed = webhookHeaders(secrets, `${callback.runId}.${callback.epoch}`, deps.now(), body);

@@ -8,6 +8,7 @@ import type { Failpoint } from './failpoint.ts';
 import type { Logger } from './ports.ts';
 import { webhookHeaders } from './sign-webhook.ts';
 import { runSpanId } from './span-ids.ts';
+import { within } from './time-limit.ts';
 import type { DueDelivery, WebhookDeliveryStore } from './webhook-ports.ts';
 
 export interface DeliverWebhooksDeps {
@@ -80,7 +81,7 @@ export function webhookDelay(attempts: number, random: number): number | undefin
 
 async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
   const body = JSON.stringify(payloadOf(delivery));
-  const signal = AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]);
+  const signal = within(TIMEOUT_MS, stopping);
   const call = spanOf(deps.calls, delivery);
   const trace = call === undefined ? {} : { traceparent: call.traceparent };
   const headers = { ...webhookHeaders(delivery.secrets, delivery.id, deps.now(), body), ...trace };

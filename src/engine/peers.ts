@@ -11,6 +11,7 @@ import { type ReplicateRequest, replicated } from '../schemas/peers.ts';
 import type { DuePeer, OwedChange, PeerState, PeerStore, ReplicaOutcome, ReplicaStore } from './peer-ports.ts';
 import type { Logger } from './ports.ts';
 import { peerFault, peerHeaders } from './sign-peer.ts';
+import { within } from './time-limit.ts';
 import type { Caller } from './use-cases.ts';
 
 const REPLICATE_PATH = '/registry/replicate';
@@ -121,7 +122,7 @@ async function send(
     method: 'POST',
     headers: { 'content-type': 'application/json', ...signed },
     body: JSON.stringify(body),
-    signal: AbortSignal.any([stopping, AbortSignal.timeout(TIMEOUT_MS)]),
+    signal: within(TIMEOUT_MS, stopping),
     trusted: true,
   });
   if (answer.status !== 200) throw new Error(`it answered ${answer.status}`);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { LiveMessage } from '../domain/live-reports.ts';
 import { FROM_THE_START, type RunEvent, readPosition } from '../domain/run-events.ts';
+import { within } from '../engine/time-limit.ts';
 import * as schemas from '../schemas/run-events.ts';
 import type { HttpDeps } from './deps.ts';
 import { notFound, operation, type Routes, sendJson } from './operation.ts';
@@ -175,7 +176,7 @@ function beginStream(response: Response): void {
 
 async function drained(response: Response, patienceMs: number, signal: AbortSignal): Promise<boolean> {
   try {
-    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]) });
+    await once(response, 'drain', { signal: within(patienceMs, signal) });
     return true;
   } catch {
     return false;
