@@ -46,6 +46,7 @@ import { createDocumentStore } from '../store/documents.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createExternalAttempts } from '../store/external-attempts.ts';
+import { createGoneServices } from '../store/gone-services.ts';
 import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createOutputCache } from '../store/output-cache.ts';
@@ -331,7 +332,9 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       if (config.retentionDays > 0)
         loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
       const expiry = { expiry: createExpiryStore(pool), pause, log };
+      const gone = createGoneServices(pool, { peers: config.peers, configured: Object.keys(config.services) });
       loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log));
+      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired({ ...expiry, expiry: gone }, signal), log));
       const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
       loops.push(repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log));
       const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };

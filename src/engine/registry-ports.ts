@@ -1,6 +1,7 @@
 /** What the registry of services asks of its store. */
 import type { HealthCheck, InstanceHealth, ServiceSettings } from '../domain/service-registry.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import type { Caller } from './use-cases.ts';
 
 export interface ServiceInstance {
   instanceId: string;
@@ -54,9 +55,9 @@ export interface ServiceStore {
   /** By name. */
   list(tenantId: string): Promise<Service[]>;
   /** `full`: there are as many services, or instances of this one, as there may be. */
-  register(tenantId: string, registration: Registration): Promise<'registered' | 'full'>;
+  register(caller: Caller, registration: Registration): Promise<'registered' | 'full'>;
   /** Leaves a tombstone. */
-  remove(tenantId: string, name: string): Promise<boolean>;
+  remove(caller: Caller, name: string): Promise<boolean>;
   /** Undefined: there is no such instance. */
   heartbeat(tenantId: string, name: string, instanceId: string): Promise<{ expiresAt: Date | null } | undefined>;
 }
@@ -106,6 +107,6 @@ export interface ServiceCheckStore {
   takeDue(limit: number): Promise<DueCheck[]>;
   /** Resolves to what its health is now, when the check has changed it. */
   record(result: CheckResult): Promise<InstanceHealth | undefined>;
-  /** Instances whose time has been over for an hour, services that have none then, old tombstones, circuits of the dead. */
+  /** Instances whose time has been over for an hour, and services that have none then. */
   removeGone(limit: number): Promise<void>;
 }

@@ -49,7 +49,7 @@ export function createRegistry(deps: {
       }
       // One place, which does not pass away.
       const fixed = { ...registration, name: key, instanceId: undefined, weight: 1, ttlSeconds: null };
-      if ((await services.register(caller.tenantId, baseUrl === undefined ? registration : fixed)) === 'full') {
+      if ((await services.register(caller, baseUrl === undefined ? registration : fixed)) === 'full') {
         throw new OrchestratorError('conflict', 'There are as many services, or instances of it, as there may be');
       }
       return (await list(caller)).length;
@@ -60,11 +60,11 @@ export function createRegistry(deps: {
       if (found === undefined) throw new OrchestratorError('not_found', 'Service not found');
       return found;
     },
-    async remove({ tenantId }, name) {
+    async remove(caller, name) {
       if (configured.has(serviceKey(name))) {
         throw new OrchestratorError('conflict', `'${name}' is configured: it goes with its setting`);
       }
-      if (!(await services.remove(tenantId, name))) throw new OrchestratorError('not_found', 'Service not found');
+      if (!(await services.remove(caller, name))) throw new OrchestratorError('not_found', 'Service not found');
     },
     circuits: ({ tenantId }) => deps.circuits.list(tenantId),
     async heartbeat({ tenantId }, name, instanceId = ONLY_INSTANCE) {

@@ -3,6 +3,8 @@ import type pg from 'pg';
 import type { HealthCheck, InstanceHealth } from '../domain/service-registry.ts';
 import type { CheckResult, DueCheck, ServiceCheckStore } from '../engine/registry-ports.ts';
 import { createBatcher } from './batch.ts';
+import { createPlatformEvents } from './event-log.ts';
+import { inTransaction } from './in-transaction.ts';
 import { SERVICE_CHANNEL } from './services.ts';
 import { untilItPasses } from './transient.ts';
 
@@ -55,12 +57,8 @@ WITH gone AS (
 )
 INSERT INTO service_tombstone AS t (tenant_id, name, version, origin)
 SELECT tenant_id, name, greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), origin FROM empty
-ON CONFLICT (tenant_id, name) DO UPDATE SET version = greatest(t.version, EXCLUDED.version), deleted_at = now()`;
-
-const REMOVE_TOMBSTONES = `DELETE FROM service_tombstone WHERE deleted_at < now() - interval '7 days'`;
-const REMOVE_CIRCUITS = `
-DELETE FROM service_circuit c WHERE since < now() - interval '1 hour'
-  AND NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = c.worker AND w.seen_at > now() - interval '1 minute')`;
+ON CONFLICT (tenant_id, name) DO UPDATE SET version = greatest(t.version, EXCLUDED.version), deleted_at = now()
+RETURNING tenant_id, name, pg_notify('${SERVICE_CHANNEL}', '')`;
 
 interface RawDue {
   tenant_id: string;
@@ -116,9 +114,17 @@ export function createServiceCheckStore(pool: pg.Pool): ServiceCheckStore {
     },
     record: batcher,
     async removeGone(limit) {
-      await pool.query({ name: 'service-instances-gone', text: REMOVE_GONE, values: [limit] });
-      await pool.query({ name: 'service-tombstones-gone', text: REMOVE_TOMBSTONES });
-      await pool.query({ name: 'service-circuits-gone', text: REMOVE_CIRCUITS });
+      await inTransaction(pool, async (client) => {
+        const { rows } = await client.query<Pick<RawDue, 'tenant_id' | 'name'>>({
+          name: 'service-instances-gone',
+          text: REMOVE_GONE,
+          values: [limit],
+        });
+        const tell = createPlatformEvents(client);
+        for (const { tenant_id: tenantId, name } of rows) {
+          await tell({ tenantId, kind: 'service.removed', data: { service: name, cause: 'expired' } });
+        }
+      });
     },
   };
 }

@@ -2,7 +2,9 @@
 import type pg from 'pg';
 import { DEFAULT_SETTINGS, ONLY_INSTANCE, type ServiceSettings } from '../domain/service-registry.ts';
 import type { Registration, Service, ServiceInstance, ServiceStore } from '../engine/registry-ports.ts';
+import type { Caller } from '../engine/use-cases.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import { createPlatformEvents } from './event-log.ts';
 import { inTransaction } from './in-transaction.ts';
 
 /** NOTIFY tells workers that what they keep of the registry is not right any more. */
@@ -109,13 +111,24 @@ export function createServiceStore(pool: pg.Pool): ServiceStore {
       const { rows } = await pool.query<RawService>({ name: 'service-list', text, values: [tenantId] });
       return rows.map(toService);
     },
-    async register(tenantId, registration) {
-      const done = await inTransaction(pool, (client) => registerIn(client, tenantId, registration));
+    async register(caller, registration) {
+      const done = await inTransaction(pool, async (client) => {
+        if (!(await registerIn(client, caller.tenantId, registration))) return false;
+        const { name, baseUrl, instanceId = ONLY_INSTANCE } = registration;
+        const data = { service: name, base_url: baseUrl, instance_id: instanceId };
+        await tell(client, caller, 'service.registered', data);
+        return true;
+      });
       return done ? 'registered' : 'full';
     },
-    async remove(tenantId, name) {
-      const { rowCount } = await pool.query({ name: 'service-remove', text: REMOVE, values: [tenantId, name] });
-      return (rowCount ?? 0) > 0;
+    async remove(caller, name) {
+      return await inTransaction(pool, async (client) => {
+        const values = [caller.tenantId, name];
+        const { rowCount } = await client.query({ name: 'service-remove', text: REMOVE, values });
+        if (rowCount === 0) return false;
+        await tell(client, caller, 'service.removed', { service: name, cause: 'deleted' });
+        return true;
+      });
     },
     async heartbeat(tenantId, name, instanceId) {
       const { rows } = await pool.query<{ expires_at: Date | null }>({
@@ -126,6 +139,11 @@ export function createServiceStore(pool: pg.Pool): ServiceStore {
       return rows[0] === undefined ? undefined : { expiresAt: rows[0].expires_at };
     },
   };
+}
+
+function tell(client: pg.PoolClient, caller: Caller, kind: string, data: JsonObject): Promise<void> {
+  const { tenantId, correlationId, traceId } = caller;
+  return createPlatformEvents(client)({ tenantId, kind, correlationId, traceId, data });
 }
 
 async function registerIn(client: pg.PoolClient, tenantId: string, registration: Registration): Promise<boolean> {

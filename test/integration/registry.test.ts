@@ -1,5 +1,6 @@
 /** The registry of services through its doors. */
 import { describe, expect } from 'vitest';
+import { createGoneServices } from '../../src/store/gone-services.ts';
 import { createServiceCheckStore } from '../../src/store/service-checks.ts';
 import { createCircuitStore } from '../../src/store/service-circuits.ts';
 import { expectProblem } from '../support/client.ts';
@@ -319,9 +320,6 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     expectProblem(await api.post('/registry/heartbeat', { name: 'brief', instance_id: 'two' }), 404, 'not_found');
     const tombstones = async () => (await db.query(`SELECT origin FROM service_tombstone WHERE name = 'brief'`)).rows;
     expect(await tombstones()).toEqual([{ origin: null }]);
-    await db.query(`UPDATE service_tombstone SET deleted_at = now() - interval '8 days'`);
-    await store.removeGone(10);
-    expect(await tombstones()).toEqual([]);
   });
 
   test('circuits of a worker that is gone are shown no more', async ({ api, db }) => {
@@ -344,7 +342,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     expect(await shown()).toEqual(['half_open']);
     await db.query(`UPDATE service_circuit SET since = now() - interval '2 hours'`);
     expect(await shown()).toEqual(['closed']);
-    await createServiceCheckStore(db).removeGone(10);
+    await createGoneServices(db, { peers: [], configured: ['doc_store'] }).removeExpired(10);
     expect((await db.query('SELECT 1 FROM service_circuit')).rows).toEqual([]);
     await circuits.write('two', [{ ...of, state: 'open' }]);
     await circuits.clear('two');
