@@ -15,21 +15,16 @@ import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
 import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
-import { cleanGates } from '../engine/clean-gates.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { externalAttempts } from '../engine/external-tasks.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
-import { keepHistory } from '../engine/keep-history.ts';
 import { createLaneKeeper } from '../engine/lanes.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
-import { removeExpired } from '../engine/remove-expired.ts';
-import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { createServiceTurns } from '../engine/service-turns.ts';
-import { pause, repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
+import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createTaskReports } from '../engine/task-reports.ts';
-import { createWakeEnded } from '../engine/wake-ended.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
 import { openBackend } from '../queue/backend.ts';
@@ -44,15 +39,11 @@ import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
 import { createBeatStore } from '../store/engine-health.ts';
-import { createExpiryStore } from '../store/expired.ts';
 import { createExternalAttempts } from '../store/external-attempts.ts';
-import { createGoneServices } from '../store/gone-services.ts';
 import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createOutputCache } from '../store/output-cache.ts';
-import { createHistoryStore } from '../store/partitions.ts';
 import { createPartStore } from '../store/parts.ts';
-import { createRetentionStore } from '../store/retention.ts';
 import { createRunControl } from '../store/run-control.ts';
 import { createReportReader } from '../store/run-report.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -60,7 +51,7 @@ import { createSagaStore } from '../store/sagas.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
 import { SERVICE_CHANNEL } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
-import { createTaskReportStore, removeOldChunks } from '../store/task-reports.ts';
+import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
@@ -77,6 +68,7 @@ import { createSubWorkflows } from './sub-workflows.ts';
 import { beatUntil } from './worker-beat.ts';
 import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
+import { keepClean } from './worker-janitors.ts';
 import { keepSchedules } from './worker-schedules.ts';
 import { createWorkerServices } from './worker-services.ts';
 import { traceCalls } from './worker-tracing.ts';
@@ -84,17 +76,10 @@ import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 const LOOK_AT_CLOCK_EVERY_MS = 10_000;
-const REMOVE_EVERY_MS = 10_000;
-/** What a task streamed is kept that long after its end, for readers that are a moment behind. */
-const CHUNKS_KEPT_SECONDS = 60;
-const CHUNKS_REMOVED_AT_ONCE = 500;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
 /** A held lane that the queue has forgotten is let go for so long. */
 const KEEP_LANES_EVERY_MS = 1_000;
-const KEEP_HISTORY_EVERY_MS = 60_000;
-/** Of the reconciler: what the janitor removes holds nobody up. */
-const ROUNDS_BETWEEN_CLEANING = 3;
 
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
@@ -322,33 +307,12 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         ),
       );
       loops.push(repeatUntil(signal, LOOK_AT_CLOCK_EVERY_MS, clock.look, log));
-      const removal = {
-        retention: createRetentionStore(pool),
-        days: config.retentionDays,
-        removed: metrics.worker.removed,
-        pause,
-        log,
-      };
-      if (config.retentionDays > 0)
-        loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log));
-      const expiry = { expiry: createExpiryStore(pool), pause, log };
-      const gone = createGoneServices(pool, { peers: config.peers, configured: Object.keys(config.services) });
-      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log));
-      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired({ ...expiry, expiry: gone }, signal), log));
-      const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
-      loops.push(repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log));
-      const history = { history: createHistoryStore(pool), retentionDays: config.retentionDays, now: Date.now, log };
-      loops.push(repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log));
-      let gatesSeen = 0;
-      const wakeSleepers = createWakeEnded({ queue, runs }, catalogue.names());
-      const clean = async () => {
-        const { next, removed } = await cleanGates({ queue, runs }, gatesSeen);
-        gatesSeen = next;
-        if (removed > 0) log.warn('orphaned_gates_removed', { removed });
-        const woken = await wakeSleepers();
-        if (woken > 0) log.warn('orphaned_sleepers_woken', { woken });
-      };
-      loops.push(repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * config.reconcileSeconds * 1000, clean, log));
+      loops.push(
+        ...keepClean(
+          { pool, queue, runs, lanes: catalogue.names(), removed: metrics.worker.removed, config, log },
+          signal,
+        ),
+      );
       const callbacks = createCallbackStore(pool);
       const callbackDeps = {
         callbacks,

@@ -1,0 +1,63 @@
+/** What a worker removes in the background: what is old, expired or left behind. It holds nobody up, so it is done now and then. */
+import type pg from 'pg';
+import type { Config } from '../config.ts';
+import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
+import { keepHistory } from '../engine/keep-history.ts';
+import type { Logger } from '../engine/ports.ts';
+import { removeExpired } from '../engine/remove-expired.ts';
+import { removeOldRuns } from '../engine/remove-old-runs.ts';
+import { pause, repeatUntil } from '../engine/sweep.ts';
+import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
+import { createExpiryStore } from '../store/expired.ts';
+import { createGoneServices } from '../store/gone-services.ts';
+import { createHistoryStore } from '../store/partitions.ts';
+import { createRetentionStore } from '../store/retention.ts';
+import { removeOldChunks } from '../store/task-reports.ts';
+
+const REMOVE_EVERY_MS = 10_000;
+/** What a task streamed is kept that long after its end, for readers that are a moment behind. */
+const CHUNKS_KEPT_SECONDS = 60;
+const CHUNKS_REMOVED_AT_ONCE = 500;
+const KEEP_HISTORY_EVERY_MS = 60_000;
+/** Of the reconciler. */
+const ROUNDS_BETWEEN_CLEANING = 3;
+
+export interface JanitorParts {
+  pool: pg.Pool;
+  queue: CleanGatesDeps['queue'] & WakeEndedDeps['queue'];
+  runs: CleanGatesDeps['runs'] & WakeEndedDeps['runs'];
+  lanes: readonly string[];
+  removed(runs: number): void;
+  config: Config;
+  log: Logger;
+}
+
+/** Each goes on until the signal aborts. */
+export function keepClean(
+  { pool, queue, runs, lanes, removed, config, log }: JanitorParts,
+  signal: AbortSignal,
+): Promise<void>[] {
+  const { retentionDays, reconcileSeconds, peers } = config;
+  const removal = { retention: createRetentionStore(pool), days: retentionDays, removed, pause, log };
+  const expiry = { expiry: createExpiryStore(pool), pause, log };
+  const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
+  const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
+  const wakeSleepers = createWakeEnded({ queue, runs }, lanes);
+  let gatesSeen = 0;
+  const clean = async () => {
+    const { next, removed: gates } = await cleanGates({ queue, runs }, gatesSeen);
+    gatesSeen = next;
+    if (gates > 0) log.warn('orphaned_gates_removed', { removed: gates });
+    const woken = await wakeSleepers();
+    if (woken > 0) log.warn('orphaned_sleepers_woken', { woken });
+  };
+  const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
+  return [
+    ...(retentionDays > 0 ? [repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log)] : []),
+    repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log),
+    repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(gone, signal), log),
+    repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log),
+    repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log),
+    repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, clean, log),
+  ];
+}
