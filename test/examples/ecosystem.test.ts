@@ -517,7 +517,10 @@ function commonFields(executionId: string, workflowId: string, tasks: number): o
     created_at: TIME,
     started_at: TIME,
     finished_at: TIME,
-    progress: { total: tasks, completed: tasks, failed: 0, skipped: 0, running: 0, pending: 0, percent: 100 },
+    progress: {
+      ...{ total: tasks, completed: tasks, failed: 0, skipped: 0, running: 0, pending: 0, percent: 100 },
+      ...{ total_actions: tasks, completed_actions: tasks, percentage: 100, current_action: null },
+    },
   };
 }
 
