@@ -12,30 +12,27 @@ const schedule = z.object({ recent: z.array(z.object({ slot: z.string(), status:
 const COMPLETED = { status: 'completed' };
 
 describe.each(onBothBackendsInProcesses())('a schedule on $backend', ({ test }) => {
-  test.for(['api.afterInsert', 'api.afterAdd'])(
-    'whose worker is killed at %s has begun each slot once',
-    async (failpoint, { api, processes, db }) => {
-      await processes.start('api');
-      const workflow_id = await api.createWorkflow(workflow([echo('a')]));
-      const timing = { name: 'each second', workflow_id, interval_seconds: 1, overlap: 'allow' };
-      const id = field(accepted(await api.post('/schedules', timing), 201), 'schedule_id');
-      await hasEnded(await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` }));
-      await processes.start('worker');
-      const begun = async () => {
-        const { recent } = schedule.parse(accepted(await api.get(`/schedules/${id}`), 200).body);
-        return recent.filter(({ status }) => status === 'started').map(({ slot }) => slot);
-      };
-      await until(async () => (await begun()).length >= SLOTS, { what: 'slots are started' });
-      accepted(await api.post(`/schedules/${id}/pause`), 200);
-      const { rows } = await db.query<{ id: string; slot: string }>(
-        `SELECT id, replace(idempotency_key, $2, '') AS slot FROM run WHERE correlation_id = $1 ORDER BY 2 DESC`,
-        [id, `schedule:${id}:`],
-      );
-      expect(rows.map(({ slot }) => slot)).toEqual(await begun());
-      for (const run of rows) expect(await api.ended(run.id)).toMatchObject(COMPLETED);
-      accepted(await api.send('DELETE', `/schedules/${id}`), 204);
-    },
-  );
+  test('whose worker is killed when a run is accepted has begun each slot once', async ({ api, processes, db }) => {
+    await processes.start('api');
+    const workflow_id = await api.createWorkflow(workflow([echo('a')]));
+    const timing = { name: 'each second', workflow_id, interval_seconds: 1, overlap: 'allow' };
+    const id = field(accepted(await api.post('/schedules', timing), 201), 'schedule_id');
+    await hasEnded(await processes.start('worker', { FAILPOINTS: 'api.afterInsert:exit' }));
+    await processes.start('worker');
+    const begun = async () => {
+      const { recent } = schedule.parse(accepted(await api.get(`/schedules/${id}`), 200).body);
+      return recent.filter(({ status }) => status === 'started').map(({ slot }) => slot);
+    };
+    await until(async () => (await begun()).length >= SLOTS, { what: 'slots are started' });
+    accepted(await api.post(`/schedules/${id}/pause`), 200);
+    const { rows } = await db.query<{ id: string; slot: string }>(
+      `SELECT id, replace(idempotency_key, $2, '') AS slot FROM run WHERE correlation_id = $1 ORDER BY 2 DESC`,
+      [id, `schedule:${id}:`],
+    );
+    expect(rows.map(({ slot }) => slot)).toEqual(await begun());
+    for (const run of rows) expect(await api.ended(run.id)).toMatchObject(COMPLETED);
+    accepted(await api.send('DELETE', `/schedules/${id}`), 204);
+  });
 });
 
 describe.each(onBothBackendsInProcesses())('a group of runs on $backend', ({ test }) => {
@@ -44,23 +41,25 @@ describe.each(onBothBackendsInProcesses())('a group of runs on $backend', ({ tes
     concurrency: { key: 'one', limit: 1, policy },
   });
 
-  test.for(['places.afterGive', 'finalize.afterCommit'])(
-    'whose worker is killed at %s keeps no place, and gives none twice',
-    async (failpoint, { api, processes, db }) => {
-      await processes.start('api');
-      // Two last actions, so that there is a finalizer.
-      const id = await api.createWorkflow(grouped('queue', [echo('a', [], { duration: 0.05 }), echo('b')]));
-      const first = await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` });
-      const runs = [await api.execute(id), await api.execute(id), await api.execute(id)];
-      await hasEnded(first);
-      await processes.start('worker');
-      for (const run of runs) expect(await api.ended(run)).toMatchObject(COMPLETED);
-      const { rows } = await db.query(
-        `SELECT a.id FROM run a JOIN run b ON a.id < b.id AND a.started_at < b.finished_at AND b.started_at < a.finished_at`,
-      );
-      expect(rows).toEqual([]);
-    },
-  );
+  test('whose workers are killed at the end of a run and when a place was given keeps none, and gives none twice', async ({
+    api,
+    processes,
+    db,
+  }) => {
+    await processes.start('api');
+    // Two last actions, so that there is a finalizer.
+    const id = await api.createWorkflow(grouped('queue', [echo('a', [], { duration: 0.05 }), echo('b')]));
+    const first = await processes.start('worker', { FAILPOINTS: 'finalize.afterCommit:exit' });
+    const runs = [await api.execute(id), await api.execute(id), await api.execute(id)];
+    await hasEnded(first);
+    await hasEnded(await processes.start('worker', { FAILPOINTS: 'places.afterGive:exit' }));
+    await processes.start('worker');
+    for (const run of runs) expect(await api.ended(run)).toMatchObject(COMPLETED);
+    const { rows } = await db.query(
+      `SELECT a.id FROM run a JOIN run b ON a.id < b.id AND a.started_at < b.finished_at AND b.started_at < a.finished_at`,
+    );
+    expect(rows).toEqual([]);
+  });
 
   test('whose API is killed when a run has come in the place of another has cancelled what it replaced', async ({
     api,

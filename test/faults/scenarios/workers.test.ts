@@ -224,9 +224,7 @@ test('a worker that is cut off from both stores, its connections open, changes n
 /** The first worker puts the wait to sleep; the second one joins it then. Milliseconds that their clocks are off. */
 test.for<[number, number]>([
   [-3_600_000, 0],
-  [3_600_000, 0],
   [0, 3_600_000],
-  [0, -3_600_000],
 ])(
   'with worker clocks that are %i and %i ms off no wait ends early and none is lost',
   async ([first, second], { api, processes, db }) => {
