@@ -1,17 +1,18 @@
 /** The only composition root: what an API process and what a worker process are made of. */
-import { apiProcess } from './compose/api-process.ts';
 import type { Process } from './compose/process.ts';
-import { workerProcess } from './compose/worker-process.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './engine/ports.ts';
 
 export type { Process };
 
+// Each is loaded when it is asked for: a worker has no use for the doors.
 export async function composeApi(config: Config, log: Logger): Promise<Process> {
+  const { apiProcess } = await import('./compose/api-process.ts');
   return apiProcess(config, requireDatabase(config), log);
 }
 
 export async function composeWorker(config: Config, log: Logger): Promise<Process> {
+  const { workerProcess } = await import('./compose/worker-process.ts');
   return workerProcess(config, requireDatabase(config), log);
 }
 
