@@ -26,8 +26,8 @@ export default defineConfig({
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // Each file starts an API and workers of its own: more at a time only makes all of them slow.
-          maxWorkers: 2,
+          // Each file starts an API and workers of its own, and often waits for locks to run out: three keep two cores busy.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

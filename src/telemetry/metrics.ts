@@ -1,5 +1,6 @@
 /** Metrics of one process. Those that all processes count together are in shared-metrics.ts. Label sets are bounded. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { inTime } from './in-time.ts';
 
 export interface WorkerMetrics {
   /** A call that has to wait for its turn at a service. */
@@ -177,7 +178,15 @@ function kept<T>(read: () => Promise<T>): () => Promise<T | undefined> {
   return async () => {
     if (performance.now() - at < KEEP_MS) return value;
     at = performance.now();
-    value = await read().catch(() => undefined);
+    const reading = read().then(
+      (found) => {
+        value = found;
+      },
+      () => {
+        value = undefined;
+      },
+    );
+    await inTime(reading);
     return value;
   };
 }

@@ -12,6 +12,7 @@ import {
   type MetricValue,
   Registry,
 } from 'prom-client';
+import { inTime } from './in-time.ts';
 
 export const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const SERVICE = { service: 'orchestrator' };
@@ -119,9 +120,9 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   let reading: Promise<void> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
 
-  /** While the database is away the last totals are told. */
-  function read(): Promise<void> {
-    if (deps.now() - readAt < KEEP_MS) return Promise.resolve();
+  /** While the database is away, or takes its time, the last totals are told. */
+  async function read(): Promise<void> {
+    if (deps.now() - readAt < KEEP_MS) return;
     reading ??= deps.totals
       .read()
       .then(
@@ -136,7 +137,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
       .finally(() => {
         reading = undefined;
       });
-    return reading;
+    await inTime(reading);
   }
 
   async function told(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {

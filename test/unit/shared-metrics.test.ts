@@ -152,3 +152,14 @@ function ordered(line: string): string {
   const [, name = '', labels = '', value = ''] = /^(\w+)\{(.*)\} (.*)$/.exec(line) ?? [];
   return [name, ...labels.split(',').sort(), value].join(' ');
 }
+
+test('while the database takes its time what is known is told', async () => {
+  const shared = createSharedMetrics({
+    totals: { ...totals, read: () => new Promise(() => undefined) },
+    now: () => now,
+  });
+  shared.taskEnded('completed');
+  expect(await lines(shared, 'orchestrator_tasks_completed_total{')).toEqual([
+    'orchestrator_tasks_completed_total{status="task_done",service="orchestrator"} 1',
+  ]);
+});
