@@ -153,8 +153,8 @@ function heldBack({ counted }: Station): number {
   return counted('commit_refused') + counted('outcome_left');
 }
 
-async function isFinal({ db }: Station, runId: string, actionId: string): Promise<boolean> {
-  const { rows } = await db.query('SELECT 1 FROM task WHERE run_id = $1 AND action_id = $2 AND final', [
+async function hasCompleted({ db }: Station, runId: string, actionId: string): Promise<boolean> {
+  const { rows } = await db.query(`SELECT 1 FROM task WHERE run_id = $1 AND action_id = $2 AND status = 'completed'`, [
     runId,
     actionId,
   ]);
@@ -182,7 +182,7 @@ export async function sleeperWakesAfterTheEnd(watched: Watched): Promise<void> {
   answers.give(1, 503);
   sleeper.signal('SIGCONT');
   watched.disturbances.push(during('stop_worker', from));
-  await until(async () => heldBack(station) > before || !(await isFinal(station, run, 'first')), {
+  await until(async () => heldBack(station) > before || !(await hasCompleted(station, run, 'first')), {
     what: 'the sleeper has said what it has',
   });
   await watched.watch.look();
@@ -226,7 +226,7 @@ export async function killedBetweenCommitAndAcknowledgement(watched: Watched): P
   const queues = station.workers.flatMap(({ proxies }) => proxies.slice(1));
   await Promise.all(queues.map((proxy) => proxy.shut()));
   answers.give(1, 200);
-  await until(() => isFinal(station, run, 'first'), { what: 'the result is committed' });
+  await until(() => hasCompleted(station, run, 'first'), { what: 'the result is committed' });
   holder.signal('SIGKILL');
   await holder.ended;
   watched.disturbances.push({ ...during('kill_worker', from), holdsWork: false });
