@@ -4,6 +4,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { RequestHandler } from 'express';
+import { type Access, OPEN_ACCESS } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 import { believedCaller, contextOf, type Headers, type TraceContext } from './context.ts';
@@ -13,13 +14,13 @@ const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz', '/re
 /** The token of a link is its credential. */
 const LINK = /^\/approvals\/[^/]+\/?$/;
 
-export type Identity = { caller: Caller } | { refused: string; presented: boolean };
+export type Identity = { caller: Caller; access: Access } | { refused: string; presented: boolean };
 
 /** Who asks, for every door that speaks HTTP at first. */
 export function identify(apiKeys: readonly string[]): (request: Headers, context: TraceContext) => Identity {
   const digests = apiKeys.map(digest);
   return (request, context) => {
-    if (digests.length === 0) return { caller: believedCaller(request, context) };
+    if (digests.length === 0) return { caller: believedCaller(request, context), access: OPEN_ACCESS };
     const key = presented(request);
     if (key === undefined) {
       return { refused: 'An API key is required: X-API-Key or Authorization: Bearer', presented: false };
@@ -28,7 +29,8 @@ export function identify(apiKeys: readonly string[]): (request: Headers, context
     if (known === undefined) return { refused: 'The API key is not known', presented: true };
     // A shared key speaks for the default tenant; the headers would let its holder choose any.
     const { correlationId, traceId, parentSpanId } = context;
-    return { caller: { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId, parentSpanId } };
+    const caller = { tenantId: 'default', userId: `api-key-${known}`, correlationId, traceId, parentSpanId };
+    return { caller, access: { means: 'api_key', roles: ['admin'], scopes: undefined } };
   };
 }
 
@@ -39,6 +41,7 @@ export function authenticate(apiKeys: readonly string[]): RequestHandler {
     const found = whoAsks(request, context);
     if ('caller' in found) {
       context.caller = found.caller;
+      context.access = found.access;
       return next();
     }
     if (!found.presented && isOpen(request.path)) return next();

@@ -1,6 +1,7 @@
 /** Who asks, and under which ids: taken over from the headers where they are sane, made where they are not. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Access } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 
@@ -19,6 +20,8 @@ export interface RequestContext {
   parentSpanId: string | undefined;
   /** Set by the authentication; until then nobody. */
   caller: Caller | undefined;
+  /** Set with the caller. */
+  access: Access | undefined;
 }
 
 /** What a caller takes over from the request. */
@@ -55,6 +58,12 @@ export function callerOf(response: Response): Caller {
   return caller;
 }
 
+export function accessOf(response: Response): Access {
+  const { access } = contextOf(response);
+  if (access === undefined) throw new OrchestratorError('unauthorized', 'Credentials are required');
+  return access;
+}
+
 export function readContext(request: Headers): RequestContext {
   const requestId = request.get('x-request-id');
   const correlationId = request.get('x-correlation-id');
@@ -70,6 +79,7 @@ export function readContext(request: Headers): RequestContext {
     traceId,
     parentSpanId: taken?.[2],
     caller: undefined,
+    access: undefined,
   };
 }
 

@@ -44,8 +44,12 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       expect(kept).toMatchObject({ status: 200, body: { task_id: task.task_id, deadline: task.deadline } });
       const { lease_expires_at } = kept.body as Leased; // It has one.
       expect(Date.parse(lease_expires_at) - Date.parse(task.lease_expires_at)).toBeGreaterThan(60_000);
-      expect(taskOf(await api.execution(run), 'count')).toMatchObject({
-        status: 'waiting',
+      // It can be leased a moment before its engine has written down that it waits.
+      const shown = await until(async () => {
+        const found = taskOf(await api.execution(run), 'count');
+        return found.status === 'waiting' && found;
+      });
+      expect(shown).toMatchObject({
         progress: { percent: 40, message: 'half of it' },
         external: {
           topic: 'words',
