@@ -6,7 +6,8 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import { approvalLinkRoutes } from './approval-links.ts';
 import { approvalRoutes } from './approvals.ts';
-import { authenticate } from './authenticate.ts';
+import { authenticate, identify } from './authenticate.ts';
+import { permitBoard } from './authorise.ts';
 import { readBody } from './body.ts';
 import { bulkRoutes } from './bulk.ts';
 import { contextOf, giveContext } from './context.ts';
@@ -59,9 +60,9 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.set('query parser', 'simple');
 
   app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
-  const authenticated = authenticate(config.apiKeys);
+  const authenticated = authenticate(deps.whoAsks ?? identify(config.apiKeys));
   // Before CORS: no other site may reach into the queues.
-  app.use(BOARD_PATH, authenticated, sameOrigin, deps.board);
+  app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
   app.use(cors(config.corsOrigins), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
   createApiRoutes(deps).mount(app, readBody(config.bodyLimitBytes));

@@ -15,6 +15,7 @@ const page = { 'text/html': z.string() };
 
 export const viewApprovalLink = operation({
   id: 'viewApprovalLink',
+  permission: 'public',
   tag: 'Executions',
   method: 'get',
   path: '/approvals/{token}',
@@ -27,6 +28,7 @@ export const viewApprovalLink = operation({
 
 export const decideByLink = operation({
   id: 'decideByLink',
+  permission: 'public',
   tag: 'Executions',
   method: 'post',
   path: '/approvals/{token}',

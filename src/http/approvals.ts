@@ -14,6 +14,7 @@ const headers = { 'Idempotency-Key': 'The same request with the same key is answ
 
 export const approveAction = operation({
   id: 'approveAction',
+  permission: 'approvals:decide',
   tag,
   method: 'post',
   path: `${path}/approve`,
@@ -29,6 +30,7 @@ export const approveAction = operation({
 
 export const rejectAction = operation({
   id: 'rejectAction',
+  permission: 'approvals:decide',
   tag,
   method: 'post',
   path: `${path}/reject`,
@@ -42,6 +44,7 @@ export const rejectAction = operation({
 
 export const sendSignal = operation({
   id: 'sendSignal',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/signals/{name}`,
@@ -58,6 +61,7 @@ export const sendSignal = operation({
 
 export const issueApprovalLinks = operation({
   id: 'issueApprovalLinks',
+  permission: 'approvals:decide',
   tag,
   method: 'post',
   path: `${path}/approvals/{action_id}/links`,
@@ -73,6 +77,7 @@ export const issueApprovalLinks = operation({
 
 export const listApprovals = operation({
   id: 'listApprovals',
+  permission: 'executions:read',
   tag,
   method: 'get',
   path: '/approvals',

@@ -17,7 +17,9 @@ const LINK = /^\/approvals\/[^/]+\/?$/;
 export type Identity = { caller: Caller; access: Access } | { refused: string; presented: boolean };
 
 /** Who asks, for every door that speaks HTTP at first. */
-export function identify(apiKeys: readonly string[]): (request: Headers, context: TraceContext) => Identity {
+export type WhoAsks = (request: Headers, context: TraceContext) => Identity;
+
+export function identify(apiKeys: readonly string[]): WhoAsks {
   const digests = apiKeys.map(digest);
   return (request, context) => {
     if (digests.length === 0) return { caller: believedCaller(request, context), access: OPEN_ACCESS };
@@ -34,8 +36,7 @@ export function identify(apiKeys: readonly string[]): (request: Headers, context
   };
 }
 
-export function authenticate(apiKeys: readonly string[]): RequestHandler {
-  const whoAsks = identify(apiKeys);
+export function authenticate(whoAsks: WhoAsks): RequestHandler {
   return (request, response, next) => {
     const context = contextOf(response);
     const found = whoAsks(request, context);

@@ -11,6 +11,7 @@ const answers = {
 
 export const bulkCancel = operation({
   id: 'bulkCancelExecutions',
+  permission: 'executions:control',
   tag: 'Executions',
   method: 'post',
   path: '/executions/bulk/cancel',
@@ -22,6 +23,7 @@ export const bulkCancel = operation({
 
 export const bulkRetry = operation({
   id: 'bulkRetryExecutions',
+  permission: 'executions:control',
   tag: 'Executions',
   method: 'post',
   path: '/executions/bulk/retry',

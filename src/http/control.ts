@@ -10,6 +10,7 @@ const path = '/workflows/executions/{execution_id}';
 
 export const pauseExecution = operation({
   id: 'pauseExecution',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/pause`,
@@ -24,6 +25,7 @@ export const pauseExecution = operation({
 
 export const resumeExecution = operation({
   id: 'resumeExecution',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/resume`,
@@ -38,6 +40,7 @@ export const resumeExecution = operation({
 
 export const rerunExecution = operation({
   id: 'rerunExecution',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/rerun`,
@@ -56,6 +59,7 @@ export const rerunExecution = operation({
 
 export const skipAction = operation({
   id: 'skipAction',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/skip`,
@@ -71,6 +75,7 @@ export const skipAction = operation({
 
 export const completeAction = operation({
   id: 'completeAction',
+  permission: 'executions:control',
   tag,
   method: 'post',
   path: `${path}/complete`,

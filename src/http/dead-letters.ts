@@ -8,6 +8,7 @@ import { readCursorAs, writeCursor } from './paging.ts';
 
 export const listDeadLetters = operation({
   id: 'listDeadLetters',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/dlq',
@@ -19,6 +20,7 @@ export const listDeadLetters = operation({
 
 export const getDeadLetterStats = operation({
   id: 'getDeadLetterStats',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/dlq/stats',
@@ -29,6 +31,7 @@ export const getDeadLetterStats = operation({
 
 export const retryDeadLetters = operation({
   id: 'retryDeadLetters',
+  permission: 'infrastructure:control',
   tag: 'Infrastructure',
   method: 'post',
   path: '/infrastructure/dlq/retry',
@@ -43,6 +46,7 @@ export const retryDeadLetters = operation({
 
 export const discardDeadLetters = operation({
   id: 'discardDeadLetters',
+  permission: 'infrastructure:control',
   tag: 'Infrastructure',
   method: 'post',
   path: '/infrastructure/dlq/discard',
@@ -56,6 +60,7 @@ export const discardDeadLetters = operation({
 
 export const removeDeadLetter = operation({
   id: 'removeDeadLetter',
+  permission: 'infrastructure:control',
   tag: 'Infrastructure',
   method: 'delete',
   path: '/infrastructure/dlq/{execution_id}/{action_id}',
@@ -69,6 +74,7 @@ export const removeDeadLetter = operation({
 export const removeDeadLetterByEventId = operation({
   ...removeDeadLetter,
   id: 'removeDeadLetterByEventId',
+  permission: 'infrastructure:control',
   path: '/infrastructure/dlq/{event_id}',
   summary: 'The same, for clients that encode the whole id',
 });

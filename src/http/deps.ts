@@ -39,6 +39,7 @@ import type { Webhooks } from '../engine/webhooks.ts';
 import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import type { WhoAsks } from './authenticate.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {
@@ -58,6 +59,8 @@ export interface HttpConfig {
 
 export interface HttpDeps {
   config: HttpConfig;
+  /** Instead of the keys of the configuration. */
+  whoAsks?: WhoAsks;
   log: Logger;
   clock: { now(): Date };
   accept: AcceptRuns;

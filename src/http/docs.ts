@@ -11,6 +11,7 @@ import { type Operation, operation, type Routes, sendJson } from './operation.ts
 const page = (id: string, at: string, summary: string) =>
   operation({
     id,
+    permission: 'authenticated',
     tag: 'Service',
     method: 'get',
     path: at,
@@ -24,6 +25,7 @@ export const getRedoc = page('getRedoc', '/redoc', 'ReDoc');
 
 export const getOpenApiJson = operation({
   id: 'getOpenApiJson',
+  permission: 'authenticated',
   tag: 'Service',
   method: 'get',
   path: '/openapi.json',
@@ -34,6 +36,7 @@ export const getOpenApiJson = operation({
 
 export const getOpenApiYaml = operation({
   id: 'getOpenApiYaml',
+  permission: 'authenticated',
   tag: 'Service',
   method: 'get',
   path: '/openapi.yaml',

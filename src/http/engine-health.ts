@@ -5,6 +5,7 @@ import { operation, type Routes, sendJson } from './operation.ts';
 
 export const getEngineHealth = operation({
   id: 'getEngineHealth',
+  permission: 'system:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/health',

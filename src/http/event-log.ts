@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import type { EventFilter, LoggedEvent } from '../engine/event-log-ports.ts';
 import * as schemas from '../schemas/event-log.ts';
-import { requireAdministrator } from './authorise.ts';
 import type { HttpDeps } from './deps.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
@@ -12,6 +11,7 @@ const REPLAYED = 1_000;
 
 export const getEventHistory = operation({
   id: 'getEventHistory',
+  permission: 'infrastructure:read',
   tag,
   method: 'get',
   path: '/infrastructure/events/history',
@@ -25,6 +25,7 @@ export const getEventHistory = operation({
 
 export const replayEvents = operation({
   id: 'replayEvents',
+  permission: 'infrastructure:control',
   tag,
   method: 'post',
   path: '/infrastructure/events/replay',
@@ -40,6 +41,7 @@ export const replayEvents = operation({
 
 export const clearEvents = operation({
   id: 'clearEvents',
+  permission: 'infrastructure:write',
   tag,
   method: 'post',
   path: '/infrastructure/events/clear',
@@ -94,7 +96,6 @@ export function eventLogRoutes(routes: Routes, { eventLog }: HttpDeps): void {
   });
 
   routes.serve(clearEvents, async ({ body, caller, response }) => {
-    requireAdministrator(caller);
     const named = [...(body.event_types ?? []), ...(body.event_type == null ? [] : [body.event_type])];
     const filter = {
       kinds: named.length === 0 ? undefined : named,

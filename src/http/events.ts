@@ -21,6 +21,7 @@ const PATIENCE_MS = 30_000;
 
 export const getExecutionEvents = operation({
   id: 'getExecutionEvents',
+  permission: 'executions:read',
   tag: 'Executions',
   method: 'get',
   path: '/workflows/executions/{execution_id}/events',

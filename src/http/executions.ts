@@ -26,6 +26,7 @@ import { workflowIdOf } from './workflows.ts';
 
 export const getExecution = operation({
   id: 'getExecution',
+  permission: 'executions:read',
   tag: 'Executions',
   method: 'get',
   path: '/workflows/executions/{execution_id}',
@@ -37,6 +38,7 @@ export const getExecution = operation({
 
 export const cancelExecution = operation({
   id: 'cancelExecution',
+  permission: 'executions:control',
   tag: 'Executions',
   method: 'post',
   path: '/workflows/executions/{execution_id}/cancel',
@@ -50,6 +52,7 @@ export const cancelExecution = operation({
 
 export const executeWorkflow = operation({
   id: 'executeWorkflow',
+  permission: 'executions:run',
   tag: 'Executions',
   method: 'post',
   path: '/workflows/{workflow_id}/execute',
@@ -75,6 +78,7 @@ export const executeWorkflow = operation({
 
 export const executeMany = operation({
   id: 'executeWorkflowMany',
+  permission: 'executions:run',
   tag: 'Executions',
   method: 'post',
   path: '/workflows/{workflow_id}/executions',
@@ -89,6 +93,7 @@ export const executeMany = operation({
 
 export const listWorkflowExecutions = operation({
   id: 'listWorkflowExecutions',
+  permission: 'executions:read',
   tag: 'Executions',
   method: 'get',
   path: '/workflows/{workflow_id}/executions',
@@ -101,6 +106,7 @@ export const listWorkflowExecutions = operation({
 
 export const listExecutions = operation({
   id: 'listExecutions',
+  permission: 'executions:read',
   tag: 'Executions',
   method: 'get',
   path: '/executions',

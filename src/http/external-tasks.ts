@@ -12,6 +12,7 @@ const LEASE_LOST =
 
 export const pollTasks = operation({
   id: 'pollTasks',
+  permission: 'tasks:work',
   tag,
   method: 'post',
   path: '/tasks/poll',
@@ -25,6 +26,7 @@ export const pollTasks = operation({
 
 export const heartbeatTask = operation({
   id: 'heartbeatTask',
+  permission: 'tasks:work',
   tag,
   method: 'post',
   path: '/tasks/{task_id}/heartbeat',
@@ -38,6 +40,7 @@ export const heartbeatTask = operation({
 
 export const completeTask = operation({
   id: 'completeTask',
+  permission: 'tasks:work',
   tag,
   method: 'post',
   path: '/tasks/{task_id}/complete',
@@ -51,6 +54,7 @@ export const completeTask = operation({
 
 export const failTask = operation({
   id: 'failTask',
+  permission: 'tasks:work',
   tag,
   method: 'post',
   path: '/tasks/{task_id}/fail',
@@ -64,6 +68,7 @@ export const failTask = operation({
 
 export const listExternalTasks = operation({
   id: 'listExternalTasks',
+  permission: 'executions:read',
   tag,
   method: 'get',
   path: '/external-tasks',

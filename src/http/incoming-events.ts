@@ -9,6 +9,7 @@ import { operation, type Routes, sendJson } from './operation.ts';
 
 export const receiveEvents = operation({
   id: 'receiveEvents',
+  permission: 'executions:run',
   tag: 'Executions',
   method: 'post',
   path: '/events',

@@ -18,6 +18,7 @@ const problems = [400, 401, 409, 413, 415, 429];
 export const ingest = operation({
   ...common,
   id: 'ingest',
+  permission: 'executions:run',
   path: '/ingest',
   summary: 'Begins to fetch and save the documents of a source',
   description: 'By an execution of `system:ingest_source`, which does not hold the answer up.',
@@ -29,6 +30,7 @@ export const ingest = operation({
 export const runWorkflow = operation({
   ...common,
   id: 'runWorkflow',
+  permission: 'executions:run',
   path: '/workflows/run',
   summary: 'Begins to ingest several sources side by side, or a workflow',
   description:

@@ -12,6 +12,7 @@ const common = { tag: 'Platform', method: 'post', query: waitQuery, headers: IDE
 export const recalcQuality = operation({
   ...common,
   id: 'recalcQuality',
+  permission: 'executions:run',
   path: '/jobs/recalc-quality',
   summary: 'Counts the flagged documents of the document store',
   description: 'By an execution of `system:recalc_quality`, which a schedule can begin too.',
@@ -24,6 +25,7 @@ export const recalcQuality = operation({
 export const notifyConsolidation = operation({
   ...common,
   id: 'notifyConsolidation',
+  permission: 'executions:run',
   path: '/jobs/notify-consolidation',
   summary: 'Tells of the pages that the report service holds to be worth putting together',
   description:

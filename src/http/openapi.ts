@@ -8,6 +8,7 @@ import {
   type ZodOpenApiResponseObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
+import { type Needed, PERMISSIONS } from '../domain/access.ts';
 import { problem } from '../schemas/answers.ts';
 import type { Answer, Operation } from './operation.ts';
 
@@ -29,7 +30,7 @@ export function createApiDocument(
       version: options.version,
       description:
         'A durable workflow orchestrator. Every answer carries `X-Request-Id` and `traceparent`, and `X-Correlation-ID` when it was sent. ' +
-        'Every path also answers with a trailing slash. Errors are RFC 9457 problem documents.',
+        'Every path also answers with a trailing slash. Errors are RFC 9457 problem documents. `x-permission` names the permission that an operation takes.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: options.serverUrl ?? '/' }],
@@ -47,6 +48,7 @@ export function createApiDocument(
     // The empty one: where no key is configured none is needed.
     security: [{}, { apiKey: [] }, { bearer: [] }],
     paths,
+    'x-permissions': PERMISSIONS,
     components: {
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
@@ -65,6 +67,8 @@ function describeOperation(op: Operation): NonNullable<ZodOpenApiPathsObject[str
     tags: [op.tag],
     summary: op.summary,
     ...(op.description === undefined ? {} : { description: op.description }),
+    'x-permission': op.permission,
+    ...(op.permission === 'public' ? { security: [] } : {}),
     parameters: [...pathParameters(op), ...headerParameters(op)],
     ...(query === undefined ? {} : { requestParams: { query } }),
     ...(body === undefined
@@ -98,12 +102,17 @@ function responses(op: Operation): ZodOpenApiResponsesObject {
     describeAnswer(answer),
   ]);
   const answered = new Set(described.map(([status]) => status));
-  for (const status of [...op.problems, ...ALWAYS]) {
+  for (const status of [...op.problems, ...refusals(op.permission), ...ALWAYS]) {
     if (!answered.has(status)) described.push([status, PROBLEMS(status)]);
   }
   return Object.fromEntries(
     described.sort(([a], [b]) => a - b).map(([status, response]) => [`${status}`, response]),
   ) as ZodOpenApiResponsesObject;
+}
+
+function refusals(permission: Needed): number[] {
+  if (permission === 'public') return [];
+  return permission === 'authenticated' ? [401] : [401, 403];
 }
 
 function describeAnswer({ description, schema, mediaType, others = {}, headers }: Answer): ZodOpenApiResponseObject {

@@ -4,10 +4,12 @@
  */
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import type { Needed } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
 import { guardJson } from '../schemas/json-guard.ts';
+import { permit } from './authorise.ts';
 import { bodyOf } from './body.ts';
 import { callerOf } from './context.ts';
 import { detailOf, parse } from './parse.ts';
@@ -51,6 +53,8 @@ export interface Answer {
 
 export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType = z.ZodType> {
   id: string;
+  /** What the caller must be allowed; nothing of the request but its head is read before. */
+  permission: Needed;
   tag: Tag;
   method: Method;
   path: string;
@@ -102,7 +106,7 @@ export interface Routes {
     op: Operation<B, Q>,
     handle: (call: Call<B, Q>) => Promise<void> | void,
   ): void;
-  /** Operations whose caller nobody need be: liveness, readiness. Also plain handlers (`/metrics`). */
+  /** Operations that read no schema and need no caller: liveness, readiness. Also plain handlers (`/metrics`). */
   raw(op: Operation, handler: RequestHandler): void;
   operations(): Operation[];
   /** In the order they were served; every path also answers OPTIONS, and 405 to what it does not take. */
@@ -124,7 +128,9 @@ export function createRoutes(): Routes {
       for (const path of new Set(entries.map(({ op }) => op.path))) {
         const here = entries.filter(({ op }) => op.path === path);
         const route = app.route(expressPath(path));
-        for (const { op, handler } of here) route[op.method](...(op.body === undefined ? [] : [readBody]), handler);
+        for (const { op, handler } of here) {
+          route[op.method](permit(op.permission), ...(op.body === undefined ? [] : [readBody]), handler);
+        }
         route.all(otherMethods(here.map(({ op }) => op.method)));
       }
     },

@@ -11,6 +11,7 @@ const cursorShape = z.strictObject({ n: z.int().min(0) });
 
 export const listParts = operation({
   id: 'listExecutionParts',
+  permission: 'executions:read',
   tag: 'Executions',
   method: 'get',
   path: '/workflows/executions/{execution_id}/parts',

@@ -12,6 +12,7 @@ const tag = 'Registry';
 
 export const listPeers = operation({
   id: 'listPeers',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/peers',
@@ -22,6 +23,7 @@ export const listPeers = operation({
 
 export const syncPeers = operation({
   id: 'syncPeers',
+  permission: 'registry:write',
   tag,
   method: 'post',
   path: '/registry/sync-peers',
@@ -37,6 +39,7 @@ export const syncPeers = operation({
 
 export const replicate = operation({
   id: 'replicate',
+  permission: 'public',
   tag,
   method: 'post',
   path: '/registry/replicate',

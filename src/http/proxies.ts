@@ -14,6 +14,7 @@ const common = { tag: 'Platform', method: 'post', query: waitQuery, headers: IDE
 export const saveDocument = operation({
   ...common,
   id: 'saveDocument',
+  permission: 'executions:run',
   path: '/docstore/save',
   summary: 'Saves a document in the document store, or here when there is none',
   description: 'By an execution of `system:docstore_save`.',
@@ -24,6 +25,7 @@ export const saveDocument = operation({
 
 export const getDocument = operation({
   id: 'getDocument',
+  permission: 'executions:read',
   tag: 'Platform',
   method: 'get',
   path: '/docstore/documents/{document_id}',
@@ -36,6 +38,7 @@ export const getDocument = operation({
 export const requestReport = operation({
   ...common,
   id: 'requestReport',
+  permission: 'executions:run',
   path: '/report/request',
   summary: 'A report of the report service',
   description: 'By an execution of `system:request_report`. The answer is that of the service `reporting`.',
@@ -47,6 +50,7 @@ export const requestReport = operation({
 export const suggestSummary = operation({
   ...common,
   id: 'suggestSummary',
+  permission: 'executions:run',
   path: '/summarization/suggest',
   summary: 'Summarizes a text by models that the policy lets see it',
   description: 'By an execution of `system:suggest_summary`, which asks the service `secure_analyzer` for both.',
@@ -58,6 +62,7 @@ export const suggestSummary = operation({
 export const demoE2e = operation({
   ...common,
   id: 'demoE2e',
+  permission: 'executions:run',
   path: '/demo/e2e',
   summary: 'A summary and an analysis of the log',
   description:

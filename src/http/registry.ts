@@ -10,6 +10,7 @@ const notFound = 'Service not found';
 
 export const registerService = operation({
   id: 'registerService',
+  permission: 'registry:write',
   tag,
   method: 'post',
   path: '/registry/register',
@@ -25,6 +26,7 @@ export const registerService = operation({
 
 export const heartbeatService = operation({
   id: 'heartbeatService',
+  permission: 'registry:heartbeat',
   tag,
   method: 'post',
   path: '/registry/heartbeat',
@@ -38,6 +40,7 @@ export const heartbeatService = operation({
 
 export const listServices = operation({
   id: 'listServices',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/registry',
@@ -48,6 +51,7 @@ export const listServices = operation({
 
 export const getRegisteredService = operation({
   id: 'getRegisteredService',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/registry/{name}',
@@ -59,6 +63,7 @@ export const getRegisteredService = operation({
 
 export const removeService = operation({
   id: 'removeService',
+  permission: 'registry:write',
   tag,
   method: 'delete',
   path: '/registry/{name}',

@@ -6,6 +6,7 @@ import { operation, type Routes, sendJson } from './operation.ts';
 
 export const retryExecution = operation({
   id: 'retryExecution',
+  permission: 'executions:control',
   tag: 'Executions',
   method: 'post',
   path: '/workflows/executions/{execution_id}/retry',

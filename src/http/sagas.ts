@@ -5,6 +5,7 @@ import { notFound, operation, type Routes, sendJson } from './operation.ts';
 
 export const getSagaStats = operation({
   id: 'getSagaStats',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/saga/stats',
@@ -18,6 +19,7 @@ export const getSagaStats = operation({
 
 export const getSaga = operation({
   id: 'getSaga',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/saga/{saga_id}',

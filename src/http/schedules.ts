@@ -13,6 +13,7 @@ const notFound = 'Schedule not found';
 
 export const createSchedule = operation({
   id: 'createSchedule',
+  permission: 'schedules:write',
   tag,
   method: 'post',
   path: '/schedules',
@@ -27,6 +28,7 @@ export const createSchedule = operation({
 
 export const listSchedules = operation({
   id: 'listSchedules',
+  permission: 'schedules:read',
   tag,
   method: 'get',
   path: '/schedules',
@@ -38,6 +40,7 @@ export const listSchedules = operation({
 
 export const getSchedule = operation({
   id: 'getSchedule',
+  permission: 'schedules:read',
   tag,
   method: 'get',
   path: '/schedules/{schedule_id}',
@@ -49,6 +52,7 @@ export const getSchedule = operation({
 
 export const updateSchedule = operation({
   id: 'updateSchedule',
+  permission: 'schedules:write',
   tag,
   method: 'put',
   path: '/schedules/{schedule_id}',
@@ -63,6 +67,7 @@ export const updateSchedule = operation({
 
 export const deleteSchedule = operation({
   id: 'deleteSchedule',
+  permission: 'schedules:write',
   tag,
   method: 'delete',
   path: '/schedules/{schedule_id}',
@@ -74,6 +79,7 @@ export const deleteSchedule = operation({
 
 export const pauseSchedule = operation({
   id: 'pauseSchedule',
+  permission: 'schedules:control',
   tag,
   method: 'post',
   path: '/schedules/{schedule_id}/pause',
@@ -87,6 +93,7 @@ export const pauseSchedule = operation({
 
 export const resumeSchedule = operation({
   id: 'resumeSchedule',
+  permission: 'schedules:control',
   tag,
   method: 'post',
   path: '/schedules/{schedule_id}/resume',
@@ -100,6 +107,7 @@ export const resumeSchedule = operation({
 
 export const triggerSchedule = operation({
   id: 'triggerSchedule',
+  permission: 'executions:run',
   tag,
   method: 'post',
   path: '/schedules/{schedule_id}/trigger',

@@ -16,6 +16,7 @@ const MAX_PARTS = 2_000;
 
 export const pollOpenApi = operation({
   id: 'pollOpenApi',
+  permission: 'registry:write',
   tag,
   method: 'post',
   path: '/registry/poll-openapi',
@@ -35,6 +36,7 @@ export const pollOpenApi = operation({
 
 export const getServiceDocument = operation({
   id: 'getServiceDocument',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/registry/{name}/openapi',
@@ -46,6 +48,7 @@ export const getServiceDocument = operation({
 
 export const listServiceOperations = operation({
   id: 'listServiceOperations',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/registry/{name}/operations',
@@ -57,6 +60,7 @@ export const listServiceOperations = operation({
 
 export const listServiceDrift = operation({
   id: 'listServiceDrift',
+  permission: 'registry:read',
   tag,
   method: 'get',
   path: '/registry/{name}/drift',

@@ -38,6 +38,7 @@ const CAPABILITIES = [
 
 export const getService = operation({
   id: 'getService',
+  permission: 'authenticated',
   tag: 'Service',
   method: 'get',
   path: '/',
@@ -48,6 +49,7 @@ export const getService = operation({
 
 export const getHealth = operation({
   id: 'getHealth',
+  permission: 'public',
   tag: 'Service',
   method: 'get',
   path: '/health',
@@ -63,6 +65,7 @@ export const getHealth = operation({
 export const liveness = ['/livez', '/healthz'].map((path) =>
   operation({
     id: `get${path === '/livez' ? 'Livez' : 'Healthz'}`,
+    permission: 'public',
     tag: 'Service',
     method: 'get',
     path,
@@ -75,6 +78,7 @@ export const liveness = ['/livez', '/healthz'].map((path) =>
 export const readiness = ['/ready', '/readyz'].map((path) =>
   operation({
     id: `get${path === '/ready' ? 'Ready' : 'Readyz'}`,
+    permission: 'public',
     tag: 'Service',
     method: 'get',
     path,
@@ -91,6 +95,7 @@ export const readiness = ['/ready', '/readyz'].map((path) =>
 
 export const getInfo = operation({
   id: 'getInfo',
+  permission: 'authenticated',
   tag: 'Service',
   method: 'get',
   path: '/info',
@@ -101,6 +106,7 @@ export const getInfo = operation({
 
 export const getMetrics = operation({
   id: 'getMetrics',
+  permission: 'system:read',
   tag: 'Service',
   method: 'get',
   path: '/metrics',
@@ -119,6 +125,7 @@ export const getMetrics = operation({
 
 export const getEffectiveConfig = operation({
   id: 'getEffectiveConfig',
+  permission: 'system:inspect',
   tag: 'Service',
   method: 'get',
   path: '/config/effective',

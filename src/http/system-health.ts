@@ -5,6 +5,7 @@ import { operation, type Routes, sendJson } from './operation.ts';
 
 export const getSystemHealth = operation({
   id: 'getSystemHealth',
+  permission: 'system:read',
   tag: 'Service',
   method: 'get',
   path: '/health/system',

@@ -17,10 +17,13 @@ import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { TaskState, TaskStates } from '../engine/task-states.ts';
 import type { Caller } from '../engine/use-cases.ts';
-import { identify } from './authenticate.ts';
+import { identify, type WhoAsks } from './authenticate.ts';
+import { requirePermission } from './authorise.ts';
 import { type Headers, readContext } from './context.ts';
 
 export interface TaskSocketsDeps {
+  /** Instead of the keys of the configuration. */
+  whoAsks?: WhoAsks;
   config: {
     apiKeys: readonly string[];
     corsOrigins: readonly string[];
@@ -58,7 +61,7 @@ const NOT_FOUND = 4404;
 
 export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
   const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
-  const whoAsks = identify(deps.config.apiKeys);
+  const whoAsks = deps.whoAsks ?? identify(deps.config.apiKeys);
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_PAYLOAD_BYTES,
@@ -84,6 +87,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       const headers = headersOf(request);
       const found = whoAsks(headers, readContext(headers));
       if (!('caller' in found)) return refuse(stream, 401);
+      requirePermission(found.caller, found.access, 'executions:read');
       if (sockets.clients.size >= max) return refuse(stream, 503);
       sockets.handleUpgrade(request, stream, head, (socket) => {
         alive.add(socket);

@@ -14,6 +14,7 @@ import { itemError } from './problem.ts';
 
 export const assignTask = operation({
   id: 'assignTask',
+  permission: 'executions:run',
   tag: 'Tasks',
   method: 'post',
   path: '/assign-task',
@@ -29,6 +30,7 @@ export const assignTask = operation({
 
 export const assignTasks = operation({
   id: 'assignTasks',
+  permission: 'executions:run',
   tag: 'Tasks',
   method: 'post',
   path: '/assign-tasks',
@@ -42,6 +44,7 @@ export const assignTasks = operation({
 
 export const getResult = operation({
   id: 'getResult',
+  permission: 'executions:read',
   tag: 'Tasks',
   method: 'get',
   path: '/result/{task_id}',
@@ -63,6 +66,7 @@ export const getResult = operation({
 
 export const listTasks = operation({
   id: 'listTasks',
+  permission: 'authenticated',
   tag: 'Tasks',
   method: 'get',
   path: '/tasks',
@@ -73,6 +77,7 @@ export const listTasks = operation({
 
 export const listActionTypes = operation({
   id: 'listActionTypes',
+  permission: 'authenticated',
   tag: 'Tasks',
   method: 'get',
   path: '/action-types',

@@ -5,6 +5,7 @@ import { operation, type Routes, sendJson } from './operation.ts';
 
 export const getTracingStats = operation({
   id: 'getTracingStats',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/tracing/stats',
@@ -17,6 +18,7 @@ export const getTracingStats = operation({
 
 export const getTrace = operation({
   id: 'getTrace',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/tracing/trace/{trace_id}',
@@ -30,6 +32,7 @@ export const getTrace = operation({
 
 export const getServiceTraces = operation({
   id: 'getServiceTraces',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/infrastructure/tracing/service/{service_name}',

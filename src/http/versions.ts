@@ -12,6 +12,7 @@ const LARGEST_VERSION = 2 ** 31 - 1;
 
 export const diffVersions = operation({
   id: 'diffWorkflowVersions',
+  permission: 'workflows:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/{workflow_id}/versions/{from}/diff/{to}',
@@ -25,6 +26,7 @@ export const diffVersions = operation({
 
 export const setCanary = operation({
   id: 'setCanary',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'put',
   path: '/workflows/{workflow_id}/canary',
@@ -39,6 +41,7 @@ export const setCanary = operation({
 
 export const removeCanary = operation({
   id: 'removeCanary',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'delete',
   path: '/workflows/{workflow_id}/canary',
@@ -50,6 +53,7 @@ export const removeCanary = operation({
 
 export const promoteCanary = operation({
   id: 'promoteCanary',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'post',
   path: '/workflows/{workflow_id}/canary/promote',

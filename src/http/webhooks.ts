@@ -12,6 +12,7 @@ const notFound = 'Webhook not found';
 
 export const createWebhook = operation({
   id: 'createWebhook',
+  permission: 'webhooks:write',
   tag,
   method: 'post',
   path: '/webhooks',
@@ -26,6 +27,7 @@ export const createWebhook = operation({
 
 export const listWebhooks = operation({
   id: 'listWebhooks',
+  permission: 'webhooks:read',
   tag,
   method: 'get',
   path: '/webhooks',
@@ -37,6 +39,7 @@ export const listWebhooks = operation({
 
 export const getWebhook = operation({
   id: 'getWebhook',
+  permission: 'webhooks:read',
   tag,
   method: 'get',
   path: '/webhooks/{webhook_id}',
@@ -48,6 +51,7 @@ export const getWebhook = operation({
 
 export const updateWebhook = operation({
   id: 'updateWebhook',
+  permission: 'webhooks:write',
   tag,
   method: 'put',
   path: '/webhooks/{webhook_id}',
@@ -62,6 +66,7 @@ export const updateWebhook = operation({
 
 export const deleteWebhook = operation({
   id: 'deleteWebhook',
+  permission: 'webhooks:write',
   tag,
   method: 'delete',
   path: '/webhooks/{webhook_id}',
@@ -73,6 +78,7 @@ export const deleteWebhook = operation({
 
 export const testWebhook = operation({
   id: 'testWebhook',
+  permission: 'webhooks:control',
   tag,
   method: 'post',
   path: '/webhooks/{webhook_id}/test',
@@ -86,6 +92,7 @@ export const testWebhook = operation({
 
 export const listWebhookDeliveries = operation({
   id: 'listWebhookDeliveries',
+  permission: 'webhooks:read',
   tag,
   method: 'get',
   path: '/webhooks/{webhook_id}/deliveries',
@@ -98,6 +105,7 @@ export const listWebhookDeliveries = operation({
 
 export const retryWebhookDelivery = operation({
   id: 'retryWebhookDelivery',
+  permission: 'webhooks:control',
   tag,
   method: 'post',
   path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/retry',

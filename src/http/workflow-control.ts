@@ -8,6 +8,7 @@ import { workflowIdOf } from './workflows.ts';
 
 export const pauseWorkflow = operation({
   id: 'pauseWorkflow',
+  permission: 'workflows:control',
   tag: 'Workflows',
   method: 'post',
   path: '/workflows/{workflow_id}/pause',
@@ -21,6 +22,7 @@ export const pauseWorkflow = operation({
 
 export const resumeWorkflow = operation({
   id: 'resumeWorkflow',
+  permission: 'workflows:control',
   tag: 'Workflows',
   method: 'post',
   path: '/workflows/{workflow_id}/resume',
@@ -34,6 +36,7 @@ export const resumeWorkflow = operation({
 
 export const listLanes = operation({
   id: 'listLanes',
+  permission: 'system:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/lanes',
@@ -44,6 +47,7 @@ export const listLanes = operation({
 
 export const pauseLane = operation({
   id: 'pauseLane',
+  permission: 'system:control',
   tag: 'Infrastructure',
   method: 'post',
   path: '/lanes/{action_type}/pause',
@@ -58,6 +62,7 @@ export const pauseLane = operation({
 
 export const resumeLane = operation({
   id: 'resumeLane',
+  permission: 'system:control',
   tag: 'Infrastructure',
   method: 'post',
   path: '/lanes/{action_type}/resume',
@@ -71,6 +76,7 @@ export const resumeLane = operation({
 
 export const listControlEvents = operation({
   id: 'listControlEvents',
+  permission: 'infrastructure:read',
   tag: 'Infrastructure',
   method: 'get',
   path: '/control-events',

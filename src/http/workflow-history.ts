@@ -10,6 +10,7 @@ const tag = 'Workflows';
 
 export const getHistory = operation({
   id: 'getWorkflowHistory',
+  permission: 'executions:read',
   tag,
   method: 'get',
   path: '/workflows/history',
@@ -21,6 +22,7 @@ export const getHistory = operation({
 
 export const getActivity = operation({
   id: 'getWorkflowActivity',
+  permission: 'executions:read',
   tag,
   method: 'get',
   path: '/workflows/activity',

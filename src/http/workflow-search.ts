@@ -10,6 +10,7 @@ const DEFAULT_LIMIT = 50;
 
 export const searchWorkflows = operation({
   id: 'searchWorkflows',
+  permission: 'workflows:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/search',

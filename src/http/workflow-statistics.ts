@@ -7,6 +7,7 @@ const DAY_SECONDS = 86_400;
 
 export const getStatistics = operation({
   id: 'getWorkflowStatistics',
+  permission: 'executions:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/statistics',

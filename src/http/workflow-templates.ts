@@ -27,6 +27,7 @@ const madeWorkflow = {
 
 export const listTemplates = operation({
   id: 'listWorkflowTemplates',
+  permission: 'workflows:read',
   tag,
   method: 'get',
   path: '/workflows/templates',
@@ -37,6 +38,7 @@ export const listTemplates = operation({
 
 export const createTemplate = operation({
   id: 'createWorkflowTemplate',
+  permission: 'workflows:write',
   tag,
   method: 'post',
   path: '/workflows/templates',
@@ -48,6 +50,7 @@ export const createTemplate = operation({
 
 export const getTemplate = operation({
   id: 'getWorkflowTemplate',
+  permission: 'workflows:read',
   tag,
   method: 'get',
   path: '/workflows/templates/{template_name}',
@@ -59,6 +62,7 @@ export const getTemplate = operation({
 
 export const putTemplate = operation({
   id: 'putWorkflowTemplate',
+  permission: 'workflows:write',
   tag,
   method: 'put',
   path: '/workflows/templates/{template_name}',
@@ -75,6 +79,7 @@ export const putTemplate = operation({
 
 export const deleteTemplate = operation({
   id: 'deleteWorkflowTemplate',
+  permission: 'workflows:write',
   tag,
   method: 'delete',
   path: '/workflows/templates/{template_name}',
@@ -86,6 +91,7 @@ export const deleteTemplate = operation({
 
 export const createFromTemplate = operation({
   id: 'createWorkflowFromTemplate',
+  permission: 'workflows:write',
   tag,
   method: 'post',
   path: '/workflows/from-template',
@@ -98,6 +104,7 @@ export const createFromTemplate = operation({
 
 export const createSampleWorkflow = operation({
   id: 'createSampleWorkflow',
+  permission: 'workflows:write',
   tag,
   method: 'post',
   path: '/workflows/examples/create-sample-workflow',

@@ -37,6 +37,7 @@ const MERGE_ROUNDS = 5;
 
 export const createWorkflow = operation({
   id: 'createWorkflow',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'post',
   path: '/workflows',
@@ -55,6 +56,7 @@ export const createWorkflow = operation({
 
 export const listWorkflows = operation({
   id: 'listWorkflows',
+  permission: 'workflows:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows',
@@ -66,6 +68,7 @@ export const listWorkflows = operation({
 
 export const getWorkflow = operation({
   id: 'getWorkflow',
+  permission: 'workflows:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/{workflow_id}',
@@ -78,6 +81,7 @@ export const getWorkflow = operation({
 
 export const updateWorkflow = operation({
   id: 'updateWorkflow',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'put',
   path: '/workflows/{workflow_id}',
@@ -95,6 +99,7 @@ export const updateWorkflow = operation({
 
 export const deleteWorkflow = operation({
   id: 'deleteWorkflow',
+  permission: 'workflows:write',
   tag: 'Workflows',
   method: 'delete',
   path: '/workflows/{workflow_id}',
@@ -107,6 +112,7 @@ export const deleteWorkflow = operation({
 
 export const listVersions = operation({
   id: 'listWorkflowVersions',
+  permission: 'workflows:read',
   tag: 'Workflows',
   method: 'get',
   path: '/workflows/{workflow_id}/versions',

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import type { Role } from '../../src/domain/access.ts';
 import { createRunFollower } from '../../src/engine/follow-run.ts';
 import type { TaskState } from '../../src/engine/task-states.ts';
+import type { WhoAsks } from '../../src/http/authenticate.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { attachTaskSockets, type TaskSocketsDeps } from '../../src/http/task-sockets.ts';
 import { AT, fakeRunEvents } from '../support/fake-run-events.ts';
@@ -17,7 +19,7 @@ afterEach(async () => {
 
 const PENDING: TaskState = { status: 'pending', final: false, progress: null, message: null, at: AT };
 
-async function door(config: Partial<TaskSocketsDeps['config']> = {}) {
+async function door(config: Partial<TaskSocketsDeps['config']> = {}, instead: Partial<TaskSocketsDeps> = {}) {
   const events = fakeRunEvents('r');
   const states = new Map<string, TaskState>([['default/r', PENDING]]);
   const follower = createRunFollower(events, { pollMs: 5 });
@@ -28,6 +30,7 @@ async function door(config: Partial<TaskSocketsDeps['config']> = {}) {
     states: { read: async (tenantId, runId) => states.get(`${tenantId}/${runId}`) },
     clock: { now: () => new Date() },
     log: createTestLog(),
+    ...instead,
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -98,6 +101,20 @@ test("a task that has ended is told once; one that is not there, or another tena
   const theirs = open('/ws/task/s', { headers: { 'x-tenant-id': 'another' } });
   await until(() => theirs.messages.length === 1);
   expect(theirs.messages[0]).toMatchObject({ status: 'pending' });
+});
+
+test('who may not see executions sees no task', async () => {
+  const identity = (roles: Role[]): ReturnType<WhoAsks> => ({
+    caller: { tenantId: 'default', userId: 'u', correlationId: undefined, traceId: 't', parentSpanId: undefined },
+    access: { means: 'jwt', roles, scopes: undefined },
+  });
+  const { open } = await door(
+    {},
+    { whoAsks: (request) => identity(request.get('x-role') === 'viewer' ? ['viewer'] : ['worker']) },
+  );
+  expect(await open().ended()).toBe(403);
+  const viewer = open('/ws/task/r', { headers: { 'x-role': 'viewer' } });
+  await until(() => viewer.messages.length === 1);
 });
 
 test('who may not come in through HTTP may not come in here; a browser names its key as a subprotocol', async () => {
