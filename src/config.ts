@@ -51,6 +51,9 @@ export interface Config {
 
   egressPolicy: 'internal' | 'registered' | 'public-only' | 'none';
   egressAllow: readonly string[];
+  egressTenants: Values['EGRESS_TENANTS'];
+  /** Of the cluster that this process runs in. */
+  kubernetesApi: { host: string; port: number } | undefined;
   /** lower_snake name -> base URL without a slash at its end. */
   services: Readonly<Record<string, string>>;
   adapterSettings: Readonly<Partial<Record<(typeof ADAPTER_SETTINGS)[number], string>>>;
@@ -187,6 +190,8 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     defaultTimeoutSeconds: values.TASK_TIMEOUT_DEFAULT,
     egressPolicy,
     egressAllow: values.EGRESS_ALLOW,
+    egressTenants: values.EGRESS_TENANTS,
+    kubernetesApi: kubernetesApi(sources[0]?.values ?? {}),
     services: textsOf(services),
     adapterSettings: Object.fromEntries(
       ADAPTER_SETTINGS.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
@@ -296,6 +301,13 @@ function passwordsIn(url: string): string[] {
   } catch {
     return [password];
   }
+}
+
+/** As Kubernetes tells every container. */
+function kubernetesApi(environment: Layer): Config['kubernetesApi'] {
+  const host = environment['KUBERNETES_SERVICE_HOST'];
+  if (host === undefined || host === '') return undefined;
+  return { host, port: Number(environment['KUBERNETES_SERVICE_PORT']) || 443 };
 }
 
 function freeze<T extends object>(value: T): T {

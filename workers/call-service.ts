@@ -1,4 +1,5 @@
 /** One call of a service, what its end says about the service, and whether another instance may be asked as well. */
+import { addressBelow } from '../src/domain/service-address.ts';
 import { type AdapterContext, type CallOutcome, NonRetryableError, RetryableError } from './adapter.ts';
 
 export type Exchange<T> = { outcome: CallOutcome } & ({ value: T } | { error: unknown });
@@ -66,4 +67,14 @@ function mayAskAnother(method: string, error: unknown): boolean {
     if ('code' in cause && typeof cause.code === 'string' && NOT_CONNECTED.has(cause.code)) return true;
   }
   return false;
+}
+
+export function belowService(base: string, endpoint: string): URL {
+  const target = addressBelow(base, endpoint);
+  if (target === undefined) {
+    throw new NonRetryableError(`endpoint must be a path below the address of the service, not ${endpoint}`, {
+      code: 'input_invalid',
+    });
+  }
+  return target;
 }

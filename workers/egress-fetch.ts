@@ -10,6 +10,7 @@ export interface FetchOfRun {
   /** The deadline and cancellation of the attempt. */
   signal: AbortSignal;
   idempotencyKey: string;
+  tenantId: string;
   correlationId: string | undefined;
   traceparent: string | undefined;
   /** Writes the call down as a span of its own, which is the parent of whatever it brings about. */
@@ -30,6 +31,7 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
     try {
       const answer = await egress.fetch(url, {
         ...init,
+        tenantId: run.tenantId,
         headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...given]),
         signal,
       });

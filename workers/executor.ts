@@ -120,6 +120,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
     fetch: createAdapterFetch(deps.egress, {
       signal: call.signal,
       idempotencyKey: call.idempotencyKey,
+      tenantId,
       correlationId,
       traceparent,
       begin: (request) =>

@@ -12,7 +12,6 @@ import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
-import { createEgress, type EgressOptions } from '../egress/egress.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
@@ -55,10 +54,12 @@ import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
+import { createEgressMetrics } from '../telemetry/egress-metrics.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 
 import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
+import { egressOf } from './egress.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { keepPeers } from './peers.ts';
@@ -117,7 +118,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
-  const egress = createEgress({ ...egressRules(config, databaseUrl), log });
+  const egress = egressOf(config, { databaseUrl, log, onDecision: (decision) => outbound.decided(decision) });
   const shutdown = new AbortController();
   const stopping = new AbortController();
   // Every running task listens, and every loop.
@@ -229,6 +230,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     circuits: services.calls.circuits,
     deadLetters: () => countDeadLetters(pool),
   });
+  const outbound = createEgressMetrics(metrics.registry);
   const openAll = () =>
     lanes.map((name) =>
       openLane({
@@ -376,23 +378,4 @@ function lanesOf({ workerLanes }: Config, known: readonly string[]): readonly st
   const unknown = workerLanes.filter((lane) => !known.includes(lane));
   if (unknown.length > 0) throw new Error(`WORKER_LANES names ${unknown.join(', ')}; there are ${known.join(', ')}`);
   return workerLanes;
-}
-
-/** Requests may not go to our own listeners and stores. */
-function egressRules(config: Config, databaseUrl: string): Omit<EgressOptions, 'log'> {
-  const stores = [databaseUrl, config.redisUrl].flatMap((url) => {
-    if (url === undefined) return [];
-    const { hostname: host, port, protocol } = new URL(url);
-    return [{ host, port: Number(port) || (protocol.startsWith('redis') ? 6379 : 5432) }];
-  });
-  const listeners = [config.port, config.workerPort]
-    .filter((port) => port > 0)
-    .map((port) => ({ host: config.host, port }));
-  const trusted = new Set(Object.values(config.services).map((url) => new URL(url).origin));
-  return {
-    policy: config.egressPolicy,
-    allow: config.egressAllow,
-    ownAddresses: [...stores, ...listeners],
-    isTrustedOrigin: (url) => trusted.has(url.origin),
-  };
 }

@@ -143,6 +143,17 @@ export function weights() {
   });
 }
 
+/** What outbound requests of single tenants may reach, by tenant. */
+export function tenantEgress() {
+  const hosts = z.array(z.string().trim().min(1)).default([]);
+  const policy = z.enum(['internal', 'registered', 'public-only', 'none']).optional();
+  const schema = z.record(z.string().min(1), z.strictObject({ policy, allow: hosts, deny: hosts }));
+  return converted('JSON of tenants, each with policy, allow and deny', (text) => {
+    const { data } = schema.safeParse(fromJson(text));
+    return data && new Map(Object.entries(data));
+  });
+}
+
 /** `allowed` is the description of the schema, which the page of the settings shows. */
 function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
   return z

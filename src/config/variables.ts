@@ -11,6 +11,7 @@ import {
   oneOf,
   rateLimits,
   secretList,
+  tenantEgress,
   text,
   url,
   urlList,
@@ -137,7 +138,16 @@ export const VARIABLES = {
     oneOf(['internal', 'registered', 'public-only', 'none']),
     'Which addresses actions may call: internal (private ones too), registered (public ones and the services below), public-only, none. Left out: internal on loopback without API_KEY, else registered.',
   ),
-  EGRESS_ALLOW: setting(list(), '', 'Hosts that may be called in any case; a list.'),
+  EGRESS_ALLOW: setting(
+    list(),
+    '',
+    'Hosts that may be called although the policy would refuse them (not with public-only), as host, host:port or *.domain; a list.',
+  ),
+  EGRESS_TENANTS: setting(
+    tenantEgress(),
+    '{}',
+    'What is different for single tenants, as JSON: {"acme": {"policy": "none", "allow": ["api.example.com"], "deny": ["*.example.org"]}}. allow: beside EGRESS_ALLOW; deny wins over everything.',
+  ),
   SERVICES: optional(
     urlMap(),
     'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',

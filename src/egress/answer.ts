@@ -74,7 +74,7 @@ async function decode(raw: Buffer, encoding: string | undefined, maxBytes: numbe
       bytes = await decoder(bytes, { maxOutputLength: maxBytes });
     } catch (error) {
       if (error instanceof RangeError) throw tooLarge(maxBytes); // ERR_BUFFER_TOO_LARGE
-      throw new EgressError('bad_answer', `the answer is not valid ${coding}`, error);
+      throw new EgressError('bad_answer', `the answer is not valid ${coding}`, { cause: error });
     }
   }
   return bytes;

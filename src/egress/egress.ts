@@ -4,7 +4,7 @@
  * the whole policy.
  */
 import { flattenHeaders, type OutboundAnswer, readAnswer } from './answer.ts';
-import { EgressError } from './errors.ts';
+import { EgressError, type EgressRefusal } from './errors.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createPinnedPools } from './pinned-pools.ts';
 import { afterRedirect, type OutboundRequest, redirectTarget, toOutboundRequest } from './request.ts';
@@ -13,7 +13,21 @@ import { createResolve, type Lookup, type ResolvedAddress, systemLookup } from '
 const MAX_REDIRECTS = 5;
 export const DEFAULT_MAX_ANSWER_BYTES = 10_000_000;
 
+/** About one hop of a request: the first one, and each that an answer redirects to. */
+export interface EgressDecision {
+  decision: 'allowed' | 'refused';
+  refusal: EgressRefusal | undefined;
+  tenantId: string | undefined;
+  method: string;
+  scheme: string;
+  /** With the port, as the URL has it; never what it resolved to. */
+  host: string;
+  redirected: boolean;
+}
+
 export interface EgressOptions extends GuardOptions {
+  /** Told of each decision: for the metric and for whoever keeps a record. It must not throw. */
+  onDecision?: (decision: EgressDecision) => void;
   /** Of an answer, as it comes and decompressed. */
   maxBytes?: number;
   log: { warn(message: string, data?: object): void };
@@ -26,6 +40,8 @@ export interface EgressInit {
   body?: string;
   /** The host comes from configuration or the registry; holds for the origin of `url`, not for where it redirects. */
   trusted?: boolean;
+  /** For whom; undefined: for the service itself. */
+  tenantId?: string;
   /** Also the deadline, for connecting, headers and body. */
   signal: AbortSignal;
 }
@@ -48,16 +64,59 @@ export function createEgress(options: EgressOptions): Egress {
     let url = first;
     let request = toOutboundRequest(init);
     for (let redirects = 0; ; redirects += 1) {
-      const addresses = await guard.admit(url, init.trusted === true && url.origin === first.origin);
+      const addresses = await admit(url, redirects > 0, first, request.method, init);
       init.signal.throwIfAborted();
       const hop = await send(url, addresses, request, init.signal);
       if ('answer' in hop) return hop.answer;
       if (redirects === MAX_REDIRECTS) {
         throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
       }
-      request = afterRedirect(request, hop.status, url, hop.next);
+      try {
+        request = afterRedirect(request, hop.status, url, hop.next);
+      } catch (error) {
+        decided(hop.next, true, request.method, init, error);
+        throw error;
+      }
       url = hop.next;
     }
+  }
+
+  async function admit(
+    url: URL,
+    redirected: boolean,
+    first: URL,
+    method: string,
+    init: EgressInit,
+  ): Promise<ResolvedAddress[]> {
+    const trusted = init.trusted === true && url.origin === first.origin;
+    try {
+      const addresses = await guard.admit(url, { trusted, tenantId: init.tenantId });
+      decided(url, redirected, method, init, undefined);
+      return addresses;
+    } catch (error) {
+      decided(url, redirected, method, init, error);
+      throw error;
+    }
+  }
+
+  /** A name that does not resolve was neither allowed nor refused. */
+  function decided(url: URL, redirected: boolean, method: string, init: EgressInit, error: unknown): void {
+    const refused = error instanceof EgressError && error.fault === 'denied';
+    if (error !== undefined && !refused) return;
+    const refusal = refused ? error.refusal : undefined;
+    if (refused) {
+      const { tenantId: tenant_id } = init;
+      options.log.warn('outbound request refused', { tenant_id, host: url.host, refusal, reason: error.message });
+    }
+    options.onDecision?.({
+      decision: refused ? 'refused' : 'allowed',
+      refusal,
+      tenantId: init.tenantId,
+      method,
+      scheme: url.protocol.slice(0, -1),
+      host: url.host,
+      redirected,
+    });
   }
 
   async function send(
@@ -81,7 +140,7 @@ export function createEgress(options: EgressOptions): Egress {
       return { status: statusCode, next };
     } catch (error) {
       if (error instanceof EgressError) throw error;
-      throw new EgressError('unreachable', `${url.origin} could not be reached (${reasonOf(error)})`, error);
+      throw new EgressError('unreachable', `${url.origin} could not be reached (${reasonOf(error)})`, { cause: error });
     }
   }
 
@@ -94,9 +153,6 @@ export function createEgress(options: EgressOptions): Egress {
         return await untilAborted(follow(url, init), init.signal);
       } catch (error) {
         if (init.signal.aborted) throw init.signal.reason;
-        if (error instanceof EgressError && error.fault === 'denied') {
-          options.log.warn('outbound request refused', { host: url.host, reason: error.message });
-        }
         throw error;
       }
     },

@@ -10,12 +10,41 @@ export type EgressFault =
   | 'bad_answer'
   | 'too_many_redirects';
 
+/** Why the policy refused: for the log, the metric and the audit. The message of the error says less. */
+export type EgressRefusal =
+  | 'scheme'
+  | 'user_information'
+  | 'metadata_service'
+  | 'reserved_address'
+  | 'own_listener'
+  | 'policy'
+  | 'denied_to_tenant'
+  | 'redirected_body';
+
 export class EgressError extends Error {
   readonly fault: EgressFault;
+  /** Of `denied` only. */
+  readonly refusal: EgressRefusal | undefined;
 
-  constructor(fault: EgressFault, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(fault: EgressFault, message: string, details: { cause?: unknown; refusal?: EgressRefusal } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'EgressError';
     this.fault = fault;
+    this.refusal = details.refusal;
   }
+}
+
+/** Refused for what the URL itself says: that may be told. */
+export function refusedUrl(url: URL, refusal: EgressRefusal, why: string): EgressError {
+  return new EgressError('denied', `the outbound policy refuses ${placeOf(url)} (${why})`, { refusal });
+}
+
+/** Refused for where it leads: what a name resolved to, and what listens there, stays untold. */
+export function refusedPlace(url: URL, refusal: EgressRefusal, policy: string): EgressError {
+  return new EgressError('denied', `the outbound policy (${policy}) refuses ${placeOf(url)}`, { refusal });
+}
+
+/** Without what may be a password. */
+function placeOf(url: URL): string {
+  return `${url.protocol}//${url.host}`;
 }

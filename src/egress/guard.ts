@@ -10,7 +10,8 @@ import {
   isMetadataName,
   isUnspecified,
 } from './addresses.ts';
-import { EgressError } from './errors.ts';
+import { refusedPlace, refusedUrl } from './errors.ts';
+import { type HostList, hostList } from './hosts.ts';
 import type { Resolve, ResolvedAddress } from './resolve.ts';
 
 /**
@@ -19,43 +20,80 @@ import type { Resolve, ResolvedAddress } from './resolve.ts';
  */
 export type EgressPolicy = 'registered' | 'internal' | 'public-only' | 'none';
 
+/** What is different for one tenant. */
+export interface TenantEgress {
+  /** Instead of the policy of all. */
+  policy?: EgressPolicy | undefined;
+  /** Beside what all are allowed. */
+  allow: readonly string[];
+  /** Wins over everything, also over what is registered. */
+  deny: readonly string[];
+}
+
 export interface GuardOptions {
   policy: EgressPolicy;
   /** Hosts allowed by configuration: `host`, `host:port` or `*.domain`. */
   allow: readonly string[];
+  tenants?: ReadonlyMap<string, TenantEgress>;
   /** Our own listeners and stores. Only a registered service opens one of them. */
   ownAddresses: ReadonlyArray<{ host: string; port: number }>;
-  /** True for the origin of a registered or configured service. Asked only when the policy alone would refuse. */
+  /** True for the origin of a configured service. Asked only when the policy alone would refuse. */
   isTrustedOrigin(url: URL): boolean | Promise<boolean>;
+}
+
+export interface Asking {
+  /** The host comes from configuration, or from the registry of the tenant that asks. */
+  trusted: boolean;
+  tenantId: string | undefined;
 }
 
 export interface Guard {
   /** The addresses to connect to, all of them checked. Throws an EgressError `denied` or `unreachable`. */
-  admit(url: URL, trusted: boolean): Promise<ResolvedAddress[]>;
+  admit(url: URL, asking: Asking): Promise<ResolvedAddress[]>;
+}
+
+interface Rules {
+  policy: EgressPolicy;
+  allow: HostList;
+  deny: HostList;
 }
 
 export function createGuard(options: GuardOptions, resolve: Resolve): Guard {
-  const isAllowed = allowList(options.allow);
+  const forAll: Rules = { policy: options.policy, allow: hostList(options.allow), deny: hostList([]) };
+  const rulesOf = new Map(
+    [...(options.tenants ?? [])].map(([tenantId, { policy, allow, deny }]): [string, Rules] => [
+      tenantId,
+      { policy: policy ?? options.policy, allow: hostList([...options.allow, ...allow]), deny: hostList(deny) },
+    ]),
+  );
 
-  async function admit(url: URL, trusted: boolean): Promise<ResolvedAddress[]> {
+  async function admit(url: URL, { trusted, tenantId }: Asking): Promise<ResolvedAddress[]> {
+    const rules = (tenantId === undefined ? undefined : rulesOf.get(tenantId)) ?? forAll;
+    const { policy } = rules;
     const host = hostOf(url);
     const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
-    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw denied(url, 'only http and https');
-    if (url.username !== '' || url.password !== '') throw denied(url, 'no user information in the URL');
-    if (host === '' || isMetadataName(host)) throw denied(url, 'a metadata service');
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refusedUrl(url, 'scheme', 'only http and https');
+    if (url.username !== '' || url.password !== '') {
+      throw refusedUrl(url, 'user_information', 'no user information in the URL');
+    }
+    if (host === '' || isMetadataName(host)) throw refusedUrl(url, 'metadata_service', 'a metadata service');
+    if (rules.deny.names(host, port)) throw refusedPlace(url, 'denied_to_tenant', policy);
 
     let asked: boolean | undefined = trusted || undefined;
     const isTrusted = async (): Promise<boolean> => (asked ??= await options.isTrustedOrigin(url));
-    const allowed = isAllowed(host, port);
+    const allowed = rules.allow.names(host, port);
     // Asked before the name is: a look-up alone would already carry data out.
-    if (options.policy === 'none' && !allowed && !(await isTrusted())) throw denied(url, 'not a registered service');
+    if (policy === 'none' && !allowed && !(await isTrusted())) throw refusedPlace(url, 'policy', policy);
 
     const addresses = isAddress(host) ? [literal(host)] : await resolve(host);
     const classes = addresses.map(({ address }) => classifyAddress(address));
-    if (classes.includes('refused')) throw denied(url, 'an address that is always refused');
-    const ordinary =
-      classes.every((found) => opens(options.policy, allowed, found)) && !(await isOurs(host, port, addresses));
-    if (!ordinary && !(await isTrusted())) throw denied(url, `the policy ${options.policy}`);
+    if (classes.includes('refused')) throw refusedPlace(url, 'reserved_address', policy);
+    if (addresses.some(({ address }) => rules.deny.hasAddress(address, port))) {
+      throw refusedPlace(url, 'denied_to_tenant', policy);
+    }
+    const open = classes.every((found) => opens(policy, allowed, found));
+    const ours = await isOurs(host, port, addresses);
+    if ((!open || ours) && !(await isTrusted())) throw refusedPlace(url, ours ? 'own_listener' : 'policy', policy);
     return addresses;
   }
 
@@ -107,18 +145,6 @@ function localAddresses(): Set<string> {
   return new Set(all.map(({ address }) => canonicalAddress(address)));
 }
 
-function allowList(entries: readonly string[]): (host: string, port: number) => boolean {
-  const exact = new Set(entries.map((entry) => entry.toLowerCase()));
-  const suffixes = [...exact].filter((entry) => entry.startsWith('*.')).map((entry) => entry.slice(1));
-  return (host, port) =>
-    exact.has(host) || exact.has(`${host}:${port}`) || suffixes.some((suffix) => host.endsWith(suffix));
-}
-
 function literal(address: string): ResolvedAddress {
   return { address, family: address.includes(':') ? 6 : 4 };
-}
-
-/** Names only what the caller wrote, never what it resolved to. */
-function denied(url: URL, why: string): EgressError {
-  return new EgressError('denied', `the outbound policy refuses ${url.protocol}//${url.host} (${why})`);
 }

@@ -1,7 +1,8 @@
 /**
  * Connection pools whose connections can only go to the addresses that were checked: the key is the origin *and* the
  * addresses, so a name that answers differently next time gets another pool and never an old one's addresses.
- * The name stays in the Host header and in TLS (SNI, certificate check).
+ * The name stays in the Host header and in TLS (SNI, certificate check). No proxy is used, whatever HTTP_PROXY says: it
+ * would resolve the name itself.
  */
 import type { LookupFunction } from 'node:net';
 import { Pool } from 'undici';
@@ -9,6 +10,7 @@ import type { ResolvedAddress } from './resolve.ts';
 
 const MAX_POOLS = 256;
 const MAX_CONNECTIONS = 256;
+const MAX_HEADER_BYTES = 16_384;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 export interface PinnedPools {
@@ -65,6 +67,7 @@ function openPool(origin: string, addresses: readonly ResolvedAddress[]): Pool {
   return new Pool(origin, {
     connections: MAX_CONNECTIONS,
     connect: { lookup, timeout: CONNECT_TIMEOUT_MS },
+    maxHeaderSize: MAX_HEADER_BYTES,
     // The caller's signal is the deadline, for the headers and for the body.
     headersTimeout: 0,
     bodyTimeout: 0,

@@ -71,10 +71,12 @@ export function afterRedirect(request: OutboundRequest, status: number, from: UR
     (status === 303 && request.method !== 'HEAD') || ((status === 301 || status === 302) && request.method === 'POST');
   const method = becomesGet ? 'GET' : request.method;
   const body = becomesGet ? undefined : request.body;
-  // A body may hold secrets as a header may: it stays with the host it was written for, and encrypted if it was.
-  const downgraded = from.protocol === 'https:' && to.protocol === 'http:';
-  if (body !== undefined && from.origin !== to.origin && (from.hostname !== to.hostname || downgraded)) {
-    throw new EgressError('denied', `${from.origin} redirects a request with a body to another host`);
+  // A body may hold secrets as a header may: it stays with whom it was written for. The same host over TLS is the same.
+  const upgraded = from.hostname === to.hostname && from.protocol === 'http:' && to.protocol === 'https:';
+  if (body !== undefined && from.origin !== to.origin && !upgraded) {
+    throw new EgressError('denied', `${from.origin} redirects a request with a body to another origin`, {
+      refusal: 'redirected_body',
+    });
   }
   const headers = Object.entries(request.headers).filter(
     ([name]) =>

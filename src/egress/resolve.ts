@@ -36,7 +36,7 @@ async function resolveOnce(ask: Lookup, host: string): Promise<ResolvedAddress[]
   try {
     found = await ask(host);
   } catch (error) {
-    throw new EgressError('unreachable', `the name ${host} could not be resolved`, error);
+    throw new EgressError('unreachable', `the name ${host} could not be resolved`, { cause: error });
   }
   if (found.length === 0) throw new EgressError('unreachable', `the name ${host} has no address`);
   return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));

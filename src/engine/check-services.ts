@@ -19,7 +19,10 @@ export function createServiceChecks(deps: {
   checks: Pick<ServiceCheckStore, 'takeDue' | 'record'>;
   /** By the keys of services. */
   configured: ReadonlyMap<string, string>;
-  fetch(url: string, init: { method: string; trusted: boolean; signal: AbortSignal }): Promise<{ status: number }>;
+  fetch(
+    url: string,
+    init: { method: string; trusted: boolean; tenantId: string; signal: AbortSignal },
+  ): Promise<{ status: number }>;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
   log: Logger;
@@ -39,12 +42,15 @@ export function createServiceChecks(deps: {
     else deps.log.info('service_instance_healthy', fields);
   }
 
-  async function faultOf({ name, baseUrl, check: how }: DueCheck, stopping: AbortSignal): Promise<string | undefined> {
+  async function faultOf(
+    { tenantId, name, baseUrl, check: how }: DueCheck,
+    stopping: AbortSignal,
+  ): Promise<string | undefined> {
     const late = AbortSignal.timeout(how.timeout_seconds * 1_000);
     const at = deps.configured.get(serviceKey(name)) ?? baseUrl;
     try {
       const signal = AbortSignal.any([stopping, late]);
-      const { status } = await deps.fetch(`${at}${how.path}`, { method: 'GET', trusted: true, signal });
+      const { status } = await deps.fetch(`${at}${how.path}`, { method: 'GET', trusted: true, tenantId, signal });
       return status >= 200 && status < 300 ? undefined : `answered ${status}`;
     } catch (error) {
       if (late.aborted) return `no answer within ${how.timeout_seconds} s`;

@@ -13,7 +13,7 @@ export interface CallbackDeps {
   callbacks: CallbackStore;
   fetch(
     url: string,
-    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal },
+    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal; tenantId: string },
   ): Promise<{ status: number }>;
   secret: string | undefined;
   now(): Date;
@@ -41,17 +41,19 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
   const secrets = deps.secret === undefined ? [] : [deps.secret];
   const signed = webhookHeaders(secrets, `${callback.runId}.${callback.epoch}`, deps.now(), body);
   const headers = { ...signed, ...(call === undefined ? {} : { traceparent: call.traceparent }) };
-  const problem = await deps.fetch(callback.url, { method: 'POST', headers, body, signal }).then(
-    ({ status }) => {
-      call?.answered(status);
-      return status >= 200 && status < 300 ? undefined : `answered ${status}`;
-    },
-    (error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      call?.failed(reason);
-      return reason;
-    },
-  );
+  const problem = await deps
+    .fetch(callback.url, { method: 'POST', headers, body, signal, tenantId: callback.tenantId })
+    .then(
+      ({ status }) => {
+        call?.answered(status);
+        return status >= 200 && status < 300 ? undefined : `answered ${status}`;
+      },
+      (error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        call?.failed(reason);
+        return reason;
+      },
+    );
   if (problem === undefined) return deps.callbacks.delivered(callback.runId, callback.epoch);
   const delay = DELAYS_SECONDS[callback.attempts];
   deps.log.warn('callback_failed', {

@@ -15,7 +15,7 @@ export interface DeliverWebhooksDeps {
   deliveries: WebhookDeliveryStore;
   fetch(
     url: string,
-    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal },
+    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal; tenantId: string },
   ): Promise<{ status: number }>;
   now(): Date;
   random(): number;
@@ -85,7 +85,8 @@ async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stoppin
   const call = spanOf(deps.calls, delivery);
   const trace = call === undefined ? {} : { traceparent: call.traceparent };
   const headers = { ...webhookHeaders(delivery.secrets, delivery.id, deps.now(), body), ...trace };
-  const answer = await deps.fetch(delivery.url, { method: 'POST', headers, body, signal }).then(
+  const { tenantId } = delivery;
+  const answer = await deps.fetch(delivery.url, { method: 'POST', headers, body, signal, tenantId }).then(
     ({ status }) => ({ status, error: status >= 200 && status < 300 ? undefined : `answered ${status}` }),
     (error: unknown) => ({ status: null, error: error instanceof Error ? error.message : String(error) }),
   );

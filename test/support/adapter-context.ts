@@ -71,7 +71,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
       run: { id: 'run-1', actionId: 'action-1', tenantId: 'default', userId: 'anonymous' },
       correlationId,
       traceparent,
-      fetch: createAdapterFetch(egress, { signal, idempotencyKey, correlationId, traceparent }),
+      fetch: createAdapterFetch(egress, { signal, idempotencyKey, tenantId: 'default', correlationId, traceparent }),
       service: (name) => {
         const baseUrl = services.get(name);
         return Promise.resolve(baseUrl === undefined ? undefined : { name, baseUrl });

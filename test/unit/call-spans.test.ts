@@ -130,6 +130,7 @@ test('an adapter gets its answers and errors whether its calls can be written do
   const log = createTestLog();
   const egress = createEgress({ policy: 'internal', allow: [], ownAddresses: [], isTrustedOrigin: () => false, log });
   const fetch = createAdapterFetch(egress, {
+    tenantId: 'default',
     signal: AbortSignal.timeout(20_000),
     idempotencyKey: 'k',
     correlationId: undefined,

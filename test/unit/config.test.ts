@@ -57,6 +57,24 @@ test('without any setting it listens on this machine only and has the documented
   });
 });
 
+test('what outbound requests may reach can be said for single tenants, and the API of the cluster is known', () => {
+  const of = '{"acme": {"policy": "none", "allow": ["api.example.com"]}, "other": {"deny": ["*.example.org"]}}';
+  expect([...load({ EGRESS_TENANTS: of }).egressTenants]).toEqual([
+    ['acme', { policy: 'none', allow: ['api.example.com'], deny: [] }],
+    ['other', { allow: [], deny: ['*.example.org'] }],
+  ]);
+  for (const wrong of ['acme', '[]', '{"acme": {"polcy": "none"}}', '{"acme": {"policy": "all"}}', '{"acme": ["x"]}']) {
+    expect(faults({ EGRESS_TENANTS: wrong })).toEqual([
+      expect.stringMatching(/^EGRESS_TENANTS must be JSON of tenants/),
+    ]);
+  }
+  expect(load().kubernetesApi).toBeUndefined();
+  expect(load({ KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '6443' }).kubernetesApi).toEqual({
+    host: '10.96.0.1',
+    port: 6443,
+  });
+});
+
 test('the configuration cannot be changed afterwards', () => {
   const config = load({ API_KEY: 'one' });
   expect(Object.isFrozen(config)).toBe(true);

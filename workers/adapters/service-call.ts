@@ -15,7 +15,7 @@ import {
   requestQuery,
   withQuery,
 } from '../adapter.ts';
-import { callService, type Exchange } from '../call-service.ts';
+import { belowService, callService, type Exchange } from '../call-service.ts';
 
 type Json = z.output<typeof anyJson>;
 
@@ -118,7 +118,7 @@ export const serviceCall = defineAdapter({
         : await operationRequest({ ...input, service, operation_id: input.operation_id }, context);
     const what = service ?? new URL(url ?? '').origin;
     const exchange = async (base: string, signal: AbortSignal): Promise<Exchange<Output>> => {
-      const target = below(base, request.path);
+      const target = belowService(base, request.path);
       withQuery(target, request.query);
       const answer = await context.fetch(withQuery(target, input.query), {
         method: request.method,
@@ -234,21 +234,6 @@ async function operationRequest(
     headers: { ...(mediaType === undefined ? {} : { 'content-type': mediaType }), ...call.headers },
     body: text,
   };
-}
-
-/** A path may come from a template, so it stays below the address: it cannot change the host or climb out of the prefix. */
-function below(base: string, endpoint: string): URL {
-  const root = new URL(base);
-  if (endpoint === '') return root;
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(endpoint)) {
-    throw new NonRetryableError(`endpoint must be a path, not ${endpoint}`, { code: 'input_invalid' });
-  }
-  const prefix = root.pathname.replace(/\/+$/, '');
-  const target = new URL(`${root.origin}${prefix}/${endpoint.replace(/^\/+/, '')}`);
-  if (target.origin !== root.origin || !target.pathname.startsWith(`${prefix}/`)) {
-    throw new NonRetryableError(`endpoint ${endpoint} leaves the address of the service`, { code: 'input_invalid' });
-  }
-  return target;
 }
 
 function queryOf(parameters: Json | undefined): Record<string, Json> {

@@ -1,0 +1,44 @@
+/**
+ * What lies below the address of a service. A template may fill path and query of a call, never scheme, host or port, and
+ * where the address has a path it may not climb out of it, however it is spelled.
+ */
+
+/** Of what is decoded once more by the service than by us. */
+const MOST_DECODED = 3;
+
+/** `path` below `base`; undefined when it leads elsewhere. */
+export function addressBelow(base: string, path: string): URL | undefined {
+  const root = new URL(base);
+  if (path === '') return root;
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) return undefined;
+  const text = `${root.origin}${prefixOf(root)}/${path.replace(/^\/+/, '')}`;
+  if (!URL.canParse(text)) return undefined;
+  const target = new URL(text);
+  return isBelow(root, target) ? target : undefined;
+}
+
+export function isBelow(base: URL, target: URL): boolean {
+  if (target.origin !== base.origin || target.username !== '' || target.password !== '') return false;
+  const prefix = prefixOf(base);
+  if (prefix === '') return true;
+  if (target.pathname !== prefix && !target.pathname.startsWith(`${prefix}/`)) return false;
+  return !climbs(target.pathname.slice(prefix.length));
+}
+
+/** Servers differ in what they decode, take for a separator, or leave out (`..;x`), so each of these is a way up. */
+function climbs(path: string): boolean {
+  let text = path;
+  for (let times = 0; times <= MOST_DECODED; times += 1) {
+    if (text.split(/[/\\]/).some((segment) => /^\.\.?(?:;.*)?$/s.test(segment))) return true;
+    const decoded = text.replaceAll(/%(2e|2f|5c|3b|25)/gi, (_all, code: string) =>
+      String.fromCharCode(Number.parseInt(code, 16)),
+    );
+    if (decoded === text) return false;
+    text = decoded;
+  }
+  return true;
+}
+
+function prefixOf(base: URL): string {
+  return base.pathname.replace(/\/+$/, '');
+}
