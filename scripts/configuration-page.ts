@@ -4,7 +4,8 @@ import path from 'node:path';
 import { WITHOUT_EFFECT } from '../src/config/older-names.ts';
 import { OLDER_KEYS } from '../src/config/sources.ts';
 import { allowedBy } from '../src/config/types.ts';
-import { namesOf, VARIABLES, type Variable, type VariableName } from '../src/config/variables.ts';
+import type { Variable } from '../src/config/variable.ts';
+import { namesOf, VARIABLES, type VariableName } from '../src/config/variables.ts';
 import { projectRoot } from '../src/project-root.ts';
 
 const HEAD = `# Configuration

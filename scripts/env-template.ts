@@ -1,7 +1,8 @@
 /** `npm run env-template`: writes .env.template from the table of variables. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { VARIABLES, type Variable, type VariableName } from '../src/config/variables.ts';
+import type { Variable } from '../src/config/variable.ts';
+import { VARIABLES, type VariableName } from '../src/config/variables.ts';
 import { projectRoot } from '../src/project-root.ts';
 
 const HEAD = `# Copy this file to .env, here or one folder up, and change what differs. The environment wins over it, and it wins over

@@ -1,5 +1,12 @@
 /** The only reader of the environment: settings from all sources, checked at once, as one frozen object. */
 import path from 'node:path';
+import {
+  type AuthenticationConfig,
+  asksForCredentials,
+  authenticationFaults,
+  isLoopback,
+  readAuthentication,
+} from './config/authentication.ts';
 import { effectiveSettings } from './config/effective.ts';
 import { findSecrets, findServices, textsOf } from './config/named-values.ts';
 import { WITHOUT_EFFECT } from './config/older-names.ts';
@@ -7,7 +14,8 @@ import { type Found, find, labelOf, readSettings, SETTINGS, type Values } from '
 import { type Layer, readSources, type Source } from './config/sources.ts';
 import { readTls, type TlsFiles } from './config/tls.ts';
 import type { RateLimit } from './config/types.ts';
-import { ADAPTER_SETTINGS, VARIABLES, type Variable } from './config/variables.ts';
+import type { Variable } from './config/variable.ts';
+import { ADAPTER_SETTINGS, VARIABLES } from './config/variables.ts';
 import { serviceKey } from './domain/service-rate.ts';
 import type { EffectiveConfig } from './schemas/effective-config.ts';
 import type { FailpointRule } from './schemas/failpoints.ts';
@@ -22,8 +30,9 @@ export interface Config {
   authMode: 'auto' | 'none';
   /** Undefined: the API speaks plain HTTP. */
   tls: TlsFiles | undefined;
-  /** Empty: nothing is required of clients. */
+  /** API_KEY. */
   apiKeys: readonly string[];
+  authentication: AuthenticationConfig;
   /** `*`: any. */
   corsOrigins: readonly string[];
   bodyLimitBytes: number;
@@ -148,15 +157,16 @@ interface Read {
 }
 
 function build({ values, found, sources, cwd, listens }: Read, faults: string[]): Config {
-  const protectedByKeys = values.API_KEY.length > 0;
-  const host = values.HOST ?? (protectedByKeys || values.AUTH_MODE === 'none' ? '0.0.0.0' : '127.0.0.1');
+  const authentication = readAuthentication(values);
+  const host = values.HOST ?? (authentication.required || values.AUTH_MODE === 'none' ? '0.0.0.0' : '127.0.0.1');
   faults.push(...refusals(values, found, host));
   const services = findServices(values, sources, found.get('SERVICES'));
   const secrets = findSecrets(values.SECRETS_DIR, sources);
   const redisUrl =
     values.REDIS_URL ??
     (values.REDIS_HOST === undefined ? undefined : `redis://${values.REDIS_HOST}:${values.REDIS_PORT}`);
-  const egressPolicy = values.EGRESS_POLICY ?? (isLoopback(host) && !protectedByKeys ? 'internal' : 'registered');
+  const egressPolicy =
+    values.EGRESS_POLICY ?? (isLoopback(host) && !authentication.required ? 'internal' : 'registered');
   const hidden = hiddenValues(values, redisUrl, Object.values(textsOf(secrets)));
   const withoutEffect = Object.keys(WITHOUT_EFFECT).filter(
     (name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined,
@@ -170,6 +180,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     authMode: values.AUTH_MODE,
     tls: values.ENABLE_TLS && listens ? readTls(values, found, cwd, faults) : undefined,
     apiKeys: values.API_KEY,
+    authentication,
     corsOrigins: values.CORS_ORIGINS,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
     databaseUrl: values.DATABASE_URL,
@@ -242,12 +253,6 @@ function refusals(values: Values, found: ReadonlyMap<string, Found>, host: strin
     const here = found.get(name);
     return here === undefined ? name : labelOf(here);
   };
-  for (const name of ['JWT_SECRET', 'JWKS_URL', 'IDENTITY_SERVICE_URL'] as const) {
-    if (values[name] === undefined) continue;
-    refused.push(
-      `${label(name)} asks for token authentication, which this version does not have: use API_KEY instead.`,
-    );
-  }
   if (values.EVENTS_STREAM !== undefined && values.REDIS_URL === undefined && values.REDIS_HOST === undefined) {
     refused.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
   }
@@ -261,23 +266,13 @@ function refusals(values: Values, found: ReadonlyMap<string, Found>, host: strin
       `${label('FAILPOINTS')} makes processes fail on purpose, which is honoured with NODE_ENV=test only: leave it out.`,
     );
   }
-  const hasKeys = values.API_KEY.length > 0;
-  if (values.PEERS.length > 0 && hasKeys && values.PEER_SECRET.length === 0) {
+  if (values.PEERS.length > 0 && asksForCredentials(values) && values.PEER_SECRET.length === 0) {
     refused.push(
-      `${label('PEERS')} is set beside API_KEY and no PEER_SECRET is: peers could not tell each other from anybody else.`,
+      `${label('PEERS')} is set beside authentication and no PEER_SECRET is: peers could not tell each other from anybody else.`,
     );
   }
-  if (values.AUTH_REQUIRED && !hasKeys) refused.push('AUTH_REQUIRED is true and no API_KEY is set.');
-  if (!isLoopback(host) && !hasKeys && values.AUTH_MODE !== 'none') {
-    refused.push(
-      `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
-    );
-  }
+  refused.push(...authenticationFaults(values, host, label));
   return refused;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function hiddenValues(values: Values, redisUrl: string | undefined, secrets: string[]): string[] {
@@ -287,8 +282,8 @@ function hiddenValues(values: Values, redisUrl: string | undefined, secrets: str
     if (variable.secret !== true || value === undefined) return [];
     return Array.isArray(value) ? value.map(String) : [String(value)];
   });
-  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL, values.LOG_COLLECTOR_URL].flatMap((url) =>
-    url !== undefined && URL.canParse(url) ? passwordsIn(url) : [],
+  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL, values.LOG_COLLECTOR_URL, values.JWKS_URL].flatMap(
+    (url) => (url !== undefined && URL.canParse(url) ? passwordsIn(url) : []),
   );
   return [...new Set([...own, ...passwords, ...secrets])].filter((secret) => secret !== '');
 }

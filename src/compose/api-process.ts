@@ -93,6 +93,7 @@ import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
+import { authenticationOf } from './authentication.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
@@ -232,9 +233,12 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const peers = peersOf(config, pool);
   const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
 
+  const authentication = authenticationOf(config, log);
+
   const app = createHttpApp({
     config: { ...config, version: VERSION },
     log,
+    whoAsks: authentication.whoAsks,
     clock: { now: () => new Date() },
     accept,
     cancel,
@@ -331,6 +335,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   });
   const server = createHttpServer(app, config.tls);
   const sockets = attachTaskSockets(server, {
+    whoAsks: authentication.whoAsks,
     config,
     events: follower,
     states: createTaskStates(pool, definitions),
@@ -393,6 +398,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       await queue.close();
       await backend.close();
       await expressions.close();
+      await authentication.close();
       await database.close();
     },
   };

@@ -14,7 +14,7 @@ const FORGOTTEN_AT_ONCE = 1_000;
 type Settings = Pick<Config, 'peers' | 'peerSecrets'>;
 
 export function peersOf(
-  { peers: urls, peerSecrets: secrets, apiKeys }: Settings & Pick<Config, 'apiKeys'>,
+  { peers: urls, peerSecrets: secrets, authentication }: Settings & Pick<Config, 'authentication'>,
   pool: pg.Pool,
 ): Peers {
   return createPeers({
@@ -22,7 +22,7 @@ export function peersOf(
     replicas: createReplicaStore(pool),
     urls,
     secrets,
-    open: apiKeys.length === 0,
+    open: !authentication.required,
     wait: (milliseconds, signal) => sleep(milliseconds, undefined, { signal }).catch(() => undefined),
   });
 }

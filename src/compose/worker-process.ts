@@ -58,6 +58,7 @@ import { createEgressMetrics } from '../telemetry/egress-metrics.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 
+import { authenticationOf } from './authentication.ts';
 import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { egressOf } from './egress.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
@@ -266,8 +267,10 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, children, config, log },
     stopping.signal,
   );
+  const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
+    whoAsks: authentication.whoAsks,
     state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
   });
 
@@ -366,7 +369,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await queue.close();
       await backend.close();
       await isolated.close();
-      await Promise.all([egress.close(), expressions.close()]);
+      await Promise.all([egress.close(), expressions.close(), authentication.close()]);
       await database.close();
       log.info('worker_stopped', { worker });
     },

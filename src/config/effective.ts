@@ -5,7 +5,8 @@ import type { Json } from '../schemas/json.ts';
 import type { Named } from './named-values.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
 import { type Found, SETTINGS, type Values } from './read-settings.ts';
-import { VARIABLES, type Variable, type VariableName } from './variables.ts';
+import type { Variable } from './variable.ts';
+import { VARIABLES, type VariableName } from './variables.ts';
 
 export function effectiveSettings(read: {
   values: Values;

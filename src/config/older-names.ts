@@ -7,7 +7,6 @@ const TEMPORAL = 'This service is its own engine and connects to no Temporal.';
 const VOLCANO = 'There are no Kubernetes jobs in this version.';
 const CELERY = 'Tasks travel by BullMQ: its Redis is REDIS_URL, and results are kept in PostgreSQL.';
 const BROWSER = 'It belongs to the automation that runs in a browser; here actions call services.';
-const TOKENS = 'Tokens are not supported yet; with API_KEY set, keys are asked for.';
 
 export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   KAFKA_BOOTSTRAP_SERVERS: KAFKA,
@@ -54,9 +53,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CIRCUIT_BREAKER_ENABLED: 'How calls of services are guarded is said by the services and actions themselves.',
   RATE_LIMITING_ENABLED: 'LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',
 
-  JWT_ISSUER: TOKENS,
-  JWT_AUDIENCE: TOKENS,
-  METRICS_TOKEN: TOKENS,
   RATE_LIMIT_PER_MINUTE:
     'Requests are not limited by their number in this version, only by what the service has in hand.',
   IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are kept as long as their runs.',

@@ -4,7 +4,8 @@ import { MASK, maskUrlPasswords } from '../domain/mask-secrets.ts';
 import { didYouMean } from '../schemas/nearest.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
 import type { Source } from './sources.ts';
-import { namesOf, VARIABLES, type Variable, type VariableName } from './variables.ts';
+import type { Variable } from './variable.ts';
+import { namesOf, VARIABLES, type VariableName } from './variables.ts';
 
 /** Where a setting was found. */
 export interface Found {

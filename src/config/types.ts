@@ -50,6 +50,15 @@ function listed(input: string): string[] | undefined {
   return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
 }
 
+/** A list of words, each one of those that are known. */
+export function listOf<const Values extends readonly string[]>(values: Values) {
+  return converted(`a list of ${values.join(', ')}`, (text): ReadonlyArray<Values[number]> | undefined => {
+    const items = listed(text);
+    const known = values.filter((value) => items?.includes(value) === true);
+    return known.length === items?.length ? known : undefined;
+  });
+}
+
 /** A list of texts that are too long to be guessed. */
 export function secretList(atLeast: number) {
   return converted(`${LIST}, each of at least ${atLeast} characters`, (text) => {

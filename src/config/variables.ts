@@ -2,7 +2,7 @@
  * Every variable: what it means, its default, its other names. `config.ts` makes its schema of this table, `.env.template` is
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
-import type { z } from 'zod';
+import { ACCESS_VARIABLES } from './access-variables.ts';
 import {
   decimal,
   failpointRules,
@@ -19,59 +19,26 @@ import {
   weights,
   whole,
 } from './types.ts';
-
-export interface Variable<Schema extends z.ZodType = z.ZodType> {
-  schema: Schema;
-  description: string;
-  /** As it would be written in the environment. */
-  default?: string;
-  /** Names that the older services use; ours wins over them. */
-  aliases?: readonly string[];
-  /** true: never shown, not even in part. credentials: a URL, which is shown without them. */
-  secret?: true | 'credentials';
-}
-
-type Details = Omit<Variable, 'schema' | 'description' | 'default'>;
-
-function setting<const Schema extends z.ZodType>(
-  schema: Schema,
-  initial: string,
-  description: string,
-  more: Details = {},
-) {
-  return { schema, default: initial, description, ...more };
-}
-function optional<const Schema extends z.ZodType>(schema: Schema, description: string, more: Details = {}) {
-  return { schema: schema.optional(), description, ...more };
-}
+import { optional, setting, type Variable } from './variable.ts';
 
 export const VARIABLES = {
   // Where it listens, who may come in.
   PORT: setting(whole(0, 65_535), '8000', 'The port of the API; 0: any free one.', {
     aliases: ['FASTAPI_PORT', 'ORCHESTRATOR_SERVICE_PORT'],
   }),
-  HOST: optional(text(), 'The address to listen on. Left out: 127.0.0.1 while no API_KEY is set, else 0.0.0.0.', {
-    aliases: ['FASTAPI_HOST', 'ORCHESTRATOR_SERVICE_HOST'],
-  }),
+  HOST: optional(
+    text(),
+    'The address to listen on. Left out: 127.0.0.1 while no authentication is configured, else 0.0.0.0.',
+    {
+      aliases: ['FASTAPI_HOST', 'ORCHESTRATOR_SERVICE_HOST'],
+    },
+  ),
   PUBLIC_URL: optional(
     url(['http', 'https']),
     'Where clients reach the API, for the links in answers; left out: links are paths.',
   ),
-  AUTH_MODE: setting(
-    oneOf(['auto', 'none']),
-    'auto',
-    'none: while no API_KEY is set, anybody who reaches the port may use it. auto: then only this machine may reach it.',
-  ),
-  AUTH_REQUIRED: setting(flag(), 'false', 'true: refuse to start while no credentials are configured.'),
-  API_KEY: setting(list(), '', 'The keys that clients present as X-API-Key or bearer token; a list.', { secret: true }),
+  ...ACCESS_VARIABLES,
   CORS_ORIGINS: setting(list(), '*', 'Origins of browser pages that may call the API; a list.'),
-  ENABLE_TLS: setting(flag(), 'false', "true: the API speaks HTTPS; a worker's port stays plain."),
-  TLS_CERT_PATH: setting(
-    text(),
-    './certs/server.crt',
-    'With ENABLE_TLS: the certificate (PEM), with those that vouch for it behind it.',
-  ),
-  TLS_KEY_PATH: setting(text(), './certs/server.key', 'With ENABLE_TLS: the private key of the certificate (PEM).'),
   BODY_LIMIT_BYTES: setting(whole(1_024), '1048576', 'The largest request body.'),
 
   // The stores.
@@ -136,7 +103,7 @@ export const VARIABLES = {
   // What actions reach.
   EGRESS_POLICY: optional(
     oneOf(['internal', 'registered', 'public-only', 'none']),
-    'Which addresses actions may call: internal (private ones too), registered (public ones and the services below), public-only, none. Left out: internal on loopback without API_KEY, else registered.',
+    'Which addresses actions may call: internal (private ones too), registered (public ones and the services below), public-only, none. Left out: internal on loopback without authentication, else registered.',
   ),
   EGRESS_ALLOW: setting(
     list(),
@@ -171,7 +138,7 @@ export const VARIABLES = {
   PEER_SECRET: setting(
     secretList(32),
     '',
-    'Signs what peers tell each other; a list: the first one signs, all are accepted. Left out: nothing is signed, which is refused where API_KEY is set.',
+    'Signs what peers tell each other; a list: the first one signs, all are accepted. Left out: nothing is signed, which is refused where authentication is configured.',
     { secret: true },
   ),
   APPROVAL_LINK_SECRET: setting(
@@ -270,8 +237,6 @@ export const VARIABLES = {
   ),
 
   // What this version refuses, because leaving it unnoticed would be unsafe.
-  JWT_SECRET: optional(text(), 'Not supported yet: refused.', { secret: true }),
-  JWKS_URL: optional(text(), 'Not supported yet: refused.'),
   IDENTITY_SERVICE_URL: optional(text(), 'Not supported yet: refused.'),
   POLICY_ENGINE_URL: optional(text(), 'Not supported yet: refused.'),
 } as const satisfies Record<string, Variable>;

@@ -6,7 +6,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import { approvalLinkRoutes } from './approval-links.ts';
 import { approvalRoutes } from './approvals.ts';
-import { authenticate, identify } from './authenticate.ts';
+import { authenticate } from './authenticate.ts';
 import { permitBoard } from './authorise.ts';
 import { readBody } from './body.ts';
 import { bulkRoutes } from './bulk.ts';
@@ -60,7 +60,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.set('query parser', 'simple');
 
   app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
-  const authenticated = authenticate(deps.whoAsks ?? identify(config.apiKeys));
+  const authenticated = authenticate(deps.whoAsks, log);
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
   app.use(cors(config.corsOrigins), authenticated);

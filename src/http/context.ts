@@ -83,21 +83,33 @@ export function readContext(request: Headers): RequestContext {
   };
 }
 
-/** Where nothing is required the headers are believed. */
-export function believedCaller(request: Headers, context: TraceContext): Caller {
-  return {
-    userId: identity(request, 'X-User-ID') ?? 'anonymous',
-    tenantId: identity(request, 'X-Tenant-ID') ?? 'default',
-    correlationId: context.correlationId,
-    traceId: context.traceId,
-    parentSpanId: context.parentSpanId,
-  };
+/** Who the headers name, where they are believed: nothing is required, or the caller may speak for others. */
+export function believedCaller(
+  request: Headers,
+  context: TraceContext,
+  otherwise: { userId: string; tenantId: string } = { userId: 'anonymous', tenantId: 'default' },
+): Caller {
+  const userId = identity(request, 'X-User-ID') ?? otherwise.userId;
+  const tenantId = identity(request, 'X-Tenant-ID') ?? otherwise.tenantId;
+  return namedCaller({ userId, tenantId }, context);
+}
+
+export function namedCaller(
+  { userId, tenantId }: { userId: string; tenantId: string },
+  { correlationId, traceId, parentSpanId }: TraceContext,
+): Caller {
+  return { userId, tenantId, correlationId, traceId, parentSpanId };
+}
+
+/** What may be the name of a user or of a tenant. */
+export function isIdentity(value: unknown): value is string {
+  return typeof value === 'string' && IDENTITY.test(value);
 }
 
 function identity(request: Headers, header: string): string | undefined {
   const value = request.get(header);
   if (value === undefined || value === '') return undefined;
-  if (IDENTITY.test(value)) return value;
+  if (isIdentity(value)) return value;
   const message = 'must be 1 to 255 printable ASCII characters';
   throw new OrchestratorError('invalid_request', `${header} ${message}`, { errors: [{ path: header, message }] });
 }

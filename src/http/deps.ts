@@ -39,14 +39,12 @@ import type { Webhooks } from '../engine/webhooks.ts';
 import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
-import type { WhoAsks } from './authenticate.ts';
+import type { WhoAsks } from './auth/identify.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {
   /** `*`: any. */
   corsOrigins: readonly string[];
-  /** Empty: nothing is required. */
-  apiKeys: readonly string[];
   bodyLimitBytes: number;
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
@@ -59,9 +57,9 @@ export interface HttpConfig {
 
 export interface HttpDeps {
   config: HttpConfig;
-  /** Instead of the keys of the configuration. */
-  whoAsks?: WhoAsks;
   log: Logger;
+  /** Who asks, and what that one may do. */
+  whoAsks: WhoAsks;
   clock: { now(): Date };
   accept: AcceptRuns;
   cancel: CancelRuns;

@@ -17,15 +17,15 @@ import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { TaskState, TaskStates } from '../engine/task-states.ts';
 import type { Caller } from '../engine/use-cases.ts';
-import { identify, type WhoAsks } from './authenticate.ts';
+import type { Identity, WhoAsks } from './auth/identify.ts';
+import { type Asked, askedBy } from './auth/presented.ts';
+import { challengeOf } from './authenticate.ts';
 import { requirePermission } from './authorise.ts';
-import { type Headers, readContext } from './context.ts';
+import { readContext } from './context.ts';
 
 export interface TaskSocketsDeps {
-  /** Instead of the keys of the configuration. */
-  whoAsks?: WhoAsks;
+  whoAsks: WhoAsks;
   config: {
-    apiKeys: readonly string[];
     corsOrigins: readonly string[];
     sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
   };
@@ -61,7 +61,6 @@ const NOT_FOUND = 4404;
 
 export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
   const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
-  const whoAsks = deps.whoAsks ?? identify(deps.config.apiKeys);
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_PAYLOAD_BYTES,
@@ -78,31 +77,41 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   }, pingMs);
   pings.unref();
 
+  function admit(found: Identity, taskId: string, request: IncomingMessage, stream: Duplex, head: Buffer): undefined {
+    if (!('caller' in found)) return refuse(stream, 401, challengeOf(found.presented));
+    requirePermission(found.caller, found.access, 'executions:read');
+    if (sockets.clients.size >= max) return refuse(stream, 503);
+    // Who asks may have been looked up while the client went away.
+    if (stream.destroyed) return undefined;
+    sockets.handleUpgrade(request, stream, head, (socket) => {
+      alive.add(socket);
+      socket.on('pong', () => alive.add(socket));
+      socket.on('error', () => socket.terminate());
+      serve(socket, found.caller, taskId, deps).catch((error: unknown) => {
+        deps.log.warn('socket_failed', {
+          task_id: taskId,
+          error: error instanceof Error ? error.message : String(error),
+        });
+        socket.close(INTERNAL);
+      });
+    });
+    return undefined;
+  }
+
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
     try {
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
       if (!isFriendly(request, deps.config.corsOrigins)) return refuse(stream, 403);
-      const headers = headersOf(request);
-      const found = whoAsks(headers, readContext(headers));
-      if (!('caller' in found)) return refuse(stream, 401);
-      requirePermission(found.caller, found.access, 'executions:read');
-      if (sockets.clients.size >= max) return refuse(stream, 503);
-      sockets.handleUpgrade(request, stream, head, (socket) => {
-        alive.add(socket);
-        socket.on('pong', () => alive.add(socket));
-        socket.on('error', () => socket.terminate());
-        serve(socket, found.caller, taskId, deps).catch((error: unknown) => {
-          deps.log.warn('socket_failed', {
-            task_id: taskId,
-            error: error instanceof Error ? error.message : String(error),
-          });
-          socket.close(INTERNAL);
-        });
-      });
+      const asked = withSubprotocol(request);
+      const found = deps.whoAsks(asked, readContext(asked));
+      if (!(found instanceof Promise)) return admit(found, taskId, request, stream, head);
+      found
+        .then((identity) => admit(identity, taskId, request, stream, head))
+        .catch((error: unknown) => refuseFor(stream, error));
     } catch (error) {
-      refuse(stream, error instanceof OrchestratorError ? error.status : 400);
+      refuseFor(stream, error);
     }
     return undefined;
   });
@@ -270,21 +279,22 @@ function isFriendly({ headers }: IncomingMessage, corsOrigins: readonly string[]
   return URL.canParse(origin) && new URL(origin).host === host;
 }
 
-/** As Express reads them; the key of a browser is where a header would have it. */
-function headersOf({ headers }: IncomingMessage): Headers {
-  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-  const key = offered[0] === 'bearer' ? offered[1] : undefined;
-  return {
-    get(name) {
-      const value = headers[name.toLowerCase()];
-      const text = Array.isArray(value) ? value[0] : value;
-      return name.toLowerCase() === 'x-api-key' && text === undefined ? key : text;
-    },
-  };
+/** The key of a browser, which cannot set headers, is where a header would have it. */
+function withSubprotocol(request: IncomingMessage): Asked {
+  const asked = askedBy(request);
+  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  const [first, key] = offered;
+  if (first !== 'bearer' || key === undefined) return asked;
+  const lines = request.headersDistinct['authorization'] ?? [];
+  return { ...asked, headersDistinct: { ...asked.headersDistinct, authorization: [...lines, `Bearer ${key}`] } };
 }
 
-function refuse(stream: Duplex, status: number): undefined {
-  const authenticate = status === 401 ? 'WWW-Authenticate: Bearer realm="orchestrator"\r\n' : '';
+function refuseFor(stream: Duplex, error: unknown): undefined {
+  return refuse(stream, error instanceof OrchestratorError ? error.status : 400);
+}
+
+function refuse(stream: Duplex, status: number, challenge = challengeOf(false)): undefined {
+  const authenticate = status === 401 ? `WWW-Authenticate: ${challenge}\r\n` : '';
   const retry = status === 503 ? 'Retry-After: 5\r\n' : '';
   stream.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${authenticate}${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,

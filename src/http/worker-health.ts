@@ -1,6 +1,11 @@
-/** The worker's own small door: `/health` and `/metrics`, on WORKER_PORT. */
-import { createServer } from 'node:http';
+/** The worker's own small door: `/health`, which is open, and `/metrics`, which asks who wants them as the API does; on WORKER_PORT. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { WhoAsks } from './auth/identify.ts';
+import { askedBy } from './auth/presented.ts';
+import { challengeOf } from './authenticate.ts';
+import { readContext } from './context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
 
 export interface WorkerHealth {
@@ -11,12 +16,17 @@ export interface WorkerHealth {
 export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
+  whoAsks: WhoAsks;
   state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean };
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
     if (path === '/metrics' && source.registry !== undefined) {
-      sendMetrics(source.registry, request, response).catch(() => response.writeHead(500).end());
+      tellMetrics(source.registry, source.whoAsks, request, response).catch((error: unknown) => {
+        const status = error instanceof OrchestratorError ? error.status : 500;
+        if (!response.headersSent) response.writeHead(status);
+        response.end();
+      });
       return;
     }
     if (path === '/health') {
@@ -47,4 +57,22 @@ export function createWorkerHealth(source: {
         server.closeAllConnections();
       }),
   };
+}
+
+async function tellMetrics(
+  registry: MetricsRegistry,
+  whoAsks: WhoAsks,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const asked = askedBy(request);
+  const found = await whoAsks(asked, readContext(asked));
+  if ('caller' in found) return sendMetrics(registry, request, response);
+  const body = JSON.stringify({ title: 'Credentials are missing or wrong', status: 401, detail: found.refused });
+  response
+    .writeHead(401, {
+      'content-type': 'application/problem+json',
+      'www-authenticate': challengeOf(found.presented),
+    })
+    .end(body);
 }

@@ -150,8 +150,8 @@ async function announce(
       `  API         ${config.publicUrl ?? base}`,
       `  Docs        ${config.publicUrl ?? base}/docs`,
       `  Bull Board  ${config.publicUrl ?? base}/admin/queues`,
-      config.apiKeys.length > 0
-        ? '  Clients need one of the keys in API_KEY.'
+      config.authentication.required
+        ? '  Clients need credentials: a key or a token.'
         : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only' : ''}.`,
       '  Ctrl-C stops it.',
       '',

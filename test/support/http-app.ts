@@ -9,6 +9,7 @@ import type { ScheduleView } from '../../src/engine/schedules.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
 import type { Webhook, WebhookDelivery } from '../../src/engine/webhook-ports.ts';
 import { createHttpApp } from '../../src/http/app.ts';
+import { createIdentify, type IdentifyDeps } from '../../src/http/auth/identify.ts';
 import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import type { TaskResult } from '../../src/schemas/answers.ts';
@@ -52,7 +53,10 @@ export interface Door {
   close(): Promise<void>;
 }
 
-export async function openDoor(config: Partial<HttpConfig> = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
+/** What the door is configured with; without keys nothing is required. */
+export type DoorConfig = Partial<HttpConfig> & Partial<IdentifyDeps>;
+
+export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
   const { door, deps } = memory(config);
   const server = createHttpServer(createHttpApp({ ...deps, ...instead }));
   server.listen(0, '127.0.0.1');
@@ -67,7 +71,10 @@ export async function openDoor(config: Partial<HttpConfig> = {}, instead: Partia
   return door;
 }
 
-export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: HttpDeps } {
+export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTokens, ...config }: DoorConfig = {}): {
+  door: Door;
+  deps: HttpDeps;
+} {
   let nextError: unknown;
   const guarded = <T>(value: T): Promise<T> => {
     const error = nextError;
@@ -114,13 +121,16 @@ export function memory(config: Partial<HttpConfig> = {}): { door: Door; deps: Ht
   const deps: HttpDeps = {
     config: {
       corsOrigins: ['*'],
-      apiKeys: [],
       bodyLimitBytes: 1024 * 1024,
       publicUrl: undefined,
       version: '9.9.9',
       ...config,
     },
     log: { debug: keep, info: keep, warn: keep, error: keep },
+    whoAsks: createIdentify({
+      required: required ?? (apiKeys.length > 0 || jwt !== undefined),
+      ...{ apiKeys, jwt, trustedCallers, metricsTokens },
+    }),
     clock: { now: () => NOW },
     accept: {
       acceptTask(caller, request, key) {

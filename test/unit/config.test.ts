@@ -171,7 +171,7 @@ describe('who may come in', () => {
     'listening on %s without credentials is refused',
     (host) => {
       expect(faults({ HOST: host })).toEqual([
-        `HOST is ${host}, which others can reach, and no authentication is configured: set API_KEY, or AUTH_MODE=none to let everybody in.`,
+        `HOST is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
       ]);
       expect(load({ HOST: host, AUTH_MODE: 'none' }).host).toBe(host);
       expect(load({ HOST: host, API_KEY: 'k' }).host).toBe(host);
@@ -189,14 +189,57 @@ describe('who may come in', () => {
     expect(load({ API_KEY: 'k', HOST: '127.0.0.1', EGRESS_POLICY: 'none' }).egressPolicy).toBe('none');
   });
 
-  test.each(['JWT_SECRET', 'ORCHESTRATOR_JWT_SECRET', 'JWKS_URL', 'IDENTITY_SERVICE_URL'])(
-    '%s is refused rather than ignored',
-    (name) => {
-      expect(faults({ [name]: 'http://x' })).toEqual([
-        `${name} asks for token authentication, which this version does not have: use API_KEY instead.`,
+  const SECRET = 's'.repeat(32);
+  const PROVIDER = { JWKS_URL: 'https://id.example/keys', JWT_ISSUER: 'https://id.example', JWT_AUDIENCE: 'us' };
+
+  test('a secret or keys of tokens are credentials like API keys: it listens everywhere then', () => {
+    expect(load().authentication).toMatchObject({ required: false, jwt: undefined });
+    for (const settings of [{ ORCHESTRATOR_JWT_SECRET: SECRET }, PROVIDER]) {
+      expect(load(settings)).toMatchObject({ host: '0.0.0.0', egressPolicy: 'registered', apiKeys: [] });
+      expect(load({ ...settings, AUTH_REQUIRED: 'true', HOST: '::' }).authentication.required).toBe(true);
+      expect(faults({ ...settings, PEERS: 'http://a' })).toHaveLength(1);
+    }
+    expect(
+      load({ JWT_SECRET: `${SECRET},${SECRET}2`, ...PROVIDER, JWT_DEFAULT_ROLES: 'operator,viewer' }),
+    ).toMatchObject({
+      authentication: {
+        jwt: {
+          secrets: [SECRET, `${SECRET}2`],
+          jwksUrl: 'https://id.example/keys',
+          issuers: ['https://id.example'],
+          audiences: ['us'],
+          toleranceSeconds: 30,
+          tenantClaim: 'tenant_id',
+          rolesClaim: 'roles',
+          defaultTenant: undefined,
+          defaultRoles: ['viewer', 'operator'],
+        },
+      },
+      hidden: [SECRET, `${SECRET}2`],
+    });
+  });
+
+  test('what would let strangers in is refused: a short secret, keys of a provider without an audience, unknown roles', () => {
+    expect(faults({ JWT_SECRET: 'short-secret' })).toEqual([
+      'JWT_SECRET must be a JSON list of strings, or words with commas between them, each of at least 32 characters, not "***".',
+    ]);
+    for (const left of ['JWT_ISSUER', 'JWT_AUDIENCE']) {
+      expect(faults({ ...PROVIDER, [left]: '' })).toEqual([
+        'JWKS_URL is set and JWT_ISSUER or JWT_AUDIENCE is not: tokens that the provider made for others would be taken.',
       ]);
-    },
-  );
+    }
+    expect(faults({ JWT_SECRET: SECRET, JWT_DEFAULT_ROLES: 'root' })).toHaveLength(1);
+    expect(faults({ API_KEY: 'k', TRUSTED_CALLERS: 'gateway' })).toEqual([
+      'TRUSTED_CALLERS must name each as api_key:<name>, jwt:<sub> or certificate:<user>.',
+    ]);
+    expect(faults({ METRICS_TOKEN: 'short' })).toHaveLength(1);
+  });
+
+  test('an identity service is refused rather than ignored', () => {
+    expect(faults({ IDENTITY_SERVICE_URL: 'http://x' })).toEqual([
+      'IDENTITY_SERVICE_URL asks for an identity service, which this version does not call: use JWT_SECRET, JWKS_URL or API_KEY instead.',
+    ]);
+  });
 
   test('a policy service is refused rather than ignored', () => {
     expect(faults({ POLICY_ENGINE_URL: 'http://x' })).toHaveLength(1);
@@ -231,7 +274,7 @@ describe('the stores', () => {
     }
     const secret = 's'.repeat(32);
     expect(faults({ PEERS: 'http://a', API_KEY: 'k' })).toEqual([
-      'PEERS is set beside API_KEY and no PEER_SECRET is: peers could not tell each other from anybody else.',
+      'PEERS is set beside authentication and no PEER_SECRET is: peers could not tell each other from anybody else.',
     ]);
     expect(load({ PEERS: 'http://a', API_KEY: 'k', PEER_SECRET: secret })).toMatchObject({
       peerSecrets: [secret],

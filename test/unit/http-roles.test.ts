@@ -9,7 +9,7 @@ import {
   type Role,
   SYSTEM_TENANT,
 } from '../../src/domain/access.ts';
-import type { WhoAsks } from '../../src/http/authenticate.ts';
+import type { WhoAsks } from '../../src/http/auth/identify.ts';
 import { API_OPERATIONS } from '../../src/http/operations.ts';
 import { type Door, openDoor } from '../support/http-app.ts';
 
@@ -19,7 +19,7 @@ const OTHERS = ['get', 'put', 'post', 'delete', 'patch'];
 /** Credentials that say by themselves who they are: `tenant role,role scope,scope`. */
 const byWord: WhoAsks = (request, { correlationId, traceId, parentSpanId }) => {
   const said = request.get('authorization');
-  if (said === undefined) return { refused: 'Credentials are required', presented: false };
+  if (said === undefined) return { refused: 'Credentials are required', why: 'none', presented: false };
   const [tenantId = '', roles = '', scopes] = said.split(' ');
   const access: Access = {
     means: 'jwt',

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
+import { createIdentify } from '../../src/http/auth/identify.ts';
 import { sendMetrics } from '../../src/http/metrics.ts';
 import { API_OPERATIONS } from '../../src/http/operations.ts';
 import { createWorkerHealth } from '../../src/http/worker-health.ts';
@@ -46,6 +47,7 @@ test('metrics are text for Prometheus and JSON for who accepts only that, on the
   const door = await open({}, { metrics: registry() });
   const worker = createWorkerHealth({
     registry: registry(),
+    whoAsks: createIdentify({ required: false, apiKeys: [] }),
     state: () => ({ worker: 'w', lanes: ['wait'], draining: false, deaf: false }),
   });
   const port = await worker.listen(0, '127.0.0.1');
@@ -92,6 +94,7 @@ test('with METRICS_ENABLED=false neither the API nor a worker serves metrics', a
   expect(await answer.json()).toMatchObject({ code: 'not_found', detail: 'METRICS_ENABLED is false' });
   const worker = createWorkerHealth({
     registry: undefined,
+    whoAsks: createIdentify({ required: false, apiKeys: [] }),
     state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false }),
   });
   const port = await worker.listen(0, '127.0.0.1');

@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { Role } from '../../src/domain/access.ts';
 import { createRunFollower } from '../../src/engine/follow-run.ts';
 import type { TaskState } from '../../src/engine/task-states.ts';
-import type { WhoAsks } from '../../src/http/authenticate.ts';
+import { createIdentify, type WhoAsks } from '../../src/http/auth/identify.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { attachTaskSockets, type TaskSocketsDeps } from '../../src/http/task-sockets.ts';
 import { AT, fakeRunEvents } from '../support/fake-run-events.ts';
@@ -19,13 +19,16 @@ afterEach(async () => {
 
 const PENDING: TaskState = { status: 'pending', final: false, progress: null, message: null, at: AT };
 
-async function door(config: Partial<TaskSocketsDeps['config']> = {}, instead: Partial<TaskSocketsDeps> = {}) {
+type DoorConfig = Partial<TaskSocketsDeps['config']> & { apiKeys?: readonly string[] };
+
+async function door({ apiKeys = [], ...config }: DoorConfig = {}, instead: Partial<TaskSocketsDeps> = {}) {
   const events = fakeRunEvents('r');
   const states = new Map<string, TaskState>([['default/r', PENDING]]);
   const follower = createRunFollower(events, { pollMs: 5 });
   const server = createHttpServer((_request, response) => response.end('http'));
   const sockets = attachTaskSockets(server, {
-    config: { apiKeys: [], corsOrigins: [], ...config },
+    whoAsks: createIdentify({ required: apiKeys.length > 0, apiKeys }),
+    config: { corsOrigins: [], ...config },
     events: follower,
     states: { read: async (tenantId, runId) => states.get(`${tenantId}/${runId}`) },
     clock: { now: () => new Date() },

@@ -1,0 +1,62 @@
+/** The variables that say who may come in, and how they show who they are. */
+import { ROLES } from '../domain/access.ts';
+import { flag, list, listOf, oneOf, secretList, text, url, whole } from './types.ts';
+import { optional, setting, type Variable } from './variable.ts';
+
+export const ACCESS_VARIABLES = {
+  AUTH_MODE: setting(
+    oneOf(['auto', 'none']),
+    'auto',
+    'none: while no authentication is configured, anybody who reaches the port may use it. auto: then only this machine may reach it.',
+  ),
+  AUTH_REQUIRED: setting(flag(), 'false', 'true: refuse to start while no credentials are configured.'),
+  API_KEY: setting(list(), '', 'The keys that clients present as X-API-Key or bearer token; a list.', { secret: true }),
+  JWT_SECRET: setting(
+    secretList(32),
+    '',
+    'Checks bearer tokens that are signed with HS256; a list: all are accepted, so that one can be replaced by another.',
+    { secret: true },
+  ),
+  JWKS_URL: optional(
+    url(['http', 'https']),
+    'The public keys of the identity provider whose bearer tokens are taken (RS, PS, ES, EdDSA); needs JWT_ISSUER and JWT_AUDIENCE.',
+    { secret: 'credentials' },
+  ),
+  JWT_ISSUER: setting(list(), '', 'Who may have issued a token (`iss`); a list. Left out: anybody who has JWT_SECRET.'),
+  JWT_AUDIENCE: setting(list(), '', 'For whom a token may be (`aud`); a list. Left out: for anybody.'),
+  JWT_CLOCK_TOLERANCE_SECONDS: setting(
+    whole(0, 300),
+    '30',
+    "How far the clock of the issuer and this service's may be apart.",
+  ),
+  JWT_TENANT_CLAIM: setting(text(), 'tenant_id', 'The claim that names the tenant; dots lead into objects.'),
+  JWT_ROLES_CLAIM: setting(
+    text(),
+    'roles',
+    'The claim that names the roles, as realm_access.roles; dots lead into objects. Roles that are not ours count for nothing.',
+  ),
+  JWT_DEFAULT_TENANT: optional(text(), 'The tenant of tokens that name none. Left out: they are refused.'),
+  JWT_DEFAULT_ROLES: setting(
+    listOf(ROLES),
+    'viewer',
+    'The roles of tokens that say nothing of roles; a list of viewer, operator, editor, admin, worker.',
+  ),
+  TRUSTED_CALLERS: setting(
+    list(),
+    '',
+    'Whose X-User-ID and X-Tenant-ID are believed although authentication is configured, such as a gateway: api_key:<name>, jwt:<sub> or certificate:<user>; a list.',
+  ),
+  METRICS_TOKEN: setting(
+    secretList(16),
+    '',
+    'Bearer tokens that open /metrics of the API and of workers, and nothing else; a list.',
+    { secret: true },
+  ),
+  ENABLE_TLS: setting(flag(), 'false', "true: the API speaks HTTPS; a worker's port stays plain."),
+  TLS_CERT_PATH: setting(
+    text(),
+    './certs/server.crt',
+    'With ENABLE_TLS: the certificate (PEM), with those that vouch for it behind it.',
+  ),
+  TLS_KEY_PATH: setting(text(), './certs/server.key', 'With ENABLE_TLS: the private key of the certificate (PEM).'),
+} as const satisfies Record<string, Variable>;

@@ -1,0 +1,83 @@
+/** What the settings say of who may come in, and what of it would be unsafe. */
+import type { Role } from '../domain/access.ts';
+import type { Values } from './read-settings.ts';
+
+export interface AuthenticationConfig {
+  /** Whether credentials are asked for at all. */
+  required: boolean;
+  jwt: JwtConfig | undefined;
+  trustedCallers: readonly string[];
+  metricsTokens: readonly string[];
+}
+
+export interface JwtConfig {
+  secrets: readonly string[];
+  jwksUrl: string | undefined;
+  issuers: readonly string[];
+  audiences: readonly string[];
+  toleranceSeconds: number;
+  tenantClaim: string;
+  rolesClaim: string;
+  defaultTenant: string | undefined;
+  defaultRoles: readonly Role[];
+}
+
+export function readAuthentication(values: Values): AuthenticationConfig {
+  const tokens = values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
+  return {
+    required: asksForCredentials(values),
+    jwt: tokens
+      ? {
+          secrets: values.JWT_SECRET,
+          jwksUrl: values.JWKS_URL,
+          issuers: values.JWT_ISSUER,
+          audiences: values.JWT_AUDIENCE,
+          toleranceSeconds: values.JWT_CLOCK_TOLERANCE_SECONDS,
+          tenantClaim: values.JWT_TENANT_CLAIM,
+          rolesClaim: values.JWT_ROLES_CLAIM,
+          defaultTenant: values.JWT_DEFAULT_TENANT,
+          defaultRoles: values.JWT_DEFAULT_ROLES,
+        }
+      : undefined,
+    trustedCallers: values.TRUSTED_CALLERS,
+    metricsTokens: values.METRICS_TOKEN,
+  };
+}
+
+export function asksForCredentials(values: Values): boolean {
+  return values.API_KEY.length > 0 || values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
+}
+
+/** `label` says under which name a setting was found. */
+export function authenticationFaults(values: Values, host: string, label: (name: string) => string): string[] {
+  const faults: string[] = [];
+  const required = asksForCredentials(values);
+  if (values.IDENTITY_SERVICE_URL !== undefined) {
+    faults.push(
+      `${label('IDENTITY_SERVICE_URL')} asks for an identity service, which this version does not call: use JWT_SECRET, JWKS_URL or API_KEY instead.`,
+    );
+  }
+  if (values.JWKS_URL !== undefined && (values.JWT_ISSUER.length === 0 || values.JWT_AUDIENCE.length === 0)) {
+    faults.push(
+      `${label('JWKS_URL')} is set and JWT_ISSUER or JWT_AUDIENCE is not: tokens that the provider made for others would be taken.`,
+    );
+  }
+  if (values.AUTH_REQUIRED && !required) {
+    faults.push('AUTH_REQUIRED is true and none of API_KEY, JWT_SECRET and JWKS_URL is set.');
+  }
+  if (!isLoopback(host) && !required && values.AUTH_MODE !== 'none') {
+    faults.push(
+      `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
+    );
+  }
+  for (const one of values.TRUSTED_CALLERS) {
+    if (/^(api_key|jwt|certificate):./.test(one)) continue;
+    faults.push(`${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<sub> or certificate:<user>.`);
+    break;
+  }
+  return faults;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -1,0 +1,92 @@
+/**
+ * Who asks, for every door that speaks HTTP at first. Where nothing is configured nothing is required and what is
+ * presented is ignored. Where something is, a request has exactly one credential and that one decides: a wrong one is
+ * refused, however much else the request says, and never makes its sender anonymous.
+ */
+import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
+import type { Caller } from '../../engine/use-cases.ts';
+import { believedCaller, namedCaller, type TraceContext } from '../context.ts';
+import { configuredKeys } from './configured-keys.ts';
+import type { JwtVerifier } from './jwt.ts';
+import { type Asked, presentedBy } from './presented.ts';
+import type { Principal } from './principal.ts';
+
+export interface Refusal {
+  /** For the client: nothing in it says how near it was. */
+  refused: string;
+  /** For our log. */
+  why: string;
+  presented: boolean;
+}
+
+export type Identity = { caller: Caller; access: Access } | Refusal;
+export type WhoAsks = (request: Asked, context: TraceContext) => Identity | Promise<Identity>;
+
+export interface IdentifyDeps {
+  /** Whether credentials are asked for at all. */
+  required: boolean;
+  apiKeys: readonly string[];
+  /** Undefined: tokens are not taken. */
+  jwt?: JwtVerifier | undefined;
+  /** `<means>:<user id>` of those whose `X-User-ID` and `X-Tenant-ID` are believed. */
+  trustedCallers?: readonly string[] | undefined;
+  /** They open /metrics and nothing else; where there are any it needs one even if nothing else needs anything. */
+  metricsTokens?: readonly string[] | undefined;
+}
+
+const MISSING = 'Credentials are required: Authorization: Bearer, or X-API-Key';
+const METRICS = /^\/metrics\/?(?:\?|$)/;
+const WRONG = 'The credentials are not valid';
+
+export function createIdentify(deps: IdentifyDeps): WhoAsks {
+  const { required, jwt } = deps;
+  const keyNamed = configuredKeys(deps.apiKeys);
+  const metricsTokens = deps.metricsTokens ?? [];
+  const metricsTokenNamed = configuredKeys(metricsTokens);
+  const trusted = new Set(deps.trustedCallers ?? []);
+
+  function principalOf(text: string, bearer: boolean): Principal | Refusal | Promise<Principal | Refusal> {
+    const known = keyNamed(text);
+    if (known !== undefined) return ofConfiguredKey(known);
+    if (bearer && jwt !== undefined) return jwt(text).then((found) => ('why' in found ? refusal(found.why) : found));
+    return refusal('unknown_key');
+  }
+
+  function identity(found: Principal | Refusal, request: Asked, context: TraceContext): Identity {
+    if ('refused' in found) return found;
+    const { userId, tenantId, access } = found;
+    const mayName = trusted.has(`${access.means}:${userId}`);
+    const caller = mayName
+      ? believedCaller(request, context, { userId, tenantId })
+      : namedCaller({ userId, tenantId }, context);
+    return { caller, access };
+  }
+
+  return (request, context) => {
+    const guarded = metricsTokens.length > 0 && METRICS.test(request.originalUrl);
+    if (!required && !guarded) return { caller: believedCaller(request, context), access: OPEN_ACCESS };
+    const presented = presentedBy(request);
+    if (presented.kind === 'nothing') return { refused: MISSING, why: 'none', presented: false };
+    if (presented.kind === 'unreadable') return refusal(presented.why);
+    const scraper = guarded ? metricsTokenNamed(presented.text) : undefined;
+    if (scraper !== undefined) return identity(ofMetricsToken(scraper), request, context);
+    const found = principalOf(presented.text, presented.bearer);
+    if (!(found instanceof Promise)) return identity(found, request, context);
+    return found.then((principal) => identity(principal, request, context));
+  };
+}
+
+/** A shared key speaks for the default tenant; the headers would let its holder choose any. */
+function ofConfiguredKey(name: string): Principal {
+  const access: Access = { means: 'api_key', roles: ['admin'], scopes: undefined };
+  return { userId: `api-key-${name}`, tenantId: 'default', access };
+}
+
+function ofMetricsToken(name: string): Principal {
+  const access: Access = { means: 'api_key', roles: ['viewer'], scopes: ['system:read'] };
+  return { userId: `metrics-token-${name}`, tenantId: 'default', access };
+}
+
+function refusal(why: string): Refusal {
+  return { refused: WRONG, why, presented: true };
+}

@@ -1,0 +1,48 @@
+/** What a request presents to say who asks: one credential, from one header. Addresses and bodies are never looked at. */
+import type { IncomingMessage } from 'node:http';
+import type { Headers } from '../context.ts';
+
+/** A request as this door needs it: of Express, or of a connection that is to become a socket. */
+export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {
+  /** Every header line of its own; what is merged or dropped elsewhere would hide a second credential. */
+  headersDistinct: Readonly<Record<string, string[] | undefined>>;
+  /** As it was sent, wherever in the app it is looked at. */
+  originalUrl: string;
+}
+
+/** Of a request that Express has not seen. */
+export function askedBy({ headers, headersDistinct, socket, url = '' }: IncomingMessage): Asked {
+  return {
+    socket,
+    headersDistinct,
+    originalUrl: url,
+    get(name) {
+      const value = headers[name.toLowerCase()];
+      return Array.isArray(value) ? value[0] : value;
+    },
+  };
+}
+
+export type Presented =
+  | { kind: 'nothing' }
+  /** Two that differ, or a scheme that is not ours: nobody may choose which one holds. */
+  | { kind: 'unreadable'; why: 'two_credentials' | 'unknown_scheme' }
+  /** `bearer`: it may be a token; what stands in X-API-Key is a key and nothing else. */
+  | { kind: 'credential'; text: string; bearer: boolean };
+
+const BEARER = /^bearer +(\S+) *$/i;
+
+export function presentedBy({ headersDistinct }: Asked): Presented {
+  const keys = given(headersDistinct['x-api-key']);
+  const authorizations = given(headersDistinct['authorization']);
+  const tokens = authorizations.map((line) => BEARER.exec(line)?.[1]);
+  const [first, ...others] = [...keys, ...tokens];
+  if (keys.length + authorizations.length === 0) return { kind: 'nothing' };
+  if (first === undefined || others.includes(undefined)) return { kind: 'unreadable', why: 'unknown_scheme' };
+  if (others.some((other) => other !== first)) return { kind: 'unreadable', why: 'two_credentials' };
+  return { kind: 'credential', text: first, bearer: keys.length === 0 };
+}
+
+function given(lines: readonly string[] | undefined): string[] {
+  return (lines ?? []).map((line) => line.trim()).filter((line) => line !== '');
+}

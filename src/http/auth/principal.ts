@@ -1,0 +1,8 @@
+import type { Access } from '../../domain/access.ts';
+
+/** Whoever credentials stand for. */
+export interface Principal {
+  userId: string;
+  tenantId: string;
+  access: Access;
+}
