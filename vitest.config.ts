@@ -8,7 +8,6 @@ const ON_SERVERS = {
   hookTimeout: 60_000,
   // Each file starts an API and workers of its own, and often waits for locks to run out: three keep two cores busy.
   maxWorkers: 3,
-  isolate: false,
   sequence: { groupOrder: 1 },
 };
 

@@ -15,13 +15,10 @@ const lane = (health: Health, name: string) => health.lanes.find((one) => one.la
 /** Waits for a report in which it is so: a report is kept for a second. */
 async function reports(api: Client, isSo: (health: Health) => boolean): Promise<Health> {
   let last: Health | undefined;
-  await until(
-    async () => {
-      last = await read(api);
-      return isSo(last);
-    },
-    { timeoutMs: 15_000 },
-  ).catch((error: unknown) => {
+  await until(async () => {
+    last = await read(api);
+    return isSo(last);
+  }).catch((error: unknown) => {
     throw new Error(`the last report was ${JSON.stringify(last)}`, { cause: error });
   });
   return read(api);

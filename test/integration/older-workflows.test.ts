@@ -763,7 +763,6 @@ describe.each(redis)('a client of the older workflow platform', ({ test }) => {
   test('asks for the health of the engine', async ({ api, analysis: _ }) => {
     await until(async () => (await api.get('/workflows/health')).text.includes('"status":"healthy"'), {
       what: 'it is healthy',
-      timeoutMs: 15_000,
     });
     const { body } = await api.get('/workflows/health');
     expect(body).toEqual({

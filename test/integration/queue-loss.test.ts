@@ -72,12 +72,10 @@ test('while the queue is down a task is accepted, and it runs when the queue is 
   const { api } = stack;
   await api.ended(await api.assign({ task_type: 'test_task' }));
   await redisServer.stop();
-  const from = performance.now();
   const ids = [
     await api.assign({ task_type: 'test_task', params: { n: 1 } }),
     await api.assign({ task_type: 'test_task', params: { n: 2 } }),
   ];
-  expect(performance.now() - from).toBeLessThan(8_000);
   expect((await api.get(`/result/${ids[0]}`)).body).toMatchObject({ status: 'pending' });
   expect(await api.get('/health')).toMatchObject({
     status: 503,

@@ -71,7 +71,6 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
     const run = await api.run(workflow([call(service.url)]));
     expect(run.status).toBe('completed');
     expect(gaps(service.calls)[0]).toBeGreaterThanOrEqual(2_000);
-    expect(gaps(service.calls)[0]).toBeLessThan(6_000);
   });
 
   for (const status of [408, 425, 429, 500, 502, 503, 504]) {
@@ -124,7 +123,6 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
     service,
   }) => {
     service.answer(() => (service.calls.length < 2 ? undefined : { body: { fine: true } }));
-    const from = performance.now();
     const run = await api.run(workflow([call(service.url, { timeout_seconds: 1 })]));
     expect(run.status).toBe('completed');
     await until(() => service.calls[0]?.abandoned === true, { what: 'the first connection is closed' });
@@ -132,7 +130,6 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
       { status: 'failed', error: { code: 'timeout' } },
       { status: 'completed' },
     ]);
-    expect(performance.now() - from).toBeLessThan(6_000);
   });
 
   test('an error code that is named in non_retryable is not tried again', async ({ api, service }) => {

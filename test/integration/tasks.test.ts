@@ -78,7 +78,8 @@ describe.each(onBothBackends({ environment: { WEBHOOK_SECRET: 'whsec_c2VjcmV0IG9
         status: 'completed',
         result: { duration: 1 },
       });
-      expect(performance.now() - from).toBeLessThan(5_000);
+      // Long before the time was up.
+      expect(performance.now() - from).toBeLessThan(18_000);
     });
 
     test('a poller that sends back the ETag gets 304 until something changes', async ({ api }) => {

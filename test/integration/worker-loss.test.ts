@@ -130,9 +130,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     const first = await processes.start('worker', { SHUTDOWN_GRACE_SECONDS: '1' });
     const id = await api.assign({ task_type: 'http_request', params: { url: service.url } });
     await until(() => service.calls.length === 1);
-    const from = performance.now();
     expect(await first.end('SIGTERM')).toBe(0);
-    expect(performance.now() - from).toBeLessThan(8_000);
     const second = await processes.start('worker');
     expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1, result: { body: { second: true } } });
     expect(second.events).not.toContain('job_stalled');

@@ -5,7 +5,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   options: { what?: string; timeoutMs?: number; everyMs?: number } = {},
 ): Promise<Exclude<T, false | null | undefined>> {
-  const { what = 'the condition', timeoutMs = 15_000, everyMs = 25 } = options;
+  const { what = 'the condition', timeoutMs = 30_000, everyMs = 25 } = options;
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
   for (;;) {
