@@ -90,9 +90,9 @@ import { createWebhookStore } from '../store/webhooks.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 
+import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { authenticationOf } from './authentication.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
@@ -140,13 +140,16 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
   const children = createChildStore(pool);
-  const runs = tellingParents(createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS }), {
-    children,
-    tasks: createTaskStore(pool),
-    queue,
-    failpoint,
-    log,
-  });
+  const runs = tellingParents(
+    createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS, told: (write) => metrics.wrote(write) }),
+    {
+      children,
+      tasks: createTaskStore(pool),
+      queue,
+      failpoint,
+      log,
+    },
+  );
   const system = createSystemWorkflows({
     workflows: SYSTEM_WORKFLOWS,
     store: createSystemWorkflowStore(pool),
@@ -187,7 +190,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     () => backend.memoryUse(),
     () => performance.now(),
   );
-  const accept = boundAccepts(
+  const bounded = boundAccepts(
     createAcceptRuns({
       actionTypes: catalogue,
       workflows,
@@ -205,15 +208,20 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       queueUse,
     },
   );
+  const accept = timingAccepts(bounded, (result, seconds) => metrics.accepted(result, seconds));
   const loop = monitorLoop((lagMs) => {
     log.warn('event_loop_lag', { lag_ms: Math.round(lagMs), in_hand: accept.inHand() });
   });
   const shared = sharedMetrics(pool);
   const stopping = new AbortController();
   let flushing: Promise<void> | undefined;
-  const metrics = createMetrics({
+  const metrics = apiMetrics({
+    queue: backend.kind,
+    pool,
     acceptsInHand: accept.inHand,
     deadLetters: () => countDeadLetters(pool),
+    engine: () => engineHealth.report(),
+    queueUse,
     loopLagMs: loop.recentMs,
   });
 
@@ -330,7 +338,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     isUnavailable,
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
     metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
-    answered: shared.answered,
+    answered: tellAnswers(shared, metrics),
     effectiveConfig: config.effective,
   });
   const server = createHttpServer(app, config.tls);
@@ -355,6 +363,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     {
       name: 'orchestrator-api-listen',
       onGap() {
+        metrics.listening();
         waiter.readAgain();
         follower.lookAgain();
         polls.noticeAll();

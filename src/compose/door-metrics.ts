@@ -5,6 +5,7 @@ import type { Logger, Outcome, TaskStore } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
 import type { MetricsRegistry } from '../http/metrics.ts';
 import { createMetricTotals } from '../store/metric-totals.ts';
+import { exposition } from '../telemetry/exposition.ts';
 import { createSharedMetrics, type SharedMetrics } from '../telemetry/shared-metrics.ts';
 
 const FLUSH_EVERY_MS = 5_000;
@@ -23,33 +24,48 @@ export async function flushLast(shared: SharedMetrics, log: Logger): Promise<voi
 }
 
 export function doorMetrics(own: Registry, shared: SharedMetrics): MetricsRegistry {
+  const families = async () => {
+    const [ours, all] = await Promise.all([own.getMetricsAsJSON(), shared.families()]);
+    return [...ours, ...all];
+  };
   return {
-    contentType: own.contentType,
-    async metrics() {
-      const [ours, all] = await Promise.all([own.metrics(), shared.metrics()]);
-      return `${ours.trimEnd()}\n\n${all}`;
-    },
-    async getMetricsAsJSON() {
-      const [ours, all] = await Promise.all([own.getMetricsAsJSON(), shared.getMetricsAsJSON()]);
-      return [...ours, ...all];
-    },
+    metrics: async (format) => exposition(await families(), format),
+    getMetricsAsJSON: families,
   };
 }
 
 /** Counts what the store has taken: an outcome that was refused is none. */
-export function counting<Store extends Pick<TaskStore, 'commit'>>(store: Store, shared: SharedMetrics): Store {
+export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'>>(
+  store: Store,
+  shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
+  delivery: (what: 'claimed' | 'commit_refused' | 'late_effect') => void,
+): Store {
   return {
     ...store,
     async commit(outcome: Outcome) {
       const result = await store.commit(outcome);
       if (result === 'accepted') count(shared, outcome);
+      else delivery('commit_refused');
       return result;
+    },
+    async claim(task: Parameters<TaskStore['claim']>[0]) {
+      delivery('claimed');
+      return store.claim(task);
+    },
+    async recordLateEffect(outcome: Outcome) {
+      delivery('late_effect');
+      await store.recordLateEffect(outcome);
     },
   };
 }
 
-function count(shared: SharedMetrics, { status, final, ended, actionId, actionType, startedMono }: Outcome): void {
+function count(
+  shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
+  { status, final, ended, actionId, actionType, startedMono, traceId }: Outcome,
+): void {
   if (final) shared.taskEnded(status);
   if (status === 'retrying') shared.taskRetried(actionId, actionType);
-  if (ended && startedMono !== null) shared.attemptEnded(actionType, (performance.now() - startedMono) / 1000);
+  if (ended && startedMono !== null) {
+    shared.attemptEnded(actionType, (performance.now() - startedMono) / 1000, traceId);
+  }
 }

@@ -54,9 +54,7 @@ import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
-import { createEgressMetrics } from '../telemetry/egress-metrics.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
 
 import { authenticationOf } from './authentication.ts';
 import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
@@ -71,6 +69,7 @@ import { beatUntil } from './worker-beat.ts';
 import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
 import { keepClean } from './worker-janitors.ts';
+import { countingRequests, workerMetrics } from './worker-metrics.ts';
 import { keepSchedules } from './worker-schedules.ts';
 import { createWorkerServices } from './worker-services.ts';
 import { traceCalls } from './worker-tracing.ts';
@@ -110,16 +109,29 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const clock = createDatabaseClock(pool, log);
   const sweep = createSweepStore(pool);
   const shared = sharedMetrics(pool);
-  const tasks = counting(createTaskStore(pool, failpoint), shared);
+  const tasks = counting(
+    createTaskStore(pool, failpoint, (write) => metrics.wrote(write)),
+    shared,
+    (what) => metrics.worker.delivery(what),
+  );
   const children = createChildStore(pool);
-  const runs = tellingParents(createRunStore(pool), { children, tasks, queue, failpoint, log });
+  const runs = tellingParents(createRunStore(pool, { told: (write) => metrics.wrote(write) }), {
+    children,
+    tasks,
+    queue,
+    failpoint,
+    log,
+  });
   const services = createWorkerServices({ pool, configured: config.services, worker, log });
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
-  const egress = egressOf(config, { databaseUrl, log, onDecision: (decision) => outbound.decided(decision) });
+  const egress = countingRequests(
+    egressOf(config, { databaseUrl, log, onDecision: (decision) => metrics.outbound.decided(decision) }),
+    (result, seconds) => metrics.worker.requested(result, seconds),
+  );
   const shutdown = new AbortController();
   const stopping = new AbortController();
   // Every running task listens, and every loop.
@@ -197,6 +209,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     worker,
     maxOutputBytes: config.maxOutputBytes,
     log,
+    picked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
   };
 
   const inHand = createJobsInHand({ lockDurationMs: config.lockDurationMs, now: () => performance.now(), log });
@@ -224,14 +237,16 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     onBroken: breakDown,
     log,
   });
-  const metrics = createMetrics({
+  const metrics = workerMetrics({
+    queue: backend.kind,
+    pool,
     pendingCommits: () => tasks.pendingCommits(),
+    activeTasks: () => open.reduce((sum, lane) => sum + lane.active(), 0),
     loopLagMs: loop.recentMs,
     isDeaf: hearing.isDeaf,
     circuits: services.calls.circuits,
     deadLetters: () => countDeadLetters(pool),
   });
-  const outbound = createEgressMetrics(metrics.registry);
   const openAll = () =>
     lanes.map((name) =>
       openLane({
@@ -252,10 +267,14 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         log,
       }),
     );
+  const hearingAgain = () => {
+    metrics.listening();
+    control.readAgain();
+  };
   const listener = listen(
     databaseUrl,
     { run_control: control.notice, task_control: control.taskNotice, [SERVICE_CHANNEL]: services.forget },
-    { name: 'orchestrator-worker-listen', onGap: control.readAgain, onError },
+    { name: 'orchestrator-worker-listen', onGap: hearingAgain, onError },
   );
   const recordPass = async (report: SweepReport, durationMs: number) => {
     const lagMs = await beats.recordPass({ worker, durationMs, ...report });

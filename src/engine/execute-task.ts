@@ -29,6 +29,7 @@ import type {
   TaskRow,
   TaskStore,
 } from './ports.ts';
+import { queueWaitMs } from './queue-wait.ts';
 import { localsOf, outputsNamedBy, outputsOfRun, resolveInput, scopeOf } from './resolve-input.ts';
 import { runAdapter } from './run-adapter.ts';
 import { cancelWhole, runWhole } from './run-parts.ts';
@@ -57,6 +58,8 @@ export interface ExecuteDeps extends SettleDeps, HoldDeps {
   secret(name: string): string | undefined;
   worker: string;
   log: Logger;
+  /** Told of the first delivery of each task, for metrics. */
+  picked?(lane: string, waitedMs: number): void;
 }
 
 /** Deliveries of one attempt after which a task may be what ends its workers: from then on it runs alone. */
@@ -81,6 +84,8 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
   if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data);
 
+  const waitedMs = queueWaitMs(delivery, own, found.tasks.values(), deps.now());
+  if (waitedMs !== undefined) deps.picked?.(delivery.queue, waitedMs);
   const decision = decide(planned.action.run_if, dependenciesOf(plan, planned, found), run.status);
   if (decision.next === 'not_ready') {
     deps.log.warn('task_not_ready', { run_id: run.id, action_id: data.action_id, waits_for: decision.waitsFor });

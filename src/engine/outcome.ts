@@ -62,6 +62,7 @@ export function outcomeOf(
     nextDelivery: null,
     endsRun: values.final && endsRun(plan, planned.index),
     runOutput: null,
+    traceId: run.traceId,
     ...values,
   };
 }

@@ -29,6 +29,8 @@ export interface Delivery {
   jobId: string;
   queue: string;
   data: JobData;
+  /** By the clock of whoever added it, and how long it was to wait once it was ready; for metrics alone. */
+  added?: { atMs: number; delayMs: number };
   /** BullMQ's counters. They tell a clean first delivery from any other; none of them is a token. */
   attemptsMade: number;
   attemptsStarted: number;
@@ -131,6 +133,8 @@ export interface TaskRow {
   deliveries: number;
   nextDelivery: number | null;
   wakeAt: Date | null;
+  /** When it ended, in milliseconds since 1970; only where it was looked up. */
+  finishedMs?: number | null;
   /** How often it was woken, and what that number was when it last went to sleep. */
   wakes: number;
   wakesSeen: number;
@@ -202,6 +206,8 @@ export interface Outcome {
   /** This commit ends the run; `runOutput` (JSON text) is the run's output should it have completed. */
   endsRun: boolean;
   runOutput: string | null;
+  /** For metrics, which may point at a trace. */
+  traceId?: string | null;
 }
 export type CommitResult = 'accepted' | 'refused';
 

@@ -180,13 +180,15 @@ function accessLog(log: Logger, answered: HttpDeps['answered']): RequestHandler 
     const begun = performance.now();
     response.once('finish', () => {
       const ms = performance.now() - begun;
+      const { requestId, traceId, correlationId, caller, problem } = contextOf(response);
       answered?.({
         method: request.method,
         endpoint: endpointOf(request),
         status: response.statusCode,
         seconds: ms / 1000,
+        traceId,
+        problem,
       });
-      const { requestId, traceId, correlationId, caller } = contextOf(response);
       const fields = {
         method: request.method,
         path: loggedPath(request),

@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Access } from '../domain/access.ts';
-import { OrchestratorError } from '../domain/errors.ts';
+import { type ErrorCode, OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 
 const REQUEST_ID = /^[\x21-\x2b\x2d-\x7e]{1,128}$/;
@@ -22,6 +22,8 @@ export interface RequestContext {
   caller: Caller | undefined;
   /** Set with the caller. */
   access: Access | undefined;
+  /** The code of the problem that was answered, if it was one. */
+  problem?: ErrorCode;
 }
 
 /** What a caller takes over from the request. */

@@ -1,6 +1,7 @@
 /** What the HTTP door needs; `compose.ts` puts it together. */
 import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
+import type { ErrorCode } from '../domain/errors.ts';
 import type { Approvals } from '../engine/approvals.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
@@ -109,7 +110,14 @@ export interface HttpDeps {
   /** Undefined: they are not served. */
   metrics: MetricsRegistry | undefined;
   /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */
-  answered?(request: { method: string; endpoint: string; status: number; seconds: number }): void;
+  answered?(request: {
+    method: string;
+    endpoint: string;
+    status: number;
+    seconds: number;
+    traceId: string;
+    problem: ErrorCode | undefined;
+  }): void;
   /** Of this process, as it may be shown. */
   effectiveConfig: EffectiveConfig;
 }

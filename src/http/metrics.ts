@@ -1,24 +1,38 @@
 /** `/metrics`, as the API and the workers serve it: the text format of Prometheus, or JSON for who asks for it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Registry } from 'prom-client';
+import { CONTENT_TYPES, type ExpositionFormat, type Family } from '../telemetry/exposition.ts';
 
-export type MetricsRegistry = Pick<Registry, 'contentType' | 'metrics' | 'getMetricsAsJSON'>;
+export interface MetricsRegistry {
+  metrics(format: ExpositionFormat): Promise<string>;
+  getMetricsAsJSON(): Promise<Family[]>;
+}
 
 export async function sendMetrics(
   registry: MetricsRegistry,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const json = prefersJson(request.headers.accept);
-  const body = json ? JSON.stringify({ metrics: await registry.getMetricsAsJSON() }) : await registry.metrics();
-  response.setHeader('Content-Type', json ? 'application/json; charset=utf-8' : registry.contentType);
+  const form = preferred(request.headers.accept);
+  const body =
+    form === 'json'
+      ? JSON.stringify({ metrics: await registry.getMetricsAsJSON() }, withoutExemplars)
+      : await registry.metrics(form);
+  response.setHeader('Content-Type', form === 'json' ? 'application/json; charset=utf-8' : CONTENT_TYPES[form]);
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('Vary', 'Accept');
   response.end(body);
 }
 
-/** Prometheus asks for its text formats, curl and browsers for anything: JSON is for those that name it before any text. */
-function prefersJson(accept: string | undefined): boolean {
+/** They are the business of OpenMetrics. */
+function withoutExemplars(key: string, value: unknown): unknown {
+  return key === 'exemplar' ? undefined : value;
+}
+
+/**
+ * Prometheus names both of its formats, curl and browsers take anything and get the plain text: OpenMetrics and JSON are for
+ * those that name them, JSON only before any text.
+ */
+function preferred(accept: string | undefined): ExpositionFormat | 'json' {
   const ranges = (accept ?? '').split(',').map((range) => {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
     const q = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
@@ -27,5 +41,8 @@ function prefersJson(accept: string | undefined): boolean {
   const best = (types: readonly string[]) =>
     Math.max(0, ...ranges.filter(({ type }) => types.includes(type)).map(({ q }) => q));
   const json = best(['application/json']);
-  return json > 0 && json > best(['text/plain', 'application/openmetrics-text', 'text/*']);
+  const plain = best(['text/plain', 'text/*']);
+  const open = best(['application/openmetrics-text']);
+  if (json > 0 && json > plain && json > open) return 'json';
+  return open > 0 && open >= plain ? 'openmetrics' : 'text';
 }

@@ -10,6 +10,8 @@ const RETRY_AFTER_SECONDS = 2;
 export function sendProblem(request: Request, response: Response, error: OrchestratorError): void {
   if (response.headersSent) return;
   const { status, title } = describe(error.code);
+  const context = contextOf(response);
+  context.problem = error.code;
   const body: Problem = {
     type: `urn:orchestrator:problem:${error.code}`,
     title,
@@ -20,7 +22,7 @@ export function sendProblem(request: Request, response: Response, error: Orchest
     ...(error.errors.length === 0 ? {} : { errors: error.errors }),
     ...(error.executionId === undefined ? {} : { execution_id: error.executionId }),
     ...(error.executionLink === undefined ? {} : { links: { execution: error.executionLink } }),
-    trace_id: contextOf(response).traceId,
+    trace_id: context.traceId,
     message: error.message,
     error_code: error.code,
   };

@@ -110,14 +110,15 @@ export const getMetrics = operation({
   tag: 'Service',
   method: 'get',
   path: '/metrics',
-  summary: 'Metrics in the text format of Prometheus, or as JSON',
-  description: '`Accept: application/json` gives JSON. 404 with `METRICS_ENABLED=false`.',
+  summary: 'Metrics in the text format of Prometheus, as OpenMetrics, or as JSON',
+  description:
+    '`Accept: application/openmetrics-text` gives OpenMetrics 1.0, whose histograms point at traces (exemplars); `application/json` gives JSON. 404 with `METRICS_ENABLED=false`.',
   answers: {
     200: {
       description: 'The metrics',
       schema: z.string(),
       mediaType: 'text/plain',
-      others: { 'application/json': metricsAnswer },
+      others: { 'application/openmetrics-text': z.string(), 'application/json': metricsAnswer },
     },
   },
   problems: [401, 404],

@@ -162,6 +162,7 @@ function toDelivery(queue: string, job: Parameters<LaneProcessor>[0], trust: Tru
     jobId: job.id ?? '',
     queue,
     data: jobData.parse(job.data),
+    added: { atMs: job.timestamp, delayMs: job.opts.delay ?? 0 },
     attemptsMade: job.attemptsMade,
     attemptsStarted: job.attemptsStarted,
     stalledCounter: job.stalledCounter,

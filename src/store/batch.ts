@@ -34,6 +34,34 @@ interface Waiting<T, R> {
   reject(error: unknown): void;
 }
 
+/** What became of a statement for several items, for metrics. */
+export interface BatchWrite {
+  what: 'outcomes' | 'runs';
+  items: number;
+  seconds: number;
+  stored: boolean;
+}
+export type ToldOfWrites = (write: BatchWrite) => void;
+
+export function measured<T, R>(
+  what: BatchWrite['what'],
+  told: ToldOfWrites | undefined,
+  flush: (items: T[]) => Promise<R[]>,
+): (items: T[]) => Promise<R[]> {
+  if (told === undefined) return flush;
+  return async (items) => {
+    const begun = performance.now();
+    let stored = false;
+    try {
+      const answers = await flush(items);
+      stored = true;
+      return answers;
+    } finally {
+      told({ what, items: items.length, seconds: (performance.now() - begun) / 1000, stored });
+    }
+  };
+}
+
 /** Batches of this size say that much is going on. */
 const BUSY = 8;
 

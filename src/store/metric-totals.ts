@@ -1,6 +1,7 @@
 /** What all processes together have counted. */
 import type pg from 'pg';
-import type { MetricTotals } from '../telemetry/shared-metrics.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import { type CountedRun, type MetricTotals, taskKey } from '../telemetry/shared-metrics.ts';
 
 /** Runs whose end was committed later than that after they ended are not counted. */
 const SETTLED_SECONDS = 2;
@@ -15,6 +16,9 @@ INSERT INTO metric_total AS m (name, labels, value)
 SELECT * FROM unnest($1::text[], $2::text[], $3::float8[])
 ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updated_at = now()`;
 
+/** A run that failed with one of them failed because of the service and not of its work. */
+export const ENGINE_CODES: readonly ErrorCode[] = ['internal', 'unavailable', 'overloaded', 'worker_crashed'];
+
 // Whoever has the row counts; the others leave it to that one. $1 upper bounds of the buckets, $2 their labels.
 const COUNT_RUNS = `
 WITH before AS MATERIALIZED (
@@ -25,7 +29,9 @@ WITH before AS MATERIALIZED (
   UPDATE metric_total m SET value = u.at, updated_at = now() FROM before b, until u
   WHERE m.name = 'runs_counted_up_to' AND b.at < u.at
 ), ended AS MATERIALIZED (
-  SELECT extract(epoch FROM finished_at - coalesce(started_at, created_at))::float8 AS seconds FROM run
+  SELECT extract(epoch FROM finished_at - coalesce(started_at, created_at))::float8 AS seconds, finished_at, trace_id, status,
+         CASE WHEN status NOT IN ('failed', 'timed_out') THEN 'none' WHEN error ->> 'code' = ANY ($4::text[]) THEN 'engine' ELSE 'work' END AS cause
+  FROM run
   WHERE final AND finished_at >= to_timestamp((SELECT at FROM before)) AND finished_at < to_timestamp((SELECT at FROM until))
 ), counted AS (
   SELECT 'orchestrator_flow_runs_processed_total' AS name, $3::text AS labels, count(*)::float8 AS value FROM ended
@@ -34,10 +40,17 @@ WITH before AS MATERIALIZED (
   UNION ALL
   SELECT 'orchestrator_run_execution_seconds_bucket', b.labels, count(*) FROM unnest($1::float8[], $2::text[]) b(le, labels)
     JOIN ended e ON e.seconds <= b.le GROUP BY b.labels
+  UNION ALL
+  -- As JSON.stringify writes it, the keys in order.
+  SELECT 'orchestrator_runs_ended_total', format('{"cause":"%s","service":"orchestrator","status":"%s"}', cause, status), count(*)
+    FROM ended GROUP BY cause, status
+), added AS (
+  INSERT INTO metric_total AS m (name, labels, value)
+  SELECT name, labels, value FROM counted WHERE value > 0 ORDER BY name, labels
+  ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updated_at = now()
 )
-INSERT INTO metric_total AS m (name, labels, value)
-SELECT name, labels, value FROM counted WHERE value > 0 ORDER BY name, labels
-ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updated_at = now()`;
+SELECT DISTINCT ON (width_bucket(seconds, $1::float8[])) trace_id AS "traceId", seconds, extract(epoch FROM finished_at)::float8 AS "endedAt"
+FROM ended WHERE trace_id IS NOT NULL ORDER BY width_bucket(seconds, $1::float8[]), finished_at DESC`;
 
 const ALIVE_SECONDS = 20;
 const GAUGES = `
@@ -53,7 +66,15 @@ export function createMetricTotals(pool: pg.Pool): MetricTotals {
       await pool.query(ADD, columns);
     },
     async countRuns({ bounds, labels, plain }) {
-      await pool.query(COUNT_RUNS, [bounds, labels, plain]);
+      const { rows } = await pool.query<CountedRun>(COUNT_RUNS, [bounds, labels, plain, ENGINE_CODES]);
+      return rows;
+    },
+    async retriedTasks() {
+      const { rows } = await pool.query<{ labels: string }>(
+        `SELECT labels FROM metric_total WHERE name = 'orchestrator_retry_attempts_total'`,
+      );
+      const labels = rows.map((row) => JSON.parse(row.labels) as { task_id: string; handler: string }); // As it was added.
+      return new Set(labels.map(({ task_id, handler }) => taskKey(task_id, handler)));
     },
     async read() {
       const [totals, gauges] = await Promise.all([

@@ -6,7 +6,7 @@ import type { RunStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
 import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from './accept-deduplicated.ts';
 import { acceptRuns } from './accept-runs.ts';
-import { createBatcher } from './batch.ts';
+import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
@@ -75,11 +75,13 @@ SELECT b.*, (SELECT count(pg_notify('run_control', u.id)) FROM u) AS changed FRO
 export interface RunStoreOptions {
   /** Most runs end before that, and what has ended need not be marked. Less than the dispatcher's patience. */
   markQueuedAfterMs?: number;
+  /** Of what was accepted together. */
+  told?: ToldOfWrites;
 }
 
 export function createRunStore(
   pool: pg.Pool,
-  { markQueuedAfterMs }: RunStoreOptions = {},
+  { markQueuedAfterMs, told }: RunStoreOptions = {},
 ): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
   const acceptance = {
     maxItems: RUNS_PER_STATEMENT,
@@ -87,14 +89,17 @@ export function createRunStore(
     // A client waits: one quick second try for a deadlock or a connection that was just closed, then 503.
     retryAfter: (error: unknown, tries: number) => (isTransient(error) && tries === 1 ? 50 : undefined),
   };
-  const accept = createBatcher<NewRun, StoredRun>({ ...acceptance, flush: (runs) => acceptRuns(pool, runs) });
+  const accept = createBatcher<NewRun, StoredRun>({
+    ...acceptance,
+    flush: measured('runs', told, (runs) => acceptRuns(pool, runs)),
+  });
   const acceptOnce = createBatcher<DeduplicatedRun, StoredRun>({
     ...acceptance,
-    flush: (runs) => acceptDeduplicated(pool, runs),
+    flush: measured('runs', told, (runs) => acceptDeduplicated(pool, runs)),
   });
   const acceptGrouped = createBatcher<GroupedRun, StoredRun>({
     ...acceptance,
-    flush: (runs) => acceptInGroups(pool, runs),
+    flush: measured('runs', told, (runs) => acceptInGroups(pool, runs)),
   });
   const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,

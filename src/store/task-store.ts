@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { OrchestratorError } from '../domain/errors.ts';
 import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
 import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
-import { createBatcher } from './batch.ts';
+import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
 import { isDataFault, isTransient, persist, untilItPasses } from './transient.ts';
@@ -77,7 +77,11 @@ export interface OpenTaskStore extends TaskStore {
   drain(): Promise<void>;
 }
 
-export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOINT): OpenTaskStore {
+export function createTaskStore(
+  pool: pg.Pool,
+  failpoint: Failpoint = NO_FAILPOINT,
+  told?: ToldOfWrites,
+): OpenTaskStore {
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
     gatherMs: GATHER_MS,
@@ -86,12 +90,12 @@ export function createTaskStore(pool: pg.Pool, failpoint: Failpoint = NO_FAILPOI
   });
   const commit = createBatcher<Outcome, CommitResult>({
     maxItems: OUTCOMES_PER_STATEMENT,
-    async flush(outcomes) {
+    flush: measured('outcomes', told, async (outcomes) => {
       await failpoint('commit.beforeSend');
       const results = await commitOutcomes(pool, outcomes);
       await failpoint('commit.afterReply');
       return results;
-    },
+    }),
     retryAfter: untilItPasses,
     isDataFault,
   });

@@ -4,20 +4,29 @@
  * and a door tells the totals with what it has not added yet. A crash loses those few seconds.
  */
 import {
-  AggregatorRegistry,
   Counter,
   Gauge,
   Histogram,
   type MetricObjectWithValues,
   type MetricValue,
+  type OpenMetricsContentType,
   Registry,
 } from 'prom-client';
+import { OTHER } from './bounded-names.ts';
+import type { Exemplar, Family } from './exposition.ts';
 import { inTime } from './in-time.ts';
+import { SERVICE } from './instruments.ts';
 
 export const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
-const SERVICE = { service: 'orchestrator' };
-/** Workflows have any number of actions: beyond so many in one process they are counted as `other`. */
-const MAX_TASKS = 500;
+/** Workflows have any number of actions: beyond so many, in all processes together, they are counted as `other`. */
+export const MAX_TASKS = 500;
+/** So many new ones a process counts under their names before it looks again how many there are. */
+export const NEW_TASKS = 50;
+/** What the parser of HTTP in Node.js lets through beside them is counted together. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+/** Only what a tracing system can know is worth a link. */
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const RUN_SECONDS = 'orchestrator_run_execution_seconds';
 /** What is read is told for so long. */
 const KEEP_MS = 1_000;
 
@@ -30,36 +39,60 @@ export interface Sample {
 
 export interface MetricTotals {
   add(samples: readonly Sample[]): Promise<void>;
-  /** Runs that have ended since somebody last counted them; `bounds` and `labels` are those of the buckets. */
-  countRuns(buckets: { bounds: number[]; labels: string[]; plain: string }): Promise<void>;
+  /** The ids, as `taskKey` joins them, of the tasks whose retries are counted under their names. */
+  retriedTasks(): Promise<ReadonlySet<string>>;
+  /**
+   * Counts runs that have ended since somebody last counted them; `bounds` and `labels` are those of the buckets. Resolves
+   * to some of them, which may be pointed at.
+   */
+  countRuns(buckets: { bounds: number[]; labels: string[]; plain: string }): Promise<CountedRun[]>;
   read(): Promise<{ samples: Sample[]; activeRuns: number; activeTasks: number }>;
+}
+
+export interface CountedRun {
+  traceId: string;
+  seconds: number;
+  /** Seconds since 1970. */
+  endedAt: number;
 }
 
 export interface SharedMetrics {
   taskDelivered(): void;
   /** `status`: of a task that is final now. */
   taskEnded(status: string): void;
-  attemptEnded(actionType: string, seconds: number): void;
+  attemptEnded(actionType: string, seconds: number, traceId?: string | null): void;
   taskRetried(actionId: string, actionType: string): void;
-  answered(request: { method: string; endpoint: string; status: number; seconds: number }): void;
+  answered(request: {
+    method: string;
+    endpoint: string;
+    status: number;
+    seconds: number;
+    traceId?: string | undefined;
+  }): void;
   /** Adds what is new to the totals. What cannot be added is added the next time. */
   flush(): Promise<void>;
-  contentType: string;
-  metrics(): Promise<string>;
-  getMetricsAsJSON(): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
+  /** Exemplars are those of this process. */
+  families(): Promise<Family[]>;
 }
 
 export function createSharedMetrics(deps: { totals: MetricTotals; now(): number }): SharedMetrics {
-  const registry = new Registry();
+  // Without that type a registry takes no exemplars; the text is made elsewhere.
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   registry.setDefaultLabels(SERVICE);
   const registers = [registry];
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name, help, labelNames, registers });
   const histogram = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
-    new Histogram({ name, help, labelNames, registers, buckets: SECONDS });
+    new Histogram({ name, help, labelNames, registers, buckets: SECONDS, enableExemplars: true });
 
   counter('orchestrator_flow_runs_processed_total', 'Executions that have ended');
-  histogram('orchestrator_run_execution_seconds', 'From the first task of an execution to its end');
+  counter(
+    'orchestrator_runs_ended_total',
+    'Executions that have ended, by how; cause: engine where it was the service that failed, work where it was the task',
+    ['status', 'cause'],
+  );
+  histogram(RUN_SECONDS, 'From the first task of an execution to its end');
   const scheduled = counter('orchestrator_tasks_scheduled_total', 'Tasks that were handed to a worker, each time');
   const completed = counter('orchestrator_tasks_completed_total', 'Tasks that have ended, by how', ['status']);
   const duration = histogram('orchestrator_task_execution_seconds', 'How long an attempt took', ['handler']);
@@ -80,7 +113,13 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     registers,
   });
 
-  const tasksSeen = new Set<string>();
+  /** Counted under their names: of all processes, when it was last looked for, and of this one. */
+  let namedTasks: ReadonlySet<string> = new Set();
+  const ownTasks = new Set<string>();
+  let newTasks = 0;
+  let lookForTasks = false;
+  /** Of runs, by the bound of their bucket. */
+  const endedRuns = new Map<string, Exemplar>();
   /** By series, what was added already. */
   const added = new Map<string, number>();
   /** By series, the most that was told: a counter never falls, also while what is being added is in neither place. */
@@ -114,6 +153,31 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     const told = Math.max(value, most.get(key) ?? 0);
     most.set(key, told);
     return told;
+  }
+
+  function isNamed(task: string): boolean {
+    if (ownTasks.has(task) || namedTasks.has(task)) return true;
+    lookForTasks = true;
+    if (newTasks >= Math.min(NEW_TASKS, MAX_TASKS - namedTasks.size)) return false;
+    newTasks += 1;
+    ownTasks.add(task);
+    return true;
+  }
+
+  function pointAt({ traceId, seconds, endedAt }: CountedRun): void {
+    if (!TRACE_ID.test(traceId)) return;
+    const bound = String(SECONDS.find((one) => seconds <= one) ?? '+Inf');
+    endedRuns.set(bound, { labelSet: { trace_id: traceId }, value: seconds, timestamp: endedAt });
+  }
+
+  /** Runs are counted by the database, so their buckets have no exemplars of their own. */
+  function withRuns(metric: Family): Family {
+    if (metric.name !== RUN_SECONDS) return metric;
+    const values = metric.values.map((one) => {
+      const exemplar = endedRuns.get(String(one.labels['le']));
+      return exemplar === undefined ? one : { ...one, exemplar };
+    });
+    return { ...metric, values };
   }
 
   let totals = new Map<string, Sample>();
@@ -151,24 +215,23 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
         have.add(key);
         return { ...one, value: risen(key, one.value - (added.get(key) ?? 0) + (totals.get(key)?.value ?? 0)) };
       });
-      return { ...metric, values: [...own, ...foreign(metric, have, totals)] };
+      return withRuns({ ...metric, values: [...own, ...foreign(metric, have, totals)] });
     });
   }
 
   return {
     taskDelivered: () => scheduled.inc(),
     taskEnded: (status) => completed.inc({ status: status === 'completed' ? 'task_done' : `task_${status}` }),
-    attemptEnded: (handler, seconds) => duration.observe({ handler }, seconds),
+    attemptEnded: (handler, value, traceId) =>
+      duration.observe({ labels: { handler }, value, ...exemplarOf<'handler'>(traceId) }),
     taskRetried(actionId, handler) {
-      const key = `${handler} ${actionId}`;
-      const known = tasksSeen.has(key) || tasksSeen.size < MAX_TASKS;
-      if (known) tasksSeen.add(key);
-      retries.inc({ task_id: known ? actionId : 'other', handler });
+      retries.inc({ task_id: isNamed(taskKey(actionId, handler)) ? actionId : OTHER, handler });
     },
-    answered({ method, endpoint, status, seconds }) {
+    answered({ method: sent, endpoint, status, seconds: value, traceId }) {
+      const method = METHODS.has(sent) ? sent : OTHER;
       const labels = { method, endpoint, status: String(status) };
       requests.inc(labels);
-      answers.observe(labels, seconds);
+      answers.observe({ labels, value, ...exemplarOf<keyof typeof labels>(traceId) });
     },
     async flush() {
       const samples = await fresh();
@@ -179,15 +242,26 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
         note(samples, -1);
         throw error;
       }
-      await deps.totals.countRuns(buckets);
+      for (const run of await deps.totals.countRuns(buckets)) pointAt(run);
+      if (lookForTasks) {
+        namedTasks = await deps.totals.retriedTasks();
+        newTasks = 0;
+        lookForTasks = false;
+      }
       readAt = Number.NEGATIVE_INFINITY;
     },
-    contentType: registry.contentType,
-    async metrics() {
-      return AggregatorRegistry.aggregate([await told()]).metrics();
-    },
-    getMetricsAsJSON: told,
+    families: told,
   };
+}
+
+export function taskKey(actionId: string, handler: string): string {
+  return `${handler} ${actionId}`;
+}
+
+/** The labels of an exemplar are its own, whatever prom-client's type says. */
+function exemplarOf<L extends string>(traceId: string | null | undefined): { exemplarLabels?: Record<L, string> } {
+  if (traceId === null || traceId === undefined || !TRACE_ID.test(traceId)) return {};
+  return { exemplarLabels: { trace_id: traceId } as unknown as Record<L, string> };
 }
 
 /** Series of others that this process has none of: a counter's value, or all the parts of a histogram. */

@@ -425,7 +425,6 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
     isUnavailable: (error) => error === UNREACHABLE,
     board: (_request, response) => void response.end('the board'),
     metrics: {
-      contentType: 'text/plain; version=0.0.4; charset=utf-8',
       metrics: () => guarded('metrics 1\n'),
       getMetricsAsJSON: () => guarded([]),
     },

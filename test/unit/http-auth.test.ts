@@ -180,7 +180,6 @@ test.each([true, false])(
     const door = await open(settings);
     const worker = createWorkerHealth({
       registry: {
-        contentType: 'text/plain; version=0.0.4; charset=utf-8',
         metrics: async () => 'metrics 1\n',
         getMetricsAsJSON: async () => [],
       },

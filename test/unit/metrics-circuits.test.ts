@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { createWorkerMetrics } from '../../src/telemetry/worker-metrics.ts';
 
 test('a circuit is told by the name of its service, the worst of its instances, and no more once it is gone', async () => {
   type State = 'closed' | 'half_open' | 'open';
@@ -10,7 +10,18 @@ test('a circuit is told by the name of its service, the worst of its instances, 
     { name: 'down', state: 'open' },
     { name: 'well', state: 'closed' },
   ];
-  const { registry } = createMetrics({ loopLagMs: () => 0, circuits: () => circuits });
+  const { registry } = createWorkerMetrics({
+    process: 'worker',
+    version: '1',
+    queue: 'redis',
+    connections: { totalCount: 0, idleCount: 0, waitingCount: 0, options: {} },
+    loopLagMs: () => 0,
+    deadLetters: () => Promise.resolve(0),
+    pendingCommits: () => 0,
+    activeTasks: () => 0,
+    isDeaf: () => false,
+    circuits: () => circuits,
+  });
   const lines = async () =>
     (await registry.metrics()).split('\n').filter((line) => line.startsWith('orchestrator_circuit_state{'));
   expect(await lines()).toEqual([

@@ -1,0 +1,128 @@
+/** What an API process tells: of itself, and of the engine as `GET /workflows/health` has it. */
+import { boundedNames } from './bounded-names.ts';
+import { kept } from './kept.ts';
+import { createProcessMetrics, type ProcessMetrics, type ProcessSource, SHORT_SECONDS } from './process-metrics.ts';
+
+/** `refused`: for a reason that is the caller's; `turned_away`: there was no room; `failed`: it could not be stored. */
+export type AcceptResult = 'accepted' | 'refused' | 'turned_away' | 'failed';
+
+export interface ApiMetrics extends ProcessMetrics {
+  accepted(result: AcceptResult, seconds: number): void;
+  /** An answer that was a problem document. */
+  problem(code: string): void;
+}
+
+export interface EngineState {
+  database_connected: boolean;
+  queue_connected: boolean;
+  queued_executions: number;
+  stuck_executions: number;
+  lanes: ReadonlyArray<{
+    lane: string;
+    depth: number;
+    active: number;
+    delayed: number;
+    blocked: number;
+    oldest_waiting_seconds: number | null;
+    workers: number;
+  }>;
+  workers: ReadonlyArray<{ alive: boolean }>;
+  sweep: { age_seconds: number } | null;
+}
+
+export interface ApiSource extends ProcessSource {
+  acceptsInHand(): number;
+  engine(): Promise<EngineState>;
+  /** The share of its memory that the queue's store uses; undefined: it has no limit, or is not known. */
+  queueUse(): number | undefined;
+}
+
+/** The catalogue of errors has some dozens of codes. */
+const MAX_CODES = 200;
+
+export function createApiMetrics(source: ApiSource): ApiMetrics {
+  const { instruments, ...own } = createProcessMetrics(source);
+  const { counter, gauge, gauges, histogram } = instruments;
+  const accepts = histogram(
+    'orchestrator_accept_seconds',
+    'How long it took to take executions in, or to say no',
+    SHORT_SECONDS,
+    ['result'],
+  );
+  const problems = counter('orchestrator_problems_total', 'Answers of the API that were errors, by their code', [
+    'code',
+  ]);
+  const codeName = boundedNames(MAX_CODES);
+  gauge('orchestrator_accepts_in_hand', 'Executions that wait to be stored', source.acceptsInHand);
+  gauge(
+    'orchestrator_queue_memory_ratio',
+    'The share of its memory that the store of the queue uses; not told where it has no limit',
+    source.queueUse,
+  );
+  engineGauges({ gauge, gauges }, kept(source.engine));
+  return {
+    ...own,
+    accepted: (result, seconds) => accepts.observe({ result }, seconds),
+    problem: (code) => problems.inc({ code: codeName(code) }),
+  };
+}
+
+/** The same at every API, so the greatest of several is what holds. What the database knows is not told while it is away. */
+function engineGauges(
+  { gauge, gauges }: Pick<ReturnType<typeof createProcessMetrics>['instruments'], 'gauge' | 'gauges'>,
+  engine: () => Promise<EngineState | undefined>,
+): void {
+  const fact = (pick: (state: EngineState) => number | undefined) => async () => {
+    const state = await engine();
+    return state?.database_connected === true ? pick(state) : undefined;
+  };
+  gauges('orchestrator_store_connected', '1 while the API reaches it', ['store'], async () => {
+    const state = await engine();
+    return [
+      [{ store: 'database' }, state?.database_connected === true ? 1 : 0],
+      [{ store: 'queue' }, state?.queue_connected === true ? 1 : 0],
+    ];
+  });
+  gauge(
+    'orchestrator_queued_runs',
+    'Executions that have not begun: in the queue, or waiting for room in it',
+    fact(({ queued_executions }) => queued_executions),
+  );
+  gauge(
+    'orchestrator_stuck_runs',
+    'Executions under way that have not moved for ten minutes',
+    fact(({ stuck_executions }) => stuck_executions),
+  );
+  gauge(
+    'orchestrator_workers_alive',
+    'Workers that gave a sign of life within 20 seconds',
+    fact(({ workers }) => workers.filter(({ alive }) => alive).length),
+  );
+  gauge(
+    'orchestrator_sweep_age_seconds',
+    'How long ago the last pass of the dispatcher and reconciler ended, in whichever worker; not told before the first',
+    fact(({ sweep }) => sweep?.age_seconds),
+  );
+  gauges('orchestrator_lane_jobs', 'Jobs of a lane, by what they do', ['lane', 'state'], async () =>
+    ((await engine())?.lanes ?? []).flatMap(({ lane, depth, active, delayed, blocked }) => [
+      [{ lane, state: 'waiting' }, depth],
+      [{ lane, state: 'active' }, active],
+      [{ lane, state: 'delayed' }, delayed],
+      [{ lane, state: 'blocked' }, blocked],
+    ]),
+  );
+  gauges(
+    'orchestrator_lane_oldest_waiting_seconds',
+    'Age of the oldest of the jobs that are next in a lane, from when it was added; 0 when none waits',
+    ['lane'],
+    async () =>
+      ((await engine())?.lanes ?? []).map(({ lane, oldest_waiting_seconds }) => [
+        { lane },
+        oldest_waiting_seconds ?? 0,
+      ]),
+  );
+  gauges('orchestrator_lane_workers', 'Workers alive that serve a lane', ['lane'], async () => {
+    const state = await engine();
+    return state?.database_connected === true ? state.lanes.map(({ lane, workers }) => [{ lane }, workers]) : [];
+  });
+}

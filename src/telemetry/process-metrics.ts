@@ -1,0 +1,106 @@
+/** Metrics that every process has of itself. What all processes count together is in shared-metrics.ts. */
+import { collectDefaultMetrics, type Registry } from 'prom-client';
+import { createInstruments, type Instruments } from './instruments.ts';
+import { kept } from './kept.ts';
+
+/** One statement for what several callers had ready. */
+export interface GroupedWrite {
+  what: 'outcomes' | 'runs';
+  items: number;
+  seconds: number;
+  stored: boolean;
+}
+
+export interface ProcessMetrics {
+  registry: Registry;
+  wrote(write: GroupedWrite): void;
+  /** LISTEN has a connection, the first or another one. */
+  listening(): void;
+}
+
+export interface ProcessSource {
+  process: 'api' | 'worker';
+  version: string;
+  /** What the queue is kept in. */
+  queue: string;
+  connections: { totalCount: number; idleCount: number; waitingCount: number; options: { max?: number | undefined } };
+  /** The longest stop of the event loop of late. */
+  loopLagMs(): number;
+  /** Of all tenants. */
+  deadLetters(): Promise<number>;
+}
+
+export const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const SIZES = [1, 2, 5, 10, 20, 50, 100, 200];
+/** Gauges in the name of counters; the same is told by `nodejs_active_…` without the end. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+export function createProcessMetrics(source: ProcessSource): ProcessMetrics & { instruments: Instruments } {
+  const instruments = createInstruments();
+  const { registry, counter, histogram, gauge, gauges } = instruments;
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
+
+  const { connections, version } = source;
+  gauges(
+    'orchestrator_build_info',
+    'Always 1; its labels say what runs here',
+    ['process', 'version', 'node', 'queue'],
+    () => [[{ process: source.process, version, node: process.version, queue: source.queue }, 1]],
+  );
+  gauge(
+    'orchestrator_event_loop_lag_seconds',
+    'The longest time that the event loop stood still within about a minute',
+    () => source.loopLagMs() / 1000,
+  );
+  gauges(
+    'orchestrator_database_connections',
+    'Connections of the pool to PostgreSQL, by what they do',
+    ['state'],
+    () => [
+      [{ state: 'used' }, connections.totalCount - connections.idleCount],
+      [{ state: 'idle' }, connections.idleCount],
+    ],
+  );
+  gauge(
+    'orchestrator_database_connections_limit',
+    'The most connections that the pool may have',
+    () => connections.options.max,
+  );
+  gauge(
+    'orchestrator_database_connection_waiters',
+    'Who waits for a connection of the pool',
+    () => connections.waitingCount,
+  );
+  gauge(
+    'orchestrator_dead_letter_queue_size',
+    'Tasks that failed for good and were neither retried nor discarded',
+    kept(source.deadLetters),
+  );
+  const size = histogram('orchestrator_group_commit_size', 'How much was stored together in one statement', SIZES, [
+    'what',
+  ]);
+  const duration = histogram(
+    'orchestrator_group_commit_seconds',
+    'How long that statement took; with the result error it may be sent again',
+    SHORT_SECONDS,
+    ['what', 'result'],
+  );
+  const reconnects = counter(
+    'orchestrator_listen_reconnects_total',
+    'How often the connection that listens to the database had to be made anew',
+  );
+  let connected = false;
+  return {
+    registry,
+    instruments,
+    wrote({ what, items, seconds, stored }) {
+      size.observe({ what }, items);
+      duration.observe({ what, result: stored ? 'stored' : 'error' }, seconds);
+    },
+    listening() {
+      if (connected) reconnects.inc();
+      connected = true;
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/** What a worker tells of itself, beside what every process does. Label sets are bounded. */
+import { boundedNames } from './bounded-names.ts';
+import { createProcessMetrics, type ProcessMetrics, type ProcessSource } from './process-metrics.ts';
+import { SECONDS } from './shared-metrics.ts';
+
+export interface WorkerMetrics extends ProcessMetrics {
+  worker: WorkerEvents;
+}
+
+export interface WorkerEvents {
+  /** A call that has to wait for its turn at a service. */
+  callPutOff(service: string): void;
+  /** Calls to the outside, as spans of traces. */
+  callSpans(result: 'stored' | 'dropped', spans: number): void;
+  /** A request to the outside is over: the class of its status (`2xx`), or why there was none. */
+  requested(result: string, seconds: number): void;
+  /** By retention. */
+  removed(runs: number): void;
+  /** The first delivery of a task. */
+  picked(lane: string, waitedSeconds: number): void;
+  delivery(result: 'claimed' | 'commit_refused' | 'late_effect'): void;
+  swept(
+    report: { dispatched: number; checked: number; repaired: number; heldBack: boolean },
+    durationMs: number,
+    lagMs: number,
+  ): void;
+}
+
+export interface WorkerSource extends ProcessSource {
+  pendingCommits(): number;
+  activeTasks(): number;
+  /** Takes nothing although jobs wait. */
+  isDeaf(): boolean;
+  circuits(): Array<{ name: string; state: 'closed' | 'half_open' | 'open' }>;
+}
+
+/** Each has the number of its place. */
+const CIRCUIT_STATES = ['closed', 'half_open', 'open'];
+/** Tenants register services under names of their own. */
+const MAX_SERVICES = 200;
+/** Faults have names; statuses are told by their class. */
+const MAX_RESULTS = 20;
+
+export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
+  const { instruments, ...own } = createProcessMetrics(source);
+  const { counter, gauge, gauges, histogram } = instruments;
+  const sweeps = counter(
+    'orchestrator_sweep_runs_total',
+    'Executions that the dispatcher added, and that the reconciler looked at and repaired',
+    ['what'],
+  );
+  const removals = counter('orchestrator_removed_runs_total', 'Executions removed because of RETENTION_DAYS');
+  const putOff = counter(
+    'orchestrator_service_calls_put_off_total',
+    'How often a call had to wait because of SERVICE_RATE_LIMITS',
+    // Not `service`: that is this program.
+    ['target'],
+  );
+  const calls = counter(
+    'orchestrator_call_spans_total',
+    'Calls to the outside that were written down for traces, or dropped because there was no room or no database',
+    ['result'],
+  );
+  const requests = histogram(
+    'orchestrator_outgoing_request_seconds',
+    'Requests to the outside, by the class of the status that was answered, or why there was no answer',
+    SECONDS,
+    ['result'],
+  );
+  const waited = histogram(
+    'orchestrator_queue_wait_seconds',
+    'From when a task could have been taken until a worker took it, at its first delivery',
+    SECONDS,
+    ['lane'],
+  );
+  const deliveries = counter(
+    'orchestrator_delivery_faults_total',
+    'Deliveries that needed a new token, commits that were refused because another held the task, and successes that came too late',
+    ['what'],
+  );
+  let pass: { at: number; seconds: number; lagSeconds: number; heldBack: boolean } | undefined;
+  gauge(
+    'orchestrator_sweep_last_pass_timestamp_seconds',
+    'When a pass of the dispatcher and reconciler last ended in this process; 0 where another process does it',
+    () => pass?.at ?? 0,
+  );
+  gauge('orchestrator_sweep_pass_seconds', 'How long that pass took', () => pass?.seconds ?? 0);
+  gauge(
+    'orchestrator_sweep_held_back',
+    '1 while the store of the queue is nearly full, so that nothing is added to it',
+    () => (pass?.heldBack === true ? 1 : 0),
+  );
+  gauge(
+    'orchestrator_sweep_lag_seconds',
+    'How long the most overdue execution waits to be looked at, after that pass',
+    () => pass?.lagSeconds ?? 0,
+  );
+  gauge('orchestrator_pending_commits', 'Outcomes that wait for the database', source.pendingCommits);
+  gauge('orchestrator_worker_tasks_in_hand', 'Tasks in the hands of this worker', source.activeTasks);
+  gauge(
+    'orchestrator_worker_deaf',
+    '1 while this worker takes nothing although jobs wait and it has room, or its connection does not answer',
+    () => (source.isDeaf() ? 1 : 0),
+  );
+  const circuitName = boundedNames(MAX_SERVICES);
+  gauges(
+    'orchestrator_circuit_state',
+    'The circuits of a service in this process, the worst of its instances: 0 closed, 1 half-open, 2 open',
+    ['service'],
+    () => {
+      const worst = new Map<string, number>();
+      for (const { name, state } of source.circuits()) {
+        const service = circuitName(name);
+        worst.set(service, Math.max(worst.get(service) ?? 0, CIRCUIT_STATES.indexOf(state)));
+      }
+      return [...worst].map(([service, state]) => [{ service }, state]);
+    },
+  );
+  const targetName = boundedNames(MAX_SERVICES);
+  const resultName = boundedNames(MAX_RESULTS);
+  return {
+    ...own,
+    worker: {
+      callPutOff(service) {
+        putOff.inc({ target: targetName(service) });
+      },
+      callSpans(result, spans) {
+        calls.inc({ result }, spans);
+      },
+      requested(result, seconds) {
+        requests.observe({ result: resultName(result) }, seconds);
+      },
+      removed(runs) {
+        removals.inc(runs);
+      },
+      picked(lane, waitedSeconds) {
+        waited.observe({ lane }, Math.max(0, waitedSeconds));
+      },
+      delivery(what) {
+        deliveries.inc({ what });
+      },
+      swept({ dispatched, checked, repaired, heldBack }, durationMs, lagMs) {
+        pass = { at: Date.now() / 1000, seconds: durationMs / 1000, lagSeconds: lagMs / 1000, heldBack };
+        sweeps.inc({ what: 'dispatched' }, dispatched);
+        sweeps.inc({ what: 'checked' }, checked);
+        sweeps.inc({ what: 'repaired' }, repaired);
+      },
+    },
+  };
+}

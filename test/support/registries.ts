@@ -1,0 +1,117 @@
+/** The metrics of an API and of a worker as compose registers them, with something counted in each of them. */
+import type pg from 'pg';
+import { apiMetrics, tellAnswers } from '../../src/compose/api-metrics.ts';
+import { counting, doorMetrics } from '../../src/compose/door-metrics.ts';
+import { workerMetrics } from '../../src/compose/worker-metrics.ts';
+import type { TaskStore } from '../../src/engine/ports.ts';
+import type { MetricsRegistry } from '../../src/http/metrics.ts';
+import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
+import { outcome } from './outcomes.ts';
+
+export const TRACE = 'a'.repeat(31);
+/** A number of one digit makes the id of a trace whole. */
+const trace = (number: number) => `${TRACE}${number}`;
+
+const ended = { status: 'completed', cause: 'none', service: 'orchestrator' };
+const totals: MetricTotals = {
+  add: () => Promise.resolve(),
+  retriedTasks: () => Promise.resolve(new Set()),
+  countRuns: () => Promise.resolve([{ traceId: trace(3), seconds: 0.2, endedAt: 1_800_000_000.5 }]),
+  read: () =>
+    Promise.resolve({
+      samples: [
+        {
+          name: 'orchestrator_runs_ended_total',
+          labels: JSON.stringify(ended, ['cause', 'service', 'status']),
+          value: 3,
+        },
+      ],
+      activeRuns: 1,
+      activeTasks: 2,
+    }),
+};
+
+const process = {
+  queue: 'redis',
+  // What is read of a pool.
+  pool: { totalCount: 3, idleCount: 1, waitingCount: 0, options: { max: 10 } } as unknown as pg.Pool,
+  loopLagMs: () => 12,
+  deadLetters: () => Promise.resolve(4),
+};
+
+export interface Doors {
+  api: MetricsRegistry;
+  worker: MetricsRegistry;
+  /** To count more. */
+  apiMetrics: ReturnType<typeof apiMetrics>;
+  workerMetrics: ReturnType<typeof workerMetrics>;
+  shared: SharedMetrics;
+}
+
+export async function registeredMetrics(): Promise<Doors> {
+  const shared = createSharedMetrics({ totals, now: () => performance.now() });
+  const api = apiMetrics({
+    ...process,
+    acceptsInHand: () => 1,
+    queueUse: () => 0.25,
+    engine: () =>
+      Promise.resolve({
+        database_connected: true,
+        queue_connected: true,
+        queued_executions: 5,
+        stuck_executions: 0,
+        lanes: [{ lane: 'wait', depth: 4, active: 1, delayed: 2, blocked: 3, oldest_waiting_seconds: 7.5, workers: 1 }],
+        workers: [{ alive: true }, { alive: false }],
+        sweep: { age_seconds: 0.5 },
+      }),
+  });
+  const worker = workerMetrics({
+    ...process,
+    pendingCommits: () => 0,
+    activeTasks: () => 3,
+    isDeaf: () => false,
+    circuits: () => [{ name: 'ranker', state: 'open' }],
+  });
+
+  const answered = tellAnswers(shared, api);
+  const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
+  answered({ ...request, status: 202, traceId: trace(1), problem: undefined });
+  answered({ ...request, status: 503, traceId: trace(1), problem: 'unavailable' });
+  api.accepted('accepted', 0.01);
+  for (const metrics of [api, worker]) {
+    metrics.wrote({ what: 'runs', items: 2, seconds: 0.003, stored: true });
+    // The second connection is the first that was made anew.
+    metrics.listening();
+    metrics.listening();
+  }
+  worker.wrote({ what: 'outcomes', items: 20, seconds: 0.004, stored: false });
+
+  const { taskDelivered } = shared;
+  taskDelivered();
+  const stored: Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'> = {
+    commit: () => Promise.resolve('accepted'),
+    claim: () => Promise.resolve(undefined),
+    recordLateEffect: () => Promise.resolve(),
+  };
+  const store = counting(stored, shared, worker.worker.delivery);
+  const task = { runId: 'r', actionId: 'a', actionType: 'wait' };
+  await store.commit(outcome({ ...task, traceId: trace(2) }));
+  await store.commit(outcome({ ...task, status: 'retrying' }));
+  await store.claim({ ...task, epoch: 1, worker: 'w' });
+  worker.outbound.decided({ decision: 'allowed', refusal: undefined });
+  const { worker: events } = worker;
+  events.callPutOff('ranker');
+  events.callSpans('stored', 2);
+  events.requested('2xx', 0.1);
+  events.removed(1);
+  events.picked('wait', 0.004);
+  events.swept({ dispatched: 1, checked: 2, repaired: 0, heldBack: false }, 12, 0);
+  await shared.flush();
+  return {
+    api: doorMetrics(api.registry, shared),
+    worker: doorMetrics(worker.registry, shared),
+    apiMetrics: api,
+    workerMetrics: worker,
+    shared,
+  };
+}
