@@ -92,6 +92,10 @@ export interface Config {
   retentionDays: number;
   /** 0: calls are not written down. */
   traceRetentionHours: number;
+  auditReads: boolean;
+  auditRetentionDays: number;
+  /** Undefined: the ends of chains are only logged. */
+  auditAnchorFile: string | undefined;
 
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
@@ -226,6 +230,9 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     stalledIntervalMs: values.STALLED_INTERVAL_MS,
     retentionDays: values.RETENTION_DAYS,
     traceRetentionHours: values.TRACE_RETENTION_HOURS,
+    auditReads: values.AUDIT_READS,
+    auditRetentionDays: values.AUDIT_RETENTION_DAYS,
+    auditAnchorFile: values.AUDIT_ANCHOR_FILE === undefined ? undefined : path.resolve(cwd, values.AUDIT_ANCHOR_FILE),
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),

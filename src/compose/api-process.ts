@@ -93,6 +93,7 @@ import { monitorLoop } from '../telemetry/event-loop.ts';
 import { VERSION } from '../version.ts';
 
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
+import { auditOf } from './audit.ts';
 import { authenticationOf } from './authentication.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
@@ -214,7 +215,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   });
   const shared = sharedMetrics(pool);
   const stopping = new AbortController();
-  let flushing: Promise<void> | undefined;
+  let flushing: Promise<unknown> | undefined;
   const metrics = apiMetrics({
     queue: backend.kind,
     pool,
@@ -225,6 +226,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     loopLagMs: loop.recentMs,
   });
 
+  const audit = auditOf(config, pool, log);
+  audit.count(metrics.registry);
   const reader = createRunReader(pool, definitions);
   const cancel = createCancelRuns({ plans, runs, children, queue, failpoint, log });
   const pause = createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log });
@@ -279,6 +282,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       maxOutputBytes: config.maxOutputBytes,
     }),
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
+    audit: audit.trail,
+    auditLog: audit.reader,
     sagas: createSagaReader(pool, definitions),
     traces: createTraceReader(pool),
     schedules: createSchedules({
@@ -379,7 +384,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         server.listen(config.port, config.host, resolve);
       });
       void announce(backend.warnings(), log);
-      flushing = flushUntil(stopping.signal, shared, log);
+      flushing = Promise.all([flushUntil(stopping.signal, shared, log), audit.keepUntil(stopping.signal)]);
       const { port } = server.address() as AddressInfo; // A server that listens on TCP.
       log.info('api_started', { host: config.host, port, queue: backend.kind });
       return { port };
@@ -402,6 +407,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       });
       await runs.drain();
       await flushing;
+      await audit.close();
       await flushLast(shared, log);
       await listener.close();
       await queue.close();

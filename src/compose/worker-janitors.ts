@@ -8,6 +8,7 @@ import { removeExpired } from '../engine/remove-expired.ts';
 import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil } from '../engine/sweep.ts';
 import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
+import { createAuditStore } from '../store/audit.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createGoneServices } from '../store/gone-services.ts';
 import { createHistoryStore } from '../store/partitions.ts';
@@ -19,6 +20,8 @@ const REMOVE_EVERY_MS = 10_000;
 const CHUNKS_KEPT_SECONDS = 60;
 const CHUNKS_REMOVED_AT_ONCE = 500;
 const KEEP_HISTORY_EVERY_MS = 60_000;
+/** Of each chain. */
+const AUDIT_REMOVED_AT_ONCE = 1_000;
 /** Of the reconciler. */
 const ROUNDS_BETWEEN_CLEANING = 3;
 
@@ -37,7 +40,8 @@ export function keepClean(
   { pool, queue, runs, lanes, removed, config, log }: JanitorParts,
   signal: AbortSignal,
 ): Promise<void>[] {
-  const { retentionDays, reconcileSeconds, peers } = config;
+  const { retentionDays, auditRetentionDays, reconcileSeconds, peers } = config;
+  const audit = createAuditStore(pool);
   const removal = { retention: createRetentionStore(pool), days: retentionDays, removed, pause, log };
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
@@ -58,6 +62,7 @@ export function keepClean(
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(gone, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log),
     repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log),
+    repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => audit.prune(auditRetentionDays, AUDIT_REMOVED_AT_ONCE), log),
     repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, clean, log),
   ];
 }

@@ -198,6 +198,22 @@ export const VARIABLES = {
     'How long the calls that workers made are kept for traces; 0: they are not written down.',
   ),
 
+  // What it writes down about who did what.
+  AUDIT_READS: setting(
+    flag(),
+    'false',
+    'true: every request is in the audit, also those that only read. false: changes, what was denied, and reads of what is sensitive.',
+  ),
+  AUDIT_RETENTION_DAYS: setting(
+    whole(30, 36_500),
+    '730',
+    'Entries of the audit that are older are removed, from the beginning of each chain.',
+  ),
+  AUDIT_ANCHOR_FILE: optional(
+    text(),
+    'A file to which the ends of the chains of the audit are appended, best on a medium that nobody can change; `npm run audit:verify` checks against it. Left out: they are only logged.',
+  ),
+
   // What it tells.
   LOG_LEVEL: setting(
     oneOf(['debug', 'info', 'warn', 'error'], {

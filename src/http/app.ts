@@ -6,6 +6,8 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import { approvalLinkRoutes } from './approval-links.ts';
 import { approvalRoutes } from './approvals.ts';
+import { auditRoutes } from './audit.ts';
+import { auditRequests } from './audit-requests.ts';
 import { authenticate } from './authenticate.ts';
 import { permitBoard } from './authorise.ts';
 import { readBody } from './body.ts';
@@ -60,6 +62,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.set('query parser', 'simple');
 
   app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
+  app.use(auditRequests(deps.audit, { reads: config.auditReads, isBoard: (path) => path.startsWith(BOARD_PATH) }));
   const authenticated = authenticate(deps.whoAsks, log);
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
@@ -110,6 +113,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   engineHealthRoutes(routes, deps);
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);
+  auditRoutes(routes, deps);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;
 }

@@ -3,6 +3,7 @@ import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { Approvals } from '../engine/approvals.ts';
+import type { Audit, AuditReader } from '../engine/audit-ports.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
 import type { EventLog } from '../engine/event-log.ts';
@@ -47,6 +48,8 @@ export interface HttpConfig {
   /** `*`: any. */
   corsOrigins: readonly string[];
   bodyLimitBytes: number;
+  /** Every request is audited, not only those that change something. */
+  auditReads: boolean;
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
   version: string;
@@ -75,6 +78,8 @@ export interface HttpDeps {
   approvals: Approvals;
   signals: Signals;
   deadLetters: DeadLetters;
+  audit: Audit;
+  auditLog: AuditReader;
   sagas: SagaReader;
   traces: TraceReader;
   schedules: Schedules;

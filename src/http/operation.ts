@@ -9,6 +9,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Caller } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
 import { guardJson } from '../schemas/json-guard.ts';
+import { markOperation } from './audit-requests.ts';
 import { permit } from './authorise.ts';
 import { bodyOf } from './body.ts';
 import { callerOf } from './context.ts';
@@ -129,7 +130,8 @@ export function createRoutes(): Routes {
         const here = entries.filter(({ op }) => op.path === path);
         const route = app.route(expressPath(path));
         for (const { op, handler } of here) {
-          route[op.method](permit(op.permission), ...(op.body === undefined ? [] : [readBody]), handler);
+          const reading = op.body === undefined ? [] : [readBody];
+          route[op.method](markOperation(op), permit(op.permission), ...reading, handler);
         }
         route.all(otherMethods(here.map(({ op }) => op.method)));
       }

@@ -1,6 +1,7 @@
 /** All operations, in the order of the document. */
 import * as approvalLinks from './approval-links.ts';
 import * as approvals from './approvals.ts';
+import * as audit from './audit.ts';
 import * as bulk from './bulk.ts';
 import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
@@ -145,6 +146,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   tracing.getTracingStats,
   tracing.getTrace,
   tracing.getServiceTraces,
+  audit.listAudit,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

@@ -122,6 +122,7 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
     config: {
       corsOrigins: ['*'],
       bodyLimitBytes: 1024 * 1024,
+      auditReads: false,
       publicUrl: undefined,
       version: '9.9.9',
       ...config,
@@ -232,6 +233,8 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
       retry: () => guarded({ retried: 0, total: 0 }),
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
+    audit: { write: () => Promise.resolve(), note: () => undefined, denied: () => undefined },
+    auditLog: { list: () => guarded({ entries: [], more: false }) },
     sagas: {
       stats: () =>
         guarded({

@@ -1,0 +1,23 @@
+/** `npm run audit:verify`: 0 when every chain is whole, 1 when one is not, 2 when it could not be checked. */
+import { readAnchors, verifyAudit } from '../compose/audit-verify.ts';
+import { runningPostgresUrl } from '../launch/postgres-server.ts';
+import { configOrExit, exitBecause } from '../launch/run-process.ts';
+import { createAuditStore } from '../store/audit.ts';
+import { openDatabase } from '../store/database.ts';
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const config = configOrExit({ listens: false });
+const databaseUrl = config.databaseUrl ?? (await runningPostgresUrl(config.dataDir));
+if (databaseUrl === undefined) exitBecause('The check needs DATABASE_URL, or an `npm start` in DATA_DIR.');
+try {
+  const anchors = config.auditAnchorFile === undefined ? new Map() : await readAnchors(config.auditAnchorFile);
+  const onError = (error: Error) => say(error.message);
+  const database = openDatabase(databaseUrl, { name: 'orchestrator-audit-verify', max: 1, onError });
+  const { chains, entries, broken } = await verifyAudit(createAuditStore(database.pool), anchors, say);
+  await database.close();
+  say(`${chains} chains, ${entries} entries: ${broken.length === 0 ? 'OK' : `${broken.length} broken`}`);
+  process.exit(broken.length === 0 ? 0 : 1);
+} catch (error) {
+  process.stderr.write(`The audit could not be checked: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(2);
+}

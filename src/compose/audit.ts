@@ -1,0 +1,90 @@
+/** The audit of one process, put together. */
+import { open } from 'node:fs/promises';
+import type pg from 'pg';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Config } from '../config.ts';
+import { maskOf } from '../domain/mask-secrets.ts';
+import type { AuditEvent, AuditHead, AuditReader } from '../engine/audit-ports.ts';
+import { type AuditTrail, createAuditTrail } from '../engine/audit-trail.ts';
+import type { Logger } from '../engine/ports.ts';
+import { repeatUntil } from '../engine/sweep.ts';
+import { createAuditStore } from '../store/audit.ts';
+import { createBatcher } from '../store/batch.ts';
+import { isDataFault, untilItPasses } from '../store/transient.ts';
+
+const MAX_ITEMS = 500;
+/** While many come, their statement waits for more of them. */
+const GATHER_MS = 100;
+const TICK_MS = 5_000;
+const GRACE_MS = 5_000;
+
+export interface ProcessAudit {
+  trail: AuditTrail;
+  reader: AuditReader;
+  count(registry: Registry): void;
+  keepUntil(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudit {
+  const store = createAuditStore(pool);
+  const trail = createAuditTrail({
+    store,
+    queue: (append) =>
+      createBatcher<AuditEvent, AuditHead | undefined>({
+        maxItems: MAX_ITEMS,
+        gatherMs: GATHER_MS,
+        async flush(events) {
+          const heads = new Map((await append(events)).map((head) => [head.tenant_id, head]));
+          return events.map(({ tenant_id: tenant }) => heads.get(tenant));
+        },
+        retryAfter: untilItPasses,
+        isDataFault,
+      }),
+    mask: maskOf(config.hidden),
+    anchor: (heads) => anchor(heads, config.auditAnchorFile, log),
+    now: () => performance.now(),
+    log,
+  });
+  return {
+    trail,
+    reader: store,
+    count(registry) {
+      new Gauge({
+        name: 'orchestrator_audit_queued',
+        help: 'Audit entries of this process that are not written yet',
+        registers: [registry],
+        collect() {
+          this.set(trail.queued());
+        },
+      });
+      new Counter({
+        name: 'orchestrator_audit_dropped_total',
+        help: 'Audit entries of this process that could not be written',
+        registers: [registry],
+        collect() {
+          this.reset();
+          this.inc(trail.dropped());
+        },
+      });
+    },
+    keepUntil: (signal) => repeatUntil(signal, TICK_MS, trail.tick, log),
+    close: () => trail.close(GRACE_MS),
+  };
+}
+
+/** What is outside the database stays when somebody writes all of a chain anew. */
+async function anchor(heads: readonly AuditHead[], file: string | undefined, log: Logger): Promise<void> {
+  for (const head of heads) log.info('audit_head', head);
+  if (file === undefined) return;
+  const at = new Date().toISOString();
+  const lines = heads.map((head) => `${JSON.stringify({ ...head, at })}\n`).join('');
+  try {
+    const handle = await open(file, 'a', 0o600);
+    await handle.appendFile(lines);
+    await handle.sync();
+    await handle.close();
+  } catch (error) {
+    log.error('audit_anchor_not_written', { file, error: error instanceof Error ? error.message : String(error) });
+  }
+}
