@@ -15,7 +15,8 @@ import { isDataFault, untilItPasses } from '../store/transient.ts';
 const MAX_ITEMS = 500;
 /** While many come, their statement waits for more of them. */
 const GATHER_MS = 100;
-const TICK_MS = 5_000;
+const WRITE_COUNTED_EVERY_MS = 5_000;
+const ANCHOR_EVERY_MS = 60_000;
 const GRACE_MS = 5_000;
 
 export interface ProcessAudit {
@@ -68,7 +69,13 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
         },
       });
     },
-    keepUntil: (signal) => repeatUntil(signal, TICK_MS, trail.tick, log),
+    async keepUntil(signal) {
+      const writeCounted = async () => trail.writeCounted();
+      await Promise.all([
+        repeatUntil(signal, WRITE_COUNTED_EVERY_MS, writeCounted, log),
+        repeatUntil(signal, ANCHOR_EVERY_MS, trail.anchorGrown, log),
+      ]);
+    },
     close: () => trail.close(GRACE_MS),
   };
 }

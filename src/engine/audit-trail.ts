@@ -37,8 +37,10 @@ export interface AuditTrail extends Audit {
   queued(): number;
   /** Since the start of the process. */
   dropped(): number;
-  /** What was counted is written, what has grown is anchored; called every few seconds. */
-  tick(): Promise<void>;
+  /** What was counted is written; called every few seconds. */
+  writeCounted(): void;
+  /** The ends of the chains that grew here since the last time; called every minute. */
+  anchorGrown(): Promise<void>;
   /** At most that long; what is left then is lost, and said to be. */
   close(graceMs: number): Promise<void>;
 }
@@ -69,6 +71,12 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
     await send(bounded(event, mask)).catch((error: Error) => drop(event, error.message));
   }
 
+  async function anchorGrown(): Promise<void> {
+    const heads = [...grown.values()];
+    grown.clear();
+    if (heads.length > 0) await anchor(heads);
+  }
+
   return {
     write(event) {
       const written = enqueue(event);
@@ -90,17 +98,15 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
     },
     queued: send.size,
     dropped: () => dropped,
-    async tick() {
+    writeCounted() {
       for (const event of denials.due()) void enqueue(event);
       if (droppedUntold > 0 && send.size() === 0) {
         const count = droppedUntold;
         droppedUntold = 0;
         void enqueue(lost(count));
       }
-      const heads = [...grown.values()];
-      grown.clear();
-      if (heads.length > 0) await anchor(heads);
     },
+    anchorGrown,
     async close(graceMs) {
       for (const event of denials.due(true)) void enqueue(event);
       let timer: NodeJS.Timeout | undefined;
@@ -110,7 +116,7 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
       const ended = await Promise.race([send.drain(), late]);
       clearTimeout(timer);
       if (ended === 'late') log.error('audit_dropped', { dropped: dropped + send.size(), why: 'the process ends' });
-      if (grown.size > 0) await anchor([...grown.values()]);
+      await anchorGrown();
     },
   };
 }

@@ -20,7 +20,7 @@ export interface AuditedOperation {
 
 /** The row that they make is the record; their entry follows within a second. */
 export const NOTED_OPERATIONS: ReadonlySet<string> = new Set([
-  ...['assignTask', 'assignTasks', 'executeWorkflow', 'executeMany', 'receiveEvents', 'sendSignal'],
+  ...['assignTask', 'assignTasks', 'executeWorkflow', 'executeWorkflowMany', 'receiveEvents', 'sendSignal'],
   ...['completeTask', 'failTask', 'ingest', 'runWorkflow', 'recalcQuality', 'notifyConsolidation', 'saveDocument'],
   ...['requestReport', 'suggestSummary', 'demoE2e', 'replicate'],
 ]);

@@ -10,6 +10,10 @@ import { contractSteps } from '../support/contract-steps.ts';
  * release since which nothing uses it any more.
  */
 const ALLOWED: Readonly<Record<string, { steps: string[]; because: string }>> = {
+  '20261121164000_audit': {
+    steps: ['rewrites or reads a table under a lock'],
+    because: 'Triggers that refuse TRUNCATE, of tables that are made here: nothing is truncated.',
+  },
   '20261121073426_dead_letters': {
     steps: ['makes an index while nobody can write to event', 'makes an index while nobody can write to task'],
     because: 'Before the first release.',
