@@ -9,7 +9,6 @@ const RETRY_AFTER_SECONDS = 2;
 
 export function sendProblem(request: Request, response: Response, error: OrchestratorError): void {
   if (response.headersSent) return;
-  contextOf(response).problem = error.code;
   const { status, title } = describe(error.code);
   const context = contextOf(response);
   context.problem = error.code;
