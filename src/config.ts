@@ -36,6 +36,10 @@ export interface Config {
   /** `*`: any. */
   corsOrigins: readonly string[];
   bodyLimitBytes: number;
+  trustProxy: number | readonly string[];
+  /** 0: any number. */
+  rateLimitPerMinute: number;
+  authFailuresPerMinute: number;
 
   databaseUrl: string | undefined;
   databasePoolSize: number;
@@ -187,6 +191,9 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     authentication,
     corsOrigins: values.CORS_ORIGINS,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
+    trustProxy: values.TRUST_PROXY,
+    rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE,
+    authFailuresPerMinute: values.AUTH_FAILURES_PER_MINUTE,
     databaseUrl: values.DATABASE_URL,
     databasePoolSize: values.DATABASE_POOL_SIZE,
     redisUrl,

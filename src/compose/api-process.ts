@@ -95,6 +95,7 @@ import { VERSION } from '../version.ts';
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
 import { authenticationOf } from './authentication.ts';
+import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
@@ -228,6 +229,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   const audit = auditOf(config, pool, log);
   audit.count(metrics.registry);
+  const limits = doorLimits(config, { pool, registry: metrics.registry, log });
   const reader = createRunReader(pool, definitions);
   const cancel = createCancelRuns({ plans, runs, children, queue, failpoint, log });
   const pause = createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log });
@@ -344,6 +346,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
     metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
     answered: tellAnswers(shared, metrics),
+    limits,
     effectiveConfig: config.effective,
   });
   const server = createHttpServer(app, config.tls);
@@ -352,6 +355,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     config,
     events: follower,
     states: createTaskStates(pool, definitions),
+    limits,
     clock: { now: () => new Date() },
     log,
   });
@@ -384,7 +388,11 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         server.listen(config.port, config.host, resolve);
       });
       void announce(backend.warnings(), log);
-      flushing = Promise.all([flushUntil(stopping.signal, shared, log), audit.keepUntil(stopping.signal)]);
+      flushing = Promise.all([
+        flushUntil(stopping.signal, shared, log),
+        audit.keepUntil(stopping.signal),
+        limits.keep(stopping.signal),
+      ]);
       const { port } = server.address() as AddressInfo; // A server that listens on TCP.
       log.info('api_started', { host: config.host, port, queue: backend.kind });
       return { port };
@@ -409,6 +417,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       await flushing;
       await audit.close();
       await flushLast(shared, log);
+      limits.close();
       await listener.close();
       await queue.close();
       await backend.close();

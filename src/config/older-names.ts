@@ -51,9 +51,7 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   SERVICE_MESH_ENABLED: 'A mesh is set up around the service, not in it.',
   EVENT_STREAMING_ENABLED: 'Events are always kept and can always be followed.',
   CIRCUIT_BREAKER_ENABLED: 'How calls of services are guarded is said by the services and actions themselves.',
-  RATE_LIMITING_ENABLED: 'LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',
+  RATE_LIMITING_ENABLED: 'RATE_LIMIT_PER_MINUTE, LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',
 
-  RATE_LIMIT_PER_MINUTE:
-    'Requests are not limited by their number in this version, only by what the service has in hand.',
   IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are kept as long as their runs.',
 };

@@ -1,4 +1,5 @@
 /** How the text of a variable becomes a value, with the words for a text that does not: what is allowed; who reports it adds the text. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
 
@@ -160,6 +161,32 @@ export function tenantEgress() {
   return converted('JSON of tenants, each with policy, allow and deny', (text) => {
     const { data } = schema.safeParse(fromJson(text));
     return data && new Map(Object.entries(data));
+  });
+}
+
+const NAMED_NETWORKS = new Map([
+  ['loopback', ['127.0.0.0/8', '::1/128']],
+  ['private', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7', '127.0.0.0/8', '::1/128']],
+]);
+
+function networksOf(item: string): string[] | undefined {
+  const named = NAMED_NETWORKS.get(item);
+  if (named !== undefined) return named;
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(item) ?? [];
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  const length = bits === undefined ? most : Number(bits);
+  return most > 0 && length <= most ? [`${address}/${length}`] : undefined;
+}
+
+/** A number of proxies, or their addresses and networks. */
+export function trustedProxies() {
+  const allowed = 'a number of proxies, or addresses, networks, loopback, private with commas between them';
+  return converted(allowed, (text): number | string[] | undefined => {
+    if (/^\d{1,2}$/.test(text)) return Number(text);
+    const networks = listed(text)?.map(networksOf);
+    return networks?.every((found) => found !== undefined) === true
+      ? networks.flatMap((found) => found ?? [])
+      : undefined;
   });
 }
 

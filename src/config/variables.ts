@@ -13,6 +13,7 @@ import {
   secretList,
   tenantEgress,
   text,
+  trustedProxies,
   url,
   urlList,
   urlMap,
@@ -39,6 +40,21 @@ export const VARIABLES = {
   ),
   ...ACCESS_VARIABLES,
   CORS_ORIGINS: setting(list(), '*', 'Origins of browser pages that may call the API; a list.'),
+  TRUST_PROXY: setting(
+    trustedProxies(),
+    '0',
+    'Whose X-Forwarded-For is believed: the number of proxies in front of the API, or a list of their addresses and networks (10.0.0.0/8), loopback, private. Only for the limits below and the audit.',
+  ),
+  RATE_LIMIT_PER_MINUTE: setting(
+    whole(0, 10_000_000),
+    '0',
+    'How many requests a client may make in a minute: by its credentials, by its address where nothing is required; 0: any number.',
+  ),
+  AUTH_FAILURES_PER_MINUTE: setting(
+    whole(0, 1_000_000),
+    '30',
+    'After so many wrong credentials from one address within a minute no others are looked at that come from there; 0: any number.',
+  ),
   BODY_LIMIT_BYTES: setting(whole(1_024), '1048576', 'The largest request body.'),
 
   // The stores.

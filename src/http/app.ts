@@ -26,6 +26,7 @@ import { externalTaskRoutes } from './external-tasks.ts';
 import { incomingEventRoutes } from './incoming-events.ts';
 import { ingestionRoutes } from './ingestion.ts';
 import { jobRoutes } from './jobs.ts';
+import { limitFailures, limitRequests } from './limits.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
@@ -60,10 +61,15 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.disable('etag');
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
+  app.set('trust proxy', config.trustProxy ?? false);
 
   app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
   app.use(auditRequests(deps.audit, { reads: config.auditReads, isBoard: (path) => path.startsWith(BOARD_PATH) }));
-  const authenticated = authenticate(deps.whoAsks, log);
+  const authenticated = [
+    ...(deps.limits === undefined ? [] : limitFailures(deps.limits)),
+    authenticate(deps.whoAsks, log),
+    ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
+  ];
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
   app.use(cors(config.corsOrigins), authenticated);

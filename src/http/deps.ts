@@ -42,12 +42,15 @@ import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WhoAsks } from './auth/identify.ts';
+import type { DoorLimits } from './limits.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {
   /** `*`: any. */
   corsOrigins: readonly string[];
   bodyLimitBytes: number;
+  /** Whose X-Forwarded-For is believed; undefined: nobody's. */
+  trustProxy?: number | readonly string[] | undefined;
   /** Every request is audited, not only those that change something. */
   auditReads: boolean;
   /** Where clients reach the service; undefined: links are paths. */
@@ -112,6 +115,8 @@ export interface HttpDeps {
   isUnavailable(error: unknown): boolean;
   /** Bull Board, served under /admin/queues. */
   board: RequestHandler;
+  /** Undefined: everybody may come as often as they want. */
+  limits?: DoorLimits | undefined;
   /** Undefined: they are not served. */
   metrics: MetricsRegistry | undefined;
   /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */

@@ -13,7 +13,7 @@ import { problem } from '../schemas/answers.ts';
 import type { Answer, Operation } from './operation.ts';
 
 /** Every operation can answer these. */
-const ALWAYS = [500, 503];
+const ALWAYS = [429, 500, 503];
 
 export function createApiDocument(
   operations: readonly Operation[],

@@ -73,7 +73,7 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   /** An id that cannot be one is a wrong request; else it is something that nobody knows. */
   refusesLongIds?: true;
   answers: Record<number, Answer>;
-  /** Statuses of problem documents beyond 500 and 503, which every operation can answer. */
+  /** Statuses of problem documents beyond 429, 500 and 503, which every operation can answer. */
   problems: number[];
 }
 

@@ -22,6 +22,7 @@ import { type Asked, askedBy } from './auth/presented.ts';
 import { challengeOf } from './authenticate.ts';
 import { requirePermission } from './authorise.ts';
 import { readContext } from './context.ts';
+import { type DoorLimits, failuresOf } from './limits.ts';
 
 export interface TaskSocketsDeps {
   whoAsks: WhoAsks;
@@ -32,6 +33,7 @@ export interface TaskSocketsDeps {
   events: Pick<FollowRuns, 'follow'>;
   states: TaskStates;
   clock: { now(): Date };
+  limits?: DoorLimits;
   log: Logger;
 }
 
@@ -61,6 +63,7 @@ const NOT_FOUND = 4404;
 
 export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
   const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
+  const failures = deps.limits === undefined ? undefined : failuresOf(deps.limits);
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_PAYLOAD_BYTES,
@@ -78,7 +81,10 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   pings.unref();
 
   function admit(found: Identity, taskId: string, request: IncomingMessage, stream: Duplex, head: Buffer): undefined {
-    if (!('caller' in found)) return refuse(stream, 401, challengeOf(found.presented));
+    if (!('caller' in found)) {
+      if (found.presented) failures?.failed(request);
+      return refuse(stream, 401, challengeOf(found.presented));
+    }
     requirePermission(found.caller, found.access, 'executions:read');
     if (sockets.clients.size >= max) return refuse(stream, 503);
     // Who asks may have been looked up while the client went away.
@@ -104,6 +110,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
       if (!isFriendly(request, deps.config.corsOrigins)) return refuse(stream, 403);
+      if (failures?.isOver(request) === true) return refuse(stream, 429);
       const asked = withSubprotocol(request);
       const found = deps.whoAsks(asked, readContext(asked));
       if (!(found instanceof Promise)) return admit(found, taskId, request, stream, head);

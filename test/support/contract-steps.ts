@@ -17,7 +17,7 @@ const RULES: ReadonlyArray<{ what: string; pattern: RegExp }> = [
   },
   { what: 'rewrites or reads a table under a lock', pattern: /\b(?:TRUNCATE|CLUSTER|VACUUM\s+FULL)\b/i },
 ];
-const NEW_TABLE = /\bCREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?/gi;
+const NEW_TABLE = /\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?/gi;
 const NEW_INDEX = /\bCREATE\s+(?:UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY)[^;]*?\bON\s+(?:ONLY\s+)?"?(\w+)"?/gi;
 const NEW_CONSTRAINT = /\bALTER\s+TABLE\s+(?:ONLY\s+)?"?(\w+)"?\s+ADD\s+CONSTRAINT\b/i;
 

@@ -75,6 +75,21 @@ test('what outbound requests may reach can be said for single tenants, and the A
   });
 });
 
+test('the proxies that are trusted are a number, or networks', () => {
+  expect(load().trustProxy).toBe(0);
+  expect(load({ TRUST_PROXY: '2' }).trustProxy).toBe(2);
+  expect(load({ TRUST_PROXY: '10.0.0.0/8, 192.0.2.1, fd00::/8,loopback' }).trustProxy).toEqual([
+    '10.0.0.0/8',
+    '192.0.2.1/32',
+    'fd00::/8',
+    '127.0.0.0/8',
+    '::1/128',
+  ]);
+  for (const wrong of ['true', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '-1', '10.0.0.0/8,everybody']) {
+    expect(faults({ TRUST_PROXY: wrong })).toEqual([expect.stringMatching(/^TRUST_PROXY must be a number of proxies/)]);
+  }
+});
+
 test('the configuration cannot be changed afterwards', () => {
   const config = load({ API_KEY: 'one' });
   expect(Object.isFrozen(config)).toBe(true);

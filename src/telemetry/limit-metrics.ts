@@ -1,0 +1,26 @@
+/** What the limits at the door have done in this process. */
+import { Counter, type Registry } from 'prom-client';
+
+export interface LimitMetrics {
+  refused(limit: string): void;
+  /** A request was counted by this process alone. */
+  away(): void;
+}
+
+export function createLimitMetrics(registry: Registry): LimitMetrics {
+  const refusals = new Counter({
+    name: 'orchestrator_requests_limited_total',
+    help: 'Requests that were refused because of a limit',
+    labelNames: ['limit'],
+    registers: [registry],
+  });
+  const unavailable = new Counter({
+    name: 'orchestrator_rate_limit_store_away_total',
+    help: 'Requests that this process counted by itself because the store of the limits did not answer',
+    registers: [registry],
+  });
+  return {
+    refused: (limit) => refusals.inc({ limit }),
+    away: () => unavailable.inc(),
+  };
+}
