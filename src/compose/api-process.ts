@@ -95,6 +95,7 @@ import { VERSION } from '../version.ts';
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
 import { authenticationOf } from './authentication.ts';
+import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
@@ -242,6 +243,18 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     queueUse,
     now: () => performance.now(),
   });
+  const lanes = catalogue.names();
+  const { queues } = queue;
+  const diagnosis = diagnosisOf(config, {
+    databaseUrl,
+    backend,
+    queues,
+    depths,
+    engineHealth,
+    queueUse,
+    lanes,
+    onError,
+  });
   const services = createServiceStore(pool);
   const peers = peersOf(config, pool);
   const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
@@ -325,6 +338,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       },
     },
     engineHealth,
+    why: diagnosis.why,
+    problems: diagnosis.problems,
     systemHealth: createSystemHealth({
       database: () => pool.query('SELECT 1'),
       queue: { name: backend.kind === 'redis' ? 'redis' : 'queue', ping: queue.ping },
@@ -423,6 +438,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       await backend.close();
       await expressions.close();
       await authentication.close();
+      await diagnosis.close();
       await database.close();
     },
   };

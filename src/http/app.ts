@@ -45,6 +45,7 @@ import { taskRoutes } from './tasks.ts';
 import { tracingRoutes } from './tracing.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
+import { whyRoutes } from './why.ts';
 import { workflowControlRoutes } from './workflow-control.ts';
 import { workflowHistoryRoutes } from './workflow-history.ts';
 import { workflowSearchRoutes } from './workflow-search.ts';
@@ -95,6 +96,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   workflowStatisticsRoutes(routes, deps);
   workflowHistoryRoutes(routes, deps);
   executionRoutes(routes, deps, links);
+  whyRoutes(routes, deps);
   eventRoutes(routes, deps);
   partRoutes(routes, deps);
   retryRoutes(routes, deps);

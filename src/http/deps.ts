@@ -21,6 +21,7 @@ import type { Schedules } from '../engine/schedules.ts';
 import type { ServiceApiReader } from '../engine/service-apis.ts';
 import type { Signals } from '../engine/signals.ts';
 import type { SystemHealth } from '../engine/system-health.ts';
+import type { SystemProblems } from '../engine/system-problems.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
 import type { TraceReader } from '../engine/traces.ts';
 import type {
@@ -38,6 +39,7 @@ import type {
   WaitForRuns,
 } from '../engine/use-cases.ts';
 import type { Webhooks } from '../engine/webhooks.ts';
+import type { WhyOfRuns } from '../engine/why.ts';
 import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
@@ -102,6 +104,8 @@ export interface HttpDeps {
   health: Health;
   engineHealth: EngineHealth;
   systemHealth: SystemHealth;
+  why: WhyOfRuns;
+  problems: SystemProblems;
   actionTypes: ActionTypes;
   workflows: WorkflowStore;
   catalog: WorkflowCatalog;

@@ -29,6 +29,7 @@ import * as tasks from './tasks.ts';
 import * as tracing from './tracing.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
+import * as why from './why.ts';
 import * as workflowControl from './workflow-control.ts';
 import * as workflowHistory from './workflow-history.ts';
 import * as workflowSearch from './workflow-search.ts';
@@ -75,6 +76,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   executions.executeMany,
   executions.listWorkflowExecutions,
   executions.getExecution,
+  why.explainExecution,
+  why.explainWorkflowExecution,
   parts.listParts,
   events.getExecutionEvents,
   executions.cancelExecution,
@@ -150,6 +153,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,
+  why.explainLane,
   workflowControl.listControlEvents,
   service.getService,
   service.getHealth,

@@ -1,7 +1,9 @@
 /** How everything stands that the service depends on. */
-import { systemHealth } from '../schemas/service-answers.ts';
+import type { Problem } from '../domain/system-problems.ts';
+import { type DependencyHealth, systemHealth } from '../schemas/service-answers.ts';
 import type { HttpDeps } from './deps.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
+import { problemView } from './why.ts';
 
 export const getSystemHealth = operation({
   id: 'getSystemHealth',
@@ -26,7 +28,10 @@ export const getSystemHealth = operation({
 export function systemHealthRoutes(routes: Routes, deps: HttpDeps): void {
   const begun = deps.clock.now().getTime();
   routes.serve(getSystemHealth, async ({ caller, response }) => {
-    const { status, services } = await deps.systemHealth.report(caller);
+    const [{ status, services }, problems] = await Promise.all([
+      deps.systemHealth.report(caller),
+      deps.problems.find(caller),
+    ]);
     const standing = Object.values(services).map((one) => one.status);
     const healthy = standing.filter((one) => one === 'healthy').length;
     const unhealthy = standing.filter((one) => one === 'unhealthy').length;
@@ -35,6 +40,7 @@ export function systemHealthRoutes(routes: Routes, deps: HttpDeps): void {
       status,
       overall_healthy: status === 'healthy',
       services,
+      problems: [...problems, ...dependencyProblems(services)].map(problemView),
       services_checked: healthy + unhealthy,
       healthy_services: healthy,
       unhealthy_services: unhealthy,
@@ -42,4 +48,15 @@ export function systemHealthRoutes(routes: Routes, deps: HttpDeps): void {
       timestamp: now.toISOString(),
     });
   });
+}
+
+/** Of what is not ours: the rest is told by its cause. */
+function dependencyProblems(services: Record<string, DependencyHealth>): Problem[] {
+  return Object.entries(services)
+    .filter(([, { kind, status }]) => status === 'unhealthy' && (kind === 'service' || kind === 'peer'))
+    .map(([name, { detail }]) => ({
+      code: 'dependency_unhealthy',
+      message: `${name} is unhealthy${detail === undefined ? '' : `: ${detail}`}.`,
+      todo: 'Mend it; it is asked again by itself.',
+    }));
 }

@@ -51,6 +51,8 @@ export interface Backend {
    * that is paused. Rejects when there is no answer within that time.
    */
   waitingAnew(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
+  /** How long the lock of a job still holds; null: nobody holds it any more. */
+  lockLeftMs(queue: string, jobId: string): Promise<number | null>;
   /** Breaks every connection, so that each is made anew. What they were asked is asked again. */
   reconnect(): void;
   /** What an operator should hear at start about how the store is set up. */

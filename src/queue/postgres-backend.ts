@@ -57,6 +57,15 @@ export function openPostgres(options: BackendOptions): Backend {
         await fresh.end();
       }
     },
+    async lockLeftMs(queue, jobId) {
+      const { rows } = await pool.query<{ until: string | null }>(
+        'SELECT locked_until_ms AS until FROM job WHERE queue = $1 AND id = $2',
+        [queue, jobId],
+      );
+      // A bigint comes as text. By the clock of the workers, as BullMQ writes it.
+      const left = Number(rows[0]?.until ?? 0) - Date.now();
+      return left > 0 ? left : null;
+    },
     reconnect() {
       // The client has no way to say that its connection is not to be waited for.
       for (const client of clients)

@@ -86,6 +86,10 @@ export function openRedis(options: BackendOptions, url: string): Backend {
         fresh.disconnect();
       }
     },
+    async lockLeftMs(queue, jobId) {
+      const left = await redis.pttl(`${prefix}:${queue}:${jobId}:lock`);
+      return left > 0 ? left : null;
+    },
     reconnect() {
       for (const connection of [...copies, redis]) connection.disconnect(true);
     },

@@ -1,6 +1,7 @@
 /** What the service answers about itself, beyond whether it is alive. */
 import { z } from 'zod';
 import { count, text, time, WHEN } from './answer-shapes.ts';
+import { problem } from './why.ts';
 
 const metric = z.object({
   name: text,
@@ -45,6 +46,9 @@ export const systemHealth = z
     status: systemStatus,
     overall_healthy: z.boolean(),
     services: z.record(text, dependencyHealth),
+    problems: z
+      .array(problem)
+      .meta({ description: 'What is not as it should be, the weightiest first, each with what to do' }),
     services_checked: count.meta({ description: 'Those that are known to be healthy or unhealthy' }),
     healthy_services: count,
     unhealthy_services: count,
@@ -68,6 +72,13 @@ export const systemHealth = z
           ...{ checked_at: WHEN, detail: 'no answer within 2 s' },
         },
       },
+      problems: [
+        {
+          code: 'dependency_unhealthy',
+          message: 'service:doc_store is unhealthy: no answer within 2 s.',
+          what_to_do: 'Mend it; it is asked again by itself.',
+        },
+      ],
       services_checked: 4,
       healthy_services: 3,
       unhealthy_services: 1,

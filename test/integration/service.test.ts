@@ -57,6 +57,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
         'service:doc_store': { kind: 'service', status: 'unknown', latency_ms: null, url: 'http://doc-store:5010' },
         'service:mine': { kind: 'service', status: 'unknown', latency_ms: null, url: 'http://mine:1' },
       },
+      problems: [],
       services_checked: 4 + lanes.length,
       healthy_services: 4 + lanes.length,
       unhealthy_services: 0,

@@ -344,6 +344,12 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
         }),
     },
     systemHealth: { report: () => guarded({ status: 'healthy' as const, services: {} }) },
+    why: { explain: () => guarded(undefined) },
+    problems: {
+      find: () => guarded([]),
+      ofLane: (_caller, lane) =>
+        guarded({ lane, status: 'idle', summary: '', paused: false, counts: null, workers: [], problems: [] }),
+    },
     health: { check: () => Promise.resolve(door.health) },
     actionTypes: {
       list: () => [

@@ -144,6 +144,13 @@ test('the health of the system counts what is healthy and what is not, and leave
   const body = {
     overall_healthy: false,
     services,
+    problems: [
+      {
+        code: 'dependency_unhealthy',
+        message: 'service:a is unhealthy: status 500.',
+        what_to_do: expect.any(String),
+      },
+    ],
     services_checked: 2,
     healthy_services: 1,
     unhealthy_services: 1,

@@ -1,0 +1,68 @@
+/** `/why` and the problems of the system, put together on connections of their own. */
+import pg from 'pg';
+import type { Config } from '../config.ts';
+import type { EngineHealth, LaneDepths } from '../engine/engine-health.ts';
+import { createPlans } from '../engine/plans.ts';
+import { createSystemProblems, type SystemProblems } from '../engine/system-problems.ts';
+import { createWhy, type WhyOfRuns } from '../engine/why.ts';
+import type { Backend, LaneQueue } from '../queue/backend.ts';
+import { createJobLooks } from '../queue/job-looks.ts';
+import { createDefinitions } from '../store/definitions.ts';
+import { createWhyStore, DIAGNOSIS_OPTIONS } from '../store/why.ts';
+import { VERSION } from '../version.ts';
+
+export interface DiagnosisDeps {
+  databaseUrl: string;
+  backend: Pick<Backend, 'lockLeftMs'>;
+  queues(names: readonly string[]): LaneQueue[];
+  depths: LaneDepths;
+  engineHealth: EngineHealth;
+  queueUse(): number | undefined;
+  lanes: readonly string[];
+  onError(error: Error): void;
+}
+
+const CONNECTIONS = 2;
+
+export function diagnosisOf(
+  config: Pick<Config, 'admissionWindow'>,
+  deps: DiagnosisDeps,
+): { why: WhyOfRuns; problems: SystemProblems; close(): Promise<void> } {
+  // The pool of the process may be what everything waits for.
+  const pool = new pg.Pool({
+    connectionString: deps.databaseUrl,
+    application_name: 'orchestrator-api-why',
+    options: DIAGNOSIS_OPTIONS,
+    max: CONNECTIONS,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 10_000,
+  });
+  pool.on('error', deps.onError);
+  const store = createWhyStore(pool);
+  const { queueUse, lanes } = deps;
+  const queueOf = (name: string) => {
+    const [queue] = deps.queues([name]);
+    if (queue === undefined) throw new Error(`no queue '${name}'`);
+    return queue;
+  };
+  return {
+    why: createWhy({
+      store,
+      plans: createPlans(createDefinitions(pool)),
+      jobs: createJobLooks(deps.backend, queueOf),
+      depths: deps.depths,
+      queueUse,
+      window: config.admissionWindow,
+      version: VERSION,
+    }),
+    problems: createSystemProblems({
+      store,
+      engine: deps.engineHealth,
+      queueUse,
+      lanes,
+      version: VERSION,
+      now: Date.now,
+    }),
+    close: () => pool.end(),
+  };
+}

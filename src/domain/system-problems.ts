@@ -1,0 +1,173 @@
+/** What of the whole system is not as it should be, each with what to do about it. Pure. */
+import { listed, span } from './why-causes.ts';
+import type { Surroundings } from './why-facts.ts';
+import { SWEEP_LATE_MS } from './why-jobs.ts';
+
+export const PROBLEM_CODES = [
+  'database_unreachable',
+  'database_blocked',
+  'queue_unreachable',
+  'queue_full',
+  'no_worker',
+  'sweep_stopped',
+  'lane_without_worker',
+  'lane_paused',
+  'runs_stuck',
+  'worker_silent',
+  'mixed_versions',
+  'clock_skew',
+  'circuit_open',
+  'dependency_unhealthy',
+] as const;
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+
+export interface Problem {
+  code: ProblemCode;
+  message: string;
+  since?: number | undefined;
+  todo: string;
+  /** Of one lane alone. */
+  lane?: string;
+}
+
+export interface SystemFacts extends Surroundings {
+  now: number;
+  /** Live runs of which nothing has moved for long. */
+  stuck: number;
+  /** How far the clock of this process is from the database's. */
+  skewMs: number;
+}
+
+/** More than what a question to the database takes. */
+const SKEW_MS = 1_000;
+/** A worker that has not said farewell is told of for so long. */
+const SILENT_FOR_MS = 300_000;
+
+export function systemProblems(facts: SystemFacts | undefined): Problem[] {
+  if (facts === undefined) {
+    const message = 'The database does not answer: nothing is accepted, and no outcome is committed.';
+    return [
+      {
+        code: 'database_unreachable',
+        message,
+        todo: 'Bring PostgreSQL (DATABASE_URL) back. Workers hold what they have and go on by themselves.',
+      },
+    ];
+  }
+  return [...ofStores(facts), ...ofWorkers(facts), ...ofLanes(facts), ...ofRest(facts)];
+}
+
+function* ofStores({ now, blocked, queueReachable, queueFull, queueUse }: SystemFacts): Generator<Problem> {
+  if (blocked !== undefined) {
+    const message = `${blocked.sessions} statements of workers wait for a lock of the database, held by ${blocked.by.join(', ') || 'somebody unknown'}.`;
+    yield {
+      code: 'database_blocked',
+      message,
+      since: now - blocked.longestMs,
+      todo: 'Find that session in pg_stat_activity and end it.',
+    };
+  }
+  if (!queueReachable) {
+    yield {
+      code: 'queue_unreachable',
+      message: 'The store of the queue does not answer: nothing is begun.',
+      todo: 'Bring Redis (REDIS_URL) back. What was in it is rebuilt from PostgreSQL.',
+    };
+  }
+  if (queueFull) {
+    yield {
+      code: 'queue_full',
+      message: `The store of the queue uses ${Math.round((queueUse ?? 1) * 100)} % of its memory: nothing is added to it.`,
+      todo: 'Give Redis more memory (maxmemory), or find what else fills it.',
+    };
+  }
+}
+
+function* ofWorkers({ now, workers, sweep, version }: SystemFacts): Generator<Problem> {
+  const alive = workers.filter((worker) => worker.alive);
+  if (alive.length === 0) {
+    const last = workers.length === 0 ? undefined : Math.max(...workers.map(({ seenAt }) => seenAt));
+    yield {
+      code: 'no_worker',
+      message: 'No worker is alive: nothing is executed.',
+      since: last,
+      todo: 'Start workers: `npm run worker`.',
+    };
+  } else if (sweep === undefined || now - sweep.at > SWEEP_LATE_MS) {
+    const when = sweep === undefined ? 'have never passed' : `passed last ${span(now - sweep.at)} ago`;
+    yield {
+      code: 'sweep_stopped',
+      message: `The dispatcher and reconciler ${when}.`,
+      since: sweep?.at,
+      todo: 'Look for `background_work_failed` in the logs of the workers.',
+    };
+  }
+  const silent = workers.filter((worker) => !worker.alive && now - worker.seenAt < SILENT_FOR_MS);
+  for (const { id, seenAt } of silent.slice(0, 10)) {
+    yield {
+      code: 'worker_silent',
+      message: `Worker ${id} has not been heard of for ${span(now - seenAt)}, and did not say farewell.`,
+      since: seenAt,
+      todo: 'See whether it was killed, stands still or is cut off. Its tasks go to other workers.',
+    };
+  }
+  const versions = [...new Set([version, ...alive.map((worker) => worker.version)])];
+  if (versions.length > 1) {
+    yield {
+      code: 'mixed_versions',
+      message: `Versions ${versions.join(', ')} are running side by side.`,
+      todo: 'Fine during an upgrade; then bring all to one version.',
+    };
+  }
+}
+
+function* ofLanes({ lanes, workers, now }: SystemFacts): Generator<Problem> {
+  const alive = workers.filter((worker) => worker.alive);
+  for (const { lane, paused, depth } of lanes.values()) {
+    if (paused !== undefined) {
+      const by = paused.by === null ? '' : ` by ${paused.by}`;
+      const reason = paused.reason === null ? '' : `: ${paused.reason}`;
+      yield {
+        code: 'lane_paused',
+        lane,
+        message: `The lane '${lane}' is paused${by}, for ${span(now - paused.since)}${reason}; ${depth ?? 'unknown'} jobs wait.`,
+        since: paused.since,
+        todo: `POST /lanes/${lane}/resume`,
+      };
+    }
+    const serving = alive.some((worker) => worker.lanes.includes(lane));
+    if (alive.length > 0 && !serving && (depth ?? 0) > 0) {
+      yield {
+        code: 'lane_without_worker',
+        lane,
+        message: `No worker serves the lane '${lane}': ${depth} jobs wait.`,
+        todo: `Start a worker with '${lane}' among its WORKER_LANES.`,
+      };
+    }
+  }
+}
+
+function* ofRest({ stuck, skewMs, circuits }: SystemFacts): Generator<Problem> {
+  if (stuck > 0) {
+    yield {
+      code: 'runs_stuck',
+      message: `${stuck} executions have not moved for ten minutes.`,
+      todo: 'GET /executions/{id}/why of one of them; `npm run doctor` looks at all.',
+    };
+  }
+  if (Math.abs(skewMs) > SKEW_MS) {
+    yield {
+      code: 'clock_skew',
+      message: `The clock of this machine is ${span(Math.abs(skewMs))} ${skewMs > 0 ? 'ahead of' : 'behind'} the database's.`,
+      todo: 'Let NTP set both. Times that are stored are the database’s, so nothing is lost.',
+    };
+  }
+  if (circuits.size > 0) {
+    yield {
+      code: 'circuit_open',
+      message: `Circuits are not closed: ${listed([...circuits.keys()])}.`,
+      since: Math.min(...[...circuits.values()].map(({ since }) => since)),
+      todo: 'Mend these services; they are tried again by themselves.',
+    };
+  }
+}

@@ -1,0 +1,104 @@
+/** What is not as it should be, of the whole system and of one lane: read from the stores, decided by the domain. */
+import { OrchestratorError } from '../domain/errors.ts';
+import { type Problem, type SystemFacts, systemProblems } from '../domain/system-problems.ts';
+import type { LaneHealth } from '../schemas/engine-health.ts';
+import type { EngineHealth } from './engine-health.ts';
+import { isQueueFull } from './queue-room.ts';
+import type { Caller } from './use-cases.ts';
+import { lanesOf } from './why.ts';
+import type { WhyStore } from './why-ports.ts';
+
+export interface SystemProblems {
+  /** Never rejects. */
+  find(caller: Pick<Caller, 'tenantId'>): Promise<Problem[]>;
+  /** 404 for a lane that there is not. */
+  ofLane(caller: Pick<Caller, 'tenantId'>, lane: string): Promise<LaneExplanation>;
+}
+
+export interface LaneExplanation {
+  lane: string;
+  status: 'moving' | 'idle' | 'held';
+  summary: string;
+  paused: boolean;
+  counts: LaneHealth | null;
+  workers: string[];
+  problems: Problem[];
+}
+
+export interface SystemProblemsDeps {
+  store: Pick<WhyStore, 'surroundings'>;
+  engine: Pick<EngineHealth, 'report'>;
+  queueUse(): number | undefined;
+  /** All there are. */
+  lanes: readonly string[];
+  version: string;
+  /** Milliseconds, of the clock of this process. */
+  now(): number;
+}
+
+/** Of these each lane suffers. */
+const OF_ALL_LANES: ReadonlySet<string> = new Set([
+  'database_unreachable',
+  'database_blocked',
+  'queue_unreachable',
+  'no_worker',
+]);
+
+export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
+  async function factsOf({ tenantId }: Pick<Caller, 'tenantId'>): Promise<SystemFacts | undefined> {
+    const before = deps.now();
+    const [around, report] = await Promise.all([
+      deps.store
+        .surroundings(tenantId)
+        // What the question took is nobody's clock.
+        .then((found) => ({ ...found, skewMs: skewOf(before, deps.now(), found.now) }))
+        .catch(() => undefined),
+      deps.engine.report(),
+    ]);
+    if (around === undefined) return undefined;
+    const use = deps.queueUse();
+    return {
+      ...around,
+      lanes: lanesOf(report.lanes, around.paused, tenantId),
+      stuck: report.stuck_executions,
+      queueReachable: report.queue_connected,
+      queueUse: use,
+      queueFull: isQueueFull(use),
+      version: deps.version,
+    };
+  }
+  return {
+    async find(caller) {
+      return systemProblems(await factsOf(caller));
+    },
+    async ofLane(caller, lane) {
+      if (!deps.lanes.includes(lane)) throw new OrchestratorError('not_found', 'Lane not found');
+      const [facts, report] = await Promise.all([factsOf(caller), deps.engine.report()]);
+      const problems = systemProblems(facts).filter(({ code, lane: of }) => of === lane || OF_ALL_LANES.has(code));
+      const counts = report.lanes.find((one) => one.lane === lane) ?? null;
+      const workers = (facts?.workers ?? []).filter((one) => one.alive && one.lanes.includes(lane)).map(({ id }) => id);
+      const [first] = problems;
+      const idle = counts !== null && counts.depth === 0 && counts.active === 0;
+      const summary =
+        first?.message ??
+        (idle
+          ? `Nothing waits in the lane '${lane}'.`
+          : `The lane '${lane}' moves: ${counts?.active ?? 'unknown'} tasks run on ${workers.length} workers, ${counts?.depth ?? 'unknown'} wait.`);
+      return {
+        lane,
+        status: first !== undefined ? 'held' : idle ? 'idle' : 'moving',
+        summary,
+        paused: facts?.lanes.get(lane)?.paused !== undefined,
+        counts,
+        workers,
+        problems,
+      };
+    },
+  };
+}
+
+/** 0 where what the question took may be all of it. */
+function skewOf(before: number, after: number, database: number): number {
+  if (database >= before && database <= after) return 0;
+  return database < before ? before - database : after - database;
+}

@@ -1,0 +1,59 @@
+/** How single jobs stand in the queue, for whoever asks why they do not move. Reads only. */
+import type { JobFact } from '../domain/why-facts.ts';
+import type { JobLooks, JobRef } from '../engine/why-ports.ts';
+import type { Backend, LaneQueue } from './backend.ts';
+
+const TIMEOUT_MS = 2_000;
+/** Beyond it the place of a job in its lane is not told. */
+const MAX_PLACE = 1_000;
+
+export function createJobLooks(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobLooks {
+  async function lookAt({ queue: name, jobId }: JobRef, first: (lane: string) => Promise<string[]>): Promise<JobFact> {
+    const queue = queueOf(name);
+    const state = await queue.getJobState(jobId);
+    switch (state) {
+      case 'unknown':
+        return { state: 'missing' };
+      case 'waiting':
+      case 'prioritized': {
+        const place = (await first(name)).indexOf(jobId);
+        return { state: 'waiting', ahead: place < 0 ? undefined : place };
+      }
+      case 'delayed':
+        return { state, delayMs: (await queue.getJob(jobId))?.delay };
+      case 'active':
+        return { state, lockLeftMs: await backend.lockLeftMs(name, jobId) };
+      default:
+        return { state };
+    }
+  }
+  return {
+    async look(jobs) {
+      const lists = new Map<string, Promise<string[]>>();
+      const first = (lane: string) => {
+        const known = lists.get(lane) ?? inTurn(queueOf(lane));
+        lists.set(lane, known);
+        return known;
+      };
+      const all = Promise.all(jobs.map(async (job) => [job.name, await lookAt(job, first)] as const));
+      return new Map(await inTime(all));
+    },
+  };
+}
+
+/** Without a priority comes before any with one. */
+async function inTurn(queue: LaneQueue): Promise<string[]> {
+  const plain = await queue.getRanges(['waiting'], 0, MAX_PLACE - 1, true);
+  const urgent = await queue.getRanges(['prioritized'], 0, MAX_PLACE - 1, true);
+  return [...new Set([...plain, ...urgent])];
+}
+
+function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
+  });
+  // What comes after the time is up has nobody left to hear it.
+  work.catch(() => undefined);
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
