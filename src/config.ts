@@ -43,6 +43,7 @@ export interface Config {
 
   databaseUrl: string | undefined;
   databasePoolSize: number;
+  rowLevelSecurity: 'auto' | 'required' | 'off';
   /** Undefined: the queue is in PostgreSQL. */
   redisUrl: string | undefined;
   queuePrefix: string;
@@ -196,6 +197,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     authFailuresPerMinute: values.AUTH_FAILURES_PER_MINUTE,
     databaseUrl: values.DATABASE_URL,
     databasePoolSize: values.DATABASE_POOL_SIZE,
+    rowLevelSecurity: values.ROW_LEVEL_SECURITY,
     redisUrl,
     queuePrefix: values.QUEUE_PREFIX,
     dataDir: path.resolve(cwd, values.DATA_DIR),

@@ -40,6 +40,7 @@ import { createSignals } from '../engine/signals.ts';
 import { createSystemHealth } from '../engine/system-health.ts';
 import { createSystemRuns } from '../engine/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
+import { createTenantScope } from '../engine/tenant-scope.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
@@ -55,10 +56,11 @@ import type { JsonObject } from '../schemas/json.ts';
 import { createApprovalStore } from '../store/approvals.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { createControlEvents } from '../store/control-events.ts';
-import { openDatabase } from '../store/database.ts';
+import { LONGEST_STATEMENT_MS, openDatabase } from '../store/database.ts';
 import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
+import { durabilityOf } from '../store/durability.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { createEventLogStore, createPlatformEvents } from '../store/event-log.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
@@ -104,6 +106,7 @@ import { incomingEvents } from './incoming-events.ts';
 import { peersOf } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
+import { createWall } from './wall.ts';
 import { createWorkflowCatalog } from './workflow-catalog.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
@@ -115,8 +118,16 @@ const MARK_QUEUED_AFTER_MS = 500;
 /** The API: doors, acceptance, and a window into the queues. It holds no state. */
 export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
-  const database = openDatabase(databaseUrl, { name: 'orchestrator-api', max: config.databasePoolSize, onError });
-  const { pool, prisma } = database;
+  const scope = createTenantScope();
+  const wall = createWall(config.rowLevelSecurity, log);
+  const database = openDatabase(databaseUrl, {
+    name: 'orchestrator-api',
+    max: config.databasePoolSize,
+    onError,
+    wall: { tenant: scope.tenant, isWalled: () => wall.stands(database.everyTenant) },
+    longestStatementMs: LONGEST_STATEMENT_MS,
+  });
+  const { pool, everyTenant, prisma } = database;
   const { redisUrl, queuePrefix: prefix } = config;
   const backend = openBackend({
     redisUrl,
@@ -144,7 +155,11 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const plans = createPlans(definitions);
   const children = createChildStore(pool);
   const runs = tellingParents(
-    createRunStore(pool, { markQueuedAfterMs: MARK_QUEUED_AFTER_MS, told: (write) => metrics.wrote(write) }),
+    createRunStore(pool, {
+      markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
+      told: (write) => metrics.wrote(write),
+      everyTenant,
+    }),
     {
       children,
       tasks: createTaskStore(pool),
@@ -162,8 +177,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     checkingOperations(refusingRecursion(createWorkflowStore(prisma, uuidv7)), config, pool),
     system,
   );
-  const waiter = createRunWaiter(pool);
-  const follower = createRunFollower(createRunEvents(pool), { live: createTaskReportStore(pool) });
+  const waiter = createRunWaiter(everyTenant);
+  const follower = createRunFollower(createRunEvents(everyTenant), { live: createTaskReportStore(pool) });
   const polls = createWaitingPolls();
   const admission = createAdmission({
     plans,
@@ -215,14 +230,14 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const loop = monitorLoop((lagMs) => {
     log.warn('event_loop_lag', { lag_ms: Math.round(lagMs), in_hand: accept.inHand() });
   });
-  const shared = sharedMetrics(pool);
+  const shared = sharedMetrics(everyTenant);
   const stopping = new AbortController();
   let flushing: Promise<unknown> | undefined;
   const metrics = apiMetrics({
     queue: backend.kind,
     pool,
     acceptsInHand: accept.inHand,
-    deadLetters: () => countDeadLetters(pool),
+    deadLetters: () => countDeadLetters(everyTenant),
     engine: () => engineHealth.report(),
     queueUse,
     loopLagMs: loop.recentMs,
@@ -238,7 +253,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const depths = createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE]));
 
   const engineHealth = createEngineHealth({
-    store: createEngineHealthStore(pool),
+    store: createEngineHealthStore(everyTenant),
     queue: depths,
     queueUse,
     now: () => performance.now(),
@@ -256,7 +271,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     onError,
   });
   const services = createServiceStore(pool);
-  const peers = peersOf(config, pool);
+  const peers = peersOf(config, everyTenant);
   const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
 
   const authentication = authenticationOf(config, log);
@@ -266,6 +281,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
     whoAsks: authentication.whoAsks,
     clock: { now: () => new Date() },
+    inTenant: scope.in,
     accept,
     cancel,
     retry: createRetryRuns(retryDeps),
@@ -274,7 +290,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     pause,
     pauseWorkflows: createPauseWorkflows({ workflows: controlEvents, runs: pause }),
     controlEvents,
-    lanes: createLanes({ pauses: createLanePauseStore(pool), queue, depths, lanes: catalogue.names(), log }),
+    lanes: createLanes({ pauses: createLanePauseStore(everyTenant), queue, depths, lanes: catalogue.names(), log }),
     byHand: createSettleByHand({
       plans,
       runs,
@@ -328,7 +344,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     health: {
       async check() {
         const [databaseUp, queueUp] = await Promise.all([
-          withinTime(pool.query('SELECT 1')).then(
+          withinTime(everyTenant.query('SELECT 1')).then(
             () => true,
             () => false,
           ),
@@ -341,7 +357,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     why: diagnosis.why,
     problems: diagnosis.problems,
     systemHealth: createSystemHealth({
-      database: () => pool.query('SELECT 1'),
+      database: () => everyTenant.query('SELECT 1'),
       queue: { name: backend.kind === 'redis' ? 'redis' : 'queue', ping: queue.ping },
       engine: engineHealth,
       registry,
@@ -368,6 +384,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const sockets = attachTaskSockets(server, {
     whoAsks: authentication.whoAsks,
     config,
+    inTenant: scope.in,
     events: follower,
     states: createTaskStates(pool, definitions),
     limits,
@@ -398,11 +415,13 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   return {
     async start() {
+      await wall.expected(everyTenant);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen(config.port, config.host, resolve);
       });
-      void announce(backend.warnings(), log);
+      void announce('queue_setup', backend.warnings(), log);
+      void announce('database_setup', durabilityOf(everyTenant), log);
       flushing = Promise.all([
         flushUntil(stopping.signal, shared, log),
         audit.keepUntil(stopping.signal),

@@ -8,11 +8,15 @@ export interface Process {
   broken?: Promise<string>;
 }
 
-/** Says at start what an operator should know about how the queue's store is set up. */
-export async function announce(warnings: Promise<string[]>, log: Logger): Promise<void> {
+/** Says at start what an operator should know about how a store is set up. */
+export async function announce(
+  about: 'queue_setup' | 'database_setup',
+  warnings: Promise<string[]>,
+  log: Logger,
+): Promise<void> {
   try {
-    for (const warning of await warnings) log.warn('queue_setup', { warning });
+    for (const warning of await warnings) log.warn(about, { warning });
   } catch (error) {
-    log.warn('queue_setup_unknown', { error: error instanceof Error ? error.message : String(error) });
+    log.warn(`${about}_unknown`, { error: error instanceof Error ? error.message : String(error) });
   }
 }

@@ -37,6 +37,7 @@ import { createDatabaseClock } from '../store/database-clock.ts';
 import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
+import { durabilityOf } from '../store/durability.ts';
 import { createBeatStore } from '../store/engine-health.ts';
 import { createExternalAttempts } from '../store/external-attempts.ts';
 import { createLanePauseStore } from '../store/lane-pauses.ts';
@@ -358,7 +359,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         log.warn('worker_port_taken', { port: config.workerPort });
         return health.listen(0, config.host);
       });
-      void announce(backend.warnings(), log);
+      void announce('queue_setup', backend.warnings(), log);
+      void announce('database_setup', durabilityOf(pool), log);
       log.info('worker_started', { worker, lanes, port, queue: backend.kind });
       return { port };
     },

@@ -63,7 +63,16 @@ export const VARIABLES = {
     'The PostgreSQL database. Left out: `npm start` runs a server of its own in DATA_DIR.',
     { secret: 'credentials' },
   ),
-  DATABASE_POOL_SIZE: setting(whole(1, 1_000), '10', 'Connections to PostgreSQL per process.'),
+  DATABASE_POOL_SIZE: setting(
+    whole(1, 1_000),
+    '10',
+    'Connections to PostgreSQL per process. An API has up to as many again for what it does for one tenant alone.',
+  ),
+  ROW_LEVEL_SECURITY: setting(
+    oneOf(['auto', 'required', 'off']),
+    'auto',
+    'Policies of the database as the second wall between tenants. auto: where the role for it could be made; required: an API does not start without; off: never (behind a pooler in transaction mode).',
+  ),
   REDIS_URL: optional(url(['redis', 'rediss']), 'The Redis of the queue. Left out: the queue is in PostgreSQL too.', {
     secret: 'credentials',
   }),

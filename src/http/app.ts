@@ -85,7 +85,7 @@ export function createHttpApp(deps: HttpDeps): Express {
 
 /** All operations; paths with fixed words come before those with ids in their place. */
 function createApiRoutes(deps: HttpDeps): Routes {
-  const routes = createRoutes();
+  const routes = createRoutes(deps.inTenant);
   const links = createLinks(deps.config.publicUrl);
   serviceRoutes(routes, deps, links);
   systemHealthRoutes(routes, deps);

@@ -70,6 +70,8 @@ export interface HttpDeps {
   /** Who asks, and what that one may do. */
   whoAsks: WhoAsks;
   clock: { now(): Date };
+  /** Does the work for that tenant alone. */
+  inTenant<T>(tenantId: string, work: () => T): T;
   accept: AcceptRuns;
   cancel: CancelRuns;
   retry: RetryRuns;

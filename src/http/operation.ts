@@ -13,6 +13,7 @@ import { markOperation } from './audit-requests.ts';
 import { permit } from './authorise.ts';
 import { bodyOf } from './body.ts';
 import { callerOf } from './context.ts';
+import type { HttpDeps } from './deps.ts';
 import { detailOf, parse } from './parse.ts';
 import { sendProblem } from './problem.ts';
 
@@ -114,12 +115,13 @@ export interface Routes {
   mount(app: Express, readBody: RequestHandler): void;
 }
 
-export function createRoutes(): Routes {
+/** `inTenant` does the work of a request for the tenant of who asks, and for no other. */
+export function createRoutes(inTenant: HttpDeps['inTenant']): Routes {
   const entries: Array<{ op: Operation; handler: RequestHandler }> = [];
   return {
     serve(op, handle) {
       // A query and body of any schema: the entry only keeps what the document needs.
-      entries.push({ op: op as unknown as Operation, handler: handlerOf(op, handle) });
+      entries.push({ op: op as unknown as Operation, handler: handlerOf(op, handle, inTenant) });
     },
     raw(op, handler) {
       entries.push({ op, handler });
@@ -159,6 +161,7 @@ function otherMethods(methods: Method[]): RequestHandler {
 function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
   op: Operation<B, Q>,
   handle: (call: Call<B, Q>) => Promise<void> | void,
+  inTenant: HttpDeps['inTenant'],
 ): RequestHandler {
   return async (request, response) => {
     const caller = callerOf(response);
@@ -181,7 +184,8 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     );
     try {
       const stream = () => clearTimeout(timer);
-      await handle({ body, query, params, caller, request, response, signal: ended.signal, stream });
+      const call = { body, query, params, caller, request, response, signal: ended.signal, stream };
+      await inTenant(caller.tenantId, () => handle(call));
     } finally {
       handled = true;
       clearTimeout(timer);

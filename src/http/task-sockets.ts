@@ -30,6 +30,7 @@ export interface TaskSocketsDeps {
     corsOrigins: readonly string[];
     sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
   };
+  inTenant<T>(tenantId: string, work: () => T): T;
   events: Pick<FollowRuns, 'follow'>;
   states: TaskStates;
   clock: { now(): Date };
@@ -93,7 +94,8 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       alive.add(socket);
       socket.on('pong', () => alive.add(socket));
       socket.on('error', () => socket.terminate());
-      serve(socket, found.caller, taskId, deps).catch((error: unknown) => {
+      const { caller } = found;
+      deps.inTenant(caller.tenantId, () => serve(socket, caller, taskId, deps)).catch((error: unknown) => {
         deps.log.warn('socket_failed', {
           task_id: taskId,
           error: error instanceof Error ? error.message : String(error),

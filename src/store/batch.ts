@@ -3,6 +3,8 @@
  * moment nobody waits for a timer, unless it is asked for: the first item leaves with whatever else is ready in the same
  * turn of the event loop.
  */
+import { AsyncResource } from 'node:async_hooks';
+
 export interface BatchOptions<T, R> {
   maxItems: number;
   /** For what nobody waits for: the first item of a quiet moment stays that long. */
@@ -66,6 +68,8 @@ export function measured<T, R>(
 const BUSY = 8;
 
 export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> {
+  // Whoever comes first must not be the one on whose behalf all of them are sent.
+  const flush = AsyncResource.bind(options.flush);
   const waiting: Waiting<T, R>[] = [];
   let underWay = 0;
   let lastSize = 0;
@@ -96,7 +100,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
   async function send(batch: Waiting<T, R>[]): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
-        const answers = await options.flush(batch.map(({ item }) => item));
+        const answers = await flush(batch.map(({ item }) => item));
         batch.forEach((entry, index) => {
           const answer = answers[index];
           if (index < answers.length)

@@ -2,6 +2,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
+import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
 
 /**
  * The hot statements reach a few rows by their keys. The planner cannot know how few a list that is a parameter names, nor
@@ -19,37 +20,57 @@ const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
 export const SILENCE_IN_TRANSACTION_MS = 10_000;
 const LET_GO = `SET idle_in_transaction_session_timeout = ${SILENCE_IN_TRANSACTION_MS}`;
 
+/** Nothing that is asked for takes so long: whoever asked has gone by then, and the locks must not stay. */
+export const LONGEST_STATEMENT_MS = 120_000;
+
 export interface Database {
+  /** Within the scope of a tenant: for that tenant alone, as long as the database has the second wall. */
   pool: pg.Pool;
+  /** For what is done for several tenants together, whoever asks for it. */
+  everyTenant: pg.Pool;
   prisma: PrismaClient;
   close(): Promise<void>;
 }
 
 export function openDatabase(
   url: string,
-  options: { max?: number; name: string; onError(error: Error): void },
+  options: {
+    max?: number;
+    name: string;
+    onError(error: Error): void;
+    /** Left out: there is no scope, and all work is for everybody. */
+    wall?: Omit<TenantPoolOptions, 'everyTenant'>;
+    longestStatementMs?: number;
+  },
 ): Database {
-  const pool = new pg.Pool({
+  const longest = `SET statement_timeout = ${options.longestStatementMs ?? 0}`;
+  const settings: pg.PoolConfig = {
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
     // Awaited before the connection is handed out.
-    onConnect: (client): unknown => client.query(`${BY_KEY}; ${LET_GO}`),
+    onConnect: (client): unknown => client.query(`${BY_KEY}; ${LET_GO}; ${longest}`),
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-  });
-  // An idle connection that the server drops must not end the process.
-  pool.on('error', options.onError);
-  // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
-  pool.on('connect', (client) => client.on('error', options.onError));
+  };
+  const everyTenant = new pg.Pool(settings);
+  const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
+  const pools = new Set([everyTenant, pool]);
+  for (const each of pools) {
+    // An idle connection that the server drops must not end the process.
+    each.on('error', options.onError);
+    // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
+    each.on('connect', (client) => client.on('error', options.onError));
+  }
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
   return {
     pool,
+    everyTenant,
     prisma,
     async close() {
       await prisma.$disconnect();
-      await pool.end();
+      await Promise.all([...pools].map((each) => each.end()));
     },
   };
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { projectRoot } from '../project-root.ts';
+import { raiseWall } from './row-level-security.ts';
 import { type Migration, openSchemaEngine } from './schema-engine.ts';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
@@ -15,7 +16,9 @@ export async function migrate(databaseUrl: string, folder = MIGRATIONS_FOLDER): 
   return withLock(databaseUrl, async () => {
     const engine = await openSchemaEngine(databaseUrl, await readSchema());
     try {
-      return await engine.apply(await readMigrations(folder));
+      const applied = await engine.apply(await readMigrations(folder));
+      await raiseWall(databaseUrl);
+      return applied;
     } finally {
       await engine.close();
     }

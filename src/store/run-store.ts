@@ -77,11 +77,13 @@ export interface RunStoreOptions {
   markQueuedAfterMs?: number;
   /** Of what was accepted together. */
   told?: ToldOfWrites;
+  /** For what counts the runs of all tenants, where `pool` may serve one of them. */
+  everyTenant?: pg.Pool;
 }
 
 export function createRunStore(
   pool: pg.Pool,
-  { markQueuedAfterMs, told }: RunStoreOptions = {},
+  { markQueuedAfterMs, told, everyTenant = pool }: RunStoreOptions = {},
 ): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
   const acceptance = {
     maxItems: RUNS_PER_STATEMENT,
@@ -128,7 +130,7 @@ export function createRunStore(
     markQueued: (runId, epoch = 1) => markQueued({ runId, epoch }),
     drain: () => markQueued.drain(),
     async countInQueue(limit) {
-      const { rows } = await pool.query<{ count: number }>({
+      const { rows } = await everyTenant.query<{ count: number }>({
         name: 'count-in-queue',
         text: `SELECT count(*)::int AS count FROM (
                  SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1) AS live`,
@@ -136,7 +138,7 @@ export function createRunStore(
       });
       return rows[0]?.count ?? 0;
     },
-    windowUse: (look) => windowUse(pool, look),
+    windowUse: (look) => windowUse(everyTenant, look),
     async finalize({ runId, epoch, actions, output }) {
       const { rows } = await pool.query<{ final_ones: string }>({
         name: 'finalize-run',

@@ -133,6 +133,7 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
       ...{ apiKeys, jwt, trustedCallers, metricsTokens },
     }),
     clock: { now: () => NOW },
+    inTenant: (_tenantId, work) => work(),
     accept: {
       acceptTask(caller, request, key) {
         door.asked.tasks.push({ caller, request, key });

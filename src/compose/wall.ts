@@ -1,0 +1,46 @@
+/** Whether the database has the second wall: found out once, when it can first be asked, and said when it has not. */
+import type pg from 'pg';
+import type { Config } from '../config.ts';
+import type { Logger } from '../engine/ports.ts';
+import { findGap } from '../store/row-level-security.ts';
+
+export interface Wall {
+  /** Rejects while the database cannot be asked. */
+  stands(everyTenant: pg.Pool): Promise<boolean>;
+  /** At start: rejects when it must stand and does not. */
+  expected(everyTenant: pg.Pool): Promise<void>;
+}
+
+export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wall {
+  let asked: Promise<string | undefined> | undefined;
+  const gap = (everyTenant: pg.Pool) => {
+    asked ??= findGap(everyTenant).then(
+      (found) => {
+        if (found !== undefined) log.warn('row_level_security_off', { reason: found });
+        return found;
+      },
+      (error: unknown) => {
+        asked = undefined;
+        throw error;
+      },
+    );
+    return asked;
+  };
+  return {
+    async stands(everyTenant) {
+      if (wanted === 'off') return false;
+      const found = await gap(everyTenant);
+      if (found !== undefined && wanted === 'required') throw new Error(`ROW_LEVEL_SECURITY is required, and ${found}`);
+      return found === undefined;
+    },
+    async expected(everyTenant) {
+      if (wanted === 'off') return;
+      const found = await gap(everyTenant).catch((error: unknown) => {
+        // An API begins without its database too; nothing is served to a tenant before this is known.
+        log.warn('row_level_security_unknown', { error: error instanceof Error ? error.message : String(error) });
+        return undefined;
+      });
+      if (found !== undefined && wanted === 'required') throw new Error(`ROW_LEVEL_SECURITY is required, and ${found}`);
+    },
+  };
+}

@@ -1,0 +1,18 @@
+/**
+ * For whom the work at hand is done, as far as it is done for one tenant alone. It is set around a request, follows it
+ * through everything that is awaited, and is what the second wall goes by (docs/decisions/0043-a-second-wall.md). Whatever
+ * several requests share (a batch, a look for all who wait) is begun outside of it.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+export interface TenantScope {
+  /** `work`, and what it begins, is for that tenant alone. */
+  in<T>(tenantId: string, work: () => T): T;
+  /** Undefined: the service's own work, or that of several tenants. */
+  tenant(): string | undefined;
+}
+
+export function createTenantScope(): TenantScope {
+  const storage = new AsyncLocalStorage<string>();
+  return { in: (tenantId, work) => storage.run(tenantId, work), tenant: () => storage.getStore() };
+}
