@@ -23,7 +23,7 @@ const HANGS_ON: ReadonlyMap<string, { column: string; parent: string }> = new Ma
 /** What belongs to no tenant. The role may do no more with it than stands here. */
 const NOBODYS: ReadonlyMap<string, { grants: string; why: string }> = new Map([
   ['_prisma_migrations', { grants: '', why: 'the list of migrations' }],
-  ['worker', { grants: '', why: 'processes serve all tenants' }],
+  ['worker', { grants: 'SELECT', why: 'processes serve all tenants; what a circuit says counts as long as its worker is there' }],
   ['sweep_pass', { grants: '', why: 'the pass is one for all tenants' }],
   ['service_rate', { grants: '', why: 'only workers take turns at services' }],
   ['service_use', { grants: '', why: 'as service_rate' }],
@@ -137,8 +137,8 @@ DO $$ DECLARE counter record; BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO ${TENANT_ROLE}', current_schema());
   FOR counter IN SELECT c.oid::regclass AS name FROM pg_class c
-    WHERE c.relkind = 'S' AND c.relnamespace = current_schema()::regnamespace
-      AND NOT has_sequence_privilege('${TENANT_ROLE}', c.oid, 'USAGE')
+    WHERE c.relnamespace = current_schema()::regnamespace
+      AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege('${TENANT_ROLE}', c.oid, 'USAGE') ELSE false END
   LOOP
     EXECUTE format('GRANT USAGE ON SEQUENCE %s TO ${TENANT_ROLE}', counter.name);
   END LOOP;
