@@ -40,7 +40,6 @@ import { createSignals } from '../engine/signals.ts';
 import { createSystemHealth } from '../engine/system-health.ts';
 import { createSystemRuns } from '../engine/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
-import { createTenantScope } from '../engine/tenant-scope.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
@@ -118,13 +117,12 @@ const MARK_QUEUED_AFTER_MS = 500;
 /** The API: doors, acceptance, and a window into the queues. It holds no state. */
 export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
-  const scope = createTenantScope();
   const wall = createWall(config.rowLevelSecurity, log);
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-api',
     max: config.databasePoolSize,
     onError,
-    wall: { tenant: scope.tenant, isWalled: () => wall.stands(database.everyTenant) },
+    wall: { tenant: wall.scope.tenant, isWalled: () => wall.stands(database.everyTenant) },
     longestStatementMs: LONGEST_STATEMENT_MS,
   });
   const { pool, everyTenant, prisma } = database;
@@ -281,7 +279,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
     whoAsks: authentication.whoAsks,
     clock: { now: () => new Date() },
-    inTenant: scope.in,
+    inTenant: wall.scope.in,
     accept,
     cancel,
     retry: createRetryRuns(retryDeps),
@@ -384,7 +382,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const sockets = attachTaskSockets(server, {
     whoAsks: authentication.whoAsks,
     config,
-    inTenant: scope.in,
+    inTenant: wall.scope.in,
     events: follower,
     states: createTaskStates(pool, definitions),
     limits,

@@ -1,10 +1,15 @@
-/** Whether the database has the second wall: found out once, when it can first be asked, and said when it has not. */
+/**
+ * The second wall, for an API: for whom its work at hand is done, and whether the database has the wall, which is found out
+ * once, when it can first be asked, and said when it has not.
+ */
 import type pg from 'pg';
 import type { Config } from '../config.ts';
 import type { Logger } from '../engine/ports.ts';
+import { createTenantScope, type TenantScope } from '../engine/tenant-scope.ts';
 import { findGap } from '../store/row-level-security.ts';
 
 export interface Wall {
+  scope: TenantScope;
   /** Rejects while the database cannot be asked. */
   stands(everyTenant: pg.Pool): Promise<boolean>;
   /** At start: rejects when it must stand and does not. */
@@ -26,7 +31,10 @@ export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wal
     );
     return asked;
   };
+  const scope = createTenantScope();
   return {
+    // To follow what is awaited has its price, which is not paid for nothing.
+    scope: wanted === 'off' ? { ...scope, in: (_tenantId, work) => work() } : scope,
     async stands(everyTenant) {
       if (wanted === 'off') return false;
       const found = await gap(everyTenant);

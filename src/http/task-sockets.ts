@@ -95,13 +95,15 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       socket.on('pong', () => alive.add(socket));
       socket.on('error', () => socket.terminate());
       const { caller } = found;
-      deps.inTenant(caller.tenantId, () => serve(socket, caller, taskId, deps)).catch((error: unknown) => {
-        deps.log.warn('socket_failed', {
-          task_id: taskId,
-          error: error instanceof Error ? error.message : String(error),
+      deps
+        .inTenant(caller.tenantId, () => serve(socket, caller, taskId, deps))
+        .catch((error: unknown) => {
+          deps.log.warn('socket_failed', {
+            task_id: taskId,
+            error: error instanceof Error ? error.message : String(error),
+          });
+          socket.close(INTERNAL);
         });
-        socket.close(INTERNAL);
-      });
     });
     return undefined;
   }

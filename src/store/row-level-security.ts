@@ -23,7 +23,10 @@ const HANGS_ON: ReadonlyMap<string, { column: string; parent: string }> = new Ma
 /** What belongs to no tenant. The role may do no more with it than stands here. */
 const NOBODYS: ReadonlyMap<string, { grants: string; why: string }> = new Map([
   ['_prisma_migrations', { grants: '', why: 'the list of migrations' }],
-  ['worker', { grants: 'SELECT', why: 'processes serve all tenants; what a circuit says counts as long as its worker is there' }],
+  [
+    'worker',
+    { grants: 'SELECT', why: 'processes serve all tenants; what a circuit says counts as long as its worker is there' },
+  ],
   ['sweep_pass', { grants: '', why: 'the pass is one for all tenants' }],
   ['service_rate', { grants: '', why: 'only workers take turns at services' }],
   ['service_use', { grants: '', why: 'as service_rate' }],
