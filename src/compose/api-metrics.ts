@@ -1,5 +1,4 @@
 /** The metrics of an API: what it counts where, and what it asks for when it is scraped. */
-import type pg from 'pg';
 import { describe, OrchestratorError } from '../domain/errors.ts';
 import type { AcceptRuns } from '../engine/use-cases.ts';
 import type { HttpDeps } from '../http/deps.ts';
@@ -8,9 +7,9 @@ import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
 import { VERSION } from '../version.ts';
 
 export function apiMetrics(
-  source: Omit<ApiSource, 'process' | 'version' | 'connections'> & { pool: pg.Pool },
+  source: Omit<ApiSource, 'process' | 'version'>,
 ): ApiMetrics {
-  return createApiMetrics({ ...source, process: 'api', version: VERSION, connections: source.pool });
+  return createApiMetrics({ ...source, process: 'api', version: VERSION });
 }
 
 export function tellAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNullable<HttpDeps['answered']> {

@@ -233,7 +233,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   let flushing: Promise<unknown> | undefined;
   const metrics = apiMetrics({
     queue: backend.kind,
-    pool,
+    connections: database.connections,
     acceptsInHand: accept.inHand,
     deadLetters: () => countDeadLetters(everyTenant),
     engine: () => engineHealth.report(),

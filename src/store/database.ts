@@ -28,6 +28,8 @@ export interface Database {
   pool: pg.Pool;
   /** For what is done for several tenants together, whoever asks for it. */
   everyTenant: pg.Pool;
+  /** Of all pools together. */
+  connections: Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'> & { options: { max: number } };
   prisma: PrismaClient;
   close(): Promise<void>;
 }
@@ -67,10 +69,27 @@ export function openDatabase(
   return {
     pool,
     everyTenant,
+    connections: together([...pools]),
     prisma,
     async close() {
       await prisma.$disconnect();
       await Promise.all([...pools].map((each) => each.end()));
     },
+  };
+}
+
+function together(pools: readonly pg.Pool[]): Database['connections'] {
+  const sum = (count: (pool: pg.Pool) => number) => pools.reduce((all, pool) => all + count(pool), 0);
+  return {
+    get totalCount() {
+      return sum((pool) => pool.totalCount);
+    },
+    get idleCount() {
+      return sum((pool) => pool.idleCount);
+    },
+    get waitingCount() {
+      return sum((pool) => pool.waitingCount);
+    },
+    options: { max: sum((pool) => pool.options.max) },
   };
 }
