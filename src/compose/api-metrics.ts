@@ -6,9 +6,7 @@ import { type AcceptResult, type ApiMetrics, type ApiSource, createApiMetrics } 
 import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
 import { VERSION } from '../version.ts';
 
-export function apiMetrics(
-  source: Omit<ApiSource, 'process' | 'version'>,
-): ApiMetrics {
+export function apiMetrics(source: Omit<ApiSource, 'process' | 'version'>): ApiMetrics {
   return createApiMetrics({ ...source, process: 'api', version: VERSION });
 }
 

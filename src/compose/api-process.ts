@@ -243,7 +243,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   const audit = auditOf(config, pool, log);
   audit.count(metrics.registry);
-  const limits = doorLimits(config, { pool, registry: metrics.registry, log });
+  const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, log });
   const reader = createRunReader(pool, definitions);
   const cancel = createCancelRuns({ plans, runs, children, queue, failpoint, log });
   const pause = createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log });

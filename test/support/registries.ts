@@ -52,6 +52,7 @@ export async function registeredMetrics(): Promise<Doors> {
   const shared = createSharedMetrics({ totals, now: () => performance.now() });
   const api = apiMetrics({
     ...process,
+    connections: process.pool,
     acceptsInHand: () => 1,
     queueUse: () => 0.25,
     engine: () =>
