@@ -23,6 +23,8 @@ const LET_GO = `SET idle_in_transaction_session_timeout = ${SILENCE_IN_TRANSACTI
 /** Nothing that is asked for takes so long: whoever asked has gone by then, and the locks must not stay. */
 export const LONGEST_STATEMENT_MS = 120_000;
 
+const WAIT_FOR_CONNECTION_MS = 5_000;
+
 export interface Database {
   /** Within the scope of a tenant: for that tenant alone, as long as the database has the second wall. */
   pool: pg.Pool;
@@ -52,7 +54,7 @@ export function openDatabase(
     application_name: options.name,
     // Awaited before the connection is handed out.
     onConnect: (client): unknown => client.query(`${BY_KEY}; ${LET_GO}; ${longest}`),
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: WAIT_FOR_CONNECTION_MS,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
   };
@@ -65,7 +67,11 @@ export function openDatabase(
     // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
     each.on('connect', (client) => client.on('error', options.onError));
   }
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg(pool),
+    // As long as everybody waits for a connection.
+    transactionOptions: { maxWait: WAIT_FOR_CONNECTION_MS },
+  });
   return {
     pool,
     everyTenant,
