@@ -33,8 +33,12 @@ export interface Config {
   /** API_KEY. */
   apiKeys: readonly string[];
   authentication: AuthenticationConfig;
-  /** `*`: any. */
+  /** `*`: any; `loopback`: those of this machine. */
   corsOrigins: readonly string[];
+  /** The names under which it may be asked; undefined: any. */
+  hostNames: readonly string[] | undefined;
+  maxConnections: number;
+  maxStreamsPerTenant: number;
   bodyLimitBytes: number;
   trustProxy: number | readonly string[];
   /** 0: any number. */
@@ -174,6 +178,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
   const redisUrl =
     values.REDIS_URL ??
     (values.REDIS_HOST === undefined ? undefined : `redis://${values.REDIS_HOST}:${values.REDIS_PORT}`);
+  const corsOrigins = values.CORS_ORIGINS ?? (authentication.required ? ['*'] : ['loopback']);
   const egressPolicy =
     values.EGRESS_POLICY ?? (isLoopback(host) && !authentication.required ? 'internal' : 'registered');
   const hidden = hiddenValues(values, redisUrl, Object.values(textsOf(secrets)));
@@ -190,7 +195,10 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     tls: values.ENABLE_TLS && listens ? readTls(values, found, cwd, faults) : undefined,
     apiKeys: values.API_KEY,
     authentication,
-    corsOrigins: values.CORS_ORIGINS,
+    corsOrigins,
+    hostNames: isLoopback(host) && !authentication.required ? hostNames(host, values.PUBLIC_URL) : undefined,
+    maxConnections: values.MAX_CONNECTIONS,
+    maxStreamsPerTenant: values.MAX_STREAMS_PER_TENANT,
     bodyLimitBytes: values.BODY_LIMIT_BYTES,
     trustProxy: values.TRUST_PROXY,
     rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE,
@@ -252,7 +260,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     withoutEffect,
     hidden,
     effective: effectiveSettings({
-      values: { ...values, HOST: host, EGRESS_POLICY: egressPolicy, REDIS_URL: redisUrl },
+      values: { ...values, HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrl },
       found,
       services: [...services.values()],
       secrets: [...secrets.values()],
@@ -312,6 +320,10 @@ function passwordsIn(url: string): string[] {
   } catch {
     return [password];
   }
+}
+
+function hostNames(host: string, publicUrl: string | undefined): string[] {
+  return ['localhost', host, ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname])];
 }
 
 /** As Kubernetes tells every container. */

@@ -378,7 +378,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     limits,
     effectiveConfig: config.effective,
   });
-  const server = createHttpServer(app, config.tls);
+  const server = createHttpServer(app, config.tls, config.maxConnections);
   const sockets = attachTaskSockets(server, {
     whoAsks: authentication.whoAsks,
     config,

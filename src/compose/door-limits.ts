@@ -8,6 +8,7 @@ import { createRequestLimit, insured, type RequestCounts, type RequestLimit } fr
 import { repeatUntil } from '../engine/sweep.ts';
 import { clientAddress } from '../http/client-address.ts';
 import type { DoorLimits } from '../http/limits.ts';
+import { createStreamPlaces } from '../http/stream-places.ts';
 import { createRedisCounts } from '../queue/request-counts.ts';
 import { createRequestCounts, forgetRequestCounts } from '../store/request-counts.ts';
 import { createLimitMetrics } from '../telemetry/limit-metrics.ts';
@@ -53,6 +54,7 @@ export function doorLimits(
     addressOf: clientAddress(config.trustProxy),
     requests,
     failures,
+    streams: createStreamPlaces(config.maxStreamsPerTenant),
     async keep(signal) {
       if (redis !== undefined || (requests ?? failures) === undefined) return;
       await repeatUntil(signal, FORGET_EVERY_MS, () => forgetRequestCounts(pool, FORGOTTEN_AT_ONCE), log);

@@ -39,7 +39,10 @@ export const VARIABLES = {
     'Where clients reach the API, for the links in answers; left out: links are paths.',
   ),
   ...ACCESS_VARIABLES,
-  CORS_ORIGINS: setting(list(), '*', 'Origins of browser pages that may call the API; a list.'),
+  CORS_ORIGINS: optional(
+    list(),
+    'Origins of browser pages that may call the API; a list. *: any; loopback: those that this machine serves. Left out: * where authentication is configured (no cookie is ever sent along), else loopback.',
+  ),
   TRUST_PROXY: setting(
     trustedProxies(),
     '0',
@@ -54,6 +57,16 @@ export const VARIABLES = {
     whole(0, 1_000_000),
     '30',
     'After so many wrong credentials from one address within a minute no others are looked at that come from there; 0: any number.',
+  ),
+  MAX_CONNECTIONS: setting(
+    whole(1, 1_000_000),
+    '10000',
+    'How many connections the API holds at a time; what comes beyond is closed at once.',
+  ),
+  MAX_STREAMS_PER_TENANT: setting(
+    whole(1, 1_000_000),
+    '500',
+    'How many streams of events and sockets of tasks a tenant may have open at one API.',
   ),
   BODY_LIMIT_BYTES: setting(whole(1_024), '1048576', 'The largest request body.'),
 

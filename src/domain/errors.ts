@@ -24,6 +24,7 @@ const CATALOGUE = {
   active_runs: { status: 409, title: 'Runs are still active', retryable: false },
   precondition_failed: { status: 412, title: 'If-Match does not match', retryable: false },
   payload_too_large: { status: 413, title: 'The body is too large', retryable: false },
+  uri_too_long: { status: 414, title: 'The address is too long', retryable: false },
   unsupported_media_type: { status: 415, title: 'The body must be JSON', retryable: false },
   definition_invalid: { status: 422, title: 'The definition cannot work', retryable: false },
   unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },

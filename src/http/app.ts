@@ -30,6 +30,7 @@ import { limitFailures, limitRequests } from './limits.ts';
 import { createLinks } from './links.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
+import { refuseForeignPages, refuseOtherNames } from './origins.ts';
 import { partRoutes } from './parts.ts';
 import { peerRoutes } from './peers.ts';
 import { loggedPath, problemHandler } from './problem.ts';
@@ -53,6 +54,8 @@ import { workflowStatisticsRoutes } from './workflow-statistics.ts';
 import { workflowTemplateRoutes } from './workflow-templates.ts';
 import { workflowRoutes } from './workflows.ts';
 
+/** Half of what all headers together may have. */
+const MAX_URL_LENGTH = 8_192;
 export const BOARD_PATH = '/admin/queues';
 
 export function createHttpApp(deps: HttpDeps): Express {
@@ -71,9 +74,11 @@ export function createHttpApp(deps: HttpDeps): Express {
     authenticate(deps.whoAsks, log),
     ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
   ];
+  if (config.hostNames !== undefined) app.use(refuseOtherNames(config.hostNames));
+  app.use(refuseLongAddresses);
   // Before CORS: no other site may reach into the queues.
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
-  app.use(cors(config.corsOrigins), authenticated);
+  app.use(cors(config.corsOrigins), refuseForeignPages(config.corsOrigins), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
   createApiRoutes(deps).mount(app, readBody(config.bodyLimitBytes));
   app.use((request) => {
@@ -170,6 +175,11 @@ function securityPolicy(https: boolean): ReturnType<typeof helmet> {
     strictTransportSecurity: https,
   });
 }
+
+const refuseLongAddresses: RequestHandler = (request, _response, next) => {
+  if (request.originalUrl.length <= MAX_URL_LENGTH) return next();
+  throw new OrchestratorError('uri_too_long', `The address is longer than ${MAX_URL_LENGTH} characters`);
+};
 
 /** Bull Board changes queues, partly by requests that need no preflight: another site's page must not send them. */
 const sameOrigin: RequestHandler = (request, _response, next) => {

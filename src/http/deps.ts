@@ -50,6 +50,8 @@ import type { MetricsRegistry } from './metrics.ts';
 export interface HttpConfig {
   /** `*`: any. */
   corsOrigins: readonly string[];
+  /** The names under which it may be asked; undefined: any. */
+  hostNames?: readonly string[] | undefined;
   bodyLimitBytes: number;
   /** Whose X-Forwarded-For is believed; undefined: nobody's. */
   trustProxy?: number | readonly string[] | undefined;

@@ -49,6 +49,9 @@ export const getExecutionEvents = operation({
   problems: [400, 401, 404],
 });
 
+/** After which there may be room for another stream. */
+const FULL_SECONDS = 5;
+
 const cursorShape = z.strictObject({ e: z.int().min(0), p: z.int().min(1) });
 
 export function eventRoutes(routes: Routes, deps: HttpDeps): void {
@@ -71,6 +74,12 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
       return undefined;
     }
 
+    const place = deps.limits?.streams.take(caller.tenantId);
+    if (deps.limits !== undefined && place === undefined) {
+      throw new OrchestratorError('rate_limited', 'As many streams are open as may be', {
+        retryAfterSeconds: FULL_SECONDS,
+      });
+    }
     let heartbeat: NodeJS.Timeout | undefined;
     const write = async <T>(items: readonly T[], text: (item: T) => string, open: AbortSignal) => {
       for (const item of items) {
@@ -101,6 +110,7 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
       if (end === 'nothing') response.status(204).end();
       else response.end();
     } finally {
+      place?.leave();
       clearInterval(heartbeat);
     }
     return undefined;

@@ -10,6 +10,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { RequestLimit, Taken } from '../engine/request-limits.ts';
 import { type ClientAddress, clientOf } from './client-address.ts';
 import { contextOf } from './context.ts';
+import type { StreamPlaces } from './stream-places.ts';
 
 export interface DoorLimits {
   addressOf: ClientAddress;
@@ -17,6 +18,7 @@ export interface DoorLimits {
   requests: RequestLimit | undefined;
   /** Of wrong credentials, by address. */
   failures: RequestLimit | undefined;
+  streams: StreamPlaces;
 }
 
 const WINDOW_SECONDS = 60;

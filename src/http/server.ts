@@ -11,6 +11,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 const CHECK_INTERVAL_MS = 1_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_HEADERS = 200;
+const MAX_CONNECTIONS = 10_000;
 
 const REFUSALS = new Map<string, { line: string; status: number; title: string }>([
   [
@@ -25,7 +26,11 @@ const REFUSALS = new Map<string, { line: string; status: number; title: string }
 const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not HTTP' };
 
 /** With a certificate and its key (PEM) it speaks HTTPS, and nothing else. */
-export function createHttpServer(app: RequestListener, tls?: { cert: string; key: string }): Server {
+export function createHttpServer(
+  app: RequestListener,
+  tls?: { cert: string; key: string },
+  maxConnections = MAX_CONNECTIONS,
+): Server {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -38,6 +43,8 @@ export function createHttpServer(app: RequestListener, tls?: { cert: string; key
       ? createServer(limits, app)
       : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
   server.maxHeadersCount = MAX_HEADERS;
+  // What comes beyond is closed at once, so that those that are open go on.
+  server.maxConnections = maxConnections;
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // Who did not get through the handshake could not read an answer.
     const unheard = error.code === 'ECONNRESET' || error.code?.startsWith('ERR_SSL') === true;

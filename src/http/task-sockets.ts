@@ -23,11 +23,13 @@ import { challengeOf } from './authenticate.ts';
 import { requirePermission } from './authorise.ts';
 import { readContext } from './context.ts';
 import { type DoorLimits, failuresOf } from './limits.ts';
+import { isOneOf, isOwn, lets } from './origins.ts';
 
 export interface TaskSocketsDeps {
   whoAsks: WhoAsks;
   config: {
     corsOrigins: readonly string[];
+    hostNames?: readonly string[] | undefined;
     sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
   };
   inTenant<T>(tenantId: string, work: () => T): T;
@@ -90,6 +92,9 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
     if (sockets.clients.size >= max) return refuse(stream, 503);
     // Who asks may have been looked up while the client went away.
     if (stream.destroyed) return undefined;
+    const place = deps.limits?.streams.take(found.caller.tenantId);
+    if (deps.limits !== undefined && place === undefined) return refuse(stream, 429);
+    stream.once('close', () => place?.leave());
     sockets.handleUpgrade(request, stream, head, (socket) => {
       alive.add(socket);
       socket.on('pong', () => alive.add(socket));
@@ -113,7 +118,9 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
     try {
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
-      if (!isFriendly(request, deps.config.corsOrigins)) return refuse(stream, 403);
+      const { corsOrigins, hostNames } = deps.config;
+      if (hostNames !== undefined && !isOneOf(hostNames, request.headers.host)) return refuse(stream, 403);
+      if (!isFriendly(request, corsOrigins)) return refuse(stream, 403);
       if (failures?.isOver(request) === true) return refuse(stream, 429);
       const asked = withSubprotocol(request);
       const found = deps.whoAsks(asked, readContext(asked));
@@ -286,8 +293,7 @@ function taskIdOf(url: string): string | undefined {
 /** Of our own pages, of pages that CORS lets in, or of no page at all. */
 function isFriendly({ headers }: IncomingMessage, corsOrigins: readonly string[]): boolean {
   const { origin, host } = headers;
-  if (origin === undefined || corsOrigins.includes('*') || corsOrigins.includes(origin)) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
+  return origin === undefined || lets(corsOrigins, origin) || isOwn(origin, host);
 }
 
 /** The key of a browser, which cannot set headers, is where a header would have it. */
@@ -306,7 +312,7 @@ function refuseFor(stream: Duplex, error: unknown): undefined {
 
 function refuse(stream: Duplex, status: number, challenge = challengeOf(false)): undefined {
   const authenticate = status === 401 ? `WWW-Authenticate: ${challenge}\r\n` : '';
-  const retry = status === 503 ? 'Retry-After: 5\r\n' : '';
+  const retry = status === 503 || status === 429 ? 'Retry-After: 5\r\n' : '';
   stream.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${authenticate}${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,
   );

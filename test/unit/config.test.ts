@@ -50,7 +50,7 @@ test('without any setting it listens on this machine only and has the documented
     maxOutputBytes: 1_048_576,
     admissionWindow: 10_000,
     egressPolicy: 'internal',
-    corsOrigins: ['*'],
+    corsOrigins: ['loopback'],
     apiKeys: [],
     defaultRetry: { maxAttempts: 4, backoffBase: 2 },
     defaultTimeoutSeconds: 300,

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { createRequestLimit, type RequestLimit } from '../../src/engine/request-limits.ts';
 import { clientAddress, type TrustedProxies } from '../../src/http/client-address.ts';
 import type { DoorLimits } from '../../src/http/limits.ts';
+import { createStreamPlaces } from '../../src/http/stream-places.ts';
 import { type Door, openDoor } from '../support/http-app.ts';
 
 const doors: Door[] = [];
@@ -38,6 +39,7 @@ async function open({ requests, failures, trustProxy = 0, apiKeys = [] }: Given)
     addressOf: clientAddress(trustProxy),
     requests: limitOf(requests),
     failures: limitOf(failures),
+    streams: createStreamPlaces(500),
   };
   const door = await openDoor({ apiKeys }, { limits });
   doors.push(door);
