@@ -1,7 +1,7 @@
 /** The audit of one process, put together. */
 import { open } from 'node:fs/promises';
 import type pg from 'pg';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Config } from '../config.ts';
 import { maskOf } from '../domain/mask-secrets.ts';
 import type { AuditEvent, AuditHead, AuditReader } from '../engine/audit-ports.ts';
@@ -11,6 +11,7 @@ import { repeatUntil } from '../engine/sweep.ts';
 import { createAuditStore } from '../store/audit.ts';
 import { createBatcher } from '../store/batch.ts';
 import { isDataFault, untilItPasses } from '../store/transient.ts';
+import { tellAudit } from '../telemetry/audit-metrics.ts';
 
 const MAX_ITEMS = 500;
 /** While many come, their statement waits for more of them. */
@@ -50,25 +51,7 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
   return {
     trail,
     reader: store,
-    count(registry) {
-      new Gauge({
-        name: 'orchestrator_audit_queued',
-        help: 'Audit entries of this process that are not written yet',
-        registers: [registry],
-        collect() {
-          this.set(trail.queued());
-        },
-      });
-      new Counter({
-        name: 'orchestrator_audit_dropped_total',
-        help: 'Audit entries of this process that could not be written',
-        registers: [registry],
-        collect() {
-          this.reset();
-          this.inc(trail.dropped());
-        },
-      });
-    },
+    count: (registry) => tellAudit(registry, trail),
     async keepUntil(signal) {
       const writeCounted = async () => trail.writeCounted();
       await Promise.all([

@@ -182,6 +182,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
 
   let totals = new Map<string, Sample>();
   let reading: Promise<void> | undefined;
+  let known = false;
   let readAt = Number.NEGATIVE_INFINITY;
 
   /** While the database is away, or takes its time, the last totals are told. */
@@ -195,6 +196,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
           activeRuns.set(found.activeRuns);
           activeTasks.set(found.activeTasks);
           readAt = deps.now();
+          known = true;
         },
         () => undefined,
       )
@@ -207,6 +209,8 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   async function told(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
     await read();
     const metrics = await registry.getMetricsAsJSON();
+    // What this process alone has counted would look like a counter that began anew, and the totals after it like a rush.
+    if (!known) return metrics.map((metric) => ({ ...metric, values: [] }));
     return metrics.map((metric) => {
       if (metric.type.toString() === 'gauge') return metric;
       const have = new Set<string>();

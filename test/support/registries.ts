@@ -5,6 +5,7 @@ import { counting, doorMetrics } from '../../src/compose/door-metrics.ts';
 import { workerMetrics } from '../../src/compose/worker-metrics.ts';
 import type { TaskStore } from '../../src/engine/ports.ts';
 import type { MetricsRegistry } from '../../src/http/metrics.ts';
+import { tellAudit } from '../../src/telemetry/audit-metrics.ts';
 import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
 import { outcome } from './outcomes.ts';
 
@@ -74,6 +75,7 @@ export async function registeredMetrics(): Promise<Doors> {
     circuits: () => [{ name: 'ranker', state: 'open' }],
   });
 
+  tellAudit(api.registry, { queued: () => 1, dropped: () => 2 });
   const answered = tellAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
   answered({ ...request, status: 202, traceId: trace(1), problem: undefined });

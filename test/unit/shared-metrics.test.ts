@@ -119,6 +119,7 @@ test('every name is there before anything has been counted', async () => {
 test('what cannot be added is added the next time, and meanwhile the last totals are told', async () => {
   const worker = process();
   worker.taskDelivered();
+  await worker.families();
   away = true;
   await expect(worker.flush()).rejects.toThrow('away');
   expect(await lines(worker, 'orchestrator_tasks_scheduled_total')).toEqual([
@@ -177,12 +178,27 @@ function ordered(line: string): string {
 }
 
 test('while the database takes its time what is known is told', async () => {
-  const shared = createSharedMetrics({
-    totals: { ...totals, read: () => new Promise(() => undefined) },
-    now: () => now,
-  });
+  let slow = false;
+  const read = () => (slow ? new Promise<never>(() => undefined) : totals.read());
+  const shared = createSharedMetrics({ totals: { ...totals, read }, now: () => now });
   shared.taskEnded('completed');
-  expect(await lines(shared, 'orchestrator_tasks_completed_total{')).toEqual([
-    'orchestrator_tasks_completed_total{status="task_done",service="orchestrator"} 1',
+  const one = ['orchestrator_tasks_completed_total{status="task_done",service="orchestrator"} 1'];
+  expect(await lines(shared, 'orchestrator_tasks_completed_total{')).toEqual(one);
+  slow = true;
+  now += 2_000;
+  expect(await lines(shared, 'orchestrator_tasks_completed_total{')).toEqual(one);
+});
+
+test('until the totals have been read once nothing is told of them: they would fall, and then jump', async () => {
+  const older = process();
+  for (let count = 0; count < 5; count += 1) older.taskDelivered();
+  await older.flush();
+  away = true;
+  const begun = process();
+  begun.taskDelivered();
+  expect(await lines(begun, 'orchestrator_tasks_scheduled_total')).toEqual([]);
+  away = false;
+  expect(await lines(begun, 'orchestrator_tasks_scheduled_total')).toEqual([
+    'orchestrator_tasks_scheduled_total{service="orchestrator"} 6',
   ]);
 });
