@@ -76,6 +76,8 @@ export interface Config {
   services: Readonly<Record<string, string>>;
   adapterSettings: Readonly<Partial<Record<(typeof ADAPTER_SETTINGS)[number], string>>>;
   secrets: Readonly<Record<string, string>>;
+  /** By tenant. */
+  inboundWebhookSecrets: ReadonlyMap<string, readonly string[]>;
   webhookSecret: string | undefined;
   /** Undefined: events go to no stream. */
   eventsStream: { name: string; maxLength: number } | undefined;
@@ -229,6 +231,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
       ADAPTER_SETTINGS.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
     ),
     secrets: textsOf(secrets),
+    inboundWebhookSecrets: values.INBOUND_WEBHOOK_SECRET ?? new Map(),
     webhookSecret: values.WEBHOOK_SECRET,
     eventsStream:
       values.EVENTS_STREAM === undefined
@@ -304,6 +307,7 @@ function hiddenValues(values: Values, redisUrl: string | undefined, secrets: str
     const variable: Variable = VARIABLES[name];
     const value = values[name];
     if (variable.secret !== true || value === undefined) return [];
+    if (value instanceof Map) return [...value.values()].flat().map(String);
     return Array.isArray(value) ? value.map(String) : [String(value)];
   });
   const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL, values.LOG_COLLECTOR_URL, values.JWKS_URL].flatMap(

@@ -153,6 +153,20 @@ export function weights() {
   });
 }
 
+/** Secrets by tenant; a list alone is that of the tenant `default`. */
+export function tenantSecrets(atLeast: number) {
+  const schema = z.record(z.string().min(1), z.array(z.string().min(atLeast)).min(1));
+  const allowed = `${LIST}, or JSON of tenants with such lists, each item of at least ${atLeast} characters`;
+  return converted(allowed, (text): Map<string, string[]> | undefined => {
+    if (text.startsWith('{')) {
+      const { data } = schema.safeParse(fromJson(text));
+      return data && new Map(Object.entries(data));
+    }
+    const items = listed(text);
+    return items?.every((item) => item.length >= atLeast) === true ? new Map([['default', items]]) : undefined;
+  });
+}
+
 /** What outbound requests of single tenants may reach, by tenant. */
 export function tenantEgress() {
   const hosts = z.array(z.string().trim().min(1)).default([]);

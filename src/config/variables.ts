@@ -12,6 +12,7 @@ import {
   rateLimits,
   secretList,
   tenantEgress,
+  tenantSecrets,
   text,
   trustedProxies,
   url,
@@ -167,6 +168,11 @@ export const VARIABLES = {
   NOTIFICATION_WEBHOOK_URL: optional(url(['http', 'https']), 'Where the notification channel webhook posts.', {
     secret: true,
   }),
+  INBOUND_WEBHOOK_SECRET: optional(
+    tenantSecrets(24),
+    'What senders of POST /events sign with (Standard Webhooks) who have no credentials: a list for the tenant default, or JSON of tenants, each with a list. All of a list are accepted.',
+    { secret: true },
+  ),
   WEBHOOK_SECRET: optional(text(), 'Signs the callbacks (Standard Webhooks).', { secret: true }),
   PEERS: setting(
     urlList(),

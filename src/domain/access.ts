@@ -81,7 +81,7 @@ export const SYSTEM_TENANT = 'default';
 
 export interface Access {
   /** By what the caller is known; `none`: nothing is required and nothing was checked. */
-  means: 'none' | 'api_key' | 'jwt' | 'certificate' | 'session';
+  means: 'none' | 'api_key' | 'jwt' | 'certificate' | 'session' | 'webhook';
   roles: readonly Role[];
   /** What the credentials are limited to; undefined: whatever the roles allow. */
   scopes: readonly string[] | undefined;

@@ -14,10 +14,14 @@ export function webhookHeaders(
   const headers = { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp };
   if (secrets.length === 0) return headers;
   const signatures = secrets.map((secret) => {
-    const key = secret.startsWith(PREFIX) ? Buffer.from(secret.slice(PREFIX.length), 'base64') : Buffer.from(secret);
-    return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
+    return `v1,${createHmac('sha256', webhookKey(secret)).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
   });
   return { ...headers, 'webhook-signature': signatures.join(' ') };
+}
+
+/** The secret of the standard is base64 behind its prefix; any other text is taken as it is. */
+export function webhookKey(secret: string): Buffer {
+  return secret.startsWith(PREFIX) ? Buffer.from(secret.slice(PREFIX.length), 'base64') : Buffer.from(secret);
 }
 
 export function makeWebhookSecret(random: (bytes: number) => Buffer): string {

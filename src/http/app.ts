@@ -41,6 +41,7 @@ import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { serviceRoutes } from './service.ts';
 import { serviceApiRoutes } from './service-apis.ts';
+import { acceptSignedEvents } from './signed-events.ts';
 import { systemHealthRoutes } from './system-health.ts';
 import { taskRoutes } from './tasks.ts';
 import { tracingRoutes } from './tracing.ts';
@@ -71,6 +72,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(auditRequests(deps.audit, { reads: config.auditReads, isBoard: (path) => path.startsWith(BOARD_PATH) }));
   const authenticated = [
     ...(deps.limits === undefined ? [] : limitFailures(deps.limits)),
+    ...acceptSignedEvents({ secrets: config.inboundWebhookSecrets ?? new Map(), ...config, clock: deps.clock }),
     authenticate(deps.whoAsks, log),
     ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
   ];

@@ -16,6 +16,8 @@ const LINK = /^\/approvals\/[^/]+\/?$/;
 export function authenticate(whoAsks: WhoAsks, log: Logger): RequestHandler {
   return (request, response, next) => {
     const context = contextOf(response);
+    // A signature has said who asks.
+    if (context.caller !== undefined) return next();
     const settle = (found: Identity) => {
       if ('caller' in found) {
         context.caller = found.caller;

@@ -17,10 +17,20 @@ export function bodyOf(request: Request): Json | undefined {
   return bodies.get(request);
 }
 
-export function readBody(limitBytes: number, heldBytes = HELD_BYTES): RequestHandler {
+/** The bytes themselves, where they were asked to be kept. */
+const raws = new WeakMap<Request, Buffer>();
+
+export function rawBodyOf(request: Request): Buffer | undefined {
+  return raws.get(request);
+}
+
+export function readBody(
+  limitBytes: number,
+  { heldBytes = HELD_BYTES, keepRaw = false }: { heldBytes?: number; keepRaw?: boolean } = {},
+): RequestHandler {
   let held = 0;
   return async (request, response, next) => {
-    if (hasBody(request)) {
+    if (hasBody(request) && !raws.has(request)) {
       checkMediaType(request);
       // Where no length is announced it may become as long as is allowed.
       const announced = Math.min(Number(request.headers['content-length'] ?? limitBytes), limitBytes);
@@ -33,6 +43,7 @@ export function readBody(limitBytes: number, heldBytes = HELD_BYTES): RequestHan
         held -= announced;
       });
       const bytes = await readBytes(request, limitBytes);
+      if (keepRaw) raws.set(request, bytes);
       if (bytes.length > 0) bodies.set(request, parseJson(bytes));
     }
     next();

@@ -53,6 +53,8 @@ export interface HttpConfig {
   /** The names under which it may be asked; undefined: any. */
   hostNames?: readonly string[] | undefined;
   bodyLimitBytes: number;
+  /** By tenant: what senders of events sign with. */
+  inboundWebhookSecrets?: ReadonlyMap<string, readonly string[]> | undefined;
   /** Whose X-Forwarded-For is believed; undefined: nobody's. */
   trustProxy?: number | readonly string[] | undefined;
   /** Every request is audited, not only those that change something. */
