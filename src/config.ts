@@ -89,6 +89,8 @@ export interface Config {
   peerSecrets: readonly string[];
 
   admissionWindow: number;
+  /** 0: any number. */
+  maxQueuedRunsPerTenant: number;
   /** 1 for tenants that are not named. */
   tenantWeights: ReadonlyMap<string, number>;
   maxRunDepth: number;
@@ -241,6 +243,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     peers: values.PEERS,
     peerSecrets: values.PEER_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
+    maxQueuedRunsPerTenant: values.MAX_QUEUED_RUNS_PER_TENANT,
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,
     laneRateLimits: values.LANE_RATE_LIMITS,

@@ -28,6 +28,7 @@ import { createPauseRuns } from '../engine/pause-run.ts';
 import { createPauseWorkflows } from '../engine/pause-workflow.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { boundQueuedRuns, type QueuedRunsDeps } from '../engine/queued-runs.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
 import { createRegistry } from '../engine/registry.ts';
 import { createRerunRuns } from '../engine/rerun-run.ts';
@@ -68,6 +69,7 @@ import { createFindRun } from '../store/inbox.ts';
 import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
 import { createPauseStore } from '../store/pause-runs.ts';
+import { countQueuedRuns } from '../store/queued-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -206,19 +208,27 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     () => backend.memoryUse(),
     () => performance.now(),
   );
+  const queued: QueuedRunsDeps = {
+    limit: config.maxQueuedRunsPerTenant,
+    count: (tenantId, most) => countQueuedRuns(pool, tenantId, most),
+    now: () => performance.now(),
+  };
   const bounded = boundAccepts(
-    createAcceptRuns({
-      actionTypes: catalogue,
-      workflows,
-      workflowHead: headsWithSystem(createWorkflowHeads(pool), system),
-      plans,
-      runs,
-      admission,
-      endReplaced: createEndReplaced({ plans, runs, queue, log }),
-      failpoint,
-      defaults,
-      newId: uuidv7,
-    }),
+    boundQueuedRuns(
+      createAcceptRuns({
+        actionTypes: catalogue,
+        workflows,
+        workflowHead: headsWithSystem(createWorkflowHeads(pool), system),
+        plans,
+        runs,
+        admission,
+        endReplaced: createEndReplaced({ plans, runs, queue, log }),
+        failpoint,
+        defaults,
+        newId: uuidv7,
+      }),
+      queued,
+    ),
     {
       maxRuns: MAX_RUNS_IN_HAND,
       queueUse,

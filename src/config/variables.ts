@@ -206,6 +206,11 @@ export const VARIABLES = {
   ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.', {
     aliases: ['ORCHESTRATOR_MAX_CONCURRENT_RUNS', 'MAX_CONCURRENT_RUNS'],
   }),
+  MAX_QUEUED_RUNS_PER_TENANT: setting(
+    whole(0),
+    '0',
+    'How many executions of a tenant may wait to begin; those beyond are refused with 429. 0: any number.',
+  ),
   TENANT_WEIGHTS: setting(
     weights(),
     '',

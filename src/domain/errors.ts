@@ -30,6 +30,7 @@ const CATALOGUE = {
   unknown_task_type: { status: 422, title: 'Unknown task type', retryable: false },
   unknown_action: { status: 422, title: 'Unknown action', retryable: false },
   rate_limited: { status: 429, title: 'Too many requests', retryable: true },
+  too_many_queued: { status: 429, title: 'Too many executions wait', retryable: true },
   queue_full: { status: 429, title: 'The queue is nearly full', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
   upstream_unavailable: { status: 502, title: 'A service that is needed is not available', retryable: true },

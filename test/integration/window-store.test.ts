@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { countQueuedRuns } from '../../src/store/queued-runs.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
 import { createSweepStore } from '../../src/store/sweep-store.ts';
 import { windowUse } from '../../src/store/window.ts';
@@ -36,6 +37,10 @@ test('with a hundred thousand runs of one tenant the next of each is found by lo
   await insert('many', BACKLOG);
   await insert('few', 1);
   await db.rows('ANALYZE run');
+  // What waits of one tenant is counted as far as somebody asks, of that tenant alone.
+  expect(await countQueuedRuns(db.pool, 'many', 50)).toBe(50);
+  expect(await countQueuedRuns(db.pool, 'few', 50)).toBe(1);
+  expect(await countQueuedRuns(db.pool, 'none', 50)).toBe(0);
   const sweep = createSweepStore(db.pool);
   expect(await windowUse(db.pool, LOOK)).toMatchObject({ total: 0, waiting: ['few', 'many'] });
 

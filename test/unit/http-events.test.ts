@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { createRunFollower, type RunFollower } from '../../src/engine/follow-run.ts';
-import type { HttpConfig } from '../../src/http/deps.ts';
+import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
+import { createStreamPlaces } from '../../src/http/stream-places.ts';
 import { openEvents } from '../support/event-stream.ts';
 import { AT, type FakeRunEvents, fakeRunEvents } from '../support/fake-run-events.ts';
 import { type Door, openDoor } from '../support/http-app.ts';
@@ -18,6 +19,7 @@ afterEach(async () => {
 async function open(
   events: FakeRunEvents,
   streams: HttpConfig['streams'] = {},
+  instead: Partial<HttpDeps> = {},
 ): Promise<{ door: Door; follower: RunFollower; ends: string[] }> {
   const follower = createRunFollower(events, { pollMs: 1, maxReaders: 3 });
   const ends: string[] = [];
@@ -26,7 +28,7 @@ async function open(
     ends.push(end);
     return end;
   };
-  const door = await openDoor({ streams: streams ?? {} }, { events: { ...follower, follow } });
+  const door = await openDoor({ streams: streams ?? {} }, { events: { ...follower, follow }, ...instead });
   closing.push(door.close, follower.close);
   return { door, follower, ends };
 }
@@ -187,4 +189,27 @@ test('a reader that takes nothing is let go, has little waiting for it until the
   const back = await openEvents(`${door.url}${PATH}`, { 'last-event-id': String(last) });
   await back.end();
   expect(back.ids()).toEqual(Array.from({ length: 801 - last }, (_, index) => last + 1 + index));
+});
+
+test('a tenant may follow only so many at a time, another tenant is not held up, and who leaves makes room', async () => {
+  const limits = { addressOf: () => 'x', requests: undefined, failures: undefined, streams: createStreamPlaces(1) };
+  const { door } = await open(fakeRunEvents('r'), {}, { limits });
+  const leave = new AbortController();
+  const headers = { accept: 'text/event-stream' };
+  const first = await fetch(`${door.url}${PATH}`, { headers, signal: leave.signal });
+  expect(first.status).toBe(200);
+  const second = await door.fetch(PATH, { headers });
+  expect(second.status).toBe(429);
+  expect(second.headers.get('retry-after')).toBe('5');
+  expect(await second.json()).toMatchObject({ code: 'rate_limited' });
+  // A page of them holds nothing.
+  expect((await door.fetch(PATH, { headers: { accept: 'application/json' } })).status).toBe(200);
+  expect((await door.fetch(PATH, { headers: { ...headers, 'x-tenant-id': 'other' } })).status).not.toBe(429);
+  leave.abort();
+  await until(async () => {
+    const again = new AbortController();
+    const answer = await fetch(`${door.url}${PATH}`, { headers, signal: again.signal });
+    again.abort();
+    return answer.status === 200;
+  });
 });

@@ -1,0 +1,16 @@
+/** Of one tenant, how many runs wait to be begun. */
+import type pg from 'pg';
+
+const COUNT = `
+SELECT count(*)::int AS waiting FROM (
+  SELECT 1 FROM run WHERE tenant_id = $1 AND status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL LIMIT $2
+) AS own`;
+
+export async function countQueuedRuns(pool: pg.Pool, tenantId: string, most: number): Promise<number> {
+  const { rows } = await pool.query<{ waiting: number }>({
+    name: 'queued-runs',
+    text: COUNT,
+    values: [tenantId, most],
+  });
+  return rows[0]?.waiting ?? 0;
+}
