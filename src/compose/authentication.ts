@@ -1,12 +1,20 @@
 /** How the doors find out who asks. */
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
 import type { Config } from '../config.ts';
 import { createEgress } from '../egress/egress.ts';
+import { type ApiKeys, createApiKeys } from '../engine/api-keys.ts';
+import { createFindApiKey } from '../engine/find-api-key.ts';
 import type { Logger } from '../engine/ports.ts';
+import { repeatUntil } from '../engine/sweep.ts';
 import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
+import { createApiKeyDirectory, createApiKeyStore } from '../store/api-keys.ts';
 
 const JWKS_TIMEOUT_MS = 5_000;
+const FLUSH_EVERY_MS = 10_000;
 const MAX_JWKS_BYTES = 256 * 1_024;
 
 export interface Authentication {
@@ -14,15 +22,43 @@ export interface Authentication {
   close(): Promise<void>;
 }
 
-export function authenticationOf(config: Pick<Config, 'apiKeys' | 'authentication'>, log: Logger): Authentication {
+/** Without `pool` keys that tenants have made are not known. */
+export function authenticationOf(
+  config: Pick<Config, 'apiKeys' | 'authentication'>,
+  log: Logger,
+  pool?: pg.Pool,
+): Authentication {
   const { required, jwt, trustedCallers, metricsTokens } = config.authentication;
   const provider = jwt?.jwksUrl === undefined ? undefined : keySetAt(jwt.jwksUrl, log);
   const verify: JwtVerifier | undefined =
     jwt === undefined ? undefined : createJwtVerifier({ ...jwt, keys: provider?.keys, now: () => new Date() });
+  const madeKeys =
+    pool === undefined
+      ? undefined
+      : createFindApiKey({
+          directory: createApiKeyDirectory(pool),
+          elapsed: () => performance.now(),
+        });
+  const stopping = new AbortController();
+  const flushing =
+    madeKeys === undefined ? undefined : repeatUntil(stopping.signal, FLUSH_EVERY_MS, madeKeys.flush, log);
   return {
-    whoAsks: createIdentify({ required, apiKeys: config.apiKeys, jwt: verify, trustedCallers, metricsTokens }),
-    close: async () => provider?.close(),
+    whoAsks: createIdentify({
+      ...{ required, apiKeys: config.apiKeys, madeKeys, jwt: verify },
+      ...{ trustedCallers, metricsTokens },
+    }),
+    async close() {
+      stopping.abort();
+      await flushing;
+      // What is lost of it is when a key was used last.
+      await madeKeys?.flush().catch((error: Error) => log.warn('key_use_lost', { error: error.message }));
+      await provider?.close();
+    },
   };
+}
+
+export function apiKeysOf(pool: pg.Pool): ApiKeys {
+  return createApiKeys({ keys: createApiKeyStore(pool), newId: uuidv7, random: randomBytes });
 }
 
 /** The configured origin and no other, wherever it redirects. */

@@ -4,6 +4,7 @@ import express, { type Express, type Request, type RequestHandler } from 'expres
 import helmet from 'helmet';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
+import { apiKeyRoutes } from './api-keys.ts';
 import { approvalLinkRoutes } from './approval-links.ts';
 import { approvalRoutes } from './approvals.ts';
 import { auditRoutes } from './audit.ts';
@@ -114,6 +115,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
+  apiKeyRoutes(routes, deps, links);
   serviceApiRoutes(routes, deps, links);
   peerRoutes(routes, deps);
   registryRoutes(routes, deps);

@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import type { Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
+import type { ApiKeys } from '../engine/api-keys.ts';
 import type { Approvals } from '../engine/approvals.ts';
 import type { Audit, AuditReader } from '../engine/audit-ports.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
@@ -73,6 +74,7 @@ export interface HttpDeps {
   log: Logger;
   /** Who asks, and what that one may do. */
   whoAsks: WhoAsks;
+  apiKeys: ApiKeys;
   clock: { now(): Date };
   /** Does the work for that tenant alone. */
   inTenant<T>(tenantId: string, work: () => T): T;

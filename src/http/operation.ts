@@ -41,7 +41,8 @@ export type NotFound =
   | 'Dead letter not found'
   | 'Saga not found'
   | 'Template not found'
-  | 'Document not found';
+  | 'Document not found'
+  | 'API key not found';
 
 export interface Answer {
   description: string;

@@ -1,4 +1,6 @@
 /** All operations, in the order of the document. */
+
+import * as apiKeys from './api-keys.ts';
 import * as approvalLinks from './approval-links.ts';
 import * as approvals from './approvals.ts';
 import * as audit from './audit.ts';
@@ -105,6 +107,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   schedules.pauseSchedule,
   schedules.resumeSchedule,
   schedules.triggerSchedule,
+  apiKeys.createApiKey,
+  apiKeys.listApiKeys,
+  apiKeys.getApiKey,
+  apiKeys.rotateApiKey,
+  apiKeys.revokeApiKey,
   webhooks.createWebhook,
   webhooks.listWebhooks,
   webhooks.getWebhook,

@@ -127,7 +127,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       if (!(found instanceof Promise)) return admit(found, taskId, request, stream, head);
       found
         .then((identity) => admit(identity, taskId, request, stream, head))
-        .catch((error: unknown) => refuseFor(stream, error));
+        .catch((error: unknown) => refuseFor(stream, error, 503));
     } catch (error) {
       refuseFor(stream, error);
     }
@@ -306,8 +306,9 @@ function withSubprotocol(request: IncomingMessage): Asked {
   return { ...asked, headersDistinct: { ...asked.headersDistinct, authorization: [...lines, `Bearer ${key}`] } };
 }
 
-function refuseFor(stream: Duplex, error: unknown): undefined {
-  return refuse(stream, error instanceof OrchestratorError ? error.status : 400);
+/** `otherwise`: what an error that is none of ours means. */
+function refuseFor(stream: Duplex, error: unknown, otherwise = 400): undefined {
+  return refuse(stream, error instanceof OrchestratorError ? error.status : otherwise);
 }
 
 function refuse(stream: Duplex, status: number, challenge = challengeOf(false)): undefined {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Definition } from '../../src/domain/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
+import type { ApiKey } from '../../src/engine/api-key-ports.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
 import type { ScheduleView } from '../../src/engine/schedules.ts';
@@ -21,6 +22,18 @@ import { emptyCatalog } from './empty-catalog.ts';
 export const NOW = new Date('2030-01-01T12:00:00.000Z');
 export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
 
+const API_KEY: ApiKey = {
+  ...{
+    id: 'key-1',
+    tenantId: 'default',
+    name: 'import',
+    prefix: 'orch_AAAAAAAA',
+    roles: ['operator'],
+    scopes: undefined,
+  },
+  ...{ createdBy: 'anna', createdAt: NOW, expiresAt: null, rotatedAt: null, previousUntil: null },
+  ...{ lastUsedAt: null, revokedAt: null },
+};
 const DECISION = { verdict: 'approved' as const, by: 'anna', comment: null, at: NOW };
 const SERVICE = asConfigured('doc_store', 'http://doc-store:5010', undefined);
 const CLAIM = {
@@ -71,7 +84,15 @@ export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDep
   return door;
 }
 
-export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTokens, ...config }: DoorConfig = {}): {
+export function memory({
+  required,
+  apiKeys = [],
+  madeKeys,
+  jwt,
+  trustedCallers,
+  metricsTokens,
+  ...config
+}: DoorConfig = {}): {
   door: Door;
   deps: HttpDeps;
 } {
@@ -130,8 +151,15 @@ export function memory({ required, apiKeys = [], jwt, trustedCallers, metricsTok
     log: { debug: keep, info: keep, warn: keep, error: keep },
     whoAsks: createIdentify({
       required: required ?? (apiKeys.length > 0 || jwt !== undefined),
-      ...{ apiKeys, jwt, trustedCallers, metricsTokens },
+      ...{ apiKeys, madeKeys, jwt, trustedCallers, metricsTokens },
     }),
+    apiKeys: {
+      create: () => guarded({ apiKey: API_KEY, key: 'orch_key' }),
+      list: () => guarded({ items: [API_KEY], total: 1 }),
+      get: () => guarded(API_KEY),
+      rotate: () => guarded({ apiKey: API_KEY, key: 'orch_key' }),
+      revoke: () => guarded(undefined),
+    },
     clock: { now: () => NOW },
     inTenant: (_tenantId, work) => work(),
     accept: {

@@ -4,6 +4,7 @@
  * refused, however much else the request says, and never makes its sender anonymous.
  */
 import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
+import type { FindApiKey } from '../../engine/find-api-key.ts';
 import type { Caller } from '../../engine/use-cases.ts';
 import { believedCaller, namedCaller, type TraceContext } from '../context.ts';
 import { configuredKeys } from './configured-keys.ts';
@@ -26,6 +27,8 @@ export interface IdentifyDeps {
   /** Whether credentials are asked for at all. */
   required: boolean;
   apiKeys: readonly string[];
+  /** Keys that tenants have made for themselves. */
+  madeKeys?: FindApiKey | undefined;
   /** Undefined: tokens are not taken. */
   jwt?: JwtVerifier | undefined;
   /** `<means>:<user id>` of those whose `X-User-ID` and `X-Tenant-ID` are believed. */
@@ -39,7 +42,7 @@ const METRICS = /^\/metrics\/?(?:\?|$)/;
 const WRONG = 'The credentials are not valid';
 
 export function createIdentify(deps: IdentifyDeps): WhoAsks {
-  const { required, jwt } = deps;
+  const { required, jwt, madeKeys } = deps;
   const keyNamed = configuredKeys(deps.apiKeys);
   const metricsTokens = deps.metricsTokens ?? [];
   const metricsTokenNamed = configuredKeys(metricsTokens);
@@ -48,6 +51,7 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
   function principalOf(text: string, bearer: boolean): Principal | Refusal | Promise<Principal | Refusal> {
     const known = keyNamed(text);
     if (known !== undefined) return ofConfiguredKey(known);
+    if (madeKeys?.isOne(text) === true) return madeKeys.find(text).then((found) => found ?? refusal('unknown_key'));
     if (bearer && jwt !== undefined) return jwt(text).then((found) => ('why' in found ? refusal(found.why) : found));
     return refusal('unknown_key');
   }
