@@ -97,9 +97,9 @@ import { VERSION } from '../version.ts';
 
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
+import { apiKeysOf, authenticationOf } from './authentication.ts';
 import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
-import { apiKeysOf, authenticationOf } from './authentication.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
@@ -282,7 +282,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const peers = peersOf(config, everyTenant);
   const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
 
-  const authentication = authenticationOf(config, log, pool);
+  const authentication = authenticationOf(config, log, everyTenant);
 
   const app = createHttpApp({
     config: { ...config, version: VERSION },

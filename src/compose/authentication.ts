@@ -14,7 +14,7 @@ import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
 import { createApiKeyDirectory, createApiKeyStore } from '../store/api-keys.ts';
 
 const JWKS_TIMEOUT_MS = 5_000;
-const FLUSH_EVERY_MS = 10_000;
+const FLUSH_EVERY_MS = 5_000;
 const MAX_JWKS_BYTES = 256 * 1_024;
 
 export interface Authentication {
@@ -28,7 +28,7 @@ export function authenticationOf(
   log: Logger,
   pool?: pg.Pool,
 ): Authentication {
-  const { required, jwt, trustedCallers, metricsTokens } = config.authentication;
+  const { required, jwt, certificates, trustedCallers, metricsTokens } = config.authentication;
   const provider = jwt?.jwksUrl === undefined ? undefined : keySetAt(jwt.jwksUrl, log);
   const verify: JwtVerifier | undefined =
     jwt === undefined ? undefined : createJwtVerifier({ ...jwt, keys: provider?.keys, now: () => new Date() });
@@ -45,7 +45,7 @@ export function authenticationOf(
   return {
     whoAsks: createIdentify({
       ...{ required, apiKeys: config.apiKeys, madeKeys, jwt: verify },
-      ...{ trustedCallers, metricsTokens },
+      ...{ certificates, trustedCallers, metricsTokens },
     }),
     async close() {
       stopping.abort();

@@ -1,6 +1,6 @@
 /** The variables that say who may come in, and how they show who they are. */
 import { ROLES } from '../domain/access.ts';
-import { flag, list, listOf, oneOf, secretList, text, url, whole } from './types.ts';
+import { certificateHolders, flag, list, listOf, oneOf, secretList, text, url, whole } from './types.ts';
 import { optional, setting, type Variable } from './variable.ts';
 
 export const ACCESS_VARIABLES = {
@@ -59,4 +59,18 @@ export const ACCESS_VARIABLES = {
     'With ENABLE_TLS: the certificate (PEM), with those that vouch for it behind it.',
   ),
   TLS_KEY_PATH: setting(text(), './certs/server.key', 'With ENABLE_TLS: the private key of the certificate (PEM).'),
+  TLS_CLIENT_CERTS: setting(
+    oneOf(['off', 'optional', 'required']),
+    'off',
+    'With ENABLE_TLS: whether clients show certificates (mutual TLS). required: who has none gets no connection, liveness included.',
+  ),
+  TLS_CA_PATH: optional(
+    text(),
+    'With TLS_CLIENT_CERTS: the certificates (PEM) of those who vouch for the certificates of clients.',
+  ),
+  TLS_CLIENTS: setting(
+    certificateHolders(),
+    '',
+    'With TLS_CLIENT_CERTS: whom certificates stand for, by a name in them, as {"CN:gateway": {"user": "gateway", "tenant": "default", "roles": ["editor"]}}.',
+  ),
 } as const satisfies Record<string, Variable>;

@@ -6,8 +6,17 @@ export interface AuthenticationConfig {
   /** Whether credentials are asked for at all. */
   required: boolean;
   jwt: JwtConfig | undefined;
+  /** By a name in them, `CN:…`. */
+  certificates: ReadonlyMap<string, CertificateHolder>;
   trustedCallers: readonly string[];
   metricsTokens: readonly string[];
+}
+
+/** Whom a certificate stands for. */
+export interface CertificateHolder {
+  user: string;
+  tenant: string;
+  roles: readonly Role[];
 }
 
 export interface JwtConfig {
@@ -39,13 +48,15 @@ export function readAuthentication(values: Values): AuthenticationConfig {
           defaultRoles: values.JWT_DEFAULT_ROLES,
         }
       : undefined,
+    certificates: values.TLS_CLIENT_CERTS === 'off' ? new Map() : values.TLS_CLIENTS,
     trustedCallers: values.TRUSTED_CALLERS,
     metricsTokens: values.METRICS_TOKEN,
   };
 }
 
 export function asksForCredentials(values: Values): boolean {
-  return values.API_KEY.length > 0 || values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
+  const byCertificate = values.TLS_CLIENT_CERTS !== 'off' && values.TLS_CLIENTS.size > 0;
+  return byCertificate || values.API_KEY.length > 0 || values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
 }
 
 /** `label` says under which name a setting was found. */
@@ -70,10 +81,30 @@ export function authenticationFaults(values: Values, host: string, label: (name:
       `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
     );
   }
+  faults.push(...certificateFaults(values, label));
   for (const one of values.TRUSTED_CALLERS) {
     if (/^(api_key|jwt|certificate):./.test(one)) continue;
     faults.push(`${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<sub> or certificate:<user>.`);
     break;
+  }
+  return faults;
+}
+
+function certificateFaults(values: Values, label: (name: string) => string): string[] {
+  const mode = values.TLS_CLIENT_CERTS;
+  if (mode === 'off') {
+    if (values.TLS_CLIENTS.size === 0) return [];
+    return [
+      `${label('TLS_CLIENTS')} says whom certificates stand for, and TLS_CLIENT_CERTS is off: nobody is asked for one.`,
+    ];
+  }
+  const faults: string[] = [];
+  const asked = `${label('TLS_CLIENT_CERTS')} is ${mode}`;
+  if (!values.ENABLE_TLS) faults.push(`${asked} and ENABLE_TLS is not true: without TLS there are no certificates.`);
+  if (values.TLS_CA_PATH === undefined)
+    faults.push(`${asked} and TLS_CA_PATH is not set: nobody vouches for certificates.`);
+  if (mode === 'optional' && values.TLS_CLIENTS.size === 0) {
+    faults.push(`${asked} and TLS_CLIENTS is not set: a certificate would stand for nobody.`);
   }
   return faults;
 }

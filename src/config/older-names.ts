@@ -48,7 +48,8 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   SERVICE_WORKERS: 'The number of API and worker processes is that of the processes that are started.',
   DATABASE_TIMEOUT_SECONDS: 'Every query has a limit that fits what it does.',
   METRICS_INTERVAL: 'Metrics are counted as things happen and read when they are asked for.',
-  SERVICE_MESH_ENABLED: 'A mesh is set up around the service, not in it.',
+  SERVICE_MESH_ENABLED:
+    'A mesh is set up around the service, not in it; TLS_CLIENT_CERTS asks clients for certificates.',
   EVENT_STREAMING_ENABLED: 'Events are always kept and can always be followed.',
   CIRCUIT_BREAKER_ENABLED: 'How calls of services are guarded is said by the services and actions themselves.',
   RATE_LIMITING_ENABLED: 'RATE_LIMIT_PER_MINUTE, LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',

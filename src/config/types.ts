@@ -1,6 +1,7 @@
 /** How the text of a variable becomes a value, with the words for a text that does not: what is allowed; who reports it adds the text. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { ROLES } from '../domain/access.ts';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
 
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
@@ -57,6 +58,21 @@ export function listOf<const Values extends readonly string[]>(values: Values) {
     const items = listed(text);
     const known = values.filter((value) => items?.includes(value) === true);
     return known.length === items?.length ? known : undefined;
+  });
+}
+
+const holder = z.strictObject({
+  user: z.string().regex(/^[\x21-\x7e]{1,255}$/),
+  tenant: z.string().regex(/^[\x21-\x7e]{1,255}$/),
+  roles: z.array(z.enum(ROLES)).min(1),
+});
+
+/** `{"CN:gateway": {"user": "gateway", "tenant": "default", "roles": ["editor"]}}`: whom certificates stand for. */
+export function certificateHolders() {
+  return converted('a JSON object of CN:…, DNS:… or URI:… and {"user", "tenant", "roles"}', (text) => {
+    if (text === '') return new Map<string, z.output<typeof holder>>();
+    const { data } = z.record(z.string().regex(/^(?:CN|DNS|URI):./), holder).safeParse(fromJson(text));
+    return data === undefined ? undefined : new Map(Object.entries(data));
   });
 }
 

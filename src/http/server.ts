@@ -2,6 +2,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 /** To send a whole request; the answer has its own limit. */
@@ -25,12 +26,16 @@ const REFUSALS = new Map<string, { line: string; status: number; title: string }
 ]);
 const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not HTTP' };
 
-/** With a certificate and its key (PEM) it speaks HTTPS, and nothing else. */
-export function createHttpServer(
-  app: RequestListener,
-  tls?: { cert: string; key: string },
-  maxConnections = MAX_CONNECTIONS,
-): Server {
+/** PEM. */
+export interface ServerTls {
+  cert: string;
+  key: string;
+  /** Who vouches for the certificates of clients, and whether each must have one; undefined: they are not asked for. */
+  clients?: { ca: string; required: boolean } | undefined;
+}
+
+/** With a certificate and its key it speaks HTTPS, and nothing else. */
+export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConnections = MAX_CONNECTIONS): Server {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -41,7 +46,7 @@ export function createHttpServer(
   const server =
     tls === undefined
       ? createServer(limits, app)
-      : createTlsServer({ ...limits, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
+      : createTlsServer({ ...limits, ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
   server.maxHeadersCount = MAX_HEADERS;
   // What comes beyond is closed at once, so that those that are open go on.
   server.maxConnections = maxConnections;
@@ -65,4 +70,11 @@ export function createHttpServer(
     return undefined;
   });
   return server;
+}
+
+/** Where none is required one that nobody vouches for is refused by the door, in words. */
+function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
+  const common = { cert, key, minVersion: 'TLSv1.2' as const };
+  if (clients === undefined) return common;
+  return { ...common, ca: clients.ca, requestCert: true, rejectUnauthorized: clients.required };
 }

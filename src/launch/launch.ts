@@ -140,7 +140,9 @@ async function announce(
   const [{ port }] = await Promise.all([supervisor.ready('api'), supervisor.ready('worker')]);
   const host = config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host;
   const base = `${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  while (!ending.aborted && !(await isHealthy(base)))
+  // Without a certificate of its own it cannot ask; that it listens is known.
+  const mayAsk = config.tls?.clients?.required !== true;
+  while (mayAsk && !ending.aborted && !(await isHealthy(base)))
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   if (ending.aborted) return;
   say(

@@ -6,7 +6,7 @@ import { startService } from '../support/service.ts';
 import { hmacToken, type Json, jwkOf, makeKeys, SECRET, signedToken } from '../support/tokens.ts';
 import { until } from '../support/until.ts';
 
-const KEY = 'the key of the configuration';
+const KEY = 'the-key-of-the-configuration';
 const ISSUER = 'https://id.example';
 const CLAIMS = { iss: ISSUER, aud: 'orchestrator', exp: Math.floor(Date.now() / 1_000) + 3_600 };
 const bearer = (text: string) => ({ authorization: `Bearer ${text}` });

@@ -88,6 +88,7 @@ export function memory({
   required,
   apiKeys = [],
   madeKeys,
+  certificates,
   jwt,
   trustedCallers,
   metricsTokens,
@@ -151,7 +152,7 @@ export function memory({
     log: { debug: keep, info: keep, warn: keep, error: keep },
     whoAsks: createIdentify({
       required: required ?? (apiKeys.length > 0 || jwt !== undefined),
-      ...{ apiKeys, madeKeys, jwt, trustedCallers, metricsTokens },
+      ...{ apiKeys, madeKeys, jwt, certificates, trustedCallers, metricsTokens },
     }),
     apiKeys: {
       create: () => guarded({ apiKey: API_KEY, key: 'orch_key' }),

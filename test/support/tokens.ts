@@ -1,7 +1,7 @@
 /** Tokens as others make them, also such as no library would: each part is put together by hand. */
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 
-export const SECRET = 'a secret of more than 256 bits, for tests only';
+export const SECRET = 'a secret of more than 256 bits for tests only';
 
 export type Json = Record<string, unknown>;
 

@@ -7,6 +7,7 @@ import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
 import type { FindApiKey } from '../../engine/find-api-key.ts';
 import type { Caller } from '../../engine/use-cases.ts';
 import { believedCaller, namedCaller, type TraceContext } from '../context.ts';
+import { type CertificateHolder, holderOf } from './certificates.ts';
 import { configuredKeys } from './configured-keys.ts';
 import type { JwtVerifier } from './jwt.ts';
 import { type Asked, presentedBy } from './presented.ts';
@@ -31,6 +32,8 @@ export interface IdentifyDeps {
   madeKeys?: FindApiKey | undefined;
   /** Undefined: tokens are not taken. */
   jwt?: JwtVerifier | undefined;
+  /** By their names; where there are any a certificate of a client says who asks while no other credential does. */
+  certificates?: ReadonlyMap<string, CertificateHolder> | undefined;
   /** `<means>:<user id>` of those whose `X-User-ID` and `X-Tenant-ID` are believed. */
   trustedCallers?: readonly string[] | undefined;
   /** They open /metrics and nothing else; where there are any it needs one even if nothing else needs anything. */
@@ -44,6 +47,7 @@ const WRONG = 'The credentials are not valid';
 export function createIdentify(deps: IdentifyDeps): WhoAsks {
   const { required, jwt, madeKeys } = deps;
   const keyNamed = configuredKeys(deps.apiKeys);
+  const certificates = deps.certificates ?? new Map<string, CertificateHolder>();
   const metricsTokens = deps.metricsTokens ?? [];
   const metricsTokenNamed = configuredKeys(metricsTokens);
   const trusted = new Set(deps.trustedCallers ?? []);
@@ -70,7 +74,12 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
     const guarded = metricsTokens.length > 0 && METRICS.test(request.originalUrl);
     if (!required && !guarded) return { caller: believedCaller(request, context), access: OPEN_ACCESS };
     const presented = presentedBy(request);
-    if (presented.kind === 'nothing') return { refused: MISSING, why: 'none', presented: false };
+    if (presented.kind === 'nothing') {
+      const holder = certificates.size === 0 ? undefined : holderOf(request.socket, certificates);
+      if (holder === 'unknown') return refusal('unknown_certificate');
+      if (holder !== undefined) return identity(holder, request, context);
+      return { refused: MISSING, why: 'none', presented: false };
+    }
     if (presented.kind === 'unreadable') return refusal(presented.why);
     const scraper = guarded ? metricsTokenNamed(presented.text) : undefined;
     if (scraper !== undefined) return identity(ofMetricsToken(scraper), request, context);
