@@ -8,12 +8,13 @@ COPY package.json package-lock.json ./
 # Not `npm ci`: it refuses a lock file that lacks an optional package of another platform.
 RUN npm install --include=dev --no-audit --no-fund --ignore-scripts
 COPY . .
-RUN node scripts/bootstrap.mjs --build && rm -rf dist/test && npm prune --omit=dev --no-audit --no-fund --ignore-scripts
+RUN node scripts/bootstrap.mjs --build && rm -rf dist/test && npm prune --omit=dev --no-audit --no-fund --ignore-scripts \
+  && node scripts/sbom.mjs sbom.cdx.json
 
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production LOG_FILE=none
 WORKDIR /app
-COPY --from=build /app/package.json ./
+COPY --from=build /app/package.json /app/sbom.cdx.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/prisma ./prisma
 COPY --from=build /app/templates ./templates
