@@ -39,7 +39,7 @@ export default defineConfig({
         test: {
           name: 'faults',
           // Seeded: what was found once has been found.
-          include: ['test/faults/**/*.test.ts', RUNS_ON_SERVERS],
+          include: ['test/faults/**/*.test.ts', 'test/fuzz/**/*.test.ts', RUNS_ON_SERVERS],
           ...ON_SERVERS,
         },
       },

@@ -1,8 +1,10 @@
 /** The HTTP server around the app: how long a client may take, and what it hears when it does not speak HTTP. */
+import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
+import type { Problem } from '../schemas/answers.ts';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 /** To send a whole request; the answer has its own limit. */
@@ -55,18 +57,7 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
     const unheard = error.code === 'ECONNRESET' || error.code?.startsWith('ERR_SSL') === true;
     if (unheard || !socket.writable) return socket.destroy();
     const { line, status, title } = REFUSALS.get(error.code ?? '') ?? BAD_REQUEST;
-    const body = JSON.stringify({
-      type: 'about:blank',
-      title,
-      status,
-      detail: title,
-      code: 'invalid_request',
-      message: title,
-      error_code: 'invalid_request',
-    });
-    socket.end(
-      `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
+    socket.end(refusal(line, status, title));
     return undefined;
   });
   return server;
@@ -77,4 +68,31 @@ function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
   const common = { cert, key, minVersion: 'TLSv1.2' as const };
   if (clients === undefined) return common;
   return { ...common, ca: clients.ca, requestCert: true, rejectUnauthorized: clients.required };
+}
+
+/** As every other answer, although nothing of the request is known: neither where it went nor which ids it has. */
+function refusal(line: string, status: number, title: string): string {
+  const traceId = randomBytes(16).toString('hex');
+  const problem: Problem = {
+    type: 'urn:orchestrator:problem:invalid_request',
+    title,
+    status,
+    detail: title,
+    instance: '',
+    code: 'invalid_request',
+    trace_id: traceId,
+    message: title,
+    error_code: 'invalid_request',
+  };
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${line}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    `X-Request-Id: ${randomUUID()}`,
+    `traceparent: 00-${traceId}-${randomBytes(8).toString('hex')}-01`,
+    'Connection: close',
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }

@@ -134,13 +134,15 @@ async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promi
 }
 
 export interface StackOptions extends PlaceOptions {
+  /** Instead of a new one. */
+  log?: TestLog;
   workers?: number;
   worker?: Environment;
 }
 
 export async function openStack(backend: BackendKind, options: StackOptions = {}): Promise<Stack> {
   const place = await openPlace(backend, options);
-  const log = createTestLog();
+  const log = options.log ?? createTestLog();
   const running = new Set<Process>();
   const add: Stack['add'] = async (kind, environment = {}) => {
     const config = loadConfig({ ...place.environment, ...environment }, { cwd: place.folder });
