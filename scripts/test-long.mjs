@@ -1,6 +1,6 @@
 /**
  * The long forms of tests of which `npm test` only takes a sample: `seeds`, the mixed fault suite, `mutations`, the check of
- * its check, and `semantics`, random definitions against the model. What the variables mean is in docs/testing.md.
+ * its check, and `semantics`, random definitions against the model, `fuzz`, requests of all kinds to every operation. What the variables mean is in docs/testing.md.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -8,6 +8,7 @@ const SEEDS = '20';
 const DEFINITIONS = '1000';
 const forms = {
   seeds: { file: 'test/faults/seeds.test.ts', env: process.env.FAULT_SEED ? {} : { FAULT_SEEDS: SEEDS } },
+  fuzz: { file: 'test/fuzz/fuzz.test.ts', env: { FUZZ_REQUESTS: '10000' } },
   semantics: { file: 'test/property/semantics.test.ts', env: { SEMANTICS_RUNS: DEFINITIONS } },
   mutations: { file: 'test/faults/mutations.test.ts', env: { MUTATIONS: 'all' } },
 };

@@ -111,8 +111,8 @@ function responses(op: Operation): ZodOpenApiResponsesObject {
 }
 
 function refusals(permission: Needed): number[] {
-  if (permission === 'public') return [];
-  return permission === 'authenticated' ? [401] : [401, 403];
+  // Also what needs no credentials refuses wrong ones.
+  return permission === 'public' || permission === 'authenticated' ? [401] : [401, 403];
 }
 
 function describeAnswer({ description, schema, mediaType, others = {}, headers }: Answer): ZodOpenApiResponseObject {

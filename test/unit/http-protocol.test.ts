@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
+import { problem as problemSchema } from '../../src/schemas/answers.ts';
 import { type Door, openDoor, UNREACHABLE } from '../support/http-app.ts';
 
 const doors: Door[] = [];
@@ -319,4 +320,14 @@ test('what is not HTTP at all is 400 as a problem', async () => {
   for await (const chunk of socket) heard += String(chunk);
   expect(heard).toMatch(/^HTTP\/1\.1 400 /);
   expect(heard).toContain('application/problem+json');
+});
+
+test('headers that are too large are 431, as a whole problem with the ids of every answer', async () => {
+  const door = await open();
+  const answer = await door.fetch('/tasks', { headers: { 'x-large': 'y'.repeat(20_000) } });
+  expect(answer.status).toBe(431);
+  const body = problemSchema.parse(await answer.json());
+  expect(body).toMatchObject({ status: 431, type: 'urn:orchestrator:problem:invalid_request' });
+  expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  expect(answer.headers.get('traceparent')).toContain(body.trace_id);
 });

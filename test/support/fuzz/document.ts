@@ -71,7 +71,7 @@ export function readDocument(): Document {
   const raw = JSON.parse(
     JSON.stringify(createApiDocument(API_OPERATIONS, { version: '1', serverUrl: undefined })),
   ) as RawDocument;
-  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true });
+  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false });
   // Its types are those of a module of CommonJS.
   (addFormats as unknown as (to: Ajv2020) => void)(ajv);
   ajv.addSchema({ $id: 'api', components: raw.components });

@@ -49,7 +49,7 @@ const CEL = [
   '"a".matches("(a+)+$")',
   'event.type == "x"',
 ];
-const ACTIONS = ['a', 'b', 'c', 'hold', 'fails', 'asks'];
+const ACTIONS = ['a', 'b', 'c', 'hold', 'fails', 'asks', 'ext', 'go'];
 const URLS = ['http://127.0.0.1:9/hook', 'http://localhost:9', 'https://127.0.0.1:9/x?y=1', 'http://[::1]:9/'];
 
 /** What a field of this name takes, besides what its schema says. */
@@ -98,7 +98,7 @@ const IN_PATHS: Array<[RegExp, string, readonly string[]]> = [
   [/^\/registry\//, 'name', ['documents', 'planted', 'fuzzed']],
   [/signals/, 'name', ['go', 'stop']],
   [/^\/lanes/, 'action_type', ['test_task', 'wait']],
-  [/templates/, 'template_name', ['hello_world', 'fuzz-template']],
+  [/templates/, 'template_name', ['hello_world', 'fuzz-template', 'fuzz-template']],
   [/diff/, 'from', ['1', '2']],
   [/diff/, 'to', ['1', '2']],
 ];
@@ -106,39 +106,59 @@ const IN_PATHS: Array<[RegExp, string, readonly string[]]> = [
 export interface Known {
   /** Something that a field of this name may hold; undefined: nothing is known. */
   value(random: Random, name: string, path?: string): unknown;
-  /** Keeps what an answer names. */
-  learn(body: unknown): void;
+  /** Keeps what the answer of an operation names. */
+  learn(body: unknown, operation?: string): void;
+  /** Keeps what is another tenant's: asked for now and then, and never found. */
+  learnTheirs(body: unknown): void;
   add(name: string, id: string): void;
 }
 
+/** Their ids are called like those of other tasks, and are of no use for those. */
+const LEASES = new Set(['pollTasks', 'listExternalTasks']);
+const LEASED = 'leased_task_id';
+
 export function createKnown(): Known {
-  const pools = new Map<string, string[]>();
-  const add = (name: string, id: string) => {
-    const pool = pools.get(name) ?? [];
-    pools.set(name, pool);
-    if (pool.includes(id)) return;
-    // The oldest stay: they are what was set up, and another tenant's.
-    if (pool.length >= KEPT) pool.splice(KEPT / 2, 1);
-    pool.push(id);
-  };
+  const ours = createPools();
+  const theirs = createPools();
   return {
-    add,
-    learn(body) {
-      const stack: unknown[] = [body];
-      for (let at = stack.pop(), looked = 0; at !== undefined && looked < 300; at = stack.pop(), looked += 1) {
-        if (typeof at !== 'object' || at === null) continue;
-        for (const [name, value] of Object.entries(at)) {
-          if (typeof value === 'string' && value !== '' && HARVESTED.has(name)) add(name, value);
-          else if (typeof value === 'object' && value !== null) stack.push(value);
-        }
-      }
-    },
+    add: ours.add,
+    learn: (body, operation = '') =>
+      harvest(body, (name, id) => ours.add(name === 'task_id' && LEASES.has(operation) ? LEASED : name, id)),
+    learnTheirs: (body) => harvest(body, theirs.add),
     value(random, name, path = '') {
       const special = IN_PATHS.find(([where, called]) => called === name && where.test(path))?.[2];
-      const pool = special ?? (ALSO[name] ?? [name]).flatMap((from) => pools.get(from) ?? []);
-      const words = special === undefined ? (Object.hasOwn(WORDS, name) ? (WORDS[name] ?? []) : []) : [];
-      const from = pool.length === 0 || (words.length > 0 && random.chance(0.5)) ? words : pool;
-      return from[random.whole(0, from.length - 1)];
+      const from = random.chance(0.08) ? theirs : ours;
+      const names = path.startsWith('/tasks/{') ? [LEASED] : (ALSO[name] ?? [name]);
+      const pool = special ?? names.flatMap(from.of);
+      const words = special === undefined && Object.hasOwn(WORDS, name) ? (WORDS[name] ?? []) : [];
+      const chosen = pool.length === 0 || (words.length > 0 && random.chance(0.5)) ? words : pool;
+      return chosen[random.whole(0, chosen.length - 1)];
     },
   };
+}
+
+function createPools() {
+  const pools = new Map<string, string[]>();
+  return {
+    of: (name: string): readonly string[] => pools.get(name) ?? [],
+    add(name: string, id: string) {
+      const pool = pools.get(name) ?? [];
+      pools.set(name, pool);
+      if (pool.includes(id)) return;
+      // The oldest stay: they are what was set up.
+      if (pool.length >= KEPT) pool.splice(KEPT / 2, 1);
+      pool.push(id);
+    },
+  };
+}
+
+function harvest(root: unknown, add: (name: string, id: string) => void): void {
+  const stack: unknown[] = [root];
+  for (let at = stack.pop(), looked = 0; at !== undefined && looked < 300; at = stack.pop(), looked += 1) {
+    if (typeof at !== 'object' || at === null) continue;
+    for (const [name, value] of Object.entries(at)) {
+      if (typeof value === 'string' && value !== '' && HARVESTED.has(name)) add(name, value);
+      else if (typeof value === 'object' && value !== null) stack.push(value);
+    }
+  }
 }

@@ -18,6 +18,8 @@ const VARIABLE = /[0-9a-f]{8,}|\d+/g;
 export interface FuzzReport {
   /** How each operation answered: `createWorkflow 201` -> how often. */
   statuses: Map<string, number>;
+  /** Why each operation refused a request last. */
+  refusals: Map<string, string>;
   findings: string[];
 }
 
@@ -26,6 +28,7 @@ export async function fuzz(world: World, { seed, requests }: { seed: number; req
   const open = createSender(world.port);
   const closed = createSender(world.closedPort);
   const statuses = new Map<string, number>();
+  const refusals = new Map<string, string>();
   const findings = new Map<string, string>();
   const keep = (what: string, faults: string[], tell: () => string) => {
     for (const fault of faults) {
@@ -52,6 +55,7 @@ export async function fuzz(world: World, { seed, requests }: { seed: number; req
       const status = `${op.id} ${answer?.status ?? 'none'}`;
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       if (answer !== undefined && answer.status < 300) learn(world, op, request, answer);
+      else if (answer !== undefined && request.ways.length === 0) refusals.set(op.id, answer.body.slice(0, 400));
       if (faults.length === 0) continue;
       const smallest = await shrink(request, async (smaller) =>
         (await ask(world, open, smaller)).faults.some((fault) => sameFault(fault, faults[0] ?? '')),
@@ -62,7 +66,7 @@ export async function fuzz(world: World, { seed, requests }: { seed: number; req
     open.close();
     closed.close();
   }
-  return { statuses, findings: [...findings.values()] };
+  return { statuses, refusals, findings: [...findings.values()] };
 }
 
 type Keep = (what: string, faults: string[], tell: () => string) => void;
@@ -95,7 +99,7 @@ function learn(world: World, op: Described, request: FuzzRequest, answer: FuzzAn
   } catch {
     return;
   }
-  world.known.learn(body);
+  world.known.learn(body, op.id);
   if (request.body === undefined) return;
   const bodies = world.taken.get(op.id) ?? [];
   world.taken.set(op.id, bodies);

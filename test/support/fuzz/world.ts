@@ -58,7 +58,7 @@ export async function openWorld(): Promise<World> {
     const taken = new Map<string, unknown[]>();
     await fill(stack.api.url, 'fuzz', (body) => known.learn(body));
     const marker = secret("another tenant's words");
-    await fill(stack.api.url, 'victim', (body) => known.learn(body), marker);
+    await fill(stack.api.url, 'victim', (body) => known.learnTheirs(body), marker);
     return {
       document: readDocument(),
       known,
@@ -149,7 +149,8 @@ async function fill(url: string, tenant: string, learn: (body: unknown) => void,
     }),
     'workflow_id',
   );
-  for (const id of [flow, asking, failing, flow]) await send(`/workflows/${id}/execute`, { correlation_id: words });
+  for (const id of [flow, failing, asking, asking, asking, asking, asking])
+    await send(`/workflows/${id}/execute`, { correlation_id: words });
   await send('/assign-task', { task_type: 'test_task', params: { words } });
   await send('/schedules', { name: words, workflow_id: flow, cron: '0 0 1 1 *' });
   const webhook = field(
