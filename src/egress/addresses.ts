@@ -57,8 +57,6 @@ export function classifyAddress(address: string): AddressClass {
 
 function classOf(inner: ipaddr.IPv4 | ipaddr.IPv6): AddressClass {
   if (METADATA.has(inner.toString())) return 'refused';
-  // Where the IPv4 address is in a prefix of one's own, nobody outside knows.
-  if (inner instanceof ipaddr.IPv6 && inner.match(LOCAL_NAT64)) return 'refused';
   switch (inner.range()) {
     case 'unicast':
       // Of IPv6 only 2000::/3 is assigned to be routed.
@@ -93,6 +91,7 @@ function unwrap(address: string): ipaddr.IPv4 | ipaddr.IPv6 {
   const parsed = ipaddr.parse(withoutZone(address));
   if (parsed instanceof ipaddr.IPv4) return parsed;
   const bytes = parsed.toByteArray();
+  // Where the IPv4 address is in a prefix of one's own, nobody outside knows: it stays what it is, and is refused.
   if (parsed.match(LOCAL_NAT64)) return parsed;
   switch (parsed.range()) {
     case 'ipv4Mapped':
