@@ -8,7 +8,7 @@ import {
   readAuthentication,
 } from './config/authentication.ts';
 import { effectiveSettings } from './config/effective.ts';
-import { findSecrets, findServices, textsOf } from './config/named-values.ts';
+import { findSecrets, findServices, textsOf, withKeyFile } from './config/named-values.ts';
 import { WITHOUT_EFFECT } from './config/older-names.ts';
 import { type Found, find, labelOf, readSettings, SETTINGS, type Values } from './config/read-settings.ts';
 import { type Layer, readSources, type Source } from './config/sources.ts';
@@ -78,6 +78,10 @@ export interface Config {
   secrets: Readonly<Record<string, string>>;
   /** By tenant. */
   inboundWebhookSecrets: ReadonlyMap<string, readonly string[]>;
+  /** The tenants that may use them. */
+  secretsShared: '*' | readonly string[];
+  /** Base64; the first one encrypts. Empty: nothing is encrypted. */
+  secretKeys: readonly string[];
   webhookSecret: string | undefined;
   /** Undefined: events go to no stream. */
   eventsStream: { name: string; maxLength: number } | undefined;
@@ -147,7 +151,8 @@ export function loadConfig(
   const { cwd = process.cwd(), listens = true } = options;
   const faults: string[] = [];
   const sources = readSources(environment, cwd, faults);
-  const { values, found } = readSettings(sources, faults);
+  const { values: read, found } = readSettings(sources, faults);
+  const values = read === undefined ? undefined : withKeyFile(read, found, faults);
   const config = values === undefined ? undefined : build({ values, found, sources, cwd, listens }, faults);
   if (config === undefined || faults.length > 0) throw new ConfigError(faults);
   return freeze(config);
@@ -234,6 +239,8 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     ),
     secrets: textsOf(secrets),
     inboundWebhookSecrets: values.INBOUND_WEBHOOK_SECRET ?? new Map(),
+    secretsShared: values.SECRETS_SHARED.includes('*') ? '*' : values.SECRETS_SHARED,
+    secretKeys: values.SECRETS_KEY,
     webhookSecret: values.WEBHOOK_SECRET,
     eventsStream:
       values.EVENTS_STREAM === undefined

@@ -189,6 +189,11 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   idempotent?: boolean;
   /** Runs where the engine is, always: it does no work of its own that could harm anybody. */
   usesEngine?: boolean;
+  /**
+   * True: whatever is in this input (as resolved, not yet parsed) leaves by `context.fetch` alone, to the host that the
+   * request names. Only then it may hold secrets that are bound to hosts. Left out: it may not.
+   */
+  sendsByFetchAlone?(input: Json): boolean;
   run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
 }
 

@@ -14,6 +14,8 @@ export interface Catalogue extends ActionTypes {
   /** By canonical type. */
   get(type: string): Adapter | undefined;
   literalFields(type: string): readonly string[];
+  /** Why the config of a canonical type may not hold secrets. */
+  refusesSecrets(type: string): string | undefined;
   /** By canonical type: running it again changes nothing outside. */
   isIdempotent(type: string): boolean;
 }
@@ -43,6 +45,10 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
     names: () => [...byType.keys()].sort(),
     list: () => listed,
     isIdempotent: (type) => byType.get(type)?.idempotent ?? false,
+    refusesSecrets(type) {
+      if (byType.get(type)?.usesEngine !== true) return undefined;
+      return `the input of an action '${type}' is stored, so it cannot hold secrets`;
+    },
     literalFields: (type) => byType.get(type)?.literal ?? [],
     check(type, config) {
       const adapter = byType.get(canonicalOf.get(type) ?? '');

@@ -13,6 +13,9 @@ export interface FetchOfRun {
   tenantId: string;
   correlationId: string | undefined;
   traceparent: string | undefined;
+  /** What goes out holds secrets: where they may not go, and what is one. */
+  withhold?: ((url: URL) => string | undefined) | undefined;
+  mask?: ((text: string) => string) | undefined;
   /** Writes the call down as a span of its own, which is the parent of whatever it brings about. */
   begin?(call: { method: string; url: string; service: string | undefined }): OpenCall | undefined;
 }
@@ -34,6 +37,8 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
         tenantId: run.tenantId,
         headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...given]),
         signal,
+        ...(run.withhold === undefined ? {} : { withhold: run.withhold }),
+        ...(run.mask === undefined ? {} : { mask: run.mask }),
       });
       call?.answered(answer.status);
       return answer;
@@ -56,6 +61,8 @@ function toAdapterError(error: EgressError): RetryableError | NonRetryableError 
   switch (error.fault) {
     case 'denied':
       return new NonRetryableError(error.message, { code: 'egress_denied', cause: error });
+    case 'withheld':
+      return new NonRetryableError(error.message, { code: 'secret_not_allowed', cause: error });
     case 'bad_request':
       return new NonRetryableError(error.message, { code: 'input_invalid', cause: error });
     case 'too_large':

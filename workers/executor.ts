@@ -11,6 +11,7 @@ import { createAdapterFetch } from './egress-fetch.ts';
 import { failure, park, runAdapterIn, Sleep, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
 import { createServicePlaces, type ServicePlaces } from './service-places.ts';
+import { maskedLog, maskedSpans, refusalOf, rulesOfFetch } from './task-secrets.ts';
 
 export interface ExecutorDeps {
   catalogue: Catalogue;
@@ -61,13 +62,15 @@ function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: n
   if (result.result !== 'failure') log.debug('task_attempt_ended', { ...fields, result: result.result });
   else {
     const { code, retryable } = result.failure;
-    log.info('task_attempt_failed', { ...fields, code, retryable });
+    maskedLog(log, call.secrets).info('task_attempt_failed', { ...fields, code, retryable });
   }
 }
 
 async function executeIn(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): Promise<ExecutionResult> {
   const adapter = deps.catalogue.get(call.actionType);
   if (adapter === undefined) return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
+  const refusal = refusalOf(adapter, call.input, call.secrets);
+  if (refusal !== undefined) return refusal;
   const context = contextOf(deps, call, places);
   const mayBlock = adapter.isolated === true;
   if (!mayBlock && (!call.suspect || adapter.usesEngine === true)) return runAdapterIn(adapter, call.input, context);
@@ -106,12 +109,14 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
   const { tenantId } = run;
   const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
   const fields = fieldsOf(call);
+  const own: AdapterContext['log'] = {
+    info: (message, data) => deps.log.info(message, { ...fields, ...data }),
+    warn: (message, data) => deps.log.warn(message, { ...fields, ...data }),
+  };
+  const begin = maskedSpans(deps.callSpans?.begin, call.secrets);
   return {
     signal: call.signal,
-    log: {
-      info: (message, data) => deps.log.info(message, { ...fields, ...data }),
-      warn: (message, data) => deps.log.warn(message, { ...fields, ...data }),
-    },
+    log: maskedLog(own, call.secrets),
     idempotencyKey: call.idempotencyKey,
     attempt: call.attempt,
     run: { id: run.id, actionId, tenantId: run.tenantId, userId: run.userId },
@@ -123,10 +128,9 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
       tenantId,
       correlationId,
       traceparent,
+      ...rulesOfFetch(call.secrets),
       begin: (request) =>
-        traceId === null
-          ? undefined
-          : deps.callSpans?.begin({ tenantId, traceId, parentId, kind: 'request', ...place }, request),
+        traceId === null ? undefined : begin?.({ tenantId, traceId, parentId, kind: 'request', ...place }, request),
     }),
     async service(name) {
       const found = await deps.service(run.tenantId, name);

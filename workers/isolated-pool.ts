@@ -126,7 +126,7 @@ export function createIsolatedPool(options: IsolatedPoolOptions): IsolatedPool {
         const maxBlockMs = suspect && !mayBlock ? options.maxBlockMs : undefined;
         const result = await child.run(task, context, maxBlockMs);
         giveBack(child, suspect);
-        return signal.aborted ? aborted() : settled(result, task, suspect, log);
+        return signal.aborted ? aborted() : settled(result, task, suspect, context.log);
       } finally {
         freeSlot();
       }
@@ -144,7 +144,7 @@ function settled(
   result: Awaited<ReturnType<IsolatedProcess['run']>>,
   task: IsolatedTask,
   suspect: boolean,
-  log: Logger,
+  log: ChildContext['log'],
 ): ExecutionResult {
   if (result.result !== 'died') return revived(result);
   const { code, signal, killed, words } = result.end;

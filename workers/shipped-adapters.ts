@@ -33,6 +33,7 @@ export type AnyAdapter = Pick<
   | 'isolated'
   | 'idempotent'
   | 'usesEngine'
+  | 'sendsByFetchAlone'
 > & {
   run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;
 };

@@ -23,6 +23,7 @@ import { createEngineHealth } from '../engine/engine-health.ts';
 import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
+import { createKeyring } from '../engine/keyring.ts';
 import { createLanes } from '../engine/lanes.ts';
 import { createPauseRuns } from '../engine/pause-run.ts';
 import { createPauseWorkflows } from '../engine/pause-workflow.ts';
@@ -106,6 +107,7 @@ import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
 import { peersOf } from './peers.ts';
 import { announce, type Process } from './process.ts';
+import { secretsOf } from './secrets.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
 import { createWall } from './wall.ts';
 import { createWorkflowCatalog } from './workflow-catalog.ts';
@@ -334,8 +336,9 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       now: Date.now,
     }),
     externalTasks: createExternalTasks({ tasks: createExternalTaskStore(pool), polls, queue, failpoint, log }),
+    secrets: secretsOf(config, pool),
     webhooks: createWebhooks({
-      webhooks: createWebhookStore(pool),
+      webhooks: createWebhookStore(pool, createKeyring(config.secretKeys)),
       newId: uuidv7,
       newSecret: () => makeWebhookSecret(randomBytes),
     }),

@@ -1,4 +1,6 @@
 /** What a worker does for events: it brings them to the stream, and tells them once more. */
+
+import { createKeyring } from '../engine/keyring.ts';
 import type { Expressions } from '../engine/ports.ts';
 import { createReplay, type ReplayDeps } from '../engine/replay-events.ts';
 import { createSignalForEvents } from '../engine/signal-for-event.ts';
@@ -41,7 +43,7 @@ export function workerEvents(
   const { accept, queue } = acceptInWorker(parts);
   const replay = createReplay({
     log: createEventLogStore(pool),
-    webhooks: createReplayWebhooks(pool),
+    webhooks: createReplayWebhooks(pool, createKeyring(config.secretKeys)),
     accept,
     stream,
     secret: config.webhookSecret,

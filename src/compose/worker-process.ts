@@ -48,6 +48,7 @@ import { createRunControl } from '../store/run-control.ts';
 import { createReportReader } from '../store/run-report.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createSagaStore } from '../store/sagas.ts';
+import { SECRET_CHANNEL } from '../store/secrets.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
 import { SERVICE_CHANNEL } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
@@ -64,6 +65,7 @@ import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
 import { keepPeers } from './peers.ts';
 import { announce, type Process } from './process.ts';
+import { secretsOfTasks } from './secrets.ts';
 import { serviceApisOf } from './service-apis.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
 import { beatUntil } from './worker-beat.ts';
@@ -185,6 +187,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     service: services.find,
     calls: services.calls,
   });
+  const secrets = secretsOfTasks(config, pool);
   const reports = createTaskReports({
     store: createTaskReportStore(pool),
     newId: randomUUID,
@@ -202,7 +205,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     control,
     shutdown: shutdown.signal,
     reports,
-    secret: (name) => config.secrets[name],
+    secrets,
     cache: createOutputCache(pool),
     newId: randomUUID,
     random: Math.random,
@@ -274,7 +277,12 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   };
   const listener = listen(
     databaseUrl,
-    { run_control: control.notice, task_control: control.taskNotice, [SERVICE_CHANNEL]: services.forget },
+    {
+      run_control: control.notice,
+      task_control: control.taskNotice,
+      [SERVICE_CHANNEL]: services.forget,
+      [SECRET_CHANNEL]: secrets.forget,
+    },
     { name: 'orchestrator-worker-listen', onGap: hearingAgain, onError },
   );
   const recordPass = async (report: SweepReport, durationMs: number) => {
@@ -350,7 +358,18 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
       loops.push(services.keep(egress.fetch, signal));
       loops.push(
-        keepWebhooks({ pool, fetch: egress.fetch, now: callbackDeps.now, failpoint, calls: callSpans, log }, signal),
+        keepWebhooks(
+          {
+            pool,
+            secretKeys: config.secretKeys,
+            fetch: egress.fetch,
+            now: callbackDeps.now,
+            failpoint,
+            calls: callSpans,
+            log,
+          },
+          signal,
+        ),
       );
       loops.push(keepPeers(config, { pool, fetch: egress.fetch, now: callbackDeps.now, log }, signal));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {

@@ -1,6 +1,10 @@
 /** What has names of its users' making: services (`<NAME>_URL`, SERVICES) and secrets (SECRET_<NAME>, the files of SECRETS_DIR). */
 import { type Found, RESERVED, type Values } from './read-settings.ts';
 import { readSecretFiles, type Source } from './sources.ts';
+import { VARIABLES } from './variables.ts';
+
+/** The key of all secrets may lie beside them, and is none of those that tasks can name. */
+const KEY_FILE = 'SECRETS_KEY';
 
 export type Named = Found & { name: string };
 
@@ -27,7 +31,9 @@ export function findServices(values: Values, sources: readonly Source[], all: Fo
 
 export function findSecrets(folder: string, sources: readonly Source[]): Map<string, Named> {
   const secrets = new Map<string, Named>();
-  for (const [name, text] of readSecretFiles(folder)) secrets.set(name, { name, text, spelling: name, file: folder });
+  for (const [name, text] of readSecretFiles(folder)) {
+    if (name !== KEY_FILE) secrets.set(name, { name, text, spelling: name, file: folder });
+  }
   for (const { values, file, spellings } of [...sources].reverse()) {
     for (const [variable, text] of Object.entries(values)) {
       if (!variable.startsWith('SECRET_') || variable === 'SECRET_' || text === undefined || text === '') continue;
@@ -36,6 +42,16 @@ export function findSecrets(folder: string, sources: readonly Source[]): Map<str
     }
   }
   return secrets;
+}
+
+/** SECRETS_KEY from its file, where it is not set otherwise. */
+export function withKeyFile(values: Values, found: Map<string, Found>, faults: string[]): Values {
+  const text = found.has(KEY_FILE) ? undefined : readSecretFiles(values.SECRETS_DIR).get(KEY_FILE);
+  if (text === undefined) return values;
+  found.set(KEY_FILE, { text, spelling: KEY_FILE, file: values.SECRETS_DIR });
+  const { data, error } = VARIABLES.SECRETS_KEY.schema.safeParse(text);
+  if (error !== undefined) faults.push(`${KEY_FILE} in ${values.SECRETS_DIR} ${error.issues[0]?.message ?? ''}.`);
+  return { ...values, SECRETS_KEY: data ?? [] };
 }
 
 /** Without a prototype: the names are their users'. */

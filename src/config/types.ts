@@ -84,6 +84,14 @@ export function secretList(atLeast: number) {
   });
 }
 
+/** Keys of 32 bytes, each as base64. */
+export function keyList() {
+  return converted(`${LIST}, each the base64 of 32 random bytes`, (text) => {
+    const items = listed(text);
+    return items?.every((item) => /^[A-Za-z0-9+/_-]{43}=?$/.test(item)) === true ? items : undefined;
+  });
+}
+
 /** `name:exit|stop|throw|sleep(ms)@n`, with commas between them; `@n` is the n-th hit, the first one unless said. */
 export function failpointRules() {
   const allowed = `name:exit|stop|throw|sleep(ms)@n with commas between them, where name is one of ${FAILPOINTS.join(', ')}`;

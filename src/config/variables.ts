@@ -7,6 +7,7 @@ import {
   decimal,
   failpointRules,
   flag,
+  keyList,
   list,
   oneOf,
   rateLimits,
@@ -200,6 +201,17 @@ export const VARIABLES = {
     text(),
     '/run/secrets',
     'A folder of files, each the secret of its name; SECRET_<NAME>=… does the same for one.',
+  ),
+  SECRETS_SHARED: setting(
+    list(),
+    'default',
+    'The tenants whose tasks may use those; a list, or * for all. Their own, kept by PUT /secrets, go before them.',
+  ),
+  SECRETS_KEY: setting(
+    keyList(),
+    '',
+    'Encrypts what is kept secret (PUT /secrets, the secrets of webhooks); the same at the API and all workers. A list: the first key encrypts, all of them decrypt; `npm run secrets:rotate` moves everything to the first. May be a file of that name in SECRETS_DIR. Left out: PUT /secrets is refused.',
+    { secret: true },
   ),
 
   // How the engine paces itself.

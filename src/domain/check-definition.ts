@@ -30,6 +30,8 @@ export interface DefinitionCatalogue {
   check(type: string, config: Json): readonly FieldFault[];
   /** Top-level fields of a type's config that hold CEL and not templates. */
   literalFields(type: string): readonly string[];
+  /** Why the config of a type may not hold secrets; undefined: it may. */
+  refusesSecrets?(type: string): string | undefined;
   /** For actions that do not say; ours when left out. */
   defaults?: ActionDefaults;
   /** What is wrong with a CEL expression; undefined when nothing is. */
@@ -94,7 +96,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   const actions = definition.actions.map((action, index) => checkAction(check, action, index));
   if (definition.output !== undefined) checkOutput(check, definition.output);
   checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
-  checkSignals(actions, draft.names, check.names, faults);
+  checkSignals(actions, draft.names, faults);
   checkConcurrency(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkTriggers(definition, { ...catalogue, celNames: CEL_NAMES }, faults);
   checkCycles(check, actions);
@@ -183,8 +185,8 @@ function checkConfig(check: Check, config: Json, type: string | undefined, path:
     if (kind === 'action') infer(name, path);
     // An expression could copy a secret into an output in a shape that nothing recognises.
     if (kind === 'secret' && literal.length > 0) faults.add(path, `${source}: secrets cannot be used in expressions`);
-    if (kind === 'secret' && type === 'external')
-      faults.add(path, `${source}: the input of an external task is stored, so it cannot hold secrets`);
+    const refusal = kind === 'secret' && type !== undefined ? catalogue.refusesSecrets?.(type) : undefined;
+    if (refusal !== undefined) faults.add(path, `${source}: ${refusal}`);
   }
   if (typeof config === 'string') {
     if (!hasTemplate(config)) faults.add(path, 'must be an object, or a template that gives one');

@@ -6,7 +6,6 @@ import type { FaultList } from './fault-list.ts';
 import { hasParts } from './parts.ts';
 import { undoId } from './saga.ts';
 import { hasTemplate } from './template-syntax.ts';
-import { inspectTemplates, type TemplateNames } from './templates.ts';
 
 const APPROVAL = 'approval';
 const SIGNAL = 'signal';
@@ -27,17 +26,12 @@ export interface DeclaredSignal {
 export function checkSignals(
   actions: readonly Action[],
   path: { actions: string; config: string },
-  names: TemplateNames,
   faults: FaultList,
 ): void {
   const firstOf = new Map<string, { of: string; schema: Json | undefined }>();
   const places = actions.flatMap((action, index) => placesOf(action, `${path.actions}.${index}`, path.config));
   const byEvent = new Set<string>();
   for (const { type, config, of, at, repeated } of places) {
-    if (type !== SIGNAL && type !== APPROVAL) continue;
-    for (const { kind, source } of inspectTemplates(config, names).references) {
-      if (kind === 'secret') faults.add(at, `${source}: it would be shown to whoever is asked`);
-    }
     if (type !== SIGNAL) continue;
     if (!isObject(config)) {
       faults.add(at, 'must be written out: the name and the schema of a signal are known before the run');

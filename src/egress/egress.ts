@@ -42,6 +42,10 @@ export interface EgressInit {
   trusted?: boolean;
   /** For whom; undefined: for the service itself. */
   tenantId?: string;
+  /** Why it must not go there, asked of every hop. */
+  withhold?(url: URL): string | undefined;
+  /** A text without what is secret in it: a header that holds some goes to no other origin, whatever its name. */
+  mask?(text: string): string;
   /** Also the deadline, for connecting, headers and body. */
   signal: AbortSignal;
 }
@@ -63,7 +67,13 @@ export function createEgress(options: EgressOptions): Egress {
   async function follow(first: URL, init: EgressInit): Promise<OutboundAnswer> {
     let url = first;
     let request = toOutboundRequest(init);
+    const isSecret = (text: string) => init.mask !== undefined && init.mask(text) !== text;
     for (let redirects = 0; ; redirects += 1) {
+      const withheld = init.withhold?.(url);
+      if (withheld !== undefined) {
+        options.log.warn('outbound request withheld', { tenant_id: init.tenantId, reason: withheld });
+        throw new EgressError('withheld', withheld);
+      }
       const addresses = await admit(url, redirects > 0, first, request.method, init);
       init.signal.throwIfAborted();
       const hop = await send(url, addresses, request, init.signal);
@@ -72,7 +82,7 @@ export function createEgress(options: EgressOptions): Egress {
         throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
       }
       try {
-        request = afterRedirect(request, hop.status, url, hop.next);
+        request = afterRedirect(request, hop.status, url, hop.next, isSecret);
       } catch (error) {
         decided(hop.next, true, request.method, init, error);
         throw error;
@@ -104,9 +114,11 @@ export function createEgress(options: EgressOptions): Egress {
     const refused = error instanceof EgressError && error.fault === 'denied';
     if (error !== undefined && !refused) return;
     const refusal = refused ? error.refusal : undefined;
+    const shown = (text: string) => init.mask?.(text) ?? text;
+    const host = shown(url.host);
     if (refused) {
       const { tenantId: tenant_id } = init;
-      options.log.warn('outbound request refused', { tenant_id, host: url.host, refusal, reason: error.message });
+      options.log.warn('outbound request refused', { tenant_id, host, refusal, reason: shown(error.message) });
     }
     options.onDecision?.({
       decision: refused ? 'refused' : 'allowed',
@@ -114,7 +126,7 @@ export function createEgress(options: EgressOptions): Egress {
       tenantId: init.tenantId,
       method,
       scheme: url.protocol.slice(0, -1),
-      host: url.host,
+      host,
       redirected,
     });
   }

@@ -2,6 +2,8 @@
 export type EgressFault =
   /** The policy refuses the address. The message never says what would have answered. */
   | 'denied'
+  /** Who asks does not let it go there. */
+  | 'withheld'
   /** The URL, the method or a header cannot be sent. */
   | 'bad_request'
   | 'unreachable'

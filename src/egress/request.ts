@@ -66,7 +66,13 @@ export function redirectTarget(status: number, location: string | undefined, fro
   return new URL(location, from.href);
 }
 
-export function afterRedirect(request: OutboundRequest, status: number, from: URL, to: URL): OutboundRequest {
+export function afterRedirect(
+  request: OutboundRequest,
+  status: number,
+  from: URL,
+  to: URL,
+  isPrivate: (text: string) => boolean = () => false,
+): OutboundRequest {
   const becomesGet =
     (status === 303 && request.method !== 'HEAD') || ((status === 301 || status === 302) && request.method === 'POST');
   const method = becomesGet ? 'GET' : request.method;
@@ -79,8 +85,8 @@ export function afterRedirect(request: OutboundRequest, status: number, from: UR
     });
   }
   const headers = Object.entries(request.headers).filter(
-    ([name]) =>
-      (from.origin === to.origin || HEADERS_FOR_OTHERS.has(name)) &&
+    ([name, value]) =>
+      (from.origin === to.origin || (HEADERS_FOR_OTHERS.has(name) && !isPrivate(value))) &&
       (body !== undefined || !name.startsWith('content-')),
   );
   return { method, headers: Object.fromEntries(headers), body };

@@ -86,7 +86,11 @@ async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stoppin
   const trace = call === undefined ? {} : { traceparent: call.traceparent };
   const headers = { ...webhookHeaders(delivery.secrets, delivery.id, deps.now(), body), ...trace };
   const { tenantId } = delivery;
-  const answer = await deps.fetch(delivery.url, { method: 'POST', headers, body, signal, tenantId }).then(
+  const calling =
+    delivery.unsignable === undefined
+      ? deps.fetch(delivery.url, { method: 'POST', headers, body, signal, tenantId })
+      : Promise.reject(new Error(delivery.unsignable));
+  const answer = await calling.then(
     ({ status }) => ({ status, error: status >= 200 && status < 300 ? undefined : `answered ${status}` }),
     (error: unknown) => ({ status: null, error: error instanceof Error ? error.message : String(error) }),
   );

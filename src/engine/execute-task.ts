@@ -30,9 +30,11 @@ import type {
   TaskStore,
 } from './ports.ts';
 import { queueWaitMs } from './queue-wait.ts';
-import { localsOf, outputsNamedBy, outputsOfRun, resolveInput, scopeOf } from './resolve-input.ts';
+import { localsOf, outputsNamedBy, outputsOfRun, resolveInput, scopeOf, secretsNamedBy } from './resolve-input.ts';
 import { runAdapter } from './run-adapter.ts';
 import { cancelWhole, runWhole } from './run-parts.ts';
+import type { KnownSecret } from './secret-ports.ts';
+import type { SecretsOfTasks } from './secrets-of-tasks.ts';
 import {
   acknowledge,
   acknowledgeOrLeave,
@@ -55,7 +57,7 @@ export interface ExecuteDeps extends SettleDeps, HoldDeps {
   /** Aborted when this worker is to give back what it still has. */
   shutdown: AbortSignal;
   reports: TaskReports;
-  secret(name: string): string | undefined;
+  secrets: Pick<SecretsOfTasks, 'of'>;
   worker: string;
   log: Logger;
   /** Told of the first delivery of each task, for metrics. */
@@ -67,6 +69,7 @@ const UNSUSPECTED_DELIVERIES = 3;
 /** After so many it is given up, whoever is to blame. */
 const MAX_DELIVERIES = 10;
 const NOT_READY_DELAY_MS = 1_000;
+const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
 const NOT_EXECUTED = { input: null, startedMono: null };
 
 export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
@@ -199,15 +202,18 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const outputs = Object.fromEntries(scope.outputs);
   const locals = localsOf(planned, found, found.tasks.get(action.action_id));
   const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
-  let resolved: { input: Json; secrets: string[] };
+  let known: ReadonlyMap<string, KnownSecret> = NO_SECRETS;
+  let resolved: Json;
   try {
     if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables)) !== true) {
       return commitDecision(deps, held, { next: 'end', status: 'skipped', reason: `when is not true: ${action.when}` });
     }
     if (hasParts(action)) return await runWhole(deps, held, scope, variables);
-    const known = { ...scope, locals };
-    resolved = resolveInput(plan, planned, known, literal, deps.secret);
-    if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, known);
+    const inScope = { ...scope, locals };
+    const named = secretsNamedBy(plan, planned, literal);
+    if (named.length > 0) known = await deps.secrets.of(run.tenantId, named);
+    resolved = resolveInput(plan, planned, inScope, literal, known);
+    if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, inScope);
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
     const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
@@ -215,8 +221,8 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     return conclude(deps, held, { result: 'failure', failure }, null, performance.now(), []);
   }
 
-  const { secrets } = resolved;
-  const input = storableInput(redactSecrets(resolved.input, secrets), deps.maxOutputBytes, run);
+  const secrets = [...known.values()].map(({ value }) => value);
+  const input = storableInput(redactSecrets(resolved, secrets), deps.maxOutputBytes, run);
   const startedMono = performance.now();
   const cached = await findCached(deps, held);
   if (cached !== undefined) return commitSuccess(deps, held, cached, input, startedMono, true);
@@ -225,7 +231,8 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const reports = deps.reports.open({ runId, actionId, epoch, attempt: held.attempt, fence: held.fence }, secrets);
   const result = await runAdapter(deps, {
     actionType: action.action_type,
-    input: resolved.input,
+    input: resolved,
+    secrets: [...known.values()],
     timeoutMs: action.timeout_seconds * 1000,
     heartbeatMs: heartbeatSeconds === undefined ? undefined : heartbeatSeconds * 1000,
     reports,

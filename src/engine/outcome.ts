@@ -1,6 +1,6 @@
 /** The record of what became of a delivery, as it is committed. */
 import { OrchestratorError } from '../domain/errors.ts';
-import { maskOf } from '../domain/mask-secrets.ts';
+import { maskOfExcerpt, redactSecrets } from '../domain/mask-secrets.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import { cleanText, makeStorable } from '../domain/storable.ts';
 import type { Json } from '../schemas/json.ts';
@@ -102,13 +102,13 @@ export function runOutputText(
 }
 
 export function errorText(held: Held, { code, message, details }: TaskFailure, secrets: string[]): string {
-  const masked = secrets.length > 0 ? maskOf(secrets)(message) : message;
+  const mask = secrets.length > 0 ? maskOfExcerpt(secrets) : undefined;
   return JSON.stringify({
-    code: cleanText(code),
-    message: cleanText(masked).slice(0, MAX_ERROR_BYTES),
+    code: cleanText(mask?.(code) ?? code),
+    message: cleanText(mask?.(message) ?? message).slice(0, MAX_ERROR_BYTES),
     action_id: held.planned.action.action_id,
     attempt: held.attempt,
-    ...(details === undefined ? {} : { details }),
+    ...(details === undefined ? {} : { details: redactSecrets(details, secrets) }),
   });
 }
 

@@ -6,6 +6,7 @@ import type { WindowUse } from '../domain/fair-share.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { ParentTask } from './child-ports.ts';
+import type { KnownSecret } from './secret-ports.ts';
 import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
@@ -335,6 +336,8 @@ export interface Executor {
 export interface ExecutionCall {
   actionType: string;
   input: Json;
+  /** What is secret in it. */
+  secrets: readonly KnownSecret[];
   signal: AbortSignal;
   idempotencyKey: string;
   attempt: number;

@@ -5,6 +5,7 @@ import type { Plan, PlannedAction } from '../domain/plan.ts';
 import { referencesOf, resolveTemplates, type TemplateNames } from '../domain/templates.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { Lookup, RunRow, TaskRow } from './ports.ts';
+import type { KnownSecret } from './secret-ports.ts';
 
 /** What an action or the output of a workflow may look at. */
 export interface Scope {
@@ -99,36 +100,44 @@ export function resolveIn(plan: Plan, scope: Scope, value: Json): Json {
   return resolveTemplates(value, { ...scope, ...NO_SECRETS, isServiceCall: isServiceCall(plan) }, templateNames(plan));
 }
 
-/** The input, and the secrets that went into it and must not be stored. Throws `template_unresolved`. */
+const secretsWanted = new WeakMap<Action, string[]>();
+
+/** The secrets that the templates of an action name. */
+export function secretsNamedBy(plan: Plan, planned: PlannedAction, literalFields: readonly string[]): string[] {
+  const { action } = planned;
+  const known = secretsWanted.get(action);
+  if (known !== undefined) return known;
+  const references = referencesOf(action.config, namesFor(plan, planned), { literal: literalFields });
+  const named = [...new Set(references.flatMap(({ kind, name }) => (kind === 'secret' ? [name] : [])))];
+  secretsWanted.set(action, named);
+  return named;
+}
+
+/** The input, with these secrets in it. Throws `template_unresolved`. */
 export function resolveInput(
   plan: Plan,
   planned: PlannedAction,
   scope: Scope,
   literalFields: readonly string[],
-  secret: (name: string) => string | undefined,
-): { input: Json; secrets: string[] } {
-  const used: string[] = [];
+  secrets: ReadonlyMap<string, KnownSecret>,
+): Json {
   const resolve = (value: Json) =>
     resolveTemplates(
       value,
       {
         ...scope,
         isServiceCall: isServiceCall(plan),
-        secret: (name) => {
-          const found = secret(name);
-          if (found !== undefined) used.push(found);
-          return found;
-        },
+        secret: (name) => secrets.get(name)?.value,
       },
       namesFor(plan, planned),
     );
   const { config } = planned.action;
   if (literalFields.length === 0 || typeof config !== 'object' || config === null || Array.isArray(config)) {
-    return { input: resolve(config), secrets: used };
+    return resolve(config);
   }
   const input: JsonObject = {};
   for (const [key, value] of Object.entries(config)) input[key] = literalFields.includes(key) ? value : resolve(value);
-  return { input, secrets: used };
+  return input;
 }
 
 /** The output of a run that ends with this scope: the definition's template, else the outputs of the sinks. */

@@ -41,6 +41,8 @@ export interface DueDelivery extends WebhookDelivery {
   url: string;
   /** The present one first. */
   secrets: string[];
+  /** Why they cannot be read: then nothing is sent, for it would not be signed. */
+  unsignable?: string;
   workflowId: string | null;
   correlationId: string | null;
   tenantId: string;

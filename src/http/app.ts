@@ -40,6 +40,7 @@ import { registryRoutes } from './registry.ts';
 import { retryRoutes } from './retry.ts';
 import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
+import { secretRoutes } from './secrets.ts';
 import { serviceRoutes } from './service.ts';
 import { serviceApiRoutes } from './service-apis.ts';
 import { acceptSignedEvents } from './signed-events.ts';
@@ -114,6 +115,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   approvalRoutes(routes, deps, links);
   approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
+  secretRoutes(routes, deps, links);
   webhookRoutes(routes, deps, links);
   apiKeyRoutes(routes, deps, links);
   serviceApiRoutes(routes, deps, links);

@@ -19,6 +19,7 @@ import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/rea
 import type { Registry } from '../engine/registry.ts';
 import type { SagaReader } from '../engine/saga-views.ts';
 import type { Schedules } from '../engine/schedules.ts';
+import type { Secrets } from '../engine/secrets.ts';
 import type { ServiceApiReader } from '../engine/service-apis.ts';
 import type { Signals } from '../engine/signals.ts';
 import type { SystemHealth } from '../engine/system-health.ts';
@@ -97,6 +98,7 @@ export interface HttpDeps {
   traces: TraceReader;
   schedules: Schedules;
   externalTasks: ExternalTasks;
+  secrets: Secrets;
   webhooks: Webhooks;
   registry: Registry;
   serviceApis: ServiceApiReader;

@@ -39,6 +39,7 @@ export function createApiDocument(
       { name: 'Workflows', description: 'Definitions and their versions' },
       { name: 'Executions', description: 'Runs of workflows' },
       { name: 'Schedules', description: 'Workflows that run by themselves' },
+      { name: 'Secrets', description: 'What tasks may use and nobody may see' },
       { name: 'Webhooks', description: 'Where events of executions are told' },
       { name: 'Registry', description: 'The services that are called by name' },
       { name: 'Platform', description: 'What the older workflow platform did: each request is an execution' },

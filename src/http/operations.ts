@@ -24,6 +24,7 @@ import * as registry from './registry.ts';
 import * as retry from './retry.ts';
 import * as sagas from './sagas.ts';
 import * as schedules from './schedules.ts';
+import * as secrets from './secrets.ts';
 import * as service from './service.ts';
 import * as serviceApis from './service-apis.ts';
 import * as systemHealth from './system-health.ts';
@@ -112,6 +113,10 @@ export const API_OPERATIONS: readonly Operation[] = [
   apiKeys.getApiKey,
   apiKeys.rotateApiKey,
   apiKeys.revokeApiKey,
+  secrets.putSecret,
+  secrets.listSecrets,
+  secrets.getSecret,
+  secrets.deleteSecret,
   webhooks.createWebhook,
   webhooks.listWebhooks,
   webhooks.getWebhook,

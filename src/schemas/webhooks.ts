@@ -24,10 +24,16 @@ const fields = {
         'Names of events as in the events of an execution; `run.*`, `task.*`, `approval.*`, `signal.*` and `*` stand for all of them',
       example: ['run.completed', 'run.failed'],
     }),
-  secret: z.string().min(24).max(255).optional().meta({
-    description:
-      'Signs the calls; `whsec_` and base64, or any text. Made when left out. After a change the one before signs too for a day',
-  }),
+  secret: z
+    .string()
+    .min(24)
+    .max(255)
+    .regex(/^(?!enc:v1:)/, "must not begin with 'enc:v1:'")
+    .optional()
+    .meta({
+      description:
+        'Signs the calls; `whsec_` and base64, or any text. Made when left out. After a change the one before signs too for a day',
+    }),
   active: z.boolean().optional(),
   description: z.string().max(1_000).nullable().optional(),
 };

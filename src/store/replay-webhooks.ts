@@ -1,9 +1,11 @@
 /** Deliveries of events that have been told before. */
 import type pg from 'pg';
+import type { Keyring } from '../engine/keyring.ts';
 import type { ReplayWebhooks } from '../engine/webhook-ports.ts';
+import { sealedTexts, webhookContext } from './sealed-texts.ts';
 
 const SECRETS = `
-SELECT secret, CASE WHEN previous_secret_until > now() THEN previous_secret END AS previous_secret
+SELECT id, secret, CASE WHEN previous_secret_until > now() THEN previous_secret END AS previous_secret
 FROM webhook WHERE tenant_id = $1 AND url = $2 ORDER BY created_at, id`;
 
 // The id is made of what it is a delivery of: an attempt of the replay that is made again writes nothing twice.
@@ -15,14 +17,19 @@ JOIN webhook w ON w.tenant_id = $1 AND w.active
 WHERE e.kind = ANY (w.events) OR '*' = ANY (w.events) OR split_part(e.kind, '.', 1) || '.*' = ANY (w.events)
 ON CONFLICT (id) DO NOTHING`;
 
-export function createReplayWebhooks(pool: pg.Pool): ReplayWebhooks {
+export function createReplayWebhooks(pool: pg.Pool, keyring: Keyring | undefined): ReplayWebhooks {
+  const texts = sealedTexts(keyring);
   return {
     async secretsOf(tenantId, url) {
-      const { rows } = await pool.query<{ secret: string; previous_secret: string | null }>(SECRETS, [tenantId, url]);
-      return rows.flatMap(({ secret, previous_secret: previous }) => [
-        secret,
-        ...(previous === null ? [] : [previous]),
+      const { rows } = await pool.query<{ id: string; secret: string; previous_secret: string | null }>(SECRETS, [
+        tenantId,
+        url,
       ]);
+      return rows.flatMap(({ id, secret, previous_secret: previous }) =>
+        [secret, ...(previous === null ? [] : [previous])].map((text) =>
+          texts.open(text, webhookContext(tenantId, id)),
+        ),
+      );
     },
     async owe(tenantId, events, replay) {
       await pool.query(OWE, [tenantId, events.map(({ id }) => id), events.map(({ runId }) => runId), replay]);

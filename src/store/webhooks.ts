@@ -1,5 +1,6 @@
 /** Webhooks and their deliveries. The deliveries of events are written by a trigger: docs/decisions has why. */
 import type pg from 'pg';
+import type { Keyring } from '../engine/keyring.ts';
 import type {
   DeliveryStatus,
   DueDelivery,
@@ -9,6 +10,7 @@ import type {
   WebhookStore,
 } from '../engine/webhook-ports.ts';
 import type { Json } from '../schemas/json.ts';
+import { type SealedTexts, sealedTexts, webhookContext } from './sealed-texts.ts';
 
 const COLUMNS = `id, tenant_id, url, events, description, active, disabled_reason, failing_since, created_by, created_at, updated_at`;
 const DELIVERY = `d.id, d.webhook_id, d.kind, d.run_id, d.action_id, d.epoch, d.attempt, d.data, d.at, d.status, d.attempts, d.due_at,
@@ -122,10 +124,12 @@ type RawDue = RawDelivery & {
   trace_id: string | null;
 };
 
-export function createWebhookStore(pool: pg.Pool): WebhookStore {
+export function createWebhookStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookStore {
+  const texts = sealedTexts(keyring);
   return {
     async create({ id, tenantId, url, events, description, secret, active, createdBy }, limit) {
-      const values = [id, tenantId, url, events, description, secret, active, createdBy, limit];
+      const sealed = texts.seal(secret, webhookContext(tenantId, id));
+      const values = [id, tenantId, url, events, description, sealed, active, createdBy, limit];
       return (await pool.query(INSERT, values)).rowCount === 1;
     },
     async find(tenantId, id) {
@@ -154,7 +158,7 @@ export function createWebhookStore(pool: pg.Pool): WebhookStore {
         description !== undefined,
         description ?? null,
         active ?? null,
-        secret?.value ?? null,
+        secret === undefined ? null : texts.seal(secret.value, webhookContext(tenantId, id)),
         secret?.previousSeconds ?? null,
       ]);
       return rows[0] === undefined ? undefined : toWebhook(rows[0]);
@@ -194,7 +198,8 @@ export function createWebhookStore(pool: pg.Pool): WebhookStore {
   };
 }
 
-export function createWebhookDeliveryStore(pool: pg.Pool): WebhookDeliveryStore {
+export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookDeliveryStore {
+  const texts = sealedTexts(keyring);
   return {
     async takeDue(perWebhook, busy, leaseMs) {
       const { rows } = await pool.query<RawDue>({
@@ -206,7 +211,7 @@ export function createWebhookDeliveryStore(pool: pg.Pool): WebhookDeliveryStore 
         (row): DueDelivery => ({
           ...toDelivery(row),
           url: row.url,
-          secrets: [row.secret, ...(row.previous_secret === null ? [] : [row.previous_secret])],
+          ...secretsIn(row, texts),
           workflowId: row.workflow_id,
           correlationId: row.correlation_id,
           tenantId: row.tenant_id,
@@ -230,6 +235,16 @@ export function createWebhookDeliveryStore(pool: pg.Pool): WebhookDeliveryStore 
       return rowCount ?? 0;
     },
   };
+}
+
+/** Those of one that cannot be read must not hold up the others. */
+function secretsIn(row: RawDue, texts: SealedTexts): Pick<DueDelivery, 'secrets' | 'unsignable'> {
+  const stored = [row.secret, ...(row.previous_secret === null ? [] : [row.previous_secret])];
+  try {
+    return { secrets: stored.map((text) => texts.open(text, webhookContext(row.tenant_id, row.webhook_id))) };
+  } catch (error) {
+    return { secrets: [], unsignable: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 function only<T>(rows: readonly T[]): T {

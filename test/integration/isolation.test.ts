@@ -93,6 +93,7 @@ const test = base
       executor.execute({
         actionType,
         input,
+        secrets: [],
         signal,
         idempotencyKey: 'run-1.1.a',
         attempt: 1,

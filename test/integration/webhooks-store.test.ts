@@ -1,5 +1,9 @@
 /** What the database owes to webhooks: by events in the same transaction, taken once, given up at the end. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createKeyring } from '../../src/engine/keyring.ts';
+import { secretContext } from '../../src/engine/secret-ports.ts';
+import { rotateSecrets } from '../../src/store/rotate-secrets.ts';
 import { createWebhookDeliveryStore, createWebhookStore } from '../../src/store/webhooks.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 import { until } from '../support/until.ts';
@@ -10,10 +14,13 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 beforeEach(async () => {
-  await db.pool.query('DELETE FROM webhook_delivery; DELETE FROM webhook');
+  await db.pool.query('DELETE FROM webhook_delivery; DELETE FROM webhook; DELETE FROM secret');
 });
 
-const stores = () => ({ webhooks: createWebhookStore(db.pool), deliveries: createWebhookDeliveryStore(db.pool) });
+const stores = () => ({
+  webhooks: createWebhookStore(db.pool, undefined),
+  deliveries: createWebhookDeliveryStore(db.pool, undefined),
+});
 const LEASE_MS = 20_000;
 const SOON = { status: 500, error: 'answered 500', gone: false };
 
@@ -152,4 +159,56 @@ test('a changed secret signs with the one before for a while; other tenants cann
   expect(await owed()).toEqual([]);
   await listening('x', ['*']);
   expect(await create('y', ['*'], 1)).toBe(false);
+});
+
+test('secrets are kept encrypted where there is a key, those from before are read and rotated with the others, again and again', async () => {
+  const [oldKey, newKey] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
+  const ringOf = (...keys: string[]) => createKeyring(keys) ?? expect.fail('there are keys');
+  const withKey = (...keys: string[]) => createWebhookStore(db.pool, createKeyring(keys));
+  const due = async (...keys: string[]) => {
+    await db.pool.query(`UPDATE webhook_delivery SET due_at = now(), status = 'pending'`);
+    const taken = await createWebhookDeliveryStore(db.pool, createKeyring(keys)).takeDue(10, [], LEASE_MS);
+    return taken.map(({ webhookId, secrets, unsignable }) => [webhookId, unsignable ?? secrets]).sort();
+  };
+  const common = { tenantId: 't', url: 'http://x.test/', events: ['*'], description: null, active: true };
+  const fields = { ...common, disabledReason: null, failingSince: null, createdBy: 'u' };
+  await create('plain', ['*'], 50);
+  await withKey(oldKey).create({ ...fields, id: 'sealed', secret: 'secret of sealed' }, 50);
+  await withKey(oldKey).change('t', 'plain', { secret: { value: 'newer of plain', previousSeconds: 60 } });
+  await createWebhookStore(db.pool, undefined).addTest({ id: 'plain', tenantId: 't' } as never, 'd1');
+  await createWebhookStore(db.pool, undefined).addTest({ id: 'sealed', tenantId: 't' } as never, 'd2');
+  const stored = async () => JSON.stringify(await db.rows('SELECT secret, previous_secret FROM webhook ORDER BY id'));
+  expect(await stored()).not.toMatch(/secret of sealed|newer of plain/);
+  const readable = [
+    ['plain', ['newer of plain', 'secret of plain']],
+    ['sealed', ['secret of sealed']],
+  ];
+  expect(await due(oldKey)).toEqual(readable);
+  // Nothing goes out unsigned, and one that cannot be read does not hold up the others.
+  await create('untouched', ['*'], 50);
+  await createWebhookStore(db.pool, undefined).addTest({ id: 'untouched', tenantId: 't' } as never, 'd3');
+  expect(await due(newKey)).toEqual([
+    ['plain', expect.stringContaining(ringOf(oldKey).newest)],
+    ['sealed', expect.stringContaining(ringOf(oldKey).newest)],
+    ['untouched', ['secret of untouched']],
+  ]);
+
+  await db.pool.query(
+    `INSERT INTO secret (tenant_id, name, version, envelope, created_by, updated_by) VALUES ('t', 'A', 3, $1, 'u', 'u')`,
+    [ringOf(oldKey).seal('value', secretContext('t', 'A', 3))],
+  );
+  expect(await rotateSecrets(db.pool, ringOf(newKey))).toMatchObject({
+    // What was still plain needs no older key.
+    moved: { webhook: 2 },
+    failed: expect.arrayContaining([expect.stringContaining('secret t A')]),
+  });
+  expect(await rotateSecrets(db.pool, ringOf(newKey, oldKey))).toEqual({
+    moved: { secret: 1, webhook: 2 },
+    failed: [],
+  });
+  expect(await rotateSecrets(db.pool, ringOf(newKey, oldKey))).toEqual({ moved: {}, failed: [] });
+  expect(await due(newKey)).toEqual([...readable, ['untouched', ['secret of untouched']]]);
+  const [row] = await db.rows<{ envelope: string }>('SELECT envelope FROM secret');
+  expect(ringOf(newKey).open(row?.envelope ?? '', secretContext('t', 'A', 3))).toBe('value');
+  expect(await stored()).not.toContain('secret of');
 });

@@ -7,6 +7,7 @@ import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import { createPlans, type Plans } from '../../src/engine/plans.ts';
 import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } from '../../src/engine/ports.ts';
+import { createSecretsOfTasks } from '../../src/engine/secrets-of-tasks.ts';
 import { NO_REPORTS } from '../../src/engine/task-reports.ts';
 import type { JobData } from '../../src/schemas/job.ts';
 import type { Json } from '../../src/schemas/json.ts';
@@ -122,7 +123,13 @@ export function createFakeEngine(definition: Definition): FakeEngine {
       },
     },
     shutdown: shutdown.signal,
-    secret: (name) => (name === 'KEY' ? 'sesame' : undefined),
+    secrets: createSecretsOfTasks({
+      store: { sealed: () => Promise.resolve([]) },
+      keyring: undefined,
+      installed: { KEY: 'sesame' },
+      shared: '*',
+      now: () => 0,
+    }),
     newId: () => `commit-${++ids}`,
     random: () => 0,
     now: () => NOW,

@@ -226,7 +226,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       cache: { find: async () => undefined, keep: async () => undefined, forget: async () => undefined },
       control,
       shutdown: chain.actor.shutdown.signal,
-      secret: () => undefined,
+      secrets: { of: () => Promise.resolve(new Map()) },
       newId: () => `${chain.name}.${++ids}`,
       random: () => 0,
       now: () => world.now,

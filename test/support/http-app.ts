@@ -7,6 +7,7 @@ import type { ApiKey } from '../../src/engine/api-key-ports.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
 import type { ScheduleView } from '../../src/engine/schedules.ts';
+import type { SecretView } from '../../src/engine/secret-ports.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
 import type { Webhook, WebhookDelivery } from '../../src/engine/webhook-ports.ts';
 import { createHttpApp } from '../../src/http/app.ts';
@@ -304,6 +305,12 @@ export function memory({
       fail: () => guarded({ runId: 'run-1', epoch: 1, actionId: 'a' }),
       list: () => guarded({ items: [], total: 0, topics: [] }),
     },
+    secrets: {
+      put: () => guarded({ secret: secretRow(), created: true }),
+      list: () => guarded({ items: [secretRow()], total: 1 }),
+      get: () => guarded(secretRow()),
+      remove: () => guarded(undefined),
+    },
     webhooks: {
       create: () => guarded({ webhook: webhookRow(), secret: 'whsec_c2VjcmV0' }),
       list: () => guarded({ items: [webhookRow()], total: 1 }),
@@ -504,6 +511,11 @@ export function executionNumber(number: number): ExecutionSummary {
     finished_at: null,
     duration_ms: null,
   };
+}
+
+function secretRow(): SecretView {
+  const by = { createdBy: 'anonymous', updatedBy: 'anonymous', createdAt: NOW, updatedAt: NOW };
+  return { name: 'TOKEN', hosts: undefined, description: null, version: 1, ...by };
 }
 
 function webhookRow(): Webhook {

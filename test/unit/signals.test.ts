@@ -62,7 +62,7 @@ describe('a definition is refused', () => {
 
   test('that would show a secret to whoever is asked', () => {
     const ask = { action_id: 'a', action_type: 'approval', config: { message: 'Use {{secrets.KEY}}?' } };
-    expect(faultsOf(ask)).toMatchObject([{ path: 'actions.0.config', message: expect.stringContaining('shown') }]);
+    expect(faultsOf(ask)).toMatchObject([{ path: 'actions.0.config', message: expect.stringContaining('stored') }]);
   });
 });
 

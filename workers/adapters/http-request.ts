@@ -32,6 +32,7 @@ export const httpRequest = defineAdapter({
       error: 'body and json exclude each other',
       path: ['json'],
     }),
+  sendsByFetchAlone: () => true,
   output: z.object({ status: z.int(), headers: z.record(z.string(), z.string()), body: anyJson }),
   async run({ url, method, headers, query, json, body, expect }, { fetch, signal }) {
     const asJson = json !== undefined || (body !== undefined && typeof body !== 'string');

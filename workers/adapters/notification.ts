@@ -53,6 +53,10 @@ export const notification = defineAdapter({
   description: 'Sends a message to the log, a webhook, Slack or by e-mail.',
   config,
   output,
+  sendsByFetchAlone: (input) => {
+    const given = config.shape.channels.safeParse((input as { channels?: unknown } | null)?.channels);
+    return given.success && given.data.every((channel) => channel === 'webhook' || channel === 'slack');
+  },
   async run(input, context) {
     const channels = new Set(input.channels.map((channel) => (channel === 'console' ? 'log' : channel)));
     // Every channel is looked at before the first one sends: what is not configured must not end half delivered.

@@ -32,6 +32,7 @@ const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 export const serviceCall = defineAdapter({
   type: 'service_call',
+  sendsByFetchAlone: () => true,
   description: 'Calls a service by its name (configured or registered) or by a URL.',
   config: z
     .strictObject({

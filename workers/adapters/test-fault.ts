@@ -15,6 +15,8 @@ const base = {
     deaf_seconds: z.number().optional(),
     /** Says these things of itself first: a percentage, `null` for a sign of life, anything else as output. */
     say: z.array(anyJson).optional(),
+    /** Says this wherever it can: in the log, of its progress, piece by piece as output, and in the error it ends with. */
+    tell: z.string().optional(),
     /** Waits for its signal, and fails with what it says. */
     wait_for_signal: z.boolean().optional(),
     fail: z.enum(['retryable', 'non_retryable']).optional(),
@@ -36,6 +38,7 @@ async function run(input: Input, context: Context) {
     else if (said === null) context.heartbeat();
     else context.stream(said);
   }
+  if (input.tell !== undefined) tell(input.tell, context);
   if (input.call !== undefined) {
     const known = await service('elsewhere');
     const answer = await fetch(input.call, { method: 'POST', body: JSON.stringify({ known: known?.baseUrl ?? null }) });
@@ -58,6 +61,15 @@ async function run(input: Input, context: Context) {
   breakProcess(input.fault);
   if (input.fault !== 'none') await new Promise((resolve) => setTimeout(resolve, 60_000));
   return { at: now().toISOString(), idempotencyKey };
+}
+
+function tell(text: string, { log, progress, stream }: Context): never {
+  const cause = new Error(`because of ${text}`);
+  log.warn(`told ${text}`, { [text]: { deep: [text] }, error: new Error(text, { cause }) });
+  progress(50, `half of ${text}`);
+  for (let from = 0; from < text.length; from += 5) stream(text.slice(from, from + 5));
+  stream({ [text]: [text] });
+  throw new RetryableError(`failed with ${text}`, { code: `code of ${text}`, details: { [text]: text }, cause });
 }
 
 function breakProcess(fault: (typeof FAULTS)[number]): void {

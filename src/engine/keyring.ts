@@ -1,0 +1,124 @@
+/**
+ * Encryption of what is kept: envelopes. Each value has a data key of its own (AES-256-GCM), and that is wrapped by a master
+ * key of the installation, so a change of the master key rewrites a few bytes and not the value. What the value belongs to
+ * (tenant, name, version) is authenticated with it: an envelope that is moved to another row cannot be opened.
+ */
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { OrchestratorError } from '../domain/errors.ts';
+
+export interface Keyring {
+  /** Names the key that new envelopes are sealed with. */
+  readonly newest: string;
+  seal(plain: string, belongsTo: readonly string[]): string;
+  /** Throws `encryption_key_missing`, or `unreadable_envelope` when it is not whole or belongs to something else. */
+  open(envelope: string, belongsTo: readonly string[]): string;
+  /** Under the newest key; the same text when it is already. */
+  rewrap(envelope: string, belongsTo: readonly string[]): string;
+}
+
+/** `enc:v1:<key id>:<wrapped data key>:<value>` */
+const PREFIX = 'enc:v1:';
+export const ENVELOPE_PREFIX = PREFIX;
+export const KEY_BYTES = 32;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const KEY_ID = /^[0-9a-f]{16}$/;
+
+export function isEnvelope(text: string): boolean {
+  return text.startsWith(PREFIX);
+}
+
+/** The first key seals, all of them open. Undefined: there are none. */
+export function createKeyring(
+  keys: readonly string[],
+  random: (bytes: number) => Buffer = randomBytes,
+): Keyring | undefined {
+  const known = new Map(keys.map((text) => Buffer.from(text, 'base64')).map((key) => [idOf(key), key]));
+  const [first] = known;
+  if (first === undefined) return undefined;
+  const [newest, newestKey] = first;
+
+  const wrap = (dataKey: Buffer, belongsTo: readonly string[]) =>
+    encrypt(newestKey, dataKey, context('key', newest, belongsTo), random);
+
+  function unwrap({ keyId, wrapped }: Envelope, belongsTo: readonly string[]): Buffer {
+    const key = known.get(keyId);
+    if (key === undefined) {
+      throw new OrchestratorError(
+        'encryption_key_missing',
+        `What is needed is encrypted with the key ${keyId}, which SECRETS_KEY does not hold`,
+      );
+    }
+    return decrypt(key, wrapped, context('key', keyId, belongsTo));
+  }
+
+  const ring: Keyring = {
+    newest,
+    seal(plain, belongsTo) {
+      const dataKey = random(KEY_BYTES);
+      const body = encrypt(dataKey, Buffer.from(plain, 'utf8'), context('value', '', belongsTo), random);
+      return `${PREFIX}${newest}:${wrap(dataKey, belongsTo)}:${body}`;
+    },
+    open(text, belongsTo) {
+      const envelope = parse(text);
+      return decrypt(unwrap(envelope, belongsTo), envelope.body, context('value', '', belongsTo)).toString('utf8');
+    },
+    rewrap(text, belongsTo) {
+      const envelope = parse(text);
+      if (envelope.keyId === newest) return text;
+      return `${PREFIX}${newest}:${wrap(unwrap(envelope, belongsTo), belongsTo)}:${envelope.body}`;
+    },
+  };
+  return ring;
+}
+
+interface Envelope {
+  keyId: string;
+  wrapped: string;
+  body: string;
+}
+
+function parse(text: string): Envelope {
+  const [keyId = '', wrapped = '', body = '', ...rest] = text.slice(PREFIX.length).split(':');
+  if (!isEnvelope(text) || !KEY_ID.test(keyId) || rest.length > 0) throw unreadable();
+  return { keyId, wrapped, body };
+}
+
+/** Tells keys apart and says nothing about them. */
+function idOf(key: Buffer): string {
+  return createHmac('sha256', key).update('orchestrator: the id of this key').digest('hex').slice(0, 16);
+}
+
+/** A JSON list: no two lists of texts are spelled alike. */
+function context(what: string, keyId: string, belongsTo: readonly string[]): Buffer {
+  return Buffer.from(JSON.stringify([PREFIX, what, keyId, ...belongsTo]), 'utf8');
+}
+
+function encrypt(key: Buffer, plain: Buffer, aad: Buffer, random: (bytes: number) => Buffer): string {
+  const nonce = random(NONCE_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES }).setAAD(aad);
+  const sealed = Buffer.concat([nonce, cipher.update(plain), cipher.final()]);
+  return Buffer.concat([sealed, cipher.getAuthTag()]).toString('base64url');
+}
+
+function decrypt(key: Buffer, text: string, aad: Buffer): Buffer {
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.length < NONCE_BYTES + TAG_BYTES) throw unreadable();
+  const tag = bytes.subarray(bytes.length - TAG_BYTES);
+  const sealed = bytes.subarray(NONCE_BYTES, bytes.length - TAG_BYTES);
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+  decipher.setAAD(aad).setAuthTag(tag);
+  try {
+    return Buffer.concat([decipher.update(sealed), decipher.final()]);
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
+
+function unreadable(cause?: unknown): OrchestratorError {
+  return new OrchestratorError(
+    'unreadable_envelope',
+    'What is needed was encrypted for something else, or has been changed since',
+    { cause },
+  );
+}
