@@ -14,9 +14,8 @@ const { stdout, stderr, status } = spawnSync(npm, ['sbom', '--sbom-format=cyclon
 });
 if (status !== 0) fail(`npm sbom failed:\n${stderr.slice(0, 2_000)}`);
 
-const { packages } = read('package-lock.json');
 const bill = JSON.parse(stdout);
-const components = bill.components.filter((component) => packages[placeOf(component)]?.dev !== true);
+const components = bill.components.filter((component) => !isForDevelopment(component));
 const kept = new Set([bill.metadata.component['bom-ref'], ...components.map((component) => component['bom-ref'])]);
 const dependencies = bill.dependencies
   .filter(({ ref }) => kept.has(ref))
@@ -30,8 +29,8 @@ if (missing.length > 0) fail(`The bill leaves out ${missing.map(([name]) => name
 writeFileSync(target, `${JSON.stringify({ ...bill, components, dependencies }, null, 2)}\n`);
 console.log(`${target}: ${components.length} components, CycloneDX ${bill.specVersion}`);
 
-function placeOf({ properties = [] }) {
-  return properties.find(({ name }) => name === 'cdx:npm:package:path')?.value;
+function isForDevelopment({ properties = [] }) {
+  return properties.some(({ name, value }) => name === 'cdx:npm:package:development' && value === 'true');
 }
 
 function read(file) {
