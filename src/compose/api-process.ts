@@ -98,7 +98,7 @@ import { VERSION } from '../version.ts';
 
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
-import { apiKeysOf, authenticationOf } from './authentication.ts';
+import { announceAuthentication, apiKeysOf, authenticationOf } from './authentication.ts';
 import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
@@ -440,6 +440,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         limits.keep(stopping.signal),
       ]);
       const { port } = server.address() as AddressInfo; // A server that listens on TCP.
+      announceAuthentication(config, log);
       log.info('api_started', { host: config.host, port, queue: backend.kind });
       return { port };
     },

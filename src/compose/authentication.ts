@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
+import { isLoopback } from '../config/authentication.ts';
 import type { Config } from '../config.ts';
 import { createEgress } from '../egress/egress.ts';
 import { type ApiKeys, createApiKeys } from '../engine/api-keys.ts';
@@ -55,6 +56,36 @@ export function authenticationOf(
       await provider?.close();
     },
   };
+}
+
+/** Says at start who is let in, and what of that an operator should know. */
+export function announceAuthentication(
+  {
+    host,
+    apiKeys,
+    authentication: { required, jwt, certificates },
+  }: Pick<Config, 'host' | 'apiKeys' | 'authentication'>,
+  log: Logger,
+): void {
+  const means = {
+    api_key: apiKeys.length > 0,
+    jwt_secret: (jwt?.secrets.length ?? 0) > 0,
+    jwks: jwt?.jwksUrl !== undefined,
+    certificate: certificates.size > 0,
+  };
+  const taken = Object.entries(means).flatMap(([name, configured]) => (configured ? [name] : []));
+  log.info('authentication', { required, means: taken, host });
+  if (!required && !isLoopback(host)) {
+    log.warn('authentication_off', {
+      host,
+      problem: 'whoever reaches the port may do everything, as AUTH_MODE=none says',
+    });
+  }
+  if (jwt?.jwksUrl?.startsWith('http:') === true && !isLoopback(new URL(jwt.jwksUrl).hostname)) {
+    log.warn('jwks_not_encrypted', {
+      problem: 'who can change what JWKS_URL answers on its way can make tokens: use https',
+    });
+  }
 }
 
 export function apiKeysOf(pool: pg.Pool): ApiKeys {

@@ -133,7 +133,10 @@ function statusOf(door: Door, lines: readonly string[]): Promise<number | undefi
 test('paths of the board that are spelled like liveness are not open', async () => {
   const door = await open({ apiKeys: ['key-1'] });
   for (const path of ['/admin/queues/health', '/admin/queues/ready', '/admin/queues/approvals/x']) {
-    expect((await door.fetch(path)).status, path).toBe(401);
+    const answer = await door.fetch(path);
+    expect(answer.status, path).toBe(401);
+    // By the keeper of the door, not only by what comes behind it.
+    expect(answer.headers.get('www-authenticate'), path).toBe('Bearer realm="orchestrator"');
   }
 });
 
