@@ -87,6 +87,7 @@ import { createSystemWorkflowStore } from '../store/system-workflows.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
+import { createTenantData } from '../store/tenant-data.ts';
 import { createTraceReader } from '../store/traces.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
@@ -326,6 +327,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     audit: audit.trail,
     auditLog: audit.reader,
+    tenantData: createTenantData(pool, uuidv7),
     sagas: createSagaReader(pool, definitions),
     traces: createTraceReader(pool),
     schedules: createSchedules({

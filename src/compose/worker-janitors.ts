@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
+import { type EraseDeps, eraseData } from '../engine/erase-data.ts';
 import { keepHistory } from '../engine/keep-history.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
@@ -9,6 +10,7 @@ import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil } from '../engine/sweep.ts';
 import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
 import { createAuditStore } from '../store/audit.ts';
+import { createErasureSteps } from '../store/erasure.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createGoneServices } from '../store/gone-services.ts';
 import { createHistoryStore } from '../store/partitions.ts';
@@ -19,6 +21,7 @@ const REMOVE_EVERY_MS = 10_000;
 /** What a task streamed is kept that long after its end, for readers that are a moment behind. */
 const CHUNKS_KEPT_SECONDS = 60;
 const CHUNKS_REMOVED_AT_ONCE = 500;
+const ERASE_EVERY_MS = 2_000;
 const KEEP_HISTORY_EVERY_MS = 60_000;
 /** Of each chain. */
 const AUDIT_REMOVED_AT_ONCE = 1_000;
@@ -30,6 +33,7 @@ export interface JanitorParts {
   queue: CleanGatesDeps['queue'] & WakeEndedDeps['queue'];
   runs: CleanGatesDeps['runs'] & WakeEndedDeps['runs'];
   lanes: readonly string[];
+  cancelRun: EraseDeps['cancelRun'];
   removed(runs: number): void;
   config: Config;
   log: Logger;
@@ -37,7 +41,7 @@ export interface JanitorParts {
 
 /** Each goes on until the signal aborts. */
 export function keepClean(
-  { pool, queue, runs, lanes, removed, config, log }: JanitorParts,
+  { pool, queue, runs, lanes, cancelRun, removed, config, log }: JanitorParts,
   signal: AbortSignal,
 ): Promise<void>[] {
   const { retentionDays, auditRetentionDays, reconcileSeconds, peers } = config;
@@ -46,6 +50,7 @@ export function keepClean(
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
+  const erasing = { steps: createErasureSteps(pool), cancelRun, pause, log };
   const wakeSleepers = createWakeEnded({ queue, runs }, lanes);
   let gatesSeen = 0;
   const clean = async () => {
@@ -61,6 +66,7 @@ export function keepClean(
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(gone, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log),
+    repeatUntil(signal, ERASE_EVERY_MS, () => eraseData(erasing, signal), log),
     repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => keepHistory(history), log),
     repeatUntil(signal, KEEP_HISTORY_EVERY_MS, () => audit.prune(auditRetentionDays, AUDIT_REMOVED_AT_ONCE), log),
     repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, clean, log),

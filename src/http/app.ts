@@ -46,6 +46,7 @@ import { serviceApiRoutes } from './service-apis.ts';
 import { acceptSignedEvents } from './signed-events.ts';
 import { systemHealthRoutes } from './system-health.ts';
 import { taskRoutes } from './tasks.ts';
+import { tenantDataRoutes } from './tenant-data.ts';
 import { tracingRoutes } from './tracing.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
@@ -133,6 +134,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   workflowRoutes(routes, deps, links);
   versionRoutes(routes, deps);
   auditRoutes(routes, deps);
+  tenantDataRoutes(routes, deps, links);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;
 }

@@ -27,7 +27,7 @@ export const NOTED_OPERATIONS: ReadonlySet<string> = new Set([
 /** They only say that somebody is there, all the time: audited with the reads. */
 export const BEATS: ReadonlySet<string> = new Set(['pollTasks', 'heartbeatTask', 'heartbeatService']);
 /** Reads that are audited in any case. */
-export const SENSITIVE_READS: ReadonlySet<string> = new Set(['listAudit', 'getEffectiveConfig']);
+export const SENSITIVE_READS: ReadonlySet<string> = new Set(['listAudit', 'getEffectiveConfig', 'exportTenant']);
 const SENSITIVE_PERMISSIONS = /^(?:audit|secrets|keys|data):/;
 
 export type Weight = 'waits' | 'noted' | 'read';

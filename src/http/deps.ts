@@ -7,6 +7,7 @@ import type { Approvals } from '../engine/approvals.ts';
 import type { Audit, AuditReader } from '../engine/audit-ports.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
+import type { TenantData } from '../engine/erasure-ports.ts';
 import type { EventLog } from '../engine/event-log.ts';
 import type { RecordPlatformEvent } from '../engine/event-log-ports.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
@@ -94,6 +95,7 @@ export interface HttpDeps {
   deadLetters: DeadLetters;
   audit: Audit;
   auditLog: AuditReader;
+  tenantData: TenantData;
   sagas: SagaReader;
   traces: TraceReader;
   schedules: Schedules;

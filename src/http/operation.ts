@@ -44,7 +44,9 @@ export type NotFound =
   | 'Saga not found'
   | 'Template not found'
   | 'Document not found'
-  | 'API key not found';
+  | 'API key not found'
+  | 'Tenant not found'
+  | 'Erasure not found';
 
 export interface Answer {
   description: string;

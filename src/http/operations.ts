@@ -29,6 +29,7 @@ import * as service from './service.ts';
 import * as serviceApis from './service-apis.ts';
 import * as systemHealth from './system-health.ts';
 import * as tasks from './tasks.ts';
+import * as tenantData from './tenant-data.ts';
 import * as tracing from './tracing.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
@@ -162,6 +163,9 @@ export const API_OPERATIONS: readonly Operation[] = [
   tracing.getTrace,
   tracing.getServiceTraces,
   audit.listAudit,
+  tenantData.eraseTenantData,
+  tenantData.getErasure,
+  tenantData.exportTenant,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

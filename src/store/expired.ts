@@ -10,6 +10,7 @@ const TABLES = [
   'call_span',
   'platform_event',
   'incoming_event',
+  'erasure',
 ] as const;
 
 export function createExpiryStore(pool: pg.Pool): ExpiryStore {

@@ -37,6 +37,10 @@ const API_KEY: ApiKey = {
 };
 const DECISION = { verdict: 'approved' as const, by: 'anna', comment: null, at: NOW };
 const SERVICE = asConfigured('doc_store', 'http://doc-store:5010', undefined);
+const ERASURE = {
+  ...{ id: 'erasure', tenantId: 'default', subject: null, force: false, status: 'pending' as const, removed: {} },
+  ...{ requestedBy: 'anna', requestedAt: NOW, finishedAt: null },
+};
 const CLAIM = {
   ...{ runId: 'run-1', epoch: 1, actionId: 'review', verdict: 'approved' as const, for: 'anna' },
   expiresAt: NOW,
@@ -266,6 +270,12 @@ export function memory({
     },
     audit: { write: () => Promise.resolve(), note: () => undefined, denied: () => undefined },
     auditLog: { list: () => guarded({ entries: [], more: false }) },
+    tenantData: {
+      preview: () => guarded({ rows: {}, active: 0 }),
+      request: () => guarded(ERASURE),
+      find: () => guarded(ERASURE),
+      async *rows() {},
+    },
     sagas: {
       stats: () =>
         guarded({
