@@ -254,7 +254,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     loopLagMs: loop.recentMs,
   });
 
-  const audit = auditOf(config, pool, log);
+  const audit = auditOf(config, everyTenant, log);
   audit.count(metrics.registry);
   const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, log });
   const reader = createRunReader(pool, definitions);
@@ -327,7 +327,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
     audit: audit.trail,
     auditLog: audit.reader,
-    tenantData: createTenantData(pool, uuidv7),
+    tenantData: createTenantData(everyTenant, uuidv7),
     sagas: createSagaReader(pool, definitions),
     traces: createTraceReader(pool),
     schedules: createSchedules({

@@ -342,7 +342,16 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       loops.push(repeatUntil(signal, LOOK_AT_CLOCK_EVERY_MS, clock.look, log));
       loops.push(
         ...keepClean(
-          { pool, queue, runs, lanes: catalogue.names(), cancelRun: deps.cancelRun, removed: metrics.worker.removed, config, log },
+          {
+            pool,
+            queue,
+            runs,
+            lanes: catalogue.names(),
+            cancelRun: deps.cancelRun,
+            removed: metrics.worker.removed,
+            config,
+            log,
+          },
           signal,
         ),
       );

@@ -139,7 +139,11 @@ function removing(table: string, where: string, ofUser = false): Step {
 function changing(table: string, set: string, where: string): Step {
   const sql = `UPDATE ${table} SET ${set} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM ${table} t WHERE ${where} LIMIT $3 FOR UPDATE))`;
   return async ({ client, of, limit }, removed) => {
-    const rows = count(removed, `${table} (changed)`, (await client.query(sql, [of.tenant_id, of.subject, limit])).rowCount);
+    const rows = count(
+      removed,
+      `${table} (changed)`,
+      (await client.query(sql, [of.tenant_id, of.subject, limit])).rowCount,
+    );
     return rows < limit ? undefined : true;
   };
 }

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { Erasure, ExportedRow, TenantData } from '../engine/erasure-ports.ts';
 import type { JsonObject } from '../schemas/json.ts';
-import { RUNS, type Row } from './erasure.ts';
+import { type Row, RUNS } from './erasure.ts';
 import { HANGING_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from './tenant-tables.ts';
 
 /** A row may have an output of a megabyte. */
@@ -30,7 +30,8 @@ export function createTenantData(pool: pg.Pool, newId: () => string): TenantData
         await counting(table, `${table} t JOIN run r ON r.id = t.run_id WHERE ${RUNS}`, scope);
       }
       if (subject === undefined) {
-        for (const table of Object.keys(TENANT_TABLES)) await counting(table, `${table} WHERE tenant_id = $1`, [tenantId]);
+        for (const table of Object.keys(TENANT_TABLES))
+          await counting(table, `${table} WHERE tenant_id = $1`, [tenantId]);
         for (const [table, { column, parent }] of Object.entries(HANGING_TABLES)) {
           await counting(table, `${table} t JOIN ${parent} p ON p.id = t.${column} WHERE p.tenant_id = $1`, [tenantId]);
         }

@@ -1,7 +1,6 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
-import { createErasureSteps } from '../../src/store/erasure.ts';
-import { CHANGED_COLUMNS } from '../../src/store/erasure.ts';
+import { CHANGED_COLUMNS, createErasureSteps } from '../../src/store/erasure.ts';
 import { HANGING_TABLES, KEPT_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from '../../src/store/tenant-tables.ts';
 import { accepted, type Client, expectProblem, field, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
@@ -14,7 +13,9 @@ const ONE = onBothBackends().slice(0, 1);
 const as = (api: Client, tenant: string, user = 'anna') =>
   openClient(api.url, { 'x-tenant-id': tenant, 'x-user-id': user });
 
-const ASKS = workflow([{ action_id: 'ask', action_type: 'approval', config: { approvers: ['anna', 'bert'] }, depends_on: [] }]);
+const ASKS = workflow([
+  { action_id: 'ask', action_type: 'approval', config: { approvers: ['anna', 'bert'] }, depends_on: [] },
+]);
 
 interface Line {
   kind: string;
@@ -22,8 +23,9 @@ interface Line {
   counts: Record<string, number>;
 }
 async function exported(api: Client, tenant: string): Promise<Line[]> {
-  const { text } = accepted(await api.get(`/tenants/${tenant}/export`), 200);
-  return text
+  const answer = await fetch(`${api.url}/tenants/${tenant}/export`, { headers: { 'x-tenant-id': tenant } });
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/x-ndjson; charset=utf-8']);
+  return (await answer.text())
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Line); // As it is documented.
@@ -31,7 +33,8 @@ async function exported(api: Client, tenant: string): Promise<Line[]> {
 
 async function ended(api: Client, tenant: string, id: string) {
   const path = `/tenants/${tenant}/erasures/${id}`;
-  const found = async () => accepted(await api.get(path), 200).body as { status: string; removed: Record<string, number> };
+  const found = async () =>
+    accepted(await api.get(path), 200).body as { status: string; removed: Record<string, number> };
   await until(async () => (await found()).status === 'completed', { what: 'everything is erased', timeoutMs: 30_000 });
   return found();
 }
@@ -40,7 +43,9 @@ async function ended(api: Client, tenant: string, id: string) {
 async function left({ db }: Stack, tenant: string, tables: Iterable<string>): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const table of tables) {
-    const { rows } = await db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table} WHERE tenant_id = $1`, [tenant]);
+    const { rows } = await db.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table} WHERE tenant_id = $1`, [
+      tenant,
+    ]);
     if ((rows[0]?.n ?? 0) > 0) counts[table] = rows[0]?.n ?? 0;
   }
   return counts;
@@ -56,7 +61,9 @@ async function columns({ db }: Stack): Promise<Map<string, string[]>> {
 }
 
 describe.each(ONE)('data of tenants on $backend', ({ test }) => {
-  test('every table that has something of a tenant is known, with every column that names a user', async ({ stack }) => {
+  test('every table that has something of a tenant is known, with every column that names a user', async ({
+    stack,
+  }) => {
     const all = await columns(stack);
     const known = (table: string) =>
       [RUN_TABLES, TENANT_TABLES, HANGING_TABLES, KEPT_TABLES].some((tables) => Object.hasOwn(tables, table));
@@ -74,7 +81,9 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     );
     const kept = (name: string) => Object.hasOwn(KEPT_TABLES, name.split('.', 1)[0] ?? '');
     expect(whose.filter((name) => !covered.has(name) && !kept(name))).toEqual([]);
-    const hidden = new Map(Object.entries({ ...RUN_TABLES, ...TENANT_TABLES }).map(([table, of]) => [table, of.hidden]));
+    const hidden = new Map(
+      Object.entries({ ...RUN_TABLES, ...TENANT_TABLES }).map(([table, of]) => [table, of.hidden]),
+    );
     const secret = [...all].flatMap(([table, names]) =>
       names
         .filter((name) => /secret$|token$|envelope|^(?:previous_)?hash$/.test(name))
@@ -93,7 +102,7 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     const id = await api.createWorkflow(workflow([echo('one')]));
     accepted(await api.post('/schedules', { name: 'nightly', workflow_id: id, cron: '0 2 * * *' }), 201);
     accepted(await api.post('/webhooks', { url: 'https://example.com/hook', events: ['*'] }), 201);
-    accepted(await api.post('/registry/register', { name: 'docs', base_url: 'http://docs.test:1' }), 201);
+    accepted(await api.post('/registry/register', { name: 'docs', base_url: 'http://docs.test:1' }), 200);
     const waiting = await api.execute(await api.createWorkflow(ASKS));
 
     const lines = await exported(api, 'gone');
@@ -110,7 +119,12 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     expectProblem(await other.send('DELETE', '/tenants/gone/data?force=true'), 404, 'not_found');
     expectProblem(await api.send('DELETE', '/tenants/gone/data?force=perhaps'), 400, 'invalid_request');
     const preview = accepted(await api.send('DELETE', '/tenants/gone/data?dry_run=true'), 200).body;
-    expect(preview).toMatchObject({ dry_run: true, subject: null, active_executions: 1, rows: { run: 4, schedule: 1 } });
+    expect(preview).toMatchObject({
+      dry_run: true,
+      subject: null,
+      active_executions: 1,
+      rows: { run: 4, schedule: 1 },
+    });
     expectProblem(await api.send('DELETE', '/tenants/gone/data'), 409, 'active_runs');
     expect((await api.execution(waiting)).status).not.toBe('cancelled');
 
@@ -119,7 +133,9 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     expect(answer.headers.get('location')).toBe(`/tenants/gone/erasures/${erasure}`);
     expect((await ended(api, 'gone', erasure)).removed).toMatchObject({ run: 4, workflow: 5, schedule: 1, webhook: 1 });
     expectProblem(await other.get(`/tenants/gone/erasures/${erasure}`), 404, 'not_found');
-    const tables = [...(await columns(stack))].filter(([, names]) => names.includes('tenant_id')).map(([table]) => table);
+    const tables = [...(await columns(stack))]
+      .filter(([, names]) => names.includes('tenant_id'))
+      .map(([table]) => table);
     expect(Object.keys(await left(stack, 'gone', tables)).sort()).toEqual(['audit_entry', 'audit_head', 'erasure']);
     for (const table of Object.keys(RUN_TABLES).filter((one) => one !== 'event_out')) {
       const orphans = `SELECT FROM ${table} t WHERE NOT EXISTS (SELECT FROM run r WHERE r.id = t.run_id)`;
@@ -137,7 +153,8 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     const theirs = await bert.execute(asks);
     await until(
       async () =>
-        (await anna.post(`/workflows/executions/${theirs}/approve`, { action_id: 'ask', comment: 'fine by Anna' })).status === 202,
+        (await anna.post(`/workflows/executions/${theirs}/approve`, { action_id: 'ask', comment: 'fine by Anna' }))
+          .status === 202,
       { what: 'it is asked' },
     );
     await bert.ended(theirs);
@@ -153,7 +170,10 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     expect(await left(stack, 'shared', ['workflow'])).toEqual({ workflow: 2 });
   });
 
-  test('a batch that is interrupted leaves nothing half done, and the next one goes on', async ({ api: any, stack }) => {
+  test('a batch that is interrupted leaves nothing half done, and the next one goes on', async ({
+    api: any,
+    stack,
+  }) => {
     const api = as(any, 'crashed');
     const run = await api.run(workflow([echo('one')]));
     await stack.db.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
