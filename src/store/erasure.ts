@@ -148,17 +148,24 @@ function changing(table: string, set: string, where: string): Step {
   };
 }
 
+// What was said to it goes; lists of approvers keep their places.
+const CHANGE_EVENTS = `
+UPDATE event SET data = (SELECT jsonb_object_agg(k, CASE
+    WHEN k = 'by' AND v = to_jsonb($2::text) THEN '"${ERASED}"'::jsonb
+    WHEN k IN ('approvers', 'from', 'to') AND jsonb_typeof(v) = 'array' THEN (SELECT
+      coalesce(jsonb_agg(CASE WHEN x = to_jsonb($2::text) THEN '"${ERASED}"'::jsonb ELSE x END), '[]') FROM jsonb_array_elements(v) x)
+    ELSE v END)
+  FROM jsonb_each(data) e(k, v) WHERE NOT (k IN ('comment', 'reason') AND data ->> 'by' IS NOT DISTINCT FROM $2))
+WHERE run_id = ANY ($1) AND jsonb_typeof(data) = 'object'
+  AND (data ->> 'by' = $2 OR data -> 'approvers' ? $2 OR data -> 'from' ? $2 OR data -> 'to' ? $2)`;
+
 /** Who did something to an execution of others stands in its events: all of them are looked at, some executions at a time. */
 async function changeEvents({ client, of, limit }: Batch, removed: Map<string, number>): Promise<string | undefined> {
   const { rows } = await client.query<{ id: string }>(
     'SELECT id FROM run WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3',
     [of.tenant_id, of.after ?? '', limit],
   );
-  const changed = await client.query(
-    `UPDATE event SET data = jsonb_set(data, '{by}', to_jsonb('${ERASED}'::text)) - 'comment' - 'reason'
-     WHERE run_id = ANY ($1) AND data ->> 'by' = $2`,
-    [rows.map(({ id }) => id), of.subject],
-  );
+  const changed = await client.query(CHANGE_EVENTS, [rows.map(({ id }) => id), of.subject]);
   count(removed, 'event (changed)', changed.rowCount);
   return rows.length < limit ? undefined : rows.at(-1)?.id;
 }
