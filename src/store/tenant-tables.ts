@@ -25,6 +25,7 @@ export const RUN_TABLES: Readonly<Record<string, { key: readonly string[]; hidde
 export const TENANT_TABLES: Readonly<Record<string, { key: readonly string[]; hidden?: readonly string[] }>> = {
   output_cache: { key: ['key'] },
   call_span: { key: ['trace_id', 'span_id'] },
+  secret: { key: ['name'], hidden: ['envelope'] },
   api_key: { key: ['id'], hidden: ['hash', 'previous_hash'] },
   webhook_delivery: { key: ['id'] },
   webhook: { key: ['id'], hidden: ['secret', 'previous_secret'] },
@@ -66,6 +67,8 @@ export const WHO: ReadonlyArray<{ table: string; column: string }> = [
   { table: 'workflow', column: 'created_by' },
   { table: 'workflow_template', column: 'created_by' },
   { table: 'api_key', column: 'created_by' },
+  { table: 'secret', column: 'created_by' },
+  { table: 'secret', column: 'updated_by' },
   { table: 'webhook', column: 'created_by' },
   { table: 'schedule', column: 'created_by' },
   { table: 'control_event', column: 'by' },
