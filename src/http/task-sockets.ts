@@ -22,6 +22,7 @@ import { type Asked, askedBy } from './auth/presented.ts';
 import { challengeOf } from './authenticate.ts';
 import { requirePermission } from './authorise.ts';
 import { readContext } from './context.ts';
+import { ignoredUpgrade } from './ignore-upgrade.ts';
 import { type DoorLimits, failuresOf } from './limits.ts';
 import { isOneOf, isOwn, lets } from './origins.ts';
 
@@ -116,6 +117,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
     try {
+      if (ignoredUpgrade(server, request, stream, head)) return undefined;
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
       const { corsOrigins, hostNames } = deps.config;

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { Role } from '../../src/domain/access.ts';
@@ -198,3 +199,36 @@ test('when the service stops everybody is told so', async () => {
   await close();
   expect(await client.ended()).toBe(1001);
 });
+
+test.each(['h2c', 'TLS/1.0', 'x'])(
+  'an offer to go on with %s is ignored: the request is answered as any other, with its body',
+  async (other) => {
+    const { port, server } = await door();
+    server.removeAllListeners('request');
+    server.on('request', async (request: IncomingMessage, response: ServerResponse) => {
+      let body = '';
+      for await (const chunk of request) body += String(chunk);
+      response.end(`${request.method} ${request.url} ${request.headers['x-more']} ${request.headers.upgrade} ${body}`);
+    });
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      `POST /a?b=c HTTP/1.1\r\nHost: x\r\nX-More: \u00fc\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${other}\r\n`,
+      'latin1',
+    );
+    socket.write('HTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 10\r\n\r\n12345');
+    let heard = '';
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString('latin1');
+    });
+    socket.write('67890');
+    await until(() => heard.includes('67890'));
+    expect(heard).toMatch(/^HTTP\/1\.1 200 /);
+    expect(heard).toContain('POST /a?b=c ');
+    expect(heard).toContain(' undefined 1234567890');
+    // The connection stays, for the next request.
+    heard = '';
+    socket.write('GET /next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await until(() => heard.includes('GET /next'));
+    socket.destroy();
+  },
+);

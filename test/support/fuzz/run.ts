@@ -100,6 +100,12 @@ function learn(world: World, op: Described, request: FuzzRequest, answer: FuzzAn
     return;
   }
   world.known.learn(body, op.id);
+  // Told once, to who made it.
+  for (const name of ['secret', 'key']) {
+    const told = (body as Record<string, unknown> | null)?.[name]; // Whatever it is, it has names.
+    if (/^create|^rotate/.test(op.id) && typeof told === 'string' && told.length > 20)
+      world.judge.keepSecret(`the ${name} of ${op.id}`, told);
+  }
   if (request.body === undefined) return;
   const bodies = world.taken.get(op.id) ?? [];
   world.taken.set(op.id, bodies);
