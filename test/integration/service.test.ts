@@ -1,9 +1,11 @@
 /** What the service says of itself while it works: system health, metrics, configuration, over the whole stack. */
+import { readFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { effectiveConfig } from '../../src/schemas/effective-config.ts';
 import { metricsAnswer, systemHealth } from '../../src/schemas/service-answers.ts';
 import { accepted, type Client } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import { parseExposition } from '../support/parse-exposition.ts';
 import { until } from '../support/until.ts';
 
 const ANOTHER = { 'x-tenant-id': 'another' };
@@ -95,6 +97,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
       'orchestrator_flow_runs_processed_total 2',
       'orchestrator_run_execution_seconds_bucket le="+Inf" 2',
       'orchestrator_run_execution_seconds_count 2',
+      'orchestrator_runs_ended_total cause="work" status="failed" 2',
       'orchestrator_tasks_completed_total status="task_done" 2',
       'orchestrator_tasks_completed_total status="task_failed" 2',
       'orchestrator_task_execution_seconds_count handler="test_task" 6',
@@ -110,6 +113,23 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
       throw new Error(`missing at the API and at the worker: ${JSON.stringify(missing)}`, { cause: error });
     });
     for (const text of await texts()) expect(text).toMatch(/^orchestrator_dead_letter_queue_size\{[^}]*\} 2$/m);
+    const accept = { accept: 'application/openmetrics-text' };
+    const doors = [
+      { process: 'api', text: (await api.get('/metrics', accept)).text },
+      {
+        process: 'worker',
+        text: await (await fetch(`http://127.0.0.1:${worker.port}/metrics`, { headers: accept })).text(),
+      },
+    ];
+    for (const { process, text } of doors) {
+      const names = [...parseExposition(text, 'openmetrics').values()].map(({ name, type }) =>
+        type === 'counter' ? `${name}_total` : name,
+      );
+      const ours = names.filter((name) => /^(?:orchestrator|http)_/.test(name));
+      expect(ours.sort(), process).toEqual(documentedMetrics(process));
+    }
+    // Requests are pointed at where they were counted.
+    expect(doors[0]?.text).toMatch(/^http_request_duration_seconds_bucket.* # \{trace_id="[0-9a-f]{32}"\}/m);
   });
 
   test('metrics come as JSON, and the configuration with its sources', async ({ api, stack }) => {
@@ -148,4 +168,11 @@ function plain(text: string): string[] {
 
 async function get(api: Client, path: string, headers: Record<string, string> = {}): Promise<unknown> {
   return accepted(await api.get(path, headers), 200).body;
+}
+
+/** Of the table in docs/metrics.md, what a process tells. */
+function documentedMetrics(process: string): string[] {
+  const rows = [...readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(\w+)` \| \w+ \| [^|]*\| ([\w ]+) \|/gm)];
+  const told = rows.filter(([, , where = '']) => ['all together', 'each', process].includes(where));
+  return told.map(([, name = '']) => name).sort();
 }

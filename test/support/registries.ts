@@ -6,6 +6,7 @@ import { workerMetrics } from '../../src/compose/worker-metrics.ts';
 import type { TaskStore } from '../../src/engine/ports.ts';
 import type { MetricsRegistry } from '../../src/http/metrics.ts';
 import { tellAudit } from '../../src/telemetry/audit-metrics.ts';
+import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
 import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
 import { outcome } from './outcomes.ts';
 
@@ -75,6 +76,9 @@ export async function registeredMetrics(): Promise<Doors> {
     circuits: () => [{ name: 'ranker', state: 'open' }],
   });
 
+  const limits = createLimitMetrics(api.registry);
+  limits.refused('requests');
+  limits.away();
   tellAudit(api.registry, { queued: () => 1, dropped: () => 2 });
   const answered = tellAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
