@@ -1,0 +1,8 @@
+import { runDoctor } from '../doctor/report.ts';
+
+try {
+  process.exit(await runDoctor(process.argv.slice(2), (text) => process.stdout.write(text)));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(64); // EX_USAGE of sysexits.h, or a fault of its own.
+}

@@ -1,0 +1,199 @@
+/** `npm run doctor`, put together: its own connections, closed at the end, and nothing that goes on in the background. */
+import { statfs } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { createCatalogue } from '../../workers/catalogue.ts';
+import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
+import type { Config } from '../config.ts';
+import { type Finding, ok, problem, unknown, warning } from '../doctor/finding.ts';
+import { checkQueue } from '../doctor/queue.ts';
+import { checkNode, checkPostgres, checkRedis, checkSchema } from '../doctor/servers.ts';
+import { checkTables } from '../doctor/tables.ts';
+import { checkWorkers } from '../doctor/workers.ts';
+import { FINALIZER_QUEUE } from '../domain/compile.ts';
+import { addAgain } from '../engine/add-again.ts';
+import { endOverdue } from '../engine/end-overdue.ts';
+import { createPlans } from '../engine/plans.ts';
+import type { Logger } from '../engine/ports.ts';
+import { promoteWoken } from '../engine/wake-tasks.ts';
+import { openBackend } from '../queue/backend.ts';
+import { createFlowQueue } from '../queue/flow-queue.ts';
+import { createChildStore } from '../store/child-runs.ts';
+import { openDatabase } from '../store/database.ts';
+import { createDefinitions } from '../store/definitions.ts';
+import { type RawRun, RUN_COLUMNS, toRunRow } from '../store/run-row.ts';
+import { createRunStore } from '../store/run-store.ts';
+import { createSweepStore } from '../store/sweep-store.ts';
+import { VERSION } from '../version.ts';
+import { createFailpoint } from './failpoints.ts';
+
+export interface Examination {
+  config: Config;
+  databaseUrl: string;
+  repair: boolean;
+  /** How many days back history is read. */
+  days: number;
+  /** Between two looks at what may only be on its way. */
+  confirmMs?: number;
+  /** Where the migrations are. */
+  migrations?: string;
+}
+
+const CONFIRM_MS = 3_000;
+const CONNECTIONS = 4;
+const FREE_SHARE = 0.1;
+const SILENT: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** In the order in which they are to be read. What cannot be checked is a finding too. */
+export async function examine(examination: Examination): Promise<Finding[]> {
+  const { config, databaseUrl } = examination;
+  const findings: Finding[] = [checkNode(), await diskOf(config)];
+  const database = openDatabase(databaseUrl, {
+    name: 'orchestrator-doctor',
+    max: CONNECTIONS,
+    onError: () => undefined,
+  });
+  const { pool } = database;
+  try {
+    const reachable = await pool.query('SELECT 1').then(
+      () => true,
+      (error: unknown) => {
+        findings.push({
+          ...problem(
+            'postgres',
+            `PostgreSQL does not answer: ${error instanceof Error ? error.message : String(error)}`,
+            'Bring it back, or see whether DATABASE_URL is right.',
+          ),
+        });
+        return false;
+      },
+    );
+    const asked = async (check: string, checks: AsyncIterable<Finding>) => {
+      try {
+        for await (const finding of checks) findings.push(finding);
+      } catch (error) {
+        findings.push(unknown(check, error));
+      }
+    };
+    if (reachable) {
+      await asked('postgres', checkPostgres(pool, config));
+      await asked('schema', checkSchema(pool, examination.migrations));
+    }
+    if (config.redisUrl !== undefined) await asked('redis', checkRedis(config.redisUrl));
+    if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
+      return findings;
+    const lanes = createCatalogue(SHIPPED_ADAPTERS).names();
+    await asked('workers', checkWorkers(pool, lanes, VERSION));
+    await asked('invariants', invariants(examination, pool, lanes));
+    return findings;
+  } finally {
+    await database.close();
+  }
+}
+
+async function* invariants(
+  { config, databaseUrl, repair, days, confirmMs = CONFIRM_MS }: Examination,
+  pool: pg.Pool,
+  lanes: readonly string[],
+): AsyncGenerator<Finding> {
+  const backend = openBackend({
+    ...{ redisUrl: config.redisUrl, databaseUrl, prefix: config.queuePrefix, workers: 0 },
+    ...{ patience: 'fail', name: 'orchestrator-doctor', log: SILENT },
+  });
+  const queue = createFlowQueue({ backend, timeoutMs: 5_000 });
+  const plans = createPlans(createDefinitions(pool));
+  const store = createRunStore(pool);
+  const sweep = createSweepStore(pool);
+  const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };
+  const runs = {
+    ...{ statuses: store.statuses, ended: store.ended },
+    async live(limit: number) {
+      const { rows } = await pool.query<RawRun>(
+        `SELECT ${RUN_COLUMNS} FROM run r WHERE NOT r.final AND r.status IN ('queued', 'running', 'cancelling', 'compensating')
+         ORDER BY r.check_at LIMIT $1`,
+        [limit],
+      );
+      return rows.map(toRunRow);
+    },
+  };
+  try {
+    const tables = await checkTables(pool, days);
+    for (const finding of tables) {
+      const mended = repair && finding.repairable === true ? await mend(finding) : undefined;
+      yield mended === undefined ? finding : { ...finding, repaired: mended };
+    }
+    if (!(await waitForQueue())) {
+      yield unknown('queue', new Error('the queue does not answer'));
+      return;
+    }
+    const [first] = queue.queues([FINALIZER_QUEUE]);
+    if (first === undefined) throw new Error('no queue');
+    yield* await checkQueue(
+      {
+        plans,
+        queue,
+        runs,
+        queues: [...lanes, FINALIZER_QUEUE],
+        async openJobs(name, limit) {
+          const [lane] = queue.queues([name]);
+          return (
+            (await lane?.getRanges(['waiting', 'prioritized', 'delayed', 'waiting-children'], 0, limit - 1, true)) ?? []
+          );
+        },
+        async removeJob(name, jobId) {
+          const [lane] = queue.queues([name]);
+          if ((await lane?.remove(jobId)) !== 1) throw new Error('it is in somebody’s hands');
+        },
+        addAgain: async (run) => (await sweep.exclusively(() => addAgain(again, run))) === true,
+        pause: () => sleep(confirmMs),
+      },
+      repair,
+    );
+  } finally {
+    await queue.close();
+    await backend.close();
+  }
+
+  async function waitForQueue(): Promise<boolean> {
+    for (let tries = 0; tries < 20; tries += 1) {
+      if (await queue.ping()) return true;
+      await sleep(100);
+    }
+    return false;
+  }
+
+  /** By the engine's own ways, and under its lock; how many. Undefined: somebody else is at it. */
+  async function mend({ check, total = 0, ids = [] }: Finding): Promise<number | undefined> {
+    return sweep.exclusively(async () => {
+      switch (check) {
+        case 'places_are_given':
+          return Math.min(total, await sweep.giveSlots());
+        case 'deadlines_are_kept':
+          await endOverdue({ plans, runs: store, sweep, children: createChildStore(pool), log: SILENT });
+          return total;
+        case 'sleepers_are_woken': {
+          const owners = [...new Set(ids.map((id) => id.slice(0, id.indexOf('/'))))];
+          for (const id of owners) {
+            const found = await store.statuses(id);
+            if (found.run === undefined) continue;
+            await promoteWoken({ queue }, found.run, await plans.of(found.run.of), found);
+            await store.nudge(id);
+          }
+          return ids.length;
+        }
+        default:
+          return 0;
+      }
+    });
+  }
+}
+
+/** Of the folder of the local start; where a database elsewhere keeps its files nobody here knows. */
+async function diskOf({ dataDir, databaseUrl }: Config): Promise<Finding> {
+  if (databaseUrl !== undefined) return ok('disk', 'the database is elsewhere: look at the disk of its machine');
+  const { bavail, blocks, bsize } = await statfs(dataDir);
+  const text = `${Math.round((bavail * bsize) / 1_073_741_824)} GB free at ${dataDir}`;
+  return bavail / blocks > FREE_SHARE
+    ? ok('disk', text)
+    : warning('disk', text, 'Make room: without it nothing is accepted.');
+}

@@ -1,0 +1,53 @@
+/** What the doctor has found: one line of its report each. */
+export interface Finding {
+  /** A word for scripts; docs/diagnosis.md has a row for each. */
+  check: string;
+  status: 'ok' | 'warning' | 'problem' | 'unknown';
+  message: string;
+  /** As docs/testing.md names it. */
+  invariant?: string;
+  whatToDo?: string;
+  /** Of what is concerned, a few of them. */
+  ids?: string[];
+  /** How many that are. */
+  total?: number;
+  /** A safe repair exists: `--repair` does it. */
+  repairable?: boolean;
+  /** How many were repaired. */
+  repaired?: number;
+}
+
+export const IDS_SHOWN = 20;
+
+export function ok(check: string, message: string): Finding {
+  return { check, status: 'ok', message };
+}
+export function warning(check: string, message: string, whatToDo: string): Finding {
+  return { check, status: 'warning', message, whatToDo };
+}
+export function problem(check: string, message: string, whatToDo: string): Finding {
+  return { check, status: 'problem', message, whatToDo };
+}
+export function unknown(check: string, error: unknown): Finding {
+  const message = `could not be checked: ${error instanceof Error ? error.message : String(error)}`;
+  return { check, status: 'unknown', message, whatToDo: 'Mend what the message names, and ask again.' };
+}
+
+/** 0: all is well. 1: something should be looked at. 2: something is wrong, and was not repaired. 3: something could not be checked. */
+export function exitCode(findings: readonly Finding[]): number {
+  const left = findings.filter(({ repaired, total }) => repaired === undefined || repaired < (total ?? 1));
+  if (left.some(({ status }) => status === 'problem')) return 2;
+  if (left.some(({ status }) => status === 'unknown')) return 3;
+  return left.some(({ status }) => status === 'warning') ? 1 : 0;
+}
+
+const MARKS = { ok: '✓', warning: '!', problem: '✗', unknown: '?' } as const;
+
+export function describeFinding(finding: Finding): string {
+  const { check, status, message, invariant, whatToDo, ids = [], total = 0, repaired } = finding;
+  const lines = [`${MARKS[status]} ${check}${invariant === undefined ? '' : ` (${invariant})`}: ${message}`];
+  if (ids.length > 0) lines.push(`    ${ids.join(', ')}${total > ids.length ? ` and ${total - ids.length} more` : ''}`);
+  if (repaired !== undefined) lines.push(`    repaired: ${repaired} of ${total}`);
+  else if (whatToDo !== undefined) lines.push(`    → ${whatToDo}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,168 @@
+/**
+ * The invariants between PostgreSQL and the queues. What is only on its way looks like a violation for a moment, so whatever
+ * is found is looked for again after a while, and only what is still there counts.
+ */
+import { actionAt, FINALIZER_QUEUE, finalizerJobId, gatesOf, runOfJob, taskJobId } from '../domain/compile.ts';
+import { settledActions } from '../domain/settled.ts';
+import type { Plans } from '../engine/plans.ts';
+import type { FlowQueue, Lookup, RunRow } from '../engine/ports.ts';
+import { type Finding, IDS_SHOWN, ok } from './finding.ts';
+
+export interface QueueDeps {
+  plans: Plans;
+  queue: Pick<FlowQueue, 'state' | 'removeGates' | 'promote'> & {
+    gatePage(offset: number, limit: number): Promise<string[]>;
+  };
+  /** Jobs that wait, sleep or are held, in one queue. */
+  openJobs(queue: string, limit: number): Promise<string[]>;
+  removeJob(queue: string, jobId: string): Promise<void>;
+  runs: {
+    /** Runs that should be in the queue and have not been touched for a moment, the longest first. */
+    live(limit: number): Promise<RunRow[]>;
+    statuses(runId: string): Promise<Lookup>;
+    ended(runIds: readonly string[]): Promise<ReadonlySet<string>>;
+  };
+  /** Of the reconciler, under its lock; false: another holds it. */
+  addAgain(run: RunRow): Promise<boolean>;
+  queues: readonly string[];
+  pause(): Promise<void>;
+}
+
+const RUNS = 2_000;
+const JOBS_PER_QUEUE = 2_000;
+const PAGE = 500;
+const MAX_GATES = 5_000;
+
+interface Found {
+  /** By what is repaired: a run, a gate, `queue:job`. */
+  lost: Map<string, { run: RunRow; job: string }>;
+  leftover: Map<string, { queue: string; jobId: string }>;
+  gates: Set<string>;
+}
+
+export async function checkQueue(deps: QueueDeps, repair: boolean): Promise<Finding[]> {
+  let found = await look(deps);
+  if (found.lost.size + found.leftover.size + found.gates.size > 0) {
+    await deps.pause();
+    const again = await look(deps);
+    found = {
+      lost: both(found.lost, again.lost),
+      leftover: both(found.leftover, again.leftover),
+      gates: new Set([...found.gates].filter((gate) => again.gates.has(gate))),
+    };
+  }
+  const repaired = repair ? await mend(deps, found) : undefined;
+  return [
+    finding(
+      'runs_have_jobs',
+      'I1',
+      'every execution that is under way has its jobs in the queue',
+      [...found.lost.keys()],
+      'The reconciler of a worker that is alive adds them again; --repair does it now.',
+      repaired?.lost,
+    ),
+    finding(
+      'jobs_have_runs',
+      'I5',
+      'no job is left of an execution that has ended',
+      [...found.leftover.keys()],
+      'They do no harm but take room; --repair removes them.',
+      repaired?.leftover,
+    ),
+    finding(
+      'gates_have_sources',
+      'I5',
+      'no gate is left whose action is final',
+      [...found.gates],
+      'They hold others back. Workers remove them in a while; --repair does it now.',
+      repaired?.gates,
+    ),
+  ];
+}
+
+function finding(
+  check: string,
+  invariant: string,
+  rule: string,
+  ids: string[],
+  whatToDo: string,
+  repaired: number | undefined,
+): Finding {
+  if (ids.length === 0) return { ...ok(check, rule), invariant };
+  return {
+    ...{ check, invariant, status: 'problem', message: `not true that ${rule}: ${ids.length} times`, whatToDo },
+    ...{ ids: ids.slice(0, IDS_SHOWN), total: ids.length, repairable: true },
+    ...(repaired === undefined ? {} : { repaired }),
+  };
+}
+
+function both<T>(before: Map<string, T>, after: Map<string, T>): Map<string, T> {
+  return new Map([...after].filter(([key]) => before.has(key)));
+}
+
+async function look(deps: QueueDeps): Promise<Found> {
+  const lost: Found['lost'] = new Map();
+  const gates = new Set<string>();
+  const there = await allGates(deps);
+  for (const run of await deps.runs.live(RUNS)) {
+    const plan = await deps.plans.of(run.of);
+    const { run: now, tasks } = await deps.runs.statuses(run.id);
+    if (now === undefined || now.final || now.epoch !== run.epoch) continue;
+    const isFinal = (actionId: string) => tasks.get(actionId)?.final === true;
+    const settled = settledActions(plan, isFinal);
+    for (const index of settled) {
+      for (const gate of gatesOf(plan, actionAt(plan, index), run.id, run.epoch)) if (there.has(gate)) gates.add(gate);
+    }
+    const ready = plan.actions.filter(
+      ({ index, dependsOn }) => !settled.has(index) && dependsOn.every((d) => settled.has(d)),
+    );
+    const jobs = ready
+      .slice(0, PAGE)
+      .map(({ action }) => ({ queue: action.action_type, jobId: taskJobId(run.id, run.epoch, action.action_id) }));
+    if (jobs.length === 0) jobs.push({ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) });
+    const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
+    const at = states.findIndex((state) => state === 'missing' || state === 'completed' || state === 'failed');
+    const job = jobs[at];
+    if (job !== undefined) lost.set(run.id, { run, job: job.jobId });
+  }
+  const ofEnded = await deps.runs.ended([...new Set([...there].map(runOfJob))]);
+  for (const gate of there) if (ofEnded.has(runOfJob(gate))) gates.add(gate);
+  return { lost, leftover: await leftovers(deps), gates };
+}
+
+async function allGates({ queue }: QueueDeps): Promise<Set<string>> {
+  const gates = new Set<string>();
+  for (let offset = 0; offset < MAX_GATES; offset += PAGE) {
+    const page = await queue.gatePage(offset, PAGE);
+    for (const gate of page) gates.add(gate);
+    if (page.length < PAGE) break;
+  }
+  return gates;
+}
+
+async function leftovers(deps: QueueDeps): Promise<Found['leftover']> {
+  const left: Found['leftover'] = new Map();
+  for (const queue of deps.queues) {
+    // Others, such as the ticks of schedules, belong to no run.
+    const jobs = (await deps.openJobs(queue, JOBS_PER_QUEUE)).filter((id) => id.includes('.'));
+    const ended = await deps.runs.ended([...new Set(jobs.map(runOfJob))]);
+    for (const jobId of jobs) if (ended.has(runOfJob(jobId))) left.set(`${queue}:${jobId}`, { queue, jobId });
+  }
+  return left;
+}
+
+async function mend(deps: QueueDeps, { lost, leftover, gates }: Found): Promise<Record<keyof Found, number>> {
+  const done = { lost: 0, leftover: 0, gates: gates.size };
+  await deps.queue.removeGates([...gates]);
+  for (const { run } of lost.values()) if (await deps.addAgain(run)) done.lost += 1;
+  for (const { queue, jobId } of leftover.values()) {
+    await deps.removeJob(queue, jobId).then(
+      () => {
+        done.leftover += 1;
+      },
+      // Somebody has it in hand, or one below it: it ends by itself.
+      () => undefined,
+    );
+  }
+  return done;
+}

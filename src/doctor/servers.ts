@@ -1,0 +1,185 @@
+/** The stores themselves: whether they answer, how they are set up, and what is in them as it should be. */
+import { readdir } from 'node:fs/promises';
+import { Redis } from 'ioredis';
+import type pg from 'pg';
+import type { Config } from '../config.ts';
+import { MIGRATIONS_FOLDER } from '../store/migrate.ts';
+import { type Finding, ok, problem, unknown, warning } from './finding.ts';
+
+const SKEW_MS = 1_000;
+const OLDEST_POSTGRES = 150_000;
+const OLDEST_REDIS = 6.2;
+const WEEK_MS = 7 * 24 * 3600 * 1000;
+
+export function checkNode(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return ok('node', `Node ${process.versions.node}`);
+  return problem('node', `Node ${process.versions.node} is too old`, 'Install Node 20.19 or newer.');
+}
+
+export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenerator<Finding> {
+  const begun = performance.now();
+  await pool.query('SELECT 1');
+  const latency = performance.now() - begun;
+  const { rows } = await pool.query<
+    Record<'fsync' | 'full_page_writes' | 'synchronous_commit' | 'version' | 'max' | 'used', string>
+  >(
+    `SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+            current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num') AS version,
+            current_setting('max_connections') AS max, (SELECT count(*)::text FROM pg_stat_activity WHERE datname IS NOT NULL) AS used`,
+  );
+  const set = rows[0];
+  if (set === undefined) throw new Error('PostgreSQL did not say how it is set up');
+  yield ok('postgres', `PostgreSQL answers in ${latency.toFixed(1)} ms`);
+  const version = `PostgreSQL ${Math.floor(Number(set.version) / 10_000)}.${Number(set.version) % 10_000}`;
+  yield Number(set.version) >= OLDEST_POSTGRES
+    ? ok('postgres_version', version)
+    : problem('postgres_version', `${version} is too old`, 'Use PostgreSQL 15 or newer.');
+  for (const name of ['fsync', 'full_page_writes', 'synchronous_commit'] as const) {
+    const safe = set[name] !== 'off' && !(name === 'synchronous_commit' && set[name] === 'local');
+    yield safe
+      ? ok(`postgres_${name}`, `${name} is ${set[name]}`)
+      : problem(
+          `postgres_${name}`,
+          `${name} is ${set[name]}: what was confirmed may be lost in a crash`,
+          `Set ${name} = on in postgresql.conf.`,
+        );
+  }
+  const free = Number(set.max) - Number(set.used);
+  yield free > Math.max(5, config.databasePoolSize)
+    ? ok('postgres_connections', `${set.used} of ${set.max} connections are used`)
+    : warning(
+        'postgres_connections',
+        `${set.used} of ${set.max} connections are used: the next process (DATABASE_POOL_SIZE ${config.databasePoolSize}) may find none`,
+        'Raise max_connections, or lower DATABASE_POOL_SIZE.',
+      );
+  yield await clockOf('database', async () => {
+    const answer = await pool.query<{ now: number }>(
+      'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
+    );
+    return answer.rows[0]?.now ?? 0;
+  });
+}
+
+export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): AsyncGenerator<Finding> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const wanted = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const { rows: there } = await pool.query<{ found: boolean }>(
+    `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS found`,
+  );
+  const { rows } =
+    there[0]?.found === true
+      ? await pool.query<{ name: string }>(
+          'SELECT migration_name AS name FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL',
+        )
+      : { rows: [] };
+  const applied = new Set(rows.map(({ name }) => name));
+  const pending = wanted.filter((name) => !applied.has(name)).sort();
+  const newer = [...applied].filter((name) => !wanted.includes(name)).sort();
+  if (pending.length > 0) {
+    yield {
+      ...problem('migrations', `${pending.length} migrations are not applied`, 'npm run migrate'),
+      ids: pending.slice(0, 20),
+      total: pending.length,
+    };
+  } else yield ok('migrations', `all ${wanted.length} migrations are applied`);
+  if (newer.length > 0) {
+    yield {
+      ...warning(
+        'schema_is_newer',
+        `the database has ${newer.length} migrations that this program does not know`,
+        'Fine during an upgrade, or after going back one release; otherwise install the newer program.',
+      ),
+      ids: newer.slice(0, 20),
+      total: newer.length,
+    };
+  }
+  const { rows: bounds } = await pool.query<{ table: string; until: string | null }>(
+    `SELECT i.inhparent::regclass::text AS table, max(substring(c.relname FROM '_([0-9]{8})$')) AS until
+     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent IN (to_regclass('event'), to_regclass('attempt')) GROUP BY 1`,
+  );
+  const next = new Date(Math.floor(Date.now() / WEEK_MS) * WEEK_MS + WEEK_MS)
+    .toISOString()
+    .slice(0, 10)
+    .replaceAll('-', '');
+  const late = bounds.filter(({ until }) => until === null || until < next).map(({ table }) => table);
+  yield late.length === 0
+    ? ok('partitions', 'the tables of history have partitions for the coming week')
+    : warning(
+        'partitions',
+        `no partition for the coming week: ${late.join(', ')}`,
+        'A worker makes them within the hour. Until then rows go to the default partition, and nothing is lost.',
+      );
+}
+
+export async function* checkRedis(url: string): AsyncGenerator<Finding> {
+  const redis = new Redis(url, {
+    connectionName: 'orchestrator-doctor',
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    connectTimeout: 3_000,
+    commandTimeout: 3_000,
+    lazyConnect: true,
+  });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    const begun = performance.now();
+    await redis.ping();
+    yield ok('redis', `Redis answers in ${(performance.now() - begun).toFixed(1)} ms`);
+    const info = await redis.info();
+    const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
+    const version = field('redis_version');
+    yield Number.parseFloat(version) >= OLDEST_REDIS
+      ? ok('redis_version', `Redis ${version}`)
+      : problem('redis_version', `Redis ${version} is too old`, 'Use Redis 6.2 or newer.');
+    yield field('maxmemory_policy') === 'noeviction'
+      ? ok('redis_eviction', 'maxmemory-policy is noeviction')
+      : problem(
+          'redis_eviction',
+          `maxmemory-policy is ${field('maxmemory_policy')}: Redis may throw jobs away`,
+          'CONFIG SET maxmemory-policy noeviction',
+        );
+    yield field('aof_enabled') === '1'
+      ? ok('redis_persistence', 'appendonly is yes')
+      : warning(
+          'redis_persistence',
+          'appendonly is no: after a restart all queued work is rebuilt from PostgreSQL',
+          'CONFIG SET appendonly yes',
+        );
+    const limit = Number(field('maxmemory'));
+    const use = Number(field('used_memory'));
+    const share = limit === 0 ? 0 : use / limit;
+    const text = `${Math.round(use / 1_048_576)} MB used${limit === 0 ? ', without a limit' : ` of ${Math.round(limit / 1_048_576)} MB`}`;
+    yield share < 0.9
+      ? ok('redis_memory', text)
+      : problem('redis_memory', `${text}: nothing is added to the queue`, 'Raise maxmemory.');
+    yield await clockOf('redis', async () => {
+      const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
+      return seconds * 1000 + micros / 1000;
+    });
+  } catch (error) {
+    yield {
+      ...unknown('redis', error),
+      status: 'problem',
+      message: `Redis does not answer: ${error instanceof Error ? error.message : String(error)}`,
+      whatToDo: 'Bring it back, or see whether REDIS_URL is right. Runs are accepted meanwhile.',
+    };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function clockOf(name: string, ask: () => Promise<number>): Promise<Finding> {
+  const before = Date.now();
+  const there = await ask();
+  const skew = Math.round(there - (before + Date.now()) / 2);
+  return Math.abs(skew) <= SKEW_MS
+    ? ok(`clock_${name}`, `the clock of the ${name} is ${Math.abs(skew)} ms from this one`)
+    : warning(
+        `clock_${name}`,
+        `the clock of the ${name} is ${Math.abs(skew)} ms ${skew > 0 ? 'ahead of' : 'behind'} this one`,
+        'Let NTP set both machines.',
+      );
+}
