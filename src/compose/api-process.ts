@@ -123,11 +123,12 @@ const MARK_QUEUED_AFTER_MS = 500;
 export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
   const wall = createWall(config.rowLevelSecurity, log);
+  const behindWall = { tenant: wall.scope.tenant, isWalled: () => wall.stands(database.everyTenant) };
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-api',
     max: config.databasePoolSize,
     onError,
-    wall: { tenant: wall.scope.tenant, isWalled: () => wall.stands(database.everyTenant) },
+    wall: behindWall,
     longestStatementMs: LONGEST_STATEMENT_MS,
   });
   const { pool, everyTenant, prisma } = database;
@@ -279,6 +280,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     engineHealth,
     queueUse,
     lanes,
+    wall: behindWall,
     onError,
   });
   const services = createServiceStore(pool);

@@ -8,6 +8,7 @@ import { createWhy, type WhyOfRuns } from '../engine/why.ts';
 import type { Backend, LaneQueue } from '../queue/backend.ts';
 import { createJobLooks } from '../queue/job-looks.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { TenantPool, type TenantPoolOptions } from '../store/tenant-pool.ts';
 import { createWhyStore, DIAGNOSIS_OPTIONS } from '../store/why.ts';
 import { VERSION } from '../version.ts';
 
@@ -19,6 +20,7 @@ export interface DiagnosisDeps {
   engineHealth: EngineHealth;
   queueUse(): number | undefined;
   lanes: readonly string[];
+  wall: Omit<TenantPoolOptions, 'everyTenant'>;
   onError(error: Error): void;
 }
 
@@ -29,16 +31,18 @@ export function diagnosisOf(
   deps: DiagnosisDeps,
 ): { why: WhyOfRuns; problems: SystemProblems; close(): Promise<void> } {
   // The pool of the process may be what everything waits for.
-  const pool = new pg.Pool({
+  const options = {
     connectionString: deps.databaseUrl,
     application_name: 'orchestrator-api-why',
     options: DIAGNOSIS_OPTIONS,
     max: CONNECTIONS,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 10_000,
-  });
-  pool.on('error', deps.onError);
-  const store = createWhyStore(pool);
+  };
+  const everyTenant = new pg.Pool(options);
+  const pool = new TenantPool(options, { ...deps.wall, everyTenant });
+  for (const one of [pool, everyTenant]) one.on('error', deps.onError);
+  const store = createWhyStore(pool, everyTenant);
   const { queueUse, lanes } = deps;
   const queueOf = (name: string) => {
     const [queue] = deps.queues([name]);
@@ -63,6 +67,8 @@ export function diagnosisOf(
       version: VERSION,
       now: Date.now,
     }),
-    close: () => pool.end(),
+    async close() {
+      await Promise.all([pool.end(), everyTenant.end()]);
+    },
   };
 }

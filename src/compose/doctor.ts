@@ -18,13 +18,16 @@ import type { Logger } from '../engine/ports.ts';
 import { promoteWoken } from '../engine/wake-tasks.ts';
 import { openBackend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
+import { createAuditStore } from '../store/audit.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { findGap } from '../store/row-level-security.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from '../store/run-row.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { VERSION } from '../version.ts';
+import { verifyAudit } from './audit-verify.ts';
 import { createFailpoint } from './failpoints.ts';
 
 export interface Examination {
@@ -83,12 +86,45 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
       return findings;
     const lanes = createCatalogue(SHIPPED_ADAPTERS).names();
+    await asked('row_level_security', walls(pool, config));
     await asked('workers', checkWorkers(pool, lanes, VERSION));
+    await asked('audit_chain', auditChain(pool));
     await asked('invariants', invariants(examination, pool, lanes));
     return findings;
   } finally {
     await database.close();
   }
+}
+
+async function* walls(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerator<Finding> {
+  const gap = rowLevelSecurity === 'off' ? 'ROW_LEVEL_SECURITY is off' : await findGap(pool);
+  const name = 'row_level_security';
+  if (gap === undefined) yield ok(name, 'the policies of the database keep tenants apart');
+  else
+    yield warning(
+      name,
+      gap,
+      'docs/security.md says how the second wall is raised. Queries are bound to the tenant without it too.',
+    );
+}
+
+async function* auditChain(pool: pg.Pool): AsyncGenerator<Finding> {
+  const { chains, entries, broken } = await verifyAudit(createAuditStore(pool), new Map(), () => undefined);
+  const named = { invariant: 'I13' };
+  if (broken.length === 0) {
+    yield { ...ok('audit_chain', `${entries} entries of ${chains} chains are as they were written`), ...named };
+    return;
+  }
+  const ids = broken.map(
+    ({ tenantId, fault }) => `${tenantId || 'the installation'}: entry ${fault.seq} ${fault.what}`,
+  );
+  const words = `${broken.length} chains of the audit were tampered with`;
+  yield {
+    ...problem('audit_chain', words, 'Compare with the anchors, and find out who had access.'),
+    ...named,
+    ids: ids.slice(0, 20),
+    total: broken.length,
+  };
 }
 
 async function* invariants(

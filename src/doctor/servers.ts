@@ -36,8 +36,7 @@ export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenera
     ? ok('postgres_version', version)
     : problem('postgres_version', `${version} is too old`, 'Use PostgreSQL 15 or newer.');
   for (const name of ['fsync', 'full_page_writes', 'synchronous_commit'] as const) {
-    const safe = set[name] !== 'off' && !(name === 'synchronous_commit' && set[name] === 'local');
-    yield safe
+    yield set[name] !== 'off'
       ? ok(`postgres_${name}`, `${name} is ${set[name]}`)
       : problem(
           `postgres_${name}`,

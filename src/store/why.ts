@@ -133,7 +133,8 @@ interface RawTask {
   said_at: number | null;
 }
 
-export function createWhyStore(pool: pg.Pool): WhyStore {
+/** `pool`: of the tenant that asks; `everyTenant`: for what is nobody's alone, of which only numbers are told. */
+export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
   return {
     async run(tenantId, runId) {
       const { rows } = await pool.query<RawHead>(RUN, [tenantId, runId]);
@@ -155,17 +156,18 @@ export function createWhyStore(pool: pg.Pool): WhyStore {
     },
     async surroundings(tenantId) {
       const [workers, passes, paused, blocked, circuits] = await Promise.all([
-        pool.query<{ id: string; lanes: string[]; version: string; seen: number; alive: boolean }>(WORKERS),
-        pool.query<{ at: number; worker: string; now: number }>(
+        everyTenant.query<{ id: string; lanes: string[]; version: string; seen: number; alive: boolean }>(WORKERS),
+        everyTenant.query<{ at: number; worker: string; now: number }>(
           `SELECT s.worker, ${ms('s.at')} AS at, ${ms('now()')} AS now FROM (SELECT 1) AS one LEFT JOIN sweep_pass s ON true`,
         ),
-        pool.query<PausedLane>(
+        everyTenant.query<PausedLane>(
           `SELECT lane, tenant_id AS "tenantId", by, reason, ${ms('since')} AS since FROM lane_pause`,
         ),
-        pool.query<{ sessions: number; longest: number; by: string[] }>(BLOCKED),
-        pool.query<{ name: string; state: string; since: number; worker: string; instance_id: string }>(CIRCUITS, [
-          tenantId,
-        ]),
+        everyTenant.query<{ sessions: number; longest: number; by: string[] }>(BLOCKED),
+        everyTenant.query<{ name: string; state: string; since: number; worker: string; instance_id: string }>(
+          CIRCUITS,
+          [tenantId],
+        ),
       ]);
       const pass = passes.rows[0];
       const locks = blocked.rows[0];
@@ -243,7 +245,10 @@ export function createWhyStore(pool: pg.Pool): WhyStore {
       return rows[0];
     },
     async window({ run }, size) {
-      const { rows } = await pool.query<{ used: number; of_tenant: number; ahead: number }>(WINDOW, [run.id, size]);
+      const { rows } = await everyTenant.query<{ used: number; of_tenant: number; ahead: number }>(WINDOW, [
+        run.id,
+        size,
+      ]);
       const { used = 0, of_tenant = 0, ahead = 0 } = rows[0] ?? {};
       return { used, size, ahead, ofTenant: of_tenant };
     },

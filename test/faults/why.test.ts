@@ -10,6 +10,8 @@ import { type Processes, processesTest } from '../support/processes.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
+/** It takes half a minute where nothing else runs. */
+const PATIENCE_MS = 150_000;
 const WINDOW = 26;
 /** Of W1, which lives through all of it. Nobody serves `notification`, and `test_fault` is left to those that are killed. */
 const LANES = 'test_task,wait,approval,signal,external,http_request,service_call,workflow,transform';
@@ -55,21 +57,20 @@ async function cause(api: Client, run: string, code: string, data: object = {}):
 describe.each([
   { backend: 'redis' as const, test: processesTest('redis', { ownRedis: true, environment: ENVIRONMENT }) },
 ])('why a run is stuck, on $backend', ({ test }) => {
-  test('each of many faults is named with its data, from its injection to its end', async ({
-    processes,
-    api,
-    service,
-    db,
-  }) => {
-    service.answer(() => ({ status: 503, body: { busy: true } }));
-    await Promise.all([processes.start('api'), processes.start('worker', { WORKER_LANES: LANES })]);
-    const ready = await waits(api, service.url);
-    await locked(processes, api);
-    await window(api);
-    await workers(processes, api);
-    await queue(processes, api, ready.nobody);
-    await rest(processes, api, db);
-  });
+  test(
+    'each of many faults is named with its data, from its injection to its end',
+    async ({ processes, api, service, db }) => {
+      service.answer(() => ({ status: 503, body: { busy: true } }));
+      await Promise.all([processes.start('api'), processes.start('worker', { WORKER_LANES: LANES })]);
+      const ready = await waits(api, service.url);
+      await locked(processes, api);
+      await window(api);
+      await workers(processes, api);
+      await queue(processes, api, ready.nobody);
+      await rest(processes, api, db);
+    },
+    PATIENCE_MS,
+  );
 });
 
 /** What waits for people, time, services and other runs. */

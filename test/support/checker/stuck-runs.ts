@@ -12,6 +12,8 @@ export interface Resting {
   db: pg.Pool;
   redis: Redis | undefined;
   queuePrefix: string;
+  /** Of the API that can say why a run is stuck. */
+  apiUrl?: string;
 }
 export interface Patience {
   /** Nothing has changed for so long: stuck. Longer than the slowest of the engine's own nets. */
@@ -65,7 +67,7 @@ async function look({ db, redis, queuePrefix }: Resting) {
 }
 
 async function describeStuck(
-  { db, redis, queuePrefix }: Resting,
+  { db, redis, queuePrefix, apiUrl }: Resting,
   open: readonly string[],
   jobs: ReadonlyArray<{ queue: string; id: string; state: string }>,
   why: string,
@@ -85,7 +87,7 @@ async function describeStuck(
       [id],
     );
     const kept = redis === undefined ? await rowsOf(db, id) : await keysOfRun(db, redis, queuePrefix, id);
-    described.push({ why, ...run.rows[0], tasks: tasks.rows, jobs: kept });
+    described.push({ why, explained: await explained(apiUrl, id), ...run.rows[0], tasks: tasks.rows, jobs: kept });
   }
   if (open.length > 0) found.push({ invariant: 'I1', rule: 'every run ends', rows: described });
   const ofEnded = jobs.filter(({ id }) => !open.some((run) => id.startsWith(`${run}.`)));
@@ -101,6 +103,18 @@ async function describeStuck(
     found.push({ invariant: 'I5', rule: 'nothing is left in the queue for a run that has ended', rows });
   }
   return found;
+}
+
+/** In its own words; undefined where nobody can be asked. */
+async function explained(apiUrl: string | undefined, runId: string): Promise<unknown> {
+  if (apiUrl === undefined) return undefined;
+  try {
+    const answer = await fetch(`${apiUrl}/executions/${runId}/why`, { signal: AbortSignal.timeout(10_000) });
+    const { summary, root } = (await answer.json()) as { summary?: string; root?: object }; // As the document has it.
+    return { status: answer.status, summary, root };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 async function rowsOf(db: pg.Pool, runId: string): Promise<object[]> {

@@ -33,7 +33,7 @@ export async function provoke(
   station: Station,
   provocation: (watched: Watched) => Promise<void>,
 ): Promise<Violation[]> {
-  const { db, redisClient: redis, queuePrefix, service } = station;
+  const { db, redisClient: redis, queuePrefix, service, apiUrl } = station;
   const watched: Watched = { station, watch: createFinalWatch(db), promised: [], disturbances: [] };
   const callsBefore = service.calls.length;
   let over = false;
@@ -45,7 +45,7 @@ export async function provoke(
   })();
   try {
     await provocation(watched);
-    const stuck = await waitForRest({ db, redis, queuePrefix }, { quietMs: QUIET_MS, totalMs: REST_MS });
+    const stuck = await waitForRest({ db, redis, queuePrefix, apiUrl }, { quietMs: QUIET_MS, totalMs: REST_MS });
     over = true;
     await watching;
     await watched.watch.look();

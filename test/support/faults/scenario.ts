@@ -68,7 +68,11 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
     });
     const quiet = performance.now();
     const onSlow = (left: string) => process.stdout.write(`still open, seed ${seed} on ${backend}: ${left}\n`);
-    const stuck = await waitForRest({ db, redis, queuePrefix }, { quietMs: QUIET_MS, totalMs: REST_MS, onSlow });
+    const { apiUrl } = station;
+    const stuck = await waitForRest(
+      { db, redis, queuePrefix, apiUrl },
+      { quietMs: QUIET_MS, totalMs: REST_MS, onSlow },
+    );
     const rested = performance.now();
     ended = true;
     await watching;
