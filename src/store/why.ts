@@ -232,7 +232,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
       return rows.filter((child) => !child.final).map(({ final: _, ...child }) => child);
     },
     async turns(keys, ids) {
-      const { rows } = await pool.query<{ id: string; at: number }>(
+      const { rows } = await everyTenant.query<{ id: string; at: number }>(
         `SELECT id, ${ms('at')} AS at FROM service_turn WHERE key = ANY ($1::text[]) AND id = ANY ($2::text[])`,
         [keys, ids],
       );
