@@ -25,7 +25,7 @@ const INSIDES: ReadonlyArray<[string, RegExp]> = [
 ];
 
 /** Statuses with which the server itself, or what reads bodies, may answer any request. */
-const ANY_OPERATION = new Set([400, 404, 413, 415, 431]);
+const ANY_OPERATION = new Set([400, 404, 413, 414, 415, 431]);
 
 export interface Judge {
   /** What is wrong with the answer. */
