@@ -1,0 +1,160 @@
+/**
+ * One tenant tries every operation of the OpenAPI document with the ids of another one: it gets and changes nothing of it. A
+ * new operation is tried without being named here; one for which nothing of the other tenant is known fails the test.
+ */
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { standingOfTables } from '../../src/store/row-level-security.ts';
+import { type Client, openClient } from '../support/client.ts';
+import { openStack, type Stack } from '../support/stack.ts';
+import { openSocket } from '../support/task-socket.ts';
+import { HIDDEN, plant } from '../support/tenants/plant.ts';
+import { type Document, type ForeignRequest, foreignRequests, type Ids } from '../support/tenants/requests.ts';
+
+/** What a path names that belongs to no tenant. */
+const NOBODYS: Readonly<Record<string, string>> = {
+  // Lanes are the installation's, and only the tenant `default` may touch them.
+  action_type: 'test_task',
+};
+/** What may be had with what another tenant has, and why. */
+const BY_DESIGN: Readonly<Record<string, string>> = {
+  viewApprovalLink: 'the token of a link is its credential, whoever brings it',
+  decideByLink: 'as viewApprovalLink',
+};
+/** Names that every tenant gives as it likes: the answer is about its own, and never 404 for what another one has. */
+const EACH_HAS_ITS_OWN: Readonly<Record<string, string>> = {
+  getTrace: 'trace ids come from clients; one without spans is told as such',
+  getServiceTraces: 'a service that was never called has no traces',
+  putWorkflowTemplate: 'templates are named by their tenant',
+};
+/** Parts of a path that name no thing of their own, only a part of one. */
+const PARTS: Readonly<Record<string, readonly string[]>> = {
+  'sendSignal.name': ['go'],
+  action_id: ['review', 'boom'],
+  'diffWorkflowVersions.from': ['1'],
+  'diffWorkflowVersions.to': ['2'],
+};
+
+let stack: Stack;
+let a: Client;
+let b: Client;
+let ids: Ids;
+let requests: ForeignRequest[];
+/** Long enough not to turn up by chance. */
+let secrets: string[];
+
+beforeAll(async () => {
+  stack = await openStack('redis', { workers: 0, environment: { APPROVAL_LINK_SECRET: 'x'.repeat(40) } });
+  a = openClient(stack.api.url, { 'x-tenant-id': 'a' });
+  b = openClient(stack.api.url, { 'x-tenant-id': 'b' });
+  const worker = await stack.add('worker');
+  ids = await plant(stack, a);
+  // From here on nothing moves by itself.
+  await worker.stop();
+  const document = (await a.get('/openapi.json')).body as Document; // As much of it as is looked at.
+  requests = foreignRequests(document, { ...PARTS, ...ids }, NOBODYS);
+  secrets = [...new Set(Object.values(ids).flat())].filter((id) => id.length >= 32);
+});
+
+afterAll(() => stack?.stop());
+
+/** A digest of the rows of each table that are of `a`, as the owner of the tables sees them. */
+async function rowsOfA(): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const { table, rule } of await standingOfTables(stack.db)) {
+    // What is written of requests comes a moment after them.
+    if (rule === undefined || rule.kind === 'nobodys' || table.startsWith('audit_')) continue;
+    const whose =
+      rule.kind === 'tenant'
+        ? `t.tenant_id = 'a'`
+        : `EXISTS (SELECT FROM ${rule.parent} p WHERE p.id = t.${rule.column} AND p.tenant_id = 'a')`;
+    const { rows } = await stack.db.query<{ rows: string }>(
+      `SELECT count(*) || ' rows, ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '') AS rows
+       FROM ${pg.escapeIdentifier(table)} t WHERE ${whose}`,
+    );
+    found.set(table, rows[0]?.rows ?? '');
+  }
+  return found;
+}
+
+const spelled = ({ operation, method, path, body }: ForeignRequest) =>
+  `${operation}: ${method} ${path} ${body === undefined ? '' : JSON.stringify(body)}`;
+
+/** `sent`: all that `b` has said until now, which may be said back to it. */
+function leakIn(sent: string, answer: { text: string; headers: Headers }): string | undefined {
+  const said = `${answer.text} ${[...answer.headers].join(' ')}`;
+  if (said.includes(HIDDEN)) return HIDDEN;
+  return secrets.find((secret) => said.includes(secret) && !sent.includes(secret));
+}
+
+test('what is planted is there for its own tenant, so that its absence for another one says something', async () => {
+  const seen = new Set<string>();
+  for (const request of requests) {
+    if (request.method !== 'GET' || !request.foreignPath) continue;
+    const { status } = await a.get(request.path, { accept: 'application/json' });
+    if (status === 200) seen.add(request.operation);
+  }
+  const reads = requests.filter(({ method, foreignPath }) => method === 'GET' && foreignPath);
+  expect([...new Set(reads.map(({ operation }) => operation))].filter((operation) => !seen.has(operation))).toEqual([]);
+  const planted = await rowsOfA();
+  const empty = [...planted].filter(([, rows]) => rows.startsWith('0 ')).map(([table]) => table);
+  expect(planted.size - empty.length, `tables without a row of a: ${empty}`).toBeGreaterThan(20);
+});
+
+test('the cursors of one tenant lead another one nowhere', async () => {
+  const document = (await a.get('/openapi.json')).body as Document;
+  const lists = Object.entries(document.paths).filter(
+    ([path, item]) => item['get']?.parameters?.some(({ name }) => name === 'cursor') === true && !path.includes('{'),
+  );
+  let tried = 0;
+  for (const [path] of lists) {
+    const page = (await a.get(`${path}?limit=1`)).body as { next_cursor?: string | null };
+    if (typeof page?.next_cursor !== 'string') continue;
+    tried += 1;
+    const answer = await b.get(`${path}?limit=50&cursor=${encodeURIComponent(page.next_cursor)}`);
+    expect(answer.status, path).toBeLessThan(500);
+    expect(answer.text, path).not.toContain(HIDDEN);
+    for (const secret of secrets) expect(answer.text, path).not.toContain(secret);
+  }
+  expect(tried).toBeGreaterThanOrEqual(4);
+});
+
+test('no operation gives, tells or changes anything of another tenant, whatever ids it is given', async () => {
+  const before = await rowsOfA();
+  const faults: string[] = [];
+  let sent = '';
+  expect(requests.length).toBeGreaterThan(150);
+  // First what only reads: then `b` has nothing of its own yet.
+  const reads = requests.filter(({ method }) => method === 'GET');
+  for (const request of [...reads, ...requests.filter(({ method }) => method !== 'GET')]) {
+    if (BY_DESIGN[request.operation] !== undefined) continue;
+    sent += decodeURIComponent(spelled(request));
+    const answer = await b.send(request.method, request.path, request.body);
+    const refusedToAll = request.permission.startsWith('system:') && answer.status === 403;
+    if (answer.status >= 500 && answer.status !== 504)
+      faults.push(`${spelled(request)} -> ${answer.status} ${answer.text}`);
+    const mustBeUnknown = request.foreignPath && EACH_HAS_ITS_OWN[request.operation] === undefined;
+    if (mustBeUnknown && answer.status !== 404 && !refusedToAll) {
+      faults.push(`${spelled(request)} -> ${answer.status} and not 404: ${answer.text.slice(0, 200)}`);
+    }
+    const leak = leakIn(sent, answer);
+    if (leak !== undefined) faults.push(`${spelled(request)} -> ${answer.status} tells ${leak}`);
+  }
+  expect(faults).toEqual([]);
+  expect(await rowsOfA()).toEqual(before);
+});
+
+test('a key that one tenant has used begins a task of its own for another one', async () => {
+  const task = { task_type: 'test_task', params: { note: HIDDEN } };
+  expect(await a.assign(task, { 'idempotency-key': ids['idempotency_key']?.[0] ?? '' })).toBe(ids['task_id']?.[0]);
+  expect(await b.assign(task, { 'idempotency-key': ids['idempotency_key']?.[0] ?? '' })).not.toBe(ids['task_id']?.[0]);
+});
+
+test('a socket tells another tenant no more than that there is no such task', async () => {
+  for (const taskId of ids['task_id'] ?? []) {
+    const socket = openSocket(`${stack.api.url}/ws/task/${taskId}`, { headers: { 'x-tenant-id': 'b' } });
+    expect(await socket.ended()).toBe(4404);
+    expect(socket.messages).toEqual([expect.objectContaining({ error: 'Task not found', final: true })]);
+    expect(JSON.stringify(socket.messages)).not.toContain(HIDDEN);
+  }
+});
