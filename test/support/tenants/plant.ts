@@ -120,6 +120,14 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     [MARK],
   );
 
+  const key = await made('POST', '/api-keys', { name: HIDDEN, roles: ['operator'] });
+  await made('PUT', '/secrets/PLANTED', { value: HIDDEN, description: HIDDEN });
+  await stack.db.query(
+    `INSERT INTO erasure (id, tenant_id, force, status, requested_by, expires_at)
+     VALUES ('7f3c-erasure', 'a', false, 'completed', $1, now() + interval '1 day')`,
+    [HIDDEN],
+  );
+
   const delivery = await until(
     async () => ((await made('GET', `/webhooks/${webhookId}/deliveries`))['items'] as Fields[])[0],
     { what: 'there is a delivery' },
@@ -140,6 +148,12 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     task_id: [simple, finished, text(leased, 'task_id')],
     lease_token: [text(leased, 'lease_token')],
     topic: [`${MARK}-topic`],
+    api_key_id: [text(key, 'api_key_id')],
+    'getSecret.name': ['PLANTED'],
+    'deleteSecret.name': ['PLANTED'],
+    'putSecret.name': ['PLANTED'],
+    tenant_id: ['a'],
+    erasure_id: ['7f3c-erasure'],
     schedule_id: [text(schedule, 'schedule_id')],
     webhook_id: [webhookId],
     delivery_id: [text(delivery, 'delivery_id')],
