@@ -6,8 +6,13 @@ import { expect, test } from 'vitest';
 import { fuzz } from '../support/fuzz/run.ts';
 import { openWorld } from '../support/fuzz/world.ts';
 
-const requests = whole('FUZZ_REQUESTS', '1000');
-const seed = whole('FUZZ_SEED', String(Math.floor(Math.random() * 1_000_000)));
+const requests = whole('FUZZ_REQUESTS', '800');
+/** The sample is always the same one: what others would find is found by `npm run test:fuzz`, which draws its seed. */
+const seed = whole('FUZZ_SEED', process.env['FUZZ_REQUESTS'] === undefined ? '1' : drawn());
+
+function drawn(): string {
+  return String(Math.floor(Math.random() * 1_000_000));
+}
 
 test('whatever is sent, the answer is one that the document names, and tells nothing of the inside', {
   timeout: 3_600_000,
