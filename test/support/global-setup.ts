@@ -1,4 +1,4 @@
-/** Starts what the tests with servers share, once per run, and stops it at the end however the tests went. */
+/** Starts what the tests with servers share, once per run for all projects, and stops it at the end however the tests went. */
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -19,10 +19,34 @@ declare module 'vitest' {
 
 const TEMPLATE = 'template_migrated';
 
+interface Servers {
+  urls: { postgresUrl: string; redisUrl: string };
+  stop(): Promise<void>;
+}
+
+/** Each project loads this module anew, in one process: what it has started is found by this name. */
+const SHARED = Symbol.for('orchestrator.test-servers');
+const places = globalThis as unknown as Record<symbol, { servers: Promise<Servers>; users: number } | undefined>; // Symbols have no types there.
+
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const shared = places[SHARED] ?? { servers: startServers(), users: 0 };
+  places[SHARED] = shared;
+  shared.users += 1;
+  const { urls, stop } = await shared.servers;
+  project.provide('redisUrl', urls.redisUrl);
+  project.provide('postgresUrl', urls.postgresUrl);
+  return async () => {
+    shared.users -= 1;
+    if (shared.users > 0) return;
+    places[SHARED] = undefined;
+    await stop();
+  };
+}
+
+async function startServers(): Promise<Servers> {
   const stops: Array<() => Promise<void>> = [];
-  const stopAll = async () => {
-    const results = await Promise.allSettled(stops.map((stop) => stop()));
+  const stop = async () => {
+    const results = await Promise.allSettled(stops.map((stopOne) => stopOne()));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   };
   try {
@@ -39,13 +63,11 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     const [redisResult, postgresResult] = await Promise.allSettled([redis, postgres]);
     if (redisResult.status === 'rejected') throw redisResult.reason;
     if (postgresResult.status === 'rejected') throw postgresResult.reason;
-    project.provide('redisUrl', redisResult.value.url);
-    project.provide('postgresUrl', postgresResult.value.url);
+    return { urls: { postgresUrl: postgresResult.value.url, redisUrl: redisResult.value.url }, stop };
   } catch (error) {
-    await stopAll();
+    await stop();
     throw error;
   }
-  return stopAll;
 }
 
 async function testPostgres(): Promise<PostgresServer> {
