@@ -18,7 +18,6 @@ import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts
 import { createBulkControl } from '../engine/bulk-control.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
-import { createDeadLetters } from '../engine/dead-letters.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
@@ -58,7 +57,7 @@ import { createApprovalStore } from '../store/approvals.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { createControlEvents } from '../store/control-events.ts';
 import { LONGEST_STATEMENT_MS, openDatabase } from '../store/database.ts';
-import { countDeadLetters, createDeadLetterStore } from '../store/dead-letters.ts';
+import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
 import { durabilityOf } from '../store/durability.ts';
@@ -104,6 +103,7 @@ import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
+import { failuresOf } from './failures.ts';
 import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
 import { peersOf } from './peers.ts';
@@ -326,7 +326,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       checkPayload: createPayloadSchemas().check,
       maxOutputBytes: config.maxOutputBytes,
     }),
-    deadLetters: createDeadLetters({ ...retryDeps, deadLetters: createDeadLetterStore(pool) }),
+    ...failuresOf(pool, retryDeps),
     audit: audit.trail,
     auditLog: audit.reader,
     tenantData: createTenantData(everyTenant, uuidv7),

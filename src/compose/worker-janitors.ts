@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
 import { type EraseDeps, eraseData } from '../engine/erase-data.ts';
+import { countFailures } from '../engine/error-groups.ts';
 import { keepHistory } from '../engine/keep-history.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
@@ -10,6 +11,7 @@ import { removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil } from '../engine/sweep.ts';
 import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
 import { createAuditStore } from '../store/audit.ts';
+import { createFailureCounter, removeOldGroups } from '../store/count-failures.ts';
 import { createErasureSteps } from '../store/erasure.ts';
 import { createExpiryStore } from '../store/expired.ts';
 import { createGoneServices } from '../store/gone-services.ts';
@@ -22,6 +24,8 @@ const REMOVE_EVERY_MS = 10_000;
 const CHUNKS_KEPT_SECONDS = 60;
 const CHUNKS_REMOVED_AT_ONCE = 500;
 const ERASE_EVERY_MS = 2_000;
+const COUNT_FAILURES_EVERY_MS = 1_000;
+const GROUPS_REMOVED_AT_ONCE = 500;
 const KEEP_HISTORY_EVERY_MS = 60_000;
 /** Of each chain. */
 const AUDIT_REMOVED_AT_ONCE = 1_000;
@@ -51,6 +55,8 @@ export function keepClean(
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
   const erasing = { steps: createErasureSteps(pool), cancelRun, pause, log };
+  const counting = { failures: createFailureCounter(pool), log };
+  const oldGroups = () => removeOldGroups(pool, retentionDays, GROUPS_REMOVED_AT_ONCE);
   const wakeSleepers = createWakeEnded({ queue, runs }, lanes);
   let gatesSeen = 0;
   const clean = async () => {
@@ -63,6 +69,8 @@ export function keepClean(
   const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
   return [
     ...(retentionDays > 0 ? [repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log)] : []),
+    ...(retentionDays > 0 ? [repeatUntil(signal, KEEP_HISTORY_EVERY_MS, oldGroups, log)] : []),
+    repeatUntil(signal, COUNT_FAILURES_EVERY_MS, () => countFailures(counting, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(gone, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, oldChunks, log),

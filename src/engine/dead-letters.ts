@@ -12,6 +12,8 @@ export interface DeadLetterFilter {
   to?: Date | undefined;
   /** Only of runs that were retried fewer times. */
   retriedBelow?: number | undefined;
+  /** Of the group of failures that they failed with. */
+  fingerprint?: string | undefined;
 }
 
 /** Newest first; `after` is the last one of the page before. */
@@ -48,7 +50,13 @@ export interface DeadLetters {
   ): Promise<{ items: DeadLetter[]; total: number; more: boolean }>;
   stats(caller: Caller): Promise<DeadLetterStats>;
   /** The runs go on in a new epoch; the dispatcher adds them at its pace. */
-  retry(caller: Caller, filter: DeadLetterFilter, dryRun: boolean): Promise<{ retried: number; total: number }>;
+  retry(
+    caller: Caller,
+    filter: DeadLetterFilter,
+    dryRun: boolean,
+    /** Of runs. */
+    limit?: number,
+  ): Promise<{ retried: number; total: number; runs: number }>;
   discard(caller: Caller, filter: DeadLetterFilter, dryRun: boolean): Promise<{ discarded: number; total: number }>;
 }
 
@@ -70,18 +78,21 @@ export function createDeadLetters(deps: RetryDeps & { deadLetters: DeadLetterSto
   return {
     list: (caller, filter, window) => deadLetters.list(caller.tenantId, filter, window, RETRYABLE_STATUSES),
     stats: (caller) => deadLetters.stats(caller.tenantId, RETRYABLE_STATUSES),
-    async retry(caller, filter, dryRun) {
+    async retry(caller, filter, dryRun, limit = RUNS_PER_REQUEST) {
       const total = await deadLetters.count(caller.tenantId, filter);
-      const runs = await deadLetters.runsOf(caller.tenantId, filter, RETRYABLE_STATUSES, RUNS_PER_REQUEST);
+      const runs = await deadLetters.runsOf(caller.tenantId, filter, RETRYABLE_STATUSES, limit);
       let retried = 0;
+      let begun = 0;
       for (let at = 0; at < runs.length; at += AT_ONCE) {
         await Promise.all(
           runs.slice(at, at + AT_ONCE).map(async ({ runId, tasks }) => {
-            if (dryRun || (await retryRun(caller, runId))) retried += tasks;
+            if (!dryRun && !(await retryRun(caller, runId))) return;
+            retried += tasks;
+            begun += 1;
           }),
         );
       }
-      return { retried, total };
+      return { retried, total, runs: begun };
     },
     async discard(caller, filter, dryRun) {
       const total = await deadLetters.count(caller.tenantId, filter);

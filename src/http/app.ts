@@ -20,6 +20,7 @@ import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpConfig, HttpDeps } from './deps.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { engineHealthRoutes } from './engine-health.ts';
+import { errorGroupRoutes } from './error-groups.ts';
 import { eventLogRoutes } from './event-log.ts';
 import { eventRoutes } from './events.ts';
 import { executionRoutes } from './executions.ts';
@@ -126,6 +127,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   proxyRoutes(routes, deps, links);
   ingestionRoutes(routes, deps, links);
   deadLetterRoutes(routes, deps);
+  errorGroupRoutes(routes, deps);
   sagaRoutes(routes, deps);
   eventLogRoutes(routes, deps);
   incomingEventRoutes(routes, deps);

@@ -8,6 +8,7 @@ import type { Audit, AuditReader } from '../engine/audit-ports.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
 import type { TenantData } from '../engine/erasure-ports.ts';
+import type { ErrorGroups } from '../engine/error-groups.ts';
 import type { EventLog } from '../engine/event-log.ts';
 import type { RecordPlatformEvent } from '../engine/event-log-ports.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
@@ -93,6 +94,7 @@ export interface HttpDeps {
   approvals: Approvals;
   signals: Signals;
   deadLetters: DeadLetters;
+  errorGroups: ErrorGroups;
   audit: Audit;
   auditLog: AuditReader;
   tenantData: TenantData;

@@ -41,6 +41,7 @@ export type NotFound =
   | 'Lane not found'
   | 'Service not found'
   | 'Dead letter not found'
+  | 'Error group not found'
   | 'Saga not found'
   | 'Template not found'
   | 'Document not found'

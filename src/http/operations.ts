@@ -9,6 +9,7 @@ import * as control from './control.ts';
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
+import * as errorGroups from './error-groups.ts';
 import * as eventLog from './event-log.ts';
 import * as events from './events.ts';
 import * as executions from './executions.ts';
@@ -154,6 +155,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   deadLetters.discardDeadLetters,
   deadLetters.removeDeadLetter,
   deadLetters.removeDeadLetterByEventId,
+  errorGroups.listErrorGroups,
+  errorGroups.getErrorGroup,
+  errorGroups.retryErrorGroup,
+  errorGroups.resolveErrorGroup,
+  errorGroups.ignoreErrorGroup,
   sagas.getSagaStats,
   sagas.getSaga,
   eventLog.getEventHistory,

@@ -42,6 +42,12 @@ WITH w AS (
          ($15::text[])[n], now() - make_interval(secs => ($16::float8[])[n] / 1000), now()
   FROM w WHERE ($9::bool[])[n] AND ($16::float8[])[n] IS NOT NULL
   ON CONFLICT DO NOTHING
+), g AS (
+  -- Counted in their groups later, by one process, each once (count-failures.ts).
+  INSERT INTO task_failure (run_id, action_id, epoch, attempt, tenant_id, workflow_id, action_type, final, error)
+  SELECT w.run_id, w.action_id, w.epoch, ($5::int[])[w.n], r.tenant_id, r.workflow_id, ($3::text[])[w.n], w.final, ($13::jsonb[])[w.n]
+  FROM w JOIN run r ON r.id = w.run_id WHERE w.status IN ('failed', 'retrying') AND ($9::bool[])[w.n]
+  ON CONFLICT DO NOTHING
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
   SELECT r.id, r.status, ${CANCELLED_AS} AS cancelled_as, ${CANCELLED_ERROR} AS cancelled_error, w.n FROM w JOIN run r ON r.id = w.run_id

@@ -140,6 +140,10 @@ function conditions(tenantId: string, filter: DeadLetterFilter): Sql {
   add('t.finished_at >=', filter.from);
   add('t.finished_at <', filter.to);
   add('r.epoch <=', filter.retriedBelow);
+  if (filter.fingerprint !== undefined) {
+    parts.push(`EXISTS (SELECT FROM task_failure f WHERE f.run_id = t.run_id AND f.action_id = t.action_id AND f.epoch = t.epoch
+      AND f.final AND f.fingerprint = $${values.push(filter.fingerprint)})`);
+  }
   if (filter.tasks !== undefined) {
     const runs = values.push(filter.tasks.map(({ runId }) => runId));
     const actions = values.push(filter.tasks.map(({ actionId }) => actionId));

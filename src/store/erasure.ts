@@ -122,6 +122,11 @@ async function removeRuns({ client, of }: Batch, removed: Map<string, number>): 
     const sql = `DELETE FROM ${table} WHERE tenant_id = $1 AND run_id = ANY ($2)`;
     count(removed, table, (await client.query(sql, [of.tenant_id, ids])).rowCount);
   }
+  // A group stays, without the words of the run that goes.
+  await client.query(
+    'UPDATE error_group SET message = template, run_id = NULL WHERE tenant_id = $1 AND run_id = ANY ($2)',
+    [of.tenant_id, ids],
+  );
   await client.query('UPDATE schedule_slot SET run_id = NULL WHERE run_id = ANY ($1)', [ids]);
   count(removed, 'run', (await client.query('DELETE FROM run WHERE id = ANY ($1)', [ids])).rowCount);
   return true;

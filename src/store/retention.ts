@@ -46,6 +46,12 @@ WITH candidates AS MATERIALIZED (
   DELETE FROM signal_wait WHERE run_id IN (SELECT id FROM old)
 ), messages AS (
   DELETE FROM signal_message WHERE run_id IN (SELECT id FROM old)
+), failures AS (
+  DELETE FROM task_failure WHERE run_id IN (SELECT id FROM old)
+), logs AS (
+  DELETE FROM task_log WHERE run_id IN (SELECT id FROM old)
+), log_sizes AS (
+  DELETE FROM run_log WHERE run_id IN (SELECT id FROM old)
 ), tasks AS (
   DELETE FROM task WHERE run_id IN (SELECT id FROM old)
 )

@@ -18,6 +18,9 @@ export const RUN_TABLES: Readonly<Record<string, { key: readonly string[]; hidde
   signal_message: { key: ['run_id', 'id'] },
   event_wait: { key: ['run_id', 'action_id'] },
   event_out: { key: ['run_id', 'id'] },
+  task_failure: { key: ['run_id', 'action_id', 'epoch', 'attempt'] },
+  task_log: { key: ['run_id', 'id'] },
+  run_log: { key: ['run_id'] },
   run_dedupe: { key: ['run_id', 'workflow_id', 'key'] },
 };
 
@@ -35,6 +38,7 @@ export const TENANT_TABLES: Readonly<Record<string, { key: readonly string[]; hi
   schedule: { key: ['id'] },
   control_event: { key: ['id'] },
   document: { key: ['id'] },
+  error_group: { key: ['fingerprint'] },
   workflow_template: { key: ['name'] },
   workflow_trigger: { key: ['workflow_id', 'position'] },
   workflow_search: { key: ['workflow_id'], hidden: ['document'] },
@@ -73,6 +77,7 @@ export const WHO: ReadonlyArray<{ table: string; column: string }> = [
   { table: 'schedule', column: 'created_by' },
   { table: 'control_event', column: 'by' },
   { table: 'event_clearance', column: 'by' },
+  { table: 'error_group', column: 'state_by' },
 ];
 /** Likewise, in rows that are found otherwise than by their tenant. */
 export const WHO_ELSEWHERE: ReadonlyArray<{ table: string; column: string }> = [
