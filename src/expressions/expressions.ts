@@ -28,8 +28,11 @@ interface Evaluation {
 
 const THREAD_MEMORY_MB = 64;
 const THREAD_STACK_MB = 4;
-/** A thread that has not loaded by then never will. */
-const START_MS = 10_000;
+/**
+ * A thread that cannot load says so at once. This is for one that hangs, and says nothing of the expression, so it is far
+ * beyond what a machine without a core to spare takes for loading it.
+ */
+const START_MS = 120_000;
 
 export function createExpressions(options: { timeoutMs?: number; maxResultBytes: number }): Expressions {
   const { timeoutMs = 1_000, maxResultBytes } = options;
@@ -45,8 +48,26 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
     if (!thread.ready) return;
     current = queue.shift();
     if (current === undefined) return;
-    timer = setTimeout(() => kill('expression_timeout', `it took longer than ${timeoutMs} ms`), timeoutMs);
+    timer = unlessAnswered(timeoutMs, () => kill('expression_timeout', `it took longer than ${timeoutMs} ms`));
     thread.worker.postMessage(current.request);
+  }
+
+  /**
+   * When our own loop was held up the answer may be here already, unread: timers come before messages, and what
+   * `setImmediate` runs after them.
+   */
+  function unlessAnswered(ms: number, late: () => void): NodeJS.Timeout {
+    const own = setTimeout(() => {
+      setImmediate(() => {
+        if (timer === own) late();
+      });
+    }, ms);
+    return own;
+  }
+
+  function settleTimer(): void {
+    clearTimeout(timer);
+    timer = undefined;
   }
 
   function start(): { worker: Worker; ready: boolean } {
@@ -64,17 +85,19 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
     worker.on('message', (answer: ThreadAnswer) => {
       if (thread?.worker === worker) receive(answer);
     });
-    worker.on('error', () => {
+    worker.on('error', (error: NodeJS.ErrnoException) => {
       if (thread?.worker !== worker) return;
       if (thread.ready) kill('expression_failed', 'it needs too much memory');
-      else kill('expression_timeout', 'the evaluator did not start');
+      else kill('expression_timeout', `the evaluator did not start (${error.code ?? error.name})`);
     });
-    timer = setTimeout(() => kill('expression_timeout', 'the evaluator did not start'), START_MS);
+    timer = unlessAnswered(START_MS, () =>
+      kill('expression_timeout', `the evaluator did not start within ${START_MS / 1_000} s`),
+    );
     return { worker, ready: false };
   }
 
   function receive(answer: ThreadAnswer): void {
-    clearTimeout(timer);
+    settleTimer();
     if ('ready' in answer) {
       if (thread !== undefined) thread.ready = true;
     } else {
@@ -87,7 +110,7 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
   }
 
   function kill(code: 'expression_failed' | 'expression_timeout', reason: string): void {
-    clearTimeout(timer);
+    settleTimer();
     // While it starts nobody is current: the first in the queue is who waits for it.
     const guilty = current ?? queue.shift();
     const dying = thread;
@@ -112,7 +135,7 @@ export function createExpressions(options: { timeoutMs?: number; maxResultBytes:
     },
     async close() {
       closed = true;
-      clearTimeout(timer);
+      settleTimer();
       const waiting = [...(current === undefined ? [] : [current]), ...queue.splice(0)];
       const dying = thread;
       current = undefined;

@@ -133,6 +133,16 @@ describe('bounds', () => {
     expect(all).toEqual(Array.from({ length: 200 }, (_, n) => n * 2));
   });
 
+  test('an answer that came while our own process was held up counts, however late it is read', async () => {
+    await evaluate('1');
+    // What follows this is what timers come next to.
+    await new Promise((resolve) => setImmediate(resolve));
+    const pending = evaluate('1 + 1');
+    const until = performance.now() + 1_500;
+    while (performance.now() < until);
+    await expect(pending).resolves.toBe(2);
+  });
+
   test('closing ends what waits', async () => {
     const own = createExpressions({ maxResultBytes: 100 });
     const pending = failure(own.evaluate('1', {}));
