@@ -113,6 +113,7 @@ export interface Config {
   auditRetentionDays: number;
   /** Undefined: the ends of chains are only logged. */
   auditAnchorFile: string | undefined;
+  auditAnchorSecrets: readonly string[];
 
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
@@ -262,6 +263,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     traceRetentionHours: values.TRACE_RETENTION_HOURS,
     auditReads: values.AUDIT_READS,
     auditRetentionDays: values.AUDIT_RETENTION_DAYS,
+    auditAnchorSecrets: values.AUDIT_ANCHOR_SECRET,
     auditAnchorFile: values.AUDIT_ANCHOR_FILE === undefined ? undefined : path.resolve(cwd, values.AUDIT_ANCHOR_FILE),
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,

@@ -35,6 +35,7 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
       const answer = await egress.fetch(url, {
         ...init,
         tenantId: run.tenantId,
+        source: run.idempotencyKey,
         headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...given]),
         signal,
         ...(run.withhold === undefined ? {} : { withhold: run.withhold }),

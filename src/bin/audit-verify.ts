@@ -10,7 +10,8 @@ const config = configOrExit({ listens: false });
 const databaseUrl = config.databaseUrl ?? (await runningPostgresUrl(config.dataDir));
 if (databaseUrl === undefined) exitBecause('The check needs DATABASE_URL, or an `npm start` in DATA_DIR.');
 try {
-  const anchors = config.auditAnchorFile === undefined ? new Map() : await readAnchors(config.auditAnchorFile);
+  const { auditAnchorFile: file, auditAnchorSecrets: secrets } = config;
+  const anchors = file === undefined ? new Map() : await readAnchors(file, secrets);
   const onError = (error: Error) => say(error.message);
   const database = openDatabase(databaseUrl, { name: 'orchestrator-audit-verify', max: 1, onError });
   const { chains, entries, broken } = await verifyAudit(createAuditStore(database.pool), anchors, say);

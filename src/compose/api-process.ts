@@ -404,6 +404,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     events: follower,
     states: createTaskStates(pool, definitions),
     limits,
+    audit: audit.trail,
     clock: { now: () => new Date() },
     log,
   });

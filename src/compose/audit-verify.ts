@@ -2,13 +2,19 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { isSigned } from '../engine/audit-anchor.ts';
 import { type BrokenChain, checkChain, NO_HASH } from '../engine/audit-chain.ts';
 import { type AuditHead, type AuditStore, NOBODYS_CHAIN } from '../engine/audit-ports.ts';
 
 const CHAINS_AT_ONCE = 200;
 const ENTRIES_AT_ONCE = 500;
 
-const anchorLine = z.object({ tenant_id: z.string(), seq: z.int().min(1), hash: z.string().regex(/^[0-9a-f]{64}$/) });
+const hex = z.string().regex(/^[0-9a-f]{64}$/);
+const anchorLine = z.object({
+  ...{ tenant_id: z.string(), seq: z.int().min(1), hash: hex },
+  at: z.string().default(''),
+  signature: hex.exactOptional(),
+});
 
 export interface VerifiedAudit {
   chains: number;
@@ -47,17 +53,21 @@ export async function verifyAudit(
   return found;
 }
 
-export async function readAnchors(file: string): Promise<Map<string, AuditHead[]>> {
+/** With `secrets` every line has to be signed with one of them. */
+export async function readAnchors(file: string, secrets: readonly string[] = []): Promise<Map<string, AuditHead[]>> {
   const anchors = new Map<string, AuditHead[]>();
   let number = 0;
   for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
     number += 1;
     if (line === '') continue;
-    let head: AuditHead;
+    let head: z.infer<typeof anchorLine>;
     try {
       head = anchorLine.parse(JSON.parse(line));
     } catch (error) {
       throw new Error(`${file}: line ${number} is not an anchor`, { cause: error });
+    }
+    if (secrets.length > 0 && !isSigned(head, secrets)) {
+      throw new Error(`${file}: line ${number} is not signed with AUDIT_ANCHOR_SECRET`);
     }
     const known = anchors.get(head.tenant_id);
     if (known === undefined) anchors.set(head.tenant_id, [head]);

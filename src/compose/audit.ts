@@ -4,6 +4,9 @@ import type pg from 'pg';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config.ts';
 import { maskOf } from '../domain/mask-secrets.ts';
+import type { EgressDecision } from '../egress/egress.ts';
+import { anchorOf } from '../engine/audit-anchor.ts';
+import { refusedRequest } from '../engine/audit-egress.ts';
 import type { AuditEvent, AuditHead, AuditReader } from '../engine/audit-ports.ts';
 import { type AuditTrail, createAuditTrail } from '../engine/audit-trail.ts';
 import type { Logger } from '../engine/ports.ts';
@@ -28,6 +31,13 @@ export interface ProcessAudit {
   close(): Promise<void>;
 }
 
+/** For `onDecision` of the way out. */
+export function auditingRefusals(trail: Pick<AuditTrail, 'denied'>): (decision: EgressDecision) => void {
+  return ({ refusal, ...request }) => {
+    if (refusal !== undefined) trail.denied(refusedRequest({ refusal, ...request }));
+  };
+}
+
 export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudit {
   const store = createAuditStore(pool);
   const trail = createAuditTrail({
@@ -44,7 +54,7 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
         isDataFault,
       }),
     mask: maskOf(config.hidden),
-    anchor: (heads) => anchor(heads, config.auditAnchorFile, log),
+    anchor: (heads) => anchor(heads, config, log),
     now: () => performance.now(),
     log,
   });
@@ -64,11 +74,16 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
 }
 
 /** What is outside the database stays when somebody writes all of a chain anew. */
-async function anchor(heads: readonly AuditHead[], file: string | undefined, log: Logger): Promise<void> {
-  for (const head of heads) log.info('audit_head', head);
-  if (file === undefined) return;
+async function anchor(
+  heads: readonly AuditHead[],
+  { auditAnchorFile: file, auditAnchorSecrets }: Config,
+  log: Logger,
+): Promise<void> {
   const at = new Date().toISOString();
-  const lines = heads.map((head) => `${JSON.stringify({ ...head, at })}\n`).join('');
+  const anchors = heads.map((head) => anchorOf(head, at, auditAnchorSecrets));
+  for (const one of anchors) log.info('audit_head', one);
+  if (file === undefined) return;
+  const lines = anchors.map((one) => `${JSON.stringify(one)}\n`).join('');
   try {
     const handle = await open(file, 'a', 0o600);
     await handle.appendFile(lines);

@@ -57,7 +57,7 @@ import { createTaskStore } from '../store/task-store.ts';
 import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
-
+import { auditingRefusals, auditOf } from './audit.ts';
 import { authenticationOf } from './authentication.ts';
 import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { egressOf } from './egress.ts';
@@ -131,8 +131,16 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
+  const audit = auditOf(config, pool, log);
+  const auditRefusal = auditingRefusals(audit.trail);
   const egress = countingRequests(
-    egressOf(config, { databaseUrl, log, onDecision: (decision) => metrics.outbound.decided(decision) }),
+    egressOf(config, {
+      ...{ databaseUrl, log },
+      onDecision(decision) {
+        metrics.outbound.decided(decision);
+        auditRefusal(decision);
+      },
+    }),
     (result, seconds) => metrics.worker.requested(result, seconds),
   );
   const shutdown = new AbortController();
@@ -251,6 +259,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     circuits: services.calls.circuits,
     deadLetters: () => countDeadLetters(pool),
   });
+  audit.count(metrics.registry);
   const openAll = () =>
     lanes.map((name) =>
       openLane({
@@ -327,7 +336,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const random = Math.random;
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
-      loops.push(hearing.watchUntil(signal));
+      loops.push(hearing.watchUntil(signal), audit.keepUntil(signal));
       loops.push(flushUntil(signal, shared, log));
       loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, keepLanes, log));
       loops.push(schedules.watchUntil(signal), events.watchUntil(signal));
@@ -406,6 +415,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await events.close();
       reports.stop();
       await tasks.drain();
+      await audit.close();
       await callSpans?.stop();
       await flushLast(shared, log);
       clearInterval(pulse);

@@ -274,6 +274,12 @@ export const VARIABLES = {
     text(),
     'A file to which the ends of the chains of the audit are appended, best on a medium that nobody can change; `npm run audit:verify` checks against it. Left out: they are only logged.',
   ),
+  AUDIT_ANCHOR_SECRET: setting(
+    secretList(32),
+    '',
+    'Signs these ends (HMAC-SHA256); a list: the first one signs, `npm run audit:verify` takes all. Then it refuses a file with lines that none of them has signed: begin a new file with it.',
+    { secret: true },
+  ),
 
   // What it tells.
   LOG_LEVEL: setting(

@@ -83,6 +83,8 @@ export interface Access {
   /** By what the caller is known; `none`: nothing is required and nothing was checked. */
   means: 'none' | 'api_key' | 'jwt' | 'certificate' | 'session' | 'webhook';
   roles: readonly Role[];
+  /** Which credential it was, in words that are no secret: for the audit. Undefined: there was none. */
+  credential?: string;
   /** What the credentials are limited to; undefined: whatever the roles allow. */
   scopes: readonly string[] | undefined;
 }

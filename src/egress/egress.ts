@@ -23,6 +23,7 @@ export interface EgressDecision {
   /** With the port, as the URL has it; never what it resolved to. */
   host: string;
   redirected: boolean;
+  source: string | undefined;
 }
 
 export interface EgressOptions extends GuardOptions {
@@ -42,6 +43,8 @@ export interface EgressInit {
   trusted?: boolean;
   /** For whom; undefined: for the service itself. */
   tenantId?: string;
+  /** The idempotency key of the task that asks, for the record. */
+  source?: string;
   /** Why it must not go there, asked of every hop. */
   withhold?(url: URL): string | undefined;
   /** A text without what is secret in it: a header that holds some goes to no other origin, whatever its name. */
@@ -72,6 +75,7 @@ export function createEgress(options: EgressOptions): Egress {
       const withheld = init.withhold?.(url);
       if (withheld !== undefined) {
         options.log.warn('outbound request withheld', { tenant_id: init.tenantId, reason: withheld });
+        tell(url, redirects > 0, request.method, init, 'withheld');
         throw new EgressError('withheld', withheld);
       }
       const addresses = await admit(url, redirects > 0, first, request.method, init);
@@ -115,19 +119,23 @@ export function createEgress(options: EgressOptions): Egress {
     if (error !== undefined && !refused) return;
     const refusal = refused ? error.refusal : undefined;
     const shown = (text: string) => init.mask?.(text) ?? text;
-    const host = shown(url.host);
     if (refused) {
-      const { tenantId: tenant_id } = init;
+      const [tenant_id, host] = [init.tenantId, shown(url.host)];
       options.log.warn('outbound request refused', { tenant_id, host, refusal, reason: shown(error.message) });
     }
+    tell(url, redirected, method, init, refusal);
+  }
+
+  function tell(url: URL, redirected: boolean, method: string, init: EgressInit, refusal: EgressRefusal | undefined) {
     options.onDecision?.({
-      decision: refused ? 'refused' : 'allowed',
+      decision: refusal === undefined ? 'allowed' : 'refused',
       refusal,
       tenantId: init.tenantId,
       method,
       scheme: url.protocol.slice(0, -1),
-      host,
+      host: init.mask?.(url.host) ?? url.host,
       redirected,
+      source: init.source,
     });
   }
 

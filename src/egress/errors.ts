@@ -21,7 +21,9 @@ export type EgressRefusal =
   | 'own_listener'
   | 'policy'
   | 'denied_to_tenant'
-  | 'redirected_body';
+  | 'redirected_body'
+  /** A secret that it holds may not go there. */
+  | 'withheld';
 
 export class EgressError extends Error {
   readonly fault: EgressFault;

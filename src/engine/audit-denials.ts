@@ -1,5 +1,5 @@
 /**
- * What was denied, without letting a flood fill the disk: of each address, actor and operation the first is written at once,
+ * What was denied, without letting a flood fill the disk: of each address, actor, operation and host the first is written at once,
  * the others within a minute are counted and written as one. Of more different ones than that, likewise, all together.
  */
 import type { AuditEvent } from './audit-ports.ts';
@@ -54,8 +54,9 @@ export function createDenials(now: () => number): Denials {
   };
 }
 
-function kindOf({ tenant_id: tenant, address, actor, action, status }: AuditEvent): string {
-  return JSON.stringify([tenant, address, actor, action, status]);
+function kindOf(event: AuditEvent): string {
+  const { tenant_id: tenant, address, actor, action, status, resource_type: type, resource_id: id, reason } = event;
+  return JSON.stringify([tenant, address, actor, action, status, ...(type === 'host' ? [id, reason] : [])]);
 }
 
 /** Whoever they are: the one entry for all that there was no room for. */

@@ -13,6 +13,8 @@ const MAX_DENIED_QUEUED = 10_000;
 /** An answer waits no longer for its entry. */
 const PATIENCE_MS = 2_000;
 const TELL_DROPPED_EVERY_MS = 10_000;
+/** So many entries are anchored without waiting for the minute to be over. */
+export const ANCHOR_EVERY_ENTRIES = 1_000;
 
 /** Sends what is given to it in groups and in order (src/store/batch.ts). */
 export interface AuditQueue {
@@ -26,7 +28,7 @@ export interface AuditTrailDeps {
   store: Pick<AuditStore, 'append'>;
   /** Takes away values that are secrets. */
   mask(text: string): string;
-  /** Told of the end of each chain that grew, now and then. */
+  /** Told of the end of each chain that grew, every minute and every thousand entries. */
   anchor(heads: readonly AuditHead[]): Promise<void>;
   now(): number;
   log: Logger;
@@ -51,9 +53,13 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
   let dropped = 0;
   let droppedUntold = 0;
   let toldAt = Number.NEGATIVE_INFINITY;
+  let unanchored = 0;
+  let anchoring = Promise.resolve();
   const send = queue(async (events) => {
     const heads = await store.append(events);
     for (const head of heads) grown.set(head.tenant_id, head);
+    unanchored += events.length;
+    if (unanchored >= ANCHOR_EVERY_ENTRIES) void anchorGrown();
     return heads;
   });
 
@@ -71,10 +77,16 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
     await send(bounded(event, mask)).catch((error: Error) => drop(event, error.message));
   }
 
-  async function anchorGrown(): Promise<void> {
-    const heads = [...grown.values()];
-    grown.clear();
-    if (heads.length > 0) await anchor(heads);
+  /** One after the other: a file of anchors has each chain's in their order. */
+  function anchorGrown(): Promise<void> {
+    unanchored = 0;
+    anchoring = anchoring.then(async () => {
+      const heads = [...grown.values()];
+      grown.clear();
+      if (heads.length > 0)
+        await anchor(heads).catch((error: Error) => log.error('audit_anchor_not_written', { error: error.message }));
+    });
+    return anchoring;
   }
 
   return {

@@ -6,7 +6,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Access } from '../domain/access.ts';
 import type { ApiKeyDirectory, KnownKey } from './api-key-ports.ts';
-import { hashOfKey, isApiKey } from './api-key-text.ts';
+import { hashOfKey, isApiKey, prefixOfKey } from './api-key-text.ts';
 
 export interface KeyHolder {
   userId: string;
@@ -74,7 +74,9 @@ export function createFindApiKey(deps: {
       if (key === undefined || !timingSafeEqual(key.hash, hash)) return undefined;
       used.add(key.id);
       const { id, tenantId, roles, scopes } = key;
-      return { userId: `api-key-${id}`, tenantId, access: { means: 'api_key', roles, scopes } };
+      // While it is being replaced there are two keys with this id.
+      const credential = `${id} ${prefixOfKey(text)}`;
+      return { userId: `api-key-${id}`, tenantId, access: { means: 'api_key', credential, roles, scopes } };
     },
     async flush() {
       if (used.size === 0) return;

@@ -110,7 +110,7 @@ function eventOf(request: Request, response: Response, asked: Marked | undefined
     tenant_id: caller?.tenantId ?? NOBODYS_CHAIN,
     actor: caller?.userId ?? 'unknown',
     means: access?.means ?? 'unknown',
-    credential: credentialOf(access),
+    credential: access?.credential ?? null,
     action: asked?.op.id ?? otherwise,
     permission: asked?.op.permission ?? null,
     ...resourceOf(asked, response),
@@ -124,12 +124,6 @@ function eventOf(request: Request, response: Response, asked: Marked | undefined
     trace_id: traceId,
     details: detailsOf(request, asked, response),
   };
-}
-
-/** The id of the key that was used, where it has one. */
-function credentialOf(access: object | undefined): string | null {
-  const id = access !== undefined && 'credential' in access ? access.credential : undefined;
-  return typeof id === 'string' ? id : null;
 }
 
 /** The first id in the path, else what was made. */

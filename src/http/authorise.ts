@@ -25,11 +25,7 @@ export function requireAccess(response: Response, needed: Exclude<Needed, 'publi
   if (needed !== 'authenticated') requirePermission(callerOf(response), access, needed);
 }
 
-export function requirePermission(
-  { tenantId }: Pick<Caller, 'tenantId'>,
-  access: Access,
-  permission: Permission,
-): void {
+function requirePermission({ tenantId }: Pick<Caller, 'tenantId'>, access: Access, permission: Permission): void {
   if (allows({ tenantId, access }, permission)) return;
   throw new OrchestratorError(
     'forbidden',

@@ -6,8 +6,10 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
+import type { Access } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { RequestLimit, Taken } from '../engine/request-limits.ts';
+import type { Caller } from '../engine/use-cases.ts';
 import { type ClientAddress, clientOf } from './client-address.ts';
 import { contextOf } from './context.ts';
 import type { StreamPlaces } from './stream-places.ts';
@@ -32,12 +34,23 @@ export function limitRequests({ requests, addressOf }: DoorLimits): RequestHandl
   return [
     async (request, response, next) => {
       if (EXEMPT.has(`${request.baseUrl}${request.path}`.replace(/(?<=.)\/$/, ''))) return next();
-      const taken = await requests.take(whoIs(request, response, addressOf));
+      const { caller, access } = contextOf(response);
+      const taken = await requests.take(whoIs(caller, access, request, addressOf));
       tell(response, taken);
       if (!taken.allowed) throw refusal('Too many requests', taken);
       return next();
     },
   ];
+}
+
+/** For doors that are none of express: undefined while the client has not used up what it may. */
+export async function overLimit(
+  { requests, addressOf }: DoorLimits,
+  { caller, access }: { caller: Caller; access: Access },
+  request: IncomingMessage,
+): Promise<Taken | undefined> {
+  const taken = await requests?.take(whoIs(caller, access, request, addressOf));
+  return taken?.allowed === false ? taken : undefined;
 }
 
 /** Before the authentication. Credentials that were good a while ago are let through: their holder shares an address. */
@@ -85,8 +98,12 @@ export function addressIn(request: IncomingMessage, addressOf: ClientAddress): s
   return addressOf(request.socket.remoteAddress, Array.isArray(forwarded) ? forwarded.join(',') : forwarded);
 }
 
-function whoIs(request: Request, response: Response, addressOf: ClientAddress): string {
-  const { caller, access } = contextOf(response);
+function whoIs(
+  caller: Caller | undefined,
+  access: Access | undefined,
+  request: IncomingMessage,
+  addressOf: ClientAddress,
+): string {
   // What is only believed could be another with each request.
   if (caller === undefined || access === undefined || access.means === 'none') {
     return `address ${clientOf(addressIn(request, addressOf))}`;

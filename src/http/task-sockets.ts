@@ -10,20 +10,22 @@ import type { IncomingMessage, Server } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { allows } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { LiveMessage } from '../domain/live-reports.ts';
 import { FROM_THE_START } from '../domain/run-events.ts';
+import type { Audit } from '../engine/audit-ports.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { TaskState, TaskStates } from '../engine/task-states.ts';
 import type { Caller } from '../engine/use-cases.ts';
+import { deniedUpgrade } from './audit-upgrades.ts';
 import type { Identity, WhoAsks } from './auth/identify.ts';
 import { type Asked, askedBy } from './auth/presented.ts';
 import { challengeOf } from './authenticate.ts';
-import { requirePermission } from './authorise.ts';
-import { readContext } from './context.ts';
+import { type RequestContext, readContext } from './context.ts';
 import { ignoredUpgrade } from './ignore-upgrade.ts';
-import { type DoorLimits, failuresOf } from './limits.ts';
+import { addressIn, type DoorLimits, failuresOf, overLimit } from './limits.ts';
 import { isOneOf, isOwn, lets } from './origins.ts';
 
 export interface TaskSocketsDeps {
@@ -38,12 +40,21 @@ export interface TaskSocketsDeps {
   states: TaskStates;
   clock: { now(): Date };
   limits?: DoorLimits;
+  audit?: Pick<Audit, 'denied'>;
   log: Logger;
 }
 
 export interface TaskSockets {
   /** Says goodbye to everybody; resolves when all connections are gone. */
   close(): Promise<void>;
+}
+
+interface Asking {
+  request: IncomingMessage;
+  taskId: string;
+  stream: Duplex;
+  head: Buffer;
+  context: RequestContext;
 }
 
 const PATH = /^\/ws\/task\/([^/]+)\/?$/;
@@ -84,12 +95,27 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   }, pingMs);
   pings.unref();
 
-  function admit(found: Identity, taskId: string, request: IncomingMessage, stream: Duplex, head: Buffer): undefined {
+  /** Not let in; the audit is told. */
+  function deny(asking: Asking, status: 401 | 403, identity?: Identity): undefined {
+    const { request, taskId, stream, context } = asking;
+    const { remoteAddress = '' } = request.socket;
+    const address = deps.limits === undefined ? remoteAddress : addressIn(request, deps.limits.addressOf);
+    deps.audit?.denied(deniedUpgrade({ request, context, identity, address, taskId, status }));
+    const presented = identity !== undefined && 'presented' in identity && identity.presented;
+    return refuse(stream, status, challengeOf(presented));
+  }
+
+  async function admit(found: Identity, asking: Asking): Promise<undefined> {
+    const { request, taskId, stream, head } = asking;
     if (!('caller' in found)) {
       if (found.presented) failures?.failed(request);
-      return refuse(stream, 401, challengeOf(found.presented));
+      return deny(asking, 401, found);
     }
-    requirePermission(found.caller, found.access, 'executions:read');
+    const over = deps.limits === undefined ? undefined : await overLimit(deps.limits, found, request);
+    if (over !== undefined) return refuse(stream, 429, undefined, over.resetSeconds);
+    if (!allows({ tenantId: found.caller.tenantId, access: found.access }, 'executions:read')) {
+      return deny(asking, 403, found);
+    }
     if (sockets.clients.size >= max) return refuse(stream, 503);
     // Who asks may have been looked up while the client went away.
     if (stream.destroyed) return undefined;
@@ -121,14 +147,15 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
       const { corsOrigins, hostNames } = deps.config;
-      if (hostNames !== undefined && !isOneOf(hostNames, request.headers.host)) return refuse(stream, 403);
-      if (!isFriendly(request, corsOrigins)) return refuse(stream, 403);
-      if (failures?.isOver(request) === true) return refuse(stream, 429);
       const asked = withSubprotocol(request);
-      const found = deps.whoAsks(asked, readContext(asked));
-      if (!(found instanceof Promise)) return admit(found, taskId, request, stream, head);
-      found
-        .then((identity) => admit(identity, taskId, request, stream, head))
+      const context = readContext(asked);
+      const asking = { request, taskId, stream, head, context };
+      if (hostNames !== undefined && !isOneOf(hostNames, request.headers.host)) return deny(asking, 403);
+      if (!isFriendly(request, corsOrigins)) return deny(asking, 403);
+      if (failures?.isOver(request) === true) return refuse(stream, 429);
+      const found = deps.whoAsks(asked, context);
+      Promise.resolve(found)
+        .then((identity) => admit(identity, asking))
         .catch((error: unknown) => refuseFor(stream, error, 503));
     } catch (error) {
       refuseFor(stream, error);
@@ -313,9 +340,9 @@ function refuseFor(stream: Duplex, error: unknown, otherwise = 400): undefined {
   return refuse(stream, error instanceof OrchestratorError ? error.status : otherwise);
 }
 
-function refuse(stream: Duplex, status: number, challenge = challengeOf(false)): undefined {
+function refuse(stream: Duplex, status: number, challenge = challengeOf(false), retrySeconds = 5): undefined {
   const authenticate = status === 401 ? `WWW-Authenticate: ${challenge}\r\n` : '';
-  const retry = status === 503 || status === 429 ? 'Retry-After: 5\r\n' : '';
+  const retry = status === 503 || status === 429 ? `Retry-After: ${retrySeconds}\r\n` : '';
   stream.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${authenticate}${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,
   );

@@ -14,6 +14,9 @@ const OPEN_POLICY = 'everyone';
 
 const WRITTEN = 'SELECT, INSERT, UPDATE, DELETE';
 
+/** What nobody writes for a tenant: the audit is written for all of them, and by nobody who is one. */
+export const ONLY_READ: ReadonlySet<string> = new Set(['audit_entry', 'audit_head']);
+
 /** What has neither `tenant_id` nor `run_id`, and belongs to a tenant through what it hangs on. */
 const HANGS_ON: ReadonlyMap<string, { column: string; parent: string }> = new Map([
   ['workflow_version', { column: 'workflow_id', parent: 'workflow' }],
@@ -103,6 +106,7 @@ export async function raiseWall(databaseUrl: string): Promise<string | undefined
       for (const { table, rule } of (await standingOfTables(pool)).filter(isBehind)) {
         await runScript(pool, wallOf(table, rule));
       }
+      await runScript(pool, takeBack);
     }
     return await findGap(pool);
   } finally {
@@ -167,8 +171,19 @@ function wallOf(table: string, rule: Rule): string {
     CREATE POLICY ${OPEN_POLICY} ON ${name} USING (true) WITH CHECK (true);
     DROP POLICY IF EXISTS ${POLICY} ON ${name};
     CREATE POLICY ${POLICY} ON ${name} AS RESTRICTIVE TO ${TENANT_ROLE} USING (${own}) WITH CHECK (${own});
-    GRANT ${WRITTEN} ON ${name} TO ${TENANT_ROLE}`;
+    GRANT ${ONLY_READ.has(table) ? 'SELECT' : WRITTEN} ON ${name} TO ${TENANT_ROLE}`;
 }
+
+/** What earlier versions gave. A right that is not there is not taken back: that would lock its table for nothing. */
+const takeBack = `
+DO $$ DECLARE given record; BEGIN
+  FOR given IN SELECT c.oid::regclass AS name FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN (${[...ONLY_READ].map((table) => `'${table}'`).join(', ')})
+      AND has_table_privilege('${TENANT_ROLE}', c.oid, 'INSERT, UPDATE, DELETE')
+  LOOP
+    EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %s FROM ${TENANT_ROLE}', given.name);
+  END LOOP;
+END $$`;
 
 /** The parent's own policy counts within it. */
 function conditionOf(name: string, rule: Exclude<Rule, { kind: 'nobodys' }>): string {

@@ -125,6 +125,27 @@ describe.each(ONE)('the audit on $backend', ({ test }) => {
     expect((await audit(own, 'action=listWorkflows')).items).toMatchObject([{ means: 'api_key', decision: 'allowed' }]);
   });
 
+  test('has what the outbound policy refused, with whose task it was and nothing of what is there', async ({
+    api: any,
+  }) => {
+    const api = as(any, 'egress');
+    const call = {
+      ...{ action_id: 'out', action_type: 'http_request' },
+      config: { url: 'http://169.254.169.254/latest/meta-data/' },
+      on_failure: 'continue',
+    };
+    const run = await api.execute(await api.createWorkflow(workflow([call])));
+    await api.ended(run);
+    const found = async () => (await audit(api, 'action=egress.denied')).items;
+    await until(async () => (await found()).length > 0, { what: 'the refusal is in the audit' });
+    expect(await found()).toMatchObject([
+      {
+        ...{ actor: 'orchestrator', resource_type: 'host', resource_id: '169.254.169.254', decision: 'denied' },
+        ...{ reason: 'metadata_service', details: { task: expect.stringContaining(run), method: 'GET' } },
+      },
+    ]);
+  });
+
   test('cannot be changed by the application; what its owner changes is found', async ({ stack, db }) => {
     const { port, stop } = await stack.add('api');
     const api = as(openClient(`http://127.0.0.1:${port}`), 'chain');

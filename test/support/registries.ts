@@ -79,7 +79,7 @@ export async function registeredMetrics(): Promise<Doors> {
   const limits = createLimitMetrics(api.registry);
   limits.refused('requests');
   limits.away();
-  tellAudit(api.registry, { queued: () => 1, dropped: () => 2 });
+  for (const { registry } of [api, worker]) tellAudit(registry, { queued: () => 1, dropped: () => 2 });
   const answered = tellAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
   answered({ ...request, status: 202, traceId: trace(1), problem: undefined });

@@ -161,7 +161,7 @@ test('what is known of a key holds for five seconds: then one that was revoked i
     Array(3).fill({
       userId: 'api-key-0',
       tenantId: 'acme',
-      access: { means: 'api_key', roles: ['viewer'], scopes: undefined },
+      access: { means: 'api_key', credential: `0 ${prefixOfKey(key)}`, roles: ['viewer'], scopes: undefined },
     }),
   );
   expect(asked).toHaveLength(1);

@@ -1,9 +1,11 @@
 /** What of requests is written, how much of a flood, and what becomes of entries that cannot be written. */
 import { expect, test } from 'vitest';
 import { maskOf } from '../../src/domain/mask-secrets.ts';
+import { anchorOf, isSigned } from '../../src/engine/audit-anchor.ts';
 import { createDenials } from '../../src/engine/audit-denials.ts';
+import { refusedRequest } from '../../src/engine/audit-egress.ts';
 import type { AuditEvent, AuditHead } from '../../src/engine/audit-ports.ts';
-import { createAuditTrail } from '../../src/engine/audit-trail.ts';
+import { ANCHOR_EVERY_ENTRIES, createAuditTrail } from '../../src/engine/audit-trail.ts';
 import { BEATS, NOTED_OPERATIONS, SENSITIVE_READS, weightOf } from '../../src/http/audit-requests.ts';
 import { API_OPERATIONS } from '../../src/http/operations.ts';
 import { createBatcher } from '../../src/store/batch.ts';
@@ -84,6 +86,41 @@ test('of a flood the first is written at once, and then how many more there were
   expect(denials.take(denied())).toBeDefined();
 });
 
+test('a loop that is refused the way out is one entry for each host and reason, with whose task it was', () => {
+  const denials = createDenials(() => 0);
+  const refused = (host: string, refusal = 'policy') =>
+    refusedRequest({
+      ...{ refusal, host, tenantId: 'acme', scheme: 'http', method: 'GET', redirected: false, source: 'r.1.a' },
+    });
+  expect(denials.take(refused('10.0.0.1'))).toMatchObject({
+    ...{ tenant_id: 'acme', action: 'egress.denied', resource_type: 'host', resource_id: '10.0.0.1' },
+    ...{ decision: 'denied', reason: 'policy', details: { task: 'r.1.a', scheme: 'http', method: 'GET' } },
+  });
+  for (let n = 0; n < 999; n += 1) expect(denials.take(refused('10.0.0.1'))).toBeUndefined();
+  expect(denials.take(refused('10.0.0.2'))).toBeDefined();
+  expect(denials.take(refused('10.0.0.1', 'withheld'))).toBeDefined();
+  expect(denials.due(true)).toMatchObject([{ resource_id: '10.0.0.1', reason: 'policy', details: { more: 999 } }]);
+});
+
+test('the ends of chains are anchored after so many entries, without waiting for the minute', async () => {
+  const { trail, anchored } = open(async () => undefined);
+  for (let n = 1; n < ANCHOR_EVERY_ENTRIES; n += 1) trail.note(event());
+  await trail.write(event({ tenant_id: 'last' }));
+  expect(anchored.map(({ tenant_id }) => tenant_id).sort()).toEqual(['last', 't']);
+});
+
+test('an anchor is signed by the first secret, known by any of them, and no other line passes for one', () => {
+  const head = { tenant_id: 't', seq: 7, hash: 'ab'.repeat(32) };
+  const anchor = anchorOf(head, '2026-01-01T00:00:00.000Z', ['new', 'old']);
+  expect(isSigned(anchor, ['old', 'new'])).toBe(true);
+  expect(isSigned(anchor, ['old'])).toBe(false);
+  for (const change of [{ seq: 6 }, { hash: 'cd'.repeat(32) }, { tenant_id: 'u' }, { at: '' }, { signature: '' }]) {
+    expect(isSigned({ ...anchor, ...change }, ['new']), JSON.stringify(change)).toBe(false);
+  }
+  expect(anchorOf(head, 'now', [])).toEqual({ ...head, at: 'now' });
+  expect(isSigned(anchorOf(head, 'now', []), ['new'])).toBe(false);
+});
+
 test('a flood from everywhere is counted as one', () => {
   const denials = createDenials(() => 0);
   const written = Array.from({ length: 5_000 }, (_, n) => denials.take(denied({ address: `address ${n}` })));
@@ -146,7 +183,8 @@ test('the queue is bounded, and the end of the process waits for what is in it',
   let_go();
   await closed;
   expect([written, trail.queued()]).toEqual([20_000, 0]);
-  expect(anchored).toEqual([{ tenant_id: 't', seq: 1, hash: '' }]);
+  // After every thousand of them.
+  expect(anchored).toEqual(Array(20).fill({ tenant_id: 't', seq: 1, hash: '' }));
 });
 
 test('a process that may not wait any longer says what it leaves behind', async () => {

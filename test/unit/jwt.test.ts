@@ -55,7 +55,7 @@ function verifier(rules: Partial<JwtRules> = {}) {
 const ANNA = {
   userId: 'anna',
   tenantId: 'acme',
-  access: { means: 'jwt', roles: ['operator', 'editor'], scopes: undefined },
+  access: { means: 'jwt', credential: expect.any(String), roles: ['operator', 'editor'], scopes: undefined },
 };
 const without = (...names: string[]) =>
   Object.fromEntries(Object.entries(CLAIMS).filter(([name]) => !names.includes(name)));
@@ -80,6 +80,16 @@ describe('a token is taken', () => {
     ['with the scopes of every OpenID provider', hmacToken({ ...CLAIMS, scope: 'openid email profile' })],
   ])('%s', async (_what, token) => {
     expect(await verifier()(token)).toEqual(ANNA);
+  });
+
+  test('is told apart by its issuer, its key and its subject', async () => {
+    const credential = async (token: string) => {
+      const found = await verifier({ issuers: [] })(token);
+      return 'why' in found ? found.why : found.access.credential;
+    };
+    const rs = signedToken({ ...CLAIMS, iss: 'https://id.example' }, { alg: 'RS256', kid: 'rsa' }, rsa.privateKey);
+    expect(await credential(rs)).toBe('iss https://id.example, kid rsa, sub anna');
+    expect(await credential(hmacToken(without('iss')))).toBe('sub anna');
   });
 
   test('signed with the secret that is being replaced, and not once it is gone', async () => {

@@ -3,10 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { Role } from '../../src/domain/access.ts';
+import type { AuditEvent } from '../../src/engine/audit-ports.ts';
 import { createRunFollower } from '../../src/engine/follow-run.ts';
 import type { TaskState } from '../../src/engine/task-states.ts';
 import { createIdentify, type WhoAsks } from '../../src/http/auth/identify.ts';
+import { clientAddress } from '../../src/http/client-address.ts';
 import { createHttpServer } from '../../src/http/server.ts';
+import { createStreamPlaces } from '../../src/http/stream-places.ts';
 import { attachTaskSockets, type TaskSocketsDeps } from '../../src/http/task-sockets.ts';
 import { AT, fakeRunEvents } from '../support/fake-run-events.ts';
 import { openSocket } from '../support/task-socket.ts';
@@ -141,6 +144,47 @@ test('who may not come in through HTTP may not come in here; a browser names its
   expect(claiming.messages[0]).toMatchObject({ status: 'pending' });
 });
 
+test('who is not let in is in the audit: nobody known in nobody’s chain, who may not in its own', async () => {
+  const events: AuditEvent[] = [];
+  const audit = { denied: (event: AuditEvent) => void events.push(event) };
+  const identity: ReturnType<WhoAsks> = {
+    caller: { tenantId: 'acme', userId: 'u', correlationId: undefined, traceId: 't', parentSpanId: undefined },
+    access: { means: 'jwt', credential: 'sub u', roles: ['worker'], scopes: undefined },
+  };
+  const { open } = await door({ apiKeys: ['k1'] }, { audit });
+  expect(await open('/ws/task/r', { headers: { 'x-api-key': 'no', 'x-request-id': 'q1' } }).ended()).toBe(401);
+  expect(await open('/ws/task/r', { headers: { ...HEADERS, origin: 'https://evil.example' } }).ended()).toBe(403);
+  const { open: openAs } = await door({}, { audit, whoAsks: () => identity });
+  expect(await openAs().ended()).toBe(403);
+  const task = { action: 'watchTask', permission: 'executions:read', resource_type: 'task', resource_id: 'r' };
+  expect(events).toMatchObject([
+    { ...task, tenant_id: '', actor: 'unknown', status: 401, reason: 'unauthorized', request_id: 'q1' },
+    { ...task, tenant_id: '', actor: 'unknown', status: 403, reason: 'forbidden', address: '127.0.0.1' },
+    { ...task, tenant_id: 'acme', actor: 'u', means: 'jwt', credential: 'sub u', status: 403 },
+  ]);
+  expect(JSON.stringify(events)).not.toContain('"no"');
+});
+
+test('the limit of requests counts sockets too', async () => {
+  let count = 0;
+  const limits = {
+    addressOf: clientAddress(0),
+    requests: {
+      over: () => undefined,
+      async take() {
+        count += 1;
+        return { allowed: count <= 1, limit: 1, remaining: 0, resetSeconds: 17 };
+      },
+    },
+    failures: undefined,
+    streams: createStreamPlaces(10),
+  };
+  const { open } = await door({}, { limits });
+  const first = open();
+  await until(() => first.messages.length === 1);
+  expect(await open().ended()).toBe(429);
+});
+
 test('pages of other sites are let in only as CORS does', async () => {
   const { open, port } = await door({ corsOrigins: ['https://console.example'] });
   expect(await open('/ws/task/r', { origin: 'https://evil.example' }).ended()).toBe(403);
@@ -179,6 +223,7 @@ test('a reader that takes nothing, and one that does not answer a ping, is let g
   slow.be({ message: 'x'.repeat(16_000_000) });
   const dead = await door({ sockets: { pingMs: 30 } });
   for (const { port, server } of [slow, dead]) {
+    const connected = once(server, 'connection');
     const socket = connect(port, '127.0.0.1');
     const upgrade =
       'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
@@ -186,7 +231,7 @@ test('a reader that takes nothing, and one that does not answer a ping, is let g
     socket.once('data', () => socket.pause());
     socket.on('error', () => undefined);
     const count = () => new Promise<number>((resolve) => server.getConnections((_error, n) => resolve(n)));
-    await until(async () => (await count()) === 1);
+    await connected;
     await until(async () => (await count()) === 0, { what: 'the reader is let go' });
     socket.destroy();
   }

@@ -30,7 +30,8 @@ export function holderOf(
   for (const name of namesIn(certificate.subjectAltName, certificate.subject)) {
     const holder = holders.get(name);
     if (holder === undefined) continue;
-    const access: Access = { means: 'certificate', roles: holder.roles, scopes: undefined };
+    const credential = `${name}, serial ${certificate.serialNumber}`;
+    const access: Access = { means: 'certificate', credential, roles: holder.roles, scopes: undefined };
     return { userId: holder.user, tenantId: holder.tenant, access };
   }
   return 'unknown';

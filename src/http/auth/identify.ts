@@ -91,12 +91,13 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
 
 /** A shared key speaks for the default tenant; the headers would let its holder choose any. */
 function ofConfiguredKey(name: string): Principal {
-  const access: Access = { means: 'api_key', roles: ['admin'], scopes: undefined };
+  const access: Access = { means: 'api_key', credential: `API_KEY ${name}`, roles: ['admin'], scopes: undefined };
   return { userId: `api-key-${name}`, tenantId: 'default', access };
 }
 
 function ofMetricsToken(name: string): Principal {
-  const access: Access = { means: 'api_key', roles: ['viewer'], scopes: ['system:read'] };
+  const credential = `METRICS_TOKEN ${name}`;
+  const access: Access = { means: 'api_key', credential, roles: ['viewer'], scopes: ['system:read'] };
   return { userId: `metrics-token-${name}`, tenantId: 'default', access };
 }
 

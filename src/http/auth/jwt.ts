@@ -51,8 +51,15 @@ export function createJwtVerifier(rules: JwtRules): JwtVerifier {
     const claims = claimsOf(outcome.payload, rules);
     if ('why' in claims) return claims;
     const { userId, tenantId, roles, scopes } = claims;
-    return { userId, tenantId, access: { means: 'jwt', roles, scopes } };
+    const credential = credentialOf(outcome.payload.iss, kid, userId);
+    return { userId, tenantId, access: { means: 'jwt', credential, roles, scopes } };
   };
+}
+
+/** A gateway may speak for others: which token it had, and of whom, is said here. */
+function credentialOf(issuer: string | undefined, kid: string | undefined, subject: string): string {
+  const parts = [issuer && `iss ${issuer}`, kid && `kid ${kid}`, `sub ${subject}`];
+  return parts.filter((part) => part !== undefined && part !== '').join(', ');
 }
 
 type PinnedSecret = { alg: string; key: Uint8Array };
