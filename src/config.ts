@@ -82,7 +82,7 @@ export interface Config {
   secretsShared: '*' | readonly string[];
   /** Base64; the first one encrypts. Empty: nothing is encrypted. */
   secretKeys: readonly string[];
-  webhookSecret: string | undefined;
+  webhookSecrets: readonly string[];
   /** Undefined: events go to no stream. */
   eventsStream: { name: string; maxLength: number } | undefined;
   /** The first one signs; empty: there are no links. */
@@ -242,7 +242,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     inboundWebhookSecrets: values.INBOUND_WEBHOOK_SECRET ?? new Map(),
     secretsShared: values.SECRETS_SHARED.includes('*') ? '*' : values.SECRETS_SHARED,
     secretKeys: values.SECRETS_KEY,
-    webhookSecret: values.WEBHOOK_SECRET,
+    webhookSecrets: values.WEBHOOK_SECRET,
     eventsStream:
       values.EVENTS_STREAM === undefined
         ? undefined

@@ -46,7 +46,7 @@ export function workerEvents(
     webhooks: createReplayWebhooks(pool, createKeyring(config.secretKeys)),
     accept,
     stream,
-    secret: config.webhookSecret,
+    secrets: config.webhookSecrets,
     now,
   });
   const waits = createEventWaits(pool);

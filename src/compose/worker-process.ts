@@ -368,7 +368,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const callbackDeps = {
         callbacks,
         fetch: egress.fetch,
-        secret: config.webhookSecret,
+        secrets: config.webhookSecrets,
         now: () => new Date(clock.now()),
         calls: callSpans,
         log,

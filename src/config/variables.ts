@@ -174,7 +174,12 @@ export const VARIABLES = {
     'What senders of POST /events sign with (Standard Webhooks) who have no credentials: a list for the tenant default, or JSON of tenants, each with a list. All of a list are accepted.',
     { secret: true },
   ),
-  WEBHOOK_SECRET: optional(text(), 'Signs the callbacks (Standard Webhooks).', { secret: true }),
+  WEBHOOK_SECRET: setting(
+    list(),
+    '',
+    'Signs the callbacks (Standard Webhooks); a list: there is a signature for each, so that receivers may know the new one before the old one goes.',
+    { secret: true },
+  ),
   PEERS: setting(
     urlList(),
     '',

@@ -15,7 +15,8 @@ export interface CallbackDeps {
     url: string,
     init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal; tenantId: string },
   ): Promise<{ status: number }>;
-  secret: string | undefined;
+  /** Each signs. */
+  secrets: readonly string[];
   now(): Date;
   /** Undefined: calls are not written down. */
   calls: Pick<CallSpans, 'begin'> | undefined;
@@ -38,8 +39,7 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
   const body = JSON.stringify(callback.body);
   const signal = within(TIMEOUT_MS, stopping);
   const call = spanOf(deps.calls, callback);
-  const secrets = deps.secret === undefined ? [] : [deps.secret];
-  const signed = webhookHeaders(secrets, `${callback.runId}.${callback.epoch}`, deps.now(), body);
+  const signed = webhookHeaders(deps.secrets, `${callback.runId}.${callback.epoch}`, deps.now(), body);
   const headers = { ...signed, ...(call === undefined ? {} : { traceparent: call.traceparent }) };
   const problem = await deps
     .fetch(callback.url, { method: 'POST', headers, body, signal, tenantId: callback.tenantId })

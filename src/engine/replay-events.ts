@@ -27,7 +27,7 @@ export interface ReplayDeps {
   /** Undefined: none is configured. */
   stream: EventStream | undefined;
   /** Signs where the tenant has no webhook of that address. */
-  secret: string | undefined;
+  secrets: readonly string[];
   now(): Date;
 }
 
@@ -60,7 +60,7 @@ async function teller(
   if ('webhook_url' in target) {
     const { webhook_url: url } = target;
     const known = await deps.webhooks.secretsOf(run.tenantId, url);
-    const secrets = known.length > 0 || deps.secret === undefined ? known : [deps.secret];
+    const secrets = known.length > 0 ? known : deps.secrets;
     return async (events) => {
       for (const event of events) {
         signal.throwIfAborted();

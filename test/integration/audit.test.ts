@@ -141,7 +141,7 @@ describe.each(ONE)('the audit on $backend', ({ test }) => {
     expect(await found()).toMatchObject([
       {
         ...{ actor: 'orchestrator', resource_type: 'host', resource_id: '169.254.169.254', decision: 'denied' },
-        ...{ reason: 'metadata_service', details: { task: expect.stringContaining(run), method: 'GET' } },
+        ...{ reason: 'reserved_address', details: { task: expect.stringContaining(run), method: 'GET' } },
       },
     ]);
   });
