@@ -123,7 +123,11 @@ const MARK_QUEUED_AFTER_MS = 500;
 export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
   const wall = createWall(config.rowLevelSecurity, log);
-  const behindWall = { tenant: wall.scope.tenant, isWalled: () => wall.stands(database.everyTenant) };
+  const behindWall = {
+    tenant: wall.scope.tenant,
+    isWalled: () => wall.stands(database.everyTenant),
+    gap: () => wall.gap(database.everyTenant),
+  };
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-api',
     max: config.databasePoolSize,

@@ -20,7 +20,7 @@ export interface DiagnosisDeps {
   engineHealth: EngineHealth;
   queueUse(): number | undefined;
   lanes: readonly string[];
-  wall: Omit<TenantPoolOptions, 'everyTenant'>;
+  wall: Omit<TenantPoolOptions, 'everyTenant'> & { gap(): Promise<string | undefined> };
   onError(error: Error): void;
 }
 
@@ -62,6 +62,7 @@ export function diagnosisOf(
     problems: createSystemProblems({
       store,
       engine: deps.engineHealth,
+      gapInWall: deps.wall.gap,
       queueUse,
       lanes,
       version: VERSION,

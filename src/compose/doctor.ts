@@ -29,6 +29,7 @@ import { createSweepStore } from '../store/sweep-store.ts';
 import { VERSION } from '../version.ts';
 import { verifyAudit } from './audit-verify.ts';
 import { createFailpoint } from './failpoints.ts';
+import { TURNED_OFF } from './wall.ts';
 
 export interface Examination {
   config: Config;
@@ -97,7 +98,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
 }
 
 async function* walls(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerator<Finding> {
-  const gap = rowLevelSecurity === 'off' ? 'ROW_LEVEL_SECURITY is off' : await findGap(pool);
+  const gap = rowLevelSecurity === 'off' ? TURNED_OFF : await findGap(pool);
   const name = 'row_level_security';
   if (gap === undefined) yield ok(name, 'the policies of the database keep tenants apart');
   else

@@ -8,9 +8,14 @@ import type { Logger } from '../engine/ports.ts';
 import { createTenantScope, type TenantScope } from '../engine/tenant-scope.ts';
 import { findGap } from '../store/row-level-security.ts';
 
+/** The gap that was asked for. */
+export const TURNED_OFF = 'ROW_LEVEL_SECURITY is off';
+
 export interface Wall {
   scope: TenantScope;
-  /** Rejects while the database cannot be asked. */
+  /** What keeps it from standing for this process; undefined: it stands. Rejects while the database cannot be asked. */
+  gap(everyTenant: pg.Pool): Promise<string | undefined>;
+  /** Rejects as `gap` does. */
   stands(everyTenant: pg.Pool): Promise<boolean>;
   /** At start: rejects when it must stand and does not. */
   expected(everyTenant: pg.Pool): Promise<void>;
@@ -33,6 +38,7 @@ export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wal
   };
   const scope = createTenantScope();
   return {
+    gap: (everyTenant) => (wanted === 'off' ? Promise.resolve(TURNED_OFF) : gap(everyTenant)),
     // To follow what is awaited has its price, which is not paid for nothing.
     scope: wanted === 'off' ? { ...scope, in: (_tenantId, work) => work() } : scope,
     async stands(everyTenant) {

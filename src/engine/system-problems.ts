@@ -28,6 +28,8 @@ export interface LaneExplanation {
 export interface SystemProblemsDeps {
   store: Pick<WhyStore, 'surroundings'>;
   engine: Pick<EngineHealth, 'report'>;
+  /** What keeps the second wall between tenants from standing; undefined: it stands. */
+  gapInWall(): Promise<string | undefined>;
   queueUse(): number | undefined;
   /** All there are. */
   lanes: readonly string[];
@@ -47,13 +49,15 @@ const OF_ALL_LANES: ReadonlySet<string> = new Set([
 export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
   async function factsOf({ tenantId }: Pick<Caller, 'tenantId'>): Promise<SystemFacts | undefined> {
     const before = deps.now();
-    const [around, report] = await Promise.all([
+    const [around, report, gapInWall] = await Promise.all([
       deps.store
         .surroundings(tenantId)
         // What the question took is nobody's clock.
         .then((found) => ({ ...found, skewMs: skewOf(before, deps.now(), found.now) }))
         .catch(() => undefined),
       deps.engine.report(),
+      // A database that does not answer is told of as such.
+      deps.gapInWall().catch(() => undefined),
     ]);
     if (around === undefined) return undefined;
     const use = deps.queueUse();
@@ -61,6 +65,7 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
       ...around,
       lanes: lanesOf(report.lanes, around.paused, tenantId),
       stuck: report.stuck_executions,
+      gapInWall,
       queueReachable: report.queue_connected,
       queueUse: use,
       queueFull: isQueueFull(use),

@@ -7,8 +7,10 @@ import { examine } from '../../src/compose/doctor.ts';
 import { environmentWith, loadConfig } from '../../src/config.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { projectRoot } from '../../src/project-root.ts';
+import { systemHealth } from '../../src/schemas/service-answers.ts';
+import { type Client, openClient } from '../support/client.ts';
 import { keysOf } from '../support/invariants.ts';
-import { openStack, type Stack } from '../support/stack.ts';
+import { type Environment, openStack, type Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
@@ -21,8 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-async function doctor(repair = false): Promise<Map<string, Finding>> {
-  const config = loadConfig(stack.environment, { cwd: stack.folder });
+async function doctor(repair = false, environment: Environment = {}): Promise<Map<string, Finding>> {
+  const config = loadConfig({ ...stack.environment, ...environment }, { cwd: stack.folder });
   const findings = await examine({ config, databaseUrl: stack.databaseUrl, repair, days: 7, confirmMs: 50 });
   return new Map(findings.map((finding) => [finding.check, finding]));
 }
@@ -89,6 +91,36 @@ describe('the doctor', () => {
       expect(found.has('runs_have_jobs'), 'nothing else is asked of a schema that may be another').toBe(false);
     } finally {
       await db.query('UPDATE _prisma_migrations SET migration_name = $1 WHERE migration_name = $2', [last, 'later']);
+    }
+  });
+
+  test('and the health of the system say why the second wall between tenants does not stand', async () => {
+    const { api, db } = stack;
+    const problemsOf = async (client: Client) => {
+      const { problems } = systemHealth.parse((await client.get('/health/system')).body);
+      return problems.filter(({ code }) => code === 'row_level_security_off').map(({ message }) => message);
+    };
+    const withoutWall = async (environment: Environment) => {
+      const other = await stack.add('api', environment);
+      const [told, found] = await Promise.all([
+        problemsOf(openClient(`http://127.0.0.1:${other.port}`)),
+        doctor(false, environment),
+      ]);
+      await other.stop();
+      return { told, found: found.get('row_level_security') };
+    };
+    expect((await doctor()).get('row_level_security')).toMatchObject({ status: 'ok' });
+    expect(await problemsOf(api)).toEqual([]);
+    const turnedOff = await withoutWall({ ROW_LEVEL_SECURITY: 'off' });
+    expect(turnedOff.found).toMatchObject({ status: 'warning', message: 'ROW_LEVEL_SECURITY is off' });
+    expect(turnedOff.told).toEqual([expect.stringContaining('ROW_LEVEL_SECURITY is off')]);
+    await db.query('ALTER TABLE document DISABLE ROW LEVEL SECURITY');
+    try {
+      const open = await withoutWall({});
+      expect(open.found).toMatchObject({ status: 'warning', message: 'tables have no policy: document' });
+      expect(open.told).toEqual([expect.stringContaining('tables have no policy: document')]);
+    } finally {
+      await db.query('ALTER TABLE document ENABLE ROW LEVEL SECURITY');
     }
   });
 

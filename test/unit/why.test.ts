@@ -591,7 +591,7 @@ test('of several failures the first one counts', () => {
   expect(rootOf({ run: ended('failed'), tasks }).data).toMatchObject({ action_id: 'a' });
 });
 
-const SYSTEM: SystemFacts = { ...base, stuck: 0, skewMs: 0, lanes: new Map([['http_request', LANE]]) };
+const SYSTEM: SystemFacts = { ...base, stuck: 0, skewMs: 0, gapInWall: undefined, lanes: new Map([['http_request', LANE]]) };
 const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [{}, []],
   [undefined, ['database_unreachable']],
@@ -611,6 +611,7 @@ const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [{ workers: [{ ...WORKER, version: '2' }] }, ['mixed_versions']],
   [{ stuck: 3, skewMs: -1_500 }, ['runs_stuck', 'clock_skew']],
   [{ skewMs: 1_000 }, []],
+  [{ gapInWall: 'the role is missing' }, ['row_level_security_off']],
   [{ circuits }, ['circuit_open']],
 ];
 test.each(SYSTEMS)('of the system, %j gives %j', (more, codes) => {
