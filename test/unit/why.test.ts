@@ -591,7 +591,13 @@ test('of several failures the first one counts', () => {
   expect(rootOf({ run: ended('failed'), tasks }).data).toMatchObject({ action_id: 'a' });
 });
 
-const SYSTEM: SystemFacts = { ...base, stuck: 0, skewMs: 0, gapInWall: undefined, lanes: new Map([['http_request', LANE]]) };
+const SYSTEM: SystemFacts = {
+  ...base,
+  stuck: 0,
+  skewMs: 0,
+  gapInWall: undefined,
+  lanes: new Map([['http_request', LANE]]),
+};
 const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [{}, []],
   [undefined, ['database_unreachable']],

@@ -5,7 +5,7 @@ import { until } from '../until.ts';
 import type { Ids } from './requests.ts';
 
 /** In the names of what is planted, by which it can be asked for. */
-const MARK = 'planted-by-a-7f3c';
+export const MARK = 'planted-by-a-7f3c';
 /** In all that is said, sent and answered: nobody else ever has a reason to say it. */
 export const HIDDEN = 'hidden-by-a-9e1d';
 const TRACE = '7f3c7f3c7f3c7f3c7f3c7f3c7f3c7f3c';
@@ -119,6 +119,15 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
      VALUES ('a', 'planted_service', $1, $1, '[]', '[]', '[]', false, 0)`,
     [MARK],
   );
+
+  // Why a lane is paused is for whoever waits for it; by whom is not.
+  await stack.db.query(`INSERT INTO lane_pause (lane, tenant_id, by, reason) VALUES ('transform', 'a', $1, 'repair')`, [
+    HIDDEN,
+  ]);
+  await stack.db.query(`INSERT INTO peer_sent (peer, tenant_id, name, version) VALUES ($1, 'a', $2, 1)`, [
+    'http://127.0.0.1:9',
+    MARK,
+  ]);
 
   const key = await made('POST', '/api-keys', { name: HIDDEN, roles: ['operator'] });
   await made('PUT', '/secrets/PLANTED', { value: HIDDEN, description: HIDDEN });

@@ -117,8 +117,10 @@ function requestsOf(
 
 /** As its example has it, or with what it must have; and once more with each id that it may have besides. */
 function bodiesOf(document: Document, ids: Ids, schema: Schema): unknown[] {
-  const body = sampleOf(document, ids, schema, '');
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return [body];
+  const sample = sampleOf(document, ids, schema, '');
+  if (typeof sample !== 'object' || sample === null || Array.isArray(sample)) return [sample];
+  // Nor for what is never handed out.
+  const body = Object.hasOwn(sample, 'wait_seconds') ? { ...sample, wait_seconds: 0 } : sample;
   const properties = Object.keys(resolved(document, schema).properties ?? {});
   const more = properties
     .filter((name) => !Object.hasOwn(body, name))
