@@ -297,6 +297,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     config: { ...config, version: VERSION },
     log,
     whoAsks: authentication.whoAsks,
+    login: authentication.login,
     apiKeys: apiKeysOf(pool),
     clock: { now: () => new Date() },
     inTenant: wall.scope.in,

@@ -12,7 +12,9 @@ import { repeatUntil } from '../engine/sweep.ts';
 import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
+import type { Login } from '../http/login.ts';
 import { createApiKeyDirectory, createApiKeyStore } from '../store/api-keys.ts';
+import { loginOf } from './login.ts';
 
 const JWKS_TIMEOUT_MS = 5_000;
 const FLUSH_EVERY_MS = 5_000;
@@ -20,10 +22,12 @@ const MAX_JWKS_BYTES = 256 * 1_024;
 
 export interface Authentication {
   whoAsks: WhoAsks;
+  /** Undefined: no browser can log in. */
+  login: Login | undefined;
   close(): Promise<void>;
 }
 
-/** Without `pool` keys that tenants have made are not known. */
+/** Without `pool` keys that tenants have made are not known, nor sessions: both are for the API. */
 export function authenticationOf(
   config: Pick<Config, 'apiKeys' | 'authentication'>,
   log: Logger,
@@ -40,20 +44,23 @@ export function authenticationOf(
           directory: createApiKeyDirectory(pool),
           elapsed: () => performance.now(),
         });
+  const browsers = pool === undefined ? undefined : loginOf(config, log);
   const stopping = new AbortController();
   const flushing =
     madeKeys === undefined ? undefined : repeatUntil(stopping.signal, FLUSH_EVERY_MS, madeKeys.flush, log);
   return {
     whoAsks: createIdentify({
       ...{ required, apiKeys: config.apiKeys, madeKeys, jwt: verify },
-      ...{ certificates, trustedCallers, metricsTokens },
+      ...{ certificates, trustedCallers, metricsTokens, sessions: browsers?.login.sessions },
     }),
+    login: browsers?.login,
     async close() {
       stopping.abort();
       await flushing;
       // What is lost of it is when a key was used last.
       await madeKeys?.flush().catch((error: Error) => log.warn('key_use_lost', { error: error.message }));
       await provider?.close();
+      await browsers?.close();
     },
   };
 }
@@ -63,7 +70,7 @@ export function announceAuthentication(
   {
     host,
     apiKeys,
-    authentication: { required, jwt, certificates },
+    authentication: { required, jwt, oidc, certificates },
   }: Pick<Config, 'host' | 'apiKeys' | 'authentication'>,
   log: Logger,
 ): void {
@@ -72,6 +79,7 @@ export function announceAuthentication(
     jwt_secret: (jwt?.secrets.length ?? 0) > 0,
     jwks: jwt?.jwksUrl !== undefined,
     certificate: certificates.size > 0,
+    oidc: oidc !== undefined,
   };
   const taken = Object.entries(means).flatMap(([name, configured]) => (configured ? [name] : []));
   log.info('authentication', { required, means: taken, host });
@@ -84,6 +92,16 @@ export function announceAuthentication(
   if (jwt?.jwksUrl?.startsWith('http:') === true && !isLoopback(new URL(jwt.jwksUrl).hostname)) {
     log.warn('jwks_not_encrypted', {
       problem: 'who can change what JWKS_URL answers on its way can make tokens: use https',
+    });
+  }
+  if (oidc?.issuer.startsWith('http:') === true && !isLoopback(new URL(oidc.issuer).hostname)) {
+    log.warn('login_not_encrypted', {
+      problem: 'who can change what OIDC_ISSUER answers on its way can log in as anybody: use https',
+    });
+  }
+  if (oidc?.publicUrl.startsWith('http:') === true && !isLoopback(new URL(oidc.publicUrl).hostname)) {
+    log.warn('sessions_not_encrypted', {
+      problem: 'PUBLIC_URL is no https: who listens on the way can take over the sessions of browsers',
     });
   }
 }

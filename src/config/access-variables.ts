@@ -41,6 +41,24 @@ export const ACCESS_VARIABLES = {
     'viewer',
     'The roles of tokens that say nothing of roles; a list of viewer, operator, editor, admin, worker.',
   ),
+  OIDC_ISSUER: optional(
+    url(['http', 'https']),
+    'The OpenID provider that people log in at with a browser (Bull Board, the docs); needs OIDC_CLIENT_ID, PUBLIC_URL and SESSION_SECRET.',
+  ),
+  OIDC_CLIENT_ID: optional(text(), 'As whom this service is known to the provider.'),
+  OIDC_CLIENT_SECRET: optional(text(), 'Its secret there. Left out: it is a public client, with PKCE alone.', {
+    secret: true,
+  }),
+  OIDC_SCOPES: setting(list(), 'openid,profile', 'What is asked for at a login; a list, openid among it.'),
+  OIDC_TENANT_CLAIM: optional(text(), 'As JWT_TENANT_CLAIM, in the ID token of a login. Left out: that one.'),
+  OIDC_ROLES_CLAIM: optional(text(), 'As JWT_ROLES_CLAIM, in the ID token of a login. Left out: that one.'),
+  SESSION_SECRET: setting(
+    secretList(32),
+    '',
+    'Encrypts the sessions of browsers, the same for all API processes; a list: the first is used, all are accepted, so that one can be replaced by another. Without the one that it was made with a session is over.',
+    { secret: true },
+  ),
+  SESSION_HOURS: setting(whole(1, 720), '8', 'How long a session of a browser lasts.'),
   TRUSTED_CALLERS: setting(
     list(),
     '',

@@ -1,11 +1,14 @@
 /** What the settings say of who may come in, and what of it would be unsafe. */
 import type { Role } from '../domain/access.ts';
+import { type OidcConfig, oidcFaults, readOidc } from './oidc.ts';
 import type { Values } from './read-settings.ts';
 
 export interface AuthenticationConfig {
   /** Whether credentials are asked for at all. */
   required: boolean;
   jwt: JwtConfig | undefined;
+  /** Undefined: browsers cannot log in. */
+  oidc: OidcConfig | undefined;
   /** By a name in them, `CN:…`. */
   certificates: ReadonlyMap<string, CertificateHolder>;
   trustedCallers: readonly string[];
@@ -48,6 +51,7 @@ export function readAuthentication(values: Values): AuthenticationConfig {
           defaultRoles: values.JWT_DEFAULT_ROLES,
         }
       : undefined,
+    oidc: readOidc(values),
     certificates: values.TLS_CLIENT_CERTS === 'off' ? new Map() : values.TLS_CLIENTS,
     trustedCallers: values.TRUSTED_CALLERS,
     metricsTokens: values.METRICS_TOKEN,
@@ -56,7 +60,8 @@ export function readAuthentication(values: Values): AuthenticationConfig {
 
 export function asksForCredentials(values: Values): boolean {
   const byCertificate = values.TLS_CLIENT_CERTS !== 'off' && values.TLS_CLIENTS.size > 0;
-  return byCertificate || values.API_KEY.length > 0 || values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
+  const byToken = values.JWT_SECRET.length > 0 || values.JWKS_URL !== undefined;
+  return byCertificate || byToken || values.API_KEY.length > 0 || values.OIDC_ISSUER !== undefined;
 }
 
 /** `label` says under which name a setting was found. */
@@ -81,7 +86,7 @@ export function authenticationFaults(values: Values, host: string, label: (name:
       `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
     );
   }
-  faults.push(...certificateFaults(values, label));
+  faults.push(...certificateFaults(values, label), ...oidcFaults(values, label));
   for (const one of values.TRUSTED_CALLERS) {
     if (/^(api_key|jwt|certificate):./.test(one)) continue;
     faults.push(`${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<sub> or certificate:<user>.`);

@@ -4,6 +4,7 @@ const CATALOGUE = {
   invalid_request: { status: 400, title: 'The request is not valid', retryable: false },
   parameter_validation_failed: { status: 400, title: 'The parameters are not valid', retryable: false },
   malformed_json: { status: 400, title: 'The body is not JSON', retryable: false },
+  login_failed: { status: 400, title: 'The login failed', retryable: false },
   unauthorized: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
   forbidden: { status: 403, title: 'Not allowed', retryable: false },
   not_found: { status: 404, title: 'Not found', retryable: false },

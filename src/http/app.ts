@@ -30,9 +30,10 @@ import { ingestionRoutes } from './ingestion.ts';
 import { jobRoutes } from './jobs.ts';
 import { limitFailures, limitRequests } from './limits.ts';
 import { createLinks } from './links.ts';
+import { loginFor, loginRoutes } from './login.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
-import { refuseForeignPages, refuseOtherNames } from './origins.ts';
+import { isOwn, refuseForeignPages, refuseOtherNames } from './origins.ts';
 import { partRoutes } from './parts.ts';
 import { peerRoutes } from './peers.ts';
 import { loggedPath, problemHandler } from './problem.ts';
@@ -77,14 +78,15 @@ export function createHttpApp(deps: HttpDeps): Express {
   const authenticated = [
     ...(deps.limits === undefined ? [] : limitFailures(deps.limits)),
     ...acceptSignedEvents({ secrets: config.inboundWebhookSecrets ?? new Map(), ...config, clock: deps.clock }),
-    authenticate(deps.whoAsks, log),
+    authenticate(deps.whoAsks, log, deps.login && loginFor(deps.login)),
     ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
   ];
   if (config.hostNames !== undefined) app.use(refuseOtherNames(config.hostNames));
   app.use(refuseLongAddresses);
   // Before CORS: no other site may reach into the queues.
-  app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin, deps.board);
-  app.use(cors(config.corsOrigins), refuseForeignPages(config.corsOrigins), authenticated);
+  const own = config.publicUrl === undefined ? [] : [new URL(config.publicUrl).origin];
+  app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin(own), deps.board);
+  app.use(cors(config.corsOrigins), refuseForeignPages([...config.corsOrigins, ...own]), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
   createApiRoutes(deps).mount(app, readBody(config.bodyLimitBytes));
   app.use((request) => {
@@ -99,6 +101,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   const routes = createRoutes(deps.inTenant);
   const links = createLinks(deps.config.publicUrl);
   serviceRoutes(routes, deps, links);
+  loginRoutes(routes, deps);
   systemHealthRoutes(routes, deps);
   taskRoutes(routes, deps, links);
   externalTaskRoutes(routes, deps);
@@ -192,19 +195,13 @@ const refuseLongAddresses: RequestHandler = (request, _response, next) => {
 };
 
 /** Bull Board changes queues, partly by requests that need no preflight: another site's page must not send them. */
-const sameOrigin: RequestHandler = (request, _response, next) => {
-  const origin = request.get('origin');
-  const safe = request.method === 'GET' || request.method === 'HEAD';
-  if (safe || origin === undefined || originHost(origin) === request.get('host')) return next();
-  throw new OrchestratorError('forbidden', 'The board takes changes from its own pages only');
-};
-
-function originHost(origin: string): string | undefined {
-  try {
-    return new URL(origin).host;
-  } catch {
-    return undefined;
-  }
+function sameOrigin(own: readonly string[]): RequestHandler {
+  return (request, _response, next) => {
+    const origin = request.get('origin');
+    const safe = request.method === 'GET' || request.method === 'HEAD';
+    if (safe || origin === undefined || own.includes(origin) || isOwn(origin, request.get('host'))) return next();
+    throw new OrchestratorError('forbidden', 'The board takes changes from its own pages only');
+  };
 }
 
 function accessLog(log: Logger, answered: HttpDeps['answered']): RequestHandler {

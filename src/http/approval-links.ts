@@ -9,6 +9,7 @@ import { decisionAnswer, linkDecisionRequest, linkView } from '../schemas/approv
 import { bodyOf } from './body.ts';
 import type { HttpDeps } from './deps.ts';
 import { nothing, operation, type Routes, sendJson } from './operation.ts';
+import { sendPage } from './page.ts';
 import { parse } from './parse.ts';
 
 const page = { 'text/html': z.string() };
@@ -95,45 +96,16 @@ async function answer(request: Request, response: Response, work: () => Promise<
   const asPage = request.accepts(['json', 'html']) === 'html';
   try {
     const { title, lines, button, json } = await work();
-    if (asPage) sendPage(response, 200, pageOf(title, lines, button));
+    if (asPage) sendPage(response, 200, { title, lines, button: button === undefined ? undefined : { text: button } });
     else sendJson(response, 200, json);
   } catch (error) {
     const isTheLink = error instanceof OrchestratorError && (error.code === 'not_found' || error.code === 'link_over');
     if (!asPage || !isTheLink) throw error;
-    sendPage(response, error.status, pageOf('Not open', [error.message]));
+    sendPage(response, error.status, { title: 'Not open', lines: [error.message] });
   }
 }
 
 function tokenOf(request: Request): string {
   const token = request.params['token'];
   return typeof token === 'string' ? token : '';
-}
-
-function sendPage(response: Response, status: number, html: string): void {
-  response.status(status).setHeader('Content-Type', 'text/html; charset=utf-8');
-  response.end(html);
-}
-
-/** What people wrote is text here, whatever it looks like. */
-function pageOf(title: string, lines: readonly string[], button?: string): string {
-  const form = button === undefined ? '' : `<form method="post"><button>${escaped(button)}</button></form>`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex">
-<title>${escaped(title)}</title>
-</head>
-<body style="font-family: sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
-<h1>${escaped(title)}</h1>
-${lines.map((line) => `<p style="white-space: pre-wrap">${escaped(line)}</p>`).join('\n')}
-${form}
-</body>
-</html>
-`;
-}
-
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

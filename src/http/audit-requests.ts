@@ -27,7 +27,12 @@ export const NOTED_OPERATIONS: ReadonlySet<string> = new Set([
 /** They only say that somebody is there, all the time: audited with the reads. */
 export const BEATS: ReadonlySet<string> = new Set(['pollTasks', 'heartbeatTask', 'heartbeatService']);
 /** Reads that are audited in any case. */
-export const SENSITIVE_READS: ReadonlySet<string> = new Set(['listAudit', 'getEffectiveConfig', 'exportTenant']);
+export const SENSITIVE_READS: ReadonlySet<string> = new Set([
+  ...['listAudit', 'getEffectiveConfig', 'exportTenant'],
+  'finishLogin',
+]);
+/** What stands in their queries is a credential, or leads to one. */
+const UNTOLD_QUERIES: ReadonlySet<string> = new Set(['finishLogin']);
 const SENSITIVE_PERMISSIONS = /^(?:audit|secrets|keys|data):/;
 
 export type Weight = 'waits' | 'noted' | 'read';
@@ -92,6 +97,8 @@ function record(
   if (asked === undefined && !denied && !(board && !safe)) return undefined;
   const weight = asked === undefined ? 'waits' : weightOf(asked.op);
   if (weight === 'read' && !reads && !denied) return undefined;
+  // Who had no session has not ended one.
+  if (asked?.op.id === 'logout' && contextOf(response).caller === undefined && status < 400) return undefined;
   const event = eventOf(request, response, asked, board ? 'board' : 'unknown');
   // Of what was asked wrongly nothing came: it is counted like what was denied.
   if (denied || (status >= 400 && status < 500)) audit.denied(event);
@@ -147,7 +154,7 @@ function detailsOf(request: Request, asked: Marked | undefined, response: Respon
   const body = bodyOf(request);
   const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
   const others = Object.entries(asked.params).slice(1);
-  const query = Object.entries(request.query).slice(0, MAX_FIELDS);
+  const query = UNTOLD_QUERIES.has(asked.op.id) ? [] : Object.entries(request.query).slice(0, MAX_FIELDS);
   const made = Object.keys(asked.params).length > 0 ? createdBy(response) : null;
   return {
     ...(others.length > 0 ? { path: masked(others) } : {}),

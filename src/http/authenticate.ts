@@ -1,19 +1,24 @@
 /**
  * The door's keeper. Every path but liveness, readiness, the links of approvals and what peers sign needs credentials
- * where any are configured; those that are presented hold on every path, so that wrong ones are refused there too.
+ * where any are configured; those that are presented hold on every path, so that wrong ones are refused there too. Where
+ * people can log in a browser that has to is sent there.
  */
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { Identity, WhoAsks } from './auth/identify.ts';
 import { contextOf } from './context.ts';
 
-const OPEN = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz', '/registry/replicate']);
+const OPEN = new Set([
+  ...['/health', '/livez', '/healthz', '/ready', '/readyz', '/registry/replicate'],
+  ...['/auth/login', '/auth/callback', '/auth/logout'],
+]);
 
 /** The token of a link is its credential. */
 const LINK = /^\/approvals\/[^/]+\/?$/;
 
-export function authenticate(whoAsks: WhoAsks, log: Logger): RequestHandler {
+/** `loginFor`: where a browser logs in that wants to see this path; undefined: nobody can. */
+export function authenticate(whoAsks: WhoAsks, log: Logger, loginFor?: (path: string) => string): RequestHandler {
   return (request, response, next) => {
     const context = contextOf(response);
     // A signature has said who asks.
@@ -24,8 +29,13 @@ export function authenticate(whoAsks: WhoAsks, log: Logger): RequestHandler {
         context.access = found.access;
         return next();
       }
-      if (!found.presented && isOpen(`${request.baseUrl}${request.path}`)) return next();
+      const asNobody = !found.presented || found.unasked === true;
+      if (asNobody && isOpen(`${request.baseUrl}${request.path}`)) return next();
       if (found.presented) log.info('credentials_refused', { why: found.why, request_id: context.requestId });
+      if (asNobody && loginFor !== undefined && isForPeople(request)) {
+        response.setHeader('Cache-Control', 'no-store');
+        return response.redirect(302, loginFor(request.originalUrl));
+      }
       return next(challenge(response, found));
     };
     const found = whoAsks(request, context);
@@ -42,6 +52,13 @@ export function challengeOf(presented: boolean): string {
 function challenge(response: Response, { refused, presented }: { refused: string; presented: boolean }): Error {
   response.setHeader('WWW-Authenticate', challengeOf(presented));
   return new OrchestratorError('unauthorized', refused);
+}
+
+/** Somebody looks at a page: not a program, and not a script of a page. */
+function isForPeople(request: Request): boolean {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return false;
+  if ((request.get('sec-fetch-mode') ?? 'navigate') !== 'navigate') return false;
+  return request.accepts(['json', 'html']) === 'html';
 }
 
 function isOpen(path: string): boolean {

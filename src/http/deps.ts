@@ -49,6 +49,7 @@ import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WhoAsks } from './auth/identify.ts';
 import type { DoorLimits } from './limits.ts';
+import type { Login } from './login.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {
@@ -77,6 +78,8 @@ export interface HttpDeps {
   log: Logger;
   /** Who asks, and what that one may do. */
   whoAsks: WhoAsks;
+  /** Undefined: no browser can log in. */
+  login?: Login | undefined;
   apiKeys: ApiKeys;
   clock: { now(): Date };
   /** Does the work for that tenant alone. */

@@ -17,6 +17,7 @@ import * as externalTasks from './external-tasks.ts';
 import * as incomingEvents from './incoming-events.ts';
 import * as ingestion from './ingestion.ts';
 import * as jobs from './jobs.ts';
+import * as login from './login.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
 import * as peers from './peers.ts';
@@ -185,6 +186,11 @@ export const API_OPERATIONS: readonly Operation[] = [
   systemHealth.getSystemHealth,
   service.getMetrics,
   service.getEffectiveConfig,
+  login.beginLogin,
+  login.finishLogin,
+  login.viewLogout,
+  login.logout,
+  login.getMe,
   docs.getDocs,
   docs.getRedoc,
   docs.getOpenApiJson,

@@ -97,6 +97,7 @@ export function memory({
   jwt,
   trustedCallers,
   metricsTokens,
+  sessions,
   ...config
 }: DoorConfig = {}): {
   door: Door;
@@ -157,7 +158,7 @@ export function memory({
     log: { debug: keep, info: keep, warn: keep, error: keep },
     whoAsks: createIdentify({
       required: required ?? (apiKeys.length > 0 || jwt !== undefined),
-      ...{ apiKeys, madeKeys, jwt, certificates, trustedCallers, metricsTokens },
+      ...{ apiKeys, madeKeys, jwt, certificates, trustedCallers, metricsTokens, sessions },
     }),
     apiKeys: {
       create: () => guarded({ apiKey: API_KEY, key: 'orch_key' }),

@@ -12,6 +12,7 @@ import { configuredKeys } from './configured-keys.ts';
 import type { JwtVerifier } from './jwt.ts';
 import { type Asked, presentedBy } from './presented.ts';
 import type { Principal } from './principal.ts';
+import type { Sessions } from './sessions.ts';
 
 export interface Refusal {
   /** For the client: nothing in it says how near it was. */
@@ -19,6 +20,8 @@ export interface Refusal {
   /** For our log. */
   why: string;
   presented: boolean;
+  /** It was a cookie, which a browser sends by itself: where nothing is needed it is passed over. */
+  unasked?: true;
 }
 
 export type Identity = { caller: Caller; access: Access } | Refusal;
@@ -34,6 +37,8 @@ export interface IdentifyDeps {
   jwt?: JwtVerifier | undefined;
   /** By their names; where there are any a certificate of a client says who asks while no other credential does. */
   certificates?: ReadonlyMap<string, CertificateHolder> | undefined;
+  /** Those of browsers that have logged in. */
+  sessions?: Pick<Sessions, 'isPresentedBy' | 'find'> | undefined;
   /** `<means>:<user id>` of those whose `X-User-ID` and `X-Tenant-ID` are believed. */
   trustedCallers?: readonly string[] | undefined;
   /** They open /metrics and nothing else; where there are any it needs one even if nothing else needs anything. */
@@ -45,7 +50,7 @@ const METRICS = /^\/metrics\/?(?:\?|$)/;
 const WRONG = 'The credentials are not valid';
 
 export function createIdentify(deps: IdentifyDeps): WhoAsks {
-  const { required, jwt, madeKeys } = deps;
+  const { required, jwt, madeKeys, sessions } = deps;
   const keyNamed = configuredKeys(deps.apiKeys);
   const certificates = deps.certificates ?? new Map<string, CertificateHolder>();
   const metricsTokens = deps.metricsTokens ?? [];
@@ -74,13 +79,22 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
     const guarded = metricsTokens.length > 0 && METRICS.test(request.originalUrl);
     if (!required && !guarded) return { caller: believedCaller(request, context), access: OPEN_ACCESS };
     const presented = presentedBy(request);
+    const session = sessions?.isPresentedBy(request) === true ? sessions : undefined;
     if (presented.kind === 'nothing') {
+      if (session !== undefined) {
+        return session
+          .find(request)
+          .then((found) =>
+            'why' in found ? { ...refusal(found.why), unasked: true } : identity(found, request, context),
+          );
+      }
       const holder = certificates.size === 0 ? undefined : holderOf(request.socket, certificates);
       if (holder === 'unknown') return refusal('unknown_certificate');
       if (holder !== undefined) return identity(holder, request, context);
       return { refused: MISSING, why: 'none', presented: false };
     }
     if (presented.kind === 'unreadable') return refusal(presented.why);
+    if (session !== undefined) return refusal('two_credentials');
     const scraper = guarded ? metricsTokenNamed(presented.text) : undefined;
     if (scraper !== undefined) return identity(ofMetricsToken(scraper), request, context);
     const found = principalOf(presented.text, presented.bearer);

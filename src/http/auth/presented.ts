@@ -4,6 +4,7 @@ import type { Headers } from '../context.ts';
 
 /** A request as this door needs it: of Express, or of a connection that is to become a socket. */
 export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {
+  method: string;
   /** Every header line of its own; what is merged or dropped elsewhere would hide a second credential. */
   headersDistinct: Readonly<Record<string, string[] | undefined>>;
   /** As it was sent, wherever in the app it is looked at. */
@@ -11,8 +12,9 @@ export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {
 }
 
 /** Of a request that Express has not seen. */
-export function askedBy({ headers, headersDistinct, socket, url = '' }: IncomingMessage): Asked {
+export function askedBy({ method = 'GET', headers, headersDistinct, socket, url = '' }: IncomingMessage): Asked {
   return {
+    method,
     socket,
     headersDistinct,
     originalUrl: url,

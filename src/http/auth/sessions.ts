@@ -1,0 +1,111 @@
+/**
+ * Sessions of browsers. One is a cookie and nothing else: whoever has it is who it says until its time is over or the
+ * secret that it was sealed with is gone. A browser sends it by itself, so it is a credential for what changes something
+ * only when the browser says that a page of ours asks.
+ */
+import { z } from 'zod';
+import { ROLES } from '../../domain/access.ts';
+import { OrchestratorError } from '../../domain/errors.ts';
+import { cookiesNamed, createCookie } from './cookies.ts';
+import type { Claims } from './jwt-claims.ts';
+import type { Asked } from './presented.ts';
+import type { Principal } from './principal.ts';
+import { createSealer, MAX_SEALED_LENGTH } from './sealed.ts';
+
+export interface Session extends Principal {
+  expiresAt: Date;
+}
+
+export interface Sessions {
+  /** Whether the request has the cookie, good or bad. */
+  isPresentedBy(request: Asked): boolean;
+  /** `why`: it does not count, for our log. */
+  find(request: Asked): Promise<Session | { why: string }>;
+  /** What the browser is told to keep. */
+  begin(claims: Claims): Promise<string>;
+  /** What tells the browser to forget it. */
+  end(): string;
+  isFromOwnPage(request: Asked): boolean;
+}
+
+export interface SessionRules {
+  secrets: readonly string[];
+  hours: number;
+  /** A session of another provider, or for another client, is none. */
+  issuer: string;
+  clientId: string;
+  /** Where browsers reach us: says which origin is ours, and whether cookies are for https alone. */
+  publicUrl: string;
+  now(): Date;
+}
+
+const content = z.object({
+  iss: z.string(),
+  client: z.string(),
+  sub: z.string(),
+  tenant: z.string(),
+  roles: z.array(z.enum(ROLES)),
+  scopes: z.array(z.string()).nullable(),
+  exp: z.number(),
+});
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
+
+export function createSessions({ secrets, hours, issuer, clientId, publicUrl, now }: SessionRules): Sessions {
+  const { origin, protocol } = new URL(publicUrl);
+  const cookie = createCookie('orchestrator_session', protocol === 'https:');
+  const sealer = createSealer({ secrets, purpose: 'session', now });
+  const lasting = hours * 3_600;
+  const given = (request: Asked) => cookiesNamed(cookie.name, request.headersDistinct['cookie']);
+
+  function isFromOwnPage(request: Asked): boolean {
+    const from = request.get('origin');
+    const site = request.get('sec-fetch-site');
+    if (from !== undefined && from !== origin) return false;
+    if (site !== undefined && site !== 'same-origin') return false;
+    return from !== undefined || site !== undefined;
+  }
+
+  /** A look by another origin's page counts for nothing either: a socket, which it could read, begins with one. */
+  function counts(request: Asked): boolean {
+    const from = request.get('origin');
+    if (SAFE.has(request.method)) return from === undefined || from === origin;
+    return isFromOwnPage(request) && (!hasBody(request) || JSON_TYPE.test(request.get('content-type') ?? ''));
+  }
+
+  return {
+    isFromOwnPage,
+    isPresentedBy: (request) => given(request).length > 0,
+    async find(request) {
+      const [first, ...others] = given(request);
+      if (first === undefined) return { why: 'none' };
+      if (others.some((other) => other !== first)) return { why: 'two_credentials' };
+      if (!counts(request)) return { why: 'session_of_another_page' };
+      const opened = await sealer.open(first);
+      if (opened === undefined) return { why: 'session_over' };
+      const { data } = content.safeParse(opened);
+      if (data === undefined || data.iss !== issuer || data.client !== clientId) return { why: 'session_of_another' };
+      return {
+        userId: data.sub,
+        tenantId: data.tenant,
+        access: { means: 'session', roles: data.roles, scopes: data.scopes ?? undefined },
+        expiresAt: new Date(data.exp * 1_000),
+      };
+    },
+    async begin({ userId, tenantId, roles, scopes }) {
+      const who = { iss: issuer, client: clientId, sub: userId, tenant: tenantId };
+      const sealed = await sealer.seal({ ...who, roles, scopes: scopes ?? null }, lasting);
+      if (sealed.length > MAX_SEALED_LENGTH) {
+        throw new OrchestratorError('login_failed', 'The provider says more of this user than a session can hold');
+      }
+      return cookie.set(sealed, lasting);
+    },
+    end: cookie.clear,
+  };
+}
+
+function hasBody(request: Asked): boolean {
+  const length = request.get('content-length');
+  return request.get('transfer-encoding') !== undefined || (length !== undefined && length !== '0');
+}
