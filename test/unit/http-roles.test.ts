@@ -83,7 +83,8 @@ test('without credentials all is 401 but what is public', async () => {
 test('public is what tells that the service is there, and what carries its own credentials', () => {
   const open = API_OPERATIONS.filter(({ permission }) => permission === 'public').map(({ path }) => path);
   const probes = ['/health', '/livez', '/healthz', '/ready', '/readyz'];
-  expect(new Set(open)).toEqual(new Set([...probes, '/registry/replicate', '/approvals/{token}']));
+  const login = ['/auth/login', '/auth/callback', '/auth/logout'];
+  expect(new Set(open)).toEqual(new Set([...probes, ...login, '/registry/replicate', '/approvals/{token}']));
 });
 
 test('who has no role, or no scope that fits, reaches nothing but what anybody does', async () => {
