@@ -38,6 +38,7 @@ export interface JanitorParts {
   runs: CleanGatesDeps['runs'] & WakeEndedDeps['runs'];
   lanes: readonly string[];
   cancelRun: EraseDeps['cancelRun'];
+  failpoint: EraseDeps['failpoint'];
   removed(runs: number): void;
   config: Config;
   log: Logger;
@@ -45,7 +46,7 @@ export interface JanitorParts {
 
 /** Each goes on until the signal aborts. */
 export function keepClean(
-  { pool, queue, runs, lanes, cancelRun, removed, config, log }: JanitorParts,
+  { pool, queue, runs, lanes, cancelRun, failpoint, removed, config, log }: JanitorParts,
   signal: AbortSignal,
 ): Promise<void>[] {
   const { retentionDays, auditRetentionDays, reconcileSeconds, peers } = config;
@@ -54,7 +55,7 @@ export function keepClean(
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
-  const erasing = { steps: createErasureSteps(pool), cancelRun, pause, log };
+  const erasing = { steps: createErasureSteps(pool), cancelRun, failpoint, pause, log };
   const counting = { failures: createFailureCounter(pool), log };
   const oldGroups = () => removeOldGroups(pool, retentionDays, GROUPS_REMOVED_AT_ONCE);
   const wakeSleepers = createWakeEnded({ queue, runs }, lanes);

@@ -357,6 +357,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
             runs,
             lanes: catalogue.names(),
             cancelRun: deps.cancelRun,
+            failpoint,
             removed: metrics.worker.removed,
             config,
             log,

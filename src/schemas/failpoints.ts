@@ -54,6 +54,8 @@ export const FAILPOINTS = [
   'stream.afterAppend',
   /** A decision or a signal is committed, and the wake of its task is counted; its job is not due. */
   'inbox.afterCommit',
+  /** A batch of what is to be erased is gone, with how far it is; there is more. */
+  'erase.afterBatch',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 
