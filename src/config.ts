@@ -83,6 +83,7 @@ export interface Config {
   /** Base64; the first one encrypts. Empty: nothing is encrypted. */
   secretKeys: readonly string[];
   webhookSecrets: readonly string[];
+  encryptPayloads: boolean;
   /** Undefined: events go to no stream. */
   eventsStream: { name: string; maxLength: number } | undefined;
   /** The first one signs; empty: there are no links. */
@@ -183,6 +184,8 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
   const authentication = readAuthentication(values);
   const host = values.HOST ?? (authentication.required || values.AUTH_MODE === 'none' ? '0.0.0.0' : '127.0.0.1');
   faults.push(...refusals(values, found, host));
+  if (values.ENCRYPT_PAYLOADS && values.SECRETS_KEY.length === 0)
+    faults.push('ENCRYPT_PAYLOADS is true and SECRETS_KEY is not set: there is nothing to encrypt with.');
   const services = findServices(values, sources, found.get('SERVICES'));
   const secrets = findSecrets(values.SECRETS_DIR, sources);
   const redisUrl =
@@ -243,6 +246,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     secretsShared: values.SECRETS_SHARED.includes('*') ? '*' : values.SECRETS_SHARED,
     secretKeys: values.SECRETS_KEY,
     webhookSecrets: values.WEBHOOK_SECRET,
+    encryptPayloads: values.ENCRYPT_PAYLOADS,
     eventsStream:
       values.EVENTS_STREAM === undefined
         ? undefined

@@ -1,5 +1,5 @@
 /** One call of an adapter, in the worker or in a child of its own: input checked, output checked, errors as results. */
-import { describe, isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
+import { describe, isErrorCode, OrchestratorError, UnreadablePayload } from '../src/domain/errors.ts';
 import type { ExecutionResult } from '../src/engine/ports.ts';
 import { faultsOf } from '../src/schemas/faults.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
@@ -58,6 +58,7 @@ export async function runAdapterIn(
 }
 
 function toResult(error: unknown): ExecutionResult {
+  if (error instanceof UnreadablePayload) throw error;
   if (error instanceof Sleep) return { result: 'sleep', until: error.until };
   if (error instanceof Park) return { result: 'park', until: error.until };
   if (error instanceof RetryableError) return failed(error, true, error.retryAfterMs);

@@ -1,6 +1,7 @@
 import { createKeyring } from '../engine/keyring.ts';
 import { configOrExit, exitBecause } from '../launch/run-process.ts';
 import { openDatabase } from '../store/database.ts';
+import { rotatePayloads } from '../store/rotate-payloads.ts';
 import { rotateSecrets } from '../store/rotate-secrets.ts';
 
 const { databaseUrl, secretKeys } = configOrExit({ listens: false });
@@ -10,7 +11,9 @@ if (keyring === undefined)
   exitBecause('To rotate the secrets SECRETS_KEY is needed: the newest key first, older ones behind it.');
 
 const { pool, close } = openDatabase(databaseUrl, { name: 'orchestrator-rotate', max: 1, onError: () => undefined });
-const { moved, failed } = await rotateSecrets(pool, keyring);
+const [secrets, payloads] = [await rotateSecrets(pool, keyring), await rotatePayloads(pool, keyring)];
+const moved = { ...secrets.moved, ...payloads.moved };
+const failed = [...secrets.failed, ...payloads.failed];
 for (const [table, count] of Object.entries(moved))
   process.stdout.write(`${table}: ${count} moved to ${keyring.newest}.\n`);
 if (Object.keys(moved).length === 0) process.stdout.write(`Nothing had to be moved to ${keyring.newest}.\n`);

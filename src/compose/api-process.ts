@@ -106,6 +106,7 @@ import { createFailpoint } from './failpoints.ts';
 import { failuresOf } from './failures.ts';
 import { fairnessOf } from './fairness.ts';
 import { incomingEvents } from './incoming-events.ts';
+import { payloadsOf } from './payloads.ts';
 import { peersOf } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { secretsOf } from './secrets.ts';
@@ -134,6 +135,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     onError,
     wall: behindWall,
     longestStatementMs: LONGEST_STATEMENT_MS,
+    payloads: payloadsOf(config),
   });
   const { pool, everyTenant, prisma } = database;
   const { redisUrl, queuePrefix: prefix } = config;

@@ -8,9 +8,11 @@ import { createWhy, type WhyOfRuns } from '../engine/why.ts';
 import type { Backend, LaneQueue } from '../queue/backend.ts';
 import { createJobLooks } from '../queue/job-looks.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { payloadSettings } from '../store/payloads.ts';
 import { TenantPool, type TenantPoolOptions } from '../store/tenant-pool.ts';
 import { createWhyStore, DIAGNOSIS_OPTIONS } from '../store/why.ts';
 import { VERSION } from '../version.ts';
+import { payloadsOf } from './payloads.ts';
 
 export interface DiagnosisDeps {
   databaseUrl: string;
@@ -27,11 +29,12 @@ export interface DiagnosisDeps {
 const CONNECTIONS = 2;
 
 export function diagnosisOf(
-  config: Pick<Config, 'admissionWindow'>,
+  config: Pick<Config, 'admissionWindow' | 'secretKeys' | 'encryptPayloads'>,
   deps: DiagnosisDeps,
 ): { why: WhyOfRuns; problems: SystemProblems; close(): Promise<void> } {
   // The pool of the process may be what everything waits for.
   const options = {
+    ...payloadSettings(payloadsOf(config)),
     connectionString: deps.databaseUrl,
     application_name: 'orchestrator-api-why',
     options: DIAGNOSIS_OPTIONS,

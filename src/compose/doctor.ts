@@ -29,6 +29,7 @@ import { createSweepStore } from '../store/sweep-store.ts';
 import { VERSION } from '../version.ts';
 import { verifyAudit } from './audit-verify.ts';
 import { createFailpoint } from './failpoints.ts';
+import { payloadsOf } from './payloads.ts';
 import { TURNED_OFF } from './wall.ts';
 
 export interface Examination {
@@ -54,6 +55,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
   const findings: Finding[] = [checkNode(), await diskOf(config)];
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-doctor',
+    payloads: payloadsOf(config),
     max: CONNECTIONS,
     onError: () => undefined,
   });

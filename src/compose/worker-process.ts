@@ -54,7 +54,6 @@ import { SERVICE_CHANNEL } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
-import { isTransient } from '../store/transient.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { auditingRefusals, auditOf } from './audit.ts';
@@ -63,6 +62,7 @@ import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './d
 import { egressOf } from './egress.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { fairnessOf } from './fairness.ts';
+import { isPassing, payloadsOf } from './payloads.ts';
 import { keepPeers } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { secretsOfTasks } from './secrets.ts';
@@ -88,7 +88,12 @@ const KEEP_LANES_EVERY_MS = 1_000;
 /** A worker: its lanes, the finalizer, the sweep and the callbacks. */
 export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
-  const database = openDatabase(databaseUrl, { name: 'orchestrator-worker', max: config.databasePoolSize, onError });
+  const database = openDatabase(databaseUrl, {
+    name: 'orchestrator-worker',
+    max: config.databasePoolSize,
+    onError,
+    payloads: payloadsOf(config),
+  });
   const { pool, prisma } = database;
   const underTest = config.nodeEnv === 'test';
   const catalogue = createCatalogue(adaptersFor({ underTest }));
@@ -274,7 +279,8 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           if (name !== FINALIZER_QUEUE) shared.taskDelivered();
           return executeTask(deps, delivery);
         },
-        isPassing: isTransient,
+        isPassing: isPassing,
+        tellsReasons: !config.encryptPayloads,
         onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
         inHand,
         log,

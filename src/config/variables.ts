@@ -218,6 +218,11 @@ export const VARIABLES = {
     'Encrypts what is kept secret (PUT /secrets, the secrets of webhooks); the same at the API and all workers. A list: the first key encrypts, all of them decrypt; `npm run secrets:rotate` moves everything to the first. May be a file of that name in SECRETS_DIR. Left out: PUT /secrets is refused.',
     { secret: true },
   ),
+  ENCRYPT_PAYLOADS: setting(
+    flag(),
+    'false',
+    'Encrypts what executions are given, make and say before it is kept in PostgreSQL. Needs SECRETS_KEY; what was kept before stays as it is. docs/security.md says what is encrypted.',
+  ),
 
   // How the engine paces itself.
   ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.', {

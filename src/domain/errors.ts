@@ -47,6 +47,8 @@ const CATALOGUE = {
   secret_not_allowed: { status: 403, title: 'The secret may not go there', retryable: false },
   encryption_key_missing: { status: 503, title: 'The key of what is encrypted is not configured', retryable: true },
   unreadable_envelope: { status: 500, title: 'What is encrypted cannot be read', retryable: false },
+  payload_key_missing: { status: 503, title: 'The key of the payloads is not configured', retryable: true },
+  payload_unreadable: { status: 500, title: 'A payload cannot be decrypted', retryable: false },
   condition_failed: { status: 400, title: 'A condition could not be evaluated', retryable: false },
   expression_timeout: { status: 504, title: 'An expression took too long', retryable: true },
   expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
@@ -130,6 +132,19 @@ export class OrchestratorError extends Error {
 
   get status(): number {
     return CATALOGUE[this.code].status;
+  }
+}
+
+/**
+ * Something of an execution is encrypted and this process cannot read it. Not an OrchestratorError, because nothing fails for
+ * it: whoever needs it waits, as for a store that is away.
+ */
+export class UnreadablePayload extends Error {
+  readonly code: 'payload_key_missing' | 'payload_unreadable';
+  constructor(code: UnreadablePayload['code'], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'UnreadablePayload';
+    this.code = code;
   }
 }
 

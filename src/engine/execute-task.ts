@@ -46,6 +46,7 @@ import {
   type SettleDeps,
 } from './settle-task.ts';
 import type { TaskReports } from './task-reports.ts';
+import { waitForKey } from './wait-for-key.ts';
 
 export interface ExecuteDeps extends SettleDeps, HoldDeps {
   children: ChildStore;
@@ -104,7 +105,11 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
   if (decision.next === 'put_off') return putOff(deps, held);
-  if (decision.next === 'run') return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES);
+  if (decision.next === 'run') {
+    return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES).catch((error: unknown) =>
+      waitForKey(deps, held, error),
+    );
+  }
   if (decision.status === 'cancelled' && hasParts(planned.action)) return cancelWhole(deps, held, decision.reason);
   // It is woken when they have ended.
   if (decision.status === 'cancelled' && (await holdsForChildren(deps, run, planned.action)))

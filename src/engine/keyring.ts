@@ -14,6 +14,10 @@ export interface Keyring {
   open(envelope: string, belongsTo: readonly string[]): string;
   /** Under the newest key; the same text when it is already. */
   rewrap(envelope: string, belongsTo: readonly string[]): string;
+  /** For many values: they share a data key, which is wrapped once and changed from time to time. `now`: any milliseconds. */
+  sealer(belongsTo: readonly string[], now: () => number): (plain: string) => string;
+  /** As `open`, and remembers the data keys that it has unwrapped. */
+  opener(belongsTo: readonly string[]): (envelope: string) => string;
 }
 
 /** `enc:v1:<key id>:<wrapped data key>:<value>` */
@@ -23,6 +27,10 @@ export const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_ID = /^[0-9a-f]{16}$/;
+/** Of one data key. Nonces are random: far below the 2^32 after which two of them could be alike. */
+const MAX_USES = 2 ** 20;
+const MAX_AGE_MS = 24 * 60 * 60 * 1000;
+const DATA_KEYS_REMEMBERED = 1_000;
 
 export function isEnvelope(text: string): boolean {
   return text.startsWith(PREFIX);
@@ -67,6 +75,37 @@ export function createKeyring(
       const envelope = parse(text);
       if (envelope.keyId === newest) return text;
       return `${PREFIX}${newest}:${wrap(unwrap(envelope, belongsTo), belongsTo)}:${envelope.body}`;
+    },
+    sealer(belongsTo, now) {
+      const aad = context('value', '', belongsTo);
+      let dataKey: Buffer | undefined;
+      let head = '';
+      let uses = 0;
+      let since = 0;
+      return (plain) => {
+        if (dataKey === undefined || uses >= MAX_USES || now() - since >= MAX_AGE_MS) {
+          dataKey = random(KEY_BYTES);
+          head = `${PREFIX}${newest}:${wrap(dataKey, belongsTo)}:`;
+          uses = 0;
+          since = now();
+        }
+        uses += 1;
+        return head + encrypt(dataKey, Buffer.from(plain, 'utf8'), aad, random);
+      };
+    },
+    opener(belongsTo) {
+      const aad = context('value', '', belongsTo);
+      const dataKeys = new Map<string, Buffer>();
+      return (text) => {
+        const envelope = parse(text);
+        let dataKey = dataKeys.get(envelope.wrapped);
+        if (dataKey === undefined) {
+          dataKey = unwrap(envelope, belongsTo);
+          if (dataKeys.size >= DATA_KEYS_REMEMBERED) dataKeys.clear();
+          dataKeys.set(envelope.wrapped, dataKey);
+        }
+        return decrypt(dataKey, envelope.body, aad).toString('utf8');
+      };
     },
   };
   return ring;

@@ -1,6 +1,6 @@
 /** Errors as RFC 9457 problem documents. What we did not foresee is logged whole and shown as nothing but `internal`. */
 import type { ErrorRequestHandler, Request, Response } from 'express';
-import { describe, type ErrorCode, type FieldFault, OrchestratorError } from '../domain/errors.ts';
+import { describe, type ErrorCode, type FieldFault, OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { Problem } from '../schemas/answers.ts';
 import { contextOf } from './context.ts';
@@ -82,6 +82,7 @@ function toOrchestratorError(thrown: unknown, isUnavailable: (error: unknown) =>
   if (thrown instanceof OrchestratorError) return thrown;
   if (isUnavailable(thrown))
     return new OrchestratorError('unavailable', 'The database cannot be reached at the moment', { cause: thrown });
+  if (thrown instanceof UnreadablePayload) return new OrchestratorError(thrown.code, thrown.message, { cause: thrown });
   // express throws it for a path that it cannot decode.
   if (thrown instanceof URIError) {
     return new OrchestratorError('invalid_request', 'The path is not valid percent-encoding', { cause: thrown });

@@ -18,6 +18,8 @@ export interface LaneOptions {
   handle(delivery: Delivery): Promise<Disposition>;
   /** A fault of a store that passes by itself: the job comes back later and no attempt is counted. */
   isPassing(error: unknown): boolean;
+  /** False: of why a job failed the queue keeps no more than the code. What an error says may be a payload. */
+  tellsReasons: boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
   onLost(delivery: Delivery, message: string): Promise<void>;
   inHand: Pick<JobsInHand, 'take' | 'locksLost'>;
@@ -40,6 +42,8 @@ export interface Lane {
 
 /** Poison is judged by deliveries in PostgreSQL, long before this. */
 const MAX_STALLED = 20;
+/** What a message begins with, where that is one word: adapters may call anything a code. */
+const CODE = /^[A-Za-z0-9_.-]{1,64}(?=:)/;
 const FAULT_DELAY_MS = 1_000;
 const UNKNOWN_VERSION_DELAY_MS = 5_000;
 
@@ -58,6 +62,13 @@ export function openLane(options: LaneOptions): Lane {
   let active = 0;
   let taken = 0;
 
+  /** It begins with its code. */
+  const told = (message: string) => (options.tellsReasons ? message : (CODE.exec(message)?.[0] ?? 'failed'));
+  function withoutReason(error: unknown): Error {
+    log.error('job_not_handled', { queue, error: error instanceof Error ? error.stack : String(error) });
+    return new Error('the log says why');
+  }
+
   const processor: LaneProcessor = async (job, token) => {
     active += 1;
     taken += 1;
@@ -69,7 +80,7 @@ export function openLane(options: LaneOptions): Lane {
         throw new DelayedError();
       }
       const disposition = await options.handle(toDelivery(queue, job, hold)).catch((error: unknown): Disposition => {
-        if (!options.isPassing(error)) throw error;
+        if (!options.isPassing(error)) throw options.tellsReasons ? error : withoutReason(error);
         log.warn('job_put_off', {
           queue,
           job_id: job.id,
@@ -81,9 +92,9 @@ export function openLane(options: LaneOptions): Lane {
         case 'complete':
           return null;
         case 'fail':
-          throw new Settled(disposition.message);
+          throw new Settled(told(disposition.message));
         case 'retry':
-          throw new RetryLater(disposition.message, disposition.delayMs);
+          throw new RetryLater(told(disposition.message), disposition.delayMs);
         case 'delay':
           await job.moveToDelayed(Date.now() + Math.max(0, Math.round(disposition.untilMs - options.now())), token);
           await promoteIf(job, disposition.dueAlready);

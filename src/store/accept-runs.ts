@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { NewRun, StoredRun } from '../engine/ports.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { payload } from './payloads.ts';
 import { definitionRef, type RawRun } from './run-row.ts';
 
 export const RUN_FIELDS = `id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
@@ -68,7 +69,7 @@ export function newRunValues(runs: readonly NewRun[]): unknown[] {
     column((r) => ('workflow_id' in r.of ? r.of.workflow_id : null)),
     column((r) => ('workflow_id' in r.of ? r.of.version : null)),
     column((r) => ('workflow_id' in r.of ? null : JSON.stringify(r.of))),
-    column((r) => JSON.stringify(r.parameters satisfies JsonObject)),
+    column((r) => payload(JSON.stringify(r.parameters satisfies JsonObject))),
     column((r) => r.priority),
     column((r) => r.delaySeconds ?? null),
     column((r) => r.correlationId ?? null),

@@ -23,8 +23,9 @@ import {
   Unchanged,
   unlessUnchanged,
 } from './inbox.ts';
+import { readText, textPayload } from './payloads.ts';
 
-const COLUMNS = `a.run_id, a.epoch, a.action_id, a.tenant_id, a.message, a.approvers, a.on_timeout, a.escalate_to, a.period_seconds,
+const COLUMNS = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.on_timeout, a.escalate_to, a.period_seconds,
   a.requested_at, a.deadline_at, a.escalated_at, coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now,
   d.decision, d.decided_by, d.comment, d.request_key, d.at`;
 const WITH_DECISION = `approval a LEFT JOIN approval_decision d ON d.run_id = a.run_id AND d.epoch = a.epoch AND d.action_id = a.action_id`;
@@ -85,7 +86,16 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
       return persistently(pool, async (client) => {
         const { approvers, message, timeoutSeconds, onTimeout, escalateTo } = question;
         const opened = await client.query<{ deadline_at: Date | null }>(OPEN, [
-          ...[task.runId, task.epoch, task.actionId, tenantId, message ?? null, approvers, onTimeout, escalateTo],
+          ...[
+            task.runId,
+            task.epoch,
+            task.actionId,
+            tenantId,
+            textPayload(message ?? null),
+            approvers,
+            onTimeout,
+            escalateTo,
+          ],
           timeoutSeconds ?? null,
         ]);
         const [row] = opened.rows;

@@ -8,6 +8,7 @@
 import type pg from 'pg';
 import type { CommitResult, Outcome } from '../engine/ports.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
+import { errorPayload, payload } from './payloads.ts';
 
 // `n` is the place of an outcome in the parameters: what was written brings it along by its commit id, and everything else
 // about it is read from the parameters by that place. Joins would be of lists that have no index, so quadratic.
@@ -117,9 +118,9 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.final),
       column((o) => o.ended),
       column((o) => o.tolerated),
-      column((o) => o.input),
-      column((o) => o.output),
-      column((o) => o.error),
+      column((o) => payload(o.input)),
+      column((o) => payload(o.output)),
+      column((o) => errorPayload(o.error)),
       column((o) => o.commitId),
       column((o) => o.worker),
       // All stored times are the database's: the worker only says how long ago the attempt began.
@@ -127,7 +128,7 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.wakeAt),
       column((o) => o.nextDelivery),
       column((o) => o.endsRun),
-      column((o) => o.runOutput),
+      column((o) => payload(o.runOutput)),
       column((o) => o.wakesSeen),
       column((o) => o.cached ?? null),
     ],

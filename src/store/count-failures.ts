@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { type FailureCounter, type Identified, identify, OVERFLOW, type Regression } from '../engine/error-groups.ts';
 import { createPlatformEvents } from './event-log.ts';
 import { inTransaction } from './in-transaction.ts';
+import { textPayload } from './payloads.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
 const COUNTING_LOCK = 7_202_652;
@@ -175,9 +176,9 @@ async function count(client: pg.PoolClient, groups: readonly Counted[]): Promise
     column(({ of }) => of.actionType),
     column(({ of }) => of.workflowId),
     column(({ of }) => of.actionId),
-    column(({ of }) => of.code),
-    column(({ of }) => of.template),
-    column(({ of }) => of.message),
+    column(({ of }) => textPayload(of.code)),
+    column(({ of }) => textPayload(of.template)),
+    column(({ of }) => textPayload(of.message)),
     column(({ failures }) => latest(failures).run_id),
     column(({ failures }) => failures.length),
     column(({ failures }) => failures.filter(({ final }) => final).length),

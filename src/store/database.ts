@@ -2,6 +2,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
+import { createPayloads, type Payloads, payloadSettings } from './payloads.ts';
 import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
 
 /**
@@ -45,10 +46,13 @@ export function openDatabase(
     /** Left out: there is no scope, and all work is for everybody. */
     wall?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
+    /** Left out: payloads are written as they are, and those that are sealed cannot be read. */
+    payloads?: Payloads;
   },
 ): Database {
   const longest = `SET statement_timeout = ${options.longestStatementMs ?? 0}`;
   const settings: pg.PoolConfig = {
+    ...payloadSettings(options.payloads ?? createPayloads(undefined, false, Date.now)),
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { DocumentStore } from '../engine/platform-ports.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { payload, readText, textPayload } from './payloads.ts';
 
 const MAX_DOCUMENTS = 10_000;
 
@@ -26,9 +27,9 @@ export function createDocumentStore(pool: pg.Pool): DocumentStore {
       const values = [
         tenantId,
         id,
-        content,
+        textPayload(content),
         contentHash,
-        metadata === undefined ? null : JSON.stringify(metadata),
+        payload(metadata === undefined ? null : JSON.stringify(metadata)),
         runId,
       ];
       const { rows } = await pool.query<RawSaved>(SAVE, values);
@@ -37,7 +38,8 @@ export function createDocumentStore(pool: pg.Pool): DocumentStore {
     },
     async find(tenantId, id) {
       const { rows } = await pool.query<RawSaved & { content: string; metadata: JsonObject | null; updated_at: Date }>(
-        'SELECT id, content, content_hash, metadata, created_at, updated_at FROM document WHERE tenant_id = $1 AND id = $2',
+        `SELECT id, ${readText('content')} AS content, content_hash, metadata, created_at, updated_at FROM document
+         WHERE tenant_id = $1 AND id = $2`,
         [tenantId, id],
       );
       const row = rows[0];

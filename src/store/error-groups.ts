@@ -2,12 +2,14 @@
 import type pg from 'pg';
 import type { ErrorGroup, ErrorGroupStore, GroupDetails, GroupState } from '../engine/error-groups.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
+import { readText } from './payloads.ts';
 
 /** Of a group, to find the newest runs among. */
 const FAILURES_LOOKED_AT = 500;
 const RECENT_RUNS = 20;
 
-const COLUMNS = `fingerprint, action_type, workflow_id, action_id, code, template, message, run_id, failed_attempts::float8 AS failed_attempts,
+const COLUMNS = `fingerprint, action_type, workflow_id, action_id, ${readText('code')} AS code,
+  ${readText('template')} AS template, ${readText('message')} AS message, run_id, failed_attempts::float8 AS failed_attempts,
   failed_tasks::float8 AS failed_tasks, runs::float8 AS runs, first_seen, last_seen, state, state_by, state_at, regressions`;
 
 const MATCHING = `

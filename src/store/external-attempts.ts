@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { AttemptKey, ExternalAttempt, ExternalAttempts } from '../engine/external-task-ports.ts';
 import type { Json } from '../schemas/json.ts';
+import { payload } from './payloads.ts';
 import { persist } from './transient.ts';
 
 /** Its payload is the tenant and the topic, with a space between. */
@@ -47,7 +48,7 @@ export function createExternalAttempts(pool: pg.Pool): ExternalAttempts {
   return {
     async open({ topic, input, priority, timeoutMs, ...key }) {
       const { runId, actionId, epoch, attempt } = key;
-      const values = [runId, actionId, epoch, attempt, topic, priority, input, timeoutMs];
+      const values = [runId, actionId, epoch, attempt, topic, priority, payload(input), timeoutMs];
       const made = await persist(() => pool.query<RawAttempt>({ name: 'open-external', text: OPEN, values }));
       const row = made.rows[0] ?? (await persist(() => look(key))).rows[0];
       return row === undefined ? { status: 'closed' } : toAttempt(row);

@@ -14,6 +14,7 @@ import type {
 } from '../engine/external-task-ports.ts';
 import type { Json } from '../schemas/json.ts';
 import { TOPIC_CHANNEL } from './external-attempts.ts';
+import { errorPayload, payload, textPayload } from './payloads.ts';
 
 /** After so many leases without an outcome the task is given up, like one that ends its workers. */
 export const MAX_DELIVERIES = 10;
@@ -94,7 +95,7 @@ const EXTEND = `${HELD}, u AS (
   RETURNING x.status, x.lease_until, x.deadline_at
 ), told AS (
   INSERT INTO task_report AS p (run_id, action_id, epoch, attempt, fence, execution, percent, message)
-  SELECT e.run_id, e.action_id, e.epoch, e.attempt, e.deliveries, e.id::uuid, ($4::jsonb->>'percent')::float8, $4::jsonb->>'message'
+  SELECT e.run_id, e.action_id, e.epoch, e.attempt, e.deliveries, e.id::uuid, $6::float8, $7::text
   FROM e JOIN u ON u.status = 'leased' WHERE $4::jsonb IS NOT NULL
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     epoch = EXCLUDED.epoch, attempt = EXCLUDED.attempt, fence = EXCLUDED.fence, execution = EXCLUDED.execution,
@@ -193,7 +194,10 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       }>({
         name: 'extend-external',
         text: EXTEND,
-        values: [tenantId, taskId, leaseToken, progress === undefined ? null : JSON.stringify(progress), seconds],
+        values: [
+          ...[tenantId, taskId, leaseToken, payload(progress === undefined ? null : JSON.stringify(progress)), seconds],
+          ...[progress?.percent ?? null, textPayload(progress?.message ?? null)],
+        ],
       });
       const row = rows[0];
       if (row === undefined) return 'unknown';
@@ -202,8 +206,8 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       return { leaseUntil, deadline };
     },
     async answer({ tenantId, taskId, leaseToken, outcome }) {
-      const output = outcome.status === 'completed' ? outcome.output : null;
-      const error = outcome.status === 'failed' ? JSON.stringify(outcome.error) : null;
+      const output = payload(outcome.status === 'completed' ? outcome.output : null);
+      const error = errorPayload(outcome.status === 'failed' ? JSON.stringify(outcome.error) : null);
       const { rows } = await pool.query<{
         run_id: string;
         action_id: string;

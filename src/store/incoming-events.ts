@@ -3,18 +3,20 @@ import type pg from 'pg';
 import type { IncomingEvent } from '../domain/cloud-events.ts';
 import type { Trigger } from '../domain/definition.ts';
 import type { EventOutcome, EventWaits, IncomingStore, StoredEvent } from '../engine/incoming-ports.ts';
+import { payload } from './payloads.ts';
 
 const KEPT = `interval '30 days'`;
 const STORED = 'i.tenant_id, i.key, i.event, i.user_id, i.correlation_id, i.trace_id, i.tries';
 
 const INSERT = `
 WITH given AS MATERIALIZED (
-  SELECT n, k, e FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS g(k, e, n)
+  SELECT * FROM unnest($2::text[], $3::jsonb[], $8::text[], $9::text[], $10::text[], $11::text[])
+    WITH ORDINALITY AS g(k, e, source, id, type, subject, n)
 ), fresh AS (
   INSERT INTO incoming_event (tenant_id, key, source, id, type, subject, event, user_id, correlation_id, trace_id, due_at, expires_at)
-  SELECT $1, k, e::jsonb ->> 'source', e::jsonb ->> 'id', e::jsonb ->> 'type', e::jsonb ->> 'subject', e::jsonb, $4, $5, $6,
+  SELECT $1, k, source, id, type, subject, e, $4, $5, $6,
          now() + make_interval(secs => $7::float8 / 1000), now() + ${KEPT}
-  FROM (SELECT DISTINCT ON (k) k, e FROM given ORDER BY k, n) one
+  FROM (SELECT DISTINCT ON (k) * FROM given ORDER BY k, n) one
   ON CONFLICT (tenant_id, key) DO NOTHING RETURNING key
 )
 SELECT g.k AS key, f.key IS NOT NULL AND g.n = min(g.n) OVER (PARTITION BY g.k) AS fresh, i.outcome
@@ -80,8 +82,10 @@ export function createIncomingStore(pool: pg.Pool): IncomingStore {
     async insert(caller, events, leaseMs) {
       const { tenantId, userId, correlationId, traceId } = caller;
       const { rows } = await pool.query<{ fresh: boolean; outcome: EventOutcome | null }>(INSERT, [
-        ...[tenantId, events.map(({ key }) => key), events.map(({ event }) => JSON.stringify(event))],
+        ...[tenantId, events.map(({ key }) => key), events.map(({ event }) => payload(JSON.stringify(event)))],
         ...[userId, correlationId ?? null, traceId, leaseMs],
+        ...[events.map(({ event }) => event.source), events.map(({ event }) => event.id)],
+        ...[events.map(({ event }) => event.type), events.map(({ event }) => event.subject ?? null)],
       ]);
       return rows.map(({ fresh, outcome }) => ({ fresh, outcome: outcome ?? undefined }));
     },

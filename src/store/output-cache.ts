@@ -1,14 +1,17 @@
 /** Cached outputs. Who finds at the same time shares a statement, and so does who keeps. */
 import type pg from 'pg';
 import type { NewCacheEntry, OutputCache } from '../engine/cache.ts';
+import type { Json } from '../schemas/json.ts';
 import { createBatcher } from './batch.ts';
+import { SEALED_KEY } from './payloads.ts';
 import { isDataFault, isTransient, untilItPasses } from './transient.ts';
 
 const ENTRIES_PER_STATEMENT = 100;
 const KEEP_TRIES = 3;
 
 const FIND = `
-SELECT k.n::int AS n, c.output::text AS output
+SELECT k.n::int AS n, CASE WHEN c.output ? '${SEALED_KEY}' THEN c.output END AS sealed,
+       CASE WHEN NOT c.output ? '${SEALED_KEY}' THEN c.output::text END AS output
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, key, n)
 CROSS JOIN LATERAL (
   SELECT output FROM output_cache WHERE tenant_id = k.tenant_id AND key = k.key AND expires_at > now() LIMIT 1
@@ -33,12 +36,12 @@ export function createOutputCache(pool: pg.Pool): OutputCache {
   const find = createBatcher<{ tenantId: string; key: string }, string | undefined>({
     maxItems: ENTRIES_PER_STATEMENT,
     async flush(keys) {
-      const { rows } = await pool.query<{ n: number; output: string }>({
+      const { rows } = await pool.query<{ n: number; sealed: Json; output: string | null }>({
         name: 'find-cached',
         text: FIND,
         values: [keys.map(({ tenantId }) => tenantId), keys.map(({ key }) => key)],
       });
-      const found = new Map(rows.map(({ n, output }) => [n, output]));
+      const found = new Map(rows.map(({ n, sealed, output }) => [n, output ?? JSON.stringify(sealed)]));
       return keys.map((_, index) => found.get(index + 1));
     },
     retryAfter: untilItPasses,

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { PartStore } from '../engine/part-ports.ts';
 import type { Json } from '../schemas/json.ts';
 import { createBatcher } from './batch.ts';
+import { payload } from './payloads.ts';
 import { untilItPasses } from './transient.ts';
 
 const ENDED_PER_STATEMENT = 200;
@@ -21,12 +22,14 @@ WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final ORDER BY k.action_id
 ON CONFLICT (run_id, action_id) DO NOTHING`;
 
 const SUMMARY = `
-SELECT count(*)::int AS total, count(*) FILTER (WHERE NOT final)::int AS open,
-       count(*) FILTER (WHERE final AND status NOT IN ('completed', 'skipped'))::int AS failed,
-       count(*) FILTER (WHERE final AND epoch = $3)::int AS ended,
-       (SELECT json_build_object('position', position, 'error', error) FROM task
-        WHERE run_id = $1 AND parent_id = $2 AND status = 'failed' ORDER BY finished_at, position LIMIT 1) AS first_failure
-FROM task WHERE run_id = $1 AND parent_id = $2`;
+SELECT s.*, f.position, f.error FROM (
+  SELECT count(*)::int AS total, count(*) FILTER (WHERE NOT final)::int AS open,
+         count(*) FILTER (WHERE final AND status NOT IN ('completed', 'skipped'))::int AS failed,
+         count(*) FILTER (WHERE final AND epoch = $3)::int AS ended
+  FROM task WHERE run_id = $1 AND parent_id = $2
+) s LEFT JOIN LATERAL (
+  SELECT position, error FROM task WHERE run_id = $1 AND parent_id = $2 AND status = 'failed' ORDER BY finished_at, position LIMIT 1
+) f ON true`;
 
 // Whoever takes locks the task that they are parts of, so that two do not both fill the last free place.
 const TAKE = `
@@ -74,7 +77,7 @@ export function createPartStore(pool: pg.Pool): PartStore {
           actionType,
           parts.map(({ id }) => id),
           parts.map(({ position }) => position),
-          parts.map(({ item }) => JSON.stringify(item)),
+          parts.map(({ item }) => payload(JSON.stringify(item))),
         ],
       });
     },
@@ -84,12 +87,13 @@ export function createPartStore(pool: pg.Pool): PartStore {
         open: number;
         failed: number;
         ended: number;
-        first_failure: { position: number; error: Json } | null;
+        position: number | null;
+        error: Json;
       }>({ name: 'parts-summary', text: SUMMARY, values: [runId, parentId, epoch] });
       const row = rows[0];
       if (row === undefined) throw new Error('an aggregate has one row');
-      const { total, open, failed, ended, first_failure: firstFailure } = row;
-      return { total, open, failed, ended, firstFailure: firstFailure ?? undefined };
+      const { total, open, failed, ended, position, error } = row;
+      return { total, open, failed, ended, firstFailure: position === null ? undefined : { position, error } };
     },
     async take(runId, parentId, atOnce) {
       const { rows } = await pool.query<{ position: number }>({

@@ -11,6 +11,7 @@ import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
+import { payload } from './payloads.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
 import { windowUse } from './window.ts';
@@ -143,7 +144,7 @@ export function createRunStore(
       const { rows } = await pool.query<{ final_ones: string }>({
         name: 'finalize-run',
         text: FINALIZE,
-        values: [runId, epoch, actions, output],
+        values: [runId, epoch, actions, payload(output)],
       });
       return Number(rows[0]?.final_ones ?? 0) >= actions;
     },

@@ -9,6 +9,7 @@ import type { Execution } from '../schemas/workflow-answers.ts';
 import { type ChildView, childrenOf } from './child-views.ts';
 import { externalTasksOf } from './external-views.ts';
 import { countParts, readParts } from './parts-read.ts';
+import { readText } from './payloads.ts';
 import { definitionRef } from './run-row.ts';
 import {
   type AttemptRecord,
@@ -73,7 +74,7 @@ FROM attempt WHERE run_id = $1 AND action_id NOT LIKE '%]' ORDER BY action_id, e
 
 const PAUSED = `
 SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id DESC LIMIT 1`;
-const REPORTS = 'SELECT action_id, epoch, percent, message, at FROM task_report WHERE run_id = $1';
+const REPORTS = `SELECT action_id, epoch, percent, ${readText('message')} AS message, at FROM task_report WHERE run_id = $1`;
 
 const RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,

@@ -10,6 +10,7 @@ import type {
   SlotVerdict,
 } from '../engine/schedule-ports.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { payload } from './payloads.ts';
 
 /** So many are kept of each schedule, beside those that wait and those whose runs go on. */
 const KEPT_SLOTS = 100;
@@ -203,7 +204,7 @@ function written(schedule: Schedule, lookAt: number | undefined): unknown[] {
   return [
     schedule.name,
     schedule.workflowId,
-    JSON.stringify(schedule.parameters),
+    payload(JSON.stringify(schedule.parameters)),
     'cron' in timing ? timing.cron : null,
     'intervalSeconds' in timing ? timing.intervalSeconds : null,
     'atMs' in timing ? new Date(timing.atMs) : null,

@@ -17,6 +17,7 @@ import {
   Unchanged,
   unlessUnchanged,
 } from './inbox.ts';
+import { payload } from './payloads.ts';
 
 /** Any constant will do, as long as it is ours alone among locks of two numbers. */
 const INBOX_LOCK = 7_202_620;
@@ -122,7 +123,7 @@ async function send(client: pg.PoolClient, request: SignalRequest): Promise<Sign
   if (refusal !== undefined) throw refuse(refusal);
   if (taker === undefined) await checkRoom(client, request, epoch, refuse);
   const kept = await client.query<{ id: string }>(KEEP, [
-    ...[runId, name, request.payload, request.by, request.requestKey ?? null, request.requestHash],
+    ...[runId, name, payload(request.payload), request.by, request.requestKey ?? null, request.requestHash],
   ]);
   const id = kept.rows[0]?.id;
   if (taker !== undefined) {

@@ -4,6 +4,7 @@ import type { TaskReportRow } from '../domain/live-reports.ts';
 import type { LiveReports } from '../engine/follow-run.ts';
 import type { TaskReportStore } from '../engine/task-reports.ts';
 import type { Json } from '../schemas/json.ts';
+import { payload, readText, textPayload } from './payloads.ts';
 
 // A newer attempt, and a newer holder of this one, wins: what an older one still says is left out, with its chunks. The
 // first chunk of an execution takes those of the one before away.
@@ -38,7 +39,7 @@ FROM (SELECT string_agg(run_id, ',') AS ids FROM (SELECT run_id, row_number() OV
 
 // What was written in one statement has one time, and another may commit a little later than its time says.
 const REPORTS = `
-SELECT t.action_id, t.epoch, t.attempt, t.execution, t.percent, t.message, t.chunks, t.truncated, t.version, t.at, coalesce(k.final, false) AS over
+SELECT t.action_id, t.epoch, t.attempt, t.execution, t.percent, ${readText('t.message')} AS message, t.chunks, t.truncated, t.version, t.at, coalesce(k.final, false) AS over
 FROM task_report t JOIN run r ON r.id = t.run_id LEFT JOIN task k ON k.run_id = t.run_id AND k.action_id = t.action_id
 WHERE t.run_id = $1 AND t.epoch = r.epoch AND ($2::timestamptz IS NULL OR t.at > $2::timestamptz - interval '10 seconds')
 ORDER BY t.at, t.action_id`;
@@ -88,12 +89,12 @@ export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveRepo
           column((r) => r.fence),
           column((r) => r.execution),
           column((r) => r.percent),
-          column((r) => r.message),
+          column((r) => textPayload(r.message)),
           column((r) => r.chunks.at(-1)?.n ?? null),
           column((r) => r.truncated),
           chunks.map(({ execution }) => execution),
           chunks.map(({ n }) => n),
-          chunks.map(({ json }) => json),
+          chunks.map(({ json }) => payload(json)),
         ],
       });
     },

@@ -1,11 +1,12 @@
 /** The task side of the truth: look-ups, tokens, outcomes. All of it waits for the database rather than fail a task for it. */
 import type pg from 'pg';
-import { OrchestratorError } from '../domain/errors.ts';
+import { OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
 import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
 import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
 import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
+import { payload } from './payloads.ts';
 import { isDataFault, isTransient, persist, untilItPasses } from './transient.ts';
 
 const LOOK_UPS_PER_STATEMENT = 200;
@@ -87,6 +88,8 @@ export function createTaskStore(
     gatherMs: GATHER_MS,
     flush: (requests) => lookUp(pool, requests),
     retryAfter: untilItPasses,
+    // Whoever needs what cannot be decrypted is told so, and nobody else.
+    isDataFault: (error) => error instanceof UnreadablePayload,
   });
   const commit = createBatcher<Outcome, CommitResult>({
     maxItems: OUTCOMES_PER_STATEMENT,
@@ -119,7 +122,7 @@ export function createTaskStore(
           column((t) => t.fence),
           column((t) => t.worker),
           column((t) => (t.startedMono === null ? 0 : Math.max(0, mono - t.startedMono))),
-          column((t) => t.input),
+          column((t) => payload(t.input)),
         ],
       });
       return tasks.map(() => undefined);
@@ -177,7 +180,7 @@ export function createTaskStore(
           outcome.actionId,
           outcome.epoch,
           outcome.attempt,
-          outcome.output,
+          payload(outcome.output),
           outcome.worker,
         ]),
       );

@@ -3,6 +3,8 @@ import type pg from 'pg';
 import type { Erasure, ExportedRow, TenantData } from '../engine/erasure-ports.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { type Row, RUNS } from './erasure.ts';
+import { PAYLOAD_COLUMNS } from './payload-columns.ts';
+import { readText } from './payloads.ts';
 import { HANGING_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from './tenant-tables.ts';
 
 /** A row may have an output of a megabyte. */
@@ -102,14 +104,19 @@ interface Pages {
 async function* pages(pool: pg.Pool, { table, key, hidden, where, value }: Pages): AsyncGenerator<ExportedRow[]> {
   const columns = key.map((column) => `t."${column}"`).join(', ');
   const places = key.map((_, index) => `$${index + 3}`).join(', ');
+  // What may be sealed is opened where it is a column of its own.
+  const { json = [], text = [] } = PAYLOAD_COLUMNS[table] ?? {};
+  const payloads = [...json.map((name) => [name, `t.${name}`]), ...text.map((name) => [name, readText(`t.${name}`)])];
+  const opened = payloads.map(([name, value]) => `, ${value} AS "${name}"`).join('');
   const select = (behind: string) =>
-    `SELECT to_jsonb(t) - $2::text[] AS data FROM ${table} t WHERE ${where}${behind} ORDER BY ${columns} LIMIT ${ROWS_PER_PAGE}`;
+    `SELECT to_jsonb(t) - $2::text[] AS data${opened} FROM ${table} t WHERE ${where}${behind} ORDER BY ${columns} LIMIT ${ROWS_PER_PAGE}`;
   let last: JsonObject | undefined;
   for (;;) {
     const behind = last === undefined ? '' : ` AND (${columns}) > (${places})`;
     const keys = last === undefined ? [] : key.map((column) => last?.[column]);
-    const { rows } = await pool.query<{ data: JsonObject }>(select(behind), [value, hidden, ...keys]);
-    if (rows.length > 0) yield rows.map(({ data }) => ({ kind: table, data }));
+    const left = [...hidden, ...json, ...text];
+    const { rows } = await pool.query<JsonObject & { data: JsonObject }>(select(behind), [value, left, ...keys]);
+    if (rows.length > 0) yield rows.map(({ data, ...more }) => ({ kind: table, data: { ...data, ...more } }));
     if (rows.length < ROWS_PER_PAGE) return;
     last = rows.at(-1)?.data;
   }

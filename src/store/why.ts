@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { ExternalFact, RunFact, TaskFact, Told, WhyError } from '../domain/why-facts.ts';
 import type { OpenChild, PausedLane, WhyRun, WhyStore } from '../engine/why-ports.ts';
+import { readText } from './payloads.ts';
 import { definitionRef, type RawRun } from './run-row.ts';
 import { waitsOf } from './waiting-for.ts';
 
@@ -36,7 +37,7 @@ SELECT t.action_id, t.status, t.final, t.tolerated, greatest(t.attempt, t.ended_
        CASE WHEN NOT t.final OR t.status = 'failed' THEN coalesce(t.error, (
          SELECT a.error FROM attempt a WHERE a.run_id = t.run_id AND a.action_id = t.action_id AND a.epoch = t.epoch
          ORDER BY a.attempt DESC LIMIT 1)) END AS error,
-       p.percent, p.message AS said, ${ms('p.at')} AS said_at
+       p.percent, ${readText('p.message')} AS said, ${ms('p.at')} AS said_at
 FROM task t LEFT JOIN task_report p ON NOT t.final AND p.run_id = t.run_id AND p.action_id = t.action_id AND p.epoch = t.epoch
 WHERE t.run_id = $1 AND (t.parent_id IS NULL OR NOT t.final) ORDER BY t.parent_id NULLS FIRST LIMIT 20000`;
 

@@ -1,0 +1,18 @@
+/**
+ * What a task needs is encrypted with a key that this worker does not have. Nothing is wrong with the task: it waits until the
+ * worker is given the key, or another one takes it. Its attempt goes on, and none of these deliveries counts.
+ */
+import { UnreadablePayload } from '../domain/errors.ts';
+import { type Held, plannedReturn } from './outcome.ts';
+import type { Disposition } from './ports.ts';
+import { type SettleDeps, settle } from './settle-task.ts';
+
+const LOOK_AGAIN_MS = 5_000;
+
+export function waitForKey(deps: SettleDeps, held: Held, error: unknown): Promise<Disposition> {
+  if (!(error instanceof UnreadablePayload)) throw error;
+  const { run, planned } = held;
+  deps.log.error(error.code, { run_id: run.id, action_id: planned.action.action_id, error: error.message });
+  const outcome = plannedReturn(deps, held, { input: null, startedMono: null, wakeAt: null });
+  return settle(deps, held, outcome, { job: 'delay', untilMs: deps.now() + LOOK_AGAIN_MS });
+}
