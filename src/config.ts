@@ -13,6 +13,7 @@ import { WITHOUT_EFFECT } from './config/older-names.ts';
 import { type Found, find, labelOf, readSettings, SETTINGS, type Values } from './config/read-settings.ts';
 import { type Layer, readSources, type Source } from './config/sources.ts';
 import { readTls, type TlsFiles } from './config/tls.ts';
+import { type TraceExportConfig, traceExportOf } from './config/trace-variables.ts';
 import type { RateLimit } from './config/types.ts';
 import type { Variable } from './config/variable.ts';
 import { ADAPTER_SETTINGS, VARIABLES } from './config/variables.ts';
@@ -115,6 +116,9 @@ export interface Config {
   /** Undefined: the ends of chains are only logged. */
   auditAnchorFile: string | undefined;
   auditAnchorSecrets: readonly string[];
+
+  /** Undefined: traces are not exported. */
+  traceExport: TraceExportConfig | undefined;
 
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   logFormat: 'json' | 'text';
@@ -269,6 +273,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     auditRetentionDays: values.AUDIT_RETENTION_DAYS,
     auditAnchorSecrets: values.AUDIT_ANCHOR_SECRET,
     auditAnchorFile: values.AUDIT_ANCHOR_FILE === undefined ? undefined : path.resolve(cwd, values.AUDIT_ANCHOR_FILE),
+    traceExport: traceExportOf(values),
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     logFile: values.LOG_FILE === 'none' ? undefined : path.resolve(cwd, values.LOG_FILE),
@@ -326,9 +331,15 @@ function hiddenValues(values: Values, redisUrl: string | undefined, secrets: str
     if (value instanceof Map) return [...value.values()].flat().map(String);
     return Array.isArray(value) ? value.map(String) : [String(value)];
   });
-  const passwords = [values.DATABASE_URL, redisUrl, values.SMTP_URL, values.LOG_COLLECTOR_URL, values.JWKS_URL].flatMap(
-    (url) => (url !== undefined && URL.canParse(url) ? passwordsIn(url) : []),
-  );
+  const passwords = [
+    values.DATABASE_URL,
+    redisUrl,
+    values.SMTP_URL,
+    values.LOG_COLLECTOR_URL,
+    values.JWKS_URL,
+    values.OTEL_EXPORTER_OTLP_ENDPOINT,
+    values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+  ].flatMap((url) => (url !== undefined && URL.canParse(url) ? passwordsIn(url) : []));
   return [...new Set([...own, ...passwords, ...secrets])].filter((secret) => secret !== '');
 }
 

@@ -30,6 +30,8 @@ export interface ExecutorDeps {
   maxOutputBytes: number;
   /** Undefined: calls are not written down. */
   callSpans: Pick<CallSpans, 'begin'> | undefined;
+  /** Whether a trace is exported somewhere, as the services that are called are told. */
+  isSampled(traceId: string, parentSpan: string | null | undefined): boolean;
   now(): Date;
   log: Logger;
 }
@@ -105,7 +107,9 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
   const { traceId } = run;
   // A span of its own for every attempt, in the trace of the run.
   const parentId = attemptSpanId(run.id, run.epoch, actionId, call.attempt);
-  const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId);
+  const { parentSpan } = run;
+  const sampled = deps.isSampled(traceId ?? '', parentSpan);
+  const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId, sampled);
   const { tenantId } = run;
   const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
   const fields = fieldsOf(call);
@@ -130,7 +134,9 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
       traceparent,
       ...rulesOfFetch(call.secrets),
       begin: (request) =>
-        traceId === null ? undefined : begin?.({ tenantId, traceId, parentId, kind: 'request', ...place }, request),
+        traceId === null
+          ? undefined
+          : begin?.({ tenantId, traceId, parentSpan, parentId, kind: 'request', ...place }, request),
     }),
     async service(name) {
       const found = await deps.service(run.tenantId, name);

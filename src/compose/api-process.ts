@@ -18,6 +18,7 @@ import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts
 import { createBulkControl } from '../engine/bulk-control.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
+import { noticingEnds } from '../engine/ended-runs.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
@@ -111,6 +112,9 @@ import { peersOf } from './peers.ts';
 import { announce, type Process } from './process.ts';
 import { secretsOf } from './secrets.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
+import { tracedEnds } from './traced-ends.ts';
+import { tracingAccepts, tracingAnswers, tracingQueue } from './traced-work.ts';
+import { tracesOf } from './traces.ts';
 import { createWall } from './wall.ts';
 import { createWorkflowCatalog } from './workflow-catalog.ts';
 
@@ -149,7 +153,9 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     log,
   });
   const failpoint = createFailpoint(config.failpoints);
-  const queue = createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS });
+  const spans = tracesOf(config, 'api', log);
+  const ends = tracedEnds(spans, everyTenant, log);
+  const queue = tracingQueue(createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS }), spans, Date.now);
   const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
   const catalogue = createCatalogue(adaptersFor({ underTest: config.nodeEnv === 'test' }));
   const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
@@ -165,11 +171,14 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   const plans = createPlans(definitions);
   const children = createChildStore(pool);
   const runs = tellingParents(
-    createRunStore(pool, {
-      markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
-      told: (write) => metrics.wrote(write),
-      everyTenant,
-    }),
+    noticingEnds(
+      createRunStore(pool, {
+        markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
+        told: (write) => metrics.wrote(write),
+        everyTenant,
+      }),
+      ends,
+    ),
     {
       children,
       tasks: createTaskStore(pool),
@@ -244,7 +253,11 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       queueUse,
     },
   );
-  const accept = timingAccepts(bounded, (result, seconds) => metrics.accepted(result, seconds));
+  const accept = tracingAccepts(
+    timingAccepts(bounded, (result, seconds) => metrics.accepted(result, seconds)),
+    spans,
+    Date.now,
+  );
   const loop = monitorLoop((lagMs) => {
     log.warn('event_loop_lag', { lag_ms: Math.round(lagMs), in_hand: accept.inHand() });
   });
@@ -399,7 +412,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     isUnavailable,
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
     metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
-    answered: tellAnswers(shared, metrics),
+    answered: tracingAnswers(tellAnswers(shared, metrics), spans, Date.now),
+    spans,
     limits,
     effectiveConfig: config.effective,
   });
@@ -439,6 +453,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
 
   return {
     async start() {
+      await spans?.start(metrics.registry);
       await wall.expected(everyTenant);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
@@ -474,6 +489,8 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       });
       await runs.drain();
       await flushing;
+      await ends?.stop();
+      await spans?.stop();
       await audit.close();
       await flushLast(shared, log);
       limits.close();

@@ -68,6 +68,7 @@ import { announce, type Process } from './process.ts';
 import { secretsOfTasks } from './secrets.ts';
 import { serviceApisOf } from './service-apis.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
+import { tracedWorker } from './traced-worker.ts';
 import { beatUntil } from './worker-beat.ts';
 import { workerEvents } from './worker-events.ts';
 import { createHearing } from './worker-hearing.ts';
@@ -111,19 +112,20 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const failpoint = createFailpoint(config.failpoints);
-  const queue = createFlowQueue({ backend, afterGate: afterGate(config.failpoints, failpoint) });
+  const clock: ReturnType<typeof createDatabaseClock> = createDatabaseClock(pool, log);
+  const traced = tracedWorker(config, { pool, now: clock.now, log });
+  const queue = traced.queue(createFlowQueue({ backend, afterGate: afterGate(config.failpoints, failpoint) }));
   const worker = `${hostname()}:${process.pid}`;
 
-  const clock = createDatabaseClock(pool, log);
   const sweep = createSweepStore(pool);
   const shared = sharedMetrics(pool);
   const tasks = counting(
-    createTaskStore(pool, failpoint, (write) => metrics.wrote(write)),
+    traced.tasks(createTaskStore(pool, failpoint, (write) => metrics.wrote(write), traced.commits)),
     shared,
     (what) => metrics.worker.delivery(what),
   );
   const children = createChildStore(pool);
-  const runs = tellingParents(createRunStore(pool, { told: (write) => metrics.wrote(write) }), {
+  const runs = tellingParents(traced.runs(createRunStore(pool, { told: (write) => metrics.wrote(write) })), {
     children,
     tasks,
     queue,
@@ -171,7 +173,10 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
     () => new Date(clock.now()),
   );
-  const callSpans = traceCalls(config, { pool, log, told: (result, spans) => metrics.worker.callSpans(result, spans) });
+  const callSpans = traceCalls(config, {
+    ...{ pool, log, ended: traced.calls, isSampled: traced.isSampled },
+    told: (result, spans) => metrics.worker.callSpans(result, spans),
+  });
   const executor = createExecutor({
     catalogue,
     egress,
@@ -189,6 +194,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     }),
     operations: (tenantId) => operationsOf(apis, tenantId),
     callSpans,
+    isSampled: traced.isSampled,
     now: () => new Date(clock.now()),
     log,
     turn: createServiceTurns({
@@ -212,7 +218,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     ...again,
     parts: createPartStore(pool),
     cancelRun: createCancelRuns({ ...again, log }).cancelRun,
-    sagas: createSagaStore(pool),
+    sagas: traced.sagas(createSagaStore(pool)),
     executor,
     expressions,
     control,
@@ -227,6 +233,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxOutputBytes: config.maxOutputBytes,
     log,
     picked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
+    spans: traced.deliveries,
   };
 
   const inHand = createJobsInHand({ lockDurationMs: config.lockDurationMs, now: () => performance.now(), log });
@@ -277,7 +284,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
         now: clock.now,
         async handle(delivery) {
           if (name !== FINALIZER_QUEUE) shared.taskDelivered();
-          return executeTask(deps, delivery);
+          return traced.deliveries?.around(delivery, () => executeTask(deps, delivery)) ?? executeTask(deps, delivery);
         },
         isPassing: isPassing,
         tellsReasons: !config.encryptPayloads,
@@ -320,6 +327,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   return {
     broken,
     async start() {
+      await traced.start(metrics.registry);
       // Writes their settings, whether an API has begun before or not.
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
       // Nothing is begun by a wrong clock, as far as the database can be asked.
@@ -424,6 +432,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await tasks.drain();
       await audit.close();
       await callSpans?.stop();
+      await traced.stop();
       await flushLast(shared, log);
       clearInterval(pulse);
       loop.stop();

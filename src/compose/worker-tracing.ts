@@ -1,4 +1,4 @@
-/** The part of a worker that writes down which calls it made; undefined where none are kept. */
+/** The part of a worker that writes down which calls it made; undefined where none are kept or exported. */
 import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { type CallSpans, type CallSpansDeps, createCallSpans } from '../engine/call-spans.ts';
@@ -7,11 +7,13 @@ import { createSpanIds } from '../telemetry/span-ids.ts';
 
 export function traceCalls(
   { traceRetentionHours }: Pick<Config, 'traceRetentionHours'>,
-  deps: Pick<CallSpansDeps, 'told' | 'log'> & { pool: pg.Pool },
+  deps: Pick<CallSpansDeps, 'told' | 'log' | 'ended' | 'isSampled'> & { pool: pg.Pool },
 ): CallSpans | undefined {
-  if (traceRetentionHours === 0) return undefined;
+  if (traceRetentionHours === 0 && deps.ended === undefined) return undefined;
   return createCallSpans({
-    store: createCallSpanStore(deps.pool, traceRetentionHours),
+    store: traceRetentionHours === 0 ? undefined : createCallSpanStore(deps.pool, traceRetentionHours),
+    isSampled: deps.isSampled,
+    ended: deps.ended,
     newSpanId: createSpanIds(),
     now: () => performance.now(),
     told: deps.told,

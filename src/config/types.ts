@@ -142,6 +142,32 @@ export function urlMap() {
   });
 }
 
+/** `name=value,other=value`, percent-encoded, as W3C Baggage and OpenTelemetry write them. */
+export function headerList() {
+  return converted(
+    'name=value with commas between them, percent-encoded',
+    (text): ReadonlyMap<string, string> | undefined => {
+      const headers = new Map<string, string>();
+      for (const part of text.split(',').filter((item) => item.trim() !== '')) {
+        const [, name, value] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(.*?)\s*$/.exec(part) ?? [];
+        const decoded = value === undefined ? undefined : decodedOf(value);
+        if (name === undefined || decoded === undefined) return undefined;
+        headers.set(name, decoded);
+      }
+      return headers;
+    },
+  );
+}
+
+function decodedOf(text: string): string | undefined {
+  try {
+    const decoded = decodeURIComponent(text);
+    return /^[\x20-\x7e]*$/.test(decoded) ? decoded : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export interface RateLimit {
   max: number;
   perMs: number;

@@ -3,6 +3,7 @@
  * written from it. Each is also known as ORCHESTRATOR_<name>.
  */
 import { ACCESS_VARIABLES } from './access-variables.ts';
+import { TRACE_VARIABLES } from './trace-variables.ts';
 import {
   decimal,
   failpointRules,
@@ -314,6 +315,7 @@ export const VARIABLES = {
     'Where the log is sent in batches. With a path: JSON lines are posted there; without: to /logs/batch, as the older log collector has it. User and password in it become basic authentication.',
     { secret: 'credentials' },
   ),
+  ...TRACE_VARIABLES,
   METRICS_ENABLED: setting(flag(), 'true', 'false: /metrics is not served, neither by the API nor by workers.', {
     aliases: ['ENABLE_METRICS'],
   }),

@@ -10,6 +10,7 @@ import { undoEnded } from './compensate.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import { type PartEndedDeps, partEnded } from './part-ended.ts';
 import type { Disposition, RunRow } from './ports.ts';
+import { tracedAdd } from './span-export.ts';
 import type { TaskStatus } from './use-cases.ts';
 
 export interface ReleaseDeps extends AddAgainDeps, PartEndedDeps {}
@@ -32,7 +33,8 @@ export async function releaseDependents(
     if (!run.final) await addAgain(deps, run);
     return;
   }
-  await deps.queue.add([compileSegment(plan, next, flowOfRun(run, gen, deps.now()))]);
+  const flow = flowOfRun(run, gen, deps.now());
+  await deps.queue.add([compileSegment(plan, next, flow)], [tracedAdd(run, gen, next)]);
 }
 
 /** A job of an epoch that is over, or of a run that is gone: it holds back what is as old as itself, and nothing else. */

@@ -18,6 +18,7 @@ import type { Failpoint } from './failpoint.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
+import { tracedAdd } from './span-export.ts';
 
 export interface AddAgainDeps {
   plans: Plans;
@@ -50,7 +51,8 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const finalizer = { queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) };
   await deps.failpoint('reconcile.afterRead');
   await deps.queue.removeEnded(ready.length === 0 ? [finalizer] : ready.map((planned) => jobOf(run, planned)));
-  await deps.queue.add([compileSegment(plan, segment, flow, (index) => before.has(index))]);
+  const trees = compileSegment(plan, segment, flow, (index) => before.has(index));
+  await deps.queue.add([trees], [tracedAdd(run, newGen, segment)]);
   await deps.failpoint('reconcile.afterAdd');
 
   // What became final while the flow was added has had its gates removed before they came back.

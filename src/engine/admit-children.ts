@@ -39,7 +39,8 @@ export function createChildAdmission(deps: AdmitChildrenDeps, depth: number, now
         const trees = admitted.map(async ({ id: runId, of, priority }) =>
           compileSegment(await deps.plans.of(of), 0, { runId, epoch: 1, gen: 0, priority, of }),
         );
-        await deps.queue.add(await Promise.all(trees));
+        const traced = admitted.map((run) => ({ run, epoch: 1, gen: 0, segment: 0 }));
+        await deps.queue.add(await Promise.all(trees), traced);
         await deps.failpoint('child.afterAdd');
         await Promise.all(admitted.map(({ id }) => deps.runs.markQueued(id)));
       } catch (error) {

@@ -16,6 +16,9 @@ export interface RunToAdmit {
   tenantId: string;
   of: DefinitionRef;
   priority: number;
+  /** For spans. */
+  traceId?: string | null;
+  parentSpanId?: string | undefined;
   /** Of the whole run. */
   timeoutSeconds?: number | undefined;
 }
@@ -115,7 +118,8 @@ export function createAdmission(deps: AdmitDeps): Admission {
             return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, turn, urgency });
           }),
         );
-        await deps.queue.add(trees);
+        const traced = admitted.map((run) => ({ run, epoch: 1, gen: 0, segment: 0 }));
+        await deps.queue.add(trees, traced);
         await deps.failpoint('api.afterAdd');
         for (const { tenantId } of admitted) addTo(unmarked, tenantId, 1);
         for (const run of admitted) mark(run);

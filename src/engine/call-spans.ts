@@ -10,6 +10,8 @@ import { traceparentOf } from './span-ids.ts';
 export interface CallOrigin {
   tenantId: string;
   traceId: string;
+  /** Of the run, as it is stored: whether the trace is sampled. */
+  parentSpan?: string | null | undefined;
   /** The span that it is a part of. */
   parentId: string;
   kind: 'request' | 'webhook' | 'callback';
@@ -52,7 +54,11 @@ export interface CallSpans {
 }
 
 export interface CallSpansDeps {
-  store: CallSpanStore;
+  /** Undefined: they are not written down. */
+  store: CallSpanStore | undefined;
+  isSampled(traceId: string, parentSpan: string | null | undefined): boolean;
+  /** Told of each that has ended, once. */
+  ended?: ((span: CallSpan) => void) | undefined;
   newSpanId(): string;
   /** Milliseconds that only go forward. */
   now(): number;
@@ -96,6 +102,8 @@ export function createCallSpans(deps: CallSpansDeps): CallSpans {
   }
 
   function keep(span: CallSpan): void {
+    deps.ended?.(span);
+    if (store === undefined) return;
     if (stopped || waiting.length >= maxWaiting) drop(1, 'there is no room for more');
     else {
       waiting.push(span);
@@ -115,7 +123,7 @@ export function createCallSpans(deps: CallSpansDeps): CallSpans {
 
   /** What is not stored stays at the front, and takes room. */
   async function flush(): Promise<void> {
-    while (waiting.length > 0) {
+    while (store !== undefined && waiting.length > 0) {
       const batch = waiting.slice(0, PER_STATEMENT);
       try {
         await store.add(batch.map((span) => ({ ...span, endedMsAgo: now() - span.endedAt })));
@@ -154,7 +162,7 @@ export function createCallSpans(deps: CallSpansDeps): CallSpans {
         });
       };
       return {
-        traceparent: traceparentOf(origin.traceId, spanId),
+        traceparent: traceparentOf(origin.traceId, spanId, deps.isSampled(origin.traceId, origin.parentSpan)),
         answered: (status) => end(status, status >= FIRST_ERROR ? `answered ${status}` : null),
         failed: (error) => end(null, error),
       };

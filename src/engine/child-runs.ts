@@ -67,6 +67,8 @@ async function accept(
     userId: run.userId,
     correlationId: run.correlationId ?? undefined,
     traceId: run.traceId ?? deps.newTraceId(),
+    // Sampled, or not, as that one: it is a part of its trace.
+    parentSpanId: run.parentSpan ?? undefined,
   };
   const workflowId = wanted.by === 'workflow_id' ? wanted.named : await idOf(deps, caller, wanted);
   const lineage = await deps.children.lineage(run.id, deps.maxDepth + 1);

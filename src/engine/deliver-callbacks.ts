@@ -68,8 +68,8 @@ async function deliver(deps: CallbackDeps, callback: DueCallback, stopping: Abor
 }
 
 function spanOf(calls: CallbackDeps['calls'], callback: DueCallback): OpenCall | undefined {
-  const { runId, traceId, tenantId, epoch, url } = callback;
+  const { runId, traceId, parentSpan, tenantId, epoch, url } = callback;
   if (traceId === null) return undefined;
-  const origin = { tenantId, traceId, parentId: runSpanId(runId), kind: 'callback' as const };
+  const origin = { tenantId, traceId, parentSpan, parentId: runSpanId(runId), kind: 'callback' as const };
   return calls?.begin({ ...origin, runId, actionId: null, epoch, attempt: null }, { method: 'POST', url });
 }

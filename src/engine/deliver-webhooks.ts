@@ -121,9 +121,9 @@ async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stoppin
 }
 
 function spanOf(calls: DeliverWebhooksDeps['calls'], delivery: DueDelivery): OpenCall | undefined {
-  const { runId, traceId, tenantId, actionId, epoch, attempt, url } = delivery;
+  const { runId, traceId, parentSpan, tenantId, actionId, epoch, attempt, url } = delivery;
   if (runId === null || traceId === null) return undefined;
-  const origin = { tenantId, traceId, parentId: runSpanId(runId), kind: 'webhook' as const };
+  const origin = { tenantId, traceId, parentSpan, parentId: runSpanId(runId), kind: 'webhook' as const };
   return calls?.begin({ ...origin, runId, actionId, epoch, attempt }, { method: 'POST', url });
 }
 

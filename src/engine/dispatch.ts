@@ -9,6 +9,7 @@ import type { Fairness } from './fairness.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Logger, RunRow, RunStore, SweepStore } from './ports.ts';
 import { isQueueFull } from './queue-room.ts';
+import { tracedAdd } from './span-export.ts';
 
 export interface DispatchDeps extends AddAgainDeps {
   runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'windowUse'>;
@@ -101,7 +102,8 @@ async function addNew(deps: DispatchDeps, pending: readonly RunRow[], report: Di
     trees.push(compileSegment(plan, 0, flowOfRun(run, run.gen, deps.now(), turn)));
     added.push(run);
   }
-  await deps.queue.add(trees);
+  const traced = added.map((run) => tracedAdd(run, run.gen, 0));
+  await deps.queue.add(trees, traced);
   const since = await deps.runs.begunAmong(added.map(({ id }) => id));
   const done = added.filter(({ id }) => !since.has(id));
   await Promise.all(done.map(({ id, epoch }) => deps.runs.markQueued(id, epoch)));

@@ -45,6 +45,7 @@ import {
   park,
   type SettleDeps,
 } from './settle-task.ts';
+import type { EngineSpans } from './span-export.ts';
 import type { TaskReports } from './task-reports.ts';
 import { waitForKey } from './wait-for-key.ts';
 
@@ -63,6 +64,8 @@ export interface ExecuteDeps extends SettleDeps, HoldDeps {
   log: Logger;
   /** Told of the first delivery of each task, for metrics. */
   picked?(lane: string, waitedMs: number): void;
+  /** For spans. */
+  spans?: EngineSpans | undefined;
 }
 
 /** Deliveries of one attempt after which a task may be what ends its workers: from then on it runs alone. */
@@ -86,6 +89,7 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
   if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
+  deps.spans?.delivered(delivery, run, planned);
   if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data);
 
   const waitedMs = queueWaitMs(delivery, own, found.tasks.values(), deps.now());

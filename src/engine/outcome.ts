@@ -63,6 +63,7 @@ export function outcomeOf(
     endsRun: values.final && endsRun(plan, planned.index),
     runOutput: null,
     traceId: run.traceId,
+    parentSpan: run.parentSpan,
     ...values,
   };
 }

@@ -7,6 +7,7 @@ import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { ParentTask } from './child-ports.ts';
 import type { KnownSecret } from './secret-ports.ts';
+import type { TracedAdd } from './span-export.ts';
 import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
@@ -52,9 +53,9 @@ export type Disposition =
 export interface FlowQueue {
   /**
    * Each tree is all or nothing. The trees of one run go in order, because the first ones hold the gates of the others;
-   * runs go side by side. Throws when the queue cannot be reached.
+   * runs go side by side. Throws when the queue cannot be reached. `traced`: for spans, what is added.
    */
-  add(runs: ReadonlyArray<readonly FlowNode[]>): Promise<void>;
+  add(runs: ReadonlyArray<readonly FlowNode[]>, traced?: readonly TracedAdd[]): Promise<void>;
   removeGates(jobIds: readonly string[]): Promise<void>;
   /** Removes jobs that have ended in BullMQ and are still kept there, and wrecks in no list; leaves every other one alone. */
   removeEnded(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
@@ -81,7 +82,7 @@ export interface NewRun {
   timeoutSeconds?: number | undefined;
   correlationId: string | undefined;
   traceId: string;
-  /** The span that began it, in that trace. */
+  /** The span that began it, in that trace, as `storedParent` has it. */
   parentSpanId?: string | undefined;
   /** Something may have to be undone, or whoever began it says so. */
   saga?: true | undefined;
@@ -161,6 +162,8 @@ export interface RunRow {
   parameters: JsonObject;
   correlationId: string | null;
   traceId: string | null;
+  /** As `storedParent` has it. */
+  parentSpan?: string | null;
   createdAt: Date;
   deadlineAt: Date | null;
   /** It may not begin before others of its group have ended. */
@@ -207,8 +210,9 @@ export interface Outcome {
   /** This commit ends the run; `runOutput` (JSON text) is the run's output should it have completed. */
   endsRun: boolean;
   runOutput: string | null;
-  /** For metrics, which may point at a trace. */
+  /** For metrics, which may point at a trace, and for spans. */
   traceId?: string | null;
+  parentSpan?: string | null | undefined;
 }
 export type CommitResult = 'accepted' | 'refused';
 
@@ -382,6 +386,7 @@ export interface DueCallback {
   runId: string;
   tenantId: string;
   traceId: string | null;
+  parentSpan?: string | null;
   epoch: number;
   url: string;
   attempts: number;

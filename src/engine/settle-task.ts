@@ -18,6 +18,7 @@ import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOut
 import type { PartEndedDeps } from './part-ended.ts';
 import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
 import type { Stop } from './run-adapter.ts';
+import type { EngineSpans } from './span-export.ts';
 
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
@@ -25,6 +26,8 @@ const LOOK_AGAIN_MS = 24 * 3_600_000;
 export interface SettleDeps extends FinalizeDeps, CacheDeps, PartEndedDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect' | 'wake'>;
   random(): number;
+  /** For spans. */
+  spans?: Pick<EngineSpans, 'settled'> | undefined;
 }
 
 const ENDED_MEANWHILE = 'the run was cancelled, or its deadline passed, while the task ran';
@@ -213,6 +216,7 @@ export async function settle(
     return { job: 'leave' };
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
+    deps.spans?.settled(held, outcome);
     await keepCached(deps, held, outcome);
     // Whoever stood still since then cannot know that nobody else has added the next flow.
     const committed = delivery.trust.holds() ? outcome.status : undefined;

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 
 const DIGITS = 16;
+const UNSAMPLED = '-00';
 
 export function runSpanId(runId: string): string {
   return digest(`run/${runId}`);
@@ -18,8 +19,34 @@ export function attemptSpanId(runId: string, epoch: number, actionId: string, at
   return digest(`attempt/${runId}.${epoch}.${actionId}.${attempt}`);
 }
 
-export function traceparentOf(traceId: string, spanId: string): string {
-  return `00-${traceId}-${spanId}-01`;
+/** The jobs of a segment, as they were given to the queue with this generation. */
+export function addSpanId(runId: string, epoch: number, gen: number, segment: number): string {
+  return digest(`add/${runId}.${epoch}.${gen}.${segment}`);
+}
+
+/** What a run is reopened for, by hand, is a part of the run. */
+export function reopenedSpanId(runId: string, epoch: number): string {
+  return digest(`run/${runId}.${epoch}`);
+}
+
+export function traceparentOf(traceId: string, spanId: string, sampled = true): string {
+  return `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`;
+}
+
+/**
+ * The span that a run was begun by, as it is stored: as `traceparent` has it, with its flags behind it where it says that
+ * the trace is not sampled.
+ */
+export function storedParent(spanId: string, sampled: boolean): string {
+  return sampled ? spanId : `${spanId}${UNSAMPLED}`;
+}
+
+export function parentIdOf(stored: string): string {
+  return stored.slice(0, DIGITS);
+}
+
+export function saysUnsampled(stored: string | null | undefined): boolean {
+  return stored?.endsWith(UNSAMPLED) === true;
 }
 
 function digest(name: string): string {

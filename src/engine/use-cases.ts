@@ -14,7 +14,7 @@ export interface Caller {
   correlationId: string | undefined;
   /** 32 hex digits, from `traceparent` or made at the door. */
   traceId: string;
-  /** Of the caller's own span, where `traceparent` named one: 16 hex digits. */
+  /** What it began by, as `storedParent` has it: the span of the request where spans are exported, else the caller's. */
   parentSpanId?: string | undefined;
 }
 

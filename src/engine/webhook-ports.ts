@@ -47,6 +47,7 @@ export interface DueDelivery extends WebhookDelivery {
   correlationId: string | null;
   tenantId: string;
   traceId: string | null;
+  parentSpan?: string | null;
 }
 
 export interface WebhookPage<T> {

@@ -73,7 +73,7 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.set('query parser', 'simple');
   app.set('trust proxy', config.trustProxy ?? false);
 
-  app.use(giveContext(), accessLog(log, deps.answered), securityHeaders(config));
+  app.use(giveContext(deps.spans), accessLog(log, deps.answered), securityHeaders(config));
   app.use(auditRequests(deps.audit, { reads: config.auditReads, isBoard: (path) => path.startsWith(BOARD_PATH) }));
   const authenticated = [
     ...(deps.limits === undefined ? [] : limitFailures(deps.limits)),
@@ -209,7 +209,7 @@ function accessLog(log: Logger, answered: HttpDeps['answered']): RequestHandler 
     const begun = performance.now();
     response.once('finish', () => {
       const ms = performance.now() - begun;
-      const { requestId, traceId, correlationId, caller, problem } = contextOf(response);
+      const { requestId, traceId, correlationId, caller, problem, span } = contextOf(response);
       answered?.({
         method: request.method,
         endpoint: endpointOf(request),
@@ -217,6 +217,8 @@ function accessLog(log: Logger, answered: HttpDeps['answered']): RequestHandler 
         seconds: ms / 1000,
         traceId,
         problem,
+        span,
+        tenantId: caller?.tenantId,
       });
       const fields = {
         method: request.method,

@@ -3,21 +3,26 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Access } from '../domain/access.ts';
 import { type ErrorCode, OrchestratorError } from '../domain/errors.ts';
+import type { SpanExport } from '../engine/span-export.ts';
+import { storedParent, traceparentOf } from '../engine/span-ids.ts';
 import type { Caller } from '../engine/use-cases.ts';
 
 const REQUEST_ID = /^[\x21-\x2b\x2d-\x7e]{1,128}$/;
 const CORRELATION_ID = /^[\x20-\x7e]{1,255}$/;
 const IDENTITY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 /** W3C Trace Context; later versions may append to it. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?$/;
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/;
+const SAMPLED = 1;
 
 export interface RequestContext {
   requestId: string;
   correlationId: string | undefined;
   traceparent: string;
   traceId: string;
-  /** Of whoever asks, where `traceparent` was sent. */
+  /** What is begun by this request is below this span, as `storedParent` has it: the request's own, else that of whoever asks. */
   parentSpanId: string | undefined;
+  /** That of the request, where spans are exported and this one is. */
+  span: RequestSpan | undefined;
   /** Set by the authentication; until then nobody. */
   caller: Caller | undefined;
   /** Set with the caller. */
@@ -26,8 +31,16 @@ export interface RequestContext {
   problem?: ErrorCode;
 }
 
+export interface RequestSpan {
+  spanId: string;
+  parentId: string | null;
+}
+
 /** What a caller takes over from the request. */
 export type TraceContext = Pick<RequestContext, 'correlationId' | 'traceId' | 'parentSpanId'>;
+
+/** Undefined where it is asked for: no spans are exported. */
+export type DoorSpans = Pick<SpanExport, 'isSampled' | 'newSpanId'>;
 
 /** All that is read of a request here, so that an upgrade to another protocol can be asked the same. */
 export interface Headers {
@@ -37,9 +50,9 @@ export interface Headers {
 const contexts = new WeakMap<Response, RequestContext>();
 
 /** Comes first of all: every answer, also of an error, carries the ids. */
-export function giveContext(): RequestHandler {
+export function giveContext(spans?: DoorSpans): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
-    const context = readContext(request);
+    const context = readContext(request, spans);
     contexts.set(response, context);
     response.setHeader('X-Request-Id', context.requestId);
     response.setHeader('traceparent', context.traceparent);
@@ -66,7 +79,7 @@ export function accessOf(response: Response): Access {
   return access;
 }
 
-export function readContext(request: Headers): RequestContext {
+export function readContext(request: Headers, spans?: DoorSpans): RequestContext {
   const requestId = request.get('x-request-id');
   const correlationId = request.get('x-correlation-id');
   const sent = request.get('traceparent');
@@ -74,15 +87,24 @@ export function readContext(request: Headers): RequestContext {
   // One call for both ids: each goes to the operating system.
   const random = taken === null ? randomBytes(24).toString('hex') : '';
   const traceId = taken?.[1] ?? random.slice(0, 32);
+  const parentId = taken?.[2];
+  const begunBy = parentId === undefined ? undefined : storedParent(parentId, isSampled(taken?.[3]));
+  const sampled = spans?.isSampled(traceId, begunBy) ?? true;
+  const spanId = spans === undefined ? undefined : taken === null ? random.slice(32) : spans.newSpanId();
   return {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : randomUUID(),
     correlationId: correlationId !== undefined && CORRELATION_ID.test(correlationId) ? correlationId : undefined,
-    traceparent: taken !== null && sent !== undefined ? sent : `00-${traceId}-${random.slice(32)}-01`,
+    traceparent: taken !== null && sent !== undefined ? sent : traceparentOf(traceId, random.slice(32), sampled),
     traceId,
-    parentSpanId: taken?.[2],
+    parentSpanId: spanId === undefined ? begunBy : storedParent(spanId, sampled),
+    span: spanId === undefined || !sampled ? undefined : { spanId, parentId: parentId ?? null },
     caller: undefined,
     access: undefined,
   };
+}
+
+function isSampled(flags: string | undefined): boolean {
+  return (Number.parseInt(flags ?? '01', 16) & SAMPLED) !== 0;
 }
 
 /** Who the headers name, where they are believed: nothing is required, or the caller may speak for others. */

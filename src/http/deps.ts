@@ -48,6 +48,7 @@ import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WhoAsks } from './auth/identify.ts';
+import type { DoorSpans, RequestSpan } from './context.ts';
 import type { DoorLimits } from './limits.ts';
 import type { Login } from './login.ts';
 import type { MetricsRegistry } from './metrics.ts';
@@ -148,7 +149,11 @@ export interface HttpDeps {
     seconds: number;
     traceId: string;
     problem: ErrorCode | undefined;
+    span?: RequestSpan | undefined;
+    tenantId?: string | undefined;
   }): void;
+  /** Undefined: no spans are exported. */
+  spans?: DoorSpans | undefined;
   /** Of this process, as it may be shown. */
   effectiveConfig: EffectiveConfig;
 }

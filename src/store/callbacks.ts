@@ -9,7 +9,7 @@ WITH due AS (
   ORDER BY callback_due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE run r SET callback_due_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
-RETURNING r.id, r.tenant_id, r.trace_id, r.epoch, r.callback_url, r.callback_attempts, r.workflow_id, r.workflow_version, r.status, r.error, r.correlation_id,
+RETURNING r.id, r.tenant_id, r.trace_id, r.parent_span_id, r.epoch, r.callback_url, r.callback_attempts, r.workflow_id, r.workflow_version, r.status, r.error, r.correlation_id,
   r.created_at, r.finished_at,
   CASE WHEN r.workflow_id IS NULL THEN (SELECT t.output FROM task t WHERE t.run_id = r.id LIMIT 1) ELSE r.output END AS output`;
 
@@ -17,6 +17,7 @@ interface RawCallback {
   id: string;
   tenant_id: string;
   trace_id: string | null;
+  parent_span_id: string | null;
   epoch: number;
   callback_url: string;
   callback_attempts: number;
@@ -38,6 +39,7 @@ export function createCallbackStore(pool: pg.Pool): CallbackStore {
         runId: raw.id,
         tenantId: raw.tenant_id,
         traceId: raw.trace_id,
+        parentSpan: raw.parent_span_id,
         epoch: raw.epoch,
         url: raw.callback_url,
         attempts: raw.callback_attempts,

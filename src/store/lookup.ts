@@ -12,7 +12,7 @@ export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerat
 // its parameters, which may be large, only with the first.
 const LOOK_UP = `
 SELECT k.run_id AS id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status AS run_status,
-  r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.created_at, r.deadline_at, r.awaited,
+  r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.awaited,
   ${TASK_COLUMNS}, extract(epoch FROM t.finished_at)::float8 * 1000 AS finished_ms, k.first, t.item, CASE WHEN k.output THEN t.output END AS output
 FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[]) AS k(run_id, action_id, output, first)
 JOIN run r ON r.id = k.run_id

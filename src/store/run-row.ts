@@ -5,7 +5,7 @@ import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
-  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited`;
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited`;
 
 export interface RawRun {
   id: string;
@@ -22,6 +22,7 @@ export interface RawRun {
   parameters: JsonObject;
   correlation_id: string | null;
   trace_id: string | null;
+  parent_span_id: string | null;
   created_at: Date;
   deadline_at: Date | null;
   waits_for_slot?: boolean | null;
@@ -42,6 +43,7 @@ export function toRunRow(raw: RawRun): RunRow {
     parameters: raw.parameters,
     correlationId: raw.correlation_id,
     traceId: raw.trace_id,
+    parentSpan: raw.parent_span_id,
     createdAt: raw.created_at,
     deadlineAt: raw.deadline_at,
     ...(raw.waits_for_slot === true ? { waitsForSlot: true } : {}),

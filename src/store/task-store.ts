@@ -82,6 +82,8 @@ export function createTaskStore(
   pool: pg.Pool,
   failpoint: Failpoint = NO_FAILPOINT,
   told?: ToldOfWrites,
+  /** For spans: what a statement was sent with. */
+  sent?: (outcomes: readonly Outcome[], statement: Promise<unknown>) => void,
 ): OpenTaskStore {
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
@@ -95,7 +97,9 @@ export function createTaskStore(
     maxItems: OUTCOMES_PER_STATEMENT,
     flush: measured('outcomes', told, async (outcomes) => {
       await failpoint('commit.beforeSend');
-      const results = await commitOutcomes(pool, outcomes);
+      const statement = commitOutcomes(pool, outcomes);
+      sent?.(outcomes, statement);
+      const results = await statement;
       await failpoint('commit.afterReply');
       return results;
     }),

@@ -29,7 +29,7 @@ FROM traces`;
 // The name is that of the workflow; a task of the simple door has none but its type.
 const RUNS = `
 SELECT r.id, coalesce(w.name, r.inline->>'action_type', r.id) AS name, r.workflow_id, r.workflow_version, r.status, r.final, r.epoch,
-  r.error, r.correlation_id, r.parent_span_id, r.parent_run_id, r.parent_action_id, r.parent_epoch, r.parent_attempt, r.created_at,
+  r.error, r.correlation_id, left(r.parent_span_id, 16) AS parent_span_id, r.parent_run_id, r.parent_action_id, r.parent_epoch, r.parent_attempt, r.created_at,
   r.finished_at
 FROM (SELECT * FROM run WHERE tenant_id = $1 AND trace_id = $2 LIMIT ${MAX_RUNS + 1}) r
 LEFT JOIN workflow w ON w.id = r.workflow_id ORDER BY r.created_at, r.id`;

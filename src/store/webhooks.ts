@@ -54,7 +54,7 @@ WITH due AS MATERIALIZED (
   FROM due WHERE d.id = due.id
   RETURNING ${DELIVERY}, d.tenant_id, due.url, due.secret, CASE WHEN due.previous_secret_until > now() THEN due.previous_secret END AS previous_secret
 )
-SELECT u.*, r.workflow_id, r.correlation_id, r.trace_id FROM u LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
+SELECT u.*, r.workflow_id, r.correlation_id, r.trace_id, r.parent_span_id FROM u LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
 
 const DELIVERED = `
 WITH d AS (
@@ -122,6 +122,7 @@ type RawDue = RawDelivery & {
   correlation_id: string | null;
   tenant_id: string;
   trace_id: string | null;
+  parent_span_id: string | null;
 };
 
 export function createWebhookStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookStore {
@@ -216,6 +217,7 @@ export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | und
           correlationId: row.correlation_id,
           tenantId: row.tenant_id,
           traceId: row.trace_id,
+          parentSpan: row.parent_span_id,
         }),
       );
     },
