@@ -76,6 +76,7 @@ const test = base
       settings: { ESC_URL: `http://x/${SECRET}` },
       maxOutputBytes: 10_000,
       callSpans: undefined,
+      isSampled: () => true,
       now: () => new Date(),
       log,
     });

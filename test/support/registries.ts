@@ -8,6 +8,7 @@ import type { MetricsRegistry } from '../../src/http/metrics.ts';
 import { tellAudit } from '../../src/telemetry/audit-metrics.ts';
 import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
 import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
+import { spanCounter } from '../../src/telemetry/span-metrics.ts';
 import { outcome } from './outcomes.ts';
 
 export const TRACE = 'a'.repeat(31);
@@ -93,6 +94,7 @@ export async function registeredMetrics(): Promise<Doors> {
   }
   worker.wrote({ what: 'outcomes', items: 20, seconds: 0.004, stored: false });
 
+  for (const { registry } of [api, worker]) spanCounter(registry)('dropped', 1);
   const { taskDelivered } = shared;
   taskDelivered();
   const stored: Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'> = {

@@ -24,6 +24,7 @@ function recorder(more: Partial<CallSpansDeps> = {}) {
         stored.push(...spans);
       },
     },
+    isSampled: () => true,
     newSpanId() {
       ids += 1;
       return String(ids).padStart(16, '0');
