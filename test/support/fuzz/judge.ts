@@ -93,8 +93,18 @@ function bodyFaults(
   const check = described.get(type);
   if (check === undefined) return [`is of type '${type}', which the document does not name`];
   if (!/json$/.test(type)) return [];
-  const fault = check(JSON.parse(answer.body));
-  return fault === '' ? [] : [`does not fit its schema: ${fault}`];
+  // Of lines each is one.
+  const bodies = type.endsWith('ndjson') ? answer.body.split('\n').filter((line) => line !== '') : [answer.body];
+  const faults = new Set<string>();
+  for (const body of bodies) {
+    try {
+      const fault = check(JSON.parse(body));
+      if (fault !== '') faults.add(`does not fit its schema: ${fault}`);
+    } catch {
+      faults.add('is no JSON');
+    }
+  }
+  return [...faults];
 }
 
 function problemFaults(answer: FuzzAnswer, type: string): string[] {
