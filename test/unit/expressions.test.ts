@@ -114,7 +114,7 @@ describe('bounds', () => {
     const [error, after] = await Promise.all([failure(evaluate(expression)), evaluate('1 + 1')]);
     expect(error.message).toMatch(/longer than 250 ms/);
     expect(after).toBe(2);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(30_000);
   });
 
   test('an expression that eats memory ends, and the next evaluation works', async () => {
