@@ -16,7 +16,11 @@ import { TOPIC } from '../src/schemas/topic.ts';
 export interface AdapterContext {
   /** Aborted at the deadline (`timeout_seconds`), on cancellation and at shutdown. Hand it on. */
   signal: AbortSignal;
-  log: { info(message: string, data?: object): void; warn(message: string, data?: object): void };
+  /**
+   * What it says goes to the log of the worker, with the ids of the run, and is kept for readers of the run: so many lines of
+   * an attempt, so many bytes of a line. It never waits.
+   */
+  log: Record<'debug' | 'info' | 'warn' | 'error', (message: string, data?: object) => void>;
   /** `<run>.<epoch>.<action>`: the same for every attempt; send it on to services. */
   idempotencyKey: string;
   /** 1 for the first try. */

@@ -1,10 +1,12 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
 import type { CallSpans } from '../src/engine/call-spans.ts';
+import { fieldsOfTask } from '../src/engine/log-fields.ts';
 import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger } from '../src/engine/ports.ts';
 import type { Service } from '../src/engine/registry-ports.ts';
 import type { ServiceCalls } from '../src/engine/service-calls.ts';
 import { attemptSpanId, traceparentOf } from '../src/engine/span-ids.ts';
+import type { LogLevel } from '../src/engine/task-logs.ts';
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
@@ -89,16 +91,7 @@ async function executeIn(deps: ExecutorDeps, call: ExecutionCall, places: Servic
 }
 
 function fieldsOf({ run, actionId, actionType, attempt }: ExecutionCall): object {
-  return {
-    run_id: run.id,
-    task_id: actionId,
-    handler: actionType,
-    attempt,
-    tenant_id: run.tenantId,
-    user_id: run.userId,
-    trace_id: run.traceId ?? undefined,
-    correlation_id: run.correlationId ?? undefined,
-  };
+  return { ...fieldsOfTask(run, actionId, attempt), handler: actionType };
 }
 
 function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): AdapterContext {
@@ -112,11 +105,11 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
   const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId, sampled);
   const { tenantId } = run;
   const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
-  const fields = fieldsOf(call);
-  const own: AdapterContext['log'] = {
-    info: (message, data) => deps.log.info(message, { ...fields, ...data }),
-    warn: (message, data) => deps.log.warn(message, { ...fields, ...data }),
+  const say = (level: LogLevel) => (message: string, data?: object) => {
+    deps.log[level](message, { ...fieldsOf(call), ...data });
+    call.logs?.add(level, message, data);
   };
+  const own = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
   const begin = maskedSpans(deps.callSpans?.begin, call.secrets);
   return {
     signal: call.signal,

@@ -59,13 +59,13 @@ function ask(what: Question, signal?: AbortSignal): Promise<unknown> {
 }
 
 function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
-  const log = (level: 'info' | 'warn') => (message: string, data?: object) =>
+  const log = (level: keyof AdapterContext['log']) => (message: string, data?: object) =>
     say({ say: 'log', level, message, data: plain(data) });
   const now = () => new Date();
   const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = task;
   return {
     signal,
-    log: { info: log('info'), warn: log('warn') },
+    log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     idempotencyKey,
     attempt,
     run,

@@ -75,7 +75,7 @@ export type FromChild =
   | { say: 'report'; report: 'progress'; percent: number; message: string | undefined }
   | { say: 'report'; report: 'heartbeat' }
   | { say: 'report'; report: 'stream'; chunk: unknown }
-  | { say: 'log'; level: 'info' | 'warn'; message: string; data: Json }
+  | { say: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; message: string; data: Json }
   | { say: 'result'; result: IsolatedResult };
 
 /** An error on its way to the other side, where it is of the same kind again. */

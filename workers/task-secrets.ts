@@ -40,10 +40,9 @@ export function maskedLog(log: AdapterContext['log'], secrets: readonly KnownSec
   const mask = maskOf(values);
   // What is no JSON is dropped by the log itself.
   const masked = (data: object) => redactSecrets(readable(data, 0) as Json, values) as object;
-  return {
-    info: (message, data) => log.info(mask(message), data === undefined ? undefined : masked(data)),
-    warn: (message, data) => log.warn(mask(message), data === undefined ? undefined : masked(data)),
-  };
+  const say = (level: keyof AdapterContext['log']) => (message: string, data?: object) =>
+    log[level](mask(message), data === undefined ? undefined : masked(data));
+  return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
 }
 
 /** Errors have no fields that a copy would take over. */

@@ -84,6 +84,7 @@ import { createHandStore } from '../store/settle-by-hand.ts';
 import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createSystemWorkflowStore } from '../store/system-workflows.ts';
+import { createLogReader } from '../store/task-logs.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
@@ -347,6 +348,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       maxOutputBytes: config.maxOutputBytes,
     }),
     ...failuresOf(pool, retryDeps),
+    logs: createLogReader(pool),
     audit: audit.trail,
     auditLog: audit.reader,
     tenantData: createTenantData(everyTenant, uuidv7),

@@ -12,6 +12,7 @@ import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
+import { maskOf } from '../domain/mask-secrets.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
 import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
@@ -23,6 +24,7 @@ import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createServiceTurns } from '../engine/service-turns.ts';
 import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
+import { createTaskLogs } from '../engine/task-logs.ts';
 import { createTaskReports } from '../engine/task-reports.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { createWorkerHealth } from '../http/worker-health.ts';
@@ -52,6 +54,7 @@ import { SECRET_CHANNEL } from '../store/secrets.ts';
 import { createServiceTurnStore } from '../store/service-turns.ts';
 import { SERVICE_CHANNEL } from '../store/services.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { createTaskLogStore } from '../store/task-logs.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
@@ -214,6 +217,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     maxBytes: config.maxOutputBytes,
     log,
   });
+  const logs = createTaskLogs({ store: createTaskLogStore(pool), now: clock.now, mask: maskOf(config.hidden), log });
   const deps: ExecuteDeps = {
     ...again,
     parts: createPartStore(pool),
@@ -224,6 +228,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     control,
     shutdown: shutdown.signal,
     reports,
+    logs,
     secrets,
     cache: createOutputCache(pool),
     newId: randomUUID,
@@ -429,6 +434,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await schedules.close();
       await events.close();
       reports.stop();
+      await logs.stop();
       await tasks.drain();
       await audit.close();
       await callSpans?.stop();

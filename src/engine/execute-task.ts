@@ -14,6 +14,7 @@ import { cacheKeyOf, findCached } from './cache.ts';
 import type { ChildStore } from './child-ports.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type HoldDeps, holdsForChildren } from './hold-for-children.ts';
+import { fieldsOfTask, withFields } from './log-fields.ts';
 import { type Held, outcomeOf, storableInput } from './outcome.ts';
 import { putOff } from './pause-run.ts';
 import type {
@@ -46,6 +47,7 @@ import {
   type SettleDeps,
 } from './settle-task.ts';
 import type { EngineSpans } from './span-export.ts';
+import type { TaskLogs } from './task-logs.ts';
 import type { TaskReports } from './task-reports.ts';
 import { waitForKey } from './wait-for-key.ts';
 
@@ -59,6 +61,7 @@ export interface ExecuteDeps extends SettleDeps, HoldDeps {
   /** Aborted when this worker is to give back what it still has. */
   shutdown: AbortSignal;
   reports: TaskReports;
+  logs: TaskLogs;
   secrets: Pick<SecretsOfTasks, 'of'>;
   worker: string;
   log: Logger;
@@ -76,15 +79,16 @@ const NOT_READY_DELAY_MS = 1_000;
 const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
 const NOT_EXECUTED = { input: null, startedMono: null };
 
-export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
+export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
   const { data } = delivery;
-  await deps.failpoint('worker.afterPick');
-  const plan = await deps.plans.of(data.of);
-  if (data.action_id === null) return finalizeRun(deps, plan, data);
+  await given.failpoint('worker.afterPick');
+  const plan = await given.plans.of(data.of);
+  if (data.action_id === null) return finalizeRun(given, plan, data);
   const planned = taskOf(plan, data.action_id);
   if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
 
-  const found = await lookUp(deps, data.run_id, plan, planned);
+  const found = await lookUp(given, data.run_id, plan, planned);
+  const deps = tellingTask(given, found, data.action_id);
   const { run } = found;
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
@@ -122,14 +126,15 @@ export async function executeTask(deps: ExecuteDeps, delivery: Delivery): Promis
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
-export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
+export async function settleLostJob(given: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
   const { data } = delivery;
-  const plan = await deps.plans.of(data.of);
+  const plan = await given.plans.of(data.of);
   const planned = data.action_id === null ? undefined : taskOf(plan, data.action_id);
   // A lost finalizer is added again by the reconciler.
-  if (planned === undefined) return deps.runs.nudge(data.run_id);
+  if (planned === undefined) return given.runs.nudge(data.run_id);
   const { action_id: actionId, action_type: actionType } = planned.action;
-  const found = await lookUp(deps, data.run_id, plan, planned);
+  const found = await lookUp(given, data.run_id, plan, planned);
+  const deps = tellingTask(given, found, actionId);
   const { run } = found;
   if (run === undefined || run.epoch !== data.epoch) return void (await releaseLeftover(deps, plan, planned, data));
   if (run.final) return;
@@ -141,6 +146,13 @@ export async function settleLostJob(deps: ExecuteDeps, delivery: Delivery, reaso
   const attempt = (found.tasks.get(actionId)?.endedAttempt ?? 0) + 1;
   const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt };
   await commitFailure(deps, held, { code: 'worker_crashed', message: reason }, null, null, []);
+}
+
+/** From here on each line says of which attempt of which task it is. */
+function tellingTask(deps: ExecuteDeps, { run, tasks }: Lookup, actionId: string): ExecuteDeps {
+  if (run === undefined) return deps;
+  const attempt = (tasks.get(actionId)?.endedAttempt ?? 0) + 1;
+  return { ...deps, log: withFields(deps.log, () => fieldsOfTask(run, actionId, attempt)) };
 }
 
 /** The task itself, its dependencies, and the outputs that its templates, or the output of the run, are made of. */
@@ -238,6 +250,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const { action_id: actionId, heartbeat_timeout_seconds: heartbeatSeconds } = action;
   const { epoch, id: runId } = run;
   const reports = deps.reports.open({ runId, actionId, epoch, attempt: held.attempt, fence: held.fence }, secrets);
+  const logs = deps.logs.open({ runId, actionId, epoch, attempt: held.attempt });
   const result = await runAdapter(deps, {
     actionType: action.action_type,
     input: resolved,
@@ -245,6 +258,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     timeoutMs: action.timeout_seconds * 1000,
     heartbeatMs: heartbeatSeconds === undefined ? undefined : heartbeatSeconds * 1000,
     reports,
+    logs,
     trust: held.delivery.trust,
     idempotencyKey: `${run.id}.${run.epoch}.${action.action_id}`,
     attempt: held.attempt,
@@ -259,6 +273,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
         outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, input, startedMono }),
       ),
   });
+  logs.close();
   // Readers have the last of it before they hear of the end.
   const said = reports.close();
   if (said !== undefined) await said;

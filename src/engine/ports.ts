@@ -8,6 +8,7 @@ import type { Json, JsonObject } from '../schemas/json.ts';
 import type { ParentTask } from './child-ports.ts';
 import type { KnownSecret } from './secret-ports.ts';
 import type { TracedAdd } from './span-export.ts';
+import type { OpenLog } from './task-logs.ts';
 import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
@@ -357,6 +358,8 @@ export interface ExecutionCall {
   suspect: boolean;
   /** What the adapter says while it runs. */
   reports: Reports;
+  /** Where what it logs is kept for the run. */
+  logs?: OpenLog | undefined;
   /** While the task waits for its turn its deadline does not run. What is returned begins it anew, in full. */
   holdDeadline(): () => void;
 }

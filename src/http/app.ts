@@ -40,6 +40,7 @@ import { loggedPath, problemHandler } from './problem.ts';
 import { proxyRoutes } from './proxies.ts';
 import { registryRoutes } from './registry.ts';
 import { retryRoutes } from './retry.ts';
+import { runLogRoutes } from './run-logs.ts';
 import { sagaRoutes } from './sagas.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { secretRoutes } from './secrets.ts';
@@ -111,6 +112,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   workflowHistoryRoutes(routes, deps);
   executionRoutes(routes, deps, links);
   whyRoutes(routes, deps);
+  runLogRoutes(routes, deps);
   eventRoutes(routes, deps);
   partRoutes(routes, deps);
   retryRoutes(routes, deps);

@@ -19,6 +19,7 @@ import type { DocumentStore } from '../engine/platform-ports.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { ControlEventReader, RunReader, WorkflowStore } from '../engine/read-models.ts';
 import type { Registry } from '../engine/registry.ts';
+import type { LogReader } from '../engine/run-logs.ts';
 import type { SagaReader } from '../engine/saga-views.ts';
 import type { Schedules } from '../engine/schedules.ts';
 import type { Secrets } from '../engine/secrets.ts';
@@ -119,6 +120,7 @@ export interface HttpDeps {
   newId(): string;
   wait: WaitForRuns;
   events: FollowRuns;
+  logs: LogReader;
   health: Health;
   engineHealth: EngineHealth;
   systemHealth: SystemHealth;

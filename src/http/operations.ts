@@ -24,6 +24,7 @@ import * as peers from './peers.ts';
 import * as proxies from './proxies.ts';
 import * as registry from './registry.ts';
 import * as retry from './retry.ts';
+import * as runLogs from './run-logs.ts';
 import * as sagas from './sagas.ts';
 import * as schedules from './schedules.ts';
 import * as secrets from './secrets.ts';
@@ -150,6 +151,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   proxies.requestReport,
   proxies.suggestSummary,
   proxies.demoE2e,
+  runLogs.getWorkflowExecutionLogs,
+  runLogs.getExecutionLogs,
   deadLetters.listDeadLetters,
   deadLetters.getDeadLetterStats,
   deadLetters.retryDeadLetters,

@@ -20,7 +20,7 @@ export interface AdapterContextOptions {
 }
 export interface TestContext {
   context: AdapterContext;
-  logged: Array<{ level: 'info' | 'warn'; message: string; data: object | undefined }>;
+  logged: Array<{ level: 'debug' | 'info' | 'warn' | 'error'; message: string; data: object | undefined }>;
   /** What it said while it ran. */
   reported: unknown[];
   /** The times that `sleepUntil` was asked for. */
@@ -38,9 +38,13 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
   const turns: string[] = [];
   const outcomes: CallOutcome[] = [];
   const reported: unknown[] = [];
+  const keep = (level: keyof AdapterContext['log']) => (message: string, data?: object) =>
+    void logged.push({ level, message, data });
   const log: AdapterContext['log'] = {
-    info: (message, data) => void logged.push({ level: 'info', message, data }),
-    warn: (message, data) => void logged.push({ level: 'warn', message, data }),
+    debug: keep('debug'),
+    info: keep('info'),
+    warn: keep('warn'),
+    error: keep('error'),
   };
   const services = new Map(Object.entries(options.services ?? {}));
   const settings = new Map(Object.entries(options.settings ?? {}));

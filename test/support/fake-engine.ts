@@ -8,6 +8,7 @@ import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import { createPlans, type Plans } from '../../src/engine/plans.ts';
 import type { Delivery, Disposition, ExecutionCall, ExecutionResult, Executor } from '../../src/engine/ports.ts';
 import { createSecretsOfTasks } from '../../src/engine/secrets-of-tasks.ts';
+import { NO_LOGS } from '../../src/engine/task-logs.ts';
 import { NO_REPORTS } from '../../src/engine/task-reports.ts';
 import type { JobData } from '../../src/schemas/job.ts';
 import type { Json } from '../../src/schemas/json.ts';
@@ -114,6 +115,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     failpoint: NO_FAILPOINT,
     executor,
     reports: NO_REPORTS,
+    logs: NO_LOGS,
     // A condition in these tests is the name of a parameter.
     expressions: { evaluate: async (name, { params }) => (params as Record<string, Json>)[name] ?? null },
     control: {

@@ -15,6 +15,7 @@ import type { Control, Disposition, ExecutionResult, TaskRow } from '../../src/e
 import { createRetryRuns } from '../../src/engine/retry-run.ts';
 import { createSettleByHand } from '../../src/engine/settle-by-hand.ts';
 import { sweepOnce } from '../../src/engine/sweep.ts';
+import { NO_LOGS } from '../../src/engine/task-logs.ts';
 import { NO_REPORTS } from '../../src/engine/task-reports.ts';
 import { createFakeControl } from './fake-control.ts';
 import { ALL_RULES, type FenceRules } from './fake-fence.ts';
@@ -220,6 +221,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       sagas: store.sagas,
       plans,
       reports: NO_REPORTS,
+      logs: NO_LOGS,
       cancelRun: async () => 'cancelling',
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },

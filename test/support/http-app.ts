@@ -269,6 +269,7 @@ export function memory({
       retry: () => guarded({ retried: 0, total: 0, runs: 0 }),
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
+    logs: { page: () => guarded(undefined) },
     errorGroups: {
       list: () => guarded({ items: [], total: 0, more: false }),
       find: () => guarded(undefined),

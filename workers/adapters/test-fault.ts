@@ -15,6 +15,17 @@ const base = {
     deaf_seconds: z.number().optional(),
     /** Says these things of itself first: a percentage, `null` for a sign of life, anything else as output. */
     say: z.array(anyJson).optional(),
+    /** Says this of itself in the log, each so often. */
+    log: z
+      .array(
+        z.strictObject({
+          level: z.enum(['debug', 'info', 'warn', 'error']),
+          message: z.string(),
+          fields: z.record(z.string(), anyJson).optional(),
+          times: z.int().default(1),
+        }),
+      )
+      .optional(),
     /** Says this wherever it can: in the log, of its progress, piece by piece as output, and in the error it ends with. */
     tell: z.string().optional(),
     /** Waits for its signal, and fails with what it says. */
@@ -37,6 +48,9 @@ async function run(input: Input, context: Context) {
     if (typeof said === 'number') context.progress(said, `${said} percent`);
     else if (said === null) context.heartbeat();
     else context.stream(said);
+  }
+  for (const { level, message, fields, times } of input.log ?? []) {
+    for (let time = 0; time < times; time += 1) log[level](message, fields);
   }
   if (input.tell !== undefined) tell(input.tell, context);
   if (input.call !== undefined) {

@@ -1,0 +1,29 @@
+/**
+ * The ids that every line about a task carries, so that nobody has to pass them: whatever works on a delivery gets a log that
+ * knows them. Made by hand and not by an asynchronous context, which would cost every promise of the worker something; here
+ * a line that is not written costs nothing.
+ */
+import type { Logger, RunRow } from './ports.ts';
+import { attemptSpanId } from './span-ids.ts';
+
+/** What a line says itself wins. */
+export function withFields(log: Logger, fields: () => object): Logger {
+  const write = (level: keyof Logger) => (event: string, more?: object) => log[level](event, { ...fields(), ...more });
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+}
+
+/** Each of run and task under the two names that they go by. */
+export function fieldsOfTask(run: RunRow, actionId: string, attempt: number): object {
+  return {
+    execution_id: run.id,
+    run_id: run.id,
+    action_id: actionId,
+    task_id: actionId,
+    attempt,
+    tenant_id: run.tenantId,
+    user_id: run.userId,
+    correlation_id: run.correlationId ?? undefined,
+    trace_id: run.traceId ?? undefined,
+    span_id: run.traceId === null ? undefined : attemptSpanId(run.id, run.epoch, actionId, attempt),
+  };
+}

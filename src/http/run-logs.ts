@@ -1,0 +1,103 @@
+/** The log of an execution: what its adapters said, as JSON, as JSON lines, or as text for people. */
+import type { Response } from 'express';
+import { z } from 'zod';
+import type { LogEntry, LogReader } from '../engine/run-logs.ts';
+import { LOG_LEVELS } from '../engine/task-logs.ts';
+import * as schemas from '../schemas/run-logs.ts';
+import { notFound, operation, type Routes, sendJson } from './operation.ts';
+import { readCursorAs, writeCursor } from './paging.ts';
+
+const LINES = 'application/x-ndjson';
+const TEXT = 'text/plain';
+
+export const getWorkflowExecutionLogs = operation({
+  id: 'getWorkflowExecutionLogs',
+  permission: 'executions:read',
+  tag: 'Executions',
+  method: 'get',
+  path: '/workflows/executions/{execution_id}/logs',
+  summary: 'What the actions of an execution logged, the oldest first',
+  description:
+    'Lines are there within a second. Of one attempt at most 1,000 are kept, of an execution 10,000 or 4 MB; `dropped` counts ' +
+    'the others. They go with the execution. Takes the id of a single task too.',
+  query: schemas.runLogsQuery,
+  notFound: 'Execution not found',
+  answers: {
+    200: {
+      description: 'One page',
+      schema: schemas.runLogList,
+      others: { [LINES]: schemas.runLogText, [TEXT]: schemas.runLogText },
+    },
+  },
+  problems: [400, 401, 404],
+});
+
+export const getExecutionLogs = operation({
+  ...getWorkflowExecutionLogs,
+  id: 'getExecutionLogs',
+  path: '/executions/{execution_id}/logs',
+});
+
+const place = z.strictObject({ t: z.iso.datetime(), k: z.int().min(0).max(1), i: z.string().regex(/^\d{1,18}$/) });
+
+export function runLogRoutes(routes: Routes, { logs }: { logs: LogReader }): void {
+  for (const op of [getWorkflowExecutionLogs, getExecutionLogs]) {
+    routes.serve(op, async ({ params, query, caller, request, response }) => {
+      const executionId = params['execution_id'] ?? '';
+      const cursor = query.cursor === undefined ? undefined : readCursorAs(place, query.cursor);
+      const found = await logs.page(
+        caller.tenantId,
+        executionId,
+        {
+          actionId: query.action_id,
+          levels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(query.level)),
+          attempt: query.attempt,
+          events: query.include === 'events',
+        },
+        { limit: query.limit, after: cursor && { at: new Date(cursor.t), kind: cursor.k, id: cursor.i } },
+      );
+      if (found === undefined) throw notFound('Execution not found');
+      const last = found.more ? found.entries.at(-1)?.place : undefined;
+      const next = last === undefined ? null : writeCursor({ t: last.at.toISOString(), k: last.kind, i: last.id });
+      const items = found.entries.map(viewOf);
+      response.vary('Accept');
+      switch (request.accepts(['application/json', LINES, TEXT])) {
+        case LINES:
+          return sendLines(
+            response,
+            LINES,
+            next,
+            items.map((item) => JSON.stringify(item)),
+          );
+        case TEXT:
+          return sendLines(response, TEXT, next, found.entries.map(textOf));
+        default:
+          return sendJson(response, 200, {
+            execution_id: executionId,
+            items,
+            next_cursor: next,
+            dropped: found.dropped,
+          });
+      }
+    });
+  }
+}
+
+function viewOf({ at, level, message, actionId, attempt, epoch, fields }: LogEntry) {
+  return { timestamp: at.toISOString(), level, message, action_id: actionId, attempt, epoch, fields };
+}
+
+function textOf({ at, level, message, actionId, attempt, fields }: LogEntry): string {
+  const where = actionId === null ? '' : ` [${actionId}${attempt === null ? '' : `#${attempt}`}]`;
+  const what = message.replaceAll(/[\r\n]+/g, ' ⏎ ');
+  const more = fields === null ? '' : ` ${JSON.stringify(fields)}`;
+  return `${at.toISOString()} ${(level ?? 'event').toUpperCase().padEnd(5)}${where} ${what}${more}`;
+}
+
+function sendLines(response: Response, type: string, next: string | null, lines: readonly string[]): void {
+  if (response.headersSent) return;
+  response.setHeader('Content-Type', `${type}; charset=utf-8`);
+  response.setHeader('Cache-Control', 'no-store');
+  if (next !== null) response.setHeader('X-Next-Cursor', next);
+  response.end(lines.map((line) => `${line}\n`).join(''));
+}

@@ -1,0 +1,50 @@
+/** What the HTTP door takes and answers about the log of an execution. */
+import { z } from 'zod';
+import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+
+const level = z.enum(['debug', 'info', 'warn', 'error']);
+
+export const runLogsQuery = z.object({
+  action_id: z.string().min(1).max(255).optional(),
+  level: level.default('debug').meta({ description: 'That and what is more serious' }),
+  attempt: z.coerce.number<string>().int().min(1).max(1_000_000).optional(),
+  include: z.enum(['events']).optional().meta({ description: 'The events of the execution among them' }),
+  limit: z.coerce.number<string>().int().min(1).max(1_000).default(200),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+});
+
+export const runLogLine = z
+  .object({
+    timestamp: time,
+    level: level.nullable().meta({ description: 'null: an event' }),
+    message: text.meta({ description: 'Of an event its name' }),
+    action_id: text.nullable().meta({ description: 'null: an event of the whole execution' }),
+    attempt: count.nullable(),
+    epoch: z.int().min(1).meta({ description: 'One more for each retry by hand' }),
+    fields: object.nullable(),
+  })
+  .meta({
+    id: 'ExecutionLogLine',
+    example: {
+      timestamp: WHEN,
+      level: 'info',
+      message: 'order taken',
+      action_id: 'analyze',
+      attempt: 1,
+      epoch: 1,
+      fields: { items: 3 },
+    },
+  });
+
+export const runLogList = z
+  .object({
+    execution_id: text.meta({ example: RUN }),
+    items: z.array(runLogLine),
+    next_cursor: text.nullable(),
+    dropped: count.meta({ description: 'Lines that were not kept, because there were too many' }),
+  })
+  .meta({ id: 'ExecutionLog' });
+
+export const runLogText = text.meta({
+  description: 'One line each; the header X-Next-Cursor has the cursor of the next page, if there is one',
+});
