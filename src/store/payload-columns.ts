@@ -21,6 +21,7 @@ export const PAYLOAD_COLUMNS: Readonly<Record<string, PayloadColumns>> = {
   incoming_event: { key: ['tenant_id', 'key'], json: ['event'] },
   schedule: { key: ['id'], json: ['parameters'] },
   task_chunk: { key: ['run_id', 'action_id', 'execution', 'n'], json: ['chunk'] },
+  task_log: { key: ['run_id', 'id'], json: ['fields'], text: ['message'] },
   task_report: { key: ['run_id', 'action_id'], json: [], text: ['message'] },
   approval: { key: ['run_id', 'epoch', 'action_id'], json: [], text: ['message'] },
   document: { key: ['tenant_id', 'id'], json: ['metadata'], text: ['content'] },
