@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { LogEntry, LogReader } from '../engine/run-logs.ts';
 import type { LogLevel, TaskLine, TaskLogStore } from '../engine/task-logs.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import { payload, readText, textPayload } from './payloads.ts';
 
 /** Of one run. */
 export const MAX_LINES = 10_000;
@@ -67,8 +68,8 @@ export function createTaskLogStore(pool: pg.Pool): TaskLogStore {
           column((l) => l.epoch),
           column((l) => l.attempt),
           column((l) => l.level),
-          column((l) => l.message),
-          column((l) => l.fields),
+          column((l) => textPayload(l.message)),
+          column((l) => payload(l.fields)),
           column((l) => l.atMs),
           column((l) => Buffer.byteLength(l.message) + Buffer.byteLength(l.fields ?? '') + LINE_BYTES),
           [...dropped.keys()],
@@ -83,10 +84,10 @@ export function createTaskLogStore(pool: pg.Pool): TaskLogStore {
 // $1 run, $2 action, $3 levels, $4 attempt, $5 with events, $6 at, $7 kind, $8 id, $9 how many.
 const READ = `
 SELECT * FROM (
-  SELECT 0 AS kind, id, action_id, epoch, attempt, level, message, fields, at FROM task_log
+  SELECT 0 AS kind, id, action_id, epoch, attempt, level, ${readText('message')} AS message, fields, at FROM task_log
   WHERE run_id = $1 AND ($2::text IS NULL OR action_id = $2) AND level = ANY ($3::text[]) AND ($4::int IS NULL OR attempt = $4)
   UNION ALL
-  SELECT 1, id, action_id, epoch, attempt, NULL, kind, data, at FROM event
+  SELECT 1, id, action_id, epoch, attempt, NULL, to_jsonb(kind), data, at FROM event
   WHERE $5::bool AND run_id = $1 AND ($2::text IS NULL OR action_id = $2) AND ($4::int IS NULL OR attempt = $4)
 ) l WHERE $6::timestamptz IS NULL OR (at, kind, id) > ($6, $7::int, $8::bigint)
 ORDER BY at, kind, id LIMIT $9`;

@@ -155,14 +155,15 @@ describe('encrypted payloads', () => {
       await expectReadable(api, made);
 
       await until(async () => (await sealedIn(stack))['error_group.message'] !== 0, { what: 'failures are counted' });
+      await until(async () => (await sealedIn(stack))['task_log.message'] !== 0, { what: 'what was logged is kept' });
       const everything = await dumpStores(stack);
       expect(placesOf(everything, [PLANTED])).toEqual([]);
       // What is there is found: in a table, in Redis; and of each column that is named something is sealed.
       expect(placesOf(everything, [PLAIN])).toContain(`public.run: ${PLAIN}`);
       expect(placesOf(everything, [made.run]).some((place) => place.startsWith('redis '))).toBe(true);
       const sealed = await sealedIn(stack);
-      // Nothing came too late, no task failed outside, nothing is logged here; of a counted failure only its group has it.
-      const mayBeEmpty = /^(?:late_effect|task_failure|task_log)\.|^external_task\.error$/;
+      // Nothing came too late, no task failed outside; of a counted failure only its group has it.
+      const mayBeEmpty = /^(?:late_effect|task_failure)\.|^external_task\.error$/;
       expect(Object.keys(sealed).filter((column) => sealed[column] === 0 && !mayBeEmpty.test(column))).toEqual([]);
 
       // Of a process that does not encrypt: found, and read beside the others; its cached output is another's.
