@@ -1,6 +1,5 @@
 /** One API process, put together. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
 import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
@@ -12,11 +11,7 @@ import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
 import { SYSTEM_WORKFLOWS } from '../domain/system-workflows.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
-import { createApprovalLinks } from '../engine/approval-links.ts';
-import { createApprovals } from '../engine/approvals.ts';
 import { boundAccepts, MAX_RUNS_IN_HAND, sampled } from '../engine/bound-accepts.ts';
-import { createBulkControl } from '../engine/bulk-control.ts';
-import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
 import { noticingEnds } from '../engine/ended-runs.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
@@ -24,21 +19,14 @@ import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
 import { createKeyring } from '../engine/keyring.ts';
-import { createLanes } from '../engine/lanes.ts';
-import { createPauseRuns } from '../engine/pause-run.ts';
-import { createPauseWorkflows } from '../engine/pause-workflow.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { boundQueuedRuns, type QueuedRunsDeps } from '../engine/queued-runs.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
 import { createRegistry } from '../engine/registry.ts';
-import { createRerunRuns } from '../engine/rerun-run.ts';
-import { createRetryRuns } from '../engine/retry-run.ts';
 import { createEndReplaced } from '../engine/run-concurrency.ts';
 import { createSchedules } from '../engine/schedules.ts';
-import { createSettleByHand } from '../engine/settle-by-hand.ts';
 import { makeWebhookSecret } from '../engine/sign-webhook.ts';
-import { createSignals } from '../engine/signals.ts';
 import { createSystemHealth } from '../engine/system-health.ts';
 import { createSystemRuns } from '../engine/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
@@ -46,7 +34,6 @@ import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
 import { checkCel, namesInCel } from '../expressions/check-cel.ts';
 import { createExpressions } from '../expressions/expressions.ts';
-import { createPayloadSchemas } from '../expressions/json-schema.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
 import { attachTaskSockets } from '../http/task-sockets.ts';
@@ -54,9 +41,7 @@ import { openBackend } from '../queue/backend.ts';
 import { createLaneDepths } from '../queue/depths.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import type { JsonObject } from '../schemas/json.ts';
-import { createApprovalStore } from '../store/approvals.ts';
 import { createChildStore } from '../store/child-runs.ts';
-import { createControlEvents } from '../store/control-events.ts';
 import { LONGEST_STATEMENT_MS, openDatabase } from '../store/database.ts';
 import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
@@ -67,9 +52,7 @@ import { createEventLogStore, createPlatformEvents } from '../store/event-log.ts
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { createFindRun } from '../store/inbox.ts';
-import { createLanePauseStore } from '../store/lane-pauses.ts';
 import { listen } from '../store/listener.ts';
-import { createPauseStore } from '../store/pause-runs.ts';
 import { countQueuedRuns } from '../store/queued-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
@@ -80,8 +63,6 @@ import { createSagaReader } from '../store/sagas-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createCircuitStore } from '../store/service-circuits.ts';
 import { createServiceStore } from '../store/services.ts';
-import { createHandStore } from '../store/settle-by-hand.ts';
-import { createSignalStore } from '../store/signals.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createSystemWorkflowStore } from '../store/system-workflows.ts';
 import { createLogReader } from '../store/task-logs.ts';
@@ -98,18 +79,22 @@ import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { VERSION } from '../version.ts';
 
+import { healthOf } from './api-health.ts';
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
 import { announceAuthentication, apiKeysOf, authenticationOf } from './authentication.ts';
+import { controlOf } from './control.ts';
 import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { createFailpoint } from './failpoints.ts';
 import { failuresOf } from './failures.ts';
 import { fairnessOf } from './fairness.ts';
+import { closeServer, listenOn } from './http-listening.ts';
 import { incomingEvents } from './incoming-events.ts';
 import { payloadsOf } from './payloads.ts';
 import { peersOf } from './peers.ts';
+import { peopleAt } from './people.ts';
 import { announce, type Process } from './process.ts';
 import { secretsOf } from './secrets.ts';
 import { checkingOperations, serviceApiReaderOf } from './service-apis.ts';
@@ -121,7 +106,6 @@ import { createWorkflowCatalog } from './workflow-catalog.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
 const QUEUE_TIMEOUT_MS = 2_000;
-const HEALTH_TIMEOUT_MS = 1_500;
 /** The dispatcher takes a run that is still pending after two seconds. */
 const MARK_QUEUED_AFTER_MS = 500;
 
@@ -279,9 +263,6 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
   audit.count(metrics.registry);
   const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, log });
   const reader = createRunReader(pool, definitions);
-  const cancel = createCancelRuns({ plans, runs, children, queue, failpoint, log });
-  const pause = createPauseRuns({ plans, runs, pauses: createPauseStore(pool), queue, failpoint, log });
-  const controlEvents = createControlEvents(pool);
   const depths = createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE]));
 
   const engineHealth = createEngineHealth({
@@ -318,35 +299,17 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     clock: { now: () => new Date() },
     inTenant: wall.scope.in,
     accept,
-    cancel,
-    retry: createRetryRuns(retryDeps),
-    rerun: createRerunRuns({ ...retryDeps, isIdempotent: catalogue.isIdempotent }),
-    bulk: createBulkControl({ ...retryDeps, cancel, reader, isIdempotent: catalogue.isIdempotent }),
-    pause,
-    pauseWorkflows: createPauseWorkflows({ workflows: controlEvents, runs: pause }),
-    controlEvents,
-    lanes: createLanes({ pauses: createLanePauseStore(everyTenant), queue, depths, lanes: catalogue.names(), log }),
-    byHand: createSettleByHand({
-      plans,
-      runs,
-      byHand: createHandStore(pool),
-      queue,
-      failpoint,
-      newId: randomUUID,
-      maxOutputBytes: config.maxOutputBytes,
-      log,
+    ...controlOf({
+      ...retryDeps,
+      pool,
+      everyTenant,
+      children,
+      depths,
+      lanes,
+      reader,
+      isIdempotent: catalogue.isIdempotent,
     }),
-    approvals: createApprovals({
-      ...inbox,
-      approvals: createApprovalStore(pool),
-      links: createApprovalLinks(config.approvalLinkSecrets),
-    }),
-    signals: createSignals({
-      ...inbox,
-      signals: createSignalStore(pool),
-      checkPayload: createPayloadSchemas().check,
-      maxOutputBytes: config.maxOutputBytes,
-    }),
+    ...peopleAt(config, pool, { ...inbox, runs }),
     ...failuresOf(pool, retryDeps),
     logs: createLogReader(pool),
     audit: audit.trail,
@@ -379,18 +342,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,
     events: follower,
-    health: {
-      async check() {
-        const [databaseUp, queueUp] = await Promise.all([
-          withinTime(everyTenant.query('SELECT 1')).then(
-            () => true,
-            () => false,
-          ),
-          queue.ping(),
-        ]);
-        return { database: databaseUp, redis: backend.kind === 'redis' ? queueUp : null };
-      },
-    },
+    health: healthOf(everyTenant, queue, backend.kind),
     engineHealth,
     why: diagnosis.why,
     problems: diagnosis.problems,
@@ -457,10 +409,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
     async start() {
       await spans?.start(metrics.registry);
       await wall.expected(everyTenant);
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(config.port, config.host, resolve);
-      });
+      const port = await listenOn(server, config);
       void announce('queue_setup', backend.warnings(), log);
       void announce('database_setup', durabilityOf(everyTenant), log);
       flushing = Promise.all([
@@ -468,7 +417,6 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
         audit.keepUntil(stopping.signal),
         limits.keep(stopping.signal),
       ]);
-      const { port } = server.address() as AddressInfo; // A server that listens on TCP.
       announceAuthentication(config, log);
       log.info('api_started', { host: config.host, port, queue: backend.kind });
       return { port };
@@ -480,15 +428,7 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       follower.close();
       await sockets.close();
       polls.close();
-      server.closeIdleConnections();
-      await new Promise<void>((resolve) => {
-        // Connections that are kept alive for a next request would hold the end up.
-        const late = setTimeout(() => server.closeAllConnections(), config.shutdownGraceSeconds * 1000);
-        server.close(() => {
-          clearTimeout(late);
-          resolve();
-        });
-      });
+      await closeServer(server, config.shutdownGraceSeconds);
       await runs.drain();
       await flushing;
       await ends?.stop();
@@ -505,12 +445,4 @@ export function apiProcess(config: Config, databaseUrl: string, log: Logger): Pr
       await database.close();
     },
   };
-}
-
-function withinTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer in time')), HEALTH_TIMEOUT_MS);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
