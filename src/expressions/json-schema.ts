@@ -161,6 +161,9 @@ function createAjv(): Ajv2020 {
     formats: Object.fromEntries(FORMATS.map((name) => [name, bounded(name)])),
     code: { regExp },
   });
+  // Which items and fields a schema has looked at is asked by `unevaluated…` alone, which is not taken here; the code that
+  // Ajv 8.20 makes to keep count of them reads, in some schemas with `contains` and `if`, a variable that there is not.
+  ajv.opts.unevaluated = false;
   // Its own compares every item with every other one.
   ajv.removeKeyword('uniqueItems');
   ajv.addKeyword({

@@ -95,6 +95,16 @@ describe('a value', () => {
   });
 });
 
+test('a schema that looks at items twice, on condition, takes what fits', () => {
+  const schema: Json = {
+    if: { anyOf: [{ contains: { pattern: '^a' }, minContains: 2 }], not: true },
+    else: { items: { if: true, else: true } },
+  };
+  expect(schemaFaults(schema)).toEqual([]);
+  expect(schemas.check(schema, { a: 'x' })).toEqual([]);
+  expect(schemas.check(schema, ['a', 'b'])).toEqual([]);
+});
+
 test('whatever passes the check compiles', () => {
   const leaf = fc.constantFrom<Json>(
     true,
