@@ -144,6 +144,14 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
   const letter = await until(async () => ((await made('GET', '/infrastructure/dlq'))['items'] as Fields[])[0], {
     what: 'there is a dead letter',
   });
+  const group = await until(
+    async () => {
+      // Two executions have failed, each in its own group; they are counted a moment later.
+      const groups = (await made('GET', '/errors'))['items'] as Fields[]; // A list, as above.
+      return groups.length >= 2 && groups[0];
+    },
+    { what: 'the failures are counted' },
+  );
   const link = await made('POST', `/workflows/executions/${asked}/approvals/review/links`, { for: MARK });
   // Whoever first reads events numbers them: that is no change that another tenant brings about.
   const executions = [finished, asked, failed, saga, parts, outside, signalled];
@@ -176,6 +184,7 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     document_id: [MARK],
     saga_id: [saga],
     event_id: [text(letter, 'event_id')],
+    fingerprint: [text(group, 'fingerprint')],
     trace_id: [TRACE],
     correlation_id: [`${MARK}-done`],
     subject_id: [plain],
