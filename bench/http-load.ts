@@ -18,7 +18,7 @@ export function requestOf(method: 'GET' | 'POST', path: string, body?: object): 
   const text = body === undefined ? '' : JSON.stringify(body);
   const length =
     body === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`;
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: bench\r\n${length}\r\n${text}`);
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${length}\r\n${text}`);
 }
 
 export function openConnection(port: number): Connection {
