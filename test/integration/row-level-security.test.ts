@@ -178,7 +178,7 @@ test('a connection is never handed over with the tenant of the one before, whate
     // The pool is asked with a callback too.
     (tenantId) =>
       new Promise<void>((resolve, reject) => {
-        db.pool.query(WHO, (error, result) => {
+        void db.pool.query(WHO, (error, result) => {
           const found = result?.rows[0] as { tenant?: string } | undefined;
           if (error === null || error === undefined) expect(found?.tenant).toBe(tenantId);
           return error === null || error === undefined ? resolve() : reject(error);
