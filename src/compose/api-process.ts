@@ -19,6 +19,7 @@ import { createEventLog } from '../engine/event-log.ts';
 import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
 import { createKeyring } from '../engine/keyring.ts';
+import { fieldsOfCaller, withFields } from '../engine/log-fields.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { boundQueuedRuns, type QueuedRunsDeps } from '../engine/queued-runs.ts';
@@ -110,9 +111,10 @@ const QUEUE_TIMEOUT_MS = 2_000;
 const MARK_QUEUED_AFTER_MS = 500;
 
 /** The API: doors, acceptance, and a window into the queues. It holds no state. */
-export function apiProcess(config: Config, databaseUrl: string, log: Logger): Process {
+export function apiProcess(config: Config, databaseUrl: string, given: Logger): Process {
+  const wall = createWall(config.rowLevelSecurity, given);
+  const log = withFields(given, () => fieldsOfCaller(wall.scope.caller()));
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
-  const wall = createWall(config.rowLevelSecurity, log);
   const behindWall = {
     tenant: wall.scope.tenant,
     isWalled: () => wall.stands(database.everyTenant),

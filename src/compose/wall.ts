@@ -40,7 +40,7 @@ export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wal
   return {
     gap: (everyTenant) => (wanted === 'off' ? Promise.resolve(TURNED_OFF) : gap(everyTenant)),
     // To follow what is awaited has its price, which is not paid for nothing.
-    scope: wanted === 'off' ? { ...scope, in: (_tenantId, work) => work() } : scope,
+    scope: wanted === 'off' ? { ...scope, in: (_caller, work) => work() } : scope,
     async stands(everyTenant) {
       if (wanted === 'off') return false;
       const found = await gap(everyTenant);

@@ -5,6 +5,7 @@
  */
 import type { Logger, RunRow } from './ports.ts';
 import { attemptSpanId } from './span-ids.ts';
+import type { OnBehalfOf } from './tenant-scope.ts';
 
 /** What a line says itself wins. */
 export function withFields(log: Logger, fields: () => object): Logger {
@@ -26,4 +27,11 @@ export function fieldsOfTask(run: RunRow, actionId: string, attempt: number): ob
     trace_id: run.traceId ?? undefined,
     span_id: run.traceId === null ? undefined : attemptSpanId(run.id, run.epoch, actionId, attempt),
   };
+}
+
+/** Of a line that is written while a request is served, wherever in the program. */
+export function fieldsOfCaller(caller: OnBehalfOf | undefined): object {
+  if (caller === undefined) return {};
+  const { tenantId, userId, correlationId, traceId } = caller;
+  return { tenant_id: tenantId, user_id: userId, correlation_id: correlationId, trace_id: traceId };
 }

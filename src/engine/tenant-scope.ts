@@ -4,15 +4,24 @@
  * several requests share (a batch, a look for all who wait) is begun outside of it.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Caller } from './use-cases.ts';
+
+/** Of a caller what the walls and the log want to know. */
+export type OnBehalfOf = Pick<Caller, 'tenantId'> & Partial<Caller>;
 
 export interface TenantScope {
   /** `work`, and what it begins, is for that tenant alone. */
-  in<T>(tenantId: string, work: () => T): T;
+  in<T>(caller: OnBehalfOf, work: () => T): T;
   /** Undefined: the service's own work, or that of several tenants. */
   tenant(): string | undefined;
+  caller(): OnBehalfOf | undefined;
 }
 
 export function createTenantScope(): TenantScope {
-  const storage = new AsyncLocalStorage<string>();
-  return { in: (tenantId, work) => storage.run(tenantId, work), tenant: () => storage.getStore() };
+  const storage = new AsyncLocalStorage<OnBehalfOf>();
+  return {
+    in: (caller, work) => storage.run(caller, work),
+    tenant: () => storage.getStore()?.tenantId,
+    caller: () => storage.getStore(),
+  };
 }

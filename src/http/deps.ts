@@ -33,6 +33,7 @@ import type {
   AcceptRuns,
   ActionTypes,
   BulkControl,
+  Caller,
   CancelRuns,
   Health,
   Lanes,
@@ -84,8 +85,8 @@ export interface HttpDeps {
   login?: Login | undefined;
   apiKeys: ApiKeys;
   clock: { now(): Date };
-  /** Does the work for that tenant alone. */
-  inTenant<T>(tenantId: string, work: () => T): T;
+  /** Does the work for the tenant of that caller alone; what it logs carries the caller's ids. */
+  inTenant<T>(caller: Caller, work: () => T): T;
   accept: AcceptRuns;
   cancel: CancelRuns;
   retry: RetryRuns;

@@ -191,7 +191,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     try {
       const stream = () => clearTimeout(timer);
       const call = { body, query, params, caller, request, response, signal: ended.signal, stream };
-      await inTenant(caller.tenantId, () => handle(call));
+      await inTenant(caller, () => handle(call));
     } finally {
       handled = true;
       clearTimeout(timer);

@@ -35,7 +35,7 @@ export interface TaskSocketsDeps {
     hostNames?: readonly string[] | undefined;
     sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
   };
-  inTenant<T>(tenantId: string, work: () => T): T;
+  inTenant<T>(caller: Caller, work: () => T): T;
   events: Pick<FollowRuns, 'follow'>;
   states: TaskStates;
   clock: { now(): Date };
@@ -128,7 +128,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       socket.on('error', () => socket.terminate());
       const { caller } = found;
       deps
-        .inTenant(caller.tenantId, () => serve(socket, caller, taskId, deps))
+        .inTenant(caller, () => serve(socket, caller, taskId, deps))
         .catch((error: unknown) => {
           deps.log.warn('socket_failed', {
             task_id: taskId,

@@ -71,7 +71,7 @@ function anyOf(type: string): unknown {
 
 const named = (name: string) => pg.escapeIdentifier(name);
 const as = (tenantId: string, text: string, values: unknown[] = []) =>
-  scope.in(tenantId, () => db.pool.query(text, values));
+  scope.in({ tenantId }, () => db.pool.query(text, values));
 const codeOf = (error: unknown) =>
   typeof error === 'object' && error !== null && 'code' in error ? error.code : error;
 const failing = (work: Promise<unknown>) => work.then(() => 'no error', codeOf);
@@ -192,7 +192,7 @@ test('a connection is never handed over with the tenant of the one before, whate
   }));
   const seen = await Promise.all(
     rounds.map(({ tenantId, work }) =>
-      scope.in(tenantId, async () => {
+      scope.in({ tenantId }, async () => {
         await work?.(tenantId);
         const { rows } = await db.pool.query<{ tenant: string; role: string }>(WHO);
         return { tenantId, ...rows[0] };
@@ -209,10 +209,10 @@ test('prisma asks in the scope of who called it, in transactions too', async () 
   await owner.query(`INSERT INTO workflow (id, tenant_id, name, created_by) VALUES ('b-1', 'b', 'theirs', 'b')
     ON CONFLICT DO NOTHING`);
   const names = (tenantId: string) =>
-    scope.in(tenantId, async () => db.prisma.workflow.findMany({ select: { id: true } }));
+    scope.in({ tenantId }, async () => db.prisma.workflow.findMany({ select: { id: true } }));
   const both = await Promise.all([names('a'), names('b'), names('nobody')]);
   expect(both).toEqual([[{ id: 'theirs' }], [{ id: 'b-1' }], []]);
-  const inTransaction = await scope.in('b', () =>
+  const inTransaction = await scope.in({ tenantId: 'b' }, () =>
     db.prisma.$transaction(async (transaction) => {
       await Promise.resolve();
       return transaction.workflow.findMany({ select: { id: true } });

@@ -168,7 +168,7 @@ export function memory({
       revoke: () => guarded(undefined),
     },
     clock: { now: () => NOW },
-    inTenant: (_tenantId, work) => work(),
+    inTenant: (_caller, work) => work(),
     accept: {
       acceptTask(caller, request, key) {
         door.asked.tasks.push({ caller, request, key });

@@ -218,7 +218,7 @@ test('a socket takes a token as HTTP does, of a browser as a subprotocol, and se
   const sockets = attachTaskSockets(server, {
     whoAsks: createIdentify({ required: true, apiKeys: ['key-1'], jwt: jwt() }),
     config: { corsOrigins: [] },
-    inTenant: (_tenantId, work) => work(),
+    inTenant: (_caller, work) => work(),
     events: follower,
     states: {
       async read(tenantId) {

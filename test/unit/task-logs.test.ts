@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { fieldsOfTask, withFields } from '../../src/engine/log-fields.ts';
+import { fieldsOfCaller, fieldsOfTask, withFields } from '../../src/engine/log-fields.ts';
 import {
   createTaskLogs,
   LINES_PER_EXECUTION,
@@ -7,6 +7,7 @@ import {
   MAX_MESSAGE,
   type TaskLine,
 } from '../../src/engine/task-logs.ts';
+import { createTenantScope } from '../../src/engine/tenant-scope.ts';
 import { begun } from '../support/fake-engine.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { until } from '../support/until.ts';
@@ -158,4 +159,28 @@ test('whatever the engine says about a task has its ids', async () => {
   for (const { event, fields } of said) {
     expect(fields, event).toMatchObject(fieldsOfTask(run, event === 'task_not_ready' ? 'b' : 'a', 1));
   }
+});
+
+test('a line that is written while a request is served carries who asks and its trace, also behind what is awaited', async () => {
+  const lines: object[] = [];
+  const keep = (event: string, fields?: object) => void lines.push({ event, ...fields });
+  const scope = createTenantScope();
+  const log = withFields({ debug: keep, info: keep, warn: keep, error: keep }, () => fieldsOfCaller(scope.caller()));
+  const caller = { tenantId: 'acme', userId: 'ada', correlationId: 'order-7', traceId: 'f'.repeat(32) };
+  await scope.in(caller, async () => {
+    await Promise.resolve();
+    log.warn('within', { detail: 1 });
+  });
+  log.info('outside');
+  expect(lines).toEqual([
+    {
+      event: 'within',
+      tenant_id: 'acme',
+      user_id: 'ada',
+      correlation_id: 'order-7',
+      trace_id: 'f'.repeat(32),
+      detail: 1,
+    },
+    { event: 'outside' },
+  ]);
 });

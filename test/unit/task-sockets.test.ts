@@ -36,7 +36,7 @@ async function door({ apiKeys = [], ...config }: DoorConfig = {}, instead: Parti
     events: follower,
     states: { read: async (tenantId, runId) => states.get(`${tenantId}/${runId}`) },
     clock: { now: () => new Date() },
-    inTenant: (_tenantId, work) => work(),
+    inTenant: (_caller, work) => work(),
     log: createTestLog(),
     ...instead,
   });
