@@ -2,6 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 const RUNS_ON_SERVERS = 'test/property/semantics.test.ts';
 
+const SEEDED = [
+  'test/faults/seeds.test.ts',
+  'test/faults/mutations.test.ts',
+  'test/fuzz/**/*.test.ts',
+  RUNS_ON_SERVERS,
+];
+
 const ON_SERVERS = {
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: 60_000,
@@ -29,7 +36,8 @@ export default defineConfig({
       {
         test: {
           name: 'servers',
-          include: ['test/integration/**/*.test.ts', 'test/examples/**/*.test.ts'],
+          include: ['test/integration/**/*.test.ts', 'test/examples/**/*.test.ts', 'test/faults/**/*.test.ts'],
+          exclude: SEEDED,
           // What only a machine under load brings about is told at the end of `.ci/run`, and does not hold back the rest.
           retry: 1,
           ...ON_SERVERS,
@@ -37,9 +45,9 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'faults',
-          // Seeded: what was found once has been found.
-          include: ['test/faults/**/*.test.ts', 'test/fuzz/**/*.test.ts', RUNS_ON_SERVERS],
+          name: 'seeded',
+          // What was found once has been found.
+          include: SEEDED,
           ...ON_SERVERS,
         },
       },

@@ -20,7 +20,7 @@ if (form === undefined) {
 }
 const { status } = spawnSync(
   process.execPath,
-  ['node_modules/vitest/vitest.mjs', 'run', '--project', 'faults', form.file],
+  ['node_modules/vitest/vitest.mjs', 'run', '--project', 'seeded', form.file],
   {
     stdio: 'inherit',
     env: { ...form.env, ...process.env },
