@@ -29,7 +29,12 @@ restoreServerLinks();
 generateClient();
 if (process.argv.includes('--build')) build();
 const program = process.argv.indexOf('--run');
-if (program > 0) await import(pathToFileURL(path.join(root, 'dist/src/bin', `${process.argv[program + 1]}.js`)).href);
+if (program > 0) {
+  const file = path.join(root, 'dist/src/bin', `${process.argv[program + 1]}.js`);
+  // What it is told is told to it alone: everything before is ours.
+  process.argv = [process.argv[0], file, ...process.argv.slice(program + 2)];
+  await import(pathToFileURL(file).href);
+}
 
 function requireNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);

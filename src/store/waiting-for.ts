@@ -1,13 +1,14 @@
 /** What the sleeping tasks of a run wait for, for its view. Asked only where something sleeps. */
 import type pg from 'pg';
 import type { WaitingFor } from '../schemas/waiting-for.ts';
+import { readText } from './payloads.ts';
 
 const WAITS = `
-SELECT a.action_id, 'approval' AS kind, a.message AS text, a.approvers, a.deadline_at, a.escalated_at IS NOT NULL AS escalated,
+SELECT a.action_id, 'approval' AS kind, ${readText('a.message')} AS text, a.approvers, a.deadline_at, a.escalated_at IS NOT NULL AS escalated,
        a.requested_at AS since
 FROM approval a WHERE a.run_id = $1 AND a.epoch = $2 AND a.open AND a.action_id = ANY ($3::text[])
 UNION ALL
-SELECT w.action_id, 'signal', w.name, '{}', w.deadline_at, false, w.opened_at
+SELECT w.action_id, 'signal', to_jsonb(w.name), '{}', w.deadline_at, false, w.opened_at
 FROM signal_wait w WHERE w.run_id = $1 AND w.epoch = $2 AND w.message_id IS NULL AND w.action_id = ANY ($3::text[])`;
 
 interface RawWait {

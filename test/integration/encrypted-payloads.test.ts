@@ -71,6 +71,11 @@ async function runAll(api: Client): Promise<{ run: string; saga: string; schedul
   const path = `/workflows/executions/${run}`;
   expect((await api.post(`${path}/signals/word`, { payload: planted('signal') })).status).toBe(202);
   await until(async () => (await api.get('/approvals')).text.includes(PLANTED), { what: 'somebody is asked' });
+  // Who wants to know what it waits for can read it.
+  const question = `Is ${planted('given')} right?`;
+  const open = taskOf(await api.execution(run), 'ask') as { waiting_for?: { message?: string } };
+  expect(open.waiting_for?.message).toBe(question);
+  expect((await api.get(`/executions/${run}/why`)).text).toContain(JSON.stringify(question).slice(1, -1));
   expect((await api.post(`${path}/approve`, { action_id: 'ask' })).status).toBe(202);
 
   const saga = await api.execute(await api.createWorkflow(SAGA), { parameters: { value: planted('saga') } });

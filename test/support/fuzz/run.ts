@@ -103,15 +103,29 @@ function learn(world: World, op: Described, request: FuzzRequest, answer: FuzzAn
   // Told once, to who made it.
   for (const name of ['secret', 'key']) {
     const told = (body as Record<string, unknown> | null)?.[name]; // Whatever it is, it has names.
-    if (/^create|^rotate/.test(op.id) && typeof told === 'string' && told.length > 20)
-      world.judge.keepSecret(`the ${name} of ${op.id}`, told);
+    // One that the caller has chosen may be chosen again.
+    const isOurs = typeof told === 'string' && told.length > 20 && request.body?.includes(told) !== true;
+    if (isOurs && /^create|^rotate/.test(op.id)) world.judge.keepSecret(`the ${name} of ${op.id}`, told);
   }
   if (request.body === undefined) return;
   const bodies = world.taken.get(op.id) ?? [];
   world.taken.set(op.id, bodies);
-  const taken: unknown = JSON.parse(request.body.toString());
+  const taken = json(request.body.toString());
+  if (taken === undefined) {
+    // Nobody reads the body of an operation that has none.
+    if (op.body === undefined) return;
+    throw new Error(`${op.id} took a body that is no JSON: ${request.body.toString('latin1').slice(0, 1_000)}`);
+  }
   if (request.body.length < 5_000) bodies.push(taken);
   if (bodies.length > KEPT_BODIES) bodies.shift();
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where credentials are required nobody comes in with others, whatever else is sent. */

@@ -130,7 +130,7 @@ export const NASTY_TEXTS: readonly [string, ...string[]] = [
   "a'b",
   'a & b | !c',
   'http://169.254.169.254/latest/meta-data/',
-  'file:///etc/passwd',
+  'file://localhost/etc/passwd',
   'javascript:alert(1)',
   'http://user:pass@127.0.0.1:9/',
   'eyJ0IjoiMjAzMC0wMS0wMVQwMDowMDowMFoiLCJpIjoieCIsInAiOjF9',
