@@ -8,7 +8,7 @@ import {
   type ZodOpenApiResponseObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
-import { type Needed, PERMISSIONS } from '../domain/access.ts';
+import { PERMISSIONS } from '../domain/access.ts';
 import { problem } from '../schemas/answers.ts';
 import type { Answer, Operation } from './operation.ts';
 
@@ -97,23 +97,21 @@ function headerParameters(op: Operation): oas31.ParameterObject[] {
   }));
 }
 
+/** Also what needs no credentials refuses wrong ones, and what pages of other sites send, or what comes under another name. */
+const REFUSALS = [401, 403];
+
 function responses(op: Operation): ZodOpenApiResponsesObject {
   const described: Array<[number, ZodOpenApiResponseObject]> = Object.entries(op.answers).map(([status, answer]) => [
     Number(status),
     describeAnswer(answer),
   ]);
   const answered = new Set(described.map(([status]) => status));
-  for (const status of [...op.problems, ...refusals(op.permission), ...ALWAYS]) {
+  for (const status of [...op.problems, ...REFUSALS, ...ALWAYS]) {
     if (!answered.has(status)) described.push([status, PROBLEMS(status)]);
   }
   return Object.fromEntries(
     described.sort(([a], [b]) => a - b).map(([status, response]) => [`${status}`, response]),
   ) as ZodOpenApiResponsesObject;
-}
-
-function refusals(permission: Needed): number[] {
-  // Also what needs no credentials refuses wrong ones.
-  return permission === 'public' || permission === 'authenticated' ? [401] : [401, 403];
 }
 
 function describeAnswer({ description, schema, mediaType, others = {}, headers }: Answer): ZodOpenApiResponseObject {
