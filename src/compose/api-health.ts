@@ -1,6 +1,7 @@
 /** What liveness and readiness look at: whether the stores answer, and soon enough for whoever asks. */
 import type pg from 'pg';
 import type { FlowQueue } from '../engine/ports.ts';
+import { endedWithin } from '../engine/time-limit.ts';
 import type { HttpDeps } from '../http/deps.ts';
 
 const TIMEOUT_MS = 1_500;
@@ -13,7 +14,7 @@ export function healthOf(
   return {
     async check() {
       const [database, queueUp] = await Promise.all([
-        withinTime(pool.query('SELECT 1')).then(
+        endedWithin(TIMEOUT_MS, pool.query('SELECT 1')).then(
           () => true,
           () => false,
         ),
@@ -22,12 +23,4 @@ export function healthOf(
       return { database, redis: kind === 'redis' ? queueUp : null };
     },
   };
-}
-
-function withinTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer in time')), TIMEOUT_MS);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

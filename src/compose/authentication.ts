@@ -9,6 +9,7 @@ import { type ApiKeys, createApiKeys } from '../engine/api-keys.ts';
 import { createFindApiKey } from '../engine/find-api-key.ts';
 import type { Logger } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
+import { within } from '../engine/time-limit.ts';
 import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
@@ -121,7 +122,7 @@ function keySetAt(url: string, log: Logger): { keys: KeySet; close(): Promise<vo
     log,
   });
   const fetchKeys = async (): Promise<unknown> => {
-    const signal = AbortSignal.timeout(JWKS_TIMEOUT_MS);
+    const signal = within(JWKS_TIMEOUT_MS);
     const answer = await egress.fetch(url, { trusted: true, headers: { accept: 'application/json' }, signal });
     if (answer.status !== 200) throw new Error(`the provider answered ${answer.status}`);
     return JSON.parse(await answer.text());

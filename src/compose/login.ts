@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import { createEgress } from '../egress/egress.ts';
 import type { Logger } from '../engine/ports.ts';
+import { within } from '../engine/time-limit.ts';
 import { createLoginProvider, ProviderAway } from '../http/auth/oidc-provider.ts';
 import { createSealer } from '../http/auth/sealed.ts';
 import { createSessions } from '../http/auth/sessions.ts';
@@ -49,7 +50,6 @@ export function providerFetch(log: Logger): { fetch: ProviderFetch; close(): Pro
     log,
   });
   const fetch: ProviderFetch = async (url, { method, headers, body, signal }) => {
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
     try {
       const answer = await egress.fetch(url, {
         trusted: true,
@@ -57,7 +57,7 @@ export function providerFetch(log: Logger): { fetch: ProviderFetch; close(): Pro
         headers,
         // The library sends forms, and nothing else of a size.
         ...(body === undefined || body === null ? {} : { body: String(body) }),
-        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+        signal: within(TIMEOUT_MS, ...(signal === undefined ? [] : [signal])),
       });
       if (answer.status >= 500) throw new Error(`it answered ${answer.status}`);
       const text = await answer.text();

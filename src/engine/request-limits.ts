@@ -2,6 +2,7 @@
  * How many requests a client may make within a window. What is counted is kept in a store that all processes share; while
  * that is away each process counts by itself, so that no request fails because nobody could count it.
  */
+import { endedWithin } from './time-limit.ts';
 
 /** Counts within windows of one length, which begin with the first request of a key. */
 export interface RequestCounts {
@@ -92,7 +93,7 @@ export function insured(deps: {
     async add(key) {
       if (deps.now() >= restUntil) {
         try {
-          return await inTime(deps.shared.add(key), deps.timeoutMs);
+          return await endedWithin(deps.timeoutMs, deps.shared.add(key));
         } catch (error) {
           restUntil = deps.now() + REST_MS;
           deps.onAway(error instanceof Error ? error : new Error(String(error)));
@@ -103,16 +104,4 @@ export function insured(deps: {
       return deps.own.add(key);
     },
   };
-}
-
-async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,4 +1,6 @@
 /**
+ * Deadlines: of work that is waited for, and as signals.
+ *
  * Signals that abort with the first of several. `AbortSignal.any` alone is not enough for deadlines: in Node 20 a timeout
  * that only `any` knows is held weakly, and one that is collected never comes.
  */
@@ -18,4 +20,17 @@ export function within(ms: number, ...others: AbortSignal[]): AbortSignal {
 export function firstOf(own: AbortSignal, theirs: AbortSignal): AbortSignal {
   theirs.addEventListener('abort', () => undefined, { once: true });
   return AbortSignal.any([own, theirs]);
+}
+
+/** Rejects when the work has not ended in time. It goes on, and nobody hears of its end. */
+export async function endedWithin<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
