@@ -1,12 +1,11 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
 import type { CallSpans } from '../src/engine/call-spans.ts';
-import { fieldsOfTask } from '../src/engine/log-fields.ts';
-import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger } from '../src/engine/ports.ts';
+import { fieldsOfTask, withFields } from '../src/engine/log-fields.ts';
+import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger, LogLevel } from '../src/engine/ports.ts';
 import type { Service } from '../src/engine/registry-ports.ts';
 import type { ServiceCalls } from '../src/engine/service-calls.ts';
 import { attemptSpanId, traceparentOf } from '../src/engine/span-ids.ts';
-import type { LogLevel } from '../src/engine/task-logs.ts';
 import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
@@ -62,11 +61,11 @@ export function createExecutor(deps: ExecutorDeps): Executor {
 
 /** One line for every attempt: those that failed for everybody, the others for who looks closely. */
 function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: number): void {
-  const fields = { ...fieldsOf(call), execution_time_ms: Math.round(ms) };
-  if (result.result !== 'failure') log.debug('task_attempt_ended', { ...fields, result: result.result });
+  const fields = () => ({ ...fieldsOf(call), execution_time_ms: Math.round(ms) });
+  if (result.result !== 'failure') withFields(log, fields).debug('task_attempt_ended', { result: result.result });
   else {
     const { code, retryable } = result.failure;
-    maskedLog(log, call.secrets).info('task_attempt_failed', { ...fields, code, retryable });
+    maskedLog(log, call.secrets).info('task_attempt_failed', { ...fields(), code, retryable });
   }
 }
 

@@ -3,14 +3,17 @@
  * knows them. Made by hand and not by an asynchronous context, which would cost every promise of the worker something; here
  * a line that is not written costs nothing.
  */
-import type { Logger, RunRow } from './ports.ts';
+import type { Logger, LogLevel, RunRow } from './ports.ts';
 import { attemptSpanId } from './span-ids.ts';
 import type { OnBehalfOf } from './tenant-scope.ts';
 
 /** What a line says itself wins. */
 export function withFields(log: Logger, fields: () => object): Logger {
-  const write = (level: keyof Logger) => (event: string, more?: object) => log[level](event, { ...fields(), ...more });
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  const isEnabled = (level: LogLevel) => log.isEnabled?.(level) !== false;
+  const write = (level: LogLevel) => (event: string, more?: object) => {
+    if (isEnabled(level)) log[level](event, { ...fields(), ...more });
+  };
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error'), isEnabled };
 }
 
 /** Each of run and task under the two names that they go by. */

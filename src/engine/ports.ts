@@ -12,11 +12,15 @@ import type { OpenLog } from './task-logs.ts';
 import type { Reports } from './task-reports.ts';
 import type { RunStatus, TaskStatus } from './use-cases.ts';
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
 export interface Logger {
   debug(event: string, fields?: object): void;
   info(event: string, fields?: object): void;
   warn(event: string, fields?: object): void;
   error(event: string, fields?: object): void;
+  /** False: such a line is not written, so nothing need be made for it. Left out: all are. */
+  isEnabled?(level: LogLevel): boolean;
 }
 
 /** Whether a delivery's job is still ours, as far as this worker can tell. */

@@ -1,6 +1,6 @@
 /** The log of a run: what its adapters said, and its events among it if asked for, in the order of time. */
 import type { JsonObject } from '../schemas/json.ts';
-import type { LogLevel } from './task-logs.ts';
+import type { LogLevel } from './ports.ts';
 
 export interface LogPlace {
   at: Date;

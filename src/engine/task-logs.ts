@@ -8,10 +8,9 @@
  */
 import { isSecretKey, MASK, maskTokens, maskUrlPasswords } from '../domain/mask-secrets.ts';
 import { cleanText, makeStorable } from '../domain/storable.ts';
-import type { Logger } from './ports.ts';
+import type { Logger, LogLevel } from './ports.ts';
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
 
 export interface TaskLine {
   runId: string;

@@ -1,7 +1,8 @@
 /** What adapters logged: written by workers in batches, read by whoever looks at the run. */
 import type pg from 'pg';
+import type { LogLevel } from '../engine/ports.ts';
 import type { LogEntry, LogReader } from '../engine/run-logs.ts';
-import type { LogLevel, TaskLine, TaskLogStore } from '../engine/task-logs.ts';
+import type { TaskLine, TaskLogStore } from '../engine/task-logs.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { payload, readText, textPayload } from './payloads.ts';
 

@@ -10,6 +10,8 @@ export interface Logger {
   info(event: string, fields?: object): void;
   warn(event: string, fields?: object): void;
   error(event: string, fields?: object): void;
+  /** False: a line of that level is not written. */
+  isEnabled(level: LogSettings['logLevel']): boolean;
   /** Resolves when all lines are written; nothing may be logged afterwards. */
   close(): Promise<void>;
 }
@@ -66,6 +68,7 @@ export function createLog(settings: LogSettings, options: { logger: string }): L
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
+    isEnabled: (level) => log.isLevelEnabled(level),
     async close() {
       await end(log);
       await collector?.close();

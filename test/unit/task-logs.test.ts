@@ -184,3 +184,22 @@ test('a line that is written while a request is served carries who asks and its 
     { event: 'outside' },
   ]);
 });
+
+test('a line that is not written costs nothing: its ids are not even made', () => {
+  const lines: string[] = [];
+  const keep = (event: string) => void lines.push(event);
+  let made = 0;
+  const log = withFields(
+    { debug: keep, info: keep, warn: keep, error: keep, isEnabled: (level) => level !== 'debug' },
+    () => {
+      made += 1;
+      return {};
+    },
+  );
+  log.debug('not written');
+  expect({ made, lines }).toEqual({ made: 0, lines: [] });
+  // Also through a log that adds fields of its own.
+  withFields(log, () => ({})).debug('nor this');
+  log.info('written');
+  expect({ made, lines }).toEqual({ made: 1, lines: ['written'] });
+});
