@@ -11,6 +11,19 @@ export const json = z.unknown() as unknown as z.ZodType<Json>; // Read from our 
 export const object = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>; // Likewise.
 export const text = z.string();
 export const count = z.int().min(0);
+/** Of a page of a list, as older clients read it. */
+const pagination = z
+  .object({
+    page: count,
+    page_size: count,
+    total_items: count,
+    total_pages: count,
+    has_next: z.boolean(),
+    has_previous: z.boolean(),
+  })
+  .meta({ id: 'Pagination' });
+/** What every list that comes by pages has beside its `items`. */
+export const paging = { page: count, page_size: count, total: count, pagination };
 
 export const fieldFault = z
   .object({ path: text.meta({ example: 'tasks.0.task_type' }), message: text })

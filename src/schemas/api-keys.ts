@@ -1,6 +1,6 @@
 /** What the HTTP door takes and answers about API keys. */
 import { z } from 'zod';
-import { count, text, time, WHEN } from './answer-shapes.ts';
+import { paging, text, time, WHEN } from './answer-shapes.ts';
 
 const KEY = '0197c2a1-9b30-7d02-9c11-8f7e6d5c4b3a';
 const TEN_YEARS = 315_360_000;
@@ -88,14 +88,4 @@ export const issuedApiKey = z.object({ ...shown, key: text.meta({ description: '
   example: { ...example, key: 'orch_Zx3kQ9aB…' },
 });
 
-const pagination = z.object({
-  page: count,
-  page_size: count,
-  total_items: count,
-  total_pages: count,
-  has_next: z.boolean(),
-  has_previous: z.boolean(),
-});
-export const apiKeyList = z
-  .object({ items: z.array(apiKey), page: count, page_size: count, total: count, pagination })
-  .meta({ id: 'ApiKeyList' });
+export const apiKeyList = z.object({ items: z.array(apiKey), ...paging }).meta({ id: 'ApiKeyList' });

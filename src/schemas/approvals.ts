@@ -1,6 +1,6 @@
 /** What the HTTP door takes and answers about approvals and signals. */
 import { z } from 'zod';
-import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { json, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 
 const MAX_COMMENT = 10_000;
 const DAY_SECONDS = 86_400;
@@ -119,17 +119,7 @@ const approval = z
 export const approvalList = z
   .object({
     items: z.array(approval),
-    page: count,
-    page_size: count,
-    total: count,
-    pagination: z.object({
-      page: count,
-      page_size: count,
-      total_items: count,
-      total_pages: count,
-      has_next: z.boolean(),
-      has_previous: z.boolean(),
-    }),
+    ...paging,
   })
   .meta({ id: 'ApprovalList' });
 

@@ -1,6 +1,6 @@
 /** What the HTTP door takes and answers about schedules. */
 import { z } from 'zod';
-import { count, FLOW, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, FLOW, object, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { jsonObject, runStatus } from './requests.ts';
 
 const SCHEDULE = '0197c2a1-7f10-7b21-8c44-2d5e6f708192';
@@ -150,17 +150,7 @@ export const schedule = z
 export const scheduleList = z
   .object({
     items: z.array(scheduleSummary),
-    page: count,
-    page_size: count,
-    total: count,
-    pagination: z.object({
-      page: count,
-      page_size: count,
-      total_items: count,
-      total_pages: count,
-      has_next: z.boolean(),
-      has_previous: z.boolean(),
-    }),
+    ...paging,
   })
   .meta({ id: 'ScheduleList' });
 

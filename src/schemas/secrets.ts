@@ -1,6 +1,6 @@
 /** What the HTTP door takes and answers about secrets: their values go in only. */
 import { z } from 'zod';
-import { count, text, time, WHEN } from './answer-shapes.ts';
+import { count, paging, text, time, WHEN } from './answer-shapes.ts';
 
 const MAX_VALUE_BYTES = 65_536;
 const MAX_HOSTS = 50;
@@ -69,16 +69,6 @@ export const secret = z
     },
   });
 
-const pagination = z.object({
-  page: count,
-  page_size: count,
-  total_items: count,
-  total_pages: count,
-  has_next: z.boolean(),
-  has_previous: z.boolean(),
-});
-export const secretList = z
-  .object({ items: z.array(secret), page: count, page_size: count, total: count, pagination })
-  .meta({ id: 'SecretList' });
+export const secretList = z.object({ items: z.array(secret), ...paging }).meta({ id: 'SecretList' });
 
 export type SecretAnswer = z.infer<typeof secret>;

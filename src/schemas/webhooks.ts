@@ -1,6 +1,6 @@
 /** What the HTTP door takes and answers about webhooks. */
 import { z } from 'zod';
-import { count, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 
 const WEBHOOK = '0197c2a1-7f10-7b21-8c44-3d5e6f708193';
 const DELIVERY = '5d0f6b0e-8f60-4d3b-9a63-1f1f0c8f2a11';
@@ -46,13 +46,13 @@ export const webhookUpdate = z
   .meta({ id: 'WebhookUpdate', example: { active: true } });
 
 const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
-const paging = {
+const pageAsked = {
   page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
   page_size: whole(1, 200).default(50).meta({ example: 50 }),
 };
-export const webhookListQuery = z.object(paging);
+export const webhookListQuery = z.object(pageAsked);
 const deliveryStatus = z.enum(['pending', 'delivered', 'dead']);
-export const deliveryListQuery = z.object({ ...paging, status: deliveryStatus.optional() });
+export const deliveryListQuery = z.object({ ...pageAsked, status: deliveryStatus.optional() });
 
 const shown = {
   webhook_id: text,
@@ -84,16 +84,7 @@ export const createdWebhook = z.object({ ...shown, secret: text.meta({ descripti
   example: { ...example, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs=' },
 });
 
-const pagination = z.object({
-  page: count,
-  page_size: count,
-  total_items: count,
-  total_pages: count,
-  has_next: z.boolean(),
-  has_previous: z.boolean(),
-});
-const pageFields = { page: count, page_size: count, total: count, pagination };
-export const webhookList = z.object({ items: z.array(webhook), ...pageFields }).meta({ id: 'WebhookList' });
+export const webhookList = z.object({ items: z.array(webhook), ...paging }).meta({ id: 'WebhookList' });
 
 export const webhookDelivery = z
   .object({
@@ -126,7 +117,7 @@ export const webhookDelivery = z
     },
   });
 export const webhookDeliveryList = z
-  .object({ items: z.array(webhookDelivery), ...pageFields })
+  .object({ items: z.array(webhookDelivery), ...paging })
   .meta({ id: 'WebhookDeliveryList' });
 
 export type WebhookAnswer = z.infer<typeof webhook>;

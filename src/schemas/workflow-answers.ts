@@ -1,24 +1,12 @@
 /** What the HTTP door answers for workflows and executions. The stores build these shapes. */
 import { z } from 'zod';
-import { count, FLOW, fieldFault, itemError, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, FLOW, fieldFault, itemError, json, object, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { pausedBy } from './control.ts';
 import { externalTask } from './external-tasks.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
 import { waitingFor } from './waiting-for.ts';
 
 const maybeTime = time.nullable();
-
-const pagination = z
-  .object({
-    page: count,
-    page_size: count,
-    total_items: count,
-    total_pages: count,
-    has_next: z.boolean(),
-    has_previous: z.boolean(),
-  })
-  .meta({ id: 'Pagination' });
-export const paging = { page: count, page_size: count, total: count, pagination };
 
 const canary = z
   .object({ version: z.int().min(1), percent: z.int().min(0).max(100) })

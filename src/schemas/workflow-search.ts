@@ -1,7 +1,8 @@
 /** What the search of workflows takes and answers. */
 import { z } from 'zod';
+import { paging } from './answer-shapes.ts';
 import { limit, page } from './requests.ts';
-import { paging, workflowSummary } from './workflow-answers.ts';
+import { workflowSummary } from './workflow-answers.ts';
 
 export const workflowSearchQuery = z.object({
   q: z.string().optional().meta({
