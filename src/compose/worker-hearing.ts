@@ -41,9 +41,9 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
     const late = pause(answerMs, AbortSignal.any([signal, ended.signal])).then(() => false);
     const answered = await Promise.race([backend.ping().catch(() => false), late]);
     ended.abort();
-    // Once may be a reconnect that is under way.
     unanswered = answered ? 0 : unanswered + 1;
-    return unanswered < 2;
+    // Once may be a reconnect that is under way; but only an answer shows that a deaf one hears again.
+    return deaf ? answered : unanswered < 2;
   }
 
   async function look(signal: AbortSignal): Promise<void> {

@@ -24,6 +24,8 @@ export interface TcpProxy {
 
 /** More than that is not held for a reader that is slow or cut off. */
 const MAX_HELD_BYTES = 1_000_000;
+/** As much of what a connection says is looked at to tell whether it may pass. */
+const MAX_FIRST_BYTES = 4_096;
 
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
@@ -70,10 +72,16 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     keep(client);
     const except = passing;
     if (except === undefined) return pass(client);
-    client.once('data', (first: Buffer) => {
-      if (except.test(first.toString('latin1'))) pass(client, first);
-      else client.resume();
-    });
+    // What a client says at once may come in pieces.
+    let said = Buffer.alloc(0);
+    const listen = (chunk: Buffer) => {
+      if (said.length > MAX_FIRST_BYTES) return;
+      said = Buffer.concat([said, chunk]);
+      if (!except.test(said.toString('latin1'))) return;
+      client.off('data', listen);
+      pass(client, said);
+    };
+    client.on('data', listen);
   };
   const pass = (client: Socket, first?: Buffer) => {
     const server = keep(connect({ port: target.port, host: target.host, noDelay: true }));

@@ -121,3 +121,17 @@ test('a queue that answers nobody makes nobody deaf: it is said once', async () 
   expect(events()).toEqual(['queue_unreachable']);
   await end();
 });
+
+test('a deaf worker is not taken to hear again because the queue was out of reach for a look', async () => {
+  const { queue, hearing, broken, pass, events, end } = begin();
+  queue.answers = false;
+  await pass(1.5);
+  expect(hearing.isDeaf()).toBe(true);
+  queue.reachable = false;
+  await pass(0.5);
+  queue.reachable = true;
+  await pass(3);
+  expect(events()).not.toContain('worker_hears_again');
+  expect(broken).toHaveBeenCalled();
+  await end();
+});
