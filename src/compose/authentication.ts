@@ -13,7 +13,7 @@ import { within } from '../engine/time-limit.ts';
 import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
-import type { Login } from '../http/login.ts';
+import type { Login } from '../http/auth/login.ts';
 import { createApiKeyDirectory, createApiKeyStore } from '../store/api-keys.ts';
 import { loginOf } from './login.ts';
 

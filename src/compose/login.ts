@@ -3,10 +3,11 @@ import type { Config } from '../config.ts';
 import { createEgress } from '../egress/egress.ts';
 import type { Logger } from '../engine/ports.ts';
 import { within } from '../engine/time-limit.ts';
+import type { Login } from '../http/auth/login.ts';
 import { createLoginProvider, ProviderAway } from '../http/auth/oidc-provider.ts';
 import { createSealer } from '../http/auth/sealed.ts';
 import { createSessions } from '../http/auth/sessions.ts';
-import { CALLBACK, type Login } from '../http/login.ts';
+import { CALLBACK } from '../http/login.ts';
 
 const MAX_ANSWER_BYTES = 256 * 1_024;
 const TIMEOUT_MS = 10_000;

@@ -3,10 +3,9 @@
  * waits; a reader whose run has news then reads its own pages, so it may be as slow as it likes and costs no memory.
  */
 import { OrchestratorError } from '../domain/errors.ts';
-import type { LiveMessage, TaskReportRow } from '../domain/live-reports.ts';
+import type { LiveMessage } from '../domain/live-reports.ts';
 import { eventsAfter, hasEnded, hasNews, isAhead, type RunEvent, type RunProgress } from '../domain/run-events.ts';
-import type { Json } from '../schemas/json.ts';
-import { LiveReader } from './live-reader.ts';
+import { LiveReader, type LiveReports } from './live-reader.ts';
 
 const POLL_MS = 250;
 const EVENTS_PER_PAGE = 200;
@@ -16,20 +15,6 @@ export interface SeenRun extends RunProgress {
   tenantId: string;
   /** Another number: some task has reported something since. */
   reports: number;
-}
-
-/** What running tasks say of themselves, in the store. */
-export interface LiveReports {
-  /** The reports of the run's present epoch; those of before `since` (ISO-8601) may be left out. */
-  reports(runId: string, since: string | undefined): Promise<TaskReportRow[]>;
-  chunks(request: {
-    runId: string;
-    actionId: string;
-    execution: string;
-    after: number;
-    upTo: number;
-    limit: number;
-  }): Promise<Array<{ n: number; chunk: Json }>>;
 }
 
 export interface EventsRequest {

@@ -1,6 +1,27 @@
 /** One reader's way through what the running tasks of a run say; see domain/live-reports.ts. */
-import { chunkMessage, type LiveCursor, type LiveMessage, type LiveStep, newReports } from '../domain/live-reports.ts';
-import type { LiveReports } from './follow-run.ts';
+import {
+  chunkMessage,
+  type LiveCursor,
+  type LiveMessage,
+  type LiveStep,
+  newReports,
+  type TaskReportRow,
+} from '../domain/live-reports.ts';
+import type { Json } from '../schemas/json.ts';
+
+/** What running tasks say of themselves, in the store. */
+export interface LiveReports {
+  /** The reports of the run's present epoch; those of before `since` (ISO-8601) may be left out. */
+  reports(runId: string, since: string | undefined): Promise<TaskReportRow[]>;
+  chunks(request: {
+    runId: string;
+    actionId: string;
+    execution: string;
+    after: number;
+    upTo: number;
+    limit: number;
+  }): Promise<Array<{ n: number; chunk: Json }>>;
+}
 
 const CHUNKS_PER_PAGE = 100;
 

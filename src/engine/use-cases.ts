@@ -5,7 +5,7 @@
 import type { ErrorCode, FieldFault } from '../domain/errors.ts';
 import type { ReopenedAction } from '../domain/reopen.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import type { WorkflowStatus } from './read-models.ts';
+import type { Workflow } from '../schemas/workflow-answers.ts';
 
 export interface Caller {
   tenantId: string;
@@ -117,12 +117,12 @@ export interface PauseWorkflows {
     caller: Caller,
     workflowId: string,
     request: { reason: string | undefined; runs: 'keep' | 'pause' },
-  ): Promise<{ status: WorkflowStatus; runs: number }>;
+  ): Promise<{ status: Workflow['status']; runs: number }>;
   resume(
     caller: Caller,
     workflowId: string,
     request: { reason: string | undefined; runs: 'keep' | 'resume' },
-  ): Promise<{ status: WorkflowStatus; runs: number }>;
+  ): Promise<{ status: Workflow['status']; runs: number }>;
 }
 
 export interface LaneView {

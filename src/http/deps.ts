@@ -50,9 +50,9 @@ import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WhoAsks } from './auth/identify.ts';
+import type { Login } from './auth/login.ts';
 import type { DoorSpans, RequestSpan } from './context.ts';
 import type { DoorLimits } from './limits.ts';
-import type { Login } from './login.ts';
 import type { MetricsRegistry } from './metrics.ts';
 
 export interface HttpConfig {

@@ -8,25 +8,14 @@ import { z } from 'zod';
 import { ROLES } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { cookiesNamed, createCookie } from './auth/cookies.ts';
-import { type ClaimRules, claimsOf } from './auth/jwt-claims.ts';
-import { type Attempt, type LoginProvider, newAttempt } from './auth/oidc-provider.ts';
+import { claimsOf } from './auth/jwt-claims.ts';
+import type { Login } from './auth/login.ts';
+import { type Attempt, newAttempt } from './auth/oidc-provider.ts';
 import { AFTER_LOGIN, ownPath } from './auth/return-to.ts';
-import type { Sealer } from './auth/sealed.ts';
-import type { Sessions } from './auth/sessions.ts';
 import { accessOf, callerOf, contextOf, namedCaller } from './context.ts';
 import type { HttpDeps } from './deps.ts';
 import { nothing, operation, type Routes, sendJson } from './operation.ts';
 import { type Page, sendPage } from './page.ts';
-
-/** How people log in; where it is missing nobody can. */
-export interface Login {
-  provider: LoginProvider;
-  sessions: Sessions;
-  /** Keeps what a login is bound to. */
-  attempts: Sealer;
-  claims: ClaimRules;
-  publicUrl: string;
-}
 
 const ATTEMPT_SECONDS = 600;
 const page = { 'text/html': z.string() };

@@ -1,9 +1,7 @@
-/** The one place that knows whether BullMQ runs on Redis or on PostgreSQL. */
+/** What the engine's queue needs of BullMQ, whether it runs on Redis or on PostgreSQL. */
 import type { FlowProducer, KeepJobs, Processor, Queue, Worker, WorkerOptions } from 'bullmq';
 import type { Logger } from '../engine/ports.ts';
 import type { JobData } from '../schemas/job.ts';
-import { openPostgres } from './postgres-backend.ts';
-import { openRedis } from './redis-backend.ts';
 
 export interface BackendOptions {
   redisUrl: string | undefined;
@@ -58,8 +56,4 @@ export interface Backend {
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
   close(): Promise<void>;
-}
-
-export function openBackend(options: BackendOptions): Backend {
-  return options.redisUrl === undefined ? openPostgres(options) : openRedis(options, options.redisUrl);
 }

@@ -1,7 +1,7 @@
 /** What tasks say of themselves while they run: written by workers in batches, read by whoever follows the run. */
 import type pg from 'pg';
 import type { TaskReportRow } from '../domain/live-reports.ts';
-import type { LiveReports } from '../engine/follow-run.ts';
+import type { LiveReports } from '../engine/live-reader.ts';
 import type { TaskReportStore } from '../engine/task-reports.ts';
 import type { Json } from '../schemas/json.ts';
 import { payload, readText, textPayload } from './payloads.ts';

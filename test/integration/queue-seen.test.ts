@@ -1,7 +1,7 @@
 /** When the queue has to be looked at as a whole: because it is new, was wiped, or may have lost what it wrote last. */
 import { afterEach, expect, test } from 'vitest';
-import { openBackend } from '../../src/queue/backend.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
+import { openBackend } from '../../src/queue/open-backend.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { testQueuePrefix } from '../support/servers.ts';
 import { createTestLog } from '../support/test-log.ts';

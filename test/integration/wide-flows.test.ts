@@ -2,8 +2,8 @@
 import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import type { FlowNode } from '../../src/domain/compile.ts';
-import { openBackend } from '../../src/queue/backend.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
+import { openBackend } from '../../src/queue/open-backend.ts';
 import { createTestDatabase, testQueuePrefix } from '../support/servers.ts';
 import { createTestLog } from '../support/test-log.ts';
 
