@@ -7,6 +7,7 @@ import type { MetricsRegistry } from '../http/metrics.ts';
 import { createMetricTotals } from '../store/metric-totals.ts';
 import { exposition } from '../telemetry/exposition.ts';
 import { createSharedMetrics, type SharedMetrics } from '../telemetry/shared-metrics.ts';
+import type { DeliveryFault } from '../telemetry/worker-metrics.ts';
 
 const FLUSH_EVERY_MS = 5_000;
 
@@ -38,7 +39,7 @@ export function doorMetrics(own: Registry, shared: SharedMetrics): MetricsRegist
 export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'>>(
   store: Store,
   shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
-  delivery: (what: 'claimed' | 'commit_refused' | 'late_effect') => void,
+  delivery: (what: DeliveryFault) => void,
 ): Store {
   return {
     ...store,

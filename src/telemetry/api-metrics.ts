@@ -3,8 +3,9 @@ import { boundedNames } from './bounded-names.ts';
 import { kept } from './kept.ts';
 import { createProcessMetrics, type ProcessMetrics, type ProcessSource, SHORT_SECONDS } from './process-metrics.ts';
 
+const ACCEPT_RESULTS = ['accepted', 'refused', 'turned_away', 'failed'] as const;
 /** `refused`: for a reason that is the caller's; `turned_away`: there was no room; `failed`: it could not be stored. */
-export type AcceptResult = 'accepted' | 'refused' | 'turned_away' | 'failed';
+export type AcceptResult = (typeof ACCEPT_RESULTS)[number];
 
 export interface ApiMetrics extends ProcessMetrics {
   accepted(result: AcceptResult, seconds: number): void;
@@ -49,6 +50,8 @@ export function createApiMetrics(source: ApiSource): ApiMetrics {
     SHORT_SECONDS,
     ['result'],
   );
+  // As 0 from the beginning: a rise from nothing is none to Prometheus, and the first to be turned away would not be seen.
+  for (const result of ACCEPT_RESULTS) accepts.zero({ result });
   const problems = counter('orchestrator_problems_total', 'Answers of the API that were errors, by their code', [
     'code',
   ]);

@@ -3,6 +3,12 @@ import { boundedNames } from './bounded-names.ts';
 import { createProcessMetrics, type ProcessMetrics, type ProcessSource } from './process-metrics.ts';
 import { SECONDS } from './shared-metrics.ts';
 
+// They are told as 0 from the beginning: a rise from nothing is none to Prometheus, and the first would raise no alert.
+const CALL_RESULTS = ['stored', 'dropped'] as const;
+const SWEPT = ['dispatched', 'checked', 'repaired'] as const;
+const DELIVERY_FAULTS = ['claimed', 'commit_refused', 'late_effect'] as const;
+export type DeliveryFault = (typeof DELIVERY_FAULTS)[number];
+
 export interface WorkerMetrics extends ProcessMetrics {
   worker: WorkerEvents;
 }
@@ -11,14 +17,14 @@ export interface WorkerEvents {
   /** A call that has to wait for its turn at a service. */
   callPutOff(service: string): void;
   /** Calls to the outside, as spans of traces. */
-  callSpans(result: 'stored' | 'dropped', spans: number): void;
+  callSpans(result: (typeof CALL_RESULTS)[number], spans: number): void;
   /** A request to the outside is over: the class of its status (`2xx`), or why there was none. */
   requested(result: string, seconds: number): void;
   /** By retention. */
   removed(runs: number): void;
   /** The first delivery of a task. */
   picked(lane: string, waitedSeconds: number): void;
-  delivery(result: 'claimed' | 'commit_refused' | 'late_effect'): void;
+  delivery(what: DeliveryFault): void;
   swept(
     report: { dispatched: number; checked: number; repaired: number; heldBack: boolean },
     durationMs: number,
@@ -78,6 +84,9 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
     'Deliveries that needed a new token, commits that were refused because another held the task, and successes that came too late',
     ['what'],
   );
+  for (const result of CALL_RESULTS) calls.inc({ result }, 0);
+  for (const what of SWEPT) sweeps.inc({ what }, 0);
+  for (const what of DELIVERY_FAULTS) deliveries.inc({ what }, 0);
   let pass: { at: number; seconds: number; lagSeconds: number; heldBack: boolean } | undefined;
   gauge(
     'orchestrator_sweep_last_pass_timestamp_seconds',

@@ -51,7 +51,8 @@ export interface Doors {
   shared: SharedMetrics;
 }
 
-export async function registeredMetrics(): Promise<Doors> {
+/** As a process has them when it has just begun. */
+export function freshMetrics() {
   const shared = createSharedMetrics({ totals, now: () => performance.now() });
   const api = apiMetrics({
     ...process,
@@ -78,9 +79,17 @@ export async function registeredMetrics(): Promise<Doors> {
   });
 
   const limits = createLimitMetrics(api.registry);
+  const audit = { dropped: 0 };
+  for (const { registry } of [api, worker]) tellAudit(registry, { queued: () => 1, dropped: () => audit.dropped });
+  const spans = [api, worker].map(({ registry }) => spanCounter(registry));
+  return { api, worker, shared, limits, audit, spans };
+}
+
+export async function registeredMetrics(): Promise<Doors> {
+  const { api, worker, shared, limits, audit, spans } = freshMetrics();
   limits.refused('requests');
   limits.away();
-  for (const { registry } of [api, worker]) tellAudit(registry, { queued: () => 1, dropped: () => 2 });
+  audit.dropped = 2;
   const answered = tellAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
   answered({ ...request, status: 202, traceId: trace(1), problem: undefined });
@@ -94,7 +103,7 @@ export async function registeredMetrics(): Promise<Doors> {
   }
   worker.wrote({ what: 'outcomes', items: 20, seconds: 0.004, stored: false });
 
-  for (const { registry } of [api, worker]) spanCounter(registry)('dropped', 1);
+  for (const count of spans) count('dropped', 1);
   const { taskDelivered } = shared;
   taskDelivered();
   const stored: Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'> = {
