@@ -8,7 +8,7 @@ import { createWhy, type WhyOfRuns } from '../engine/why.ts';
 import type { Backend, LaneQueue } from '../queue/backend.ts';
 import { createJobLooks } from '../queue/job-looks.ts';
 import { createDefinitions } from '../store/definitions.ts';
-import { payloadSettings } from '../store/payloads.ts';
+import { payloadSettings } from '../store/payload-client.ts';
 import { TenantPool, type TenantPoolOptions } from '../store/tenant-pool.ts';
 import { createWhyStore, DIAGNOSIS_OPTIONS } from '../store/why.ts';
 import { VERSION } from '../version.ts';

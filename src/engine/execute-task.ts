@@ -249,8 +249,9 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   if (cached !== undefined) return commitSuccess(deps, held, cached, input, startedMono, true);
   const { action_id: actionId, heartbeat_timeout_seconds: heartbeatSeconds } = action;
   const { epoch, id: runId } = run;
-  const reports = deps.reports.open({ runId, actionId, epoch, attempt: held.attempt, fence: held.fence }, secrets);
-  const logs = deps.logs.open({ runId, actionId, epoch, attempt: held.attempt });
+  const task = { tenantId: run.tenantId, runId, actionId, epoch, attempt: held.attempt };
+  const reports = deps.reports.open({ ...task, fence: held.fence }, secrets);
+  const logs = deps.logs.open(task);
   const result = await runAdapter(deps, {
     actionType: action.action_type,
     input: resolved,

@@ -10,6 +10,7 @@ export interface AttemptKey {
 }
 
 export interface NewExternalAttempt extends AttemptKey {
+  tenantId: string;
   topic: string;
   /** JSON text that is known to be storable. */
   input: string;

@@ -150,6 +150,6 @@ export function externalAttempts(attempts: ExternalAttempts, maxInputBytes: numb
       if (!made.ok) throw new OrchestratorError('input_invalid', made.message.replace('the output', 'the input'));
       const { run, actionId, attempt, priority, timeoutMs } = call;
       const key = { runId: run.id, epoch: run.epoch, actionId, attempt };
-      return attempts.open({ ...key, topic, input: made.json, priority, timeoutMs });
+      return attempts.open({ ...key, tenantId: run.tenantId, topic, input: made.json, priority, timeoutMs });
     };
 }

@@ -46,7 +46,8 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   };
   // The one task of the simple door has its output in its own row.
   const output = 'workflow_id' in run.of ? runOutputText(deps, plan, scope, run.id) : null;
-  const ended = await deps.runs.finalize({ runId: run.id, epoch: run.epoch, actions: plan.actions.length, output });
+  const of = { runId: run.id, tenantId: run.tenantId, epoch: run.epoch };
+  const ended = await deps.runs.finalize({ ...of, actions: plan.actions.length, output });
   if (!ended) return notReady(deps, run);
   await deps.failpoint('finalize.afterCommit');
   await childEnded(deps, run);

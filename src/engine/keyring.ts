@@ -14,13 +14,19 @@ export interface Keyring {
   open(envelope: string, belongsTo: readonly string[]): string;
   /** Under the newest key; the same text when it is already. */
   rewrap(envelope: string, belongsTo: readonly string[]): string;
-  /** For many values: they share a data key, which is wrapped once and changed from time to time. `now`: any milliseconds. */
-  sealer(belongsTo: readonly string[], now: () => number): (plain: string) => string;
-  /** As `open`, and remembers the data keys that it has unwrapped. */
-  opener(belongsTo: readonly string[]): (envelope: string) => string;
+  /**
+   * For many values: they share a data key, which is wrapped once and changed from time to time. `now`: any milliseconds.
+   * A value with an owner is authenticated with it, and its envelope names it.
+   */
+  sealer(belongsTo: readonly string[], now: () => number): (plain: string, owner?: string) => string;
+  /** As `open`, and remembers the data keys that it has unwrapped. With an owner, refuses what names another one. */
+  opener(belongsTo: readonly string[]): (envelope: string, owner?: string) => string;
 }
 
-/** `enc:v1:<key id>:<wrapped data key>:<value>` */
+/**
+ * `enc:v1:<key id>:<wrapped data key>:<value>`, and with an owner `:<owner>` behind it. A program that knows of no owners
+ * refuses the longer one; another first word it would take for a plain value.
+ */
 const PREFIX = 'enc:v1:';
 export const ENVELOPE_PREFIX = PREFIX;
 export const KEY_BYTES = 32;
@@ -69,20 +75,21 @@ export function createKeyring(
     },
     open(text, belongsTo) {
       const envelope = parse(text);
-      return decrypt(unwrap(envelope, belongsTo), envelope.body, context('value', '', belongsTo)).toString('utf8');
+      const aad = ownedContext(belongsTo, envelope.owner);
+      return decrypt(unwrap(envelope, belongsTo), envelope.body, aad).toString('utf8');
     },
     rewrap(text, belongsTo) {
       const envelope = parse(text);
       if (envelope.keyId === newest) return text;
-      return `${PREFIX}${newest}:${wrap(unwrap(envelope, belongsTo), belongsTo)}:${envelope.body}`;
+      const { body, owner } = envelope;
+      return `${PREFIX}${newest}:${wrap(unwrap(envelope, belongsTo), belongsTo)}:${body}${ownerPart(owner)}`;
     },
     sealer(belongsTo, now) {
-      const aad = context('value', '', belongsTo);
       let dataKey: Buffer | undefined;
       let head = '';
       let uses = 0;
       let since = 0;
-      return (plain) => {
+      return (plain, owner) => {
         if (dataKey === undefined || uses >= MAX_USES || now() - since >= MAX_AGE_MS) {
           dataKey = random(KEY_BYTES);
           head = `${PREFIX}${newest}:${wrap(dataKey, belongsTo)}:`;
@@ -90,21 +97,22 @@ export function createKeyring(
           since = now();
         }
         uses += 1;
-        return head + encrypt(dataKey, Buffer.from(plain, 'utf8'), aad, random);
+        const body = encrypt(dataKey, Buffer.from(plain, 'utf8'), ownedContext(belongsTo, owner), random);
+        return head + body + ownerPart(owner);
       };
     },
     opener(belongsTo) {
-      const aad = context('value', '', belongsTo);
       const dataKeys = new Map<string, Buffer>();
-      return (text) => {
+      return (text, owner) => {
         const envelope = parse(text);
+        if (owner !== undefined && envelope.owner !== undefined && envelope.owner !== owner) throw unreadable();
         let dataKey = dataKeys.get(envelope.wrapped);
         if (dataKey === undefined) {
           dataKey = unwrap(envelope, belongsTo);
           if (dataKeys.size >= DATA_KEYS_REMEMBERED) dataKeys.clear();
           dataKeys.set(envelope.wrapped, dataKey);
         }
-        return decrypt(dataKey, envelope.body, aad).toString('utf8');
+        return decrypt(dataKey, envelope.body, ownedContext(belongsTo, envelope.owner)).toString('utf8');
       };
     },
   };
@@ -115,12 +123,22 @@ interface Envelope {
   keyId: string;
   wrapped: string;
   body: string;
+  owner: string | undefined;
 }
 
 function parse(text: string): Envelope {
-  const [keyId = '', wrapped = '', body = '', ...rest] = text.slice(PREFIX.length).split(':');
+  const [keyId = '', wrapped = '', body = '', owner, ...rest] = text.slice(PREFIX.length).split(':');
   if (!isEnvelope(text) || !KEY_ID.test(keyId) || rest.length > 0) throw unreadable();
-  return { keyId, wrapped, body };
+  return { keyId, wrapped, body, owner: owner === undefined ? undefined : Buffer.from(owner, 'base64url').toString() };
+}
+
+function ownerPart(owner: string | undefined): string {
+  return owner === undefined ? '' : `:${Buffer.from(owner, 'utf8').toString('base64url')}`;
+}
+
+/** Without an owner as it was before there were any. */
+function ownedContext(belongsTo: readonly string[], owner: string | undefined): Buffer {
+  return context('value', '', owner === undefined ? belongsTo : [...belongsTo, owner]);
 }
 
 /** Tells keys apart and says nothing about them. */

@@ -45,6 +45,7 @@ export function outcomeOf(
 ): Outcome {
   return {
     runId: run.id,
+    tenantId: run.tenantId,
     epoch: run.epoch,
     actionId: planned.action.action_id,
     actionType: planned.action.action_type,

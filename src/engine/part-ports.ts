@@ -21,7 +21,7 @@ export interface PartsSummary {
 export interface PartStore {
   /** Writes what is not written yet. Does nothing for a run that is final or in another epoch. */
   write(
-    whole: { runId: string; epoch: number; parentId: string; actionType: string },
+    whole: { runId: string; tenantId: string; epoch: number; parentId: string; actionType: string },
     parts: readonly NewPart[],
   ): Promise<void>;
   summary(runId: string, parentId: string, epoch: number): Promise<PartsSummary>;

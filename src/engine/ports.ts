@@ -188,6 +188,8 @@ export interface Lookup {
 
 export interface Outcome {
   runId: string;
+  /** Whose it is; what is encrypted of it is of no use to others. */
+  tenantId: string;
   epoch: number;
   actionId: string;
   actionType: string;
@@ -256,7 +258,13 @@ export interface RunStore {
   /** Who has runs in the queue, counted a little beyond `window`, and who has some that have waited for longer than that. */
   windowUse(look: WindowLook): Promise<WindowUse>;
   /** Ends a run whose actions are all final (several sinks). False when one is not final yet. */
-  finalize(end: { runId: string; epoch: number; actions: number; output: string | null }): Promise<boolean>;
+  finalize(end: {
+    runId: string;
+    tenantId: string;
+    epoch: number;
+    actions: number;
+    output: string | null;
+  }): Promise<boolean>;
   /** Ends a run now: a final row for every action, in one transaction. */
   endAbnormally(
     runId: string,

@@ -209,7 +209,7 @@ function jobOf({ action }: PlannedAction, run: { id: string; epoch: number }, po
 
 function wholeOf({ run, planned }: Held) {
   const { action_id: parentId, action_type: actionType } = planned.action;
-  return { runId: run.id, epoch: run.epoch, parentId, actionType };
+  return { runId: run.id, tenantId: run.tenantId, epoch: run.epoch, parentId, actionType };
 }
 
 function failureIn(error: Json): { code: string; message: string } {

@@ -66,6 +66,7 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
     const parts = await deps.byHand.settle(
       {
         runId,
+        tenantId: run.tenantId,
         epoch: run.epoch,
         actionId,
         actionType: action.action_type,

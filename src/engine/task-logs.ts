@@ -13,6 +13,7 @@ import type { Logger, LogLevel } from './ports.ts';
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
 
 export interface TaskLine {
+  tenantId: string;
   runId: string;
   actionId: string;
   epoch: number;
@@ -24,7 +25,7 @@ export interface TaskLine {
   /** By the database's clock, in milliseconds since 1970; within one execution of an adapter it never goes back. */
   atMs: number;
 }
-export type LoggingTask = Pick<TaskLine, 'runId' | 'actionId' | 'epoch' | 'attempt'>;
+export type LoggingTask = Pick<TaskLine, 'tenantId' | 'runId' | 'actionId' | 'epoch' | 'attempt'>;
 
 export interface TaskLogStore {
   /** In the order given. Of a run that has all the lines it may have only their number is kept. */

@@ -19,6 +19,7 @@ export interface Reports {
 }
 
 export interface TaskReport {
+  tenantId: string;
   runId: string;
   actionId: string;
   epoch: number;
@@ -32,7 +33,7 @@ export interface TaskReport {
   /** JSON texts, numbered from 1 over the whole execution. */
   chunks: ReadonlyArray<{ n: number; json: string }>;
 }
-export type ReportingTask = Pick<TaskReport, 'runId' | 'actionId' | 'epoch' | 'attempt' | 'fence'>;
+export type ReportingTask = Pick<TaskReport, 'tenantId' | 'runId' | 'actionId' | 'epoch' | 'attempt' | 'fence'>;
 
 export interface TaskReportStore {
   /** In one statement. What a newer attempt, or a newer holder of this one, has begun is left alone. */

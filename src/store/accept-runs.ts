@@ -69,7 +69,7 @@ export function newRunValues(runs: readonly NewRun[]): unknown[] {
     column((r) => ('workflow_id' in r.of ? r.of.workflow_id : null)),
     column((r) => ('workflow_id' in r.of ? r.of.version : null)),
     column((r) => ('workflow_id' in r.of ? null : JSON.stringify(r.of))),
-    column((r) => payload(JSON.stringify(r.parameters satisfies JsonObject))),
+    column((r) => payload(JSON.stringify(r.parameters satisfies JsonObject), r.tenantId)),
     column((r) => r.priority),
     column((r) => r.delaySeconds ?? null),
     column((r) => r.correlationId ?? null),

@@ -91,7 +91,7 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
             task.epoch,
             task.actionId,
             tenantId,
-            textPayload(message ?? null),
+            textPayload(message ?? null, tenantId),
             approvers,
             onTimeout,
             escalateTo,

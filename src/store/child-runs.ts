@@ -28,7 +28,7 @@ SELECT p.id AS parent, i.id, i.created_at FROM parent p LEFT JOIN i ON true`;
 
 const FIND = `
 SELECT r.id, r.status, r.final, r.parent_epoch, r.parent_attempt, r.awaited, r.created_at, r.workflow_id, r.workflow_version,
-       r.parameters, r.output, r.error,
+       r.tenant_id, r.parameters, r.output, r.error,
        EXISTS (SELECT 1 FROM attempt a WHERE a.run_id = $1 AND a.action_id = $2 AND a.epoch = r.parent_epoch
                  AND a.attempt = r.parent_attempt AND a.status = 'completed') AS was_taken
 FROM run r WHERE r.parent_run_id = $1 AND r.parent_action_id = $2

@@ -2,7 +2,8 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
-import { createPayloads, type Payloads, payloadSettings } from './payloads.ts';
+import { payloadSettings } from './payload-client.ts';
+import { createPayloads, type Payloads } from './payloads.ts';
 import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
 
 /**

@@ -27,9 +27,9 @@ export function createDocumentStore(pool: pg.Pool): DocumentStore {
       const values = [
         tenantId,
         id,
-        textPayload(content),
+        textPayload(content, tenantId),
         contentHash,
-        payload(metadata === undefined ? null : JSON.stringify(metadata)),
+        payload(metadata === undefined ? null : JSON.stringify(metadata), tenantId),
         runId,
       ];
       const { rows } = await pool.query<RawSaved>(SAVE, values);

@@ -17,17 +17,17 @@ WITH made AS (
   ON CONFLICT (run_id, action_id, epoch, attempt) DO NOTHING
   RETURNING status, output, error, deadline_at, tenant_id, topic
 )
-SELECT status, output, error, deadline_at, pg_notify('${TOPIC_CHANNEL}', tenant_id || ' ' || topic) FROM made`;
+SELECT status, output, error, deadline_at, tenant_id, pg_notify('${TOPIC_CHANNEL}', tenant_id || ' ' || topic) FROM made`;
 
 const LOOK = `
 WITH late AS (
   UPDATE external_task SET status = 'timed_out', ended_at = now()
   WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND attempt = $4 AND status IN ('available', 'leased') AND deadline_at <= now()
-  RETURNING status, output, error, deadline_at
+  RETURNING status, output, error, deadline_at, tenant_id
 )
 SELECT * FROM late
 UNION ALL
-SELECT status, output, error, deadline_at FROM external_task
+SELECT status, output, error, deadline_at, tenant_id FROM external_task
 WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND attempt = $4 AND NOT EXISTS (SELECT 1 FROM late)`;
 
 interface RawAttempt {
@@ -46,9 +46,9 @@ export function createExternalAttempts(pool: pg.Pool): ExternalAttempts {
       values: [key.runId, key.actionId, key.epoch, key.attempt],
     });
   return {
-    async open({ topic, input, priority, timeoutMs, ...key }) {
+    async open({ tenantId, topic, input, priority, timeoutMs, ...key }) {
       const { runId, actionId, epoch, attempt } = key;
-      const values = [runId, actionId, epoch, attempt, topic, priority, payload(input), timeoutMs];
+      const values = [runId, actionId, epoch, attempt, topic, priority, payload(input, tenantId), timeoutMs];
       const made = await persist(() => pool.query<RawAttempt>({ name: 'open-external', text: OPEN, values }));
       const row = made.rows[0] ?? (await persist(() => look(key))).rows[0];
       return row === undefined ? { status: 'closed' } : toAttempt(row);

@@ -195,8 +195,14 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
         name: 'extend-external',
         text: EXTEND,
         values: [
-          ...[tenantId, taskId, leaseToken, payload(progress === undefined ? null : JSON.stringify(progress)), seconds],
-          ...[progress?.percent ?? null, textPayload(progress?.message ?? null)],
+          ...[
+            tenantId,
+            taskId,
+            leaseToken,
+            payload(progress === undefined ? null : JSON.stringify(progress), tenantId),
+            seconds,
+          ],
+          ...[progress?.percent ?? null, textPayload(progress?.message ?? null, tenantId)],
         ],
       });
       const row = rows[0];
@@ -206,8 +212,8 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       return { leaseUntil, deadline };
     },
     async answer({ tenantId, taskId, leaseToken, outcome }) {
-      const output = payload(outcome.status === 'completed' ? outcome.output : null);
-      const error = errorPayload(outcome.status === 'failed' ? JSON.stringify(outcome.error) : null);
+      const output = payload(outcome.status === 'completed' ? outcome.output : null, tenantId);
+      const error = errorPayload(outcome.status === 'failed' ? JSON.stringify(outcome.error) : null, tenantId);
       const { rows } = await pool.query<{
         run_id: string;
         action_id: string;

@@ -82,7 +82,11 @@ export function createIncomingStore(pool: pg.Pool): IncomingStore {
     async insert(caller, events, leaseMs) {
       const { tenantId, userId, correlationId, traceId } = caller;
       const { rows } = await pool.query<{ fresh: boolean; outcome: EventOutcome | null }>(INSERT, [
-        ...[tenantId, events.map(({ key }) => key), events.map(({ event }) => payload(JSON.stringify(event)))],
+        ...[
+          tenantId,
+          events.map(({ key }) => key),
+          events.map(({ event }) => payload(JSON.stringify(event), tenantId)),
+        ],
         ...[userId, correlationId ?? null, traceId, leaseMs],
         ...[events.map(({ event }) => event.source), events.map(({ event }) => event.id)],
         ...[events.map(({ event }) => event.type), events.map(({ event }) => event.subject ?? null)],

@@ -10,7 +10,7 @@ const ENTRIES_PER_STATEMENT = 100;
 const KEEP_TRIES = 3;
 
 const FIND = `
-SELECT k.n::int AS n, CASE WHEN c.output ? '${SEALED_KEY}' THEN c.output END AS sealed,
+SELECT k.n::int AS n, k.tenant_id, CASE WHEN c.output ? '${SEALED_KEY}' THEN c.output END AS sealed,
        CASE WHEN NOT c.output ? '${SEALED_KEY}' THEN c.output::text END AS output
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, key, n)
 CROSS JOIN LATERAL (

@@ -22,7 +22,7 @@ WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final ORDER BY k.action_id
 ON CONFLICT (run_id, action_id) DO NOTHING`;
 
 const SUMMARY = `
-SELECT s.*, f.position, f.error FROM (
+SELECT s.*, f.position, f.error, CASE WHEN f.error IS NOT NULL THEN (SELECT tenant_id FROM run WHERE id = $1) END AS tenant_id FROM (
   SELECT count(*)::int AS total, count(*) FILTER (WHERE NOT final)::int AS open,
          count(*) FILTER (WHERE final AND status NOT IN ('completed', 'skipped'))::int AS failed,
          count(*) FILTER (WHERE final AND epoch = $3)::int AS ended
@@ -66,7 +66,7 @@ export function createPartStore(pool: pg.Pool): PartStore {
   });
 
   return {
-    async write({ runId, epoch, parentId, actionType }, parts) {
+    async write({ runId, tenantId, epoch, parentId, actionType }, parts) {
       await pool.query({
         name: 'write-parts',
         text: WRITE,
@@ -77,7 +77,7 @@ export function createPartStore(pool: pg.Pool): PartStore {
           actionType,
           parts.map(({ id }) => id),
           parts.map(({ position }) => position),
-          parts.map(({ item }) => payload(JSON.stringify(item))),
+          parts.map(({ item }) => payload(JSON.stringify(item), tenantId)),
         ],
       });
     },
@@ -123,7 +123,7 @@ export function createPartStore(pool: pg.Pool): PartStore {
     async outputs(runId, parentId) {
       const { rows } = await pool.query<{ output: Json }>({
         name: 'part-outputs',
-        text: `SELECT CASE WHEN status = 'completed' THEN output END AS output FROM task
+        text: `SELECT CASE WHEN status = 'completed' THEN output END AS output, (SELECT tenant_id FROM run WHERE id = $1) AS tenant_id FROM task
                WHERE run_id = $1 AND parent_id = $2 ORDER BY position`,
         values: [runId, parentId],
       });
@@ -138,7 +138,7 @@ export function createPartStore(pool: pg.Pool): PartStore {
         error: Json;
       }>({
         name: 'last-part',
-        text: `SELECT position, status, final, output, error FROM task
+        text: `SELECT position, status, final, output, error, (SELECT tenant_id FROM run WHERE id = $1) AS tenant_id FROM task
                WHERE run_id = $1 AND parent_id = $2 ORDER BY position DESC LIMIT 1`,
         values: [runId, parentId],
       });

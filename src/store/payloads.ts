@@ -6,36 +6,35 @@
  * A sealed value is an object whose first key is `$enc`, with an envelope; of an error its `code` stays beside it, because
  * statements look for it. A value of somebody's own that has the key is kept as the only item of a list under it.
  */
-import pg from 'pg';
 import { OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
 import { isEnvelope, type Keyring } from '../engine/keyring.ts';
 import type { Json } from '../schemas/json.ts';
 
 export const SEALED_KEY = '$enc';
-/** What the envelopes belong to. Not to a row: values are copied from one table to another within statements. */
+/** What the envelopes belong to, beside the tenant. Not to a row: values are copied from one table to another within statements. */
 export const PAYLOAD_CONTEXT: readonly string[] = ['payload'];
 
 /** jsonb sorts keys by length, then by bytes: of all keys that are used beside it, this one comes first. */
 const STORED_PREFIX = `{"${SEALED_KEY}": `;
 const WRITTEN_PREFIX = `{"${SEALED_KEY}":`;
-const JSONB = 3802;
 
 /** What an adapter calls a code may be anything. */
 const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
 
-type Seal = (json: string) => string;
+type Seal = (json: string, tenantId: string | undefined) => string;
 
 export interface Payloads {
   /** Undefined: values are written as they are. */
   seal: Seal | undefined;
-  open(envelope: string): string;
+  /** Refuses what another tenant than this one owns; undefined: nobody knows whose it has to be. */
+  open(envelope: string, tenantId: string | undefined): string;
 }
 
 export function createPayloads(keyring: Keyring | undefined, seals: boolean, now: () => number): Payloads {
   const open = keyring?.opener(PAYLOAD_CONTEXT);
   return {
     seal: seals ? keyring?.sealer(PAYLOAD_CONTEXT, now) : undefined,
-    open(envelope) {
+    open(envelope, tenantId) {
       if (open === undefined) {
         throw new UnreadablePayload(
           'payload_key_missing',
@@ -43,7 +42,7 @@ export function createPayloads(keyring: Keyring | undefined, seals: boolean, now
         );
       }
       try {
-        return open(envelope);
+        return open(envelope, tenantId);
       } catch (error) {
         if (!(error instanceof OrchestratorError)) throw error;
         const missing = error.code === 'encryption_key_missing';
@@ -57,14 +56,16 @@ export function createPayloads(keyring: Keyring | undefined, seals: boolean, now
 export class Payload {
   readonly #text: string;
   readonly #kind: 'json' | 'error' | 'text';
-  constructor(text: string, kind: 'json' | 'error' | 'text') {
+  readonly #tenantId: string | undefined;
+  constructor(text: string, kind: 'json' | 'error' | 'text', tenantId: string | undefined) {
     this.#text = text;
     this.#kind = kind;
+    this.#tenantId = tenantId;
   }
   sealed(seal: Seal): string {
     const json = this.#kind === 'text' ? JSON.stringify(this.#text) : this.#text;
     const code = this.#kind === 'error' ? codeOf(JSON.parse(json)) : undefined;
-    return JSON.stringify({ [SEALED_KEY]: seal(json), ...(code === undefined ? {} : { code }) });
+    return JSON.stringify({ [SEALED_KEY]: seal(json, this.#tenantId), ...(code === undefined ? {} : { code }) });
   }
   /** For node-postgres. */
   toPostgres(): string {
@@ -74,19 +75,19 @@ export class Payload {
   }
 }
 
-/** Of JSON text, for a column of type jsonb. */
-export function payload(json: string | null): Payload | null {
-  return json === null ? null : new Payload(json, 'json');
+/** Of JSON text, for a column of type jsonb of a row of that tenant. */
+export function payload(json: string | null, tenantId: string | undefined): Payload | null {
+  return json === null ? null : new Payload(json, 'json', tenantId);
 }
 
 /** Of JSON text of an error, whose code is not hidden. */
-export function errorPayload(json: string | null): Payload | null {
-  return json === null ? null : new Payload(json, 'error');
+export function errorPayload(json: string | null, tenantId: string | undefined): Payload | null {
+  return json === null ? null : new Payload(json, 'error', tenantId);
 }
 
 /** For a column of type text, which is read by `readText`. */
-export function textPayload(text: string | null): Payload | null {
-  return text === null ? null : new Payload(text, 'text');
+export function textPayload(text: string | null, tenantId: string | undefined): Payload | null {
+  return text === null ? null : new Payload(text, 'text', tenantId);
 }
 
 /** In a statement: such a column as jsonb. */
@@ -94,24 +95,31 @@ export function readText(column: string): string {
   return `CASE WHEN starts_with(${column}, '${WRITTEN_PREFIX}') THEN ${column}::jsonb ELSE to_jsonb(${column}) END`;
 }
 
-/** In the settings of a pool: its connections seal what is marked and open what is sealed. */
-export function payloadSettings(payloads: Payloads): Pick<pg.PoolConfig, 'types' | 'Client'> {
-  const parse = (text: string) => parsePayload(payloads, text);
-  const getTypeParser: typeof pg.types.getTypeParser = (oid: number, format?: 'text' | 'binary') =>
-    oid === JSONB && format !== 'binary' ? parse : pg.types.getTypeParser(oid, format as 'text'); // Overloads: either.
-  const { seal } = payloads;
-  return { types: { getTypeParser }, ...(seal === undefined ? {} : { Client: sealingClient(seal) }) };
+/** What jsonb prints, as a value. */
+export function parsePayload(payloads: Pick<Payloads, 'open'>, text: string, tenantId: string | undefined): Json {
+  const stored = storedPayload(text);
+  return stored instanceof Unopened ? stored.open(payloads, tenantId) : stored;
 }
 
-/** What jsonb prints, as a value. */
-export function parsePayload(payloads: Pick<Payloads, 'open'>, text: string): Json {
+/** A sealed value, before it is known whose row it lies in. */
+export class Unopened {
+  readonly #envelope: string;
+  constructor(envelope: string) {
+    this.#envelope = envelope;
+  }
+  open(payloads: Pick<Payloads, 'open'>, tenantId: string | undefined): Json {
+    return JSON.parse(payloads.open(this.#envelope, tenantId));
+  }
+}
+
+export function storedPayload(text: string): Json | Unopened {
   const stored = JSON.parse(text);
   if (!text.startsWith(STORED_PREFIX)) return stored;
   const kept: unknown = stored[SEALED_KEY];
   if (Array.isArray(kept)) return kept[0];
   // Of somebody's own, from before the key was reserved.
   if (typeof kept !== 'string' || !isEnvelope(kept)) return stored;
-  return JSON.parse(payloads.open(kept));
+  return new Unopened(kept);
 }
 
 function escaped(json: string): string {
@@ -124,28 +132,4 @@ function escaped(json: string): string {
 function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' && CODE.test(error.code) ? error.code : undefined;
-}
-
-function sealingClient(seal: Seal): NonNullable<pg.PoolConfig['Client']> {
-  const sealOne = (value: unknown) => (value instanceof Payload ? value.sealed(seal) : value);
-  const sealAll = (values: readonly unknown[]) =>
-    values.map((value) => (Array.isArray(value) ? value.map(sealOne) : sealOne(value)));
-  return class SealingClient extends pg.Client {
-    constructor(config?: pg.ClientConfig) {
-      super(config);
-      const query = this.query.bind(this) as (...args: unknown[]) => unknown; // All of its overloads.
-      const sealing = (first: unknown, second?: unknown, ...rest: unknown[]) => {
-        if (Array.isArray(second)) return query(first, sealAll(second), ...rest);
-        if (hasValues(first)) return query({ ...first, values: sealAll(first.values) }, second, ...rest);
-        return query(first, second, ...rest);
-      };
-      this.query = sealing as typeof this.query;
-    }
-  };
-}
-
-/** A statement with its parameters, and not an object that sends itself. */
-function hasValues(statement: unknown): statement is { values: unknown[] } {
-  if (typeof statement !== 'object' || statement === null || 'submit' in statement) return false;
-  return 'values' in statement && Array.isArray(statement.values);
 }

@@ -11,7 +11,7 @@ import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
-import { payload } from './payloads.ts';
+import { payload, SEALED_KEY } from './payloads.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
 import { windowUse } from './window.ts';
@@ -140,11 +140,11 @@ export function createRunStore(
       return rows[0]?.count ?? 0;
     },
     windowUse: (look) => windowUse(everyTenant, look),
-    async finalize({ runId, epoch, actions, output }) {
+    async finalize({ runId, tenantId, epoch, actions, output }) {
       const { rows } = await pool.query<{ final_ones: string }>({
         name: 'finalize-run',
         text: FINALIZE,
-        values: [runId, epoch, actions, payload(output)],
+        values: [runId, epoch, actions, payload(output, tenantId)],
       });
       return Number(rows[0]?.final_ones ?? 0) >= actions;
     },
@@ -215,7 +215,8 @@ export function createRunStore(
     },
     async outputs(runId, actionIds) {
       const { rows } = await pool.query<{ action_id: string; output: Json }>(
-        'SELECT action_id, output FROM task WHERE run_id = $1 AND action_id = ANY($2::text[])',
+        `SELECT action_id, output, CASE WHEN output ? '${SEALED_KEY}' THEN (SELECT tenant_id FROM run WHERE id = $1) END AS tenant_id
+         FROM task WHERE run_id = $1 AND action_id = ANY($2::text[])`,
         [runId, actionIds],
       );
       return new Map(rows.map((row) => [row.action_id, row.output]));

@@ -204,7 +204,7 @@ function written(schedule: Schedule, lookAt: number | undefined): unknown[] {
   return [
     schedule.name,
     schedule.workflowId,
-    payload(JSON.stringify(schedule.parameters)),
+    payload(JSON.stringify(schedule.parameters), schedule.tenantId),
     'cron' in timing ? timing.cron : null,
     'intervalSeconds' in timing ? timing.intervalSeconds : null,
     'atMs' in timing ? new Date(timing.atMs) : null,

@@ -46,7 +46,7 @@ UPDATE signal_wait SET timed_out_at = now()
 WHERE run_id = $1 AND action_id = $2 AND message_id IS NULL AND timed_out_at IS NULL AND deadline_at <= now()`;
 
 const STATE = `
-SELECT w.deadline_at, w.timed_out_at, w.message_id, m.payload FROM signal_wait w LEFT JOIN signal_message m ON m.id = w.message_id
+SELECT w.deadline_at, w.timed_out_at, w.message_id, m.payload, (SELECT tenant_id FROM run WHERE id = $1) AS tenant_id FROM signal_wait w LEFT JOIN signal_message m ON m.id = w.message_id
 WHERE w.run_id = $1 AND w.action_id = $2`;
 
 const REPEATED = `
@@ -123,7 +123,7 @@ async function send(client: pg.PoolClient, request: SignalRequest): Promise<Sign
   if (refusal !== undefined) throw refuse(refusal);
   if (taker === undefined) await checkRoom(client, request, epoch, refuse);
   const kept = await client.query<{ id: string }>(KEEP, [
-    ...[runId, name, payload(request.payload), request.by, request.requestKey ?? null, request.requestHash],
+    ...[runId, name, payload(request.payload, tenantId), request.by, request.requestKey ?? null, request.requestHash],
   ]);
   const id = kept.rows[0]?.id;
   if (taker !== undefined) {

@@ -77,7 +77,9 @@ export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveRepo
   return {
     async write(reports) {
       const column = <T>(pick: (report: (typeof reports)[number]) => T): T[] => reports.map(pick);
-      const chunks = reports.flatMap(({ execution, chunks: own }) => own.map((chunk) => ({ execution, ...chunk })));
+      const chunks = reports.flatMap(({ tenantId, execution, chunks: own }) =>
+        own.map((chunk) => ({ tenantId, execution, ...chunk })),
+      );
       await pool.query({
         name: 'write-task-reports',
         text: WRITE,
@@ -89,12 +91,12 @@ export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveRepo
           column((r) => r.fence),
           column((r) => r.execution),
           column((r) => r.percent),
-          column((r) => textPayload(r.message)),
+          column((r) => textPayload(r.message, r.tenantId)),
           column((r) => r.chunks.at(-1)?.n ?? null),
           column((r) => r.truncated),
           chunks.map(({ execution }) => execution),
           chunks.map(({ n }) => n),
-          chunks.map(({ json }) => payload(json)),
+          chunks.map(({ json, tenantId }) => payload(json, tenantId)),
         ],
       });
     },

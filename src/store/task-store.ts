@@ -126,7 +126,7 @@ export function createTaskStore(
           column((t) => t.fence),
           column((t) => t.worker),
           column((t) => (t.startedMono === null ? 0 : Math.max(0, mono - t.startedMono))),
-          column((t) => payload(t.input)),
+          column((t) => payload(t.input, t.tenantId)),
         ],
       });
       return tasks.map(() => undefined);
@@ -184,7 +184,7 @@ export function createTaskStore(
           outcome.actionId,
           outcome.epoch,
           outcome.attempt,
-          payload(outcome.output),
+          payload(outcome.output, outcome.tenantId),
           outcome.worker,
         ]),
       );

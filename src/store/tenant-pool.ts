@@ -4,6 +4,7 @@
  * tenant pays nothing. Work that is nobody's alone goes over `everyTenant`, whose connections never change.
  */
 import pg from 'pg';
+import { ServingClient } from './payload-client.ts';
 import { TENANT_ROLE, TENANT_SETTING } from './row-level-security.ts';
 
 const SERVE = {
@@ -68,6 +69,7 @@ export class TenantPool extends pg.Pool {
       throw error;
     }
     this.#served.set(client, tenantId);
+    if (client instanceof ServingClient) client.serve(tenantId);
     return client;
   }
 }

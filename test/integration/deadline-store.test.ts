@@ -69,7 +69,7 @@ test('whichever statement ends an overdue run, it ends as timed_out with its rea
     (runId) => db.commit({ runId, ...LAST, status: 'failed' }),
     async (runId) => {
       await db.commit({ runId, status: 'cancelled' });
-      await db.runs.finalize({ runId, epoch: 1, actions: 1, output: '1' });
+      await db.runs.finalize({ runId, tenantId: 't', epoch: 1, actions: 1, output: '1' });
     },
     (runId) => db.runs.endAbnormally(runId, 1, 'cancelled', [{ actionId: 'a', actionType: 'test_task' }]),
   ];

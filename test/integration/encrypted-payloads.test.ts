@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
 import { PAYLOAD_COLUMNS } from '../../src/store/payload-columns.ts';
+import { createPayloads, SEALED_KEY } from '../../src/store/payloads.ts';
 import { rotatePayloads } from '../../src/store/rotate-payloads.ts';
 import { type Client, expectProblem, openClient, taskOf } from '../support/client.ts';
 import { dumpStores, placesOf } from '../support/everything.ts';
@@ -138,17 +139,23 @@ async function expectReadable(api: Client, made: Awaited<ReturnType<typeof runAl
 
 const at = (port: number) => openClient(`http://127.0.0.1:${port}`);
 /** How many values of each column are sealed with some key. */
-async function sealedIn({ db }: Stack, keyId = ''): Promise<Record<string, number>> {
+async function sealedIn({ db }: Stack, keyId = '', rest = '.*'): Promise<Record<string, number>> {
   const found: Record<string, number> = {};
   for (const [table, { json, text = [] }] of Object.entries(PAYLOAD_COLUMNS)) {
     for (const column of [...json, ...text]) {
       const { rows } = await db.query<{ n: number }>(
-        `SELECT count(*)::int AS n FROM ${table} WHERE ${column}::text LIKE '{"$enc":%enc:v1:${keyId}%'`,
+        `SELECT count(*)::int AS n FROM ${table} WHERE ${column}::text ~ '^\\{"[$]enc": ?"enc:v1:${keyId}${rest}"'`,
       );
       found[`${table}.${column}`] = rows[0]?.n ?? 0;
     }
   }
   return found;
+}
+
+/** As a process of this installation seals it. */
+function sealedFor(tenantId: string, value: object): object {
+  const seal = createPayloads(createKeyring([NEW]), true, () => 0).seal;
+  return { [SEALED_KEY]: seal?.(JSON.stringify(value), tenantId) };
 }
 
 describe('encrypted payloads', () => {
@@ -170,6 +177,9 @@ describe('encrypted payloads', () => {
       // Nothing came too late, no task failed outside; of a counted failure only its group has it.
       const mayBeEmpty = /^(?:late_effect|task_failure)\.|^external_task\.error$/;
       expect(Object.keys(sealed).filter((column) => sealed[column] === 0 && !mayBeEmpty.test(column))).toEqual([]);
+
+      // Each names whose it is.
+      expect(Object.values(await sealedIn(stack, '', '[^:]*:[^:]*:[^:"]*')).filter((n) => n > 0)).toEqual([]);
 
       // Of a process that does not encrypt: found, and read beside the others; its cached output is another's.
       const plain = await stack.add('api', { ENCRYPT_PAYLOADS: 'false' });
@@ -199,6 +209,12 @@ describe('encrypted payloads', () => {
       expect(moved).toMatchObject({ run: expect.any(Number), document: 2, signal_message: 1 });
       expect(Object.values(await sealedIn(stack, old.newest)).filter((n) => n > 0)).toEqual([]);
       expect((await rotatePayloads(db, both)).moved).toEqual({});
+      // What somebody put there from another tenant is not read: not by the API, and no task fails for it.
+      const stolen = sealedFor('another', { value: 'of another' });
+      const robbed = await api.execute(await api.createWorkflow(CHILD), { parameters: { value: planted('own') } });
+      const setParameters = (id: string, value: object) =>
+        db.query('UPDATE run SET parameters = $1::jsonb WHERE id = $2', [JSON.stringify(value), id]);
+      await setParameters(robbed, stolen);
       const rotated = { SECRETS_KEY: NEW };
       const [other] = await Promise.all([stack.add('api', rotated), stack.add('worker', rotated)]);
       await expectReadable(at(other.port), made);
@@ -208,6 +224,15 @@ describe('encrypted payloads', () => {
         tasks: [expect.objectContaining({ attempts: 1 })],
       });
       expectProblem(await api.get(`/workflows/executions/${waiting}`), 503, 'payload_key_missing');
+      await until(() => stack.log.lines.some(({ fields }) => JSON.stringify(fields).includes('for something else')), {
+        what: 'the worker says that it does not belong there',
+      });
+      expectProblem(await at(other.port).get(`/workflows/executions/${robbed}`), 500, 'payload_unreadable');
+      await setParameters(robbed, sealedFor('default', { value: planted('own') }));
+      expect(await at(other.port).finished(robbed)).toMatchObject({
+        output: { inner: { got: planted('own') } },
+        tasks: [expect.objectContaining({ attempts: 1 })],
+      });
     },
   );
 });

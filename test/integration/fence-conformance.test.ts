@@ -105,7 +105,10 @@ async function play(
       case 'cancel':
         return side.runs.requestCancel('t', idOf(now.run), 'enough');
       case 'finalize':
-        return side.runs.finalize({ runId: idOf(now.run), epoch: now.epoch, actions: 3, output: '{"final": true}' });
+        return side.runs.finalize({
+          ...{ runId: idOf(now.run), tenantId: 't', epoch: now.epoch, actions: 3 },
+          output: '{"final": true}',
+        });
       case 'end': {
         const actions = ACTIONS.map((actionId) => ({ actionId, actionType: 'test_task' }));
         return side.runs.endAbnormally(idOf(now.run), now.epoch, 'cancelled', actions);

@@ -61,11 +61,11 @@ test('the finalizer and an abnormal end of the epoch before change nothing; thos
   await retry(runId, 1, ['z']);
   const action = { actionId: 'z', actionType: 'test_task' };
   expect(await db.runs.endAbnormally(runId, 1, 'cancelled', [action])).toBe(false);
-  expect(await db.runs.finalize({ runId, epoch: 2, actions: 2, output: null })).toBe(false);
+  expect(await db.runs.finalize({ runId, tenantId: 't', epoch: 2, actions: 2, output: null })).toBe(false);
   await db.commit({ runId, epoch: 2, actionId: 'z' });
-  await db.runs.finalize({ runId, epoch: 1, actions: 2, output: null });
+  await db.runs.finalize({ runId, tenantId: 't', epoch: 1, actions: 2, output: null });
   expect(await db.run(runId)).toMatchObject({ final: false });
-  expect(await db.runs.finalize({ runId, epoch: 2, actions: 2, output: '2' })).toBe(true);
+  expect(await db.runs.finalize({ runId, tenantId: 't', epoch: 2, actions: 2, output: '2' })).toBe(true);
   expect(await db.run(runId)).toMatchObject({ status: 'completed', output: 2 });
 });
 

@@ -80,7 +80,8 @@ describe('the commit of the last action ends the run', () => {
 });
 
 describe('the finalizer', () => {
-  const finalize = (runId: string, actions = 2) => db.runs.finalize({ runId, epoch: 1, actions, output: '{"x": 1}' });
+  const finalize = (runId: string, actions = 2) =>
+    db.runs.finalize({ runId, tenantId: 't', epoch: 1, actions, output: '{"x": 1}' });
 
   test('ends a run only when every one of its actions is final', async () => {
     const runId = await db.accepted();
@@ -116,7 +117,7 @@ describe('the finalizer', () => {
   test('of another epoch does nothing', async () => {
     const runId = await db.accepted();
     await db.commit({ runId });
-    await db.runs.finalize({ runId, epoch: 2, actions: 1, output: null });
+    await db.runs.finalize({ runId, tenantId: 't', epoch: 2, actions: 1, output: null });
     expect(await db.run(runId)).toMatchObject({ final: false });
   });
 });

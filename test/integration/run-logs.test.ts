@@ -186,6 +186,7 @@ describe.each(ONE)('logs of executions', ({ test }) => {
       level: 'info',
       message: 'm',
       fields: null,
+      tenantId: 'default',
     } as const;
     for (let batch = 0; batch < 22; batch += 1) {
       const lines = Array.from({ length: 500 }, (_, n) => ({ ...line, atMs: 1_000_000 + batch * 500 + n }));

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 function report(runId: string, values: Partial<TaskReport> = {}): TaskReport {
-  const task = { runId, actionId: 'a', epoch: 1, attempt: 1, fence: 1, execution: randomUUID() };
+  const task = { tenantId: 't', runId, actionId: 'a', epoch: 1, attempt: 1, fence: 1, execution: randomUUID() };
   return { ...task, percent: null, message: null, truncated: false, chunks: [], ...values };
 }
 const chunk = (n: number) => ({ n, json: JSON.stringify(`part ${n}`) });

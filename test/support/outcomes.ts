@@ -8,6 +8,7 @@ const FINAL = new Set<Outcome['status']>(['completed', 'failed', 'skipped', 'can
 export function outcome(values: Pick<Outcome, 'runId'> & Partial<Outcome>): Outcome {
   const status = values.status ?? 'completed';
   return {
+    tenantId: 't',
     epoch: 1,
     actionId: 'a',
     actionType: 'test_task',

@@ -101,6 +101,7 @@ describe('any other delivery', () => {
       if (engine.calls.length > 1) return output('second');
       await engine.store.tasks.markRunning({
         runId: RUN,
+        tenantId: 'default',
         epoch: 1,
         actionId: 'a',
         actionType: 'test_task',

@@ -3,14 +3,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
 import type { Json } from '../../src/schemas/json.ts';
+import { openRow } from '../../src/store/payload-client.ts';
 import {
   createPayloads,
   errorPayload,
+  PAYLOAD_CONTEXT,
   type Payload,
   type Payloads,
   parsePayload,
   payload,
   SEALED_KEY,
+  storedPayload,
   textPayload,
 } from '../../src/store/payloads.ts';
 
@@ -51,55 +54,98 @@ describe('a payload', () => {
   ])('that is kept %s is read as it was written, whatever keys it has', (_, by) => {
     fc.assert(
       fc.property(anything, (value) => {
-        expect(parsePayload(by, kept(payload(JSON.stringify(value)), by))).toEqual(value);
+        expect(parsePayload(by, kept(payload(JSON.stringify(value), 't'), by), 't')).toEqual(value);
       }),
     );
   });
 
   test('without anything of the kind in it is written as it is', () => {
     for (const text of ['{"a":1}', '[]', 'null', '"$enc"', '{"a":{"$enc":"enc:v1:x"}}', '["$enc"]'])
-      expect(payload(text)?.toPostgres()).toBe(text);
-    expect(payload(null)).toBeNull();
-    expect(textPayload('as it is')?.toPostgres()).toBe('as it is');
+      expect(payload(text, 't')?.toPostgres()).toBe(text);
+    expect(payload(null, 't')).toBeNull();
+    expect(textPayload('as it is', 't')?.toPostgres()).toBe('as it is');
   });
 
   test('that is sealed shows nothing but the code of an error, where that is one', () => {
     const error = { code: 'upstream_error', message: 'planted', details: { of: 'planted' } };
-    const stored = JSON.parse(written(errorPayload(JSON.stringify(error)), sealing));
+    const stored = JSON.parse(written(errorPayload(JSON.stringify(error), 't'), sealing));
     expect(stored).toEqual({ [SEALED_KEY]: expect.stringMatching(/^enc:v1:/), code: 'upstream_error' });
     expect(JSON.stringify(stored)).not.toContain('planted');
-    expect(parsePayload(sealing, printed(stored))).toEqual(error);
+    expect(parsePayload(sealing, printed(stored), 't')).toEqual(error);
     const odd = JSON.stringify({ ...error, code: 'code of planted' });
-    expect(Object.keys(JSON.parse(written(errorPayload(odd), sealing)))).toEqual([SEALED_KEY]);
-    expect(parsePayload(sealing, kept(errorPayload(odd), sealing))).toEqual(JSON.parse(odd));
+    expect(Object.keys(JSON.parse(written(errorPayload(odd, 't'), sealing)))).toEqual([SEALED_KEY]);
+    expect(parsePayload(sealing, kept(errorPayload(odd, 't'), sealing), 't')).toEqual(JSON.parse(odd));
   });
 
   test('of text is text in its column, or the text of an envelope, which cannot be pretended', () => {
     for (const text of ['said', '', '{"a":1}', '{"$enc":"enc:v1:x"}', '{"$enc":["own"]}', '{"$enc":']) {
       for (const by of [plain, sealing]) {
-        const stored = written(textPayload(text), by);
+        const stored = written(textPayload(text, 't'), by);
         // What `readText` makes of it.
         const asJson = stored.startsWith('{"$enc":') ? stored : JSON.stringify(stored);
-        expect(parsePayload(by, printed(JSON.parse(asJson)))).toBe(text);
+        expect(parsePayload(by, printed(JSON.parse(asJson)), 't')).toBe(text);
       }
-      expect(written(textPayload(text), sealing)).toMatch(/^\{"\$enc":"enc:v1:/);
+      expect(written(textPayload(text, 't'), sealing)).toMatch(/^\{"\$enc":"enc:v1:/);
     }
   });
 
   test('is read after the option is taken away, and beside one that is plain', () => {
-    const stored = kept(payload('{"a":1}'), sealing);
-    expect(parsePayload(payloadsOf(false, OLD), stored)).toEqual({ a: 1 });
-    expect(parsePayload(sealing, '{"a": 1}')).toEqual({ a: 1 });
+    const stored = kept(payload('{"a":1}', 't'), sealing);
+    expect(parsePayload(payloadsOf(false, OLD), stored, 't')).toEqual({ a: 1 });
+    expect(parsePayload(sealing, '{"a": 1}', 't')).toEqual({ a: 1 });
   });
 
   test('of a key that is not there says so, and one that was changed is no garbage', () => {
-    const stored = kept(payload('{"a":1}'), sealing);
+    const stored = kept(payload('{"a":1}', 't'), sealing);
     for (const without of [plain, payloadsOf(true, NEW)])
-      expect(() => parsePayload(without, stored)).toThrowError(
+      expect(() => parsePayload(without, stored, 't')).toThrowError(
         expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_key_missing' }),
       );
     const damaged = stored.replace(/..."}$/, 'xxx"}');
-    expect(() => parsePayload(sealing, damaged)).toThrowError(expect.objectContaining({ code: 'payload_unreadable' }));
+    expect(() => parsePayload(sealing, damaged, 't')).toThrowError(
+      expect.objectContaining({ code: 'payload_unreadable' }),
+    );
+  });
+});
+
+describe('a payload that was moved', () => {
+  const stored = (tenantId: string | undefined) => kept(payload('{"a":1}', tenantId), sealing);
+  const refused = expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_unreadable' });
+
+  test('to another tenant is refused, where the connection or the row says whose it is', () => {
+    expect(parsePayload(sealing, stored('one'), 'one')).toEqual({ a: 1 });
+    expect(() => parsePayload(sealing, stored('one'), 'other')).toThrowError(refused);
+    const row = (tenant_id: string) => ({ tenant_id, plain: 'x', none: null, output: storedPayload(stored('one')) });
+    const own = row('one');
+    openRow(sealing, own, undefined);
+    expect(own).toEqual({ tenant_id: 'one', plain: 'x', none: null, output: { a: 1 } });
+    expect(() => openRow(sealing, row('other'), undefined)).toThrowError(refused);
+    // A row cannot talk a connection out of whom it serves.
+    expect(() => openRow(sealing, row('one'), 'other')).toThrowError(refused);
+    const nobodys = { output: storedPayload(stored('one')) };
+    openRow(sealing, nobodys, undefined);
+    expect(nobodys).toEqual({ output: { a: 1 } });
+  });
+
+  test('is refused also when what it says of its owner is changed or taken away', () => {
+    const envelope: string = JSON.parse(stored('one'))[SEALED_KEY];
+    const head = envelope.slice(0, envelope.lastIndexOf(':'));
+    const claims = (owner: string) => `${head}:${Buffer.from(owner).toString('base64url')}`;
+    expect(claims('one')).toBe(envelope);
+    for (const forged of [head, `${head}:`, claims('other'), `${envelope}:x`]) {
+      const text = printed({ [SEALED_KEY]: forged });
+      expect(() => parsePayload(sealing, text, 'other')).toThrowError(refused);
+      expect(() => parsePayload(sealing, text, undefined)).toThrowError(refused);
+    }
+  });
+
+  test('is read when it is from before owners were kept, and moves to a newer key with its owner', () => {
+    expect(parsePayload(sealing, stored(undefined), 'one')).toEqual({ a: 1 });
+    const before: string = JSON.parse(stored('one'))[SEALED_KEY];
+    const moved = createKeyring([NEW, OLD])?.rewrap(before, PAYLOAD_CONTEXT) ?? '';
+    const text = printed({ [SEALED_KEY]: moved });
+    expect(parsePayload(payloadsOf(true, NEW), text, 'one')).toEqual({ a: 1 });
+    expect(() => parsePayload(payloadsOf(true, NEW), text, 'other')).toThrowError(refused);
   });
 });
 

@@ -12,7 +12,7 @@ import { begun } from '../support/fake-engine.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { until } from '../support/until.ts';
 
-const TASK = { runId: 'r', actionId: 'a', epoch: 1, attempt: 1 };
+const TASK = { tenantId: 't', runId: 'r', actionId: 'a', epoch: 1, attempt: 1 };
 
 function logsInto(refuse: () => boolean = () => false) {
   const lines: TaskLine[] = [];

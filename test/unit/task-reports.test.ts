@@ -11,7 +11,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const TASK = { runId: 'r', actionId: 'a', epoch: 1, attempt: 1, fence: 1 };
+const TASK = { tenantId: 't', runId: 'r', actionId: 'a', epoch: 1, attempt: 1, fence: 1 };
 function begin(maxBytes = 1_000_000) {
   const writes: TaskReport[][] = [];
   let away = false;
