@@ -34,7 +34,7 @@ const ROUNDS_BETWEEN_CLEANING = 3;
 
 export interface JanitorParts {
   pool: pg.Pool;
-  queue: CleanGatesDeps['queue'] & WakeEndedDeps['queue'];
+  queue: CleanGatesDeps['queue'] & WakeEndedDeps['queue'] & EraseDeps['queue'];
   runs: CleanGatesDeps['runs'] & WakeEndedDeps['runs'];
   lanes: readonly string[];
   cancelRun: EraseDeps['cancelRun'];
@@ -55,7 +55,7 @@ export function keepClean(
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
-  const erasing = { steps: createErasureSteps(pool), cancelRun, failpoint, pause, log };
+  const erasing = { steps: createErasureSteps(pool), cancelRun, queue, failpoint, pause, log };
   const counting = { failures: createFailureCounter(pool), log };
   const oldGroups = () => removeOldGroups(pool, retentionDays, GROUPS_REMOVED_AT_ONCE);
   const wakeSleepers = createWakeEnded({ queue, runs }, lanes);

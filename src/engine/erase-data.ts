@@ -2,8 +2,10 @@
  * Erases in the background what somebody asked to be erased, a batch in a transaction with how far it is: whoever comes after
  * a crash goes on from there. Executions under way end first.
  */
+
+import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
 import { OrchestratorError } from '../domain/errors.ts';
-import type { ErasureSteps } from './erasure-ports.ts';
+import type { Cleared, ErasureSteps, JobRemoval, Leaving } from './erasure-ports.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Logger } from './ports.ts';
 import type { CancelRuns } from './use-cases.ts';
@@ -16,13 +18,14 @@ const WHO = { userId: 'orchestrator', correlationId: undefined, traceId: '0'.rep
 export interface EraseDeps {
   steps: ErasureSteps;
   cancelRun: CancelRuns['cancelRun'];
+  queue: JobRemoval;
   failpoint: Failpoint;
   pause(milliseconds: number, signal: AbortSignal): Promise<void>;
   log: Logger;
 }
 
 export async function eraseData(
-  { steps, cancelRun, failpoint, pause, log }: EraseDeps,
+  { steps, cancelRun, queue, failpoint, pause, log }: EraseDeps,
   signal: AbortSignal,
 ): Promise<void> {
   for (const { tenantId, runId } of await steps.activeRuns(CANCELLED_AT_ONCE)) {
@@ -32,10 +35,31 @@ export async function eraseData(
     });
   }
   while (!signal.aborted) {
-    const done = await steps.step(ROWS_PER_STEP);
+    const cleared = await clearQueue(queue, await steps.leaving());
+    const done = await steps.step(ROWS_PER_STEP, cleared);
     if (done === undefined) return;
     await failpoint('erase.afterBatch');
     if (done.completed) log.info('data_erased', { erasure_id: done.id, tenant_id: done.tenantId, rows: done.removed });
     await pause(BREATH_MS, signal);
   }
+}
+
+/**
+ * Before the rows go, because they say which jobs there may be; whoever crashes in between finds the rows and does it again.
+ * Gates are not among them: a run that has ended has none, but for orphans that are looked for anyhow.
+ */
+async function clearQueue(queue: JobRemoval, leaving: Leaving | undefined): Promise<Cleared | undefined> {
+  if (leaving === undefined) return undefined;
+  const { erasureId, runs } = leaving;
+  let jobs = 0;
+  for (const { runId, epoch: last, tasks } of runs) {
+    for (let epoch = 1; epoch <= last; epoch += 1) {
+      const ofTasks = tasks.map(({ actionId, actionType }) => ({
+        queue: actionType,
+        jobId: taskJobId(runId, epoch, actionId),
+      }));
+      jobs += await queue.removeJobs([...ofTasks, { queue: FINALIZER_QUEUE, jobId: finalizerJobId(runId, epoch) }]);
+    }
+  }
+  return { erasureId, runIds: runs.map(({ runId }) => runId), jobs };
 }

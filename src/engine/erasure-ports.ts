@@ -36,10 +36,40 @@ export interface TenantData {
   rows(tenantId: string): AsyncIterable<ExportedRow[]>;
 }
 
+/** Executions that go next, with the tasks that the queue may still have a job of. */
+export interface Leaving {
+  erasureId: string;
+  runs: ReadonlyArray<{
+    runId: string;
+    epoch: number;
+    tasks: ReadonlyArray<{ actionId: string; actionType: string }>;
+  }>;
+}
+
+/** Of these the queue has nothing any more; `jobs`: how many it had. */
+export interface Cleared {
+  erasureId: string;
+  runIds: readonly string[];
+  jobs: number;
+}
+
+/** Takes away whatever it has of these, in any state but in the hands of a worker; how many there were. */
+export interface JobRemoval {
+  removeJobs(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<number>;
+}
+
 /** What a worker does of it. */
 export interface ErasureSteps {
   /** Executions that an erasure which may cancel them waits for. */
   activeRuns(limit: number): Promise<Array<{ tenantId: string; runId: string }>>;
-  /** One batch, in one transaction with how far it is; undefined: nothing can be done now. */
-  step(limit: number): Promise<{ id: string; tenantId: string; completed: boolean; removed: Json } | undefined>;
+  /** Those that ended so long ago that the queue has forgotten them are not among them. Undefined: there are none. */
+  leaving(): Promise<Leaving | undefined>;
+  /**
+   * One batch, in one transaction with how far it is; undefined: nothing can be done now. Executions that have ended a short
+   * while ago go only when they are in `cleared`.
+   */
+  step(
+    limit: number,
+    cleared?: Cleared,
+  ): Promise<{ id: string; tenantId: string; completed: boolean; removed: Json } | undefined>;
 }

@@ -2,6 +2,7 @@
 import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
+import type { JobRemoval } from '../engine/erasure-ports.ts';
 import type { LaneSwitch } from '../engine/lanes.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import type { WakeEndedDeps } from '../engine/wake-ended.ts';
@@ -25,6 +26,7 @@ export interface FlowQueueOptions {
 export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
   CleanGatesDeps['queue'] &
   WakeEndedDeps['queue'] &
+  JobRemoval &
   LaneSwitch & {
     queues(names: readonly string[]): LaneQueue[];
     close(): Promise<void>;
@@ -98,6 +100,17 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
         if (state === 'failed' || state === 'completed' || state === 'unknown')
           await again(() => queue(name).remove(jobId));
       });
+    },
+    async removeJobs(jobs) {
+      let removed = 0;
+      await inChunks(jobs, async ({ queue: name, jobId }) => {
+        // To remove one that is not there is a success too, and would be counted.
+        if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) return;
+        // By itself: with its children it would stay where one of them is in the hands of a worker.
+        const were = await again(() => within(timeoutMs, queue(name).remove(jobId, { removeChildren: false })));
+        removed += were;
+      });
+      return removed;
     },
     async promote(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {

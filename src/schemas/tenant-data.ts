@@ -34,7 +34,10 @@ export const erasure = z
     subject: text.nullable(),
     force: z.boolean(),
     status: z.enum(['pending', 'running', 'completed']),
-    removed: rows.meta({ description: 'Rows so far, by table; `(changed)`: a name was taken out of them' }),
+    removed: rows.meta({
+      description:
+        'Rows so far, by table; `(changed)`: a name was taken out of them; `job`: what the queue had of executions',
+    }),
     requested_by: text,
     requested_at: time,
     finished_at: time.nullable(),

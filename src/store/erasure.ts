@@ -1,12 +1,14 @@
 /** Erasing in PostgreSQL: each step is one kind of rows, each batch of it one transaction. */
 import type pg from 'pg';
-import type { Erasure, ErasureSteps } from '../engine/erasure-ports.ts';
+import type { Cleared, Erasure, ErasureSteps } from '../engine/erasure-ports.ts';
 import { inTransaction } from './in-transaction.ts';
 import { HANGING_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES, WHO, WHO_ELSEWHERE } from './tenant-tables.ts';
 
 /** Stands for a user whose data has been erased. */
 export const ERASED = 'erased';
 const RUNS_PER_STEP = 50;
+/** The queue keeps jobs that failed for a day, and others for minutes. */
+const LONG_ENDED = `coalesce(r.finished_at <= now() - interval '2 days', false)`;
 
 /** $1 tenant, $2 subject or null, $3 when it was asked for: what a user begins later is not meant. */
 export const RUNS = `r.tenant_id = $1 AND ($2::text IS NULL OR (r.user_id = $2 AND r.created_at <= $3::timestamptz))`;
@@ -23,6 +25,17 @@ SELECT r.tenant_id, r.id FROM erasure e JOIN run r ON r.tenant_id = e.tenant_id 
   AND r.status NOT IN ('cancelling', 'compensating') AND (e.subject IS NULL OR (r.user_id = e.subject AND r.created_at <= e.requested_at))
 WHERE e.status <> 'completed' AND e.force ORDER BY r.created_at LIMIT $1`;
 
+const LEAVING = `
+SELECT e.id AS erasure_id, r.id, r.epoch, t.action_id, t.action_type
+FROM (SELECT e.* FROM erasure e WHERE e.status <> 'completed' AND NOT ${ACTIVE} ORDER BY e.requested_at, e.id LIMIT 1) e
+CROSS JOIN LATERAL (
+  SELECT r.id, r.epoch FROM run r
+  WHERE r.tenant_id = e.tenant_id AND (e.subject IS NULL OR (r.user_id = e.subject AND r.created_at <= e.requested_at))
+    AND r.final AND NOT ${LONG_ENDED}
+  ORDER BY r.created_at, r.id LIMIT ${RUNS_PER_STEP}
+) r
+LEFT JOIN task t ON t.run_id = r.id`;
+
 export interface Row {
   id: string;
   tenant_id: string;
@@ -38,6 +51,7 @@ export interface Row {
 }
 
 interface Batch {
+  cleared: Cleared | undefined;
   client: pg.PoolClient;
   of: Row;
   limit: number;
@@ -83,13 +97,17 @@ export function createErasureSteps(pool: pg.Pool): ErasureSteps {
       const { rows } = await pool.query<{ tenant_id: string; id: string }>(ACTIVE_RUNS, [limit]);
       return rows.map(({ tenant_id: tenantId, id: runId }) => ({ tenantId, runId }));
     },
-    step: (limit) =>
+    leaving: () => leaving(pool),
+    step: (limit, cleared) =>
       inTransaction(pool, async (client) => {
         const of = (await client.query<Row>(TAKE)).rows[0];
         if (of === undefined) return undefined;
         const steps = of.subject === null ? TENANT_STEPS : SUBJECT_STEPS;
         const removed = new Map(Object.entries(of.removed));
-        const on = await steps[of.step]?.({ client, of, limit }, removed);
+        const on = await steps[of.step]?.(
+          { client, of, limit, cleared: cleared?.erasureId === of.id ? cleared : undefined },
+          removed,
+        );
         const next = on === undefined ? of.step + 1 : of.step;
         const completed = next >= steps.length;
         const json = JSON.stringify(Object.fromEntries(removed));
@@ -108,12 +126,42 @@ function count(removed: Map<string, number>, table: string, rows: number | null)
   return rows ?? 0;
 }
 
-async function removeRuns({ client, of }: Batch, removed: Map<string, number>): Promise<true | undefined> {
+interface LeavingRow {
+  erasure_id: string;
+  id: string;
+  epoch: number;
+  action_id: string | null;
+  action_type: string | null;
+}
+
+async function leaving(pool: pg.Pool): ReturnType<ErasureSteps['leaving']> {
+  const { rows } = await pool.query<LeavingRow>(LEAVING);
+  const runs = new Map<string, { runId: string; epoch: number; tasks: { actionId: string; actionType: string }[] }>();
+  for (const { id, epoch, action_id: actionId, action_type: actionType } of rows) {
+    const run = runs.get(id) ?? { runId: id, epoch, tasks: [] };
+    runs.set(id, run);
+    if (actionId !== null && actionType !== null) run.tasks.push({ actionId, actionType });
+  }
+  const erasureId = rows[0]?.erasure_id;
+  return erasureId === undefined ? undefined : { erasureId, runs: [...runs.values()] };
+}
+
+async function removeRuns({ client, of, cleared }: Batch, removed: Map<string, number>): Promise<true | undefined> {
   const { rows } = await client.query<{ id: string }>(
-    `SELECT r.id FROM run r WHERE ${RUNS} AND r.final ORDER BY r.created_at, r.id LIMIT ${RUNS_PER_STEP} FOR UPDATE`,
-    [of.tenant_id, of.subject, of.requested_at],
+    `SELECT r.id FROM run r WHERE ${RUNS} AND r.final AND (${LONG_ENDED} OR r.id = ANY ($4::text[]))
+     ORDER BY r.created_at, r.id LIMIT ${RUNS_PER_STEP} FOR UPDATE`,
+    [of.tenant_id, of.subject, of.requested_at, cleared?.runIds ?? []],
   );
-  if (rows.length === 0) return undefined;
+  if (rows.length === 0) {
+    const more = await client.query(`SELECT FROM run r WHERE ${RUNS} AND r.final LIMIT 1`, [
+      of.tenant_id,
+      of.subject,
+      of.requested_at,
+    ]);
+    // They have ended since it was asked which ones go.
+    return more.rows.length > 0 || undefined;
+  }
+  count(removed, 'job', cleared?.jobs ?? 0);
   const ids = rows.map(({ id }) => id);
   for (const table of Object.keys(RUN_TABLES)) {
     count(removed, table, (await client.query(`DELETE FROM ${table} WHERE run_id = ANY ($1)`, [ids])).rowCount);
