@@ -177,6 +177,12 @@ describe('the runbook', () => {
     expect([...entries].sort()).toEqual(alerts.map(({ alert }) => alert).sort());
   });
 
+  test('sends bodies as JSON: what curl says of them by itself is refused with 415', () => {
+    const sent = [...runbook.matchAll(/`(curl [^`]* -d '[^`]*)`/g)].map(([, command = '']) => command);
+    expect(sent.length).toBeGreaterThan(1);
+    expect(sent.filter((command) => !command.includes("-H 'Content-Type: application/json'"))).toEqual([]);
+  });
+
   test.each(alerts.map((rule) => [rule.alert ?? '', rule] as const))(
     '%s says how bad it is, what it means and what to do',
     (name, rule) => {
