@@ -54,6 +54,7 @@ import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { createFindRun } from '../store/inbox.ts';
 import { listen } from '../store/listener.ts';
+import { createLoginSessions } from '../store/login-sessions.ts';
 import { countQueuedRuns } from '../store/queued-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
@@ -79,7 +80,6 @@ import { createWorkflowHeads } from '../store/workflow-heads.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { VERSION } from '../version.ts';
-
 import { healthOf } from './api-health.ts';
 import { apiMetrics, tellAnswers, timingAccepts } from './api-metrics.ts';
 import { auditOf } from './audit.ts';
@@ -298,6 +298,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     whoAsks: authentication.whoAsks,
     login: authentication.login,
     apiKeys: apiKeysOf(pool),
+    loginSessions: createLoginSessions(pool),
     clock: { now: () => new Date() },
     inTenant: wall.scope.in,
     accept,

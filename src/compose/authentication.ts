@@ -6,6 +6,7 @@ import { isLoopback } from '../config/authentication.ts';
 import type { Config } from '../config.ts';
 import { createEgress } from '../egress/egress.ts';
 import { type ApiKeys, createApiKeys } from '../engine/api-keys.ts';
+import { createEndedSessions } from '../engine/ended-sessions.ts';
 import { createFindApiKey } from '../engine/find-api-key.ts';
 import type { Logger } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
@@ -14,7 +15,9 @@ import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
 import type { Login } from '../http/auth/login.ts';
+import type { SessionRules } from '../http/auth/sessions.ts';
 import { createApiKeyDirectory, createApiKeyStore } from '../store/api-keys.ts';
+import { createSessionDirectory } from '../store/login-sessions.ts';
 import { loginOf } from './login.ts';
 
 const JWKS_TIMEOUT_MS = 5_000;
@@ -45,7 +48,7 @@ export function authenticationOf(
           directory: createApiKeyDirectory(pool),
           elapsed: () => performance.now(),
         });
-  const browsers = pool === undefined ? undefined : loginOf(config, log);
+  const browsers = pool === undefined ? undefined : loginOf(config, log, keptSessions(pool, log));
   const stopping = new AbortController();
   const flushing =
     madeKeys === undefined ? undefined : repeatUntil(stopping.signal, FLUSH_EVERY_MS, madeKeys.flush, log);
@@ -105,6 +108,12 @@ export function announceAuthentication(
       problem: 'PUBLIC_URL is no https: who listens on the way can take over the sessions of browsers',
     });
   }
+}
+
+function keptSessions(pool: pg.Pool, log: Logger): SessionRules['kept'] {
+  const directory = createSessionDirectory(pool);
+  const isEnded = createEndedSessions({ directory, elapsed: () => performance.now(), log });
+  return { begin: directory.begin, isEnded };
 }
 
 export function apiKeysOf(pool: pg.Pool): ApiKeys {

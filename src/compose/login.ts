@@ -6,7 +6,7 @@ import { within } from '../engine/time-limit.ts';
 import type { Login } from '../http/auth/login.ts';
 import { createLoginProvider, ProviderAway } from '../http/auth/oidc-provider.ts';
 import { createSealer } from '../http/auth/sealed.ts';
-import { createSessions } from '../http/auth/sessions.ts';
+import { createSessions, type SessionRules } from '../http/auth/sessions.ts';
 import { CALLBACK } from '../http/login.ts';
 
 const MAX_ANSWER_BYTES = 256 * 1_024;
@@ -16,6 +16,7 @@ const TIMEOUT_MS = 10_000;
 export function loginOf(
   config: Pick<Config, 'authentication'>,
   log: Logger,
+  kept?: SessionRules['kept'],
 ): { login: Login; close(): Promise<void> } | undefined {
   const { oidc } = config.authentication;
   if (oidc === undefined) return undefined;
@@ -29,7 +30,7 @@ export function loginOf(
         redirectUri: publicUrl + CALLBACK,
         elapsed: () => performance.now(),
       }),
-      sessions: createSessions({ secrets, hours: oidc.sessionHours, issuer, clientId, publicUrl, now }),
+      sessions: createSessions({ secrets, hours: oidc.sessionHours, issuer, clientId, publicUrl, now, kept }),
       attempts: createSealer({ secrets, purpose: 'login', now }),
       claims: oidc,
       publicUrl,

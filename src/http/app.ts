@@ -31,6 +31,7 @@ import { jobRoutes } from './jobs.ts';
 import { limitFailures, limitRequests } from './limits.ts';
 import { createLinks } from './links.ts';
 import { loginFor, loginRoutes } from './login.ts';
+import { loginSessionRoutes } from './login-sessions.ts';
 import { createRoutes, type Routes } from './operation.ts';
 import { API_OPERATIONS } from './operations.ts';
 import { isOwn, refuseForeignPages, refuseOtherNames } from './origins.ts';
@@ -103,6 +104,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   const links = createLinks(deps.config.publicUrl);
   serviceRoutes(routes, deps, links);
   loginRoutes(routes, deps);
+  loginSessionRoutes(routes, deps);
   systemHealthRoutes(routes, deps);
   taskRoutes(routes, deps, links);
   externalTaskRoutes(routes, deps);

@@ -14,6 +14,7 @@ import type { RecordPlatformEvent } from '../engine/event-log-ports.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { IncomingEvents } from '../engine/incoming-events.ts';
+import type { LoginSessions } from '../engine/login-session-ports.ts';
 import type { Peers } from '../engine/peers.ts';
 import type { DocumentStore } from '../engine/platform-ports.ts';
 import type { Logger } from '../engine/ports.ts';
@@ -84,6 +85,7 @@ export interface HttpDeps {
   /** Undefined: no browser can log in. */
   login?: Login | undefined;
   apiKeys: ApiKeys;
+  loginSessions: LoginSessions;
   clock: { now(): Date };
   /** Does the work for the tenant of that caller alone; what it logs carries the caller's ids. */
   inTenant<T>(caller: Caller, work: () => T): T;

@@ -102,7 +102,7 @@ export const getMe = operation({
   problems: [401],
 });
 
-export function loginRoutes(routes: Routes, { login }: HttpDeps): void {
+export function loginRoutes(routes: Routes, { login, loginSessions }: HttpDeps): void {
   routes.raw(beginLogin, (request, response) =>
     answer(request, response, async () => {
       const { provider, attempts, publicUrl } = configured(login);
@@ -160,7 +160,11 @@ export function loginRoutes(routes: Routes, { login }: HttpDeps): void {
       if (!sessions.isFromOwnPage(request)) {
         throw new OrchestratorError('forbidden', 'Only pages of this service log out');
       }
-      const { access } = contextOf(response);
+      const { access, caller } = contextOf(response);
+      const session = access?.means === 'session' ? await sessions.find(request) : undefined;
+      // The cookie may have been copied: it ends for everybody.
+      if (caller !== undefined && session !== undefined && 'id' in session && session.id !== undefined)
+        await loginSessions.end(caller.tenantId, caller.userId, session.id, caller.userId);
       const end = access?.means === 'session' ? await provider.endOfSession(publicUrl + LOGOUT) : undefined;
       response.append('Set-Cookie', sessions.end());
       if (!wantsPage(request)) return sendJson(response, 200, { logged_out: true, end_session_url: end?.href ?? null });

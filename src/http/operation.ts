@@ -37,6 +37,7 @@ export type NotFound =
   | 'Schedule not found'
   | 'Webhook not found'
   | 'Secret not found'
+  | 'Session not found'
   | 'Delivery not found'
   | 'Lane not found'
   | 'Service not found'

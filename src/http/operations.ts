@@ -18,6 +18,7 @@ import * as incomingEvents from './incoming-events.ts';
 import * as ingestion from './ingestion.ts';
 import * as jobs from './jobs.ts';
 import * as login from './login.ts';
+import * as loginSessions from './login-sessions.ts';
 import type { Operation } from './operation.ts';
 import * as parts from './parts.ts';
 import * as peers from './peers.ts';
@@ -112,6 +113,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   schedules.pauseSchedule,
   schedules.resumeSchedule,
   schedules.triggerSchedule,
+  loginSessions.listLoginSessions,
+  loginSessions.endLoginSession,
   apiKeys.createApiKey,
   apiKeys.listApiKeys,
   apiKeys.getApiKey,

@@ -63,6 +63,7 @@ export const KEPT_TABLES: Readonly<Record<string, string>> = {
   audit_entry: 'who did what, erasing among it, must be known for as long as AUDIT_RETENTION_DAYS says',
   audit_head: 'as audit_entry',
   erasure: 'says that and when it was done; removed after 400 days',
+  login_session: 'a session that was ended must stay ended; removed once it would be over by itself',
   lane_pause: 'holds a lane of the whole installation',
 };
 

@@ -1,5 +1,6 @@
 /** Who is let in by a running service: tokens of a secret and of a provider, and keys that tenants make. */
 import { describe, expect } from 'vitest';
+import { createLoginSessions, createSessionDirectory } from '../../src/store/login-sessions.ts';
 import { type Client, expectProblem, list, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { startService } from '../support/service.ts';
@@ -115,6 +116,37 @@ describe.each(onBothBackends({ environment }).filter(({ backend }) => backend ==
         const { body } = await api.get(`/api-keys/${id}`, anna);
         return (body as { last_used_at: string | null }).last_used_at !== null;
       });
+    });
+
+    test('a session of a browser is kept with its tenant and user, ended once, and gone when it is over', async ({
+      db,
+    }) => {
+      const [sessions, directory] = [createLoginSessions(db), createSessionDirectory(db)];
+      const begin = (id: string, tenantId: string, userId: string, seconds = 60) =>
+        directory.begin({ id, tenantId, userId, seconds });
+      await begin('over', 'a', 'anna', -1);
+      await begin('s1', 'a', 'anna');
+      await begin('s2', 'a', 'anna');
+      await begin('s3', 'a', 'bert');
+      await begin('s4', 'b', 'anna');
+      const ids = async (tenantId: string, userId?: string, page = 1, size = 10) => {
+        const { items, total } = await sessions.list(tenantId, userId, page, size);
+        return [items.map(({ id }) => id).sort(), total];
+      };
+      expect(await ids('a', 'anna')).toEqual([['s1', 's2'], 2]);
+      expect(await ids('a')).toEqual([['s1', 's2', 's3'], 3]);
+      expect(await ids('a', undefined, 2, 2)).toEqual([[expect.any(String)], 3]);
+      // Of another tenant, of another user, of nobody, and one that is over.
+      expect(await sessions.end('b', undefined, 's1', 'x')).toBe(false);
+      expect(await sessions.end('a', 'bert', 's1', 'bert')).toBe(false);
+      expect(await sessions.end('a', undefined, 'over', 'x')).toBe(false);
+      expect([...(await directory.ended())]).toEqual([]);
+      expect(await sessions.end('a', 'anna', 's1', 'anna')).toBe(true);
+      expect(await sessions.end('a', 'anna', 's1', 'anna')).toBe(false);
+      expect([...(await directory.ended())]).toEqual(['s1']);
+      expect(await ids('a', 'anna')).toEqual([['s2'], 1]);
+      const { rows } = await db.query<{ id: string }>('SELECT id FROM login_session ORDER BY id');
+      expect(rows.map(({ id }) => id)).toEqual(['s1', 's2', 's3', 's4']);
     });
 
     test('an expired key is refused; who may not make keys makes none, and a faulty request leaves none', async ({

@@ -167,6 +167,10 @@ export function memory({
       rotate: () => guarded({ apiKey: API_KEY, key: 'orch_key' }),
       revoke: () => guarded(undefined),
     },
+    loginSessions: {
+      list: () => guarded({ items: [], total: 0 }),
+      end: () => guarded(true),
+    },
     clock: { now: () => NOW },
     inTenant: (_caller, work) => work(),
     accept: {

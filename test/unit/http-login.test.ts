@@ -6,9 +6,10 @@ import { afterEach, expect, test } from 'vitest';
 import { loginOf } from '../../src/compose/login.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { AuditEvent } from '../../src/engine/audit-ports.ts';
+import type { LoginSession, LoginSessions } from '../../src/engine/login-session-ports.ts';
 import { createHttpApp } from '../../src/http/app.ts';
 import { createSealer } from '../../src/http/auth/sealed.ts';
-import { createSessions } from '../../src/http/auth/sessions.ts';
+import { createSessions, type SessionRules } from '../../src/http/auth/sessions.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { type Ask, type Browser, createBrowser } from '../support/browser.ts';
 import { type Door, memory } from '../support/http-app.ts';
@@ -55,7 +56,8 @@ async function open(settings: Record<string, string> = {}, given?: Provider): Pr
   function keepLine(event: string, fields?: object): void {
     door.logged.push({ event, fields });
   }
-  const browsers = loginOf(config, log);
+  const kept = keptInMemory();
+  const browsers = loginOf(config, log, kept.directory);
   if (browsers === undefined) throw new Error('nothing to log in at');
   const { door, deps } = memory({
     ...{ required: true, apiKeys: config.apiKeys, sessions: browsers.login.sessions },
@@ -63,7 +65,7 @@ async function open(settings: Record<string, string> = {}, given?: Provider): Pr
   });
   door.url = url;
   const audit = { write: async (event: AuditEvent) => keep(event), note: keep, denied: keep };
-  app = createHttpApp({ ...deps, log, audit, login: browsers.login });
+  app = createHttpApp({ ...deps, log, audit, login: browsers.login, loginSessions: kept.sessions });
   closing.push(async () => {
     await browsers.close();
     server.closeAllConnections();
@@ -71,6 +73,39 @@ async function open(settings: Record<string, string> = {}, given?: Provider): Pr
     await once(server, 'close');
   });
   return { url, door, provider, browser: createBrowser(), audited, at: (path) => `${url}${path}` };
+}
+
+/** As the database keeps sessions. */
+function keptInMemory(): {
+  directory: NonNullable<SessionRules['kept']>;
+  sessions: LoginSessions;
+} {
+  const rows = new Map<string, LoginSession & { tenantId: string; ended: boolean }>();
+  const open = (tenantId: string, userId: string | undefined) =>
+    [...rows.values()].filter(
+      (row) => !row.ended && row.tenantId === tenantId && (userId === undefined || row.userId === userId),
+    );
+  return {
+    directory: {
+      async begin({ id, tenantId, userId, seconds }) {
+        const createdAt = new Date();
+        const expiresAt = new Date(createdAt.getTime() + seconds * 1_000);
+        rows.set(id, { id, tenantId, userId, createdAt, expiresAt, ended: false });
+      },
+      isEnded: async (id) => rows.get(id)?.ended === true,
+    },
+    sessions: {
+      list: async (tenantId, userId) => {
+        const items = open(tenantId, userId);
+        return { items, total: items.length };
+      },
+      async end(tenantId, userId, id) {
+        const found = open(tenantId, userId).find((row) => row.id === id);
+        if (found !== undefined) found.ended = true;
+        return found !== undefined;
+      },
+    },
+  };
 }
 
 /** Everything but the last step: the address that the provider sends the browser back to. */
@@ -115,6 +150,7 @@ test('a browser is sent to log in, comes back to the page that it wanted, and is
   expect(out.status).toBe(403);
   expect((await browser.ask(at('/docs'))).status).toBe(200);
   expect(await (await browser.ask(at('/auth/logout'))).text()).toContain('You are anna of default.');
+  const copied = sessionIn(browser) ?? '';
   const left = await browser.ask(at('/auth/logout'), { method: 'POST', headers: own });
   expect(left.status).toBe(200);
   const end = new URL(/0;url=([^"]+)"/.exec(await left.text())?.[1]?.replaceAll('&#38;', '&') ?? '');
@@ -124,6 +160,9 @@ test('a browser is sent to log in, comes back to the page that it wanted, and is
     post_logout_redirect_uri: at('/auth/logout'),
   });
   expect(browser.cookies.size).toBe(0);
+  const thief = { accept: '*/*', cookie: `orchestrator_session=${copied}` };
+  expect((await createBrowser().ask(at('/tasks'), { headers: thief })).status).toBe(401);
+  expect(whys(site)).toContain('session_ended');
   const again = await browser.ask(at('/docs'));
   expect(again.status).toBe(302);
   expect(again.headers.get('location')).toBe(at('/auth/login?return_to=%2Fdocs'));
@@ -135,6 +174,66 @@ test('a browser is sent to log in, comes back to the page that it wanted, and is
     ['logout', 'anna', 'session', 'allowed'],
   ]);
   expect(JSON.stringify(told)).not.toMatch(/code|verifier/);
+});
+
+test('sessions are listed and ended one by one: one’s own, or those of the tenant by who may revoke keys', async () => {
+  const site = await open();
+  const { at, provider, url, audited } = site;
+  const loggedIn = async () => {
+    const browser = createBrowser();
+    await browser.visit(at('/docs'));
+    return browser;
+  };
+  const [here, there] = [await loggedIn(), await loggedIn()];
+  provider.user = { sub: 'bert', tenant_id: 'default', roles: ['operator'] };
+  const bert = await loggedIn();
+  provider.user = { sub: 'zoe', tenant_id: 'acme', roles: ['admin'] };
+  const stranger = await loggedIn();
+
+  interface Shown {
+    session_id: string;
+    user_id: string;
+    current: boolean;
+  }
+  const ask = (browser: Browser, path: string, method = 'GET') =>
+    browser.ask(at(path), { method, headers: { accept: 'application/json', origin: url } });
+  const listed = async (browser: Browser, query = '') =>
+    ((await (await ask(browser, `/auth/sessions${query}`)).json()) as { items: Shown[] }).items; // As documented.
+  const own = await listed(here);
+  expect(own.map(({ user_id: user, current }) => [user, current]).sort()).toEqual([
+    ['anna', false],
+    ['anna', true],
+  ]);
+  expect(await listed(stranger, '?of=tenant')).toHaveLength(1);
+  const other = own.find(({ current }) => !current)?.session_id ?? '';
+  // Of others: neither to be seen nor to be ended, not even that it is there.
+  expect((await ask(bert, '/auth/sessions?of=tenant')).status).toBe(403);
+  for (const browser of [bert, stranger]) {
+    expect((await ask(browser, `/auth/sessions/${other}`, 'DELETE')).status).toBe(404);
+  }
+  expect((await ask(there, '/auth/me')).status).toBe(200);
+
+  expect((await ask(here, `/auth/sessions/${other}`, 'DELETE')).status).toBe(204);
+  expect((await ask(there, '/auth/me')).status).toBe(401);
+  expect((await ask(here, '/auth/me')).status).toBe(200);
+  expect((await ask(here, `/auth/sessions/${other}`, 'DELETE')).status).toBe(404);
+  expect(await listed(here)).toHaveLength(1);
+
+  // A key of an administrator sees everybody of its tenant, and ends any.
+  const key = { accept: 'application/json', 'x-api-key': 'key-1' };
+  const all = (await (await fetch(at('/auth/sessions?of=tenant'), { headers: key })).json()) as { items: Shown[] };
+  expect(all.items.map(({ user_id: user }) => user).sort()).toEqual(['anna', 'bert']);
+  const ofBert = all.items.find(({ user_id: user }) => user === 'bert')?.session_id ?? '';
+  expect((await fetch(at(`/auth/sessions/${ofBert}`), { method: 'DELETE', headers: key })).status).toBe(204);
+  expect((await ask(bert, '/auth/me')).status).toBe(401);
+  const ended = audited.filter(({ action }) => action === 'endLoginSession');
+  expect(ended.map(({ actor, resource_id: id, status }) => [actor, id, status])).toEqual([
+    ['bert', other, 404],
+    ['zoe', other, 404],
+    ['anna', other, 204],
+    ['anna', other, 404],
+    [expect.stringMatching(/^api-key-/), ofBert, 204],
+  ]);
 });
 
 test('cookies are for our own host, for no script, and for no longer than said', async () => {

@@ -1,11 +1,13 @@
 /**
- * Sessions of browsers. One is a cookie and nothing else: whoever has it is who it says until its time is over or the
- * secret that it was sealed with is gone. A browser sends it by itself, so it is a credential for what changes something
+ * Sessions of browsers. One is a cookie: whoever has it is who it says until its time is over, it is ended, or the secret
+ * that it was sealed with is gone. A browser sends it by itself, so it is a credential for what changes something
  * only when the browser says that a page of ours asks.
  */
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { ROLES } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
+import type { SessionDirectory } from '../../engine/login-session-ports.ts';
 import { cookiesNamed, createCookie } from './cookies.ts';
 import type { Claims } from './jwt-claims.ts';
 import type { Asked } from './presented.ts';
@@ -13,6 +15,8 @@ import type { Principal } from './principal.ts';
 import { createSealer, MAX_SEALED_LENGTH } from './sealed.ts';
 
 export interface Session extends Principal {
+  /** Undefined: of before sessions had one; it cannot be ended alone. */
+  id: string | undefined;
   expiresAt: Date;
 }
 
@@ -37,6 +41,8 @@ export interface SessionRules {
   /** Where browsers reach us: says which origin is ours, and whether cookies are for https alone. */
   publicUrl: string;
   now(): Date;
+  /** Left out: none is ended before its time. */
+  kept?: { begin: SessionDirectory['begin']; isEnded(id: string): Promise<boolean> } | undefined;
 }
 
 const content = z.object({
@@ -47,12 +53,13 @@ const content = z.object({
   roles: z.array(z.enum(ROLES)),
   scopes: z.array(z.string()).nullable(),
   exp: z.number(),
+  sid: z.string().optional(),
 });
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
-export function createSessions({ secrets, hours, issuer, clientId, publicUrl, now }: SessionRules): Sessions {
+export function createSessions({ secrets, hours, issuer, clientId, publicUrl, now, kept }: SessionRules): Sessions {
   const { origin, protocol } = new URL(publicUrl);
   const cookie = createCookie('orchestrator_session', protocol === 'https:');
   const sealer = createSealer({ secrets, purpose: 'session', now });
@@ -86,7 +93,9 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
       if (opened === undefined) return { why: 'session_over' };
       const { data } = content.safeParse(opened);
       if (data === undefined || data.iss !== issuer || data.client !== clientId) return { why: 'session_of_another' };
+      if (data.sid !== undefined && (await kept?.isEnded(data.sid)) === true) return { why: 'session_ended' };
       return {
+        id: data.sid,
         userId: data.sub,
         tenantId: data.tenant,
         access: { means: 'session', roles: data.roles, scopes: data.scopes ?? undefined },
@@ -95,10 +104,12 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
     },
     async begin({ userId, tenantId, roles, scopes }) {
       const who = { iss: issuer, client: clientId, sub: userId, tenant: tenantId };
-      const sealed = await sealer.seal({ ...who, roles, scopes: scopes ?? null }, lasting);
+      const id = randomUUID();
+      const sealed = await sealer.seal({ ...who, sid: id, roles, scopes: scopes ?? null }, lasting);
       if (sealed.length > MAX_SEALED_LENGTH) {
         throw new OrchestratorError('login_failed', 'The provider says more of this user than a session can hold');
       }
+      await kept?.begin({ id, tenantId, userId, seconds: lasting });
       return cookie.set(sealed, lasting);
     },
     end: cookie.clear,

@@ -137,6 +137,11 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     [HIDDEN],
   );
 
+  await stack.db.query(
+    `INSERT INTO login_session (id, tenant_id, user_id, expires_at) VALUES ('7f3c-session', 'a', $1, now() + interval '1 day')`,
+    [HIDDEN],
+  );
+
   const delivery = await until(
     async () => ((await made('GET', `/webhooks/${webhookId}/deliveries`))['items'] as Fields[])[0],
     { what: 'there is a delivery' },
@@ -165,6 +170,7 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     task_id: [simple, finished, text(leased, 'task_id')],
     lease_token: [text(leased, 'lease_token')],
     topic: [`${MARK}-topic`],
+    session_id: ['7f3c-session'],
     api_key_id: [text(key, 'api_key_id')],
     'getSecret.name': ['PLANTED'],
     'deleteSecret.name': ['PLANTED'],

@@ -1,0 +1,27 @@
+/** Sessions of browsers, as far as they are kept: that each was begun, and whether it was ended before its time. */
+
+export interface LoginSession {
+  id: string;
+  userId: string;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+/** For a tenant. `userId`: of that user alone; undefined: of everybody. Those that are over or ended are none. */
+export interface LoginSessions {
+  list(
+    tenantId: string,
+    userId: string | undefined,
+    page: number,
+    pageSize: number,
+  ): Promise<{ items: LoginSession[]; total: number }>;
+  /** False: there is no such session. */
+  end(tenantId: string, userId: string | undefined, id: string, by: string): Promise<boolean>;
+}
+
+/** For whoever finds out who asks. */
+export interface SessionDirectory {
+  begin(session: { id: string; tenantId: string; userId: string; seconds: number }): Promise<void>;
+  /** All that were ended, as long as they would have lasted. */
+  ended(): Promise<ReadonlySet<string>>;
+}
