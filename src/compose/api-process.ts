@@ -16,7 +16,6 @@ import { tellingParents } from '../engine/child-ended.ts';
 import { noticingEnds } from '../engine/ended-runs.ts';
 import { createEngineHealth } from '../engine/engine-health.ts';
 import { createEventLog } from '../engine/event-log.ts';
-import { createExternalTasks } from '../engine/external-tasks.ts';
 import { createRunFollower } from '../engine/follow-run.ts';
 import { createKeyring } from '../engine/keyring.ts';
 import { fieldsOfCaller, withFields } from '../engine/log-fields.ts';
@@ -51,7 +50,6 @@ import { durabilityOf } from '../store/durability.ts';
 import { createEngineHealthStore } from '../store/engine-health.ts';
 import { createEventLogStore, createPlatformEvents } from '../store/event-log.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
-import { createExternalTaskStore } from '../store/external-tasks.ts';
 import { createFindRun } from '../store/inbox.ts';
 import { listen } from '../store/listener.ts';
 import { createLoginSessions } from '../store/login-sessions.ts';
@@ -88,6 +86,7 @@ import { controlOf } from './control.ts';
 import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
+import { externalTasksOf } from './external-tasks.ts';
 import { createFailpoint } from './failpoints.ts';
 import { failuresOf } from './failures.ts';
 import { fairnessOf } from './fairness.ts';
@@ -327,7 +326,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
       newId: uuidv7,
       now: Date.now,
     }),
-    externalTasks: createExternalTasks({ tasks: createExternalTaskStore(pool), polls, queue, failpoint, log }),
+    externalTasks: externalTasksOf({ pool, hidden: config.hidden, polls, queue, failpoint, log }),
     secrets: secretsOf(config, pool),
     webhooks: createWebhooks({
       webhooks: createWebhookStore(pool, createKeyring(config.secretKeys)),

@@ -71,6 +71,18 @@ export interface WokenTask {
   actionId: string;
 }
 
+export interface AnsweredTask extends WokenTask {
+  /** Undefined: it had been answered before. */
+  of: LoggedAttempt | undefined;
+}
+
+/** Of which attempt what a worker logs is, and since when there is that attempt, by the database's clock. */
+export interface LoggedAttempt extends AttemptKey {
+  since: Date;
+  /** The database's time. */
+  now: Date;
+}
+
 /** Why a lease is worth nothing. `ended`: the run has ended, is being cancelled, or was begun anew. */
 export type NoLease = 'unknown' | 'lost' | 'ended';
 
@@ -120,14 +132,14 @@ export interface ExternalTaskStore {
     progress: TaskProgress | undefined;
     /** As long as the lease was asked for when left out. */
     seconds: number | undefined;
-  }): Promise<NoLease | { leaseUntil: Date; deadline: Date }>;
+  }): Promise<NoLease | { leaseUntil: Date; deadline: Date; of: LoggedAttempt }>;
   /** Stores the outcome and counts the wake in one statement; the same once more is answered in the same way. */
   answer(lease: {
     tenantId: string;
     taskId: string;
     leaseToken: string;
     outcome: ExternalOutcome;
-  }): Promise<NoLease | WokenTask>;
+  }): Promise<NoLease | AnsweredTask>;
   list(
     tenantId: string,
     filter: ExternalTaskFilter,

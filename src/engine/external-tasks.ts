@@ -6,6 +6,7 @@ import { taskJobId } from '../domain/compile.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { makeStorable } from '../domain/storable.ts';
 import type { Json } from '../schemas/json.ts';
+import type { ExternalLogs, SaidLine } from './external-logs.ts';
 import type {
   ExternalAttempts,
   ExternalOutcome,
@@ -38,13 +39,28 @@ export interface ExternalTasks {
   heartbeat(
     caller: Caller,
     taskId: string,
-    beat: { leaseToken: string; progress: TaskProgress | undefined; extendSeconds: number | undefined },
+    beat: {
+      leaseToken: string;
+      progress: TaskProgress | undefined;
+      extendSeconds: number | undefined;
+      logs?: readonly SaidLine[] | undefined;
+    },
   ): Promise<{ leaseUntil: Date; deadline: Date }>;
-  complete(caller: Caller, taskId: string, answer: { leaseToken: string; output: Json }): Promise<WokenTask>;
+  complete(
+    caller: Caller,
+    taskId: string,
+    answer: { leaseToken: string; output: Json; logs?: readonly SaidLine[] | undefined },
+  ): Promise<WokenTask>;
   fail(
     caller: Caller,
     taskId: string,
-    answer: { leaseToken: string; code: string | undefined; message: string; retryable: boolean },
+    answer: {
+      leaseToken: string;
+      code: string | undefined;
+      message: string;
+      retryable: boolean;
+      logs?: readonly SaidLine[] | undefined;
+    },
   ): Promise<WokenTask>;
   list(
     caller: Caller,
@@ -56,6 +72,7 @@ export interface ExternalTasks {
 export interface ExternalTaskDeps {
   tasks: ExternalTaskStore;
   polls: Pick<WaitingPolls, 'until'>;
+  logs: ExternalLogs;
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
   log: Logger;
@@ -83,10 +100,17 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
     return [];
   }
 
-  async function answer(caller: Caller, taskId: string, leaseToken: string, outcome: ExternalOutcome) {
+  async function answer(
+    caller: Caller,
+    taskId: string,
+    { leaseToken, logs = [] }: { leaseToken: string; logs?: readonly SaidLine[] | undefined },
+    outcome: ExternalOutcome,
+  ): Promise<WokenTask> {
     const stored = await deps.tasks.answer({ tenantId: caller.tenantId, taskId, leaseToken, outcome });
     if (typeof stored === 'string') throw refusal(stored);
     await deps.failpoint('external.afterStore');
+    // The same answer once more brings the same lines.
+    if (stored.of !== undefined) await deps.logs(caller.tenantId, stored.of, logs);
     await wake(stored);
     return stored;
   }
@@ -101,16 +125,17 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
       const look = () => lease({ ...request, tenantId }, signal);
       return deps.polls.until(topicKey(tenantId, request.topic), look, { milliseconds: waitSeconds * 1_000, signal });
     },
-    async heartbeat({ tenantId }, taskId, { leaseToken, progress, extendSeconds }) {
+    async heartbeat({ tenantId }, taskId, { leaseToken, progress, extendSeconds, logs = [] }) {
       const kept = await deps.tasks.extend({ tenantId, taskId, leaseToken, progress, seconds: extendSeconds });
       if (typeof kept === 'string') throw refusal(kept);
+      await deps.logs(tenantId, kept.of, logs);
       return kept;
     },
-    complete(caller, taskId, { leaseToken, output }) {
-      return answer(caller, taskId, leaseToken, { status: 'completed', output: storable(output) });
+    complete(caller, taskId, { output, ...lease }) {
+      return answer(caller, taskId, lease, { status: 'completed', output: storable(output) });
     },
-    fail(caller, taskId, { leaseToken, code = 'adapter_failed', message, retryable }) {
-      return answer(caller, taskId, leaseToken, { status: 'failed', error: { code, message, retryable } });
+    fail(caller, taskId, { code = 'adapter_failed', message, retryable, ...lease }) {
+      return answer(caller, taskId, lease, { status: 'failed', error: { code, message, retryable } });
     },
     list: ({ tenantId }, filter, page) => deps.tasks.list(tenantId, filter, page),
   };

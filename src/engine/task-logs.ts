@@ -167,6 +167,16 @@ export function createTaskLogs(deps: {
 
 type Mask = (text: string) => string;
 
+/** What a line keeps of what somebody says in it, and of what `mask` does not know: tokens, passwords in addresses. */
+export function lineTexts(
+  message: string,
+  fields: object | undefined,
+  mask: Mask,
+): Pick<TaskLine, 'message' | 'fields'> {
+  const masked: Mask = (text) => mask(maskTokens(maskUrlPasswords(text)));
+  return { message: messageOf(message, masked), fields: fieldsOf(fields, masked) };
+}
+
 function messageOf(message: unknown, mask: Mask): string {
   // Adapters are JavaScript in the end.
   const text = cleanText(mask(String(message)).slice(0, MAX_MESSAGE + 1));

@@ -1,4 +1,5 @@
 /** The door of workers outside: they take tasks of a topic, keep them, and answer. */
+import type { SaidLine } from '../engine/external-logs.ts';
 import type { LeasedTask, OpenExternalTask } from '../engine/external-task-ports.ts';
 import * as schemas from '../schemas/external-tasks.ts';
 import type { HttpDeps } from './deps.ts';
@@ -93,6 +94,7 @@ export function externalTaskRoutes(routes: Routes, { externalTasks }: HttpDeps):
       leaseToken,
       progress,
       extendSeconds,
+      logs: linesOf(body.logs),
     });
     sendJson(response, 200, {
       task_id: taskId,
@@ -104,7 +106,8 @@ export function externalTaskRoutes(routes: Routes, { externalTasks }: HttpDeps):
   routes.serve(completeTask, async ({ params, body, caller, response }) => {
     const taskId = idOf(params);
     const { lease_token: leaseToken, output } = body;
-    const { runId, actionId } = await externalTasks.complete(caller, taskId, { leaseToken, output });
+    const logs = linesOf(body.logs);
+    const { runId, actionId } = await externalTasks.complete(caller, taskId, { leaseToken, output, logs });
     sendJson(response, 200, { task_id: taskId, execution_id: runId, action_id: actionId, status: 'completed' });
   });
 
@@ -112,7 +115,14 @@ export function externalTaskRoutes(routes: Routes, { externalTasks }: HttpDeps):
     const taskId = idOf(params);
     const { lease_token: leaseToken, error, retryable } = body;
     const { message, code } = typeof error === 'string' ? { message: error, code: undefined } : error;
-    const { runId, actionId } = await externalTasks.fail(caller, taskId, { leaseToken, message, code, retryable });
+    const logs = linesOf(body.logs);
+    const { runId, actionId } = await externalTasks.fail(caller, taskId, {
+      leaseToken,
+      message,
+      code,
+      retryable,
+      logs,
+    });
     sendJson(response, 200, { task_id: taskId, execution_id: runId, action_id: actionId, status: 'failed' });
   });
 
@@ -133,6 +143,10 @@ export function externalTaskRoutes(routes: Routes, { externalTasks }: HttpDeps):
 
 function idOf(params: Record<string, string>): string {
   return params['task_id'] ?? '';
+}
+
+function linesOf(logs: schemas.SentLogs): SaidLine[] | undefined {
+  return logs?.map(({ at, ...line }) => ({ ...line, at: at === undefined ? undefined : new Date(at) }));
 }
 
 function leased(task: LeasedTask): object {

@@ -72,11 +72,35 @@ const progress = z
   .strictObject({ percent: z.number().min(0).max(100).optional(), message: z.string().max(1_000).optional() })
   .meta({ example: { percent: 40, message: 'page 2 of 5' } });
 
+const MAX_LINES = 100;
+const MAX_LINE = 4_000;
+const logs = z
+  .array(
+    z.strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']),
+      message: z.string().min(1).max(MAX_LINE),
+      at: z.iso
+        .datetime({ offset: true })
+        .optional()
+        .meta({
+          description: 'By the worker’s clock, within the time of the attempt; the time of the request when left out',
+        }),
+      data: z.record(z.string(), json).optional().meta({ description: 'At most 8 KiB as JSON' }),
+    }),
+  )
+  .max(MAX_LINES)
+  .optional()
+  .meta({
+    description: 'Kept with the execution (`GET …/logs`), secrets masked, as what adapters log',
+    example: [{ level: 'info', message: 'page 2', data: { pages: 5 } }],
+  });
+
 export const heartbeatRequest = z
   .strictObject({
     lease_token: leaseToken,
     progress: progress.optional().meta({ description: 'Shown with the task in the execution' }),
     extend_seconds: leaseSeconds.optional().meta({ description: 'From now; as long as the lease was when left out' }),
+    logs,
   })
   .meta({ id: 'HeartbeatTaskRequest', example: { lease_token: TOKEN, progress: { percent: 40 } } });
 
@@ -85,7 +109,7 @@ export const keptLease = z
   .meta({ id: 'KeptLease', example: { task_id: TASK, lease_expires_at: WHEN, deadline: WHEN } });
 
 export const completeRequest = z
-  .strictObject({ lease_token: leaseToken, output: anyJson.meta({ description: 'Any JSON value' }) })
+  .strictObject({ lease_token: leaseToken, output: anyJson.meta({ description: 'Any JSON value' }), logs })
   .meta({ id: 'CompleteTaskRequest', example: { lease_token: TOKEN, output: { width: 200 } } });
 
 export const failRequest = z
@@ -105,8 +129,11 @@ export const failRequest = z
       ])
       .meta({ example: 'the picture is broken' }),
     retryable: z.boolean().default(true).meta({ description: 'false: another attempt cannot help' }),
+    logs,
   })
   .meta({ id: 'FailTaskRequest', example: { lease_token: TOKEN, error: 'the picture is broken', retryable: false } });
+
+export type SentLogs = z.output<typeof logs>;
 
 export const answeredTask = z
   .object({ task_id: text, execution_id: text, action_id: text, status: z.enum(['completed', 'failed']) })

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type {
   ExternalTaskStore,
   LeasedTask,
+  LoggedAttempt,
   NoLease,
   OpenExternalTask,
   TaskProgress,
@@ -78,11 +79,13 @@ SELECT pg_notify('${TOPIC_CHANNEL}', tenant_id || ' ' || topic) FROM u`;
 
 const HELD = `
 WITH e AS MATERIALIZED (
-  SELECT e.id, e.run_id, e.action_id, e.epoch, e.attempt, e.deliveries, e.status, coalesce(e.lease_token = $3, false) AS held, ${LIVE} AS live,
+  SELECT e.id, e.run_id, e.action_id, e.epoch, e.attempt, e.created_at, e.deliveries, e.status, coalesce(e.lease_token = $3, false) AS held, ${LIVE} AS live,
          r.final OR r.epoch <> e.epoch OR r.status = 'cancelling' AS ended
   FROM external_task e ${RUN_AND_TASK}
   WHERE e.tenant_id = $1 AND e.id = $2 FOR UPDATE OF e
 )`;
+
+const ATTEMPT = 'e.run_id, e.action_id, e.epoch, e.attempt, e.created_at, now() AS now';
 
 // Progress goes where that of every task goes, so that whoever follows the run sees it.
 const EXTEND = `${HELD}, u AS (
@@ -103,7 +106,7 @@ const EXTEND = `${HELD}, u AS (
   WHERE (p.epoch, p.attempt) <= (EXCLUDED.epoch, EXCLUDED.attempt)
   RETURNING p.run_id
 )
-SELECT e.held, e.ended, coalesce(u.status, e.status) AS status, u.lease_until, u.deadline_at,
+SELECT ${ATTEMPT}, e.held, e.ended, coalesce(u.status, e.status) AS status, u.lease_until, u.deadline_at,
        (SELECT count(pg_notify('run_live', run_id)) FROM told) AS told
 FROM e LEFT JOIN u ON true`;
 
@@ -114,7 +117,7 @@ const ANSWER = `${HELD}, u AS (
   RETURNING x.run_id, x.action_id, x.epoch, x.status
 ), w AS (${wakesOf('u')}
 )
-SELECT e.run_id, e.action_id, e.epoch, e.held, e.ended, coalesce(u.status, e.status) AS status FROM e LEFT JOIN u ON true`;
+SELECT ${ATTEMPT}, e.held, e.ended, coalesce(u.status, e.status) AS status, u.run_id IS NOT NULL AS stored FROM e LEFT JOIN u ON true`;
 
 const OPEN_TASKS = `
 FROM external_task e ${RUN_AND_TASK}
@@ -148,6 +151,18 @@ interface RawLease {
   input: Json;
   deadline_at: Date;
   lease_until: Date;
+}
+
+interface RawHeld {
+  run_id: string;
+  action_id: string;
+  epoch: number;
+  attempt: number;
+  created_at: Date;
+  now: Date;
+  held: boolean;
+  ended: boolean;
+  status: string;
 }
 
 interface RawOpen extends Omit<RawLease, 'status' | 'lease_token' | 'input' | 'lease_until'> {
@@ -185,13 +200,7 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       await pool.query({ name: 'give-back-external', text: GIVE_BACK, values: [tenantId, tokens, ids] });
     },
     async extend({ tenantId, taskId, leaseToken, progress, seconds }) {
-      const { rows } = await pool.query<{
-        held: boolean;
-        ended: boolean;
-        status: string;
-        lease_until: Date | null;
-        deadline_at: Date | null;
-      }>({
+      const { rows } = await pool.query<RawHeld & { lease_until: Date | null; deadline_at: Date | null }>({
         name: 'extend-external',
         text: EXTEND,
         values: [
@@ -209,19 +218,12 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       if (row === undefined) return 'unknown';
       const { lease_until: leaseUntil, deadline_at: deadline } = row;
       if (row.status !== 'leased' || leaseUntil === null || deadline === null) return refusal(row);
-      return { leaseUntil, deadline };
+      return { leaseUntil, deadline, of: toLogged(row) };
     },
     async answer({ tenantId, taskId, leaseToken, outcome }) {
       const output = payload(outcome.status === 'completed' ? outcome.output : null, tenantId);
       const error = errorPayload(outcome.status === 'failed' ? JSON.stringify(outcome.error) : null, tenantId);
-      const { rows } = await pool.query<{
-        run_id: string;
-        action_id: string;
-        epoch: number;
-        held: boolean;
-        ended: boolean;
-        status: string;
-      }>({
+      const { rows } = await pool.query<RawHeld & { stored: boolean }>({
         name: 'answer-external',
         text: ANSWER,
         values: [tenantId, taskId, leaseToken, outcome.status, output, error],
@@ -229,7 +231,8 @@ export function createExternalTaskStore(pool: pg.Pool): ExternalTaskStore {
       const row = rows[0];
       if (row === undefined) return 'unknown';
       // Also the same outcome once more: the answer to the first one was lost.
-      return row.held && row.status === outcome.status ? toWoken(row) : refusal(row);
+      if (!row.held || row.status !== outcome.status) return refusal(row);
+      return { ...toWoken(row), of: row.stored ? toLogged(row) : undefined };
     },
     async list(tenantId, { topic, status }, { limit, skip }) {
       const values = [tenantId, topic ?? null, status ?? null];
@@ -258,6 +261,11 @@ function refusal({ held, ended, status }: { held: boolean; ended: boolean; statu
 
 function toWoken(raw: { run_id: string; action_id: string; epoch: number }): WokenTask {
   return { runId: raw.run_id, epoch: raw.epoch, actionId: raw.action_id };
+}
+
+function toLogged(raw: RawHeld): LoggedAttempt {
+  const { run_id: runId, action_id: actionId, epoch, attempt, created_at: since, now } = raw;
+  return { runId, actionId, epoch, attempt, since, now };
 }
 
 function toLeased(raw: RawLease): LeasedTask {

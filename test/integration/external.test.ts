@@ -40,6 +40,7 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       const kept = await heartbeat(api, task, {
         progress: { percent: 40, message: 'half of it' },
         extend_seconds: 100,
+        logs: [{ level: 'info', message: 'half of it, by Bearer abcdefghijklmnopqrstuvwxyz0123', data: { words: 2 } }],
       });
       expect(kept).toMatchObject({ status: 200, body: { task_id: task.task_id, deadline: task.deadline } });
       const { lease_expires_at } = kept.body as Leased; // It has one.
@@ -59,15 +60,23 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
           progress: { percent: 40, message: 'half of it' },
         },
       });
-      expect(await complete(api, task, { n: 3 })).toMatchObject({ status: 200, body: { status: 'completed' } });
+      const wrong = await heartbeat(api, task, { logs: [{ level: 'loud', message: 'x', more: 1 }] });
+      expectProblem(wrong, 400, 'invalid_request');
+      const logs = [{ level: 'warn', message: 'all of it' }];
+      expect(await complete(api, task, { n: 3 }, logs)).toMatchObject({ status: 200, body: { status: 'completed' } });
       const ended = await api.finished(run);
       expect(statuses(ended)).toEqual({ count: 'completed', after: 'completed' });
       expect(taskOf(ended, 'after').output).toEqual({ n: 3 });
       expect(taskOf(ended, 'count')).toMatchObject({ attempts: 1, external: { status: 'completed' } });
       // Also when the run has ended since; another outcome is too late.
-      expect((await complete(api, task, { n: 4 })).status).toBe(200);
+      expect((await complete(api, task, { n: 4 }, logs)).status).toBe(200);
       expectProblem(await fail(api, task, 'no'), 409, 'lease_lost');
-      expectProblem(await heartbeat(api, task), 409, 'lease_lost');
+      expectProblem(await heartbeat(api, task, { logs }), 409, 'lease_lost');
+      const { body } = await api.get(`/workflows/executions/${run}/logs?action_id=count`);
+      expect((body as { items: object[] }).items).toMatchObject([
+        { action_id: 'count', attempt: 1, level: 'info', message: expect.not.stringContaining('abcdefgh') },
+        { action_id: 'count', attempt: 1, level: 'warn', message: 'all of it' },
+      ]);
       expect(taskOf(await api.execution(run), 'count').output).toEqual({ n: 3 });
     });
 

@@ -40,8 +40,13 @@ export async function take(api: Client, topic: string, options: PollOptions = {}
 
 type Lease = Pick<Leased, 'task_id' | 'lease_token'>;
 
-export function complete(api: Client, { task_id, lease_token }: Lease, output: unknown): Promise<Answer> {
-  return api.post(`/tasks/${task_id}/complete`, { lease_token, output });
+export function complete(
+  api: Client,
+  { task_id, lease_token }: Lease,
+  output: unknown,
+  logs?: object[],
+): Promise<Answer> {
+  return api.post(`/tasks/${task_id}/complete`, { lease_token, output, ...(logs === undefined ? {} : { logs }) });
 }
 export function fail(api: Client, { task_id, lease_token }: Lease, error: unknown, retryable = true): Promise<Answer> {
   return api.post(`/tasks/${task_id}/fail`, { lease_token, error, retryable });

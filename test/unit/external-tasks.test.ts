@@ -1,13 +1,16 @@
 /** The use cases of workers outside over a store in memory, and what the adapter makes of an attempt. */
 import { describe, expect, test } from 'vitest';
+import { createExternalLogs, type SaidLine } from '../../src/engine/external-logs.ts';
 import type {
   ExternalAttempt,
   ExternalTaskStore,
   LeasedTask,
+  LoggedAttempt,
   NewExternalAttempt,
   WokenTask,
 } from '../../src/engine/external-task-ports.ts';
 import { createExternalTasks, externalAttempts } from '../../src/engine/external-tasks.ts';
+import type { TaskLine } from '../../src/engine/task-logs.ts';
 import { createWaitingPolls } from '../../src/engine/waiting-polls.ts';
 import { external } from '../../workers/adapters/external.ts';
 import { runAdapterIn } from '../../workers/execution.ts';
@@ -18,6 +21,7 @@ const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: 
 const REQUEST = { topic: 'x', workerId: 'w', max: 2, leaseSeconds: 30, waitSeconds: 0 };
 const AT = new Date(1_000_000);
 const WOKEN: WokenTask = { runId: 'run', epoch: 2, actionId: 'a' };
+const ATTEMPT = { runId: 'run', epoch: 2, actionId: 'a', attempt: 3, since: new Date(0), now: AT };
 const leased = (n: number): LeasedTask => ({
   taskId: `task-${n}`,
   leaseToken: `token-${n}`,
@@ -31,6 +35,7 @@ const leased = (n: number): LeasedTask => ({
 });
 
 function begin(store: Partial<ExternalTaskStore> = {}) {
+  const written: Array<[string, LoggedAttempt, readonly SaidLine[]]> = [];
   const promoted: string[] = [];
   const passed: string[] = [];
   const log = createTestLog();
@@ -39,8 +44,8 @@ function begin(store: Partial<ExternalTaskStore> = {}) {
       takeBack: async () => [],
       lease: async () => ({ leased: [], closed: 0 }),
       giveBack: async () => undefined,
-      extend: async () => ({ leaseUntil: AT, deadline: AT }),
-      answer: async () => WOKEN,
+      extend: async () => ({ leaseUntil: AT, deadline: AT, of: ATTEMPT }),
+      answer: async () => ({ ...WOKEN, of: ATTEMPT }),
       list: async () => ({ items: [], total: 0, topics: [] }),
       ...store,
     },
@@ -51,10 +56,11 @@ function begin(store: Partial<ExternalTaskStore> = {}) {
         promoted.push(...jobs.map(({ queue, jobId }) => `${queue} ${jobId}`));
       },
     },
+    logs: async (...call) => void written.push(call),
     failpoint: (name) => void passed.push(name),
     log,
   });
-  return { tasks, promoted, passed, log };
+  return { tasks, written, promoted, passed, log };
 }
 
 describe('a poll', () => {
@@ -102,6 +108,60 @@ describe('a poll', () => {
   });
 });
 
+describe('what a worker outside logs', () => {
+  const logs: SaidLine[] = [{ level: 'info', message: 'one' }];
+  const lease = { leaseToken: 'token', logs };
+
+  test('is written with the heartbeat or answer that brought it, and once', async () => {
+    const { tasks, written } = begin();
+    await tasks.heartbeat(CALLER, 'task', { ...lease, progress: undefined, extendSeconds: undefined });
+    await tasks.complete(CALLER, 'task', { ...lease, output: 1 });
+    await tasks.fail(CALLER, 'task', { ...lease, code: undefined, message: 'no', retryable: true });
+    expect(written).toEqual([1, 2, 3].map(() => ['t', ATTEMPT, logs]));
+    const again = begin({ answer: async () => ({ ...WOKEN, of: undefined }) });
+    await again.tasks.complete(CALLER, 'task', { ...lease, output: 1 });
+    expect(again.written).toEqual([]);
+  });
+
+  test.each(['unknown', 'lost', 'ended'] as const)('is not written under a lease that is %s', async (why) => {
+    const { tasks, written } = begin({ answer: async () => why, extend: async () => why });
+    const beat = { ...lease, progress: undefined, extendSeconds: undefined };
+    await expect(tasks.heartbeat(CALLER, 'task', beat)).rejects.toThrow();
+    await expect(tasks.complete(CALLER, 'task', { ...lease, output: 1 })).rejects.toThrow();
+    await expect(
+      tasks.fail(CALLER, 'task', { ...lease, code: undefined, message: 'no', retryable: true }),
+    ).rejects.toThrow();
+    expect(written).toEqual([]);
+  });
+
+  test('is masked, cut, and within the time of its attempt', async () => {
+    const stored: TaskLine[] = [];
+    const write = createExternalLogs({
+      store: { write: async (lines) => void stored.push(...lines) },
+      mask: (text) => text.replaceAll('hunter2', '[masked]'),
+      log: createTestLog(),
+    });
+    await write('t', ATTEMPT, [
+      { level: 'info', message: 'with hunter2', data: { at: 'https://u:pw@x.test/', password: 'p' } },
+      { level: 'warn', message: 'x'.repeat(5_000), at: new Date(-5) },
+      { level: 'debug', message: 'in between', at: new Date(500_000) },
+      { level: 'error', message: 'to come', at: new Date(9_000_000) },
+    ]);
+    expect(stored.map(({ atMs }) => atMs)).toEqual([1_000_000, 0, 500_000, 1_000_000]);
+    expect(stored.map(({ message }) => message.length)).toEqual([13, 4_000, 10, 7]);
+    expect(stored[0]).toMatchObject({ tenantId: 't', runId: 'run', actionId: 'a', epoch: 2, attempt: 3 });
+    expect(stored[0]?.message).toBe('with [masked]');
+    expect(stored[0]?.fields).not.toMatch(/pw|"p"/);
+  });
+
+  test('is lost, and not the answer, when the database does not take it', async () => {
+    const log = createTestLog();
+    const store = { write: () => Promise.reject(new Error('away')) };
+    await createExternalLogs({ store, mask: (text) => text, log })('t', ATTEMPT, logs);
+    expect(log.lines.map(({ event }) => event)).toEqual(['task_logs_not_written']);
+  });
+});
+
 describe('an answer', () => {
   const lease = { leaseToken: 'token' };
 
@@ -110,10 +170,10 @@ describe('an answer', () => {
     const { tasks, promoted, passed } = begin({
       answer: async ({ outcome, ...rest }) => {
         stored.push(rest, outcome);
-        return WOKEN;
+        return { ...WOKEN, of: ATTEMPT };
       },
     });
-    expect(await tasks.complete(CALLER, 'task', { ...lease, output: { a: [1] } })).toEqual(WOKEN);
+    expect(await tasks.complete(CALLER, 'task', { ...lease, output: { a: [1] } })).toMatchObject(WOKEN);
     await tasks.fail(CALLER, 'task', { ...lease, code: undefined, message: 'no', retryable: false });
     const given = { tenantId: 't', taskId: 'task', leaseToken: 'token' };
     expect(stored).toEqual([
