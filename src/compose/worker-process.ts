@@ -127,7 +127,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     shared,
     (what) => metrics.worker.delivery(what),
   );
-  const children = createChildStore(pool);
+  const children = createChildStore(pool, config.tenantWeights);
   const runs = tellingParents(traced.runs(createRunStore(pool, { told: (write) => metrics.wrote(write) })), {
     children,
     tasks,

@@ -25,6 +25,8 @@ export interface RunFact {
   isSaga: boolean;
   /** The newest of each: who paused it, who asked for its end. */
   paused: Told | undefined;
+  /** It goes on with this run, which is above it and was paused by somebody. */
+  pausedWith: string | undefined;
   cancelling: Told | undefined;
 }
 export interface Told {

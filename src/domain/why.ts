@@ -80,16 +80,21 @@ function runCause(facts: RunFacts, tasks: readonly TaskCause[]): Cause {
 }
 
 function paused({ run, now }: RunFacts): Cause {
-  const { paused: told, workflowStatus } = run;
+  const { paused: told, pausedWith, workflowStatus } = run;
   const by = told?.by === undefined ? '' : ` by ${told.by}`;
   const reason = told?.reason === undefined ? '' : `: ${told.reason}`;
   const workflow = workflowStatus === 'paused' ? ' Its workflow is paused too.' : '';
   return cause(
     'run_paused',
-    `It is paused${by}${told === undefined ? '' : `, for ${span(now - told.at)}`}${reason}.${workflow}`,
-    `Resume it: POST /workflows/executions/${run.id}/resume.`,
+    `It is paused${pausedWith === undefined ? '' : ` with the execution ${pausedWith}, which waits for it,`}${by}${told === undefined ? '' : `, for ${span(now - told.at)}`}${reason}.${workflow}`,
+    `Resume ${pausedWith === undefined ? 'it' : 'that one'}: POST /workflows/executions/${pausedWith ?? run.id}/resume.`,
     {
-      data: { by: orNull(told?.by), reason: orNull(told?.reason), workflow_status: orNull(workflowStatus) },
+      data: {
+        by: orNull(told?.by),
+        reason: orNull(told?.reason),
+        workflow_status: orNull(workflowStatus),
+        ...(pausedWith === undefined ? {} : { paused_with: pausedWith }),
+      },
       since: told?.at,
     },
   );

@@ -38,7 +38,7 @@ export interface ChildStore {
   parentOf(runId: string): Promise<{ runId: string; epoch: number; actionId: string } | undefined>;
   /** Tasks that sleep although every run that they have begun has ended. */
   tasksOfEnded(runId: string): Promise<string[]>;
-  /** Pending child runs that there is room for; raises their gen in the same statement. */
+  /** Pending child runs that there is room for, the tenants in turn; raises their gen in the same statement. */
   takePending(window: number, limit: number, olderThanMs: number): Promise<RunRow[]>;
   /** How many runs of this depth are in the queue, counted up to `limit`. */
   countAtDepth(depth: number, limit: number): Promise<number>;

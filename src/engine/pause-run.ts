@@ -2,7 +2,7 @@
  * A pause: the status of the run says so, and every delivery of one of its tasks looks there before it begins anything.
  * What finds its run paused goes back to sleep with a wake to come; adapters that run go on to their end. A resume sets
  * the status back and makes due what was put off. Backoffs, waits and delays keep their times: what came due meanwhile was
- * put off as well.
+ * put off as well. It reaches the runs that tasks of the run wait for, and those below them (see `domain/pause-reach.ts`).
  */
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Failpoint } from './failpoint.ts';
@@ -15,6 +15,10 @@ import { promoteWoken, WAKE_TO_COME } from './wake-tasks.ts';
 
 /** A pause has no end of its own: what was put off just looks again now and then. */
 const LOOK_AGAIN_MS = 3_600_000;
+/** Of the runs that go on together; more would only wait for connections. */
+const WOKEN_AT_ONCE = 20;
+/** The reconciler wakes the others: the door answers in time, however large the tree. */
+const WOKEN_BY_THE_DOOR = 400;
 
 /** The run is paused. The resume that comes before the job is asleep is seen by reading again. */
 export function putOff(deps: SettleDeps, held: Held): Promise<Disposition> {
@@ -32,16 +36,26 @@ export function putOff(deps: SettleDeps, held: Held): Promise<Disposition> {
   });
 }
 
+/**
+ * Each is one transaction over the run and all below it that goes with it, so no crash leaves a part of them behind. A run
+ * that is begun below at that moment is seen by it, or sees it.
+ */
 export interface PauseStore {
   /** Undefined: no such run of this tenant. `changed`: false when it is in another status than those a pause may come in. */
   pause(run: RunOfCaller, reason: string | undefined): Promise<{ was: RunStatus; changed: boolean } | undefined>;
-  /** `status`: what it is now. */
-  resume(
-    run: RunOfCaller,
-    reason: string | undefined,
-  ): Promise<{ was: RunStatus; changed: boolean; status: RunStatus } | undefined>;
+  resume(run: RunOfCaller, reason: string | undefined): Promise<Resumed | undefined>;
   /** Those of a workflow that are not final and, when it is given, have this status. */
   liveRunsOf(tenantId: string, workflowId: string, status?: RunStatus): Promise<string[]>;
+}
+export interface Resumed {
+  was: RunStatus;
+  changed: boolean;
+  /** What it is now: still paused, while the one above it is. */
+  status: RunStatus;
+  /** All that goes on: itself, and those that were paused with it. */
+  goOn: readonly string[];
+  /** It goes on with this one above it, and by no resume of its own. */
+  pausedWith?: string;
 }
 export interface RunOfCaller {
   runId: string;
@@ -69,8 +83,23 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
   async function resumeRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus> {
     const done = await deps.pauses.resume({ runId, tenantId: caller.tenantId, by: caller.userId }, reason);
     if (done === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+    if (done.pausedWith !== undefined) {
+      const above = done.pausedWith;
+      throw new OrchestratorError(
+        'conflict',
+        `The execution is paused with ${above}, which waits for it: resume that one`,
+      );
+    }
     if (!done.changed) throw inWrongState(done.was, 'resumed');
     await deps.failpoint('resume.afterStatus');
+    const woken = done.goOn.slice(0, WOKEN_BY_THE_DOOR);
+    for (let at = 0; at < woken.length; at += WOKEN_AT_ONCE) {
+      await Promise.all(woken.slice(at, at + WOKEN_AT_ONCE).map(wakeResumed));
+    }
+    return done.status;
+  }
+
+  async function wakeResumed(runId: string): Promise<void> {
     try {
       const found = await deps.runs.statuses(runId);
       if (found.run !== undefined) await promoteWoken(deps, found.run, await deps.plans.of(found.run.of), found);
@@ -79,7 +108,6 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
       const reason = error instanceof Error ? error.message : String(error);
       deps.log.warn('resumed_run_not_woken', { run_id: runId, error: reason });
     }
-    return done.status;
   }
 
   /** How many; what has ended or changed in the meantime is passed over. */

@@ -112,6 +112,8 @@ async function goOnUndoing(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
 
 /** Never throws: the run is reopened already, and the dispatcher adds what is not added here. */
 export async function enqueue(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+  // With the one above it.
+  if (run.status === 'paused') return 'paused';
   if (run.waitsForSlot === true) return 'pending';
   try {
     if ((await deps.runs.countInQueue(deps.window)) >= deps.window) return 'pending';

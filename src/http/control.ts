@@ -15,7 +15,8 @@ export const pauseExecution = operation({
   method: 'post',
   path: `${path}/pause`,
   summary: 'Begins no further action of an execution until it is resumed',
-  description: 'What runs goes on to its end. Takes the id of a single task too.',
+  description:
+    'What runs goes on to its end. Reaches the executions that its actions wait for. Takes the id of a single task too.',
   body: schemas.reasonRequest,
   bodyOptional: true,
   notFound,
@@ -30,7 +31,8 @@ export const resumeExecution = operation({
   method: 'post',
   path: `${path}/resume`,
   summary: 'Goes on with a paused execution',
-  description: 'Waits and delays that came due while it was paused end at once; the others keep their times.',
+  description:
+    'Waits and delays that came due while it was paused end at once; the others keep their times. What was paused with it goes on too; an execution that is paused with the one above it is resumed there.',
   body: schemas.reasonRequest,
   bodyOptional: true,
   notFound,

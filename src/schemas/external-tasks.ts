@@ -79,12 +79,9 @@ const logs = z
     z.strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']),
       message: z.string().min(1).max(MAX_LINE),
-      at: z.iso
-        .datetime({ offset: true })
-        .optional()
-        .meta({
-          description: 'By the worker’s clock, within the time of the attempt; the time of the request when left out',
-        }),
+      at: z.iso.datetime({ offset: true }).optional().meta({
+        description: 'By the worker’s clock, within the time of the attempt; the time of the request when left out',
+      }),
       data: z.record(z.string(), json).optional().meta({ description: 'At most 8 KiB as JSON' }),
     }),
   )

@@ -7,7 +7,7 @@ import type pg from 'pg';
 import type { NewRun, RunDedupe, StoredRun } from '../engine/ports.ts';
 import {
   findExisting,
-  INSERTED_FIELDS,
+  insertedFields,
   NEW_RUNS,
   newRunValues,
   RUN_FIELDS,
@@ -38,7 +38,7 @@ WITH n AS MATERIALIZED (
   WHERE d.expires_at <= now()
   RETURNING d.run_id
 ), inserted AS (
-  INSERT INTO run (${RUN_FIELDS}) SELECT ${INSERTED_FIELDS} FROM n JOIN claimed c ON c.run_id = n.id
+  INSERT INTO run (${RUN_FIELDS}) SELECT ${insertedFields()} FROM n JOIN claimed c ON c.run_id = n.id
   ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
   RETURNING id, created_at
 )

@@ -9,10 +9,12 @@ import { definitionRef, type RawRun } from './run-row.ts';
 export const RUN_FIELDS = `id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
                  correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at,
                  concurrency_key, concurrency_limit, waits_for_slot, saga, parent_span_id`;
-/** Of `n`, which is NEW_RUNS. */
-export const INSERTED_FIELDS = `n.id, n.tenant_id, n.user_id, n.workflow_id, n.workflow_version, n.inline, n.parameters, n.priority,
+/** Of `n`, which is NEW_RUNS. `status`: an expression. */
+export const insertedFields = (
+  status = `'pending'`,
+) => `n.id, n.tenant_id, n.user_id, n.workflow_id, n.workflow_version, n.inline, n.parameters, n.priority,
        now() + make_interval(secs => n.delay_seconds), n.correlation_id, n.trace_id, n.callback_url, n.idempotency_key,
-       n.request_hash, 'pending', now() + interval '30 seconds',
+       n.request_hash, ${status}, now() + interval '30 seconds',
        now() + make_interval(secs => coalesce(n.delay_seconds, 0) + n.timeout_seconds),
        n.concurrency_key, n.concurrency_limit, CASE WHEN n.concurrency_key IS NOT NULL THEN true END, n.saga, n.parent_span_id`;
 /** Its parameters are those of `newRunValues`. */
@@ -26,7 +28,7 @@ export const NEW_RUNS = `unnest($1::text[], $2::text[], $3::text[], $4::text[], 
 // The twin of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
 INSERT INTO run (${RUN_FIELDS})
-SELECT ${INSERTED_FIELDS} FROM ${NEW_RUNS}
+SELECT ${insertedFields()} FROM ${NEW_RUNS}
 ON CONFLICT (tenant_id, idempotency_key) DO NOTHING
 RETURNING id, created_at`;
 

@@ -5,7 +5,7 @@ import type { ChildRun, ChildStore } from '../engine/child-ports.ts';
 import type { StoredRun } from '../engine/ports.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
-import { INSERTED_FIELDS, NEW_RUNS, newRunValues, RUN_FIELDS } from './accept-runs.ts';
+import { insertedFields, NEW_RUNS, newRunValues, RUN_FIELDS } from './accept-runs.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { persist } from './transient.ts';
 
@@ -14,17 +14,24 @@ const IN_QUEUE = `NOT final AND status IN ('queued', 'running', 'cancelling')`;
 const DEPTHS = 100;
 
 // Whoever cancels or ends the parent waits for the lock, and what was inserted is there for them to see; or it is the other
-// way round, and nothing is inserted.
+// way round, and nothing is inserted. Whoever pauses it likewise: what is inserted after that is paused with it.
 const INSERT = `
 WITH parent AS MATERIALIZED (
-  SELECT id FROM run WHERE id = $20 AND epoch = $21 AND NOT final AND status <> 'cancelling' FOR SHARE
+  SELECT id, CASE WHEN status = 'paused' AND $24::bool THEN true END AS holds FROM run WHERE id = $20 AND epoch = $21 AND NOT final AND status <> 'cancelling' FOR SHARE
 ), i AS (
-  INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth)
-  SELECT ${INSERTED_FIELDS}, p.id, $21::int, $22::text, $23::int, $24::bool, $25::int FROM ${NEW_RUNS} CROSS JOIN parent p
+  INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth, paused_with_parent)
+  SELECT ${insertedFields(`CASE WHEN p.holds THEN 'paused' ELSE 'pending' END`)}, p.id, $21::int, $22::text, $23::int, $24::bool, $25::int, p.holds
+  FROM ${NEW_RUNS} CROSS JOIN parent p
   ON CONFLICT (parent_run_id, parent_action_id, parent_epoch, parent_attempt) WHERE parent_run_id IS NOT NULL DO NOTHING
-  RETURNING id, created_at
+  RETURNING id, created_at, status
+), e AS (
+  INSERT INTO event (run_id, epoch, kind, data)
+  SELECT i.id, 1, 'run.paused', coalesce((
+      SELECT data FROM event WHERE run_id = p.id AND kind = 'run.paused' ORDER BY id DESC LIMIT 1
+    ), '{}') || jsonb_build_object('with', p.id)
+  FROM i CROSS JOIN parent p WHERE p.holds
 )
-SELECT p.id AS parent, i.id, i.created_at FROM parent p LEFT JOIN i ON true`;
+SELECT p.id AS parent, i.id, i.created_at, i.status FROM parent p LEFT JOIN i ON true`;
 
 const FIND = `
 SELECT r.id, r.status, r.final, r.parent_epoch, r.parent_attempt, r.awaited, r.created_at, r.workflow_id, r.workflow_version,
@@ -61,19 +68,32 @@ WHERE t.run_id = $1 AND t.status = 'waiting'
   AND EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = $1 AND c.parent_action_id = t.action_id AND c.awaited)
   AND NOT EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = $1 AND c.parent_action_id = t.action_id AND c.awaited AND NOT c.final)`;
 
-// Every depth has a window of its own: see docs/decisions for why that cannot stand still.
+// Every depth has a window of its own: see docs/decisions for why that cannot stand still. In each a place goes to the
+// tenant that has the fewest runs there, by its weight, with those that it gets before: however many of one wait, another's
+// is behind as many of them as its own place in its tenant's row.
 const TAKE_PENDING = `
-WITH level AS (
+WITH level AS MATERIALIZED (
   SELECT d, $1::int - (SELECT count(*) FROM (SELECT 1 FROM run WHERE depth = d AND ${IN_QUEUE} LIMIT $1::int) AS live)::int AS room
   FROM generate_series(1, ${DEPTHS}) AS d
   WHERE EXISTS (SELECT 1 FROM run WHERE depth = d AND NOT final AND status = 'pending')
+), held AS (
+  SELECT l.d, q.tenant_id, count(*) AS runs
+  FROM level l CROSS JOIN LATERAL (SELECT tenant_id FROM run WHERE depth = l.d AND ${IN_QUEUE} LIMIT $1::int) q
+  WHERE l.room > 0 GROUP BY l.d, q.tenant_id
+), waiting AS (
+  SELECT l.d, l.room, c.id, c.tenant_id, c.priority, c.created_at,
+         row_number() OVER (PARTITION BY l.d, c.tenant_id ORDER BY c.priority, c.created_at, c.id) AS place
+  FROM level l JOIN run c ON c.depth = l.d
+  WHERE l.room > 0 AND c.status = 'pending' AND NOT c.final AND c.waits_for_slot IS NULL
+    AND coalesce(c.due_at, c.created_at + make_interval(secs => $3::float8 / 1000)) <= now()
+), turns AS (
+  SELECT w.id, w.room, row_number() OVER (
+      PARTITION BY w.d ORDER BY (coalesce(h.runs, 0) + w.place) / coalesce(g.weight, 1), w.priority, w.created_at, w.id) AS turn
+  FROM waiting w LEFT JOIN held h ON h.d = w.d AND h.tenant_id = w.tenant_id
+  LEFT JOIN unnest($4::text[], $5::float8[]) AS g(tenant_id, weight) ON g.tenant_id = w.tenant_id
 ), due AS (
-  SELECT c.id FROM level CROSS JOIN LATERAL (
-    SELECT id FROM run
-    WHERE depth = level.d AND status = 'pending' AND NOT final AND waits_for_slot IS NULL
-      AND coalesce(due_at, created_at + make_interval(secs => $3::float8 / 1000)) <= now()
-    ORDER BY priority, created_at LIMIT greatest(0, least(level.room, $2::int)) FOR UPDATE SKIP LOCKED
-  ) c
+  SELECT id FROM run WHERE id = ANY (ARRAY(SELECT id FROM turns WHERE turn <= least(room, $2::int)))
+    AND status = 'pending' AND NOT final FOR UPDATE SKIP LOCKED
 )
 UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
 RETURNING ${RUN_COLUMNS}`;
@@ -94,7 +114,8 @@ interface RawChild {
   was_taken: boolean;
 }
 
-export function createChildStore(pool: pg.Pool): ChildStore {
+/** `weights`: of tenants in turn, against 1 for all others. */
+export function createChildStore(pool: pg.Pool, weights: ReadonlyMap<string, number> = new Map()): ChildStore {
   async function ask<Row extends pg.QueryResultRow>(name: string, text: string, values: unknown[]): Promise<Row[]> {
     return (await persist(() => pool.query<Row>({ name, text, values }))).rows;
   }
@@ -108,20 +129,22 @@ export function createChildStore(pool: pg.Pool): ChildStore {
     },
     lineage: (runId, limit) => ask<Lineage[number]>('lineage-of-run', LINEAGE, [runId, limit]),
     async insert(run, { runId, epoch, actionId, attempt, awaited, depth }): Promise<StoredRun | undefined> {
-      const [row] = await ask<{ id: string | null; created_at: Date | null }>('insert-child-run', INSERT, [
-        ...newRunValues([run]),
-        ...[runId, epoch, actionId, attempt, awaited, depth],
-      ]);
+      const [row] = await ask<{ id: string | null; created_at: Date | null; status: RunStatus | null }>(
+        'insert-child-run',
+        INSERT,
+        [...newRunValues([run]), ...[runId, epoch, actionId, attempt, awaited, depth]],
+      );
       if (row === undefined) return undefined;
-      const common = { status: 'pending', requestHash: run.requestHash ?? null, of: run.of } as const;
+      const status = row.status ?? 'pending';
+      const common = { status, requestHash: run.requestHash ?? null, of: run.of };
       if (row.id !== null && row.created_at !== null)
         return {
           ...common,
           id: row.id,
           createdAt: row.created_at,
           inserted: true,
-          // The dispatcher gives it a place.
-          ...(run.concurrency === undefined ? {} : { waits: true as const }),
+          // The dispatcher gives it a place, or adds it after the resume.
+          ...(run.concurrency === undefined && status === 'pending' ? {} : { waits: true as const }),
         };
       const twin = await findRaw(runId, actionId);
       if (twin === undefined) throw new Error(`the child run of ${runId} ${actionId} was neither inserted nor found`);
@@ -145,7 +168,7 @@ export function createChildStore(pool: pg.Pool): ChildStore {
       const { rows } = await pool.query<RawRun>({
         name: 'take-pending-child-runs',
         text: TAKE_PENDING,
-        values: [window, limit, olderThanMs],
+        values: [window, limit, olderThanMs, [...weights.keys()], [...weights.values()]],
       });
       return rows.map(toRunRow);
     },

@@ -1,61 +1,114 @@
-/** Pauses and resumes runs: the status, and the event that says who it was, in one statement. */
+/**
+ * Pauses and resumes runs and, in the same transaction, those below that go with them: the status, and the event that says
+ * who it was. Always the run above before those below it, and these by their ids, so no two of them wait for each other. A
+ * run that is begun below holds the lock of the one above it (see `child-runs.ts`).
+ */
 import type pg from 'pg';
-import type { PauseStore } from '../engine/pause-run.ts';
+import { goesOnWithParent, type Pausable, pausedAbove, pauseOf, resumeOf } from '../domain/pause-reach.ts';
+import type { PauseStore, Resumed } from '../engine/pause-run.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
+import { inTransaction } from './in-transaction.ts';
 
-const BEFORE = `SELECT r.id, r.status, r.epoch, r.final FROM run r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE`;
-const NOTE = `jsonb_build_object('by', $3::text, 'reason', $4::text)`;
+const STATE = `r.id, r.status, r.final, coalesce(r.paused_with_parent, false) AS "withParent"`;
+
+const RUN = `SELECT ${STATE} FROM run r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE`;
+
+const ABOVE = `
+SELECT p.id, p.status FROM run c JOIN run p ON p.id = c.parent_run_id
+WHERE c.id = $2 AND c.tenant_id = $1 AND c.awaited FOR SHARE OF p`;
+
+const BELOW = `SELECT ${STATE} FROM run r WHERE r.parent_run_id = ANY($1::text[]) AND r.awaited AND NOT r.final ORDER BY r.id FOR UPDATE`;
+
+const SAY = (kind: string) => `
+INSERT INTO event (run_id, epoch, kind, data)
+SELECT id, epoch, '${kind}', jsonb_strip_nulls(jsonb_build_object('by', $2::text, 'reason', $3::text,
+  'with', CASE WHEN paused_with_parent THEN parent_run_id END))
+FROM u`;
 
 const PAUSE = `
-WITH before AS (${BEFORE}), u AS (
-  UPDATE run r SET status = 'paused' FROM before b
-  WHERE r.id = b.id AND NOT b.final AND b.status IN ('pending', 'queued', 'running') RETURNING r.id, r.epoch, r.status
-), e AS (
-  INSERT INTO event (run_id, epoch, kind, data)
-  SELECT id, epoch, 'run.paused', jsonb_strip_nulls(${NOTE}) FROM u
-)
-SELECT b.status AS was, u.status FROM before b LEFT JOIN u ON u.id = b.id`;
+WITH u AS (
+  UPDATE run SET status = 'paused', paused_with_parent = $4::bool WHERE id = ANY($1::text[])
+  RETURNING id, epoch, parent_run_id, paused_with_parent
+)${SAY('run.paused')}`;
 
 // A run that has not begun may never have been in the queue: it goes back to the dispatcher, which adds it again. Nothing
 // looks at a paused run, so whatever the queue has lost of it meanwhile is looked for now.
-const RESUME = `
-WITH before AS (${BEFORE}), u AS (
-  UPDATE run r SET check_at = now(), status = CASE
+const GO_ON = `
+WITH u AS (
+  UPDATE run r SET check_at = now(), paused_with_parent = NULL, status = CASE
       WHEN r.waits_for_slot IS NULL AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND t.epoch = r.epoch AND t.status <> 'pending') THEN 'running'
       ELSE 'pending' END,
     started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id))
-  FROM before b WHERE r.id = b.id AND b.status = 'paused' RETURNING r.id, r.epoch, r.status
-), e AS (
-  INSERT INTO event (run_id, epoch, kind, data)
-  SELECT id, epoch, 'run.resumed', jsonb_strip_nulls(${NOTE}) FROM u
-)
-SELECT b.status AS was, u.status FROM before b LEFT JOIN u ON u.id = b.id`;
+  WHERE r.id = ANY($1::text[]) RETURNING r.id, r.epoch, r.status, r.parent_run_id, r.paused_with_parent
+), e AS (${SAY('run.resumed')})
+SELECT id, status FROM u`;
 
 const LIVE_RUNS = `
 SELECT id FROM run WHERE tenant_id = $1 AND workflow_id = $2 AND NOT final AND ($3::text IS NULL OR status = $3)
 ORDER BY created_at, id`;
 
-interface Changed {
-  was: RunStatus;
-  /** Null where nothing was changed. */
-  status: RunStatus | null;
+interface Found extends Pausable {
+  id: string;
+  status: RunStatus;
 }
+
+/** What the events say. */
+type Told = [by: string, reason: string | null];
 
 export function createPauseStore(pool: pg.Pool): PauseStore {
   return {
-    async pause({ runId, tenantId, by }, reason) {
-      const { rows } = await pool.query<Changed>(PAUSE, [tenantId, runId, by, reason ?? null]);
-      const row = rows[0];
-      return row && { was: row.was, changed: row.status !== null };
-    },
-    async resume({ runId, tenantId, by }, reason) {
-      const { rows } = await pool.query<Changed>(RESUME, [tenantId, runId, by, reason ?? null]);
-      const row = rows[0];
-      return row && { was: row.was, changed: row.status !== null, status: row.status ?? row.was };
-    },
+    pause: ({ runId, tenantId, by }, reason) =>
+      inTransaction(pool, async (client) => {
+        const run = (await client.query<Found>(RUN, [tenantId, runId])).rows[0];
+        if (run === undefined) return undefined;
+        const was = run.status;
+        const pause = pauseOf(run);
+        if (pause === 'refuse') return { was, changed: false };
+        const told: Told = [by, reason ?? null];
+        await client.query(PAUSE, [[runId], ...told, null]);
+        // What is below one that was paused already is paused too.
+        if (pause === 'pause') await pauseBelow(client, runId, told);
+        return { was, changed: true };
+      }),
+    resume: ({ runId, tenantId, by }, reason) =>
+      inTransaction(pool, async (client): Promise<Resumed | undefined> => {
+        const above = (await client.query<Found>(ABOVE, [tenantId, runId])).rows[0];
+        const run = (await client.query<Found>(RUN, [tenantId, runId])).rows[0];
+        if (run === undefined) return undefined;
+        const was = run.status;
+        const told: Told = [by, reason ?? null];
+        const resume = resumeOf(run, above?.status === 'paused');
+        if (resume === 'go_on') return { was, changed: true, ...(await goOn(client, runId, told)) };
+        if (resume === 'with_parent') {
+          await client.query(PAUSE, [[runId], ...told, true]);
+          return { was, changed: true, status: 'paused', goOn: [] };
+        }
+        const refused = { was, changed: false, status: was, goOn: [] };
+        return resume === 'parent_first' && above !== undefined ? { ...refused, pausedWith: above.id } : refused;
+      }),
     async liveRunsOf(tenantId, workflowId, status) {
       const { rows } = await pool.query<{ id: string }>(LIVE_RUNS, [tenantId, workflowId, status ?? null]);
       return rows.map(({ id }) => id);
     },
   };
+}
+
+/** Each level in a statement of its own: only that sees what was begun there while the locks were waited for. */
+async function pauseBelow(client: pg.PoolClient, runId: string, told: Told): Promise<void> {
+  for (let level = [runId]; level.length > 0; ) {
+    const { rows } = await client.query<Found>(BELOW, [level]);
+    const paused = rows.filter((run) => pausedAbove(run) === 'pause').map(({ id }) => id);
+    if (paused.length > 0) await client.query(PAUSE, [paused, ...told, true]);
+    level = rows.filter((run) => pausedAbove(run) !== 'leave').map(({ id }) => id);
+  }
+}
+
+async function goOn(client: pg.PoolClient, runId: string, told: Told): Promise<Pick<Resumed, 'status' | 'goOn'>> {
+  const all: Array<Pick<Found, 'id' | 'status'>> = [];
+  for (let level = [runId]; level.length > 0; ) {
+    all.push(...(await client.query<Found>(GO_ON, [level, ...told])).rows);
+    const { rows } = await client.query<Found>(BELOW, [level]);
+    level = rows.filter(goesOnWithParent).map(({ id }) => id);
+  }
+  return { status: all[0]?.status ?? 'pending', goOn: all.map(({ id }) => id) };
 }

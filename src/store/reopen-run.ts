@@ -3,10 +3,15 @@ import type pg from 'pg';
 import type { RetryStore } from '../engine/ports.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
+// Whoever pauses the parent waits, and then sees the child open; or it is paused with it.
+const ABOVE = `
+SELECT CASE WHEN p.status = 'paused' THEN true END AS holds
+FROM run c JOIN run p ON p.id = c.parent_run_id WHERE c.id = $1 AND c.awaited FOR SHARE OF p`;
+
 // One that stands in a group waits for a place again, and is added by the dispatcher when it has one.
 // The run first: of two retries the second finds another epoch. No commit holds a task of a run that has ended.
 const REOPEN_RUN = `
-UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'pending', final = false, output = NULL, error = NULL, finished_at = NULL,
+UPDATE run r SET epoch = epoch + 1, gen = 0, status = CASE WHEN $6::bool THEN 'paused' ELSE 'pending' END, paused_with_parent = $6::bool, final = false, output = NULL, error = NULL, finished_at = NULL,
   cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8), callback_due_at = NULL, callback_attempts = 0, 
   waits_for_slot = CASE WHEN concurrency_key IS NOT NULL THEN true END,
   due_at = CASE WHEN concurrency_key IS NULL THEN now() + make_interval(secs => $4::float8) END,
@@ -22,6 +27,10 @@ const RETRIED = `
 INSERT INTO event (run_id, epoch, kind, data)
 VALUES ($1, $2, CASE WHEN $6::text IS NULL THEN 'run.retried' ELSE 'run.rerun' END,
         jsonb_strip_nulls(jsonb_build_object('by', $3::text, 'reopened', $4::int, 'reason', $5::text, 'from', $6::text)))`;
+
+const PAUSED_WITH_PARENT = `
+INSERT INTO event (run_id, epoch, kind, data)
+SELECT id, epoch, 'run.paused', jsonb_build_object('by', $2::text, 'with', parent_run_id) FROM run WHERE id = $1`;
 
 // Parts of what begins anew: its list may be another one now. No commit of the epoch before is accepted any more.
 const REMOVE_PARTS = `DELETE FROM task WHERE run_id = $1 AND parent_id = ANY($2::text[])`;
@@ -55,16 +64,19 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
           client.release();
           return undefined;
         }
+        const above = await client.query<{ holds: true | null }>(ABOVE, [runId]);
         const { rows } = await client.query<RawRun>(REOPEN_RUN, [
           runId,
           epoch,
           from,
           afterSeconds,
           timeoutSeconds ?? null,
+          above.rows[0]?.holds ?? null,
         ]);
         const raw = rows[0];
         if (raw !== undefined) {
           await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length, reason ?? null, rerunFrom ?? null]);
+          if (raw.status === 'paused') await client.query(PAUSED_WITH_PARENT, [runId, by]);
           await client.query(REMOVE_PARTS, [runId, beginAnew ?? []]);
           await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
           if (childOf !== undefined) await client.query(GIVE_TO_PARENT, [runId, childOf.epoch, childOf.attempt]);

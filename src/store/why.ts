@@ -20,10 +20,21 @@ export const DIAGNOSIS_OPTIONS = '-c default_transaction_read_only=on -c stateme
 
 const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`;
 
+// The nearest above that goes on by a resume of its own.
+const PAUSED_WITH = `
+WITH RECURSIVE up AS (
+  SELECT p.id, p.parent_run_id, p.paused_with_parent, 1 AS height FROM run p WHERE p.id = r.parent_run_id
+  UNION ALL
+  SELECT p.id, p.parent_run_id, p.paused_with_parent, up.height + 1
+  FROM up JOIN run p ON p.id = up.parent_run_id WHERE up.paused_with_parent AND up.height < 100
+)
+SELECT id FROM up ORDER BY height DESC LIMIT 1`;
+
 const RUN = `
 SELECT r.id, r.tenant_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.status, r.final, r.cancel_reason, r.waits_for_slot, r.saga,
        ${ms('r.created_at')} AS created, ${ms('r.finished_at')} AS finished, ${ms('r.due_at')} AS due, ${ms('r.deadline_at')} AS deadline,
        ${ms('r.check_at')} AS checked, ${ms('now()')} AS now, w.status AS workflow_status,
+       CASE WHEN r.status = 'paused' AND r.paused_with_parent THEN (${PAUSED_WITH}) END AS paused_with,
        (SELECT jsonb_object_agg(e.kind, jsonb_build_object('at', ${ms('e.at')}, 'by', e.data->>'by', 'reason', e.data->>'reason'))
         FROM (SELECT DISTINCT ON (kind) kind, at, data FROM event
               WHERE run_id = r.id AND epoch = r.epoch AND kind IN ('run.paused', 'run.cancelling') ORDER BY kind, id DESC) AS e) AS told
@@ -113,6 +124,7 @@ type RawHead = Pick<
   checked: number;
   now: number;
   workflow_status: string | null;
+  paused_with: string | null;
   told: Record<string, { at: number; by: string | null; reason: string | null }> | null;
 };
 
@@ -274,6 +286,7 @@ function toWhyRun(row: RawHead): WhyRun {
     checkAt: row.checked,
     isSaga: row.saga === true,
     paused: told('run.paused'),
+    pausedWith: row.paused_with ?? undefined,
     cancelling: told('run.cancelling'),
   };
   const waitsForSlot = row.status === 'pending' && row.waits_for_slot === true && row.due === null;

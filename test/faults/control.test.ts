@@ -1,5 +1,5 @@
 /** Processes that die while a run is paused, or between what a door commits and what it does in the queue. */
-import { describe, expect } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { accepted, statuses, taskOf } from '../support/client.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
 import { calling, hasEnded, ONE_AT_A_TIME } from '../support/scenario.ts';
@@ -88,6 +88,85 @@ describe.each(onBothBackendsInProcesses())('control of executions on $backend', 
 
 // The commit is the same on both.
 const redisOnly = onBothBackendsInProcesses().filter(({ backend }) => backend === 'redis');
+
+describe.each(redisOnly)('a pause of a tree of executions on $backend', ({ test }) => {
+  test('begins nothing below it, and a resume lets it all go on; a child that was paused by itself stays so', async ({
+    processes,
+    api,
+    service,
+    db,
+  }) => {
+    const open: Array<(reply: Reply) => void> = [];
+    service.answer(() => new Promise<Reply>((resolve) => open.push(resolve)));
+    // What is not answered would keep a worker from ending.
+    onTestFinished(() => answerAll());
+    const answerAll = () => {
+      for (const answer of open.splice(0)) answer({ body: {} });
+    };
+    await processes.start('api');
+    await processes.start('worker');
+    const leaf = await api.createWorkflow(workflow([calling(service, 'a'), calling(service, 'b', ['a'])]));
+    const sub = (action_id: string, workflow_id: string) => ({
+      action_id,
+      action_type: 'workflow',
+      config: { workflow_id },
+    });
+    const middle = await api.createWorkflow(workflow([sub('leaf', leaf)]));
+    const top = await api.createWorkflow(workflow([sub('busy', middle)]));
+    const sleeper = await api.createWorkflow(workflow([{ action_id: 'wait', ...LONG_WAIT }]));
+    const both = await api.createWorkflow(workflow([sub('top', top), sub('sleeper', sleeper)]));
+    const run = await api.execute(both);
+    const childOf = (parent: string, actionId: string) =>
+      until(async () => taskOf(await api.execution(parent), actionId).child?.execution_id);
+    const topRun = await childOf(run, 'top');
+    const middleRun = await childOf(topRun, 'busy');
+    const leafRun = await childOf(middleRun, 'leaf');
+    const sleeperRun = await childOf(run, 'sleeper');
+    await until(() => service.calls.length === 1);
+    accepted(await api.post(`${at(sleeperRun)}/pause`), 202);
+    accepted(await api.post(`${at(run)}/pause`, { reason: 'audit' }), 202);
+    const states = async (...runs: string[]) => {
+      const { rows } = await db.query('SELECT id, status, paused_with_parent AS held FROM run');
+      const known = new Map(rows.map(({ id, status, held }) => [id, held ? `${status} with its parent` : status]));
+      return runs.map((id) => known.get(id));
+    };
+    const held = 'paused with its parent';
+    expect(await states(leafRun, middleRun, topRun, run, sleeperRun)).toEqual([held, held, held, 'paused', 'paused']);
+    expect((await api.get(`${at(leafRun)}/why`)).body).toMatchObject({
+      root: { cause: { code: 'run_paused', by: 'anonymous', reason: 'audit', paused_with: run } },
+    });
+    const refused = await api.post(`${at(leafRun)}/resume`);
+    expect(refused).toMatchObject({ status: 409, body: { detail: expect.stringContaining(middleRun) } });
+
+    answerAll();
+    await until(async () => taskOf(await api.execution(leafRun), 'b').status === 'waiting');
+    expect(taskOf(await api.execution(leafRun), 'a').status).toBe('completed');
+    // The worker is there, and begins other things.
+    expect(await api.run(workflow([echo('other')]))).toMatchObject({ status: 'completed' });
+    expect(service.calls).toHaveLength(1);
+
+    accepted(await api.post(`${at(leafRun)}/pause`), 202);
+    accepted(await api.post(`${at(run)}/resume`), 202);
+    expect(await states(leafRun, middleRun, topRun, run, sleeperRun)).toEqual([
+      ...['paused', 'running', 'running'],
+      ...['running', 'paused'],
+    ]);
+    expect(service.calls).toHaveLength(1);
+    accepted(await api.post(`${at(run)}/pause`), 202);
+    expect(await api.post(`${at(leafRun)}/resume`)).toMatchObject({ status: 202, body: { status: 'paused' } });
+    expect(await states(leafRun, topRun, sleeperRun)).toEqual([held, held, 'paused']);
+    accepted(await api.post(`${at(run)}/resume`), 202);
+    await until(() => service.calls.length === 2);
+    answerAll();
+    expect(await api.finished(topRun)).toMatchObject({ status: 'completed' });
+    expect(service.calls).toHaveLength(2);
+
+    accepted(await api.post(`${at(run)}/pause`), 202);
+    await api.post(`${at(run)}/cancel`);
+    expect(await api.finished(run)).toMatchObject({ status: 'cancelled' });
+    expect(await states(topRun, sleeperRun)).toEqual(['completed', 'cancelled']);
+  });
+});
 
 describe.each(redisOnly)('an action settled by hand on $backend', ({ test }) => {
   test('a success that comes after its action was completed by hand is kept as a late effect', async ({

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ChildStore } from '../../src/engine/child-ports.ts';
 import { createChildStore } from '../../src/store/child-runs.ts';
+import { createPauseStore } from '../../src/store/pause-runs.ts';
 import { createRetryStore } from '../../src/store/reopen-run.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 import { newRun } from '../support/outcomes.ts';
@@ -15,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 let made = 0;
-const insert = (runId: string, more: { attempt?: number; epoch?: number; depth?: number } = {}) => {
+const insert = (runId: string, more: { attempt?: number; epoch?: number; depth?: number; awaited?: boolean } = {}) => {
   made += 1;
   const parent = { runId, epoch: 1, actionId: 'a', attempt: 1, awaited: true, depth: 1, ...more };
   return children.insert(newRun(`child-${made}`), parent);
@@ -90,6 +91,52 @@ test('whoever begins a child while the parent is being cancelled waits, and then
   expect(await children.openOf(parent)).toEqual([]);
 });
 
+test('what is begun or goes on below a paused run is paused with it, unless nobody waits for it', async () => {
+  const by = (runId: string) => ({ runId, tenantId: 't', by: 'u' });
+  const pauses = createPauseStore(db.pool);
+  const parent = await db.accepted();
+  const early = await insert(parent, { attempt: 1 });
+  await db.pool.query(`UPDATE run SET final = true, status = 'failed' WHERE id = $1`, [early?.id]);
+  expect(await pauses.pause(by(parent), 'audit')).toEqual({ was: 'pending', changed: true });
+  const child = await insert(parent, { attempt: 2 });
+  expect(child).toMatchObject({ inserted: true, status: 'paused', waits: true });
+  const grandchild = await insert(child?.id ?? '', { depth: 2 });
+  const alone = await insert(parent, { attempt: 3, awaited: false });
+  expect(alone).toMatchObject({ inserted: true, status: 'pending' });
+  const retry = { epoch: 1, from: ['failed' as const], actionIds: [], afterSeconds: 0, by: 'u' };
+  await createRetryStore(db.pool).reopen({ ...retry, runId: early?.id ?? '' });
+  const below = [early?.id ?? '', child?.id ?? '', grandchild?.id ?? ''].sort();
+  for (const id of below) expect(await db.run(id)).toMatchObject({ status: 'paused', paused_with_parent: true });
+  const told = `SELECT data FROM event WHERE run_id = $1 AND kind = 'run.paused'`;
+  expect(await db.rows(told, grandchild?.id)).toEqual([{ data: { by: 'u', reason: 'audit', with: child?.id } }]);
+  const resumed = await pauses.resume(by(parent), undefined);
+  expect({ ...resumed, goOn: [...(resumed?.goOn ?? [])].sort() }).toEqual({
+    ...{ was: 'paused', changed: true, status: 'pending' },
+    goOn: [parent, ...below].sort(),
+  });
+  for (const id of below) expect(await db.run(id)).toMatchObject({ status: 'pending', paused_with_parent: null });
+});
+
+test('whoever pauses the parent while a child is inserted waits, and then pauses it too', async () => {
+  const parent = await db.accepted();
+  const inserting = await db.pool.connect();
+  let child: { id: string } | undefined;
+  try {
+    await inserting.query('BEGIN');
+    await inserting.query('SELECT 1 FROM run WHERE id = $1 FOR SHARE', [parent]);
+    const paused = createPauseStore(db.pool)
+      .pause({ runId: parent, tenantId: 't', by: 'u' }, undefined)
+      .then(() => 'paused');
+    expect(await Promise.race([paused, new Promise((resolve) => setTimeout(resolve, 200, 'waits'))])).toBe('waits');
+    child = await insert(parent);
+    await inserting.query('COMMIT');
+    expect(await paused).toBe('paused');
+  } finally {
+    inserting.release();
+  }
+  expect(await db.run(child?.id ?? '')).toMatchObject({ status: 'paused', paused_with_parent: true });
+});
+
 test('each depth has a window of its own', async () => {
   const parent = await db.accepted();
   for (let attempt = 11; attempt <= 14; attempt += 1) await insert(parent, { attempt, depth: 41 });
@@ -105,4 +152,38 @@ test('each depth has a window of its own', async () => {
   await children.takePending(3, 100, 0);
   expect(await ofLevel()).toEqual([0, 0, 1, 0]);
   expect(await children.countAtDepth(41, 10)).toBe(2);
+});
+
+test('tenants take turns in the window of a depth: one that has many waiting there does not keep another out', async () => {
+  const parent = await db.accepted();
+  const fair = createChildStore(db.pool, new Map([['heavy', 2]]));
+  const waits = async (tenantId: string, count: number) => {
+    for (let n = 0; n < count; n += 1) {
+      made += 1;
+      const place = { runId: parent, epoch: 1, actionId: `${tenantId}[${n}]`, attempt: 1, awaited: true, depth: 51 };
+      await children.insert({ ...newRun(`turn-${made}`), tenantId }, place);
+    }
+  };
+  // All of one tenant's are older.
+  await waits('many', 40);
+  await waits('few', 2);
+  await waits('heavy', 9);
+  const take = async (window: number) => {
+    const taken = (await fair.takePending(window, 100, 0)).filter(({ id }) => id.startsWith('turn-'));
+    await db.pool.query(`UPDATE run SET status = 'running' WHERE id = ANY($1)`, [taken.map(({ id }) => id)]);
+    return taken.map(({ tenantId }) => tenantId).sort();
+  };
+  expect(await take(4)).toEqual(['few', 'heavy', 'heavy', 'many']);
+  // By what each has there already, and not anew with every look.
+  expect(await take(5)).toHaveLength(1);
+  expect(await take(8)).toHaveLength(3);
+  const inQueue = await db.rows(
+    `SELECT tenant_id, count(*)::int AS runs FROM run WHERE depth = 51 AND status = 'running' GROUP BY 1 ORDER BY 1`,
+  );
+  expect(inQueue).toEqual([
+    { tenant_id: 'few', runs: 2 },
+    { tenant_id: 'heavy', runs: 4 },
+    { tenant_id: 'many', runs: 2 },
+  ]);
+  expect(await take(51)).toHaveLength(43);
 });

@@ -25,12 +25,12 @@ export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHan
         const run = truth.runs.get(runId);
         if (run === undefined || run.tenantId !== tenantId) return undefined;
         const was = run.status;
-        if (was !== 'paused') return { was, changed: false, status: was };
+        if (was !== 'paused') return { was, changed: false, status: was, goOn: [] };
         const begun = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
         run.status = begun ? 'running' : 'pending';
         note(run, 'run.resumed');
         store.due.add(runId);
-        return { was, changed: true, status: run.status };
+        return { was, changed: true, status: run.status, goOn: [runId] };
       },
       async liveRunsOf(tenantId, _workflowId, status) {
         const live = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);

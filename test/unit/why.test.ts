@@ -20,6 +20,7 @@ const RUN: RunFact = {
   checkAt: NOW + 20_000,
   isSaga: false,
   paused: undefined,
+  pausedWith: undefined,
   cancelling: undefined,
 };
 const ACTION: ActionFact = {
@@ -384,6 +385,23 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
       },
     },
     { code: 'run_paused', since: NOW - 3_000, data: { by: 'anna', reason: 'audit', workflow_status: 'paused' } },
+  ],
+  [
+    'a pause of the execution above it',
+    {
+      run: {
+        ...RUN,
+        status: 'paused',
+        paused: { at: NOW - 3_000, by: 'anna', reason: undefined },
+        pausedWith: 'run-above',
+      },
+    },
+    {
+      code: 'run_paused',
+      message: 'It is paused with the execution run-above, which waits for it, by anna, for 3 s.',
+      todo: 'Resume that one: POST /workflows/executions/run-above/resume.',
+      data: { by: 'anna', reason: null, workflow_status: 'active', paused_with: 'run-above' },
+    },
   ],
   [
     'a delay of the whole run',
