@@ -1,4 +1,7 @@
-/** What a worker removes in the background: what is old, expired or left behind. It holds nobody up, so it is done now and then. */
+/**
+ * How a worker keeps the stores in order in the background: it removes what is old, expired or left behind, and counts what
+ * has grown. It holds nobody up, so it is done now and then.
+ */
 import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
@@ -17,6 +20,7 @@ import { createExpiryStore } from '../store/expired.ts';
 import { createGoneServices } from '../store/gone-services.ts';
 import { createHistoryStore } from '../store/partitions.ts';
 import { createRetentionStore } from '../store/retention.ts';
+import { countGrownTables } from '../store/table-statistics.ts';
 import { removeOldChunks } from '../store/task-reports.ts';
 
 const REMOVE_EVERY_MS = 10_000;
@@ -24,6 +28,7 @@ const REMOVE_EVERY_MS = 10_000;
 const CHUNKS_KEPT_SECONDS = 60;
 const CHUNKS_REMOVED_AT_ONCE = 500;
 const ERASE_EVERY_MS = 2_000;
+const COUNT_ROWS_EVERY_MS = 2_000;
 const COUNT_FAILURES_EVERY_MS = 1_000;
 const GROUPS_REMOVED_AT_ONCE = 500;
 const KEEP_HISTORY_EVERY_MS = 60_000;
@@ -71,6 +76,7 @@ export function keepClean(
   return [
     ...(retentionDays > 0 ? [repeatUntil(signal, REMOVE_EVERY_MS, () => removeOldRuns(removal, signal), log)] : []),
     ...(retentionDays > 0 ? [repeatUntil(signal, KEEP_HISTORY_EVERY_MS, oldGroups, log)] : []),
+    repeatUntil(signal, COUNT_ROWS_EVERY_MS, () => countGrownTables(pool), log),
     repeatUntil(signal, COUNT_FAILURES_EVERY_MS, () => countFailures(counting, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(expiry, signal), log),
     repeatUntil(signal, REMOVE_EVERY_MS, () => removeExpired(gone, signal), log),

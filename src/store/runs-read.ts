@@ -76,7 +76,8 @@ const PAUSED = `
 SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id DESC LIMIT 1`;
 const REPORTS = `SELECT action_id, epoch, percent, ${readText('message')} AS message, at FROM task_report WHERE run_id = $1`;
 
-const RESULT = `
+/** Of a tenant, and a run. */
+export const READ_RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
        EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id AND b.epoch = r.epoch AND b.status <> 'pending') AS begun,
        t.output AS task_output, greatest(t.attempt, t.ended_attempt) AS task_attempts,
@@ -98,7 +99,11 @@ type RunRecord = RunHead & {
 export function createRunReader(pool: pg.Pool, definitions: Definitions): RunReader {
   return {
     async result(tenantId, runId) {
-      const { rows } = await pool.query<ResultRecord>({ name: 'read-result', text: RESULT, values: [tenantId, runId] });
+      const { rows } = await pool.query<ResultRecord>({
+        name: 'read-result',
+        text: READ_RESULT,
+        values: [tenantId, runId],
+      });
       const row = rows[0];
       return row === undefined ? undefined : { final: FINAL_RUN_STATUSES.includes(row.status), view: resultOf(row) };
     },
