@@ -20,6 +20,7 @@ import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-
 import { externalAttempts } from '../engine/external-tasks.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
 import { createLaneKeeper } from '../engine/lanes.ts';
+import { whileAnswered } from '../engine/let-go.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createServiceTurns } from '../engine/service-turns.ts';
@@ -344,6 +345,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const sweepDeps: SweepDeps = {
         ...again,
         tasks,
+        sweep: whileAnswered(sweep, queue.ping),
         window: config.admissionWindow,
         fairness: fairnessOf(config),
         checkEveryMs: config.reconcileSeconds * 1000,
