@@ -20,10 +20,15 @@ const ACTIVE = `EXISTS (SELECT FROM run r WHERE r.tenant_id = e.tenant_id
 const TAKE = `
 SELECT e.* FROM erasure e WHERE e.status <> 'completed' AND NOT ${ACTIVE}
 ORDER BY e.requested_at, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED`;
-const ACTIVE_RUNS = `
-SELECT r.tenant_id, r.id FROM erasure e JOIN run r ON r.tenant_id = e.tenant_id AND NOT r.final
-  AND r.status NOT IN ('cancelling', 'compensating') AND (e.subject IS NULL OR (r.user_id = e.subject AND r.created_at <= e.requested_at))
-WHERE e.status <> 'completed' AND e.force ORDER BY r.created_at LIMIT $1`;
+// The erasures first: from the runs' side their order would be kept by walking through all of them.
+export const RUNS_TO_CANCEL = `
+WITH due AS MATERIALIZED (SELECT tenant_id, subject, requested_at FROM erasure WHERE status <> 'completed' AND force)
+SELECT e.tenant_id, r.id FROM due e CROSS JOIN LATERAL (
+  SELECT id FROM run
+  WHERE tenant_id = e.tenant_id AND NOT final AND status NOT IN ('cancelling', 'compensating')
+    AND (e.subject IS NULL OR (user_id = e.subject AND created_at <= e.requested_at))
+  ORDER BY created_at LIMIT $1
+) r LIMIT $1`;
 
 const LEAVING = `
 SELECT e.id AS erasure_id, r.id, r.epoch, t.action_id, t.action_type
@@ -94,7 +99,7 @@ const SUBJECT_STEPS: readonly Step[] = [
 export function createErasureSteps(pool: pg.Pool): ErasureSteps {
   return {
     async activeRuns(limit) {
-      const { rows } = await pool.query<{ tenant_id: string; id: string }>(ACTIVE_RUNS, [limit]);
+      const { rows } = await pool.query<{ tenant_id: string; id: string }>(RUNS_TO_CANCEL, [limit]);
       return rows.map(({ tenant_id: tenantId, id: runId }) => ({ tenantId, runId }));
     },
     leaving: () => leaving(pool),

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openDatabase } from '../../src/store/database.ts';
+import { RUNS_TO_CANCEL } from '../../src/store/erasure.ts';
 import { countQueuedRuns } from '../../src/store/queued-runs.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
 import { createSweepStore } from '../../src/store/sweep-store.ts';
@@ -71,6 +73,16 @@ test('with a hundred thousand runs of one tenant the next of each is found by lo
     expect(pages).toBeLessThan(500);
   }
   await sweep.releaseDue();
+});
+
+test('as long as nobody is erased, no run is looked at for it', async () => {
+  const open = await db.rows('SELECT count(*)::int AS runs FROM run WHERE NOT final');
+  expect(open).toMatchObject([{ runs: BACKLOG + 1 }]);
+  // With the settings of the program: they decide which plans there are.
+  const { pool, close } = openDatabase(db.url, { name: 'test', max: 1, onError: () => undefined });
+  const pages = await pagesRead(async (explain) => (await pool.query(explain(RUNS_TO_CANCEL), [100])).rows);
+  await close();
+  expect(pages).toBeLessThan(10);
 });
 
 test('with a hundred thousand runs that wait for one place it is given by looking at a few pages', async () => {
