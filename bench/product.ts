@@ -159,12 +159,15 @@ export async function startProduct(servers: Servers, profile: string | undefined
   };
 }
 
-/** By the partial indexes of open runs: a look must cost next to nothing, however many runs have ended. */
+/**
+ * Of the workloads, whose runs wait for nothing. The conditions are those of partial indexes, word for word: a look must cost
+ * next to nothing, however many runs have ended.
+ */
 async function countOpen(observer: pg.Pool, limit: number): Promise<number> {
   const { rows } = await observer.query<{ open: number }>({
     name: 'open-runs',
-    text: `SELECT (SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'pending' LIMIT $1) AS a)::int
-                + (SELECT count(*) FROM (SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling') LIMIT $1) AS b)::int
+    text: `SELECT (SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL LIMIT $1) AS a)::int
+                + (SELECT count(*) FROM (SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1) AS b)::int
              AS open`,
     values: [limit],
   });
