@@ -9,14 +9,15 @@ import { openStack } from '../../support/stack.ts';
 import { echo, workflow } from '../../support/test-task.ts';
 import { until } from '../../support/until.ts';
 
-const STREAM = { EVENTS_STREAM: 'told' };
+/** Of a Redis that is the test's alone. */
+const STREAM = 'told';
 const [onRedis] = onBothBackendsInProcesses();
 if (onRedis === undefined) throw new Error('there is no Redis');
 const { test } = onRedis;
 
 /** The ids of the events in the stream, in its order, with repetitions. */
-async function idsIn(redis: Redis | undefined): Promise<string[]> {
-  const entries = (await redis?.xrange('told', '-', '+')) ?? [];
+async function idsIn(redis: Redis | undefined, stream: string): Promise<string[]> {
+  const entries = (await redis?.xrange(stream, '-', '+')) ?? [];
   return entries.map(([, fields]) => fields[1] ?? '');
 }
 
@@ -27,21 +28,23 @@ describe('the stream of events', () => {
     processes,
   }) => {
     const { redis } = processes;
+    // Tests share a Redis, one after the other.
+    const stream = `${processes.queuePrefix}:told`;
     await processes.start('api');
     const first = await processes.start('worker', {
       ...ONE_AT_A_TIME,
-      ...STREAM,
+      EVENTS_STREAM: stream,
       FAILPOINTS: 'stream.afterAppend:exit',
     });
     const run = await api.execute(await api.createWorkflow(workflow([echo('a'), echo('b', ['a'])])));
     await hasEnded(first);
-    const before = await idsIn(redis);
+    const before = await idsIn(redis, stream);
     expect(before.length).toBeGreaterThan(0);
-    await processes.start('worker', { ...ONE_AT_A_TIME, ...STREAM });
+    await processes.start('worker', { ...ONE_AT_A_TIME, EVENTS_STREAM: stream });
     await api.finished(run);
     const { rows } = await db.query<{ id: string }>('SELECT id FROM event WHERE run_id = $1 ORDER BY id', [run]);
-    await until(async () => (await idsIn(redis)).length >= before.length + rows.length);
-    const ids = await idsIn(redis);
+    await until(async () => (await idsIn(redis, stream)).length >= before.length + rows.length);
+    const ids = await idsIn(redis, stream);
     // What was not marked comes once more; whoever drops what it has seen has each event once, in order.
     expect(ids).toEqual([...before, ...rows.map(({ id }) => id)]);
     expect([...new Set(ids)]).toEqual(rows.map(({ id }) => id));
@@ -49,7 +52,7 @@ describe('the stream of events', () => {
 
   own('goes on after Redis was away, and makes again what a Redis that came back empty has lost', async () => {
     const server = await startRedis();
-    const stack = await openStack('redis', { redisUrl: server.url, environment: STREAM });
+    const stack = await openStack('redis', { redisUrl: server.url, environment: { EVENTS_STREAM: STREAM } });
     const redis = new Redis(server.url, { connectionName: 'test' });
     redis.on('error', () => undefined);
     const happen = createPlatformEvents(stack.db);
@@ -60,7 +63,7 @@ describe('the stream of events', () => {
     let again: Awaited<ReturnType<typeof startRedis>> | undefined;
     try {
       await stack.api.run(workflow([echo('a')]));
-      await until(async () => new Set(await idsIn(redis)).size === (await inLog()).length);
+      await until(async () => new Set(await idsIn(redis, STREAM)).size === (await inLog()).length);
       await server.stop('SIGKILL');
       for (const kind of ['away.one', 'away.two']) await happen({ tenantId: 'default', kind, data: {} });
       again = await startRedis({ folder: server.folder, port: server.port });
@@ -79,5 +82,5 @@ describe('the stream of events', () => {
 });
 
 async function sameAs(redis: Redis, ids: readonly string[]): Promise<boolean> {
-  return JSON.stringify(await idsIn(redis)) === JSON.stringify(ids);
+  return JSON.stringify(await idsIn(redis, STREAM)) === JSON.stringify(ids);
 }
