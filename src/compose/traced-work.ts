@@ -1,4 +1,5 @@
 /** Spans of what a process does, made around its parts. Each is the part itself where no spans are exported. */
+import type { EndedSpan, SpanAttributes } from '../domain/ended-span.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { PlannedAction } from '../domain/plan.ts';
 import type { CallSpan } from '../engine/call-spans.ts';
@@ -8,14 +9,13 @@ import {
   attemptSpan,
   commitSpan,
   deliverySpan,
-  type EndedSpan,
   type EngineSpans,
-  type SpanAttributes,
   type SpanExport,
 } from '../engine/span-export.ts';
 import { parentIdOf, runSpanId } from '../engine/span-ids.ts';
 import type { AcceptRuns, Caller } from '../engine/use-cases.ts';
 import type { HttpDeps } from '../http/deps.ts';
+import { isProbe } from '../http/probes.ts';
 
 /** Milliseconds since 1970, by the clock that this process goes by. */
 type Now = () => number;
@@ -107,8 +107,6 @@ export function tracingAccepts<Accepts extends AcceptRuns>(
 }
 
 type Answered = NonNullable<HttpDeps['answered']>;
-/** Asked all the time by machines; they begin nothing. */
-const PROBES = new Set(['/health', '/health/live', '/health/ready', '/ready', '/metrics']);
 const FIRST_SERVER_ERROR = 500;
 
 export function tracingAnswers(answered: Answered, spans: SpanExport | undefined, now: Now): Answered {
@@ -116,7 +114,7 @@ export function tracingAnswers(answered: Answered, spans: SpanExport | undefined
   return (request) => {
     answered(request);
     const { span, traceId, method, endpoint, status, seconds, problem, tenantId } = request;
-    if (span === undefined || (span.parentId === null && PROBES.has(endpoint))) return;
+    if (span === undefined || (span.parentId === null && isAskedByMachines(endpoint))) return;
     const endMs = now();
     spans.add({
       ...{ traceId, ...span, name: `${method} ${endpoint}`, kind: 'server', startMs: endMs - seconds * 1_000, endMs },
@@ -131,6 +129,11 @@ export function tracingAnswers(answered: Answered, spans: SpanExport | undefined
       ...(status < FIRST_SERVER_ERROR ? {} : { error: { type: problem ?? String(status) } }),
     });
   };
+}
+
+/** All the time, and they begin nothing. */
+function isAskedByMachines(endpoint: string): boolean {
+  return isProbe(endpoint) || endpoint === '/metrics';
 }
 
 export interface TracedDeliveries extends EngineSpans {

@@ -2,8 +2,8 @@
  * Sends runs that have ended to the collector of traces, with their tasks, as their rows say. They are read a moment after
  * the end, many together and apart from the work; what cannot be read is dropped.
  */
+import type { EndedSpan } from '../domain/ended-span.ts';
 import type { Logger, RunStore, TaskStore } from './ports.ts';
-import type { EndedSpan } from './span-export.ts';
 
 export interface EndedRunReader {
   /** The spans of those that have ended and whose trace is sampled. */

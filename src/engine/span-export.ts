@@ -2,27 +2,11 @@
  * What goes to a collector of traces, where there is one. What has rows (runs, tasks, attempts) and what is written down as a
  * call has the same ids there as in `/infrastructure/tracing`: both follow from what it is. Nobody waits for any of it.
  */
+import type { EndedSpan, SpanAttributes } from '../domain/ended-span.ts';
 import type { PlannedAction } from '../domain/plan.ts';
 import type { Held } from './outcome.ts';
 import type { Delivery, Outcome, RunRow } from './ports.ts';
 import { addSpanId, attemptSpanId, taskSpanId } from './span-ids.ts';
-
-export type SpanAttributes = Record<string, string | number | boolean>;
-
-/** One that is over. Neither parameters nor outputs are ever in it, and messages are masked. */
-export interface EndedSpan {
-  traceId: string;
-  spanId: string;
-  parentId: string | null;
-  name: string;
-  kind: 'server' | 'client' | 'producer' | 'consumer' | 'internal';
-  /** Milliseconds since 1970. */
-  startMs: number;
-  endMs: number;
-  attributes: SpanAttributes;
-  links?: ReadonlyArray<{ traceId: string; spanId: string }>;
-  error?: { type: string; message?: string | undefined } | undefined;
-}
 
 export interface SpanExport {
   /** `parentSpan`: of the run, as it is stored. */

@@ -8,11 +8,9 @@ import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { Identity, WhoAsks } from './auth/identify.ts';
 import { contextOf } from './context.ts';
+import { isProbe, withoutSlash } from './probes.ts';
 
-const OPEN = new Set([
-  ...['/health', '/livez', '/healthz', '/ready', '/readyz', '/registry/replicate'],
-  ...['/auth/login', '/auth/callback', '/auth/logout'],
-]);
+const OPEN = new Set(['/registry/replicate', '/auth/login', '/auth/callback', '/auth/logout']);
 
 /** The token of a link is its credential. */
 const LINK = /^\/approvals\/[^/]+\/?$/;
@@ -62,5 +60,5 @@ function isForPeople(request: Request): boolean {
 }
 
 function isOpen(path: string): boolean {
-  return OPEN.has(path.replace(/(?<=.)\/$/, '')) || LINK.test(path);
+  return isProbe(path) || OPEN.has(withoutSlash(path)) || LINK.test(path);
 }

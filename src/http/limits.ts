@@ -12,6 +12,7 @@ import type { RequestLimit, Taken } from '../engine/request-limits.ts';
 import type { Caller } from '../engine/use-cases.ts';
 import { type ClientAddress, clientOf } from './client-address.ts';
 import { contextOf } from './context.ts';
+import { isProbe } from './probes.ts';
 import type { StreamPlaces } from './stream-places.ts';
 
 export interface DoorLimits {
@@ -24,8 +25,6 @@ export interface DoorLimits {
 }
 
 const WINDOW_SECONDS = 60;
-/** What watches over the service must see it however much others ask. */
-const EXEMPT = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
 const MOST_KNOWN = 10_000;
 
 /** After the authentication: it says who asks. */
@@ -33,7 +32,8 @@ export function limitRequests({ requests, addressOf }: DoorLimits): RequestHandl
   if (requests === undefined) return [];
   return [
     async (request, response, next) => {
-      if (EXEMPT.has(`${request.baseUrl}${request.path}`.replace(/(?<=.)\/$/, ''))) return next();
+      // What watches over the service must see it however much others ask.
+      if (isProbe(`${request.baseUrl}${request.path}`)) return next();
       const { caller, access } = contextOf(response);
       const taken = await requests.take(whoIs(caller, access, request, addressOf));
       tell(response, taken);

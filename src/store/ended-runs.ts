@@ -1,7 +1,7 @@
 /** Reads runs that have ended, and their tasks, as the spans that a collector gets: those of `trace-spans.ts`. */
 import type pg from 'pg';
+import type { EndedSpan, SpanAttributes } from '../domain/ended-span.ts';
 import type { EndedRunReader } from '../engine/ended-runs.ts';
-import type { EndedSpan, SpanAttributes } from '../engine/span-export.ts';
 import { ofRun } from '../engine/span-export.ts';
 import { parentIdOf, reopenedSpanId, runSpanId } from '../engine/span-ids.ts';
 import type { Span } from '../schemas/tracing.ts';

@@ -13,19 +13,7 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
-
-export interface OtlpSpan {
-  traceId: string;
-  spanId: string;
-  parentId: string | null;
-  name: string;
-  kind: 'server' | 'client' | 'producer' | 'consumer' | 'internal';
-  startMs: number;
-  endMs: number;
-  attributes: Record<string, string | number | boolean>;
-  links?: ReadonlyArray<{ traceId: string; spanId: string }>;
-  error?: { type: string; message?: string | undefined } | undefined;
-}
+import type { EndedSpan } from '../domain/ended-span.ts';
 
 export interface OtlpOptions {
   url: string;
@@ -40,7 +28,7 @@ export interface OtlpOptions {
 }
 
 export interface OtlpSender {
-  add(span: OtlpSpan): void;
+  add(span: EndedSpan): void;
   /** Sends what is left, for at most `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -115,7 +103,7 @@ export function createOtlpSender(options: OtlpOptions): OtlpSender {
 }
 
 function toReadable(
-  span: OtlpSpan,
+  span: EndedSpan,
   resource: ReadableSpan['resource'],
   instrumentationScope: ReadableSpan['instrumentationScope'],
 ): ReadableSpan {
@@ -134,7 +122,7 @@ function toReadable(
   };
 }
 
-function messageOf({ message }: NonNullable<OtlpSpan['error']>): { message?: string } {
+function messageOf({ message }: NonNullable<EndedSpan['error']>): { message?: string } {
   return message === undefined ? {} : { message };
 }
 

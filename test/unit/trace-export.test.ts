@@ -2,10 +2,11 @@ import { ROOT_CONTEXT } from '@opentelemetry/api';
 import { SamplingDecision, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
 import { afterEach, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
+import type { EndedSpan } from '../../src/domain/ended-span.ts';
 import { createEndedRuns, type EndedRunReader } from '../../src/engine/ended-runs.ts';
 import { parentIdOf, saysUnsampled, storedParent, traceparentOf } from '../../src/engine/span-ids.ts';
 import { readContext } from '../../src/http/context.ts';
-import { createOtlpSender, type OtlpOptions, type OtlpSpan } from '../../src/telemetry/otlp.ts';
+import { createOtlpSender, type OtlpOptions } from '../../src/telemetry/otlp.ts';
 import { createSampler } from '../../src/telemetry/sampling.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { createTestLog } from '../support/test-log.ts';
@@ -128,7 +129,7 @@ describe('the sender', () => {
     await receiver?.close();
     receiver = undefined;
   });
-  const span = (n: number, more: Partial<OtlpSpan> = {}): OtlpSpan => ({
+  const span = (n: number, more: Partial<EndedSpan> = {}): EndedSpan => ({
     ...{ traceId: TRACE, spanId: String(n).padStart(16, '0'), parentId: SPAN, name: `span ${n}`, kind: 'client' },
     ...{ startMs: 1_700_000_000_000.25, endMs: 1_700_000_000_001.5, attributes: { text: 'x', number: 3, yes: true } },
     ...more,
