@@ -22,11 +22,11 @@ export function firstOf(own: AbortSignal, theirs: AbortSignal): AbortSignal {
   return AbortSignal.any([own, theirs]);
 }
 
-/** Rejects when the work has not ended in time. It goes on, and nobody hears of its end. */
-export async function endedWithin<T>(ms: number, work: Promise<T>): Promise<T> {
+/** Rejects when the work has not ended in time, with `silence` and the time. It goes on, and nobody hears of its end. */
+export async function endedWithin<T>(ms: number, work: Promise<T>, silence = 'no answer'): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`${silence} within ${ms} ms`)), ms);
   });
   try {
     return await Promise.race([work, late]);

@@ -3,6 +3,9 @@ import type { FlowProducer, KeepJobs, Processor, Queue, Worker, WorkerOptions } 
 import type { Logger } from '../engine/ports.ts';
 import type { JobData } from '../schemas/job.ts';
 
+/** What is said when it has not answered, with the time. */
+export const SILENT = 'the queue did not answer';
+
 export interface BackendOptions {
   redisUrl: string | undefined;
   databaseUrl: string;

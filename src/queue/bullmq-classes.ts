@@ -7,7 +7,8 @@ import {
   type RedisQueueBackend,
   Worker,
 } from 'bullmq';
-import type { Backend, BackendOptions, LaneQueue, LaneWorker } from './backend.ts';
+import { endedWithin } from '../engine/time-limit.ts';
+import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, SILENT } from './backend.ts';
 
 /** The name of a connection that is made to ask one question. */
 export const LOOK_SUFFIX = '-look';
@@ -75,16 +76,9 @@ export async function countWaiting(
     const [counts, isPaused] = await Promise.all([queue.getJobCounts('waiting', 'prioritized'), queue.isPaused()]);
     return [queue.name, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
   };
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${timeoutMs} ms`)), timeoutMs);
-  });
-  const counted = Promise.all(queues.map(count));
-  counted.catch(() => undefined); // When the time is up first.
   try {
-    return new Map(await Promise.race([counted, late]));
+    return new Map(await endedWithin(timeoutMs, Promise.all(queues.map(count)), SILENT));
   } finally {
-    clearTimeout(timer);
     for (const queue of queues) queue.close().catch(() => undefined);
   }
 }

@@ -1,6 +1,7 @@
 /** How much waits in the lanes, as BullMQ counts it. */
 import type { LaneDepths } from '../engine/engine-health.ts';
-import type { LaneQueue } from './backend.ts';
+import { endedWithin } from '../engine/time-limit.ts';
+import { type LaneQueue, SILENT } from './backend.ts';
 
 /** The jobs next in turn that are looked at for the oldest one; the lane is ordered by priority, not by age. */
 const LOOKED_AT = 20;
@@ -24,12 +25,6 @@ export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
     };
   };
   return {
-    async depths() {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`the queue did not answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
-      });
-      return Promise.race([Promise.all(lanes.map(depthOf)), late]).finally(() => clearTimeout(timer));
-    },
+    depths: () => endedWithin(TIMEOUT_MS, Promise.all(lanes.map(depthOf)), SILENT),
   };
 }

@@ -5,8 +5,9 @@ import type { CleanGatesDeps } from '../engine/clean-gates.ts';
 import type { JobRemoval } from '../engine/erasure-ports.ts';
 import type { LaneSwitch } from '../engine/lanes.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
+import { endedWithin } from '../engine/time-limit.ts';
 import type { WakeEndedDeps } from '../engine/wake-ended.ts';
-import type { Backend, LaneQueue } from './backend.ts';
+import { type Backend, type LaneQueue, SILENT } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
 /** Few: what fails is an outcome for PostgreSQL and no failure for BullMQ. */
@@ -205,18 +206,6 @@ async function onceMore<T>(work: () => Promise<T>, forgetScripts: () => Promise<
   }
 }
 
-export class QueueTimeoutError extends Error {}
-
 function within<T>(milliseconds: number | undefined, work: Promise<T>): Promise<T> {
-  if (milliseconds === undefined) return work;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new QueueTimeoutError(`the queue did not answer within ${milliseconds} ms`)),
-      milliseconds,
-    );
-  });
-  // What comes after the time is up has nobody left to hear it.
-  work.catch(() => undefined);
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  return milliseconds === undefined ? work : endedWithin(milliseconds, work, SILENT);
 }

@@ -1,7 +1,8 @@
 /** How single jobs stand in the queue, for whoever asks why they do not move. Reads only. */
 import type { JobFact } from '../domain/why-facts.ts';
+import { endedWithin } from '../engine/time-limit.ts';
 import type { JobLooks, JobRef } from '../engine/why-ports.ts';
-import type { Backend, LaneQueue } from './backend.ts';
+import { type Backend, type LaneQueue, SILENT } from './backend.ts';
 
 const TIMEOUT_MS = 2_000;
 /** Beyond it the place of a job in its lane is not told. */
@@ -36,7 +37,7 @@ export function createJobLooks(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (n
         return known;
       };
       const all = Promise.all(jobs.map(async (job) => [job.name, await lookAt(job, first)] as const));
-      return new Map(await inTime(all));
+      return new Map(await endedWithin(TIMEOUT_MS, all, SILENT));
     },
   };
 }
@@ -46,14 +47,4 @@ async function inTurn(queue: LaneQueue): Promise<string[]> {
   const plain = await queue.getRanges(['waiting'], 0, MAX_PLACE - 1, true);
   const urgent = await queue.getRanges(['prioritized'], 0, MAX_PLACE - 1, true);
   return [...new Set([...plain, ...urgent])];
-}
-
-function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the queue did not answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
-  });
-  // What comes after the time is up has nobody left to hear it.
-  work.catch(() => undefined);
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
