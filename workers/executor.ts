@@ -104,8 +104,9 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
   const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId, sampled);
   const { tenantId } = run;
   const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
+  const lines = withFields(deps.log, () => fieldsOf(call));
   const say = (level: LogLevel) => (message: string, data?: object) => {
-    deps.log[level](message, { ...fieldsOf(call), ...data });
+    lines[level](message, data);
     call.logs?.add(level, message, data);
   };
   const own = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };

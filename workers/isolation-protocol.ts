@@ -5,7 +5,7 @@
 
 import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
 import type { CallInputs } from '../src/domain/operation-call.ts';
-import type { ExecutionResult } from '../src/engine/ports.ts';
+import type { ExecutionResult, LogLevel } from '../src/engine/ports.ts';
 import type { Json } from '../src/schemas/json.ts';
 import {
   type AdapterContext,
@@ -75,7 +75,7 @@ export type FromChild =
   | { say: 'report'; report: 'progress'; percent: number; message: string | undefined }
   | { say: 'report'; report: 'heartbeat' }
   | { say: 'report'; report: 'stream'; chunk: unknown }
-  | { say: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; message: string; data: Json }
+  | { say: 'log'; level: LogLevel; message: string; data: Json }
   | { say: 'result'; result: IsolatedResult };
 
 /** An error on its way to the other side, where it is of the same kind again. */

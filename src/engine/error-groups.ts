@@ -6,8 +6,7 @@ import type { DeadLetterStore, DeadLetters } from './dead-letters.ts';
 import type { Logger } from './ports.ts';
 import type { Caller, RunStatus } from './use-cases.ts';
 
-export const GROUP_STATES = ['open', 'resolved', 'ignored'] as const;
-export type GroupState = (typeof GROUP_STATES)[number];
+export type GroupState = 'open' | 'resolved' | 'ignored';
 
 export interface ErrorGroup {
   fingerprint: string;

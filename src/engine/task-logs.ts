@@ -10,8 +10,6 @@ import { isSecretKey, MASK, maskTokens, maskUrlPasswords } from '../domain/mask-
 import { cleanText, makeStorable } from '../domain/storable.ts';
 import type { Logger, LogLevel } from './ports.ts';
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
-
 export interface TaskLine {
   tenantId: string;
   runId: string;
@@ -64,7 +62,6 @@ export function createTaskLogs(deps: {
   log: Logger;
 }): TaskLogs {
   const { store, log } = deps;
-  const mask = (text: string) => deps.mask(maskTokens(maskUrlPasswords(text)));
   const waiting: TaskLine[] = [];
   /** By run. */
   const dropped = new Map<string, number>();
@@ -128,9 +125,9 @@ export function createTaskLogs(deps: {
       let crowded = 0;
       let last = 0;
       let over = false;
-      const push = (level: LogLevel, message: string, fields: string | null) => {
+      const push = (level: LogLevel, texts: Pick<TaskLine, 'message' | 'fields'>) => {
         last = Math.max(last, Math.round(deps.now()));
-        waiting.push({ ...task, level, message, fields, atMs: last });
+        waiting.push({ ...task, level, ...texts, atMs: last });
         later(TICK_MS);
       };
       return {
@@ -140,14 +137,14 @@ export function createTaskLogs(deps: {
           else if (waiting.length >= MAX_WAITING) crowded += 1;
           else {
             lines += 1;
-            push(level, messageOf(message, mask), fieldsOf(fields, mask));
+            push(level, lineTexts(message, fields, deps.mask));
           }
         },
         close() {
           over = true;
-          if (beyond > 0)
-            push('warn', `${beyond} more lines were not kept: an attempt may log ${LINES_PER_EXECUTION}`, null);
-          if (crowded > 0) push('warn', `${crowded} lines were not kept: too many were waiting to be written`, null);
+          const say = (message: string) => push('warn', { message, fields: null });
+          if (beyond > 0) say(`${beyond} more lines were not kept: an attempt may log ${LINES_PER_EXECUTION}`);
+          if (crowded > 0) say(`${crowded} lines were not kept: too many were waiting to be written`);
           if (beyond + crowded > 0) drop(task.runId, beyond + crowded);
           beyond = 0;
           crowded = 0;

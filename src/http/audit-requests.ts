@@ -7,6 +7,7 @@ import { isSecretKey, MASK } from '../domain/mask-secrets.ts';
 import { type Audit, type AuditEvent, NOBODYS_CHAIN } from '../engine/audit-ports.ts';
 import type { Json } from '../schemas/json.ts';
 import { bodyOf } from './body.ts';
+import { plainAddress } from './client-address.ts';
 import { contextOf } from './context.ts';
 import { loggedPath } from './problem.ts';
 
@@ -28,7 +29,9 @@ export const NOTED_OPERATIONS: ReadonlySet<string> = new Set([
 export const BEATS: ReadonlySet<string> = new Set(['pollTasks', 'heartbeatTask', 'heartbeatService']);
 /** Reads that are audited in any case. */
 export const SENSITIVE_READS: ReadonlySet<string> = new Set([
-  ...['listAudit', 'getEffectiveConfig', 'exportTenant'],
+  'listAudit',
+  'getEffectiveConfig',
+  'exportTenant',
   'finishLogin',
 ]);
 /** What stands in their queries is a credential, or leads to one. */
@@ -121,7 +124,7 @@ function eventOf(request: Request, response: Response, asked: Marked | undefined
     action: asked?.op.id ?? otherwise,
     permission: asked?.op.permission ?? null,
     ...resourceOf(asked, response),
-    address: request.ip?.replace(/^::ffff:(?=\d)/, '') ?? null,
+    address: request.ip === undefined ? null : plainAddress(request.ip),
     user_agent: request.get('user-agent')?.slice(0, 256) ?? null,
     decision:
       status === 401 || status === 403 ? 'denied' : status >= 500 ? 'failed' : status >= 400 ? 'refused' : 'allowed',

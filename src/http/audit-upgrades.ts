@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type AuditEvent, NOBODYS_CHAIN } from '../engine/audit-ports.ts';
 import type { Identity } from './auth/identify.ts';
+import { plainAddress } from './client-address.ts';
 import type { RequestContext } from './context.ts';
 
 export interface DeniedUpgrade {
@@ -25,7 +26,7 @@ export function deniedUpgrade({ request, context, identity, address, taskId, sta
     permission: 'executions:read',
     resource_type: 'task',
     resource_id: taskId,
-    address: address.replace(/^::ffff:(?=\d)/, ''),
+    address: plainAddress(address),
     user_agent: request.headers['user-agent']?.slice(0, 256) ?? null,
     decision: 'denied',
     reason: status === 401 ? 'unauthorized' : 'forbidden',

@@ -22,6 +22,11 @@ export function clientAddress(trusted: TrustedProxies): ClientAddress {
   };
 }
 
+/** As people write it: a socket for both families tells one of IPv4 as one of IPv6. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d)/, '');
+}
+
 /** One client: of IPv6 whoever has an address has all of its /64. What is no address stands for itself. */
 export function clientOf(address: string): string {
   const bare = address.startsWith('[') ? address.slice(1).replace(/\].*$/, '') : (address.split('%', 1)[0] ?? '');

@@ -12,7 +12,7 @@ import { claimsOf } from './auth/jwt-claims.ts';
 import type { Login } from './auth/login.ts';
 import { type Attempt, newAttempt } from './auth/oidc-provider.ts';
 import { AFTER_LOGIN, ownPath } from './auth/return-to.ts';
-import { accessOf, callerOf, contextOf, namedCaller } from './context.ts';
+import { accessOf, contextOf, namedCaller } from './context.ts';
 import type { HttpDeps } from './deps.ts';
 import { nothing, operation, type Routes, sendJson } from './operation.ts';
 import { type Page, sendPage } from './page.ts';
@@ -183,10 +183,10 @@ export function loginRoutes(routes: Routes, { login, loginSessions }: HttpDeps):
 
   routes.serve(getMe, async ({ caller, request, response }) => {
     const { means, roles, scopes } = accessOf(response);
-    const { userId, tenantId } = callerOf(response);
+    const { userId, tenantId } = caller;
     const session = means === 'session' ? await login?.sessions.find(request) : undefined;
     const expiresAt = session !== undefined && 'expiresAt' in session ? session.expiresAt.toISOString() : null;
-    const who = { user_id: caller.userId ?? userId, tenant_id: tenantId, means, roles, scopes: scopes ?? null };
+    const who = { user_id: userId, tenant_id: tenantId, means, roles, scopes: scopes ?? null };
     sendJson(response, 200, { ...who, session_expires_at: expiresAt });
   });
 }
@@ -239,9 +239,9 @@ async function answer(request: Request, response: Response, work: () => Promise<
 }
 
 function problemPage(error: OrchestratorError, request: Request): Page {
-  const again = error.code === 'not_found' || request.path.startsWith(LOGOUT) ? undefined : LOGIN;
+  const isLogin = error.code !== 'not_found' && !request.path.startsWith(LOGOUT);
   // Beside it: the path before it may be a proxy's.
-  const link = again === undefined ? undefined : { text: 'Log in again', to: 'login' };
+  const link = isLogin ? { text: 'Log in again', to: 'login' } : undefined;
   return { title: 'The login did not succeed', lines: [error.message], link };
 }
 

@@ -2,13 +2,13 @@
 import type { Response } from 'express';
 import { z } from 'zod';
 import type { LogEntry, LogReader } from '../engine/run-logs.ts';
-import { LOG_LEVELS } from '../engine/task-logs.ts';
 import * as schemas from '../schemas/run-logs.ts';
 import { notFound, operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
 
 const LINES = 'application/x-ndjson';
 const TEXT = 'text/plain';
+const LEVELS = schemas.logLevel.options;
 
 export const getWorkflowExecutionLogs = operation({
   id: 'getWorkflowExecutionLogs',
@@ -50,7 +50,7 @@ export function runLogRoutes(routes: Routes, { logs }: { logs: LogReader }): voi
         executionId,
         {
           actionId: query.action_id,
-          levels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(query.level)),
+          levels: LEVELS.slice(LEVELS.indexOf(query.level)),
           attempt: query.attempt,
           events: query.include === 'events',
         },

@@ -1,6 +1,7 @@
 /** What the HTTP door takes and answers about tasks that workers outside do. */
 import { z } from 'zod';
 import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { logLevel } from './run-logs.ts';
 import { TOPIC } from './topic.ts';
 
 const MAX_TASKS_PER_POLL = 50;
@@ -77,7 +78,7 @@ const MAX_LINE = 4_000;
 const logs = z
   .array(
     z.strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error']),
+      level: logLevel,
       message: z.string().min(1).max(MAX_LINE),
       at: z.iso.datetime({ offset: true }).optional().meta({
         description: 'By the worker’s clock, within the time of the attempt; the time of the request when left out',

@@ -2,11 +2,12 @@
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 
-const level = z.enum(['debug', 'info', 'warn', 'error']);
+/** The least serious first. */
+export const logLevel = z.enum(['debug', 'info', 'warn', 'error']);
 
 export const runLogsQuery = z.object({
   action_id: z.string().min(1).max(255).optional(),
-  level: level.default('debug').meta({ description: 'That and what is more serious' }),
+  level: logLevel.default('debug').meta({ description: 'That and what is more serious' }),
   attempt: z.coerce.number<string>().int().min(1).max(1_000_000).optional(),
   include: z.enum(['events']).optional().meta({ description: 'The events of the execution among them' }),
   limit: z.coerce.number<string>().int().min(1).max(1_000).default(200),
@@ -16,7 +17,7 @@ export const runLogsQuery = z.object({
 export const runLogLine = z
   .object({
     timestamp: time,
-    level: level.nullable().meta({ description: 'null: an event' }),
+    level: logLevel.nullable().meta({ description: 'null: an event' }),
     message: text.meta({ description: 'Of an event its name' }),
     action_id: text.nullable().meta({ description: 'null: an event of the whole execution' }),
     attempt: count.nullable(),

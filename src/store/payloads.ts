@@ -15,8 +15,8 @@ export const SEALED_KEY = '$enc';
 export const PAYLOAD_CONTEXT: readonly string[] = ['payload'];
 
 /** jsonb sorts keys by length, then by bytes: of all keys that are used beside it, this one comes first. */
-const STORED_PREFIX = `{"${SEALED_KEY}": `;
-const WRITTEN_PREFIX = `{"${SEALED_KEY}":`;
+export const STORED_PREFIX = `{"${SEALED_KEY}": `;
+export const WRITTEN_PREFIX = `{"${SEALED_KEY}":`;
 
 /** What an adapter calls a code may be anything. */
 const CODE = /^[A-Za-z0-9_.-]{1,64}$/;

@@ -3,9 +3,9 @@
  * as it was read, and what has been moved is passed over, so it may be ended and begun again, beside workers that write.
  */
 import pg from 'pg';
-import type { Keyring } from '../engine/keyring.ts';
+import { ENVELOPE_PREFIX, type Keyring } from '../engine/keyring.ts';
 import { PAYLOAD_COLUMNS, type PayloadColumns } from './payload-columns.ts';
-import { PAYLOAD_CONTEXT, SEALED_KEY } from './payloads.ts';
+import { PAYLOAD_CONTEXT, SEALED_KEY, STORED_PREFIX, WRITTEN_PREFIX } from './payloads.ts';
 import type { Rotated } from './rotate-secrets.ts';
 
 /** A row may have an output of a megabyte. */
@@ -31,21 +31,21 @@ async function rotateColumn(pool: pg.Pool, keyring: Keyring, where: Column, rota
   const { table, column, isText, of } = where;
   const keys = of.key.map((name) => `t.${name}`).join(', ');
   const value = isText
-    ? `CASE WHEN starts_with(t.${column}, '{"${SEALED_KEY}":') THEN t.${column}::jsonb END`
+    ? `CASE WHEN starts_with(t.${column}, '${WRITTEN_PREFIX}') THEN t.${column}::jsonb END`
     : `t.${column}`;
-  const old = pg.escapeLiteral(`enc:v1:${keyring.newest}:%`);
+  const old = pg.escapeLiteral(`${ENVELOPE_PREFIX}${keyring.newest}:%`);
   // A list under the key is somebody's own. Each walk goes on where it stands by the types of the keys.
   const read = (after: string) => `
 SELECT ${of.key.map((name, index) => `t.${name}::text AS k${index}`).join(', ')}, ${value} ->> '${SEALED_KEY}' AS envelope
 FROM ${table} t
-WHERE jsonb_typeof(${value} -> '${SEALED_KEY}') = 'string' AND ${value} ->> '${SEALED_KEY}' LIKE 'enc:v1:%'
+WHERE jsonb_typeof(${value} -> '${SEALED_KEY}') = 'string' AND ${value} ->> '${SEALED_KEY}' LIKE '${ENVELOPE_PREFIX}%'
   AND ${value} ->> '${SEALED_KEY}' NOT LIKE ${old}${after} ORDER BY ${keys} LIMIT ${ROWS_AT_ONCE}`;
   const moved = `jsonb_set(${value}, '{${SEALED_KEY}}', to_jsonb($1::text))`;
   const types = await typesOf(pool, table, of.key);
   const cast = (offset: number) => of.key.map((_, index) => `$${index + offset}::${types[index]}`);
   const rowIs = of.key.map((name, index) => `t.${name} = ${cast(3)[index]}`).join(' AND ');
   const write = `
-UPDATE ${table} t SET ${column} = ${isText ? `replace((${moved})::text, '{"${SEALED_KEY}": ', '{"${SEALED_KEY}":')` : moved}
+UPDATE ${table} t SET ${column} = ${isText ? `replace((${moved})::text, '${STORED_PREFIX}', '${WRITTEN_PREFIX}')` : moved}
 WHERE ${rowIs} AND ${value} ->> '${SEALED_KEY}' = $2`;
   const behind = ` AND (${keys}) > (${cast(1).join(', ')})`;
   let last: string[] | undefined;
