@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { until } from './until.ts';
 
 export interface TestDatabase {
   url: string;
@@ -15,7 +16,18 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   await asAdmin(`CREATE DATABASE ${name} TEMPLATE template_migrated`);
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
-  return { url: url.href, name, drop: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+  return {
+    url: url.href,
+    name,
+    async drop() {
+      // A pool says that it has ended before the server has heard of it, and a connection that is broken then has nobody to
+      // tell. What a test leaves open on purpose is broken.
+      await until(async () => (await asAdmin(CONNECTED, [name])).length === 0, { timeoutMs: 2_000, everyMs: 10 }).catch(
+        () => undefined,
+      );
+      await asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    },
+  };
 }
 
 /** The Redis that all tests share. */
@@ -28,11 +40,13 @@ export function testQueuePrefix(): string {
   return `{test-${randomBytes(6).toString('hex')}}`;
 }
 
-async function asAdmin(statement: string): Promise<void> {
+const CONNECTED = `SELECT FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`;
+
+async function asAdmin(statement: string, values: string[] = []): Promise<object[]> {
   const client = new pg.Client({ connectionString: inject('postgresUrl') });
   await client.connect();
   try {
-    await client.query(statement);
+    return (await client.query<object>(statement, values)).rows;
   } finally {
     await client.end();
   }
