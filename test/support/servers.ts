@@ -13,20 +13,21 @@ export interface TestDatabase {
 /** A copy of the migrated template: our tables and those of the queue, all empty. */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await asAdmin(`CREATE DATABASE ${name} TEMPLATE template_migrated`);
+  await asAdmin((ask) => ask(`CREATE DATABASE ${name} TEMPLATE template_migrated`));
   const url = new URL(inject('postgresUrl'));
   url.pathname = `/${name}`;
   return {
     url: url.href,
     name,
-    async drop() {
-      // A pool says that it has ended before the server has heard of it, and a connection that is broken then has nobody to
-      // tell. What a test leaves open on purpose is broken.
-      await until(async () => (await asAdmin(CONNECTED, [name])).length === 0, { timeoutMs: 2_000, everyMs: 10 }).catch(
-        () => undefined,
-      );
-      await asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    },
+    drop: () =>
+      asAdmin(async (ask) => {
+        // A pool says that it has ended before the server has heard of it, and a connection that is broken then has nobody to
+        // tell. What a test leaves open on purpose is broken.
+        await until(async () => (await ask(CONNECTED, [name])).length === 0, { timeoutMs: 2_000 }).catch(
+          () => undefined,
+        );
+        await ask(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      }),
   };
 }
 
@@ -42,11 +43,13 @@ export function testQueuePrefix(): string {
 
 const CONNECTED = `SELECT FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`;
 
-async function asAdmin(statement: string, values: string[] = []): Promise<object[]> {
+type Ask = (statement: string, values?: string[]) => Promise<object[]>;
+
+async function asAdmin(work: (ask: Ask) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({ connectionString: inject('postgresUrl') });
   await client.connect();
   try {
-    return (await client.query<object>(statement, values)).rows;
+    await work(async (statement, values = []) => (await client.query<object>(statement, values)).rows);
   } finally {
     await client.end();
   }
