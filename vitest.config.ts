@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { statementSites } from './test/support/statements/plugin.ts';
 
 const RUNS_ON_SERVERS = 'test/property/semantics.test.ts';
 
@@ -9,7 +10,13 @@ const SEEDED = [
   RUNS_ON_SERVERS,
 ];
 
+const SAME_VALUES = 'test/support/property-seed.ts';
+
+/** Each takes about a minute: `npm run test:operations` has them all. */
+const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
+
 const ON_SERVERS = {
+  setupFiles: [SAME_VALUES],
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: 60_000,
   hookTimeout: 60_000,
@@ -27,6 +34,7 @@ export default defineConfig({
           name: 'pure',
           include: ['test/unit/**/*.test.ts', 'test/property/**/*.test.ts'],
           exclude: [RUNS_ON_SERVERS],
+          setupFiles: [SAME_VALUES],
           // To load the program anew for each file takes as long as the tests; none of them leaves anything behind in it.
           isolate: false,
           maxWorkers: 2,
@@ -34,6 +42,7 @@ export default defineConfig({
         },
       },
       {
+        plugins: [statementSites()],
         test: {
           name: 'servers',
           include: ['test/integration/**/*.test.ts', 'test/examples/**/*.test.ts', 'test/faults/**/*.test.ts'],
@@ -41,6 +50,17 @@ export default defineConfig({
           // What only a machine under load brings about is told at the end of `.ci/run`, and does not hold back the rest.
           retry: 1,
           ...ON_SERVERS,
+        },
+      },
+      {
+        test: {
+          name: 'operations',
+          include: process.env['OPERATIONS'] === 'all' ? ['test/operations/**/*.test.ts'] : OPERATIONS_SAMPLE,
+          ...ON_SERVERS,
+          // Each scenario has servers of its own, and is about what becomes of a service that has the machine for itself.
+          globalSetup: [],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
       {

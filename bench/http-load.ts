@@ -14,11 +14,18 @@ export interface Connection {
   close(): void;
 }
 
-export function requestOf(method: 'GET' | 'POST', path: string, body?: object): Buffer {
+export function requestOf(
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  path: string,
+  body?: object,
+  headers: Readonly<Record<string, string>> = {},
+): Buffer {
   const text = body === undefined ? '' : JSON.stringify(body);
-  const length =
-    body === undefined ? '' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\n`;
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${length}\r\n${text}`);
+  const ofBody = { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(text)) };
+  const lines = Object.entries({ Host: '127.0.0.1', ...(body === undefined ? {} : ofBody), ...headers })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines}\r\n${text}`);
 }
 
 export function openConnection(port: number): Connection {

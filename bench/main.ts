@@ -4,11 +4,13 @@ import path from 'node:path';
 import { startBare, startHandWritten } from './bullmq-side.ts';
 import { measureCurve } from './curve.ts';
 import { measureWorkload, type Result } from './measure.ts';
+import { measureNoisy } from './noisy.ts';
 import { HELP, type Options, readOptions } from './options.ts';
 import { plot } from './plot.ts';
 import { startProduct } from './product.ts';
 import { reportOf } from './report.ts';
 import { costliestStatements, type Servers, startServers } from './servers.ts';
+import { measureSleepers } from './sleepers.ts';
 
 const folder = path.join(import.meta.dirname, 'results');
 const say = (line: string) => console.log(line);
@@ -27,10 +29,16 @@ process.once('SIGINT', interrupted);
 process.once('SIGTERM', interrupted);
 try {
   await mkdir(folder, { recursive: true });
-  if (options.curve) {
+  if (options.sleepers > 0) {
+    say(`\n${await measureSleepers(servers, options.sleepers, say)}`);
+  } else if (options.curve) {
     const { table, svg } = await measureCurve(servers, options, say);
     await write(table, svg);
     say(`\n${table}`);
+  } else if (options.noisy) {
+    const report = await measureNoisy(servers, say);
+    await writeFile(path.join(folder, `${options.name}.md`), report);
+    say(`\n${report}`);
   } else {
     say(`\n${reportOf(await compare(servers), options)}`);
   }

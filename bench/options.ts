@@ -10,8 +10,11 @@ export interface Options {
   warmSeconds: number;
   workloads: readonly Workload[];
   curve: boolean;
+  noisy: boolean;
   /** Runs that wait at a time, for the cost curve. */
   backlogs: readonly number[];
+  /** Runs that sleep, for what they cost; 0: that is not measured. */
+  sleepers: number;
   /** A folder for CPU profiles of the API and the worker. */
   profile: string | undefined;
   /** Of the files in bench/results. */
@@ -24,9 +27,11 @@ export const HELP = `npm run bench -- [options]
   --warm <n>      seconds of warming up, for each side and workload (as --seconds)
   --only <list>   workloads, of W1,W2,W3,W4 (all)
   --curve         the cost curve instead: queued runs, workers, fan-out
+  --noisy         another tenant's tasks and /livez while one tenant does all it can to stop them
   --backlogs <l>  with --curve: how many runs are queued (1000,10000,100000)
+  --sleepers <n>  what so many sleeping runs cost instead
   --profile <dir> writes CPU profiles of the API and the worker
-  --name <name>   of the files in bench/results (bench, or curve)`;
+  --name <name>   of the files in bench/results (bench, curve or noisy)`;
 
 export function readOptions(args: string[]): Options {
   const { values } = parseArgs({
@@ -37,7 +42,9 @@ export function readOptions(args: string[]): Options {
       warm: { type: 'string' },
       only: { type: 'string' },
       curve: { type: 'boolean', default: false },
+      noisy: { type: 'boolean', default: false },
       backlogs: { type: 'string', default: '1000,10000,100000' },
+      sleepers: { type: 'string' },
       profile: { type: 'string' },
       name: { type: 'string' },
     },
@@ -51,9 +58,11 @@ export function readOptions(args: string[]): Options {
     warmSeconds: positive('warm', values.warm ?? values.seconds),
     workloads,
     curve: values.curve,
+    noisy: values.noisy,
     backlogs: values.backlogs.split(',').map((text) => positive('backlogs', text)),
+    sleepers: values.sleepers === undefined ? 0 : positive('sleepers', values.sleepers),
     profile: values.profile,
-    name: values.name ?? (values.curve ? 'curve' : 'bench'),
+    name: values.name ?? (values.curve ? 'curve' : values.noisy ? 'noisy' : 'bench'),
   };
 }
 

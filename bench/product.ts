@@ -18,6 +18,8 @@ const LOOK_EVERY_MS = 50;
 const INPUT = { n: 1 };
 
 export interface Product {
+  /** Of the API. */
+  port: number;
   oneByOne: Side;
   bulk: Side;
   /** Another worker process; resolves when it serves. */
@@ -136,6 +138,7 @@ export async function startProduct(servers: Servers, profile: string | undefined
   };
   const common = { usage, stop, countsStatements: true };
   return {
+    port: api.port,
     oneByOne: {
       ...common,
       id: 'product',
@@ -188,7 +191,8 @@ async function createWorkflow(port: number, workload: Workload): Promise<string>
   return (JSON.parse(body) as { workflow_id: string }).workflow_id; // As the API documents it.
 }
 
-function environmentOf(servers: Servers): Record<string, string> {
+/** The settings as they are delivered, but for where the stores are. */
+export function environmentOf(servers: Servers): Record<string, string> {
   return {
     PATH: process.env['PATH'] ?? '',
     DATABASE_URL: servers.postgres.url,
@@ -197,5 +201,6 @@ function environmentOf(servers: Servers): Record<string, string> {
     WORKER_PORT: '0',
     LOG_FILE: 'none',
     LOG_LEVEL: 'warn',
+    MAX_LIVE_RUNS_PER_TENANT: '0',
   };
 }

@@ -1,6 +1,7 @@
 /**
  * The long forms of tests of which `npm test` only takes a sample: `seeds`, the mixed fault suite, `mutations`, the check of
- * its check, and `semantics`, random definitions against the model, `fuzz`, requests of all kinds to every operation. What the variables mean is in docs/testing.md.
+ * its check, and `semantics`, random definitions against the model, `fuzz`, requests of all kinds to every operation, and
+ * `operations`, faults of operation one by one. What the variables mean is in docs/testing.md.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -10,6 +11,12 @@ const forms = {
   seeds: { file: 'test/faults/seeds.test.ts', env: process.env.FAULT_SEED ? {} : { FAULT_SEEDS: SEEDS } },
   fuzz: { file: 'test/fuzz/fuzz.test.ts', env: { FUZZ_REQUESTS: '10000' } },
   semantics: { file: 'test/property/semantics.test.ts', env: { SEMANTICS_RUNS: DEFINITIONS } },
+  operations: {
+    file: 'test/operations/',
+    // One at a time: each has servers of its own.
+    options: ['--project', 'operations', '--maxWorkers', '1'],
+    env: { OPERATIONS: 'all' },
+  },
   mutations: { file: 'test/faults/mutations.test.ts', env: { MUTATIONS: 'all' } },
 };
 
@@ -20,7 +27,7 @@ if (form === undefined) {
 }
 const { status } = spawnSync(
   process.execPath,
-  ['node_modules/vitest/vitest.mjs', 'run', '--project', 'seeded', form.file],
+  ['node_modules/vitest/vitest.mjs', 'run', ...(form.options ?? ['--project', 'seeded']), form.file],
   {
     stdio: 'inherit',
     env: { ...form.env, ...process.env },

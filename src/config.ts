@@ -58,6 +58,8 @@ export interface Config {
   workerConcurrency: number;
   workerPort: number;
   isolatedProcesses: number;
+  /** Of each API and worker. */
+  expressionThreads: number;
   isolatedMemoryMb: number;
   /** 0: never. */
   blockedSeconds: number;
@@ -97,6 +99,7 @@ export interface Config {
   admissionWindow: number;
   /** 0: any number. */
   maxQueuedRunsPerTenant: number;
+  maxLiveRunsPerTenant: number;
   /** 1 for tenants that are not named. */
   tenantWeights: ReadonlyMap<string, number>;
   maxRunDepth: number;
@@ -230,6 +233,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     workerConcurrency: values.WORKER_CONCURRENCY,
     workerPort: values.WORKER_PORT,
     isolatedProcesses: values.ISOLATED_PROCESSES,
+    expressionThreads: values.EXPRESSION_THREADS,
     isolatedMemoryMb: values.ISOLATED_MEMORY_MB,
     blockedSeconds: values.BLOCKED_SECONDS,
     deafSeconds: values.DEAF_SECONDS,
@@ -260,6 +264,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     peerSecrets: values.PEER_SECRET,
     admissionWindow: values.ADMISSION_WINDOW,
     maxQueuedRunsPerTenant: values.MAX_QUEUED_RUNS_PER_TENANT,
+    maxLiveRunsPerTenant: values.MAX_LIVE_RUNS_PER_TENANT,
     tenantWeights: values.TENANT_WEIGHTS,
     maxRunDepth: values.MAX_RUN_DEPTH,
     laneRateLimits: values.LANE_RATE_LIMITS,

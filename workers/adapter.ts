@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { CallInputs, OperationCall } from '../src/domain/operation-call.ts';
+import type { Compensates } from '../src/domain/saga.ts';
 import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
 import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
 import type { PlatformAccess } from '../src/engine/platform-ports.ts';
@@ -23,6 +24,11 @@ export interface AdapterContext {
   log: Record<'debug' | 'info' | 'warn' | 'error', (message: string, data?: object) => void>;
   /** `<run>.<epoch>.<action>`: the same for every attempt; send it on to services. */
   idempotencyKey: string;
+  /**
+   * Of a compensation: what it undoes. `fetch` sends the idempotency key of that as `Compensates-Idempotency-Key`, by which a
+   * service finds what it did, or sees that it never did it. `effect`: `unknown` where nobody heard how it ended.
+   */
+  compensates?: Compensates | undefined;
   /** 1 for the first try. */
   attempt: number;
   run: { id: string; actionId: string; tenantId: string; userId: string };
@@ -105,6 +111,8 @@ export interface EngineCapabilities {
   approval?(question: {
     message: string | undefined;
     approvers: readonly string[];
+    /** Who began the run may not decide. */
+    fourEyes: boolean;
     timeoutSeconds: number | undefined;
     onTimeout: 'fail' | 'approve' | 'reject' | 'escalate';
     escalateTo: readonly string[];
@@ -151,7 +159,7 @@ export interface AdapterFetchInit {
   headers?: Record<string, string>;
   body?: string;
   signal?: AbortSignal;
-  /** Host and port come from configuration or the registry, so private addresses are allowed for them. */
+  /** Host and port come from configuration, so private addresses are allowed for them. Never for what a tenant has registered. */
   trusted?: boolean;
   /** Its name, for whoever looks at the trace; its host unless said. */
   service?: string;

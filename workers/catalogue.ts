@@ -1,10 +1,9 @@
 /** The adapters there are, by type: what the workers execute and what the doors tell about it. */
 import { z } from 'zod';
+import type { Checks } from '../src/domain/checks.ts';
 import type { FieldFault } from '../src/domain/errors.ts';
 import { hasTemplate } from '../src/domain/template-syntax.ts';
 import type { ActionTypes } from '../src/engine/use-cases.ts';
-import { checkCel } from '../src/expressions/check-cel.ts';
-import { schemaFaults } from '../src/expressions/json-schema.ts';
 import { faultsOf, plainWords } from '../src/schemas/faults.ts';
 import type { Json, JsonObject } from '../src/schemas/json.ts';
 import type { Adapter } from './adapter.ts';
@@ -50,14 +49,14 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
       return `the input of an action '${type}' is stored, so it cannot hold secrets`;
     },
     literalFields: (type) => byType.get(type)?.literal ?? [],
-    check(type, config) {
+    check(type, config, checks) {
       const adapter = byType.get(canonicalOf.get(type) ?? '');
       if (adapter === undefined) return [{ path: '', message: `unknown action type ${type}` }];
       return [
         ...shapeFaults(adapter.config, config),
-        ...expressionFaults(adapter.literal ?? [], config),
-        ...jsonSchemaFaults(adapter.jsonSchemas ?? [], config),
-        ...conditionFaults(adapter.conditions ?? [], config),
+        ...expressionFaults(adapter.literal ?? [], config, checks),
+        ...jsonSchemaFaults(adapter.jsonSchemas ?? [], config, checks),
+        ...conditionFaults(adapter.conditions ?? [], config, checks),
       ];
     },
   };
@@ -79,36 +78,38 @@ function shapeFaults(schema: z.ZodType, config: Json): FieldFault[] {
   return faultsOf(new z.ZodError(certain), schema);
 }
 
-function expressionFaults(fields: readonly string[], config: Json): FieldFault[] {
+function expressionFaults(fields: readonly string[], config: Json, checks: Checks): FieldFault[] {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return [];
-  return fields.flatMap((field) => (Object.hasOwn(config, field) ? celFaults(config[field] ?? null, field) : []));
+  return fields.flatMap((field) =>
+    Object.hasOwn(config, field) ? celFaults(config[field] ?? null, field, checks) : [],
+  );
 }
 
-function jsonSchemaFaults(fields: readonly string[], config: Json): FieldFault[] {
+function jsonSchemaFaults(fields: readonly string[], config: Json, checks: Checks): FieldFault[] {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return [];
   return fields.flatMap((field) => {
     if (!Object.hasOwn(config, field)) return [];
-    return schemaFaults(config[field] ?? null).map(({ path, message }) => ({
+    return checks.schemaFaults(config[field] ?? null).map(({ path, message }) => ({
       path: path === '' ? field : `${field}.${path}`,
       message,
     }));
   });
 }
 
-function conditionFaults(paths: readonly string[], config: Json): FieldFault[] {
+function conditionFaults(paths: readonly string[], config: Json, checks: Checks): FieldFault[] {
   return paths.flatMap((path) => {
     const condition = valueAt(config, path.split('.'));
-    return condition === undefined || holdsTemplate(condition) ? [] : celFaults(condition, path);
+    return condition === undefined || holdsTemplate(condition) ? [] : celFaults(condition, path, checks);
   });
 }
 
-function celFaults(value: Json, path: string): FieldFault[] {
+function celFaults(value: Json, path: string, checks: Checks): FieldFault[] {
   if (typeof value === 'string') {
-    const message = checkCel(value);
+    const message = checks.expression(value).fault;
     return message === undefined ? [] : [{ path, message }];
   }
   if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, item]) => celFaults(item, `${path}.${key}`));
+  return Object.entries(value).flatMap(([key, item]) => celFaults(item, `${path}.${key}`, checks));
 }
 
 function valueAt(config: Json, path: readonly PropertyKey[]): Json | undefined {

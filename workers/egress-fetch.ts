@@ -6,10 +6,14 @@ import type { OpenCall } from '../src/engine/call-spans.ts';
 import { firstOf } from '../src/engine/time-limit.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 
+const VISIBLE = /^[\x20-\x7e]{1,255}$/;
+
 export interface FetchOfRun {
   /** The deadline and cancellation of the attempt. */
   signal: AbortSignal;
   idempotencyKey: string;
+  /** Of what a compensation undoes. */
+  compensatedKey?: string | undefined;
   tenantId: string;
   correlationId: string | undefined;
   traceparent: string | undefined;
@@ -22,7 +26,11 @@ export interface FetchOfRun {
 
 export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterContext['fetch'] {
   const own: Array<[string, string]> = [['idempotency-key', run.idempotencyKey]];
-  if (run.correlationId !== undefined) own.push(['x-correlation-id', run.correlationId]);
+  if (run.compensatedKey !== undefined) own.push(['compensates-idempotency-key', run.compensatedKey]);
+  // Of a body it is any text; what is no value of a header must not fail the task.
+  if (run.correlationId !== undefined && VISIBLE.test(run.correlationId)) {
+    own.push(['x-correlation-id', run.correlationId]);
+  }
 
   return async (url, { service, ...init } = {}) => {
     const call = run.begin?.({ method: init.method ?? 'GET', url, service });

@@ -38,6 +38,8 @@ export async function runAdapterIn(
   adapter: AnyAdapter,
   raw: unknown,
   context: AdapterContext,
+  /** A fault of the engine's own stores, which is no failure of the attempt. */
+  isStoreFault: (error: unknown) => boolean = () => false,
 ): Promise<ExecutionResult> {
   const input = adapter.config.safeParse(raw);
   if (!input.success) {
@@ -51,8 +53,11 @@ export async function runAdapterIn(
     const checked = adapter.output.safeParse(output);
     if (checked.success) return { result: 'output', output };
     const faults = faultsOf(checked.error, adapter.output).map(({ path, message }) => `${path}: ${message}`);
-    return failure('adapter_failed', `the output does not fit the adapter's schema: ${faults.join('; ')}`, false);
+    const message = `the output does not fit the adapter's schema: ${faults.join('; ')}`;
+    // It did what it was to do.
+    return { result: 'failure', failure: { code: 'adapter_failed', message, retryable: false, effectUnknown: true } };
   } catch (error) {
+    if (isStoreFault(error)) throw error;
     return toResult(error);
   }
 }
@@ -61,6 +66,8 @@ function toResult(error: unknown): ExecutionResult {
   if (error instanceof UnreadablePayload) throw error;
   if (error instanceof Sleep) return { result: 'sleep', until: error.until };
   if (error instanceof Park) return { result: 'park', until: error.until };
+  // By its code: the error may come from a child of this process.
+  if (error instanceof Error && 'code' in error && error.code === 'expressions_busy') return { result: 'deferred' };
   if (error instanceof RetryableError) return failed(error, true, error.retryAfterMs);
   if (error instanceof NonRetryableError) return failed(error, false);
   if (error instanceof OrchestratorError) return failure(error.code, error.message, describe(error.code).retryable);
@@ -70,12 +77,21 @@ function toResult(error: unknown): ExecutionResult {
   return failure(isErrorCode(code) ? code : 'adapter_failed', message, true);
 }
 
+/** What an adapter that was stopped says of a call that was stopped with it. */
+const BROKEN_OFF: ReadonlySet<string> = new Set(['network_error', 'timeout', 'adapter_failed']);
+
 function failed(
   { code, message, details }: RetryableError | NonRetryableError,
   retryable: boolean,
   retryAfterMs?: number,
 ): ExecutionResult {
-  const told = { code, message, retryable, retryAfterMs };
+  const told = {
+    code,
+    message,
+    retryable,
+    retryAfterMs,
+    ...(retryable && BROKEN_OFF.has(code) ? {} : { definite: true }),
+  };
   return { result: 'failure', failure: details === undefined ? told : { ...told, details } };
 }
 

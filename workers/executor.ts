@@ -34,6 +34,8 @@ export interface ExecutorDeps {
   /** Whether a trace is exported somewhere, as the services that are called are told. */
   isSampled(traceId: string, parentSpan: string | null | undefined): boolean;
   now(): Date;
+  /** What an adapter asked of the engine failed because of a store: no failure of the attempt. Left out: there is none. */
+  isStoreFault?(error: unknown): boolean;
   log: Logger;
 }
 
@@ -76,9 +78,10 @@ async function executeIn(deps: ExecutorDeps, call: ExecutionCall, places: Servic
   if (refusal !== undefined) return refusal;
   const context = contextOf(deps, call, places);
   const mayBlock = adapter.isolated === true;
-  if (!mayBlock && (!call.suspect || adapter.usesEngine === true)) return runAdapterIn(adapter, call.input, context);
-  const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
-  const plain = { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt };
+  if (!mayBlock && (!call.suspect || adapter.usesEngine === true))
+    return runAdapterIn(adapter, call.input, context, deps.isStoreFault);
+  const { idempotencyKey, compensates, attempt, run, correlationId, traceparent, scope, wakeAt } = context;
+  const plain = { idempotencyKey, compensates, attempt, run, correlationId, traceparent, scope, wakeAt };
   const { settings, maxOutputBytes } = deps;
   return deps.isolated.run({
     task: { ...plain, actionType: adapter.type, input: call.input, settings, maxOutputBytes },
@@ -115,6 +118,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
     signal: call.signal,
     log: maskedLog(own, call.secrets),
     idempotencyKey: call.idempotencyKey,
+    compensates: call.compensates,
     attempt: call.attempt,
     run: { id: run.id, actionId, tenantId: run.tenantId, userId: run.userId },
     correlationId,
@@ -122,6 +126,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
     fetch: createAdapterFetch(deps.egress, {
       signal: call.signal,
       idempotencyKey: call.idempotencyKey,
+      compensatedKey: call.compensates?.idempotency_key,
       tenantId,
       correlationId,
       traceparent,
@@ -145,7 +150,7 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
     },
     setting: (name) => deps.settings[name],
     scope: call.scope,
-    evaluate: (expression, variables) => deps.expressions.evaluate(expression, variables),
+    evaluate: (expression, variables) => deps.expressions.evaluate(expression, variables, { tenantId }),
     sleepUntil: sleeper(call.wakeAt, deps.now),
     park,
     wakeAt: call.wakeAt,

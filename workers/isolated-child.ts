@@ -62,11 +62,12 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
   const log = (level: keyof AdapterContext['log']) => (message: string, data?: object) =>
     say({ say: 'log', level, message, data: plain(data) });
   const now = () => new Date();
-  const { idempotencyKey, attempt, run, correlationId, traceparent, scope, wakeAt } = task;
+  const { idempotencyKey, compensates, attempt, run, correlationId, traceparent, scope, wakeAt } = task;
   return {
     signal,
     log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     idempotencyKey,
+    compensates,
     attempt,
     run,
     correlationId,

@@ -126,7 +126,7 @@ export function createIsolatedPool(options: IsolatedPoolOptions): IsolatedPool {
         const maxBlockMs = suspect && !mayBlock ? options.maxBlockMs : undefined;
         const result = await child.run(task, context, maxBlockMs);
         giveBack(child, suspect);
-        return signal.aborted ? aborted() : settled(result, task, suspect, context.log);
+        return signal.aborted && result.result !== 'output' ? aborted() : settled(result, task, suspect, context.log);
       } finally {
         freeSlot();
       }

@@ -25,7 +25,7 @@ export const BEAT_EVERY_MS = 500;
 export interface IsolatedTask
   extends Pick<
     AdapterContext,
-    'idempotencyKey' | 'attempt' | 'run' | 'correlationId' | 'traceparent' | 'scope' | 'wakeAt'
+    'idempotencyKey' | 'compensates' | 'attempt' | 'run' | 'correlationId' | 'traceparent' | 'scope' | 'wakeAt'
   > {
   actionType: string;
   input: Json;

@@ -1,6 +1,7 @@
 import { endRequests } from '../launch/end-requests.ts';
-import { launch } from '../launch/launch.ts';
+import { CannotStart, launch } from '../launch/launch.ts';
 import { configOrExit } from '../launch/run-process.ts';
+import { EXIT_CANNOT_START } from '../launch/supervisor.ts';
 
 const config = configOrExit();
 const { ending, atOnce } = endRequests({ signals: ['SIGINT', 'SIGTERM', 'SIGHUP'], startedByNpm: config.startedByNpm });
@@ -15,6 +16,7 @@ try {
   });
   process.exit(0);
 } catch (error) {
+  if (error instanceof CannotStart) process.exit(EXIT_CANNOT_START);
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
 }

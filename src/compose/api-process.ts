@@ -5,9 +5,12 @@ import { createCatalogue } from '../../workers/catalogue.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import type { Config } from '../config.ts';
 import { createBoard } from '../dashboard/board.ts';
+import { forwardingProblems } from '../doctor/forwarding.ts';
+import type { Checks } from '../domain/checks.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
 import { DEFAULT_RETRY } from '../domain/definition.ts';
 import { mergeDefinition, normaliseDefinition } from '../domain/normalise.ts';
+import { shareOf } from '../domain/queue-room.ts';
 import { SYSTEM_WORKFLOWS } from '../domain/system-workflows.ts';
 import { createAcceptRuns } from '../engine/accept-run.ts';
 import { createAdmission } from '../engine/admit.ts';
@@ -21,7 +24,7 @@ import { createKeyring } from '../engine/keyring.ts';
 import { fieldsOfCaller, withFields } from '../engine/log-fields.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
-import { boundQueuedRuns, type QueuedRunsDeps } from '../engine/queued-runs.ts';
+import { boundLiveRuns, boundQueuedRuns, type CountDeps } from '../engine/queued-runs.ts';
 import { refusingRecursion } from '../engine/refuse-recursion.ts';
 import { createRegistry } from '../engine/registry.ts';
 import { createEndReplaced } from '../engine/run-concurrency.ts';
@@ -32,7 +35,8 @@ import { createSystemRuns } from '../engine/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem, withSystemWorkflows } from '../engine/system-workflows.ts';
 import { createWaitingPolls } from '../engine/waiting-polls.ts';
 import { createWebhooks } from '../engine/webhooks.ts';
-import { checkCel, namesInCel } from '../expressions/check-cel.ts';
+import { withChecks } from '../engine/with-checks.ts';
+import { createDirectChecks } from '../expressions/direct-checks.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { BOARD_PATH, createHttpApp } from '../http/app.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -42,7 +46,7 @@ import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openBackend } from '../queue/open-backend.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { createChildStore } from '../store/child-runs.ts';
-import { LONGEST_STATEMENT_MS, openDatabase } from '../store/database.ts';
+import { LONGEST_LOCK_WAIT_MS, LONGEST_STATEMENT_MS, openDatabase } from '../store/database.ts';
 import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
@@ -51,9 +55,10 @@ import { createEngineHealthStore } from '../store/engine-health.ts';
 import { createEventLogStore, createPlatformEvents } from '../store/event-log.ts';
 import { TOPIC_CHANNEL } from '../store/external-attempts.ts';
 import { createFindRun } from '../store/inbox.ts';
+import { createLateEffectReader } from '../store/late-effects-read.ts';
 import { listen } from '../store/listener.ts';
 import { createLoginSessions } from '../store/login-sessions.ts';
-import { countQueuedRuns } from '../store/queued-runs.ts';
+import { countLiveRuns, countQueuedRuns } from '../store/queued-runs.ts';
 import { createRetryStore } from '../store/reopen-run.ts';
 import { createRunEvents } from '../store/run-events.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -63,6 +68,7 @@ import { createSagaReader } from '../store/sagas-read.ts';
 import { createScheduleStore } from '../store/schedules.ts';
 import { createCircuitStore } from '../store/service-circuits.ts';
 import { createServiceStore } from '../store/services.ts';
+import { storeFault } from '../store/sqlstate.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
 import { createSystemWorkflowStore } from '../store/system-workflows.ts';
 import { createLogReader } from '../store/task-logs.ts';
@@ -70,12 +76,15 @@ import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { createTenantData } from '../store/tenant-data.ts';
+import { createTenantWeightStore } from '../store/tenant-weights.ts';
 import { createTraceReader } from '../store/traces.ts';
+import { needsRepair } from '../store/transient.ts';
 import { isUnavailable } from '../store/unavailable.ts';
 import { createRunWaiter } from '../store/wait-for-runs.ts';
 import { createWebhookStore } from '../store/webhooks.ts';
 import { createWorkflowHeads } from '../store/workflow-heads.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
+import { probeAll } from '../store/write-path.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { VERSION } from '../version.ts';
 import { healthOf } from './api-health.ts';
@@ -86,10 +95,12 @@ import { controlOf } from './control.ts';
 import { diagnosisOf } from './diagnosis.ts';
 import { doorLimits } from './door-limits.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
+import { addressCheckOf, egressOf, ownAddresses } from './egress.ts';
 import { externalTasksOf } from './external-tasks.ts';
 import { createFailpoint } from './failpoints.ts';
 import { failuresOf } from './failures.ts';
-import { fairnessOf } from './fairness.ts';
+import { fairnessOf, liveWeights } from './fairness.ts';
+import { processFaults, writePathOf } from './faults.ts';
 import { closeServer, listenOn } from './http-listening.ts';
 import { incomingEvents } from './incoming-events.ts';
 import { payloadsOf } from './payloads.ts';
@@ -112,7 +123,8 @@ const MARK_QUEUED_AFTER_MS = 500;
 /** The API: doors, acceptance, and a window into the queues. It holds no state. */
 export function apiProcess(config: Config, databaseUrl: string, given: Logger): Process {
   const wall = createWall(config.rowLevelSecurity, given);
-  const log = withFields(given, () => fieldsOfCaller(wall.scope.caller()));
+  const faults = processFaults();
+  const log = withFields(faults.reporting(given), () => fieldsOfCaller(wall.scope.caller()));
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
   const behindWall = {
     tenant: wall.scope.tenant,
@@ -125,9 +137,12 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     onError,
     wall: behindWall,
     longestStatementMs: LONGEST_STATEMENT_MS,
+    statements: faults.statements,
+    longestLockWaitMs: LONGEST_LOCK_WAIT_MS,
     payloads: payloadsOf(config),
   });
   const { pool, everyTenant, prisma } = database;
+  const writePath = writePathOf(faults.ledger, () => probeAll(everyTenant), log);
   const { redisUrl, queuePrefix: prefix } = config;
   const backend = openBackend({
     redisUrl,
@@ -142,16 +157,18 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
   const spans = tracesOf(config, 'api', log);
   const ends = tracedEnds(spans, everyTenant, log);
   const queue = tracingQueue(createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS }), spans, Date.now);
-  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
+  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes, threads: config.expressionThreads });
   const catalogue = createCatalogue(adaptersFor({ underTest: config.nodeEnv === 'test' }));
-  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const { maxAttempts: max_attempts, backoffBase } = config.defaultRetry;
   const defaults = {
     timeout_seconds: config.defaultTimeoutSeconds,
-    retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+    retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds: backoffBase, multiplier: backoffBase },
   };
-  const rules = { ...catalogue, checkExpression: checkCel, expressionNames: namesInCel, defaults };
-
-  const normalise = (body: JsonObject) => normaliseDefinition(body, rules);
+  const ownChecks = createDirectChecks();
+  const rules = (checks: Checks) => ({ ...catalogue, checks, defaults });
+  const normaliseOwn = (body: JsonObject) => normaliseDefinition(body, rules(ownChecks));
+  const normalise = (tenantId: string, body: JsonObject) =>
+    withChecks(expressions, tenantId, (checks) => normaliseDefinition(body, rules(checks)));
 
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
@@ -176,7 +193,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
   const system = createSystemWorkflows({
     workflows: SYSTEM_WORKFLOWS,
     store: createSystemWorkflowStore(pool),
-    normalise,
+    normalise: normaliseOwn,
   });
   const workflows = withSystemWorkflows(
     checkingOperations(refusingRecursion(createWorkflowStore(prisma, uuidv7)), config, pool),
@@ -185,13 +202,14 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
   const waiter = createRunWaiter(everyTenant);
   const follower = createRunFollower(createRunEvents(everyTenant), { live: createTaskReportStore(pool) });
   const polls = createWaitingPolls();
+  const live = liveWeights(config, everyTenant, log);
   const admission = createAdmission({
     plans,
     runs,
     queue,
     failpoint,
     window: config.admissionWindow,
-    fairness: fairnessOf(config),
+    fairness: fairnessOf(live),
     log,
     now: () => performance.now(),
   });
@@ -208,31 +226,44 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     now: Date.now,
     log,
   };
-  const inbox = { findRun: createFindRun(pool), plans, queue, failpoint, log };
+  const inbox = { findRun: createFindRun(pool), plans, queue, texts: expressions, failpoint, log };
   const queueUse = sampled(
     () => backend.memoryUse(),
     () => performance.now(),
   );
-  const queued: QueuedRunsDeps = {
+  const queueRejects = sampled(
+    () => backend.rejectsWrites(),
+    () => performance.now(),
+  );
+  const liveRuns: CountDeps = {
+    limit: config.maxLiveRunsPerTenant,
+    count: (tenantId, most) => countLiveRuns(pool, tenantId, most),
+    now: () => performance.now(),
+  };
+  const queued: CountDeps = {
     limit: config.maxQueuedRunsPerTenant,
     count: (tenantId, most) => countQueuedRuns(pool, tenantId, most),
     now: () => performance.now(),
   };
   const bounded = boundAccepts(
-    boundQueuedRuns(
-      createAcceptRuns({
-        actionTypes: catalogue,
-        workflows,
-        workflowHead: headsWithSystem(createWorkflowHeads(pool), system),
-        plans,
-        runs,
-        admission,
-        endReplaced: createEndReplaced({ plans, runs, queue, log }),
-        failpoint,
-        defaults,
-        newId: uuidv7,
-      }),
-      queued,
+    boundLiveRuns(
+      boundQueuedRuns(
+        createAcceptRuns({
+          actionTypes: catalogue,
+          texts: expressions,
+          workflows,
+          workflowHead: headsWithSystem(createWorkflowHeads(pool), system),
+          plans,
+          runs,
+          admission,
+          endReplaced: createEndReplaced({ plans, runs, queue, log }),
+          failpoint,
+          defaults,
+          newId: uuidv7,
+        }),
+        queued,
+      ),
+      liveRuns,
     ),
     {
       maxRuns: MAX_RUNS_IN_HAND,
@@ -256,13 +287,18 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     acceptsInHand: accept.inHand,
     deadLetters: () => countDeadLetters(everyTenant),
     engine: () => engineHealth.report(),
-    queueUse,
+    queueUse: () => {
+      const use = queueUse();
+      return use && shareOf(use);
+    },
     loopLagMs: loop.recentMs,
+    faults: faults.ledger.problems,
+    databaseUsable: () => writePath.lastFault() === undefined,
   });
 
   const audit = auditOf(config, everyTenant, log);
   audit.count(metrics.registry);
-  const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, log });
+  const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, shared, log });
   const reader = createRunReader(pool, definitions);
   const depths = createLaneDepths(queue.queues([...catalogue.names(), FINALIZER_QUEUE]));
 
@@ -270,6 +306,8 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     store: createEngineHealthStore(everyTenant),
     queue: depths,
     queueUse,
+    faults: faults.ledger.problems,
+    isRejected: needsRepair,
     now: () => performance.now(),
   });
   const lanes = catalogue.names();
@@ -281,13 +319,21 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     depths,
     engineHealth,
     queueUse,
+    queueRejects,
     lanes,
     wall: behindWall,
     onError,
   });
   const services = createServiceStore(pool);
   const peers = peersOf(config, everyTenant);
-  const registry = createRegistry({ services, circuits: createCircuitStore(pool), configured: config.services });
+  const own = ownAddresses(config, databaseUrl);
+  const egress = egressOf(config, { own, log, onDecision: () => undefined });
+  const registry = createRegistry({
+    services,
+    circuits: createCircuitStore(pool),
+    configured: config.services,
+    checkAddress: addressCheckOf(config, own),
+  });
 
   const authentication = authenticationOf(config, log, everyTenant);
 
@@ -310,19 +356,23 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
       lanes,
       reader,
       isIdempotent: catalogue.isIdempotent,
+      newId: uuidv7,
     }),
-    ...peopleAt(config, pool, { ...inbox, runs }),
+    ...peopleAt(config, pool, { ...inbox, runs, egress }),
     ...failuresOf(pool, retryDeps),
     logs: createLogReader(pool),
     audit: audit.trail,
     auditLog: audit.reader,
     tenantData: createTenantData(everyTenant, uuidv7),
+    tenantWeights: createTenantWeightStore(everyTenant),
     sagas: createSagaReader(pool, definitions),
+    lateEffects: createLateEffectReader(pool),
     traces: createTraceReader(pool),
     schedules: createSchedules({
       schedules: createScheduleStore(pool),
       workflows,
       accept,
+      texts: expressions,
       newId: uuidv7,
       now: Date.now,
     }),
@@ -340,11 +390,12 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     record: createPlatformEvents(pool),
     newId: randomUUID,
     system: createSystemRuns({ system, accept, wait: waiter, reader }),
-    incoming: incomingEvents({ pool, plans, accept, queue, failpoint, expressions, config, log }),
+    incoming: incomingEvents({ pool, plans, accept, queue, failpoint, expressions, texts: expressions, config, log }),
     eventLog: createEventLog({ log: createEventLogStore(pool), accept, stream: config.eventsStream?.name }),
     wait: waiter,
     events: follower,
-    health: healthOf(everyTenant, queue, backend.kind),
+    health: healthOf(everyTenant, queue, backend.kind, engineHealth),
+    writePath,
     engineHealth,
     why: diagnosis.why,
     problems: diagnosis.problems,
@@ -359,13 +410,15 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     }),
     actionTypes: catalogue,
     workflows,
-    catalog: createWorkflowCatalog(pool, { workflows, definitions, normalise }),
+    catalog: createWorkflowCatalog(pool, { workflows, definitions, normalise, normaliseOwn }),
     runs: reader,
     definitions: {
       normalise,
-      merge: (current, patch) => mergeDefinition(current, patch, rules),
+      merge: (tenantId, current, patch) =>
+        withChecks(expressions, tenantId, (checks) => mergeDefinition(current, patch, rules(checks))),
     },
     isUnavailable,
+    needsRepair: (error) => (needsRepair(error) ? storeFault(error)?.class : undefined),
     board: createBoard(queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
     metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
     answered: tracingAnswers(tellAnswers(shared, metrics), spans, Date.now),
@@ -408,16 +461,24 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
   );
 
   return {
+    // The next process says so before it opens anything.
+    broken: database.unsupported,
     async start() {
       await spans?.start(metrics.registry);
       await wall.expected(everyTenant);
+      // Before the first request: nothing is accepted that could not be committed.
+      await writePath.fault();
       const port = await listenOn(server, config);
+      own.push({ host: config.host, port });
       void announce('queue_setup', backend.warnings(), log);
       void announce('database_setup', durabilityOf(everyTenant), log);
+      void announce('proxy_setup', forwardingProblems(everyTenant), log);
       flushing = Promise.all([
         flushUntil(stopping.signal, shared, log),
         audit.keepUntil(stopping.signal),
+        writePath.watchUntil(stopping.signal),
         limits.keep(stopping.signal),
+        live.watchUntil(stopping.signal),
       ]);
       announceAuthentication(config, log);
       log.info('api_started', { host: config.host, port, queue: backend.kind });
@@ -443,6 +504,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
       await backend.close();
       await expressions.close();
       await authentication.close();
+      await egress.close();
       await diagnosis.close();
       await database.close();
     },

@@ -65,8 +65,8 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
     async keepUntil(signal) {
       const writeCounted = async () => trail.writeCounted();
       await Promise.all([
-        repeatUntil(signal, WRITE_COUNTED_EVERY_MS, writeCounted, log),
-        repeatUntil(signal, ANCHOR_EVERY_MS, trail.anchorGrown, log),
+        repeatUntil(signal, WRITE_COUNTED_EVERY_MS, 'count_audit_denials', writeCounted, log),
+        repeatUntil(signal, ANCHOR_EVERY_MS, 'anchor_audit', trail.anchorGrown, log),
       ]);
     },
     close: () => trail.close(GRACE_MS),

@@ -51,7 +51,9 @@ export function authenticationOf(
   const browsers = pool === undefined ? undefined : loginOf(config, log, keptSessions(pool, log));
   const stopping = new AbortController();
   const flushing =
-    madeKeys === undefined ? undefined : repeatUntil(stopping.signal, FLUSH_EVERY_MS, madeKeys.flush, log);
+    madeKeys === undefined
+      ? undefined
+      : repeatUntil(stopping.signal, FLUSH_EVERY_MS, 'note_api_keys', madeKeys.flush, log);
   return {
     whoAsks: createIdentify({
       ...{ required, apiKeys: config.apiKeys, madeKeys, jwt: verify },

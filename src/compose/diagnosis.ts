@@ -1,6 +1,7 @@
 /** `/why` and the problems of the system, put together on connections of their own. */
 import pg from 'pg';
 import type { Config } from '../config.ts';
+import type { QueueUse } from '../domain/queue-room.ts';
 import type { EngineHealth, LaneDepths } from '../engine/engine-health.ts';
 import { createPlans } from '../engine/plans.ts';
 import { createSystemProblems, type SystemProblems } from '../engine/system-problems.ts';
@@ -9,6 +10,7 @@ import type { Backend, LaneQueue } from '../queue/backend.ts';
 import { createJobLooks } from '../queue/job-looks.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { payloadSettings } from '../store/payload-client.ts';
+import { SESSION } from '../store/session.ts';
 import { TenantPool, type TenantPoolOptions } from '../store/tenant-pool.ts';
 import { createWhyStore, DIAGNOSIS_OPTIONS } from '../store/why.ts';
 import { VERSION } from '../version.ts';
@@ -20,7 +22,8 @@ export interface DiagnosisDeps {
   queues(names: readonly string[]): LaneQueue[];
   depths: LaneDepths;
   engineHealth: EngineHealth;
-  queueUse(): number | undefined;
+  queueUse(): QueueUse | undefined;
+  queueRejects(): string | undefined;
   lanes: readonly string[];
   wall: Omit<TenantPoolOptions, 'everyTenant'> & { gap(): Promise<string | undefined> };
   onError(error: Error): void;
@@ -38,6 +41,7 @@ export function diagnosisOf(
     connectionString: deps.databaseUrl,
     application_name: 'orchestrator-api-why',
     options: DIAGNOSIS_OPTIONS,
+    onConnect: (client: pg.ClientBase): unknown => client.query(SESSION),
     max: CONNECTIONS,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 10_000,
@@ -46,7 +50,7 @@ export function diagnosisOf(
   const pool = new TenantPool(options, { ...deps.wall, everyTenant });
   for (const one of [pool, everyTenant]) one.on('error', deps.onError);
   const store = createWhyStore(pool, everyTenant);
-  const { queueUse, lanes } = deps;
+  const { queueUse, queueRejects, lanes } = deps;
   const queueOf = (name: string) => {
     const [queue] = deps.queues([name]);
     if (queue === undefined) throw new Error(`no queue '${name}'`);
@@ -59,7 +63,9 @@ export function diagnosisOf(
       jobs: createJobLooks(deps.backend, queueOf),
       depths: deps.depths,
       queueUse,
+      queueRejects,
       window: config.admissionWindow,
+      engine: deps.engineHealth,
       version: VERSION,
     }),
     problems: createSystemProblems({
@@ -67,6 +73,7 @@ export function diagnosisOf(
       engine: deps.engineHealth,
       gapInWall: deps.wall.gap,
       queueUse,
+      queueRejects,
       lanes,
       version: VERSION,
       now: Date.now,

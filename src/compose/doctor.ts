@@ -6,11 +6,14 @@ import { createCatalogue } from '../../workers/catalogue.ts';
 import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
 import type { Config } from '../config.ts';
 import { type Finding, ok, problem, unknown, warning } from '../doctor/finding.ts';
+import { checkForwarding } from '../doctor/forwarding.ts';
 import { checkQueue } from '../doctor/queue.ts';
-import { checkNode, checkPostgres, checkRedis, checkSchema } from '../doctor/servers.ts';
+import { checkNode, checkPostgres, checkRedis, checkSchema, versionFinding } from '../doctor/servers.ts';
 import { checkTables } from '../doctor/tables.ts';
 import { checkWorkers } from '../doctor/workers.ts';
 import { FINALIZER_QUEUE } from '../domain/compile.ts';
+import { problemsOfFaults } from '../domain/fault-problems.ts';
+import { groupFaults, plainWords, remedyOf } from '../domain/system-faults.ts';
 import { addAgain } from '../engine/add-again.ts';
 import { endOverdue } from '../engine/end-overdue.ts';
 import { createPlans } from '../engine/plans.ts';
@@ -22,10 +25,14 @@ import { createAuditStore } from '../store/audit.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
+import { faultsOf } from '../store/engine-health.ts';
 import { findGap } from '../store/row-level-security.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from '../store/run-row.ts';
 import { createRunStore } from '../store/run-store.ts';
+import { UnsupportedServer } from '../store/server-version.ts';
+import { faultErrorOf } from '../store/sqlstate.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { probeWritePath } from '../store/write-path.ts';
 import { VERSION } from '../version.ts';
 import { verifyAudit } from './audit-verify.ts';
 import { createFailpoint } from './failpoints.ts';
@@ -64,6 +71,10 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     const reachable = await pool.query('SELECT 1').then(
       () => true,
       (error: unknown) => {
+        if (error instanceof UnsupportedServer) {
+          findings.push(versionFinding({ supported: false, sentence: error.message }));
+          return false;
+        }
         findings.push({
           ...problem(
             'postgres',
@@ -89,7 +100,10 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
       return findings;
     const lanes = createCatalogue(SHIPPED_ADAPTERS).names();
+    await asked('write_path', writePath(pool));
+    await asked('faults', faultsOfWorkers(pool));
     await asked('row_level_security', walls(pool, config));
+    await asked('forwarded_for', forwarding(pool));
     await asked('workers', checkWorkers(pool, lanes, VERSION));
     await asked('audit_chain', auditChain(pool));
     await asked('invariants', invariants(examination, pool, lanes));
@@ -97,6 +111,29 @@ export async function examine(examination: Examination): Promise<Finding[]> {
   } finally {
     await database.close();
   }
+}
+
+/** With the rights of whoever runs the doctor, which should be those of the service. */
+async function* writePath(pool: pg.Pool): AsyncGenerator<Finding> {
+  const name = 'write_path';
+  try {
+    await probeWritePath(pool);
+    yield ok(name, 'tasks can be accepted, claimed and committed');
+  } catch (error) {
+    const { class: of, message } = faultErrorOf(error);
+    yield problem(name, `tasks cannot be committed (${of}, ${plainWords(of)}): ${message}`, remedyOf(of));
+  }
+}
+
+async function* faultsOfWorkers(pool: pg.Pool): AsyncGenerator<Finding> {
+  const name = 'faults';
+  const { rows } = await pool.query<{ id: string; faults: unknown }>(
+    `SELECT id, faults FROM worker WHERE seen_at > now() - interval '20 seconds'`,
+  );
+  const told = rows.flatMap(({ id, faults }) => faultsOf(faults).map((fault) => ({ ...fault, reporter: id })));
+  const problems = problemsOfFaults(groupFaults(told));
+  if (problems.length === 0) yield ok(name, 'no worker says that something fails in it again and again');
+  for (const { code, message, todo } of problems) yield problem(name, `${code}: ${message}`, todo);
 }
 
 async function* walls(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerator<Finding> {
@@ -109,6 +146,10 @@ async function* walls(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerat
       gap,
       'docs/security.md says how the second wall is raised. Queries are bound to the tenant without it too.',
     );
+}
+
+async function* forwarding(pool: pg.Pool): AsyncGenerator<Finding> {
+  yield await checkForwarding(pool);
 }
 
 async function* auditChain(pool: pg.Pool): AsyncGenerator<Finding> {

@@ -1,17 +1,20 @@
 /** The limits at the door of an API process, and where they are counted. */
+import type { IncomingMessage } from 'node:http';
 import type pg from 'pg';
 import type { Registry } from 'prom-client';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { Config } from '../config.ts';
+import { FORWARDED_PROBLEM } from '../doctor/forwarding.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createRequestLimit, insured, type RequestCounts, type RequestLimit } from '../engine/request-limits.ts';
 import { repeatUntil } from '../engine/sweep.ts';
-import { clientAddress } from '../http/client-address.ts';
+import { clientAddress, isUnbelieved, plainAddress } from '../http/client-address.ts';
 import type { DoorLimits } from '../http/limits.ts';
 import { createStreamPlaces } from '../http/stream-places.ts';
 import { createRedisCounts } from '../queue/request-counts.ts';
 import { createRequestCounts, forgetRequestCounts } from '../store/request-counts.ts';
 import { createLimitMetrics } from '../telemetry/limit-metrics.ts';
+import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
 
 const WINDOW_MS = 60_000;
 /** A request waits no longer for being counted. */
@@ -27,10 +30,14 @@ export interface ComposedLimits extends DoorLimits {
   close(): void;
 }
 
-export function doorLimits(
-  config: Config,
-  { pool, registry, log }: { pool: pg.Pool; registry: Registry; log: Logger },
-): ComposedLimits {
+interface Deps {
+  pool: pg.Pool;
+  registry: Registry;
+  shared: Pick<SharedMetrics, 'forwardedByUntrusted'>;
+  log: Logger;
+}
+
+export function doorLimits(config: Config, { pool, registry, shared, log }: Deps): ComposedLimits {
   const metrics = createLimitMetrics(registry);
   const { redisUrl, rateLimitPerMinute, authFailuresPerMinute } = config;
   const redis = redisUrl === undefined ? undefined : createRedisCounts(redisUrl, config.queuePrefix, COUNT_TIMEOUT_MS);
@@ -48,16 +55,34 @@ export function doorLimits(
     const counts = insured({ shared, own: inMemory(), timeoutMs: COUNT_TIMEOUT_MS, now, onAway });
     return telling(createRequestLimit({ limit, counts, now }), () => metrics.refused(kind));
   };
+  const isForwarded = isUnbelieved(config.trustProxy);
+  let saidForwarded = false;
+  const noticeForwarding = ({ headers, socket: { remoteAddress: peer = 'unknown' } }: IncomingMessage) => {
+    if (!isForwarded(peer, headers['x-forwarded-for']?.toString())) return;
+    shared.forwardedByUntrusted();
+    if (saidForwarded) return;
+    saidForwarded = true;
+    log.warn('forwarded_for_untrusted', { peer: plainAddress(peer), problem: FORWARDED_PROBLEM });
+  };
   const requests = counted('requests', rateLimitPerMinute);
   const failures = counted('auth_failures', authFailuresPerMinute);
   return {
     addressOf: clientAddress(config.trustProxy),
     requests,
     failures,
+    signatures: counted('signatures', authFailuresPerMinute),
+    signatureRejected: metrics.signatureRejected,
     streams: createStreamPlaces(config.maxStreamsPerTenant),
+    noticeForwarding,
     async keep(signal) {
       if (redis !== undefined || (requests ?? failures) === undefined) return;
-      await repeatUntil(signal, FORGET_EVERY_MS, () => forgetRequestCounts(pool, FORGOTTEN_AT_ONCE), log);
+      await repeatUntil(
+        signal,
+        FORGET_EVERY_MS,
+        'forget_request_counts',
+        () => forgetRequestCounts(pool, FORGOTTEN_AT_ONCE),
+        log,
+      );
     },
     close: () => redis?.close(),
   };

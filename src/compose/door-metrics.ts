@@ -16,7 +16,7 @@ export function sharedMetrics(pool: pg.Pool): SharedMetrics {
 }
 
 export function flushUntil(signal: AbortSignal, shared: SharedMetrics, log: Logger): Promise<void> {
-  return repeatUntil(signal, FLUSH_EVERY_MS, shared.flush, log);
+  return repeatUntil(signal, FLUSH_EVERY_MS, 'add_metrics', shared.flush, log);
 }
 
 /** When nothing is counted any more. */
@@ -40,6 +40,8 @@ export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'rec
   store: Store,
   shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
   delivery: (what: DeliveryFault) => void,
+  /** Told how often a task was delivered without an outcome, whenever that is counted. */
+  redelivered?: (lane: string, deliveries: number) => void,
 ): Store {
   return {
     ...store,
@@ -51,11 +53,13 @@ export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'rec
     },
     async claim(task: Parameters<TaskStore['claim']>[0]) {
       delivery('claimed');
-      return store.claim(task);
+      const token = await store.claim(task);
+      if (token !== undefined) redelivered?.(task.actionType, token.deliveries);
+      return token;
     },
-    async recordLateEffect(outcome: Outcome) {
+    async recordLateEffect(outcome: Outcome, isCompensated: boolean) {
       delivery('late_effect');
-      await store.recordLateEffect(outcome);
+      await store.recordLateEffect(outcome, isCompensated);
     },
   };
 }

@@ -1,30 +1,70 @@
-/** The way out of a process, by its configuration. */
+/** The way out of a process, by its configuration, and what registered addresses are checked against. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { isBelow } from '../domain/service-address.ts';
 import { createEgress, type Egress, type EgressDecision } from '../egress/egress.ts';
+import { EgressError } from '../egress/errors.ts';
+import { createGuard, type GuardOptions } from '../egress/guard.ts';
+import { createResolve, systemLookup } from '../egress/resolve.ts';
 import type { Logger } from '../engine/ports.ts';
+import type { CheckAddress } from '../engine/registry.ts';
+
+/** A name that takes longer is checked when it is called, as every address is. */
+const RESOLVE_PATIENCE_MS = 2_000;
+
+interface OwnAddress {
+  host: string;
+  port: number;
+}
 
 interface Parts {
-  databaseUrl: string;
+  /** As `ownAddresses` made them; the process adds the ports that it was given. */
+  own: readonly OwnAddress[];
   log: Logger;
   onDecision(decision: EgressDecision): void;
 }
 
-export function egressOf(config: Config, { databaseUrl, log, onDecision }: Parts): Egress {
+export function egressOf(config: Config, { own, log, onDecision }: Parts): Egress {
+  return createEgress({ ...guardOptions(config, own), onDecision, log });
+}
+
+/** Says why a tenant may not have a service at an address. A name that does not resolve yet is checked when it is called. */
+export function addressCheckOf(config: Config, own: readonly OwnAddress[]): CheckAddress {
+  const guard = createGuard(
+    guardOptions(config, own),
+    createResolve(systemLookup, () => performance.now()),
+  );
+  return async (tenantId, url) => {
+    const admitted = guard.admit(new URL(url), { trusted: false, tenantId }).then(
+      () => undefined,
+      (error: unknown) => {
+        if (error instanceof EgressError) return error.fault === 'denied' ? error.message : undefined;
+        throw error;
+      },
+    );
+    const late = new AbortController();
+    const patience = sleep(RESOLVE_PATIENCE_MS, undefined, { signal: late.signal }).catch(() => undefined);
+    try {
+      return await Promise.race([admitted, patience]);
+    } finally {
+      late.abort();
+    }
+  };
+}
+
+function guardOptions(config: Config, own: readonly OwnAddress[]): GuardOptions {
   const configured = Object.values(config.services).map((url) => new URL(url));
-  return createEgress({
+  return {
     policy: config.egressPolicy,
     allow: config.egressAllow,
     tenants: config.egressTenants,
-    ownAddresses: ownAddresses(config, databaseUrl),
+    ownAddresses: own,
     isTrustedOrigin: (url) => configured.some((base) => isBelow(base, url)),
-    onDecision,
-    log,
-  });
+  };
 }
 
 /** Requests may not go to our own listeners and stores, nor to the cluster that we run in. */
-function ownAddresses(config: Config, databaseUrl: string): Array<{ host: string; port: number }> {
+export function ownAddresses(config: Config, databaseUrl: string): OwnAddress[] {
   const stores = [databaseUrl, config.redisUrl].flatMap((text) => {
     if (text === undefined) return [];
     const url = new URL(text);

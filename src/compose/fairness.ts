@@ -1,7 +1,33 @@
-/** How the tenants take turns in this process. */
+/** How the tenants take turns in this process: by weights that may be changed while it runs. */
+import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { createFairness, type Fairness } from '../engine/fairness.ts';
+import type { Logger } from '../engine/ports.ts';
+import { repeatUntil } from '../engine/sweep.ts';
+import { createTenantWeightStore } from '../store/tenant-weights.ts';
 
-export function fairnessOf({ tenantWeights }: Config): Fairness {
-  return createFairness((tenantId) => tenantWeights.get(tenantId) ?? 1);
+const READ_EVERY_MS = 2_000;
+
+export interface LiveWeights {
+  /** By tenant, what was set before what is configured; 1 for all others. Always the newest that was read. */
+  weights: ReadonlyMap<string, number>;
+  /** Reads them now and then; while they cannot be read those of before hold. */
+  watchUntil(signal: AbortSignal): Promise<void>;
+}
+
+export function liveWeights({ tenantWeights }: Config, pool: pg.Pool, log: Logger): LiveWeights {
+  const store = createTenantWeightStore(pool);
+  const weights = new Map(tenantWeights);
+  async function read(): Promise<void> {
+    const set = await store.all();
+    for (const tenantId of weights.keys()) {
+      if (!set.has(tenantId) && !tenantWeights.has(tenantId)) weights.delete(tenantId);
+    }
+    for (const [tenantId, weight] of [...tenantWeights, ...set]) weights.set(tenantId, weight);
+  }
+  return { weights, watchUntil: (signal) => repeatUntil(signal, READ_EVERY_MS, 'read_weights', read, log) };
+}
+
+export function fairnessOf({ weights }: Pick<LiveWeights, 'weights'>): Fairness {
+  return createFairness((tenantId) => weights.get(tenantId) ?? 1);
 }

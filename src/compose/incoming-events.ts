@@ -3,14 +3,16 @@ import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { createIncomingEvents, type IncomingDeps, type IncomingEvents } from '../engine/incoming-events.ts';
 import { createSignals, type SignalDeps, type Signals } from '../engine/signals.ts';
-import { createPayloadSchemas } from '../expressions/json-schema.ts';
 import { createFindRun } from '../store/inbox.ts';
 import { createIncomingStore } from '../store/incoming-events.ts';
 import { createSignalStore } from '../store/signals.ts';
 
-type SignalParts = Pick<SignalDeps, 'plans' | 'queue' | 'failpoint' | 'log'> & { pool: pg.Pool; config: Config };
+type SignalParts = Pick<SignalDeps, 'plans' | 'queue' | 'failpoint' | 'log' | 'texts'> & {
+  pool: pg.Pool;
+  config: Config;
+};
 
-export function signalsOf({ pool, config, plans, queue, failpoint, log }: SignalParts): Signals {
+export function signalsOf({ pool, config, plans, queue, failpoint, texts, log }: SignalParts): Signals {
   return createSignals({
     findRun: createFindRun(pool),
     plans,
@@ -18,7 +20,7 @@ export function signalsOf({ pool, config, plans, queue, failpoint, log }: Signal
     failpoint,
     log,
     signals: createSignalStore(pool),
-    checkPayload: createPayloadSchemas().check,
+    texts,
     maxOutputBytes: config.maxOutputBytes,
   });
 }
@@ -26,5 +28,13 @@ export function signalsOf({ pool, config, plans, queue, failpoint, log }: Signal
 export function incomingEvents(parts: SignalParts & Pick<IncomingDeps, 'accept' | 'expressions'>): IncomingEvents {
   const { pool, accept, expressions, failpoint, log } = parts;
   const store = createIncomingStore(pool);
-  return createIncomingEvents({ store, accept, signals: signalsOf(parts), expressions, failpoint, log });
+  return createIncomingEvents({
+    store,
+    accept,
+    signals: signalsOf(parts),
+    expressions,
+    failpoint,
+    now: () => performance.now(),
+    log,
+  });
 }

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { UnreadablePayload } from '../domain/errors.ts';
 import { createKeyring } from '../engine/keyring.ts';
 import { createPayloads, type Payloads } from '../store/payloads.ts';
-import { isTransient } from '../store/transient.ts';
+import { isTransient, needsRepair } from '../store/transient.ts';
 
 export function payloadsOf({ secretKeys, encryptPayloads }: Pick<Config, 'secretKeys' | 'encryptPayloads'>): Payloads {
   return createPayloads(createKeyring(secretKeys), encryptPayloads, () => performance.now());
@@ -11,5 +11,5 @@ export function payloadsOf({ secretKeys, encryptPayloads }: Pick<Config, 'secret
 
 /** What is wrong with a store, or with what this process has been given, and not with the task. */
 export function isPassing(error: unknown): boolean {
-  return isTransient(error) || error instanceof UnreadablePayload;
+  return isTransient(error) || needsRepair(error) || error instanceof UnreadablePayload;
 }

@@ -10,7 +10,7 @@ export interface Process {
 
 /** Says at start what an operator should know about how a store is set up. */
 export async function announce(
-  about: 'queue_setup' | 'database_setup',
+  about: 'queue_setup' | 'database_setup' | 'proxy_setup',
   warnings: Promise<string[]>,
   log: Logger,
 ): Promise<void> {

@@ -11,13 +11,13 @@ import {
   type ServiceApiReader,
   type ServiceApis,
 } from '../engine/service-apis.ts';
-import { createPayloadSchemas } from '../expressions/json-schema.ts';
+import type { TextChecker } from '../engine/with-checks.ts';
 import { createServiceApiStore } from '../store/service-apis.ts';
 
 type Sources = [config: Pick<Config, 'services'>, pool: pg.Pool, services: Pick<ServiceStore, 'find' | 'list'>];
 
-export function serviceApisOf(...sources: Sources): ServiceApis {
-  return createServiceApis({ ...depsOf(...sources), check: createPayloadSchemas().check });
+export function serviceApisOf(texts: TextChecker, ...sources: Sources): ServiceApis {
+  return createServiceApis({ ...depsOf(...sources), texts });
 }
 
 export function serviceApiReaderOf(...sources: Sources): ServiceApiReader {
@@ -34,6 +34,6 @@ export function checkingOperations<Store extends Pick<WorkflowStore, 'create' | 
   return refusingUnknownOperations(workflows, { operationIds, configured: new Map(Object.entries(config.services)) });
 }
 
-function depsOf(...[config, pool, services]: Sources): Omit<ServiceApiDeps, 'check'> {
+function depsOf(...[config, pool, services]: Sources): Omit<ServiceApiDeps, 'texts'> {
   return { store: createServiceApiStore(pool), services, configured: new Map(Object.entries(config.services)) };
 }

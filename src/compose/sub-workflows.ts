@@ -19,7 +19,7 @@ export type SubWorkflows = (call: ExecutionCall) => NonNullable<EngineCapabiliti
 
 export function createSubWorkflows(
   parts: Omit<AdmitChildrenDeps, 'window'> &
-    Pick<AcceptDeps, 'actionTypes' | 'workflows'> & { pool: pg.Pool; config: Config; children: ChildStore },
+    Pick<AcceptDeps, 'actionTypes' | 'texts' | 'workflows'> & { pool: pg.Pool; config: Config; children: ChildStore },
 ): SubWorkflows {
   const { pool, config } = parts;
   const window = config.admissionWindow;
@@ -30,14 +30,14 @@ export function createSubWorkflows(
     ways.set(depth, known);
     return known;
   };
-  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const { maxAttempts: max_attempts, backoffBase } = config.defaultRetry;
   const deps = {
     ...parts,
     workflowHead: createWorkflowHeads(pool),
     retries: createRetryStore(pool),
     defaults: {
       timeout_seconds: config.defaultTimeoutSeconds,
-      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds: backoffBase, multiplier: backoffBase },
     },
     // A child replaces nobody: it waits for a place, whatever the policy.
     endReplaced: async () => undefined,

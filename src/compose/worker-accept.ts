@@ -17,11 +17,13 @@ import { fairnessOf } from './fairness.ts';
 /** The dispatcher adds what could not be added. */
 const QUEUE_TIMEOUT_MS = 2_000;
 
-export type WorkerAcceptParts = Pick<AcceptDeps, 'actionTypes' | 'workflows' | 'plans' | 'failpoint'> & {
+export type WorkerAcceptParts = Pick<AcceptDeps, 'actionTypes' | 'texts' | 'workflows' | 'plans' | 'failpoint'> & {
   pool: pg.Pool;
   backend: Backend;
   runs: RunStore;
   config: Config;
+  /** Of tenants, as they are at the moment. */
+  weights: ReadonlyMap<string, number>;
   log: Logger;
 };
 
@@ -37,11 +39,11 @@ export function acceptInWorker(parts: WorkerAcceptParts): {
     queue,
     failpoint,
     window: config.admissionWindow,
-    fairness: fairnessOf(config),
+    fairness: fairnessOf(parts),
     log,
     now: () => performance.now(),
   });
-  const { maxAttempts: max_attempts, backoffBase: initial_delay_seconds } = config.defaultRetry;
+  const { maxAttempts: max_attempts, backoffBase } = config.defaultRetry;
   const accept = createAcceptRuns({
     ...parts,
     workflowHead: createWorkflowHeads(pool),
@@ -54,7 +56,7 @@ export function acceptInWorker(parts: WorkerAcceptParts): {
     endReplaced: createEndReplaced({ plans, runs, queue, log }),
     defaults: {
       timeout_seconds: config.defaultTimeoutSeconds,
-      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds },
+      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds: backoffBase, multiplier: backoffBase },
     },
     newId: uuidv7,
   });

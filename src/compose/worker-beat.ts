@@ -1,4 +1,5 @@
 /** A worker's sign of life, given only while its event loop moves and its lanes fetch: a timer alone proves nothing. */
+import type { Fault } from '../domain/system-faults.ts';
 import type { BeatStore } from '../engine/engine-health.ts';
 import type { Logger } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
@@ -14,6 +15,11 @@ export interface BeatSource {
   takeLongestLagMs(): number;
   /** It hears its queue. */
   isDeaf(): boolean;
+  /**
+   * What fails in this process now. APIs take it for true until the next beat, so a fault that has ended since it was last
+   * looked at must not be in it: an API that is ready again would refuse for as long.
+   */
+  faults(): Promise<readonly Fault[]>;
 }
 
 export async function beatUntil(
@@ -25,12 +31,23 @@ export async function beatUntil(
   await repeatUntil(
     signal,
     BEAT_EVERY_MS,
+    'heartbeat',
     async () => {
       const loopLagMs = source.takeLongestLagMs();
       if (source.isDeaf()) return;
+      const faults = await source.faults();
       const { id, lanes } = source;
       const uptimeSeconds = process.uptime();
-      await store.beat({ id, lanes, version: VERSION, activeTasks: source.activeTasks(), loopLagMs, uptimeSeconds });
+      const activeTasks = source.activeTasks();
+      await store.beat({
+        id,
+        lanes,
+        version: VERSION,
+        activeTasks,
+        loopLagMs,
+        uptimeSeconds,
+        faults,
+      });
     },
     log,
   );

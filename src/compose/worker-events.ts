@@ -61,9 +61,9 @@ export function workerEvents(
       if (unsent > 0) log.error('events_not_sent', { stream: stream.name, events: unsent });
     };
     return [
-      repeatUntil(signal, WANT_EVERY_MS, out.want, log),
-      repeatUntil(signal, STREAM_EVERY_MS, send, log),
-      repeatUntil(signal, REMOVE_EVERY_MS, remove, log),
+      repeatUntil(signal, WANT_EVERY_MS, 'want_events', out.want, log),
+      repeatUntil(signal, STREAM_EVERY_MS, 'stream_events', send, log),
+      repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_events', remove, log),
     ];
   };
   return {
@@ -72,9 +72,10 @@ export function workerEvents(
     async watchUntil(signal) {
       await Promise.all([
         ...watches(signal),
-        repeatUntil(signal, TAKE_UP_EVERY_MS, incoming.takeUp, log),
-        repeatUntil(signal, REMOVE_WAITS_EVERY_MS, () => waits.removeEnded(REMOVED_AT_ONCE), log),
+        repeatUntil(signal, TAKE_UP_EVERY_MS, 'take_up_events', incoming.takeUp, log),
+        repeatUntil(signal, REMOVE_WAITS_EVERY_MS, 'remove_ended_waits', () => waits.removeEnded(REMOVED_AT_ONCE), log),
       ]);
+      await incoming.idle();
     },
     async close() {
       stream?.close();

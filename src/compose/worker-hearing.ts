@@ -94,6 +94,6 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
 
   return {
     isDeaf: () => deaf,
-    watchUntil: (signal) => repeatUntil(signal, everyMs, () => look(signal), log),
+    watchUntil: (signal) => repeatUntil(signal, everyMs, 'watch_queue', () => look(signal), log),
   };
 }

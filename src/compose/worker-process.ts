@@ -12,10 +12,11 @@ import { createApisOfTasks, operationsOf } from '../../workers/service-apis.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { bareEnvironment, type Config } from '../config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/compile.ts';
+import { codeOf } from '../domain/fault-problems.ts';
 import { maskOf } from '../domain/mask-secrets.ts';
+import { groupFaults } from '../domain/system-faults.ts';
 import { createCancelRuns } from '../engine/cancel-run.ts';
 import { tellingParents } from '../engine/child-ended.ts';
-import { deliverCallbacks } from '../engine/deliver-callbacks.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/execute-task.ts';
 import { externalAttempts } from '../engine/external-tasks.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../engine/jobs-in-hand.ts';
@@ -24,6 +25,7 @@ import { whileAnswered } from '../engine/let-go.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createServiceTurns } from '../engine/service-turns.ts';
+import { createFallAsleep } from '../engine/sleeping-runs.ts';
 import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
 import { createTaskLogs } from '../engine/task-logs.ts';
 import { createTaskReports } from '../engine/task-reports.ts';
@@ -33,10 +35,9 @@ import { createFlowQueue } from '../queue/flow-queue.ts';
 import { type Lane, openLane } from '../queue/lane.ts';
 import { openBackend } from '../queue/open-backend.ts';
 import { createApprovalStore } from '../store/approvals.ts';
-import { createCallbackStore } from '../store/callbacks.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
-import { createDatabaseClock } from '../store/database-clock.ts';
+import { createDatabaseClock, watchClock } from '../store/database-clock.ts';
 import { countDeadLetters } from '../store/dead-letters.ts';
 import { createDefinitions } from '../store/definitions.ts';
 import { createDocumentStore } from '../store/documents.ts';
@@ -58,14 +59,17 @@ import { createSweepStore } from '../store/sweep-store.ts';
 import { createTaskLogStore } from '../store/task-logs.ts';
 import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStore } from '../store/task-store.ts';
+import { takeBackTimesAhead } from '../store/times-ahead.ts';
 import { createWorkflowStore } from '../store/workflows.ts';
+import { probeWritePath } from '../store/write-path.ts';
 import { monitorLoop } from '../telemetry/event-loop.ts';
 import { auditingRefusals, auditOf } from './audit.ts';
 import { authenticationOf } from './authentication.ts';
 import { counting, doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
-import { egressOf } from './egress.ts';
+import { egressOf, ownAddresses } from './egress.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
-import { fairnessOf } from './fairness.ts';
+import { fairnessOf, liveWeights } from './fairness.ts';
+import { processFaults, writePathOf } from './faults.ts';
 import { isPassing, payloadsOf } from './payloads.ts';
 import { keepPeers } from './peers.ts';
 import { announce, type Process } from './process.ts';
@@ -84,22 +88,27 @@ import { traceCalls } from './worker-tracing.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
-const LOOK_AT_CLOCK_EVERY_MS = 10_000;
+const WATCH_COMMITS_EVERY_MS = 2_000;
+const LOOK_AT_CLOCK_EVERY_MS = 5_000;
 /** Of a whole window full of jobs a few tell where to look. */
 const JOBS_NAMED = 20;
 /** A held lane that the queue has forgotten is let go for so long. */
 const KEEP_LANES_EVERY_MS = 1_000;
 
-/** A worker: its lanes, the finalizer, the sweep and the callbacks. */
-export function workerProcess(config: Config, databaseUrl: string, log: Logger): Process {
+/** A worker: its lanes, the finalizer, the sweep and the deliveries. */
+export function workerProcess(config: Config, databaseUrl: string, given: Logger): Process {
+  const faults = processFaults();
+  const log = faults.reporting(given);
   const onError = (error: Error) => log.warn('database_error', { error: error.message });
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-worker',
     max: config.databasePoolSize,
     onError,
+    statements: faults.statements,
     payloads: payloadsOf(config),
   });
   const { pool, prisma } = database;
+  const writePath = writePathOf(faults.ledger, () => probeWritePath(pool), log);
   const underTest = config.nodeEnv === 'test';
   const catalogue = createCatalogue(adaptersFor({ underTest }));
   const laneNames = lanesOf(config, catalogue.names());
@@ -124,11 +133,21 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const sweep = createSweepStore(pool);
   const shared = sharedMetrics(pool);
   const tasks = counting(
-    traced.tasks(createTaskStore(pool, failpoint, (write) => metrics.wrote(write), traced.commits)),
+    traced.tasks(
+      createTaskStore(
+        pool,
+        failpoint,
+        (write) => metrics.wrote(write),
+        traced.commits,
+        (runIds) => void fallAsleep(runIds),
+      ),
+    ),
     shared,
     (what) => metrics.worker.delivery(what),
+    faults.redelivered,
   );
-  const children = createChildStore(pool, config.tenantWeights);
+  const live = liveWeights(config, pool, log);
+  const children = createChildStore(pool, live.weights);
   const runs = tellingParents(traced.runs(createRunStore(pool, { told: (write) => metrics.wrote(write) })), {
     children,
     tasks,
@@ -141,12 +160,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
-  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes });
+  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes, threads: config.expressionThreads });
   const audit = auditOf(config, pool, log);
   const auditRefusal = auditingRefusals(audit.trail);
+  const own = ownAddresses(config, databaseUrl);
   const egress = countingRequests(
     egressOf(config, {
-      ...{ databaseUrl, log },
+      ...{ own, log },
       onDecision(decision) {
         metrics.outbound.decided(decision);
         auditRefusal(decision);
@@ -159,7 +179,15 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   // Every running task listens, and every loop.
   setMaxListeners(0, shutdown.signal, stopping.signal);
   const again = { plans, runs, sweep, queue, failpoint, tasks, children, now: clock.now };
-  const childRuns = createSubWorkflows({ ...again, actionTypes: catalogue, workflows, pool, config, log });
+  const childRuns = createSubWorkflows({
+    ...again,
+    actionTypes: catalogue,
+    texts: expressions,
+    workflows,
+    pool,
+    config,
+    log,
+  });
   const isolated = createIsolatedPool({
     limit: config.isolatedProcesses,
     memoryMb: config.isolatedMemoryMb,
@@ -169,12 +197,16 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const inbox = createInboxAccess({ approvals: createApprovalStore(pool), signal: (...of) => events.signal(...of) });
-  const apis = serviceApisOf(config, pool, services.store);
+  const apis = serviceApisOf(expressions, config, pool, services.store);
   const apisOfTask = createApisOfTasks(apis);
   const platform = createPlatformAccess({ documents: createDocumentStore(pool), report: createReportReader(pool) });
   const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
   const events = workerEvents(
-    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
+    {
+      ...{ actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, config, log, expressions },
+      weights: live.weights,
+      texts: expressions,
+    },
     () => new Date(clock.now()),
   );
   const callSpans = traceCalls(config, {
@@ -200,6 +232,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     callSpans,
     isSampled: traced.isSampled,
     now: () => new Date(clock.now()),
+    isStoreFault: (error) => faults.isOwn(error) && isPassing(error),
     log,
     turn: createServiceTurns({
       limits: config.serviceRateLimits,
@@ -219,11 +252,13 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     log,
   });
   const logs = createTaskLogs({ store: createTaskLogStore(pool), now: clock.now, mask: maskOf(config.hidden), log });
+  const sagas = traced.sagas(createSagaStore(pool));
+  const fallAsleep = createFallAsleep({ ...again, log });
   const deps: ExecuteDeps = {
     ...again,
     parts: createPartStore(pool),
     cancelRun: createCancelRuns({ ...again, log }).cancelRun,
-    sagas: traced.sagas(createSagaStore(pool)),
+    sagas,
     executor,
     expressions,
     control,
@@ -238,6 +273,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     worker,
     maxOutputBytes: config.maxOutputBytes,
     log,
+    isPassing,
     picked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
     spans: traced.deliveries,
   };
@@ -267,6 +303,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     onBroken: breakDown,
     log,
   });
+  const problemsNow = () => [...new Set(groupFaults(faults.ledger.problems()).map(codeOf))];
   const metrics = workerMetrics({
     queue: backend.kind,
     pool,
@@ -276,6 +313,7 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
     isDeaf: hearing.isDeaf,
     circuits: services.calls.circuits,
     deadLetters: () => countDeadLetters(pool),
+    faults: faults.ledger.problems,
   });
   audit.count(metrics.registry);
   const openAll = () =>
@@ -292,7 +330,9 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           if (name !== FINALIZER_QUEUE) shared.taskDelivered();
           return traced.deliveries?.around(delivery, () => executeTask(deps, delivery)) ?? executeTask(deps, delivery);
         },
-        isPassing: isPassing,
+        isPassing,
+        onEnded: (error) => faults.delivered(name, error),
+        whenUsable: () => writePath.whenUsable(stopping.signal),
         tellsReasons: !config.encryptPayloads,
         onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
         inHand,
@@ -320,18 +360,28 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
   const keepLanes = createLaneKeeper({ pauses: createLanePauseStore(pool), queue, lanes: laneNames });
   const loops: Promise<void>[] = [];
   const schedules = keepSchedules(
-    { actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, children, config, log },
+    {
+      ...{ actionTypes: catalogue, workflows, plans, failpoint, pool, backend, runs, children, config, log },
+      weights: live.weights,
+      texts: expressions,
+    },
     stopping.signal,
   );
   const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
     whoAsks: authentication.whoAsks,
-    state: () => ({ worker, lanes, draining: stopping.signal.aborted, deaf: hearing.isDeaf() }),
+    state: () => ({
+      worker,
+      lanes,
+      draining: stopping.signal.aborted,
+      deaf: hearing.isDeaf(),
+      problems: problemsNow(),
+    }),
   });
 
   return {
-    broken,
+    broken: Promise.race([broken, database.unsupported]),
     async start() {
       await traced.start(metrics.registry);
       // Writes their settings, whether an API has begun before or not.
@@ -340,14 +390,17 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       await clock.look().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
       // Before anything is taken: what is held is held from the start. Without a store the workers wait anyway.
       await keepLanes().catch((error: Error) => log.warn('lanes_unknown', { error: error.message }));
+      // What cannot be committed is not begun.
+      await writePath.fault();
       open = openAll();
       await Promise.all([...open.map((lane) => lane.ready()), schedules.ready()]);
       const sweepDeps: SweepDeps = {
         ...again,
         tasks,
+        sagas,
         sweep: whileAnswered(sweep, queue.ping),
         window: config.admissionWindow,
-        fairness: fairnessOf(config),
+        fairness: fairnessOf(live),
         checkEveryMs: config.reconcileSeconds * 1000,
         suspects: new Map(),
         queueUse: backend.memoryUse,
@@ -357,25 +410,55 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
       const random = Math.random;
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
+      loops.push(writePath.watchUntil(signal));
+      loops.push(
+        repeatUntil(
+          signal,
+          WATCH_COMMITS_EVERY_MS,
+          'watch_commits',
+          async () => faults.commitWaits(tasks.commitWaitsMs()),
+          log,
+        ),
+      );
       loops.push(hearing.watchUntil(signal), audit.keepUntil(signal));
       loops.push(flushUntil(signal, shared, log));
-      loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, keepLanes, log));
+      loops.push(repeatUntil(signal, KEEP_LANES_EVERY_MS, 'pause_lanes', keepLanes, log));
+      loops.push(live.watchUntil(signal));
       loops.push(schedules.watchUntil(signal), events.watchUntil(signal));
       loops.push(
         beatUntil(
           signal,
           beats,
-          { id: worker, lanes, activeTasks, takeLongestLagMs: loop.takeLongestMs, isDeaf: hearing.isDeaf },
+          {
+            id: worker,
+            lanes,
+            activeTasks,
+            takeLongestLagMs: loop.takeLongestMs,
+            isDeaf: hearing.isDeaf,
+            async faults() {
+              await writePath.lookAgain();
+              return faults.ledger.problems();
+            },
+          },
           log,
         ),
       );
-      loops.push(repeatUntil(signal, LOOK_AT_CLOCK_EVERY_MS, clock.look, log));
+      loops.push(
+        repeatUntil(
+          signal,
+          LOOK_AT_CLOCK_EVERY_MS,
+          'read_clock',
+          watchClock(clock, () => takeBackTimesAhead(pool)),
+          log,
+        ),
+      );
       loops.push(
         ...keepClean(
           {
             pool,
             queue,
             runs,
+            plans,
             lanes: catalogue.names(),
             cancelRun: deps.cancelRun,
             failpoint,
@@ -386,24 +469,16 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           signal,
         ),
       );
-      const callbacks = createCallbackStore(pool);
-      const callbackDeps = {
-        callbacks,
-        fetch: egress.fetch,
-        secrets: config.webhookSecrets,
-        now: () => new Date(clock.now()),
-        calls: callSpans,
-        log,
-      };
-      loops.push(repeatUntil(signal, SWEEP_EVERY_MS, () => deliverCallbacks(callbackDeps, signal), log));
+      const now = () => new Date(clock.now());
       loops.push(services.keep(egress.fetch, signal));
       loops.push(
         keepWebhooks(
           {
             pool,
             secretKeys: config.secretKeys,
+            callbackSecrets: config.webhookSecrets,
             fetch: egress.fetch,
-            now: callbackDeps.now,
+            now,
             failpoint,
             calls: callSpans,
             log,
@@ -411,13 +486,14 @@ export function workerProcess(config: Config, databaseUrl: string, log: Logger):
           signal,
         ),
       );
-      loops.push(keepPeers(config, { pool, fetch: egress.fetch, now: callbackDeps.now, log }, signal));
+      loops.push(keepPeers(config, { pool, fetch: egress.fetch, now, log }, signal));
       const port = await health.listen(config.workerPort, config.host).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EADDRINUSE') throw error;
         // A second worker on one machine just shares the load.
         log.warn('worker_port_taken', { port: config.workerPort });
         return health.listen(0, config.host);
       });
+      own.push({ host: config.host, port });
       void announce('queue_setup', backend.warnings(), log);
       void announce('database_setup', durabilityOf(pool), log);
       log.info('worker_started', { worker, lanes, port, queue: backend.kind });

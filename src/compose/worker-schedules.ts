@@ -38,7 +38,7 @@ export function keepSchedules(
   const watch = createScheduleWatch({ schedules, ticks, queueAnswers: queue.ping, tick, log });
   return {
     ready: () => ticks.ready(),
-    watchUntil: (signal) => repeatUntil(signal, WATCH_EVERY_MS, watch, log),
+    watchUntil: (signal) => repeatUntil(signal, WATCH_EVERY_MS, 'watch_schedules', watch, log),
     async close() {
       await ticks.close();
       await queue.close();

@@ -17,12 +17,14 @@ export function createWorkflowCatalog(
   deps: {
     workflows: Pick<WorkflowStore, 'create'>;
     definitions: Pick<Definitions, 'load'>;
-    normalise(body: JsonObject): { definition: Definition };
+    normalise(tenantId: string, body: JsonObject): Promise<{ definition: Definition }>;
+    /** Of what is shipped. */
+    normaliseOwn(body: JsonObject): { definition: Definition };
   },
 ): WorkflowCatalog {
-  const { workflows, definitions, normalise } = deps;
+  const { workflows, definitions, normalise, normaliseOwn } = deps;
   const read = [...readShippedTemplates()];
-  const shipped = new Map(read.map(([name, body]) => [name, normalise(body).definition]));
+  const shipped = new Map(read.map(([name, body]) => [name, normaliseOwn(body).definition]));
   return {
     templates: createWorkflowTemplates({ shipped, templates: createTemplateStore(pool), workflows, normalise }),
     search: createWorkflowSearch(pool),

@@ -62,7 +62,7 @@ export const ACCESS_VARIABLES = {
   TRUSTED_CALLERS: setting(
     list(),
     '',
-    'Whose X-User-ID and X-Tenant-ID are believed although authentication is configured, such as a gateway: api_key:<name>, jwt:<sub> or certificate:<user>; a list.',
+    'Whose X-User-ID and X-Tenant-ID are believed although authentication is configured, such as a gateway: api_key:<name>, jwt:<issuer>|<tenant>|<sub> or certificate:<user>; a list. jwt:<sub> alone is that of the one JWT_ISSUER, in the tenant default.',
   ),
   METRICS_TOKEN: setting(
     secretList(16),

@@ -53,7 +53,7 @@ export function readAuthentication(values: Values): AuthenticationConfig {
       : undefined,
     oidc: readOidc(values),
     certificates: values.TLS_CLIENT_CERTS === 'off' ? new Map() : values.TLS_CLIENTS,
-    trustedCallers: values.TRUSTED_CALLERS,
+    trustedCallers: values.TRUSTED_CALLERS.map((one) => wholeCaller(one, values) ?? one),
     metricsTokens: values.METRICS_TOKEN,
   };
 }
@@ -88,11 +88,26 @@ export function authenticationFaults(values: Values, host: string, label: (name:
   }
   faults.push(...certificateFaults(values, label), ...oidcFaults(values, label));
   for (const one of values.TRUSTED_CALLERS) {
-    if (/^(api_key|jwt|certificate):./.test(one)) continue;
-    faults.push(`${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<sub> or certificate:<user>.`);
+    if (!/^(api_key|jwt|certificate):./.test(one)) {
+      faults.push(
+        `${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<issuer>|<tenant>|<sub> or certificate:<user>.`,
+      );
+      break;
+    }
+    if (wholeCaller(one, values) !== undefined) continue;
+    faults.push(
+      `${label('TRUSTED_CALLERS')} has ${one}: with ${values.JWT_ISSUER.length} issuers in JWT_ISSUER it does not say whose token that is; name it as jwt:<issuer>|<tenant>|<sub>.`,
+    );
     break;
   }
   return faults;
+}
+
+/** A subject alone is that of the one issuer there is, in the tenant `default`; undefined: nobody can say whose it is. */
+function wholeCaller(one: string, { JWT_ISSUER: issuers }: Pick<Values, 'JWT_ISSUER'>): string | undefined {
+  if (!one.startsWith('jwt:') || /^jwt:[^|]*\|[^|]+\|./.test(one)) return one;
+  const [issuer] = issuers;
+  return issuers.length === 1 ? `jwt:${issuer}|default|${one.slice('jwt:'.length)}` : undefined;
 }
 
 function certificateFaults(values: Values, label: (name: string) => string): string[] {

@@ -47,6 +47,22 @@ export function list() {
   return converted(LIST, listed);
 }
 
+const HOSTS = 'a list of host, host:port, *.domain, addresses and networks (10.1.0.0/16)';
+
+export function hosts() {
+  return converted(HOSTS, (text) => {
+    const items = listed(text);
+    return items?.every(isHost) === true ? items : undefined;
+  });
+}
+
+/** Where it says that it is a network it has to be one: a network that is none would deny nothing. */
+function isHost(item: string): boolean {
+  if (!item.includes('/')) return true;
+  const [, bracketed, plain] = /^(?:\[([^\]]+)\]|([^\]]+?))(?::\d+)?$/.exec(item) ?? [];
+  return networksOf(bracketed ?? plain ?? '') !== undefined;
+}
+
 function listed(input: string): string[] | undefined {
   const parsed = input.startsWith('[') ? z.array(z.string()).safeParse(fromJson(input)).data : input.split(',');
   return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
@@ -204,24 +220,25 @@ export function weights() {
 }
 
 /** Secrets by tenant; a list alone is that of the tenant `default`. */
-export function tenantSecrets(atLeast: number) {
-  const schema = z.record(z.string().min(1), z.array(z.string().min(atLeast)).min(1));
-  const allowed = `${LIST}, or JSON of tenants with such lists, each item of at least ${atLeast} characters`;
+export function tenantSecrets(atLeast: number, most: number) {
+  const schema = z.record(z.string().min(1), z.array(z.string().min(atLeast)).min(1).max(most));
+  const allowed = `${LIST}, or JSON of tenants with such lists, each of at most ${most} items, each item of at least ${atLeast} characters`;
   return converted(allowed, (text): Map<string, string[]> | undefined => {
     if (text.startsWith('{')) {
       const { data } = schema.safeParse(fromJson(text));
       return data && new Map(Object.entries(data));
     }
-    const items = listed(text);
-    return items?.every((item) => item.length >= atLeast) === true ? new Map([['default', items]]) : undefined;
+    const items = listed(text) ?? [];
+    if (items.length > most || items.some((item) => item.length < atLeast)) return undefined;
+    return listed(text) && new Map([['default', items]]);
   });
 }
 
 /** What outbound requests of single tenants may reach, by tenant. */
 export function tenantEgress() {
-  const hosts = z.array(z.string().trim().min(1)).default([]);
+  const entries = z.array(z.string().trim().min(1).refine(isHost)).default([]);
   const policy = z.enum(['internal', 'registered', 'public-only', 'none']).optional();
-  const schema = z.record(z.string().min(1), z.strictObject({ policy, allow: hosts, deny: hosts }));
+  const schema = z.record(z.string().min(1), z.strictObject({ policy, allow: entries, deny: entries }));
   return converted('JSON of tenants, each with policy, allow and deny', (text) => {
     const { data } = schema.safeParse(fromJson(text));
     return data && new Map(Object.entries(data));

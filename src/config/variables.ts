@@ -8,6 +8,7 @@ import {
   decimal,
   failpointRules,
   flag,
+  hosts,
   keyList,
   list,
   oneOf,
@@ -59,7 +60,7 @@ export const VARIABLES = {
   AUTH_FAILURES_PER_MINUTE: setting(
     whole(0, 1_000_000),
     '30',
-    'After so many wrong credentials from one address within a minute no others are looked at that come from there; 0: any number.',
+    'After so many wrong credentials from one address within a minute more wrong ones from there are 429, right ones pass; 0: any number.',
   ),
   MAX_CONNECTIONS: setting(
     whole(1, 1_000_000),
@@ -107,6 +108,11 @@ export const VARIABLES = {
   WORKER_PORT: setting(whole(0, 65_535), '9090', 'The port of a worker for /health and /metrics; 0: any free one.', {
     aliases: ['ORCHESTRATOR_METRICS_PORT', 'METRICS_PORT'],
   }),
+  EXPRESSION_THREADS: setting(
+    whole(1, 64),
+    '2',
+    'How many threads of an API or a worker evaluate expressions and check definitions, parameters and payloads; tenants take turns in them.',
+  ),
   ISOLATED_PROCESSES: setting(
     whole(1, 1_000),
     '4',
@@ -133,7 +139,7 @@ export const VARIABLES = {
   RETRY_BACKOFF_BASE: setting(
     decimal(1, 100),
     '2',
-    'Seconds before the first retry of an action that does not say; every further delay is twice the one before.',
+    'The base of the exponential backoff of an action that does not say: the n-th delay is the n-th power of it in seconds (2, 4, 8).',
   ),
   TASK_TIMEOUT_DEFAULT: setting(
     whole(1, 604_800),
@@ -147,9 +153,9 @@ export const VARIABLES = {
     'Which addresses actions may call: internal (private ones too), registered (public ones and the services below), public-only, none. Left out: internal on loopback without authentication, else registered.',
   ),
   EGRESS_ALLOW: setting(
-    list(),
+    hosts(),
     '',
-    'Hosts that may be called although the policy would refuse them (not with public-only), as host, host:port or *.domain; a list.',
+    'Hosts that may be called, and be registered as services, although the policy would refuse them (not with public-only), as host, host:port, *.domain, addresses or networks (10.1.0.0/16); a list.',
   ),
   EGRESS_TENANTS: setting(
     tenantEgress(),
@@ -171,8 +177,8 @@ export const VARIABLES = {
     secret: true,
   }),
   INBOUND_WEBHOOK_SECRET: optional(
-    tenantSecrets(24),
-    'What senders of POST /events sign with (Standard Webhooks) who have no credentials: a list for the tenant default, or JSON of tenants, each with a list. All of a list are accepted.',
+    tenantSecrets(24, 16),
+    'What senders of POST /events sign with (Standard Webhooks) who have no credentials: a list for the tenant default, or JSON of tenants, each with a list. All of a list are accepted. With several tenants a request names its own, by X-Tenant-ID or ?tenant_id=.',
     { secret: true },
   ),
   WEBHOOK_SECRET: setting(
@@ -226,18 +232,28 @@ export const VARIABLES = {
   ),
 
   // How the engine paces itself.
-  ADMISSION_WINDOW: setting(whole(1), '10000', 'The most runs in the queue at a time; the others wait in PostgreSQL.', {
-    aliases: ['ORCHESTRATOR_MAX_CONCURRENT_RUNS', 'MAX_CONCURRENT_RUNS'],
-  }),
+  ADMISSION_WINDOW: setting(
+    whole(1),
+    '10000',
+    'The most runs in the queue at a time; the others wait in PostgreSQL, and so do those that sleep.',
+    {
+      aliases: ['ORCHESTRATOR_MAX_CONCURRENT_RUNS', 'MAX_CONCURRENT_RUNS'],
+    },
+  ),
   MAX_QUEUED_RUNS_PER_TENANT: setting(
     whole(0),
     '0',
     'How many executions of a tenant may wait to begin; those beyond are refused with 429. 0: any number.',
   ),
+  MAX_LIVE_RUNS_PER_TENANT: setting(
+    whole(0),
+    '1000000',
+    'How many executions of a tenant may be under way or asleep, with those that wait to begin; those beyond are refused with 429. 0: any number.',
+  ),
   TENANT_WEIGHTS: setting(
     weights(),
     '',
-    'How much more of the queue a tenant gets than others while it is scarce, as name=weight; a list. 1 for all that are not named.',
+    'How much more of the queue a tenant gets than others while it is scarce, as name=weight; a list. 1 for all that are not named. `PUT /tenants/{tenant_id}/weight` goes before it.',
   ),
   MAX_RUN_DEPTH: setting(whole(1, 100), '8', 'How deeply executions may begin others (action type `workflow`).'),
   LANE_RATE_LIMITS: setting(

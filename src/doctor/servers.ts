@@ -3,11 +3,12 @@ import { readdir } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import type pg from 'pg';
 import type { Config } from '../config.ts';
+import { todoOfNotWritable, whyNotWritable } from '../domain/why-jobs.ts';
 import { MIGRATIONS_FOLDER } from '../store/migrate.ts';
+import { judgeServerVersion, type VersionVerdict } from '../store/server-version.ts';
 import { type Finding, ok, problem, unknown, warning } from './finding.ts';
 
 const SKEW_MS = 1_000;
-const OLDEST_POSTGRES = 150_000;
 const OLDEST_REDIS = 6.2;
 const WEEK_MS = 7 * 24 * 3600 * 1000;
 
@@ -25,16 +26,13 @@ export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenera
     Record<'fsync' | 'full_page_writes' | 'synchronous_commit' | 'version' | 'max' | 'used', string>
   >(
     `SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-            current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num') AS version,
+            current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num', true) AS version,
             current_setting('max_connections') AS max, (SELECT count(*)::text FROM pg_stat_activity WHERE datname IS NOT NULL) AS used`,
   );
   const set = rows[0];
   if (set === undefined) throw new Error('PostgreSQL did not say how it is set up');
   yield ok('postgres', `PostgreSQL answers in ${latency.toFixed(1)} ms`);
-  const version = `PostgreSQL ${Math.floor(Number(set.version) / 10_000)}.${Number(set.version) % 10_000}`;
-  yield Number(set.version) >= OLDEST_POSTGRES
-    ? ok('postgres_version', version)
-    : problem('postgres_version', `${version} is too old`, 'Use PostgreSQL 15 or newer.');
+  yield versionFinding(judgeServerVersion(set.version));
   for (const name of ['fsync', 'full_page_writes', 'synchronous_commit'] as const) {
     yield set[name] !== 'off'
       ? ok(`postgres_${name}`, `${name} is ${set[name]}`)
@@ -58,6 +56,22 @@ export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenera
     );
     return answer.rows[0]?.now ?? 0;
   });
+}
+
+/** The sentence is the one with which every part of the program refuses to start. */
+export function versionFinding(verdict: VersionVerdict): Finding {
+  if (!verdict.supported)
+    return problem(
+      'postgres_version',
+      verdict.sentence,
+      'Nothing starts on it: upgrade it, or set DATABASE_URL to another.',
+    );
+  if (verdict.warning === undefined) return ok('postgres_version', verdict.version);
+  return warning(
+    'postgres_version',
+    verdict.warning,
+    'Run `npm test` against it, or wait for a version that names it.',
+  );
 }
 
 export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): AsyncGenerator<Finding> {
@@ -127,6 +141,13 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
     const begun = performance.now();
     await redis.ping();
     yield ok('redis', `Redis answers in ${(performance.now() - begun).toFixed(1)} ms`);
+    yield await redis.del('orchestrator:probe').then(
+      () => ok('redis_writes', 'Redis takes writes'),
+      (error: Error) => {
+        const word = error.message.split(' ', 1)[0] ?? '';
+        return problem('redis_writes', whyNotWritable(word), todoOfNotWritable(word));
+      },
+    );
     const info = await redis.info();
     const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
     const version = field('redis_version');

@@ -91,7 +91,7 @@ const RULES: readonly Rule[] = [
     check: 'sleepers_are_woken',
     rule: 'no task sleeps on although it was woken, or is due',
     sql: `SELECT t.run_id || '/' || t.action_id AS id FROM run r JOIN task t ON t.run_id = r.id
-          WHERE NOT r.final AND r.status IN ('queued', 'running') AND t.status = 'waiting' AND NOT t.final AND $1::int > 0
+          WHERE NOT r.final AND r.status IN ('queued', 'running', 'waiting') AND t.status = 'waiting' AND NOT t.final AND $1::int > 0
             AND t.updated_at < now() - interval '30 seconds'
             AND (t.wakes > t.wakes_seen AND t.wakes_seen >= 0 OR t.wake_at < now() - interval '60 seconds')`,
     whatToDo: BY_SWEEP,

@@ -12,9 +12,12 @@ export const PERMISSIONS = {
   'workflows:write': 'Create, change and delete workflows and templates',
   'workflows:control': 'Pause and resume workflows',
   'executions:read': 'See executions: their input, output, events and approvals',
-  'executions:run': 'Begin executions, send events',
+  'executions:run': 'Start workflows that exist, send events',
+  'executions:assign': 'Start single tasks of any action type',
   'executions:control': 'Cancel, pause, retry and settle executions, send signals',
-  'approvals:decide': 'Approve and reject, have links made that do',
+  'approvals:decide': 'Approve and reject, have links sent that do',
+  'approvals:link': 'Get links that decide as another approver, instead of having them sent',
+  'approvals:override': 'Skip or complete an approval in place of its approvers',
   'tasks:work': 'Lease external tasks and answer them',
   'schedules:read': 'See schedules',
   'schedules:write': 'Create, change and delete schedules',
@@ -25,7 +28,7 @@ export const PERMISSIONS = {
   'registry:read': 'See services, their operations, and the peers that are told of them',
   'registry:write': 'Register and remove services, read their documents again, send them to peers',
   'registry:heartbeat': 'Say that a service is alive',
-  'infrastructure:read': 'See dead letters, sagas, traces, the log of events, who paused what',
+  'infrastructure:read': 'See dead letters, sagas, late effects, traces, the log of events, who paused what',
   'infrastructure:control': 'Retry and discard dead letters, replay events',
   'infrastructure:write': 'Clear the log of events',
   'secrets:read': 'See the names of secrets',
@@ -52,6 +55,7 @@ const OPERATOR: readonly Permission[] = [
   ...VIEWER,
   ...([
     'workflows:control',
+    'executions:run',
     'executions:control',
     'approvals:decide',
     'schedules:control',
@@ -61,7 +65,7 @@ const OPERATOR: readonly Permission[] = [
 ];
 const EDITOR: readonly Permission[] = [
   ...OPERATOR,
-  ...(['workflows:write', 'executions:run', 'schedules:write', 'webhooks:write'] as const),
+  ...(['workflows:write', 'executions:assign', 'schedules:write', 'webhooks:write'] as const),
   ...(['registry:write', 'registry:heartbeat', 'secrets:read'] as const),
 ];
 
@@ -105,8 +109,15 @@ export function isScope(text: string): boolean {
 }
 
 function covers(scope: string, permission: Permission): boolean {
-  return scope === permission || scope === `${resourceOf(permission)}:*`;
+  return (
+    scope === (BEFORE_IT_WAS_SPLIT[permission] ?? permission) ||
+    scope === permission ||
+    scope === `${resourceOf(permission)}:*`
+  );
 }
+
+/** Credentials that were limited to starting things may start what they could: only roles tell the two apart. */
+const BEFORE_IT_WAS_SPLIT: Partial<Record<Permission, Permission>> = { 'executions:assign': 'executions:run' };
 
 function isOfSystem(permission: Permission): boolean {
   return resourceOf(permission) === 'system';

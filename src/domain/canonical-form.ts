@@ -23,6 +23,7 @@ import type {
   Trigger,
 } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
+import { DOUBLED } from './retry.ts';
 import { WORKFLOW_ACTION } from './sub-workflows.ts';
 
 /** How the client's form calls things, for the paths of faults. */
@@ -231,6 +232,7 @@ function toRetry(
     max_attempts: retry.max_attempts ?? olderAttempts ?? defaults.max_attempts,
     backoff: retry.backoff ?? (typeof input.retry_delay === 'number' ? 'fixed' : defaults.backoff),
     initial_delay_seconds: initial,
+    multiplier: retry.multiplier ?? defaults.multiplier ?? DOUBLED,
     max_delay_seconds: retry.max_delay_seconds ?? Math.max(initial, defaults.max_delay_seconds),
     jitter: retry.jitter ?? defaults.jitter,
     non_retryable: [...(retry.non_retryable ?? defaultNonRetryable(input, defaults))],

@@ -7,6 +7,7 @@ import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { checkHeartbeat } from './check-heartbeat.ts';
 import { checkParts } from './check-parts.ts';
+import { boundedChecks, type Checks } from './checks.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
@@ -16,6 +17,7 @@ import type { FaultList } from './fault-list.ts';
 import { buildGraph } from './graph.ts';
 import { checkDeclaration } from './parameter-declaration.ts';
 import { localNames } from './parts.ts';
+import { COMPENSATION_NAMES } from './saga.ts';
 import { checkSignals } from './signals.ts';
 import { hasTemplate } from './template-syntax.ts';
 import { inspectTemplates, ownProperty, RESERVED_NAMES, type TemplateNames } from './templates.ts';
@@ -27,17 +29,15 @@ export interface DefinitionCatalogue {
   canonical(type: string): string | undefined;
   names(): readonly string[];
   /** Faults of a config, with paths relative to it. */
-  check(type: string, config: Json): readonly FieldFault[];
+  check(type: string, config: Json, checks: Checks): readonly FieldFault[];
   /** Top-level fields of a type's config that hold CEL and not templates. */
   literalFields(type: string): readonly string[];
   /** Why the config of a type may not hold secrets; undefined: it may. */
   refusesSecrets?(type: string): string | undefined;
   /** For actions that do not say; ours when left out. */
   defaults?: ActionDefaults;
-  /** What is wrong with a CEL expression; undefined when nothing is. */
-  checkExpression?(cel: string): string | undefined;
-  /** The variables that a CEL expression reads. */
-  expressionNames?(cel: string): readonly string[];
+  /** Of what its expressions, patterns and schemas are. */
+  checks: Checks;
 }
 
 const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -65,6 +65,7 @@ const SHOWN_CYCLE = 20;
 interface Check {
   draft: CanonicalDraft;
   catalogue: DefinitionCatalogue;
+  checks: Checks;
   faults: FaultList;
   names: TemplateNames;
   /** Both kinds of them, for suggestions. */
@@ -76,6 +77,7 @@ interface Check {
 
 export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCatalogue, faults: FaultList): Definition {
   const { definition } = draft;
+  const checks = boundedChecks(catalogue.checks);
   const parameterNames = new Set(definition.parameters.map((parameter) => parameter.name));
   const actionIds = new Set(definition.actions.map((action) => action.action_id));
   const typeOf = new Map(
@@ -84,6 +86,7 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   const check: Check = {
     draft,
     catalogue,
+    checks,
     faults,
     names: { parameters: parameterNames, actions: actionIds },
     allNames: [...parameterNames, ...actionIds],
@@ -91,14 +94,14 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
     variables: new Set(['params', 'run', 'outputs', ...actionIds, ...CEL_NAMES]),
   };
 
-  checkDeclaration(definition.parameters, faults);
+  checkDeclaration(definition.parameters, checks, faults);
   checkIds(check);
   const actions = definition.actions.map((action, index) => checkAction(check, action, index));
   if (definition.output !== undefined) checkOutput(check, definition.output);
   checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
   checkSignals(actions, draft.names, faults);
   checkConcurrency(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
-  checkTriggers(definition, { ...catalogue, celNames: CEL_NAMES }, faults);
+  checkTriggers(definition, { checks, celNames: CEL_NAMES }, faults);
   checkCycles(check, actions);
   return { ...definition, actions };
 }
@@ -118,7 +121,7 @@ function checkIds({ draft, faults }: Check): void {
 }
 
 function checkAction(check: Check, action: Action, index: number): Action {
-  const { draft, catalogue, faults, names } = check;
+  const { draft, faults, names } = check;
   const path = `${draft.names.actions}.${index}`;
   const dependsOn = new Set<string>();
   for (const [at, dependency] of action.depends_on.entries()) {
@@ -137,7 +140,7 @@ function checkAction(check: Check, action: Action, index: number): Action {
   const type = checkType(check, action.action_type, `${path}.${draft.names.action_type}`);
   checkHeartbeat(action, path, faults);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
-  const parts = checkParts(action, { ...catalogue, names, variables: check.variables, suggest });
+  const parts = checkParts(action, { checks: check.checks, names, variables: check.variables, suggest });
   faults.addAll(parts.faults.map((fault) => under(path, fault)));
   for (const name of parts.named) infer(name, path);
   const locals = localNames(action);
@@ -159,7 +162,8 @@ function checkAction(check: Check, action: Action, index: number): Action {
 function checkCompensation(check: Check, written: Compensation | undefined, path: string): Compensation | undefined {
   if (written === undefined) return undefined;
   const type = checkType(check, written.action_type, `${path}.action_type`);
-  checkConfig(check, written.config, type, `${path}.config`, () => undefined);
+  const names = { ...check.names, locals: COMPENSATION_NAMES };
+  checkConfig({ ...check, names }, written.config, type, `${path}.config`, () => undefined);
   return { ...written, action_type: type ?? written.action_type };
 }
 
@@ -196,7 +200,7 @@ function checkConfig(check: Check, config: Json, type: string | undefined, path:
   if (type === undefined) return;
   // A field with a template is only known when the template is resolved; the worker checks it then.
   const faultsOfLiterals = catalogue
-    .check(type, config)
+    .check(type, config, check.checks)
     .filter((fault) => !dependsOnTemplate(config, fault.path, literal));
   faults.addAll(faultsOfLiterals.map((fault) => under(path, fault)));
 }
@@ -207,11 +211,8 @@ function under(path: string, fault: FieldFault): FieldFault {
 
 /** Expressions in a config name actions as templates do. */
 function inferFromLiterals(check: Check, value: Json, path: string, infer: Infer): void {
-  const { checkExpression, expressionNames } = check.catalogue;
-  if (expressionNames === undefined) return;
   for (const text of textsIn(value)) {
-    if (checkExpression?.(text) !== undefined) continue;
-    for (const name of expressionNames(text)) if (check.names.actions.has(name)) infer(name, path);
+    for (const name of check.checks.expression(text).names) if (check.names.actions.has(name)) infer(name, path);
   }
 }
 
@@ -235,7 +236,7 @@ function dependsOnTemplate(config: Json, path: string, literal: readonly string[
 }
 
 function checkCondition(check: Check, action: Action, index: number, path: string, infer: Infer): string | undefined {
-  const { draft, catalogue, faults, names } = check;
+  const { draft, checks, faults, names } = check;
   const older = draft.conditions.get(index);
   const where = older === undefined ? `${path}.when` : `${path}.condition`;
   const isServiceCall = (id: string) => check.typeOf.get(id) === 'service_call';
@@ -244,7 +245,7 @@ function checkCondition(check: Check, action: Action, index: number, path: strin
   const written = cel;
   const suggestion = () => {
     const suggested = suggestCel(written, names, isServiceCall);
-    const isCel = suggested !== undefined && catalogue.checkExpression?.(suggested) === undefined;
+    const isCel = suggested !== undefined && checks.expression(suggested).fault === undefined;
     return isCel ? `; write ${suggested}` : '';
   };
   if (cel.includes('{{')) {
@@ -259,12 +260,12 @@ function checkCondition(check: Check, action: Action, index: number, path: strin
     }
     cel = translated.cel;
   }
-  const fault = catalogue.checkExpression?.(cel);
-  if (fault !== undefined) {
-    faults.add(where, `${fault}${suggestion()}`);
+  const checked = checks.expression(cel);
+  if (checked.fault !== undefined) {
+    faults.add(where, `${checked.fault}${suggestion()}`);
     return undefined;
   }
-  for (const name of catalogue.expressionNames?.(cel) ?? []) {
+  for (const name of checked.names) {
     if (names.actions.has(name)) infer(name, where);
     else if (!check.variables.has(name)) faults.add(where, unknownVariable(check, name));
   }

@@ -1,5 +1,6 @@
 /** Whether the `for_each` and `repeat` of an action can work, and which actions they name. */
 import type { Json } from '../schemas/json.ts';
+import type { Checks } from './checks.ts';
 import { type Action, MAX_ITEMS } from './definition.ts';
 import type { FieldFault } from './errors.ts';
 import { hasTemplate, parseText } from './template-syntax.ts';
@@ -8,8 +9,7 @@ import { inspectTemplates, type TemplateNames } from './templates.ts';
 export interface PartsCheck {
   names: TemplateNames;
   suggest(name: string): string;
-  checkExpression?: ((cel: string) => string | undefined) | undefined;
-  expressionNames?: ((cel: string) => readonly string[]) | undefined;
+  checks: Pick<Checks, 'expression'>;
   /** What an expression may name besides actions. */
   variables: ReadonlySet<string>;
 }
@@ -75,12 +75,14 @@ function checkCel(
   faults: FieldFault[],
   named: Set<string>,
 ): void {
-  const fault = hasTemplate(cel) ? 'is CEL, which has no templates' : check.checkExpression?.(cel);
-  if (fault !== undefined) {
-    faults.push({ path, message: fault });
+  const checked = hasTemplate(cel)
+    ? { fault: 'is CEL, which has no templates', names: [] }
+    : check.checks.expression(cel);
+  if (checked.fault !== undefined) {
+    faults.push({ path, message: checked.fault });
     return;
   }
-  for (const name of check.expressionNames?.(cel) ?? []) {
+  for (const name of checked.names) {
     if (check.names.actions.has(name)) named.add(name);
     else if (!own.has(name) && !check.variables.has(name)) {
       faults.push({

@@ -5,9 +5,9 @@
  */
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { SCHEMA_FORMATS } from '../schemas/schema-formats.ts';
+import type { Checks } from './checks.ts';
 import { isObject } from './json-changes.ts';
 import type { ApiDocument } from './openapi-document.ts';
-import { patternFault } from './parameters.ts';
 
 /** Fewer than a schema may have that is compiled. */
 const MAX_PARTS = 150;
@@ -19,7 +19,11 @@ const FORMATS: ReadonlySet<string> = new Set(SCHEMA_FORMATS);
 const COUNTS = ['minLength', 'maxLength', 'minItems', 'maxItems', 'minProperties', 'maxProperties'] as const;
 const CHOICES = ['allOf', 'anyOf', 'oneOf'] as const;
 
-export function checkableSchema(schema: Json | undefined, resolve: ApiDocument['resolve']): Json {
+export function checkableSchema(
+  schema: Json | undefined,
+  resolve: ApiDocument['resolve'],
+  checks: Pick<Checks, 'patternFault'>,
+): Json {
   let parts = 0;
 
   function visit(written: Json | undefined, nested: number, following: readonly string[]): Json {
@@ -35,7 +39,7 @@ export function checkableSchema(schema: Json | undefined, resolve: ApiDocument['
 
   function translate(written: JsonObject, nested: number, following: readonly string[]): Json {
     const below = (part: Json | undefined) => visit(part, nested + 1, following);
-    const schema: JsonObject = { ...values(written), ...limits(written) };
+    const schema: JsonObject = { ...values(written), ...limits(written, checks) };
     for (const name of CHOICES) {
       const choices = written[name];
       if (Array.isArray(choices) && choices.length > 0) schema[name] = choices.map(below);
@@ -75,7 +79,7 @@ function values(written: JsonObject): JsonObject {
   return schema;
 }
 
-function limits(written: JsonObject): JsonObject {
+function limits(written: JsonObject, checks: Pick<Checks, 'patternFault'>): JsonObject {
   const schema: JsonObject = {};
   for (const name of COUNTS) {
     const count = written[name];
@@ -93,7 +97,7 @@ function limits(written: JsonObject): JsonObject {
   const { multipleOf, format, pattern, uniqueItems } = written;
   if (typeof multipleOf === 'number' && multipleOf > 0) schema['multipleOf'] = multipleOf;
   if (typeof format === 'string' && FORMATS.has(format)) schema['format'] = format;
-  if (typeof pattern === 'string' && patternFault(pattern) === undefined) schema['pattern'] = pattern;
+  if (typeof pattern === 'string' && checks.patternFault(pattern) === undefined) schema['pattern'] = pattern;
   if (uniqueItems === true) schema['uniqueItems'] = true;
   return schema;
 }

@@ -1,5 +1,6 @@
 /** Turns a segment of a plan into the flow (a tree of jobs) that BullMQ gets. Pure: equal arguments give equal trees. */
 import { type DefinitionRef, JOB_VERSION, type JobData } from '../schemas/job.ts';
+import { SHORTEST_SLEEP_MS } from './asleep.ts';
 import { endPriority, jobPriority, NOT_URGENT } from './job-priority.ts';
 import type { Plan, PlannedAction } from './plan.ts';
 
@@ -34,19 +35,34 @@ export interface FlowOfRun {
   urgency?: number | undefined;
 }
 
+/** A longer delay is a sleep of the task's own: its job is delivered when it is ready, and the task goes to sleep in its row. */
+export const LONGEST_QUEUED_DELAY_MS = SHORTEST_SLEEP_MS;
+
+/** The part of a delay that is the queue's: all of it, or nothing. */
+export function queuedDelayMs(delaySeconds: number | undefined): number {
+  const delayMs = (delaySeconds ?? 0) * 1000;
+  return delayMs < LONGEST_QUEUED_DELAY_MS ? delayMs : 0;
+}
+
 /** BullMQ gives up five attempts after the policy does, so that PostgreSQL always decides first. */
 const SPARE_ATTEMPTS = 5;
 
-/** The flows of one segment, less what `isFinal`: usually one tree. Empty when there is nothing left to do in it. */
+/**
+ * The flows of one segment, less what `isFinal`: usually one tree. Empty when there is nothing left to do in it.
+ * `sleepsMs`: of a task that sleeps, how long it does so yet.
+ */
 export function compileSegment(
   plan: Plan,
   segmentNumber: number,
   run: FlowOfRun,
   isFinal: (index: number) => boolean = () => false,
+  sleepsMs: (actionId: string) => number | undefined = () => undefined,
 ): FlowNode[] {
   const segment = plan.segments[segmentNumber];
   if (segment === undefined) return [];
-  const trees = segment.roots.filter((index) => !isFinal(index)).map((index) => compileTree(plan, index, run, isFinal));
+  const trees = segment.roots
+    .filter((index) => !isFinal(index))
+    .map((index) => compileTree(plan, index, run, isFinal, sleepsMs));
   // With one sink its commit ends the run; where that has nothing left to do and the run is open, the finalizer has to.
   const nothingLeft = trees.length === 0 && segmentNumber === plan.segments.length - 1;
   if (!segment.finalizer && !nothingLeft) return trees;
@@ -64,11 +80,18 @@ export function openSegment(plan: Plan, isFinal: (index: number) => boolean): nu
 }
 
 // A plan bounds the depth of its trees, so this recursion is bounded too.
-function compileTree(plan: Plan, index: number, run: FlowOfRun, isFinal: (index: number) => boolean): FlowNode {
+function compileTree(
+  plan: Plan,
+  index: number,
+  run: FlowOfRun,
+  isFinal: (index: number) => boolean,
+  sleepsMs: (actionId: string) => number | undefined,
+): FlowNode {
   const planned = actionAt(plan, index);
+  const { action_id: actionId, delay_seconds: delaySeconds } = planned.action;
   const open = (indices: number[]) => indices.filter((i) => !isFinal(i));
-  return taskNode(planned, run, (planned.action.delay_seconds ?? 0) * 1000, [
-    ...open(planned.children).map((child) => compileTree(plan, child, run, isFinal)),
+  return taskNode(planned, run, sleepsMs(actionId) ?? queuedDelayMs(delaySeconds), [
+    ...open(planned.children).map((child) => compileTree(plan, child, run, isFinal, sleepsMs)),
     ...open(planned.gatedBy).map((source) =>
       gateNode(run, actionAt(plan, source).action.action_id, planned.action.action_id),
     ),

@@ -128,6 +128,8 @@ export interface RetryPolicy {
   max_attempts: number;
   backoff: 'exponential' | 'fixed' | 'linear';
   initial_delay_seconds: number;
+  /** What each delay of exponential backoff is of the one before it. */
+  multiplier?: number;
   max_delay_seconds: number;
   /** 0..1: the part of the delay that chance may take away. */
   jitter: number;
@@ -140,6 +142,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   max_attempts: 4,
   backoff: 'exponential',
   initial_delay_seconds: 2,
+  multiplier: 2,
   max_delay_seconds: 300,
   jitter: 0,
   non_retryable: [],

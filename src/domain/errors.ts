@@ -33,10 +33,12 @@ const CATALOGUE = {
   unknown_action: { status: 422, title: 'Unknown action', retryable: false },
   rate_limited: { status: 429, title: 'Too many requests', retryable: true },
   too_many_queued: { status: 429, title: 'Too many executions wait', retryable: true },
+  too_many_live: { status: 429, title: 'Too many executions have not ended', retryable: true },
   queue_full: { status: 429, title: 'The queue is nearly full', retryable: true },
   internal: { status: 500, title: 'Internal error', retryable: true },
   upstream_unavailable: { status: 502, title: 'A service that is needed is not available', retryable: true },
   still_running: { status: 504, title: 'The execution takes longer than the request may', retryable: true },
+  database_not_usable: { status: 503, title: 'Tasks cannot be committed on the database', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
   overloaded: { status: 503, title: 'Too many requests at the same time', retryable: true },
   // The end of a task or of an attempt.
@@ -51,6 +53,7 @@ const CATALOGUE = {
   payload_unreadable: { status: 500, title: 'A payload cannot be decrypted', retryable: false },
   condition_failed: { status: 400, title: 'A condition could not be evaluated', retryable: false },
   expression_timeout: { status: 504, title: 'An expression took too long', retryable: true },
+  expressions_busy: { status: 503, title: 'Too many expressions wait', retryable: true },
   expression_failed: { status: 400, title: 'An expression could not be evaluated', retryable: false },
   timeout: { status: 504, title: 'The attempt took longer than timeout_seconds', retryable: true },
   heartbeat_timeout: {
@@ -70,6 +73,7 @@ const CATALOGUE = {
   child_cancelled: { status: 409, title: 'The child execution was cancelled', retryable: false },
   workflow_recursion: { status: 409, title: 'A workflow would begin itself', retryable: false },
   run_too_deep: { status: 409, title: 'Executions are nested too deeply', retryable: false },
+  effect_unknown: { status: 409, title: 'Nobody knows whether the action has happened', retryable: false },
   output_too_large: { status: 413, title: 'The output is larger than MAX_OUTPUT_BYTES', retryable: false },
   output_not_storable: { status: 400, title: 'The output cannot be stored', retryable: false },
   egress_denied: { status: 403, title: 'The outbound policy refuses this address', retryable: false },

@@ -9,6 +9,7 @@ import { toCanonical } from './canonical-form.ts';
 import { checkDefinition, type DefinitionCatalogue } from './check-definition.ts';
 import { ACTION_DEFAULTS, DEFAULT_RETRY, DEFAULT_TIMEOUT_SECONDS, type Definition } from './definition.ts';
 import { FaultList } from './fault-list.ts';
+import { DOUBLED } from './retry.ts';
 
 const MALFORMED = 'The definition is not valid';
 const UNWORKABLE = 'The definition cannot work';
@@ -59,6 +60,7 @@ export interface TaskDefinition {
   max_attempts?: number | undefined;
   timeout_seconds?: number | undefined;
   initial_delay_seconds?: number | undefined;
+  multiplier?: number | undefined;
 }
 
 export const INLINE_ACTION_ID = 'task';
@@ -81,6 +83,7 @@ export function inlineDefinition(task: TaskDefinition): Definition {
           non_retryable: [],
           max_attempts: task.max_attempts ?? DEFAULT_RETRY.max_attempts,
           initial_delay_seconds: task.initial_delay_seconds ?? DEFAULT_RETRY.initial_delay_seconds,
+          multiplier: task.multiplier ?? DOUBLED,
         },
         timeout_seconds: task.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS,
         on_failure: 'fail',

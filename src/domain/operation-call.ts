@@ -4,6 +4,7 @@
  */
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { checkableSchema } from './checkable-schema.ts';
+import type { Checks } from './checks.ts';
 import type { FieldFault } from './errors.ts';
 import { isObject } from './json-changes.ts';
 import type { ApiDocument, ApiOperation, ParameterPlace } from './openapi-document.ts';
@@ -39,13 +40,17 @@ export interface CallInputs {
   headers: Readonly<Record<string, string>>;
 }
 
-export type CheckSchema = (schema: Json, value: Json) => FieldFault[];
+export type CheckSchema = Checks['valueFaults'];
 
 const FORM = 'application/x-www-form-urlencoded';
 /** As `parameters` this is the body as a whole, where neither a parameter nor a field of the body is called so. */
 const WHOLE_BODY = 'body';
 
-export function callable(operation: ApiOperation, resolve: ApiDocument['resolve']): CallableOperation {
+export function callable(
+  operation: ApiOperation,
+  resolve: ApiDocument['resolve'],
+  checks: Pick<Checks, 'patternFault'>,
+): CallableOperation {
   const { name, operationId, method, path, summary, deprecated, parameters, body } = operation;
   const mediaType = body === undefined ? undefined : preferred([...body.content.keys()]);
   return {
@@ -59,7 +64,7 @@ export function callable(operation: ApiOperation, resolve: ApiDocument['resolve'
       name: parameter.name,
       in: parameter.in,
       required: parameter.required,
-      schema: checkableSchema(parameter.schema, resolve),
+      schema: checkableSchema(parameter.schema, resolve, checks),
     })),
     body:
       body === undefined
@@ -67,7 +72,7 @@ export function callable(operation: ApiOperation, resolve: ApiDocument['resolve'
         : {
             required: body.required,
             media_type: mediaType ?? 'application/json',
-            schema: checkableSchema(body.content.get(mediaType ?? ''), resolve),
+            schema: checkableSchema(body.content.get(mediaType ?? ''), resolve, checks),
           },
   };
 }

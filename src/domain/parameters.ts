@@ -1,18 +1,16 @@
 /** Checks what a client gives for the parameters that a workflow declares. */
 import { isDeepStrictEqual } from 'node:util';
-import { RE2JS } from 're2js';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { didYouMean } from '../schemas/nearest.ts';
+import type { Checks } from './checks.ts';
 import type { Parameter } from './definition.ts';
 import { type FieldFault, OrchestratorError } from './errors.ts';
+import { matchedLengthFault } from './patterns.ts';
 
 const SHOWN_LENGTH = 100;
 /** The first faults stand in the detail, for clients that read nothing else. */
 const DETAILED_FAULTS = 20;
 const MAX_FAULTS = 1_000;
-/** Compiling a pattern costs far more than using it; the same few come again with every run. */
-const MAX_COMPILED = 500;
-const compiled = new Map<string, RE2JS>();
 
 /**
  * The values with the defaults filled in, or `parameter_validation_failed` with every fault at once. Null counts as
@@ -22,6 +20,7 @@ export function checkParameters(
   declared: readonly Parameter[],
   given: JsonObject,
   strict: boolean,
+  checks: Pick<Checks, 'matches'>,
 ): { values: JsonObject; warnings: string[] } {
   const values = new Map<string, Json>();
   const faults: FieldFault[] = [];
@@ -32,7 +31,7 @@ export function checkParameters(
     const value = Object.hasOwn(given, parameter.name) ? (given[parameter.name] ?? null) : null;
     if (value !== null) {
       values.set(parameter.name, value);
-      for (const message of valueFaults(parameter, value))
+      for (const message of valueFaults(parameter, value, checks))
         faults.push({ path: `parameters.${parameter.name}`, message });
     } else if (parameter.default !== undefined) {
       values.set(parameter.name, parameter.default);
@@ -52,7 +51,7 @@ export function checkParameters(
 }
 
 /** What is wrong with a value for a parameter, in words that follow its name. */
-export function valueFaults(parameter: Parameter, value: Json): string[] {
+export function valueFaults(parameter: Parameter, value: Json, checks: Pick<Checks, 'matches'>): string[] {
   if (!hasType(parameter.type, value)) return [`must be ${articled(parameter.type)}, not ${shown(value)}`];
   const faults: string[] = [];
   if (parameter.enum !== undefined) faults.push(...enumFaults(parameter.enum, value));
@@ -65,8 +64,10 @@ export function valueFaults(parameter: Parameter, value: Json): string[] {
   if (size !== undefined && most !== undefined && size > most) {
     faults.push(`must have at most ${most} ${unit}, not ${size}`);
   }
-  if (pattern !== undefined && typeof value === 'string' && !matches(pattern, value)) {
-    faults.push(`must match the pattern ${pattern}, not ${shown(value)}`);
+  if (pattern !== undefined && typeof value === 'string') {
+    const tooLong = matchedLengthFault(value);
+    if (tooLong !== undefined) faults.push(tooLong);
+    else if (!checks.matches(pattern, value)) faults.push(`must match the pattern ${pattern}, not ${shown(value)}`);
   }
   return faults;
 }
@@ -79,30 +80,6 @@ function enumFaults(allowed: readonly Json[], value: Json): string[] {
     return isAllowed(value) ? [] : [`must be one of ${words}, not ${shown(value)}`];
   const wrong = value.find((item) => !isAllowed(item));
   return wrong === undefined ? [] : [`may only hold ${words}, not ${shown(wrong)}`];
-}
-
-/** What is wrong with a pattern. RE2's syntax: its engine takes time linear in the text, whatever the pattern. */
-export function patternFault(pattern: string): string | undefined {
-  try {
-    compile(pattern);
-    return undefined;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.replace('error parsing regexp: ', '') : 'it cannot be read';
-    return `is not a pattern of RE2's syntax (no look-around, no back-references): ${reason}`;
-  }
-}
-
-function matches(pattern: string, text: string): boolean {
-  return compile(pattern).test(text);
-}
-
-function compile(pattern: string): RE2JS {
-  const known = compiled.get(pattern);
-  if (known !== undefined) return known;
-  const fresh = RE2JS.compile(pattern);
-  if (compiled.size >= MAX_COMPILED) compiled.clear();
-  compiled.set(pattern, fresh);
-  return fresh;
 }
 
 export function hasType(type: Parameter['type'], value: Json): boolean {

@@ -11,7 +11,7 @@ export interface Pausable {
   withParent: boolean;
 }
 
-const CAN_BE_PAUSED: readonly string[] = ['pending', 'queued', 'running'];
+const CAN_BE_PAUSED: readonly string[] = ['pending', 'queued', 'running', 'waiting'];
 
 /** `by_itself`: it stays paused, but does not go on with its parent any more. */
 export type Pause = 'pause' | 'by_itself' | 'refuse';

@@ -14,8 +14,10 @@ export type AfterFailure =
 
 /** A service cannot put a task off for longer than this, or than the policy's own longest delay. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
-/** 2^53: past it doubling changes nothing that the cap would not. */
-const MAX_DOUBLINGS = 53;
+/** What definitions mean that were stored before there was `multiplier`. */
+export const DOUBLED = 2;
+/** Past it growth changes nothing that the cap would not. */
+const MAX_GROWTH = 2 ** 53;
 
 /**
  * Decides what follows failed attempt number `attempt` (1-based). The delay grows as the policy says, is capped, then
@@ -31,7 +33,8 @@ export function afterFailure(
   if (!failure.retryable || policy.non_retryable.includes(failure.code))
     return { next: 'give_up', why: 'non_retryable' };
   if (attempt >= policy.max_attempts) return { next: 'give_up', why: 'attempts_used' };
-  const growth = { fixed: 1, linear: attempt, exponential: 2 ** Math.min(attempt - 1, MAX_DOUBLINGS) }[policy.backoff];
+  const exponential = Math.min((policy.multiplier ?? DOUBLED) ** (attempt - 1), MAX_GROWTH);
+  const growth = { fixed: 1, linear: attempt, exponential }[policy.backoff];
   const seconds = Math.min(policy.initial_delay_seconds * growth, policy.max_delay_seconds);
   const delayMs = Math.round(seconds * (1 - policy.jitter * random) * 1000);
   return { next: 'retry', delayMs: Math.max(delayMs, floorOf(policy, failure.retryAfterMs)) };

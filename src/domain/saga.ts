@@ -6,7 +6,7 @@ import type { Plan, PlannedAction } from './plan.ts';
 
 /** What the undoings of a run are parts of. No action can be called so. */
 export const SAGA = '~saga';
-const UNDO = '~undo';
+export const UNDO = '~undo';
 
 export function undoId(actionId: string): string {
   return `${actionId}${UNDO}`;
@@ -45,13 +45,45 @@ export function undoOf(plan: Plan, taskId: string): PlannedAction | undefined {
   };
 }
 
-/** The actions that have to be undone, the last ones first. */
-export function toUndo(plan: Plan, statusOf: (actionId: string) => string | undefined): PlannedAction[] {
-  const undone = plan.actions.filter(
-    ({ action }) => action.compensate !== undefined && statusOf(action.action_id) === 'completed',
-  );
+/** What is known of the effect of a task that says how it is undone. */
+export interface KnownEffect {
+  status: string;
+  /** It was executed, and nobody heard how that ended. */
+  effectUnknown: boolean;
+}
+
+/** The actions that have to be undone, the last ones first: what has happened, and what may have. */
+export function toUndo(plan: Plan, effectOf: (actionId: string) => KnownEffect | undefined): PlannedAction[] {
+  const undone = plan.actions.filter(({ action }) => {
+    if (action.compensate === undefined) return false;
+    const effect = effectOf(action.action_id);
+    return effect !== undefined && (effect.status === 'completed' || effect.effectUnknown);
+  });
   return undone.reverse();
 }
+
+/** Ends of an attempt that say nothing of what it has brought about: it took too long, or its answer cannot be kept. */
+const UNKNOWN_EFFECTS: ReadonlySet<string> = new Set([
+  'timeout',
+  'heartbeat_timeout',
+  'worker_crashed',
+  'output_too_large',
+  'output_not_storable',
+]);
+
+export function isEffectUnknown(failure: { code: string; effectUnknown?: boolean | undefined }): boolean {
+  return failure.effectUnknown ?? UNKNOWN_EFFECTS.has(failure.code);
+}
+
+/** What a compensation knows of what it undoes, in its templates (`{{compensates.idempotency_key}}`) and its adapter. */
+export interface Compensates {
+  action_id: string;
+  /** That of the action, as its adapter sent it to services. */
+  idempotency_key: string;
+  effect: 'completed' | 'unknown';
+}
+export const COMPENSATES = 'compensates';
+export const COMPENSATION_NAMES: ReadonlySet<string> = new Set([COMPENSATES]);
 
 /** Of what has to be undone, what may be now: everything that came after it, over however many steps, is undone. */
 export function readyToUndo(

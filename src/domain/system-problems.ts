@@ -1,12 +1,17 @@
 /** What of the whole system is not as it should be, each with what to do about it. Pure. */
+import { FAULT_CODES, problemsOfFaults } from './fault-problems.ts';
+import { fullnessOf } from './queue-room.ts';
+import type { FaultGroup } from './system-faults.ts';
 import { listed, span } from './why-causes.ts';
 import type { Surroundings } from './why-facts.ts';
-import { SWEEP_LATE_MS } from './why-jobs.ts';
+import { SWEEP_LATE_MS, todoOfNotWritable, whyNotWritable } from './why-jobs.ts';
 
 export const PROBLEM_CODES = [
   'database_unreachable',
+  ...FAULT_CODES,
   'database_blocked',
   'queue_unreachable',
+  'queue_not_writable',
   'queue_full',
   'no_worker',
   'sweep_stopped',
@@ -46,7 +51,10 @@ const SKEW_MS = 1_000;
 /** A worker that has not said farewell is told of for so long. */
 const SILENT_FOR_MS = 300_000;
 
-export function systemProblems(facts: SystemFacts | undefined): Problem[] {
+/** `faults`: where the database does not say more, or rejects to. */
+export function systemProblems(facts: SystemFacts | undefined, faults: readonly FaultGroup[] = []): Problem[] {
+  if (facts === undefined && faults.some(({ kind }) => kind !== 'connection' && kind !== 'work'))
+    return problemsOfFaults(faults);
   if (facts === undefined) {
     const message = 'The database does not answer: nothing is accepted, and no outcome is committed.';
     return [
@@ -57,10 +65,23 @@ export function systemProblems(facts: SystemFacts | undefined): Problem[] {
       },
     ];
   }
-  return [...ofStores(facts), ...ofWorkers(facts), ...ofLanes(facts), ...ofRest(facts)];
+  return [
+    ...problemsOfFaults(facts.faults),
+    ...ofStores(facts),
+    ...ofWorkers(facts),
+    ...ofLanes(facts),
+    ...ofRest(facts),
+  ];
 }
 
-function* ofStores({ now, blocked, queueReachable, queueFull, queueUse }: SystemFacts): Generator<Problem> {
+function* ofStores({
+  now,
+  blocked,
+  queueReachable,
+  queueRejects,
+  queueFull,
+  queueUse,
+}: SystemFacts): Generator<Problem> {
   if (blocked !== undefined) {
     const message = `${blocked.sessions} statements of workers wait for a lock of the database, held by ${blocked.by.join(', ') || 'somebody unknown'}.`;
     yield {
@@ -77,10 +98,17 @@ function* ofStores({ now, blocked, queueReachable, queueFull, queueUse }: System
       todo: 'Bring Redis (REDIS_URL) back. What was in it is rebuilt from PostgreSQL.',
     };
   }
+  if (queueReachable && queueRejects !== undefined) {
+    yield {
+      code: 'queue_not_writable',
+      message: whyNotWritable(queueRejects),
+      todo: todoOfNotWritable(queueRejects),
+    };
+  }
   if (queueFull) {
     yield {
       code: 'queue_full',
-      message: `The store of the queue uses ${Math.round((queueUse ?? 1) * 100)} % of its memory: nothing is added to it.`,
+      message: `The store of the queue uses ${queueUse === undefined ? 'all of its memory' : fullnessOf(queueUse)}: nothing is added to it.`,
       todo: 'Give Redis more memory (maxmemory), or find what else fills it.',
     };
   }

@@ -1,5 +1,6 @@
 /** `triggers` of a workflow: which events from outside start it, with which parameters. Pure. */
 import type { Json, JsonObject } from '../schemas/json.ts';
+import type { Checks } from './checks.ts';
 import type { IncomingEvent } from './cloud-events.ts';
 import type { Definition, Trigger } from './definition.ts';
 import type { FaultList } from './fault-list.ts';
@@ -11,8 +12,7 @@ const NAMES: TemplateNames = { parameters: new Set(['event']), actions: new Set(
 const MAX_CORRELATION_ID = 255;
 
 export interface TriggerRules {
-  checkExpression?: ((expression: string) => string | undefined) | undefined;
-  expressionNames?: ((expression: string) => readonly string[]) | undefined;
+  checks: Pick<Checks, 'expression'>;
   /** Names that CEL itself has. */
   celNames: readonly string[];
 }
@@ -29,9 +29,9 @@ export function checkTriggers({ triggers }: Definition, rules: TriggerRules, fau
 }
 
 function checkFilter(filter: string, path: string, rules: TriggerRules, faults: FaultList): void {
-  const fault = rules.checkExpression?.(filter);
+  const { fault, names } = rules.checks.expression(filter);
   if (fault !== undefined) faults.add(path, fault);
-  for (const name of fault === undefined ? (rules.expressionNames?.(filter) ?? []) : []) {
+  for (const name of fault === undefined ? names : []) {
     if (name !== 'event' && !rules.celNames.includes(name)) {
       faults.add(path, `names '${name}'; a trigger knows the event only, as event.data.order_id`);
     }

@@ -6,8 +6,14 @@ import type { Json, JsonObject } from '../schemas/json.ts';
 
 export const CAUSE_CODES = [
   // Something is broken, and somebody has to mend it.
+  'database_not_usable',
+  'statements_failing',
+  'deliveries_failing',
+  'background_work_failing',
+  'no_progress',
   'database_blocked',
   'queue_unreachable',
+  'queue_not_writable',
   'queue_full',
   'no_worker',
   'sweep_stopped',

@@ -3,6 +3,8 @@
  * database's clock. Undefined is always: not known, because whoever knows did not answer.
  */
 import type { WaitingFor } from '../schemas/waiting-for.ts';
+import type { QueueUse } from './queue-room.ts';
+import type { FaultGroup } from './system-faults.ts';
 import type { Explanation } from './why-causes.ts';
 
 export interface WhyError {
@@ -22,6 +24,8 @@ export interface RunFact {
   workflowStatus: string | undefined;
   /** When the reconciler looks at it next. */
   checkAt: number;
+  /** It sleeps, and its jobs were taken out of the queue until it is due or woken. */
+  leftQueue?: boolean | undefined;
   isSaga: boolean;
   /** The newest of each: who paused it, who asked for its end. */
   paused: Told | undefined;
@@ -54,6 +58,8 @@ export interface TaskFact {
   attempts: number;
   deliveries: number;
   wakeAt: number | undefined;
+  /** While it sleeps: when it is due by itself. */
+  notBefore?: number | undefined;
   worker: string | undefined;
   startedAt: number | undefined;
   finishedAt: number | undefined;
@@ -100,11 +106,15 @@ export interface ExternalFact {
 }
 
 export interface Surroundings {
+  /** What fails now in any process, with no more of it than whoever asks may see. */
+  faults: readonly FaultGroup[];
   /** The version of the process that answers. */
   version: string;
   queueReachable: boolean;
-  /** From 0 to 1; undefined: no limit, or not known. */
-  queueUse: number | undefined;
+  /** Undefined: no limit, or not known. */
+  queueUse: QueueUse | undefined;
+  /** It answers, and takes no writes: its own word for why. */
+  queueRejects: string | undefined;
   queueFull: boolean;
   workers: readonly WorkerFact[];
   sweep: { at: number; worker: string } | undefined;

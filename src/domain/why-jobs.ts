@@ -1,4 +1,5 @@
 /** What the queue and its workers say of a task that could go on. Pure. */
+import { fullnessOf, shareOf } from './queue-room.ts';
 import { type Cause, cause, listed, orNull, span } from './why-causes.ts';
 import type { ActionFact, JobFact, RunFacts, TaskFact } from './why-facts.ts';
 
@@ -16,6 +17,9 @@ export function workerLost(
   const worker = facts.workers.find(({ id }) => id === task?.worker);
   const silent = worker !== undefined && !worker.alive;
   if (job.lockLeftMs !== null && !silent) return undefined;
+  // Its worker is there, and could not renew its lock.
+  if (!silent && facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
+  if (!silent && facts.queueFull) return queueFull(facts);
   const others = facts.workers.filter(
     ({ alive, id, lanes }) => alive && id !== task?.worker && lanes.includes(lane),
   ).length;
@@ -48,6 +52,9 @@ export function jobCause(
   const { now } = facts;
   const sleeps = task?.status === 'waiting' || task?.status === 'retrying';
   if (job === undefined) return task?.status === 'running' || facts.queueReachable ? undefined : queueUnreachable();
+  // What runs is committed all the same; what sleeps has its own reason as long as it is not due.
+  if (facts.queueRejects !== undefined && !sleeps && task?.status !== 'running')
+    return queueNotWritable(facts.queueRejects);
   switch (job.state) {
     case 'missing':
     case 'completed':
@@ -199,6 +206,44 @@ export function queueUnreachable(): Cause {
     'Bring Redis (REDIS_URL) back. What was in it is rebuilt from PostgreSQL; nothing has to be done about the runs.',
   );
 }
+
+export function queueFull({ queueUse, run }: RunFacts): Cause {
+  return cause(
+    'queue_full',
+    `The store of the queue uses ${queueUse === undefined ? 'all of its memory' : fullnessOf(queueUse)}: nothing is added to it.`,
+    'Give Redis more memory (maxmemory), or find what else fills it. Runs begin by themselves when there is room.',
+    {
+      data: {
+        memory_use: queueUse === undefined ? null : shareOf(queueUse),
+        used_bytes: orNull(queueUse?.usedBytes),
+        max_bytes: orNull(queueUse?.maxBytes),
+      },
+      since: run.createdAt,
+    },
+  );
+}
+
+export function queueNotWritable(word: string): Cause {
+  return cause('queue_not_writable', whyNotWritable(word), todoOfNotWritable(word), { data: { rejected_with: word } });
+}
+
+/** `word`: what Redis begins its answer with. */
+export function whyNotWritable(word: string): string {
+  return `The store of the queue answers and takes no writes (${word}): nothing is begun.`;
+}
+
+export function todoOfNotWritable(word: string): string {
+  return `${NOT_WRITABLE[word] ?? 'See what Redis (REDIS_URL) answers to a write.'} Runs go on by themselves then.`;
+}
+
+const NOT_WRITABLE: Readonly<Record<string, string>> = {
+  READONLY: 'This Redis is a replica: have REDIS_URL name the primary, or promote it (REPLICAOF NO ONE).',
+  MISCONF: 'Redis cannot write to its disk: make room there, and see its log.',
+  LOADING: 'Redis reads its files after a start: wait until it has.',
+  NOREPLICAS: 'Redis waits for replicas (min-replicas-to-write): bring them back.',
+  NOPERM: 'The user of REDIS_URL may not write: give it its rights back (ACL SETUSER).',
+  CLUSTERDOWN: 'The cluster is down: bring its nodes back.',
+};
 
 export function databaseBlocked(blocked: NonNullable<RunFacts['blocked']>, now: number): Cause {
   const { sessions, longestMs, by } = blocked;

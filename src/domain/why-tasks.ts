@@ -141,6 +141,25 @@ function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
       },
     );
   }
+  const { notBefore } = task;
+  if (
+    action.delayMs > 0 &&
+    task.wakeAt === undefined &&
+    task.startedAt === undefined &&
+    notBefore !== undefined &&
+    notBefore > now
+  ) {
+    return cause(
+      'delay',
+      `Its delay_seconds are not over: another ${span(notBefore - now)}.`,
+      'Nothing: it begins by itself.',
+      {
+        data: { delay_seconds: action.delayMs / 1000 },
+        since,
+        until: notBefore,
+      },
+    );
+  }
   const parts = facts.parts.get(action.actionId);
   if (action.hasParts && parts !== undefined && parts.open > 0) {
     return cause(

@@ -1,4 +1,5 @@
 /** Why a run is not finished, or why it ended as it did: decided from what is known of it. Pure. */
+
 import {
   byWeight,
   type Cause,
@@ -11,7 +12,17 @@ import {
   type TaskCause,
 } from './why-causes.ts';
 import type { ActionFact, RunFacts } from './why-facts.ts';
-import { databaseBlocked, jobsMissing, laneCause, noWorker, queueUnreachable, SWEEP_LATE_MS } from './why-jobs.ts';
+import { faultOfLane, faultOfRun } from './why-faults.ts';
+import {
+  databaseBlocked,
+  jobsMissing,
+  laneCause,
+  noWorker,
+  queueFull,
+  queueNotWritable,
+  queueUnreachable,
+  SWEEP_LATE_MS,
+} from './why-jobs.ts';
 import { taskCauses } from './why-tasks.ts';
 
 const TASKS_LISTED = 20;
@@ -43,7 +54,8 @@ function openTasks(facts: RunFacts): { tasks: TaskCause[]; more: number } {
 }
 
 function describeTask(facts: RunFacts, action: ActionFact, waitsFor: readonly string[]): TaskCause {
-  const [first, ...also] = taskCauses(facts, action, waitsFor);
+  const fault = waitsFor.length > 0 ? undefined : faultOfLane(facts, action.actionType);
+  const [first, ...also] = [...(fault === undefined ? [] : [fault]), ...taskCauses(facts, action, waitsFor)];
   if (first === undefined) throw new Error('a task without a cause');
   const { actionId, actionType } = action;
   return { actionId, actionType, status: facts.tasks?.get(actionId)?.status ?? 'pending', cause: first, also };
@@ -66,6 +78,8 @@ function firstOpen(action: ActionFact, open: ReadonlyMap<string, ActionFact>): s
 
 function runCause(facts: RunFacts, tasks: readonly TaskCause[]): Cause {
   const { run, now } = facts;
+  const fault = faultOfRun(facts);
+  if (fault !== undefined) return fault;
   if (facts.tasks === undefined) {
     return databaseBlocked(facts.blocked ?? { sessions: 0, longestMs: 0, by: [] }, now);
   }
@@ -124,14 +138,8 @@ function notInQueue(facts: RunFacts): Cause | undefined {
   }
   if ([...facts.jobs.values()].some(({ state }) => state !== 'missing')) return undefined;
   if (!facts.queueReachable) return queueUnreachable();
-  if (facts.queueFull) {
-    return cause(
-      'queue_full',
-      `The store of the queue uses ${Math.round((facts.queueUse ?? 1) * 100)} % of its memory: nothing is added to it.`,
-      'Give Redis more memory (maxmemory), or find what else fills it. Runs begin by themselves when there is room.',
-      { data: { memory_use: orNull(facts.queueUse) }, since: run.createdAt },
-    );
-  }
+  if (facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
+  if (facts.queueFull) return queueFull(facts);
   if (!facts.workers.some(({ alive }) => alive)) return noWorker(facts);
   if (facts.sweep === undefined || now - facts.sweep.at > SWEEP_LATE_MS) return sweepStopped(facts);
   if (window !== undefined && window.used >= window.size) {

@@ -39,7 +39,7 @@ export interface EgressInit {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
-  /** The host comes from configuration or the registry; holds for the origin of `url`, not for where it redirects. */
+  /** The host comes from configuration; holds for the origin of `url`, not for where it redirects. */
   trusted?: boolean;
   /** For whom; undefined: for the service itself. */
   tenantId?: string;

@@ -32,17 +32,17 @@ export interface TenantEgress {
 
 export interface GuardOptions {
   policy: EgressPolicy;
-  /** Hosts allowed by configuration: `host`, `host:port` or `*.domain`. */
+  /** Hosts allowed by configuration: `host`, `host:port`, `*.domain`, addresses and networks. */
   allow: readonly string[];
   tenants?: ReadonlyMap<string, TenantEgress>;
-  /** Our own listeners and stores. Only a registered service opens one of them. */
+  /** Our own listeners and stores, read anew each time. Only what the configuration names opens one of them. */
   ownAddresses: ReadonlyArray<{ host: string; port: number }>;
   /** True for the origin of a configured service. Asked only when the policy alone would refuse. */
   isTrustedOrigin(url: URL): boolean | Promise<boolean>;
 }
 
 export interface Asking {
-  /** The host comes from configuration, or from the registry of the tenant that asks. */
+  /** The host comes from configuration; what a tenant has registered does not. */
   trusted: boolean;
   tenantId: string | undefined;
 }
@@ -91,7 +91,9 @@ export function createGuard(options: GuardOptions, resolve: Resolve): Guard {
     if (addresses.some(({ address }) => rules.deny.hasAddress(address, port))) {
       throw refusedPlace(url, 'denied_to_tenant', policy);
     }
-    const open = classes.every((found) => opens(policy, allowed, found));
+    const open = addresses.every(({ address }, at) =>
+      opens(policy, allowed || rules.allow.hasAddress(address, port), classes[at] ?? 'refused'),
+    );
     const ours = await isOurs(host, port, addresses);
     if ((!open || ours) && !(await isTrusted())) throw refusedPlace(url, ours ? 'own_listener' : 'policy', policy);
     return addresses;
@@ -133,11 +135,15 @@ function opens(policy: EgressPolicy, allowed: boolean, found: AddressClass): boo
   }
 }
 
-/** Whether connecting to `address` arrives at what listens on `place`; a wildcard listens on all addresses we have. */
+/**
+ * Whether connecting to `address` may arrive at what listens on `place`. A store that is known by one address of this machine
+ * most often listens on its others too.
+ */
 function reaches(address: string, place: string): boolean {
   if (canonicalAddress(address) === canonicalAddress(place)) return true;
-  if (isLoopback(address)) return isLoopback(place) || isUnspecified(place);
-  return isUnspecified(place) && localAddresses().has(canonicalAddress(address));
+  const local = localAddresses();
+  const isHere = (text: string) => isLoopback(text) || isUnspecified(text) || local.has(canonicalAddress(text));
+  return isHere(address) && isHere(place);
 }
 
 function localAddresses(): Set<string> {

@@ -1,4 +1,8 @@
-/** Lists of hosts as configuration has them: `host`, `host:port`, an address, or `*.domain` for all that is below it. */
+/**
+ * Lists of hosts as configuration has them: `host`, `host:port`, an address, a network (`10.1.0.0/16`), or `*.domain` for
+ * all that is below it.
+ */
+import ipaddr from 'ipaddr.js';
 import { canonicalAddress, isAddress } from './addresses.ts';
 
 export interface HostList {
@@ -8,14 +12,40 @@ export interface HostList {
   hasAddress(address: string, port: number): boolean;
 }
 
+interface Network {
+  range: [ipaddr.IPv4 | ipaddr.IPv6, number];
+  /** Undefined: all. */
+  port: number | undefined;
+}
+
 export function hostList(entries: readonly string[]): HostList {
-  const exact = new Set(entries.map((entry) => sameSpelling(entry.toLowerCase())));
+  const networks = entries.flatMap((entry) => networkOf(entry) ?? []);
+  const single = entries.filter((entry) => networkOf(entry) === undefined);
+  const exact = new Set(single.map((entry) => sameSpelling(entry.toLowerCase())));
   const suffixes = [...exact].filter((entry) => entry.startsWith('*.')).map((entry) => entry.slice(1));
   const has = (host: string, port: number) => exact.has(host) || exact.has(`${host}:${port}`);
-  return {
-    names: (host, port) => has(sameSpelling(host), port) || suffixes.some((suffix) => host.endsWith(suffix)),
-    hasAddress: (address, port) => has(canonicalAddress(address), port),
+  const hasAddress = (address: string, port: number) => {
+    const canonical = canonicalAddress(address);
+    return has(canonical, port) || networks.some((network) => contains(network, canonical, port));
   };
+  return {
+    names: (host, port) =>
+      isAddress(host) ? hasAddress(host, port) : has(host, port) || suffixes.some((suffix) => host.endsWith(suffix)),
+    hasAddress,
+  };
+}
+
+/** Undefined for an entry that is no network. */
+function networkOf(entry: string): Network | undefined {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+\/\d+)\]|([^\]]+\/\d+))(?::(\d+))?$/.exec(entry) ?? [];
+  const text = bracketed ?? plain ?? '';
+  if (!ipaddr.isValidCIDR(text)) return undefined;
+  return { range: ipaddr.parseCIDR(text), port: port === undefined ? undefined : Number(port) };
+}
+
+function contains({ range, port: only }: Network, address: string, port: number): boolean {
+  const parsed = ipaddr.parse(address);
+  return (only === undefined || only === port) && parsed.kind() === range[0].kind() && parsed.match(range);
 }
 
 /** An address has many spellings, and a list has one of them. */

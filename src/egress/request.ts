@@ -32,6 +32,7 @@ const HEADERS_FOR_OTHERS = new Set([
   'traceparent',
   'x-correlation-id',
   'idempotency-key',
+  'compensates-idempotency-key',
 ]);
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

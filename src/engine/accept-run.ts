@@ -25,9 +25,12 @@ import type {
   ItemFault,
   TaskRequest,
 } from './use-cases.ts';
+import { type TextChecker, withChecks } from './with-checks.ts';
 
 export interface AcceptDeps {
   actionTypes: ActionTypes;
+  /** Looks at expressions of tasks, and tries patterns on parameters. */
+  texts: TextChecker;
   workflows: Pick<WorkflowStore, 'resolve'>;
   /** Undefined: no such workflow, or it was deleted. */
   workflowHead(tenantId: string, id: string): Promise<WorkflowHead | undefined>;
@@ -58,7 +61,9 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
   ): Promise<Prepared> {
     const actionType = deps.actionTypes.canonical(request.task_type);
     if (actionType === undefined) return prepareWorkflowTask(caller, request, idempotencyKey);
-    const faults = deps.actionTypes.check(actionType, request.params);
+    const faults = await withChecks(deps.texts, caller.tenantId, (checks) =>
+      deps.actionTypes.check(actionType, request.params, checks),
+    );
     if (faults.length > 0) {
       const errors = faults.map(({ path, message }) => ({ path: path === '' ? 'params' : `params.${path}`, message }));
       throw new OrchestratorError('invalid_request', `The parameters of '${request.task_type}' are not valid`, {
@@ -70,6 +75,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       max_attempts: request.max_attempts ?? deps.defaults.retry.max_attempts,
       timeout_seconds: request.timeout_seconds ?? deps.defaults.timeout_seconds,
       initial_delay_seconds: deps.defaults.retry.initial_delay_seconds,
+      multiplier: deps.defaults.retry.multiplier,
     };
     const run = newRun(caller, deps.newId(), of, request.params, request, idempotencyKey, { task: request });
     return { run, warnings: [] };
@@ -113,18 +119,20 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     return { id, status, version, definition };
   }
 
-  function prepareExecution(
+  async function prepareExecution(
     caller: Caller,
     id: string,
     workflow: WorkflowToRun,
     request: ExecuteRequest,
     idempotencyKey: string | undefined,
     hashed: object,
-  ): Prepared {
+  ): Promise<Prepared> {
     if (workflow.status !== 'active') {
       throw new OrchestratorError('workflow_paused', `The workflow is ${workflow.status} and accepts no executions`);
     }
-    const { values, warnings } = checkParameters(workflow.definition.parameters, request.parameters, request.strict);
+    const { values, warnings } = await withChecks(deps.texts, caller.tenantId, (checks) =>
+      checkParameters(workflow.definition.parameters, request.parameters, request.strict, checks),
+    );
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds } = workflow.definition;
     const canBeUndone = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
@@ -249,7 +257,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       const { idempotency_key: key, correlation_id: correlationId } = request;
       const basis = basisOf(caller, key, correlationId, undefined);
       const workflow = await workflowToRun(deps.plans, await findHead(caller, workflowId), request, basis);
-      const { run, warnings } = prepareExecution(caller, 'dry-run', workflow, request, undefined, {});
+      const { run, warnings } = await prepareExecution(caller, 'dry-run', workflow, request, undefined, {});
       const plan = await deps.plans.of(run.of);
       const flow = { runId: 'dry-run', epoch: 1, gen: 0, priority: run.priority, of: run.of };
       return {

@@ -3,6 +3,8 @@
  * One procedure, in this order, because adding again is not harmless by itself: a gate that comes back under a running
  * job makes BullMQ fail it, one that comes back after the end stays for ever, and a kept failed child hangs its parent.
  */
+
+import { remainingMs } from '../domain/asleep.ts';
 import {
   actionAt,
   compileSegment,
@@ -17,13 +19,13 @@ import { settledActions } from '../domain/settled.ts';
 import type { Failpoint } from './failpoint.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Plans } from './plans.ts';
-import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore } from './ports.ts';
+import type { FlowQueue, Lookup, RunRow, RunStore, SweepStore, TaskRow } from './ports.ts';
 import { tracedAdd } from './span-export.ts';
 
 export interface AddAgainDeps {
   plans: Plans;
   runs: Pick<RunStore, 'statuses'>;
-  sweep: Pick<SweepStore, 'raiseGen'>;
+  sweep: Pick<SweepStore, 'raiseGen' | 'rouse'>;
   queue: FlowQueue;
   failpoint: Failpoint;
   now(): number;
@@ -51,8 +53,11 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const finalizer = { queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) };
   await deps.failpoint('reconcile.afterRead');
   await deps.queue.removeEnded(ready.length === 0 ? [finalizer] : ready.map((planned) => jobOf(run, planned)));
-  const trees = compileSegment(plan, segment, flow, (index) => before.has(index));
+  const trees = compileSegment(plan, segment, flow, (index) => before.has(index), sleepsIn(found, deps.now()));
   await deps.queue.add([trees], [tracedAdd(run, newGen, segment)]);
+  // One that slept in the queue all the same is not made anew by that: whoever took the run out of it may have died half way.
+  const due = ready.filter(({ action }) => isDue(found.tasks.get(action.action_id), deps.now()));
+  if (due.length > 0) await deps.queue.promote(due.map((planned) => jobOf(run, planned)));
   await deps.failpoint('reconcile.afterAdd');
 
   // What became final while the flow was added has had its gates removed before they came back.
@@ -68,6 +73,25 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   // A queue without its newest writes lets a task sleep that was woken and has ended since, and what waits for it too.
   await deps.queue.promote(jobs.filter((_, index) => states[index] === 'delayed'));
   return true;
+}
+
+/**
+ * What has a time of its own sleeps on until then. What waits to be woken is delivered and looks, in case nobody knows of a
+ * wake; and so does everything once the run is to end.
+ */
+export function sleepsIn({ run, tasks }: Lookup, nowMs: number): (actionId: string) => number | undefined {
+  return (actionId) => {
+    const task = tasks.get(actionId);
+    if (task === undefined || task.status === 'pending' || run?.status === 'cancelling') return undefined;
+    const left = remainingMs(task, nowMs);
+    return left === Number.POSITIVE_INFINITY ? 0 : left;
+  };
+}
+
+/** It has slept, and does so no longer. */
+function isDue(task: TaskRow | undefined, nowMs: number): boolean {
+  const slept = task?.status === 'waiting' || task?.status === 'retrying';
+  return task !== undefined && slept && remainingMs(task, nowMs) === 0;
 }
 
 /** The run is gone, or in another epoch than the one whose jobs are added. */

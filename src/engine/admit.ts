@@ -40,7 +40,10 @@ export interface AdmitDeps {
 }
 
 const SAMPLE_EVERY_MS = 1_000;
-/** After the queue did not answer, requests do not wait for it again for a while. */
+/**
+ * After the queue did not answer a ping, requests do not wait for it again for a while. An add that took too long says nothing
+ * of the queue: the flow may have been very large, and others have no part in that.
+ */
 const PAUSE_AFTER_FAULT_MS = 1_000;
 /** What the dispatcher has not added by then has to wait for room. */
 const BACKLOG_AGE_MS = 5_000;
@@ -56,6 +59,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
   /** Added, and not yet to be seen in the count; by tenant. */
   const unmarked = new Map<string, number>();
   let pausedUntil = Number.NEGATIVE_INFINITY;
+  let pinging: Promise<boolean> | undefined;
 
   /** How full the window is: a cheap count now and then, and in between what this process has added. */
   async function sample(): Promise<void> {
@@ -80,6 +84,14 @@ export function createAdmission(deps: AdmitDeps): Admission {
         });
     }
     await sampling;
+  }
+
+  /** One question for all that failed meanwhile. */
+  function answers(): Promise<boolean> {
+    pinging ??= deps.queue.ping().finally(() => {
+      pinging = undefined;
+    });
+    return pinging;
   }
 
   function mark({ id, tenantId }: RunToAdmit): void {
@@ -124,11 +136,11 @@ export function createAdmission(deps: AdmitDeps): Admission {
         for (const { tenantId } of admitted) addTo(unmarked, tenantId, 1);
         for (const run of admitted) mark(run);
       } catch (error) {
-        pausedUntil = deps.now() + PAUSE_AFTER_FAULT_MS;
         deps.log.warn('runs_left_to_dispatcher', {
           count: runs.length,
           error: error instanceof Error ? error.message : String(error),
         });
+        if (!(await answers())) pausedUntil = deps.now() + PAUSE_AFTER_FAULT_MS;
       }
     },
   };

@@ -2,7 +2,7 @@
  * Decisions about approvals. A decision is committed together with its event and the wake of the task; making the job due
  * comes after, so a process that dies in between leaves what the reconciler finds.
  */
-import { mayDecide } from '../domain/approvals.ts';
+import { type Deciders, mayDecide, needsOtherEyes } from '../domain/approvals.ts';
 import { taskJobId } from '../domain/compile.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { taskOf } from '../domain/parts.ts';
@@ -17,6 +17,7 @@ import type {
   DecisionRequest,
   DecisionResult,
   FindRun,
+  LinkChannel,
 } from './inbox-ports.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, RunRow } from './ports.ts';
@@ -29,6 +30,7 @@ export interface ApprovalDeps {
   approvals: ApprovalStore;
   /** Undefined: no secret is configured. */
   links: ApprovalLinks | undefined;
+  sendLinks: SendLinks;
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
   log: Logger;
@@ -41,9 +43,22 @@ export interface DecisionAnswer {
 }
 
 export interface IssuedLinks {
-  approve: string;
-  reject: string;
+  /** Tokens, for who may have them; undefined: they were sent to the approver. */
+  tokens: { approve: string; reject: string } | undefined;
+  sentBy: LinkChannel | undefined;
   expiresAt: Date;
+}
+
+/** How links reach an approver. Who asks for them is not told what is in it. */
+export interface SendLinks {
+  /** `missing`: which settings would let links be sent. */
+  channelFor(userId: string): { channel: LinkChannel } | { missing: string };
+  /** Rejects when it was not taken. */
+  send(
+    channel: LinkChannel,
+    notice: { row: ApprovalRow; for: string; approve: string; reject: string; expiresAt: Date },
+    signal: AbortSignal,
+  ): Promise<void>;
 }
 
 /** What a link is about, for the page that asks. */
@@ -62,12 +77,16 @@ export interface Approvals {
     requestKey: string | undefined,
   ): Promise<DecisionAnswer>;
   list(caller: Caller, filter: ApprovalFilter): Promise<{ items: ApprovalRow[]; total: number }>;
-  /** Tokens, one for each verdict; whoever has one decides as that user. */
+  /**
+   * One for each verdict; whoever has one decides as that user. So they are sent to that user, unless it is who asks, or who
+   * asks `mayHave` the links of others. 409 where nothing is configured to send them by, 502 when they were not taken.
+   */
   issueLinks(
     caller: Caller,
     runId: string,
     actionId: string,
-    wanted: { for: string; expiresInSeconds: number },
+    wanted: { for: string; expiresInSeconds: number; mayHave: boolean },
+    signal: AbortSignal,
   ): Promise<IssuedLinks>;
   /** Changes nothing. 404 not one of ours, 410 used or over. */
   viewLink(token: string): Promise<LinkView>;
@@ -115,29 +134,43 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
 
     list: (caller, filter) => approvals.list(caller.tenantId, filter),
 
-    async issueLinks(caller, runId, actionId, wanted) {
+    async issueLinks(caller, runId, actionId, wanted, signal) {
       const run = await approvalOf(caller, runId, actionId);
       const signer = signing();
       const found = await approvals.find(caller.tenantId, runId, actionId);
       if (run.final) throw new OrchestratorError('already_final', `The execution has already ended: ${run.status}`);
       if (found === undefined || found.epoch !== run.epoch) throw notWaiting(actionId);
       if (found.decision !== undefined) throw decidedBefore(actionId, found.decision);
-      if (!mayDecide(found.approvers, wanted.for)) {
-        throw new OrchestratorError('forbidden', `'${wanted.for}' is not one of the approvers of '${actionId}'`);
-      }
-      // A link lets its holder decide as somebody else: whoever runs the process hands it over, nobody in between.
-      if (caller.userId !== run.userId && !found.approvers.includes(caller.userId)) {
+      if (!mayDecide(found, wanted.for)) throw notApprover(found, actionId, wanted.for);
+      if (!wanted.mayHave && caller.userId !== run.userId && !found.approvers.includes(caller.userId)) {
         throw new OrchestratorError('forbidden', 'Only who began the execution, or an approver, may have links made');
+      }
+      // A link lets its holder decide as somebody else, so nobody else gets to see it.
+      const isHanded = wanted.mayHave || caller.userId === wanted.for;
+      const sending = isHanded ? undefined : deps.sendLinks.channelFor(wanted.for);
+      if (sending !== undefined && 'missing' in sending) {
+        throw new OrchestratorError(
+          'links_not_configured',
+          `Links go to the approver, and nothing is configured to send them by: ${sending.missing}`,
+        );
       }
       const until = new Date(found.now.getTime() + wanted.expiresInSeconds * 1000);
       const expiresAt = found.deadline !== undefined && found.deadline < until ? found.deadline : until;
-      await approvals.recordLink(found, { for: wanted.for, by: caller.userId, expiresAt });
+      const via = sending?.channel;
+      await approvals.recordLink(found, { for: wanted.for, by: caller.userId, expiresAt, via });
       const claim = { runId, epoch: run.epoch, actionId, for: wanted.for, expiresAt };
-      return {
+      const tokens = {
         approve: signer.write({ ...claim, verdict: 'approved' }),
         reject: signer.write({ ...claim, verdict: 'rejected' }),
-        expiresAt,
       };
+      if (via === undefined) return { tokens, sentBy: undefined, expiresAt };
+      try {
+        await deps.sendLinks.send(via, { row: found, for: wanted.for, ...tokens, expiresAt }, signal);
+      } catch (error) {
+        deps.log.warn('approval_link_not_sent', { run_id: runId, action_id: actionId, via, error: messageOf(error) });
+        throw new OrchestratorError('upstream_unavailable', 'The links could not be sent; ask again', { cause: error });
+      }
+      return { tokens: undefined, sentBy: via, expiresAt };
     },
 
     async viewLink(token) {
@@ -148,7 +181,7 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
         found.epoch !== claim.epoch ||
         found.decision !== undefined ||
         claim.expiresAt <= found.now ||
-        !mayDecide(found.approvers, claim.for);
+        !mayDecide(found, claim.for);
       if (isOver) throw linkOver();
       return { claim, message: found.message, deadline: found.deadline };
     },
@@ -187,10 +220,26 @@ function refusal(
     case 'already_decided':
       return decidedBefore(actionId, result.decision);
     case 'not_approver':
-      return new OrchestratorError('forbidden', `'${by}' is not one of the approvers of '${actionId}'`);
+      return notApprover(undefined, actionId, by);
+    case 'own_run':
+      return ownRun(actionId, by);
     case 'link_over':
       return linkOver();
   }
+}
+
+function notApprover(found: Deciders | undefined, actionId: string, userId: string): OrchestratorError {
+  if (found !== undefined && needsOtherEyes(found, userId)) return ownRun(actionId, userId);
+  return new OrchestratorError('forbidden', `'${userId}' is not one of the approvers of '${actionId}'`);
+}
+
+function ownRun(actionId: string, userId: string): OrchestratorError {
+  const detail = `'${userId}' has begun this execution, and '${actionId}' is for somebody else to decide (four_eyes)`;
+  return new OrchestratorError('forbidden', detail);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function notWaiting(actionId: string): OrchestratorError {

@@ -3,14 +3,14 @@
  * and any run while the queue's store is nearly full. What is refused was not begun, and the answer says when to come back.
  */
 import { OrchestratorError } from '../domain/errors.ts';
-import { isQueueFull } from './queue-room.ts';
+import { fullnessOf, isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import type { AcceptRuns } from './use-cases.ts';
 
 export interface AcceptBounds {
   /** Runs in the hands of this process that are not committed yet. */
   maxRuns: number;
-  /** The share of its memory that the queue's store uses, as last sampled. */
-  queueUse(): number | undefined;
+  /** Of the memory of the queue's store, as last sampled. */
+  queueUse(): QueueUse | undefined;
 }
 
 export const MAX_RUNS_IN_HAND = 5_000;
@@ -28,7 +28,7 @@ export function boundAccepts(accept: AcceptRuns, bounds: AcceptBounds): BoundAcc
   async function within<T>(runs: number, work: () => Promise<T>): Promise<T> {
     const use = bounds.queueUse();
     if (isQueueFull(use)) {
-      throw new OrchestratorError('queue_full', `The queue uses ${Math.round(use * 100)} % of its memory`, {
+      throw new OrchestratorError('queue_full', `The queue uses ${fullnessOf(use)}`, {
         retryAfterSeconds: AGAIN_AFTER_FULL_SECONDS,
       });
     }
@@ -59,8 +59,8 @@ export function boundAccepts(accept: AcceptRuns, bounds: AcceptBounds): BoundAcc
 const SAMPLE_EVERY_MS = 1_000;
 
 /** The last sample; whoever asks for it when it is old has a new one taken, and does not wait for it. */
-export function sampled(read: () => Promise<number | undefined>, now: () => number): () => number | undefined {
-  let value: number | undefined;
+export function sampled<T>(read: () => Promise<T | undefined>, now: () => number): () => T | undefined {
+  let value: T | undefined;
   let at = Number.NEGATIVE_INFINITY;
   let reading = false;
   return () => {

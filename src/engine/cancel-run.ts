@@ -15,7 +15,7 @@ import { wakeRun } from './wake-run.ts';
 
 export interface CancelDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses' | 'activeRunsOf'>;
+  runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses'>;
   queue: Pick<FlowQueue, 'promote'>;
   children: Pick<ChildStore, 'openOf'>;
   failpoint: Failpoint;
@@ -36,10 +36,10 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     // Once the run is marked it begins no more of them. Its own tasks end after those they wait for.
     const children = await deps.children.openOf(runId);
     await cancelAll(caller, children, reason);
-    // A saga that was retried may have something to undo already.
-    const mayHaveBegun = request.was === 'paused' || (request.was === 'pending' && plan.isSaga);
-    const isUnbegun = mayHaveBegun && (await deps.runs.statuses(runId)).tasks.size === 0;
-    if (((request.was === 'pending' && !mayHaveBegun) || isUnbegun) && children.length === 0) {
+    // What began less than half a second ago has no row yet. Where it could be undone, nothing is taken for not begun.
+    const mayHaveBegun =
+      plan.isSaga || children.length > 0 || !(request.was === 'pending' || (await isUnbegun(request.was, runId)));
+    if (!mayHaveBegun) {
       // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
       const actions = plan.actions.map(({ action }) => ({
         actionId: action.action_id,
@@ -51,6 +51,11 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     }
     await wake(plan, runId, request.epoch);
     return 'cancelling';
+  }
+
+  /** Of a run that is paused nothing begins any more. */
+  async function isUnbegun(was: RunStatus, runId: string): Promise<boolean> {
+    return was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
   }
 
   async function cancelAll(caller: Caller, children: readonly string[], reason: string | undefined): Promise<void> {
@@ -71,21 +76,5 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     });
   }
 
-  return {
-    cancelRun,
-    async cancelRunsOf(caller, workflowId, reason) {
-      const ids = await deps.runs.activeRunsOf(caller.tenantId, workflowId);
-      let cancelled = 0;
-      for (const id of ids) {
-        try {
-          await cancelRun(caller, id, reason);
-          cancelled += 1;
-        } catch (error) {
-          // It ended by itself in the meantime.
-          if (!(error instanceof OrchestratorError) || error.code !== 'already_final') throw error;
-        }
-      }
-      return cancelled;
-    },
-  };
+  return { cancelRun };
 }

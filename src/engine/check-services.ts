@@ -47,10 +47,11 @@ export function createServiceChecks(deps: {
     stopping: AbortSignal,
   ): Promise<string | undefined> {
     const late = AbortSignal.timeout(how.timeout_seconds * 1_000);
-    const at = deps.configured.get(serviceKey(name)) ?? baseUrl;
+    const configured = deps.configured.get(serviceKey(name));
+    const [at, trusted] = [configured ?? baseUrl, configured !== undefined];
     try {
       const signal = AbortSignal.any([stopping, late]);
-      const { status } = await deps.fetch(`${at}${how.path}`, { method: 'GET', trusted: true, tenantId, signal });
+      const { status } = await deps.fetch(`${at}${how.path}`, { method: 'GET', trusted, tenantId, signal });
       return status >= 200 && status < 300 ? undefined : `answered ${status}`;
     } catch (error) {
       if (late.aborted) return `no answer within ${how.timeout_seconds} s`;

@@ -7,6 +7,8 @@ import { FINALIZER_QUEUE, finalizerJobId, taskJobId, taskNode } from '../domain/
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
 import { readyToUndo, toUndo, undoId, undoOf } from '../domain/saga.ts';
+import type { DefinitionRef } from '../schemas/job.ts';
+import type { Json } from '../schemas/json.ts';
 import type { AddAgainDeps } from './add-again.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Disposition, FlowQueue, Logger, Lookup, RunRow, RunStore } from './ports.ts';
@@ -25,6 +27,25 @@ export interface SagaStore {
     by: string,
     reason: string | undefined,
   ): Promise<{ run: RunRow; undoings: number } | undefined>;
+  /** Writes down undoings that were not known of when the run began to be undone. */
+  extend(
+    run: { id: string; epoch: number },
+    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<void>;
+  /** Runs that have ended, and of which something was found afterwards that has to be undone. */
+  takeLate(limit: number): Promise<Array<{ id: string; epoch: number; of: DefinitionRef }>>;
+  /**
+   * Such a run is compensating again, in a new epoch, with what was not undone, or was undone before it was known to have
+   * happened. False: nothing of it has to be.
+   */
+  reopenForLate(
+    run: { id: string; epoch: number },
+    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<boolean>;
+  /** Somebody outside has, or had, this external task. */
+  wasLeased(runId: string, actionId: string, epoch: number): Promise<boolean>;
+  /** Of an action that did not complete and succeeded all the same. */
+  lateOutput(runId: string, actionId: string, epoch: number): Promise<{ output: Json } | undefined>;
   /** Ends a run whose undoings are all final. */
   end(run: { id: string; epoch: number }): Promise<void>;
 }
@@ -47,17 +68,16 @@ export async function compensate(
   found: Lookup,
   gen: number,
 ): Promise<Disposition | undefined> {
-  const undone = toUndo(plan, (actionId) => found.tasks.get(actionId)?.status);
+  const undone = toUndo(plan, (actionId) => found.tasks.get(actionId));
   if (run.status !== 'compensating') {
     const hasFailed = [...found.tasks.values()].some(({ status, tolerated }) => status === 'failed' && !tolerated);
     if (undone.length === 0 || !(hasFailed || run.status === 'cancelling')) return undefined;
-    const undoings = undone.flatMap(({ action }) =>
-      action.compensate === undefined
-        ? []
-        : [{ actionId: undoId(action.action_id), actionType: action.compensate.action_type }],
-    );
-    await deps.sagas.begin(run, undoings);
+    await deps.sagas.begin(run, undoingsOf(undone));
     await deps.failpoint('saga.afterBegin');
+  } else {
+    // A late success, of which nobody knew at the beginning.
+    const unknown = undone.filter(({ action }) => !found.tasks.has(undoId(action.action_id)));
+    if (unknown.length > 0) await deps.sagas.extend(run, undoingsOf(unknown));
   }
   const { tasks } = await deps.runs.statuses(run.id);
   const isOver = isOverIn(tasks);
@@ -76,6 +96,14 @@ export async function compensate(
       return overCount(undone, isOverIn(later.tasks)) > seen;
     },
   };
+}
+
+export function undoingsOf(undone: readonly PlannedAction[]): { actionId: string; actionType: string }[] {
+  return undone.flatMap(({ action }) =>
+    action.compensate === undefined
+      ? []
+      : [{ actionId: undoId(action.action_id), actionType: action.compensate.action_type }],
+  );
 }
 
 function isOverIn(tasks: Lookup['tasks']): (actionId: string) => boolean {

@@ -1,7 +1,8 @@
 /**
- * Makes the calls that webhooks are owed. A delivery is a row, written with its event; it is taken for as long as a call may
- * last, so one whose worker dies before it has said so is made again, with the same `webhook-id`. Webhooks go side by side:
- * one that is slow holds up itself alone.
+ * Makes the calls that webhooks and callbacks are owed. A delivery is a row, written with what it tells of; it is taken for
+ * as long as a call may last, so one whose worker dies before it has said so is made again, with the same `webhook-id`.
+ * Lanes go side by side: a receiver that is slow holds up itself alone. A host that does not answer at all is left alone
+ * for a while, longer each time, and then tried with one call: what waits for it takes no room from anybody.
  */
 import type { CallSpans, OpenCall } from './call-spans.ts';
 import type { Failpoint } from './failpoint.ts';
@@ -11,12 +12,14 @@ import { runSpanId } from './span-ids.ts';
 import { within } from './time-limit.ts';
 import type { DueDelivery, WebhookDeliveryStore } from './webhook-ports.ts';
 
-export interface DeliverWebhooksDeps {
+export interface DeliveryDeps {
   deliveries: WebhookDeliveryStore;
   fetch(
     url: string,
     init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal; tenantId: string },
   ): Promise<{ status: number }>;
+  /** Each signs the callbacks. */
+  callbackSecrets: readonly string[];
   now(): Date;
   random(): number;
   failpoint: Failpoint;
@@ -25,14 +28,16 @@ export interface DeliverWebhooksDeps {
   log: Logger;
 }
 
-export interface WebhookPump {
+export interface DeliveryPump {
   /** Takes what is due; resolves before it is delivered. */
   pass(signal: AbortSignal): Promise<void>;
   /** Resolves when no call is under way. */
   idle(): Promise<void>;
 }
 
-const PER_WEBHOOK = 25;
+/** Calls of one worker that are under way at the same time. */
+const PER_LANE = 25;
+const PER_TENANT = 250;
 const TIMEOUT_MS = 10_000;
 /** Longer than the call and its mark may take. */
 const LEASE_MS = 20_000;
@@ -42,35 +47,48 @@ const JITTER = 0.2;
 /** A webhook of which nothing has succeeded for so long, and more than once was tried, is not tried any more. */
 const DISABLE_AFTER_SECONDS = 5 * 86_400;
 const GONE = 410;
+/** What proxies say for a host that is not there, and hosts that have too much to do. */
+const UNAVAILABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 const MAX_ERROR = 500;
 
-export function createWebhookPump(deps: DeliverWebhooksDeps): WebhookPump {
-  const busy = new Map<string, Promise<void>>();
+export function createDeliveryPump(deps: DeliveryDeps): DeliveryPump {
+  const lanes = new Map<string, number>();
+  const tenants = new Map<string, number>();
+  const underWay = new Set<Promise<void>>();
 
-  async function work(webhookId: string, due: readonly DueDelivery[], stopping: AbortSignal): Promise<void> {
+  async function work(delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
+    count(lanes, delivery.lane, 1);
+    count(tenants, delivery.tenantId, 1);
     try {
-      await Promise.all(due.map((delivery) => deliver(deps, delivery, stopping)));
+      await deliver(deps, delivery, stopping);
     } catch (error) {
       // It could not be written down, so it is delivered again.
-      const reason = error instanceof Error ? error.message : String(error);
-      deps.log.warn('webhook_not_marked', { webhook_id: webhookId, error: reason });
+      deps.log.warn('webhook_not_marked', { ...namesOf(delivery), error: reasonOf(error) });
     } finally {
-      busy.delete(webhookId);
+      count(lanes, delivery.lane, -1);
+      count(tenants, delivery.tenantId, -1);
     }
   }
 
   return {
     async pass(signal) {
-      const due = await deps.deliveries.takeDue(PER_WEBHOOK, [...busy.keys()], LEASE_MS);
-      for (const webhookId of new Set(due.map((delivery) => delivery.webhookId))) {
-        const own = due.filter((delivery) => delivery.webhookId === webhookId);
-        busy.set(webhookId, work(webhookId, own, signal));
+      const room = { perLane: PER_LANE, perTenant: PER_TENANT, lanes, tenants };
+      for (const delivery of await deps.deliveries.takeDue(room, LEASE_MS)) {
+        const call = work(delivery, signal);
+        underWay.add(call);
+        void call.then(() => underWay.delete(call));
       }
     },
     async idle() {
-      await Promise.all(busy.values());
+      await Promise.all(underWay);
     },
   };
+}
+
+function count(counts: Map<string, number>, key: string, change: number): void {
+  const now = (counts.get(key) ?? 0) + change;
+  if (now === 0) counts.delete(key);
+  else counts.set(key, now);
 }
 
 /** How long after that many calls the next one is made; undefined: there is none. */
@@ -79,20 +97,25 @@ export function webhookDelay(attempts: number, random: number): number | undefin
   return delay === undefined ? undefined : delay * (1 - JITTER * random);
 }
 
-async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
-  const body = JSON.stringify(payloadOf(delivery));
+async function deliver(deps: DeliveryDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
+  const told = await bodyOf(deps, delivery).catch((error: unknown) => new Error(reasonOf(error)));
+  // The next end has a delivery of its own.
+  if (told === undefined) return drop(deps, delivery, 'The execution was started again before this could be delivered');
+  const unsendable = told instanceof Error ? told.message : delivery.unsignable;
+  const body = JSON.stringify(told);
   const signal = within(TIMEOUT_MS, stopping);
   const call = spanOf(deps.calls, delivery);
   const trace = call === undefined ? {} : { traceparent: call.traceparent };
-  const headers = { ...webhookHeaders(delivery.secrets, delivery.id, deps.now(), body), ...trace };
+  const secrets = delivery.webhookId === null ? deps.callbackSecrets : delivery.secrets;
+  const headers = { ...webhookHeaders(secrets, delivery.id, deps.now(), body), ...trace };
   const { tenantId } = delivery;
   const calling =
-    delivery.unsignable === undefined
+    unsendable === undefined
       ? deps.fetch(delivery.url, { method: 'POST', headers, body, signal, tenantId })
-      : Promise.reject(new Error(delivery.unsignable));
+      : Promise.reject(new Error(unsendable));
   const answer = await calling.then(
     ({ status }) => ({ status, error: status >= 200 && status < 300 ? undefined : `answered ${status}` }),
-    (error: unknown) => ({ status: null, error: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => ({ status: null, error: reasonOf(error) }),
   );
   if (answer.status === null) call?.failed(answer.error);
   else call?.answered(answer.status);
@@ -105,26 +128,45 @@ async function deliver(deps: DeliverWebhooksDeps, delivery: DueDelivery, stoppin
     status: answer.status,
     error: (answer.error ?? '').slice(0, MAX_ERROR),
     gone: answer.status === GONE,
+    unavailable: answer.status === null ? unsendable === undefined : UNAVAILABLE.has(answer.status),
   };
-  const { webhookId, attempts, kind } = delivery;
-  deps.log.warn('webhook_failed', {
-    webhook_id: webhookId,
-    delivery_id: delivery.id,
+  const { attempts, kind } = delivery;
+  deps.log.warn(delivery.webhookId === null ? 'callback_failed' : 'webhook_failed', {
+    ...namesOf(delivery),
     kind,
     attempts,
     problem: failure.error,
+    again: again !== undefined,
   });
   if (await deps.deliveries.failed(delivery, failure, again, DISABLE_AFTER_SECONDS)) {
-    deps.log.error('webhook_disabled', { webhook_id: webhookId, problem: failure.error });
+    deps.log.error('webhook_disabled', { webhook_id: delivery.webhookId, problem: failure.error });
   }
   return undefined;
 }
 
-function spanOf(calls: DeliverWebhooksDeps['calls'], delivery: DueDelivery): OpenCall | undefined {
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function drop(deps: DeliveryDeps, delivery: DueDelivery, error: string): Promise<void> {
+  const failure = { status: null, error, gone: false, unavailable: false };
+  await deps.deliveries.failed(delivery, failure, undefined, DISABLE_AFTER_SECONDS);
+}
+
+function namesOf({ id, webhookId, runId }: DueDelivery): Record<string, unknown> {
+  return { delivery_id: id, ...(webhookId === null ? { run_id: runId } : { webhook_id: webhookId }) };
+}
+
+function spanOf(calls: DeliveryDeps['calls'], delivery: DueDelivery): OpenCall | undefined {
   const { runId, traceId, parentSpan, tenantId, actionId, epoch, attempt, url } = delivery;
   if (runId === null || traceId === null) return undefined;
-  const origin = { tenantId, traceId, parentSpan, parentId: runSpanId(runId), kind: 'webhook' as const };
+  const kind = delivery.webhookId === null ? ('callback' as const) : ('webhook' as const);
+  const origin = { tenantId, traceId, parentSpan, parentId: runSpanId(runId), kind };
   return calls?.begin({ ...origin, runId, actionId, epoch, attempt }, { method: 'POST', url });
+}
+
+async function bodyOf(deps: DeliveryDeps, delivery: DueDelivery): Promise<object | undefined> {
+  return delivery.webhookId === null ? deps.deliveries.callbackOf(delivery) : payloadOf(delivery);
 }
 
 /** The same for every try: it is made of the row, and of what never changes in the run. */

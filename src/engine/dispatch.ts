@@ -4,11 +4,11 @@
  */
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
 import { shareOut } from '../domain/fair-share.ts';
+import { isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Fairness } from './fairness.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Logger, RunRow, RunStore, SweepStore } from './ports.ts';
-import { isQueueFull } from './queue-room.ts';
 import { tracedAdd } from './span-export.ts';
 
 export interface DispatchDeps extends AddAgainDeps {
@@ -17,7 +17,7 @@ export interface DispatchDeps extends AddAgainDeps {
   window: number;
   fairness: Fairness;
   /** The share of its memory that the queue's store uses. */
-  queueUse(): Promise<number | undefined>;
+  queueUse(): Promise<QueueUse | undefined>;
   log: Logger;
 }
 

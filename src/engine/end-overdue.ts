@@ -26,6 +26,8 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
       // It ends after them, as one that was in the queue.
       if ((await deps.children.openOf(run.id)).length > 0) continue;
       const plan = await deps.plans.of(run.of);
+      // What began less than half a second ago has no row yet: its finalizer undoes what there is to undo.
+      if (plan.isSaga) continue;
       // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
       const begun = await deps.runs.begunAmong([run.id]);
       const mayBeDelayed = plan.actions.some(

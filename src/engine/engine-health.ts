@@ -1,6 +1,8 @@
 /** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
+
+import { fullnessOf, isQueueFull, type QueueUse } from '../domain/queue-room.ts';
+import { type Fault, type FaultGroup, groupFaults } from '../domain/system-faults.ts';
 import type { LaneHealth, SweepHealth, WorkerHealth } from '../schemas/engine-health.ts';
-import { isQueueFull } from './queue-room.ts';
 
 /** What the database knows. */
 export interface EngineFacts {
@@ -11,6 +13,8 @@ export interface EngineFacts {
   stuck: number;
   workers: WorkerHealth[];
   sweep: SweepHealth | null;
+  /** What workers that are alive say of themselves. */
+  faults: ReadonlyArray<Fault & { reporter: string }>;
 }
 
 export interface EngineHealthStore {
@@ -27,6 +31,8 @@ export interface Beat {
   loopLagMs: number;
   /** Of the process. */
   uptimeSeconds: number;
+  /** What fails in it now. */
+  faults: readonly Fault[];
 }
 
 export interface SweepRecord {
@@ -59,8 +65,10 @@ export interface EngineHealthReport {
   lanes: LaneHealth[];
   workers: WorkerHealth[];
   sweep: SweepHealth | null;
-  /** In words, what is not as it should be. */
+  /** In words, what else is not as it should be. */
   problems: string[];
+  /** What fails now in this process and in workers that are alive, each cause once. */
+  faults: FaultGroup[];
 }
 
 export interface EngineHealth {
@@ -73,13 +81,16 @@ const STUCK_AFTER_SECONDS = 600;
 /** Four beats. */
 const ALIVE_SECONDS = 20;
 const SWEEP_LATE_SECONDS = 30;
-const NOTHING_KNOWN: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: [], sweep: null };
+const NOTHING_KNOWN: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: [], sweep: null, faults: [] };
 
 export function createEngineHealth(deps: {
   store: EngineHealthStore;
   queue: LaneDepths;
-  /** The share of its memory that the queue's store uses. */
-  queueUse(): number | undefined;
+  queueUse(): QueueUse | undefined;
+  /** Of this process. */
+  faults(): readonly Fault[];
+  /** The database answers, and rejects what it is asked. */
+  isRejected(error: unknown): boolean;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
 }): EngineHealth {
@@ -87,25 +98,34 @@ export function createEngineHealth(deps: {
   let at = Number.NEGATIVE_INFINITY;
 
   async function look(): Promise<EngineHealthReport> {
+    let rejected = false;
     const [facts, depths] = await Promise.all([
-      deps.store.facts(STUCK_AFTER_SECONDS, ALIVE_SECONDS).catch(() => undefined),
+      deps.store.facts(STUCK_AFTER_SECONDS, ALIVE_SECONDS).catch((error: unknown) => {
+        rejected = deps.isRejected(error);
+        return undefined;
+      }),
       deps.queue.depths().catch(() => undefined),
     ]);
-    const { active, queued, stuck, workers, sweep } = facts ?? NOTHING_KNOWN;
+    const { active, queued, stuck, workers, sweep, faults: reported } = facts ?? NOTHING_KNOWN;
+    const faults = groupFaults([...deps.faults(), ...reported]);
     const alive = workers.filter((worker) => worker.alive);
     const lanes = (depths ?? []).map((lane) => ({
       ...lane,
       workers: alive.filter((worker) => worker.lanes.includes(lane.lane)).length,
     }));
-    const problems =
-      facts === undefined ? ['the database cannot be reached'] : problemsOf({ ...facts, workers: alive }, lanes);
+    const problems = facts === undefined ? [] : problemsOf({ ...facts, workers: alive }, lanes);
+    if (facts === undefined)
+      problems.push(
+        rejected ? 'the database rejects to be asked how its workers are' : 'the database cannot be reached',
+      );
     if (depths === undefined) problems.push('the queue cannot be reached');
     const use = deps.queueUse();
-    if (isQueueFull(use))
-      problems.push(`the queue uses ${Math.round(use * 100)} % of its memory: nothing is added to it`);
+    if (isQueueFull(use)) problems.push(`the queue uses ${fullnessOf(use)}: nothing is added to it`);
+    const unusable = facts === undefined || faults.some(({ kind }) => kind === 'write_path');
+    const isWell = problems.length + faults.length === 0;
     return {
-      status: facts === undefined ? 'unhealthy' : problems.length === 0 ? 'healthy' : 'degraded',
-      database_connected: facts !== undefined,
+      status: unusable ? 'unhealthy' : isWell ? 'healthy' : 'degraded',
+      database_connected: facts !== undefined || rejected,
       queue_connected: depths !== undefined,
       active_executions: active,
       queued_executions: queued,
@@ -114,6 +134,7 @@ export function createEngineHealth(deps: {
       workers,
       sweep,
       problems,
+      faults,
     };
   }
 

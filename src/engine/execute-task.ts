@@ -3,15 +3,17 @@
  * decide, execute, commit, and only then release the dependents and end the job in BullMQ.
  */
 import { actionAt } from '../domain/compile.ts';
-import { type Dependency, decide, type TaskState } from '../domain/decide.ts';
+import { type Decision, type Dependency, decide, type TaskState } from '../domain/decide.ts';
 import { describe, OrchestratorError } from '../domain/errors.ts';
 import { redactSecrets } from '../domain/mask-secrets.ts';
 import { hasParts, partId, taskOf } from '../domain/parts.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
+import { COMPENSATES, type Compensates } from '../domain/saga.ts';
 import type { Json } from '../schemas/json.ts';
 import { releaseLeftover } from './acknowledge.ts';
 import { cacheKeyOf, findCached } from './cache.ts';
 import type { ChildStore } from './child-ports.ts';
+import { undoingOf } from './compensation-input.ts';
 import { finalizeRun } from './finalize-run.ts';
 import { type HoldDeps, holdsForChildren } from './hold-for-children.ts';
 import { fieldsOfTask, withFields } from './log-fields.ts';
@@ -36,6 +38,7 @@ import { runAdapter } from './run-adapter.ts';
 import { cancelWhole, runWhole } from './run-parts.ts';
 import type { KnownSecret } from './secret-ports.ts';
 import type { SecretsOfTasks } from './secrets-of-tasks.ts';
+import { serveDelay } from './serve-delay.ts';
 import {
   acknowledge,
   acknowledgeOrLeave,
@@ -43,9 +46,11 @@ import {
   commitFailure,
   commitSuccess,
   conclude,
+  defer,
   park,
   type SettleDeps,
 } from './settle-task.ts';
+import { LOOK_AFTER_ROUSE_MS } from './sleeping-runs.ts';
 import type { EngineSpans } from './span-export.ts';
 import type { TaskLogs } from './task-logs.ts';
 import type { TaskReports } from './task-reports.ts';
@@ -65,6 +70,8 @@ export interface ExecuteDeps extends SettleDeps, HoldDeps {
   secrets: Pick<SecretsOfTasks, 'of'>;
   worker: string;
   log: Logger;
+  /** A fault of a store, and none of the task. Left out: there are none. */
+  isPassing?(error: unknown): boolean;
   /** Told of the first delivery of each task, for metrics. */
   picked?(lane: string, waitedMs: number): void;
   /** For spans. */
@@ -76,6 +83,7 @@ const UNSUSPECTED_DELIVERIES = 3;
 /** After so many it is given up, whoever is to blame. */
 const MAX_DELIVERIES = 10;
 const NOT_READY_DELAY_MS = 1_000;
+const EXTERNAL_ACTION = 'external';
 const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
 const NOT_EXECUTED = { input: null, startedMono: null };
 
@@ -108,21 +116,51 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
   const token = await takeToken(deps, delivery, run, planned, own);
   if (token === undefined) return acknowledgeOrLeave(deps, data, plan, planned);
   const held: Held = { delivery, plan, planned, run, found, fence: token.fence, attempt: (own?.endedAttempt ?? 0) + 1 };
+  if (token.mayHaveRun && !hasParts(planned.action)) held.mayHaveRun = true;
   if (token.deliveries > MAX_DELIVERIES) {
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
     return commitFailure(deps, held, { code: 'worker_crashed', message }, null, null, []);
   }
+  const suspect = token.deliveries > UNSUSPECTED_DELIVERIES;
+  return proceed(deps, held, decision, suspect).catch((error: unknown) => uncounted(deps, held, error));
+}
+
+async function proceed(
+  deps: ExecuteDeps,
+  held: Held,
+  decision: Exclude<Decision, { next: 'not_ready' }>,
+  suspect: boolean,
+): Promise<Disposition> {
+  const { run, planned } = held;
   if (decision.next === 'put_off') return putOff(deps, held);
   if (decision.next === 'run') {
-    return begin(deps, held, token.deliveries > UNSUSPECTED_DELIVERIES).catch((error: unknown) =>
-      waitForKey(deps, held, error),
-    );
+    const delayed = await serveDelay(deps, held);
+    if (delayed !== undefined) return delayed;
+    if (run.status === 'waiting') await deps.sweep.rouse(run.id, LOOK_AFTER_ROUSE_MS);
+    return begin(deps, held, suspect).catch((error: unknown) => waitForKey(deps, held, error));
   }
   if (decision.status === 'cancelled' && hasParts(planned.action)) return cancelWhole(deps, held, decision.reason);
   // It is woken when they have ended.
   if (decision.status === 'cancelled' && (await holdsForChildren(deps, run, planned.action)))
     return park(deps, held, undefined, NOT_EXECUTED);
+  const { action_id: actionId, action_type: actionType, compensate } = planned.action;
+  // Whoever leased it may have done it, and is told that nobody waits for the answer.
+  const isOutside = decision.status === 'cancelled' && compensate !== undefined && actionType === EXTERNAL_ACTION;
+  if (isOutside && (await deps.sagas.wasLeased(run.id, actionId, run.epoch))) held.mayHaveRun = true;
   return commitDecision(deps, held, decision);
+}
+
+/** A delivery that a fault of a store ended says nothing of the task: however often that is, it is not given up for it. */
+async function uncounted(deps: ExecuteDeps, { run, planned, fence, delivery }: Held, error: unknown): Promise<never> {
+  if (deps.isPassing?.(error) === true) {
+    const { action_id: actionId } = planned.action;
+    const nextDelivery = delivery.attemptsStarted + 1;
+    // Where this fails too, nothing was claimed that could be counted, or the next one tries again.
+    await deps.tasks
+      .announce({ runId: run.id, epoch: run.epoch, actionId, fence, nextDelivery })
+      .catch(() => undefined);
+  }
+  throw error;
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
@@ -202,16 +240,20 @@ async function takeToken(
   run: RunRow,
   { action }: PlannedAction,
   own: TaskRow | undefined,
-): Promise<{ fence: number; deliveries: number } | undefined> {
+): Promise<{ fence: number; deliveries: number; mayHaveRun: boolean } | undefined> {
   const announced = own?.nextDelivery !== null && own?.nextDelivery === delivery.attemptsStarted;
   const first =
     delivery.attemptsStarted === delivery.attemptsMade + 1 && delivery.stalledCounter === 0 && delivery.data.gen === 0;
   // Pending: it was woken, or written down as a part of another task, before it began.
   const untouched = own === undefined || own.status === 'retrying' || own.status === 'pending';
-  if (own !== undefined && announced) return { fence: own.fence, deliveries: own.deliveries };
-  if (first && untouched) return { fence: own?.fence ?? 1, deliveries: own?.deliveries ?? 1 };
+  if (own !== undefined && announced) return { fence: own.fence, deliveries: own.deliveries, mayHaveRun: false };
+  if (first && untouched) return { fence: own?.fence ?? 1, deliveries: own?.deliveries ?? 1, mayHaveRun: false };
   const { action_id: actionId, action_type: actionType } = action;
-  return deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
+  const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
+  // One that was only added again was in nobody's hands before.
+  const wasTaken = delivery.stalledCounter > 0 || delivery.attemptsStarted > delivery.attemptsMade + 1;
+  const mayHaveRun = own?.status === 'running' || (wasTaken && own?.status !== 'waiting');
+  return token === undefined ? undefined : { ...token, mayHaveRun };
 }
 
 /** The task is to run: its condition, its input, its adapter. */
@@ -219,14 +261,26 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
   const { plan, planned, run, found } = held;
   const { action, part } = planned;
   const literal = deps.executor.literalFields(action.action_type);
-  const scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
+  let scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
+  let locals = localsOf(planned, found, found.tasks.get(action.action_id));
+  let compensates: Compensates | undefined;
+  if (planned.undoes !== undefined) {
+    try {
+      const undoing = await undoingOf(deps.sagas, held, planned.undoes, scope.outputs);
+      compensates = undoing.compensates;
+      scope = { ...scope, outputs: undoing.outputs };
+      locals = { [COMPENSATES]: { ...compensates } };
+    } catch (error) {
+      if (!(error instanceof OrchestratorError) || error.code !== 'effect_unknown') throw error;
+      return commitFailure(deps, held, { code: error.code, message: error.message }, null, null, []);
+    }
+  }
   const outputs = Object.fromEntries(scope.outputs);
-  const locals = localsOf(planned, found, found.tasks.get(action.action_id));
   const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
   let known: ReadonlyMap<string, KnownSecret> = NO_SECRETS;
   let resolved: Json;
   try {
-    if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables)) !== true) {
+    if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables, run)) !== true) {
       return commitDecision(deps, held, { next: 'end', status: 'skipped', reason: `when is not true: ${action.when}` });
     }
     if (hasParts(action)) return await runWhole(deps, held, scope, variables);
@@ -237,6 +291,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     if (action.cache !== undefined) held.cacheKey = cacheKeyOf(plan, planned, run, inScope);
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
+    if (error.code === 'expressions_busy') return defer(deps, held);
     const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
     const failure = { code, message: error.message, retryable: describe(error.code).retryable };
     return conclude(deps, held, { result: 'failure', failure }, null, performance.now(), []);
@@ -266,6 +321,7 @@ async function begin(deps: ExecuteDeps, held: Held, suspect: boolean): Promise<D
     run,
     actionId: action.action_id,
     priority: action.priority ?? run.priority,
+    ...(compensates === undefined ? {} : { compensates }),
     scope: { params: scope.params, run: scope.run, outputs, ...(part === undefined ? {} : { locals }) },
     wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
     suspect,

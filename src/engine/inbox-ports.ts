@@ -14,6 +14,7 @@ export interface InboxTask {
 export interface ApprovalQuestion {
   message: string | undefined;
   approvers: readonly string[];
+  fourEyes: boolean;
   timeoutSeconds: number | undefined;
   onTimeout: OnTimeout;
   escalateTo: readonly string[];
@@ -25,11 +26,17 @@ export interface ApprovalDecision {
   comment: string | null;
   at: Date;
 }
+/** By which a link can go to its approver and to nobody else. */
+export type LinkChannel = 'email' | 'webhook';
+
 export interface ApprovalRow extends InboxTask {
   tenantId: string;
   message: string | null;
   /** Since an escalation: those whom it was escalated to. */
   approvers: string[];
+  /** Who began the run may not decide. */
+  fourEyes: boolean;
+  startedBy: string;
   requestedAt: Date;
   deadline: Date | undefined;
   escalatedAt: Date | undefined;
@@ -54,6 +61,7 @@ export type NotDecided =
   | { done: 'not_waiting' }
   | { done: 'already_decided'; decision: ApprovalDecision | undefined }
   | { done: 'not_approver' }
+  | { done: 'own_run' }
   | { done: 'link_over' };
 export type DecisionResult =
   | { done: 'decided'; epoch: number; decision: ApprovalDecision }
@@ -78,7 +86,11 @@ export interface ApprovalStore {
     runId: string,
     actionId: string,
   ): Promise<(ApprovalRow & { now: Date }) | undefined>;
-  recordLink(row: InboxTask, link: { for: string; by: string; expiresAt: Date }): Promise<void>;
+  /** `via`: how it was sent; undefined: it was handed to who asked. */
+  recordLink(
+    row: InboxTask,
+    link: { for: string; by: string; expiresAt: Date; via: LinkChannel | undefined },
+  ): Promise<void>;
   list(tenantId: string, filter: ApprovalFilter): Promise<{ items: ApprovalRow[]; total: number }>;
 }
 

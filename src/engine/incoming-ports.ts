@@ -9,6 +9,20 @@ export interface EventOutcome {
   failed: Array<{ workflow_id: string; code: string; detail: string }>;
 }
 
+/** A trigger or a wait that could not be followed yet. */
+export interface OpenEffect {
+  /** `trigger <workflow> <position>` or `wait <run> <name>`. */
+  id: string;
+  /** How often it failed for a reason that may pass. */
+  tries: number;
+}
+
+/** Of an event that is not done: what followed so far, and what is still to be tried. */
+export interface EventProgress {
+  outcome: EventOutcome;
+  open: OpenEffect[];
+}
+
 export interface StoredEvent {
   /** A digest of source and id. */
   key: string;
@@ -16,6 +30,8 @@ export interface StoredEvent {
   event: IncomingEvent;
   /** How often somebody began on it before. */
   tries: number;
+  /** Undefined: nothing has been looked at yet. */
+  progress: EventProgress | undefined;
 }
 
 export interface WaitingRun {
@@ -25,17 +41,17 @@ export interface WaitingRun {
 }
 
 export interface IncomingStore {
-  /** In the order given. `outcome` undefined: it was there before, and is not done yet. */
+  /** In the order given. `outcome`: what followed so far, of one that was there before. */
   insert(
     caller: Caller,
     events: ReadonlyArray<{ key: string; event: IncomingEvent }>,
     leaseMs: number,
-  ): Promise<Array<{ fresh: boolean; outcome: EventOutcome | undefined }>>;
-  /** Those that nobody is at any more; they are put off for as long as that may take. */
-  takeDue(limit: number, leaseMs: number): Promise<StoredEvent[]>;
+  ): Promise<Array<{ fresh: boolean; done: boolean; outcome: EventOutcome | undefined }>>;
+  /** Some of each tenant that is not `busy`, which nobody is at any more; they are put off for as long as that may take. */
+  takeDue(perTenant: number, busy: readonly string[], leaseMs: number): Promise<StoredEvent[]>;
   /** Writes down what followed, in the log of the tenant too; nothing when that was done before. */
   done(event: StoredEvent, outcome: EventOutcome): Promise<void>;
-  again(event: StoredEvent, afterMs: number): Promise<void>;
+  again(event: StoredEvent, progress: EventProgress | undefined, afterMs: number): Promise<void>;
   /** Of the current versions of active workflows. */
   triggersFor(
     tenantId: string,

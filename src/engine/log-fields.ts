@@ -13,7 +13,15 @@ export function withFields(log: Logger, fields: () => object): Logger {
   const write = (level: LogLevel) => (event: string, more?: object) => {
     if (isEnabled(level)) log[level](event, { ...fields(), ...more });
   };
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error'), isEnabled };
+  const passed = log.passed?.bind(log);
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    isEnabled,
+    ...(passed === undefined ? {} : { passed }),
+  };
 }
 
 /** Each of run and task under the two names that they go by. */

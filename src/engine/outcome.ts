@@ -14,6 +14,8 @@ export interface OutcomeDeps {
   log: Logger;
 }
 
+/** What is decided of committed states alone: an earlier delivery has decided the same. */
+const NOT_RUN: ReadonlySet<string> = new Set(['skipped', 'upstream_failed']);
 const MAX_ERROR_BYTES = 16_384;
 
 /** A task in the hands of this delivery, with the token that its commits carry. */
@@ -25,6 +27,8 @@ export interface Held {
   found: Lookup;
   fence: number;
   attempt: number;
+  /** An earlier delivery of this attempt may have executed it; nobody heard how that ended. */
+  mayHaveRun?: true;
   /** Where its output is looked for and kept; undefined: nowhere. */
   cacheKey?: string | undefined;
 }
@@ -32,7 +36,10 @@ export interface Held {
 export function plannedReturn(
   deps: OutcomeDeps,
   held: Held,
-  values: Pick<Outcome, 'input' | 'startedMono' | 'wakeAt'>,
+  // Without a time it sleeps until it is woken.
+  values: Pick<Outcome, 'input' | 'startedMono' | 'wakeAt'> & { notBefore: Date | undefined } & Partial<
+      Pick<Outcome, 'effectUnknown'>
+    >,
 ): Outcome {
   const nextDelivery = held.delivery.attemptsStarted + 1;
   return outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, nextDelivery, ...values });
@@ -40,7 +47,7 @@ export function plannedReturn(
 
 export function outcomeOf(
   deps: OutcomeDeps,
-  { planned, run, found, fence, attempt, plan }: Held,
+  { planned, run, found, fence, attempt, plan, mayHaveRun }: Held,
   values: Pick<Outcome, 'status' | 'final' | 'ended'> & Partial<Outcome>,
 ): Outcome {
   return {
@@ -66,6 +73,7 @@ export function outcomeOf(
     traceId: run.traceId,
     parentSpan: run.parentSpan,
     ...values,
+    effectUnknown: values.effectUnknown === true || (mayHaveRun === true && !NOT_RUN.has(values.status)),
   };
 }
 

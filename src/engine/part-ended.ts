@@ -29,7 +29,7 @@ export async function partEnded(
   if (forEach?.on_item_failure === 'fail' && !isKnownGood) return wake();
   if (forEach?.max_parallel !== undefined && run.status !== 'cancelling') {
     const next = await deps.parts.take(run.id, actionId, forEach.max_parallel);
-    if (next.length > 0) return addParts(deps, whole, { ...run, gen }, next, 0);
+    if (next.length > 0) return addParts(deps, whole, { ...run, gen }, next, () => 0);
   }
   if (!(await deps.parts.anyOpen(run.id, actionId))) await wake();
 }
@@ -39,8 +39,8 @@ export function addParts(
   whole: PlannedAction,
   run: RunRow,
   positions: readonly number[],
-  delayMs: number,
+  delayMs: (position: number) => number,
 ): Promise<void> {
   const flow = flowOfRun(run, run.gen, deps.now());
-  return deps.queue.add(positions.map((position) => [taskNode(partOf(whole, position), flow, delayMs, [])]));
+  return deps.queue.add(positions.map((position) => [taskNode(partOf(whole, position), flow, delayMs(position), [])]));
 }

@@ -15,6 +15,8 @@ export interface PartsSummary {
   failed: number;
   /** Final, and ended in this epoch. */
   ended: number;
+  /** They did something, or may have. */
+  happened: number;
   firstFailure: { position: number; error: Json } | undefined;
 }
 

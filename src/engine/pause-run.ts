@@ -23,7 +23,9 @@ const WOKEN_BY_THE_DOOR = 400;
 /** The run is paused. The resume that comes before the job is asleep is seen by reading again. */
 export function putOff(deps: SettleDeps, held: Held): Promise<Disposition> {
   const { run } = held;
-  const nothing = { input: null, startedMono: null, wakeAt: null };
+  // What it has slept through already it does not sleep through again.
+  const notBefore = held.found.tasks.get(held.planned.action.action_id)?.notBefore ?? undefined;
+  const nothing = { input: null, startedMono: null, wakeAt: null, notBefore };
   const outcome = { ...plannedReturn(deps, held, nothing), wakesSeen: WAKE_TO_COME };
   return settle(deps, held, outcome, {
     job: 'delay',
@@ -44,8 +46,6 @@ export interface PauseStore {
   /** Undefined: no such run of this tenant. `changed`: false when it is in another status than those a pause may come in. */
   pause(run: RunOfCaller, reason: string | undefined): Promise<{ was: RunStatus; changed: boolean } | undefined>;
   resume(run: RunOfCaller, reason: string | undefined): Promise<Resumed | undefined>;
-  /** Those of a workflow that are not final and, when it is given, have this status. */
-  liveRunsOf(tenantId: string, workflowId: string, status?: RunStatus): Promise<string[]>;
 }
 export interface Resumed {
   was: RunStatus;
@@ -110,32 +110,7 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
     }
   }
 
-  /** How many; what has ended or changed in the meantime is passed over. */
-  async function each(ids: readonly string[], work: (id: string) => Promise<unknown>): Promise<number> {
-    let done = 0;
-    for (const id of ids) {
-      try {
-        await work(id);
-        done += 1;
-      } catch (error) {
-        if (!(error instanceof OrchestratorError) || error.status !== 409) throw error;
-      }
-    }
-    return done;
-  }
-
-  return {
-    pauseRun,
-    resumeRun,
-    async pauseRunsOf(caller, workflowId, reason) {
-      const ids = await deps.pauses.liveRunsOf(caller.tenantId, workflowId);
-      return each(ids, (id) => pauseRun(caller, id, reason));
-    },
-    async resumeRunsOf(caller, workflowId, reason) {
-      const ids = await deps.pauses.liveRunsOf(caller.tenantId, workflowId, 'paused');
-      return each(ids, (id) => resumeRun(caller, id, reason));
-    },
-  };
+  return { pauseRun, resumeRun };
 }
 
 function inWrongState(was: RunStatus, wanted: 'paused' | 'resumed'): OrchestratorError {

@@ -36,5 +36,5 @@ export function createPlans(definitions: Definitions): Plans {
 function keyOf(of: DefinitionRef): string {
   return 'workflow_id' in of
     ? `workflow ${of.version} ${of.workflow_id}`
-    : `inline ${of.max_attempts} ${of.timeout_seconds} ${of.initial_delay_seconds} ${of.action_type}`;
+    : `inline ${of.max_attempts} ${of.timeout_seconds} ${of.initial_delay_seconds} ${of.multiplier} ${of.action_type}`;
 }

@@ -3,10 +3,12 @@ import type { FlowNode } from '../domain/compile.ts';
 import type { Concurrency, Dedupe, Definition } from '../domain/definition.ts';
 import type { ErrorCode } from '../domain/errors.ts';
 import type { WindowUse } from '../domain/fair-share.ts';
+import type { Compensates } from '../domain/saga.ts';
 import type { DefinitionRef, JobData } from '../schemas/job.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { ParentTask } from './child-ports.ts';
 import type { KnownSecret } from './secret-ports.ts';
+import type { SleepStore } from './sleep-ports.ts';
 import type { TracedAdd } from './span-export.ts';
 import type { OpenLog } from './task-logs.ts';
 import type { Reports } from './task-reports.ts';
@@ -21,6 +23,8 @@ export interface Logger {
   error(event: string, fields?: object): void;
   /** False: such a line is not written, so nothing need be made for it. Left out: all are. */
   isEnabled?(level: LogLevel): boolean;
+  /** A pass of background work has ended, with its error or well. Left out: the process keeps no ledger of its faults. */
+  passed?(work: string, error: unknown): void;
 }
 
 /** Whether a delivery's job is still ours, as far as this worker can tell. */
@@ -64,6 +68,8 @@ export interface FlowQueue {
   removeGates(jobIds: readonly string[]): Promise<void>;
   /** Removes jobs that have ended in BullMQ and are still kept there, and wrecks in no list; leaves every other one alone. */
   removeEnded(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
+  /** Removes each job with all below it, in one step each, unless one of these is in the hands of a worker: then false. */
+  removeTrees(roots: ReadonlyArray<{ queue: string; jobId: string }>): Promise<boolean>;
   /** Makes a delayed job due now; does nothing to any other. */
   promote(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   state(queue: string, jobId: string): Promise<JobState>;
@@ -136,10 +142,15 @@ export interface TaskRow {
   tolerated: boolean;
   attempt: number;
   endedAttempt: number;
+  epoch: number;
   fence: number;
   deliveries: number;
   nextDelivery: number | null;
+  /** An attempt was executed, and nobody heard how that ended. Says nothing of what completed. */
+  effectUnknown: boolean;
   wakeAt: Date | null;
+  /** While it sleeps: when it is due; null: when it is woken. */
+  notBefore?: Date | null;
   /** When it ended, in milliseconds since 1970; only where it was looked up. */
   finishedMs?: number | null;
   /** How often it was woken, and what that number was when it last went to sleep. */
@@ -175,6 +186,8 @@ export interface RunRow {
   waitsForSlot?: true;
   /** A task of another run waits for its end. */
   awaited?: true;
+  /** Its jobs were taken out of the queue while it slept. */
+  leftQueue?: true;
 }
 export interface LookupRequest {
   runId: string;
@@ -200,6 +213,8 @@ export interface Outcome {
   /** The attempt is over. False for a planned return. */
   ended: boolean;
   tolerated: boolean;
+  /** What it has brought about is not known: it stays so for the task unless it completes. */
+  effectUnknown: boolean;
   /** JSON texts that are known to be storable. */
   input: string | null;
   output: string | null;
@@ -209,6 +224,8 @@ export interface Outcome {
   /** performance.now() of the beginning; null where nothing was executed. */
   startedMono: number | null;
   wakeAt: Date | null;
+  /** Of what sleeps: when it is due; left out: when it is woken. */
+  notBefore?: Date | undefined;
   /** The wakes that this delivery knew of when it began. */
   wakesSeen: number;
   nextDelivery: number | null;
@@ -233,10 +250,19 @@ export interface TaskStore {
     actionType: string;
     worker: string;
   }): Promise<{ fence: number; deliveries: number } | undefined>;
+  /** The next delivery is a planned one, and counts as none: a fault of the system ended this one. Of the holder alone. */
+  announce(task: {
+    runId: string;
+    epoch: number;
+    actionId: string;
+    fence: number;
+    nextDelivery: number;
+  }): Promise<void>;
   commit(outcome: Outcome): Promise<CommitResult>;
   /** Shows a task that has run for a while; the fence is left alone. */
   markRunning(task: Omit<Outcome, 'output' | 'error' | 'runOutput'>): Promise<void>;
-  recordLateEffect(outcome: Outcome): Promise<void>;
+  /** `isCompensated`: its action says how it is undone. */
+  recordLateEffect(outcome: Outcome, isCompensated: boolean): Promise<void>;
   /** Counts a wake of each task of a live run that is not final, whether it has begun or not. */
   wake(runId: string, tasks: ReadonlyArray<{ actionId: string; actionType: string }>): Promise<void>;
 }
@@ -278,7 +304,6 @@ export interface RunStore {
     reason: string | undefined,
     by?: string,
   ): Promise<{ found: false } | { found: true; was: RunStatus; changed: boolean; epoch: number; of: DefinitionRef }>;
-  activeRunsOf(tenantId: string, workflowId: string): Promise<string[]>;
   statuses(runId: string): Promise<Lookup>;
   /** Those of which some task has a row. */
   begunAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
@@ -309,7 +334,7 @@ export interface RetryStore {
 }
 
 /** The sweep: one at a time across all processes. */
-export interface SweepStore {
+export interface SweepStore extends SleepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
   exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
   /** Gives places in groups that have become free to those that wait for them, in order; how many. */
@@ -342,6 +367,10 @@ export interface TaskFailure {
   message: string;
   /** For people, beside the message. */
   details?: Json | undefined;
+  /** Whether it may have happened all the same, where the code does not say. */
+  effectUnknown?: boolean | undefined;
+  /** The adapter knows that it did not happen: it was not merely broken off. */
+  definite?: boolean | undefined;
 }
 
 /** Runs the adapter of an action. Implemented by the worker; the engine knows no adapter. */
@@ -362,6 +391,8 @@ export interface ExecutionCall {
   actionId: string;
   /** Of the action, else of the run: 1 first. */
   priority: number;
+  /** Of a compensation: what it undoes. */
+  compensates?: Compensates | undefined;
   /** Of the attempt. */
   timeoutMs: number;
   scope: { params: Json; run: Json; outputs: Record<string, Json>; locals?: Record<string, Json> };
@@ -381,11 +412,13 @@ export type ExecutionResult =
   /** The adapter wants to go on later, without holding the worker. */
   | { result: 'sleep'; until: Date }
   /** The adapter waits for something outside, at most until that time. Whoever brings it about wakes the task. */
-  | { result: 'park'; until: Date | undefined };
+  | { result: 'park'; until: Date | undefined }
+  /** An expression did not get its turn in time: the attempt goes on when there is room. */
+  | { result: 'deferred' };
 
 /** Evaluates CEL; rejects with an OrchestratorError. */
 export interface Expressions {
-  evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
+  evaluate(expression: string, variables: Record<string, Json>, by: { tenantId: string }): Promise<Json>;
 }
 
 /** Tells a worker which of the runs it works on are to stop. */
@@ -395,22 +428,4 @@ export interface Control {
    * to stop listening.
    */
   watch(runId: string, stop: () => void, task?: { actionId: string; abandon(): void }): () => void;
-}
-
-export interface DueCallback {
-  runId: string;
-  tenantId: string;
-  traceId: string | null;
-  parentSpan?: string | null;
-  epoch: number;
-  url: string;
-  attempts: number;
-  body: JsonObject;
-}
-export interface CallbackStore {
-  /** Puts each off by `leaseMs` in the same statement, so that two workers do not make one call. */
-  takeDue(limit: number, leaseMs: number): Promise<DueCallback[]>;
-  /** Both do nothing once the run is in another epoch. */
-  delivered(runId: string, epoch: number): Promise<void>;
-  again(runId: string, epoch: number, afterSeconds: number): Promise<void>;
 }

@@ -90,12 +90,15 @@ export interface WorkflowStore {
   setCanary(tenantId: string, id: string, canary: Canary | undefined): Promise<CanaryOutcome>;
   /** The canary becomes the current version; undefined: there is no canary. */
   promoteCanary(tenantId: string, id: string): Promise<number | undefined>;
-  /** `active`: refused because runs are active and `force` was not given. */
+  /**
+   * `active`: refused because runs are active and no operation was given. `cancelling`: the operation that cancels them is
+   * written down with it.
+   */
   remove(
     by: Pick<Caller, 'tenantId' | 'userId'>,
     id: string,
-    force: boolean,
-  ): Promise<'removed' | 'unknown' | 'active'>;
+    operationId: string | undefined,
+  ): Promise<'removed' | 'cancelling' | 'unknown' | 'active'>;
 }
 
 export interface RunFilter {

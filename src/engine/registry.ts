@@ -1,8 +1,9 @@
 /**
  * The services of a tenant: those that were registered, and those that the configuration names. A configured service is
- * where the configuration says: who registers it elsewhere is refused, and nobody deletes it.
+ * where the configuration says: who registers it elsewhere is refused, and nobody deletes it. What a tenant registers gets
+ * the tenant's outbound policy: it is rejected here where that is known already, and checked again by each call.
  */
-import { OrchestratorError } from '../domain/errors.ts';
+import { type FieldFault, OrchestratorError } from '../domain/errors.ts';
 import { serviceKey } from '../domain/service-rate.ts';
 import { DEFAULT_SETTINGS, ONLY_INSTANCE } from '../domain/service-registry.ts';
 import type {
@@ -14,6 +15,9 @@ import type {
   ServiceStore,
 } from './registry-ports.ts';
 import type { Caller } from './use-cases.ts';
+
+/** Why a tenant may not have a service there, for the tenant to read; undefined where nothing is known against it. */
+export type CheckAddress = (tenantId: string, url: string) => Promise<string | undefined>;
 
 export interface Registry {
   /** How many services there are then. */
@@ -31,9 +35,26 @@ export function createRegistry(deps: {
   circuits: Pick<CircuitStore, 'list'>;
   /** By their keys (`serviceKey`). */
   configured: Readonly<Record<string, string>>;
+  checkAddress: CheckAddress;
 }): Registry {
   const { services } = deps;
   const configured = new Map(Object.entries(deps.configured));
+
+  /** Throws `egress_denied` with every field whose address the tenant may not reach. */
+  async function rejectForbidden(tenantId: string, { baseUrl, openapiUrl }: Registration, fixed: string | undefined) {
+    const chosen: Array<[path: string, url: string | null | undefined]> = [
+      ['base_url', fixed === undefined ? baseUrl : undefined],
+      ['openapi_url', isBeside(openapiUrl, fixed) ? undefined : openapiUrl],
+    ];
+    const errors: FieldFault[] = [];
+    for (const [path, url] of chosen) {
+      const message = typeof url === 'string' ? await deps.checkAddress(tenantId, url) : undefined;
+      if (message !== undefined) errors.push({ path, message });
+    }
+    if (errors.length === 0) return;
+    const detail = 'A service may only be registered where its tenant may send requests';
+    throw new OrchestratorError('egress_denied', detail, { errors });
+  }
 
   const list = ({ tenantId }: Caller) => listServices(services, configured, tenantId);
 
@@ -47,6 +68,7 @@ export function createRegistry(deps: {
           `The configuration says where '${key}' is; only its own address can be registered`,
         );
       }
+      await rejectForbidden(caller.tenantId, registration, baseUrl);
       // One place, which does not pass away.
       const fixed = { ...registration, name: key, instanceId: undefined, weight: 1, ttlSeconds: null };
       if ((await services.register(caller, baseUrl === undefined ? registration : fixed)) === 'full') {
@@ -74,6 +96,11 @@ export function createRegistry(deps: {
       return beat;
     },
   };
+}
+
+/** At the origin of a service that the configuration names. */
+function isBeside(url: string | null | undefined, fixed: string | undefined): boolean {
+  return typeof url === 'string' && fixed !== undefined && new URL(url).origin === new URL(fixed).origin;
 }
 
 /** All of a tenant, by name: those that the configuration names, and those that were registered beside them. */

@@ -2,6 +2,7 @@
 import type { Action } from '../domain/definition.ts';
 import { hasParts, localNames, partId } from '../domain/parts.ts';
 import type { Plan, PlannedAction } from '../domain/plan.ts';
+import { COMPENSATION_NAMES } from '../domain/saga.ts';
 import { referencesOf, resolveTemplates, type TemplateNames } from '../domain/templates.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { Lookup, RunRow, TaskRow } from './ports.ts';
@@ -39,8 +40,8 @@ export function isServiceCall(plan: Plan): (actionId: string) => boolean {
 const outputsWanted = new WeakMap<Action, string[]>();
 
 /** The names that an action may use: a part, and the task that it is a part of, know more. */
-export function namesFor(plan: Plan, { action, part }: PlannedAction): TemplateNames {
-  const locals = localNames(part?.of.action ?? action);
+export function namesFor(plan: Plan, { action, part, undoes }: PlannedAction): TemplateNames {
+  const locals = undoes === undefined ? localNames(part?.of.action ?? action) : COMPENSATION_NAMES;
   return locals === undefined ? templateNames(plan) : { ...templateNames(plan), locals };
 }
 

@@ -39,7 +39,8 @@ export function createEndReplaced(deps: {
   async function end({ id, epoch, of, unbegun }: ReplacedRun): Promise<void> {
     try {
       const plan = await deps.plans.of(of);
-      if (unbegun) {
+      // What began less than half a second ago has no row yet: where it could be undone, nothing is taken for not begun.
+      if (unbegun && !plan.isSaga) {
         const actions = plan.actions.map(({ action }) => ({
           actionId: action.action_id,
           actionType: action.action_type,

@@ -3,13 +3,14 @@
  * sleeps; every part that ends gives the next one, or wakes it; then it judges them. All of its state is in the rows of
  * its parts, so any delivery of it goes on from what is there.
  */
-import { taskJobId } from '../domain/compile.ts';
+import { queuedDelayMs, taskJobId } from '../domain/compile.ts';
 import { type ForEach, MAX_ITEMS, type Repeat } from '../domain/definition.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import { partId } from '../domain/parts.ts';
 import type { PlannedAction } from '../domain/plan.ts';
 import { hasTemplate } from '../domain/template-syntax.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
+import { sleepsIn } from './add-again.ts';
 import type { Held } from './outcome.ts';
 import { addParts } from './part-ended.ts';
 import type { Disposition, Expressions, TaskFailure } from './ports.ts';
@@ -43,6 +44,7 @@ export async function cancelWhole(deps: PartsDeps, held: Held, reason: string): 
   const id = planned.action.action_id;
   await deps.parts.cancelUnreleased(run.id, id);
   const underWay = await deps.parts.released(run.id, id);
+  if (underWay.length === 0 && (await deps.parts.summary(run.id, id, run.epoch)).happened > 0) held.mayHaveRun = true;
   if (underWay.length > 0) {
     // What the queue has lost of them would never end.
     await giveToQueue(deps, held, underWay, 0, true);
@@ -81,7 +83,7 @@ async function fanOut(
     await giveToQueue(deps, held, underWay, 0, isWritten);
     return park(deps, held, undefined, { input: null, startedMono });
   }
-  const { total, open, failed, firstFailure } = await deps.parts.summary(run.id, id, run.epoch);
+  const { total, open, failed, happened, firstFailure } = await deps.parts.summary(run.id, id, run.epoch);
   // Somebody else is giving them to the queue at this moment.
   if (open > 0) return { job: 'delay', untilMs: deps.now() + LOOK_SOON_MS };
   if (forEach.on_item_failure === 'fail' && failed > 0) {
@@ -89,7 +91,14 @@ async function fanOut(
       firstFailure === undefined ? '' : `: ${partId(id, firstFailure.position)} ${messageIn(firstFailure.error)}`;
     const message = `${failed} of ${total} items did not complete${first}`;
     const details = { total, not_completed: failed, first_failed: firstFailure?.position ?? null };
-    return commitFailure(deps, held, { code: 'item_failed', message, details }, null, startedMono, []);
+    return commitFailure(
+      deps,
+      held,
+      { code: 'item_failed', message, details, effectUnknown: happened > 0 },
+      null,
+      startedMono,
+      [],
+    );
   }
   return commitOutput(deps, held, await deps.parts.outputs(run.id, id), null, startedMono, COLLECTED);
 }
@@ -107,9 +116,9 @@ async function itemsOf(
   let found: Json;
   try {
     const isCel = typeof items === 'string' && !hasTemplate(items);
-    found = isCel ? await deps.expressions.evaluate(items, variables) : resolveIn(held.plan, scope, items);
+    found = isCel ? await deps.expressions.evaluate(items, variables, held.run) : resolveIn(held.plan, scope, items);
   } catch (error) {
-    if (!(error instanceof OrchestratorError)) throw error;
+    if (!(error instanceof OrchestratorError) || error.code === 'expressions_busy') throw error;
     return { failure: { code: error.code, message: `for_each.items: ${error.message}` } };
   }
   const invalid = (message: string) => ({ failure: { code: 'input_invalid', message: `for_each.items ${message}` } });
@@ -131,31 +140,34 @@ async function loop(
   const startedMono = performance.now();
   const last = await deps.parts.last(run.id, id);
   if (last === undefined) return beginIteration(deps, held, 0, 0, startedMono);
-  const delayMs = last.position === 0 ? 0 : (repeat.delay_seconds ?? 0) * 1000;
+  const delayMs = last.position === 0 ? 0 : queuedDelayMs(repeat.delay_seconds);
   if (!last.final) return goOn(deps, held, delayMs, startedMono, true);
   const iteration = last.position + 1;
+  // Those of earlier epochs do not count: whoever retries a loop that had no more iterations gives it new ones.
+  const { ended, happened } = await deps.parts.summary(run.id, id, run.epoch);
+  // What iterations before it did is done.
+  const effectUnknown = happened > 0;
   if (last.status !== 'completed') {
     const { code, message } = failureIn(last.error);
-    const told = { code, message: `iteration ${iteration}: ${message}`, details: { iteration } };
+    const told = { code, message: `iteration ${iteration}: ${message}`, details: { iteration }, effectUnknown };
     return commitFailure(deps, held, told, null, startedMono, []);
   }
   try {
     const seen = { ...variables, [id]: last.output, output: last.output, iteration };
-    const isDone = await deps.expressions.evaluate(repeat.until, seen);
+    const isDone = await deps.expressions.evaluate(repeat.until, seen, run);
     if (isDone === true) return await commitOutput(deps, held, last.output, null, startedMono, 1);
   } catch (error) {
     if (!(error instanceof OrchestratorError) || !error.code.startsWith('expression_')) throw error;
-    const failure = { code: 'condition_failed', message: `repeat.until: ${error.message}`, details: { iteration } };
+    const message = `repeat.until: ${error.message}`;
+    const failure = { code: 'condition_failed', message, details: { iteration }, effectUnknown };
     return commitFailure(deps, held, failure, null, startedMono, []);
   }
-  // Those of earlier epochs do not count: whoever retries a loop that had no more iterations gives it new ones.
-  const { ended } = await deps.parts.summary(run.id, id, run.epoch);
   if (ended >= repeat.max_iterations) {
     const message = `repeat.until did not hold after ${iteration} iterations`;
-    const failure = { code: 'repeat_exhausted', message, details: { iteration } };
+    const failure = { code: 'repeat_exhausted', message, details: { iteration }, effectUnknown };
     return commitFailure(deps, held, failure, null, startedMono, []);
   }
-  return beginIteration(deps, held, iteration, (repeat.delay_seconds ?? 0) * 1000, startedMono);
+  return beginIteration(deps, held, iteration, queuedDelayMs(repeat.delay_seconds), startedMono);
 }
 
 async function beginIteration(
@@ -195,10 +207,13 @@ async function giveToQueue(
 ): Promise<void> {
   const gen = again ? await deps.sweep.raiseGen(run.id, run.epoch) : delivery.data.gen;
   if (gen === undefined) return;
+  // Those that sleep until some time sleep on.
+  const sleepsMs = again ? sleepsIn(await deps.runs.statuses(run.id), deps.now()) : undefined;
   for (let at = 0; at < positions.length; at += ADDED_AT_ONCE) {
     const some = positions.slice(at, at + ADDED_AT_ONCE);
     if (again) await deps.queue.removeEnded(some.map((position) => jobOf(planned, run, position)));
-    await addParts(deps, planned, { ...run, gen }, some, delayMs);
+    const delayOf = (position: number) => sleepsMs?.(partId(planned.action.action_id, position)) ?? delayMs;
+    await addParts(deps, planned, { ...run, gen }, some, delayOf);
     await deps.failpoint('parts.afterAdd');
   }
 }

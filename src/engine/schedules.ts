@@ -8,6 +8,7 @@ import type { WorkflowStore } from './read-models.ts';
 import type { Schedule, ScheduleStore, SlotRecord } from './schedule-ports.ts';
 import { callerOf } from './tick-schedules.ts';
 import type { AcceptedRun, AcceptRuns, Caller } from './use-cases.ts';
+import { type TextChecker, withChecks } from './with-checks.ts';
 
 /** Of the three timings at most one is given. */
 export interface ScheduleFields {
@@ -49,6 +50,8 @@ export interface SchedulesDeps {
   schedules: ScheduleStore;
   workflows: Pick<WorkflowStore, 'find'>;
   accept: Pick<AcceptRuns, 'executeWorkflow'>;
+  /** Tries patterns on parameters. */
+  texts: TextChecker;
   newId(): string;
   now(): number;
 }
@@ -85,7 +88,9 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       );
     }
     if (workflow === undefined || impossible.length > 0) throw invalid('definition_invalid', impossible);
-    checkParameters(workflow.definition.parameters, schedule.parameters, false);
+    await withChecks(deps.texts, caller.tenantId, (checks) =>
+      checkParameters(workflow.definition.parameters, schedule.parameters, false, checks),
+    );
     return workflow.id;
   }
 

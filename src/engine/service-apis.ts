@@ -3,12 +3,12 @@
  * when it comes, and calls of its operations are made by the newest.
  */
 import { type ApiDrift, driftOf, NO_DRIFT } from '../domain/api-drift.ts';
+import type { Checks } from '../domain/checks.ts';
 import { type FieldFault, OrchestratorError } from '../domain/errors.ts';
 import { type ApiDocument, documentFault, readDocument } from '../domain/openapi-document.ts';
 import {
   type CallableOperation,
   type CallInputs,
-  type CheckSchema,
   callable,
   type OperationCall,
   prepareCall,
@@ -18,10 +18,11 @@ import type { Json, JsonObject } from '../schemas/json.ts';
 import { guardJson } from '../schemas/json-guard.ts';
 import { didYouMean } from '../schemas/nearest.ts';
 import { findService, listServices } from './registry.ts';
-import type { ServiceStore } from './registry-ports.ts';
+import type { Service, ServiceStore } from './registry-ports.ts';
 import { requestHash } from './request-hash.ts';
 import type { DriftCause, NewDocument, ServiceApiStore, StoredDocument, StoredDrift } from './service-api-ports.ts';
 import type { Caller } from './use-cases.ts';
+import { type TextChecker, withChecks } from './with-checks.ts';
 
 /** What became of a document that came. */
 export interface Polled extends ApiDrift {
@@ -39,7 +40,7 @@ export type Prepared =
   | { is: 'unfit'; faults: FieldFault[] };
 
 export interface ServiceApis {
-  /** Where the document of a service is; `trusted`: at the address of the service itself. */
+  /** Where the document of a service is; `trusted`: at the address of one that the configuration names. */
   source(tenantId: string, name: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
   /** Names of all services there are. */
   names(tenantId: string): Promise<string[]>;
@@ -61,20 +62,32 @@ export interface ServiceApiDeps {
   services: Pick<ServiceStore, 'find' | 'list'>;
   /** By their keys (`serviceKey`). */
   configured: ReadonlyMap<string, string>;
-  check: CheckSchema;
+  texts: TextChecker;
 }
 
 const DEFAULT_PATH = '/openapi.json';
 /** Of polls of one service at the same time: all but one find another document than they compared to. */
 const TRIES = 5;
+/** Of a document. What they ask for beyond is for the service to say. */
+const MAX_PATTERNS = 1_000;
 
-export function createServiceApis({ store, services, configured, check }: ServiceApiDeps): ServiceApis {
+export function createServiceApis({ store, services, configured, texts }: ServiceApiDeps): ServiceApis {
+  /** A check that takes too long lets the call through: the service itself says what it does not take. */
+  async function prepareChecked(tenantId: string, operation: CallableOperation, inputs: CallInputs) {
+    try {
+      return await withChecks(texts, tenantId, ({ valueFaults }) => prepareCall(operation, inputs, valueFaults));
+    } catch (error) {
+      if (!(error instanceof OrchestratorError) || error.code !== 'expression_timeout') throw error;
+      return prepareCall(operation, inputs, () => []);
+    }
+  }
+
   return {
     async source(tenantId, name) {
       const found = await findService(services, configured, tenantId, name);
       if (found === undefined) return undefined;
       const url = found.openapiUrl ?? `${found.baseUrl}${DEFAULT_PATH}`;
-      return { name: found.name, url, trusted: new URL(url).origin === new URL(found.baseUrl).origin };
+      return { name: found.name, url, trusted: isConfiguredOrigin(found, url) };
     },
     async names(tenantId) {
       return (await listServices(services, configured, tenantId)).map(({ name }) => name);
@@ -89,7 +102,7 @@ export function createServiceApis({ store, services, configured, check }: Servic
         title: read.api.title,
         version: read.api.version,
         document: read.document,
-        operations: byId(read.api),
+        operations: await withChecks(texts, tenantId, (checks) => byId(read.api, fewPatterns(checks))),
       };
       for (let tries = 0; tries < TRIES; tries += 1) {
         const stored = await store.document(tenantId, service);
@@ -116,17 +129,21 @@ export function createServiceApis({ store, services, configured, check }: Servic
         const ids = (await store.operationIds(tenantId, service)) ?? [];
         return { is: 'unknown', message: unknownOperation(service, operationId, ids) };
       }
-      const prepared = prepareCall(found.operation, inputs, check);
+      const prepared = await prepareChecked(tenantId, found.operation, inputs);
       return prepared.ok ? { is: 'call', call: prepared.call } : { is: 'unfit', faults: prepared.faults };
     },
   };
+}
+
+function isConfiguredOrigin({ source, baseUrl }: Service, url: string): boolean {
+  return source === 'configuration' && new URL(url).origin === new URL(baseUrl).origin;
 }
 
 export function createServiceApiReader({
   store,
   services,
   configured,
-}: Omit<ServiceApiDeps, 'check'>): ServiceApiReader {
+}: Omit<ServiceApiDeps, 'texts'>): ServiceApiReader {
   async function nameOf({ tenantId }: Caller, name: string): Promise<string> {
     const found = await findService(services, configured, tenantId, name);
     if (found === undefined) throw new OrchestratorError('not_found', 'Service not found');
@@ -171,16 +188,30 @@ function readAll(document: Json): { document: JsonObject; api: ApiDocument } {
 }
 
 /** By operationId; by method and path where there is none, or where it is not the only one. */
-function byId({ operations, resolve }: ApiDocument): Record<string, CallableOperation> {
+function byId(
+  { operations, resolve }: ApiDocument,
+  checks: Pick<Checks, 'patternFault'>,
+): Record<string, CallableOperation> {
   const uses = new Map<string, number>();
   for (const { operationId: id = '' } of operations) uses.set(id, (uses.get(id) ?? 0) + 1);
   const isOwn = (id: string | undefined): id is string => id !== undefined && uses.get(id) === 1;
   return Object.fromEntries(
     operations.map((operation) => [
       isOwn(operation.operationId) ? operation.operationId : operation.name,
-      callable(operation, resolve),
+      callable(operation, resolve, checks),
     ]),
   );
+}
+
+function fewPatterns({ patternFault }: Checks): Pick<Checks, 'patternFault'> {
+  const patterns = new Set<string>();
+  return {
+    patternFault(pattern) {
+      if (patterns.size >= MAX_PATTERNS && !patterns.has(pattern)) return 'is one too many';
+      patterns.add(pattern);
+      return patternFault(pattern);
+    },
+  };
 }
 
 function allNew({ operations }: ApiDocument): ApiDrift {

@@ -4,14 +4,16 @@
  * releases its dependents. So those wait as well for what the action itself waited for. The run is ended by that
  * acknowledgement too, and never here.
  */
+import { namesPeople } from '../domain/approvals.ts';
 import { taskJobId } from '../domain/compile.ts';
 import { OrchestratorError } from '../domain/errors.ts';
+import { isApproval } from '../domain/signals.ts';
 import { makeStorable } from '../domain/storable.ts';
 import type { Json } from '../schemas/json.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Plans } from './plans.ts';
 import type { FlowQueue, Logger, Outcome, RunStore } from './ports.ts';
-import type { Caller, SettleByHand } from './use-cases.ts';
+import type { Caller, SettleByHand, Settled } from './use-cases.ts';
 import { WAKE_TO_COME } from './wake-tasks.ts';
 
 /** What is shown where the name of a worker would be. */
@@ -24,7 +26,7 @@ export interface HandStore {
    */
   settle(
     outcome: Omit<Outcome, 'fence' | 'attempt'>,
-    note: { by: string; reason: string | undefined },
+    note: { by: string; reason: string | undefined; overridden: boolean },
   ): Promise<string[] | undefined>;
 }
 
@@ -35,6 +37,7 @@ export interface SettleByHandDeps {
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
   newId(): string;
+  now(): Date;
   maxOutputBytes: number;
   log: Logger;
 }
@@ -48,7 +51,8 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
     actionId: string,
     settlement: Settlement,
     reason: string | undefined,
-  ): Promise<void> {
+    mayOverride: boolean,
+  ): Promise<Settled> {
     const { run, tasks } = await deps.runs.statuses(runId);
     if (run === undefined || run.tenantId !== caller.tenantId) {
       throw new OrchestratorError('not_found', 'Execution not found');
@@ -63,6 +67,13 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
       throw new OrchestratorError('unknown_action', `The execution has no action '${actionId}'`);
     const ended = () => new OrchestratorError('conflict', `The action '${actionId}' has already ended`);
     if (tasks.get(actionId)?.final === true) throw ended();
+    const overridden = isApproval(action) && namesPeople(action.config);
+    if (overridden && !mayOverride) {
+      const detail = `'${actionId}' is for its approvers to decide: to settle it takes the permission 'approvals:override'`;
+      throw new OrchestratorError('forbidden', detail);
+    }
+    const output = settlement.status === 'completed' ? settlement.output : null;
+    const decided = overridden && output !== null ? asOverride(output, caller, reason, deps.now()) : output;
     const parts = await deps.byHand.settle(
       {
         runId,
@@ -74,8 +85,9 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
         final: true,
         ended: true,
         tolerated: false,
+        effectUnknown: false,
         input: null,
-        output: settlement.status === 'completed' ? storable(deps, settlement.output) : null,
+        output: settlement.status === 'completed' ? storable(deps, decided) : null,
         error: null,
         commitId: deps.newId(),
         worker: BY_HAND,
@@ -86,7 +98,7 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
         endsRun: false,
         runOutput: null,
       },
-      { by: caller.userId, reason },
+      { by: caller.userId, reason, overridden },
     );
     if (parts === undefined) throw ended();
     await deps.failpoint('settle.afterCommit');
@@ -102,13 +114,27 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
         error: error instanceof Error ? error.message : String(error),
       });
     });
+    return { overridden };
   }
 
   return {
-    skip: (caller, runId, actionId, reason) => settle(caller, runId, actionId, { status: 'skipped' }, reason),
-    complete: (caller, runId, actionId, output, comment) =>
-      settle(caller, runId, actionId, { status: 'completed', output }, comment),
+    skip: (caller, runId, actionId, reason, mayOverride = false) =>
+      settle(caller, runId, actionId, { status: 'skipped' }, reason, mayOverride),
+    complete: (caller, runId, actionId, output, comment, mayOverride = false) =>
+      settle(caller, runId, actionId, { status: 'completed', output }, comment, mayOverride),
   };
+}
+
+/** What an approval would have put out, had its approvers decided; it says that they have not. */
+function asOverride(output: Json, { userId }: Caller, comment: string | undefined, at: Date): Json {
+  const approved =
+    typeof output === 'object' && output !== null && !Array.isArray(output) ? output['approved'] : undefined;
+  if (typeof approved !== 'boolean') {
+    throw new OrchestratorError('invalid_request', 'The output of an approval says whether it is approved', {
+      errors: [{ path: 'output.approved', message: 'must be true or false' }],
+    });
+  }
+  return { approved, by: userId, comment: comment ?? null, at: at.toISOString(), overridden: true };
 }
 
 function storable(deps: SettleByHandDeps, output: Json): string {

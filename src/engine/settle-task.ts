@@ -7,6 +7,7 @@ import { OrchestratorError } from '../domain/errors.ts';
 import { maskOf } from '../domain/mask-secrets.ts';
 import { endsRun, type Plan, type PlannedAction } from '../domain/plan.ts';
 import { afterFailure } from '../domain/retry.ts';
+import { isEffectUnknown } from '../domain/saga.ts';
 import { makeStorable } from '../domain/storable.ts';
 import type { JobData } from '../schemas/job.ts';
 import { releaseDependents, releaseLeftover } from './acknowledge.ts';
@@ -22,6 +23,8 @@ import type { EngineSpans } from './span-export.ts';
 
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
+/** Up to twice as long, so that those that were deferred together do not come back together. */
+const DEFER_MS = 1_000;
 
 export interface SettleDeps extends FinalizeDeps, CacheDeps, PartEndedDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect' | 'wake'>;
@@ -56,26 +59,41 @@ export async function conclude(
         input,
         startedMono,
         error,
+        effectUnknown: isEffectUnknown(result.failure),
+        notBefore: new Date(deps.now() + after.delayMs),
+        // The delivery of the next attempt is a planned one, whatever the queue has counted while this one slept.
+        nextDelivery: held.delivery.attemptsStarted + 1,
       });
       return settle(deps, held, outcome, { job: 'retry', message: messageOf(error), delayMs: after.delayMs });
     }
     case 'sleep': {
-      const outcome = plannedReturn(deps, held, { input, startedMono, wakeAt: result.until });
+      const outcome = plannedReturn(deps, held, { input, startedMono, wakeAt: result.until, notBefore: result.until });
       return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
     }
     case 'park':
       return park(deps, held, result.until, { input, startedMono });
-    case 'shutdown':
-      return settle(deps, held, plannedReturn(deps, held, { input, startedMono, wakeAt: null }), {
-        job: 'delay',
-        untilMs: deps.now(),
+    case 'deferred':
+      return defer(deps, held);
+    case 'shutdown': {
+      const untilMs = deps.now();
+      const outcome = plannedReturn(deps, held, {
+        input,
+        startedMono,
+        wakeAt: null,
+        notBefore: new Date(untilMs),
+        effectUnknown: result.begun,
       });
+      return settle(deps, held, outcome, { job: 'delay', untilMs });
+    }
     case 'cancelled': {
       const error = errorText(held, { code: 'cancelled', message: ENDED_MEANWHILE }, []);
       return settle(
         deps,
         held,
-        outcomeOf(deps, held, { status: 'cancelled', final: true, ended: true, input, startedMono, error }),
+        outcomeOf(deps, held, {
+          ...{ status: 'cancelled', final: true, ended: true, input, startedMono, error },
+          effectUnknown: result.effectUnknown,
+        }),
         {
           job: 'complete',
         },
@@ -175,8 +193,22 @@ export function commitFailure(
     startedMono,
     error,
     runOutput,
+    effectUnknown: isEffectUnknown(failure),
   });
   return settle(deps, held, outcome, { job: 'fail', message: messageOf(error) });
+}
+
+/** Its tenant has more expressions waiting than their turns come: it comes again soon, in the same attempt. */
+export function defer(deps: SettleDeps, held: Held): Promise<Disposition> {
+  const { run, planned, found } = held;
+  const { action_id: actionId } = planned.action;
+  deps.log.info('expression_deferred', { run_id: run.id, action_id: actionId });
+  // The time that an adapter was told stays: it goes on from there.
+  const wakeAt = found.tasks.get(actionId)?.wakeAt ?? null;
+  const untilMs = deps.now() + DEFER_MS * (1 + deps.random());
+  const notBefore = new Date(untilMs);
+  const outcome = plannedReturn(deps, held, { input: null, startedMono: null, wakeAt, notBefore });
+  return settle(deps, held, outcome, { job: 'delay', untilMs });
 }
 
 /**
@@ -189,17 +221,22 @@ export function park(
   until: Date | undefined,
   values: Pick<Outcome, 'input' | 'startedMono'>,
 ): Promise<Disposition> {
-  const outcome = plannedReturn(deps, held, { ...values, wakeAt: until ?? null });
-  const { runId, actionId, wakesSeen } = outcome;
+  const outcome = plannedReturn(deps, held, { ...values, wakeAt: until ?? null, notBefore: until });
   return settle(deps, held, outcome, {
     job: 'delay',
     untilMs: until?.getTime() ?? deps.now() + LOOK_AGAIN_MS,
-    async dueAlready() {
-      await deps.failpoint('park.afterMove');
-      const { tasks } = await deps.tasks.lookup({ runId, actionIds: [actionId], outputsOf: [] });
-      return (tasks.get(actionId)?.wakes ?? 0) > wakesSeen;
-    },
+    dueAlready: () => wasWoken(deps, outcome),
   });
+}
+
+/** Asked once the job is asleep: whether a wake has come since the delivery began. */
+export async function wasWoken(
+  deps: Pick<SettleDeps, 'tasks' | 'failpoint'>,
+  { runId, actionId, wakesSeen }: Outcome,
+): Promise<boolean> {
+  await deps.failpoint('park.afterMove');
+  const { tasks } = await deps.tasks.lookup({ runId, actionIds: [actionId], outputsOf: [] });
+  return (tasks.get(actionId)?.wakes ?? 0) > wakesSeen;
 }
 
 /** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */
@@ -230,7 +267,11 @@ export async function settle(
     attempt: outcome.attempt,
     status: outcome.status,
   });
-  if (outcome.status === 'completed') await deps.tasks.recordLateEffect(outcome);
+  if (outcome.status === 'completed') {
+    await deps.tasks.recordLateEffect(outcome, planned.action.compensate !== undefined);
+    // A run that undoes what it did looks again.
+    if (run.status === 'compensating') await deps.runs.nudge(run.id);
+  }
   return acknowledgeOrLeave(deps, delivery.data, plan, planned);
 }
 

@@ -12,6 +12,7 @@ import type { FlowQueue, Logger } from './ports.ts';
 import { requestHash } from './request-hash.ts';
 import type { Caller } from './use-cases.ts';
 import { makeDue } from './wake-tasks.ts';
+import { type TextChecker, withChecks } from './with-checks.ts';
 
 /** Every fault of a payload is told, so it may not be any size. */
 const MAX_PAYLOAD_BYTES = 262_144;
@@ -20,8 +21,8 @@ export interface SignalDeps {
   findRun: FindRun;
   plans: Plans;
   signals: SignalStore;
-  /** What does not fit, with paths relative to the payload. */
-  checkPayload(schema: Json, payload: Json): FieldFault[];
+  /** Tries schemas on payloads. */
+  texts: TextChecker;
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
   maxOutputBytes: number;
@@ -61,7 +62,7 @@ export function createSignals(deps: SignalDeps): Signals {
         tenantId: caller.tenantId,
         runId,
         name,
-        payload: storable(deps, signal.schema, payload),
+        payload: await storable(deps, caller.tenantId, signal.schema, payload),
         by: caller.userId,
         requestKey,
         requestHash: requestHash(payload),
@@ -79,14 +80,15 @@ export function createSignals(deps: SignalDeps): Signals {
   };
 }
 
-function storable(deps: SignalDeps, schema: Json | undefined, payload: Json): string {
+async function storable(deps: SignalDeps, tenantId: string, schema: Json | undefined, payload: Json): Promise<string> {
   const made = makeStorable(payload, { maxBytes: Math.min(MAX_PAYLOAD_BYTES, deps.maxOutputBytes) });
   if (!made.ok) {
     if (made.code === 'output_too_large')
       throw new OrchestratorError('payload_too_large', made.message.replace('the output', 'The payload'));
     throw fault([{ path: 'payload', message: made.message }]);
   }
-  const faults = schema === undefined ? [] : deps.checkPayload(schema, payload);
+  if (schema === undefined) return made.json;
+  const faults = await withChecks(deps.texts, tenantId, (checks) => checks.valueFaults(schema, payload));
   if (faults.length === 0) return made.json;
   throw fault(faults.map(({ path, message }) => ({ path: path === '' ? 'payload' : `payload.${path}`, message })));
 }

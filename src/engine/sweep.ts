@@ -7,13 +7,16 @@ import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import { SAGA } from '../domain/saga.ts';
 import { settledActions } from '../domain/settled.ts';
+import { growingDelay } from '../domain/system-faults.ts';
 import { addAgain } from './add-again.ts';
 import { dispatchChildren } from './admit-children.ts';
 import { type CheckChildrenDeps, checkChildren } from './check-children.ts';
 import type { ChildStore } from './child-ports.ts';
+import { type CompensateLateDeps, compensateLate } from './compensate-late.ts';
 import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack, onItsOwn } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, TaskStore } from './ports.ts';
+import { addDue, fallAsleep, lookAtSleepers } from './sleeping-runs.ts';
 import { wakeRun } from './wake-run.ts';
 import { promoteWoken, wakeTasks } from './wake-tasks.ts';
 
@@ -21,7 +24,8 @@ export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
   queue: DispatchDeps['queue'];
   children: ChildStore;
   tasks: Pick<TaskStore, 'wake'>;
-  runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally'>;
+  runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally' | 'countInQueue'>;
+  sagas: CompensateLateDeps['sagas'];
   /** A healthy run is looked at this often. */
   checkEveryMs: number;
   /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
@@ -50,6 +54,7 @@ const PROBES_PER_RUN = 20;
 export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
   return deps.sweep.exclusively(async () => {
     await endOverdue(deps);
+    await compensateLate(deps);
     // Commands would wait for the connection, and the lock of all processes with them.
     if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
     if (await deps.queue.wasWiped()) {
@@ -58,7 +63,10 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
     }
     const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
     // What was begun is finished first.
-    if (!(await isHeldBack(deps, report))) report.dispatched += await dispatchChildren(deps);
+    if (!(await isHeldBack(deps, report))) {
+      await addDue(deps, report);
+      report.dispatched += await dispatchChildren(deps);
+    }
     await dispatch(deps, report);
     for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
@@ -66,6 +74,7 @@ export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
         if (await check(deps, run, report)) report.repaired += 1;
       });
     }
+    await lookAtSleepers(deps);
     return report;
   });
 }
@@ -86,6 +95,10 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     await deps.sweep.checkAgain(run.id, CANCEL_LOOK_MS);
   }
   await checkChildren(deps, run, plan, found);
+  const sleep = await fallAsleep(deps, run, plan, found);
+  if (sleep !== undefined && !sleep.forRun) return false;
+  // It goes on, and nothing of it is in the queue: it was cancelled, or resumed, while it slept.
+  if (found.run.leftQueue) return !(await isHeldBack(deps, report)) && addAgain(deps, run);
   await promoteWoken(deps, run, plan, found);
   const lost = await findLost(deps, run, plan, found);
   const suspected = deps.suspects.get(run.id);
@@ -190,25 +203,38 @@ export function sweepUntil(
     heldBack = report.heldBack;
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
-  return repeatUntil(options.signal, options.everyMs, pass, deps.log, options.random);
+  return repeatUntil(options.signal, options.everyMs, 'sweep', pass, deps.log, options.random);
 }
 
-/** Does `work` again and again, about `everyMs` after its last end; its faults are logged and do not end the loop. */
+/** However short its round is, work that fails is done no more often than this at last; and no less often for a longer one. */
+const MAX_DELAY_MS = 4_000;
+
+/**
+ * Does `work` again and again, about `everyMs` after its last end; its faults are logged, told, and do not end the loop.
+ * While it fails, pass after pass, the time between grows.
+ */
 export async function repeatUntil(
   signal: AbortSignal,
   everyMs: number,
+  name: string,
   work: () => Promise<unknown>,
   log: Logger,
   random: () => number = Math.random,
 ): Promise<void> {
+  let failures = 0;
   while (!signal.aborted) {
     try {
       await work();
+      failures = 0;
+      log.passed?.(name, undefined);
     } catch (error) {
-      log.warn('background_work_failed', { error: error instanceof Error ? error.message : String(error) });
+      failures += 1;
+      log.warn('background_work_failed', { work: name, error: error instanceof Error ? error.message : String(error) });
+      log.passed?.(name, error);
     }
+    const delayMs = failures === 0 ? everyMs : growingDelay(failures, everyMs, Math.max(everyMs, MAX_DELAY_MS));
     // Apart from each other, so that many processes do not all knock at the same time.
-    await pause(everyMs * (0.75 + random() / 2), signal);
+    await pause(delayMs * (0.75 + random() / 2), signal);
   }
 }
 

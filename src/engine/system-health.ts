@@ -2,6 +2,7 @@
  * How everything stands that the service depends on: its stores, its lanes and workers, the services of the tenant that asks, peers.
  * Each is asked at the same time as the others and has so long to answer, so the report never waits for one that hangs.
  */
+import { linesOfFaults, visibleFaults } from '../domain/fault-problems.ts';
 import { withoutCredentials } from '../domain/mask-secrets.ts';
 import { serviceStatus } from '../domain/service-registry.ts';
 import type { DependencyHealth, SystemStatus } from '../schemas/service-answers.ts';
@@ -60,10 +61,13 @@ export function createSystemHealth(deps: {
     const { answer, latencyMs, detail } = await ask(deps.engine.report());
     if (answer === undefined)
       return [['engine', { kind: 'engine', status: 'unhealthy', latency_ms: latencyMs, detail }]];
-    const { problems } = answer;
+    // Whoever asks: the classes, and what they mean.
+    const problems = [...linesOfFaults(visibleFaults(answer.faults, undefined)), ...answer.problems];
     const status = problems.length === 0 ? 'healthy' : 'unhealthy';
     const own: DependencyHealth = { kind: 'engine', status, latency_ms: latencyMs };
     if (problems.length > 0) own.detail = problems.join('; ');
+    const unusable = answer.faults.filter(({ kind }) => kind === 'write_path');
+    if (unusable.length > 0) own.kind = 'database';
     return [['engine', own], ...lanesOf(answer), ...workersOf(answer)];
   }
 

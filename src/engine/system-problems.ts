@@ -1,9 +1,10 @@
 /** What is not as it should be, of the whole system and of one lane: read from the stores, decided by the domain. */
 import { OrchestratorError } from '../domain/errors.ts';
+import { visibleFaults } from '../domain/fault-problems.ts';
+import { isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import { type Problem, type SystemFacts, systemProblems } from '../domain/system-problems.ts';
 import type { LaneHealth } from '../schemas/engine-health.ts';
 import type { EngineHealth } from './engine-health.ts';
-import { isQueueFull } from './queue-room.ts';
 import type { Caller } from './use-cases.ts';
 import { lanesOf } from './why.ts';
 import type { WhyStore } from './why-ports.ts';
@@ -30,7 +31,9 @@ export interface SystemProblemsDeps {
   engine: Pick<EngineHealth, 'report'>;
   /** What keeps the second wall between tenants from standing; undefined: it stands. */
   gapInWall(): Promise<string | undefined>;
-  queueUse(): number | undefined;
+  queueUse(): QueueUse | undefined;
+  /** The queue's own word for why it takes no writes. */
+  queueRejects(): string | undefined;
   /** All there are. */
   lanes: readonly string[];
   version: string;
@@ -41,12 +44,20 @@ export interface SystemProblemsDeps {
 /** Of these each lane suffers. */
 const OF_ALL_LANES: ReadonlySet<string> = new Set([
   'database_unreachable',
+  'database_not_usable',
+  'statements_failing',
   'database_blocked',
   'queue_unreachable',
+  'queue_not_writable',
   'no_worker',
 ]);
 
 export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
+  async function problemsFor(caller: Pick<Caller, 'tenantId'>): Promise<[Problem[], SystemFacts | undefined]> {
+    const facts = await factsOf(caller);
+    const { faults } = await deps.engine.report();
+    return [systemProblems(facts, visibleFaults(faults, caller.tenantId)), facts];
+  }
   async function factsOf({ tenantId }: Pick<Caller, 'tenantId'>): Promise<SystemFacts | undefined> {
     const before = deps.now();
     const [around, report, gapInWall] = await Promise.all([
@@ -63,10 +74,12 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
     const use = deps.queueUse();
     return {
       ...around,
+      faults: visibleFaults(report.faults, tenantId),
       lanes: lanesOf(report.lanes, around.paused, tenantId),
       stuck: report.stuck_executions,
       gapInWall,
       queueReachable: report.queue_connected,
+      queueRejects: deps.queueRejects(),
       queueUse: use,
       queueFull: isQueueFull(use),
       version: deps.version,
@@ -74,12 +87,17 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
   }
   return {
     async find(caller) {
-      return systemProblems(await factsOf(caller));
+      const [problems] = await problemsFor(caller);
+      return problems;
     },
     async ofLane(caller, lane) {
       if (!deps.lanes.includes(lane)) throw new OrchestratorError('not_found', 'Lane not found');
-      const [facts, report] = await Promise.all([factsOf(caller), deps.engine.report()]);
-      const problems = systemProblems(facts).filter(({ code, lane: of }) => of === lane || OF_ALL_LANES.has(code));
+      const [[all, facts], report] = await Promise.all([problemsFor(caller), deps.engine.report()]);
+      const failing = report.faults.filter(({ lanes }) => lanes.includes(lane)).map(({ firstAt }) => firstAt);
+      const problems = all.filter(
+        ({ code, lane: of, since }) =>
+          of === lane || OF_ALL_LANES.has(code) || (code === 'deliveries_failing' && failing.includes(since ?? 0)),
+      );
       const counts = report.lanes.find((one) => one.lane === lane) ?? null;
       const workers = (facts?.workers ?? []).filter((one) => one.alive && one.lanes.includes(lane)).map(({ id }) => id);
       const [first] = problems;

@@ -133,10 +133,10 @@ export function withSystemWorkflows<Store extends WorkflowStore>(workflows: Stor
       await refuseSystem(tenantId, id);
       return workflows.promoteCanary(tenantId, id);
     },
-    async remove(by, alias, force) {
+    async remove(by, alias, operationId) {
       const id = await system.idOf(by.tenantId, alias);
       await refuseSystem(by.tenantId, id);
-      return workflows.remove(by, id, force);
+      return workflows.remove(by, id, operationId);
     },
   };
 }

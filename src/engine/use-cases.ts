@@ -2,10 +2,12 @@
  * What the doors may ask of the engine. `compose.ts` puts the implementations together; a door parses, calls one of
  * these and answers. All throw `OrchestratorError`; everything is bound to the caller's tenant.
  */
+import type { Checks } from '../domain/checks.ts';
 import type { ErrorCode, FieldFault } from '../domain/errors.ts';
 import type { ReopenedAction } from '../domain/reopen.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import type { Workflow } from '../schemas/workflow-answers.ts';
+import type { ControlOperation } from './control-operation-ports.ts';
 
 export interface Caller {
   tenantId: string;
@@ -82,8 +84,6 @@ export interface AcceptRuns {
 export interface CancelRuns {
   /** 404 unknown, 409 `already_final`. Resolves to the status after the request. */
   cancelRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
-  /** Cancels all active runs of a workflow; resolves to their number. */
-  cancelRunsOf(caller: Caller, workflowId: string, reason: string): Promise<number>;
 }
 
 export interface RetryRuns {
@@ -99,30 +99,48 @@ export interface RetryRuns {
 export interface PauseRuns {
   pauseRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
   resumeRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
-  /** All live runs of a workflow; resolve to how many it did something to. */
-  pauseRunsOf(caller: Caller, workflowId: string, reason: string | undefined): Promise<number>;
-  resumeRunsOf(caller: Caller, workflowId: string, reason: string | undefined): Promise<number>;
 }
 
 /** 404 unknown run, 422 unknown action, 409 when the run or the action has ended. */
 export interface SettleByHand {
-  skip(caller: Caller, runId: string, actionId: string, reason: string | undefined): Promise<void>;
-  /** 413 or 400 when the output cannot be stored. */
-  complete(caller: Caller, runId: string, actionId: string, output: Json, comment: string | undefined): Promise<void>;
+  skip(
+    caller: Caller,
+    runId: string,
+    actionId: string,
+    reason: string | undefined,
+    mayOverride?: boolean,
+  ): Promise<Settled>;
+  /**
+   * 413 or 400 when the output cannot be stored. `mayOverride`: may stand in for the approvers of an approval; 403 without it,
+   * where there are some.
+   */
+  complete(
+    caller: Caller,
+    runId: string,
+    actionId: string,
+    output: Json,
+    comment: string | undefined,
+    mayOverride?: boolean,
+  ): Promise<Settled>;
 }
 
-/** 404 unknown workflow, 409 `conflict` when it is not in the state for it. `runs`: how many of its runs too. */
+export interface Settled {
+  /** It was for others to decide. */
+  overridden: boolean;
+}
+
+/** 404 unknown workflow, 409 `conflict` when it is not in the state for it. `operation`: what is done to its runs. */
 export interface PauseWorkflows {
   pause(
     caller: Caller,
     workflowId: string,
     request: { reason: string | undefined; runs: 'keep' | 'pause' },
-  ): Promise<{ status: Workflow['status']; runs: number }>;
+  ): Promise<{ status: Workflow['status']; operation: ControlOperation | undefined }>;
   resume(
     caller: Caller,
     workflowId: string,
     request: { reason: string | undefined; runs: 'keep' | 'resume' },
-  ): Promise<{ status: Workflow['status']; runs: number }>;
+  ): Promise<{ status: Workflow['status']; operation: ControlOperation | undefined }>;
 }
 
 export interface LaneView {
@@ -238,8 +256,8 @@ export type TaskStatus =
   | 'upstream_failed';
 
 export interface Health {
-  /** Asks both stores, bounded to a second or two. `queue` is null on the PostgreSQL queue. */
-  check(): Promise<{ database: boolean; redis: boolean | null }>;
+  /** Asks both stores, bounded to a second or two. `redis` is null on the PostgreSQL queue. `problems`: what fails now, by name. */
+  check(): Promise<{ database: boolean; redis: boolean | null; problems: string[] }>;
 }
 
 /** What the catalogue of adapters tells the doors. */
@@ -256,5 +274,5 @@ export interface ActionTypes {
   /** The canonical type for a type or one of its aliases. */
   canonical(type: string): string | undefined;
   /** Faults of a literal config (one without templates), paths relative to `config`. */
-  check(type: string, config: Json): FieldFault[];
+  check(type: string, config: Json, checks: Checks): FieldFault[];
 }

@@ -13,6 +13,7 @@ export function waitForKey(deps: SettleDeps, held: Held, error: unknown): Promis
   if (!(error instanceof UnreadablePayload)) throw error;
   const { run, planned } = held;
   deps.log.error(error.code, { run_id: run.id, action_id: planned.action.action_id, error: error.message });
-  const outcome = plannedReturn(deps, held, { input: null, startedMono: null, wakeAt: null });
-  return settle(deps, held, outcome, { job: 'delay', untilMs: deps.now() + LOOK_AGAIN_MS });
+  const untilMs = deps.now() + LOOK_AGAIN_MS;
+  const nothing = { input: null, startedMono: null, wakeAt: null, notBefore: new Date(untilMs) };
+  return settle(deps, held, plannedReturn(deps, held, nothing), { job: 'delay', untilMs });
 }

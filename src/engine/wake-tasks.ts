@@ -41,21 +41,32 @@ export async function makeDue(
   }
 }
 
+/** More than what it takes a job that is due to be taken. */
+const OVERDUE_MS = 5_000;
+
 /** Wakes seen by a task that has one to come, however often it was woken. */
 export const WAKE_TO_COME = -1;
 
 /**
  * Makes due what has a wake to come: whoever woke them, or they themselves, died between two steps. What is final was
- * settled by hand, and its job is only to be acknowledged. Jobs that are not asleep are left alone.
+ * settled by hand, and its job is only to be acknowledged. Jobs that are not asleep are left alone. What has slept for
+ * longer than it was to is due as well: the clock that it went by was set in the meantime.
  */
 export async function promoteWoken(
-  deps: { queue: Pick<FlowQueue, 'promote'> },
+  deps: {
+    queue: Pick<FlowQueue, 'promote'>;
+    /** Left out: what has slept for too long is left to the reconciler. */
+    now?(): number;
+  },
   run: { id: string; epoch: number },
   plan: Plan,
   { tasks }: Lookup,
 ): Promise<void> {
+  const overdue = (deps.now?.() ?? Number.NEGATIVE_INFINITY) - OVERDUE_MS;
   const woken = [...tasks.values()].filter(
-    ({ status, final, wakes, wakesSeen }) => (status === 'waiting' || final) && wakes > wakesSeen,
+    ({ status, final, wakes, wakesSeen, wakeAt }) =>
+      ((status === 'waiting' || final) && wakes > wakesSeen) ||
+      (status === 'waiting' && wakeAt !== null && wakeAt.getTime() < overdue),
   );
   await deps.queue.promote(
     woken.flatMap(({ actionId }) => {

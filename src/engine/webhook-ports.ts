@@ -1,6 +1,6 @@
 /** What the use cases of webhooks, and their deliveries, need of the store. */
 
-import type { Json } from '../schemas/json.ts';
+import type { Json, JsonObject } from '../schemas/json.ts';
 import type { LoggedEvent } from './event-log-ports.ts';
 
 export interface Webhook {
@@ -20,7 +20,8 @@ export interface Webhook {
 export type DeliveryStatus = 'pending' | 'delivered' | 'dead';
 export interface WebhookDelivery {
   id: string;
-  webhookId: string;
+  /** Null: the callback of a run. */
+  webhookId: string | null;
   kind: string;
   runId: string | null;
   actionId: string | null;
@@ -38,8 +39,11 @@ export interface WebhookDelivery {
 
 /** With what is needed to make the call; `attempts` counts this one. */
 export interface DueDelivery extends WebhookDelivery {
+  /** Lanes do not wait for each other: one for each webhook, and one for the callbacks of a tenant to one host. */
+  lane: string;
   url: string;
-  /** The present one first. */
+  host: string;
+  /** Of the webhook, the present one first. */
   secrets: string[];
   /** Why they cannot be read: then nothing is sent, for it would not be signed. */
   unsignable?: string;
@@ -85,21 +89,43 @@ export interface ReplayWebhooks {
   owe(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
 }
 
+/** What a run tells its callback of how it ended. */
+export type CallbackBody = JsonObject;
+
+/** How many calls may be under way, and how many are. */
+export interface DeliveryRoom {
+  perLane: number;
+  perTenant: number;
+  lanes: ReadonlyMap<string, number>;
+  tenants: ReadonlyMap<string, number>;
+}
+
+export interface DeliveryFailure {
+  status: number | null;
+  error: string;
+  /** The receiver says that there is nobody any more. */
+  gone: boolean;
+  /** The host itself did not answer: several in a row, and nothing is delivered there for a while. */
+  unavailable: boolean;
+}
+
 export interface WebhookDeliveryStore {
   /**
-   * Some of each active webhook that is not among `busy`. Each is put off by `leaseMs` in the same statement: nobody else
-   * makes the call, and it is made again when nothing is heard of this one.
+   * Some of each lane that has room. Each is put off by `leaseMs` in the same statement: nobody else makes the call, and it
+   * is made again when nothing is heard of this one.
    */
-  takeDue(perWebhook: number, busy: readonly string[], leaseMs: number): Promise<DueDelivery[]>;
+  takeDue(room: DeliveryRoom, leaseMs: number): Promise<DueDelivery[]>;
+  /** Undefined: the run was started again, and tells its next end. */
+  callbackOf(delivery: Pick<DueDelivery, 'runId' | 'epoch'>): Promise<CallbackBody | undefined>;
   /** Nothing else has been tried since `attempts`. */
   delivered(delivery: DueDelivery, status: number): Promise<void>;
   /** `againAfterSeconds` undefined: it is dead. Resolves to true when that was the end of the webhook. */
   failed(
     delivery: DueDelivery,
-    failure: { status: number | null; error: string; gone: boolean },
+    failure: DeliveryFailure,
     againAfterSeconds: number | undefined,
     disableAfterSeconds: number,
   ): Promise<boolean>;
-  /** Ended ones that nobody looks at any more. */
-  removeOld(olderThanDays: { delivered: number; dead: number }, limit: number): Promise<number>;
+  /** Ended ones that nobody looks at any more. A callback that is older than `callback` is given up. */
+  removeOld(olderThanDays: { delivered: number; dead: number; callback: number }, limit: number): Promise<number>;
 }

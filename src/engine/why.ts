@@ -3,17 +3,18 @@
  * of it is the cause. Whatever does not answer is left out, and is a cause itself.
  */
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../domain/compile.ts';
+import { visibleFaults } from '../domain/fault-problems.ts';
 import { hasParts } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
+import { isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import { serviceKey } from '../domain/service-rate.ts';
 import { WORKFLOW_ACTION } from '../domain/sub-workflows.ts';
 import { explain } from '../domain/why.ts';
 import type { Explanation } from '../domain/why-causes.ts';
-import type { ActionFact, ChildFact, LaneFact, RunFacts } from '../domain/why-facts.ts';
+import type { ActionFact, ChildFact, JobFact, LaneFact, RunFacts } from '../domain/why-facts.ts';
 import type { LaneHealth } from '../schemas/engine-health.ts';
-import type { LaneDepths } from './engine-health.ts';
+import type { EngineHealth, LaneDepths } from './engine-health.ts';
 import type { Plans } from './plans.ts';
-import { isQueueFull } from './queue-room.ts';
 import type { Caller } from './use-cases.ts';
 import type { JobLooks, JobRef, WhyRun, WhyStore } from './why-ports.ts';
 
@@ -22,9 +23,13 @@ export interface WhyDeps {
   plans: Plans;
   jobs: JobLooks;
   depths: LaneDepths;
-  queueUse(): number | undefined;
+  queueUse(): QueueUse | undefined;
+  /** The queue's own word for why it takes no writes. */
+  queueRejects(): string | undefined;
   window: number;
   version: string;
+  /** What fails now, in this process and in others. */
+  engine: Pick<EngineHealth, 'report'>;
 }
 
 export interface RunExplanation extends Explanation {
@@ -59,10 +64,11 @@ async function gather(
   whyOf: (runId: string) => Promise<RunExplanation | undefined> | undefined,
 ): Promise<RunFacts> {
   const { store } = deps;
-  const [plan, read, around] = await Promise.all([
+  const [plan, read, around, { faults }] = await Promise.all([
     deps.plans.of(of.of),
     store.tasks(of),
     store.surroundings(of.tenantId),
+    deps.engine.report(),
   ]);
   const actions = plan.actions.map(({ action, dependsOn }) => factOf(plan, action, dependsOn));
   const tasks = read?.tasks;
@@ -86,15 +92,17 @@ async function gather(
   return {
     ...of,
     ...around,
+    faults: visibleFaults(faults, of.tenantId),
     version: deps.version,
     queueReachable: jobs !== undefined,
+    queueRejects: deps.queueRejects(),
     queueUse: use,
     queueFull: isQueueFull(use),
     lanes: lanesOf(lanes ?? [], around.paused, of.tenantId),
     actions,
     tasks,
     parts: read?.parts ?? new Map(),
-    jobs: jobs ?? new Map(),
+    jobs: jobs === undefined ? new Map() : of.run.leftQueue ? atRest(jobs, tasks) : jobs,
     finalizer: jobs?.get(FINALIZER),
     waits: waits.waits,
     waitsSince: waits.since,
@@ -106,6 +114,17 @@ async function gather(
   };
 }
 const FINALIZER = '~end';
+
+/** Jobs of a run that has left the queue are not lost: they are as if they slept there. */
+function atRest(jobs: ReadonlyMap<string, JobFact>, tasks: RunFacts['tasks']): Map<string, JobFact> {
+  const restful = ([actionId, job]: [string, JobFact]): [string, JobFact] => {
+    if (job.state !== 'missing') return [actionId, job];
+    const { notBefore, updatedAt } = tasks?.get(actionId) ?? {};
+    const delayMs = notBefore === undefined || updatedAt === undefined ? undefined : notBefore - updatedAt;
+    return [actionId, { state: 'delayed', delayMs }];
+  };
+  return new Map([...jobs].map(restful));
+}
 
 function factOf(plan: Plan, action: Plan['actions'][number]['action'], dependsOn: readonly number[]): ActionFact {
   const { action_id, action_type, config, retry, timeout_seconds, delay_seconds } = action;

@@ -63,7 +63,7 @@ export function createWorkflowTemplates(deps: {
   shipped: ReadonlyMap<string, Definition>;
   templates: TemplateStore;
   workflows: Pick<WorkflowStore, 'create'>;
-  normalise(body: JsonObject): { definition: Definition };
+  normalise(tenantId: string, body: JsonObject): Promise<{ definition: Definition }>;
 }): WorkflowTemplates {
   const { shipped, templates } = deps;
 
@@ -93,7 +93,8 @@ export function createWorkflowTemplates(deps: {
     async make(caller, name, customizations) {
       const { body, placed } = customise((await get(caller, name)).definition, customizations);
       try {
-        return await deps.workflows.create(caller.tenantId, caller.userId, deps.normalise(body).definition);
+        const { definition } = await deps.normalise(caller.tenantId, body);
+        return await deps.workflows.create(caller.tenantId, caller.userId, definition);
       } catch (error) {
         if (!(error instanceof OrchestratorError) || error.errors.length === 0) throw error;
         const faults = new FaultList();

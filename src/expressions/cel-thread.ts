@@ -1,18 +1,24 @@
-/** The thread that evaluates. It knows nothing but the expression and its variables, and may be killed at any moment. */
+/**
+ * A thread that evaluates expressions, and that looks at texts of tenants before they are accepted. It knows nothing but what
+ * it is asked about, and may be killed at any moment.
+ */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, parse, plan } from '@bufbuild/cel';
+import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, plan } from '@bufbuild/cel';
 import { strings } from '@bufbuild/cel/ext';
+import { answerOf, type Question } from '../domain/checks.ts';
 import type { Json } from '../schemas/json.ts';
 import { toCel, toJson } from './cel-json.ts';
+import { parseCel } from './check-cel.ts';
+import { createDirectChecks } from './direct-checks.ts';
 
 export interface ThreadData {
   maxResultBytes: number;
 }
-export interface ThreadRequest {
-  expression: string;
-  variables: Record<string, Json>;
-}
+export type ThreadRequest =
+  | { expression: string; variables: Record<string, Json> }
+  /** The result is the list of their answers. */
+  | { questions: readonly Question[] };
 export type ThreadAnswer = { ready: true } | { result: string } | { fault: string };
 type Program = ReturnType<typeof plan>;
 
@@ -37,18 +43,26 @@ const slice = celMethod('slice', listType(DYN), [INT, INT], listType(DYN), funct
 });
 const environment = celEnv({ funcs: [...strings, ...mixed, slice] });
 const programs = new Map<string, Program>();
+const checks = createDirectChecks();
 
+/** Read once for all of its evaluations here. A definition was checked for its length; what a template gives was not. */
 function programOf(expression: string): Program {
   const known = programs.get(expression);
   if (known !== undefined) return known;
-  const program = plan(environment, parse(expression));
+  const { parsed, fault } = parseCel(expression);
+  if (fault !== undefined || parsed === undefined) throw new Error(fault);
+  const program = plan(environment, parsed);
   if (programs.size >= KEPT_PROGRAMS) programs.clear();
   programs.set(expression, program);
   return program;
 }
 
-function evaluate({ expression, variables }: ThreadRequest, maxResultBytes: number): ThreadAnswer {
+function answer(request: ThreadRequest, maxResultBytes: number): ThreadAnswer {
   try {
+    if ('questions' in request) {
+      return { result: JSON.stringify(request.questions.map((question) => answerOf(question, checks))) };
+    }
+    const { expression, variables } = request;
     const bindings = Object.assign(
       Object.create(null) as Record<string, ReturnType<typeof toCel>>,
       Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, toCel(value)])),
@@ -64,8 +78,8 @@ function evaluate({ expression, variables }: ThreadRequest, maxResultBytes: numb
   }
 }
 
-const { maxResultBytes } = workerData as ThreadData; // Set by expressions.ts, the only one to start this thread.
+const { maxResultBytes } = workerData as ThreadData; // Set by thread-pool.ts, the only one to start this thread.
 parentPort?.on('message', (request: ThreadRequest) => {
-  parentPort?.postMessage(evaluate(request, maxResultBytes) satisfies ThreadAnswer);
+  parentPort?.postMessage(answer(request, maxResultBytes) satisfies ThreadAnswer);
 });
 parentPort?.postMessage({ ready: true } satisfies ThreadAnswer);

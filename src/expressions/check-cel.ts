@@ -1,59 +1,63 @@
-/** Looks at an expression without evaluating it: is it CEL, is it small enough, which variables does it name. */
+/**
+ * Looks at an expression without evaluating it: is it CEL, is it small enough, which variables does it name. What it costs to
+ * parse is bounded before it is parsed, by one pass over its tokens.
+ */
 import { parse } from '@bufbuild/cel';
+import type { CheckedExpression } from '../domain/checks.ts';
+import { scanCel } from './scan-cel.ts';
 
-export const MAX_EXPRESSION_CHARACTERS = 10_000;
+/** As it is written, blanks included. */
+export const MAX_EXPRESSION_CHARACTERS = 2_000;
 export const MAX_EXPRESSION_NODES = 1_000;
+/** Of the tree that it is, and of its brackets. */
 export const MAX_EXPRESSION_DEPTH = 32;
-const KEPT_EXPRESSIONS = 1_000;
 
-type Expr = ReturnType<typeof parse>['expr'];
+export type ParsedCel = ReturnType<typeof parse>;
+type Expr = ParsedCel['expr'];
 interface Child {
   node: Expr;
   /** Variables that a macro (`map`, `all`, …) introduces for this part. */
   bound: readonly string[];
 }
-interface Look {
-  fault: string | undefined;
-  names: readonly string[];
-}
-
-const kept = new Map<string, Look>();
+const NESTED = `the expression is nested deeper than ${MAX_EXPRESSION_DEPTH}`;
 
 /** What is wrong with the expression, for people, or undefined. */
 export function checkCel(expression: string): string | undefined {
-  return look(expression).fault;
+  return readCel(expression).fault;
 }
 
 /** The variables it reads, without those that it makes itself: `a.filter(x, x > params.least)` names `a` and `params`. */
-export function namesInCel(expression: string): string[] {
-  return [...look(expression).names];
+export function namesInCel(expression: string): readonly string[] {
+  return readCel(expression).names;
 }
 
-function look(expression: string): Look {
-  const known = kept.get(expression);
-  if (known !== undefined) return known;
-  const looked = lookOnce(expression);
-  if (kept.size >= KEPT_EXPRESSIONS) kept.clear();
-  if (expression.length <= MAX_EXPRESSION_CHARACTERS) kept.set(expression, looked);
-  return looked;
-}
-
-function lookOnce(expression: string): Look {
+export function readCel(expression: string): CheckedExpression {
   if (expression.length > MAX_EXPRESSION_CHARACTERS) {
     return refused(`the expression is longer than ${MAX_EXPRESSION_CHARACTERS} characters`);
   }
-  let root: Expr;
+  const { nesting, balanced } = scanCel(expression);
+  if (nesting > MAX_EXPRESSION_DEPTH) return refused(NESTED);
+  if (!balanced) return refused('not a CEL expression: a bracket is not closed, or was not opened');
+  return parseCel(expression);
+}
+
+/**
+ * Of an expression that may be as long as expressions once were, and that may take long to parse. Where it has no fault it is
+ * given parsed.
+ */
+export function parseCel(expression: string): CheckedExpression & { parsed?: ParsedCel } {
+  let parsed: ParsedCel;
   try {
-    root = parse(expression).expr;
+    parsed = parse(scanCel(expression).text);
   } catch (error) {
     // A parser that ran out of stack has no place to name.
     const where = error instanceof RangeError || !(error instanceof Error) ? 'it is nested too deeply' : error.message;
     return refused(`not a CEL expression: ${where.replace('<input>:', '')}`);
   }
-  return walk(root);
+  return { ...walk(parsed.expr), parsed };
 }
 
-function walk(root: Expr): Look {
+function walk(root: Expr): CheckedExpression {
   const names = new Set<string>();
   const open: Array<Child & { depth: number }> = [{ node: root, bound: [], depth: 1 }];
   let nodes = 0;
@@ -61,7 +65,7 @@ function walk(root: Expr): Look {
     const { node, bound, depth } = next;
     nodes += 1;
     if (nodes > MAX_EXPRESSION_NODES) return refused(`the expression has more than ${MAX_EXPRESSION_NODES} parts`);
-    if (depth > MAX_EXPRESSION_DEPTH) return refused(`the expression is nested deeper than ${MAX_EXPRESSION_DEPTH}`);
+    if (depth > MAX_EXPRESSION_DEPTH) return refused(NESTED);
     const kind = node.exprKind;
     if (kind.case === 'identExpr') {
       const name = kind.value.name.replace(/^\./, '');
@@ -69,7 +73,7 @@ function walk(root: Expr): Look {
     }
     for (const child of childrenOf(node, bound)) open.push({ ...child, depth: depth + 1 });
   }
-  return { fault: undefined, names: [...names] };
+  return { names: [...names] };
 }
 
 function childrenOf({ exprKind }: Expr, bound: readonly string[]): Child[] {
@@ -107,6 +111,6 @@ function present(nodes: ReadonlyArray<Expr | undefined>, bound: readonly string[
   return nodes.flatMap((node) => (node === undefined ? [] : [{ node, bound }]));
 }
 
-function refused(fault: string): Look {
+function refused(fault: string): CheckedExpression {
   return { fault, names: [] };
 }

@@ -1,161 +1,127 @@
 /**
- * Evaluates CEL within a deadline. An evaluation cannot be interrupted from inside, so it runs in a thread:
- * - no thread: nothing was evaluated yet, or the last thread was killed; the next evaluation starts one;
- * - starting: the thread loads; the deadline of the evaluation that waits for it has not begun;
- * - idle: waits for the next in the queue;
- * - busy: evaluates one expression. Its answer makes it idle; its deadline, its death or `close` end it.
+ * CEL, and whatever else is looked at because a tenant wrote it, in threads that are killed at a deadline (`thread-pool.ts`).
+ * Nothing of it is parsed here: which variables an expression may read is seen from its tokens.
  */
-import { Worker } from 'node:worker_threads';
+import type { Answer, Question } from '../domain/checks.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Json } from '../schemas/json.ts';
-import type { ThreadAnswer, ThreadData, ThreadRequest } from './cel-thread.ts';
-import { checkCel, namesInCel } from './check-cel.ts';
+import { scanCel } from './scan-cel.ts';
+import { createThreadPool } from './thread-pool.ts';
 
 export interface Expressions {
   /**
-   * Throws an OrchestratorError `expression_failed`, or `expression_timeout`, which may pass on a machine that is less
-   * busy. Only the variables that the expression names are looked at.
+   * Throws an OrchestratorError `expression_failed`; `expression_timeout`, which may pass on a machine that is less busy; or
+   * `expressions_busy`, when it was not begun. Only the variables that the expression names are looked at.
    */
-  evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
+  evaluate(expression: string, variables: Record<string, Json>, by: { tenantId: string }): Promise<Json>;
+  /** Answers come in the order of the questions. Throws as `evaluate` does. */
+  answer(tenantId: string, questions: readonly Question[]): Promise<Answer[]>;
   close(): Promise<void>;
 }
 
-interface Evaluation {
-  request: ThreadRequest;
-  resolve(result: Json): void;
-  reject(error: OrchestratorError): void;
+export interface ExpressionOptions {
+  timeoutMs?: number;
+  maxResultBytes: number;
+  threads?: number;
+  /** How long an evaluation may wait for its turn. */
+  waitMs?: number;
+  /** How many evaluations of a tenant may wait. */
+  maxWaiting?: number;
 }
 
-const THREAD_MEMORY_MB = 64;
-const THREAD_STACK_MB = 4;
-/**
- * A thread that cannot load says so at once. This is for one that hangs, and says nothing of the expression, so it is far
- * beyond what a machine without a core to spare takes for loading it.
- */
-const START_MS = 120_000;
+/** Definitions of before 2,000 characters were the limit may have so many. */
+const MAX_EVALUATED_CHARACTERS = 10_000;
+/** For questions: bounded as they are they take a part of it, unless the machine has much else to do. */
+const ANSWER_TIMEOUT_MS = 5_000;
+/** Of the questions that go to a thread together, so that a large definition lets others in between. */
+const MAX_WEIGHT = 16_000;
 
-export function createExpressions(options: { timeoutMs?: number; maxResultBytes: number }): Expressions {
-  const { timeoutMs = 1_000, maxResultBytes } = options;
-  const queue: Evaluation[] = [];
-  let thread: { worker: Worker; ready: boolean } | undefined;
-  let current: Evaluation | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
+interface Asked {
+  question: Question;
+  /** Those that were asked together: when one of them has no answer, none of them is needed. */
+  together: { failed: boolean };
+  resolve(answer: Answer): void;
+  reject(error: unknown): void;
+}
 
-  function next(): void {
-    if (current !== undefined || queue.length === 0) return;
-    thread ??= start();
-    if (!thread.ready) return;
-    current = queue.shift();
-    if (current === undefined) return;
-    timer = unlessAnswered(timeoutMs, () => kill('expression_timeout', `it took longer than ${timeoutMs} ms`));
-    thread.worker.postMessage(current.request);
-  }
+export function createExpressions(options: ExpressionOptions): Expressions {
+  const { timeoutMs = 1_000, threads = 2, waitMs = 5_000, maxWaiting = 1_000, maxResultBytes } = options;
+  const pool = createThreadPool({ threads, maxResultBytes, waitMs, maxWaiting });
+  /** By tenant, while some of its questions are open. They go to the pool one after the other, so none is too many for it. */
+  const asked = new Map<string, Asked[]>();
 
-  /**
-   * When our own loop was held up the answer may be here already, unread: timers come before messages, and what
-   * `setImmediate` runs after them.
-   */
-  function unlessAnswered(ms: number, late: () => void): NodeJS.Timeout {
-    const own = setTimeout(() => {
-      setImmediate(() => {
-        if (timer === own) late();
-      });
-    }, ms);
-    return own;
-  }
-
-  function settleTimer(): void {
-    clearTimeout(timer);
-    timer = undefined;
-  }
-
-  function start(): { worker: Worker; ready: boolean } {
-    const worker = new Worker(threadFile(), {
-      workerData: { maxResultBytes } satisfies ThreadData,
-      resourceLimits: {
-        maxOldGenerationSizeMb: THREAD_MEMORY_MB,
-        maxYoungGenerationSizeMb: 16,
-        stackSizeMb: THREAD_STACK_MB,
-      },
-      env: {},
-      execArgv: [],
-    });
-    worker.unref();
-    worker.on('message', (answer: ThreadAnswer) => {
-      if (thread?.worker === worker) receive(answer);
-    });
-    worker.on('error', (error: NodeJS.ErrnoException) => {
-      if (thread?.worker !== worker) return;
-      if (thread.ready) kill('expression_failed', 'it needs too much memory');
-      else kill('expression_timeout', `the evaluator did not start (${error.code ?? error.name})`);
-    });
-    timer = unlessAnswered(START_MS, () =>
-      kill('expression_timeout', `the evaluator did not start within ${START_MS / 1_000} s`),
-    );
-    return { worker, ready: false };
-  }
-
-  function receive(answer: ThreadAnswer): void {
-    settleTimer();
-    if ('ready' in answer) {
-      if (thread !== undefined) thread.ready = true;
-    } else {
-      const done = current;
-      current = undefined;
-      if ('fault' in answer) done?.reject(failed(answer.fault));
-      else done?.resolve(JSON.parse(answer.result) as Json); // The thread's own JSON.stringify made it.
+  async function answerAll(tenantId: string, open: Asked[]): Promise<void> {
+    for (let some = takeSome(open); some.length > 0; some = takeSome(open)) {
+      try {
+        const questions = some.map(({ question }) => question);
+        const answers = JSON.parse(await pool.run(tenantId, { questions }, ANSWER_TIMEOUT_MS)) as Answer[]; // The thread's own JSON.stringify made it.
+        for (const [index, { resolve }] of some.entries()) resolve(answers[index] ?? null);
+      } catch (error) {
+        for (const { reject, together } of some) {
+          together.failed = true;
+          reject(error);
+        }
+      }
     }
-    next();
-  }
-
-  function kill(code: 'expression_failed' | 'expression_timeout', reason: string): void {
-    settleTimer();
-    // While it starts nobody is current: the first in the queue is who waits for it.
-    const guilty = current ?? queue.shift();
-    const dying = thread;
-    current = undefined;
-    thread = undefined;
-    guilty?.reject(failed(reason, code));
-    void dying?.worker.terminate();
-    next();
+    asked.delete(tenantId);
   }
 
   return {
-    evaluate(expression, variables) {
-      const fault = checkCel(expression);
-      if (fault !== undefined) return Promise.reject(failed(fault));
-      if (closed) return Promise.reject(failed('the evaluator is closed'));
-      const named = namesInCel(expression).filter((name) => Object.hasOwn(variables, name));
+    async evaluate(expression, variables, { tenantId }) {
+      if (expression.length > MAX_EVALUATED_CHARACTERS) {
+        const reason = `the expression is longer than ${MAX_EVALUATED_CHARACTERS} characters`;
+        throw new OrchestratorError('expression_failed', `The expression failed: ${reason}`);
+      }
+      const named = [...scanCel(expression).names].filter((name) => Object.hasOwn(variables, name));
       const used = Object.fromEntries(named.map((name) => [name, variables[name] ?? null]));
-      return new Promise<Json>((resolve, reject) => {
-        queue.push({ request: { expression, variables: used }, resolve, reject });
-        next();
-      });
+      const result = await pool.run(tenantId, { expression, variables: used }, timeoutMs);
+      return JSON.parse(result) as Json; // The thread's own JSON.stringify made it.
     },
-    async close() {
-      closed = true;
-      settleTimer();
-      const waiting = [...(current === undefined ? [] : [current]), ...queue.splice(0)];
-      const dying = thread;
-      current = undefined;
-      thread = undefined;
-      for (const evaluation of waiting) evaluation.reject(failed('the evaluator was closed'));
-      await dying?.worker.terminate();
+    answer(tenantId, questions) {
+      const open = asked.get(tenantId) ?? [];
+      const together = { failed: false };
+      const answers = questions.map(
+        (question) => new Promise<Answer>((resolve, reject) => open.push({ question, together, resolve, reject })),
+      );
+      if (!asked.has(tenantId)) {
+        asked.set(tenantId, open);
+        void answerAll(tenantId, open);
+      }
+      return Promise.all(answers);
     },
+    close: () => pool.close(),
   };
 }
 
-function failed(
-  reason: string,
-  code: 'expression_failed' | 'expression_timeout' = 'expression_failed',
-): OrchestratorError {
-  return new OrchestratorError(code, `The expression failed: ${reason}`);
+/** The first of them that go together; a single one may weigh more. */
+function takeSome(open: Asked[]): Asked[] {
+  const some: Asked[] = [];
+  let weight = 0;
+  let passed = 0;
+  for (const one of open) {
+    if (!one.together.failed) {
+      weight += weightOf(one.question);
+      if (some.length > 0 && weight > MAX_WEIGHT) break;
+      some.push(one);
+    }
+    passed += 1;
+  }
+  open.splice(0, passed);
+  return some;
 }
 
-/** A thread cannot load TypeScript: under a test runner, which runs the sources, the compiled thread is used. */
-function threadFile(): URL {
-  return import.meta.url.endsWith('.ts')
-    ? new URL('../../dist/src/expressions/cel-thread.js', import.meta.url)
-    : new URL('./cel-thread.js', import.meta.url);
+/** About by what it may take. */
+function weightOf(question: Question): number {
+  switch (question.about) {
+    case 'expression':
+      return 50 + question.cel.length;
+    case 'pattern':
+      return 200 + 4 * question.pattern.length;
+    case 'match':
+      return 200 + question.text.length;
+    case 'schema':
+      return MAX_WEIGHT / 4;
+    case 'value':
+      return MAX_WEIGHT;
+  }
 }

@@ -1,14 +1,14 @@
 /**
  * JSON Schema (draft 2020-12) for what comes from outside while a run waits. A schema is written by whoever writes the
  * definition, so it is bounded before it is used: a closed list of keywords, no reference but into its own `$defs`, none
- * that leads back to itself, few parts when all references are written out, patterns of RE2. What is left takes time linear
- * in the size of a value. Checking costs little; compiling costs milliseconds and is done when a value comes.
+ * that leads back to itself, few parts when all references are written out, few and small patterns of RE2. What is left takes
+ * time linear in the size of a value; as that may still be long, it is spent in a thread that can be killed.
  */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { DataValidateFunction } from 'ajv/dist/types/index.js';
 import formats from 'ajv-formats/dist/formats.js';
-import { RE2JS } from 're2js';
 import type { FieldFault } from '../domain/errors.ts';
-import { patternFault } from '../domain/parameters.ts';
+import { compilePattern, matchedLengthFault, matchesPattern, patternFault } from '../domain/patterns.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { SCHEMA_FORMATS as FORMATS } from '../schemas/schema-formats.ts';
 
@@ -18,6 +18,8 @@ export interface PayloadSchemas {
 }
 
 const MAX_PARTS = 200;
+/** Each may be tried on every text of a value. */
+const MAX_PATTERNS = 50;
 const MAX_FAULTS = 100;
 const MAX_COMPILED = 200;
 /** Longer texts have none of the formats; the expressions of some take time beyond linear. */
@@ -85,6 +87,7 @@ class Walk {
   readonly faults: FieldFault[] = [];
   readonly #root: JsonObject;
   #parts = 0;
+  #patterns = 0;
 
   constructor(root: JsonObject) {
     this.#root = root;
@@ -137,6 +140,11 @@ class Walk {
   }
 
   #pattern(pattern: Json, at: string): void {
+    this.#patterns += 1;
+    if (this.#patterns > MAX_PATTERNS) {
+      this.#fault('', `has more than ${MAX_PATTERNS} patterns, counted with all references written out`);
+      return;
+    }
     const fault = typeof pattern === 'string' ? patternFault(pattern) : undefined;
     if (fault !== undefined) this.#fault(at, fault);
   }
@@ -148,8 +156,14 @@ class Walk {
 }
 
 function createAjv(): Ajv2020 {
-  // The engine is not asked for its flags: RE2 reads code points anyway.
-  const regExp = Object.assign((pattern: string) => RE2JS.compile(pattern), { code: 'undefined' });
+  // For names of fields. The engine is not asked for its flags: RE2 reads code points anyway.
+  const regExp = Object.assign(
+    (pattern: string) => {
+      compilePattern(pattern);
+      return { test: (name: string) => matchesPattern(pattern, name) };
+    },
+    { code: 'undefined' },
+  );
   const ajv = new Ajv2020({
     allErrors: true,
     strict: true,
@@ -164,6 +178,9 @@ function createAjv(): Ajv2020 {
   // Which items and fields a schema has looked at is asked by `unevaluated…` alone, which is not taken here; the code that
   // Ajv 8.20 makes to keep count of them reads, in some schemas with `contains` and `if`, a variable that there is not.
   ajv.opts.unevaluated = false;
+  // Its own tries every text, however long.
+  ajv.removeKeyword('pattern');
+  ajv.addKeyword({ keyword: 'pattern', type: 'string', schemaType: 'string', errors: true, compile: patternKeyword });
   // Its own compares every item with every other one.
   ajv.removeKeyword('uniqueItems');
   ajv.addKeyword({
@@ -174,6 +191,19 @@ function createAjv(): Ajv2020 {
     validate: (wanted: boolean, items: Json[]) => !wanted || new Set(items.map(canonical)).size === items.length,
   });
   return ajv;
+}
+
+function patternKeyword(pattern: string): DataValidateFunction {
+  compilePattern(pattern);
+  const validate: DataValidateFunction = (text: string) => {
+    const tooLong = matchedLengthFault(text);
+    if (tooLong === undefined && matchesPattern(pattern, text)) return true;
+    validate.errors = [
+      { keyword: 'pattern', message: tooLong ?? `must match pattern "${pattern}"`, params: { pattern } },
+    ];
+    return false;
+  };
+  return validate;
 }
 
 function bounded(name: (typeof FORMATS)[number]): (text: string) => boolean {

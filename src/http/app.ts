@@ -15,6 +15,7 @@ import { readBody } from './body.ts';
 import { bulkRoutes } from './bulk.ts';
 import { contextOf, giveContext } from './context.ts';
 import { controlRoutes } from './control.ts';
+import { controlOperationRoutes } from './control-operations.ts';
 import { cors } from './cors.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import type { HttpConfig, HttpDeps } from './deps.ts';
@@ -28,7 +29,8 @@ import { externalTaskRoutes } from './external-tasks.ts';
 import { incomingEventRoutes } from './incoming-events.ts';
 import { ingestionRoutes } from './ingestion.ts';
 import { jobRoutes } from './jobs.ts';
-import { limitFailures, limitRequests } from './limits.ts';
+import { lateEffectRoutes } from './late-effects.ts';
+import { createGuesses, limitRequests, noticeForwarding } from './limits.ts';
 import { createLinks } from './links.ts';
 import { loginFor, loginRoutes } from './login.ts';
 import { loginSessionRoutes } from './login-sessions.ts';
@@ -51,7 +53,9 @@ import { acceptSignedEvents } from './signed-events.ts';
 import { systemHealthRoutes } from './system-health.ts';
 import { taskRoutes } from './tasks.ts';
 import { tenantDataRoutes } from './tenant-data.ts';
+import { tenantWeightRoutes } from './tenant-weights.ts';
 import { tracingRoutes } from './tracing.ts';
+import { refuseUnlessUsable } from './usable-database.ts';
 import { versionRoutes } from './versions.ts';
 import { webhookRoutes } from './webhooks.ts';
 import { whyRoutes } from './why.ts';
@@ -78,9 +82,17 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(giveContext(deps.spans), accessLog(log, deps.answered), securityHeaders(config));
   app.use(auditRequests(deps.audit, { reads: config.auditReads, isBoard: (path) => path.startsWith(BOARD_PATH) }));
   const authenticated = [
-    ...(deps.limits === undefined ? [] : limitFailures(deps.limits)),
-    ...acceptSignedEvents({ secrets: config.inboundWebhookSecrets ?? new Map(), ...config, clock: deps.clock }),
-    authenticate(deps.whoAsks, log, deps.login && loginFor(deps.login)),
+    ...(deps.limits === undefined ? [] : noticeForwarding(deps.limits)),
+    ...acceptSignedEvents({
+      secrets: config.inboundWebhookSecrets ?? new Map(),
+      bodyLimitBytes: config.bodyLimitBytes,
+      clock: deps.clock,
+      limits: deps.limits,
+    }),
+    authenticate(deps.whoAsks, log, {
+      loginFor: deps.login && loginFor(deps.login),
+      guesses: deps.limits && createGuesses(deps.limits),
+    }),
     ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
   ];
   if (config.hostNames !== undefined) app.use(refuseOtherNames(config.hostNames));
@@ -90,11 +102,12 @@ export function createHttpApp(deps: HttpDeps): Express {
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin(own), deps.board);
   app.use(cors(config.corsOrigins), refuseForeignPages([...config.corsOrigins, ...own]), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
+  app.use(refuseUnlessUsable(deps.writePath));
   createApiRoutes(deps).mount(app, readBody(config.bodyLimitBytes));
   app.use((request) => {
     throw new OrchestratorError('not_found', `Nothing is served at ${request.path.slice(0, 200)}`);
   });
-  app.use(problemHandler(log, deps.isUnavailable));
+  app.use(problemHandler(log, deps));
   return app;
 }
 
@@ -120,7 +133,8 @@ function createApiRoutes(deps: HttpDeps): Routes {
   retryRoutes(routes, deps);
   controlRoutes(routes, deps);
   bulkRoutes(routes, deps);
-  workflowControlRoutes(routes, deps);
+  controlOperationRoutes(routes, deps, links);
+  workflowControlRoutes(routes, deps, links);
   approvalRoutes(routes, deps, links);
   approvalLinkRoutes(routes, deps);
   scheduleRoutes(routes, deps, links);
@@ -136,6 +150,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   deadLetterRoutes(routes, deps);
   errorGroupRoutes(routes, deps);
   sagaRoutes(routes, deps);
+  lateEffectRoutes(routes, deps);
   eventLogRoutes(routes, deps);
   incomingEventRoutes(routes, deps);
   tracingRoutes(routes, deps);
@@ -144,6 +159,7 @@ function createApiRoutes(deps: HttpDeps): Routes {
   versionRoutes(routes, deps);
   auditRoutes(routes, deps);
   tenantDataRoutes(routes, deps, links);
+  tenantWeightRoutes(routes, deps);
   docsRoutes(routes, deps, API_OPERATIONS);
   return routes;
 }

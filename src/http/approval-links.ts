@@ -25,6 +25,7 @@ export const viewApprovalLink = operation({
   query: nothing,
   answers: { 200: { description: 'What it is about', schema: linkView, others: page } },
   problems: [404, 410],
+  problemPages: [404, 410],
 });
 
 export const decideByLink = operation({
@@ -38,6 +39,7 @@ export const decideByLink = operation({
   bodyOptional: true,
   answers: { 200: { description: 'Decided', schema: decisionAnswer, others: page } },
   problems: [400, 404, 410, 413, 415],
+  problemPages: [404, 410],
 });
 
 export function approvalLinkRoutes(routes: Routes, { approvals }: HttpDeps): void {

@@ -1,6 +1,7 @@
 /** Approvals and signals: what reaches an execution from outside while it waits. */
 import type { ApprovalRow } from '../engine/inbox-ports.ts';
 import * as schemas from '../schemas/approvals.ts';
+import { hasPermission } from './authorise.ts';
 import type { HttpDeps } from './deps.ts';
 import { idempotencyKey } from './idempotency.ts';
 import type { Links } from './links.ts';
@@ -56,7 +57,8 @@ export const sendSignal = operation({
   headers,
   notFound,
   answers: { 202: { description: 'Accepted', schema: schemas.signalAnswer } },
-  problems: [400, 401, 404, 409, 413, 415],
+  // A payload that takes long to check against the schema of its signal.
+  problems: [400, 401, 404, 409, 413, 415, 504],
 });
 
 export const issueApprovalLinks = operation({
@@ -67,12 +69,17 @@ export const issueApprovalLinks = operation({
   path: `${path}/approvals/{action_id}/links`,
   summary: 'Two links, to approve and to reject, for somebody without credentials',
   description:
-    'Whoever has one decides as that user, once. To open it decides nothing: it shows a page that asks. ' +
-    'Only who began the execution, or an approver, may have them made.',
+    'Whoever has one decides as that user, once. To open it decides nothing: it shows a page that asks. Only who began the ' +
+    'execution, or an approver, may have them made. They are sent to the approver: by mail where the user id is a mail ' +
+    'address and `SMTP_URL` is set, else to `NOTIFICATION_WEBHOOK_URL`. Only the approver, or who has the permission ' +
+    '`approvals:link`, gets them as the answer.',
   body: schemas.linkRequest,
   notFound,
-  answers: { 201: { description: 'The links', schema: schemas.linkAnswer } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  answers: {
+    201: { description: 'The links, for the approver who asks', schema: schemas.linkAnswer },
+    202: { description: 'They were sent to the approver', schema: schemas.linkSentAnswer },
+  },
+  problems: [400, 401, 403, 404, 409, 413, 415, 502],
 });
 
 export const listApprovals = operation({
@@ -116,14 +123,18 @@ export function approvalRoutes(routes: Routes, { approvals, signals }: HttpDeps,
     sendJson(response, 202, { execution_id: runId, name, action_id: sent.actionId });
   });
 
-  routes.serve(issueApprovalLinks, async ({ params, body, caller, response }) => {
-    const wanted = { for: body.for, expiresInSeconds: body.expires_in_seconds };
-    const issued = await approvals.issueLinks(caller, params['execution_id'] ?? '', params['action_id'] ?? '', wanted);
+  routes.serve(issueApprovalLinks, async ({ params, body, caller, response, signal }) => {
+    const mayHave = hasPermission(response, 'approvals:link');
+    const wanted = { for: body.for, expiresInSeconds: body.expires_in_seconds, mayHave };
+    const [runId, actionId] = [params['execution_id'] ?? '', params['action_id'] ?? ''];
+    const { tokens, sentBy, expiresAt } = await approvals.issueLinks(caller, runId, actionId, wanted, signal);
+    const about = { for: body.for, expires_at: expiresAt.toISOString() };
+    if (tokens === undefined) return sendJson(response, 202, { ...about, sent_by: sentBy ?? null });
+    const { approve, reject } = tokens;
     sendJson(response, 201, {
-      approve: links.at(`/approvals/${issued.approve}`),
-      reject: links.at(`/approvals/${issued.reject}`),
-      for: body.for,
-      expires_at: issued.expiresAt.toISOString(),
+      approve: links.at(`/approvals/${approve}`),
+      reject: links.at(`/approvals/${reject}`),
+      ...about,
     });
   });
 
@@ -141,6 +152,7 @@ function present(row: ApprovalRow): schemas.ApprovalView {
     action_id: row.actionId,
     message: row.message,
     approvers: row.approvers,
+    four_eyes: row.fourEyes,
     requested_at: row.requestedAt.toISOString(),
     deadline: row.deadline?.toISOString() ?? null,
     escalated_at: row.escalatedAt?.toISOString() ?? null,

@@ -62,6 +62,12 @@ export function markOperation(op: AuditedOperation): RequestHandler {
   };
 }
 
+/** Of an operation that takes another permission for what was asked of it. */
+export function markPermission(response: Response, permission: string): void {
+  const asked = marked.get(response);
+  if (asked !== undefined) marked.set(response, { ...asked, op: { ...asked.op, permission } });
+}
+
 /** `isBoard`: Bull Board changes queues without being an operation. Comes right after the context. */
 export function auditRequests(
   audit: Audit,
@@ -153,7 +159,11 @@ function createdBy(response: Response): string | null {
 }
 
 function detailsOf(request: Request, asked: Marked | undefined, response: Response): Record<string, Json> {
-  if (asked === undefined) return { method: request.method, path: loggedPath(request).slice(0, MAX_QUERY) };
+  if (asked === undefined) {
+    const { caller, claimedTenant } = contextOf(response);
+    const claimed = caller === undefined && claimedTenant !== undefined ? { tenant: claimedTenant } : {};
+    return { method: request.method, path: loggedPath(request).slice(0, MAX_QUERY), ...claimed };
+  }
   const body = bodyOf(request);
   const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
   const others = Object.entries(asked.params).slice(1);

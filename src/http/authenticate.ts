@@ -6,8 +6,9 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { Logger } from '../engine/ports.ts';
-import type { Identity, WhoAsks } from './auth/identify.ts';
+import type { Identity, Refusal, WhoAsks } from './auth/identify.ts';
 import { contextOf } from './context.ts';
+import { type Guesses, tooManyGuesses } from './limits.ts';
 import { isProbe, withoutSlash } from './probes.ts';
 
 const OPEN = new Set(['/registry/replicate', '/auth/login', '/auth/callback', '/auth/logout']);
@@ -15,8 +16,22 @@ const OPEN = new Set(['/registry/replicate', '/auth/login', '/auth/callback', '/
 /** The token of a link is its credential. */
 const LINK = /^\/approvals\/[^/]+\/?$/;
 
-/** `loginFor`: where a browser logs in that wants to see this path; undefined: nobody can. */
-export function authenticate(whoAsks: WhoAsks, log: Logger, loginFor?: (path: string) => string): RequestHandler {
+/** `loginFor`: where a browser logs in that wants to see this path; undefined: nobody can. `guesses`: counts wrong credentials. */
+export function authenticate(
+  whoAsks: WhoAsks,
+  log: Logger,
+  { loginFor, guesses }: { loginFor?: ((path: string) => string) | undefined; guesses?: Guesses | undefined } = {},
+): RequestHandler {
+  /** A cookie is none: a browser sends it by itself. */
+  async function wrong(request: Request, response: Response, found: Refusal): Promise<Error> {
+    const { requestId } = contextOf(response);
+    const over = found.presented && found.unasked !== true ? await guesses?.count(request) : undefined;
+    const rejected = challenge(response, found);
+    if (over !== undefined) return tooManyGuesses(over);
+    if (found.presented) log.info('credentials_refused', { why: found.why, request_id: requestId });
+    return rejected;
+  }
+
   return (request, response, next) => {
     const context = contextOf(response);
     // A signature has said who asks.
@@ -29,12 +44,11 @@ export function authenticate(whoAsks: WhoAsks, log: Logger, loginFor?: (path: st
       }
       const asNobody = !found.presented || found.unasked === true;
       if (asNobody && isOpen(`${request.baseUrl}${request.path}`)) return next();
-      if (found.presented) log.info('credentials_refused', { why: found.why, request_id: context.requestId });
       if (asNobody && loginFor !== undefined && isForPeople(request)) {
         response.setHeader('Cache-Control', 'no-store');
         return response.redirect(302, loginFor(request.originalUrl));
       }
-      return next(challenge(response, found));
+      return void wrong(request, response, found).then(next, next);
     };
     const found = whoAsks(request, context);
     if (found instanceof Promise) found.then(settle).catch(next);

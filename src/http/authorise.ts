@@ -1,8 +1,7 @@
 /** May who asks do what is asked? Every door goes through here, before anything of the request but its head is read. */
 import type { Request, RequestHandler, Response } from 'express';
-import { type Access, allows, type Needed, type Permission } from '../domain/access.ts';
+import { allows, type Needed, type Permission } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
-import type { Caller } from '../engine/use-cases.ts';
 import { accessOf, callerOf } from './context.ts';
 
 /** In front of the handler of an operation: lets through, or throws 401 or 403. */
@@ -21,13 +20,17 @@ export const permitBoard: RequestHandler = (request: Request, response, next) =>
 };
 
 export function requireAccess(response: Response, needed: Exclude<Needed, 'public'>): void {
-  const access = accessOf(response);
-  if (needed !== 'authenticated') requirePermission(callerOf(response), access, needed);
+  accessOf(response);
+  if (needed !== 'authenticated' && !hasPermission(response, needed)) throw missing(needed);
 }
 
-function requirePermission({ tenantId }: Pick<Caller, 'tenantId'>, access: Access, permission: Permission): void {
-  if (allows({ tenantId, access }, permission)) return;
-  throw new OrchestratorError(
+/** For what only some requests of an operation take. */
+export function hasPermission(response: Response, permission: Permission): boolean {
+  return allows({ tenantId: callerOf(response).tenantId, access: accessOf(response) }, permission);
+}
+
+export function missing(permission: Permission): OrchestratorError {
+  return new OrchestratorError(
     'forbidden',
     `This takes the permission '${permission}', which the credentials do not give`,
   );

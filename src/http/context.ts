@@ -7,11 +7,12 @@ import type { SpanExport } from '../engine/span-export.ts';
 import { storedParent, traceparentOf } from '../engine/span-ids.ts';
 import type { Caller } from '../engine/use-cases.ts';
 
-const REQUEST_ID = /^[\x21-\x2b\x2d-\x7e]{1,128}$/;
-const CORRELATION_ID = /^[\x20-\x7e]{1,255}$/;
+/** What is written into logs, told back and sent on: nothing in it that means something to a shell, a page or a log. */
+const SENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const IDENTITY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
-/** W3C Trace Context; later versions may append to it. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/;
+/** W3C Trace Context; versions after the first may append to it. */
+const TRACEPARENT =
+  /^(?!ff)(?!00.{53}.)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-[A-Za-z0-9._:-]{0,72})?$/;
 const SAMPLED = 1;
 
 export interface RequestContext {
@@ -27,6 +28,8 @@ export interface RequestContext {
   caller: Caller | undefined;
   /** Set with the caller. */
   access: Access | undefined;
+  /** The tenant that a signed request names, whether its signature holds or not. */
+  claimedTenant?: string;
   /** The code of the problem that was answered, if it was one. */
   problem?: ErrorCode;
 }
@@ -91,9 +94,11 @@ export function readContext(request: Headers, spans?: DoorSpans): RequestContext
   const begunBy = parentId === undefined ? undefined : storedParent(parentId, isSampled(taken?.[3]));
   const sampled = spans?.isSampled(traceId, begunBy) ?? true;
   const spanId = spans === undefined ? undefined : taken === null ? random.slice(32) : spans.newSpanId();
+  const ownId = requestId !== undefined && SENT_ID.test(requestId) ? requestId : randomUUID();
   return {
-    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : randomUUID(),
-    correlationId: correlationId !== undefined && CORRELATION_ID.test(correlationId) ? correlationId : undefined,
+    requestId: ownId,
+    // Who sends one that is not taken is to find its work by something all the same.
+    correlationId: correlationId === undefined || SENT_ID.test(correlationId) ? correlationId : ownId,
     traceparent: taken !== null && sent !== undefined ? sent : traceparentOf(traceId, random.slice(32), sampled),
     traceId,
     parentSpanId: spanId === undefined ? begunBy : storedParent(spanId, sampled),

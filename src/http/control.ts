@@ -1,6 +1,10 @@
 /** Control of executions: pausing and resuming them, running them again from an action, settling an action by hand. */
+import type { Response } from 'express';
+import type { Settled } from '../engine/use-cases.ts';
 import * as schemas from '../schemas/control.ts';
 import { retriedExecution } from '../schemas/retry.ts';
+import { markPermission } from './audit-requests.ts';
+import { hasPermission } from './authorise.ts';
 import type { HttpDeps } from './deps.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
 
@@ -68,11 +72,12 @@ export const skipAction = operation({
   summary: 'Skips an action of a live execution',
   description:
     'It counts as any skipped action for what depends on it. An adapter that runs is told to stop, and what it does ' +
-    'afterwards is kept as a late effect. What depends on it still waits for what the action itself waited for.',
+    'afterwards is kept as a late effect. What depends on it still waits for what the action itself waited for. ' +
+    'An approval that names approvers takes the permission `approvals:override` too, and says that it was overridden.',
   body: schemas.skipRequest,
   notFound,
   answers: { 200: { description: 'Skipped', schema: schemas.settledAction } },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: [400, 401, 403, 404, 409, 413, 415, 422],
 });
 
 export const completeAction = operation({
@@ -82,11 +87,12 @@ export const completeAction = operation({
   method: 'post',
   path: `${path}/complete`,
   summary: 'Completes an action of a live execution by hand, with an output',
-  description: 'As skip; its dependents read the output that is given here.',
+  description:
+    'As skip; its dependents read the output that is given here. Of an approval that names approvers only `approved` is taken of it.',
   body: schemas.completeRequest,
   notFound,
   answers: { 200: { description: 'Completed', schema: schemas.settledAction } },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: [400, 401, 403, 404, 409, 413, 415, 422],
 });
 
 export function controlRoutes(routes: Routes, deps: HttpDeps): void {
@@ -119,6 +125,7 @@ export function controlRoutes(routes: Routes, deps: HttpDeps): void {
         kept_actions: plan.kept,
         actions: plan.reopened,
         acts_again: plan.reopened.filter(({ acts_again }) => acts_again).map(({ action_id }) => action_id),
+        late_effects: await deps.lateEffects.ofRun(caller.tenantId, id),
       });
     }
     const { status, epoch, reopened } = await deps.rerun.rerun(caller, id, request);
@@ -127,13 +134,21 @@ export function controlRoutes(routes: Routes, deps: HttpDeps): void {
 
   routes.serve(skipAction, async ({ params, body, caller, response }) => {
     const id = params['execution_id'] ?? '';
-    await deps.byHand.skip(caller, id, body.action_id, body.reason);
+    const mayOverride = hasPermission(response, 'approvals:override');
+    noteOverride(response, await deps.byHand.skip(caller, id, body.action_id, body.reason, mayOverride));
     sendJson(response, 200, { execution_id: id, action_id: body.action_id, status: 'skipped', message: 'Skipped' });
   });
 
   routes.serve(completeAction, async ({ params, body, caller, response }) => {
     const id = params['execution_id'] ?? '';
-    await deps.byHand.complete(caller, id, body.action_id, body.output, body.comment);
+    const { action_id: actionId, output, comment } = body;
+    const mayOverride = hasPermission(response, 'approvals:override');
+    noteOverride(response, await deps.byHand.complete(caller, id, actionId, output, comment, mayOverride));
     sendJson(response, 200, { execution_id: id, action_id: body.action_id, status: 'completed', message: 'Completed' });
   });
+}
+
+/** An override is in the audit with the permission that it took. */
+function noteOverride(response: Response, { overridden }: Settled): void {
+  if (overridden) markPermission(response, 'approvals:override');
 }

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../domain/errors.ts';
 import type { ApiKeys } from '../engine/api-keys.ts';
 import type { Approvals } from '../engine/approvals.ts';
 import type { Audit, AuditReader } from '../engine/audit-ports.ts';
+import type { ControlOperations } from '../engine/control-operations.ts';
 import type { DeadLetters } from '../engine/dead-letters.ts';
 import type { EngineHealth } from '../engine/engine-health.ts';
 import type { TenantData } from '../engine/erasure-ports.ts';
@@ -14,6 +15,7 @@ import type { RecordPlatformEvent } from '../engine/event-log-ports.ts';
 import type { ExternalTasks } from '../engine/external-tasks.ts';
 import type { FollowRuns } from '../engine/follow-run.ts';
 import type { IncomingEvents } from '../engine/incoming-events.ts';
+import type { LateEffectReader } from '../engine/late-effects.ts';
 import type { LoginSessions } from '../engine/login-session-ports.ts';
 import type { Peers } from '../engine/peers.ts';
 import type { DocumentStore } from '../engine/platform-ports.ts';
@@ -29,6 +31,7 @@ import type { Signals } from '../engine/signals.ts';
 import type { SystemHealth } from '../engine/system-health.ts';
 import type { SystemProblems } from '../engine/system-problems.ts';
 import type { SystemRuns } from '../engine/system-runs.ts';
+import type { TenantWeightStore } from '../engine/tenant-weight-ports.ts';
 import type { TraceReader } from '../engine/traces.ts';
 import type {
   AcceptRuns,
@@ -48,6 +51,7 @@ import type {
 import type { Webhooks } from '../engine/webhooks.ts';
 import type { WhyOfRuns } from '../engine/why.ts';
 import type { WorkflowCatalog } from '../engine/workflow-catalog.ts';
+import type { WritePath } from '../engine/write-path.ts';
 import type { EffectiveConfig } from '../schemas/effective-config.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import type { WhoAsks } from './auth/identify.ts';
@@ -55,6 +59,7 @@ import type { Login } from './auth/login.ts';
 import type { DoorSpans, RequestSpan } from './context.ts';
 import type { DoorLimits } from './limits.ts';
 import type { MetricsRegistry } from './metrics.ts';
+import type { DatabaseFaults } from './problem.ts';
 
 export interface HttpConfig {
   /** `*`: any. */
@@ -62,6 +67,8 @@ export interface HttpConfig {
   /** The names under which it may be asked; undefined: any. */
   hostNames?: readonly string[] | undefined;
   bodyLimitBytes: number;
+  /** As they are configured. */
+  tenantWeights?: ReadonlyMap<string, number> | undefined;
   /** By tenant: what senders of events sign with. */
   inboundWebhookSecrets?: ReadonlyMap<string, readonly string[]> | undefined;
   /** Whose X-Forwarded-For is believed; undefined: nobody's. */
@@ -74,7 +81,7 @@ export interface HttpConfig {
   /** The certificate and key that it is served with, if it is. */
   tls?: object | undefined;
   /** How streams of events behave; each has a default. */
-  streams?: { heartbeatMs?: number; patienceMs?: number };
+  streams?: { heartbeatMs?: number; patienceMs?: number; credentialsMs?: number };
 }
 
 export interface HttpDeps {
@@ -97,6 +104,8 @@ export interface HttpDeps {
   byHand: SettleByHand;
   bulk: BulkControl;
   pauseWorkflows: PauseWorkflows;
+  operations: Pick<ControlOperations, 'begin' | 'find'>;
+  tenantWeights: Pick<TenantWeightStore, 'find' | 'set' | 'remove'>;
   lanes: Lanes;
   controlEvents: ControlEventReader;
   approvals: Approvals;
@@ -107,6 +116,7 @@ export interface HttpDeps {
   auditLog: AuditReader;
   tenantData: TenantData;
   sagas: SagaReader;
+  lateEffects: LateEffectReader;
   traces: TraceReader;
   schedules: Schedules;
   externalTasks: ExternalTasks;
@@ -135,11 +145,13 @@ export interface HttpDeps {
   runs: RunReader;
   definitions: {
     /** `tenantId`: what the flow form says of itself. */
-    normalise(body: JsonObject): { definition: Definition; tenantId: string | undefined };
-    merge(current: Definition, patch: JsonObject): Definition;
+    normalise(tenantId: string, body: JsonObject): Promise<{ definition: Definition; tenantId: string | undefined }>;
+    merge(tenantId: string, current: Definition, patch: JsonObject): Promise<Definition>;
   };
   /** True when an error means that the database cannot be reached at the moment. */
-  isUnavailable(error: unknown): boolean;
+  isUnavailable: DatabaseFaults['isUnavailable'];
+  needsRepair: DatabaseFaults['needsRepair'];
+  writePath: Pick<WritePath, 'fault' | 'lastFault'>;
   /** Bull Board, served under /admin/queues. */
   board: RequestHandler;
   /** Undefined: everybody may come as often as they want. */

@@ -7,9 +7,11 @@ import type { LiveMessage } from '../domain/live-reports.ts';
 import { FROM_THE_START, type RunEvent, readPosition } from '../domain/run-events.ts';
 import { within } from '../engine/time-limit.ts';
 import * as schemas from '../schemas/run-events.ts';
+import { contextOf } from './context.ts';
 import type { HttpDeps } from './deps.ts';
 import { notFound, operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
+import { watchCredentials } from './watch-credentials.ts';
 
 const STREAM = 'text/event-stream';
 /** How long a client waits before it comes back. */
@@ -30,7 +32,7 @@ export const getExecutionEvents = operation({
     'Server-Sent Events: everything since the beginning, or since Last-Event-ID, and then what comes, without a gap and ' +
     'without a repetition, also over a reconnect to another process. The stream ends after the event with which the ' +
     'execution ended; whoever comes back after that gets 204, so that an EventSource stops. After a retry by hand it goes ' +
-    'on, with `run.retried`. A comment comes every 15 seconds. Between the events come, without an id, what running tasks ' +
+    'on, with `run.retried`. A comment comes every 15 seconds. When the credentials are over by then it ends with `stream.closed`. Between the events come, without an id, what running tasks ' +
     'say: `task.progress` `{percent, message}`, `task.output_chunk` `{n, chunk}`, `task.output_reset` (a new attempt begins ' +
     'anew) and `task.output_truncated`; a reader that comes late gets what the running attempts have said so far. With `Accept: application/json` the answer is one page. ' +
     'Takes the id of a single task too.',
@@ -55,7 +57,7 @@ const FULL_SECONDS = 5;
 const cursorShape = z.strictObject({ e: z.int().min(0), p: z.int().min(1) });
 
 export function eventRoutes(routes: Routes, deps: HttpDeps): void {
-  const { heartbeatMs = HEARTBEAT_MS, patienceMs = PATIENCE_MS } = deps.config.streams ?? {};
+  const { heartbeatMs = HEARTBEAT_MS, patienceMs = PATIENCE_MS, credentialsMs: everyMs } = deps.config.streams ?? {};
 
   routes.serve(getExecutionEvents, async ({ params, query, caller, request, response, signal, stream }) => {
     const executionId = params['execution_id'] ?? '';
@@ -81,6 +83,9 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
       });
     }
     let heartbeat: NodeJS.Timeout | undefined;
+    const over = new AbortController();
+    const opened = { request, context: contextOf(response), caller, needed: 'executions:read' as const };
+    const watch = watchCredentials({ whoAsks: deps.whoAsks, everyMs }, opened, () => over.abort());
     const write = async <T>(items: readonly T[], text: (item: T) => string, open: AbortSignal) => {
       for (const item of items) {
         if (response.write(text(item)) || (await drained(response, patienceMs, open))) continue;
@@ -94,7 +99,7 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
         tenantId: caller.tenantId,
         runId: executionId,
         after: from.after,
-        signal,
+        signal: AbortSignal.any([signal, over.signal]),
         begin() {
           stream();
           beginStream(response);
@@ -106,15 +111,24 @@ export function eventRoutes(routes: Routes, deps: HttpDeps): void {
         take: (events, open) => write(events, (event) => inWire(executionId, event), open),
         takeLive: (messages, open) => write(messages, (message) => liveInWire(executionId, message), open),
       });
+      if (over.signal.aborted) return endOver(response);
       if (end === 'unknown') throw notFound('Execution not found');
       if (end === 'nothing') response.status(204).end();
       else response.end();
     } finally {
       place?.leave();
+      watch.stop();
       clearInterval(heartbeat);
     }
     return undefined;
   });
+}
+
+/** An EventSource comes back after it, is told 401 and stops. */
+function endOver(response: Response): void {
+  const detail = 'The credentials with which this stream was opened are over';
+  if (!response.headersSent) throw new OrchestratorError('unauthorized', detail);
+  response.end(`event: stream.closed\ndata: ${JSON.stringify({ code: 'unauthorized', message: detail })}\n\n`);
 }
 
 function positionOf(

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { readEvents } from '../domain/cloud-events.ts';
+import { OrchestratorError } from '../domain/errors.ts';
 import * as schemas from '../schemas/cloud-events.ts';
 import { bodyOf } from './body.ts';
 import type { HttpDeps } from './deps.ts';
@@ -19,7 +20,9 @@ export const receiveEvents = operation({
     'binary mode, with the attributes as `ce-` headers and the data as the body. An event starts the workflows whose ' +
     '`triggers` match it, and is the message of waiting `signal` actions whose `event` and `correlation_key` match its type ' +
     'and subject. It is stored before the answer, and what follows is done once, whatever dies in between; the same ' +
-    '`source` and `id` again change nothing and are answered with what was done.',
+    '`source` and `id` again change nothing and are answered with what was done. Who has no credentials signs one JSON ' +
+    'document by the Standard Webhooks, and names the tenant where several take signed events.',
+  query: schemas.receiveEventsQuery,
   // The three forms are read by the handler, with the headers.
   body: z.unknown().transform(() => ({})),
   bodyDocument: z.union([schemas.cloudEvent, z.array(schemas.cloudEvent).min(1).max(schemas.MAX_EVENTS_PER_REQUEST)]),
@@ -32,11 +35,14 @@ export const receiveEvents = operation({
     'ce-subject': 'Binary mode',
   },
   answers: { 202: { description: 'They are stored, and this has been done', schema: schemas.receivedEvents } },
-  problems: [400, 401, 413, 415],
+  problems: [400, 401, 403, 413, 415, 429],
 });
 
 export function incomingEventRoutes(routes: Routes, { incoming }: HttpDeps): void {
-  routes.serve(receiveEvents, async ({ request, caller, response }) => {
+  routes.serve(receiveEvents, async ({ request, query, caller, response }) => {
+    if (query.tenant_id !== undefined && query.tenant_id !== caller.tenantId) {
+      throw new OrchestratorError('forbidden', 'tenant_id names another tenant than the credentials');
+    }
     const headers = textsOf(request.headers);
     const events = readEvents({ contentType: headers['content-type'] ?? '', headers, body: bodyOf(request) });
     const { accepted, repeated, outcomes, pending } = await incoming.receive(caller, events);

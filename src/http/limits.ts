@@ -1,11 +1,11 @@
 /**
- * How often a client may come: by its credentials, or by its address where nothing is required. Who presents wrong
- * credentials again and again is not even asked for them for a while. The headers are those of
- * draft-ietf-httpapi-ratelimit-headers.
+ * How often a client may come: by its credentials, or by its address where nothing is required. Wrong credentials are
+ * counted by address, and are 429 when there were too many; right ones from there pass all the same. The headers are those
+ * of draft-ietf-httpapi-ratelimit-headers.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import type { Access } from '../domain/access.ts';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { RequestLimit, Taken } from '../engine/request-limits.ts';
@@ -21,11 +21,16 @@ export interface DoorLimits {
   requests: RequestLimit | undefined;
   /** Of wrong credentials, by address. */
   failures: RequestLimit | undefined;
+  /** Of wrong signatures of events, by tenant and address. */
+  signatures?: RequestLimit | undefined;
+  /** Told of each. */
+  signatureRejected?: ((reason: string) => void) | undefined;
   streams: StreamPlaces;
+  /** Looks whether a peer that nobody trusts says for whom it asks: all behind a proxy are one client then. */
+  noticeForwarding?: ((request: IncomingMessage) => void) | undefined;
 }
 
 const WINDOW_SECONDS = 60;
-const MOST_KNOWN = 10_000;
 
 /** After the authentication: it says who asks. */
 export function limitRequests({ requests, addressOf }: DoorLimits): RequestHandler[] {
@@ -53,44 +58,34 @@ export async function overLimit(
   return taken?.allowed === false ? taken : undefined;
 }
 
-/** Before the authentication. Credentials that were good a while ago are let through: their holder shares an address. */
-export function limitFailures({ failures, addressOf }: DoorLimits): RequestHandler[] {
-  if (failures === undefined) return [];
-  const good = new Set<string>();
-  return [
-    (request, response, next) => {
-      const credentials = presented(request);
-      if (credentials === undefined) return next();
-      const who = clientOf(addressIn(request, addressOf));
-      const digest = shortened(credentials);
-      const over = failures.over(who);
-      if (over !== undefined && !good.has(digest)) {
-        response.setHeader('WWW-Authenticate', 'Bearer realm="orchestrator"');
-        throw refusal('Too many wrong credentials have come from this address', over);
-      }
-      response.once('finish', () => {
-        if (response.statusCode === 401) {
-          good.delete(digest);
-          void failures.take(who); // Never rejects.
-        } else if (contextOf(response).caller !== undefined) remember(good, digest);
-      });
-      return next();
-    },
-  ];
+/** Who presents wrong credentials. Right ones are never held against anybody: they are let in however many wrong ones come. */
+export interface Guesses {
+  /** Counts one wrong credential; what it is answered with when too many have come from its address. Never rejects. */
+  count(request: IncomingMessage): Promise<Taken | undefined>;
 }
 
-/** For doors that are none of express: whether the address has none left, and that credentials were wrong. */
-export function failuresOf({ failures, addressOf }: DoorLimits): {
-  isOver(request: IncomingMessage): boolean;
-  failed(request: IncomingMessage): void;
-} {
-  const who = (request: IncomingMessage) => clientOf(addressIn(request, addressOf));
+export function createGuesses({ failures, addressOf }: DoorLimits): Guesses {
   return {
-    isOver: (request) => failures?.over(who(request)) !== undefined,
-    failed(request) {
-      void failures?.take(who(request)); // Never rejects.
+    async count(request) {
+      const taken = await failures?.take(clientOf(addressIn(request, addressOf)));
+      return taken?.allowed === false ? taken : undefined;
     },
   };
+}
+
+export function tooManyGuesses(taken: Taken): OrchestratorError {
+  return refusal('Too many wrong credentials have come from this address', taken);
+}
+
+/** Before everything that goes by addresses. */
+export function noticeForwarding({ noticeForwarding: notice }: DoorLimits): RequestHandler[] {
+  if (notice === undefined) return [];
+  return [
+    (request, _response, next) => {
+      notice(request);
+      next();
+    },
+  ];
 }
 
 export function addressIn(request: IncomingMessage, addressOf: ClientAddress): string {
@@ -120,19 +115,6 @@ function refusal(what: string, { resetSeconds }: Taken): OrchestratorError {
   return new OrchestratorError('rate_limited', `${what}; come back in ${resetSeconds} s`, {
     retryAfterSeconds: resetSeconds,
   });
-}
-
-function presented(request: Request): string | undefined {
-  const key = request.get('x-api-key');
-  const authorization = request.get('authorization');
-  const given = `${key ?? ''}\n${authorization ?? ''}`;
-  return given === '\n' ? undefined : given;
-}
-
-function remember(known: Set<string>, digest: string): void {
-  if (known.has(digest)) return;
-  if (known.size >= MOST_KNOWN) known.clear();
-  known.add(digest);
 }
 
 function shortened(text: string): string {

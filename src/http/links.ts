@@ -5,6 +5,7 @@ export interface Links {
   cancel(executionId: string): string;
   events(executionId: string): string;
   result(taskId: string): string;
+  operation(id: string): string;
   at(path: string): string;
 }
 
@@ -19,5 +20,6 @@ export function createLinks(publicUrl: string | undefined): Links {
     cancel: (id) => at(`/workflows/executions/${part(id)}/cancel`),
     events: (id) => at(`/workflows/executions/${part(id)}/events`),
     result: (id) => at(`/result/${part(id)}`),
+    operation: (id) => at(`/workflows/operations/${part(id)}`),
   };
 }

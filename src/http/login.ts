@@ -39,6 +39,7 @@ export const beginLogin = operation({
   }),
   answers: { 302: { description: 'To the provider' } },
   problems: [404],
+  problemPages: [404, 503],
 });
 
 export const finishLogin = operation({
@@ -52,6 +53,7 @@ export const finishLogin = operation({
   query: nothing,
   answers: { 302: { description: 'To the page that was asked for' } },
   problems: [400, 403, 404],
+  problemPages: [400, 403, 404, 503],
 });
 
 export const viewLogout = operation({
@@ -63,6 +65,7 @@ export const viewLogout = operation({
   summary: 'A page that asks whether to log out',
   answers: { 200: { description: 'A page', schema: z.string(), mediaType: 'text/html' } },
   problems: [404],
+  problemPages: [404],
 });
 
 const loggedOut = z.object({
@@ -80,6 +83,7 @@ export const logout = operation({
   description: 'From pages of this service only.',
   answers: { 200: { description: 'The cookie is gone', schema: loggedOut, others: page } },
   problems: [403, 404],
+  problemPages: [403, 404, 503],
 });
 
 const me = z.object({

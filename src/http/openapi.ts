@@ -1,6 +1,6 @@
 /** The OpenAPI document, written from the operations that are served and the schemas that check them. */
 import { STATUS_CODES } from 'node:http';
-import type { ZodType } from 'zod';
+import { type ZodType, z } from 'zod';
 import {
   createDocument,
   type oas31,
@@ -97,6 +97,8 @@ function headerParameters(op: Operation): oas31.ParameterObject[] {
   }));
 }
 
+/** Of every operation: an id in a header that is too long. */
+const MALFORMED = 400;
 /** Also what needs no credentials refuses wrong ones, and what pages of other sites send, or what comes under another name. */
 const REFUSALS = [401, 403];
 
@@ -106,12 +108,20 @@ function responses(op: Operation): ZodOpenApiResponsesObject {
     describeAnswer(answer),
   ]);
   const answered = new Set(described.map(([status]) => status));
-  for (const status of [...op.problems, ...REFUSALS, ...ALWAYS]) {
-    if (!answered.has(status)) described.push([status, PROBLEMS(status)]);
+  for (const status of [MALFORMED, ...op.problems, ...REFUSALS, ...ALWAYS]) {
+    if (!answered.has(status)) described.push([status, problemOf(op, status)]);
   }
   return Object.fromEntries(
     described.sort(([a], [b]) => a - b).map(([status, response]) => [`${status}`, response]),
   ) as ZodOpenApiResponsesObject;
+}
+
+function problemOf({ problemPages = [] }: Operation, status: number): ZodOpenApiResponseObject {
+  if (!problemPages.includes(status)) return PROBLEMS(status);
+  return {
+    description: `${descriptionOf(status)}; a page for who asks for one`,
+    content: contentOf({ 'application/problem+json': problem, 'text/html': z.string() }),
+  };
 }
 
 function describeAnswer({ description, schema, mediaType, others = {}, headers }: Answer): ZodOpenApiResponseObject {
@@ -135,6 +145,10 @@ function contentOf(schemas: Record<string, ZodType>): Record<string, { schema: Z
   return Object.fromEntries(Object.entries(schemas).map(([type, schema]) => [type, { schema }]));
 }
 
+function descriptionOf(status: number): string {
+  return STATUS_CODES[status] ?? 'An error';
+}
+
 /** One component for each status, shared by all operations. */
 const PROBLEMS = (() => {
   const known = new Map<number, ZodOpenApiResponseObject>();
@@ -143,7 +157,7 @@ const PROBLEMS = (() => {
     if (found !== undefined) return found;
     const made: ZodOpenApiResponseObject = {
       id: `Problem${status}`,
-      description: STATUS_CODES[status] ?? 'An error',
+      description: descriptionOf(status),
       content: { 'application/problem+json': { schema: problem } },
     };
     known.set(status, made);

@@ -48,7 +48,8 @@ export type NotFound =
   | 'Document not found'
   | 'API key not found'
   | 'Tenant not found'
-  | 'Erasure not found';
+  | 'Erasure not found'
+  | 'Operation not found';
 
 export interface Answer {
   description: string;
@@ -78,11 +79,11 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   /** Request headers beyond the common ones: name -> description. */
   headers?: Record<string, string>;
   notFound?: NotFound;
-  /** An id that cannot be one is a wrong request; else it is something that nobody knows. */
-  refusesLongIds?: true;
   answers: Record<number, Answer>;
   /** Statuses of problem documents beyond 429, 500 and 503, which every operation can answer. */
   problems: number[];
+  /** Those that are a page for who asks for text/html rather than JSON. */
+  problemPages?: number[];
 }
 
 export interface Call<B extends z.ZodType, Q extends z.ZodType> {
@@ -108,7 +109,7 @@ export function operation<B extends z.ZodType = typeof nothing, Q extends z.ZodT
 }
 
 const REQUEST_SECONDS = 30;
-const MAX_ID_LENGTH = 255;
+export const MAX_ID_LENGTH = 255;
 
 export interface Routes {
   serve<B extends z.ZodType, Q extends z.ZodType>(
@@ -172,7 +173,8 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
 ): RequestHandler {
   return async (request, response) => {
     const caller = callerOf(response);
-    const params = pathParameters(request, op);
+    refuseLongHeaders(request);
+    const params = pathParameters(request);
     const query = queryOf(op, request);
     const body = parseBody(op, bodyOf(request));
     const waitSeconds = secondsOf(query, 'wait') + secondsOf(body, 'wait_seconds');
@@ -224,18 +226,27 @@ function parseBody<B extends z.ZodType>(op: Operation<B>, body: Json | undefined
   return parse(schema, body ?? {});
 }
 
-/** An id that cannot be one of ours is unknown, and never reaches the database. */
-function pathParameters(request: Request, op: Pick<Operation, 'notFound' | 'refusesLongIds'>): Record<string, string> {
+/** An id that cannot be one is a wrong request, and never reaches the database. */
+function pathParameters(request: Request): Record<string, string> {
   const params: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.params)) {
     if (typeof value !== 'string' || value.length > MAX_ID_LENGTH || value.includes('\u0000')) {
-      if (op.refusesLongIds !== true) throw new OrchestratorError('not_found', op.notFound ?? 'Not found');
-      const message = `must be text of at most ${MAX_ID_LENGTH} characters`;
-      throw new OrchestratorError('invalid_request', `${name} ${message}`, { errors: [{ path: name, message }] });
+      throw notAnId(name);
     }
     params[name] = value;
   }
   return params;
+}
+
+/** Ids that only travel along are taken over from headers; one that is insane otherwise is replaced by one of ours. */
+function refuseLongHeaders(request: Request): void {
+  for (const name of ['X-Correlation-ID', 'X-Request-Id'])
+    if ((request.get(name)?.length ?? 0) > MAX_ID_LENGTH) throw notAnId(name);
+}
+
+function notAnId(path: string): OrchestratorError {
+  const message = `must be text of at most ${MAX_ID_LENGTH} characters`;
+  return new OrchestratorError('invalid_request', `${path} ${message}`, { errors: [{ path, message }] });
 }
 
 export function notFound(detail: NotFound): OrchestratorError {

@@ -6,6 +6,7 @@ import * as approvals from './approvals.ts';
 import * as audit from './audit.ts';
 import * as bulk from './bulk.ts';
 import * as control from './control.ts';
+import * as controlOperations from './control-operations.ts';
 import * as deadLetters from './dead-letters.ts';
 import * as docs from './docs.ts';
 import * as engineHealth from './engine-health.ts';
@@ -17,6 +18,7 @@ import * as externalTasks from './external-tasks.ts';
 import * as incomingEvents from './incoming-events.ts';
 import * as ingestion from './ingestion.ts';
 import * as jobs from './jobs.ts';
+import * as lateEffects from './late-effects.ts';
 import * as login from './login.ts';
 import * as loginSessions from './login-sessions.ts';
 import type { Operation } from './operation.ts';
@@ -34,6 +36,7 @@ import * as serviceApis from './service-apis.ts';
 import * as systemHealth from './system-health.ts';
 import * as tasks from './tasks.ts';
 import * as tenantData from './tenant-data.ts';
+import * as tenantWeights from './tenant-weights.ts';
 import * as tracing from './tracing.ts';
 import * as versions from './versions.ts';
 import * as webhooks from './webhooks.ts';
@@ -78,6 +81,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   versions.setCanary,
   versions.removeCanary,
   versions.promoteCanary,
+  controlOperations.getControlOperation,
   workflowControl.pauseWorkflow,
   workflowControl.resumeWorkflow,
   executions.executeWorkflow,
@@ -169,6 +173,7 @@ export const API_OPERATIONS: readonly Operation[] = [
   errorGroups.ignoreErrorGroup,
   sagas.getSagaStats,
   sagas.getSaga,
+  lateEffects.listLateEffects,
   eventLog.getEventHistory,
   eventLog.replayEvents,
   eventLog.clearEvents,
@@ -179,6 +184,8 @@ export const API_OPERATIONS: readonly Operation[] = [
   tenantData.eraseTenantData,
   tenantData.getErasure,
   tenantData.exportTenant,
+  tenantWeights.getTenantWeight,
+  tenantWeights.putTenantWeight,
   workflowControl.listLanes,
   workflowControl.pauseLane,
   workflowControl.resumeLane,

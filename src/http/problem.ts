@@ -1,6 +1,7 @@
 /** Errors as RFC 9457 problem documents. What we did not foresee is logged whole and shown as nothing but `internal`. */
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import { describe, type ErrorCode, type FieldFault, OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
+import { plainWords } from '../domain/system-faults.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { Problem } from '../schemas/answers.ts';
 import { contextOf } from './context.ts';
@@ -56,12 +57,29 @@ export function itemError(code: ErrorCode, detail: string, errors: FieldFault[],
   };
 }
 
+/** What the errors of the database mean, by whoever knows it. */
+export interface DatabaseFaults {
+  /** It cannot be reached at the moment. */
+  isUnavailable(error: unknown): boolean;
+  /** It rejects what this release says, and will until somebody repairs it: the class. */
+  needsRepair(error: unknown): string | undefined;
+}
+
+const REPAIRED_SECONDS = 5;
+
+/** The class and what it means; what the server said is for its operators, who find it in the health and the log. */
+export function databaseNotUsable(errorClass: string, cause?: unknown): OrchestratorError {
+  const words = `The database cannot be used: ${plainWords(errorClass)} (class ${errorClass}). Nothing was begun`;
+  return new OrchestratorError('database_not_usable', words, { retryAfterSeconds: REPAIRED_SECONDS, cause });
+}
+
 /** Express knows an error handler by its four parameters. */
-export function problemHandler(log: Logger, isUnavailable: (error: unknown) => boolean): ErrorRequestHandler {
+export function problemHandler(log: Logger, database: DatabaseFaults): ErrorRequestHandler {
   return (thrown: unknown, request, response, _next) => {
-    const error = toOrchestratorError(thrown, isUnavailable);
-    // What became of an execution is told by the execution.
-    if (error.status >= 500 && error.executionId === undefined) {
+    const error = toOrchestratorError(thrown, database);
+    // What became of an execution is told by the execution; that the database cannot be used is logged when it is found.
+    const isTold = error.executionId !== undefined || (error.code === 'database_not_usable' && error === thrown);
+    if (error.status >= 500 && !isTold) {
       const { requestId, traceId, correlationId } = contextOf(response);
       log.error('request failed', {
         method: request.method,
@@ -78,8 +96,10 @@ export function problemHandler(log: Logger, isUnavailable: (error: unknown) => b
   };
 }
 
-function toOrchestratorError(thrown: unknown, isUnavailable: (error: unknown) => boolean): OrchestratorError {
+function toOrchestratorError(thrown: unknown, { isUnavailable, needsRepair }: DatabaseFaults): OrchestratorError {
   if (thrown instanceof OrchestratorError) return thrown;
+  const rejected = needsRepair(thrown);
+  if (rejected !== undefined) return databaseNotUsable(rejected, thrown);
   if (isUnavailable(thrown))
     return new OrchestratorError('unavailable', 'The database cannot be reached at the moment', { cause: thrown });
   if (thrown instanceof UnreadablePayload) return new OrchestratorError(thrown.code, thrown.message, { cause: thrown });

@@ -21,7 +21,7 @@ export const registerService = operation({
     'is known about it; another one is a conflict.',
   body: schemas.registerRequest,
   answers: { 200: { description: 'Registered', schema: schemas.registered } },
-  problems: [400, 401, 409, 413, 415],
+  problems: [400, 401, 403, 409, 413, 415],
 });
 
 export const heartbeatService = operation({

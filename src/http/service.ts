@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
+import { plainWords } from '../domain/system-faults.ts';
 import * as answers from '../schemas/answers.ts';
 import { effectiveConfig } from '../schemas/effective-config.ts';
 import { metricsAnswer } from '../schemas/service-answers.ts';
@@ -53,8 +54,9 @@ export const getHealth = operation({
   tag: 'Service',
   method: 'get',
   path: '/health',
-  summary: 'Whether both stores can be reached',
-  description: '`redis` is `not_configured` where the queue is in PostgreSQL.',
+  summary: 'Whether both stores can be reached and used',
+  description:
+    '`redis` is `not_configured` where the queue is in PostgreSQL. `degraded`: something fails again and again, as `problems` names it (docs/diagnosis.md), and executions are still accepted.',
   answers: {
     200: { description: 'Healthy', schema: answers.healthAnswer },
     503: { description: 'Unhealthy', schema: answers.healthAnswer },
@@ -84,7 +86,7 @@ export const readiness = ['/ready', '/readyz'].map((path) =>
     path,
     summary: 'Whether requests can be taken',
     description:
-      'The database is needed for that; while Redis is away, runs are still accepted and begin when it is back.',
+      'The database is needed for that, and it must take what tasks commit (`unusable`: it does not, until somebody repairs it); while Redis is away, runs are still accepted and begin when it is back.',
     answers: {
       200: { description: 'Ready', schema: answers.readinessAnswer },
       503: { description: 'Not yet', schema: answers.readinessAnswer },
@@ -164,14 +166,16 @@ export function serviceRoutes(routes: Routes, deps: HttpDeps, links: Links): voi
   });
 
   routes.raw(getHealth, async (_request, response) => {
-    const { database, redis } = await deps.health.check();
-    const healthy = database && redis !== false;
-    sendJson(response, healthy ? 200 : 503, {
-      status: healthy ? 'healthy' : 'unhealthy',
+    const { database, redis, problems } = await deps.health.check();
+    const fault = deps.writePath.lastFault();
+    const up = database && redis !== false && fault === undefined;
+    sendJson(response, up ? 200 : 503, {
+      status: !up ? 'unhealthy' : problems.length > 0 ? 'degraded' : 'healthy',
       service: NAME,
       version,
       redis: word(redis),
       database: word(database),
+      problems: [...new Set([...(fault === undefined ? [] : ['database_not_usable']), ...problems])],
       timestamp: now(),
     });
   });
@@ -182,11 +186,17 @@ export function serviceRoutes(routes: Routes, deps: HttpDeps, links: Links): voi
 
   const ready: RequestHandler = async (_request, response) => {
     const { database, redis } = await deps.health.check();
-    sendJson(response, database ? 200 : 503, {
-      ready: database,
-      status: database ? 'ready' : 'starting',
+    const fault = database ? await deps.writePath.fault() : undefined;
+    const isReady = database && fault === undefined;
+    sendJson(response, isReady ? 200 : 503, {
+      ready: isReady,
+      status: isReady ? 'ready' : database ? 'unusable' : 'starting',
       service: NAME,
       checks: { database: word(database), redis: word(redis) },
+      // The probes are open to everybody: the class and what it means, and nothing of the server's.
+      ...(fault === undefined
+        ? {}
+        : { problem: { code: 'database_not_usable', class: fault.class, message: plainWords(fault.class) } }),
     });
   };
   for (const op of readiness) routes.raw(op, ready);

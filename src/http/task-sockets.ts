@@ -25,15 +25,17 @@ import { type Asked, askedBy } from './auth/presented.ts';
 import { challengeOf } from './authenticate.ts';
 import { type RequestContext, readContext } from './context.ts';
 import { ignoredUpgrade } from './ignore-upgrade.ts';
-import { addressIn, type DoorLimits, failuresOf, overLimit } from './limits.ts';
+import { addressIn, createGuesses, type DoorLimits, overLimit } from './limits.ts';
+import { MAX_ID_LENGTH } from './operation.ts';
 import { isOneOf, isOwn, lets } from './origins.ts';
+import { watchCredentials } from './watch-credentials.ts';
 
 export interface TaskSocketsDeps {
   whoAsks: WhoAsks;
   config: {
     corsOrigins: readonly string[];
     hostNames?: readonly string[] | undefined;
-    sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number };
+    sockets?: { max?: number; repeatMs?: number; pingMs?: number; patienceMs?: number; credentialsMs?: number };
   };
   inTenant<T>(caller: Caller, work: () => T): T;
   events: Pick<FollowRuns, 'follow'>;
@@ -54,6 +56,8 @@ interface Asking {
   taskId: string;
   stream: Duplex;
   head: Buffer;
+  /** As the authentication reads it. */
+  asked: Asked;
   context: RequestContext;
 }
 
@@ -74,11 +78,12 @@ const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
 const INTERNAL = 1011;
 /** The private range; the last three digits are those of HTTP. */
+const UNAUTHORIZED = 4401;
 const NOT_FOUND = 4404;
 
 export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
   const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
-  const failures = deps.limits === undefined ? undefined : failuresOf(deps.limits);
+  const guesses = deps.limits && createGuesses(deps.limits);
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_PAYLOAD_BYTES,
@@ -108,7 +113,8 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   async function admit(found: Identity, asking: Asking): Promise<undefined> {
     const { request, taskId, stream, head } = asking;
     if (!('caller' in found)) {
-      if (found.presented) failures?.failed(request);
+      const tooMany = found.presented && found.unasked !== true ? await guesses?.count(request) : undefined;
+      if (tooMany !== undefined) return refuse(stream, 429, undefined, tooMany.resetSeconds);
       return deny(asking, 401, found);
     }
     const over = deps.limits === undefined ? undefined : await overLimit(deps.limits, found, request);
@@ -127,6 +133,16 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       socket.on('pong', () => alive.add(socket));
       socket.on('error', () => socket.terminate());
       const { caller } = found;
+      const opened = { request: asking.asked, context: asking.context, caller, needed: 'executions:read' as const };
+      const watch = watchCredentials(
+        { whoAsks: deps.whoAsks, everyMs: deps.config.sockets?.credentialsMs },
+        opened,
+        () => {
+          socket.close(UNAUTHORIZED, 'the credentials are over');
+          setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
+        },
+      );
+      socket.once('close', watch.stop);
       deps
         .inTenant(caller, () => serve(socket, caller, taskId, deps))
         .catch((error: unknown) => {
@@ -146,13 +162,14 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       if (ignoredUpgrade(server, request, stream, head)) return undefined;
       const taskId = taskIdOf(request.url ?? '');
       if (taskId === undefined) return refuse(stream, 404);
+      if (taskId.length > MAX_ID_LENGTH) return refuse(stream, 400);
       const { corsOrigins, hostNames } = deps.config;
       const asked = withSubprotocol(request);
       const context = readContext(asked);
-      const asking = { request, taskId, stream, head, context };
+      const asking = { request, taskId, stream, head, asked, context };
       if (hostNames !== undefined && !isOneOf(hostNames, request.headers.host)) return deny(asking, 403);
       if (!isFriendly(request, corsOrigins)) return deny(asking, 403);
-      if (failures?.isOver(request) === true) return refuse(stream, 429);
+      deps.limits?.noticeForwarding?.(request);
       const found = deps.whoAsks(asked, context);
       Promise.resolve(found)
         .then((identity) => admit(identity, asking))

@@ -5,6 +5,7 @@ import type { AcceptedRun, ItemFault, TaskRequest } from '../engine/use-cases.ts
 import * as answers from '../schemas/answers.ts';
 import { parseWith } from '../schemas/faults.ts';
 import { resultQuery, taskListDocument, taskListRequest, taskRequest } from '../schemas/requests.ts';
+import { hasPermission, missing, requireAccess } from './authorise.ts';
 import type { HttpDeps } from './deps.ts';
 import { idempotencyKey, refuseIdempotencyKey, tellReplay } from './idempotency.ts';
 import type { Links } from './links.ts';
@@ -19,13 +20,14 @@ export const assignTask = operation({
   method: 'post',
   path: '/assign-task',
   summary: 'Begins one task',
-  description: '`task_type` names an action type or, failing that, a workflow, which is run with `params`.',
+  description:
+    '`task_type` names an action type, which takes the permission `executions:assign` too, or, failing that, a workflow, which is run with `params`.',
   body: taskRequest,
   headers: { 'Idempotency-Key': 'The same key and body answer the first task again; with another body 409' },
   answers: {
     202: { description: 'Accepted', schema: answers.assignedTask, headers: { Location: 'Where its result is' } },
   },
-  problems: [400, 401, 404, 409, 413, 415, 422, 429],
+  problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
 });
 
 export const assignTasks = operation({
@@ -35,7 +37,8 @@ export const assignTasks = operation({
   method: 'post',
   path: '/assign-tasks',
   summary: 'Begins up to 1,000 tasks',
-  description: 'Every item is answered in the order sent; one bad item does not sink the rest.',
+  description:
+    'Every item is answered in the order sent; one bad item does not sink the rest. An action type takes the permission `executions:assign` too.',
   body: taskListRequest,
   bodyDocument: taskListDocument,
   answers: { 202: { description: 'Every item by itself', schema: answers.assignedTasks } },
@@ -87,7 +90,12 @@ export const listActionTypes = operation({
 });
 
 export function taskRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  /** It says itself what is to be done; a workflow was written by somebody who may. */
+  const isTask = ({ task_type: type }: Pick<TaskRequest, 'task_type'>) =>
+    deps.actionTypes.canonical(type) !== undefined;
+
   routes.serve(assignTask, async ({ body, caller, request, response }) => {
+    if (isTask(body)) requireAccess(response, 'executions:assign');
     const run = await deps.accept.acceptTask(caller, body, idempotencyKey(request));
     tellReplay(response, run);
     response.setHeader('Location', links.result(run.id));
@@ -102,11 +110,16 @@ export function taskRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
   routes.serve(assignTasks, async ({ body, caller, request, response }) => {
     refuseIdempotencyKey(request, 'send the task by POST /assign-task');
     const parsed = body.tasks.map((item) => parseWith(taskRequest, item));
-    const good = parsed.flatMap((item): TaskRequest[] => (item.ok ? [item.value] : []));
+    const refused = hasPermission(response, 'executions:assign') ? undefined : missing('executions:assign');
+    const isRefused = (item: TaskRequest) => refused !== undefined && isTask(item);
+    const good = parsed.flatMap((item) => (item.ok && !isRefused(item.value) ? [item.value] : []));
     const accepted = good.length === 0 ? [] : await deps.accept.acceptTasks(caller, good);
     const next = accepted.values();
     const items = parsed.map((item, index) => {
       if (!item.ok) return { index, error: itemError('invalid_request', detailOf(item.faults), item.faults) };
+      if (refused !== undefined && isRefused(item.value)) {
+        return { index, error: itemError(refused.code, refused.message, []) };
+      }
       return bulkItem(index, next.next().value, (run) => ({ index, task_id: run.id, status: 'assigned' }));
     });
     sendJson(response, 202, { items });

@@ -25,7 +25,6 @@ export const getTrace = operation({
   summary: 'One trace, with its spans',
   description:
     'Executions, tasks and attempts are kept as long as the execution; the calls that workers made as long as TRACE_RETENTION_HOURS says. One that is not known has no spans.',
-  refusesLongIds: true,
   answers: { 200: { description: 'The trace', schema: schemas.trace } },
   problems: [400, 401],
 });
@@ -38,7 +37,6 @@ export const getServiceTraces = operation({
   path: '/infrastructure/tracing/service/{service_name}',
   summary: 'The newest traces in which a service was called',
   description: '`orchestrator` is this service itself. One that is called by its URL is known by its host.',
-  refusesLongIds: true,
   query: schemas.serviceTracesQuery,
   answers: { 200: { description: 'The traces', schema: schemas.serviceTraces } },
   problems: [400, 401],

@@ -43,12 +43,13 @@ export const explainLane = operation({
   problems: [401, 404],
 });
 
-export function whyRoutes(routes: Routes, deps: Pick<HttpDeps, 'why' | 'problems' | 'clock'>): void {
+export function whyRoutes(routes: Routes, deps: Pick<HttpDeps, 'why' | 'problems' | 'clock' | 'lateEffects'>): void {
   for (const op of [explainExecution, explainWorkflowExecution]) {
     routes.serve(op, async ({ params, caller, response }) => {
       const found = await deps.why.explain(caller, params['execution_id'] ?? '');
       if (found === undefined) throw notFound('Execution not found');
-      sendJson(response, 200, viewOf(found));
+      const late = await deps.lateEffects.ofRun(caller.tenantId, found.runId);
+      sendJson(response, 200, { ...viewOf(found), ...(late.length === 0 ? {} : { late_effects: late }) });
     });
   }
   routes.serve(explainLane, async ({ params, caller, response }) => {

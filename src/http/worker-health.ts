@@ -17,7 +17,8 @@ export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
   whoAsks: WhoAsks;
-  state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean };
+  /** `problems`: what fails in it now, by name; it goes on trying. */
+  state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean; problems: readonly string[] };
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
@@ -31,10 +32,11 @@ export function createWorkerHealth(source: {
     }
     if (path === '/health') {
       const { draining, deaf, ...state } = source.state();
-      const status = draining ? 'draining' : deaf ? 'deaf' : 'healthy';
+      const failing = state.problems.length > 0 ? 'degraded' : 'healthy';
+      const status = draining ? 'draining' : deaf ? 'deaf' : failing;
       const body = { status, ...state, timestamp: new Date().toISOString() };
       response
-        .writeHead(status === 'healthy' ? 200 : 503, { 'content-type': 'application/json' })
+        .writeHead(draining || deaf ? 503 : 200, { 'content-type': 'application/json' })
         .end(JSON.stringify(body));
       return;
     }

@@ -1,10 +1,16 @@
 /** Pausing workflows and lanes, and the list of who did so. */
+import type { Response } from 'express';
 import { z } from 'zod';
 import * as schemas from '../schemas/control.ts';
+import { presentOperation } from './control-operations.ts';
 import type { HttpDeps } from './deps.ts';
+import type { Links } from './links.ts';
 import { operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
 import { workflowIdOf } from './workflows.ts';
+
+const LATER =
+  'It holds at once for the workflow. Its live executions, where `runs` asks for them, are done page by page, a hundred before the answer and the others after it, also when this process ends: `operation` says how far.';
 
 export const pauseWorkflow = operation({
   id: 'pauseWorkflow',
@@ -16,7 +22,14 @@ export const pauseWorkflow = operation({
   body: schemas.workflowPauseRequest,
   bodyOptional: true,
   notFound: 'Workflow not found',
-  answers: { 202: { description: 'Paused', schema: schemas.controlledWorkflow } },
+  description: LATER,
+  answers: {
+    202: {
+      description: 'Paused',
+      schema: schemas.controlledWorkflow,
+      headers: { Location: 'How far it is with its executions' },
+    },
+  },
   problems: [400, 401, 404, 409, 413, 415],
 });
 
@@ -30,7 +43,14 @@ export const resumeWorkflow = operation({
   body: schemas.workflowResumeRequest,
   bodyOptional: true,
   notFound: 'Workflow not found',
-  answers: { 202: { description: 'It accepts executions', schema: schemas.controlledWorkflow } },
+  description: LATER,
+  answers: {
+    202: {
+      description: 'It accepts executions',
+      schema: schemas.controlledWorkflow,
+      headers: { Location: 'How far it is with its executions' },
+    },
+  },
   problems: [400, 401, 404, 409, 413, 415],
 });
 
@@ -89,17 +109,32 @@ export const listControlEvents = operation({
 
 const cursorShape = z.strictObject({ i: z.string().regex(/^\d{1,18}$/) });
 
-export function workflowControlRoutes(routes: Routes, deps: HttpDeps): void {
+export function workflowControlRoutes(routes: Routes, deps: HttpDeps, links: Links): void {
+  const answer = (
+    response: Response,
+    id: string,
+    { status, operation: found }: Awaited<ReturnType<HttpDeps['pauseWorkflows']['pause']>>,
+    message: string,
+  ) => {
+    if (found !== undefined) response.setHeader('Location', links.operation(found.id));
+    const progress = found === undefined ? {} : { operation: presentOperation(found, links) };
+    sendJson(response, 202, { workflow_id: id, status, executions: found?.done ?? 0, ...progress, message });
+  };
+
   routes.serve(pauseWorkflow, async ({ params, body, caller, response }) => {
     const id = workflowIdOf(params);
-    const { status, runs } = await deps.pauseWorkflows.pause(caller, id, { reason: body.reason, runs: body.runs });
-    sendJson(response, 202, { workflow_id: id, status, executions: runs, message: 'Paused' });
+    answer(
+      response,
+      id,
+      await deps.pauseWorkflows.pause(caller, id, { reason: body.reason, runs: body.runs }),
+      'Paused',
+    );
   });
 
   routes.serve(resumeWorkflow, async ({ params, body, caller, response }) => {
     const id = workflowIdOf(params);
-    const { status, runs } = await deps.pauseWorkflows.resume(caller, id, { reason: body.reason, runs: body.runs });
-    sendJson(response, 202, { workflow_id: id, status, executions: runs, message: 'Resumed' });
+    const done = await deps.pauseWorkflows.resume(caller, id, { reason: body.reason, runs: body.runs });
+    answer(response, id, done, 'Resumed');
   });
 
   routes.serve(listLanes, async ({ caller, response }) => {

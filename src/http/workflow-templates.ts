@@ -139,9 +139,9 @@ export function workflowTemplateRoutes(routes: Routes, deps: HttpDeps, links: Li
       if (found === undefined) throw notFound('Workflow not found');
       return found.definition;
     }
-    function normalised(written: JsonObject, place: string) {
+    async function normalised(written: JsonObject, place: string) {
       try {
-        const { definition: made, tenantId } = deps.definitions.normalise(written);
+        const { definition: made, tenantId } = await deps.definitions.normalise(caller.tenantId, written);
         refuseOtherTenant(tenantId, caller);
         return made;
       } catch (error) {
@@ -157,7 +157,7 @@ export function workflowTemplateRoutes(routes: Routes, deps: HttpDeps, links: Li
   routes.serve(putTemplate, async ({ params, body, caller, response }) => {
     const name = parse(schemas.templateName, params['template_name']);
     const written = Object.fromEntries(Object.entries(body).filter(([field]) => !READ_ONLY.has(field)));
-    const { definition, tenantId } = deps.definitions.normalise(written);
+    const { definition, tenantId } = await deps.definitions.normalise(caller.tenantId, written);
     refuseOtherTenant(tenantId, caller);
     const { created, template } = await templates.keep(caller, name, definition, true);
     if (created) response.setHeader('Location', at(name));

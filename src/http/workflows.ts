@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { OrchestratorError } from '../domain/errors.ts';
 import type { StoredWorkflow } from '../engine/read-models.ts';
 import type { Caller } from '../engine/use-cases.ts';
+import { controlOperation } from '../schemas/control.ts';
 import { workflowCreateInput, workflowUpdateInput } from '../schemas/definition.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import {
@@ -16,6 +17,7 @@ import {
   workflowStatus,
 } from '../schemas/requests.ts';
 import * as answers from '../schemas/workflow-answers.ts';
+import { presentOperation } from './control-operations.ts';
 import type { HttpDeps } from './deps.ts';
 import type { Links } from './links.ts';
 import { notFound, operation, type Routes, sendJson } from './operation.ts';
@@ -25,7 +27,7 @@ import { parse } from './parse.ts';
 /** Never ids of workflows: paths of their own, some of them later. */
 const RESERVED = new Set([
   ...['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity'],
-  ...['from-template', 'examples'],
+  ...['from-template', 'examples', 'operations'],
 ]);
 /** What an answer has and a definition has not: a client may send back what it got. */
 const READ_ONLY = [
@@ -104,9 +106,14 @@ export const deleteWorkflow = operation({
   method: 'delete',
   path: '/workflows/{workflow_id}',
   summary: 'Deletes a workflow; its history stays',
+  description:
+    'With `force` its live executions are cancelled: the answer is 204 when that is done at once, and 202 with where to see how far it is when there are many.',
   query: deleteQuery,
   notFound: 'Workflow not found',
-  answers: { 204: { description: 'Deleted' } },
+  answers: {
+    204: { description: 'Deleted' },
+    202: { description: 'Deleted; its executions are being cancelled', schema: controlOperation },
+  },
   problems: [400, 401, 404, 409],
 });
 
@@ -127,7 +134,7 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
   const { workflows, definitions } = deps;
 
   routes.serve(createWorkflow, async ({ body, caller, response }) => {
-    const { definition, tenantId } = definitions.normalise(body);
+    const { definition, tenantId } = await definitions.normalise(caller.tenantId, body);
     refuseOtherTenant(tenantId, caller);
     const created = await workflows.create(caller.tenantId, caller.userId, definition);
     response.setHeader('Location', links.workflow(created.id));
@@ -160,7 +167,10 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
       const current = await workflows.find(caller.tenantId, id);
       if (current === undefined) throw notFound('Workflow not found');
       checkIfMatch(request, current);
-      const definition = Object.keys(patch).length === 0 ? undefined : definitions.merge(current.definition, patch);
+      const definition =
+        Object.keys(patch).length === 0
+          ? undefined
+          : await definitions.merge(caller.tenantId, current.definition, patch);
       const outcome = await workflows.update(caller.tenantId, caller.userId, id, {
         expectedVersion: current.version,
         ...(definition === undefined ? {} : { definition }),
@@ -178,13 +188,18 @@ export function workflowRoutes(routes: Routes, deps: HttpDeps, links: Links): vo
 
   routes.serve(deleteWorkflow, async ({ params, query, caller, response }) => {
     const id = workflowIdOf(params);
-    const outcome = await workflows.remove(caller, id, query.force === true);
+    const operationId = query.force === true ? deps.newId() : undefined;
+    const outcome = await workflows.remove(caller, id, operationId);
     if (outcome === 'unknown') throw notFound('Workflow not found');
     if (outcome === 'active')
       throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
     // Deleted first, so that no run can be accepted between the two.
-    if (query.force === true) await deps.cancel.cancelRunsOf(caller, id, 'The workflow was deleted');
-    response.status(204).end();
+    const found =
+      outcome === 'cancelling' && operationId !== undefined
+        ? await deps.operations.begin(caller, operationId)
+        : undefined;
+    if (found === undefined || found.status === 'completed') return void response.status(204).end();
+    sendJson(response, 202, presentOperation(found, links));
   });
 
   routes.serve(listVersions, async ({ params, query, caller, response }) => {

@@ -9,7 +9,7 @@ import { type Config, environmentWith } from '../config.ts';
 import { projectRoot } from '../project-root.ts';
 import { lockFolder } from './folder-lock.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
-import { createSupervisor, type Supervisor } from './supervisor.ts';
+import { createSupervisor, EXIT_CANNOT_START, type Supervisor } from './supervisor.ts';
 
 export interface LaunchOptions {
   config: Config;
@@ -21,6 +21,9 @@ export interface LaunchOptions {
   atOnce: AbortSignal;
   say(line: string): void;
 }
+
+/** Why was said by the part that cannot. */
+export class CannotStart extends Error {}
 
 /** What a child may take to end beyond the grace time of its tasks. */
 const STOP_MARGIN_MS = 12_000;
@@ -79,6 +82,8 @@ async function migrateIn(environment: Readonly<Record<string, string | undefined
     child.once('exit', resolve);
     child.once('error', reject);
   });
+  // It has said in a sentence what nobody can help here.
+  if (code === EXIT_CANNOT_START) throw new CannotStart();
   if (code !== 0) throw new Error('The database could not be brought to the newest schema.');
 }
 

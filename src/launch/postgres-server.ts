@@ -33,6 +33,11 @@ export interface PostgresOptions {
   folder: string;
   /** For tests: no fsync. What was committed may be lost when the machine (not the server) stops. */
   fast?: boolean;
+  /** For tests: instead of, or beside, what it is started with otherwise. */
+  settings?: Record<string, string>;
+  environment?: Record<string, string>;
+  /** Instead of the packaged ones. */
+  binaries?: Binaries;
   say(line: string): void;
 }
 
@@ -47,7 +52,7 @@ const STOP_MS = 30_000;
 const FALLBACK = '/var/lib/bullmq-orchestrator';
 
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
-  const binaries = await findBinaries();
+  const binaries = options.binaries ?? (await findBinaries());
   await mkdir(options.folder, { recursive: true });
   let memory = await recall(options.folder);
   if (memory === undefined) {
@@ -132,7 +137,7 @@ async function makeCluster(binaries: Binaries, memory: Memory): Promise<void> {
       `--pwfile=${passwordFile}`,
       '--auth=scram-sha-256',
     ];
-    const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+    const locale = ['--encoding=UTF8', '--locale=C', ...(hasOwnLocales(binaries) ? OWN_LOCALE : [])];
     const child = spawn(binaries.initdb, [...flags, ...locale], {
       cwd: '/',
       env: {},
@@ -149,6 +154,10 @@ async function makeCluster(binaries: Binaries, memory: Memory): Promise<void> {
     await rm(passwordFile, { force: true });
   }
 }
+
+/** Since 17 the server knows the characters of all languages by itself, and no library of the system changes their order. */
+const OWN_LOCALE = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+const hasOwnLocales = ({ version }: Binaries) => Number.parseInt(version, 10) >= 17;
 
 async function requireSameMajor(directory: string, binaries: Binaries): Promise<void> {
   const made = (await readFile(path.join(directory, 'PG_VERSION'), 'utf8')).trim();
@@ -194,13 +203,14 @@ async function launch(binaries: Binaries, memory: Memory, options: PostgresOptio
     timezone: 'UTC',
     log_timezone: 'UTC',
     lc_messages: 'C',
+    ...options.settings,
   };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const start = () =>
     // A group of its own: Ctrl-C in a terminal must not reach the server before the workers have drained.
     spawn(binaries.postgres, ['-D', memory.directory, ...flags], {
       cwd: '/',
-      env: {},
+      env: { ...options.environment },
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
       ...binaries.owner,

@@ -1,5 +1,6 @@
 /** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
 import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { UnsupportedServer } from '../store/server-version.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
 import { startWatchdog } from '../watchdog/watchdog.ts';
 import { endRequests } from './end-requests.ts';
@@ -39,7 +40,10 @@ export async function runProcess(
 
   if (config.blockedSeconds > 0) startWatchdog({ blockedMs: config.blockedSeconds * 1_000 });
   const ending = endRequested(config.startedByNpm);
-  const part = await compose(config, log);
+  const part = await compose(config, log).catch((error: unknown) => {
+    if (error instanceof UnsupportedServer) exitBecause(error.message);
+    throw error;
+  });
   const { port } = await part.start().catch((error: NodeJS.ErrnoException) => {
     // Not final: a predecessor that is still ending lets go of the port in a moment.
     if (error.code === 'EADDRINUSE')

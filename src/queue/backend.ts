@@ -1,5 +1,6 @@
 /** What the engine's queue needs of BullMQ, whether it runs on Redis or on PostgreSQL. */
 import type { FlowProducer, KeepJobs, Processor, Queue, Worker, WorkerOptions } from 'bullmq';
+import type { QueueUse } from '../domain/queue-room.ts';
 import type { Logger } from '../engine/ports.ts';
 import type { JobData } from '../schemas/job.ts';
 
@@ -43,8 +44,10 @@ export interface Backend {
   mark(): Promise<void>;
   /** To be called when the server does not know a script that this connection believes to have sent. */
   forgetScripts(): Promise<void>;
-  /** The share of its memory that the store uses, from 0 to 1; undefined where there is no limit. */
-  memoryUse(): Promise<number | undefined>;
+  /** Undefined where there is no limit. */
+  memoryUse(): Promise<QueueUse | undefined>;
+  /** The store's own word for why it takes no writes, as READONLY; undefined: it takes them, or does not answer. */
+  rejectsWrites(): Promise<string | undefined>;
   /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
   onOtherServer(listener: () => void): void;
   /**

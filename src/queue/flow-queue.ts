@@ -102,6 +102,14 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
           await again(() => queue(name).remove(jobId));
       });
     },
+    async removeTrees(roots) {
+      let all = true;
+      for (const { queue: name, jobId } of roots) {
+        if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) continue;
+        if ((await again(() => within(timeoutMs, queue(name).remove(jobId)))) === 0) all = false;
+      }
+      return all;
+    },
     async removeJobs(jobs) {
       let removed = 0;
       await inChunks(jobs, async ({ queue: name, jobId }) => {

@@ -1,5 +1,6 @@
 /** One lane: a BullMQ worker that hands its jobs to the engine and does with them what the engine says. */
 import { DelayedError, UnrecoverableError } from 'bullmq';
+import { growingDelay } from '../domain/system-faults.ts';
 import { type JobsInHand, TRUSTED } from '../engine/jobs-in-hand.ts';
 import type { Delivery, Disposition, Logger, Trust } from '../engine/ports.ts';
 import { JOB_VERSION, jobData } from '../schemas/job.ts';
@@ -16,8 +17,15 @@ export interface LaneOptions {
   /** The clock that `untilMs` of a disposition goes by: the database's. BullMQ goes by this process's own. */
   now(): number;
   handle(delivery: Delivery): Promise<Disposition>;
-  /** A fault of a store that passes by itself: the job comes back later and no attempt is counted. */
+  /** A fault of a store and none of the job: the job comes back later and no attempt is counted. */
   isPassing(error: unknown): boolean;
+  /** A delivery ended outside of the engine, with an error; undefined: one ended as it should, and none is left that did not. */
+  onEnded?(error: unknown): void;
+  /**
+   * Resolves when the engine can commit what comes of a job; undefined: it can. Nothing is begun before. False: this
+   * process stops, and the job goes back.
+   */
+  whenUsable?(): Promise<boolean> | undefined;
   /** False: of why a job failed the queue keeps no more than the code. What an error says may be a payload. */
   tellsReasons: boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
@@ -45,7 +53,13 @@ const MAX_STALLED = 20;
 /** What a message begins with, where that is one word: adapters may call anything a code. */
 const CODE = /^[A-Za-z0-9_.-]{1,64}(?=:)/;
 const FAULT_DELAY_MS = 1_000;
+/** The delay grows up to here while a job ends outside of the engine again and again. */
+const MAX_FAULT_DELAY_MS = 15_000;
+/** Jobs whose faults are remembered; the oldest are forgotten, and begin anew with the shortest delay. */
+const FAULTS_REMEMBERED = 10_000;
 const UNKNOWN_VERSION_DELAY_MS = 5_000;
+
+const delayAfter = (faults: number) => growingDelay(faults, FAULT_DELAY_MS, MAX_FAULT_DELAY_MS);
 
 class RetryLater extends Error {
   readonly delayMs: number;
@@ -61,6 +75,37 @@ export function openLane(options: LaneOptions): Lane {
   const { backend, queue, log } = options;
   let active = 0;
   let taken = 0;
+  /** How often in a row each job has ended outside of the engine. */
+  const faults = new Map<string, number>();
+
+  function afterFault(jobId: string): number {
+    const count = (faults.get(jobId) ?? 0) + 1;
+    faults.delete(jobId);
+    faults.set(jobId, count);
+    const [oldest] = faults.keys();
+    if (faults.size > FAULTS_REMEMBERED && oldest !== undefined) faults.delete(oldest);
+    return delayAfter(count);
+  }
+
+  /** Rejects with an error that is the job's own, as far as anybody can tell. */
+  async function handled(job: Parameters<LaneProcessor>[0], hold: Trust): Promise<Disposition> {
+    const jobId = job.id ?? '';
+    try {
+      if ((await options.whenUsable?.()) === false) return { job: 'delay', untilMs: options.now() };
+      const disposition = await options.handle(toDelivery(queue, job, hold));
+      faults.delete(jobId);
+      // Of a busy lane most deliveries go well: that says nothing of the one that does not.
+      if (faults.size === 0) options.onEnded?.(undefined);
+      return disposition;
+    } catch (error) {
+      options.onEnded?.(error);
+      const delayMs = afterFault(jobId);
+      if (!options.isPassing(error)) throw options.tellsReasons ? error : withoutReason(error);
+      const reason = error instanceof Error ? error.message : String(error);
+      log.warn('job_put_off', { queue, job_id: jobId, delay_ms: delayMs, error: reason });
+      return { job: 'delay', untilMs: options.now() + delayMs };
+    }
+  }
 
   /** It begins with its code. */
   const told = (message: string) => (options.tellsReasons ? message : (CODE.exec(message)?.[0] ?? 'failed'));
@@ -79,15 +124,7 @@ export function openLane(options: LaneOptions): Lane {
         await job.moveToDelayed(Date.now() + UNKNOWN_VERSION_DELAY_MS, token);
         throw new DelayedError();
       }
-      const disposition = await options.handle(toDelivery(queue, job, hold)).catch((error: unknown): Disposition => {
-        if (!options.isPassing(error)) throw options.tellsReasons ? error : withoutReason(error);
-        log.warn('job_put_off', {
-          queue,
-          job_id: job.id,
-          error: error instanceof Error ? error.message : String(error),
-        });
-        return { job: 'delay', untilMs: options.now() + FAULT_DELAY_MS };
-      });
+      const disposition = await handled(job, hold);
       switch (disposition.job) {
         case 'complete':
           return null;
@@ -130,7 +167,8 @@ export function openLane(options: LaneOptions): Lane {
     // BullMQ's own default, 15 s, would hold all work up for as long after the store of the queue is back.
     runRetryDelay: FAULT_DELAY_MS,
     settings: {
-      backoffStrategy: (_attempts, _type, error) => (error instanceof RetryLater ? error.delayMs : FAULT_DELAY_MS),
+      backoffStrategy: (_attempts, _type, error, job) =>
+        error instanceof RetryLater ? error.delayMs : delayAfter(faults.get(job?.id ?? '') ?? 1),
     },
   });
   worker.on('failed', (job, error) => {

@@ -1,5 +1,6 @@
 /** BullMQ on PostgreSQL, in a schema of its own. */
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bullmq';
 import pg from 'pg';
 import type { Backend, BackendOptions } from './backend.ts';
@@ -8,6 +9,9 @@ import { createStatistics } from './statistics.ts';
 
 /** Without a count: for that BullMQ reads all completed jobs of the queue at the end of every job, a thousand rows each time. */
 const KEEP_IN_POSTGRES: KeepJobs = { age: 60 };
+
+/** Before a worker that found no tables of the queue looks for them again. */
+const REST_MS = 1_000;
 
 export function openPostgres(options: BackendOptions): Backend {
   const pool = new pg.Pool({
@@ -28,7 +32,7 @@ export function openPostgres(options: BackendOptions): Backend {
   const clients = new Set<pg.PoolClient>();
   pool.on('connect', (client) => clients.add(client));
   pool.on('remove', (client) => clients.delete(client));
-  const factory = createPostgresBackend as unknown as Factory;
+  const factory = askingAnew(options.patience === 'wait' ? REST_MS : 0);
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
     kind: 'postgres',
@@ -40,6 +44,8 @@ export function openPostgres(options: BackendOptions): Backend {
     mark: async () => undefined,
     forgetScripts: async () => undefined,
     memoryUse: async () => undefined,
+    // It says so of the truth itself, which is asked first.
+    rejectsWrites: async () => undefined,
     async waitingAnew(names, timeoutMs) {
       const fresh = new pg.Pool({
         connectionString: options.databaseUrl,
@@ -75,5 +81,41 @@ export function openPostgres(options: BackendOptions): Backend {
     onOtherServer: () => undefined,
     warnings: async () => [],
     close: () => pool.end(),
+  };
+}
+
+/** What BullMQ's backend and its connection keep of their first look, which their types do not say. */
+interface Memo {
+  waitUntilReady(): Promise<unknown>;
+  readyPromise?: Promise<unknown> | undefined;
+}
+
+/**
+ * BullMQ looks once whether its tables are there and remembers a failure for ever: a process that was started before the
+ * migration, or while the server was away, would never work. Its workers would even repeat what fails without a pause, in
+ * microtasks alone, so that the process did nothing else and not even ended on SIGTERM. Here a failure is handed out after a
+ * rest, and the next one who asks looks anew.
+ */
+function askingAnew(restMs: number): Factory {
+  const create: typeof createPostgresBackend = (...args) => {
+    const backend = createPostgresBackend(...args);
+    const { connection } = backend as unknown as { connection: Memo };
+    forgetting(connection, restMs);
+    forgetting(backend as unknown as Memo, 0);
+    return backend;
+  };
+  return create as unknown as Factory;
+}
+
+function forgetting(memo: Memo, restMs: number): void {
+  const first = memo.waitUntilReady.bind(memo);
+  memo.waitUntilReady = async () => {
+    try {
+      return await first();
+    } catch (error) {
+      memo.readyPromise = undefined;
+      await sleep(restMs, undefined, { ref: false });
+      throw error;
+    }
   };
 }

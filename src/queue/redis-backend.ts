@@ -70,7 +70,17 @@ export function openRedis(options: BackendOptions, url: string): Backend {
       const memory = await redis.info('memory');
       const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
       const limit = number('maxmemory');
-      return limit === 0 ? undefined : number('used_memory') / limit;
+      return limit === 0 ? undefined : { usedBytes: number('used_memory'), maxBytes: limit };
+    },
+    async rejectsWrites() {
+      if (redis.status !== 'ready') return undefined;
+      try {
+        // There is no such key, so nothing is written. A Redis without memory takes it: how full it is is said elsewhere.
+        await redis.del(`${prefix}:orchestrator:probe`);
+        return undefined;
+      } catch (error) {
+        return /^[A-Z]{4,}(?= )/.exec(error instanceof Error ? error.message : '')?.[0];
+      }
     },
     async waitingAnew(names, timeoutMs) {
       const fresh = new Redis(url, {

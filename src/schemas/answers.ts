@@ -106,11 +106,12 @@ export const serviceInformation = z
   .meta({ id: 'Service' });
 export const healthAnswer = z
   .object({
-    status: z.enum(['healthy', 'unhealthy']),
+    status: z.enum(['healthy', 'degraded', 'unhealthy']),
     service: text,
     version: text,
     redis: connection,
     database: connection,
+    problems: z.array(text).meta({ description: 'By their names in docs/diagnosis.md' }),
     timestamp: time,
   })
   .meta({
@@ -121,6 +122,7 @@ export const healthAnswer = z
       version: '0.1.0',
       redis: 'connected',
       database: 'connected',
+      problems: [],
       timestamp: WHEN,
     },
   });
@@ -130,9 +132,13 @@ export const livenessAnswer = z
 export const readinessAnswer = z
   .object({
     ready: z.boolean(),
-    status: z.enum(['ready', 'starting']),
+    status: z.enum(['ready', 'starting', 'unusable']),
     service: text,
     checks: z.record(text, connection),
+    problem: z
+      .object({ code: text, class: text, message: text })
+      .optional()
+      .meta({ description: 'Why it is unusable' }),
   })
   .meta({ id: 'Readiness' });
 export const informationAnswer = z

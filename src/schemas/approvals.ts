@@ -7,10 +7,15 @@ const DAY_SECONDS = 86_400;
 const DEFAULT_LINK_SECONDS = 7 * DAY_SECONDS;
 const MAX_LINK_SECONDS = 90 * DAY_SECONDS;
 
-const actionId = z.string().min(1).max(400).meta({
-  description: 'The action, or one part of it: `each[3]`, or what undoes it: `book~undo`',
-  example: 'review',
-});
+const actionId = z
+  .string()
+  .min(1)
+  .max(400)
+  .regex(/^[^[~]{1,255}(?:$|[[~])/, 'must name an action by at most 255 characters')
+  .meta({
+    description: 'The action, or one part of it: `each[3]`, or what undoes it: `book~undo`',
+    example: 'review',
+  });
 const comment = z.string().max(MAX_COMMENT).optional().meta({ example: 'as discussed' });
 
 export const decisionRequest = z
@@ -62,6 +67,11 @@ export const linkAnswer = z.object({ approve: text, reject: text, for: text, exp
   example: { approve: '/approvals/W10.c2ln', reject: '/approvals/W11.c2ln', for: 'anna', expires_at: WHEN },
 });
 
+export const linkSentAnswer = z.object({ for: text, sent_by: z.enum(['email', 'webhook']), expires_at: time }).meta({
+  id: 'SentApprovalLinks',
+  example: { for: 'anna@example.com', sent_by: 'email', expires_at: WHEN },
+});
+
 export const linkView = z
   .object({
     execution_id: text,
@@ -100,6 +110,7 @@ const approval = z
     action_id: text,
     message: text.nullable(),
     approvers: z.array(text).meta({ description: 'None: everybody of the tenant' }),
+    four_eyes: z.boolean().meta({ description: 'Who began the execution may not decide' }),
     requested_at: time,
     deadline: time.nullable(),
     escalated_at: time.nullable(),
@@ -111,7 +122,8 @@ const approval = z
   .meta({
     id: 'Approval',
     example: {
-      ...{ execution_id: RUN, action_id: 'review', message: 'Pay 42?', approvers: ['anna'], requested_at: WHEN },
+      ...{ execution_id: RUN, action_id: 'review', message: 'Pay 42?', approvers: ['anna'], four_eyes: true },
+      ...{ requested_at: WHEN },
       ...{ deadline: null, escalated_at: null, status: 'pending', by: null, comment: null, decided_at: null },
     },
   });

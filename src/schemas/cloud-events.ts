@@ -10,6 +10,12 @@ const short = z.string().min(1).max(255);
 /** Letters and digits in lower case, as the specification asks. */
 const ATTRIBUTE = /^[a-z0-9]{1,64}$/;
 
+export const receiveEventsQuery = z.strictObject({
+  tenant_id: short
+    .optional()
+    .meta({ description: 'Of a signed event: whose secrets are to be tried. Also in `X-Tenant-ID`', example: 'acme' }),
+});
+
 export const cloudEvent = z
   .object({
     specversion: z.literal('1.0', { error: "must be '1.0'" }),

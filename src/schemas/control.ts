@@ -1,6 +1,7 @@
 /** What the HTTP door takes and answers for the control of executions: pause, rerun, skip and complete by hand. */
 import { z } from 'zod';
 import { count, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { lateEffects } from './late-effects.ts';
 import { runStatus, taskStatus } from './requests.ts';
 
 const reason = z
@@ -65,6 +66,9 @@ export const rerunPlan = z
     kept_actions: count,
     actions: z.array(reopenedAction),
     acts_again: z.array(text).meta({ description: 'The ids of the actions that would act once more' }),
+    late_effects: lateEffects.meta({
+      description: 'What was given up and has been done all the same: it would be done twice',
+    }),
   })
   .meta({
     id: 'RerunPlan',
@@ -80,6 +84,7 @@ export const rerunPlan = z
       kept_actions: 2,
       actions: [{ action_id: 'charge_card', action_type: 'service_call', status: 'completed', acts_again: true }],
       acts_again: ['charge_card'],
+      late_effects: [],
     },
   });
 
@@ -104,11 +109,51 @@ export const workflowResumeRequest = z
   })
   .meta({ id: 'WorkflowResumeRequest', example: { runs: 'resume' } });
 
+export const controlOperation = z
+  .object({
+    operation_id: text,
+    kind: z.enum(['pause', 'resume', 'cancel']).meta({ description: 'What is done to each execution' }),
+    workflow_id: text,
+    status: z.enum(['pending', 'running', 'completed', 'superseded']).meta({
+      description: 'superseded: something else was asked for the workflow before this one was through',
+    }),
+    reason: text.nullable(),
+    requested_by: text,
+    executions: z.object({
+      total: count.meta({ description: 'When it was asked for' }),
+      done: count,
+      skipped: count.meta({ description: 'They had ended, or were in another state' }),
+      failed: count,
+    }),
+    error: text.nullable().meta({ description: 'Why it does not go on at the moment, or why the last one failed' }),
+    requested_at: time,
+    finished_at: time.nullable(),
+    links: z.object({ self: text }),
+  })
+  .meta({
+    id: 'ControlOperation',
+    example: {
+      operation_id: RUN,
+      kind: 'pause',
+      workflow_id: FLOW,
+      status: 'running',
+      reason: 'service under repair',
+      requested_by: 'ada',
+      executions: { total: 100_000, done: 4_200, skipped: 0, failed: 0 },
+      error: null,
+      requested_at: WHEN,
+      finished_at: null,
+      links: { self: `/workflows/operations/${RUN}` },
+    },
+  });
+export type ControlOperation = z.infer<typeof controlOperation>;
+
 export const controlledWorkflow = z
   .object({
     workflow_id: text,
     status: text,
-    executions: count.meta({ description: 'How many with it' }),
+    executions: count.meta({ description: 'How many were done with it so far; `operation` tells when it is through' }),
+    operation: controlOperation.optional(),
     message: text,
   })
   .meta({

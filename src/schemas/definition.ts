@@ -1,7 +1,8 @@
 /**
  * What clients send as a workflow definition: the contract's form, with the older spellings beside it, and the flow
  * form. A schema only says what fits; `domain/normalise.ts` says what can work and fills in the defaults. Optional
- * fields may be null, which many clients send for "left out".
+ * fields may be null, which many clients send for "left out"; a config that is null is refused, for it says nothing of what
+ * it should have been.
  */
 import { z } from 'zod';
 import { type Parsed, parseWith } from './faults.ts';
@@ -151,7 +152,10 @@ export const retryInput = z
   .strictObject({
     max_attempts: z.int().min(1).max(MAX_ATTEMPTS).nullish().meta({ description: 'All tries, the first included.' }),
     backoff: z.enum(['exponential', 'fixed', 'linear']).nullish(),
-    initial_delay_seconds: seconds.nullish(),
+    initial_delay_seconds: seconds.nullish().meta({ description: 'Before the second attempt.' }),
+    multiplier: z.number().min(1).max(100).nullish().meta({
+      description: 'Of exponential backoff: each delay is so many times the one before it; 2 without it.',
+    }),
     max_delay_seconds: seconds.nullish(),
     jitter: z.number().min(0).max(1).nullish().meta({ description: 'The part of a delay that chance may take away.' }),
     non_retryable: z.array(shortText).max(100).nullish().meta({ description: 'Error codes that are not tried again.' }),
@@ -190,7 +194,7 @@ export const repeatInput = z
 export const compensationInput = z
   .strictObject({
     action_type: z.string().min(1).max(255),
-    config: template.nullish().meta({ description: 'Templates in it may name the output of the action itself.' }),
+    config: template.optional().meta({ description: 'Templates in it may name the output of the action itself.' }),
     retry: retryInput.nullish(),
     timeout_seconds: timeout.nullish().meta({ description: 'Of one attempt; 300 without it.' }),
   })
@@ -207,7 +211,9 @@ export const actionInput = z
     action_type: z.string().min(1).max(255).meta({ description: 'An adapter; GET /action-types lists them.' }),
     name: shortText.nullish(),
     description: longText.nullish(),
-    config: template.nullish().meta({ description: 'The input of the adapter; strings in it may hold {{templates}}.' }),
+    config: template
+      .optional()
+      .meta({ description: 'The input of the adapter; strings in it may hold {{templates}}.' }),
     depends_on: z.array(z.string().max(255)).max(MAX_ACTIONS).nullish(),
     when: expression.nullish().meta({ description: 'CEL over `params`, `run` and outputs; false skips the action.' }),
     run_if: z.enum(['all_succeeded', 'all_done', 'any_succeeded']).nullish(),

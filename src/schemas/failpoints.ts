@@ -32,6 +32,9 @@ export const FAILPOINTS = [
   'cancel.afterStatus',
   /** A task that waits for something outside is asleep; whether it came in the meantime has not been looked at. */
   'park.afterMove',
+  'sleep.afterMark',
+  'sleep.afterRemove',
+  'sleep.afterTake',
   /** A run is resumed; what was put off has not been woken. */
   'resume.afterStatus',
   /** A task is settled by hand; its job sleeps on. */
@@ -56,6 +59,8 @@ export const FAILPOINTS = [
   'inbox.afterCommit',
   /** A batch of what is to be erased is gone, with how far it is; there is more. */
   'erase.afterBatch',
+  /** A page of an operation on all runs of a workflow is done; nobody has written that down. */
+  'operation.afterPage',
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 

@@ -20,6 +20,7 @@ export const jobData = z.object({
       max_attempts: z.int().optional(),
       timeout_seconds: z.number().optional(),
       initial_delay_seconds: z.number().optional(),
+      multiplier: z.number().optional(),
     }),
   ]),
 });

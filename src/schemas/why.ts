@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { count, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { laneHealth } from './engine-health.ts';
+import { lateEffects } from './late-effects.ts';
 import { runStatus, taskStatus } from './requests.ts';
 
 const cause = z
@@ -39,6 +40,7 @@ export const whyOfRun = z
       )
       .meta({ description: 'Tasks that are not final: what could go on first, the heaviest causes first' }),
     more_tasks: count.meta({ description: 'Tasks that are not final and not in the list' }),
+    late_effects: lateEffects.optional().meta({ description: 'What was given up and has been done all the same' }),
     observed_at: time,
   })
   .meta({

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { count, FLOW, fieldFault, itemError, json, object, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { pausedBy } from './control.ts';
 import { externalTask } from './external-tasks.ts';
+import { lateEffects } from './late-effects.ts';
 import { runStatus, taskStatus, workflowStatus } from './requests.ts';
 import { waitingFor } from './waiting-for.ts';
 
@@ -275,6 +276,10 @@ export const executionTask = z
       .literal(true)
       .optional()
       .meta({ description: 'Input and output were left out: the answer would be too large' }),
+    effect_unknown: z
+      .literal(true)
+      .optional()
+      .meta({ description: 'It was executed, and nobody heard how that ended: it may have happened' }),
     cached: z
       .literal(true)
       .optional()
@@ -360,6 +365,9 @@ export const execution = z
     tasks: z.array(executionTask),
     cancel_reason: text.nullable(),
     paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
+    late_effects: lateEffects
+      .optional()
+      .meta({ description: 'Actions that were given up and have been done all the same' }),
   })
   .meta({ id: 'Execution' });
 

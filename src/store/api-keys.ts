@@ -1,7 +1,8 @@
 /** API keys: what their tenant sees of them, and whose one is. */
 import type pg from 'pg';
 import { ROLES } from '../domain/access.ts';
-import type { ApiKey, ApiKeyDirectory, ApiKeyStore } from '../engine/api-key-ports.ts';
+import type { ApiKey, ApiKeyDirectory, ApiKeyStore, KnownKey } from '../engine/api-key-ports.ts';
+import { createBatcher } from './batch.ts';
 
 const COLUMNS = `id, tenant_id, name, prefix, roles, CASE WHEN limited THEN scopes END AS scopes, expires_at, created_by, created_at,
   rotated_at, CASE WHEN previous_until > now() THEN previous_until END AS previous_until, last_used_at, revoked_at`;
@@ -29,10 +30,16 @@ const REVOKE = `
 UPDATE api_key SET revoked_at = coalesce(revoked_at, now()), previous_hash = NULL, previous_until = NULL
 WHERE tenant_id = $1 AND id = $2 RETURNING id`;
 
+// Whoever guesses costs a place in a statement that there is anyway, not a statement.
 const LOOK_UP = `
-SELECT id, tenant_id, roles, CASE WHEN limited THEN scopes END AS scopes, CASE WHEN hash = $1 THEN hash ELSE previous_hash END AS fitting,
-  extract(epoch FROM least(expires_at, CASE WHEN hash = $1 THEN NULL ELSE previous_until END) - now())::float8 * 1000 AS remaining_ms
-FROM api_key WHERE (hash = $1 OR (previous_hash = $1 AND previous_until > now())) AND ${HOLDS}`;
+SELECT w.hash AS wanted, k.id, k.tenant_id, k.roles, k.scopes, k.fitting, k.remaining_ms
+FROM unnest($1::bytea[]) AS w(hash)
+CROSS JOIN LATERAL (
+  SELECT id, tenant_id, roles, CASE WHEN limited THEN scopes END AS scopes, CASE WHEN hash = w.hash THEN hash ELSE previous_hash END AS fitting,
+    extract(epoch FROM least(expires_at, CASE WHEN hash = w.hash THEN NULL ELSE previous_until END) - now())::float8 * 1000 AS remaining_ms
+  FROM api_key WHERE (hash = w.hash OR (previous_hash = w.hash AND previous_until > now())) AND ${HOLDS}
+) AS k`;
+const LOOKED_UP_AT_ONCE = 500;
 
 // One that is used all the time is written once a minute.
 const USED = `
@@ -85,25 +92,32 @@ export function createApiKeyStore(pool: pg.Pool): ApiKeyStore {
 }
 
 export function createApiKeyDirectory(pool: pg.Pool): ApiKeyDirectory {
-  return {
-    async lookUp(wanted) {
-      const { rows } = await pool.query<RawKey & { fitting: Buffer; remaining_ms: number | null }>(LOOK_UP, [wanted]);
-      const [row] = rows;
-      if (row === undefined) return undefined;
-      const { id, tenantId, roles, scopes } = toKey(row);
-      return {
-        id,
-        tenantId,
-        roles,
-        scopes,
-        hash: row.fitting,
-        remainingMs: row.remaining_ms ?? Number.POSITIVE_INFINITY,
-      };
+  const lookUp = createBatcher<Buffer, KnownKey | undefined>({
+    maxItems: LOOKED_UP_AT_ONCE,
+    async flush(wanted) {
+      const { rows } = await pool.query<RawKey & Found>(LOOK_UP, [wanted]);
+      const found = new Map(rows.map((row) => [row.wanted.toString('base64'), toKnownKey(row)]));
+      return wanted.map((hash) => found.get(hash.toString('base64')));
     },
+  });
+  return {
+    lookUp,
     async used(ids) {
       await pool.query(USED, [ids]);
     },
   };
+}
+
+interface Found {
+  wanted: Buffer;
+  /** As it is stored. */
+  fitting: Buffer;
+  remaining_ms: number | null;
+}
+
+function toKnownKey(row: RawKey & Found): KnownKey {
+  const { id, tenantId, roles, scopes } = toKey(row);
+  return { id, tenantId, roles, scopes, hash: row.fitting, remainingMs: row.remaining_ms ?? Number.POSITIVE_INFINITY };
 }
 
 function toKey(row: RawKey): ApiKey {

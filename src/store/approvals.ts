@@ -3,7 +3,7 @@
  * once: its key is what makes the first decision the only one. A deadline is a decision too, made by whoever looks first.
  */
 import type pg from 'pg';
-import { atDeadline, mayDecide, type OnTimeout, type Verdict } from '../domain/approvals.ts';
+import { atDeadline, mayDecide, needsOtherEyes, type OnTimeout, type Verdict } from '../domain/approvals.ts';
 import type {
   ApprovalDecision,
   ApprovalRow,
@@ -25,14 +25,15 @@ import {
 } from './inbox.ts';
 import { readText, textPayload } from './payloads.ts';
 
-const COLUMNS = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.on_timeout, a.escalate_to, a.period_seconds,
+const COLUMNS = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.four_eyes, a.on_timeout, a.escalate_to, a.period_seconds,
+  (SELECT s.user_id FROM run s WHERE s.id = a.run_id) AS started_by,
   a.requested_at, a.deadline_at, a.escalated_at, coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now,
   d.decision, d.decided_by, d.comment, d.request_key, d.at`;
 const WITH_DECISION = `approval a LEFT JOIN approval_decision d ON d.run_id = a.run_id AND d.epoch = a.epoch AND d.action_id = a.action_id`;
 
 const OPEN = `
-INSERT INTO approval (run_id, epoch, action_id, tenant_id, message, approvers, on_timeout, escalate_to, period_seconds, deadline_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $9::float8))
+INSERT INTO approval (run_id, epoch, action_id, tenant_id, message, approvers, on_timeout, escalate_to, period_seconds, deadline_at, four_eyes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $9::float8), $10)
 ON CONFLICT DO NOTHING RETURNING deadline_at`;
 
 // The row of the question is what everybody who may change something about it locks.
@@ -57,7 +58,8 @@ a.tenant_id = $1 AND a.open AND EXISTS (
   SELECT 1 FROM run r WHERE r.id = a.run_id AND r.epoch = a.epoch AND r.status IN ('pending', 'queued', 'running', 'waiting', 'paused', 'compensating'))
 AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = a.run_id AND t.action_id = a.action_id AND t.final)`;
 const DECIDED = `a.tenant_id = $1 AND NOT a.open`;
-const FOR_APPROVER = `($2::text IS NULL OR a.approvers = '{}' OR $2 = ANY (a.approvers))`;
+const FOR_APPROVER = `($2::text IS NULL OR (a.approvers = '{}' OR $2 = ANY (a.approvers))
+  AND NOT (a.four_eyes AND EXISTS (SELECT 1 FROM run s WHERE s.id = a.run_id AND s.user_id = $2)))`;
 
 interface Raw {
   run_id: string;
@@ -66,6 +68,8 @@ interface Raw {
   tenant_id: string;
   message: string | null;
   approvers: string[];
+  four_eyes: boolean;
+  started_by: string;
   on_timeout: OnTimeout;
   escalate_to: string[];
   requested_at: Date;
@@ -84,7 +88,7 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
   return {
     ask(task, tenantId, question) {
       return persistently(pool, async (client) => {
-        const { approvers, message, timeoutSeconds, onTimeout, escalateTo } = question;
+        const { approvers, message, timeoutSeconds, onTimeout, escalateTo, fourEyes } = question;
         const opened = await client.query<{ deadline_at: Date | null }>(OPEN, [
           ...[
             task.runId,
@@ -97,11 +101,13 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
             escalateTo,
           ],
           timeoutSeconds ?? null,
+          fourEyes,
         ]);
         const [row] = opened.rows;
         if (row !== undefined) {
           await record(client, task, 'approval.requested', {
             approvers: [...approvers],
+            ...(fourEyes ? { four_eyes: true } : {}),
             deadline: row.deadline_at?.toISOString() ?? null,
           });
         }
@@ -120,7 +126,12 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
     async recordLink({ runId, epoch, actionId }, link) {
       await pool.query(
         `INSERT INTO event (run_id, action_id, epoch, kind, data) VALUES ($1, $2, $3, 'approval.link_issued', $4)`,
-        [runId, actionId, epoch, JSON.stringify({ for: link.for, by: link.by, expires_at: link.expiresAt })],
+        [
+          runId,
+          actionId,
+          epoch,
+          JSON.stringify({ for: link.for, by: link.by, expires_at: link.expiresAt, via: link.via ?? 'answer' }),
+        ],
       );
     },
 
@@ -175,7 +186,11 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
   const now = await settled(client, task);
   // Its deadline has just decided; the task finds that out for itself.
   if (now.decision !== null) throw refuse({ done: 'already_decided', decision: decisionOf(now) });
-  if (!mayDecide(now.approvers, by)) throw refuse({ done: link === undefined ? 'not_approver' : 'link_over' });
+  const deciders = { approvers: now.approvers, fourEyes: now.four_eyes, startedBy: now.started_by };
+  if (!mayDecide(deciders, by)) {
+    const why = needsOtherEyes(deciders, by) ? 'own_run' : 'not_approver';
+    throw refuse({ done: link === undefined ? why : 'link_over' });
+  }
   const decision = await write(client, task, verdict, by, request.comment ?? null, request.via, request.requestKey);
   await lookSoon(client, runId);
   return { done: 'decided', epoch: run.epoch, decision };
@@ -242,6 +257,8 @@ function toRow(raw: Raw): ApprovalRow {
     tenantId: raw.tenant_id,
     message: raw.message,
     approvers: raw.approvers,
+    fourEyes: raw.four_eyes,
+    startedBy: raw.started_by,
     requestedAt: raw.requested_at,
     deadline: raw.deadline_at ?? undefined,
     escalatedAt: raw.escalated_at ?? undefined,

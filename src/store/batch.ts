@@ -26,6 +26,8 @@ export interface Batcher<T, R> {
   (item: T): Promise<R>;
   /** Items that wait or are under way. */
   size(): number;
+  /** How long the batch that is under way has been so, tries and pauses included; 0: none is. */
+  underWayMs(): number;
   /** Sends at once what lingers; resolves when nothing is left. */
   drain(): Promise<void>;
 }
@@ -72,6 +74,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
   const flush = AsyncResource.bind(options.flush);
   const waiting: Waiting<T, R>[] = [];
   let underWay = 0;
+  let since = 0;
   let lastSize = 0;
   let scheduled = false;
   let lingering: { timer: NodeJS.Timeout; send(): void } | undefined;
@@ -85,6 +88,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
       lingering = undefined;
       const batch = waiting.splice(0, options.maxItems);
       underWay = batch.length;
+      since = performance.now();
       lastSize = batch.length;
       whenSent = send(batch).finally(() => {
         underWay = 0;
@@ -125,6 +129,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
     }
   }
 
+  const underWayMs = () => (underWay === 0 ? 0 : performance.now() - since);
   const add = (item: T) =>
     new Promise<R>((resolve, reject) => {
       waiting.push({ item, resolve, reject });
@@ -142,5 +147,5 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
     }
   }
 
-  return Object.assign(add, { size: () => waiting.length + underWay, drain });
+  return Object.assign(add, { size: () => waiting.length + underWay, underWayMs, drain });
 }

@@ -9,7 +9,7 @@ import { insertedFields, NEW_RUNS, newRunValues, RUN_FIELDS } from './accept-run
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { persist } from './transient.ts';
 
-const IN_QUEUE = `NOT final AND status IN ('queued', 'running', 'cancelling')`;
+const IN_QUEUE = `NOT final AND (status IN ('queued', 'running', 'cancelling') OR status = 'waiting' AND asleep IS NULL)`;
 /** More than MAX_RUN_DEPTH can be. */
 const DEPTHS = 100;
 
@@ -95,7 +95,7 @@ WITH level AS MATERIALIZED (
   SELECT id FROM run WHERE id = ANY (ARRAY(SELECT id FROM turns WHERE turn <= least(room, $2::int)))
     AND status = 'pending' AND NOT final FOR UPDATE SKIP LOCKED
 )
-UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
+UPDATE run r SET gen = r.gen + 1, left_queue = NULL, check_at = now() + interval '30 seconds' FROM due WHERE r.id = due.id
 RETURNING ${RUN_COLUMNS}`;
 
 interface RawChild {

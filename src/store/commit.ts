@@ -16,23 +16,26 @@ import { errorPayload, payload } from './payloads.ts';
 const COMMIT = `
 WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, next_delivery, status,
-                         final, tolerated, input, output, error, commit_id, worker, wake_at, wakes_seen, cached, started_at, finished_at, updated_at)
+                         final, tolerated, input, output, error, commit_id, worker, wake_at, not_before, wakes_seen, cached, effect_unknown, started_at, finished_at, updated_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, CASE WHEN o.ended THEN o.attempt ELSE o.attempt - 1 END, o.fence, 1,
-         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.wakes_seen, o.cached,
+         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.not_before, o.wakes_seen, o.cached, o.effect_unknown,
          now() - make_interval(secs => o.elapsed_ms / 1000), CASE WHEN o.final THEN now() END, now()
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
               $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
-              $17::timestamptz[], $18::int[], $21::int[], $22::bool[])
+              $17::timestamptz[], $18::int[], $21::int[], $22::bool[], $23::bool[], $24::timestamptz[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
-            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached)
+            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached, effect_unknown, not_before)
   JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     attempt = greatest(t.attempt, EXCLUDED.attempt), ended_attempt = EXCLUDED.ended_attempt, deliveries = 1,
     next_delivery = EXCLUDED.next_delivery, status = EXCLUDED.status, final = EXCLUDED.final, tolerated = EXCLUDED.tolerated,
     input = coalesce(EXCLUDED.input, t.input), output = EXCLUDED.output, error = EXCLUDED.error, commit_id = EXCLUDED.commit_id,
-    worker = coalesce(EXCLUDED.worker, t.worker), wake_at = coalesce(t.wake_at, EXCLUDED.wake_at),
-    wakes_seen = EXCLUDED.wakes_seen, cached = EXCLUDED.cached, started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
+    worker = coalesce(EXCLUDED.worker, t.worker), wake_at = coalesce(t.wake_at, EXCLUDED.wake_at), not_before = EXCLUDED.not_before,
+    wakes_seen = EXCLUDED.wakes_seen, cached = EXCLUDED.cached,
+    -- What one attempt may have done, no later failure takes back.
+    effect_unknown = coalesce(t.effect_unknown, false) OR EXCLUDED.effect_unknown,
+    started_at = coalesce(t.started_at, EXCLUDED.started_at), finished_at = EXCLUDED.finished_at, updated_at = now()
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)
@@ -61,8 +64,7 @@ WITH w AS (
     output = CASE WHEN s.status = 'completed' THEN ($20::jsonb[])[s.n] END,
     error = CASE s.status WHEN 'failed' THEN s.error WHEN 'timed_out' THEN s.cancelled_error END,
     started_at = coalesce(r.started_at, least(s.started_at, now() - make_interval(secs => ($16::float8[])[s.n] / 1000)), now()),
-    finished_at = now(),
-    callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
+    finished_at = now()
   FROM (
     SELECT l.id, l.n, l.cancelled_error, others.started_at,
       CASE WHEN own.failed THEN ($13::jsonb[])[l.n] ELSE others.error END AS error,
@@ -89,7 +91,7 @@ WITH w AS (
 SELECT (SELECT array_agg(n) FROM w) AS accepted,
        -- Several ids in one notification, which must stay below 8,000 bytes.
        (SELECT count(pg_notify('run_final', ids))
-        FROM (SELECT string_agg(id, ',') AS ids FROM (SELECT id, row_number() OVER () / 20 AS part FROM f) GROUP BY part)) AS ended`;
+        FROM (SELECT string_agg(id, ',') AS ids FROM (SELECT id, row_number() OVER () / 20 AS part FROM f) AS ended_runs GROUP BY part) AS messages) AS ended`;
 
 /** Refused, or committed by an earlier statement whose answer was lost. */
 const COMMITTED_BEFORE = `
@@ -131,6 +133,8 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => payload(o.runOutput, o.tenantId)),
       column((o) => o.wakesSeen),
       column((o) => o.cached ?? null),
+      column((o) => o.effectUnknown),
+      column((o) => o.notBefore ?? null),
     ],
   });
   const accepted = new Set<Outcome>();

@@ -95,7 +95,8 @@ WITH g AS (
   UPDATE run r SET status = 'cancelling', cancel_reason = 'replaced by ' || b.by, check_at = now()
   FROM before b WHERE r.id = b.id
   RETURNING r.id, r.epoch, r.workflow_id, r.workflow_version, r.inline, r.cancel_reason, b.status AS was,
-            EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id) AS begun
+            EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id)
+              OR EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = r.id AND c.awaited AND NOT c.final) AS begun
 ), e AS (
   INSERT INTO event (run_id, epoch, kind, data)
   SELECT id, epoch, 'run.cancelling', jsonb_build_object('reason', cancel_reason) FROM u

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { WorkflowPauseStore } from '../engine/pause-workflow.ts';
 import type { ControlEventReader, WorkflowStatus } from '../engine/read-models.ts';
+import { ABOUT, OPERATION_KEPT } from './control-operations.ts';
 
 const SET_STATUS = `
 WITH before AS (
@@ -12,6 +13,19 @@ WITH before AS (
   INSERT INTO control_event (tenant_id, by, subject, subject_id, kind, reason, data)
   SELECT $1, $2, 'workflow', id, CASE $5 WHEN 'active' THEN 'workflow.resumed' ELSE 'workflow.' || $5 END, $6,
          jsonb_build_object('runs', $7::text) FROM u
+), wanted AS (
+  -- Asked for again, it is about the runs.
+  SELECT b.id FROM before b LEFT JOIN u ON u.id = b.id WHERE $8::text IS NOT NULL AND (u.id IS NOT NULL OR b.status = $5)
+), s AS (
+  UPDATE control_operation o SET status = 'superseded', finished_at = now()
+  FROM before b LEFT JOIN u ON u.id = b.id LEFT JOIN wanted w ON w.id = b.id
+  WHERE o.tenant_id = $1 AND o.workflow_id = b.id AND o.finished_at IS NULL AND (u.id IS NOT NULL OR w.id IS NOT NULL)
+), o AS (
+  INSERT INTO control_operation (id, tenant_id, workflow_id, kind, reason, requested_by, total, expires_at)
+  SELECT $8, $1, id, $9, $6, $2,
+         (SELECT count(*)::int FROM run r WHERE r.tenant_id = $1 AND r.workflow_id = $3 AND ${ABOUT('$9::text')}),
+         now() + ${OPERATION_KEPT}
+  FROM wanted RETURNING id
 )
 SELECT b.status AS was, u.id IS NOT NULL AS changed FROM before b LEFT JOIN u ON u.id = b.id`;
 
@@ -39,8 +53,9 @@ interface RawEvent {
 
 export function createControlEvents(pool: pg.Pool): WorkflowPauseStore & ControlEventReader {
   return {
-    async setStatus({ tenantId, userId }, workflowId, { from, to, reason, runs }) {
-      const values = [tenantId, userId, workflowId, from, to, reason ?? null, runs];
+    async setStatus({ tenantId, userId }, workflowId, { from, to, reason, runs, operationId }) {
+      const kind = to === 'paused' ? 'pause' : 'resume';
+      const values = [tenantId, userId, workflowId, from, to, reason ?? null, runs, operationId ?? null, kind];
       const { rows } = await pool.query<{ was: WorkflowStatus; changed: boolean }>(SET_STATUS, values);
       return rows[0];
     },

@@ -1,9 +1,12 @@
 /** The connections to PostgreSQL: one pool, used by Prisma and by the hot statements alike. */
-import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from './generated/client.ts';
+import { observingClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
 import { createPayloads, type Payloads } from './payloads.ts';
+import { prismaAdapter } from './prisma-adapter.ts';
+import { READ_VERSION, requireSupported, UnsupportedServer, type VersionRow } from './server-version.ts';
+import { SESSION } from './session.ts';
 import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
 
 /**
@@ -25,6 +28,9 @@ const LET_GO = `SET idle_in_transaction_session_timeout = ${SILENCE_IN_TRANSACTI
 /** Nothing that is asked for takes so long: whoever asked has gone by then, and the locks must not stay. */
 export const LONGEST_STATEMENT_MS = 120_000;
 
+/** Whoever asks is told to ask again rather than kept waiting for a table that somebody else has locked. */
+export const LONGEST_LOCK_WAIT_MS = 4_000;
+
 const WAIT_FOR_CONNECTION_MS = 5_000;
 
 export interface Database {
@@ -35,6 +41,8 @@ export interface Database {
   /** Of all pools together. */
   connections: Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'> & { options: { max: number } };
   prisma: PrismaClient;
+  /** Resolves, to a sentence, when a connection meets a server that is not supported: another one than at the start. */
+  unsupported: Promise<string>;
   close(): Promise<void>;
 }
 
@@ -47,18 +55,35 @@ export function openDatabase(
     /** Left out: there is no scope, and all work is for everybody. */
     wall?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
+    /** Told of every statement. Left out: nobody is. */
+    statements?: StatementObserver;
+    longestLockWaitMs?: number;
     /** Left out: payloads are written as they are, and those that are sealed cannot be read. */
     payloads?: Payloads;
   },
 ): Database {
-  const longest = `SET statement_timeout = ${options.longestStatementMs ?? 0}`;
+  const { Client } = payloadSettings(options.payloads ?? createPayloads(undefined, false, Date.now));
+  const longest = `SET statement_timeout = ${options.longestStatementMs ?? 0}; SET lock_timeout = ${options.longestLockWaitMs ?? 0}`;
+  let met: (sentence: string) => void = () => undefined;
+  const unsupported = new Promise<string>((resolve) => {
+    met = resolve;
+  });
   const settings: pg.PoolConfig = {
-    ...payloadSettings(options.payloads ?? createPayloads(undefined, false, Date.now)),
+    Client: options.statements === undefined ? Client : observingClient(Client, options.statements),
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
     // Awaited before the connection is handed out.
-    onConnect: (client): unknown => client.query(`${BY_KEY}; ${LET_GO}; ${longest}`),
+    async onConnect(client) {
+      // A server that is not supported answers nobody, also one that has taken the place of another since the start.
+      const results: unknown = await client.query(`${SESSION}; ${BY_KEY}; ${LET_GO}; ${longest}; ${READ_VERSION}`);
+      try {
+        requireSupported((results as Array<pg.QueryResult<VersionRow>>).at(-1)?.rows[0]); // One for each statement.
+      } catch (error) {
+        if (error instanceof UnsupportedServer) met(error.message);
+        throw error;
+      }
+    },
     connectionTimeoutMillis: WAIT_FOR_CONNECTION_MS,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
@@ -73,7 +98,7 @@ export function openDatabase(
     each.on('connect', (client) => client.on('error', options.onError));
   }
   const prisma = new PrismaClient({
-    adapter: new PrismaPg(pool),
+    adapter: prismaAdapter(pool),
     // As long as everybody waits for a connection.
     transactionOptions: { maxWait: WAIT_FOR_CONNECTION_MS },
   });
@@ -82,6 +107,7 @@ export function openDatabase(
     everyTenant,
     connections: together([...pools]),
     prisma,
+    unsupported,
     async close() {
       await prisma.$disconnect();
       await Promise.all([...pools].map((each) => each.end()));

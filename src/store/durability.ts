@@ -1,5 +1,6 @@
 /** What a server of PostgreSQL has to be set to, so that what was committed is still there after it has lost its power. */
 import type pg from 'pg';
+import { judgeServerVersion } from './server-version.ts';
 
 const NEEDED: ReadonlyArray<{ name: string; fits(value: string): boolean; problem: string }> = [
   { name: 'fsync', fits: (value) => value === 'on', problem: 'a crash of the machine may destroy the whole database' },
@@ -16,15 +17,18 @@ const NEEDED: ReadonlyArray<{ name: string; fits(value: string): boolean; proble
   },
 ];
 
-/** One sentence for each setting that may lose what was promised. */
+/** One sentence for a version that nothing was tried on, and for each setting that may lose what was promised. */
 export async function durabilityOf(pool: Pick<pg.Pool, 'query'>): Promise<string[]> {
   const { rows } = await pool.query<{ name: string; setting: string }>(
     'SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])',
-    [NEEDED.map(({ name }) => name)],
+    [[...NEEDED.map(({ name }) => name), 'server_version_num']],
   );
   const found = new Map(rows.map(({ name, setting }) => [name, setting]));
-  return NEEDED.flatMap(({ name, fits, problem }) => {
+  const verdict = judgeServerVersion(found.get('server_version_num'));
+  const warnings = verdict.supported && verdict.warning !== undefined ? [verdict.warning] : [];
+  const unsafe = NEEDED.flatMap(({ name, fits, problem }) => {
     const value = found.get(name);
     return value === undefined || fits(value) ? [] : [`${name} of PostgreSQL is ${value}: ${problem}`];
   });
+  return [...warnings, ...unsafe];
 }

@@ -1,6 +1,10 @@
 /** Signs of life of workers and of the sweep, and what the database knows of the engine's health. */
 import type pg from 'pg';
+import { FAULT_KINDS, type Fault, type FaultKind } from '../domain/system-faults.ts';
 import type { BeatStore, EngineHealthStore } from '../engine/engine-health.ts';
+
+/** Of one worker. */
+const FAULTS_TOLD = 20;
 
 const LIVE = `NOT r.final AND r.status IN ('queued', 'running', 'cancelling', 'compensating')`;
 
@@ -8,10 +12,11 @@ const BEAT = `
 WITH gone AS (
   DELETE FROM worker WHERE seen_at < now() - interval '1 day' AND id <> $1
 )
-INSERT INTO worker (id, lanes, version, active_tasks, loop_lag_ms, started_at, seen_at)
-VALUES ($1, $2, $3, $4, $5, now() - make_interval(secs => $6::float8), now())
+INSERT INTO worker (id, lanes, version, active_tasks, loop_lag_ms, started_at, seen_at, faults)
+VALUES ($1, $2, $3, $4, $5, now() - make_interval(secs => $6::float8), now(), $7::text::jsonb)
 ON CONFLICT (id) DO UPDATE SET lanes = EXCLUDED.lanes, version = EXCLUDED.version, active_tasks = EXCLUDED.active_tasks,
-  loop_lag_ms = EXCLUDED.loop_lag_ms, started_at = EXCLUDED.started_at, seen_at = now()`;
+  loop_lag_ms = EXCLUDED.loop_lag_ms, started_at = EXCLUDED.started_at, seen_at = now(),
+  faults = EXCLUDED.faults`;
 
 const RECORD_PASS = `
 INSERT INTO sweep_pass AS p (id, worker, at, duration_ms, lag_ms, dispatched, checked, repaired, dispatched_total, repaired_total,
@@ -43,6 +48,7 @@ interface RawWorker {
   loop_lag_ms: number;
   started_at: Date;
   seen_at: Date;
+  faults: unknown;
 }
 
 interface RawPass {
@@ -62,8 +68,9 @@ interface RawPass {
 
 export function createBeatStore(pool: pg.Pool): BeatStore {
   return {
-    async beat({ id, lanes, version, activeTasks, loopLagMs, uptimeSeconds }) {
-      await pool.query(BEAT, [id, lanes, version, activeTasks, loopLagMs, uptimeSeconds]);
+    async beat({ id, lanes, version, activeTasks, loopLagMs, uptimeSeconds, faults }) {
+      const told = JSON.stringify(faults.slice(0, FAULTS_TOLD));
+      await pool.query(BEAT, [id, lanes, version, activeTasks, loopLagMs, uptimeSeconds, told]);
     },
     async leave(id) {
       await pool.query('DELETE FROM worker WHERE id = $1', [id]);
@@ -106,6 +113,9 @@ export function createEngineHealthStore(pool: pg.Pool): EngineHealthStore {
           started_at: raw.started_at.toISOString(),
           seen_at: raw.seen_at.toISOString(),
         })),
+        faults: workers.rows
+          .filter(({ alive }) => alive)
+          .flatMap(({ id, faults: told }) => faultsOf(told).map((fault) => ({ ...fault, reporter: id }))),
         sweep:
           pass === undefined
             ? null
@@ -125,4 +135,17 @@ export function createEngineHealthStore(pool: pg.Pool): EngineHealthStore {
       };
     },
   };
+}
+
+/** Written by a worker of this release or of another. */
+export function faultsOf(told: unknown): Fault[] {
+  return Array.isArray(told) ? told.filter(isFault) : [];
+}
+
+function isFault(one: unknown): one is Fault {
+  if (typeof one !== 'object' || one === null) return false;
+  const { kind, source, class: of, message, firstAt, lastAt, count } = one as Record<keyof Fault, unknown>;
+  const texts = [source, of, message].every((text) => typeof text === 'string');
+  const numbers = [firstAt, lastAt, count].every((number) => typeof number === 'number');
+  return texts && numbers && FAULT_KINDS.includes(kind as FaultKind); // Any text may be asked for.
 }

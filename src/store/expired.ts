@@ -11,6 +11,7 @@ const TABLES = [
   'platform_event',
   'incoming_event',
   'erasure',
+  'control_operation',
 ] as const;
 
 export function createExpiryStore(pool: pg.Pool): ExpiryStore {

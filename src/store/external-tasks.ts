@@ -16,6 +16,7 @@ import type {
 import type { Json } from '../schemas/json.ts';
 import { TOPIC_CHANNEL } from './external-attempts.ts';
 import { errorPayload, payload, textPayload } from './payloads.ts';
+import { wakeRunsOf } from './sleeping-runs.ts';
 
 /** After so many leases without an outcome the task is given up, like one that ends its workers. */
 export const MAX_DELIVERIES = 10;
@@ -33,7 +34,8 @@ const wakesOf = (source: string) => `
   FROM ${source} s JOIN run r ON r.id = s.run_id AND r.epoch = s.epoch AND NOT r.final
   WHERE s.status IN ('completed', 'failed')
   ORDER BY s.run_id, s.action_id
-  ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final AND t.epoch = EXCLUDED.epoch`;
+  ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final AND t.epoch = EXCLUDED.epoch
+  RETURNING t.run_id`;
 
 const TAKE_BACK = `
 WITH expired AS (
@@ -48,7 +50,7 @@ WITH expired AS (
   FROM expired e WHERE x.id = e.id
   RETURNING x.run_id, x.action_id, x.epoch, x.status
 ), w AS (${wakesOf('u')}
-)
+), ${wakeRunsOf('w')}
 SELECT run_id, action_id, epoch FROM u WHERE status = 'failed'`;
 
 // What the run no longer wants is closed on the way, so that it is in nobody's way again.
@@ -116,7 +118,7 @@ const ANSWER = `${HELD}, u AS (
   FROM e WHERE x.id = e.id AND e.held AND x.status IN ('available', 'leased')
   RETURNING x.run_id, x.action_id, x.epoch, x.status
 ), w AS (${wakesOf('u')}
-)
+), ${wakeRunsOf('w')}
 SELECT ${ATTEMPT}, e.held, e.ended, coalesce(u.status, e.status) AS status, u.run_id IS NOT NULL AS stored FROM e LEFT JOIN u ON true`;
 
 const OPEN_TASKS = `

@@ -2,11 +2,11 @@
 import type pg from 'pg';
 import type { IncomingEvent } from '../domain/cloud-events.ts';
 import type { Trigger } from '../domain/definition.ts';
-import type { EventOutcome, EventWaits, IncomingStore, StoredEvent } from '../engine/incoming-ports.ts';
+import type { EventOutcome, EventProgress, EventWaits, IncomingStore, StoredEvent } from '../engine/incoming-ports.ts';
 import { payload } from './payloads.ts';
 
 const KEPT = `interval '30 days'`;
-const STORED = 'i.tenant_id, i.key, i.event, i.user_id, i.correlation_id, i.trace_id, i.tries';
+const STORED = 'i.tenant_id, i.key, i.event, i.user_id, i.correlation_id, i.trace_id, i.tries, i.progress';
 
 const INSERT = `
 WITH given AS MATERIALIZED (
@@ -19,17 +19,27 @@ WITH given AS MATERIALIZED (
   FROM (SELECT DISTINCT ON (k) * FROM given ORDER BY k, n) one
   ON CONFLICT (tenant_id, key) DO NOTHING RETURNING key
 )
-SELECT g.k AS key, f.key IS NOT NULL AND g.n = min(g.n) OVER (PARTITION BY g.k) AS fresh, i.outcome
+SELECT g.k AS key, f.key IS NOT NULL AND g.n = min(g.n) OVER (PARTITION BY g.k) AS fresh, i.outcome IS NOT NULL AS done, coalesce(i.outcome, i.progress -> 'outcome') AS outcome
 FROM given g LEFT JOIN fresh f ON f.key = g.k LEFT JOIN incoming_event i ON i.tenant_id = $1 AND i.key = g.k ORDER BY g.n`;
 
+// The tenants are read off the index, one step for each, so that the many that one is owed do not hide those of another.
 const TAKE_DUE = `
-UPDATE incoming_event i SET tries = i.tries + 1, due_at = now() + make_interval(secs => $2::float8 / 1000)
-FROM (SELECT tenant_id, key FROM incoming_event WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
-WHERE i.tenant_id = d.tenant_id AND i.key = d.key RETURNING ${STORED}`;
+WITH RECURSIVE tenant AS (
+  (SELECT tenant_id FROM incoming_event WHERE due_at IS NOT NULL ORDER BY tenant_id LIMIT 1)
+  UNION ALL
+  SELECT n.tenant_id FROM tenant t CROSS JOIN LATERAL (
+    SELECT tenant_id FROM incoming_event WHERE due_at IS NOT NULL AND tenant_id > t.tenant_id ORDER BY tenant_id LIMIT 1
+  ) n
+)
+UPDATE incoming_event i SET tries = i.tries + 1, due_at = now() + make_interval(secs => $3::float8 / 1000)
+FROM tenant t CROSS JOIN LATERAL (
+  SELECT key FROM incoming_event WHERE tenant_id = t.tenant_id AND due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+) d
+WHERE t.tenant_id <> ALL ($2::text[]) AND i.tenant_id = t.tenant_id AND i.key = d.key RETURNING ${STORED}`;
 
 const DONE = `
 WITH d AS (
-  UPDATE incoming_event SET outcome = $3::jsonb, due_at = NULL
+  UPDATE incoming_event SET outcome = $3::jsonb, progress = NULL, due_at = NULL
   WHERE tenant_id = $1 AND key = $2 AND due_at IS NOT NULL
   RETURNING tenant_id, source, id, type, subject, correlation_id, trace_id
 )
@@ -39,7 +49,7 @@ SELECT nextval('event_id_seq'), tenant_id, 'event.received', correlation_id, tra
 FROM d`;
 
 const AGAIN = `
-UPDATE incoming_event SET due_at = now() + make_interval(secs => $3::float8 / 1000)
+UPDATE incoming_event SET due_at = now() + make_interval(secs => $3::float8 / 1000), progress = coalesce($4::jsonb, progress)
 WHERE tenant_id = $1 AND key = $2 AND due_at IS NOT NULL`;
 
 const TRIGGERS = `
@@ -75,37 +85,42 @@ interface RawStored {
   correlation_id: string | null;
   trace_id: string;
   tries: number;
+  progress: EventProgress | null;
 }
 
 export function createIncomingStore(pool: pg.Pool): IncomingStore {
   return {
     async insert(caller, events, leaseMs) {
       const { tenantId, userId, correlationId, traceId } = caller;
-      const { rows } = await pool.query<{ fresh: boolean; outcome: EventOutcome | null }>(INSERT, [
-        ...[
-          tenantId,
-          events.map(({ key }) => key),
-          events.map(({ event }) => payload(JSON.stringify(event), tenantId)),
+      const { rows } = await pool.query<{ fresh: boolean; done: boolean | null; outcome: EventOutcome | null }>(
+        INSERT,
+        [
+          ...[
+            tenantId,
+            events.map(({ key }) => key),
+            events.map(({ event }) => payload(JSON.stringify(event), tenantId)),
+          ],
+          ...[userId, correlationId ?? null, traceId, leaseMs],
+          ...[events.map(({ event }) => event.source), events.map(({ event }) => event.id)],
+          ...[events.map(({ event }) => event.type), events.map(({ event }) => event.subject ?? null)],
         ],
-        ...[userId, correlationId ?? null, traceId, leaseMs],
-        ...[events.map(({ event }) => event.source), events.map(({ event }) => event.id)],
-        ...[events.map(({ event }) => event.type), events.map(({ event }) => event.subject ?? null)],
-      ]);
-      return rows.map(({ fresh, outcome }) => ({ fresh, outcome: outcome ?? undefined }));
+      );
+      return rows.map(({ fresh, done, outcome }) => ({ fresh, done: done === true, outcome: outcome ?? undefined }));
     },
-    async takeDue(limit, leaseMs) {
+    async takeDue(perTenant, busy, leaseMs) {
       const { rows } = await pool.query<RawStored>({
         name: 'take-due-events',
         text: TAKE_DUE,
-        values: [limit, leaseMs],
+        values: [perTenant, busy, leaseMs],
       });
       return rows.map(toStored);
     },
     async done({ key, caller }, outcome) {
       await pool.query(DONE, [caller.tenantId, key, JSON.stringify(outcome)]);
     },
-    async again({ key, caller }, afterMs) {
-      await pool.query(AGAIN, [caller.tenantId, key, afterMs]);
+    async again({ key, caller }, progress, afterMs) {
+      const values = [caller.tenantId, key, afterMs, progress === undefined ? null : JSON.stringify(progress)];
+      await pool.query(AGAIN, values);
     },
     async triggersFor(tenantId, patterns, limit) {
       const { rows } = await pool.query<{ workflow_id: string; position: number; trigger: Trigger }>({
@@ -150,7 +165,8 @@ function toStored({
   correlation_id,
   trace_id,
   tries,
+  progress,
 }: RawStored): StoredEvent {
   const caller = { tenantId, userId: user_id, correlationId: correlation_id ?? undefined, traceId: trace_id };
-  return { key, caller, event, tries };
+  return { key, caller, event, tries, progress: progress ?? undefined };
 }

@@ -6,8 +6,8 @@ import type { Json } from '../schemas/json.ts';
 import { type RawRun, toRunRow } from './run-row.ts';
 
 export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerated, t.attempt, t.ended_attempt, t.fence,
-  t.deliveries, t.next_delivery, t.wake_at, t.wakes, t.wakes_seen,
-  t.parent_id, t.released_at IS NOT NULL AS released`;
+  t.deliveries, t.next_delivery, t.wake_at, t.not_before, t.wakes, t.wakes_seen,
+  t.parent_id, t.released_at IS NOT NULL AS released, t.epoch AS task_epoch, t.effect_unknown`;
 // One statement and so one snapshot: a run that is seen as live has rows as new as that. A run comes with each of its tasks;
 // its parameters, which may be large, only with the first.
 const LOOK_UP = `
@@ -30,8 +30,11 @@ export interface RawTask {
   deliveries: number;
   next_delivery: number | null;
   wake_at: Date | null;
+  not_before: Date | null;
   wakes: number;
   wakes_seen: number;
+  task_epoch: number;
+  effect_unknown: boolean | null;
   parent_id: string | null;
   released: boolean;
   item?: Json;
@@ -49,7 +52,10 @@ type RawLookup = Omit<RawRun, 'status' | 'final'> &
     action_id: string | null;
   };
 
-export async function lookUp(pool: pg.Pool, requests: readonly LookupRequest[]): Promise<Lookup[]> {
+export async function lookUp(
+  pool: Pick<pg.ClientBase, 'query'>,
+  requests: readonly LookupRequest[],
+): Promise<Lookup[]> {
   const runIds: string[] = [];
   const actionIds: string[] = [];
   const withOutput: boolean[] = [];
@@ -100,10 +106,13 @@ export function toTaskRow(raw: RawTask): TaskRow {
     tolerated: raw.tolerated,
     attempt: raw.attempt,
     endedAttempt: raw.ended_attempt,
+    epoch: raw.task_epoch,
+    effectUnknown: raw.effect_unknown === true,
     fence: raw.fence,
     deliveries: raw.deliveries,
     nextDelivery: raw.next_delivery,
     wakeAt: raw.wake_at,
+    notBefore: raw.not_before,
     wakes: raw.wakes,
     wakesSeen: raw.wakes_seen,
     parentId: raw.parent_id,

@@ -57,6 +57,21 @@ const GAUGES = `
 SELECT (SELECT count(*)::int FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating')) AS active_runs,
        (SELECT coalesce(sum(active_tasks), 0)::int FROM worker WHERE seen_at > now() - interval '${ALIVE_SECONDS} seconds') AS active_tasks`;
 
+/** When a counter was last added to, if it was so lately. */
+export async function lastCounted(
+  pool: pg.Pool,
+  name: string,
+  withinSeconds: number,
+): Promise<{ agoSeconds: number } | undefined> {
+  const { rows } = await pool.query<{ ago: number | null }>(
+    `SELECT extract(epoch FROM now() - max(updated_at))::float8 AS ago FROM metric_total
+     WHERE name = $1 AND updated_at > now() - make_interval(secs => $2)`,
+    [name, withinSeconds],
+  );
+  const ago = rows[0]?.ago;
+  return typeof ago === 'number' ? { agoSeconds: Math.max(0, Math.round(ago)) } : undefined;
+}
+
 export function createMetricTotals(pool: pg.Pool): MetricTotals {
   return {
     async add(samples) {

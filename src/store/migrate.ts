@@ -6,6 +6,7 @@ import pg from 'pg';
 import { projectRoot } from '../project-root.ts';
 import { raiseWall } from './row-level-security.ts';
 import { type Migration, openSchemaEngine } from './schema-engine.ts';
+import { READ_VERSION, requireSupported, type VersionRow } from './server-version.ts';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_203_441;
@@ -59,6 +60,7 @@ async function withLock<T>(databaseUrl: string, work: () => Promise<T>): Promise
   client.on('error', () => undefined);
   await client.connect();
   try {
+    requireSupported((await client.query<VersionRow>(READ_VERSION)).rows[0]);
     // Asking again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits for all of them.
     while (!(await tryLock(client))) await sleep(ASK_AGAIN_MS);
     return await work();

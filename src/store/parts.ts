@@ -25,7 +25,8 @@ const SUMMARY = `
 SELECT s.*, f.position, f.error, CASE WHEN f.error IS NOT NULL THEN (SELECT tenant_id FROM run WHERE id = $1) END AS tenant_id FROM (
   SELECT count(*)::int AS total, count(*) FILTER (WHERE NOT final)::int AS open,
          count(*) FILTER (WHERE final AND status NOT IN ('completed', 'skipped'))::int AS failed,
-         count(*) FILTER (WHERE final AND epoch = $3)::int AS ended
+         count(*) FILTER (WHERE final AND epoch = $3)::int AS ended,
+         count(*) FILTER (WHERE status = 'completed' OR effect_unknown)::int AS happened
   FROM task WHERE run_id = $1 AND parent_id = $2
 ) s LEFT JOIN LATERAL (
   SELECT position, error FROM task WHERE run_id = $1 AND parent_id = $2 AND status = 'failed' ORDER BY finished_at, position LIMIT 1
@@ -87,13 +88,21 @@ export function createPartStore(pool: pg.Pool): PartStore {
         open: number;
         failed: number;
         ended: number;
+        happened: number;
         position: number | null;
         error: Json;
       }>({ name: 'parts-summary', text: SUMMARY, values: [runId, parentId, epoch] });
       const row = rows[0];
       if (row === undefined) throw new Error('an aggregate has one row');
-      const { total, open, failed, ended, position, error } = row;
-      return { total, open, failed, ended, firstFailure: position === null ? undefined : { position, error } };
+      const { total, open, failed, ended, happened, position, error } = row;
+      return {
+        total,
+        open,
+        failed,
+        ended,
+        happened,
+        firstFailure: position === null ? undefined : { position, error },
+      };
     },
     async take(runId, parentId, atOnce) {
       const { rows } = await pool.query<{ position: number }>({

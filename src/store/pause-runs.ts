@@ -43,10 +43,6 @@ WITH u AS (
 ), e AS (${SAY('run.resumed')})
 SELECT id, status FROM u`;
 
-const LIVE_RUNS = `
-SELECT id FROM run WHERE tenant_id = $1 AND workflow_id = $2 AND NOT final AND ($3::text IS NULL OR status = $3)
-ORDER BY created_at, id`;
-
 interface Found extends Pausable {
   id: string;
   status: RunStatus;
@@ -86,10 +82,6 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const refused = { was, changed: false, status: was, goOn: [] };
         return resume === 'parent_first' && above !== undefined ? { ...refused, pausedWith: above.id } : refused;
       }),
-    async liveRunsOf(tenantId, workflowId, status) {
-      const { rows } = await pool.query<{ id: string }>(LIVE_RUNS, [tenantId, workflowId, status ?? null]);
-      return rows.map(({ id }) => id);
-    },
   };
 }
 

@@ -25,7 +25,7 @@ export class ServingClient extends pg.Client {
 }
 
 /** In the settings of a pool. */
-export function payloadSettings(payloads: Payloads): Pick<pg.PoolConfig, 'Client'> {
+export function payloadSettings(payloads: Payloads): { Client: new (config?: pg.ClientConfig) => pg.Client } {
   const { seal } = payloads;
   return {
     Client: class extends ServingClient {

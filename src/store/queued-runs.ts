@@ -1,4 +1,4 @@
-/** Of one tenant, how many runs wait to be begun. */
+/** Of one tenant, how many runs wait to be begun, and how many have not ended. */
 import type pg from 'pg';
 
 const COUNT = `
@@ -13,4 +13,15 @@ export async function countQueuedRuns(pool: pg.Pool, tenantId: string, most: num
     values: [tenantId, most],
   });
   return rows[0]?.waiting ?? 0;
+}
+
+const COUNT_LIVE = `SELECT count(*)::int AS live FROM (SELECT 1 FROM run WHERE tenant_id = $1 AND NOT final LIMIT $2) AS own`;
+
+export async function countLiveRuns(pool: pg.Pool, tenantId: string, most: number): Promise<number> {
+  const { rows } = await pool.query<{ live: number }>({
+    name: 'live-runs',
+    text: COUNT_LIVE,
+    values: [tenantId, most],
+  });
+  return rows[0]?.live ?? 0;
 }

@@ -12,10 +12,10 @@ FROM run c JOIN run p ON p.id = c.parent_run_id WHERE c.id = $1 AND c.awaited FO
 // The run first: of two retries the second finds another epoch. No commit holds a task of a run that has ended.
 const REOPEN_RUN = `
 UPDATE run r SET epoch = epoch + 1, gen = 0, status = CASE WHEN $6::bool THEN 'paused' ELSE 'pending' END, paused_with_parent = $6::bool, final = false, output = NULL, error = NULL, finished_at = NULL,
-  cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8), callback_due_at = NULL, callback_attempts = 0, 
+  cancel_reason = NULL, ends_as = NULL, deadline_at = now() + make_interval(secs => $5::float8),
   waits_for_slot = CASE WHEN concurrency_key IS NOT NULL THEN true END,
   due_at = CASE WHEN concurrency_key IS NULL THEN now() + make_interval(secs => $4::float8) END,
-  check_at = now() + interval '30 seconds'
+  check_at = now() + interval '30 seconds', asleep = NULL, left_queue = NULL, sleeps_until = NULL
 WHERE id = $1 AND epoch = $2 AND final AND status = ANY($3::text[])
 RETURNING ${RUN_COLUMNS}`;
 
@@ -44,7 +44,7 @@ WITH was AS MATERIALIZED (
 ), u AS (
   UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL,
     status = 'pending', final = false, tolerated = false, cached = NULL, input = NULL, output = NULL, error = NULL, commit_id = NULL,
-    worker = NULL, wake_at = NULL, wakes = 0, wakes_seen = 0, released_at = NULL, started_at = NULL, finished_at = NULL,
+    worker = NULL, effect_unknown = NULL, wake_at = NULL, not_before = NULL, wakes = 0, wakes_seen = 0, released_at = NULL, started_at = NULL, finished_at = NULL,
     discarded_at = NULL, updated_at = now()
   FROM was WHERE t.run_id = $1 AND t.action_id = was.action_id
 )

@@ -15,7 +15,8 @@ export const BEGIN_BATCH = 'BEGIN; SET LOCAL enable_bitmapscan = off';
 export const REMOVE_BATCH = `
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
-  FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) AND r.callback_due_at IS NULL
+  FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) 
+    AND (r.callback_url IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.id = r.id || '.' || r.epoch AND d.status = 'pending'))
     AND (r.awaited IS NOT TRUE OR NOT EXISTS (SELECT 1 FROM run p WHERE p.id = r.parent_run_id AND NOT p.final))
   ORDER BY r.finished_at LIMIT $2
 ), few AS (

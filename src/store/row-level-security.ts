@@ -5,6 +5,7 @@
  */
 import pg from 'pg';
 import { runScript } from './migration-script.ts';
+import { SESSION } from './session.ts';
 
 /** Of the whole server, not of one database; nobody logs in with it. */
 export const TENANT_ROLE = 'orchestrator_tenant';
@@ -73,7 +74,7 @@ SELECT c.relname AS table,
   (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
   c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = '${POLICY}') AS walled,
   EXISTS (SELECT FROM aclexplode(c.relacl) x JOIN pg_roles r ON r.oid = x.grantee AND r.rolname = '${TENANT_ROLE}') AS granted
-FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+FROM pg_class c WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY c.relname`;
 
 export async function standingOfTables(db: Pick<pg.Pool, 'query'>): Promise<TableStanding[]> {
@@ -98,7 +99,12 @@ export async function findGap(db: Pick<pg.Pool, 'query'>): Promise<string | unde
 
 /** Answers what keeps the wall from standing; undefined: it stands. Only for the holder of the lock of migrations. */
 export async function raiseWall(databaseUrl: string): Promise<string | undefined> {
-  const pool = new pg.Pool({ connectionString: databaseUrl, application_name: 'migrate', max: 1 });
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    application_name: 'migrate',
+    max: 1,
+    onConnect: (client): unknown => client.query(SESSION),
+  });
   pool.on('error', () => undefined);
   try {
     if (await makeRole(pool)) {
@@ -145,7 +151,7 @@ DO $$ DECLARE counter record; BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO ${TENANT_ROLE}', current_schema());
   FOR counter IN SELECT c.oid::regclass AS name FROM pg_class c
-    WHERE c.relnamespace = current_schema()::regnamespace
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
       AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege('${TENANT_ROLE}', c.oid, 'USAGE') ELSE false END
   LOOP
     EXECUTE format('GRANT USAGE ON SEQUENCE %s TO ${TENANT_ROLE}', counter.name);
@@ -178,7 +184,7 @@ function wallOf(table: string, rule: Rule): string {
 const takeBack = `
 DO $$ DECLARE given record; BEGIN
   FOR given IN SELECT c.oid::regclass AS name FROM pg_class c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN (${[...ONLY_READ].map((table) => `'${table}'`).join(', ')})
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname IN (${[...ONLY_READ].map((table) => `'${table}'`).join(', ')})
       AND has_table_privilege('${TENANT_ROLE}', c.oid, 'INSERT, UPDATE, DELETE')
   LOOP
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %s FROM ${TENANT_ROLE}', given.name);

@@ -5,7 +5,7 @@ import type { DefinitionRef } from '../schemas/job.ts';
 import type { JsonObject } from '../schemas/json.ts';
 
 export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
-  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited`;
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited, r.left_queue`;
 
 export interface RawRun {
   id: string;
@@ -27,6 +27,7 @@ export interface RawRun {
   deadline_at: Date | null;
   waits_for_slot?: boolean | null;
   awaited: boolean | null;
+  left_queue?: boolean | null;
 }
 
 export function toRunRow(raw: RawRun): RunRow {
@@ -48,6 +49,7 @@ export function toRunRow(raw: RawRun): RunRow {
     deadlineAt: raw.deadline_at,
     ...(raw.waits_for_slot === true ? { waitsForSlot: true } : {}),
     ...(raw.awaited === true ? { awaited: true } : {}),
+    ...(raw.left_queue === true ? { leftQueue: true } : {}),
   };
 }
 

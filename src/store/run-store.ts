@@ -11,10 +11,11 @@ import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
 import { type RawTask, TASK_COLUMNS, toTaskRow } from './lookup.ts';
+import { survivingLostReplies } from './lost-replies.ts';
 import { payload, SEALED_KEY } from './payloads.ts';
 import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 import { isDataFault, isTransient } from './transient.ts';
-import { windowUse } from './window.ts';
+import { IN_WINDOW, windowUse } from './window.ts';
 
 const RUNS_PER_STATEMENT = 200;
 const RUNS_MARKED_PER_STATEMENT = 5_000;
@@ -29,8 +30,7 @@ WITH states AS (
     status = CASE WHEN r.status = 'cancelling' THEN ${CANCELLED_AS} WHEN EXISTS (SELECT 1 FROM failure) THEN 'failed' ELSE 'completed' END,
     output = CASE WHEN r.status <> 'cancelling' AND NOT EXISTS (SELECT 1 FROM failure) THEN $4::jsonb END,
     error = CASE WHEN r.status = 'cancelling' THEN ${CANCELLED_ERROR} ELSE (SELECT error FROM failure) END,
-    started_at = coalesce(r.started_at, (SELECT min(started_at) FROM task WHERE run_id = $1), now()), finished_at = now(),
-    callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
+    started_at = coalesce(r.started_at, (SELECT min(started_at) FROM task WHERE run_id = $1), now()), finished_at = now()
   WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND (SELECT final_ones FROM states) >= $3
   RETURNING r.id, r.epoch, r.status
 ), e AS (
@@ -41,8 +41,7 @@ SELECT (SELECT final_ones FROM states) AS final_ones, (SELECT count(pg_notify('r
 const END_RUN = `
 UPDATE run r SET final = true, finished_at = now(), started_at = coalesce(started_at, now()),
   status = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_AS} ELSE $3::text END,
-  error = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_ERROR} ELSE error END,
-  callback_due_at = CASE WHEN callback_url IS NOT NULL THEN now() END
+  error = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_ERROR} ELSE error END
 WHERE id = $1 AND epoch = $2 AND NOT final RETURNING status`;
 // A final row for every action, those never begun included: then no commit has to read the state of the run. They come
 // before the run itself, because a commit too locks tasks first.
@@ -94,15 +93,24 @@ export function createRunStore(
   };
   const accept = createBatcher<NewRun, StoredRun>({
     ...acceptance,
-    flush: measured('runs', told, (runs) => acceptRuns(pool, runs)),
+    flush: survivingLostReplies(
+      pool,
+      measured('runs', told, (runs) => acceptRuns(pool, runs)),
+    ),
   });
   const acceptOnce = createBatcher<DeduplicatedRun, StoredRun>({
     ...acceptance,
-    flush: measured('runs', told, (runs) => acceptDeduplicated(pool, runs)),
+    flush: survivingLostReplies(
+      pool,
+      measured('runs', told, (runs) => acceptDeduplicated(pool, runs)),
+    ),
   });
   const acceptGrouped = createBatcher<GroupedRun, StoredRun>({
     ...acceptance,
-    flush: measured('runs', told, (runs) => acceptInGroups(pool, runs)),
+    flush: survivingLostReplies(
+      pool,
+      measured('runs', told, (runs) => acceptInGroups(pool, runs)),
+    ),
   });
   const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,
@@ -133,8 +141,7 @@ export function createRunStore(
     async countInQueue(limit) {
       const { rows } = await everyTenant.query<{ count: number }>({
         name: 'count-in-queue',
-        text: `SELECT count(*)::int AS count FROM (
-                 SELECT 1 FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1) AS live`,
+        text: `SELECT count(*)::int AS count FROM (${IN_WINDOW('1', '$1')}) AS live`,
         values: [limit],
       });
       return rows[0]?.count ?? 0;
@@ -185,13 +192,6 @@ export function createRunStore(
       const live = new Set(rows.map(({ id }) => id));
       return new Set(runIds.filter((id) => !live.has(id)));
     },
-    async activeRunsOf(tenantId, workflowId) {
-      const { rows } = await pool.query<{ id: string }>(
-        'SELECT id FROM run WHERE tenant_id = $1 AND workflow_id = $2 AND NOT final',
-        [tenantId, workflowId],
-      );
-      return rows.map(({ id }) => id);
-    },
     async statuses(runId): Promise<Lookup> {
       const run = await pool.query<RawRun>(`SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = $1`, [runId]);
       const tasks = await pool.query<RawTask>(
@@ -222,7 +222,11 @@ export function createRunStore(
       return new Map(rows.map((row) => [row.action_id, row.output]));
     },
     async nudge(runId) {
-      await pool.query('UPDATE run SET check_at = now() WHERE id = $1 AND NOT final', [runId]);
+      await pool.query(
+        `UPDATE run SET check_at = now(), sleeps_until = CASE WHEN status = 'waiting' AND asleep THEN now() ELSE sleeps_until END
+         WHERE id = $1 AND NOT final`,
+        [runId],
+      );
     },
   };
 }

@@ -45,6 +45,7 @@ export interface TaskRecord {
   finished_at: Date | null;
   worker: string | null;
   cached: boolean | null;
+  effect_unknown: boolean | null;
 }
 
 export interface ReportRecord {
@@ -148,6 +149,7 @@ export function tasksOf(
       ...(run.undoings.has(action_id) ? { compensation: run.undoings.get(action_id) } : {}),
       ...(row?.omitted === true ? { omitted: true as const } : {}),
       ...(row?.cached === true ? { cached: true as const } : {}),
+      ...(row?.effect_unknown === true ? { effect_unknown: true as const } : {}),
       error: row?.error ?? null,
       progress: toldBy(reportById.get(action_id), row?.epoch),
       queued_at: readyAt(depends_on, rowById, run.createdAt)?.toISOString() ?? null,

@@ -8,6 +8,7 @@ import type { JsonObject } from '../schemas/json.ts';
 import type { Execution } from '../schemas/workflow-answers.ts';
 import { type ChildView, childrenOf } from './child-views.ts';
 import { externalTasksOf } from './external-views.ts';
+import { readLateEffects } from './late-effects-read.ts';
 import { countParts, readParts } from './parts-read.ts';
 import { readText } from './payloads.ts';
 import { definitionRef } from './run-row.ts';
@@ -53,7 +54,8 @@ FROM run r WHERE r.tenant_id = $1 AND r.id = $2`;
 // Those of parts (`fetch[3]`) are read with the parts.
 // The stored size is cheap and comes first; the real one is only asked of what has passed that.
 const TASKS = `
-SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, cached, NOT fits AND bytes > 0 AS omitted,
+SELECT action_id, status, epoch, attempts, error, started_at, finished_at, worker, cached,
+       effect_unknown AND final AND status <> 'completed' AS effect_unknown, NOT fits AND bytes > 0 AS omitted,
        CASE WHEN fits THEN input END AS input, CASE WHEN fits THEN output END AS output
 FROM (
   SELECT *, stored <= $2 AND sum(bytes) OVER (ORDER BY action_id) <= $2 AS fits
@@ -112,13 +114,14 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
       const { rows } = await pool.query<RunRecord>({ name: 'read-run', text: RUN, values: [tenantId, runId] });
       const run = rows[0];
       if (run === undefined) return undefined;
-      const [definition, tasks, attempts, reports, parts, undoings] = await Promise.all([
+      const [definition, tasks, attempts, reports, parts, undoings, lateEffects] = await Promise.all([
         definitions.load(definitionRef(run)),
         pool.query<TaskRecord>({ name: 'read-tasks', text: TASKS, values: [runId, MAX_VIEW_BYTES] }),
         pool.query<AttemptRecord>({ name: 'read-attempts', text: ATTEMPTS, values: [runId] }),
         pool.query<ReportRecord>({ name: 'read-reports', text: REPORTS, values: [runId] }),
         countParts(pool, runId),
         readUndoings(pool, runId),
+        readLateEffects(pool, tenantId, runId),
       ]);
       const children = await childrenOf(pool, runId, definition);
       const view = tasksOf(definition, tasks.rows, attempts.rows, reports.rows, {
@@ -155,6 +158,7 @@ export function createRunReader(pool: pg.Pool, definitions: Definitions): RunRea
         ...rest,
         cancel_reason: run.cancel_reason,
         ...(paused === undefined ? {} : { paused }),
+        ...(lateEffects.length === 0 ? {} : { late_effects: lateEffects }),
       };
     },
 

@@ -1,10 +1,11 @@
 /** The rows of runs that undo what they did. */
 import type pg from 'pg';
-import { SAGA } from '../domain/saga.ts';
+import { SAGA, UNDO, undoId } from '../domain/saga.ts';
 import type { SagaStore } from '../engine/compensate.ts';
+import type { Json } from '../schemas/json.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { inTransaction } from './in-transaction.ts';
-import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { definitionRef, type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
 // The cause stays in the row: what the run would have ended as, and why.
 const BEGIN = `
@@ -25,13 +26,58 @@ SELECT u.id, k.action_id, k.action_type, u.epoch, 'pending', '${SAGA}', k.n - 1
 FROM u, unnest($3::text[], $4::text[]) WITH ORDINALITY AS k(action_id, action_type, n) ORDER BY k.action_id
 ON CONFLICT (run_id, action_id) DO NOTHING`;
 
+// What was found to have happened after all while the others were being undone.
+const EXTEND = `
+INSERT INTO task (run_id, action_id, action_type, epoch, status, parent_id, position)
+SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', '${SAGA}', k.n - 1
+FROM run r, unnest($3::text[], $4::text[]) WITH ORDINALITY AS k(action_id, action_type, n)
+WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND r.status = 'compensating' ORDER BY k.action_id
+ON CONFLICT (run_id, action_id) DO NOTHING`;
+
+// Whoever undoes an action of a run that is still under way knows of it; else it is due when the run has ended.
+const TAKE_LATE = `
+SELECT r.id, r.epoch, r.workflow_id, r.workflow_version, r.inline FROM (
+  SELECT DISTINCT run_id FROM (SELECT run_id FROM late_effect WHERE compensation = 'due' ORDER BY id LIMIT $1) AS oldest
+) AS l JOIN run r ON r.id = l.run_id AND r.final ORDER BY r.id`;
+
+const LOCK_RUN = 'SELECT 1 FROM run WHERE id = $1 AND epoch = $2 AND final FOR UPDATE';
+
+// One that began to be undone after that knew of it. What a run did that completed stays.
+const SETTLE_LATE = `
+UPDATE late_effect l SET compensation = CASE
+  -- Nor is it undone here when the action was retried since.
+  WHEN r.status = 'completed' OR NOT EXISTS (
+    SELECT 1 FROM task t WHERE t.run_id = l.run_id AND t.action_id = l.action_id AND t.epoch = l.epoch AND t.effect_unknown
+  ) THEN NULL
+  WHEN EXISTS (SELECT 1 FROM task u WHERE u.run_id = l.run_id AND u.action_id = l.action_id || '${UNDO}' AND u.final AND u.started_at > l.at)
+  THEN 'started' ELSE 'due' END
+FROM run r WHERE r.id = $1 AND l.run_id = $1 AND l.compensation = 'due'
+RETURNING l.action_id, l.compensation = 'due' AS due`;
+
+const REOPEN_LATE = `
+UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'compensating', final = false, finished_at = NULL, callback_due_at = NULL,
+  callback_attempts = 0, check_at = now(),
+  ends_as = CASE WHEN status IN ('failed', 'cancelled', 'timed_out') THEN status ELSE ends_as END
+WHERE id = $1 RETURNING ${RUN_COLUMNS}`;
+
+const LATE_STARTED = `UPDATE late_effect SET compensation = 'started' WHERE run_id = $1 AND compensation = 'due'`;
+
+const COMPENSATING_LATE = `
+INSERT INTO event (run_id, epoch, kind, data)
+VALUES ($1, $2, 'run.compensating', jsonb_build_object('because', 'late_effect', 'actions', $3::int))`;
+
+const WAS_LEASED = `
+SELECT 1 FROM external_task WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND deliveries > 0 LIMIT 1`;
+
+const LATE_OUTPUT = `
+SELECT output FROM late_effect WHERE run_id = $1 AND action_id = $2 AND epoch = $3 ORDER BY id LIMIT 1`;
+
 const END = `
 WITH undoings AS (
   SELECT bool_and(final) AS over, bool_or(status <> 'completed') AS failed FROM task WHERE run_id = $1 AND parent_id = '${SAGA}'
 ), f AS (
   UPDATE run r SET final = true, output = NULL, finished_at = now(), started_at = coalesce(r.started_at, now()),
-    status = CASE WHEN u.failed THEN 'compensation_failed' ELSE 'compensated' END,
-    callback_due_at = CASE WHEN r.callback_url IS NOT NULL THEN now() END
+    status = CASE WHEN u.failed THEN 'compensation_failed' ELSE 'compensated' END
   FROM undoings u WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND r.status = 'compensating' AND u.over
   RETURNING r.id, r.epoch, r.status
 ), e AS (
@@ -40,20 +86,20 @@ WITH undoings AS (
 SELECT count(pg_notify('run_final', id)) FROM f`;
 
 const REOPEN = `
-UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'compensating', final = false, finished_at = NULL, callback_due_at = NULL,
-  callback_attempts = 0, check_at = now()
+UPDATE run r SET epoch = epoch + 1, gen = 0, status = 'compensating', final = false, finished_at = NULL,
+  check_at = now(), left_queue = NULL
 WHERE id = $1 AND epoch = $2 AND final AND status = 'compensation_failed'
 RETURNING ${RUN_COLUMNS}`;
 
 const REOPEN_UNDOINGS = `
 WITH open AS MATERIALIZED (
-  SELECT action_id, status FROM task WHERE run_id = $1 AND parent_id = '${SAGA}' AND status <> 'completed'
+  SELECT action_id, status FROM task WHERE run_id = $1 AND parent_id = '${SAGA}' AND (status <> 'completed' OR action_id = ANY($3::text[]))
   ORDER BY action_id FOR UPDATE
 ), told AS (
   INSERT INTO event (run_id, action_id, epoch, kind) SELECT $1, action_id, $2, 'task.retried' FROM open WHERE status = 'failed'
 )
 UPDATE task t SET epoch = $2, attempt = 0, ended_attempt = 0, fence = 1, deliveries = 1, next_delivery = NULL, status = 'pending',
-  final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL, worker = NULL, wake_at = NULL,
+  final = false, tolerated = false, input = NULL, output = NULL, error = NULL, commit_id = NULL, worker = NULL, effect_unknown = NULL, wake_at = NULL, not_before = NULL,
   wakes = 0, wakes_seen = 0, released_at = NULL, discarded_at = NULL, started_at = NULL, finished_at = NULL, updated_at = now()
 FROM open WHERE t.run_id = $1 AND t.action_id = open.action_id`;
 
@@ -81,10 +127,47 @@ export function createSagaStore(pool: pg.Pool): SagaStore {
         const { rows } = await client.query<RawRun>(REOPEN, [id, epoch]);
         const raw = rows[0];
         if (raw === undefined) return undefined;
-        const { rowCount } = await client.query(REOPEN_UNDOINGS, [id, raw.epoch]);
+        const { rowCount } = await client.query(REOPEN_UNDOINGS, [id, raw.epoch, []]);
         await client.query(RETRIED, [id, raw.epoch, by, rowCount ?? 0, reason ?? null]);
         return { run: toRunRow(raw), undoings: rowCount ?? 0 };
       }),
+    async extend({ id, epoch }, undoings) {
+      const ids = undoings.map(({ actionId }) => actionId);
+      const types = undoings.map(({ actionType }) => actionType);
+      await pool.query({ name: 'extend-saga', text: EXTEND, values: [id, epoch, ids, types] });
+    },
+    async takeLate(limit) {
+      const { rows } = await pool.query<Pick<RawRun, 'id' | 'epoch' | 'workflow_id' | 'workflow_version' | 'inline'>>({
+        name: 'take-late-effects',
+        text: TAKE_LATE,
+        values: [limit],
+      });
+      return rows.map((row) => ({ id: row.id, epoch: row.epoch, of: definitionRef(row) }));
+    },
+    reopenForLate: ({ id, epoch }, undoings) =>
+      inTransaction(pool, async (client) => {
+        if ((await client.query(LOCK_RUN, [id, epoch])).rowCount === 0) return false;
+        const { rows } = await client.query<{ action_id: string; due: boolean | null }>(SETTLE_LATE, [id]);
+        const due = rows.filter((row) => row.due === true).map((row) => row.action_id);
+        if (due.length === 0) return false;
+        const { rows: reopened } = await client.query<RawRun>(REOPEN_LATE, [id]);
+        const now = reopened[0]?.epoch ?? epoch;
+        const ids = undoings.map(({ actionId }) => actionId);
+        const types = undoings.map(({ actionType }) => actionType);
+        await client.query(EXTEND, [id, now, ids, types]);
+        await client.query(REOPEN_UNDOINGS, [id, now, due.map(undoId)]);
+        await client.query(LATE_STARTED, [id]);
+        await client.query(COMPENSATING_LATE, [id, now, due.length]);
+        return true;
+      }),
+    async wasLeased(runId, actionId, epoch) {
+      const { rowCount } = await pool.query({ name: 'was-leased', text: WAS_LEASED, values: [runId, actionId, epoch] });
+      return rowCount !== 0;
+    },
+    async lateOutput(runId, actionId, epoch) {
+      const { rows } = await pool.query<{ output: Json }>(LATE_OUTPUT, [runId, actionId, epoch]);
+      return rows[0];
+    },
     async end({ id, epoch }) {
       await pool.query({ name: 'end-saga', text: END, values: [id, epoch] });
     },

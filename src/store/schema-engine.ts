@@ -13,7 +13,9 @@ import {
 } from '@prisma/driver-adapter-utils';
 import type { SchemaEngine as Engine } from '@prisma/schema-engine-wasm';
 import pg from 'pg';
+import { type SchemaName, schemaOf } from './connection-schema.ts';
 import { forgetUnfinished, runScript } from './migration-script.ts';
+import { SESSION } from './session.ts';
 
 /** One folder below prisma/migrations. */
 export interface Migration {
@@ -52,18 +54,21 @@ export async function openSchemaEngine(databaseUrl: string, schema: string): Pro
     max: 2,
     Client: CatalogueClient,
     application_name: 'migrate',
+    // Scripts are written for it: what a backslash in a text means is in it.
+    onConnect: (client): unknown => client.query(SESSION),
   });
   pool.on('error', () => undefined); // The statement in hand fails by itself.
-  const catalogue = new CatalogueAdapterFactory(pool);
+  const failed = async (error: unknown) => {
+    await pool.end();
+    throw error;
+  };
+  const catalogue = new CatalogueAdapterFactory(pool, await schemaOf(pool).catch(failed));
   const factory = bindMigrationAwareSqlAdapterFactory(catalogue);
   const engine = await wasm.SchemaEngine.new(
     { datamodels: [['schema.prisma', schema]] },
     () => undefined,
     factory,
-  ).catch(async (error) => {
-    await pool.end();
-    throw error;
-  });
+  ).catch(failed);
   return {
     async apply(migrations) {
       await forgetUnfinished(pool);
@@ -163,8 +168,8 @@ class CatalogueAdapterFactory extends PrismaPg {
   scriptFault: unknown;
   readonly #pool: pg.Pool;
 
-  constructor(pool: pg.Pool) {
-    super(pool);
+  constructor(pool: pg.Pool, schema: SchemaName) {
+    super(pool, schema);
     this.#pool = pool;
   }
 

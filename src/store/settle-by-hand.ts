@@ -10,7 +10,7 @@ const NEXT_ATTEMPT = `SELECT ended_attempt + 1 AS attempt FROM task WHERE run_id
 
 // The commit has just written this event, and nobody else can have seen it.
 const SAY_WHO = `
-UPDATE event SET data = jsonb_strip_nulls(jsonb_build_object('by', $5::text, 'by_hand', true, 'reason', $6::text))
+UPDATE event SET data = jsonb_strip_nulls(jsonb_build_object('by', $5::text, 'by_hand', true, 'reason', $6::text, 'overridden', $7::boolean))
 WHERE run_id = $1 AND id = (
   SELECT max(id) FROM event WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND kind = 'task.' || $4::text)`;
 
@@ -23,12 +23,13 @@ WHERE t.run_id = $1 AND t.action_id = open.action_id RETURNING t.action_id`;
 
 // The reconciler is asked to look: whoever settles a task may die before its job is woken.
 const TELL = `
-WITH u AS (UPDATE run SET check_at = now() WHERE id = $1 AND NOT final)
+WITH u AS (UPDATE run SET check_at = now(), sleeps_until = CASE WHEN status = 'waiting' AND asleep THEN now() ELSE sleeps_until END
+  WHERE id = $1 AND NOT final)
 SELECT pg_notify('task_control', json_build_array($1::text, $2::text)::text)`;
 
 export function createHandStore(pool: pg.Pool): HandStore {
   return {
-    async settle(outcome, { by, reason }) {
+    async settle(outcome, { by, reason, overridden }) {
       const { runId, actionId, actionType, epoch, status, worker } = outcome;
       const client = await pool.connect();
       try {
@@ -45,7 +46,10 @@ export function createHandStore(pool: pg.Pool): HandStore {
         if (accepted) {
           const ended = await client.query<{ action_id: string }>(END_PARTS, [runId, actionId]);
           parts = ended.rows.map(({ action_id: id }) => id);
-          await client.query(SAY_WHO, [runId, actionId, epoch, status, by, reason ?? null]);
+          await client.query(SAY_WHO, [
+            ...[runId, actionId, epoch, status, by, reason ?? null],
+            overridden ? true : null,
+          ]);
           await client.query(TELL, [runId, actionId]);
         }
         await client.query(accepted ? 'COMMIT' : 'ROLLBACK');

@@ -4,6 +4,7 @@ import type { SweepStore } from '../engine/ports.ts';
 import { createSlotGiver } from './concurrency.ts';
 import { SILENCE_IN_TRANSACTION_MS } from './database.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { createSleepStore, WAITS_IN_WINDOW } from './sleeping-runs.ts';
 import { releaseDue, takePending } from './window.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
@@ -14,8 +15,11 @@ WITH due AS (
   SELECT id FROM run
   WHERE NOT final AND check_at <= now() AND status IN ('queued', 'running', 'cancelling', 'compensating')
   ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), waiting AS (
+  SELECT id FROM run WHERE ${WAITS_IN_WINDOW} AND check_at <= now() ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
-UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
+UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000)
+FROM (SELECT id FROM due UNION ALL SELECT id FROM waiting) AS k WHERE r.id = k.id
 RETURNING ${RUN_COLUMNS}`;
 
 // Whoever has a run locked is ending it, or will be found by the next pass: this waits for nobody, so it needs no order.
@@ -36,6 +40,7 @@ SELECT u.*, pg_notify('run_control', u.id) FROM u`;
 
 export function createSweepStore(pool: pg.Pool): SweepStore {
   return {
+    ...createSleepStore(pool),
     async exclusively(work) {
       const client = await pool.connect();
       let broken = false;
@@ -71,7 +76,7 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
     },
     async raiseGen(runId, epoch) {
       const { rows } = await pool.query<{ gen: number }>(
-        'UPDATE run SET gen = gen + 1 WHERE id = $1 AND epoch = $2 AND NOT final RETURNING gen',
+        'UPDATE run SET gen = gen + 1, left_queue = NULL WHERE id = $1 AND epoch = $2 AND NOT final RETURNING gen',
         [runId, epoch],
       );
       return rows[0]?.gen;
@@ -83,6 +88,7 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
            SELECT id FROM run
            WHERE NOT final AND check_at > now()
              AND (status IN ('queued', 'running', 'cancelling', 'compensating')
+               OR status = 'waiting' AND left_queue IS NULL
                OR status = 'pending' AND greatest(created_at, due_at) > now() - interval '10 seconds')
            ORDER BY id FOR NO KEY UPDATE) AS live
          WHERE r.id = live.id`,

@@ -7,7 +7,8 @@ import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
 import { payload } from './payloads.ts';
-import { isDataFault, isTransient, persist, untilItPasses } from './transient.ts';
+import { wakeRunsOf } from './sleeping-runs.ts';
+import { isDataFault, isTransient, persist, untilItIsRepaired, untilItPasses } from './transient.ts';
 
 const LOOK_UPS_PER_STATEMENT = 200;
 const OUTCOMES_PER_STATEMENT = 100;
@@ -57,23 +58,75 @@ WITH begun AS (
   SELECT r.id FROM run r JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = r.id AND k.epoch = r.epoch
   WHERE r.status IN ('pending', 'queued') AND NOT r.final
   ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+), u AS (
+  UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
+  FROM begun b WHERE r.id = b.id
 )
-UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
-FROM begun b WHERE r.id = b.id`;
+-- Those that may be asleep: something of it sleeps, and nothing that has a row is under way.
+SELECT r.id FROM run r JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = r.id AND k.epoch = r.epoch
+WHERE NOT r.final AND r.status IN ('pending', 'queued', 'running')
+  AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final AND t.status IN ('waiting', 'retrying') AND t.wakes <= t.wakes_seen)
+  AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final
+    AND (t.status = 'running' OR t.status = 'pending' AND t.parent_id IS NOT NULL AND t.released_at IS NOT NULL))`;
 
 // What wakes a task may come before the task has begun, so there may be no row yet.
 export const WAKE = `
-INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
-SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', 1
-FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND NOT r.final
-ORDER BY k.action_id
-ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final`;
+WITH w AS (
+  INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
+  SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', 1
+  FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND NOT r.final
+  ORDER BY k.action_id
+  ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final
+  RETURNING t.run_id
+), ${wakeRunsOf('w')}
+SELECT run_id FROM w`;
 
+// A delivery that a fault of the system ended is no sign of a poison task: the next one is announced, and so not counted.
+const ANNOUNCE = `
+UPDATE task SET next_delivery = $5, updated_at = now()
+WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND fence = $4 AND NOT final`;
+
+// Whoever holds the task, or undoes the run, knows from then on that it has happened. What another delivery completed is undone
+// with that one.
 const LATE_EFFECT = `
-INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker) VALUES ($1, $2, $3, $4, $5::jsonb, $6)`;
+WITH t AS (
+  UPDATE task SET effect_unknown = true WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND status <> 'completed' RETURNING 1
+), l AS (
+  INSERT INTO late_effect (run_id, action_id, epoch, attempt, output, worker, compensation)
+  SELECT $1, $2, $3, $4, $5::jsonb, $6, CASE WHEN $7::bool AND EXISTS (SELECT 1 FROM t) THEN 'due' END
+)
+INSERT INTO event (run_id, action_id, epoch, attempt, kind, data)
+VALUES ($1, $2, $3, $4, 'task.late_effect', jsonb_build_object('worker', $6::text))`;
+
+type RunningTask = Omit<Outcome, 'output' | 'error' | 'runOutput'>;
+
+export async function markTasksRunning(
+  pool: Pick<pg.ClientBase, 'query'>,
+  tasks: readonly RunningTask[],
+): Promise<void> {
+  const mono = performance.now();
+  const column = <T>(pick: (task: RunningTask) => T): T[] => tasks.map(pick);
+  await pool.query({
+    name: 'mark-running',
+    text: MARK_RUNNING,
+    values: [
+      column((t) => t.runId),
+      column((t) => t.actionId),
+      column((t) => t.actionType),
+      column((t) => t.epoch),
+      column((t) => t.attempt),
+      column((t) => t.fence),
+      column((t) => t.worker),
+      column((t) => (t.startedMono === null ? 0 : Math.max(0, mono - t.startedMono))),
+      column((t) => payload(t.input, t.tenantId)),
+    ],
+  });
+}
 
 export interface OpenTaskStore extends TaskStore {
   pendingCommits(): number;
+  /** How long the outcomes that are being committed have waited for it. */
+  commitWaitsMs(): number;
   /** Sends what waits for company. */
   drain(): Promise<void>;
 }
@@ -84,6 +137,8 @@ export function createTaskStore(
   told?: ToldOfWrites,
   /** For spans: what a statement was sent with. */
   sent?: (outcomes: readonly Outcome[], statement: Promise<unknown>) => void,
+  /** Hears of runs that may be asleep, a little after a commit. */
+  asleep?: (runIds: readonly string[]) => void,
 ): OpenTaskStore {
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
@@ -103,32 +158,16 @@ export function createTaskStore(
       await failpoint('commit.afterReply');
       return results;
     }),
-    retryAfter: untilItPasses,
+    retryAfter: untilItIsRepaired,
     isDataFault,
   });
-  const markRunning = createBatcher<Omit<Outcome, 'output' | 'error' | 'runOutput'>, void>({
+  const markRunning = createBatcher<RunningTask, void>({
     maxItems: OUTCOMES_PER_STATEMENT,
     // It only shows what is going on; whatever is wrong with it must not disturb the task.
     retryAfter: (error, tries) => (isTransient(error) && tries < 3 ? 200 : undefined),
     isDataFault,
     async flush(tasks) {
-      const mono = performance.now();
-      const column = <T>(pick: (task: (typeof tasks)[number]) => T): T[] => tasks.map(pick);
-      await pool.query({
-        name: 'mark-running',
-        text: MARK_RUNNING,
-        values: [
-          column((t) => t.runId),
-          column((t) => t.actionId),
-          column((t) => t.actionType),
-          column((t) => t.epoch),
-          column((t) => t.attempt),
-          column((t) => t.fence),
-          column((t) => t.worker),
-          column((t) => (t.startedMono === null ? 0 : Math.max(0, mono - t.startedMono))),
-          column((t) => payload(t.input, t.tenantId)),
-        ],
-      });
+      await markTasksRunning(pool, tasks);
       return tasks.map(() => undefined);
     },
   });
@@ -139,7 +178,12 @@ export function createTaskStore(
     retryAfter: (error, tries) => (isTransient(error) && tries < 3 ? 200 : undefined),
     async flush(runs) {
       const epochs = new Map(runs.map(({ runId, epoch }) => [runId, epoch]));
-      await pool.query({ name: 'mark-begun', text: MARK_BEGUN, values: [[...epochs.keys()], [...epochs.values()]] });
+      const { rows } = await pool.query<{ id: string }>({
+        name: 'mark-begun',
+        text: MARK_BEGUN,
+        values: [[...epochs.keys()], [...epochs.values()]],
+      });
+      if (rows.length > 0) asleep?.(rows.map(({ id }) => id));
       return runs.map(() => undefined);
     },
   });
@@ -162,6 +206,7 @@ export function createTaskStore(
     },
     markRunning,
     pendingCommits: () => commit.size(),
+    commitWaitsMs: () => commit.underWayMs(),
     async claim({ runId, epoch, actionId, actionType, worker }) {
       const { rows } = await persist(() =>
         pool.query<{ fence: number; deliveries: number }>({
@@ -172,12 +217,19 @@ export function createTaskStore(
       );
       return rows[0];
     },
+    async announce({ runId, epoch, actionId, fence, nextDelivery }) {
+      await pool.query({
+        name: 'announce-delivery',
+        text: ANNOUNCE,
+        values: [runId, actionId, epoch, fence, nextDelivery],
+      });
+    },
     async wake(runId, woken) {
       const ids = woken.map(({ actionId }) => actionId);
       const types = woken.map(({ actionType }) => actionType);
       await persist(() => pool.query({ name: 'wake-tasks', text: WAKE, values: [runId, ids, types] }));
     },
-    async recordLateEffect(outcome) {
+    async recordLateEffect(outcome, isCompensated) {
       await persist(() =>
         pool.query(LATE_EFFECT, [
           outcome.runId,
@@ -186,6 +238,7 @@ export function createTaskStore(
           outcome.attempt,
           payload(outcome.output, outcome.tenantId),
           outcome.worker,
+          isCompensated,
         ]),
       );
     },

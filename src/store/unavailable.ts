@@ -1,8 +1,11 @@
 /** Whether an error means that PostgreSQL cannot be reached or take work at the moment: the doors answer 503 for it. */
 import { READ_ONLY, SOCKET_CODES } from './socket-codes.ts';
 
-/** Connection exceptions, insufficient resources (a full disk too), shutdowns and restarts. */
-const SQLSTATE = /^(?:08|53|57P)[0-9A-Z]{2,3}$/;
+/**
+ * Connection exceptions, insufficient resources (a full disk too), shutdowns and restarts, disks that fail the server, and
+ * statements that were given up because they waited too long for a lock or for their end.
+ */
+const SQLSTATE = /^(?:(?:08|53|58)[0-9A-Z]{3}|57P[0-9A-Z]{2}|55P03|57014)$/;
 /** Not reachable, timeouts, connection closed, no free connection, no transaction begun in time, too many connections. */
 const PRISMA = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037']);
 const ADAPTER = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'TooManyConnections', 'SocketTimeout']);

@@ -1,20 +1,11 @@
-/** Webhooks and their deliveries. The deliveries of events are written by a trigger: docs/decisions has why. */
+/** Webhooks of tenants, and what became of their deliveries. */
 import type pg from 'pg';
 import type { Keyring } from '../engine/keyring.ts';
-import type {
-  DeliveryStatus,
-  DueDelivery,
-  Webhook,
-  WebhookDelivery,
-  WebhookDeliveryStore,
-  WebhookStore,
-} from '../engine/webhook-ports.ts';
-import type { Json } from '../schemas/json.ts';
-import { type SealedTexts, sealedTexts, webhookContext } from './sealed-texts.ts';
+import type { Webhook, WebhookStore } from '../engine/webhook-ports.ts';
+import { sealedTexts, webhookContext } from './sealed-texts.ts';
+import { DELIVERY, type RawDelivery, toDelivery } from './webhook-deliveries.ts';
 
 const COLUMNS = `id, tenant_id, url, events, description, active, disabled_reason, failing_since, created_by, created_at, updated_at`;
-const DELIVERY = `d.id, d.webhook_id, d.kind, d.run_id, d.action_id, d.epoch, d.attempt, d.data, d.at, d.status, d.attempts, d.due_at,
-  d.last_status, d.last_error, d.ended_at`;
 
 const INSERT = `
 INSERT INTO webhook (id, tenant_id, url, events, description, secret, active, created_by)
@@ -39,51 +30,6 @@ WITH w AS (DELETE FROM webhook WHERE tenant_id = $1 AND id = $2 RETURNING id),
 d AS (DELETE FROM webhook_delivery WHERE webhook_id IN (SELECT id FROM w))
 SELECT id FROM w`;
 
-// Of each webhook on its own, so that the many that one is owed do not hide those of another.
-const TAKE_DUE = `
-WITH due AS MATERIALIZED (
-  SELECT w.id AS webhook_id, w.url, w.secret, w.previous_secret, w.previous_secret_until, d.id
-  FROM webhook w CROSS JOIN LATERAL (
-    SELECT id FROM webhook_delivery
-    WHERE webhook_id = w.id AND status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-  ) d
-  WHERE w.active AND w.id <> ALL($2::text[])
-), u AS (
-  UPDATE webhook_delivery d SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $3::float8 / 1000)
-  FROM due WHERE d.id = due.id
-  RETURNING ${DELIVERY}, d.tenant_id, due.url, due.secret, CASE WHEN due.previous_secret_until > now() THEN due.previous_secret END AS previous_secret
-)
-SELECT u.*, r.workflow_id, r.correlation_id, r.trace_id, r.parent_span_id FROM u LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
-
-const DELIVERED = `
-WITH d AS (
-  UPDATE webhook_delivery SET status = 'delivered', last_status = $3, last_error = NULL, ended_at = now()
-  WHERE id = $1 AND attempts = $2 AND status = 'pending'
-)
-UPDATE webhook SET failing_since = NULL WHERE id = $4 AND failing_since IS NOT NULL`;
-
-const FAILED = `
-WITH d AS (
-  UPDATE webhook_delivery SET last_status = $3, last_error = $4,
-    status = CASE WHEN $5::float8 IS NULL THEN 'dead' ELSE status END,
-    ended_at = CASE WHEN $5::float8 IS NULL THEN now() END,
-    due_at = now() + make_interval(secs => coalesce($5::float8, 0))
-  WHERE id = $1 AND attempts = $2 AND status = 'pending'
-), w AS (
-  SELECT id, $7::boolean OR failing_since < now() - make_interval(secs => $8::float8) AS enough FROM webhook WHERE id = $6 FOR UPDATE
-)
-UPDATE webhook SET failing_since = coalesce(webhook.failing_since, now()), active = webhook.active AND NOT coalesce(w.enough, false),
-  disabled_reason = CASE WHEN webhook.active AND w.enough THEN $4 ELSE webhook.disabled_reason END
-FROM w WHERE webhook.id = w.id RETURNING coalesce(w.enough, false) AS disabled`;
-
-const REMOVE_OLD = `
-DELETE FROM webhook_delivery WHERE id IN (
-  SELECT id FROM webhook_delivery
-  WHERE status <> 'pending' AND ended_at < now() - make_interval(days => $1::int)
-    AND (status = 'delivered' OR ended_at < now() - make_interval(days => $2::int))
-  ORDER BY ended_at LIMIT $3 FOR UPDATE SKIP LOCKED)`;
-
 interface RawWebhook {
   id: string;
   tenant_id: string;
@@ -97,34 +43,6 @@ interface RawWebhook {
   created_at: Date;
   updated_at: Date;
 }
-interface RawDelivery {
-  id: string;
-  webhook_id: string;
-  kind: string;
-  run_id: string | null;
-  action_id: string | null;
-  epoch: number | null;
-  attempt: number | null;
-  data: Json;
-  at: Date;
-  status: DeliveryStatus;
-  attempts: number;
-  due_at: Date;
-  last_status: number | null;
-  last_error: string | null;
-  ended_at: Date | null;
-}
-type RawDue = RawDelivery & {
-  url: string;
-  secret: string;
-  previous_secret: string | null;
-  workflow_id: string | null;
-  correlation_id: string | null;
-  tenant_id: string;
-  trace_id: string | null;
-  parent_span_id: string | null;
-};
-
 export function createWebhookStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookStore {
   const texts = sealedTexts(keyring);
   return {
@@ -199,56 +117,6 @@ export function createWebhookStore(pool: pg.Pool, keyring: Keyring | undefined):
   };
 }
 
-export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookDeliveryStore {
-  const texts = sealedTexts(keyring);
-  return {
-    async takeDue(perWebhook, busy, leaseMs) {
-      const { rows } = await pool.query<RawDue>({
-        name: 'take-due-webhooks',
-        text: TAKE_DUE,
-        values: [perWebhook, busy, leaseMs],
-      });
-      return rows.map(
-        (row): DueDelivery => ({
-          ...toDelivery(row),
-          url: row.url,
-          ...secretsIn(row, texts),
-          workflowId: row.workflow_id,
-          correlationId: row.correlation_id,
-          tenantId: row.tenant_id,
-          traceId: row.trace_id,
-          parentSpan: row.parent_span_id,
-        }),
-      );
-    },
-    async delivered({ id, attempts, webhookId }, status) {
-      await pool.query({ name: 'webhook-delivered', text: DELIVERED, values: [id, attempts, status, webhookId] });
-    },
-    async failed({ id, attempts, webhookId }, { status, error, gone }, againAfterSeconds, disableAfterSeconds) {
-      const { rows } = await pool.query<{ disabled: boolean }>({
-        name: 'webhook-failed',
-        text: FAILED,
-        values: [id, attempts, status, error, againAfterSeconds ?? null, webhookId, gone, disableAfterSeconds],
-      });
-      return rows[0]?.disabled === true;
-    },
-    async removeOld({ delivered, dead }, limit) {
-      const { rowCount } = await pool.query(REMOVE_OLD, [delivered, dead, limit]);
-      return rowCount ?? 0;
-    },
-  };
-}
-
-/** Those of one that cannot be read must not hold up the others. */
-function secretsIn(row: RawDue, texts: SealedTexts): Pick<DueDelivery, 'secrets' | 'unsignable'> {
-  const stored = [row.secret, ...(row.previous_secret === null ? [] : [row.previous_secret])];
-  try {
-    return { secrets: stored.map((text) => texts.open(text, webhookContext(row.tenant_id, row.webhook_id))) };
-  } catch (error) {
-    return { secrets: [], unsignable: error instanceof Error ? error.message : String(error) };
-  }
-}
-
 function only<T>(rows: readonly T[]): T {
   const [row] = rows;
   if (row === undefined) throw new Error('nothing was written');
@@ -268,25 +136,5 @@ function toWebhook(raw: RawWebhook): Webhook {
     createdBy: raw.created_by,
     createdAt: raw.created_at,
     updatedAt: raw.updated_at,
-  };
-}
-
-function toDelivery(raw: RawDelivery): WebhookDelivery {
-  return {
-    id: raw.id,
-    webhookId: raw.webhook_id,
-    kind: raw.kind,
-    runId: raw.run_id,
-    actionId: raw.action_id,
-    epoch: raw.epoch,
-    attempt: raw.attempt,
-    data: raw.data,
-    at: raw.at,
-    status: raw.status,
-    attempts: raw.attempts,
-    dueAt: raw.due_at,
-    lastStatus: raw.last_status,
-    lastError: raw.last_error,
-    endedAt: raw.ended_at,
   };
 }

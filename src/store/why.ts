@@ -4,7 +4,9 @@ import type { ExternalFact, RunFact, TaskFact, Told, WhyError } from '../domain/
 import type { OpenChild, PausedLane, WhyRun, WhyStore } from '../engine/why-ports.ts';
 import { readText } from './payloads.ts';
 import { definitionRef, type RawRun } from './run-row.ts';
+import { needsRepair } from './transient.ts';
 import { waitsOf } from './waiting-for.ts';
+import { IN_WINDOW } from './window.ts';
 
 /** Four beats, as in the health of the engine. */
 const ALIVE_SECONDS = 20;
@@ -33,7 +35,7 @@ SELECT id FROM up ORDER BY height DESC LIMIT 1`;
 const RUN = `
 SELECT r.id, r.tenant_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.status, r.final, r.cancel_reason, r.waits_for_slot, r.saga,
        ${ms('r.created_at')} AS created, ${ms('r.finished_at')} AS finished, ${ms('r.due_at')} AS due, ${ms('r.deadline_at')} AS deadline,
-       ${ms('r.check_at')} AS checked, ${ms('now()')} AS now, w.status AS workflow_status,
+       ${ms('r.check_at')} AS checked, r.left_queue, ${ms('now()')} AS now, w.status AS workflow_status,
        CASE WHEN r.status = 'paused' AND r.paused_with_parent THEN (${PAUSED_WITH}) END AS paused_with,
        (SELECT jsonb_object_agg(e.kind, jsonb_build_object('at', ${ms('e.at')}, 'by', e.data->>'by', 'reason', e.data->>'reason'))
         FROM (SELECT DISTINCT ON (kind) kind, at, data FROM event
@@ -44,7 +46,7 @@ WHERE r.tenant_id = $1 AND r.id = $2`;
 // Of parts only the open ones, and no outputs.
 const TASKS = `
 SELECT t.action_id, t.status, t.final, t.tolerated, greatest(t.attempt, t.ended_attempt) AS attempts, t.deliveries, t.worker, t.parent_id,
-       ${ms('t.wake_at')} AS wake, ${ms('t.started_at')} AS started, ${ms('t.finished_at')} AS finished, ${ms('t.updated_at')} AS updated,
+       ${ms('t.wake_at')} AS wake, ${ms('t.not_before')} AS due, ${ms('t.started_at')} AS started, ${ms('t.finished_at')} AS finished, ${ms('t.updated_at')} AS updated,
        CASE WHEN NOT t.final OR t.status = 'failed' THEN coalesce(t.error, (
          SELECT a.error FROM attempt a WHERE a.run_id = t.run_id AND a.action_id = t.action_id AND a.epoch = t.epoch
          ORDER BY a.attempt DESC LIMIT 1)) END AS error,
@@ -59,15 +61,18 @@ FROM task WHERE run_id = $1 AND parent_id IS NOT NULL GROUP BY 1`;
 const WORKERS = `
 SELECT id, lanes, version, ${ms('seen_at')} AS seen, seen_at > now() - interval '${ALIVE_SECONDS} seconds' AS alive, ${ms('now()')} AS now FROM worker`;
 
+// What sessions wait for is shown of others only to a role that may see all statistics. Locks are shown to everybody.
 const BLOCKED = `
-SELECT count(*)::int AS sessions, coalesce(max(${ms('clock_timestamp() - w.query_start')}), 0) AS longest,
+WITH waiting AS MATERIALIZED (
+  SELECT l.pid, min(l.waitstart) AS since, s.application_name FROM pg_locks l JOIN pg_stat_activity s ON s.pid = l.pid
+  WHERE NOT l.granted AND s.datname = current_database() AND s.application_name LIKE 'orchestrator-%' GROUP BY l.pid, s.application_name
+)
+SELECT count(*)::int AS sessions, coalesce(max(${ms('clock_timestamp() - w.since')}), 0) AS longest,
        array(SELECT DISTINCT b.application_name || ' (pid ' || b.pid || ')' FROM pg_stat_activity b
-             WHERE b.pid = ANY (array(SELECT unnest(pg_blocking_pids(s.pid)) FROM pg_stat_activity s
-               WHERE s.datname = current_database() AND s.wait_event_type = 'Lock' AND s.application_name LIKE 'orchestrator-%'))
-               AND NOT (b.wait_event_type IS NOT DISTINCT FROM 'Lock') LIMIT 5) AS by
-FROM pg_stat_activity w
-WHERE w.datname = current_database() AND w.application_name LIKE 'orchestrator-worker%' AND w.state = 'active'
-  AND w.wait_event_type = 'Lock' AND w.query_start < clock_timestamp() - interval '${BLOCKED_SECONDS} seconds'`;
+             WHERE b.pid = ANY (array(SELECT unnest(pg_blocking_pids(o.pid)) FROM waiting o))
+               AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.pid = b.pid AND NOT l.granted) LIMIT 5) AS by
+FROM waiting w
+WHERE w.application_name LIKE 'orchestrator-worker%' AND w.since < clock_timestamp() - interval '${BLOCKED_SECONDS} seconds'`;
 
 const CIRCUITS = `
 SELECT DISTINCT ON (c.name) c.name, c.state, ${ms('c.since')} AS since, c.worker, c.instance_id FROM service_circuit c
@@ -100,8 +105,7 @@ SELECT r.concurrency_key AS key, r.concurrency_limit AS limit,
 FROM run r WHERE r.id = $1`;
 
 const WINDOW = `
-SELECT (SELECT count(*)::int FROM (SELECT 1 FROM run q WHERE NOT q.final
-          AND q.status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $2 * 2) AS live) AS used,
+SELECT (SELECT count(*)::int FROM (${IN_WINDOW('1', '$2 * 2')}) AS live) AS used,
        (SELECT count(*)::int FROM (SELECT 1 FROM run q WHERE NOT q.final AND q.tenant_id = r.tenant_id
           AND q.status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $2 * 2) AS own) AS of_tenant,
        (SELECT count(*)::int FROM (SELECT 1 FROM run p WHERE p.tenant_id = r.tenant_id
@@ -122,6 +126,7 @@ type RawHead = Pick<
   due: number | null;
   deadline: number | null;
   checked: number;
+  left_queue: boolean | null;
   now: number;
   workflow_status: string | null;
   paused_with: string | null;
@@ -137,6 +142,7 @@ interface RawTask {
   deliveries: number;
   worker: string | null;
   wake: number | null;
+  due: number | null;
   started: number | null;
   finished: number | null;
   updated: number;
@@ -163,7 +169,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
           parts: new Map(parts.rows.map(({ parent, total, open }) => [parent, { total, open }])),
         };
       } catch (error) {
-        if (NOT_IN_TIME.has(codeOf(error))) return undefined;
+        if (NOT_IN_TIME.has(codeOf(error)) || needsRepair(error)) return undefined;
         throw error;
       }
     },
@@ -284,6 +290,7 @@ function toWhyRun(row: RawHead): WhyRun {
     cancelReason: row.cancel_reason ?? undefined,
     workflowStatus: row.workflow_status ?? undefined,
     checkAt: row.checked,
+    leftQueue: row.left_queue === true,
     isSaga: row.saga === true,
     paused: told('run.paused'),
     pausedWith: row.paused_with ?? undefined,
@@ -301,6 +308,7 @@ function toTask(row: RawTask): TaskFact {
     attempts: row.attempts,
     deliveries: row.deliveries,
     wakeAt: row.wake ?? undefined,
+    notBefore: row.due ?? undefined,
     worker: row.worker ?? undefined,
     startedAt: row.started ?? undefined,
     finishedAt: row.finished ?? undefined,

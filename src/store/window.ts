@@ -3,16 +3,22 @@ import type pg from 'pg';
 import type { WindowUse } from '../domain/fair-share.ts';
 import type { RunRow, WindowLook } from '../engine/ports.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
+import { WAITS_IN_WINDOW } from './sleeping-runs.ts';
 
 /** As the index `run_pending_by_tenant` has it. */
 const WAITS = `status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL`;
+
+/** Runs that count in the window, up to about that many. One that sleeps does not; what is paused does not either. */
+export const IN_WINDOW = (column: string, limit: string): string => `
+    (SELECT ${column} FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT ${limit})
+    UNION ALL (SELECT ${column} FROM run WHERE ${WAITS_IN_WINDOW} LIMIT ${limit})`;
 
 // From tenant to tenant by the index, so that what it takes does not depend on how many runs each of them has. Of a tenant
 // whose runs are all young it reads them all: those of two seconds.
 const WINDOW_USE = `
 WITH RECURSIVE live AS MATERIALIZED (
   SELECT tenant_id, count(*)::int AS runs FROM (
-    SELECT tenant_id FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $1
+    ${IN_WINDOW('tenant_id', '$1')}
   ) AS live_ones GROUP BY tenant_id
 ), tenant AS (
   (SELECT tenant_id FROM run WHERE ${WAITS} AND tenant_id > $3 ORDER BY tenant_id LIMIT 1)
@@ -39,7 +45,7 @@ WITH next AS (
     ORDER BY r.priority, r.deadline_at, r.created_at, r.id LIMIT g.places FOR UPDATE SKIP LOCKED
   ) p
 )
-UPDATE run r SET gen = r.gen + 1, check_at = now() + interval '30 seconds' WHERE r.id = ANY (ARRAY(SELECT id FROM next))
+UPDATE run r SET gen = r.gen + 1, left_queue = NULL, check_at = now() + interval '30 seconds' WHERE r.id = ANY (ARRAY(SELECT id FROM next))
 RETURNING ${RUN_COLUMNS}`;
 
 const RELEASE_DUE = `

@@ -139,19 +139,32 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
     setCanary: (tenantId, id, canary) => setCanary(prisma, tenantId, id, canary),
     promoteCanary: (tenantId, id) => promoteCanary(prisma, tenantId, id),
 
-    async remove({ tenantId, userId }, id, force) {
+    async remove({ tenantId, userId }, id, operationId) {
       // One statement: a run that is accepted at the same time is seen, or sees that the workflow is gone.
-      const removed = await prisma.$executeRaw`
+      const removed = await prisma.$queryRaw<Array<{ cancelling: boolean }>>`
         WITH gone AS (
           UPDATE workflow w SET deleted_at = now(), updated_at = now()
           WHERE w.tenant_id = ${tenantId} AND w.id = ${id} AND w.deleted_at IS NULL
-            AND (${force} OR NOT EXISTS (
+            AND (${operationId ?? null}::text IS NOT NULL OR NOT EXISTS (
               SELECT 1 FROM run r WHERE r.tenant_id = w.tenant_id AND r.workflow_id = w.id AND NOT r.final))
           RETURNING w.id, w.name
+        ), told AS (
+          INSERT INTO control_event (tenant_id, by, subject, subject_id, kind, data)
+          SELECT ${tenantId}, ${userId}, 'workflow', id, 'workflow.deleted', jsonb_build_object('name', name) FROM gone
+        ), live AS (
+          SELECT count(*)::int AS total FROM run r
+          WHERE ${operationId ?? null}::text IS NOT NULL AND r.tenant_id = ${tenantId} AND r.workflow_id = ${id} AND NOT r.final
+        ), before AS (
+          UPDATE control_operation o SET status = 'superseded', finished_at = now()
+          WHERE o.tenant_id = ${tenantId} AND o.workflow_id = ${id} AND o.finished_at IS NULL AND EXISTS (SELECT FROM gone)
+        ), operation AS (
+          INSERT INTO control_operation (id, tenant_id, workflow_id, kind, reason, requested_by, total, expires_at)
+          SELECT ${operationId ?? null}, ${tenantId}, gone.id, 'cancel', 'The workflow was deleted', ${userId}, live.total,
+                 now() + interval '30 days'
+          FROM gone, live WHERE live.total > 0 RETURNING id
         )
-        INSERT INTO control_event (tenant_id, by, subject, subject_id, kind, data)
-        SELECT ${tenantId}, ${userId}, 'workflow', id, 'workflow.deleted', jsonb_build_object('name', name) FROM gone`;
-      if (removed > 0) return 'removed';
+        SELECT EXISTS (SELECT FROM operation) AS cancelling FROM gone`;
+      if (removed[0] !== undefined) return removed[0].cancelling ? 'cancelling' : 'removed';
       return (await prisma.workflow.count({ where: { tenantId, id, deletedAt: null } })) > 0 ? 'active' : 'unknown';
     },
   };

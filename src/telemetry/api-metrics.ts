@@ -36,6 +36,8 @@ export interface ApiSource extends ProcessSource {
   engine(): Promise<EngineState>;
   /** The share of its memory that the queue's store uses; undefined: it has no limit, or is not known. */
   queueUse(): number | undefined;
+  /** Tasks can be committed, as far as is known. */
+  databaseUsable(): boolean;
 }
 
 /** The catalogue of errors has some dozens of codes. */
@@ -61,6 +63,11 @@ export function createApiMetrics(source: ApiSource): ApiMetrics {
     'orchestrator_queue_memory_ratio',
     'The share of its memory that the store of the queue uses; not told where it has no limit',
     source.queueUse,
+  );
+  gauge(
+    'orchestrator_database_usable',
+    '1 while tasks can be committed on the database as far as this API knows, 0 while nothing is accepted for it',
+    () => Number(source.databaseUsable()),
   );
   engineGauges({ gauge, gauges }, kept(source.engine));
   return {

@@ -5,6 +5,8 @@ export interface LimitMetrics {
   refused(limit: string): void;
   /** A request was counted by this process alone. */
   away(): void;
+  /** A signed event that is not taken. */
+  signatureRejected(reason: string): void;
 }
 
 export function createLimitMetrics(registry: Registry): LimitMetrics {
@@ -19,8 +21,15 @@ export function createLimitMetrics(registry: Registry): LimitMetrics {
     help: 'Requests that this process counted by itself because the store of the limits did not answer',
     registers: [registry],
   });
+  const signatures = new Counter({
+    name: 'orchestrator_signed_events_rejected_total',
+    help: 'Signed events that were rejected, by what was wrong with their signature',
+    labelNames: ['reason'],
+    registers: [registry],
+  });
   return {
     refused: (limit) => refusals.inc({ limit }),
     away: () => unavailable.inc(),
+    signatureRejected: (reason) => signatures.inc({ reason }),
   };
 }

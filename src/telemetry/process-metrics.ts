@@ -28,6 +28,8 @@ export interface ProcessSource {
   loopLagMs(): number;
   /** Of all tenants. */
   deadLetters(): Promise<number>;
+  /** What fails in this process now. */
+  faults(): ReadonlyArray<{ kind: string; source: string; class: string; firstAt: number }>;
 }
 
 export const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -76,6 +78,18 @@ export function createProcessMetrics(source: ProcessSource): ProcessMetrics & { 
     'orchestrator_dead_letter_queue_size',
     'Tasks that failed for good and were neither retried nor discarded',
     kept(source.deadLetters),
+  );
+  gauges(
+    'orchestrator_fault_seconds',
+    'For how long something fails in this process, again and again: a statement, background work, the deliveries of a lane. Not told while nothing does',
+    ['kind', 'source', 'class'],
+    () =>
+      source
+        .faults()
+        .map(({ kind, source: of, class: errorClass, firstAt }) => [
+          { kind, source: of, class: errorClass },
+          Math.max(0, (Date.now() - firstAt) / 1000),
+        ]),
   );
   const size = histogram('orchestrator_group_commit_size', 'How much was stored together in one statement', SIZES, [
     'what',

@@ -26,6 +26,7 @@ export const NEW_TASKS = 50;
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 /** Only what a tracing system can know is worth a link. */
 const TRACE_ID = /^[0-9a-f]{32}$/;
+export const FORWARDED_UNTRUSTED = 'orchestrator_forwarded_for_untrusted_total';
 const RUN_SECONDS = 'orchestrator_run_execution_seconds';
 /** What is read is told for so long. */
 const KEEP_MS = 1_000;
@@ -69,6 +70,7 @@ export interface SharedMetrics {
     seconds: number;
     traceId?: string | undefined;
   }): void;
+  forwardedByUntrusted(): void;
   /** Adds what is new to the totals. What cannot be added is added the next time. */
   flush(): Promise<void>;
   /** Exemplars are those of this process. */
@@ -106,6 +108,10 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     'endpoint',
     'status',
   ]);
+  const unbelieved = counter(
+    FORWARDED_UNTRUSTED,
+    'Requests with an X-Forwarded-For that was not believed, because TRUST_PROXY does not name whom they came from',
+  );
   const activeRuns = new Gauge({ name: 'orchestrator_active_runs', help: 'Executions under way', registers });
   const activeTasks = new Gauge({
     name: 'orchestrator_active_tasks',
@@ -237,6 +243,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
       requests.inc(labels);
       answers.observe({ labels, value, ...exemplarOf<keyof typeof labels>(traceId) });
     },
+    forwardedByUntrusted: () => unbelieved.inc(),
     async flush() {
       const samples = await fresh();
       note(samples, 1);

@@ -29,8 +29,12 @@ setInterval(() => {
     service: 'orchestrator',
     detail: `the event loop has not moved for ${unchanged * (LOOK_EVERY_MS / 1000)} s: this process ends itself`,
   };
-  writeSync(2, `${JSON.stringify(line)}\n`);
-  end();
+  try {
+    writeSync(2, `${JSON.stringify(line)}\n`);
+  } finally {
+    // Also when nobody reads what it says: a pipe whose reader has gone or is full throws.
+    end();
+  }
 }, LOOK_EVERY_MS);
 
 function end(): void {

@@ -83,7 +83,10 @@ describe.each(onBothBackends(options))('approvals on $backend', ({ test }) => {
     expectProblem(await api.post(`${path}/reject`, review, as('anna')), 409, 'already_decided');
     const verdict = isApproved ? 'approved' : 'rejected';
     expect(await eventsOf(db, run)).toEqual([
-      { kind: 'approval.requested', data: { approvers: ['anna', 'ben'], deadline: task.waiting_for?.deadline } },
+      {
+        kind: 'approval.requested',
+        data: { approvers: ['anna', 'ben'], four_eyes: true, deadline: task.waiting_for?.deadline },
+      },
       {
         kind: `approval.${verdict}`,
         data: { by: isApproved ? 'anna' : 'ben', comment: 'fine', via: 'request' },
@@ -245,7 +248,6 @@ describe.each(onBothBackends(options))('approvals on $backend', ({ test }) => {
     const path = `/workflows/executions/${run}/approvals/review/links`;
     const wanted = { for: 'anna@example.org' };
     expectProblem(await api.post(path, { for: 'carl' }, as('process')), 403, 'forbidden');
-    expectProblem(await api.post(path, wanted, as('carl')), 403, 'forbidden');
     const made = accepted(await api.post(path, wanted, as('process')), 201);
     const [approve, reject] = [field(made, 'approve'), field(made, 'reject')];
 

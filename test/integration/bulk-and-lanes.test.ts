@@ -62,7 +62,7 @@ describe.each(onBothBackends({ workers: 2 }))('control beyond one execution on $
       executions: 2,
     });
     for (const run of runs.slice(0, 2)) expect(await api.finished(run)).toMatchObject({ status: 'cancelled' });
-    expect(await api.execution(runs[2] ?? '')).toMatchObject({ status: 'running' });
+    await until(async () => (await api.execution(runs[2] ?? '')).status === 'waiting', { what: 'the third sleeps on' });
     expect(await bulk(api, 'retry', { filter, dry_run: true }, 200)).toMatchObject({
       executions: 2,
       // What did not complete, and what stands below it.

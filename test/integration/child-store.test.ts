@@ -56,6 +56,16 @@ test('a parent that is cancelling, or in another epoch, begins and goes on with 
   expect(await db.run(child?.id ?? '')).toMatchObject({ status: 'failed', epoch: 1, parent_attempt: 1 });
 });
 
+test('a run that is replaced has begun when it waits for a child run, whether its task has a row yet or not', async () => {
+  const place = { key: 'k', limit: 1, policy: 'replace' as const };
+  await db.runs.accept({ ...newRun('replaced-1'), concurrency: place });
+  await insert('replaced-1');
+  const second = await db.runs.accept({ ...newRun('replaced-2'), concurrency: place });
+  expect(second.replaced).toMatchObject([{ id: 'replaced-1', unbegun: false }]);
+  const third = await db.runs.accept({ ...newRun('replaced-3'), concurrency: place });
+  expect(third.replaced).toMatchObject([{ id: 'replaced-2', unbegun: true }]);
+});
+
 test('whoever cancels the parent while a child is inserted waits, and then sees it', async () => {
   const parent = await db.accepted();
   const inserting = await db.pool.connect();

@@ -65,5 +65,42 @@ describe.each(onBothBackends({ workers: 0, environment: { ADMISSION_WINDOW: Stri
       expect(steps).toEqual(runs.flatMap((id) => [`${id} first`, `${id} second`]));
       await worker.stop();
     });
+
+    test('weights that are set while it runs decide who is begun how often', async ({ stack, api }) => {
+      const set = (tenant: string, weight: number | null) => api.put(`/tenants/${tenant}/weight`, { weight });
+      expect((await api.get('/tenants/heavy/weight')).body).toMatchObject({ weight: 1, source: 'default' });
+      expect(await set('heavy', 4)).toMatchObject({
+        status: 200,
+        body: { weight: 4, source: 'set', set_by: 'anonymous' },
+      });
+      expect((await api.get('/tenants/heavy/weight')).body).toMatchObject({ tenant_id: 'heavy', weight: 4 });
+      expect((await set('heavy', 0)).status).toBe(400);
+      expect((await set('light', 1)).status).toBe(200);
+      const dispatcher = await stack.add('worker', DISPATCHER);
+      const heavy = await assign(stack, 'heavy', 5 * WINDOW);
+      const light = await assign(stack, 'light', 5 * WINDOW);
+      // Both have their part of the window before anything of it is begun.
+      await until(async () => {
+        const { rows } = await stack.db.query<{ tenant_id: string; n: number }>(
+          `SELECT tenant_id, count(*)::int AS n FROM run WHERE status = 'queued' GROUP BY 1`,
+        );
+        return rows.some((row) => row.tenant_id === 'light' && row.n > 0);
+      });
+      const worker = await stack.add('worker', ONE_AT_A_TIME);
+      const both = [...heavy, ...light];
+      await until(async () => (await inOrder(stack, 'run.completed', both)).length === both.length, {
+        what: 'all have ended',
+        timeoutMs: 120_000,
+      });
+      // While both of them wait, and after what was in the queue before the dispatcher knew of both.
+      const starts = (await inOrder(stack, 'run.completed', both)).slice(WINDOW, 4 * WINDOW);
+      const ofHeavy = starts.filter((id) => heavy.includes(id)).length;
+      const ofLight = starts.length - ofHeavy;
+      expect([ofHeavy, ofLight]).toSatisfy(() => ofHeavy >= 3 * ofLight && ofHeavy <= 5 * ofLight);
+      // Taken back, what is configured holds again.
+      expect(await set('heavy', null)).toMatchObject({ status: 200, body: { weight: 1, source: 'default' } });
+      await worker.stop();
+      await dispatcher.stop();
+    });
   },
 );

@@ -38,7 +38,7 @@ test('the rows of what did not complete begin anew in place, and the others keep
     output: null,
     commit_id: null,
   });
-  expect(await db.run(runId)).toMatchObject({ error: null, output: null, finished_at: null, callback_due_at: null });
+  expect(await db.run(runId)).toMatchObject({ error: null, output: null, finished_at: null });
 });
 
 test('outcomes of the epoch before are refused, successes too, and those of the new one are taken', async () => {

@@ -179,4 +179,63 @@ describe('events from outside', () => {
     await send(api, at('order-1', 'one'));
     expect(await api.finished(one)).toMatchObject({ status: 'completed', output: { paid: { amount: 'one' } } });
   });
+
+  test('a filter that takes too long keeps no other trigger, wait or event back, and is tried again alone', async ({
+    api: any,
+    db,
+  }) => {
+    const api = tenant(any, 'slow');
+    const many = 'event.data.many';
+    const endless = `${many}.all(a, ${many}.all(b, ${many}.all(c, a + b + c >= 0)))`;
+    // The first of them all, by its id.
+    const slow = await api.createWorkflow(
+      workflow([echo('a')], { triggers: [{ event: 'order.paid', filter: `has(${many}) && ${endless}` }] }),
+    );
+    const quick = await api.createWorkflow(workflow([echo('a')], { triggers: [{ event: 'order.paid' }] }));
+    const paid = { name: 'paid', event: 'order.paid', correlation_key: 'order-17' };
+    const waiting = await api.createWorkflow(
+      workflow([{ action_id: 'paid', action_type: 'signal', config: paid }], { name: 'waits for it' }),
+    );
+    const run = await api.execute(waiting);
+    await until(async () => (await db.query('SELECT FROM event_wait WHERE run_id = $1', [run])).rowCount === 1);
+    const numbers = Array.from({ length: 400 }, (_, n) => n);
+    const first = await send(api, event('1', { data: { many: numbers } }));
+    expect(first).toMatchObject({
+      started: [{ event_id: '1', workflow_id: quick }],
+      signalled: [{ event_id: '1', execution_id: run, name: 'paid' }],
+      failed: [],
+      pending: ['1'],
+    });
+    await api.finished(first.started[0]?.execution_id ?? '');
+    expect(await api.finished(run)).toMatchObject({ status: 'completed' });
+    const progress = async () => {
+      const { rows } = await db.query<{ tries: number; open: Array<{ id: string; tries: number }> }>(
+        `SELECT tries, progress -> 'open' AS open FROM incoming_event WHERE tenant_id = 'slow' AND id = '1'`,
+      );
+      return rows[0] ?? { tries: 0, open: [] };
+    };
+    expect((await progress()).open).toEqual([{ id: `trigger ${slow} 0`, tries: 1 }]);
+    // It is tried again, and nothing else with it.
+    await db.query(`UPDATE incoming_event SET due_at = now() WHERE id = '1' AND tenant_id = 'slow'`);
+    await until(async () => (await progress()).open[0]?.tries === 2);
+    expect(await runsOf(api, quick)).toHaveLength(1);
+    // What is not slow is not kept back by the one that is.
+    expect(await send(tenant(any, 'another'), event('1'))).toMatchObject({ pending: [] });
+    const second = await send(api, event('2'));
+    expect(second).toMatchObject({ started: [{ event_id: '2', workflow_id: quick }], pending: [] });
+    await api.finished(second.started[0]?.execution_id ?? '');
+    // Given up at the end, it is so alone.
+    await db.query(
+      `UPDATE incoming_event SET due_at = now(), progress = jsonb_set(progress, '{open,0,tries}', '79') WHERE id = '1' AND tenant_id = 'slow'`,
+    );
+    await until(async () => {
+      const again = await send(api, event('1', { data: { many: numbers } }));
+      return again.pending.length === 0 ? again : undefined;
+    });
+    expect(await send(api, event('1', { data: { many: numbers } }))).toEqual({
+      ...first,
+      ...{ accepted: 0, repeated: 1, pending: [] },
+      failed: [{ event_id: '1', workflow_id: slow, code: 'internal', detail: expect.stringContaining('given up') }],
+    });
+  });
 });

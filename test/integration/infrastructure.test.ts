@@ -73,7 +73,6 @@ describe.each(ONE)('sagas of the older platform on $backend', ({ test }) => {
     for (const [who, id] of [
       [api, plain.execution_id],
       [api, 'unknown'],
-      [api, 'x'.repeat(256)],
       [tenant(any, 'other'), undone],
     ] as const) {
       const answer = await who.get(`/infrastructure/saga/${id}`);

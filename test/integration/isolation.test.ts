@@ -201,10 +201,10 @@ test('errors keep what they are: kind, code, delay, and those of the policy and 
 }) => {
   expect(await worker.execute({ fail: 'retryable' })).toEqual({
     result: 'failure',
-    failure: { code: 'upstream_error', message: 'again', retryable: true, retryAfterMs: 1_234 },
+    failure: { code: 'upstream_error', message: 'again', retryable: true, retryAfterMs: 1_234, definite: true },
   });
   expect(await worker.execute({ fail: 'non_retryable' })).toMatchObject({
-    failure: { code: 'upstream_rejected', message: 'never', retryable: false },
+    failure: { code: 'upstream_rejected', message: 'never', retryable: false, definite: true },
   });
   expect(await worker.execute({ call: 'http://127.0.0.1:9/own' })).toMatchObject({
     failure: { code: 'egress_denied', retryable: false },

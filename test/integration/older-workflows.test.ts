@@ -69,6 +69,7 @@ const completed = (action: object) => ({
     max_attempts: 4,
     backoff: 'exponential',
     initial_delay_seconds: 2,
+    multiplier: 2,
     max_delay_seconds: 300,
     jitter: 0,
     non_retryable: [],
@@ -351,8 +352,8 @@ describe.each(redis)('a client of the older workflow platform', ({ test }) => {
       ...{ total: 2, completed: 1, failed: 0, skipped: 0, running: 1, pending: 0, percent: 50 },
       ...{ total_actions: 2, completed_actions: 1, percentage: 50, current_action: 'long' },
     };
-    await until(async () => (await api.execution(run)).tasks[1]?.status === 'waiting', { what: 'it waits' });
-    expect(await api.execution(run)).toMatchObject({ status: 'running', progress, finished_at: null });
+    await until(async () => (await api.execution(run)).status === 'waiting', { what: 'it waits' });
+    expect(await api.execution(run)).toMatchObject({ status: 'waiting', progress, finished_at: null });
     expect((await api.post(`/workflows/executions/${run}/cancel`, undefined, stranger)).body).toEqual(
       problem(404, 'not_found', 'Execution not found'),
     );

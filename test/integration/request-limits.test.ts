@@ -1,5 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
+import { examine } from '../../src/compose/doctor.ts';
+import { loadConfig } from '../../src/config.ts';
+import { makeApiKey } from '../../src/engine/api-key-text.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import { hmacToken, SECRET } from '../support/tokens.ts';
+import { until } from '../support/until.ts';
 
 const LIMIT = 4;
 
@@ -46,20 +52,66 @@ describe.each(onBothBackends({ workers: 0 }))('limits at the door, counted on $b
     }
   });
 
-  test('wrong keys are counted for all APIs together, and a good one is let in that was let in before', async ({
+  test('thirty guesses from the address of a load balancer lock nobody out: keys and tokens that are right always pass', async ({
     stack,
   }) => {
-    const environment = { API_KEY: 'right-key,other-key', AUTH_FAILURES_PER_MINUTE: '3' };
+    const environment = { API_KEY: 'right-key,other-key', JWT_SECRET: SECRET, HOST: '127.0.0.1' };
     const one = await stack.add('api', environment);
     const other = await stack.add('api', environment);
-    const ask = async (port: number, key: string) =>
-      (await fetch(`http://127.0.0.1:${port}/tasks`, { headers: { 'x-api-key': key } })).status;
-    expect(await ask(one.port, 'right-key')).toBe(200);
-    expect([await ask(one.port, 'w1'), await ask(other.port, 'w2'), await ask(one.port, 'w3')]).toEqual([
-      401, 401, 401,
-    ]);
-    await expect.poll(() => ask(one.port, 'w4')).toBe(429);
-    expect(await ask(one.port, 'other-key')).toBe(429);
-    expect(await ask(one.port, 'right-key')).toBe(200);
+    const ask = (port: number, headers: Record<string, string>) =>
+      fetch(`http://127.0.0.1:${port}/tasks`, { headers: { 'x-forwarded-for': '203.0.113.7', ...headers } });
+    const guess = async (n: number) =>
+      (
+        await ask(n % 2 === 0 ? one.port : other.port, {
+          'x-api-key': n % 3 === 0 ? makeApiKey(randomBytes) : `guess-${n}`,
+        })
+      ).status;
+    const made = await fetch(`http://127.0.0.1:${one.port}/api-keys`, {
+      method: 'POST',
+      headers: { 'x-api-key': 'right-key', 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'import', roles: ['viewer'] }),
+    });
+    const { key } = (await made.json()) as { key: string };
+    const guesses = [];
+    for (let n = 0; n < 40; n += 1) guesses.push(await guess(n));
+    expect(guesses).toEqual([...Array<number>(30).fill(401), ...Array<number>(10).fill(429)]);
+    const token = hmacToken({ sub: 'anna', exp: Math.floor(Date.now() / 1_000) + 600, tenant_id: 'acme' });
+    for (const { port } of [one, other]) {
+      for (const headers of [{ 'x-api-key': 'other-key' }, { 'x-api-key': key }, { authorization: `Bearer ${token}` }])
+        expect((await ask(port, headers)).status).toBe(200);
+      expect((await ask(port, { 'x-api-key': 'guess-1' })).status).toBe(429);
+    }
+    // Nobody had said that there is a load balancer: an operator is told so, once for each process.
+    const said = stack.log.lines.filter(({ event }) => event === 'forwarded_for_untrusted');
+    expect(said).toHaveLength(2);
+    expect(said[0]?.fields).toMatchObject({ peer: '127.0.0.1', problem: expect.stringContaining('TRUST_PROXY') });
+    // They would write what they have counted into the tables of the next test.
+    await Promise.all([one.stop(), other.stop()]);
+  });
+
+  test('an X-Forwarded-For of an untrusted peer is said at the next start and by the doctor, and not where the peer is trusted', async ({
+    stack,
+    db,
+  }) => {
+    await db.query('DELETE FROM metric_total');
+    const told = () => stack.log.lines.filter(({ event }) => event === 'proxy_setup').length;
+    const examined = async () => {
+      const config = loadConfig(stack.environment, { cwd: stack.folder });
+      const found = await examine({ config, databaseUrl: stack.databaseUrl, repair: false, days: 1, confirmMs: 1 });
+      return found.find(({ check }) => check === 'forwarded_for')?.status;
+    };
+    const ask = ({ port }: { port: number }) =>
+      fetch(`http://127.0.0.1:${port}/tasks`, { headers: { 'x-forwarded-for': '203.0.113.7' } });
+    const trusting = await stack.add('api', { TRUST_PROXY: 'loopback' });
+    await ask(trusting);
+    await trusting.stop();
+    expect([await examined(), told()]).toEqual(['ok', 0]);
+    const another = await stack.add('api');
+    await ask(another);
+    // What it has counted is written when it ends, if not before.
+    await another.stop();
+    expect(await examined()).toBe('warning');
+    await stack.add('api');
+    await until(() => told() === 1);
   });
 });

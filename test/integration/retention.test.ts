@@ -74,7 +74,11 @@ describe('a batch', () => {
     const alive = await db.accepted();
     await db.rows(`UPDATE run SET created_at = now() - interval '1 year' WHERE id = $1`, alive);
     const callback = await ended(30);
-    await db.rows('UPDATE run SET callback_due_at = now() WHERE id = $1', callback);
+    await db.rows(`UPDATE run SET callback_url = 'http://x.test/' WHERE id = $1`, callback);
+    await db.rows(
+      `INSERT INTO webhook_delivery (id, tenant_id, kind, run_id, epoch, url, host) SELECT id || '.' || epoch, tenant_id, 'callback', id, epoch, callback_url, 'x.test' FROM run WHERE id = $1`,
+      callback,
+    );
     const locked = await ended(30);
     const client = await db.pool.connect();
     try {

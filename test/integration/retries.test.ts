@@ -17,6 +17,43 @@ function call(url: string, more: object = {}): TestAction {
 /** Milliseconds between one call and the next. */
 const gaps = (calls: readonly Call[]) => calls.slice(1).map(({ at }, n) => at - (calls[n]?.at ?? 0));
 
+/** Milliseconds between the end of one attempt and the beginning of the next, by what is recorded. */
+const delaysOf = (history: readonly { started_at: string; finished_at: string | null }[]) =>
+  history.slice(1).map(({ started_at }, n) => Date.parse(started_at) - Date.parse(history[n]?.finished_at ?? ''));
+
+// The policy is the same whatever the queue.
+const [onOne] = onBothBackends({ environment: { ORCHESTRATOR_RETRY_BACKOFF_BASE: '2.5', MAX_RETRY_ATTEMPTS: '2' } });
+
+describe.each([onOne].flatMap((one) => one ?? []))('a base of the backoff on $backend', ({ test }) => {
+  test('the n-th delay is the n-th power of RETRY_BACKOFF_BASE in seconds', async ({ api, db }) => {
+    const task = await api.assign({ task_type: 'test_task', params: { fail_with: 'no' } });
+    const run = await api.run(
+      workflow([
+        echo('by_default', [], { fail_with: 'no' }),
+        echo('by_itself', [], { fail_with: 'no' }, { retry: { initial_delay_seconds: 0.2, multiplier: 5 } }),
+      ]),
+    );
+    await api.ended(task);
+    const { rows } = await db.query<{ started_at: string; finished_at: string }>(
+      'SELECT started_at::text, finished_at::text FROM attempt WHERE run_id = $1 ORDER BY attempt',
+      [task],
+    );
+    const found = [
+      delaysOf(taskOf(run, 'by_default').attempts_history),
+      delaysOf(rows),
+      delaysOf(taskOf(run, 'by_itself').attempts_history),
+    ];
+    const atLeast = [
+      [2_500, 6_250],
+      [2_500, 6_250],
+      [200, 1_000],
+    ];
+    expect(found.map((delays) => delays.length)).toEqual([2, 2, 2]);
+    for (const [at, expected] of atLeast.entries())
+      for (const [n, ms] of expected.entries()) expect(found[at]?.[n]).toBeGreaterThanOrEqual(ms - 5);
+  });
+});
+
 describe.each(onBothBackends())('retries on $backend', ({ test }) => {
   test('a task is tried again as its policy says, and every attempt is recorded', async ({ api }) => {
     const retry = { max_attempts: 4, backoff: 'exponential', initial_delay_seconds: 0.2, max_delay_seconds: 0.5 };
@@ -35,9 +72,7 @@ describe.each(onBothBackends())('retries on $backend', ({ test }) => {
       })),
       { attempt: 4, status: 'completed', error: null, worker: expect.any(String) },
     ]);
-    const waits = history
-      .slice(1)
-      .map(({ started_at }, n) => Date.parse(started_at) - Date.parse(history[n]?.finished_at ?? ''));
+    const waits = delaysOf(history);
     for (const [n, atLeast] of [200, 400, 500].entries()) expect(waits[n]).toBeGreaterThanOrEqual(atLeast - 5);
   });
 

@@ -145,14 +145,14 @@ test('a deleted workflow is gone but has been, and active runs hold it', async (
   const { id } = await store.create('deletion', 'u', definition('x'));
   await addRun('deletion', id, true);
   await addRun('deletion', id, false);
-  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, false)).toBe('active');
-  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, true)).toBe('removed');
-  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, true)).toBe('unknown');
+  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, undefined)).toBe('active');
+  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, 'operation')).toBe('cancelling');
+  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, id, 'another')).toBe('unknown');
   expect(await store.find('deletion', id)).toBeUndefined();
   expect(await store.existed('deletion', id)).toBe(true);
   const { id: idle } = await store.create('deletion', 'u', definition('y'));
   await addRun('deletion', idle, true);
-  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, idle, false)).toBe('removed');
+  expect(await store.remove({ tenantId: 'deletion', userId: 'u' }, idle, undefined)).toBe('removed');
 });
 
 test('a server that is not there is unavailable, to Prisma and to the pool; a wrong statement is not', async () => {

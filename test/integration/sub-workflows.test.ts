@@ -93,7 +93,7 @@ describe.each(onBothBackends())('sub-workflows on $backend', ({ test }) => {
     const run = await api.execute(await api.createWorkflow(each([600, 600])));
     const states = async () =>
       (await db.query('SELECT status FROM run WHERE parent_run_id = $1', [run])).rows.map(({ status }) => status);
-    await until(async () => (await states()).filter((status) => status === 'running').length === 2);
+    await until(async () => (await states()).filter((status) => status === 'waiting').length === 2);
     await api.post(`/workflows/executions/${run}/cancel`);
     expect(await api.finished(run)).toMatchObject({ status: 'cancelled' });
     expect(await states()).toEqual(['cancelled', 'cancelled']);

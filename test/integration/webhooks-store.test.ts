@@ -4,7 +4,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
 import { secretContext } from '../../src/engine/secret-ports.ts';
 import { rotateSecrets } from '../../src/store/rotate-secrets.ts';
-import { createWebhookDeliveryStore, createWebhookStore } from '../../src/store/webhooks.ts';
+import { createWebhookDeliveryStore } from '../../src/store/webhook-deliveries.ts';
+import { createWebhookStore } from '../../src/store/webhooks.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 import { until } from '../support/until.ts';
 
@@ -14,7 +15,9 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 beforeEach(async () => {
-  await db.pool.query('DELETE FROM webhook_delivery; DELETE FROM webhook; DELETE FROM secret');
+  await db.pool.query(
+    'DELETE FROM webhook_delivery; DELETE FROM delivery_circuit; DELETE FROM webhook; DELETE FROM secret',
+  );
 });
 
 const stores = () => ({
@@ -22,7 +25,11 @@ const stores = () => ({
   deliveries: createWebhookDeliveryStore(db.pool, undefined),
 });
 const LEASE_MS = 20_000;
-const SOON = { status: 500, error: 'answered 500', gone: false };
+const SOON = { status: 500, error: 'answered 500', gone: false, unavailable: false };
+const KEPT = { delivered: 7, dead: 30, callback: 4 };
+const room = (perLane: number, busy: Record<string, number> = {}, perTenant = 1_000) => {
+  return { perLane, perTenant, lanes: new Map(Object.entries(busy)), tenants: new Map<string, number>() };
+};
 
 async function listening(id: string, events: string[], more: { tenantId?: string; active?: boolean } = {}) {
   expect(await create(id, events, 50, more)).toBe(true);
@@ -72,7 +79,7 @@ test('a delivery is taken by one, is not heard of again until its lease is over,
   const { deliveries } = stores();
   const runs = await Promise.all(Array.from({ length: 20 }, () => db.accepted()));
   await Promise.all(runs.map((runId) => db.commit({ runId })));
-  const taken = await Promise.all(Array.from({ length: 8 }, () => deliveries.takeDue(5, [], LEASE_MS)));
+  const taken = await Promise.all(Array.from({ length: 8 }, () => deliveries.takeDue(room(5), LEASE_MS)));
   const ids = taken.flat().map(({ id }) => id);
   expect([ids.length, new Set(ids).size]).toEqual([20, 20]);
   expect(taken.flat()[0]).toMatchObject({
@@ -81,11 +88,11 @@ test('a delivery is taken by one, is not heard of again until its lease is over,
     attempts: 1,
     kind: 'task.completed',
   });
-  expect(await deliveries.takeDue(100, [], LEASE_MS)).toEqual([]);
+  expect(await deliveries.takeDue(room(100), LEASE_MS)).toEqual([]);
   // The worker that had them is gone.
   await db.pool.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second'`);
-  expect(await deliveries.takeDue(100, ['w'], LEASE_MS)).toEqual([]);
-  const again = await deliveries.takeDue(100, [], LEASE_MS);
+  expect(await deliveries.takeDue(room(100, { w: 100 }), LEASE_MS)).toEqual([]);
+  const again = await deliveries.takeDue(room(100), LEASE_MS);
   expect(again.map(({ id }) => id).sort()).toEqual([...ids].sort());
   // What the first one says now comes too late.
   const [late] = taken.flat();
@@ -98,10 +105,10 @@ test('what fails is tried later, is dead at the end, and can be tried by hand', 
   const { webhooks, deliveries } = stores();
   await db.commit({ runId: await db.accepted() });
   // Times are kept in whole milliseconds, so what is due now may be so a moment later.
-  const take = () => until(async () => (await deliveries.takeDue(10, [], LEASE_MS))[0]);
+  const take = () => until(async () => (await deliveries.takeDue(room(10), LEASE_MS))[0]);
   const first = await take();
   expect(await deliveries.failed(first, SOON, 60, 3_600)).toBe(false);
-  expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
+  expect(await deliveries.takeDue(room(10), LEASE_MS)).toEqual([]);
   expect(await webhooks.find('t', 'w')).toMatchObject({ active: true, failingSince: expect.any(Date) });
   await db.pool.query("UPDATE webhook_delivery SET due_at = now() - interval '1 second'");
   const second = await take();
@@ -113,9 +120,9 @@ test('what fails is tried later, is dead at the end, and can be tried by hand', 
   expect(await webhooks.again('another', first.id)).toBeUndefined();
   await deliveries.delivered(await take(), 204);
   expect(await webhooks.find('t', 'w')).toMatchObject({ failingSince: null });
-  expect(await deliveries.removeOld({ delivered: 7, dead: 30 }, 10)).toBe(0);
+  expect(await deliveries.removeOld(KEPT, 10)).toBe(0);
   await db.pool.query(`UPDATE webhook_delivery SET ended_at = now() - interval '8 days'`);
-  expect(await deliveries.removeOld({ delivered: 7, dead: 30 }, 10)).toBe(1);
+  expect(await deliveries.removeOld(KEPT, 10)).toBe(1);
 });
 
 test('a webhook that has failed for too long, or says that it is gone, is not active any more; it may be made so again', async () => {
@@ -127,17 +134,17 @@ test('a webhook that has failed for too long, or says that it is gone, is not ac
     await listening(id, ['*']);
     if (!gone) await db.pool.query(`UPDATE webhook SET failing_since = now() - interval '2 hours' WHERE id = $1`, [id]);
     await db.commit({ runId: await db.accepted() });
-    const due = (await deliveries.takeDue(10, [], LEASE_MS)).find(({ webhookId }) => webhookId === id);
+    const due = (await deliveries.takeDue(room(10), LEASE_MS)).find(({ webhookId }) => webhookId === id);
     if (due === undefined) throw new Error('nothing was due');
     expect(await deliveries.failed(due, { ...SOON, gone }, 5, 3_600)).toBe(true);
     expect(await webhooks.find('t', id)).toMatchObject({ active: false, disabledReason: 'answered 500' });
     await db.pool.query("UPDATE webhook_delivery SET due_at = now() - interval '1 second'");
-    expect(await deliveries.takeDue(10, [], LEASE_MS)).toEqual([]);
+    expect(await deliveries.takeDue(room(10), LEASE_MS)).toEqual([]);
     expect(await webhooks.change('t', id, { active: true })).toMatchObject({
       disabledReason: null,
       failingSince: null,
     });
-    expect(await deliveries.takeDue(10, [], LEASE_MS)).toMatchObject([{ id: due.id }]);
+    expect(await deliveries.takeDue(room(10), LEASE_MS)).toMatchObject([{ id: due.id }]);
     await webhooks.remove('t', id);
   }
 });
@@ -149,16 +156,105 @@ test('a changed secret signs with the one before for a while; other tenants cann
   expect(await webhooks.remove('another', 'w')).toBe(false);
   await webhooks.change('t', 'w', { secret: { value: 'the new one', previousSeconds: 60 }, description: 'mine' });
   await db.commit({ runId: await db.accepted() });
-  const [due] = await deliveries.takeDue(10, [], LEASE_MS);
+  const [due] = await deliveries.takeDue(room(10), LEASE_MS);
   expect(due?.secrets).toEqual(['the new one', 'secret of w']);
   await db.pool.query(
     `UPDATE webhook SET previous_secret_until = now(); UPDATE webhook_delivery SET due_at = now() - interval '1 second'`,
   );
-  expect((await deliveries.takeDue(10, [], LEASE_MS))[0]?.secrets).toEqual(['the new one']);
+  expect((await deliveries.takeDue(room(10), LEASE_MS))[0]?.secrets).toEqual(['the new one']);
   expect(await webhooks.remove('t', 'w')).toBe(true);
   expect(await owed()).toEqual([]);
   await listening('x', ['*']);
   expect(await create('y', ['*'], 1)).toBe(false);
+});
+
+/** Runs that have ended and owe a callback to this host. */
+async function owing(host: string, count: number, tenantId = 't'): Promise<string[]> {
+  const runs = await Promise.all(Array.from({ length: count }, () => db.accepted()));
+  await db.pool.query('UPDATE run SET callback_url = $2, tenant_id = $3 WHERE id = ANY ($1)', [
+    ...[runs, `https://user:word@${host}/told?of=it`],
+    tenantId,
+  ]);
+  for (const runId of runs) await db.commit({ runId, endsRun: true });
+  return runs;
+}
+
+test('a callback is owed with the end of its run, in a lane of its tenant and host', async () => {
+  const { deliveries } = stores();
+  const [mine] = await owing('Here.Test:8443', 1);
+  await owing('there.test', 1, 'another');
+  const due = await deliveries.takeDue(room(10), LEASE_MS);
+  expect(due.map(({ lane, host }) => [lane, host]).sort()).toEqual([
+    ['another there.test', 'there.test'],
+    ['t here.test:8443', 'here.test:8443'],
+  ]);
+  const [first] = due.filter(({ tenantId }) => tenantId === 't');
+  expect(first).toMatchObject({
+    id: `${String(mine)}.1`,
+    webhookId: null,
+    url: expect.stringContaining('/told?of=it'),
+  });
+  expect(await deliveries.callbackOf({ runId: mine ?? '', epoch: 1 })).toMatchObject({ status: 'completed' });
+  // Started again, it tells its next end.
+  expect(await deliveries.callbackOf({ runId: mine ?? '', epoch: 2 })).toBeUndefined();
+});
+
+test('no lane takes what another one needs, and no tenant more than it may', async () => {
+  const { deliveries } = stores();
+  await owing('slow.test', 10);
+  await owing('quick.test', 2);
+  await owing('slow.test', 2, 'another');
+  const lanes = async (...args: Parameters<typeof room>) => {
+    const due = await deliveries.takeDue(room(...args), LEASE_MS);
+    return due.map(({ lane }) => lane).sort();
+  };
+  expect(await lanes(5, { 't slow.test': 4 }, 3)).toEqual([
+    ...['another slow.test', 'another slow.test', 't quick.test', 't quick.test'],
+    't slow.test',
+  ]);
+  expect(await lanes(5, {}, 3)).toEqual(['t slow.test', 't slow.test', 't slow.test']);
+});
+
+test('a host that does not answer several times in a row is left alone by its tenant, tried with one, and forgiven', async () => {
+  const { deliveries } = stores();
+  const down = { status: null, error: 'took longer than 10000 ms', gone: false, unavailable: true };
+  await owing('down.test', 12);
+  await owing('down.test', 1, 'another');
+  const ofT = async () => (await deliveries.takeDue(room(6), LEASE_MS)).filter(({ tenantId }) => tenantId === 't');
+  const first = await ofT();
+  expect(first).toHaveLength(6);
+  for (const one of first.slice(0, 4)) await deliveries.failed(one, down, 60, 60);
+  // What was answered, however badly, is no sign that nobody is there; only those in a row count.
+  expect(await db.rows('SELECT failures, open_until FROM delivery_circuit')).toEqual([
+    { failures: 4, open_until: null },
+  ]);
+  for (const one of first.slice(4)) await deliveries.failed(one, down, 60, 60);
+  // The sixth was under way already, and does not make it longer.
+  expect(await db.rows('SELECT tenant_id, host, failures FROM delivery_circuit WHERE open_until > now()')).toEqual([
+    { tenant_id: 't', host: 'down.test', failures: 5 },
+  ]);
+  expect(await ofT()).toEqual([]);
+  await db.pool.query(`UPDATE delivery_circuit SET open_until = now() - interval '1 second'`);
+  const [probe, ...others] = await ofT();
+  expect(others).toEqual([]);
+  if (probe === undefined) throw new Error('nothing was tried');
+  expect((await deliveries.takeDue(room(6, { 't down.test': 1 }), LEASE_MS)).length).toBe(0);
+  await deliveries.failed(probe, down, 60, 60);
+  const longer = `SELECT failures, open_until > now() + interval '8 seconds' AS longer FROM delivery_circuit`;
+  expect(await db.rows(longer)).toEqual([{ failures: 6, longer: true }]);
+  await db.pool.query(`UPDATE delivery_circuit SET open_until = now() - interval '1 second'`);
+  const [again] = await ofT();
+  if (again === undefined) throw new Error('nothing was tried');
+  await deliveries.delivered(again, 204);
+  expect(await db.rows('SELECT * FROM delivery_circuit')).toEqual([]);
+  expect(await ofT()).toHaveLength(4);
+  // One that is too old is given up, wherever its tries stand.
+  await db.pool.query(`UPDATE webhook_delivery SET at = now() - interval '5 days'`);
+  await deliveries.removeOld(KEPT, 100);
+  expect(await db.rows(`SELECT DISTINCT status FROM webhook_delivery ORDER BY 1`)).toEqual([
+    { status: 'dead' },
+    { status: 'delivered' },
+  ]);
 });
 
 test('secrets are kept encrypted where there is a key, those from before are read and rotated with the others, again and again', async () => {
@@ -167,7 +263,7 @@ test('secrets are kept encrypted where there is a key, those from before are rea
   const withKey = (...keys: string[]) => createWebhookStore(db.pool, createKeyring(keys));
   const due = async (...keys: string[]) => {
     await db.pool.query(`UPDATE webhook_delivery SET due_at = now(), status = 'pending'`);
-    const taken = await createWebhookDeliveryStore(db.pool, createKeyring(keys)).takeDue(10, [], LEASE_MS);
+    const taken = await createWebhookDeliveryStore(db.pool, createKeyring(keys)).takeDue(room(10), LEASE_MS);
     return taken.map(({ webhookId, secrets, unsignable }) => [webhookId, unsignable ?? secrets]).sort();
   };
   const common = { tenantId: 't', url: 'http://x.test/', events: ['*'], description: null, active: true };

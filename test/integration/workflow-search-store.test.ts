@@ -63,7 +63,7 @@ test('what is found is the current version, and nothing that was deleted', async
   expect([await names('versions', 'beta'), await names('versions', 'gamma')]).toEqual([['Beta'], []]);
   await store().promoteCanary('versions', id);
   expect([await names('versions', 'beta'), await names('versions', 'gamma')]).toEqual([[], ['Gamma']]);
-  await store().remove({ tenantId: 'versions', userId: 'u' }, id, false);
+  await store().remove({ tenantId: 'versions', userId: 'u' }, id, undefined);
   expect(await names('versions', 'gamma')).toEqual([]);
   const left = await database.pool.query('SELECT 1 FROM workflow_search WHERE workflow_id = $1', [id]);
   expect(left.rowCount).toBe(0);

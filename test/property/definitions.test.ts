@@ -5,6 +5,7 @@ import { buildGraph } from '../../src/domain/graph.ts';
 import { mergeDefinition, normaliseDefinition } from '../../src/domain/normalise.ts';
 import { checkParameters } from '../../src/domain/parameters.ts';
 import { guardJson } from '../../src/schemas/json-guard.ts';
+import { checks } from '../support/checks.ts';
 import { catalogue, normalise } from '../support/definitions.ts';
 
 const ids = ['a', 'b-1', 'c.d', 'e', 'f'];
@@ -132,7 +133,9 @@ test('parameters are checked or refused, and every declared default is there', (
         normalise({ name: 'w', parameters, actions: [{ action_id: 'a', action_type: 'test_task' }] }),
       );
       if (definition === undefined) return;
-      const checked = attempt(() => checkParameters(definition.parameters, JSON.parse(JSON.stringify(given)), strict));
+      const checked = attempt(() =>
+        checkParameters(definition.parameters, JSON.parse(JSON.stringify(given)), strict, checks),
+      );
       if (checked === undefined) return;
       for (const each of definition.parameters) {
         if (each.default !== undefined || each.required) expect(Object.hasOwn(checked.values, each.name)).toBe(true);

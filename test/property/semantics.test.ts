@@ -15,7 +15,10 @@ import { openOutside } from '../support/model/outside.ts';
 import { type Found, play } from '../support/model/play.ts';
 
 const COUNT = Number(process.env['SEMANTICS_RUNS'] ?? '80');
-const SEED = Number(process.env['SEMANTICS_SEED'] ?? Date.now() % 2 ** 31);
+/** The sample is always the same one: what others would find is found by `npm run test:semantics`, which draws its seed. */
+const SEED = Number(
+  process.env['SEMANTICS_SEED'] ?? (process.env['SEMANTICS_RUNS'] === undefined ? 1 : Date.now() % 2 ** 31),
+);
 /** Runs that are under way at the same time. */
 const TOGETHER = 16;
 /** Longer than a run that does not end is waited for. */

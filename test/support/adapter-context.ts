@@ -1,4 +1,5 @@
 /** What a worker hands to an adapter, for tests of adapters alone: the real outbound dispatcher and the real evaluator. */
+import { isBelow } from '../../src/domain/service-address.ts';
 import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
 import type { AdapterContext, AdapterSetting, CallOutcome, EngineCapabilities } from '../../workers/adapter.ts';
@@ -8,6 +9,8 @@ import { park } from '../../workers/execution.ts';
 export interface AdapterContextOptions {
   settings?: Partial<Record<AdapterSetting, string>>;
   /** Service name to base URL. */
+  correlationId?: string;
+  /** Of the configuration. */
   services?: Record<string, string>;
   scope?: AdapterContext['scope'];
   egress?: Partial<EgressOptions>;
@@ -52,14 +55,14 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
     policy: 'internal',
     allow: [],
     ownAddresses: [],
-    isTrustedOrigin: () => false,
+    isTrustedOrigin: (url) => [...services.values()].some((base) => isBelow(new URL(base), url)),
     log,
     ...options.egress,
   });
   const expressions = createExpressions({ maxResultBytes: 1_048_576 });
   const signal = options.signal ?? AbortSignal.timeout(20_000);
   const idempotencyKey = 'run-1.1.action-1';
-  const correlationId = 'correlation-1';
+  const correlationId = options.correlationId ?? 'correlation-1';
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   return {
     logged,
@@ -96,7 +99,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
       },
       setting: (name) => settings.get(name),
       scope: options.scope ?? { params: {}, run: { id: 'run-1' }, outputs: {} },
-      evaluate: (expression, variables) => expressions.evaluate(expression, variables),
+      evaluate: (expression, variables) => expressions.evaluate(expression, variables, { tenantId: 'default' }),
       sleepUntil: (time) => {
         slept.push(time);
         return Promise.resolve();

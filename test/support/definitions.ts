@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { DefinitionCatalogue } from '../../src/domain/check-definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import { normaliseDefinition } from '../../src/domain/normalise.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import { parseWith } from '../../src/schemas/faults.ts';
+import { checks } from './checks.ts';
 
 const older = new Map([
   ['external_api_call', 'http_request'],
@@ -39,8 +39,7 @@ export const catalogue: DefinitionCatalogue = {
     return parsed === undefined || parsed.ok ? [] : parsed.faults;
   },
   literalFields: (type) => types[type]?.literal ?? [],
-  checkExpression: checkCel,
-  expressionNames: namesInCel,
+  checks,
 };
 
 export function normalise(body: unknown) {

@@ -32,10 +32,6 @@ export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHan
         store.due.add(runId);
         return { was, changed: true, status: run.status, goOn: [runId] };
       },
-      async liveRunsOf(tenantId, _workflowId, status) {
-        const live = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);
-        return live.filter((run) => status === undefined || run.status === status).map(({ id }) => id);
-      },
     },
     byHand: {
       async settle(outcome) {

@@ -9,6 +9,8 @@ import type { Json } from '../../src/schemas/json.ts';
 export interface FakeRun extends RunRow {
   output: string | null;
   error: string | null;
+  asleep?: true;
+  sleepsUntil?: number | undefined;
   /** Its deadline has passed. */
   overdue?: true;
 }
@@ -25,12 +27,14 @@ export interface FakeTask {
   status: TaskStatus;
   final: boolean;
   tolerated: boolean;
+  effectUnknown: boolean;
   input: string | null;
   output: string | null;
   error: string | null;
   commitId: string | null;
   worker: string | null;
   wakeAt: Date | null;
+  notBefore: Date | null;
   wakes: number;
   wakesSeen: number;
   parentId: string | null;
@@ -62,7 +66,7 @@ export interface Truth {
   tasks: Map<string, FakeTask>;
   attempts: FakeAttempt[];
   events: FakeEvent[];
-  lateEffects: Outcome[];
+  lateEffects: (Outcome & { compensation: 'due' | 'started' | null })[];
   statements: number;
 }
 
@@ -117,12 +121,14 @@ function written(task: FakeTask | undefined, outcome: Outcome, statement: number
     status,
     final,
     tolerated,
+    effectUnknown: task?.effectUnknown === true || outcome.effectUnknown,
     input: outcome.input ?? task?.input ?? null,
     output: outcome.output,
     error: outcome.error,
     commitId: outcome.commitId,
     worker,
     wakeAt: task?.wakeAt ?? outcome.wakeAt,
+    notBefore: outcome.notBefore ?? null,
     wakes: task?.wakes ?? 0,
     wakesSeen: outcome.wakesSeen,
     parentId: task?.parentId ?? null,

@@ -37,6 +37,7 @@ export function createFakeParts(
         total: all.length,
         open: all.filter(({ final }) => !final).length,
         failed: all.filter(({ final, status }) => final && status !== 'completed' && status !== 'skipped').length,
+        happened: all.filter(({ status, effectUnknown }) => status === 'completed' || effectUnknown).length,
         ended: all.filter((task) => task.final && task.epoch === epoch).length,
         firstFailure: first === undefined ? undefined : { position: first.position ?? 0, error: parsed(first.error) },
       };

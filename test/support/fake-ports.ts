@@ -105,6 +105,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
       removeEnded: (jobs) =>
         jobs.length === 0 ? Promise.resolve() : maybe('remove ended', () => queue.removeEnded(jobs)),
       promote: (jobs) => (jobs.length === 0 ? Promise.resolve() : maybe('promote', () => queue.promote(jobs))),
+      removeTrees: (roots) => maybe('remove trees', () => queue.removeTrees(roots)),
       state: (name, jobId) => well(`state ${jobId}`, () => queue.state(name, jobId)),
     },
     tasks: {
@@ -134,10 +135,11 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
           }
           return answer;
         }),
+      announce: (...of) => maybe('announce', () => store.tasks.announce(...of)),
       // By a timer of the engine's own, and time does not pass here: an execution that is slow is a way of its beginning.
       markRunning: async () => undefined,
       wake: (...woken) => persistently('wake', () => store.tasks.wake(...woken)),
-      recordLateEffect: (outcome) => well('late effect', () => store.tasks.recordLateEffect(outcome)),
+      recordLateEffect: (...late) => well('late effect', () => store.tasks.recordLateEffect(...late)),
     },
     runs: {
       ...store.runs,
@@ -161,6 +163,9 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
       ...store.sweep,
       raiseGen: (...run) => maybe('raise gen', () => store.sweep.raiseGen(...run)),
       takePending: (...page) => maybe('take pending', () => store.sweep.takePending(...page)),
+      fallAsleep: (...run) => maybe('fall asleep', () => store.sweep.fallAsleep(...run)),
+      rouse: (...run) => maybe('rouse', () => store.sweep.rouse(...run)),
+      leaveQueue: (...run) => maybe('leave the queue', () => store.sweep.leaveQueue(...run)),
       takeToCheck: (...page) => maybe('take to check', () => store.sweep.takeToCheck(...page)),
     },
     retries: { reopen: (retry) => maybe('reopen', () => store.retries.reopen(retry)) },

@@ -199,6 +199,21 @@ export function createFakeQueue(): FakeQueue {
         if (state === 'failed' || state === 'completed') remove(key);
       }
     },
+    async removeTrees(roots) {
+      guard();
+      const under = (key: string): FakeJob[] => {
+        const job = jobs.get(key);
+        if (job === undefined) return [];
+        return [job, ...[...jobs.values()].filter(({ parent }) => parent === key).flatMap((child) => under(child.key))];
+      };
+      let all = true;
+      for (const { queue, jobId } of roots) {
+        const tree = under(keyOf(queue, jobId));
+        if (tree.some(({ lock }) => lock !== undefined)) all = false;
+        else for (const { key } of tree) remove(key);
+      }
+      return all;
+    },
     async promote(sleeping) {
       guard();
       for (const { queue, jobId } of sleeping) {

@@ -1,5 +1,5 @@
 /** The store of sagas, in memory, over the same rows as all others. */
-import { SAGA } from '../../src/domain/saga.ts';
+import { SAGA, undoId } from '../../src/domain/saga.ts';
 import type { SagaStore } from '../../src/engine/compensate.ts';
 import { type FakeTask, firstFailure, type Truth, taskKey, tasksOf } from './fake-fence.ts';
 
@@ -13,6 +13,25 @@ export function createFakeSagas(
   };
   const tell = (runId: string, epoch: number, kind: string) =>
     truth.events.push({ runId, actionId: null, epoch, attempt: null, kind });
+  const isDue = ({ compensation }: Truth['lateEffects'][number]) => compensation === 'due';
+  const write: (runId: string, epoch: number, undoings: Parameters<SagaStore['begin']>[1]) => void = (
+    runId,
+    epoch,
+    undoings,
+  ) => {
+    undoings.forEach(({ actionId, actionType }, position) => {
+      if (truth.tasks.has(taskKey(runId, actionId))) return;
+      const fresh = { ...newTask(runId, actionId, actionType, epoch), parentId: SAGA, position };
+      truth.tasks.set(taskKey(runId, actionId), fresh);
+    });
+  };
+  const reset = (runId: string, epoch: number, again: readonly string[]) => {
+    for (const task of tasksOf(truth, runId)) {
+      const { actionId, actionType, parentId, position } = task;
+      if (parentId !== SAGA || (task.status === 'completed' && !again.includes(actionId))) continue;
+      truth.tasks.set(taskKey(runId, actionId), { ...newTask(runId, actionId, actionType, epoch), parentId, position });
+    }
+  };
   return {
     async begin({ id, epoch }, undoings) {
       const run = live({ id, epoch });
@@ -20,13 +39,44 @@ export function createFakeSagas(
       run.error = run.status === 'cancelling' ? null : (firstFailure(tasksOf(truth, id))?.error ?? null);
       run.status = 'compensating';
       tell(id, epoch, 'run.compensating');
-      undoings.forEach(({ actionId, actionType }, position) => {
-        truth.tasks.set(taskKey(id, actionId), {
-          ...newTask(id, actionId, actionType, epoch),
-          parentId: SAGA,
-          position,
-        });
-      });
+      write(id, epoch, undoings);
+    },
+    async extend({ id, epoch }, undoings) {
+      if (live({ id, epoch })?.status !== 'compensating') return;
+      write(id, epoch, undoings);
+    },
+    async takeLate() {
+      const due = new Set(truth.lateEffects.filter(isDue).map(({ runId }) => runId));
+      return [...truth.runs.values()]
+        .filter((run) => run.final && due.has(run.id))
+        .map(({ id, epoch, of }) => ({ id, epoch, of }));
+    },
+    async reopenForLate({ id, epoch }, undoings) {
+      const run = truth.runs.get(id);
+      if (run === undefined || !run.final || run.epoch !== epoch) return false;
+      const due = truth.lateEffects.filter((late) => late.runId === id && isDue(late));
+      for (const late of due) {
+        const task = truth.tasks.get(taskKey(id, late.actionId));
+        const isOpen = task?.effectUnknown === true && task.epoch === late.epoch;
+        late.compensation = run.status === 'completed' || !isOpen ? null : 'started';
+      }
+      const again = due
+        .filter(({ compensation }) => compensation === 'started')
+        .map(({ actionId }) => undoId(actionId));
+      if (again.length === 0) return false;
+      Object.assign(run, { epoch: epoch + 1, gen: 0, final: false, status: 'compensating' });
+      write(id, epoch + 1, undoings);
+      reset(id, epoch + 1, again);
+      tell(id, epoch + 1, 'run.compensating');
+      return true;
+    },
+    // There is nobody outside.
+    wasLeased: async () => false,
+    async lateOutput(runId, actionId, epoch) {
+      const late = truth.lateEffects.find(
+        (one) => one.runId === runId && one.actionId === actionId && one.epoch === epoch,
+      );
+      return late === undefined ? undefined : { output: JSON.parse(late.output ?? 'null') };
     },
     async release(runId, actionIds) {
       for (const actionId of actionIds) {
@@ -46,12 +96,7 @@ export function createFakeSagas(
       const run = truth.runs.get(id);
       if (run === undefined || run.epoch !== epoch || run.status !== 'compensation_failed') return undefined;
       Object.assign(run, { epoch: epoch + 1, gen: 0, final: false, status: 'compensating' });
-      for (const task of tasksOf(truth, id)) {
-        if (task.parentId !== SAGA || task.status === 'completed') continue;
-        const { runId, actionId, actionType, parentId, position } = task;
-        const fresh = { ...newTask(runId, actionId, actionType, epoch + 1), parentId, position };
-        truth.tasks.set(taskKey(runId, actionId), fresh);
-      }
+      reset(id, epoch + 1, []);
       return { run: { ...run }, undoings: 1 };
     },
   };

@@ -74,6 +74,10 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     };
   };
 
+  const makeDue = (run: FakeRun) => {
+    if (sleeps(run)) run.sleepsUntil = now();
+  };
+
   const tasks: TaskStore = {
     async lookup({ runId, actionIds, outputsOf }) {
       const wanted = new Set([...actionIds, ...outputsOf]);
@@ -93,6 +97,11 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       const status = task.status === 'waiting' ? 'waiting' : 'running';
       truth.tasks.set(key, { ...task, fence, deliveries, status, worker, nextDelivery: null });
       return { fence, deliveries };
+    },
+    async announce({ runId, epoch, actionId, fence, nextDelivery }) {
+      const task = truth.tasks.get(taskKey(runId, actionId));
+      if (task === undefined || task.epoch !== epoch || task.final || task.fence !== fence) return;
+      truth.tasks.set(taskKey(runId, actionId), { ...task, nextDelivery });
     },
     async commit(outcome) {
       return commitBatch(truth, [outcome], rules)[0] ?? 'refused';
@@ -119,11 +128,16 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       for (const { actionId, actionType } of woken) {
         const key = taskKey(runId, actionId);
         const task = truth.tasks.get(key) ?? newTask(runId, actionId, actionType, run.epoch);
-        if (!task.final) truth.tasks.set(key, { ...task, wakes: task.wakes + 1 });
+        if (task.final) continue;
+        truth.tasks.set(key, { ...task, wakes: task.wakes + 1 });
+        makeDue(run);
       }
     },
-    async recordLateEffect(outcome) {
-      truth.lateEffects.push(outcome);
+    async recordLateEffect(outcome, isCompensated) {
+      const task = truth.tasks.get(taskKey(outcome.runId, outcome.actionId));
+      const isOpen = task !== undefined && task.epoch === outcome.epoch && task.status !== 'completed';
+      if (isOpen) truth.tasks.set(taskKey(outcome.runId, outcome.actionId), { ...task, effectUnknown: true });
+      truth.lateEffects.push({ ...outcome, compensation: isCompensated && isOpen ? 'due' : null });
     },
   };
 
@@ -184,10 +198,6 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       }
       return { found: true, was, changed, epoch: run.epoch, of: run.of };
     },
-    async activeRunsOf(tenantId, workflowId) {
-      const active = [...truth.runs.values()].filter((run) => run.tenantId === tenantId && !run.final);
-      return active.filter(({ of }) => 'workflow_id' in of && of.workflow_id === workflowId).map(({ id }) => id);
-    },
     async begunAmong(runIds) {
       return new Set(runIds.filter((id) => tasksOf(truth, id).length > 0));
     },
@@ -199,9 +209,14 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       return new Map(found.map((task) => [task.actionId, parsed(task.output)]));
     },
     async nudge(runId) {
-      if (truth.runs.get(runId)?.final === false) due.add(runId);
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.final) return;
+      due.add(runId);
+      makeDue(run);
     },
   };
+
+  const isDue = ({ sleepsUntil }: FakeRun) => sleepsUntil !== undefined && sleepsUntil <= now();
 
   const sweep: SweepStore = {
     exclusively: (work) => work(),
@@ -214,6 +229,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       );
       return taken.map((run) => {
         run.gen += 1;
+        delete run.leftQueue;
         return { ...run };
       });
     },
@@ -226,7 +242,53 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       const run = live(runId, epoch);
       if (run === undefined) return undefined;
       run.gen += 1;
+      delete run.leftQueue;
       return run.gen;
+    },
+    async fallAsleep({ id, epoch }, { until, forRun }) {
+      const run = live(id, epoch);
+      if (run === undefined || !['pending', 'queued', 'running'].includes(run.status)) return false;
+      run.status = 'waiting';
+      run.sleepsUntil = until?.getTime();
+      if (forRun) delete run.asleep;
+      else run.asleep = true;
+      event(run, 'run.waiting');
+      return true;
+    },
+    async rouse(runId) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.final || run.status !== 'waiting') return;
+      run.status = 'running';
+      delete run.asleep;
+      event(run, 'run.running');
+    },
+    async takeSleepers() {
+      return [...truth.runs.values()].filter((run) => sleeps(run) && !run.leftQueue).map((run) => ({ ...run }));
+    },
+    async lookAgain(runId, _at, until) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || !sleeps(run) || run.leftQueue || isDue(run)) return;
+      run.sleepsUntil = until?.getTime();
+    },
+    async leaveQueue({ id, epoch, gen }, until) {
+      const run = live(id, epoch);
+      if (run === undefined || run.gen !== gen || !sleeps(run) || run.leftQueue || isDue(run)) return false;
+      run.leftQueue = true;
+      run.sleepsUntil = until?.getTime();
+      return true;
+    },
+    async takeDue(limit) {
+      const taken = [...truth.runs.values()]
+        .filter((run) => sleeps(run) && run.leftQueue && isDue(run))
+        .slice(0, limit);
+      return taken.map((run) => {
+        delete run.asleep;
+        delete run.leftQueue;
+        run.status = 'running';
+        run.gen += 1;
+        event(run, 'run.running');
+        return { ...run };
+      });
     },
     async checkAllNow() {
       for (const run of truth.runs.values()) if (!run.final) due.add(run.id);
@@ -255,6 +317,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       const run = truth.runs.get(runId);
       if (run === undefined || run.epoch !== epoch || !run.final || !from.includes(run.status)) return undefined;
       delete run.overdue;
+      delete run.leftQueue;
       Object.assign(run, { epoch: epoch + 1, gen: 0, status: 'pending', final: false, output: null, error: null });
       event(run, rerunFrom === undefined ? 'run.retried' : 'run.rerun');
       for (const actionId of actionIds) {
@@ -315,12 +378,14 @@ function newTask(runId: string, actionId: string, actionType: string, epoch: num
     status: 'pending',
     final: false,
     tolerated: false,
+    effectUnknown: false,
     input: null,
     output: null,
     error: null,
     commitId: null,
     worker: null,
     wakeAt: null,
+    notBefore: null,
     wakes: 0,
     wakesSeen: 0,
     parentId: null,
@@ -335,16 +400,22 @@ function waits({ status, final }: FakeRun): boolean {
   return status === 'pending' && !final;
 }
 
-function inQueue({ status, final }: FakeRun): boolean {
-  return !final && (status === 'queued' || status === 'running' || status === 'cancelling');
+function inQueue({ status, final, asleep }: FakeRun): boolean {
+  if (final) return false;
+  if (status === 'waiting') return asleep !== true;
+  return status === 'queued' || status === 'running' || status === 'cancelling';
+}
+
+function sleeps({ status, final, asleep }: FakeRun): boolean {
+  return !final && status === 'waiting' && asleep === true;
 }
 
 function toRow(task: FakeTask, withOutput: boolean): TaskRow {
   const { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery } = task;
-  const { wakeAt, wakes, wakesSeen, parentId, released, item } = task;
+  const { wakeAt, notBefore, wakes, wakesSeen, parentId, released, item, epoch, effectUnknown } = task;
   const output = withOutput ? parsed(task.output) : null;
   const own = { actionId, status, final, tolerated, attempt, endedAttempt, fence, deliveries, nextDelivery };
-  return { ...own, wakeAt, wakes, wakesSeen, parentId, released, item, output };
+  return { ...own, epoch, effectUnknown, wakeAt, notBefore, wakes, wakesSeen, parentId, released, item, output };
 }
 
 function parsed(text: string | null): Json {

@@ -47,6 +47,8 @@ export interface WorldOptions {
   sabotage?: Sabotage;
   /** Chains keep what they were answered, so that states of the world can be told apart. */
   remember?: boolean;
+  /** An execution may sleep for so long that its run leaves the queue. */
+  longSleeps?: boolean;
   /** Calls that go on at once: a search looks at fewer moments. */
   unstopped?: ReadonlySet<string>;
 }
@@ -105,12 +107,20 @@ export interface World {
 export const RUN_ID = 'run';
 const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
 const WINDOW = 100;
+/** Of a sleep that leaves the queue. */
+const LONG_MS = 600_000;
 const NONE: ReadonlySet<string> = new Set();
 const DEAD = new Error('the process is dead');
 const never = new Promise<never>(() => undefined);
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-export function createWorld({ plans, sabotage = {}, remember = false, unstopped = NONE }: WorldOptions): World {
+export function createWorld({
+  plans,
+  sabotage = {},
+  remember = false,
+  longSleeps = false,
+  unstopped = NONE,
+}: WorldOptions): World {
   const store = createFakeStore({ ...ALL_RULES, ...sabotage.rules }, () => world.now);
   const queue = createFakeQueue();
   const calls: Call[] = [];
@@ -203,6 +213,9 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
       fails: fails(true),
       'fails for good': fails(false),
       sleeps: async () => ({ result: 'sleep', until: new Date(0) }),
+      ...(longSleeps
+        ? { 'sleeps long': async () => ({ result: 'sleep' as const, until: new Date(world.now + LONG_MS) }) }
+        : {}),
     });
   }
 
@@ -348,6 +361,7 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
           plans,
           byHand: { settle: (...call) => uncertain(chain, 'settle', () => people.byHand.settle(...call)) },
           newId: () => `by hand ${count(takes, 'by hand')}`,
+          now: () => new Date(0),
           maxOutputBytes: 1_000,
         });
         const done = skips
@@ -364,10 +378,11 @@ export function createWorld({ plans, sabotage = {}, remember = false, unstopped 
         sweepOnce({
           ...ports,
           ...quiet,
+          sagas: store.sagas,
           plans,
           window: WINDOW,
           fairness: createFairness(() => 1),
-          now: () => 0,
+          now: () => world.now,
           checkEveryMs: 30_000,
           suspects,
           queueUse: async () => undefined,

@@ -1,12 +1,10 @@
 /** Starts what the tests with servers share, once per run for all projects, and stops it at the end however the tests went. */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { type PostgresServer, startPostgres } from '../../src/launch/postgres-server.ts';
+import type { PostgresServer } from '../../src/launch/postgres-server.ts';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
 import { migrate } from '../../src/store/migrate.ts';
+import { SUPPORTED_MAJORS, startPostgresOf } from './postgres-versions.ts';
 import { sharedRedis } from './redis-server.ts';
 
 declare module 'vitest' {
@@ -55,7 +53,7 @@ async function startServers(): Promise<Servers> {
       return server;
     });
     const postgres = testPostgres().then(async (server) => {
-      stops.push(() => stopTestPostgres(server));
+      stops.push(() => server.stop());
       await makeTemplate(server.url);
       return server;
     });
@@ -70,16 +68,13 @@ async function startServers(): Promise<Servers> {
   }
 }
 
-async function testPostgres(): Promise<PostgresServer> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'test-postgres-'));
-  await chmod(folder, 0o755); // The server may run as another user.
-  return startPostgres({ folder, fast: true, say: () => undefined });
-}
-
-async function stopTestPostgres(server: PostgresServer): Promise<void> {
-  await server.stop();
-  await rm(server.directory, { recursive: true, force: true });
-  await rm(server.folder, { recursive: true, force: true });
+/** Of the packaged major, or of the one that TEST_POSTGRES_MAJOR names. */
+function testPostgres(): Promise<PostgresServer> {
+  const asked = process.env['TEST_POSTGRES_MAJOR'] ?? '';
+  const major = SUPPORTED_MAJORS.find((each) => String(each) === (asked || '18'));
+  if (major === undefined)
+    throw new Error(`TEST_POSTGRES_MAJOR is ${asked}: it is one of ${SUPPORTED_MAJORS.join(', ')}.`);
+  return startPostgresOf(major);
 }
 
 async function makeTemplate(url: string): Promise<void> {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Definition } from '../../src/domain/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
+import type { Fault } from '../../src/domain/system-faults.ts';
 import type { ApiKey } from '../../src/engine/api-key-ports.ts';
 import type { StoredWorkflow } from '../../src/engine/read-models.ts';
 import { asConfigured } from '../../src/engine/registry.ts';
@@ -41,6 +42,11 @@ const ERASURE = {
   ...{ id: 'erasure', tenantId: 'default', subject: null, force: false, status: 'pending' as const, removed: {} },
   ...{ requestedBy: 'anna', requestedAt: NOW, finishedAt: null },
 };
+const OPERATION = {
+  ...{ id: 'operation', tenantId: 'default', workflowId: 'workflow-1', kind: 'cancel' as const, requestedBy: 'anna' },
+  ...{ status: 'running' as const, reason: null, total: 7, done: 1, skipped: 0, failed: 0, error: null },
+  ...{ requestedAt: NOW, finishedAt: null },
+};
 const CLAIM = {
   ...{ runId: 'run-1', epoch: 1, actionId: 'review', verdict: 'approved' as const, for: 'anna' },
   expiresAt: NOW,
@@ -66,6 +72,8 @@ export interface Door {
   /** Called when a wait begins. */
   onWait: { call: (runId: string) => Promise<boolean> };
   health: { database: boolean; redis: boolean | null };
+  /** For which tasks cannot be committed. */
+  fault: Fault | undefined;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   close(): Promise<void>;
@@ -122,6 +130,7 @@ export function memory({
     workflows: new Map(),
     onWait: { call: () => Promise.resolve(false) },
     health: { database: true, redis: true },
+    fault: undefined,
     fetch: (path, init) => fetch(`${door.url}${path}`, init),
     post: (path, body, headers = {}) =>
       door.fetch(path, {
@@ -201,10 +210,6 @@ export function memory({
         door.asked.cancelled.push(runId);
         return guarded('cancelling' as const);
       },
-      cancelRunsOf(_caller, workflowId) {
-        door.asked.cancelled.push(workflowId);
-        return guarded(1);
-      },
     },
     retry: {
       retryRun(_caller, runId) {
@@ -228,16 +233,18 @@ export function memory({
     pause: {
       pauseRun: () => guarded('paused' as const),
       resumeRun: () => guarded('running' as const),
-      pauseRunsOf: () => guarded(0),
-      resumeRunsOf: () => guarded(0),
     },
     bulk: {
       plan: () => guarded({ matched: 0, runs: 0, actions: 0, users: {}, workflows: {}, actsAgain: [] }),
       carryOut: () => guarded({ matched: 0, runs: 0 }),
     },
     pauseWorkflows: {
-      pause: () => guarded({ status: 'paused' as const, runs: 0 }),
-      resume: () => guarded({ status: 'active' as const, runs: 0 }),
+      pause: () => guarded({ status: 'paused' as const, operation: undefined }),
+      resume: () => guarded({ status: 'active' as const, operation: undefined }),
+    },
+    operations: {
+      begin: (_caller, id) => guarded({ ...OPERATION, id }),
+      find: () => guarded(OPERATION),
     },
     lanes: { list: () => guarded([]), pause: () => guarded(undefined), resume: () => guarded(undefined) },
     controlEvents: {
@@ -247,7 +254,7 @@ export function memory({
     approvals: {
       decide: () => guarded({ decision: DECISION, repeated: false }),
       list: () => guarded({ items: [], total: 0 }),
-      issueLinks: () => guarded({ approve: 'a.b', reject: 'c.d', expiresAt: NOW }),
+      issueLinks: () => guarded({ tokens: { approve: 'a.b', reject: 'c.d' }, sentBy: undefined, expiresAt: NOW }),
       viewLink: (token) => {
         door.asked.links.push(`GET ${token}`);
         return guarded({ claim: CLAIM, message: 'Pay <b>42</b>?', deadline: undefined });
@@ -258,7 +265,7 @@ export function memory({
       },
     },
     signals: { send: () => guarded({ actionId: null, repeated: false }) },
-    byHand: { skip: () => guarded(undefined), complete: () => guarded(undefined) },
+    byHand: { skip: () => guarded({ overridden: false }), complete: () => guarded({ overridden: false }) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),
       stats: () =>
@@ -282,6 +289,11 @@ export function memory({
     },
     audit: { write: () => Promise.resolve(), note: () => undefined, denied: () => undefined },
     auditLog: { list: () => guarded({ entries: [], more: false }) },
+    tenantWeights: {
+      find: () => guarded(undefined),
+      set: (tenantId, weight, setBy) => guarded({ tenantId, weight, setBy, updatedAt: NOW }),
+      remove: () => guarded(undefined),
+    },
     tenantData: {
       preview: () => guarded({ rows: {}, active: 0 }),
       request: () => guarded(ERASURE),
@@ -296,6 +308,10 @@ export function memory({
           since: null,
         }),
       find: () => guarded(undefined),
+    },
+    lateEffects: {
+      list: () => guarded({ items: [], more: false }),
+      ofRun: () => guarded([]),
     },
     traces: {
       stats: () =>
@@ -400,6 +416,7 @@ export function memory({
           workers: [],
           sweep: null,
           problems: [],
+          faults: [],
         }),
     },
     systemHealth: { report: () => guarded({ status: 'healthy' as const, services: {} }) },
@@ -409,7 +426,9 @@ export function memory({
       ofLane: (_caller, lane) =>
         guarded({ lane, status: 'idle', summary: '', paused: false, counts: null, workers: [], problems: [] }),
     },
-    health: { check: () => Promise.resolve(door.health) },
+    health: { check: () => Promise.resolve({ ...door.health, problems: [] }) },
+    writePath: { fault: () => door.fault, lastFault: () => door.fault },
+    needsRepair: () => undefined,
     actionTypes: {
       list: () => [
         {
@@ -467,9 +486,10 @@ export function memory({
       },
       setCanary: (tenantId, id) => guarded(workflowOf(tenantId, id) === undefined ? 'unknown' : 'done'),
       promoteCanary: () => guarded(undefined),
-      remove: ({ tenantId }, id, force) => {
+      remove: ({ tenantId }, id, operationId) => {
         if (workflowOf(tenantId, id) === undefined) return guarded('unknown' as const);
-        return guarded(door.executions.length > 0 && !force ? ('active' as const) : ('removed' as const));
+        if (door.executions.length === 0) return guarded('removed' as const);
+        return guarded(operationId === undefined ? ('active' as const) : ('cancelling' as const));
       },
     },
     catalog: emptyCatalog(),
@@ -487,8 +507,8 @@ export function memory({
       },
     },
     definitions: {
-      normalise,
-      merge: (current, patch) => ({ ...current, ...(patch as Partial<Definition>) }),
+      normalise: async (_tenantId, body) => normalise(body),
+      merge: async (_tenantId, current, patch) => ({ ...current, ...(patch as Partial<Definition>) }),
     },
     isUnavailable: (error) => error === UNREACHABLE,
     board: (_request, response) => void response.end('the board'),

@@ -17,6 +17,7 @@ export function outcome(values: Pick<Outcome, 'runId'> & Partial<Outcome>): Outc
     final: FINAL.has(status),
     ended: status !== 'waiting',
     tolerated: false,
+    effectUnknown: false,
     input: null,
     output: status === 'completed' ? '{"done": true}' : null,
     error: status === 'failed' || status === 'retrying' ? '{"code": "network_error", "message": "no"}' : null,

@@ -19,7 +19,7 @@ export interface RedisServer {
 
 /** A server of the test's own, for tests that kill or wipe it: with a folder and port given it goes on where it was. */
 export async function startRedis(
-  options: { appendOnly?: boolean; folder?: string; port?: number } = {},
+  options: { appendOnly?: boolean; folder?: string; port?: number; password?: string; settings?: string[] } = {},
 ): Promise<RedisServer> {
   const program = findProgram();
   const folder = options.folder ?? mkdtempSync(path.join(tmpdir(), 'test-redis-'));
@@ -35,6 +35,8 @@ export async function startRedis(
     '',
     '--maxmemory-policy',
     'noeviction',
+    ...(options.password === undefined ? [] : ['--requirepass', options.password]),
+    ...(options.settings ?? []),
   ];
   const durability = options.appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no'];
   const child = spawn(program, [...settings, ...durability], { stdio: 'ignore' });
@@ -42,7 +44,7 @@ export async function startRedis(
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   });
-  const url = `redis://127.0.0.1:${port}/0`;
+  const url = `redis://${options.password === undefined ? '' : `:${options.password}@`}127.0.0.1:${port}/0`;
   try {
     await until(() => answers(url), { what: `${program} answers on port ${port}`, timeoutMs: 20_000 });
   } catch (error) {

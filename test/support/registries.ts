@@ -59,6 +59,8 @@ export function freshMetrics() {
     connections: process.pool,
     acceptsInHand: () => 1,
     queueUse: () => 0.25,
+    databaseUsable: () => true,
+    faults: () => [{ kind: 'write_path', source: 'database', class: '42P01', firstAt: Date.now() - 5_000 }],
     engine: () =>
       Promise.resolve({
         database_connected: true,
@@ -76,6 +78,7 @@ export function freshMetrics() {
     activeTasks: () => 3,
     isDeaf: () => false,
     circuits: () => [{ name: 'ranker', state: 'open' }],
+    faults: () => [{ kind: 'statement', source: 'claim-task', class: '42P01', firstAt: Date.now() - 5_000 }],
   });
 
   const limits = createLimitMetrics(api.registry);
@@ -88,6 +91,7 @@ export function freshMetrics() {
 export async function registeredMetrics(): Promise<Doors> {
   const { api, worker, shared, limits, audit, spans } = freshMetrics();
   limits.refused('requests');
+  limits.signatureRejected('wrong_signature');
   limits.away();
   audit.dropped = 2;
   const answered = tellAnswers(shared, api);

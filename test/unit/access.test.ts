@@ -43,14 +43,16 @@ describe('roles', () => {
     }
   });
 
-  test('an operator controls what runs and changes no definition, and begins nothing new', () => {
+  test('an operator controls what runs, starts workflows that exist, and changes no definition', () => {
     const permissions = allowed(withRoles(['operator']), 'default');
     expect(permissions).toEqual(
-      expect.arrayContaining(['executions:control', 'infrastructure:control', 'system:control', 'approvals:decide']),
+      expect.arrayContaining([
+        ...['executions:run', 'executions:control', 'infrastructure:control', 'system:control', 'approvals:decide'],
+      ]),
     );
-    expect(permissions.filter((permission) => permission.endsWith(':write') || permission.endsWith(':run'))).toEqual(
-      [],
-    );
+    expect(permissions.filter((permission) => permission.endsWith(':write'))).toEqual([]);
+    for (const permission of ['executions:assign', 'approvals:link', 'approvals:override'])
+      expect(permissions).not.toContain(permission);
   });
 
   test('an editor defines and runs, and sets no secrets, keys or data of the tenant', () => {
@@ -123,10 +125,16 @@ describe('what concerns the whole installation', () => {
 
 describe('scopes', () => {
   test('take away what they do not name', () => {
-    expect(allowed(withRoles(['admin'], ['executions:run', 'executions:read']))).toEqual([
+    expect(allowed(withRoles(['admin'], ['executions:control', 'executions:read']))).toEqual([
       'executions:read',
-      'executions:run',
+      'executions:control',
     ]);
+  });
+
+  test('that let start executions before single tasks had a permission of their own let start both', () => {
+    expect(allowed(withRoles(['editor'], ['executions:run']))).toEqual(['executions:run', 'executions:assign']);
+    expect(allowed(withRoles(['operator'], ['executions:run']))).toEqual(['executions:run']);
+    expect(allowed(withRoles(['editor'], ['executions:assign']))).toEqual(['executions:assign']);
   });
 
   test('with a star are all of one resource', () => {

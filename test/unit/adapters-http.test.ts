@@ -52,6 +52,16 @@ describe('http_request', () => {
     expect(server.received[1]?.headers['idempotency-key']).toBe('own');
   });
 
+  test.each(['Größe → 5', 'a\r\nX-Role: admin', ''])(
+    'the correlation id %j, which no header can have, is not sent and fails nothing',
+    async (correlationId) => {
+      const server = await serve(echo);
+      await runAdapter(httpRequest, { url: server.url }, contextOf({ correlationId }));
+      expect(server.received[0]?.headers).not.toHaveProperty('x-correlation-id');
+      expect(server.received[0]?.headers).not.toHaveProperty('x-role');
+    },
+  );
+
   test.each([
     [{ json: { a: [1] } }, 'POST', '{"a":[1]}', 'application/json'],
     [{ body: { a: 1 }, method: 'PUT' }, 'PUT', '{"a":1}', 'application/json'],

@@ -91,6 +91,17 @@ test('a queue that cannot be reached leaves the run to the dispatcher, and is le
   expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r3.1.a']);
 });
 
+test('one flow that takes too long to add is left to the dispatcher alone, while the queue answers', async () => {
+  const { queue, accept, acceptFor, statusOf } = door(10);
+  vi.spyOn(queue, 'add').mockRejectedValueOnce(new Error('no answer within 2000 ms'));
+  const ping = vi.spyOn(queue, 'ping');
+  await accept('large');
+  expect(statusOf('large')).toBe('pending');
+  await acceptFor('another', 'r1');
+  expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r1.1.a']);
+  expect(ping).toHaveBeenCalledTimes(1);
+});
+
 test('a database that does not answer leaves it to the dispatcher too', async () => {
   const { store, queue, accept } = door(10);
   vi.spyOn(store.runs, 'windowUse').mockRejectedValueOnce(new Error('away'));

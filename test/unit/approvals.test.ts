@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { atDeadline, mayDecide, type OnTimeout } from '../../src/domain/approvals.ts';
+import { atDeadline, mayDecide, namesPeople, type OnTimeout } from '../../src/domain/approvals.ts';
+import type { Json } from '../../src/schemas/json.ts';
 import { approval } from '../../workers/adapters/approval.ts';
 
 const state = (onTimeout: OnTimeout, more: { overdue?: boolean; escalated?: boolean } = {}) => ({
@@ -23,10 +24,33 @@ describe('at the deadline', () => {
   });
 });
 
+const deciders = (approvers: string[], fourEyes = false) => ({ approvers, fourEyes, startedBy: 'anna' });
+
 test('where nobody is named everybody may decide, else those who are named', () => {
-  expect(mayDecide([], 'carl')).toBe(true);
-  expect(mayDecide(['anna'], 'anna')).toBe(true);
-  expect(mayDecide(['anna'], 'Anna')).toBe(false);
+  expect(mayDecide(deciders([]), 'carl')).toBe(true);
+  expect(mayDecide(deciders(['anna']), 'anna')).toBe(true);
+  expect(mayDecide(deciders(['anna']), 'Anna')).toBe(false);
+});
+
+test('with four eyes who began the run decides nothing, named or not', () => {
+  expect(mayDecide(deciders(['anna', 'ben'], true), 'anna')).toBe(false);
+  expect(mayDecide(deciders(['anna', 'ben'], true), 'ben')).toBe(true);
+  expect(mayDecide(deciders([], true), 'anna')).toBe(false);
+  expect(mayDecide(deciders([], true), 'carl')).toBe(true);
+});
+
+test.each<[Json, boolean]>([
+  [{}, false],
+  [{ message: 'Go?', approvers: [] }, false],
+  [{ four_eyes: false }, false],
+  [{ approvers: ['anna'] }, true],
+  [{ approvers: '{{params.approvers}}' }, true],
+  [{ escalate_to: 'chief' }, true],
+  [{ four_eyes: true }, true],
+  [{ four_eyes: '{{params.strict}}' }, true],
+  ['{{params.config}}', true],
+])('an approval with %j is for certain people: %j', (config, expected) => {
+  expect(namesPeople(config)).toBe(expected);
 });
 
 describe('a config is refused', () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { QueueUse } from '../../src/domain/queue-room.ts';
 import { boundAccepts, sampled } from '../../src/engine/bound-accepts.ts';
 import type { AcceptRuns, Caller, TaskRequest } from '../../src/engine/use-cases.ts';
 import { until } from '../support/until.ts';
@@ -44,12 +45,12 @@ test('what fails is in hand no longer', async () => {
 });
 
 test('nothing is begun while the queue is nearly full; a plan is still given', async () => {
-  let use: number | undefined = 0.95;
+  let use: QueueUse | undefined = { usedBytes: 95, maxBytes: 100 };
   const { accept, go } = slow();
   const bound = boundAccepts(accept, { maxRuns: 10, queueUse: () => use });
   await expect(bound.acceptTasks(CALLER, tasks(1))).rejects.toMatchObject({ code: 'queue_full', retryAfterSeconds: 5 });
   expect(await bound.dryRun(CALLER, 'w', { parameters: {}, strict: false })).toEqual({});
-  use = 0.5;
+  use = { usedBytes: 50, maxBytes: 100 };
   const taken = bound.acceptTasks(CALLER, tasks(1));
   go();
   expect(await taken).toEqual([]);

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import type { Json } from '../../src/schemas/json.ts';
 import { defineAdapter } from '../../workers/adapter.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 
 const catalogue = createCatalogue();
 
@@ -61,29 +63,27 @@ test('two adapters of one name are refused', () => {
 });
 
 describe('check', () => {
-  const paths = (type: string, config: Parameters<typeof catalogue.check>[1]): string[] =>
-    catalogue.check(type, config).map(({ path }) => path);
+  const faults = (type: string, config: Json) => catalogue.check(type, config, checks);
+  const paths = (type: string, config: Json): string[] => faults(type, config).map(({ path }) => path);
 
   test('names every fault with its path', () => {
-    expect(catalogue.check('http_request', { url: 'ftp://x', methd: 'GET', headers: { a: [] } })).toEqual(
+    expect(faults('http_request', { url: 'ftp://x', methd: 'GET', headers: { a: [] } })).toEqual(
       expect.arrayContaining([
         { path: 'url', message: expect.any(String) },
         { path: 'methd', message: "unknown field 'methd' (did you mean 'method'?)" },
         { path: 'headers.a', message: expect.any(String) },
       ]),
     );
-    expect(catalogue.check('approve_batches', {})).toEqual([{ path: 'batch_ids', message: 'is required' }]);
+    expect(faults('approve_batches', {})).toEqual([{ path: 'batch_ids', message: 'is required' }]);
     expect(paths('service_call', {})).toEqual(['service']);
     expect(paths('wait', { seconds: 1, until: '2030-01-01T00:00:00Z' })).toEqual(['seconds']);
   });
 
   test('a value that holds a template is left to the run, everything around it is not', () => {
-    expect(catalogue.check('approve_batches', { batch_ids: '{{ids}}' })).toEqual([]);
-    expect(catalogue.check('approve_batches', { batch_ids: [1, '{{id}}'], auto_approve: '{{yes}}' })).toEqual([]);
-    expect(
-      catalogue.check('http_request', { url: '{{base}}/items', method: '{{method}}', json: { a: '{{b}}' } }),
-    ).toEqual([]);
-    expect(catalogue.check('http_request', '{{whole}}')).toEqual([]);
+    expect(faults('approve_batches', { batch_ids: '{{ids}}' })).toEqual([]);
+    expect(faults('approve_batches', { batch_ids: [1, '{{id}}'], auto_approve: '{{yes}}' })).toEqual([]);
+    expect(faults('http_request', { url: '{{base}}/items', method: '{{method}}', json: { a: '{{b}}' } })).toEqual([]);
+    expect(faults('http_request', '{{whole}}')).toEqual([]);
     expect(paths('http_request', { url: '{{base}}/x', method: 'FETCH', nope: '{{x}}' }).sort()).toEqual([
       'method',
       'nope',
@@ -93,7 +93,7 @@ describe('check', () => {
   });
 
   test('an expression is checked before a run begins', () => {
-    expect(catalogue.check('transform', { expression: 'fetch.items.map(i, i.n)' })).toEqual([]);
+    expect(faults('transform', { expression: 'fetch.items.map(i, i.n)' })).toEqual([]);
     expect(paths('transform', { expression: 'a ===' })).toEqual(['expression']);
     expect(paths('transform', { outputs: { good: '1', bad: '(' } })).toEqual(['outputs.bad']);
     expect(paths('service_call', { service: 's', expect: { when: 'response.ok ==' } })).toEqual(['expect.when']);
@@ -101,6 +101,6 @@ describe('check', () => {
   });
 
   test('an unknown type has a fault', () => {
-    expect(catalogue.check('nothing', {})).toHaveLength(1);
+    expect(faults('nothing', {})).toHaveLength(1);
   });
 });

@@ -48,12 +48,14 @@ const whenAborted = (signal: AbortSignal) =>
   new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
 test('2xx passes, other answers and none do not, and each says why', async () => {
-  const waiting = [due('well'), due('ill'), due('gone'), due('slow', 0.02)];
-  const { checks, recorded, asked, log } = open(waiting, async (url, signal) => {
+  const waiting = [due('well'), due('ill'), due('gone'), due('slow', 0.02), due('named')];
+  const configured = new Map([['named', 'http://configured']]);
+  const answer = async (url: string, signal: AbortSignal) => {
     if (url.includes('gone')) throw new Error('http://gone could not be reached (ECONNREFUSED)');
     if (url.includes('slow')) return whenAborted(signal);
     return { status: url.includes('ill') ? 503 : 204 };
-  });
+  };
+  const { checks, recorded, asked, log } = open(waiting, answer, configured);
   await checks.pass(never);
   await checks.idle();
   const errors = new Map(recorded.map(({ of, error }) => [of.name, error]));
@@ -62,9 +64,12 @@ test('2xx passes, other answers and none do not, and each says why', async () =>
     ill: 'answered 503',
     gone: 'http://gone could not be reached (ECONNREFUSED)',
     slow: 'no answer within 0.02 s',
+    named: undefined,
   });
   expect(recorded.every(({ latencyMs }) => latencyMs > 0)).toBe(true);
-  expect(asked).toContainEqual({ url: 'http://well/health', trusted: true });
+  // What a tenant has registered gets its outbound policy, where the configuration says it is nobody's choice.
+  expect(asked).toContainEqual({ url: 'http://well/health', trusted: false });
+  expect(asked).toContainEqual({ url: 'http://configured/health', trusted: true });
   const told = log.lines.filter(({ event }) => event === 'service_instance_unhealthy');
   expect(told.map(({ fields }) => (fields as { target: string }).target).sort()).toEqual(['gone', 'ill', 'slow']);
 });

@@ -18,6 +18,7 @@ function task(actionId: string, more: Partial<TaskRecord> = {}): TaskRecord {
     finished_ms: NOON + 1_000,
     depends_on: [],
     cached: false,
+    effect_unknown: false,
     ...more,
   };
 }

@@ -63,7 +63,18 @@ test('what outbound requests may reach can be said for single tenants, and the A
     ['acme', { policy: 'none', allow: ['api.example.com'], deny: [] }],
     ['other', { allow: [], deny: ['*.example.org'] }],
   ]);
-  for (const wrong of ['acme', '[]', '{"acme": {"polcy": "none"}}', '{"acme": {"policy": "all"}}', '{"acme": ["x"]}']) {
+  const networks = '10.1.0.0/16, 10.1.0.0/16:9200, fd12::/16, [fd12::/16]:9200, *.example.com, es:9200, [fd12::1]:80';
+  expect(load({ EGRESS_ALLOW: networks }).egressAllow).toEqual(networks.split(', '));
+  for (const wrong of ['10.0.0.0/33', '10.0.0/8', 'http://example.com', 'fd12::/129', 'example.com/path'])
+    expect(faults({ EGRESS_ALLOW: wrong })).toEqual([expect.stringMatching(/^EGRESS_ALLOW must be a list of host/)]);
+  for (const wrong of [
+    '{"acme": {"deny": ["10.0.0.0/33"]}}',
+    'acme',
+    '[]',
+    '{"acme": {"polcy": "none"}}',
+    '{"acme": {"policy": "all"}}',
+    '{"acme": ["x"]}',
+  ]) {
     expect(faults({ EGRESS_TENANTS: wrong })).toEqual([
       expect.stringMatching(/^EGRESS_TENANTS must be JSON of tenants/),
     ]);
@@ -245,9 +256,28 @@ describe('who may come in', () => {
     }
     expect(faults({ JWT_SECRET: SECRET, JWT_DEFAULT_ROLES: 'root' })).toHaveLength(1);
     expect(faults({ API_KEY: 'k', TRUSTED_CALLERS: 'gateway' })).toEqual([
-      'TRUSTED_CALLERS must name each as api_key:<name>, jwt:<sub> or certificate:<user>.',
+      'TRUSTED_CALLERS must name each as api_key:<name>, jwt:<issuer>|<tenant>|<sub> or certificate:<user>.',
     ]);
     expect(faults({ METRICS_TOKEN: 'short' })).toHaveLength(1);
+  });
+
+  test('a trusted caller is named with its issuer and tenant; a subject alone is that of the one issuer, in the tenant default', () => {
+    const trusted = (JWT_ISSUER: string, TRUSTED_CALLERS: string) =>
+      load({ JWT_SECRET: SECRET, JWT_ISSUER, TRUSTED_CALLERS }).authentication.trustedCallers;
+    expect(trusted('https://id', 'jwt:gateway,api_key:ci')).toEqual(['jwt:https://id|default|gateway', 'api_key:ci']);
+    expect(trusted('https://id', 'jwt:auth0|7')).toEqual(['jwt:https://id|default|auth0|7']);
+    const whole = 'jwt:https://id|acme|auth0|7';
+    for (const issuers of ['', 'https://id', 'https://id,https://other'])
+      expect(trusted(issuers, whole)).toEqual([whole]);
+    expect(trusted('', 'jwt:|acme|gateway')).toEqual(['jwt:|acme|gateway']);
+    for (const [issuers, count] of [
+      ['', 0],
+      ['https://id,https://other', 2],
+    ] as const) {
+      expect(faults({ JWT_SECRET: SECRET, JWT_ISSUER: issuers, TRUSTED_CALLERS: 'jwt:gateway' })).toEqual([
+        `TRUSTED_CALLERS has jwt:gateway: with ${count} issuers in JWT_ISSUER it does not say whose token that is; name it as jwt:<issuer>|<tenant>|<sub>.`,
+      ]);
+    }
   });
 
   test('an identity service is refused rather than ignored', () => {

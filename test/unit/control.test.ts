@@ -24,7 +24,14 @@ async function controlled(edges: Edges, change?: Parameters<typeof begun>[1]) {
   };
   const pause = (fails = false) => createPauseRuns({ ...common, pauses, failpoint: fails ? dies : failpoint });
   const hand = (fails = false) =>
-    createSettleByHand({ ...common, byHand, newId, maxOutputBytes, failpoint: fails ? dies : failpoint });
+    createSettleByHand({
+      ...common,
+      byHand,
+      newId,
+      now: () => new Date(0),
+      maxOutputBytes,
+      failpoint: fails ? dies : failpoint,
+    });
   const sweep: SweepDeps = {
     ...deps,
     runs: store.runs,

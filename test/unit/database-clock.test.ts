@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { createDatabaseClock } from '../../src/store/database-clock.ts';
+import { createDatabaseClock, watchClock } from '../../src/store/database-clock.ts';
 import { createTestLog } from '../support/test-log.ts';
 
 const HOUR_MS = 3_600_000;
@@ -41,4 +41,33 @@ test('a clock that is more than a second off is reported, in either direction, a
     expect.closeTo(-5_000, -2),
     expect.closeTo(5_000, -2),
   ]);
+});
+
+test('a look says by how much the clock of the database was set since the one before', async () => {
+  let ahead = 0;
+  const { clock } = clockOf(() => ahead);
+  expect(await clock.look()).toBe(0);
+  expect(await clock.look()).toBe(0);
+  ahead = HOUR_MS;
+  expect(await clock.look()).toBeCloseTo(HOUR_MS, -3);
+  expect(await clock.look()).toBe(0);
+  ahead = 0;
+  expect(await clock.look()).toBeCloseTo(-HOUR_MS, -3);
+});
+
+test('the first look compares with nothing: this process may have the wrong time', async () => {
+  const { clock } = clockOf(() => -HOUR_MS);
+  expect(await clock.look()).toBe(0);
+});
+
+test('times are taken back once after the clock was set back, however often that fails first, and never after it was set forward', async () => {
+  const looks = [0, HOUR_MS, -HOUR_MS, 0, 0, 0];
+  const takeBack = vi.fn().mockRejectedValueOnce(new Error('the database is away')).mockResolvedValue(true);
+  const watch = watchClock({ look: async () => looks.shift() ?? 0 }, takeBack);
+  await watch();
+  await watch();
+  expect(takeBack).not.toHaveBeenCalled();
+  await expect(watch()).rejects.toThrow('away');
+  for (let n = 0; n < 3; n += 1) await watch();
+  expect(takeBack).toHaveBeenCalledTimes(2);
 });

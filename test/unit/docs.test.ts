@@ -10,6 +10,7 @@ import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
 import { adapterContext } from '../support/adapter-context.ts';
+import { checks } from '../support/checks.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { failureOf, runAdapter } from '../support/run-adapter.ts';
 
@@ -56,8 +57,8 @@ describe('the adapter of the README', () => {
   test('is known to a catalogue that has it, with its schemas', () => {
     const catalogue = createCatalogue([...SHIPPED_ADAPTERS, checksum]);
     expect(catalogue.names()).toContain('checksum');
-    expect(catalogue.check('checksum', { url: 'https://example.org/a' })).toEqual([]);
-    expect(catalogue.check('checksum', { uri: 'https://example.org/a' })).not.toEqual([]);
+    expect(catalogue.check('checksum', { url: 'https://example.org/a' }, checks)).toEqual([]);
+    expect(catalogue.check('checksum', { uri: 'https://example.org/a' }, checks)).not.toEqual([]);
     expect(catalogue.list().find(({ action_type }) => action_type === 'checksum')).toMatchObject({
       output_schema: { properties: { sha256: { type: 'string' }, bytes: { type: 'integer' } } },
     });
@@ -81,7 +82,7 @@ describe('the adapter of the README', () => {
 describe('the README', () => {
   const catalogue = createCatalogue();
   const action = { action_id: 'a', action_type: 'test_task' };
-  const rules = { ...catalogue, checkExpression: () => undefined, expressionNames: () => [] };
+  const rules = { ...catalogue, checks };
 
   test('names the action types that there are, and as missing only those that there are not', () => {
     expect(named('\nAction types: ').sort()).toEqual([...catalogue.names()]);

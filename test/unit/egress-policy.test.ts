@@ -86,7 +86,7 @@ describe('what is always refused', () => {
     expect(error.message).not.toContain('169.254');
   });
 
-  test('our own stores and listeners, whatever name or spelling leads there, unless one is a registered service', async () => {
+  test('our own stores and listeners, whatever name or spelling leads there, unless the configuration names one', async () => {
     const own = await hello();
     const options = { lookup: answers('127.0.0.1'), ownAddresses: [{ host: 'localhost', port: own.port }] };
     for (const host of ['127.0.0.1', 'localhost', 'db.test', '127.0.0.2', '[::ffff:127.0.0.1]', '2130706433']) {
@@ -122,7 +122,7 @@ describe('policies', () => {
   });
 
   test.each(['registered', 'public-only', 'none'] as const)(
-    '%s: a registered service is allowed though private',
+    '%s: a configured service is allowed though private',
     async (policy) => {
       const server = await hello();
       const isTrustedOrigin = vi.fn((url: URL) => Promise.resolve(url.port === String(server.port)));

@@ -15,7 +15,7 @@ import { answers, egressFixtures, faultOf, init } from '../support/egress.ts';
 const POLICIES = ['registered', 'internal', 'public-only', 'none'] as const satisfies EgressPolicy[];
 type Expected = Record<(typeof POLICIES)[number] | 'service', boolean>;
 
-/** Which policies let it through, and whether a registered service may be there. */
+/** Which policies let it through, and whether a service of the configuration may be there. */
 const NEVER: Expected = { registered: false, internal: false, 'public-only': false, none: false, service: false };
 const INSIDE: Expected = { ...NEVER, internal: true, service: true };
 const PUBLIC: Expected = { registered: true, internal: true, 'public-only': true, none: false, service: true };
@@ -234,7 +234,7 @@ describe('where a request may go', () => {
     const asService = await Promise.all(
       POLICIES.map((policy) => refused(guardOf(policy).admit(url, { ...nobody, trusted: true }))),
     );
-    // A registered service is treated alike under every policy.
+    // A configured service is treated alike under every policy.
     expect(new Set(asService).size).toBe(1);
     expect({ ...found, service: asService[0] === false }).toEqual(expected);
   });
@@ -283,6 +283,8 @@ describe('what is different for one tenant', () => {
   const tenants = new Map<string, TenantEgress>([
     ['open', { policy: 'internal', allow: [], deny: [] }],
     ['shut', { policy: 'none', allow: ['inside.test'], deny: [] }],
+    ['network', { allow: ['10.1.0.0/16', 'fd12::/16', '[fd34::/16]:9200', '172.16.0.0/12:80'], deny: ['10.1.9.0/24'] }],
+    ['public', { policy: 'public-only', allow: ['10.0.0.0/8'], deny: [] }],
     ['listed', { allow: ['10.0.0.1'], deny: ['public.test', '10.1.2.3', '*.evil.test', '[2606:4700::1111]:80'] }],
   ]);
   test.each([
@@ -296,6 +298,21 @@ describe('what is different for one tenant', () => {
     ['listed', 'http://public.test/', false],
     ['listed', 'http://PUBLIC.test./', false],
     ['listed', 'http://93.184.216.34/', true],
+    ['network', 'http://10.1.2.3:9200/', true],
+    ['network', 'http://inside.test/', true],
+    ['network', 'http://database.test:5432/', false],
+    ['network', 'http://[::ffff:10.1.2.3]:9200/', true],
+    ['network', 'http://167838211/', true],
+    ['network', 'http://10.2.0.1/', false],
+    ['network', 'http://10.1.9.1/', false],
+    ['network', 'http://172.16.0.9/', true],
+    ['network', 'http://172.16.0.9:81/', false],
+    ['network', 'http://[fd12::9]:81/', true],
+    ['network', 'http://[fd34::9]:9200/', true],
+    ['network', 'http://[fd34::9]/', false],
+    ['network', 'http://169.254.169.254/', false],
+    ['public', 'http://10.1.2.3/', false],
+    ['other', 'http://10.1.2.3/', false],
     ['other', 'http://public.test/', true],
     ['other', 'http://10.0.0.1/', false],
   ])('%s: %s is allowed: %s', async (tenantId, url, allowed) => {
@@ -304,7 +321,7 @@ describe('what is different for one tenant', () => {
   });
 
   test.each(['http://inside.test/', 'http://public.test/', 'http://10.1.2.3/', 'http://public6.test/'])(
-    'what is denied to a tenant is denied although %s is a registered service',
+    'what is denied to a tenant is denied although %s is a configured service',
     async (url) => {
       const guard = guardOf('registered', tenants);
       expect(await refused(guard.admit(new URL(url), { trusted: true, tenantId: 'listed' }))).toBe(true);

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import type { QueueUse } from '../../src/domain/queue-room.ts';
+import type { Fault } from '../../src/domain/system-faults.ts';
 import { createEngineHealth, type EngineFacts } from '../../src/engine/engine-health.ts';
 import type { SweepHealth, WorkerHealth } from '../../src/schemas/engine-health.ts';
 
@@ -35,24 +37,40 @@ const lane = (name: string, depth: number) => ({
   blocked: 0,
   oldest_waiting_seconds: null,
 });
-const WELL: EngineFacts = { active: 1, queued: 2, stuck: 0, workers: [worker()], sweep: sweep(1) };
+const WELL: EngineFacts = { active: 1, queued: 2, stuck: 0, workers: [worker()], sweep: sweep(1), faults: [] };
+
+const REJECTED = new Error('relation "run" does not exist');
+const fault = (more: Partial<Fault> = {}): Fault => ({
+  kind: 'statement',
+  source: 'commit-outcomes',
+  class: '42P01',
+  message: 'relation "task" does not exist',
+  firstAt: 1_000,
+  lastAt: 2_000,
+  count: 2,
+  ...more,
+});
 
 function healthOf(
   facts: EngineFacts | undefined,
   lanes: ReturnType<typeof lane>[] | undefined,
   clock = { now: 0 },
-  use?: number,
+  use?: QueueUse,
+  faults: Fault[] = [],
+  error = new Error('away'),
 ) {
   let asked = 0;
   const health = createEngineHealth({
     store: {
       facts: () => {
         asked += 1;
-        return facts === undefined ? Promise.reject(new Error('away')) : Promise.resolve(facts);
+        return facts === undefined ? Promise.reject(error) : Promise.resolve(facts);
       },
     },
     queue: { depths: () => (lanes === undefined ? Promise.reject(new Error('away')) : Promise.resolve(lanes)) },
     queueUse: () => use,
+    faults: () => faults,
+    isRejected: (thrown) => thrown === REJECTED,
     now: () => clock.now,
   });
   return { report: () => health.report(), asked: () => asked };
@@ -103,9 +121,34 @@ test('however many ask, the stores are asked once a second', async () => {
 });
 
 test('a queue that is nearly full is said, because nothing is added to it', async () => {
-  const { report } = healthOf(WELL, [lane('a', 0)], { now: 0 }, 0.934);
+  const { report } = healthOf(WELL, [lane('a', 0)], { now: 0 }, { usedBytes: 249_354_400, maxBytes: 1 });
   expect(await report()).toMatchObject({
     status: 'degraded',
-    problems: ['the queue uses 93 % of its memory: nothing is added to it'],
+    problems: ['the queue uses 249,354,400 of 1 bytes of its memory: nothing is added to it'],
+  });
+});
+
+test('what fails in this process and in workers is one problem for each cause, and the engine is not healthy', async () => {
+  const facts = { ...WELL, faults: [{ ...fault({ firstAt: 500 }), reporter: 'w' }] };
+  const own = [fault({ kind: 'work', source: 'heartbeat', class: '42501', message: 'permission denied' })];
+  const found = await healthOf(facts, [], { now: 0 }, undefined, own).report();
+  expect(found).toMatchObject({ status: 'degraded', problems: [] });
+  expect(found.faults).toMatchObject([
+    { kind: 'statement', sources: ['commit-outcomes'], firstAt: 500, reporters: ['w'] },
+    { kind: 'work', sources: ['heartbeat'], reporters: [] },
+  ]);
+});
+
+test('a database on which nothing can be committed is unhealthy, although it answers', async () => {
+  const { report } = healthOf(WELL, [], { now: 0 }, undefined, [fault({ kind: 'write_path', source: 'database' })]);
+  expect(await report()).toMatchObject({ status: 'unhealthy', database_connected: true });
+});
+
+test('a database that answers and rejects the question is reached', async () => {
+  const { report } = healthOf(undefined, [], { now: 0 }, undefined, [], REJECTED);
+  expect(await report()).toMatchObject({
+    status: 'unhealthy',
+    database_connected: true,
+    problems: ['the database rejects to be asked how its workers are'],
   });
 });

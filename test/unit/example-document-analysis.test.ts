@@ -4,8 +4,8 @@ import { findDocuments } from '../../examples/document-analysis/documents.ts';
 import { documentWorkflow } from '../../examples/document-analysis/workflow.ts';
 import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { makePlan } from '../../src/domain/plan.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 
 const DOCUMENT = `# A title
 
@@ -82,7 +82,7 @@ test('the workflow is fetch, then three at the same time, then store, then notif
     analysisUrl: 'http://127.0.0.1:2',
     storeUrl: 'http://127.0.0.1:3',
   };
-  const rules = { ...createCatalogue(), checkExpression: checkCel, expressionNames: namesInCel };
+  const rules = { ...createCatalogue(), checks };
   const plan = makePlan(normaliseDefinition(documentWorkflow(services), rules).definition);
   const depths = plan.actions.map(({ action, depth }) => [action.action_id, depth]);
   expect(Object.fromEntries(depths)).toEqual({

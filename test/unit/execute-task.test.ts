@@ -73,6 +73,43 @@ describe('a clean first delivery', () => {
   });
 });
 
+describe('a delivery that a fault of a store ends', () => {
+  const FAULT = new Error('relation "external_task" does not exist');
+
+  test('is no poison, however often that is: it costs no attempt, and one claim at most', async () => {
+    const engine = await begun({ a: [] });
+    engine.deps.isPassing = (error) => error === FAULT;
+    engine.behaviours.set('a', () => {
+      if (engine.calls.length <= 15) throw FAULT;
+      return output('done');
+    });
+    for (let n = 1; n <= 15; n += 1) {
+      const lease = engine.take('a');
+      await expect(engine.work(lease)).rejects.toBe(FAULT);
+      engine.queue.end(lease, { job: 'delay', untilMs: NOW });
+    }
+    // The first had no row that could announce the second.
+    expect(engine.row('a')).toMatchObject({ deliveries: 2, fence: 2, endedAttempt: 0, nextDelivery: 16 });
+    expect(await engine.deliver('a')).toEqual({ job: 'complete' });
+    expect(engine.row('a')).toMatchObject({ status: 'completed', attempt: 1, fence: 2 });
+  });
+
+  test('is told from one that ends otherwise, which counts and is given up', async () => {
+    const engine = await begun({ a: [] });
+    engine.deps.isPassing = () => false;
+    engine.behaviours.set('a', () => {
+      throw new TypeError('a fault of the service');
+    });
+    for (let n = 1; n <= 10; n += 1) {
+      const lease = engine.take('a');
+      await expect(engine.work(lease)).rejects.toThrow('a fault of the service');
+      engine.queue.end(lease, { job: 'delay', untilMs: NOW });
+    }
+    expect(await engine.deliver('a')).toMatchObject({ job: 'fail' });
+    expect(engine.errorOf('a')).toMatchObject({ code: 'worker_crashed' });
+  });
+});
+
 describe('any other delivery', () => {
   test('claims a new token before it executes', async () => {
     const engine = await begun({ a: [] });
@@ -111,6 +148,7 @@ describe('any other delivery', () => {
         final: false,
         ended: false,
         tolerated: false,
+        effectUnknown: false,
         input: null,
         commitId: 'x',
         worker: 'worker',

@@ -8,7 +8,7 @@ const expressions = createExpressions({ timeoutMs: 250, maxResultBytes: 10_000 }
 afterAll(() => expressions.close());
 
 const evaluate = (expression: string, variables: Record<string, Json> = {}): Promise<Json> =>
-  expressions.evaluate(expression, variables);
+  expressions.evaluate(expression, variables, { tenantId: 'acme' });
 async function failure(work: Promise<unknown>): Promise<OrchestratorError> {
   const error: unknown = await work.then(
     () => undefined,
@@ -27,16 +27,19 @@ describe('what an expression is', () => {
     ['a ==', /not a CEL expression/],
     ['', /not a CEL expression/],
     ["a === 'b'", /not a CEL expression/],
-    [`"${'a'.repeat(10_000)}"`, /longer than 10000 characters/],
-    [`[${'1,'.repeat(1_000)}1]`, /more than 1000 parts/],
+    [`"${'a'.repeat(2_000)}"`, /longer than 2000 characters/],
+    [`a ${' '.repeat(2_000)}`, /longer than 2000 characters/],
+    [`[${'[].all(x, x),'.repeat(150)}1]`, /more than 1000 parts/],
     [`${'['.repeat(40)}1${']'.repeat(40)}`, /nested deeper than 32/],
-    [`${'('.repeat(4_900)}1${')'.repeat(4_900)}`, /not a CEL expression|nested/],
+    [`${'('.repeat(900)}1${')'.repeat(900)}`, /nested deeper than 32/],
+    [`${'[1, '.repeat(30)}`, /a bracket is not closed/],
+    ['(a]', /a bracket is not closed/],
   ])('%.40s is refused with a reason', (expression, reason) => {
     expect(checkCel(expression)).toMatch(reason);
   });
 
   test('names are the variables it reads, not those that its macros make', () => {
-    expect(namesInCel('fetch.items.filter(i, i.n > params.least).all(j, j == outputs["x"] || y)').sort()).toEqual([
+    expect(namesInCel('fetch.items.filter(i, i.n > params.least).all(j, j == outputs["x"] || y)').toSorted()).toEqual([
       'fetch',
       'outputs',
       'params',
@@ -145,9 +148,9 @@ describe('bounds', () => {
 
   test('closing ends what waits', async () => {
     const own = createExpressions({ maxResultBytes: 100 });
-    const pending = failure(own.evaluate('1', {}));
+    const pending = failure(own.evaluate('1', {}, { tenantId: 'acme' }));
     await own.close();
     expect((await pending).message).toMatch(/closed/);
-    expect((await failure(own.evaluate('1', {}))).message).toMatch(/closed/);
+    expect((await failure(own.evaluate('1', {}, { tenantId: 'acme' }))).message).toMatch(/closed/);
   });
 });

@@ -6,6 +6,7 @@ import { FAILPOINTS } from '../../src/schemas/failpoints.ts';
 
 const TABLE = readFileSync('docs/faults.md', 'utf8');
 const SCENARIOS = 'test/faults/scenarios';
+const OPERATIONS = 'test/operations';
 
 interface Named {
   fault: string;
@@ -50,6 +51,17 @@ test('every scenario is named by a fault', () => {
       unnamed.map(([, title]) => title),
       file,
     ).toEqual([]);
+  }
+});
+
+test('every fault of operation is named', () => {
+  for (const name of readdirSync(OPERATIONS)) {
+    const file = path.join(OPERATIONS, name);
+    const titles = [...readFileSync(file, 'utf8').matchAll(/operationsTest\(\s*['`]([^'`]+)['`]/g)];
+    expect(titles.length, file).toBeGreaterThan(0);
+    for (const [, title = ''] of titles) {
+      expect(named.filter((row) => row.file === file && title.includes(row.title)).length, title).toBeGreaterThan(0);
+    }
   }
 });
 

@@ -158,17 +158,32 @@ test('while the keys of the provider cannot be read a token is 503, and a key of
 });
 
 test('only a trusted caller may speak for others, with what it may do itself', async () => {
-  const door = await open({ jwt: jwt(), apiKeys: ['key-1'], trustedCallers: ['jwt:gateway'] });
+  const rules = { issuers: ['https://id', 'https://other'] };
+  const door = await open({ jwt: jwt(rules), apiKeys: ['key-1'], trustedCallers: ['jwt:https://id|acme|gateway'] });
+  const gateway = (more: Json = {}) => bearer(token({ sub: 'gateway', iss: 'https://id', ...more }));
   const claimed = { 'x-user-id': 'bert', 'x-tenant-id': 'inc' };
-  await door.post('/assign-task', TASK, { ...bearer(token({ sub: 'gateway' })), ...claimed });
-  await door.post('/assign-task', TASK, { ...bearer(token({ sub: 'gateway' })), 'x-user-id': 'carl' });
-  await door.post('/assign-task', TASK, bearer(token({ sub: 'gateway' })));
-  await door.post('/assign-task', TASK, { ...bearer(token({ sub: 'gateways' })), ...claimed });
+  await door.post('/assign-task', TASK, { ...gateway(), ...claimed });
+  await door.post('/assign-task', TASK, { ...gateway(), 'x-user-id': 'carl' });
+  await door.post('/assign-task', TASK, gateway());
+  await door.post('/assign-task', TASK, { ...gateway({ sub: 'gateways' }), ...claimed });
   await door.post('/assign-task', TASK, { 'x-api-key': 'key-1', ...claimed });
   expect(askedBy(door).slice(0, 4)).toEqual(['bert@inc', 'carl@acme', 'gateway@acme', 'gateways@acme']);
   expect(askedBy(door)[4]).toMatch(/@default$/);
-  const broken = { ...bearer(token({ sub: 'gateway' })), 'x-tenant-id': 'x'.repeat(256) };
+  const broken = { ...gateway(), 'x-tenant-id': 'x'.repeat(256) };
   expect((await door.post('/assign-task', TASK, broken)).status).toBe(400);
+});
+
+test('a trusted caller is bound to its issuer and tenant: the same subject elsewhere speaks for itself alone', async () => {
+  const rules = { issuers: ['https://id', 'https://other'] };
+  const door = await open({ jwt: jwt(rules), trustedCallers: ['jwt:https://id|acme|gateway'] });
+  const claimed = { 'x-user-id': 'root', 'x-tenant-id': 'default' };
+  for (const more of [
+    { iss: 'https://other' },
+    { iss: 'https://id', tenant_id: 'inc' },
+    { iss: 'https://id', sub: 'acme|gateway' },
+  ])
+    await door.post('/assign-task', TASK, { ...bearer(token({ sub: 'gateway', ...more })), ...claimed });
+  expect(askedBy(door)).toEqual(['gateway@acme', 'gateway@inc', 'acme|gateway@acme']);
 });
 
 test.each([true, false])(
@@ -187,7 +202,7 @@ test.each([true, false])(
         getMetricsAsJSON: async () => [],
       },
       whoAsks: createIdentify(settings),
-      state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false }),
+      state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false, problems: [] }),
     });
     const port = await worker.listen(0, '127.0.0.1');
     closing.push(() => worker.close());

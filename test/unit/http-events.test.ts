@@ -2,9 +2,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import type { Access, Role } from '../../src/domain/access.ts';
 import { createRunFollower, type RunFollower } from '../../src/engine/follow-run.ts';
+import type { WhoAsks } from '../../src/http/auth/identify.ts';
+import { namedCaller } from '../../src/http/context.ts';
 import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
 import { createStreamPlaces } from '../../src/http/stream-places.ts';
+import { CREDENTIALS_WATCHED_EVERY_MS } from '../../src/http/watch-credentials.ts';
 import { openEvents } from '../support/event-stream.ts';
 import { AT, type FakeRunEvents, fakeRunEvents } from '../support/fake-run-events.ts';
 import { type Door, openDoor } from '../support/http-app.ts';
@@ -213,3 +217,40 @@ test('a tenant may follow only so many at a time, another tenant is not held up,
     return answer.status === 200;
   });
 });
+
+/** Credentials that hold until they are told not to. */
+function passing(): { whoAsks: WhoAsks; now: { held: boolean; roles: Role[]; away: boolean } } {
+  const now = { held: true, roles: ['viewer'] as Role[], away: false };
+  const whoAsks: WhoAsks = async (_request, context) => {
+    if (now.away) throw new Error('the database is away');
+    if (!now.held) return { refused: 'The credentials are not valid', why: 'expired', presented: true };
+    const access: Access = { means: 'jwt', roles: now.roles, scopes: undefined };
+    return { caller: namedCaller({ userId: 'anna', tenantId: 'default' }, context), access };
+  };
+  return { whoAsks, now };
+}
+
+test.each(['expired', 'without its role'])(
+  'a stream whose credential is %s ends, says why, and is not opened again',
+  async (how) => {
+    expect(CREDENTIALS_WATCHED_EVERY_MS).toBeLessThanOrEqual(30_000);
+    const { whoAsks, now } = passing();
+    const events = fakeRunEvents('r');
+    const { door } = await open(events, { credentialsMs: 5 }, { whoAsks });
+    const stream = await openEvents(`${door.url}${PATH}`);
+    const told = (event: string) => stream.events.some((one) => one.event === event);
+    events.add('r', 'task.started', { actionId: 'a', attempt: 1 });
+    await until(() => told('task.started'));
+    // While nobody can be asked it goes on.
+    now.away = true;
+    events.add('r', 'task.completed', { actionId: 'a', attempt: 1 });
+    await until(() => told('task.completed'));
+    now.away = false;
+    if (how === 'expired') now.held = false;
+    else now.roles = ['worker'];
+    await stream.end();
+    expect(stream.all.at(-1)).toMatchObject({ event: 'stream.closed', data: { code: 'unauthorized' } });
+    const again = await openEvents(`${door.url}${PATH}`);
+    expect(again.status).toBe(how === 'expired' ? 401 : 403);
+  },
+);

@@ -27,10 +27,10 @@ test('every answer carries the ids that were sent, also that of an error', async
   const traceparent = `00-${TRACE}-00f067aa0ba902b7-01`;
   for (const path of ['/', '/nowhere']) {
     const answer = await door.fetch(path, {
-      headers: { 'x-request-id': 'r-1', 'x-correlation-id': 'order 7', traceparent },
+      headers: { 'x-request-id': 'r-1', 'x-correlation-id': 'order-7', traceparent },
     });
     expect(answer.headers.get('x-request-id')).toBe('r-1');
-    expect(answer.headers.get('x-correlation-id')).toBe('order 7');
+    expect(answer.headers.get('x-correlation-id')).toBe('order-7');
     expect(answer.headers.get('traceparent')).toBe(traceparent);
   }
 });
@@ -41,6 +41,39 @@ test('ids are made where none are sent or they are not sane', async () => {
   expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   expect(answer.headers.get('traceparent')).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
   expect(answer.headers.has('x-correlation-id')).toBe(false);
+});
+
+test.each([
+  'two words',
+  'comma,separated',
+  '<script>alert(1)</script>',
+  '$(reboot)',
+  '"quoted"',
+  'umläut',
+  '../..',
+  'x'.repeat(129),
+  '',
+])('an id like %j is replaced, and goes nowhere', async (sent) => {
+  const door = await open();
+  const value = Buffer.from(sent, 'utf8').toString('latin1');
+  const headers = { 'x-request-id': value, 'x-correlation-id': value };
+  const answer = await door.fetch('/nowhere', { headers });
+  const made = answer.headers.get('x-request-id');
+  expect(made).toMatch(/^[0-9a-f-]{36}$/);
+  expect(answer.headers.get('x-correlation-id')).toBe(made);
+  if (sent !== '') expect(JSON.stringify(door.logged)).not.toContain(sent);
+});
+
+test.each([
+  [`00-${TRACE}-00f067aa0ba902b7-01-more`, false],
+  [`01-${TRACE}-00f067aa0ba902b7-01-more.of:it`, true],
+  [`01-${TRACE}-00f067aa0ba902b7-01-<b>`, false],
+  [`01-${TRACE}-00f067aa0ba902b7-01-${'x'.repeat(73)}`, false],
+  [`01-${TRACE}-00f067aa0ba902b7-01more`, false],
+])('the traceparent %s is taken over: %s', async (traceparent, isTaken) => {
+  const door = await open();
+  const answer = await door.fetch('/', { headers: { traceparent } });
+  expect(answer.headers.get('traceparent') === traceparent).toBe(isTaken);
 });
 
 test('a problem has all of its members, and none of them tells the query', async () => {
@@ -69,8 +102,7 @@ test.each([
   ['GET', '/workflows/x/executions', 'Workflow not found'],
   ['DELETE', '/workflows/x', 'Workflow not found'],
   ['GET', '/workflows/executions/x', 'Execution not found'],
-  ['GET', `/result/${'x'.repeat(256)}`, 'Task not found'],
-  ['GET', '/workflows/executions/%00', 'Execution not found'],
+  ['GET', `/result/${'x'.repeat(255)}`, 'Task not found'],
 ])('%s %s is 404 with the literal detail %s', async (method, path, detail) => {
   const door = await open();
   const answer = await door.fetch(path, { method });
@@ -284,7 +316,7 @@ test('a database that cannot be reached is 503 with Retry-After', async () => {
 test('health tells both stores, and 503 when one is away', async () => {
   const door = await open();
   const timestamp = '2030-01-01T12:00:00.000Z';
-  const rest = { service: 'orchestrator', version: '9.9.9', timestamp };
+  const rest = { service: 'orchestrator', version: '9.9.9', problems: [], timestamp };
   const healthy = await door.fetch('/health');
   expect(healthy.status).toBe(200);
   expect(await healthy.json()).toEqual({ status: 'healthy', redis: 'connected', database: 'connected', ...rest });
@@ -298,6 +330,44 @@ test('health tells both stores, and 503 when one is away', async () => {
   const ready = await door.fetch('/ready');
   expect(ready.status).toBe(503);
   expect(await ready.json()).toMatchObject({ ready: false, status: 'starting' });
+});
+
+test('while nothing can be committed whatever would write is answered 503, reading goes on, and readiness says why', async () => {
+  const door = await open();
+  door.fault = {
+    ...{ kind: 'write_path', source: 'database', class: '42P01', message: 'relation "task" does not exist' },
+    ...{ firstAt: 0, lastAt: 0, count: 1 },
+  };
+  for (const [method, path] of [
+    ['POST', '/assign-task'],
+    ['POST', '/workflows/w/execute'],
+    ['PUT', '/workflows/w'],
+    ['DELETE', '/workflows/w'],
+  ] as const) {
+    const refused = await door.fetch(path, { method, headers: { 'content-type': 'application/json' }, body: '{}' });
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).toBe('5');
+    const problem = (await refused.json()) as { code: string; detail: string };
+    expect(problem.code).toBe('database_not_usable');
+    expect(problem.detail).toContain('42P01');
+    expect(JSON.stringify(problem)).not.toContain('relation');
+  }
+  expect((await door.fetch('/executions')).status).toBe(200);
+  expect((await door.fetch('/livez')).status).toBe(200);
+  const health = await door.fetch('/health');
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({
+    status: 'unhealthy',
+    database: 'connected',
+    problems: ['database_not_usable'],
+  });
+  const ready = await door.fetch('/ready');
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toMatchObject({
+    ready: false,
+    status: 'unusable',
+    problem: { code: 'database_not_usable', class: '42P01', message: 'a table is missing' },
+  });
 });
 
 test('the root says what this is and where to go', async () => {

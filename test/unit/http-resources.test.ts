@@ -177,8 +177,10 @@ test('a workflow with active runs is deleted only by force, which cancels them',
   expect(refused.status).toBe(409);
   expect(await refused.json()).toMatchObject({ code: 'active_runs' });
   const forced = await door.fetch('/workflows/workflow-1?force=true', { method: 'DELETE' });
-  expect(forced.status).toBe(204);
-  expect(door.asked.cancelled).toEqual(['workflow-1']);
+  expect(forced.status).toBe(202);
+  const begun = (await forced.json()) as { links: { self: string } };
+  expect(begun).toMatchObject({ kind: 'cancel', status: 'running', executions: { total: 7, done: 1 } });
+  expect((await door.fetch(begun.links.self)).status).toBe(200);
 });
 
 test('an execution is accepted with its address and links', async () => {

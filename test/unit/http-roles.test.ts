@@ -112,9 +112,35 @@ test('who may not is told so before the body is looked at, and nothing is done',
     body: '{ this is no JSON',
   });
   expect(answer.status).toBe(403);
-  const good = await door.post('/assign-task', { task_type: 'test_task' }, { authorization: 'acme operator' });
+  const good = await door.post('/assign-task', { task_type: 'test_task' }, { authorization: 'acme viewer' });
   expect(good.status).toBe(403);
   expect(door.asked.tasks).toEqual([]);
+});
+
+test('an operator starts workflows that exist, alone, many at once and by name, and no single task of its own making', async () => {
+  const operator = { authorization: 'acme operator' };
+  for (const path of ['/workflows/w/execute', '/workflows/w/executions']) {
+    const body = path.endsWith('s') ? { items: [{}] } : {};
+    expect((await door.post(path, body, operator)).status, path).toBe(202);
+  }
+  const task = { task_type: 'test_task' };
+  const before = door.asked.tasks.length;
+  const refused = await door.post('/assign-task', task, operator);
+  expect(refused.status).toBe(403);
+  expect(await refused.json()).toMatchObject({
+    code: 'forbidden',
+    detail: expect.stringContaining('executions:assign'),
+  });
+  expect(door.asked.tasks).toHaveLength(before);
+  expect((await door.post('/assign-task', { task_type: 'a-workflow' }, operator)).status).toBe(202);
+  const many = await door.post('/assign-tasks', { tasks: [task, { task_type: 'a-workflow' }] }, operator);
+  expect(await many.json()).toMatchObject({
+    items: [
+      { index: 0, error: { code: 'forbidden' } },
+      { index: 1, status: 'assigned' },
+    ],
+  });
+  expect((await door.post('/assign-task', task, { authorization: 'acme editor' })).status).toBe(202);
 });
 
 test('HEAD asks for the same permission as GET', async () => {

@@ -48,7 +48,7 @@ test('metrics are text for Prometheus and JSON for who accepts only that, on the
   const worker = createWorkerHealth({
     registry: registry(),
     whoAsks: createIdentify({ required: false, apiKeys: [] }),
-    state: () => ({ worker: 'w', lanes: ['wait'], draining: false, deaf: false }),
+    state: () => ({ worker: 'w', lanes: ['wait'], draining: false, deaf: false, problems: [] }),
   });
   const port = await worker.listen(0, '127.0.0.1');
   closing.push(() => worker.close());
@@ -100,7 +100,7 @@ test('with METRICS_ENABLED=false neither the API nor a worker serves metrics', a
   const worker = createWorkerHealth({
     registry: undefined,
     whoAsks: createIdentify({ required: false, apiKeys: [] }),
-    state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false }),
+    state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false, problems: [] }),
   });
   const port = await worker.listen(0, '127.0.0.1');
   closing.push(() => worker.close());

@@ -21,6 +21,7 @@ test('a circuit is told by the name of its service, the worst of its instances, 
     activeTasks: () => 0,
     isDeaf: () => false,
     circuits: () => circuits,
+    faults: () => [],
   });
   const lines = async () =>
     (await registry.metrics()).split('\n').filter((line) => line.startsWith('orchestrator_circuit_state{'));

@@ -405,6 +405,19 @@ describe('compensation', () => {
     expect([tasks['b']?.compensation, tasks['c']?.compensation]).toEqual([undefined, undefined]);
   });
 
+  test('what took too long may have happened, and is undone without its output; so is a loop that came to no end', () => {
+    const overdue = undoable('a', [], { work: { kind: 'overdue', n: 1 } });
+    const endless = undoable('b', [], { work: { kind: 'loop', until: 3, max: 2 } });
+    for (const undone of [overdue, endless]) {
+      const { status, tasks } = evaluate(plot(undone));
+      expect(status).toBe('compensated');
+      expect(tasks[undone.id]).toMatchObject({
+        status: 'failed',
+        compensation: { status: 'completed', output: { undoes: null }, attempts: 1 },
+      });
+    }
+  });
+
   test('an undoing is tried again, and one that fails for good is said', () => {
     const fails = step('z', [], { work: FAILS });
     const { status, tasks } = evaluate(

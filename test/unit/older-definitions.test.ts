@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest';
 import { DEFAULT_RETRY } from '../../src/domain/definition.ts';
 import { mergeDefinition, normaliseDefinition } from '../../src/domain/normalise.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 import { catalogue, faultsOf, normalise } from '../support/definitions.ts';
 
 const E1 =
@@ -26,7 +26,7 @@ test.each([
   ['E9', E9, [[], ['fetch_pr']]],
 ])('example %s is taken as sent and gets the defaults', (_, text, dependencies) => {
   // The catalogue that ships: what these clients send must go on fitting its adapters.
-  const shipped = { ...createCatalogue(), checkExpression: checkCel, expressionNames: namesInCel };
+  const shipped = { ...createCatalogue(), checks };
   const { definition } = normaliseDefinition(JSON.parse(text), shipped);
 
   expect(definition.actions.map((action) => action.depends_on)).toEqual(dependencies);
@@ -134,7 +134,6 @@ test('nulls stand for fields that were left out', () => {
       {
         action_id: 'a',
         action_type: 'test_task',
-        config: null,
         condition: null,
         retry: null,
         for_each: null,

@@ -2,10 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { checkableSchema } from '../../src/domain/checkable-schema.ts';
 import { readDocument } from '../../src/domain/openapi-document.ts';
 import { type CallInputs, callable, type PreparedCall, prepareCall } from '../../src/domain/operation-call.ts';
-import { createPayloadSchemas, schemaFaults } from '../../src/expressions/json-schema.ts';
+import { schemaFaults } from '../../src/expressions/json-schema.ts';
 import type { Json, JsonObject } from '../../src/schemas/json.ts';
-
-const { check } = createPayloadSchemas();
+import { checks } from '../support/checks.ts';
 
 function prepare(
   path: string,
@@ -17,7 +16,11 @@ function prepare(
   const { operations, resolve } = readDocument({ openapi: '3.0.3', paths: { [path]: { [method]: operation } } });
   const [read] = operations;
   if (read === undefined) throw new Error('there is no operation');
-  return prepareCall(callable(read, resolve), { parameters, query: undefined, headers: {}, ...beside }, check);
+  return prepareCall(
+    callable(read, resolve, checks),
+    { parameters, query: undefined, headers: {}, ...beside },
+    checks.valueFaults,
+  );
 }
 
 function faults(prepared: PreparedCall): string[] {
@@ -212,7 +215,7 @@ describe('what does not fit names its field', () => {
 
 describe('a schema to check by', () => {
   const of = (schema: Json, schemas: JsonObject = {}): Json =>
-    checkableSchema(schema, readDocument({ openapi: '3.0.0', components: { schemas } }).resolve);
+    checkableSchema(schema, readDocument({ openapi: '3.0.0', components: { schemas } }).resolve, checks);
 
   test.each<[string, Json, Json]>([
     ['null as 3.0 says it', { type: 'string', nullable: true }, { type: ['string', 'null'] }],

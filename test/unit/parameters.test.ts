@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Parameter } from '../../src/domain/definition.ts';
-import { checkParameters, patternFault } from '../../src/domain/parameters.ts';
+import { checkParameters } from '../../src/domain/parameters.ts';
+import { patternFault } from '../../src/domain/patterns.ts';
+import { checks } from '../support/checks.ts';
 import { faultsOf, refusalOf } from '../support/definitions.ts';
 
 const parameter = (name: string, more: Partial<Parameter> = {}): Parameter => ({
@@ -17,14 +19,16 @@ test('values that fit are taken, defaults are filled in, undeclared ones are nam
     parameter('mode', { required: true, default: 'fast' }),
     parameter('note', { required: false }),
   ];
-  expect(checkParameters(declared, { url: 'http://x', analysis_type: 'comprehensive', limit: null }, false)).toEqual({
+  expect(
+    checkParameters(declared, { url: 'http://x', analysis_type: 'comprehensive', limit: null }, false, checks),
+  ).toEqual({
     values: { url: 'http://x', limit: 10, mode: 'fast', analysis_type: 'comprehensive' },
     warnings: ["Parameter 'analysis_type' is not declared by the workflow"],
   });
 });
 
 test('strict refuses parameters that are not declared, with the nearest one', () => {
-  expect(faultsOf(() => checkParameters([parameter('url', { required: false })], { ulr: 'x' }, true))).toEqual([
+  expect(faultsOf(() => checkParameters([parameter('url', { required: false })], { ulr: 'x' }, true, checks))).toEqual([
     "parameters.ulr: is not declared (did you mean 'url'?)",
   ]);
 });
@@ -35,7 +39,7 @@ test('all faults are told at once, in the detail too', () => {
     parameter('count', { type: 'integer' }),
     parameter('tags', { type: 'array', min_length: 1 }),
   ];
-  const refusal = refusalOf(() => checkParameters(declared, { count: 1.5, tags: [] }, false));
+  const refusal = refusalOf(() => checkParameters(declared, { count: 1.5, tags: [] }, false, checks));
   expect(refusal.code).toBe('parameter_validation_failed');
   expect(refusal.message).toBe(
     'Parameter validation failed: url is required; count must be an integer, not 1.5; tags must have at least 1 items, not 0',
@@ -53,8 +57,8 @@ test.each([
 ] as const)('type %s takes %j and refuses %j', (type, good, bad) => {
   const declared = [parameter('p', { type })];
   const copyOf = (value: unknown) => JSON.parse(JSON.stringify(value));
-  expect(checkParameters(declared, { p: copyOf(good) }, false).values).toEqual({ p: good });
-  expect(refusalOf(() => checkParameters(declared, { p: copyOf(bad) }, false)).errors).toHaveLength(1);
+  expect(checkParameters(declared, { p: copyOf(good) }, false, checks).values).toEqual({ p: good });
+  expect(refusalOf(() => checkParameters(declared, { p: copyOf(bad) }, false, checks)).errors).toHaveLength(1);
 });
 
 test.each([
@@ -66,13 +70,15 @@ test.each([
 ] as const)('the rule %j takes %j and refuses %j', (rule, good, bad, reason) => {
   const copyOf = (value: unknown) => JSON.parse(JSON.stringify(value));
   const declared = [parameter('p', copyOf(rule))];
-  expect(checkParameters(declared, { p: copyOf(good) }, false).values).toEqual({ p: good });
-  expect(refusalOf(() => checkParameters(declared, { p: copyOf(bad) }, false)).message).toContain(reason);
+  expect(checkParameters(declared, { p: copyOf(good) }, false, checks).values).toEqual({ p: good });
+  expect(refusalOf(() => checkParameters(declared, { p: copyOf(bad) }, false, checks)).message).toContain(reason);
 });
 
 test('a pattern that would backtrack for ever takes linear time, and look-around is refused', () => {
   const started = performance.now();
-  refusalOf(() => checkParameters([parameter('p', { pattern: '^(a+)+$' })], { p: `${'a'.repeat(100_000)}b` }, false));
+  refusalOf(() =>
+    checkParameters([parameter('p', { pattern: '^(a+)+$' })], { p: `${'a'.repeat(100_000)}b` }, false, checks),
+  );
   expect(performance.now() - started).toBeLessThan(30_000);
   expect(patternFault('(?=a)')).toContain("is not a pattern of RE2's syntax");
   expect(patternFault('[')).toBeDefined();
@@ -81,11 +87,11 @@ test('a pattern that would backtrack for ever takes linear time, and look-around
 
 test('names that are prototypes elsewhere are only names here', () => {
   const given = JSON.parse('{"__proto__":{"polluted":1},"constructor":2}');
-  const { values, warnings } = checkParameters([parameter('toString', { required: false })], given, false);
+  const { values, warnings } = checkParameters([parameter('toString', { required: false })], given, false, checks);
   expect(Object.keys(values)).toEqual(['__proto__', 'constructor']);
   expect(warnings).toHaveLength(2);
   expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false);
-  expect(faultsOf(() => checkParameters([parameter('toString')], {}, false))).toEqual([
+  expect(faultsOf(() => checkParameters([parameter('toString')], {}, false, checks))).toEqual([
     'parameters.toString: is required',
   ]);
 });

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { boundQueuedRuns } from '../../src/engine/queued-runs.ts';
+import { boundLiveRuns, boundQueuedRuns } from '../../src/engine/queued-runs.ts';
 import type { AcceptRuns, Caller } from '../../src/engine/use-cases.ts';
 
 const caller = (tenantId: string): Caller => ({
@@ -7,7 +7,7 @@ const caller = (tenantId: string): Caller => ({
 });
 const TASK = { task_type: 'test_task', params: {} };
 
-function setUp(limit: number, waiting: Record<string, number>) {
+function setUp(limit: number, waiting: Record<string, number>, bound = boundQueuedRuns) {
   let time = 0;
   const accepted: string[] = [];
   const inner = {
@@ -16,7 +16,7 @@ function setUp(limit: number, waiting: Record<string, number>) {
       Promise.resolve(requests.map(() => accepted.push(tenantId))),
   } as unknown as AcceptRuns; // What the others do is not asked.
   const count = vi.fn((tenantId: string, most: number) => Promise.resolve(Math.min(waiting[tenantId] ?? 0, most)));
-  const accept = boundQueuedRuns(inner, { limit, count, now: () => time });
+  const accept = bound(inner, { limit, count, now: () => time });
   const take = (tenantId: string) => accept.acceptTask(caller(tenantId), TASK as never, undefined);
   const takeMany = (tenantId: string, n: number) =>
     accept.acceptTasks(caller(tenantId), Array.from({ length: n }, () => TASK) as never);
@@ -68,4 +68,22 @@ test('nobody is refused because it cannot be counted', async () => {
   count.mockRejectedValueOnce(new Error('away'));
   await take('a');
   expect(accepted).toEqual(['a']);
+});
+
+test('those that live are bounded by themselves', async () => {
+  const { accepted, take } = setUp(2, { many: 1 }, boundLiveRuns);
+  await take('many');
+  await expect(take('many')).rejects.toMatchObject({ code: 'too_many_live', status: 429, retryAfterSeconds: 60 });
+  expect(accepted).toEqual(['many']);
+});
+
+test('the more there are, the longer it is until they are counted again', async () => {
+  const { count, take, pass } = setUp(1_000_000, { many: 500_000 }, boundLiveRuns);
+  await take('many');
+  pass(5_999);
+  await take('many');
+  expect(count).toHaveBeenCalledTimes(1);
+  pass(1);
+  await take('many');
+  expect(count).toHaveBeenCalledTimes(2);
 });

@@ -16,6 +16,9 @@ test('without a policy of its own a task is tried four times, after 2, 4 and 8 s
 test('delays grow as the policy says, are capped, and lose at most their jitter', () => {
   expect(delays({ backoff: 'fixed' })).toEqual([2_000, 2_000, 2_000, 2_000]);
   expect(delays({ backoff: 'linear' })).toEqual([2_000, 4_000, 6_000, 8_000]);
+  expect(delays({ initial_delay_seconds: 3, multiplier: 3 })).toEqual([3_000, 9_000, 27_000, 81_000]);
+  expect(delays({ multiplier: 1 })).toEqual([2_000, 2_000, 2_000, 2_000]);
+  expect(delays({ multiplier: 100, initial_delay_seconds: 0 })).toEqual([0, 0, 0, 0]);
   expect(delays({ max_delay_seconds: 5 })).toEqual([2_000, 4_000, 5_000, 5_000]);
   expect(delays({ jitter: 0.5 }, 0.5)).toEqual([1_500, 3_000, 6_000, 12_000]);
 });
@@ -37,4 +40,9 @@ test('a service is not called before the time that it asked for, within bounds',
   expect(delayFor(500)).toEqual({ next: 'retry', delayMs: 2_000 });
   expect(delayFor(Number.MAX_VALUE)).toEqual({ next: 'retry', delayMs: 3_600_000 });
   expect(delayFor(Number.NaN)).toEqual({ next: 'retry', delayMs: 2_000 });
+});
+
+test('a policy that was stored before there was a multiplier doubles its delays', () => {
+  const { multiplier: _, ...before } = DEFAULT_RETRY;
+  expect(afterFailure(before, 3, failure, 0)).toEqual({ next: 'retry', delayMs: 8_000 });
 });

@@ -1,8 +1,11 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { TRUSTED } from '../../src/engine/jobs-in-hand.ts';
 import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
 import { runAdapter, type Stop } from '../../src/engine/run-adapter.ts';
 import { SILENCE } from '../../src/engine/task-reports.ts';
+
+const GRACE_MS = 2_000;
+const LAST_GRACE_MS = 250;
 
 const run: RunRow = {
   id: 'run',
@@ -148,6 +151,8 @@ test('at its deadline the attempt has failed and can be tried again; the signal 
   await vi.advanceTimersByTimeAsync(1_499);
   expect(task.answer()).toBeUndefined();
   await vi.advanceTimersByTimeAsync(1);
+  expect(task.signal()?.aborted).toBe(true);
+  await vi.advanceTimersByTimeAsync(GRACE_MS);
   expect(await task.result).toEqual({
     result: 'failure',
     failure: { code: 'timeout', message: 'took longer than timeout_seconds (1.5)', retryable: true },
@@ -157,7 +162,7 @@ test('at its deadline the attempt has failed and can be tried again; the signal 
 
 test('an adapter that ignores its signal does not hold the task, and what it does later is ignored', async () => {
   const task = start({ timeoutMs: 1_000 });
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(1_000 + GRACE_MS);
   expect((await task.result).result).toBe('failure');
   task.fail(new Error('long after'));
   await vi.advanceTimersByTimeAsync(10_000);
@@ -177,20 +182,66 @@ test('an adapter that answers its aborted signal with an error of its own has ti
   expect(await task.result).toMatchObject({ failure: { code: 'timeout' } });
 });
 
-test('a cancelled run ends the task at once', async () => {
+test('a cancelled run ends the task after its grace, and nobody knows what it has done', async () => {
   const task = start();
   await vi.advanceTimersByTimeAsync(10);
   task.cancel();
-  expect(await task.result).toEqual({ result: 'cancelled' });
   expect(task.signal()?.aborted).toBe(true);
+  await vi.advanceTimersByTimeAsync(GRACE_MS - 1);
+  expect(task.answer()).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(await task.result).toEqual({ result: 'cancelled', effectUnknown: true });
   expect(task.isWatched()).toBe(false);
 });
 
-test('the end of the worker ends the task at once, without an outcome', async () => {
+describe('an adapter that is stopped may say in its grace what has really happened', () => {
+  const failing = (failure: object) => ({ result: 'failure', failure }) as ExecutionResult;
+  const declined = failing({ code: 'declined', message: 'no', retryable: false, definite: true });
+  const brokenOff = failing({ code: 'network_error', message: 'aborted', retryable: true });
+  const unfit = failing({
+    code: 'adapter_failed',
+    message: 'no',
+    retryable: false,
+    definite: true,
+    effectUnknown: true,
+  });
+  const done: ExecutionResult = { result: 'output', output: 'done' };
+  const asleep: ExecutionResult = { result: 'park', until: undefined };
+  const timeout = { failure: { code: 'timeout' } };
+  const back = { result: 'shutdown', begun: true };
+  const cancelled = (effectUnknown: boolean) => ({ result: 'cancelled', effectUnknown });
+  test.each<[string, ExecutionResult, 'cancel' | 'deadline' | 'shutdown', object]>([
+    ['a success of a cancelled run', done, 'cancel', done],
+    ['a success after the deadline', done, 'deadline', done],
+    ['a success at the end of the worker', done, 'shutdown', done],
+    ['a sure failure of a cancelled run', declined, 'cancel', cancelled(false)],
+    ['a sure failure after the deadline', declined, 'deadline', declined],
+    ['that it was broken off', brokenOff, 'cancel', cancelled(true)],
+    ['that it was broken off at its deadline', brokenOff, 'deadline', timeout],
+    ['that it was broken off at the end of the worker', brokenOff, 'shutdown', back],
+    ['an output that does not fit', unfit, 'cancel', cancelled(true)],
+    ['that it only waits', asleep, 'cancel', cancelled(false)],
+  ])('%s', async (_, says, by, expected) => {
+    const task = start({
+      timeoutMs: 1_000,
+      execute: ({ signal }) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => setTimeout(() => resolve(says), LAST_GRACE_MS - 1));
+        }),
+    });
+    if (by === 'cancel') task.cancel();
+    if (by === 'shutdown') task.shutdown.abort();
+    await vi.advanceTimersByTimeAsync(1_000 + LAST_GRACE_MS);
+    expect(await task.result).toMatchObject(expected);
+  });
+});
+
+test('the end of the worker ends the task soon, without an outcome', async () => {
   const task = start();
   await vi.advanceTimersByTimeAsync(10);
   task.shutdown.abort();
-  expect(await task.result).toEqual({ result: 'shutdown' });
+  await vi.advanceTimersByTimeAsync(LAST_GRACE_MS);
+  expect(await task.result).toEqual({ result: 'shutdown', begun: true });
   expect(task.signal()?.aborted).toBe(true);
 });
 
@@ -232,7 +283,7 @@ test('a worker that is stopping begins nothing', async () => {
       onSlow: async () => undefined,
     },
   );
-  expect(result).toEqual({ result: 'shutdown' });
+  expect(result).toEqual({ result: 'shutdown', begun: false });
   expect(execute).not.toHaveBeenCalled();
 });
 
@@ -244,7 +295,8 @@ test('whichever comes first counts', async () => {
   expect((await task.result).result).toBe('output');
   const other = start({ timeoutMs: 1_000 });
   other.cancel();
-  other.finish('done');
+  other.shutdown.abort();
+  await vi.advanceTimersByTimeAsync(GRACE_MS);
   expect((await other.result).result).toBe('cancelled');
 });
 
@@ -289,7 +341,7 @@ test('while a task waits for its turn its deadline does not run, and then it has
   goOn?.();
   await vi.advanceTimersByTimeAsync(999);
   expect(task.answer()).toBeUndefined();
-  await vi.advanceTimersByTimeAsync(1);
+  await vi.advanceTimersByTimeAsync(1 + GRACE_MS);
   expect(await task.result).toMatchObject({ failure: { code: 'timeout' } });
 });
 
@@ -301,7 +353,7 @@ test('an adapter that says nothing for too long has failed this attempt, and wha
   }
   await vi.advanceTimersByTimeAsync(999);
   expect(task.answer()).toBeUndefined();
-  await vi.advanceTimersByTimeAsync(1);
+  await vi.advanceTimersByTimeAsync(1 + GRACE_MS);
   expect(await task.result).toMatchObject({ failure: { code: 'heartbeat_timeout', retryable: true } });
   expect(task.signal()?.aborted).toBe(true);
   // What it says afterwards wakes nobody.
@@ -314,7 +366,7 @@ test('a task that waits for its turn need not report', async () => {
   await vi.advanceTimersByTimeAsync(30_000);
   expect(task.answer()).toBeUndefined();
   goOn?.();
-  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.advanceTimersByTimeAsync(1_000 + GRACE_MS);
   expect(await task.result).toMatchObject({ failure: { code: 'heartbeat_timeout' } });
 });
 
@@ -322,7 +374,8 @@ test('a turn that comes when the task has ended begins no deadline', async () =>
   const task = start({ timeoutMs: 1_000 });
   const goOn = task.call()?.holdDeadline();
   task.cancel();
-  expect(await task.result).toEqual({ result: 'cancelled' });
+  await vi.advanceTimersByTimeAsync(GRACE_MS);
+  expect(await task.result).toMatchObject({ result: 'cancelled' });
   goOn?.();
 });
 

@@ -4,7 +4,7 @@ import type { Action } from '../../src/domain/definition.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
 import { sweepOnce } from '../../src/engine/sweep.ts';
 import type { Json } from '../../src/schemas/json.ts';
-import { begun, type FakeEngine, failure, output, RUN } from '../support/fake-engine.ts';
+import { begun, type FakeEngine, failure, NOW, output, RUN } from '../support/fake-engine.ts';
 
 type Part = Partial<Action>;
 
@@ -241,10 +241,23 @@ describe('a loop', () => {
   });
 
   test('waits between two iterations', async () => {
-    const engine = await running({ repeat: { until: 'iteration == 2', max_iterations: 3, delay_seconds: 7 } });
+    const engine = await running({ repeat: { until: 'iteration == 2', max_iterations: 3, delay_seconds: 3 } });
     await engine.deliver('a');
     await engine.deliver('a[0]');
     await engine.deliver('a');
-    expect(engine.queue.job('test_task', 'run.1.a%5B1%5D')?.node.delayMs).toBe(7_000);
+    expect(engine.queue.job('test_task', 'run.1.a%5B1%5D')?.node.delayMs).toBe(3_000);
+  });
+
+  test('sleeps through a longer pause in its row, and not in the queue', async () => {
+    const engine = await running({ repeat: { until: 'iteration == 2', max_iterations: 3, delay_seconds: 60 } });
+    await engine.deliver('a');
+    await engine.deliver('a[0]');
+    await engine.deliver('a');
+    expect(engine.queue.job('test_task', 'run.1.a%5B1%5D')?.node.delayMs).toBe(0);
+    expect(await engine.deliver('a[1]')).toMatchObject({ job: 'delay', untilMs: NOW + 60_000 });
+    expect(engine.row('a[1]')).toMatchObject({ status: 'waiting', attempt: 1, endedAttempt: 0 });
+    expect(executed(engine)).toEqual(['a[0]']);
+    await drain(engine);
+    expect(executed(engine)).toEqual(['a[0]', 'a[1]', 'b']);
   });
 });

@@ -2,9 +2,13 @@ import { describe, expect, test } from 'vitest';
 import type { Action } from '../../src/domain/definition.ts';
 import { makePlan } from '../../src/domain/plan.ts';
 import { readyToUndo, toUndo, undoId, undoOf } from '../../src/domain/saga.ts';
+import { createCancelRuns } from '../../src/engine/cancel-run.ts';
+import { endOverdue } from '../../src/engine/end-overdue.ts';
+import type { ExecutionResult } from '../../src/engine/ports.ts';
 import { createRetryRuns } from '../../src/engine/retry-run.ts';
+import { createEndReplaced } from '../../src/engine/run-concurrency.ts';
 import { DIAMOND, definitionOf, type Edges } from '../support/dags.ts';
-import { begun, type FakeEngine, failure, output, RUN, tries } from '../support/fake-engine.ts';
+import { begun, type FakeEngine, failure, output, RUN, tries, WORKFLOW } from '../support/fake-engine.ts';
 
 const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '0'.repeat(32) };
 const undo = (config: object = {}): Partial<Action> => ({
@@ -18,12 +22,18 @@ describe('what is undone', () => {
   const ids = (planned: { action: { action_id: string } }[]) => planned.map(({ action }) => action.action_id);
 
   test('is what completed and says how, the last first', () => {
-    const status = (id: string) => (id === 'd' ? 'failed' : 'completed');
-    expect(ids(toUndo(plan, status))).toEqual(['b', 'a']);
+    const effect = (id: string) => ({ status: id === 'd' ? 'failed' : 'completed', effectUnknown: false });
+    expect(ids(toUndo(plan, effect))).toEqual(['b', 'a']);
+  });
+
+  test('is what may have happened too: nobody heard how it ended', () => {
+    const effect = (id: string) => ({ status: 'failed', effectUnknown: id === 'd' || id === 'c' });
+    expect(ids(toUndo(plan, effect))).toEqual(['d']);
+    expect(ids(toUndo(plan, () => undefined))).toEqual([]);
   });
 
   test('waits for what came after it, over steps that need no undoing', () => {
-    const all = toUndo(plan, () => 'completed');
+    const all = toUndo(plan, () => ({ status: 'completed', effectUnknown: false }));
     const over = new Set<string>();
     const ready = () => ids(readyToUndo(plan, all, (id) => over.has(id)));
     expect(ready()).toEqual(['d']);
@@ -85,6 +95,110 @@ describe('a saga', () => {
     await engine.drain();
     expect(order(engine)).toEqual(['a', 'b', 'b~undo', 'a~undo']);
     expect(engine.run()).toMatchObject({ status: 'compensated', final: true });
+  });
+
+  test.each<[string, (engine: FakeEngine) => Promise<unknown>]>([
+    ['cancelled', ({ deps, store }) => createCancelRuns({ ...deps, ...store }).cancelRun(CALLER, RUN, undefined)],
+    [
+      'replaced',
+      async ({ deps, store }) => {
+        await store.runs.requestCancel('t', RUN, undefined);
+        await createEndReplaced({ ...deps, ...store })([{ id: RUN, epoch: 1, of: WORKFLOW, unbegun: true }]);
+      },
+    ],
+    [
+      'overdue',
+      async ({ deps, store }) => {
+        store.overdue.add(RUN);
+        await endOverdue({ ...deps, ...store });
+      },
+    ],
+  ])('that is %s while what runs has no row yet is undone all the same', async (_, end) => {
+    const engine = await begun({ a: [], b: ['a'] }, () => undo());
+    const run = engine.run();
+    // Its mark as queued is late too.
+    if (run !== undefined) run.status = 'pending';
+    engine.behaviours.set('a', async () => {
+      await end(engine);
+      return output('done');
+    });
+    await engine.drain();
+    expect(order(engine)).toEqual(['a', 'a~undo']);
+    expect(engine.run()).toMatchObject({ status: 'compensated', final: true });
+    expect(engine.queue.open()).toEqual([]);
+  });
+
+  test.each<[string, ExecutionResult]>([
+    ['took too long', failure('late', false, 'timeout')],
+    ['said nothing for too long', failure('silent', false, 'heartbeat_timeout')],
+    ['ended its worker', failure('crashed', false, 'worker_crashed')],
+    ['gave too much', output('x'.repeat(2_000))],
+    [
+      'gave what does not fit',
+      {
+        result: 'failure',
+        failure: { code: 'adapter_failed', message: 'unfit', retryable: false, effectUnknown: true },
+      },
+    ],
+  ])('whose action %s undoes it as well, with its idempotency key', async (_, ends) => {
+    const engine = await begun({ a: [], b: ['a'] }, (id) =>
+      undo({ what: `{{${id}}}`, key: '{{compensates.idempotency_key}}', effect: '{{compensates.effect}}' }),
+    );
+    engine.behaviours.set('b', () => ends);
+    await engine.drain();
+    expect(order(engine)).toEqual(['a', 'b', 'b~undo', 'a~undo']);
+    expect(engine.calls.slice(2).map(({ input, compensates }) => [input, compensates?.idempotency_key])).toEqual([
+      [{ what: null, key: 'run.1.b', effect: 'unknown' }, 'run.1.b'],
+      [{ what: { from: 'a' }, key: 'run.1.a', effect: 'completed' }, 'run.1.a'],
+    ]);
+    expect(engine.run()).toMatchObject({ status: 'compensated', final: true });
+  });
+
+  test('does not undo what is known not to have happened, unless an attempt before it may have', async () => {
+    const outcomes = [failure('late', true, 'timeout'), failure('no', false)];
+    for (const first of [0, 1]) {
+      const engine = await begun({ a: [] }, () => ({ ...undo(), ...tries(2) }));
+      const left = outcomes.slice(first);
+      engine.behaviours.set('a', () => left.shift() ?? failure('more'));
+      await engine.drain();
+      expect(engine.run()?.status).toBe(first === 0 ? 'compensated' : 'failed');
+    }
+  });
+
+  test('that is cancelled while its action runs undoes that as well, unless it is known not to have happened', async () => {
+    for (const definite of [false, true]) {
+      const engine = await begun({ a: [] }, () => undo());
+      engine.behaviours.set('a', async () => {
+        await engine.store.runs.requestCancel('t', RUN, undefined);
+        engine.cancel();
+        return { result: 'failure', failure: { code: 'declined', message: 'no', retryable: false, definite } };
+      });
+      await engine.drain();
+      expect(order(engine)).toEqual(definite ? ['a'] : ['a', 'a~undo']);
+      expect(engine.run()?.status).toBe(definite ? 'cancelled' : 'compensated');
+    }
+  });
+
+  test('that is cancelled while the worker of its action is gone undoes that as well', async () => {
+    const engine = await begun({ a: [] }, () => undo());
+    engine.take('a');
+    for (const job of engine.queue.open().filter(({ state }) => state === 'active')) engine.queue.stall(job);
+    await engine.store.runs.requestCancel('t', RUN, undefined);
+    await engine.drain();
+    expect(order(engine)).toEqual(['a~undo']);
+    expect(engine.run()?.status).toBe('compensated');
+  });
+
+  test('ends as compensation_failed, and says why, where its compensation needs what nobody knows', async () => {
+    const engine = await begun({ a: [] }, () => undo({ path: '/orders/{{a.id}}' }));
+    engine.behaviours.set('a', () => failure('late', false, 'timeout'));
+    await engine.drain();
+    expect(order(engine)).toEqual(['a']);
+    expect(engine.run()).toMatchObject({ status: 'compensation_failed', final: true });
+    expect(engine.errorOf('a~undo')).toMatchObject({
+      code: 'effect_unknown',
+      message: expect.stringMatching(/nobody knows what 'a' has brought about.*path of its compensation/),
+    });
   });
 
   test('an undoing has attempts of its own; when the last one fails the others are done all the same, and a retry goes on', async () => {

@@ -102,6 +102,7 @@ test('every name is there before anything has been counted', async () => {
     'orchestrator_active_runs',
     'orchestrator_active_tasks',
     'orchestrator_flow_runs_processed_total',
+    'orchestrator_forwarded_for_untrusted_total',
     'orchestrator_retry_attempts_total',
     'orchestrator_run_execution_seconds',
     'orchestrator_runs_ended_total',

@@ -4,8 +4,9 @@ import { OrchestratorError } from '../../src/domain/errors.ts';
 import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { declaredSignals } from '../../src/domain/signals.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 
-const rules = { ...createCatalogue(), checkExpression: () => undefined, expressionNames: () => [] };
+const rules = { ...createCatalogue(), checks };
 const signal = (action_id: string, config: unknown) => ({ action_id, action_type: 'signal', config });
 
 function faultsOf(...actions: object[]): Array<{ path: string; message: string }> {

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import type { QueueUse } from '../../src/domain/queue-room.ts';
 import { addAgain } from '../../src/engine/add-again.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
 import { repeatUntil, type SweepDeps, sweepOnce } from '../../src/engine/sweep.ts';
@@ -50,7 +51,7 @@ describe('the dispatcher', () => {
     engine.store.insert({ id: 'p1', of: WORKFLOW });
     // What has to be repaired would be added too.
     engine.queue.wipe();
-    let use: number | undefined = 0.95;
+    let use: QueueUse | undefined = { usedBytes: 95, maxBytes: 100 };
     const limited: SweepDeps = { ...deps, queueUse: async () => use };
     const pass = () => {
       engine.store.due.add(RUN);
@@ -59,7 +60,7 @@ describe('the dispatcher', () => {
     for (let n = 0; n < 3; n += 1) expect(await pass()).toMatchObject({ dispatched: 0, repaired: 0, heldBack: true });
     expect(engine.queue.jobs()).toEqual([]);
     expect(engine.store.truth.runs.get('p1')?.status).toBe('pending');
-    use = 0.5;
+    use = { usedBytes: 50, maxBytes: 100 };
     expect(await pass()).toMatchObject({ dispatched: 1, repaired: 1, heldBack: false });
     expect(engine.queue.job('test_task', 'p1.1.a')).toBeDefined();
     expect(engine.queue.job('test_task', 'run.1.a')).toBeDefined();
@@ -343,6 +344,7 @@ test('background work goes on after a fault and ends with its signal', async () 
   const loop = repeatUntil(
     stop.signal,
     1_000,
+    'work',
     async () => {
       passes += 1;
       if (passes === 1) throw new Error('away');

@@ -52,6 +52,7 @@ beforeEach(() => {
         workers: [worker('w-1', true)],
         sweep: null,
         problems: [],
+        faults: [],
       }),
     services: () => Promise.resolve([]),
     peers: () => Promise.resolve([]),

@@ -4,11 +4,11 @@ import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { systemAlias } from '../../src/domain/system-workflow.ts';
 import { SYSTEM_WORKFLOWS } from '../../src/domain/system-workflows.ts';
 import { createSystemWorkflows, systemWorkflowId } from '../../src/engine/system-workflows.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 
-const rules = { ...createCatalogue(), checkExpression: checkCel, expressionNames: namesInCel };
+const rules = { ...createCatalogue(), checks };
 const normalise = (body: JsonObject) => normaliseDefinition(body, rules);
 const ACTION = { action_id: 'a', action_type: 'test_task' };
 

@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { Role } from '../../src/domain/access.ts';
 import type { AuditEvent } from '../../src/engine/audit-ports.ts';
+import type { FindApiKey } from '../../src/engine/find-api-key.ts';
 import { createRunFollower } from '../../src/engine/follow-run.ts';
 import type { TaskState } from '../../src/engine/task-states.ts';
 import { createIdentify, type WhoAsks } from '../../src/http/auth/identify.ts';
@@ -207,6 +208,7 @@ test('there are only so many, other paths are not found, and what is not sane is
   });
   expect(await open('/elsewhere').ended()).toBe(404);
   expect(await open('/ws/task/%zz').ended()).toBe(404);
+  expect(await open(`/ws/task/${'x'.repeat(256)}`).ended()).toBe(400);
   expect(await open('/ws/task/r', { headers: { 'x-tenant-id': '\u00e9' } }).ended()).toBe(400);
 });
 
@@ -277,3 +279,24 @@ test.each(['h2c', 'TLS/1.0', 'x'])(
     socket.destroy();
   },
 );
+
+test('a socket whose credential is revoked is closed, and the code says why', async () => {
+  let revoked = false;
+  const directory: FindApiKey = {
+    isOne: () => true,
+    async find() {
+      const access = { means: 'api_key' as const, roles: ['viewer' as const], scopes: undefined };
+      return revoked ? undefined : { userId: 'api-key-1', tenantId: 'default', access };
+    },
+    flush: async () => undefined,
+  };
+  const whoAsks = createIdentify({ required: true, apiKeys: [], madeKeys: directory });
+  const { open, be } = await door({ sockets: { credentialsMs: 5 } }, { whoAsks });
+  const socket = open('/ws/task/r', { headers: HEADERS });
+  await until(() => socket.messages.length === 1);
+  be({ status: 'running' });
+  await until(() => socket.messages.length === 2);
+  revoked = true;
+  expect(await socket.ended()).toBe(4401);
+  expect(await open('/ws/task/r', { headers: HEADERS }).ended()).toBe(401);
+});

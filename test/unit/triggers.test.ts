@@ -4,10 +4,10 @@ import type { IncomingEvent } from '../../src/domain/cloud-events.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { correlationFor, matches, parametersFor, patternsFor } from '../../src/domain/triggers.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 
-const rules = { ...createCatalogue(), checkExpression: checkCel, expressionNames: namesInCel };
+const rules = { ...createCatalogue(), checks };
 const EVENT: IncomingEvent = {
   id: '1',
   source: '/shop',

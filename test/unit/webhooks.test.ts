@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { createWebhookPump, webhookDelay } from '../../src/engine/deliver-webhooks.ts';
+import { createDeliveryPump, type DeliveryDeps, webhookDelay } from '../../src/engine/deliver-webhooks.ts';
 import { NO_FAILPOINT } from '../../src/engine/failpoint.ts';
 import { makeWebhookSecret, webhookHeaders } from '../../src/engine/sign-webhook.ts';
 import type { DueDelivery, WebhookDeliveryStore } from '../../src/engine/webhook-ports.ts';
@@ -55,6 +55,8 @@ describe('the pump', () => {
   const delivery = (id: string, webhookId: string): DueDelivery => ({
     id,
     webhookId,
+    lane: webhookId,
+    host: `${webhookId}.example`,
     kind: 'run.completed',
     runId: 'r',
     actionId: null,
@@ -76,27 +78,32 @@ describe('the pump', () => {
     traceId: null,
   });
 
-  function pumpOf(rounds: DueDelivery[][], fetch: (url: string) => Promise<{ status: number }>) {
+  function pumpOf(rounds: DueDelivery[][], fetch: DeliveryDeps['fetch']) {
     const marked: unknown[] = [];
-    const asked: (readonly string[])[] = [];
+    const asked: Array<Record<string, number>> = [];
     const deliveries: WebhookDeliveryStore = {
-      async takeDue(_limit, busy) {
-        asked.push(busy);
+      async takeDue({ lanes }) {
+        asked.push(Object.fromEntries(lanes));
         return rounds.shift() ?? [];
+      },
+      async callbackOf({ runId }) {
+        if (runId === 'unreadable') throw new Error('no key');
+        return runId === 'restarted' ? undefined : { task_id: runId, status: 'completed' };
       },
       async delivered({ id }, status) {
         marked.push([id, status]);
       },
-      async failed({ id }, { error, gone }, again) {
-        marked.push([id, error, gone, again !== undefined]);
+      async failed({ id }, { error, gone, unavailable }, again) {
+        marked.push([id, error, gone, unavailable, again !== undefined]);
         return gone;
       },
       removeOld: async () => 0,
     };
     const log = createTestLog();
-    const pump = createWebhookPump({
+    const pump = createDeliveryPump({
       deliveries,
       fetch,
+      callbackSecrets: [],
       now: () => NOW,
       random: () => 0,
       failpoint: NO_FAILPOINT,
@@ -120,7 +127,7 @@ describe('the pump', () => {
     await new Promise((resolve) => setImmediate(resolve));
     await pump.pass(signal);
     await new Promise((resolve) => setImmediate(resolve));
-    expect(asked).toEqual([[], ['slow']]);
+    expect(asked).toEqual([{}, { slow: 1 }]);
     expect(marked).toEqual([
       ['2', 200],
       ['3', 200],
@@ -131,7 +138,13 @@ describe('the pump', () => {
   });
 
   test('an answer that is no success, no answer, and one that says that nobody is there', async () => {
-    const answers = [{ status: 500 }, new Error('connect ECONNREFUSED'), { status: 302 }, { status: 410 }];
+    const answers = [
+      { status: 500 },
+      new Error('connect ECONNREFUSED'),
+      { status: 302 },
+      { status: 410 },
+      { status: 503 },
+    ];
     const { pump, marked, log } = pumpOf([answers.map((_, n) => delivery(String(n), 'w'))], async () => {
       const answer = answers.shift();
       if (answer instanceof Error) throw answer;
@@ -140,12 +153,38 @@ describe('the pump', () => {
     await pump.pass(new AbortController().signal);
     await pump.idle();
     expect(marked).toEqual([
-      ['0', 'answered 500', false, true],
-      ['1', 'connect ECONNREFUSED', false, true],
-      ['2', 'answered 302', false, true],
-      ['3', 'answered 410', true, true],
+      ['0', 'answered 500', false, false, true],
+      ['1', 'connect ECONNREFUSED', false, true, true],
+      ['2', 'answered 302', false, false, true],
+      ['3', 'answered 410', true, false, true],
+      ['4', 'answered 503', false, true, true],
     ]);
     expect(log.lines.map(({ event }) => event)).toContain('webhook_disabled');
+  });
+
+  test('a callback tells how its run ended; one that was started again, or cannot be read, tells nothing', async () => {
+    const bodies: unknown[] = [];
+    const callback = (id: string, runId: string) => ({
+      ...delivery(id, 'x'),
+      webhookId: null,
+      kind: 'callback',
+      runId,
+    });
+    const { pump, marked } = pumpOf(
+      [[callback('r.1', 'r'), callback('s.1', 'restarted'), callback('u.1', 'unreadable')]],
+      async (_url, { body }) => {
+        bodies.push(JSON.parse(body));
+        return { status: 200 };
+      },
+    );
+    await pump.pass(new AbortController().signal);
+    await pump.idle();
+    expect(bodies).toEqual([{ task_id: 'r', status: 'completed' }]);
+    expect(marked.sort()).toEqual([
+      ['r.1', 200],
+      ['s.1', expect.stringContaining('started again'), false, false, false],
+      ['u.1', 'no key', false, false, true],
+    ]);
   });
 
   test('the end of the worker is no failure of the other side', async () => {

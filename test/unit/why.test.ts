@@ -1,6 +1,8 @@
 /** Why a run is not finished: from what is known of it, decided by the domain alone. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { visibleFaults } from '../../src/domain/fault-problems.ts';
+import type { FaultGroup } from '../../src/domain/system-faults.ts';
 import { PROBLEM_CODES, type SystemFacts, systemProblems } from '../../src/domain/system-problems.ts';
 import { explain } from '../../src/domain/why.ts';
 import { CAUSE_CODES, type Cause, isBroken, span } from '../../src/domain/why-causes.ts';
@@ -51,6 +53,19 @@ const WORKER = { id: 'w-1', alive: true, seenAt: NOW - 1_000, version: '1', lane
 const DEAD = { ...WORKER, alive: false, seenAt: NOW - 90_000 };
 const LANE: LaneFact = { lane: 'http_request', paused: undefined, depth: 8, active: 2 };
 
+const FAULT: FaultGroup = {
+  kind: 'write_path',
+  source: 'database',
+  sources: ['database', 'commit-outcomes'],
+  lanes: [],
+  reporters: ['w-1'],
+  class: '42P01',
+  message: 'relation "task" does not exist',
+  firstAt: NOW - 7_000,
+  lastAt: NOW,
+  count: 3,
+};
+
 const base: RunFacts = {
   now: NOW,
   version: '1',
@@ -68,7 +83,9 @@ const base: RunFacts = {
   group: undefined,
   window: undefined,
   queueReachable: true,
+  queueRejects: undefined,
   queueUse: undefined,
+  faults: [],
   queueFull: false,
   workers: [WORKER],
   sweep: { at: NOW - 900, worker: 'w-1' },
@@ -97,6 +114,60 @@ const external = {
 const child = explain(facts({ tasks: row({ status: 'running' }), jobs: job({ state: 'active', lockLeftMs: null }) }));
 
 const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
+  [
+    'a database on which nothing can be committed, whatever else there is',
+    { faults: [FAULT], workers: [], tasks: undefined },
+    {
+      code: 'database_not_usable',
+      since: FAULT.firstAt,
+      message: expect.stringContaining('42P01, a table is missing: relation "task" does not exist'),
+      data: { class: '42P01', count: 3, sources: FAULT.sources, error: FAULT.message },
+    },
+  ],
+  [
+    'a database on which nothing can be committed, for whom what the server says is not',
+    { faults: visibleFaults([FAULT], 'acme') },
+    {
+      code: 'database_not_usable',
+      message: 'Tasks cannot be committed on this database (42P01, a table is missing).',
+      data: { class: '42P01', count: 3, sources: FAULT.sources },
+    },
+  ],
+  [
+    'a statement of every task that the database rejects',
+    { faults: [{ ...FAULT, kind: 'statement', sources: ['look-up'] }] },
+    { code: 'statements_failing' },
+  ],
+  [
+    'a statement that is none of its own',
+    { faults: [{ ...FAULT, kind: 'statement', sources: ['insert audit'] }] },
+    { code: 'lane_busy' },
+  ],
+  [
+    'deliveries of its lane that end outside of the engine',
+    { faults: [{ ...FAULT, kind: 'delivery', class: 'error', message: 'boom', lanes: ['http_request'] }] },
+    { code: 'deliveries_failing', message: expect.stringContaining("'http_request'") },
+  ],
+  [
+    'deliveries of another lane that end outside of the engine',
+    { faults: [{ ...FAULT, kind: 'delivery', class: 'error', message: 'boom', sources: ['wait'], lanes: ['wait'] }] },
+    { code: 'lane_busy' },
+  ],
+  [
+    'a dispatcher that fails pass after pass, for what is not in the queue',
+    { ...pending, faults: [{ ...FAULT, kind: 'work', class: '42703', sources: ['sweep'] }] },
+    { code: 'background_work_failing', message: expect.stringContaining("'sweep'") },
+  ],
+  [
+    'commits that are not answered',
+    { faults: [{ ...FAULT, kind: 'progress', class: 'no_answer', message: '', sources: ['commits'] }] },
+    { code: 'no_progress' },
+  ],
+  [
+    'a lane whose tasks are delivered again and again',
+    { faults: [{ ...FAULT, kind: 'progress', class: 'redelivered', message: '', sources: ['http_request'] }] },
+    { code: 'no_progress', message: expect.stringContaining('again and again') },
+  ],
   [
     'a job with others before it',
     {},
@@ -160,6 +231,33 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     },
     { code: 'database_blocked', since: NOW - 4_000, data: { waiting_sessions: 2, held_by: ['psql (pid 7)'] } },
   ],
+  ...['55P03', '57014', 'no_answer'].map((of): [string, Partial<RunFacts>, Partial<Cause>] => [
+    `statements of every task that end with ${of} while workers wait for a lock`,
+    {
+      tasks: undefined,
+      faults: [{ ...FAULT, kind: 'statement', class: of, sources: ['look-up'] }],
+      blocked: { sessions: 2, longestMs: 4_000, by: ['psql (pid 7)'] },
+    },
+    { code: 'database_blocked', since: NOW - 4_000, data: { waiting_sessions: 2, held_by: ['psql (pid 7)'] } },
+  ]),
+  [
+    'statements of every task that are not answered in time, where nobody is seen to wait for a lock',
+    { faults: [{ ...FAULT, kind: 'statement', class: '55P03', sources: ['look-up'] }] },
+    { code: 'statements_failing' },
+  ],
+  [
+    'a database on which nothing can be committed, and on which somebody waits for a lock',
+    { faults: [FAULT], blocked: { sessions: 2, longestMs: 4_000, by: ['psql (pid 7)'] } },
+    { code: 'database_not_usable' },
+  ],
+  [
+    'deliveries of its lane that end for want of a lock',
+    {
+      faults: [{ ...FAULT, kind: 'delivery', class: '55P03', lanes: ['http_request'] }],
+      blocked: { sessions: 2, longestMs: 4_000, by: ['psql (pid 7)'] },
+    },
+    { code: 'database_blocked' },
+  ],
   [
     'a table that cannot be read',
     { tasks: undefined, blocked: { sessions: 1, longestMs: 2_000, by: [] } },
@@ -210,6 +308,21 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     'a worker whose lock has run out',
     { tasks: row({ status: 'running' }), jobs: job({ state: 'active', lockLeftMs: null }) },
     { code: 'worker_lost', until: undefined, data: { worker: 'w-1', other_workers: 0 } },
+  ],
+  [
+    'a worker that could not renew its lock, for the queue is full',
+    {
+      queueUse: { usedBytes: 99, maxBytes: 100 },
+      queueFull: true,
+      tasks: row({ status: 'running' }),
+      jobs: job({ state: 'active', lockLeftMs: null }),
+    },
+    { code: 'queue_full', data: { memory_use: 0.99, used_bytes: 99, max_bytes: 100 } },
+  ],
+  [
+    'a worker that could not renew its lock, for the queue takes no writes',
+    { queueRejects: 'MISCONF', tasks: row({ status: 'running' }), jobs: job({ state: 'active', lockLeftMs: null }) },
+    { code: 'queue_not_writable', data: { rejected_with: 'MISCONF' } },
   ],
   [
     'a silent worker whose lock still holds',
@@ -435,9 +548,14 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     { code: 'queue_unreachable' },
   ],
   [
+    'a pending run and a queue that is a replica',
+    { ...pending, queueRejects: 'READONLY' },
+    { code: 'queue_not_writable', data: { rejected_with: 'READONLY' } },
+  ],
+  [
     'a pending run and a full queue',
-    { ...pending, queueUse: 0.95, queueFull: true },
-    { code: 'queue_full', data: { memory_use: 0.95 } },
+    { ...pending, queueUse: { usedBytes: 95, maxBytes: 100 }, queueFull: true },
+    { code: 'queue_full', data: { memory_use: 0.95, used_bytes: 95, max_bytes: 100 } },
   ],
   [
     'a pending run and a sweep that stands',
@@ -621,7 +739,10 @@ const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [undefined, ['database_unreachable']],
   [{ blocked: { sessions: 1, longestMs: 5_000, by: ['psql'] } }, ['database_blocked']],
   [{ queueReachable: false }, ['queue_unreachable']],
-  [{ queueFull: true, queueUse: 0.93 }, ['queue_full']],
+  [{ queueFull: true, queueUse: { usedBytes: 93, maxBytes: 100 } }, ['queue_full']],
+  [{ faults: [FAULT] }, ['database_not_usable']],
+  [{ queueRejects: 'MISCONF' }, ['queue_not_writable']],
+  [{ queueReachable: false, queueRejects: 'MISCONF' }, ['queue_unreachable']],
   [{ workers: [] }, ['no_worker']],
   [{ workers: [DEAD] }, ['no_worker', 'worker_silent']],
   [{ workers: [WORKER, { ...DEAD, seenAt: NOW - 400_000 }] }, []],

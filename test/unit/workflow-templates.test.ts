@@ -4,13 +4,13 @@ import { customise } from '../../src/domain/customise.ts';
 import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { checkParameters } from '../../src/domain/parameters.ts';
 import { createWorkflowTemplates, type TemplateStore } from '../../src/engine/workflow-templates.ts';
-import { checkCel, namesInCel } from '../../src/expressions/check-cel.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import { readShippedTemplates } from '../../src/store/shipped-templates.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
+import { checks } from '../support/checks.ts';
 import { faultsOf, refusalOf } from '../support/definitions.ts';
 
-const rules = { ...createCatalogue(), checkExpression: checkCel, expressionNames: namesInCel };
+const rules = { ...createCatalogue(), checks };
 const normalise = (body: JsonObject) => normaliseDefinition(body, rules);
 const shipped = new Map([...readShippedTemplates()].map(([name, body]) => [name, normalise(body).definition]));
 const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: 'trace' };
@@ -44,8 +44,8 @@ describe('the shipped templates', () => {
   test('the analysis of documents allows the four kinds of the older one, two of them by default', () => {
     const { parameters = [] } = shipped.get('document_analysis') ?? {};
     const check = (analysis_types: string[]) =>
-      checkParameters(parameters, { document_urls: ['https://example.com/a'], analysis_types }, true);
-    expect(checkParameters(parameters, { document_urls: ['https://example.com/a'] }, true).values).toEqual({
+      checkParameters(parameters, { document_urls: ['https://example.com/a'], analysis_types }, true, checks);
+    expect(checkParameters(parameters, { document_urls: ['https://example.com/a'] }, true, checks).values).toEqual({
       document_urls: ['https://example.com/a'],
       analysis_types: ['quality', 'consistency'],
     });
@@ -83,7 +83,7 @@ async function refused(customizations: JsonObject) {
     shipped: new Map([['base', base]]),
     templates: {} as TemplateStore, // Not asked: the template is a shipped one.
     workflows: { create: () => Promise.reject(new Error('made')) },
-    normalise,
+    normalise: async (_tenantId, body) => normalise(body),
   });
   const error = await templates.make(CALLER, 'base', customizations).catch((caught: unknown) => caught);
   return refusalOf(() => {

@@ -27,6 +27,9 @@ export const approval = defineAdapter({
         description: 'Ids of the users who may decide; without them everybody of the tenant',
         examples: [['anna', 'ben']],
       }),
+      four_eyes: z.boolean().optional().meta({
+        description: 'Who began the execution may not decide. Left out: true where `approvers` are named, else false',
+      }),
       timeout_seconds: z.number().positive().max(MAX_SECONDS).optional(),
       on_timeout: z.enum(['fail', 'approve', 'reject', 'escalate']).optional().meta({
         description:
@@ -51,6 +54,9 @@ export const approval = defineAdapter({
     by: z.string().nullable().meta({ description: 'null: nobody, it was the deadline' }),
     comment: z.string().nullable(),
     at: z.iso.datetime(),
+    overridden: z.literal(true).optional().meta({
+      description: 'Somebody with the permission `approvals:override` completed it in place of the approvers',
+    }),
   }),
   idempotent: true,
   usesEngine: true,
@@ -59,6 +65,7 @@ export const approval = defineAdapter({
     const answer = await engine.approval({
       message: config.message,
       approvers: config.approvers ?? [],
+      fourEyes: config.four_eyes ?? (config.approvers ?? []).length > 0,
       timeoutSeconds: config.timeout_seconds,
       onTimeout: config.on_timeout ?? 'fail',
       escalateTo: config.escalate_to ?? [],

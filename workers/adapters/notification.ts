@@ -57,17 +57,25 @@ export const notification = defineAdapter({
     const given = config.shape.channels.safeParse((input as { channels?: unknown } | null)?.channels);
     return given.success && given.data.every((channel) => channel === 'webhook' || channel === 'slack');
   },
-  async run(input, context) {
-    const channels = new Set(input.channels.map((channel) => (channel === 'console' ? 'log' : channel)));
-    // Every channel is looked at before the first one sends: what is not configured must not end half delivered.
-    const sends = [...channels].map((channel) => prepare(channel, input, context));
-    const delivered: Delivered[] = [];
-    for (const send of sends) delivered.push(await send());
-    return { delivered };
-  },
+  run: (input, context) => notify(input, context),
 });
 
-function prepare(channel: Delivered['channel'], input: Input, context: AdapterContext): Send {
+/** What sending takes of the context: the API sends links by the same channels. */
+export type NotifyContext = Pick<
+  AdapterContext,
+  'log' | 'run' | 'setting' | 'fetch' | 'signal' | 'idempotencyKey' | 'now'
+>;
+
+export async function notify(input: Input, context: NotifyContext): Promise<{ delivered: Delivered[] }> {
+  const channels = new Set(input.channels.map((channel) => (channel === 'console' ? 'log' : channel)));
+  // Every channel is looked at before the first one sends: what is not configured must not end half delivered.
+  const sends = [...channels].map((channel) => prepare(channel, input, context));
+  const delivered: Delivered[] = [];
+  for (const send of sends) delivered.push(await send());
+  return { delivered };
+}
+
+function prepare(channel: Delivered['channel'], input: Input, context: NotifyContext): Send {
   const { title, metadata } = input;
   const message = typeof input.message === 'string' ? input.message : JSON.stringify(input.message);
   switch (channel) {
@@ -107,7 +115,7 @@ function targetOf(
   given: string | undefined,
   field: string,
   setting: 'NOTIFICATION_WEBHOOK_URL' | 'SLACK_WEBHOOK_URL',
-  context: AdapterContext,
+  context: NotifyContext,
 ): { url: string; trusted: boolean } {
   if (given !== undefined) return { url: given, trusted: false };
   const url = context.setting(setting);
@@ -119,7 +127,7 @@ async function post(
   channel: 'webhook' | 'slack',
   { url, trusted }: { url: string; trusted: boolean },
   body: object,
-  { fetch, signal, idempotencyKey }: AdapterContext,
+  { fetch, signal, idempotencyKey }: NotifyContext,
 ): Promise<Delivered> {
   const answer = await fetch(url, {
     method: 'POST',
@@ -132,7 +140,7 @@ async function post(
   return { channel, status: answer.status };
 }
 
-function prepareEmail(input: Input, message: string, { setting, signal, idempotencyKey }: AdapterContext): Send {
+function prepareEmail(input: Input, message: string, { setting, signal, idempotencyKey }: NotifyContext): Send {
   const url = setting('SMTP_URL');
   const to = input.to ?? setting('NOTIFICATION_EMAIL_TO');
   if (url === undefined) throw notConfigured('email', 'set SMTP_URL');

@@ -1,4 +1,5 @@
 /** `service_call`: calls a registered or configured service by its name, or a URL. */
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import {
   type AdapterContext,
@@ -28,6 +29,7 @@ interface Input {
   parameters?: Json | undefined;
 }
 
+const BUSY_WAIT_MS = 500;
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 export const serviceCall = defineAdapter({
@@ -126,7 +128,6 @@ export const serviceCall = defineAdapter({
         headers: { ...request.headers, ...headerTexts(input.headers) },
         ...(request.body === undefined ? {} : { body: request.body }),
         signal,
-        trusted: service !== undefined,
         ...(service === undefined ? {} : { service }),
       });
       // A service that refuses, or asks for patience, does what it should.
@@ -179,13 +180,20 @@ async function readAnswer(
   return { status, headers, response };
 }
 
-/** What cannot be asked of an answer does not hold of it. */
+/**
+ * What cannot be asked of an answer does not hold of it. The service has been called by now: while others have their turns
+ * this waits, as coming again would call it once more.
+ */
 async function holds(expression: string, variables: Record<string, Json>, context: AdapterContext): Promise<boolean> {
-  try {
-    return (await context.evaluate(expression, variables)) === true;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'expression_failed') return false;
-    throw error;
+  for (;;) {
+    try {
+      return (await context.evaluate(expression, variables)) === true;
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'expression_failed') return false;
+      if (code !== 'expressions_busy') throw error;
+      await setTimeout(BUSY_WAIT_MS, undefined, { signal: context.signal });
+    }
   }
 }
 

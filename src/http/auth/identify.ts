@@ -39,7 +39,7 @@ export interface IdentifyDeps {
   certificates?: ReadonlyMap<string, CertificateHolder> | undefined;
   /** Those of browsers that have logged in. */
   sessions?: Pick<Sessions, 'isPresentedBy' | 'find'> | undefined;
-  /** `<means>:<user id>` of those whose `X-User-ID` and `X-Tenant-ID` are believed. */
+  /** Those whose `X-User-ID` and `X-Tenant-ID` are believed, as `trustedName` names them. */
   trustedCallers?: readonly string[] | undefined;
   /** They open /metrics and nothing else; where there are any it needs one even if nothing else needs anything. */
   metricsTokens?: readonly string[] | undefined;
@@ -68,7 +68,7 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
   function identity(found: Principal | Refusal, request: Asked, context: TraceContext): Identity {
     if ('refused' in found) return found;
     const { userId, tenantId, access } = found;
-    const mayName = trusted.has(`${access.means}:${userId}`);
+    const mayName = trusted.has(trustedName(found));
     const caller = mayName
       ? believedCaller(request, context, { userId, tenantId })
       : namedCaller({ userId, tenantId }, context);
@@ -113,6 +113,11 @@ function ofMetricsToken(name: string): Principal {
   const credential = `METRICS_TOKEN ${name}`;
   const access: Access = { means: 'api_key', credential, roles: ['viewer'], scopes: ['system:read'] };
   return { userId: `metrics-token-${name}`, tenantId: 'default', access };
+}
+
+/** Of a token with who issued it and for which tenant: anybody may have a subject of the same name elsewhere. */
+function trustedName({ userId, tenantId, issuer = '', access: { means } }: Principal): string {
+  return means === 'jwt' ? `jwt:${issuer}|${tenantId}|${userId}` : `${means}:${userId}`;
 }
 
 function refusal(why: string): Refusal {

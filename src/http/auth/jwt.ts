@@ -52,7 +52,7 @@ export function createJwtVerifier(rules: JwtRules): JwtVerifier {
     if ('why' in claims) return claims;
     const { userId, tenantId, roles, scopes } = claims;
     const credential = credentialOf(outcome.payload.iss, kid, userId);
-    return { userId, tenantId, access: { means: 'jwt', credential, roles, scopes } };
+    return { userId, tenantId, issuer: outcome.payload.iss, access: { means: 'jwt', credential, roles, scopes } };
   };
 }
 

@@ -5,4 +5,6 @@ export interface Principal {
   userId: string;
   tenantId: string;
   access: Access;
+  /** Of a token that says so. */
+  issuer?: string | undefined;
 }

@@ -41,6 +41,8 @@ export interface TaskRecord {
   /** As Date.now(). */
   finished_ms: number | null;
   depends_on: readonly string[];
+  /** It was executed, and nobody heard how that ended. */
+  effect_unknown: boolean;
   /** Its output was taken from another run, which called. */
   cached: boolean;
 }

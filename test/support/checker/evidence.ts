@@ -12,7 +12,7 @@ export interface Evidence {
 
 const RUNS = 'SELECT id, idempotency_key, status, final, epoch, parent_run_id, parent_action_id FROM run';
 const TASKS = `
-SELECT t.run_id, t.action_id, t.action_type, t.epoch, t.status, t.final, t.output, coalesce(t.cached, false) AS cached,
+SELECT t.run_id, t.action_id, t.action_type, t.epoch, t.status, t.final, t.output, coalesce(t.cached, false) AS cached, coalesce(t.effect_unknown, false) AS effect_unknown,
        extract(epoch FROM t.finished_at)::float8 * 1000 AS finished_ms, coalesce(d.depends_on, '[]') AS depends_on
 FROM task t
 LEFT JOIN (SELECT r.id AS run_id, a.value->>'action_id' AS action_id, a.value->'depends_on' AS depends_on

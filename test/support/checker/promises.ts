@@ -50,6 +50,8 @@ export interface AttemptsOfTask {
 /** What a run may be that somebody has cancelled; which of these is checked by the rules of the tables. */
 const BROKEN_OFF: ReadonlySet<string> = new Set(['cancelled', 'compensated', 'compensation_failed']);
 
+const UNDONE: ReadonlySet<string> = new Set(['compensated', 'compensation_failed']);
+
 export function checkPromises(
   promised: readonly Promised[],
   runs: readonly RunRecord[],
@@ -96,7 +98,10 @@ export function checkPromises(
   /** Where a cancellation came too late, or only for some of the tasks, the rest is as if nobody had asked for it. */
   function checkEnd(run: RunRecord, told: Foretold & Pick<Promised, 'cancelled' | 'retried'>): void {
     const { cancelled, retried, expected, comparable, childOf } = told;
-    if (run.status !== expected.status && !(cancelled && BROKEN_OFF.has(run.status))) {
+    // A fault may leave in the dark what a failed action has done; then that is undone, which plain failures are not.
+    const isUnknown = (tasksOf.get(run.id) ?? []).some((task) => task.effect_unknown && task.status !== 'completed');
+    const mayBeUndone = isUnknown && UNDONE.has(run.status) && expected.status !== 'completed';
+    if (run.status !== expected.status && !mayBeUndone && !(cancelled && BROKEN_OFF.has(run.status))) {
       found.add('I4', 'a run ends as a plain evaluation of its graph', { ...run, expected: expected.status });
     }
     for (const task of tasksOf.get(run.id) ?? []) {

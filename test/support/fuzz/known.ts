@@ -75,6 +75,7 @@ const WORDS: Record<string, readonly unknown[]> = {
   wait_seconds: [0],
   delay_seconds: [0, 0.01, 3_600],
   initial_delay_seconds: [0.01, 3_600],
+  multiplier: [1, 100],
   topic: ['fuzz', 'other'],
   worker_id: ['w1', 'w2'],
   callback_url: URLS,

@@ -11,6 +11,8 @@ import type { Means } from './requests.ts';
 
 const ENVIRONMENT = {
   EGRESS_POLICY: 'none',
+  // Nothing listens there, and only what may be reached can be registered.
+  EGRESS_ALLOW: '127.0.0.1:9',
   RECONCILE_SECONDS: '2',
   // To wait for a second attempt shows nothing.
   MAX_RETRY_ATTEMPTS: '0',

@@ -218,7 +218,16 @@ export function plots(mix: Mix = MIX, graphs: fc.Arbitrary<Edges> = dags(mix.siz
   );
 }
 
-const UNDOABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute', 'external', 'items', 'loop', 'child']);
+const UNDOABLE: ReadonlySet<Work['kind']> = new Set([
+  'echo',
+  'call',
+  'compute',
+  'external',
+  'items',
+  'loop',
+  'child',
+  'overdue',
+]);
 const CACHEABLE: ReadonlySet<Work['kind']> = new Set(['echo', 'call', 'compute']);
 
 function assemble(
@@ -244,7 +253,10 @@ function assemble(
     const id = ids[index] ?? '';
     const after = drawn.edges[id] ?? [];
     const work = workOf(index);
-    const undone = UNDOABLE.has(work.kind) ? step.undone : undefined;
+    // Which of its items a fan-out has done that is given up is anybody's guess, and so is whether there is something to undo.
+    const mayBeGivenUp =
+      work.kind === 'items' && work.onItemFailure === 'fail' && work.items.some((one) => one !== 'succeed');
+    const undone = UNDOABLE.has(work.kind) && !mayBeGivenUp ? step.undone : undefined;
     const cached = step.cached && undone === undefined && CACHEABLE.has(work.kind);
     const mayBeUnheard = mix.unheard && work.kind === 'call' && work.behave === 'flaky';
     const maxAttempts = mayBeUnheard ? 2 : step.maxAttempts;

@@ -198,7 +198,11 @@ export async function play(seed: number, options: PlayOptions = {}): Promise<Pla
   const shape = options.shape ?? anyOf(SHAPES, random) ?? fail();
   const kind = anyOf(KINDS, random) ?? fail();
   const { moves, trouble, faults } = options.onlyLosses === true ? ONLY_LOSSES : kind;
-  const world = createWorld({ plans: shape.plans, ...(options.sabotage ? { sabotage: options.sabotage } : {}) });
+  const world = createWorld({
+    plans: shape.plans,
+    longSleeps: true,
+    ...(options.sabotage ? { sabotage: options.sabotage } : {}),
+  });
   world.story.push(`-- ${shape.name}`);
   const actionIds = shape.plan.actions.map(({ action }) => action.action_id);
   const game: Game = { world, actionIds, random, trouble, saved: undefined };
@@ -232,6 +236,7 @@ export async function calmDown(world: World, watch: Watch, nets: boolean, wakes:
       if (wrong !== undefined) return wrong;
     }
     if (runOf(world)?.status === 'paused') world.resume();
+    world.now += 3_600_000;
     if (isFinal() && isQuiet(world) && leftInQueue(world).length === 0) return undefined;
     // What has lost its worker stalls.
     for (const job of active(world)) world.queue.stall(job);

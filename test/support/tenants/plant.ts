@@ -138,6 +138,12 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
   );
 
   await stack.db.query(
+    `INSERT INTO control_operation (id, tenant_id, workflow_id, kind, status, reason, requested_by, total, finished_at, expires_at)
+     VALUES ('7f3c-operation', 'a', $1, 'pause', 'completed', $2, $2, 7, now(), now() + interval '1 day')`,
+    [plain, HIDDEN],
+  );
+
+  await stack.db.query(
     `INSERT INTO login_session (id, tenant_id, user_id, expires_at) VALUES ('7f3c-session', 'a', $1, now() + interval '1 day')`,
     [HIDDEN],
   );
@@ -177,6 +183,7 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     'putSecret.name': ['PLANTED'],
     tenant_id: ['a'],
     erasure_id: ['7f3c-erasure'],
+    operation_id: ['7f3c-operation'],
     schedule_id: [text(schedule, 'schedule_id')],
     webhook_id: [webhookId],
     delivery_id: [text(delivery, 'delivery_id')],

@@ -1,0 +1,23 @@
+/** How full the store of the queue may be. What is above is left for the jobs that are there to end. */
+export const MAX_QUEUE_USE = 0.9;
+
+/** Of the memory of the store of the queue; undefined wherever there is no limit, or it cannot be known. */
+export interface QueueUse {
+  usedBytes: number;
+  maxBytes: number;
+}
+
+export function isQueueFull(use: QueueUse | undefined): use is QueueUse {
+  return use !== undefined && shareOf(use) >= MAX_QUEUE_USE;
+}
+
+/** From 0 on: more than 1 where the limit was lowered below what is used. */
+export function shareOf({ usedBytes, maxBytes }: QueueUse): number {
+  return usedBytes / maxBytes;
+}
+
+/** `1,932,735,283 of 2,147,483,648 bytes of its memory`. */
+export function fullnessOf({ usedBytes, maxBytes }: QueueUse): string {
+  const words = (bytes: number) => bytes.toLocaleString('en-US');
+  return `${words(usedBytes)} of ${words(maxBytes)} bytes of its memory`;
+}

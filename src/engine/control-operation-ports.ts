@@ -1,0 +1,59 @@
+/** What is done to all live runs of a workflow because somebody asked for it: an intent that is a row, and how far it is. */
+
+/** What becomes of each run. */
+export type OperationKind = 'pause' | 'resume' | 'cancel';
+
+/** `superseded`: something else was asked for the same workflow before this one was through. */
+export type OperationStatus = 'pending' | 'running' | 'completed' | 'superseded';
+
+export interface ControlOperation {
+  id: string;
+  tenantId: string;
+  workflowId: string;
+  kind: OperationKind;
+  status: OperationStatus;
+  reason: string | null;
+  requestedBy: string;
+  /** Runs that it was about when it was asked for. */
+  total: number;
+  done: number;
+  /** They had ended, or were in another state already. */
+  skipped: number;
+  failed: number;
+  /** Why it does not go on at the moment, or why the last run failed. */
+  error: string | null;
+  requestedAt: Date;
+  finishedAt: Date | null;
+}
+
+/** With what its holder goes on from. */
+export interface HeldOperation extends ControlOperation {
+  lease: string;
+  after: string;
+  /** Of this page, that came to nothing. */
+  tries: number;
+}
+
+export interface Page {
+  /** The last run that was looked at. */
+  after: string | undefined;
+  done: number;
+  skipped: number;
+  failed: number;
+  error: string | undefined;
+  last: boolean;
+}
+
+export interface ControlOperationStore {
+  find(tenantId: string, id: string): Promise<ControlOperation | undefined>;
+  /**
+   * One that is due and that nobody holds, those longest untouched first, or the one with this id. None of a workflow of
+   * which somebody still holds another.
+   */
+  take(lease: string, leaseMs: number, id?: string): Promise<HeldOperation | undefined>;
+  /** Runs that it is about, after those that were looked at. */
+  page(operation: HeldOperation, limit: number): Promise<string[]>;
+  /** Both give the lease back, and do nothing without it. */
+  save(operation: HeldOperation, page: Page): Promise<void>;
+  putOff(operation: HeldOperation, error: string, afterMs: number): Promise<void>;
+}

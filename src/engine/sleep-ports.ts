@@ -1,0 +1,23 @@
+/** Runs that sleep, as they are kept. `store/` implements it. */
+import type { RunRow } from './ports.ts';
+
+export interface SleepStore {
+  /**
+   * A run that is under way is `waiting` from now on; does nothing to any other. `forRun`: it keeps its place in the window.
+   * `lookAfterMs`: when it is looked at first. True when it was changed.
+   */
+  fallAsleep(
+    run: { id: string; epoch: number },
+    sleep: { until: Date | undefined; forRun: boolean; lookAfterMs: number },
+  ): Promise<boolean>;
+  /** A run that is waiting runs again; does nothing to any other. `lookAfterMs`: when the reconciler looks at it. */
+  rouse(runId: string, lookAfterMs: number): Promise<void>;
+  /** Sleeping runs that are still in the queue and whose time to be looked at has come. */
+  takeSleepers(limit: number, againAfterMs: number): Promise<RunRow[]>;
+  /** Sets when such a run is looked at next, and until when it sleeps. */
+  lookAgain(runId: string, at: Date, until: Date | undefined): Promise<void>;
+  /** Says that nothing of it is in the queue any more. False: it does not sleep any more, or was added again since. */
+  leaveQueue(run: { id: string; epoch: number; gen: number }, until: Date | undefined): Promise<boolean>;
+  /** Runs that have left the queue and are due, the tenants in turn. They run from then on; raises their gen. */
+  takeDue(limit: number, lookAfterMs: number): Promise<RunRow[]>;
+}

@@ -1,0 +1,183 @@
+/**
+ * Runs that sleep: nothing of them runs, and all that could go on waits for somebody or for a time. Such a run is `waiting`
+ * and gives its place in the window back; when it sleeps for longer its jobs are taken out of the queue, and it is added
+ * again when it is due or was woken. That it sleeps is only noted: a delivery of one of its tasks makes it run again, so a
+ * note that comes too late does no harm, and whoever takes it out of the queue looks again before and after.
+ */
+import { type Sleep, sleepOf } from '../domain/asleep.ts';
+import { compileSegment, openSegment, taskJobId } from '../domain/compile.ts';
+import { taskOf } from '../domain/parts.ts';
+import type { Plan } from '../domain/plan.ts';
+import { settledActions } from '../domain/settled.ts';
+import { type AddAgainDeps, addAgain } from './add-again.ts';
+import type { DispatchReport } from './dispatch.ts';
+import { flowOfRun } from './flow-of-run.ts';
+import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
+import type { SleepStore } from './sleep-ports.ts';
+
+export interface SleepingDeps extends AddAgainDeps {
+  runs: AddAgainDeps['runs'] & Pick<RunStore, 'countInQueue'>;
+  sweep: AddAgainDeps['sweep'] & SleepStore;
+  window: number;
+  log: Logger;
+}
+
+/** Until then a run that was roused is in the hands of whoever roused it. */
+export const LOOK_AFTER_ROUSE_MS = 5_000;
+/** Its job has come to rest by then. */
+const LOOK_AFTER_FALL_MS = 2_000;
+const LOOK_AGAIN_MS = 30_000;
+/** It takes a moment until the queue delivers what is due. */
+const LATE_MS = 5_000;
+/** Shorter sleeps stay in the queue, which wakes them to the millisecond. */
+const SHORTEST_APART_MS = 30_000;
+/** A run with more tasks asleep at a time stays in the queue: each that is woken would bring all of them back. */
+const MOST_TASKS_APART = 20;
+const PER_PAGE = 500;
+const PAGES_PER_PASS = 20;
+/** Side by side; more would only wait for connections. */
+const AT_ONCE = 20;
+/** What was begun has as much room in the queue again as what is begun. */
+const WINDOWS = 2;
+
+type Looked = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
+  runs: Pick<RunStore, 'statuses'>;
+  sweep: Pick<SleepStore, 'fallAsleep'>;
+};
+
+/** Looks at runs of which something sleeps; those that do so altogether are waiting from then on. Never rejects. */
+export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => Promise<void> {
+  return (runIds) =>
+    inTurns(runIds, async (runId) => {
+      try {
+        const found = await deps.runs.statuses(runId);
+        if (found.run === undefined) return;
+        await fallAsleep(deps, found.run, await deps.plans.of(found.run.of), found);
+      } catch (error) {
+        // The reconciler looks at it as well.
+        deps.log.warn('sleep_not_noted', { run_id: runId, error: messageOf(error) });
+      }
+    });
+}
+
+/** Undefined: it does not sleep, or ends. */
+export async function fallAsleep(
+  deps: Pick<Looked, 'now' | 'sweep'>,
+  run: RunRow,
+  plan: Plan,
+  found: Lookup,
+): Promise<Sleep | undefined> {
+  const sleep = sleepIn(deps, run, plan, found);
+  if (sleep === undefined) return undefined;
+  // Already noted, unless it came back from a pause.
+  if (run.status !== 'waiting') {
+    await deps.sweep.fallAsleep(run, { until: timeOf(sleep), forRun: sleep.forRun, lookAfterMs: LOOK_AFTER_FALL_MS });
+  }
+  return sleep;
+}
+
+const CAN_SLEEP: readonly string[] = ['pending', 'queued', 'running', 'waiting'];
+
+function sleepIn(deps: Pick<Looked, 'now'>, { epoch, waitsForSlot }: RunRow, plan: Plan, found: Lookup) {
+  const { run, tasks } = found;
+  if (run === undefined || run.final || run.epoch !== epoch || waitsForSlot) return undefined;
+  return CAN_SLEEP.includes(run.status) ? sleepOf(plan, tasks, deps.now()) : undefined;
+}
+
+function timeOf({ untilMs }: Sleep): Date | undefined {
+  return untilMs === undefined ? undefined : new Date(untilMs);
+}
+
+/** Gives runs that are due to the queue again, before any that are new: what was begun is finished first. */
+export async function addDue(deps: SleepingDeps, report: DispatchReport): Promise<void> {
+  for (let page = 0; page < PAGES_PER_PASS; page += 1) {
+    const most = deps.window * WINDOWS;
+    const room = most - (await deps.runs.countInQueue(most));
+    if (room <= 0) return;
+    const due = await deps.sweep.takeDue(Math.min(room, PER_PAGE), LOOK_AFTER_ROUSE_MS);
+    if (due.length > 0) await deps.failpoint('sleep.afterTake');
+    await inTurns(due, async (run) => {
+      await onItsOwn(deps, run, async () => {
+        await addAgain(deps, run, run.gen);
+        report.dispatched += 1;
+      });
+    });
+    if (due.length < Math.min(room, PER_PAGE)) return;
+  }
+}
+
+/** Takes those that sleep for longer out of the queue. */
+export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
+  for (let page = 0; page < PAGES_PER_PASS; page += 1) {
+    const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
+    await inTurns(sleepers, (run) => onItsOwn(deps, run, () => lookAt(deps, run)));
+    if (sleepers.length < PER_PAGE) return;
+  }
+}
+
+async function lookAt(deps: SleepingDeps, run: RunRow): Promise<void> {
+  const plan = await deps.plans.of(run.of);
+  const found = await deps.runs.statuses(run.id);
+  const sleep = sleepIn(deps, run, plan, found);
+  // Woken or due: its job is, or somebody died before he could make it so. The reconciler looks.
+  if (sleep === undefined || sleep.forRun) return deps.sweep.rouse(run.id, 0);
+  const until = timeOf(sleep);
+  const leftMs = (sleep.untilMs ?? Number.POSITIVE_INFINITY) - deps.now();
+  if (leftMs < SHORTEST_APART_MS || sleep.tasks.length > MOST_TASKS_APART) {
+    const againMs = Math.min(leftMs + LATE_MS, 3_600_000);
+    return deps.sweep.lookAgain(run.id, new Date(deps.now() + againMs), until);
+  }
+  const jobs = sleep.tasks.flatMap((actionId) => {
+    const planned = taskOf(plan, actionId);
+    if (planned === undefined) return [];
+    return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
+  });
+  const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
+  // What the queue has lost is added again, as of any other run: what waits to be woken looks by itself.
+  if (states.some((state) => LOST.includes(state))) return addAgainAwake(deps, run);
+  // Somebody has it, or will in a moment.
+  if (states.some((state) => state !== 'delayed')) {
+    return deps.sweep.lookAgain(run.id, new Date(deps.now() + LOOK_AGAIN_MS), until);
+  }
+  if (!(await deps.sweep.leaveQueue(run, until))) return;
+  await deps.failpoint('sleep.afterMark');
+  const parts = jobs.filter((_, index) => plan.byId.get(sleep.tasks[index] ?? '') === undefined);
+  const removed = await deps.queue.removeTrees([...rootsOf(deps, run, plan, found), ...parts]);
+  await deps.failpoint('sleep.afterRemove');
+  const after = await deps.runs.statuses(run.id);
+  const isOut = removed && after.run?.leftQueue === true && after.run.gen === run.gen;
+  if (isOut || after.run === undefined || after.run.final) return;
+  // It was woken in between: what was added for it may have been removed again.
+  await addAgainAwake(deps, after.run);
+}
+
+const LOST: readonly JobState[] = ['missing', 'completed', 'failed'];
+
+async function addAgainAwake(deps: SleepingDeps, run: RunRow): Promise<void> {
+  await deps.sweep.rouse(run.id, LOOK_AFTER_ROUSE_MS);
+  await addAgain(deps, run);
+}
+
+/** The jobs that are nobody's child, of what is left of the flow. */
+function rootsOf(deps: Pick<SleepingDeps, 'now'>, run: RunRow, plan: Plan, { tasks }: Lookup) {
+  const settled = settledActions(plan, (actionId) => tasks.get(actionId)?.final === true);
+  const isFinal = (index: number) => settled.has(index);
+  const flow = flowOfRun(run, run.gen, deps.now());
+  return compileSegment(plan, openSegment(plan, isFinal), flow, isFinal).map(({ queue, jobId }) => ({ queue, jobId }));
+}
+
+async function onItsOwn(deps: Pick<SleepingDeps, 'log'>, run: RunRow, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    deps.log.error('run_not_swept', { run_id: run.id, error: messageOf(error) });
+  }
+}
+
+async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,10 @@
+/** Looks at texts of tenants in this very thread: for the one that may be killed, and for texts that are our own. */
+import type { Checks } from '../domain/checks.ts';
+import { matchesPattern, patternFault } from '../domain/patterns.ts';
+import { readCel } from './check-cel.ts';
+import { createPayloadSchemas, schemaFaults } from './json-schema.ts';
+
+export function createDirectChecks(): Checks {
+  const { check } = createPayloadSchemas();
+  return { expression: readCel, patternFault, matches: matchesPattern, schemaFaults, valueFaults: check };
+}

@@ -1,0 +1,221 @@
+/**
+ * Threads that do what cannot be interrupted from inside, each for one tenant at a time. Work waits by tenant, and tenants have
+ * their turns: however much one of them has waiting, another one's work is next but one. A thread is
+ * - starting: it loads; work that waits for it is not late, however long that takes;
+ * - idle: it waits for the next work;
+ * - busy: it does one piece of work. Its answer makes it idle; the deadline of the work, its own death or `close` end it.
+ * There are only as many as were ever needed at once, and a killed one comes back with the next work.
+ */
+import { Worker } from 'node:worker_threads';
+import { OrchestratorError } from '../domain/errors.ts';
+import type { ThreadAnswer, ThreadData, ThreadRequest } from './cel-thread.ts';
+
+export interface ThreadPoolOptions {
+  threads: number;
+  maxResultBytes: number;
+  /** How long work may wait for its turn, from when it came. */
+  waitMs: number;
+  /** How much work of one tenant may wait. */
+  maxWaiting: number;
+}
+
+export interface ThreadPool {
+  /**
+   * The result, as JSON. Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine
+   * that is less busy; `expressions_busy` when it did not get its turn, and nothing was done.
+   */
+  run(tenantId: string, request: ThreadRequest, timeoutMs: number): Promise<string>;
+  close(): Promise<void>;
+}
+
+interface Work {
+  request: ThreadRequest;
+  timeoutMs: number;
+  resolve(result: string): void;
+  reject(error: OrchestratorError): void;
+  /** Until its turn. */
+  late: NodeJS.Timeout | undefined;
+}
+
+interface Thread {
+  worker: Worker;
+  ready: boolean;
+  current: Work | undefined;
+  timer: NodeJS.Timeout | undefined;
+}
+
+type Code = 'expression_failed' | 'expression_timeout' | 'expressions_busy';
+
+const THREAD_MEMORY_MB = 64;
+const THREAD_STACK_MB = 4;
+/**
+ * A thread that cannot load says so at once. This is for one that hangs, and says nothing of the work, so it is far beyond what
+ * a machine without a core to spare takes for loading it.
+ */
+const START_MS = 120_000;
+/** For who was sent away: by then there has been room for much. */
+const RETRY_AFTER_SECONDS = 2;
+
+export function createThreadPool({ threads: most, maxResultBytes, waitMs, maxWaiting }: ThreadPoolOptions): ThreadPool {
+  /** By tenant, in the order of their turns; none is empty. */
+  const waiting = new Map<string, Work[]>();
+  const threads = new Set<Thread>();
+  let closed = false;
+
+  function next(): void {
+    while (waiting.size > 0) {
+      const idle = [...threads].find(({ ready, current }) => ready && current === undefined);
+      if (idle === undefined) break;
+      give(idle);
+    }
+    // One that loads already is for the first that waits.
+    const starting = [...threads].filter(({ ready }) => !ready).length;
+    if (waiting.size > 0 && starting === 0 && threads.size < most) threads.add(start());
+  }
+
+  function give(thread: Thread): void {
+    const work = take();
+    if (work === undefined) return;
+    clearTimeout(work.late);
+    thread.current = work;
+    const reason = `it took longer than ${work.timeoutMs} ms`;
+    unlessAnswered(thread, work.timeoutMs, () => kill(thread, 'expression_timeout', reason));
+    thread.worker.postMessage(work.request);
+  }
+
+  /** The tenant whose turn it is goes to the end. */
+  function take(): Work | undefined {
+    for (const [tenantId, works] of waiting) {
+      const work = works.shift();
+      waiting.delete(tenantId);
+      if (works.length > 0) waiting.set(tenantId, works);
+      if (work !== undefined) return work;
+    }
+    return undefined;
+  }
+
+  function watchWait(tenantId: string, work: Work): void {
+    work.late = setTimeout(() => {
+      // Before the first thread has loaded nobody's turn can come.
+      if (![...threads].some(({ ready }) => ready)) {
+        watchWait(tenantId, work);
+        return;
+      }
+      const works = waiting.get(tenantId) ?? [];
+      works.splice(works.indexOf(work), 1);
+      if (works.length === 0) waiting.delete(tenantId);
+      work.reject(failed(`it did not get its turn within ${waitMs} ms`, 'expressions_busy'));
+    }, waitMs);
+  }
+
+  /**
+   * When our own loop was held up the answer may be here already, unread: timers come before messages, and what
+   * `setImmediate` runs after them.
+   */
+  function unlessAnswered(thread: Thread, ms: number, late: () => void): void {
+    const own = setTimeout(() => {
+      setImmediate(() => {
+        if (thread.timer === own) late();
+      });
+    }, ms);
+    thread.timer = own;
+  }
+
+  function settleTimer(thread: Thread): void {
+    clearTimeout(thread.timer);
+    thread.timer = undefined;
+  }
+
+  function start(): Thread {
+    const worker = new Worker(threadFile(), {
+      workerData: { maxResultBytes } satisfies ThreadData,
+      resourceLimits: {
+        maxOldGenerationSizeMb: THREAD_MEMORY_MB,
+        maxYoungGenerationSizeMb: 16,
+        stackSizeMb: THREAD_STACK_MB,
+      },
+      env: {},
+      execArgv: [],
+    });
+    worker.unref();
+    const thread: Thread = { worker, ready: false, current: undefined, timer: undefined };
+    worker.on('message', (answer: ThreadAnswer) => {
+      if (threads.has(thread)) receive(thread, answer);
+    });
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      if (!threads.has(thread)) return;
+      if (thread.ready) kill(thread, 'expression_failed', 'it needs too much memory');
+      else kill(thread, 'expression_timeout', `the evaluator did not start (${error.code ?? error.name})`);
+    });
+    unlessAnswered(thread, START_MS, () =>
+      kill(thread, 'expression_timeout', `the evaluator did not start within ${START_MS / 1_000} s`),
+    );
+    return thread;
+  }
+
+  function receive(thread: Thread, answer: ThreadAnswer): void {
+    settleTimer(thread);
+    if ('ready' in answer) thread.ready = true;
+    else {
+      const done = thread.current;
+      thread.current = undefined;
+      if ('fault' in answer) done?.reject(failed(answer.fault));
+      else done?.resolve(answer.result);
+    }
+    next();
+  }
+
+  function kill(thread: Thread, code: Code, reason: string): void {
+    settleTimer(thread);
+    // While it starts nobody is current: the first that waits is who waits for it.
+    const guilty = thread.current ?? take();
+    clearTimeout(guilty?.late);
+    threads.delete(thread);
+    guilty?.reject(failed(reason, code));
+    void thread.worker.terminate();
+    next();
+  }
+
+  return {
+    run(tenantId, request, timeoutMs) {
+      if (closed) return Promise.reject(failed('the evaluator is closed'));
+      const works = waiting.get(tenantId) ?? [];
+      if (works.length >= maxWaiting) {
+        return Promise.reject(failed(`${works.length} others of the tenant wait already`, 'expressions_busy'));
+      }
+      return new Promise((resolve, reject) => {
+        const work: Work = { request, timeoutMs, resolve, reject, late: undefined };
+        works.push(work);
+        waiting.set(tenantId, works);
+        watchWait(tenantId, work);
+        next();
+      });
+    },
+    async close() {
+      closed = true;
+      const dying = [...threads];
+      const works = [...dying.flatMap(({ current }) => current ?? []), ...[...waiting.values()].flat()];
+      threads.clear();
+      waiting.clear();
+      for (const thread of dying) settleTimer(thread);
+      for (const work of works) {
+        clearTimeout(work.late);
+        work.reject(failed('the evaluator was closed'));
+      }
+      await Promise.all(dying.map(({ worker }) => worker.terminate()));
+    },
+  };
+}
+
+function failed(reason: string, code: Code = 'expression_failed'): OrchestratorError {
+  if (code !== 'expressions_busy') return new OrchestratorError(code, `The expression failed: ${reason}`);
+  const detail = `The expression was not looked at: ${reason}`;
+  return new OrchestratorError(code, detail, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+}
+
+/** A thread cannot load TypeScript: under a test runner, which runs the sources, the compiled thread is used. */
+function threadFile(): URL {
+  return import.meta.url.endsWith('.ts')
+    ? new URL('../../dist/src/expressions/cel-thread.js', import.meta.url)
+    : new URL('./cel-thread.js', import.meta.url);
+}

@@ -1,0 +1,49 @@
+/** What the HTTP door takes and answers about late effects: successes that came when they were not awaited any more. */
+import { z } from 'zod';
+import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+
+const seen = {
+  action_id: text,
+  attempt: count,
+  epoch: z.int().min(1),
+  at: time,
+  worker: text.nullable(),
+  compensated: z.boolean().nullable().meta({
+    description: 'Whether it is, or was, undone; false: that is due. null: nothing follows from it by itself',
+  }),
+};
+
+export const lateEffect = z
+  .object({ ...seen, output: json })
+  .meta({ id: 'LateEffect', description: 'An action that was given up has been done all the same' });
+export const lateEffects = z.array(lateEffect);
+export type LateEffect = z.infer<typeof lateEffect>;
+
+export const lateEffectsQuery = z.object({
+  execution_id: z.string().min(1).max(255).optional(),
+  action_id: z.string().min(1).max(255).optional(),
+  compensated: z
+    .enum(['true', 'false', 'null'])
+    .optional()
+    .meta({ description: 'Those of which that is so; `null`: of which nothing follows' }),
+  limit: z.coerce.number<string>().int().min(1).max(200).default(50),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+});
+
+const listed = z.object({ execution_id: text, execution_status: text, ...seen }).meta({ id: 'ListedLateEffect' });
+export type ListedLateEffect = z.infer<typeof listed>;
+
+export const lateEffectList = z
+  .object({ items: z.array(listed), page: count, page_size: count, next_cursor: text.nullable() })
+  .meta({
+    id: 'LateEffectList',
+    example: {
+      items: [
+        {
+          ...{ execution_id: RUN, execution_status: 'compensated', action_id: 'pay', attempt: 1, epoch: 1, at: WHEN },
+          ...{ worker: 'worker-1', compensated: true },
+        },
+      ],
+      ...{ page: 1, page_size: 50, next_cursor: null },
+    },
+  });
