@@ -148,7 +148,6 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     redisUrl,
     databaseUrl,
     prefix,
-    workers: 0,
     patience: 'fail',
     name: 'orchestrator-api',
     log,

@@ -177,7 +177,7 @@ async function* invariants(
   lanes: readonly string[],
 ): AsyncGenerator<Finding> {
   const backend = openBackend({
-    ...{ redisUrl: config.redisUrl, databaseUrl, prefix: config.queuePrefix, workers: 0 },
+    ...{ redisUrl: config.redisUrl, databaseUrl, prefix: config.queuePrefix },
     ...{ patience: 'fail', name: 'orchestrator-doctor', log: SILENT },
   });
   const queue = createFlowQueue({ backend, timeoutMs: 5_000 });

@@ -119,7 +119,6 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
     databaseUrl,
     prefix,
     // One more takes the ticks of schedules.
-    workers: lanes.length + 1,
     patience: 'wait',
     name: 'orchestrator-worker',
     log,

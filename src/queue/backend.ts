@@ -11,8 +11,6 @@ export interface BackendOptions {
   redisUrl: string | undefined;
   databaseUrl: string;
   prefix: string;
-  /** Workers of this process; on PostgreSQL each holds one connection to listen on. */
-  workers: number;
   /**
    * A door must answer although Redis is away, so its commands fail at once; a worker's wait for the connection, so that
    * nothing it holds fails for it.

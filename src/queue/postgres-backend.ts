@@ -5,10 +5,14 @@ import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bu
 import pg from 'pg';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
 
 /** Without a count: for that BullMQ reads all completed jobs of the queue at the end of every job, a thousand rows each time. */
 const KEEP_IN_POSTGRES: KeepJobs = { age: 60 };
+
+/** Of a process, for its queue. Its work waits in PostgreSQL anyway, and a server has a hundred for everybody by default. */
+const MAX_CONNECTIONS = 10;
 
 /** Before a worker that found no tables of the queue looks for them again. */
 const REST_MS = 1_000;
@@ -19,7 +23,8 @@ export function openPostgres(options: BackendOptions): Backend {
     application_name: `${options.name}-queue`,
     // BullMQ's own schema; its statements name no schema. A process that is stopped in a transaction lets go of its locks.
     options: '-c search_path=bullmq -c idle_in_transaction_session_timeout=10000',
-    max: options.workers + 8,
+    // One of them listens; the others are held for a statement each.
+    max: MAX_CONNECTIONS,
     keepAlive: true,
     connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
   });
@@ -32,7 +37,8 @@ export function openPostgres(options: BackendOptions): Backend {
   const clients = new Set<pg.PoolClient>();
   pool.on('connect', (client) => clients.add(client));
   pool.on('remove', (client) => clients.delete(client));
-  const factory = askingAnew(options.patience === 'wait' ? REST_MS : 0);
+  const listener = shareListener(pool);
+  const factory = adapted(listener, options.patience === 'wait' ? REST_MS : 0);
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
     kind: 'postgres',
@@ -80,7 +86,10 @@ export function openPostgres(options: BackendOptions): Backend {
     // What PostgreSQL has confirmed it still has after a crash.
     onOtherServer: () => undefined,
     warnings: async () => [],
-    close: () => pool.end(),
+    async close() {
+      await listener.close();
+      await pool.end();
+    },
   };
 }
 
@@ -96,12 +105,13 @@ interface Memo {
  * microtasks alone, so that the process did nothing else and not even ended on SIGTERM. Here a failure is handed out after a
  * rest, and the next one who asks looks anew.
  */
-function askingAnew(restMs: number): Factory {
+function adapted(listener: SharedListener, restMs: number): Factory {
   const create: typeof createPostgresBackend = (...args) => {
     const backend = createPostgresBackend(...args);
-    const { connection } = backend as unknown as { connection: Memo };
+    const { connection } = backend as unknown as { connection: Memo & ListeningConnection };
     forgetting(connection, restMs);
     forgetting(backend as unknown as Memo, 0);
+    listener.serve(connection);
     return backend;
   };
   return create as unknown as Factory;

@@ -26,7 +26,6 @@ test.each(['redis', 'postgres'])(
       redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
       databaseUrl: url,
       prefix: testQueuePrefix(),
-      workers: 0,
       patience: 'wait',
       name: 'test',
       log: createTestLog(),
@@ -53,7 +52,7 @@ test.each(['redis', 'postgres'])(
 test('a job that is there and in no list is taken away, and those in a list stay', async () => {
   const prefix = testQueuePrefix();
   const backend = openBackend({
-    ...{ redisUrl: testRedisUrl(), databaseUrl: '', prefix, workers: 0, patience: 'wait', name: 'test' },
+    ...{ redisUrl: testRedisUrl(), databaseUrl: '', prefix, patience: 'wait', name: 'test' },
     log: createTestLog(),
   });
   undo.push(() => backend.close());

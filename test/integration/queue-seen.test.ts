@@ -18,7 +18,6 @@ test('a Redis that is new, was wiped or was restarted with all it had is looked 
     redisUrl: redis.url,
     databaseUrl: 'postgres://unused',
     prefix: testQueuePrefix(),
-    workers: 0,
     patience: 'wait',
     name: 'test',
     log: createTestLog(),

@@ -30,7 +30,6 @@ async function added(width: number): Promise<pg.Client> {
     redisUrl: undefined,
     databaseUrl: url,
     prefix: testQueuePrefix(),
-    workers: 0,
     patience: 'wait',
     name: 'test',
     log: createTestLog(),

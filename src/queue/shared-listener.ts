@@ -1,0 +1,103 @@
+/**
+ * One connection on which all BullMQ workers of a process hear of new jobs, on PostgreSQL.
+ *
+ * BullMQ gives every worker a connection of its own for LISTEN. All of them subscribe to one channel, whose messages name
+ * the queue: with a worker per tool, a process held twenty connections for what one of them hears, of the hundred that a
+ * PostgreSQL has by default, and every job that was added woke all twenty.
+ */
+import { EventEmitter } from 'node:events';
+import type pg from 'pg';
+
+/** What BullMQ's connection does with the client that it listens on. */
+export interface ListenClient extends EventEmitter {
+  query(statement: string): Promise<unknown>;
+}
+
+/** What of BullMQ's connection its types do not say. */
+export interface ListeningConnection extends EventEmitter {
+  getListenClient(): Promise<ListenClient>;
+  setListenClientName(name: string): Promise<void>;
+  emitError(error: Error): void;
+}
+
+export interface SharedListener {
+  /** From now on that connection listens here. */
+  serve(connection: ListeningConnection): void;
+  close(): Promise<void>;
+}
+
+export function shareListener(pool: pg.Pool): SharedListener {
+  /** What each worker takes for its client, with the connection that it belongs to. */
+  const views = new Map<ListeningConnection, ListenClient>();
+  let opening: Promise<pg.PoolClient> | undefined;
+  const subscribed = new Map<string, Promise<unknown>>();
+
+  function open(): Promise<pg.PoolClient> {
+    opening ??= connect();
+    return opening;
+  }
+
+  async function connect(): Promise<pg.PoolClient> {
+    try {
+      const client = await pool.connect();
+      client.on('notification', (message) => {
+        for (const view of views.values()) view.emit('notification', message);
+      });
+      client.on('error', (error) => lost(client, error));
+      return client;
+    } catch (error) {
+      opening = undefined;
+      throw error;
+    }
+  }
+
+  /** BullMQ subscribes anew, and whoever waits looks whether there is work. */
+  function lost(client: pg.PoolClient, error: Error): void {
+    opening = undefined;
+    subscribed.clear();
+    client.removeAllListeners('notification');
+    client.release(true);
+    const [...before] = views;
+    views.clear();
+    for (const [connection] of before) {
+      connection.emit('listenerinvalidated');
+      connection.emitError(error);
+    }
+  }
+
+  /** The same LISTEN a second time would say nothing new to the server. */
+  function subscribe(client: pg.PoolClient, statement: string): Promise<unknown> {
+    const known = subscribed.get(statement);
+    if (known !== undefined) return known;
+    const asked = client.query(statement).catch((error: unknown) => {
+      subscribed.delete(statement);
+      throw error;
+    });
+    subscribed.set(statement, asked);
+    return asked;
+  }
+
+  return {
+    serve(connection) {
+      connection.getListenClient = async () => {
+        const client = await open();
+        const known = views.get(connection);
+        if (known !== undefined) return known;
+        const view = Object.assign(new EventEmitter(), {
+          query: (statement: string) => subscribe(client, statement),
+        });
+        views.set(connection, view);
+        return view;
+      };
+      // By the name of its queue BullMQ finds a worker among the connections of the server; this one belongs to all of them.
+      connection.setListenClientName = async () => undefined;
+      connection.once('close', () => views.delete(connection));
+    },
+    async close() {
+      const client = await opening?.catch(() => undefined);
+      opening = undefined;
+      client?.removeAllListeners('notification');
+      client?.release(true);
+    },
+  };
+}
