@@ -47,8 +47,8 @@ export default defineConfig({
           name: 'servers',
           include: ['test/integration/**/*.test.ts', 'test/examples/**/*.test.ts', 'test/faults/**/*.test.ts'],
           exclude: SEEDED,
-          // What only a machine under load brings about is told at the end of `.ci/run`, and does not hold back the rest.
-          retry: 1,
+          // To load the program anew for each file takes as long as many of them; what a test starts it stops.
+          isolate: false,
           ...ON_SERVERS,
         },
       },
