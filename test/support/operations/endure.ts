@@ -56,7 +56,7 @@ const BY_THE_CLOCK: ReadonlySet<string> = new Set([
 
 const LASTS_MS = 5_000;
 const NAMED_MS = 15_000;
-/** The slowest nets of the engine look every 30 s, and a fault that nobody meets any more is forgotten after a minute. */
+/** The slowest nets of the engine look every 30 s, and a fault that nobody meets any more is forgotten after half a minute. */
 const WELL_MS = 120_000;
 const QUIET_MS = 60_000;
 const REST_MS = 180_000;
