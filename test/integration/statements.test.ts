@@ -18,6 +18,7 @@ const ELSEWHERE: ReadonlyMap<string, string> = new Map([
   ['src/store/migration-script.ts', 'runs the migrations, which every version is brought to below'],
   ['src/store/partitions.ts', 'makes and moves tables whose names it makes: test/integration/partitions.test.ts'],
   ['src/store/listener.ts', 'LISTEN, with a name: every run that is waited for'],
+  ['src/queue/shared-listener.ts', 'LISTEN, of the queue: test/integration/shared-listener.test.ts'],
   ['src/store/table-statistics.ts', 'ANALYZE, of tables that have grown: test/integration/table-statistics.test.ts'],
   ['src/store/database.ts', 'what each connection is set to: every test with a server'],
 ]);
