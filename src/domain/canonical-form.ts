@@ -48,7 +48,6 @@ const WORKFLOW_NAMES: FieldNames = {
   config: 'config',
 };
 const FLOW_NAMES: FieldNames = { actions: 'tasks', action_id: 'id', action_type: 'handler', config: 'inputs' };
-const RESERVED_BY_WORKFLOWS = ['retention_days'] as const;
 
 /** `malformed` gets what no schema can say (two spellings that disagree), `unworkable` what is not supported. */
 export function toCanonical(
@@ -68,7 +67,6 @@ function fromWorkflow(
   malformed: FaultList,
   unworkable: FaultList,
 ): CanonicalDraft {
-  refuseReserved(input, RESERVED_BY_WORKFLOWS, '', unworkable);
   if (input.on_failure === 'continue') {
     unworkable.add('on_failure', 'on_failure: continue is not supported yet for a whole workflow');
   }
@@ -94,7 +92,7 @@ function fromWorkflow(
       actions,
       ...present({ output: json(input.output), timeout_seconds: input.timeout_seconds, dedupe: toDedupe(input) }),
       ...present({ concurrency: toConcurrency(input), triggers: toTriggers(input) }),
-      ...present({ metadata: jsonObject(input.metadata) }),
+      ...present({ retention_days: input.retention_days, metadata: jsonObject(input.metadata) }),
     },
     names: WORKFLOW_NAMES,
     conditions,
@@ -297,17 +295,6 @@ function fromFlowTask(task: FlowTaskInput, defaults: ActionDefaults): Action {
     on_failure: 'fail',
     ...present({ metadata: jsonObject(task.metadata) }),
   };
-}
-
-function refuseReserved<K extends string>(
-  input: { [key in K]?: unknown },
-  keys: readonly K[],
-  path: string,
-  unworkable: FaultList,
-): void {
-  for (const key of keys) {
-    if (input[key] !== undefined && input[key] !== null) unworkable.add(`${path}${key}`, `${key} is not supported yet`);
-  }
 }
 
 /** True, with a fault, when a field is given in both of its spellings and they differ. */

@@ -23,6 +23,8 @@ export interface Definition {
   concurrency?: Concurrency;
   /** Events from outside that start it. */
   triggers?: Trigger[];
+  /** Ended runs are removed after so many days, whatever the setting of the service says. */
+  retention_days?: number;
   /** The client's own; kept and shown, never read. */
   metadata?: JsonObject;
 }

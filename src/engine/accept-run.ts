@@ -134,10 +134,11 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
       checkParameters(workflow.definition.parameters, request.parameters, request.strict, checks),
     );
     const of = { workflow_id: workflow.id, version: workflow.version };
-    const { timeout_seconds: timeoutSeconds } = workflow.definition;
+    const { timeout_seconds: timeoutSeconds, retention_days: retentionDays } = workflow.definition;
     const canBeUndone = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
     const saga = canBeUndone || request.saga === true ? (true as const) : undefined;
-    const run = { ...newRun(caller, id, of, values, request, idempotencyKey, hashed), timeoutSeconds, saga };
+    const common = newRun(caller, id, of, values, request, idempotencyKey, hashed);
+    const run = { ...common, timeoutSeconds, retentionDays, saga };
     return {
       run: withConcurrency(withDedupe(run, of, workflow.definition), of, workflow.definition),
       warnings,

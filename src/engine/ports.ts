@@ -91,6 +91,8 @@ export interface NewRun {
   delaySeconds: number | undefined;
   /** Of the whole run, from when it may begin; its deadline. */
   timeoutSeconds?: number | undefined;
+  /** Removed so many days after its end; undefined: as the setting says. */
+  retentionDays?: number | undefined;
   correlationId: string | undefined;
   traceId: string;
   /** The span that began it, in that trace, as `storedParent` has it. */

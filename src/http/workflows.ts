@@ -226,7 +226,7 @@ export function workflowIdOf(params: Record<string, string>): string {
 
 export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
   const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
-  const { timeout_seconds, concurrency, triggers, metadata } = workflow.definition;
+  const { timeout_seconds, concurrency, triggers, retention_days, metadata } = workflow.definition;
   return {
     workflow_id: workflow.id,
     name,
@@ -244,6 +244,7 @@ export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
     ...(dedupe === undefined ? {} : { dedupe: { ...dedupe } }),
     ...(concurrency === undefined ? {} : { concurrency: { ...concurrency } }),
     ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
+    ...(retention_days === undefined ? {} : { retention_days }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(triggers === undefined ? {} : { triggers: triggers.map((trigger) => ({ ...trigger })) }),
     created_by: workflow.createdBy,

@@ -19,6 +19,7 @@ const MAX_ATTEMPTS = 1_000;
 /** A Node timer holds no more than 2^31 ms; about 23 days. */
 const MAX_TIMEOUT_SECONDS = 2_000_000;
 const MAX_DELAY_SECONDS = 315_360_000;
+const MAX_RETENTION_DAYS = 36_500;
 
 /** What a template can name without quoting: parts of letters, digits, `_`, `-` and `:`, joined by single dots. */
 export const ID_PATTERN = /^[\p{L}\p{N}_:-]+(?:\.[\p{L}\p{N}_:-]+)*$/u;
@@ -111,10 +112,6 @@ export const triggerInput = z
       { event: 'order.paid', filter: 'event.data.amount > 100', parameters: { order_id: '{{event.data.order_id}}' } },
     ],
   });
-
-function reserved() {
-  return z.unknown().optional().meta({ description: 'Reserved: a definition that uses it is refused (422).' });
-}
 
 export const parameterInput = z
   .strictObject({
@@ -273,7 +270,10 @@ const workflowFields = {
   concurrency: concurrencyInput.nullish().meta({ description: 'How many executions with one key run at a time.' }),
   dedupe: dedupeInput.nullish().meta({ description: 'One execution for each key within the window.' }),
   triggers: z.array(triggerInput).max(MAX_TRIGGERS).nullish().meta({ description: 'Events that start it.' }),
-  retention_days: reserved(),
+  retention_days: z.int().min(1).max(MAX_RETENTION_DAYS).nullish().meta({
+    description:
+      'Executions are removed so many days after they ended, whatever RETENTION_DAYS says; as that says without it.',
+  }),
 };
 
 /** The contract's form, whole. */

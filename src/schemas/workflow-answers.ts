@@ -41,6 +41,11 @@ export const workflow = z
     dedupe: object.optional(),
     concurrency: object.optional(),
     timeout_seconds: z.number().optional().meta({ description: 'Of a whole execution' }),
+    retention_days: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({ description: 'So many days after its end an execution is removed' }),
     metadata: object.optional(),
     execution_statistics: executionStatistics.optional().meta({ description: 'When one workflow is asked for' }),
     triggers: z.array(object).optional(),

@@ -87,6 +87,7 @@ export const template = z
     timeout_seconds: z.number().optional(),
     concurrency: object.optional(),
     dedupe: object.optional(),
+    retention_days: z.int().min(1).optional(),
     metadata: object.optional(),
     created_by: text.optional(),
     created_at: time.optional(),

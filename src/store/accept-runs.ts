@@ -8,7 +8,7 @@ import { definitionRef, type RawRun } from './run-row.ts';
 
 export const RUN_FIELDS = `id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
                  correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at,
-                 concurrency_key, concurrency_limit, waits_for_slot, saga, parent_span_id`;
+                 concurrency_key, concurrency_limit, waits_for_slot, saga, parent_span_id, retention_days`;
 /** Of `n`, which is NEW_RUNS. `status`: an expression. */
 export const insertedFields = (
   status = `'pending'`,
@@ -16,14 +16,15 @@ export const insertedFields = (
        now() + make_interval(secs => n.delay_seconds), n.correlation_id, n.trace_id, n.callback_url, n.idempotency_key,
        n.request_hash, ${status}, now() + interval '30 seconds',
        now() + make_interval(secs => coalesce(n.delay_seconds, 0) + n.timeout_seconds),
-       n.concurrency_key, n.concurrency_limit, CASE WHEN n.concurrency_key IS NOT NULL THEN true END, n.saga, n.parent_span_id`;
+       n.concurrency_key, n.concurrency_limit, CASE WHEN n.concurrency_key IS NOT NULL THEN true END, n.saga, n.parent_span_id,
+       n.retention_days`;
 /** Its parameters are those of `newRunValues`. */
 export const NEW_RUNS = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[], $8::int[],
             $9::float8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[],
-            $16::text[], $17::int[], $18::bool[], $19::text[])
+            $16::text[], $17::int[], $18::bool[], $19::text[], $20::int[])
      AS n(id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, delay_seconds,
           correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds, concurrency_key, concurrency_limit,
-          saga, parent_span_id)`;
+          saga, parent_span_id, retention_days)`;
 
 // The twin of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
@@ -84,6 +85,7 @@ export function newRunValues(runs: readonly NewRun[]): unknown[] {
     column((r) => r.concurrency?.limit ?? null),
     column((r) => r.saga ?? null),
     column((r) => r.parentSpanId ?? null),
+    column((r) => r.retentionDays ?? null),
   ];
 }
 

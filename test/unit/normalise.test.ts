@@ -135,7 +135,6 @@ test('dependencies that only a template, a condition or an expression names are 
 });
 
 test.each([
-  ['retention_days', task('a'), { retention_days: 1 }, 'retention_days'],
   ['on_failure: continue', task('a'), { on_failure: 'continue' }, 'on_failure'],
   ['the parameter type file', task('a'), { parameters: [{ name: 'f', type: 'file' }] }, 'parameters.0.type'],
 ])('%s is refused and never silently ignored', (what, action, more, path) => {
