@@ -110,8 +110,10 @@ export interface Config {
   reconcileSeconds: number;
   lockDurationMs: number;
   stalledIntervalMs: number;
-  /** 0: runs are kept for ever. */
+  /** 0: runs whose workflow does not say are kept for ever. */
   retentionDays: number;
+  /** 0: what is kept of runs may grow. */
+  retentionBytes: number;
   /** 0: calls are not written down. */
   traceRetentionHours: number;
   auditReads: boolean;
@@ -273,6 +275,7 @@ function build({ values, found, sources, cwd, listens }: Read, faults: string[])
     lockDurationMs: values.LOCK_DURATION_MS,
     stalledIntervalMs: values.STALLED_INTERVAL_MS,
     retentionDays: values.RETENTION_DAYS,
+    retentionBytes: values.RETENTION_BYTES,
     traceRetentionHours: values.TRACE_RETENTION_HOURS,
     auditReads: values.AUDIT_READS,
     auditRetentionDays: values.AUDIT_RETENTION_DAYS,

@@ -9,11 +9,11 @@ import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
 import { createControlOperations } from '../engine/control-operations.ts';
 import { type EraseDeps, eraseData } from '../engine/erase-data.ts';
 import { countFailures } from '../engine/error-groups.ts';
-import { keepHistory } from '../engine/keep-history.ts';
+import { dropRemovedWeeks, keepHistory } from '../engine/keep-history.ts';
 import { createPauseRuns, type PauseDeps } from '../engine/pause-run.ts';
 import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
-import { removeOldRuns } from '../engine/remove-old-runs.ts';
+import { createKeepWithinBytes, removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil } from '../engine/sweep.ts';
 import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
 import { createAuditStore } from '../store/audit.ts';
@@ -38,6 +38,10 @@ const COUNT_ROWS_EVERY_MS = 2_000;
 const COUNT_FAILURES_EVERY_MS = 1_000;
 const GROUPS_REMOVED_AT_ONCE = 500;
 const KEEP_HISTORY_EVERY_MS = 60_000;
+/** It looks into each week that is over. */
+const DROP_REMOVED_EVERY_MS = 600_000;
+/** It reads samples of all tables of runs. */
+const MEASURE_EVERY_MS = 15_000;
 /** Of each chain. */
 const AUDIT_REMOVED_AT_ONCE = 1_000;
 /** Of the reconciler. */
@@ -61,9 +65,11 @@ export function keepClean(
   { pool, queue, runs, plans, lanes, cancelRun, failpoint, removed, config, log }: JanitorParts,
   signal: AbortSignal,
 ): Promise<void>[] {
-  const { retentionDays, auditRetentionDays, reconcileSeconds, peers } = config;
+  const { retentionDays, retentionBytes, auditRetentionDays, reconcileSeconds, peers } = config;
   const audit = createAuditStore(pool);
-  const removal = { retention: createRetentionStore(pool), days: retentionDays, removed, pause, log };
+  const retention = createRetentionStore(pool);
+  const removal = { retention, days: retentionDays, bytes: retentionBytes, removed, pause, log };
+  const keepWithinBytes = createKeepWithinBytes(removal);
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const gone = { ...expiry, expiry: createGoneServices(pool, { peers, configured: Object.keys(config.services) }) };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
@@ -89,8 +95,10 @@ export function keepClean(
   };
   const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
   return [
-    ...(retentionDays > 0
-      ? [repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_runs', () => removeOldRuns(removal, signal), log)]
+    // A workflow may say for how long its runs are kept, also where the setting keeps all others.
+    repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_runs', () => removeOldRuns(removal, signal), log),
+    ...(retentionBytes > 0
+      ? [repeatUntil(signal, MEASURE_EVERY_MS, 'keep_within_bytes', () => keepWithinBytes(signal), log)]
       : []),
     ...(retentionDays > 0 ? [repeatUntil(signal, KEEP_HISTORY_EVERY_MS, 'remove_old_groups', oldGroups, log)] : []),
     repeatUntil(signal, COUNT_ROWS_EVERY_MS, 'analyse_tables', () => countGrownTables(pool), log),
@@ -101,6 +109,7 @@ export function keepClean(
     repeatUntil(signal, OPERATE_EVERY_MS, 'carry_out_operations', () => operations.work(signal), log),
     repeatUntil(signal, ERASE_EVERY_MS, 'erase_data', () => eraseData(erasing, signal), log),
     repeatUntil(signal, KEEP_HISTORY_EVERY_MS, 'keep_history', () => keepHistory(history), log),
+    repeatUntil(signal, DROP_REMOVED_EVERY_MS, 'drop_removed_weeks', () => dropRemovedWeeks(history), log),
     repeatUntil(
       signal,
       KEEP_HISTORY_EVERY_MS,

@@ -277,7 +277,12 @@ export const VARIABLES = {
   RETENTION_DAYS: setting(
     whole(0, 36_500),
     '0',
-    'Runs that ended so many days ago are removed, with their tasks, attempts, events and idempotency keys; 0: never.',
+    'Runs that ended so many days ago are removed, with their tasks, attempts, events and idempotency keys; 0: never. `retention_days` of a workflow goes before it.',
+  ),
+  RETENTION_BYTES: setting(
+    whole(0),
+    '0',
+    'What is kept of runs may take about so many bytes, indexes and free space not counted; beyond that the oldest that have ended are removed, whatever their days; 0: any number.',
   ),
 
   TRACE_RETENTION_HOURS: setting(

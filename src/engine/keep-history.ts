@@ -6,6 +6,8 @@ export interface HistoryStore {
   makeWeeks(nowMs: number): Promise<string[]>;
   /** Drops the weeks whose runs were all accepted before that time, once nearly none is left; the names. */
   dropWeeks(olderThanMs: number): Promise<string[]>;
+  /** Drops the weeks that were over by that time and have become empty, or nearly; the names. */
+  dropRemovedWeeks(overMs: number): Promise<string[]>;
 }
 
 export interface HistoryDeps {
@@ -23,5 +25,11 @@ export async function keepHistory({ history, retentionDays, now, log }: HistoryD
   if (made.length > 0) log.info('history_weeks_made', { partitions: made });
   if (retentionDays === 0) return;
   const dropped = await history.dropWeeks(now() - retentionDays * DAY_MS);
+  if (dropped.length > 0) log.info('history_weeks_dropped', { partitions: dropped });
+}
+
+/** Runs are removed before the days of the setting are over where their workflow or RETENTION_BYTES says so. */
+export async function dropRemovedWeeks({ history, now, log }: Omit<HistoryDeps, 'retentionDays'>): Promise<void> {
+  const dropped = await history.dropRemovedWeeks(now());
   if (dropped.length > 0) log.info('history_weeks_dropped', { partitions: dropped });
 }

@@ -16,6 +16,9 @@ const WEEK_MS = 7 * 24 * 3600 * 1000;
 const WEEKS_AHEAD = 2;
 /** Old runs that are still there (they waited for long) keep their rows: up to so many are moved out of a week. */
 const MAX_ROWS_MOVED = 5_000;
+/** A week that has fewer stays where something is left of it: it costs next to nothing. */
+const FEW_BLOCKS = 16;
+const ROWS_OF_SPARSE_BLOCK = 4;
 
 /** Overlaps with what is there, or the default partition already has rows of that week: the week stays as it is. */
 const NOT_POSSIBLE = new Set(['42P17', '23514', '42P07']);
@@ -43,6 +46,17 @@ export function createHistoryStore(pool: pg.Pool): HistoryStore {
         for (const { name, from, to } of await partitionsOf(pool, table)) {
           if (to === undefined || to > idPrefix(olderThanMs)) continue;
           if (await dropWeek(pool, table, { name, from, to })) dropped.push(name);
+        }
+      }
+      return dropped;
+    },
+    async dropRemovedWeeks(overMs) {
+      const dropped: string[] = [];
+      for (const table of HISTORY_TABLES) {
+        for (const { name, from, to } of await partitionsOf(pool, table)) {
+          if (to === undefined || to > idPrefix(overMs)) continue;
+          const week = { name, from, to };
+          if ((await isNearlyEmpty(pool, week)) && (await dropWeek(pool, table, week))) dropped.push(name);
         }
       }
       return dropped;
@@ -92,13 +106,29 @@ function makeWeek(pool: pg.Pool, table: HistoryTable, startMs: number): Promise<
   });
 }
 
+/** Nothing is left of it, or so little in so many blocks that nearly all has gone: a block holds dozens of rows. */
+async function isNearlyEmpty(pool: pg.Pool, { name, from, to }: Required<Partition>): Promise<boolean> {
+  const { rows } = await pool.query<{ left: number; blocks: number }>(
+    `SELECT (SELECT count(*) FROM (SELECT 1 ${rowsLeft(name)} LIMIT ${MAX_ROWS_MOVED + 1}) found)::int AS left,
+       (pg_relation_size('"${name}"') / current_setting('block_size')::int)::int AS blocks`,
+    [from ?? '', to],
+  );
+  const { left, blocks } = rows[0] ?? { left: 0, blocks: 0 };
+  return left === 0 || (left <= MAX_ROWS_MOVED && blocks >= FEW_BLOCKS && left < ROWS_OF_SPARSE_BLOCK * blocks);
+}
+
+/** Of runs that are still there, which were accepted from `$1` to `$2`. */
+function rowsLeft(week: string): string {
+  return `FROM "${week}" h JOIN run r ON r.id = h.run_id WHERE r.id >= $1 AND r.id < $2`;
+}
+
 /**
  * The rows of removed runs go with their week; those of the few runs that are left move to the default partition. Readers
  * and writers of the table wait for that moment, so the rows are few, and looked for before.
  */
 function dropWeek(pool: pg.Pool, table: HistoryTable, { name, from, to }: Required<Partition>): Promise<boolean> {
   return inHistoryTransaction(pool, new Set(), async (client) => {
-    const left = `FROM "${name}" h JOIN run r ON r.id = h.run_id WHERE r.id >= $1 AND r.id < $2`;
+    const left = rowsLeft(name);
     const range = [from ?? '', to];
     const { rowCount } = await client.query(`SELECT 1 ${left} LIMIT ${MAX_ROWS_MOVED + 1}`, range);
     if ((rowCount ?? 0) > MAX_ROWS_MOVED) return false;

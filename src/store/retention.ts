@@ -1,6 +1,8 @@
 /** The removal of runs that ended long ago: one statement a batch, over rows that nobody else has a use for. */
 import type pg from 'pg';
-import type { RetentionStore } from '../engine/remove-old-runs.ts';
+import type { Due, RetentionStore } from '../engine/remove-old-runs.ts';
+import { inTransaction } from './in-transaction.ts';
+import { HISTORY_TABLES } from './partitions.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
 const RETENTION_LOCK = 7_202_612;
@@ -10,75 +12,168 @@ export const TASKS_PER_BATCH = 5_000;
 /** The oldest come in the order of their index; a bitmap of all that is due would be made for each batch anew. */
 export const BEGIN_BATCH = 'BEGIN; SET LOCAL enable_bitmapscan = off';
 
-// Attempts and events go with the week of their run (partitions.ts); only what has no week goes here.
-// A run whose end is still to be told stays, also one that another run, which has not ended, may still ask about. One that is retried at this moment is locked, and passed over.
-export const REMOVE_BATCH = `
+/** The rows of a run that go with it in any case. */
+const GOES_WITH_RUN = [
+  'late_effect',
+  'run_dedupe',
+  'task_report',
+  'task_chunk',
+  'external_task',
+  'approval',
+  'approval_decision',
+  'signal_wait',
+  'signal_message',
+  'task_failure',
+  'task_log',
+  'run_log',
+  'task',
+];
+/** Whatever retention removes, and so what is measured. */
+const KEPT_TABLES = ['run', ...HISTORY_TABLES, ...GOES_WITH_RUN];
+
+// A run whose end is still to be told stays, also one that another run, which has not ended, may still ask about.
+const NOT_NEEDED = `(r.callback_url IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.id = r.id || '.' || r.epoch AND d.status = 'pending'))
+    AND (r.awaited IS NOT TRUE OR NOT EXISTS (SELECT 1 FROM run p WHERE p.id = r.parent_run_id AND NOT p.final))`;
+
+/** When the days of its own are over: the expression of an index, which has to be immutable. */
+const OWN_END = `(r.finished_at AT TIME ZONE 'UTC') + make_interval(days => r.retention_days)`;
+const OWN_DAYS = 'r.final AND r.retention_days IS NOT NULL';
+const DUE_BY_SETTING =
+  'r.final AND r.retention_days IS NULL AND r.finished_at < now() - make_interval(days => $3::int)';
+
+/**
+ * Attempts and events go with the week of their run (partitions.ts), and only what has no week goes here; or all of them go
+ * at once, a row at a time. A run that is retried at this moment is locked, and passed over.
+ */
+function removal(due: string, order: string, history: 'with_week' | 'at_once'): string {
+  const tables = [
+    ...HISTORY_TABLES.map((table) => (history === 'at_once' ? table : `${table}_default`)),
+    ...GOES_WITH_RUN,
+  ];
+  return `
 WITH candidates AS MATERIALIZED (
-  SELECT r.id, r.finished_at, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
-  FROM run r WHERE r.final AND r.finished_at < now() - make_interval(days => $1::int) 
-    AND (r.callback_url IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.id = r.id || '.' || r.epoch AND d.status = 'pending'))
-    AND (r.awaited IS NOT TRUE OR NOT EXISTS (SELECT 1 FROM run p WHERE p.id = r.parent_run_id AND NOT p.final))
-  ORDER BY r.finished_at LIMIT $2
+  SELECT r.id, ${order} AS place, (SELECT count(*) FROM task t WHERE t.run_id = r.id) AS tasks
+  FROM run r WHERE ${due}
+    AND ${NOT_NEEDED}
+  ORDER BY place LIMIT $1
 ), few AS (
-  SELECT id FROM (SELECT id, sum(tasks) OVER (ORDER BY finished_at, id) - tasks AS before FROM candidates) c
-  WHERE before < $3
+  SELECT id FROM (SELECT id, sum(tasks) OVER (ORDER BY place, id) - tasks AS before FROM candidates) c
+  WHERE before < $2
 ), old AS MATERIALIZED (
-  SELECT id FROM run WHERE id IN (SELECT id FROM few) AND final AND finished_at < now() - make_interval(days => $1::int)
-  ORDER BY id FOR UPDATE SKIP LOCKED
-), attempts AS (
-  DELETE FROM attempt_default WHERE run_id IN (SELECT id FROM old)
-), events AS (
-  DELETE FROM event_default WHERE run_id IN (SELECT id FROM old)
-), effects AS (
-  DELETE FROM late_effect WHERE run_id IN (SELECT id FROM old)
-), dedupes AS (
-  DELETE FROM run_dedupe WHERE run_id IN (SELECT id FROM old)
-), reports AS (
-  DELETE FROM task_report WHERE run_id IN (SELECT id FROM old)
-), chunks AS (
-  DELETE FROM task_chunk WHERE run_id IN (SELECT id FROM old)
-), externals AS (
-  DELETE FROM external_task WHERE run_id IN (SELECT id FROM old)
-), approvals AS (
-  DELETE FROM approval WHERE run_id IN (SELECT id FROM old)
-), decisions AS (
-  DELETE FROM approval_decision WHERE run_id IN (SELECT id FROM old)
-), waits AS (
-  DELETE FROM signal_wait WHERE run_id IN (SELECT id FROM old)
-), messages AS (
-  DELETE FROM signal_message WHERE run_id IN (SELECT id FROM old)
-), failures AS (
-  DELETE FROM task_failure WHERE run_id IN (SELECT id FROM old)
-), logs AS (
-  DELETE FROM task_log WHERE run_id IN (SELECT id FROM old)
-), log_sizes AS (
-  DELETE FROM run_log WHERE run_id IN (SELECT id FROM old)
-), tasks AS (
-  DELETE FROM task WHERE run_id IN (SELECT id FROM old)
-)
+  SELECT r.id FROM run r WHERE r.id IN (SELECT id FROM few) AND ${due} ORDER BY r.id FOR UPDATE SKIP LOCKED
+), ${tables.map((table) => `of_${table} AS (\n  DELETE FROM ${table} WHERE run_id IN (SELECT id FROM old)\n)`).join(', ')}
 DELETE FROM run WHERE id IN (SELECT id FROM old)`;
+}
+
+export const REMOVE_BY_SETTING = removal(DUE_BY_SETTING, 'r.finished_at', 'with_week');
+const REMOVE_BY_SETTING_AT_ONCE = removal(DUE_BY_SETTING, 'r.finished_at', 'at_once');
+// Others of their week stay for longer, or for ever.
+export const REMOVE_BY_OWN_DAYS = removal(`${OWN_DAYS} AND ${OWN_END} < now() AT TIME ZONE 'UTC'`, OWN_END, 'at_once');
+export const REMOVE_OLDEST = removal('r.final AND r.finished_at <= $3::timestamptz', 'r.finished_at', 'at_once');
+
+// Weeks in which such runs are stay long after the setting's days, so nothing goes with them. The newest of them tell: those
+// that ended before them are gone by then too, or nearly.
+const SOME_STAY_LONGER = `
+SELECT EXISTS (SELECT 1 FROM run r WHERE ${OWN_DAYS} AND ${OWN_END} > now() AT TIME ZONE 'UTC' + make_interval(days => $1::int)) AS stay`;
+
+const END_OF_OLDEST = `
+SELECT max(finished_at) AS at FROM (
+  SELECT r.finished_at FROM run r WHERE r.final AND ${NOT_NEEDED} ORDER BY r.finished_at LIMIT $1
+) oldest`;
+
+/** Of a table that has more blocks a sample is read. */
+const SAMPLED_BLOCKS = 1_000;
+/** The header of a row and its pointer in the block. */
+const ROW_OVERHEAD_BYTES = 28;
+
+/** What the tables take on the disk, free space included, and what is needed to look into them. */
+export const TABLE_SIZES = `
+SELECT c.relname AS table, sum(pg_table_size(coalesce(i.inhrelid, c.oid)))::float8 AS allocated,
+  sum(pg_relation_size(coalesce(i.inhrelid, c.oid)) / current_setting('block_size')::int)::float8 AS blocks,
+  (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+FROM pg_class c LEFT JOIN pg_inherits i ON i.inhparent = c.oid
+WHERE c.oid = ANY ('{${KEPT_TABLES.join(', ')}}'::regclass[]) GROUP BY c.oid, c.relname`;
+
+interface TableSize {
+  table: string;
+  allocated: number;
+  blocks: number;
+  columns: string[];
+}
+
+/** Column by column: the size of a row as a whole would be told by fetching and unpacking all that is stored apart. */
+function sampleOf({ table, columns }: TableSize): string {
+  const sizes = columns.map((name) => `coalesce(pg_column_size(h."${name}"), 0)`).join(' + ');
+  // What is left of runs that were removed goes with its week.
+  const kept = HISTORY_TABLES.some((name) => name === table)
+    ? 'EXISTS (SELECT 1 FROM run r WHERE r.id = h.run_id)'
+    : 'true';
+  const ended = table === 'run' ? 'count(*) FILTER (WHERE h.final)' : '0';
+  return `SELECT coalesce(sum(${ROW_OVERHEAD_BYTES} + ${sizes}), 0)::float8 AS bytes, ${ended}::float8 AS ended
+FROM "${table}" h TABLESAMPLE SYSTEM ($1) WHERE ${kept}`;
+}
 
 export function createRetentionStore(pool: pg.Pool): RetentionStore {
   return {
-    async removeBatch(olderThanDays, limit) {
-      const client = await pool.connect();
-      try {
-        await client.query(BEGIN_BATCH);
-        const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
-          RETENTION_LOCK,
-        ]);
-        const removed =
-          rows[0]?.mine === true
-            ? await client.query(REMOVE_BATCH, [olderThanDays, limit, TASKS_PER_BATCH])
-            : undefined;
-        await client.query('COMMIT');
-        client.release();
-        return removed?.rowCount ?? undefined;
-      } catch (error) {
-        // The connection may be the very thing that broke: it is closed, which also rolls back.
-        client.release(true);
-        throw error;
-      }
-    },
+    removeBatch: (due, limit) =>
+      locked(pool, async (client) => {
+        const [text, value] = await statementFor(client, due);
+        const values = [limit, TASKS_PER_BATCH, ...(value === undefined ? [] : [value])];
+        return (await client.query(text, values)).rowCount ?? 0;
+      }),
+    measure: (enough) =>
+      locked(pool, async (client) => {
+        const { rows } = await client.query<TableSize>(TABLE_SIZES);
+        const allocated = rows.reduce((sum, table) => sum + table.allocated, 0);
+        if (allocated <= enough) return { bytes: allocated, endedRuns: 0 };
+        const kept = { bytes: 0, endedRuns: 0 };
+        for (const table of rows) {
+          const percent = Math.min(100, (100 * SAMPLED_BLOCKS) / Math.max(1, table.blocks));
+          const sample = await client.query<{ bytes: number; ended: number }>(sampleOf(table), [percent]);
+          kept.bytes += ((sample.rows[0]?.bytes ?? 0) * 100) / percent;
+          kept.endedRuns += ((sample.rows[0]?.ended ?? 0) * 100) / percent;
+        }
+        return kept;
+      }),
+    endOfOldest: (count) =>
+      inTransaction(pool, async (client) => {
+        await client.query('SET LOCAL enable_bitmapscan = off');
+        const { rows } = await client.query<{ at: Date | null }>(END_OF_OLDEST, [count]);
+        return rows[0]?.at ?? undefined;
+      }),
   };
+}
+
+async function statementFor(client: pg.PoolClient, due: Due): Promise<[text: string, value?: number | Date]> {
+  switch (due.by) {
+    case 'own_days':
+      return [REMOVE_BY_OWN_DAYS];
+    case 'end':
+      return [REMOVE_OLDEST, due.endedBy];
+    case 'setting': {
+      if (due.history === 'at_once') return [REMOVE_BY_SETTING_AT_ONCE, due.days];
+      const { rows } = await client.query<{ stay: boolean }>(SOME_STAY_LONGER, [due.days]);
+      return [rows[0]?.stay === true ? REMOVE_BY_SETTING_AT_ONCE : REMOVE_BY_SETTING, due.days];
+    }
+  }
+}
+
+/** By one process at a time; undefined: another one is at it. */
+async function locked<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T | undefined> {
+  const client = await pool.connect();
+  try {
+    await client.query(BEGIN_BATCH);
+    const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
+      RETENTION_LOCK,
+    ]);
+    const done = rows[0]?.mine === true ? await work(client) : undefined;
+    await client.query('COMMIT');
+    client.release();
+    return done;
+  } catch (error) {
+    // The connection may be the very thing that broke: it is closed, which also rolls back.
+    client.release(true);
+    throw error;
+  }
 }

@@ -55,7 +55,10 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
     'Executions that the dispatcher added, and that the reconciler looked at and repaired',
     ['what'],
   );
-  const removals = counter('orchestrator_removed_runs_total', 'Executions removed because of RETENTION_DAYS');
+  const removals = counter(
+    'orchestrator_removed_runs_total',
+    'Executions removed by retention, for their days or for RETENTION_BYTES',
+  );
   const putOff = counter(
     'orchestrator_service_calls_put_off_total',
     'How often a call had to wait because of SERVICE_RATE_LIMITS',

@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { HistoryStore } from '../../src/engine/keep-history.ts';
+import type { Due } from '../../src/engine/remove-old-runs.ts';
 import { schemaDrift } from '../../src/store/migrate.ts';
 import { createHistoryStore } from '../../src/store/partitions.ts';
 import { createRetentionStore } from '../../src/store/retention.ts';
@@ -44,7 +45,8 @@ async function placesOf(runId: string): Promise<string[]> {
   return found.map(({ place }) => place);
 }
 
-const remove = () => createRetentionStore(db.pool).removeBatch(7, 100);
+const remove = (due: Due = { by: 'setting', days: 7, history: 'with_week' }) =>
+  createRetentionStore(db.pool).removeBatch(due, 100);
 
 test('the present week and the next two are made, by one process, once, and schema.prisma knows nothing of them', async () => {
   const made = await Promise.all([1, 2, 3].map(() => history.makeWeeks(LONG_AGO)));
@@ -106,6 +108,45 @@ test('a week of which much is still there stays', async () => {
   );
   expect(await history.dropWeeks(LONG_AGO + 7 * DAY)).toEqual(names('attempt', WEEKS.slice(0, 1)));
   expect((await db.kinds(run)).length).toBe(5003);
+});
+
+test('the history of a run with days of its own goes at once, and a week with it when nothing is left', async () => {
+  await history.makeWeeks(LONG_AGO);
+  const [gone, other] = [await ended(LONG_AGO), await ended(LONG_AGO + 8 * DAY)];
+  await db.rows('UPDATE run SET retention_days = 1 WHERE id = $1', gone);
+  await finishedLongAgo(gone, other);
+  expect(await remove({ by: 'own_days' })).toBe(1);
+  expect(await placesOf(gone)).toEqual([]);
+
+  expect(await history.dropRemovedWeeks(Date.UTC(2026, 0, 8) - 1)).toEqual([]);
+  // What is left of the second week is all there ever was, and stays where it is.
+  expect(await history.dropRemovedWeeks(Date.UTC(2026, 0, 15))).toEqual(both(WEEKS.slice(0, 1)));
+  expect(await placesOf(other)).toEqual(both(WEEKS.slice(1, 2)));
+});
+
+test('a week of which nearly all was removed goes before the days of the setting, and the rest of it moves', async () => {
+  await history.makeWeeks(LONG_AGO);
+  const [alive, gone] = [await ended(LONG_AGO), await ended(LONG_AGO + 1)];
+  await db.rows(
+    `INSERT INTO event (run_id, epoch, kind) SELECT $1, 1, 'task.retrying' FROM generate_series(1, 3000)`,
+    gone,
+  );
+  expect(await history.dropRemovedWeeks(LONG_AGO + 7 * DAY)).toEqual([]);
+  await db.rows('UPDATE run SET retention_days = 1 WHERE id = $1', gone);
+  await finishedLongAgo(gone);
+  expect(await remove({ by: 'own_days' })).toBe(1);
+  expect(await history.dropRemovedWeeks(LONG_AGO + 7 * DAY)).toEqual(names('event', WEEKS.slice(0, 1)));
+  expect(await db.kinds(alive)).toEqual(['task.completed', 'run.completed']);
+});
+
+test('while some runs stay for longer than the setting says, the history of others goes with them', async () => {
+  await history.makeWeeks(LONG_AGO);
+  const [other, longer] = [await ended(LONG_AGO), await ended(LONG_AGO + 1)];
+  await finishedLongAgo(other);
+  await db.rows('UPDATE run SET retention_days = 30 WHERE id = $1', longer);
+  expect(await remove()).toBe(1);
+  expect(await placesOf(other)).toEqual([]);
+  expect(await placesOf(longer)).toEqual(both(WEEKS.slice(0, 1)));
 });
 
 test('a table that is in use is left alone, and writers do not wait behind the attempt', async () => {

@@ -1,7 +1,7 @@
 /** What adapters log is kept for the run: in order, within bounds, without secrets, and only as long as the run. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
-import { REMOVE_BATCH } from '../../src/store/retention.ts';
+import { REMOVE_BY_SETTING } from '../../src/store/retention.ts';
 import { createTaskLogStore, MAX_LINES } from '../../src/store/task-logs.ts';
 import { accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
@@ -203,7 +203,7 @@ describe.each(ONE)('logs of executions', ({ test }) => {
     await store.write([{ ...line, runId: 'nobody', atMs: 1 }], new Map([['nobody', 1]]));
 
     await db.query(`UPDATE run SET finished_at = now() - interval '10 days' WHERE id = ANY ($1)`, [[run, full]]);
-    await db.query(REMOVE_BATCH, [5, 100, 5_000]);
+    await db.query(REMOVE_BY_SETTING, [100, 5_000, 5]);
     for (const table of ['task_log', 'run_log']) {
       const left = await db.query(`SELECT FROM ${table} WHERE run_id = ANY ($1)`, [[run, full, 'nobody']]);
       expect(left.rowCount, table).toBe(0);

@@ -12,6 +12,7 @@ import { createErrorGroupStore } from '../../../src/store/error-groups.ts';
 import { createExpiryStore } from '../../../src/store/expired.ts';
 import { createGoneServices } from '../../../src/store/gone-services.ts';
 import { PAYLOAD_CONTEXT } from '../../../src/store/payloads.ts';
+import { createRetentionStore, TABLE_SIZES } from '../../../src/store/retention.ts';
 import { rotatePayloads } from '../../../src/store/rotate-payloads.ts';
 import { rotateSecrets } from '../../../src/store/rotate-secrets.ts';
 import { createRunEvents } from '../../../src/store/run-events.ts';
@@ -49,6 +50,7 @@ export async function recordStatements(types: pg.Pool): Promise<Recorded[]> {
   await erasures(pool);
   await exports(pool);
   await rotations(pool, types);
+  await removals(pool, types);
   return all;
 }
 
@@ -152,6 +154,23 @@ async function rotations(pool: (answer: Answer) => pg.Pool, types: pg.Pool): Pro
     }),
     now,
   );
+}
+
+async function removals(pool: (answer: Answer) => pg.Pool, types: pg.Pool): Promise<void> {
+  const { rows: tables } = await types.query<object>(TABLE_SIZES);
+  const answer =
+    (stay: boolean): Answer =>
+    (text) => {
+      if (text.includes('pg_try_advisory')) return [{ mine: true }];
+      return text === TABLE_SIZES ? tables : [{ stay }];
+    };
+  await createRetentionStore(pool(answer(false))).measure(0);
+  for (const stay of [false, true]) {
+    const retention = createRetentionStore(pool(answer(stay)));
+    await retention.removeBatch({ by: 'setting', days: 1, history: 'with_week' }, 1);
+    await retention.removeBatch({ by: 'own_days' }, 1);
+    await retention.removeBatch({ by: 'end', endedBy: AT }, 1);
+  }
 }
 
 function recorder(all: Recorded[], answer: Answer): pg.Pool {
