@@ -72,6 +72,9 @@ test.each([
     const tables = new Set(found.map((node) => node['Relation Name']));
     for (const table of ['run', 'task', 'late_effect', ...HISTORY_NOW]) expect(tables).toContain(table);
     for (const node of found) expect(visited(node), JSON.stringify(node)).toBeLessThanOrEqual(3 * BATCH);
+    // The history of a run is looked for in its own partition alone.
+    for (const node of found.filter((each) => /_\d{8}$/.test(each['Relation Name'] ?? '')))
+      expect(node['Actual Loops'], JSON.stringify(node)).toBe(0);
     const { rows: left } = await client.query(
       `
       SELECT (SELECT count(*)::int FROM run) AS runs, (SELECT count(*)::int FROM task) AS tasks, (SELECT count(*)::int FROM event) AS events,
