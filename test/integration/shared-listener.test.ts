@@ -26,13 +26,18 @@ test('all tools of a worker hear of their jobs over one connection, and over ano
   expect(first?.name).toBe('orchestrator-worker-queue');
 
   for (const task_type of ['test_task', 'transform'])
-    expect(await api.ended(await api.assign({ task_type, params: { value: 1 } }))).toMatchObject({ status: 'completed' });
+    expect(await api.ended(await api.assign({ task_type, params: { value: 1 } }))).toMatchObject({
+      status: 'completed',
+    });
   expect(await listening(stack)).toEqual([first]);
 
   await db.query('SELECT pg_terminate_backend($1)', [first?.pid]);
-  await until(async () => {
-    const now = await listening(stack as Stack);
-    return now.length === 1 && now[0]?.pid !== first?.pid;
-  }, { what: 'another connection listens' });
+  await until(
+    async () => {
+      const now = await listening(stack as Stack);
+      return now.length === 1 && now[0]?.pid !== first?.pid;
+    },
+    { what: 'another connection listens' },
+  );
   expect(await api.ended(await api.assign({ task_type: 'test_task' }))).toMatchObject({ status: 'completed' });
 });
