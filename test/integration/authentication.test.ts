@@ -98,7 +98,7 @@ describe.each(onBothBackends({ environment }).filter(({ backend }) => backend ==
       const { key: next } = rotated.body as { key: string };
       for (const text of [key, next]) expect(await status(second, bearer(text))).toBe(202);
       // The grace time ends, sooner than it would; what a process knows of the key holds a few seconds longer.
-      await db.query(`UPDATE api_key SET previous_until = now()`);
+      await db.query(`UPDATE api_key SET previous_until = now() - interval '1 second'`);
       await until(async () => (await status(second, bearer(key))) === 401);
       expect(await status(second, bearer(next))).toBe(202);
 
@@ -157,7 +157,7 @@ describe.each(onBothBackends({ environment }).filter(({ backend }) => backend ==
       const made = await api.post('/api-keys', { name: 'short', roles: ['editor'], expires_in_seconds: 60 }, admin);
       const { key } = made.body as { key: string };
       expect(made.body).toMatchObject({ expires_at: expect.any(String) });
-      await db.query(`UPDATE api_key SET expires_at = now() WHERE tenant_id = 'gmbh'`);
+      await db.query(`UPDATE api_key SET expires_at = now() - interval '1 second' WHERE tenant_id = 'gmbh'`);
       expect(await status(api, bearer(key))).toBe(401);
       expectProblem(
         await api.post('/api-keys', { name: 'x', roles: ['viewer'] }, of('gmbh', 'dan', 'editor')),

@@ -38,8 +38,12 @@ describe.each(onBothBackends())('callbacks on $backend', ({ test }) => {
       hanging.answer(() => ({ status: 204 }));
       await until(
         async () => {
-          await db.query(`UPDATE delivery_circuit SET open_until = now() WHERE open_until > now()`);
-          await db.query(`UPDATE webhook_delivery SET due_at = now() WHERE status = 'pending' AND attempts > 0`);
+          await db.query(
+            `UPDATE delivery_circuit SET open_until = now() - interval '1 second' WHERE open_until > now()`,
+          );
+          await db.query(
+            `UPDATE webhook_delivery SET due_at = now() - interval '1 second' WHERE status = 'pending' AND attempts > 0`,
+          );
           const { rows } = await db.query(`SELECT 1 FROM webhook_delivery WHERE status = 'pending' LIMIT 1`);
           return rows.length === 0;
         },

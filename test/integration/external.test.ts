@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 
 /** The lease of this task has run out. */
 const expire = (db: pg.Pool, { lease_token }: Pick<Leased, 'lease_token'>) =>
-  db.query('UPDATE external_task SET lease_until = now() WHERE lease_token = $1', [lease_token]);
+  db.query(`UPDATE external_task SET lease_until = now() - interval '1 second' WHERE lease_token = $1`, [lease_token]);
 
 const outside = (id: string, topic: string, input: unknown = null, more: object = {}): TestAction => ({
   action_id: id,
@@ -135,7 +135,9 @@ describe.each(onBothBackends({ environment: { MAX_OUTPUT_BYTES: '20000' } }))(
       const slow = await take(api, 'slow');
       await complete(api, await take(api, 'large'), 'x'.repeat(30_000));
       await take(api, 'poison');
-      await db.query(`UPDATE external_task SET deliveries = 10, lease_until = now() WHERE topic = 'poison'`);
+      await db.query(
+        `UPDATE external_task SET deliveries = 10, lease_until = now() - interval '1 second' WHERE topic = 'poison'`,
+      );
       expect(await poll(api, 'poison')).toEqual([]);
       const ended = await api.finished(run);
       const errors = Object.fromEntries(

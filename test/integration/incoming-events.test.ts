@@ -216,7 +216,9 @@ describe('events from outside', () => {
     };
     expect((await progress()).open).toEqual([{ id: `trigger ${slow} 0`, tries: 1 }]);
     // It is tried again, and nothing else with it.
-    await db.query(`UPDATE incoming_event SET due_at = now() WHERE id = '1' AND tenant_id = 'slow'`);
+    await db.query(
+      `UPDATE incoming_event SET due_at = now() - interval '1 second' WHERE id = '1' AND tenant_id = 'slow'`,
+    );
     await until(async () => (await progress()).open[0]?.tries === 2);
     expect(await runsOf(api, quick)).toHaveLength(1);
     // What is not slow is not kept back by the one that is.
@@ -226,7 +228,7 @@ describe('events from outside', () => {
     await api.finished(second.started[0]?.execution_id ?? '');
     // Given up at the end, it is so alone.
     await db.query(
-      `UPDATE incoming_event SET due_at = now(), progress = jsonb_set(progress, '{open,0,tries}', '79') WHERE id = '1' AND tenant_id = 'slow'`,
+      `UPDATE incoming_event SET due_at = now() - interval '1 second', progress = jsonb_set(progress, '{open,0,tries}', '79') WHERE id = '1' AND tenant_id = 'slow'`,
     );
     await until(async () => {
       const again = await send(api, event('1', { data: { many: numbers } }));

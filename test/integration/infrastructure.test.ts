@@ -244,7 +244,7 @@ describe.each(ONE)('traces of the older platform on $backend', ({ test }) => {
     const expiry = createExpiryStore(db);
     await expiry.removeExpired(100);
     expect((await traceOf(api, trace)).spans).toHaveLength(13);
-    await db.query(`UPDATE call_span SET expires_at = now() WHERE trace_id = $1`, [trace]);
+    await db.query(`UPDATE call_span SET expires_at = now() - interval '1 second' WHERE trace_id = $1`, [trace]);
     await expiry.removeExpired(100);
     expect((await traceOf(api, trace)).spans).toHaveLength(8);
   });

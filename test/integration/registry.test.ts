@@ -154,7 +154,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     ]);
     await db.query(`UPDATE service_instance SET expires_at = now() - interval '1 second' WHERE instance_id = 'one'`);
     expect(await instances()).toMatchObject([{ status: 'expired' }, { status: 'unknown' }]);
-    await db.query(`UPDATE service_instance SET expires_at = now() WHERE name = 'ranker'`);
+    await db.query(`UPDATE service_instance SET expires_at = now() - interval '1 second' WHERE name = 'ranker'`);
     expect((await api.get('/registry/ranker')).body).toMatchObject({ status: 'expired' });
 
     const beat = await api.post('/registry/heartbeat', { name: 'ranker', instance_id: 'one' });
@@ -294,7 +294,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
       instances: [{ latency_ms: null, last_error: null, last_check_at: null }],
     });
     await api.post('/registry/register', body);
-    await db.query(`UPDATE service_instance SET check_at = now() WHERE check_at IS NOT NULL`);
+    await db.query(`UPDATE service_instance SET check_at = now() - interval '1 second' WHERE check_at IS NOT NULL`);
     expect(await here.takeDue(10)).toEqual([]);
   });
 

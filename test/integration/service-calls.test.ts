@@ -120,7 +120,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
 
       // A time that is over is as good as gone.
       await register(api, { name: 'brief', instance_id: 'a', base_url: service.url, ttl_seconds: 60 });
-      await db.query(`UPDATE service_instance SET expires_at = now() WHERE name = 'brief'`);
+      await db.query(`UPDATE service_instance SET expires_at = now() - interval '1 second' WHERE name = 'brief'`);
       expect(await api.run(calling('brief', {}, 1))).toMatchObject({ tasks: [{ error: { code: 'no_instance' } }] });
       await api.post('/registry/heartbeat', { name: 'brief', instance_id: 'a' });
       await until(async () => (await api.run(calling('brief', {}, 1))).status === 'completed');

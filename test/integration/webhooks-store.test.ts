@@ -159,7 +159,7 @@ test('a changed secret signs with the one before for a while; other tenants cann
   const [due] = await deliveries.takeDue(room(10), LEASE_MS);
   expect(due?.secrets).toEqual(['the new one', 'secret of w']);
   await db.pool.query(
-    `UPDATE webhook SET previous_secret_until = now(); UPDATE webhook_delivery SET due_at = now() - interval '1 second'`,
+    `UPDATE webhook SET previous_secret_until = now() - interval '1 second'; UPDATE webhook_delivery SET due_at = now() - interval '1 second'`,
   );
   expect((await deliveries.takeDue(room(10), LEASE_MS))[0]?.secrets).toEqual(['the new one']);
   expect(await webhooks.remove('t', 'w')).toBe(true);
@@ -262,7 +262,7 @@ test('secrets are kept encrypted where there is a key, those from before are rea
   const ringOf = (...keys: string[]) => createKeyring(keys) ?? expect.fail('there are keys');
   const withKey = (...keys: string[]) => createWebhookStore(db.pool, createKeyring(keys));
   const due = async (...keys: string[]) => {
-    await db.pool.query(`UPDATE webhook_delivery SET due_at = now(), status = 'pending'`);
+    await db.pool.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second', status = 'pending'`);
     const taken = await createWebhookDeliveryStore(db.pool, createKeyring(keys)).takeDue(room(10), LEASE_MS);
     return taken.map(({ webhookId, secrets, unsignable }) => [webhookId, unsignable ?? secrets]).sort();
   };

@@ -34,7 +34,7 @@ describe.each(onBothBackends())('webhooks on $backend', ({ test }) => {
     await until(() => service.calls.length === 1);
     await until(async () => (await deliveriesOf()).items[0]?.['last_status'] === 503);
     // Its next time comes, sooner than it would.
-    await db.query(`UPDATE webhook_delivery SET due_at = now() WHERE status = 'pending'`);
+    await db.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second' WHERE status = 'pending'`);
     await until(() => service.calls.length === 2);
     for (const call of service.calls) {
       expectSigned(call, secret);

@@ -54,7 +54,9 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
 
     /** Whoever held it is gone; its lease would end by itself. */
     async function freeLease(): Promise<void> {
-      await db.query('UPDATE control_operation SET lease_until = now() WHERE lease_until IS NOT NULL');
+      await db.query(
+        `UPDATE control_operation SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL`,
+      );
     }
 
     async function through({ links }: { links: { self: string } }): Promise<void> {

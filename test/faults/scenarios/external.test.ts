@@ -50,7 +50,7 @@ describe.each(onBothBackendsInProcesses())('external tasks on $backend', ({ test
     await processes.start('api');
     await processes.start('worker');
     // Its next look at a run that moves is half a minute away.
-    await db.query('UPDATE run SET check_at = now() WHERE id = $1', [run]);
+    await db.query(`UPDATE run SET check_at = now() - interval '1 second' WHERE id = $1`, [run]);
     await until(async () => (await api.execution(run)).status === 'completed', { what: 'the reconciler has woken it' });
     const ended = await api.execution(run);
     expect(taskOf(ended, 'a')).toMatchObject({

@@ -24,7 +24,7 @@ describe('an event from outside', () => {
     await processes.start('api');
     await processes.start('worker', ONE_AT_A_TIME);
     // Its lease is over, sooner than it would be.
-    await db.query('UPDATE incoming_event SET due_at = now()');
+    await db.query(`UPDATE incoming_event SET due_at = now() - interval '1 second'`);
     await until(async () => (await db.query('SELECT FROM run')).rowCount === 1);
     await until(async () => (await db.query('SELECT FROM incoming_event WHERE due_at IS NULL')).rowCount === 1);
     const again = await api.post('/events', event);

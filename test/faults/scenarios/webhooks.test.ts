@@ -21,7 +21,7 @@ describe.each(onBothBackendsInProcesses())('a webhook and a worker on $backend',
     expect(service.calls).toHaveLength(1);
     await processes.start('worker', ONE_AT_A_TIME);
     // Its lease is over, sooner than it would be.
-    await db.query('UPDATE webhook_delivery SET due_at = now()');
+    await db.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second'`);
     await until(() => service.calls.length === 2);
     expect(service.calls[1]?.headers['webhook-id']).toBe(service.calls[0]?.headers['webhook-id']);
     expect(service.calls[1]?.body).toEqual(service.calls[0]?.body);
