@@ -4,7 +4,7 @@ import { fullnessOf } from './queue-room.ts';
 import type { FaultGroup } from './system-faults.ts';
 import { listed, span } from './why-causes.ts';
 import type { Surroundings } from './why-facts.ts';
-import { SWEEP_LATE_MS, todoOfNotWritable, whyNotWritable } from './why-jobs.ts';
+import { QUEUE_BACK, SWEEP_LATE_MS, todoOfNotWritable, whyNotWritable } from './why-jobs.ts';
 
 export const PROBLEM_CODES = [
   'database_unreachable',
@@ -95,7 +95,7 @@ function* ofStores({
     yield {
       code: 'queue_unreachable',
       message: 'The store of the queue does not answer: nothing is begun.',
-      todo: 'Bring Redis (REDIS_URL) back. What was in it is rebuilt from PostgreSQL.',
+      todo: `${QUEUE_BACK} What was in it is rebuilt from PostgreSQL.`,
     };
   }
   if (queueReachable && queueRejects !== undefined) {

@@ -6,6 +6,9 @@ import type { ActionFact, JobFact, RunFacts, TaskFact } from './why-facts.ts';
 /** A pass comes every second. */
 export const SWEEP_LATE_MS = 30_000;
 
+export const QUEUE_BACK =
+  'Bring the store of the queue back: Redis (REDIS_URL), or where that is not set its tables in PostgreSQL.';
+
 /** Its job is in nobody's hands any more, or in those of somebody who says nothing. */
 export function workerLost(
   facts: RunFacts,
@@ -51,7 +54,7 @@ export function jobCause(
 ): Cause | undefined {
   const { now } = facts;
   const sleeps = task?.status === 'waiting' || task?.status === 'retrying';
-  if (job === undefined) return task?.status === 'running' || facts.queueReachable ? undefined : queueUnreachable();
+  if (job === undefined) return task?.status === 'running' || facts.queueReachable ? undefined : queueUnreachable(facts);
   // What runs is committed all the same; what sleeps has its own reason as long as it is not due.
   if (facts.queueRejects !== undefined && !sleeps && task?.status !== 'running')
     return queueNotWritable(facts.queueRejects);
@@ -199,11 +202,13 @@ export function jobsMissing(facts: RunFacts, actionId: string, state: string): C
   );
 }
 
-export function queueUnreachable(): Cause {
+/** Without Redis the queue is in the database: whoever locks its tables keeps everybody from it, and can be named. */
+export function queueUnreachable({ blocked, now }: Pick<RunFacts, 'blocked' | 'now'>): Cause {
+  if (blocked !== undefined) return databaseBlocked(blocked, now);
   return cause(
     'queue_unreachable',
     'The store of the queue does not answer, so nothing is begun.',
-    'Bring Redis (REDIS_URL) back. What was in it is rebuilt from PostgreSQL; nothing has to be done about the runs.',
+    `${QUEUE_BACK} What was in it is rebuilt from PostgreSQL; nothing has to be done about the runs.`,
   );
 }
 
@@ -249,7 +254,7 @@ export function databaseBlocked(blocked: NonNullable<RunFacts['blocked']>, now: 
   const { sessions, longestMs, by } = blocked;
   return cause(
     'database_blocked',
-    `${sessions} statements of workers have waited for a lock of the database for up to ${span(longestMs)}, held by ${by.length === 0 ? 'somebody unknown' : by.join(', ')}: outcomes are held back.`,
+    `${sessions} statements of workers have waited for a lock of the database for up to ${span(longestMs)}, held by ${by.length === 0 ? 'somebody unknown' : by.join(', ')}: what they have to write is held back.`,
     'Find the session that holds the lock (pg_stat_activity, pg_locks) and end it. What is held back is committed then.',
     {
       data: { waiting_sessions: sessions, held_by: [...by] },
@@ -261,5 +266,5 @@ export function databaseBlocked(blocked: NonNullable<RunFacts['blocked']>, now: 
 export function unknown(facts: RunFacts): Cause {
   return facts.queueReachable
     ? cause('starting', 'It may begin now, and was not looked for in the queue.', 'Nothing, unless it stays so.')
-    : queueUnreachable();
+    : queueUnreachable(facts);
 }

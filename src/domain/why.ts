@@ -137,7 +137,7 @@ function notInQueue(facts: RunFacts): Cause | undefined {
     );
   }
   if ([...facts.jobs.values()].some(({ state }) => state !== 'missing')) return undefined;
-  if (!facts.queueReachable) return queueUnreachable();
+  if (!facts.queueReachable) return queueUnreachable(facts);
   if (facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
   if (facts.queueFull) return queueFull(facts);
   if (!facts.workers.some(({ alive }) => alive)) return noWorker(facts);
@@ -176,7 +176,7 @@ function ending(facts: RunFacts): Cause {
   if (job === undefined)
     return facts.queueReachable
       ? cause('ending', 'All of its actions are final: it ends in a moment.', 'Nothing.')
-      : queueUnreachable();
+      : queueUnreachable(facts);
   if (job.state === 'waiting')
     return laneCause(facts, 'runs', job.ahead) ?? cause('ending', 'Its end waits for a worker.', 'Nothing.');
   if (job.state === 'missing' || job.state === 'failed' || job.state === 'completed')

@@ -54,9 +54,76 @@ async function cause(api: Client, run: string, code: string, data: object = {}):
   return found;
 }
 
+interface QueueFaults {
+  /** Takes the locks of the jobs of that lane from whoever holds them: they are delivered again. */
+  unlock(place: Processes, lane: string): Promise<void>;
+  /** Keeps everybody from the queue, while PostgreSQL answers for the rest, until the returned function is called. */
+  block(place: Processes): Promise<() => Promise<void>>;
+  /** What that is called for a run, and for the system. */
+  blockedAs: { code: string; data: object };
+  lose(place: Processes): Promise<void>;
+}
+
+async function onRedis(place: Processes, work: (redis: Redis) => Promise<unknown>): Promise<void> {
+  const redis = new Redis(place.ownRedis().url, { connectionName: 'test' });
+  try {
+    await work(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function blocker({ databaseUrl }: Processes): Promise<pg.Client> {
+  const holder = new pg.Client({ connectionString: databaseUrl, application_name: 'backup' });
+  await holder.connect();
+  await holder.query('BEGIN');
+  return holder;
+}
+const HELD_BY_BLOCKER = { held_by: [expect.stringMatching(/^backup \(pid \d+\)$/)] };
+
+const REDIS: QueueFaults = {
+  unlock: (place, lane) =>
+    onRedis(place, async (redis) => {
+      for (const key of await redis.keys(`${place.queuePrefix}:${lane}:*:lock`)) await redis.del(key);
+    }),
+  async block(place) {
+    const { pid = 0 } = place.ownRedis();
+    process.kill(pid, 'SIGSTOP');
+    return async () => void process.kill(pid, 'SIGCONT');
+  },
+  blockedAs: { code: 'queue_unreachable', data: {} },
+  lose: (place) => onRedis(place, (redis) => redis.flushall()),
+};
+
+/**
+ * The queue is in the database of the runs. So no server of the queue stands still while the other one answers: with it
+ * goes the truth, and nobody can be asked why (`test/operations/database.test.ts`). What can be is that somebody holds the
+ * tables of the queue alone, who is then named. Nor can that server be full, or take no writes, by itself.
+ */
+const POSTGRES: QueueFaults = {
+  async unlock({ db }, lane) {
+    await db.query(
+      `UPDATE bullmq.job SET lock_token = NULL, locked_until_ms = 0 WHERE state = 'active' AND queue = $1`,
+      [lane],
+    );
+  },
+  async block(place) {
+    const holder = await blocker(place);
+    await holder.query('LOCK TABLE bullmq.job IN ACCESS EXCLUSIVE MODE');
+    return () => holder.end();
+  },
+  blockedAs: { code: 'database_blocked', data: HELD_BY_BLOCKER },
+  lose: async ({ db }) => void (await db.query('DELETE FROM bullmq.job')),
+};
+
 describe.each([
-  { backend: 'redis' as const, test: processesTest('redis', { ownRedis: true, environment: ENVIRONMENT }) },
-])('why a run is stuck, on $backend', ({ test }) => {
+  {
+    backend: 'redis',
+    faults: REDIS,
+    test: processesTest('redis', { ownRedis: true, environment: ENVIRONMENT }),
+  },
+  { backend: 'postgres', faults: POSTGRES, test: processesTest('postgres', { environment: ENVIRONMENT }) },
+])('why a run is stuck, on $backend', ({ faults, test }) => {
   test(
     'each of many faults is named with its data, from its injection to its end',
     async ({ processes, api, service, db }) => {
@@ -65,8 +132,8 @@ describe.each([
       const ready = await waits(api, service.url);
       await locked(processes, api);
       await window(api);
-      await workers(processes, api);
-      await queue(processes, api, ready.nobody);
+      await workers(processes, api, faults);
+      await queue(processes, api, faults, ready.nobody);
       await rest(processes, api, db);
     },
     PATIENCE_MS,
@@ -165,14 +232,12 @@ async function waits(api: Client, url: string): Promise<{ nobody: string }> {
 }
 
 /** Somebody holds a lock that every outcome needs. */
-async function locked({ databaseUrl }: Processes, api: Client): Promise<void> {
-  const holder = new pg.Client({ connectionString: databaseUrl, application_name: 'backup' });
-  await holder.connect();
+async function locked(processes: Processes, api: Client): Promise<void> {
+  const holder = await blocker(processes);
   try {
-    await holder.query('BEGIN');
     await holder.query('LOCK TABLE task IN EXCLUSIVE MODE');
     const run = await begin(api, [echo('quick')]);
-    await cause(api, run, 'database_blocked', { held_by: [expect.stringMatching(/^backup \(pid \d+\)$/)] });
+    await cause(api, run, 'database_blocked', HELD_BY_BLOCKER);
     await holder.query('LOCK TABLE task IN ACCESS EXCLUSIVE MODE');
     await cause(api, run, 'database_blocked');
     await holder.query('ROLLBACK');
@@ -202,22 +267,20 @@ async function window(api: Client): Promise<void> {
 }
 
 /** A task stalls so often that it may be the reason, and then its worker is stopped and killed. */
-async function workers({ start, ownRedis, queuePrefix }: Processes, api: Client): Promise<void> {
+async function workers(processes: Processes, api: Client, { unlock }: QueueFaults): Promise<void> {
   const run = await begin(api, [
     { action_id: 'f', action_type: 'test_fault', config: { deaf_seconds: 600 }, timeout_seconds: 900 },
   ]);
   await cause(api, run, 'lane_without_worker', { lane: 'test_fault' });
-  const worker = await start('worker', { WORKER_LANES: 'test_fault' });
+  const worker = await processes.start('worker', { WORKER_LANES: 'test_fault' });
   await cause(api, run, 'running');
-  const redis = new Redis(ownRedis().url, { connectionName: 'test' });
-  // Without its lock a job is delivered again.
   await until(
     async () => {
-      for (const key of await redis.keys(`${queuePrefix}:test_fault:*:lock`)) await redis.del(key);
+      await unlock(processes, 'test_fault');
       return (await why(api, run)).root.cause.code === 'suspected_poison';
     },
     { timeoutMs: 30_000 },
-  ).finally(() => redis.disconnect());
+  );
   await cause(api, run, 'suspected_poison', { isolated: true, max_deliveries: 10 });
   worker.signal('SIGSTOP');
   await cause(api, run, 'worker_lost', { other_workers: 0, lock_until: null });
@@ -225,25 +288,23 @@ async function workers({ start, ownRedis, queuePrefix }: Processes, api: Client)
   await cause(api, run, 'worker_lost', { other_workers: 0, lock_until: null });
 }
 
-/** Redis stands still, and then has lost everything while no reconciler runs. */
-async function queue(processes: Processes, api: Client, run: string): Promise<void> {
-  const { pid = 0, url } = processes.ownRedis();
-  process.kill(pid, 'SIGSTOP');
+/** Nobody gets at the queue, and then it has lost everything while no reconciler runs. */
+async function queue(processes: Processes, api: Client, faults: QueueFaults, run: string): Promise<void> {
+  const { code, data } = faults.blockedAs;
+  const unblock = await faults.block(processes);
   try {
-    await cause(api, run, 'queue_unreachable');
+    await cause(api, run, code, data);
     const health = systemHealth.parse((await api.get('/health/system')).body);
-    expect(health.problems.map(({ code }) => code)).toContain('queue_unreachable');
+    expect(health.problems.map((problem) => problem.code)).toContain(code);
   } finally {
-    process.kill(pid, 'SIGCONT');
+    await unblock();
   }
   await cause(api, run, 'lane_without_worker');
   const [steady] = processes.children.filter(({ kind, isAlive }) => kind === 'worker' && isAlive());
   expect(await steady?.end('SIGTERM')).toBe(0);
   await processes.db.query('DELETE FROM worker'); // Of those that were killed; it would be found out after a while.
   await cause(api, run, 'no_worker');
-  const redis = new Redis(url, { connectionName: 'test' });
-  await redis.flushall();
-  redis.disconnect();
+  await faults.lose(processes);
   await cause(api, run, 'jobs_missing', { action_id: 'n', job_state: 'missing', reconciler_runs: false });
 }
 

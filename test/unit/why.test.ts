@@ -186,6 +186,11 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
   ['no worker at all', { workers: [DEAD] }, { code: 'no_worker', since: DEAD.seenAt }],
   ['a queue that does not answer', { queueReachable: false, jobs: new Map() }, { code: 'queue_unreachable' }],
   [
+    'a queue whose tables somebody has locked',
+    { queueReachable: false, jobs: new Map(), blocked: { sessions: 2, longestMs: 4_000, by: ['backup (pid 7)'] } },
+    { code: 'database_blocked', data: { waiting_sessions: 2, held_by: ['backup (pid 7)'] } },
+  ],
+  [
     'a queue that does not answer while a task sleeps until a time',
     { queueReachable: false, jobs: new Map(), tasks: row({ wakeAt: NOW + 5_000 }) },
     { code: 'queue_unreachable' },
