@@ -32,6 +32,7 @@ import { createRunStore } from '../store/run-store.ts';
 import { UnsupportedServer } from '../store/server-version.ts';
 import { faultErrorOf } from '../store/sqlstate.ts';
 import { createSweepStore } from '../store/sweep-store.ts';
+import { IN_QUEUE } from '../store/window.ts';
 import { probeWritePath } from '../store/write-path.ts';
 import { VERSION } from '../version.ts';
 import { verifyAudit } from './audit-verify.ts';
@@ -189,8 +190,7 @@ async function* invariants(
     ...{ statuses: store.statuses, ended: store.ended },
     async live(limit: number) {
       const { rows } = await pool.query<RawRun>(
-        `SELECT ${RUN_COLUMNS} FROM run r WHERE NOT r.final AND r.status IN ('queued', 'running', 'cancelling', 'compensating')
-         ORDER BY r.check_at LIMIT $1`,
+        `SELECT ${RUN_COLUMNS} FROM (${IN_QUEUE('r.*', 'true')}) AS r ORDER BY r.check_at LIMIT $1`,
         [limit],
       );
       return rows.map(toRunRow);

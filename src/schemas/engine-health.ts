@@ -64,9 +64,14 @@ export const engineHealth = z
     timestamp: time,
     database_connected: z.boolean(),
     queue_connected: z.boolean(),
-    active_executions: count,
+    active_executions: count.meta({
+      description: 'Begun and under way, or waiting for one that is; not those that sleep',
+    }),
     queued_executions: count.meta({ description: 'Accepted and not begun' }),
-    stuck_executions: count.meta({ description: 'Live, and nothing of them has moved, slept or run for ten minutes' }),
+    stuck_executions: count.meta({
+      description:
+        'Live, and nothing of them has moved, slept or run for ten minutes, or should have woken that long ago',
+    }),
     lanes: z.array(laneHealth),
     workers: z.array(workerHealth),
     sweep: sweepHealth.nullable(),

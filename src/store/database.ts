@@ -5,6 +5,7 @@ import { observingClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
 import { createPayloads, type Payloads } from './payloads.ts';
 import { prismaAdapter } from './prisma-adapter.ts';
+import { discardReadOnly } from './read-only-connections.ts';
 import { READ_VERSION, requireSupported, UnsupportedServer, type VersionRow } from './server-version.ts';
 import { SESSION } from './session.ts';
 import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
@@ -92,6 +93,7 @@ export function openDatabase(
   const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
   const pools = new Set([everyTenant, pool]);
   for (const each of pools) {
+    discardReadOnly(each);
     // An idle connection that the server drops must not end the process.
     each.on('error', options.onError);
     // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.

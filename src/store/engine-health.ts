@@ -2,11 +2,11 @@
 import type pg from 'pg';
 import { FAULT_KINDS, type Fault, type FaultKind } from '../domain/system-faults.ts';
 import type { BeatStore, EngineHealthStore } from '../engine/engine-health.ts';
+import { SLEEPS_APART } from './sleeping-runs.ts';
+import { IN_QUEUE, IN_WINDOW } from './window.ts';
 
 /** Of one worker. */
 const FAULTS_TOLD = 20;
-
-const LIVE = `NOT r.final AND r.status IN ('queued', 'running', 'cancelling', 'compensating')`;
 
 const BEAT = `
 WITH gone AS (
@@ -23,21 +23,23 @@ INSERT INTO sweep_pass AS p (id, worker, at, duration_ms, lag_ms, dispatched, ch
                              last_repair_at)
 SELECT 1, $1::text, now(), $2::float8, coalesce(extract(epoch FROM now() - min(r.check_at))::float8 * 1000, 0), $3::int, $4::int,
        $5::int, $3::int, $5::int, CASE WHEN $5::int > 0 THEN now() END
-FROM run r WHERE ${LIVE} AND r.check_at <= now()
+FROM (${IN_QUEUE('r.check_at', 'r.check_at <= now()')}) AS r
 ON CONFLICT (id) DO UPDATE SET worker = EXCLUDED.worker, at = now(), duration_ms = EXCLUDED.duration_ms, lag_ms = EXCLUDED.lag_ms,
   dispatched = EXCLUDED.dispatched, checked = EXCLUDED.checked, repaired = EXCLUDED.repaired,
   dispatched_total = p.dispatched_total + EXCLUDED.dispatched, repaired_total = p.repaired_total + EXCLUDED.repaired,
   last_repair_at = coalesce(EXCLUDED.last_repair_at, p.last_repair_at)
 RETURNING lag_ms`;
 
+// One that sleeps is not under way; it is stuck when it was due long ago.
 const COUNTS = `
 SELECT count(*) FILTER (WHERE r.status <> 'queued')::int AS active,
        count(*) FILTER (WHERE r.status = 'queued')::int + (SELECT count(*)::int FROM run WHERE status = 'pending') AS queued,
        count(*) FILTER (WHERE r.created_at < now() - make_interval(secs => $1::float8) AND NOT EXISTS (
          SELECT 1 FROM task t WHERE t.run_id = r.id
            AND (t.updated_at > now() - make_interval(secs => $1::float8) OR t.status IN ('running', 'waiting', 'retrying'))
-       ))::int AS stuck
-FROM run r WHERE ${LIVE}`;
+       ))::int + (SELECT count(*)::int FROM run
+         WHERE ${SLEEPS_APART} AND sleeps_until < now() - make_interval(secs => $1::float8)) AS stuck
+FROM (${IN_WINDOW('id, status, created_at', 'ALL')}) AS r`;
 
 interface RawWorker {
   id: string;

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { ErrorCode } from '../domain/errors.ts';
 import { type CountedRun, type MetricTotals, taskKey } from '../telemetry/shared-metrics.ts';
+import { IN_WINDOW } from './window.ts';
 
 /** Runs whose end was committed later than that after they ended are not counted. */
 const SETTLED_SECONDS = 2;
@@ -54,7 +55,7 @@ FROM ended WHERE trace_id IS NOT NULL ORDER BY width_bucket(seconds, $1::float8[
 
 const ALIVE_SECONDS = 20;
 const GAUGES = `
-SELECT (SELECT count(*)::int FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating')) AS active_runs,
+SELECT (SELECT count(*)::int FROM (${IN_WINDOW('1', 'ALL')}) AS live) AS active_runs,
        (SELECT coalesce(sum(active_tasks), 0)::int FROM worker WHERE seen_at > now() - interval '${ALIVE_SECONDS} seconds') AS active_tasks`;
 
 /** When a counter was last added to, if it was so lately. */

@@ -8,10 +8,12 @@ import type { RunRow } from '../engine/ports.ts';
 import type { SleepStore } from '../engine/sleep-ports.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
+/** As the index `run_waiting_in_queue` has it. */
+export const WAITS_IN_QUEUE = `status = 'waiting' AND left_queue IS NULL`;
 /** Waits, and counts in the window all the same: for another run. */
-export const WAITS_IN_WINDOW = `status = 'waiting' AND left_queue IS NULL AND asleep IS NULL`;
-const SLEEPS_IN_QUEUE = `status = 'waiting' AND left_queue IS NULL AND asleep`;
-const SLEEPS_APART = `status = 'waiting' AND left_queue AND sleeps_until IS NOT NULL`;
+export const WAITS_IN_WINDOW = `${WAITS_IN_QUEUE} AND asleep IS NULL`;
+const SLEEPS_IN_QUEUE = `${WAITS_IN_QUEUE} AND asleep`;
+export const SLEEPS_APART = `status = 'waiting' AND left_queue AND sleeps_until IS NOT NULL`;
 
 /** `woken`: a list of tasks that were woken in the same statement, with their `run_id`. Makes their runs due. */
 export const wakeRunsOf = (woken: string): string => `

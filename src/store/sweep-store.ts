@@ -4,8 +4,8 @@ import type { SweepStore } from '../engine/ports.ts';
 import { createSlotGiver } from './concurrency.ts';
 import { SILENCE_IN_TRANSACTION_MS } from './database.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
-import { createSleepStore, WAITS_IN_WINDOW } from './sleeping-runs.ts';
-import { releaseDue, takePending } from './window.ts';
+import { createSleepStore, WAITS_IN_QUEUE, WAITS_IN_WINDOW } from './sleeping-runs.ts';
+import { releaseDue, takePending, UNDER_WAY } from './window.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
 const SWEEP_LOCK = 7_202_611;
@@ -13,7 +13,7 @@ const SWEEP_LOCK = 7_202_611;
 const TAKE_TO_CHECK = `
 WITH due AS (
   SELECT id FROM run
-  WHERE NOT final AND check_at <= now() AND status IN ('queued', 'running', 'cancelling', 'compensating')
+  WHERE ${UNDER_WAY} AND check_at <= now()
   ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), waiting AS (
   SELECT id FROM run WHERE ${WAITS_IN_WINDOW} AND check_at <= now() ORDER BY check_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -87,8 +87,7 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
         `UPDATE run r SET check_at = now() FROM (
            SELECT id FROM run
            WHERE NOT final AND check_at > now()
-             AND (status IN ('queued', 'running', 'cancelling', 'compensating')
-               OR status = 'waiting' AND left_queue IS NULL
+             AND (${UNDER_WAY} OR ${WAITS_IN_QUEUE}
                OR status = 'pending' AND greatest(created_at, due_at) > now() - interval '10 seconds')
            ORDER BY id FOR NO KEY UPDATE) AS live
          WHERE r.id = live.id`,

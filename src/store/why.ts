@@ -106,8 +106,7 @@ FROM run r WHERE r.id = $1`;
 
 const WINDOW = `
 SELECT (SELECT count(*)::int FROM (${IN_WINDOW('1', '$2 * 2')}) AS live) AS used,
-       (SELECT count(*)::int FROM (SELECT 1 FROM run q WHERE NOT q.final AND q.tenant_id = r.tenant_id
-          AND q.status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT $2 * 2) AS own) AS of_tenant,
+       (SELECT count(*)::int FROM (${IN_WINDOW('1', '$2 * 2', 'run.tenant_id = r.tenant_id')}) AS own) AS of_tenant,
        (SELECT count(*)::int FROM (SELECT 1 FROM run p WHERE p.tenant_id = r.tenant_id
           AND p.status = 'pending' AND p.due_at IS NULL AND p.waits_for_slot IS NULL
           AND (p.priority, coalesce(p.deadline_at, 'infinity'), p.created_at, p.id)

@@ -3,15 +3,23 @@ import type pg from 'pg';
 import type { WindowUse } from '../domain/fair-share.ts';
 import type { RunRow, WindowLook } from '../engine/ports.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
-import { WAITS_IN_WINDOW } from './sleeping-runs.ts';
+import { WAITS_IN_QUEUE, WAITS_IN_WINDOW } from './sleeping-runs.ts';
 
 /** As the index `run_pending_by_tenant` has it. */
 const WAITS = `status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL`;
 
+/** As the index `run_under_way_check_at` has it. */
+export const UNDER_WAY = `NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating')`;
+
 /** Runs that count in the window, up to about that many. One that sleeps does not; what is paused does not either. */
-export const IN_WINDOW = (column: string, limit: string): string => `
-    (SELECT ${column} FROM run WHERE NOT final AND status IN ('queued', 'running', 'cancelling', 'compensating') LIMIT ${limit})
-    UNION ALL (SELECT ${column} FROM run WHERE ${WAITS_IN_WINDOW} LIMIT ${limit})`;
+export const IN_WINDOW = (column: string, limit: string, of = 'true'): string => `
+    (SELECT ${column} FROM run WHERE ${UNDER_WAY} AND ${of} LIMIT ${limit})
+    UNION ALL (SELECT ${column} FROM run WHERE ${WAITS_IN_WINDOW} AND ${of} LIMIT ${limit})`;
+
+/** Runs that have jobs in the queue, with those that sleep there for less than it takes to leave it. */
+export const IN_QUEUE = (columns: string, of: string): string => `
+    SELECT ${columns} FROM run r WHERE ${UNDER_WAY} AND ${of}
+    UNION ALL SELECT ${columns} FROM run r WHERE ${WAITS_IN_QUEUE} AND ${of}`;
 
 // From tenant to tenant by the index, so that what it takes does not depend on how many runs each of them has. Of a tenant
 // whose runs are all young it reads them all: those of two seconds.

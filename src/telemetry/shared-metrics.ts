@@ -112,7 +112,11 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     FORWARDED_UNTRUSTED,
     'Requests with an X-Forwarded-For that was not believed, because TRUST_PROXY does not name whom they came from',
   );
-  const activeRuns = new Gauge({ name: 'orchestrator_active_runs', help: 'Executions under way', registers });
+  const activeRuns = new Gauge({
+    name: 'orchestrator_active_runs',
+    help: 'Executions under way, without those that sleep',
+    registers,
+  });
   const activeTasks = new Gauge({
     name: 'orchestrator_active_tasks',
     help: 'Tasks in the hands of workers',

@@ -1,8 +1,10 @@
 /** The pool: what its connections are set to, and how they are asked for. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openDatabase } from '../../src/store/database.ts';
+import { discardReadOnly } from '../../src/store/read-only-connections.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let place: TestDatabase;
@@ -50,5 +52,63 @@ test('a connection is asked for without options, which poolers refuse', async ()
   } finally {
     await database.close();
     server.close();
+  }
+});
+
+/** Of new connections; what is open keeps its own. */
+async function withReadOnlySessions(work: () => Promise<void>): Promise<void> {
+  const writer = new pg.Client({ connectionString: place.url, application_name: 'test' });
+  await writer.connect();
+  const name = pg.escapeIdentifier(new URL(place.url).pathname.slice(1));
+  try {
+    await writer.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+    await work();
+  } finally {
+    await writer.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
+    await writer.end();
+  }
+}
+
+test('a connection from when the server took no writes is not used again once it has rejected one', async () => {
+  const database = openDatabase(place.url, { name: 'failed-over', max: 1, onError: () => undefined });
+  const write = () =>
+    database.prisma.$transaction(async (transaction) => {
+      await transaction.$executeRaw`DELETE FROM request_count`;
+    });
+  try {
+    await withReadOnlySessions(async () => {
+      await expect(write()).rejects.toThrow(/read-only/);
+      // The next one is as new as the server is.
+      expect((await database.pool.query('SHOW default_transaction_read_only')).rows).toEqual([
+        { default_transaction_read_only: 'on' },
+      ]);
+    });
+    await expect(write()).rejects.toThrow(/read-only/);
+    await write();
+  } finally {
+    await database.close();
+  }
+});
+
+test('whoever shares a pool, the one that rejected a write is closed when it is given back, and the pool goes on', async () => {
+  const pool = new pg.Pool({ connectionString: place.url, application_name: 'shared', max: 1 });
+  discardReadOnly(pool);
+  const pidAfter = async (statement: string) => {
+    const client = await pool.connect();
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    await client.query(statement).catch(() => undefined);
+    client.release();
+    return rows[0]?.pid;
+  };
+  try {
+    const first = await pidAfter('SELECT 1');
+    expect(await pidAfter('SELECT 1/0')).toBe(first);
+    expect(await pidAfter('SET default_transaction_read_only = on')).toBe(first);
+    expect(await pidAfter('DELETE FROM request_count')).toBe(first);
+    const second = await pidAfter('DELETE FROM request_count');
+    expect(second).not.toBe(first);
+    expect(await pidAfter('SELECT 1')).toBe(second);
+  } finally {
+    await pool.end();
   }
 });

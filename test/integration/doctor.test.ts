@@ -184,16 +184,23 @@ describe('the doctor', () => {
         (await db.query(`SELECT 1 FROM task WHERE run_id = $1 AND status = 'waiting'`, [asked])).rowCount === 1,
     );
     const ended = await api.run(workflow([echo('x')]));
+    const below = await api.createWorkflow(workflow([asks]));
+    const parent = await api.execute(
+      await api.createWorkflow(
+        workflow([{ action_id: 'child', action_type: 'workflow', config: { workflow_id: below } }]),
+      ),
+    );
+    // For another run, which needs its place in the queue to wake it.
+    await until(async () => (await api.execution(parent)).status === 'waiting');
     await worker.stop();
 
     const lost = await api.execute(await api.createWorkflow(workflow([echo('a'), echo('b', ['a'])])));
     await until(async () => (await api.execution(lost)).status === 'queued');
-    for (const key of (await keysOf(redis as NonNullable<typeof redis>, queuePrefix)).filter((one) =>
-      one.includes(lost),
-    ))
-      await redis?.del(key);
+    for (const key of await keysOf(redis as NonNullable<typeof redis>, queuePrefix))
+      if (key.includes(lost) || key.includes(parent)) await redis?.del(key);
     for (const name of ['wait', 'prioritized', 'waiting-children'])
       await redis?.del(`${queuePrefix}:test_task:${name}`);
+    for (const name of ['delayed', 'waiting-children']) await redis?.del(`${queuePrefix}:workflow:${name}`);
     const [gates, lane] = [queueOf('gates'), queueOf('wait')];
     const gate = `${ended.execution_id}.1.x.y`;
     await gates.add('x -> y', {}, { jobId: gate });
@@ -223,7 +230,7 @@ describe('the doctor', () => {
     const found = await doctor();
     expect(wrong(found)).toEqual(expected);
     expect(found.get('runs_have_jobs')).toMatchObject({ invariant: 'I1', repairable: true });
-    expect(found.get('runs_have_jobs')?.ids).toContain(lost);
+    expect(found.get('runs_have_jobs')?.ids).toEqual(expect.arrayContaining([lost, parent]));
     expect(found.get('gates_have_sources')).toMatchObject({ ids: [gate], total: 1, invariant: 'I5' });
     expect(found.get('jobs_have_runs')).toMatchObject({ ids: [`wait:${ended.execution_id}.1.left`], total: 1 });
     expect(found.get('places_are_given')).toMatchObject({ ids: [waits] });
@@ -243,7 +250,9 @@ describe('the doctor', () => {
     expect((await api.finished(lost)).status).toBe('completed');
     expect((await api.finished(waits)).status).toBe('completed');
     expect((await api.finished(late)).status).toBe('timed_out');
-    await api.post(`/workflows/executions/${asked}/cancel`);
-    expect((await api.finished(asked)).status).toBe('cancelled');
+    for (const waiting of [asked, parent]) {
+      await api.post(`/workflows/executions/${waiting}/cancel`);
+      expect((await api.finished(waiting)).status).toBe('cancelled');
+    }
   });
 });
