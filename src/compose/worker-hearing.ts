@@ -11,7 +11,7 @@ import type { Lane } from '../queue/lane.ts';
 export interface HearingDeps {
   worker: string;
   lanes(): readonly Lane[];
-  backend: Pick<Backend, 'ping' | 'waitingAnew' | 'reconnect'>;
+  backend: Pick<Backend, 'ping' | 'hears' | 'waitingAnew' | 'reconnect'>;
   /** How long jobs may wait in a lane that has room. */
   deafMs: number;
   /** Nothing helps in this process. */
@@ -39,7 +39,8 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
   async function answers(signal: AbortSignal): Promise<boolean> {
     const ended = new AbortController();
     const late = pause(answerMs, AbortSignal.any([signal, ended.signal])).then(() => false);
-    const answered = await Promise.race([backend.ping().catch(() => false), late]);
+    const asked = Promise.all([backend.ping(), backend.hears()]).then((all) => all.every(Boolean));
+    const answered = await Promise.race([asked.catch(() => false), late]);
     ended.abort();
     unanswered = answered ? 0 : unanswered + 1;
     // Once may be a reconnect that is under way; but only an answer shows that a deaf one hears again.

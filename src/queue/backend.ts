@@ -34,6 +34,8 @@ export interface Backend {
   /** Told how many jobs a flow had that was just added. */
   added(jobs: number): Promise<void>;
   ping(): Promise<boolean>;
+  /** Whether what tells its workers of new jobs still does. True where that shows in nothing but the jobs they take. */
+  hears(): Promise<boolean>;
   /**
    * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
    * server's it was restarted or replaced, and may have lost its newest writes.

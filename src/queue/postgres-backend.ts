@@ -45,6 +45,7 @@ export function openPostgres(options: BackendOptions): Backend {
     keepCompleted: KEEP_IN_POSTGRES,
     added: createStatistics(pool, onPoolError),
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
+    hears: listener.hears,
     // It is as durable as the truth itself.
     isMarked: async () => true,
     mark: async () => undefined,

@@ -50,6 +50,8 @@ export function openRedis(options: BackendOptions, url: string): Backend {
     keepCompleted: KEEP_IN_REDIS,
     added: async () => undefined,
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
+    // Each worker blocks on a connection of its own.
+    hears: async () => true,
     async isMarked() {
       lookedAt = runIdIn(await redis.info('server'));
       return (await redis.get(`${prefix}:orchestrator:mark`)) === lookedAt;

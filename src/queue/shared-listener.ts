@@ -23,6 +23,11 @@ export interface ListeningConnection extends EventEmitter {
 export interface SharedListener {
   /** From now on that connection listens here. */
   serve(connection: ListeningConnection): void;
+  /**
+   * Whether the connection answers and has what was subscribed to on it; true while there is none. Workers poll besides,
+   * every few seconds: one that hears nothing is only late, so that nothing else tells.
+   */
+  hears(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -31,6 +36,7 @@ export function shareListener(pool: pg.Pool): SharedListener {
   const views = new Map<ListeningConnection, ListenClient>();
   let opening: Promise<pg.PoolClient> | undefined;
   const subscribed = new Map<string, Promise<unknown>>();
+  let asking: Promise<boolean> | undefined;
 
   function open(): Promise<pg.PoolClient> {
     opening ??= connect();
@@ -77,7 +83,26 @@ export function shareListener(pool: pg.Pool): SharedListener {
     return asked;
   }
 
+  async function ask(opened: Promise<pg.PoolClient>): Promise<boolean> {
+    try {
+      const client = await opened;
+      const expected = subscribed.size;
+      const { rowCount } = await client.query('SELECT pg_listening_channels()');
+      return (rowCount ?? 0) >= expected;
+    } catch {
+      return false;
+    } finally {
+      asking = undefined;
+    }
+  }
+
   return {
+    async hears() {
+      if (opening === undefined) return true;
+      // One that is silent is asked once: the answer to come is the same.
+      asking ??= ask(opening);
+      return asking;
+    },
     serve(connection) {
       connection.getListenClient = async () => {
         const client = await open();

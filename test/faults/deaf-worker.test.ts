@@ -1,4 +1,8 @@
-/** A worker whose connections to the queue are half-open: nothing is closed, and nothing arrives any more. */
+/**
+ * A worker whose connections to the queue are half-open: nothing is closed, and nothing arrives any more. On PostgreSQL
+ * those to the tables of the runs are not, and each poll of the queue that finds a connection that answers takes what
+ * waits: there the worker is unresponsive as soon as the connection on which it hears of jobs is silent.
+ */
 import { describe, expect } from 'vitest';
 import { expectRest } from '../support/invariants.ts';
 import { onBothBackendsInProcesses, type Processes } from '../support/processes.ts';
@@ -17,21 +21,34 @@ async function behindProxy(processes: Processes): Promise<{ proxy: TcpProxy; env
   return { proxy, environment: { [name]: through(proxy, url), DEAF_SECONDS: DEAF, SHUTDOWN_GRACE_SECONDS: '1' } };
 }
 
-const redisOnly = onBothBackendsInProcesses().filter(({ backend }) => backend === 'redis');
+/** From which ports the connections of the worker to its queue come; of those alone that listen, on request. */
+async function queuePorts({ db, redisUrl }: Processes, which: 'all' | 'listening' = 'all') {
+  if (redisUrl !== undefined) return {};
+  const { rows } = await db.query<{ port: number }>(
+    `SELECT client_port AS port FROM pg_stat_activity WHERE datname = current_database()
+     AND application_name = 'orchestrator-worker-queue' AND ($1 OR query ~ 'LISTEN "?bullmq_jobs|pg_listening_channels')`,
+    [which === 'all'],
+  );
+  expect(rows).not.toHaveLength(0);
+  return { from: new Set(rows.map(({ port }) => port)) };
+}
 
-describe.each(redisOnly)('a deaf worker on $backend', ({ test }) => {
+/** What a connection says first that is made to ask one question, or that is none to the queue. */
+const NOT_OF_QUEUE = { redis: /-look/, postgres: /application_name\0orchestrator-worker(?!-queue)/ };
+
+describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backend, test }) => {
   test('says so, connects anew and goes on', async ({ api, processes }) => {
     await processes.start('api');
     const { proxy, environment } = await behindProxy(processes);
     try {
       const worker = await processes.start('worker', environment);
       await api.ended(await api.assign({ task_type: 'test_task' }));
-      proxy.swallow();
+      proxy.swallow(await queuePorts(processes));
       const id = await api.assign({ task_type: 'test_task', params: { n: 1 } });
       expect(await api.ended(id)).toMatchObject({ status: 'completed', result: { n: 1 } });
+      await until(() => worker.events.includes('worker_hears_again'), { timeoutMs: 60_000 });
       expect(worker.events).toContain('worker_deaf');
       expect(worker.events).not.toContain('process.broken');
-      await until(() => worker.events.includes('worker_hears_again'), { timeoutMs: 60_000 });
       const health = await fetch(`http://127.0.0.1:${worker.port}/health`);
       expect(health.status).toBe(200);
       expect(await worker.end('SIGTERM')).toBe(0);
@@ -49,8 +66,7 @@ describe.each(redisOnly)('a deaf worker on $backend', ({ test }) => {
     try {
       const worker = await processes.start('worker', environment);
       await api.ended(await api.assign({ task_type: 'test_task' }));
-      // Only a connection that is made to ask one question gets through.
-      proxy.swallow({ toCome: { except: /-look/ } });
+      proxy.swallow({ ...(await queuePorts(processes)), toCome: { except: NOT_OF_QUEUE[backend] } });
       await until(() => worker.events.includes('worker_deaf'), { timeoutMs: 90_000 });
       const health = await fetch(`http://127.0.0.1:${worker.port}/health`);
       expect([health.status, await health.json()]).toMatchObject([503, { status: 'deaf' }]);
@@ -89,3 +105,27 @@ describe.each(redisOnly)('a deaf worker on $backend', ({ test }) => {
     }
   }, 240_000);
 });
+
+describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'postgres'))(
+  'a worker on $backend, where one connection hears for all lanes',
+  ({ test }) => {
+    test('that no longer hears on it, and only polls, says so and listens on another', async ({ api, processes }) => {
+      await processes.start('api');
+      const { proxy, environment } = await behindProxy(processes);
+      try {
+        const worker = await processes.start('worker', environment);
+        await api.ended(await api.assign({ task_type: 'test_task' }));
+        const before = await queuePorts(processes, 'listening');
+        proxy.swallow(before);
+        await until(() => worker.events.includes('worker_hears_again'), { timeoutMs: 60_000 });
+        expect(worker.events).toContain('worker_deaf');
+        // PostgreSQL is not told of the end of the one that is half-open.
+        const after = await queuePorts(processes, 'listening');
+        expect([...(after.from ?? [])].filter((port) => before.from?.has(port) !== true)).toHaveLength(1);
+        expect(await worker.end('SIGTERM')).toBe(0);
+      } finally {
+        await proxy.close();
+      }
+    }, 240_000);
+  },
+);

@@ -16,9 +16,10 @@ export interface TcpProxy {
   thaw(): void;
   /**
    * What the connections of now send is lost, and no end of theirs is told: to both sides the other one has nothing to
-   * say. New ones pass; with `toCome` only those whose first words match.
+   * say. With `from` only of those by which the proxy speaks to the server from one of these ports. New ones pass; with
+   * `toCome` only those whose first words match.
    */
-  swallow(options?: { toCome?: { except: RegExp } }): void;
+  swallow(options?: { from?: ReadonlySet<number>; toCome?: { except: RegExp } }): void;
   close(): Promise<void>;
 }
 
@@ -39,6 +40,8 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
   let thawed: Promise<void> | undefined;
   let thaw: (() => void) | undefined;
   const swallowed = new WeakSet<Socket>();
+  /** From the connection to the server to that of the client. */
+  const ways = new Map<Socket, Socket>();
   let passing: RegExp | undefined;
   const forward = (from: Socket, to: Socket) => {
     let held = 0;
@@ -87,10 +90,14 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     const server = keep(connect({ port: target.port, host: target.host, noDelay: true }));
     keep(client).setNoDelay(true);
     if (first !== undefined) server.write(first);
+    ways.set(server, client);
     forward(client, server);
     forward(server, client);
     client.on('close', () => server.destroy());
-    server.on('close', () => client.destroy());
+    server.on('close', () => {
+      ways.delete(server);
+      client.destroy();
+    });
   };
   let listening: Server | undefined;
   const open = async (port: number) => {
@@ -127,9 +134,11 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       });
     },
     thaw: endFreeze,
-    swallow({ toCome } = {}) {
+    swallow({ from, toCome } = {}) {
       passing = toCome?.except;
-      for (const socket of sockets) swallowed.add(socket);
+      for (const [server, client] of ways) {
+        if (from === undefined || from.has(server.localPort ?? 0)) swallowed.add(server).add(client);
+      }
     },
     async open() {
       if (listening === undefined) await open(port);

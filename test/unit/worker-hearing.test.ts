@@ -7,7 +7,7 @@ const DEAF_MS = 30_000;
 /** A worker with one lane, and its queue, both in the test's hands. */
 function begin() {
   const lane = { active: 0, taken: 0, isFetching: true };
-  const queue = { waiting: 0, reachable: true, answers: true };
+  const queue = { waiting: 0, reachable: true, answers: true, hears: true };
   const log = createTestLog();
   const reconnect = vi.fn();
   const broken = vi.fn();
@@ -28,6 +28,7 @@ function begin() {
     ],
     backend: {
       ping: () => (queue.answers ? Promise.resolve(true) : new Promise(() => undefined)),
+      hears: async () => queue.hears,
       async waitingAnew(names) {
         asked(names);
         if (!queue.reachable) throw new Error('the queue did not answer');
@@ -99,6 +100,18 @@ test('a connection that is silent while a new one is answered is broken and made
   await pass(0.5);
   expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
   queue.answers = true;
+  await pass(1);
+  expect(hearing.isDeaf()).toBe(false);
+  await end();
+});
+
+test('a connection that answers and tells of no new jobs is made anew, although polls take them', async () => {
+  const { lane, queue, hearing, reconnect, pass, end } = begin();
+  queue.hears = false;
+  lane.taken = 1;
+  await pass(1.5);
+  expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
+  queue.hears = true;
   await pass(1);
   expect(hearing.isDeaf()).toBe(false);
   await end();
