@@ -1,6 +1,7 @@
 /** Approvals and signals: what reaches an execution from outside while it waits. */
 import type { ApprovalRow } from '../engine/inbox-ports.ts';
 import * as schemas from '../schemas/approvals.ts';
+import { MAX_TASK_ID_LENGTH } from '../schemas/task-id.ts';
 import { hasPermission } from './authorise.ts';
 import type { HttpDeps } from './deps.ts';
 import { idempotencyKey } from './idempotency.ts';
@@ -67,6 +68,7 @@ export const issueApprovalLinks = operation({
   tag,
   method: 'post',
   path: `${path}/approvals/{action_id}/links`,
+  lengths: { action_id: MAX_TASK_ID_LENGTH },
   summary: 'Two links, to approve and to reject, for somebody without credentials',
   description:
     'Whoever has one decides as that user, once. To open it decides nothing: it shows a page that asks. Only who began the ' +

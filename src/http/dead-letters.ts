@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { DeadLetterFilter } from '../engine/dead-letters.ts';
 import * as schemas from '../schemas/dead-letters.ts';
+import { MAX_TASK_ID_LENGTH, taskId } from '../schemas/task-id.ts';
 import type { HttpDeps } from './deps.ts';
 import { type Call, notFound, type nothing, operation, type Routes, sendJson } from './operation.ts';
 import { readCursorAs, writeCursor } from './paging.ts';
@@ -64,6 +65,7 @@ export const removeDeadLetter = operation({
   tag: 'Infrastructure',
   method: 'delete',
   path: '/infrastructure/dlq/{execution_id}/{action_id}',
+  lengths: { action_id: MAX_TASK_ID_LENGTH },
   summary: 'Lets one failed task go',
   description: 'The path ends in the `event_id` as it is listed. One whose slash is written %2F is taken too.',
   notFound: 'Dead letter not found',
@@ -76,13 +78,14 @@ export const removeDeadLetterByEventId = operation({
   id: 'removeDeadLetterByEventId',
   permission: 'infrastructure:control',
   path: '/infrastructure/dlq/{event_id}',
+  lengths: { event_id: schemas.MAX_EVENT_ID_LENGTH },
   summary: 'The same, for clients that encode the whole id',
 });
 
 const cursorShape = z.strictObject({
   t: z.iso.datetime(),
   i: z.string().max(255),
-  a: z.string().max(255),
+  a: taskId,
   p: z.int().min(1),
 });
 

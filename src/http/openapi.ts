@@ -10,7 +10,7 @@ import {
 } from 'zod-openapi';
 import { PERMISSIONS } from '../domain/access.ts';
 import { problem } from '../schemas/answers.ts';
-import type { Answer, Operation } from './operation.ts';
+import { type Answer, MAX_ID_LENGTH, type Operation } from './operation.ts';
 
 /** Every operation can answer these. */
 const ALWAYS = [429, 500, 503];
@@ -84,7 +84,7 @@ function pathParameters(op: Operation): oas31.ParameterObject[] {
     in: 'path',
     name,
     required: true,
-    schema: { type: 'string', maxLength: 255 },
+    schema: { type: 'string', maxLength: op.lengths?.[name] ?? MAX_ID_LENGTH },
   }));
 }
 

@@ -68,6 +68,8 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   tag: Tag;
   method: Method;
   path: string;
+  /** Of parameters of the path that may be longer than an id, or put together of several. */
+  lengths?: Readonly<Record<string, number>>;
   summary: string;
   description?: string;
   body?: B;
@@ -174,7 +176,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
   return async (request, response) => {
     const caller = callerOf(response);
     refuseLongHeaders(request);
-    const params = pathParameters(request);
+    const params = pathParameters(op.lengths, request);
     const query = queryOf(op, request);
     const body = parseBody(op, bodyOf(request));
     const waitSeconds = secondsOf(query, 'wait') + secondsOf(body, 'wait_seconds');
@@ -227,12 +229,11 @@ function parseBody<B extends z.ZodType>(op: Operation<B>, body: Json | undefined
 }
 
 /** An id that cannot be one is a wrong request, and never reaches the database. */
-function pathParameters(request: Request): Record<string, string> {
+function pathParameters(lengths: Operation['lengths'], request: Request): Record<string, string> {
   const params: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.params)) {
-    if (typeof value !== 'string' || value.length > MAX_ID_LENGTH || value.includes('\u0000')) {
-      throw notAnId(name);
-    }
+    const longest = lengths?.[name] ?? MAX_ID_LENGTH;
+    if (typeof value !== 'string' || value.length > longest || value.includes('\u0000')) throw notAnId(name, longest);
     params[name] = value;
   }
   return params;
@@ -244,8 +245,8 @@ function refuseLongHeaders(request: Request): void {
     if ((request.get(name)?.length ?? 0) > MAX_ID_LENGTH) throw notAnId(name);
 }
 
-function notAnId(path: string): OrchestratorError {
-  const message = `must be text of at most ${MAX_ID_LENGTH} characters`;
+function notAnId(path: string, longest = MAX_ID_LENGTH): OrchestratorError {
+  const message = `must be text of at most ${longest} characters`;
   return new OrchestratorError('invalid_request', `${path} ${message}`, { errors: [{ path, message }] });
 }
 

@@ -2,8 +2,13 @@
 import { z } from 'zod';
 import { count, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { moment, runStatus } from './requests.ts';
+import { MAX_TASK_ID_LENGTH } from './task-id.ts';
 
 const MAX_EVENT_IDS = 1_000;
+/** An execution, a slash, a task. */
+export const MAX_EVENT_ID_LENGTH = 255 + 1 + MAX_TASK_ID_LENGTH;
+/** An id may have three bytes for each character. */
+const MAX_CURSOR_LENGTH = 2_048;
 const id = z.string().min(1).max(255);
 
 const filter = {
@@ -17,7 +22,7 @@ const filter = {
 export const deadLetterQuery = z.object({
   ...filter,
   limit: z.coerce.number<string>().int().min(1).max(200).default(50),
-  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  cursor: z.string().min(1).max(MAX_CURSOR_LENGTH).optional().meta({ description: 'next_cursor of the page before' }),
 });
 
 const selection = {
@@ -26,7 +31,7 @@ const selection = {
       z
         .string()
         .min(3)
-        .max(511)
+        .max(MAX_EVENT_ID_LENGTH)
         .regex(/^[^/]+\/./, 'must be <execution_id>/<action_id>'),
     )
     .min(1)

@@ -1,6 +1,7 @@
 /** What the HTTP door takes and answers about late effects: successes that came when they were not awaited any more. */
 import { z } from 'zod';
 import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { taskId } from './task-id.ts';
 
 const seen = {
   action_id: text,
@@ -21,7 +22,7 @@ export type LateEffect = z.infer<typeof lateEffect>;
 
 export const lateEffectsQuery = z.object({
   execution_id: z.string().min(1).max(255).optional(),
-  action_id: z.string().min(1).max(255).optional(),
+  action_id: taskId.optional(),
   compensated: z
     .enum(['true', 'false', 'null'])
     .optional()

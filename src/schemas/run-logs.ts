@@ -1,12 +1,13 @@
 /** What the HTTP door takes and answers about the log of an execution. */
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { taskId } from './task-id.ts';
 
 /** The least serious first. */
 export const logLevel = z.enum(['debug', 'info', 'warn', 'error']);
 
 export const runLogsQuery = z.object({
-  action_id: z.string().min(1).max(255).optional(),
+  action_id: taskId.optional(),
   level: logLevel.default('debug').meta({ description: 'That and what is more serious' }),
   attempt: z.coerce.number<string>().int().min(1).max(1_000_000).optional(),
   include: z.enum(['events']).optional().meta({ description: 'The events of the execution among them' }),

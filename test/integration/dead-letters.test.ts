@@ -162,7 +162,7 @@ describe.each(onBothBackends())('dead letters on $backend', ({ test }) => {
     const { execution_id: run } = await api.run(workflow([failing('one'), failing('two')]));
     const gone = (client: Client, id: string) => client.send('DELETE', `/infrastructure/dlq/${id}`);
     for (const id of [`${run}/three`, `unknown/one`, 'unknown']) expectProblem(await gone(api, id), 404, 'not_found');
-    expectProblem(await gone(api, 'x'.repeat(256)), 400, 'invalid_request');
+    expectProblem(await gone(api, 'x'.repeat(600)), 400, 'invalid_request');
     expect((await gone(tenant(any, 'other'), `${run}/one`)).body).toMatchObject({ detail: 'Dead letter not found' });
     expect(ids(await dlq(api))).toHaveLength(2);
     expect(accepted(await gone(api, `${run}/one`), 204).text).toBe('');
@@ -171,6 +171,39 @@ describe.each(onBothBackends())('dead letters on $backend', ({ test }) => {
     expect(ids(await dlq(api))).toEqual([]);
     const { rows } = await db.query(`SELECT data FROM event WHERE run_id = $1 AND kind = 'task.discarded'`, [run]);
     expect(rows).toEqual([{ data: { by: 'anonymous' } }, { data: { by: 'anonymous' } }]);
+  });
+
+  test('the longest ids lead to theirs too, and so do those of undoings', async ({ api: any }) => {
+    const api = tenant(any, 'long');
+    const [done, long] = ['\u00fc'.repeat(255), 'l'.repeat(255)];
+    const { execution_id: run } = await api.run(
+      workflow([
+        echo(
+          done,
+          [],
+          {},
+          { compensate: { action_type: 'test_task', config: { fail_with: 'no' }, retry: { max_attempts: 1 } } },
+        ),
+        failing(long, [done]),
+        failing('short', [done]),
+      ]),
+    );
+    const all = [`${run}/${done}~undo`, `${run}/${long}`, `${run}/short`];
+    await until(async () => ids(await dlq(api)).length === all.length);
+    const paged: unknown[] = [];
+    for (let query: string | undefined = ''; query !== undefined; ) {
+      const page = await dlq(api, `?limit=1${query}`);
+      paged.push(...ids(page));
+      const next = (page.body as { next_cursor: string | null }).next_cursor;
+      query = next !== null ? `&cursor=${encodeURIComponent(next)}` : undefined;
+    }
+    expect(new Set(paged)).toEqual(new Set(all));
+    expect(await discard(api, { event_ids: all, dry_run: true })).toMatchObject({ discarded_events: all.length });
+    const [undoing = '', ...others] = all;
+    const byParts = undoing.split('/').map(encodeURIComponent).join('/');
+    for (const id of [byParts, ...others.map(encodeURIComponent)])
+      accepted(await api.send('DELETE', `/infrastructure/dlq/${id}`), 204);
+    expect(ids(await dlq(api))).toEqual([]);
   });
 
   test('the metric counts them for all tenants', async ({ api, db }) => {
