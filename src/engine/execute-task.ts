@@ -102,16 +102,16 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
   // The run is gone, or has been begun anew: this job is a leftover.
   if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, plan, planned, data);
   deps.spans?.delivered(delivery, run, planned);
-  if (own?.final === true || run.final) return acknowledge(deps, run, plan, planned, data);
+  if (run.final) return acknowledge(deps, run, plan, planned, data);
+  if (own?.final === true) {
+    const open = openDependency(plan, planned, found);
+    return open === undefined ? acknowledge(deps, run, plan, planned, data) : notReady(deps, run, planned, open);
+  }
 
   const waitedMs = queueWaitMs(delivery, own, found.tasks.values(), deps.now());
   if (waitedMs !== undefined) deps.picked?.(delivery.queue, waitedMs);
   const decision = decide(planned.action.run_if, dependenciesOf(plan, planned, found), run.status);
-  if (decision.next === 'not_ready') {
-    deps.log.warn('task_not_ready', { run_id: run.id, action_id: data.action_id, waits_for: decision.waitsFor });
-    await deps.runs.nudge(run.id);
-    return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
-  }
+  if (decision.next === 'not_ready') return notReady(deps, run, planned, decision.waitsFor);
 
   const token = await takeToken(deps, delivery, run, planned, own);
   if (token === undefined) return acknowledgeOrLeave(deps, data, plan, planned);
@@ -123,6 +123,24 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
   }
   const suspect = token.deliveries > UNSUSPECTED_DELIVERIES;
   return proceed(deps, held, decision, suspect).catch((error: unknown) => uncounted(deps, held, error));
+}
+
+/** It was released before what it waits for had ended: the queue has lost something of this run, or given it up. */
+async function notReady(
+  deps: ExecuteDeps,
+  run: RunRow,
+  { action }: PlannedAction,
+  waitsFor: string,
+): Promise<Disposition> {
+  deps.log.warn('task_not_ready', { run_id: run.id, action_id: action.action_id, waits_for: waitsFor });
+  await deps.runs.nudge(run.id);
+  return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
+}
+
+/** Of an action that was settled by hand: its dependents wait for that too, or the last one would end the run before it. */
+function openDependency(plan: Plan, planned: PlannedAction, found: Lookup): string | undefined {
+  if (planned.part !== undefined || planned.undoes !== undefined) return undefined;
+  return dependenciesOf(plan, planned, found).find(({ state }) => state?.final !== true)?.actionId;
 }
 
 async function proceed(

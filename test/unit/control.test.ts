@@ -261,3 +261,15 @@ describe('an action that is settled by hand', () => {
     await expect(hand().skip(CALLER, RUN, 'b', undefined)).rejects.toEqual(refusal('already_final'));
   });
 });
+
+test('an action settled by hand is not acknowledged before what it waits for has ended, although its job was released', async () => {
+  const { engine, hand } = await controlled(CHAIN);
+  const lease = engine.take('a');
+  await hand().skip(CALLER, RUN, 'b', undefined);
+  // BullMQ has given up the job of `a`, which somebody is still at.
+  expect(await engine.deliverByHand('b')).toMatchObject({ job: 'delay' });
+  expect([...engine.store.due]).toContain(RUN);
+  expect(engine.run()?.final).toBe(false);
+  engine.queue.end(lease, await engine.work(lease));
+  await finish(engine);
+});
