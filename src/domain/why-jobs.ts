@@ -54,7 +54,8 @@ export function jobCause(
 ): Cause | undefined {
   const { now } = facts;
   const sleeps = task?.status === 'waiting' || task?.status === 'retrying';
-  if (job === undefined) return task?.status === 'running' || facts.queueReachable ? undefined : queueUnreachable(facts);
+  if (job === undefined)
+    return task?.status === 'running' || facts.queueReachable ? undefined : queueUnreachable(facts);
   // What runs is committed all the same; what sleeps has its own reason as long as it is not due.
   if (facts.queueRejects !== undefined && !sleeps && task?.status !== 'running')
     return queueNotWritable(facts.queueRejects);
