@@ -61,7 +61,7 @@ const MUTATIONS: Mutation[] = [
   {
     name: 'the look at what is committed: a task that is final is executed again',
     edits: [
-      { file: 'engine/execute-task.js', find: 'if (own?.final === true || run.final)', replace: 'if (run.final)' },
+      { file: 'engine/execute-task.js', find: 'if (own?.final === true)', replace: 'if (false)' },
       {
         file: 'store/task-store.js',
         find: `WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
