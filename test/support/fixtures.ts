@@ -2,7 +2,10 @@
 import { test as base } from 'vitest';
 import { expectRest } from './invariants.ts';
 import { startService } from './service.ts';
-import { BACKENDS, type BackendKind, openStack, type StackOptions } from './stack.ts';
+import { BACKENDS, type BackendKind, openStack, type Stack, type StackOptions } from './stack.ts';
+
+/** The stack that the tests of this process use now. */
+let current: Stack | undefined;
 
 /** For `describe.each` at the top of a file: each backend has a stack of its own, begun by its first test. */
 export function onBothBackends(options: StackOptions = {}) {
@@ -13,8 +16,15 @@ function stackTest(backend: BackendKind, options: StackOptions = {}) {
   return base
     .extend('backend', { scope: 'file' }, backend)
     .extend('stack', { scope: 'file' }, async ({ backend: kind }, { onCleanup }) => {
+      // Those on the other backend are over: what idles beside this one only takes its time.
+      await current?.stop();
       const stack = await openStack(kind, options);
-      onCleanup(() => stack.stop());
+      current = stack;
+      onCleanup(async () => {
+        if (current !== stack) return;
+        current = undefined;
+        await stack.stop();
+      });
       return stack;
     })
     .extend('atRest', { auto: true }, async ({ stack, onTestFailed }, { onCleanup }) => {
