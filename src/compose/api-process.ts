@@ -142,7 +142,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     payloads: payloadsOf(config),
   });
   const { pool, everyTenant, prisma } = database;
-  const writePath = writePathOf(faults.ledger, () => probeAll(everyTenant), log);
+  const writePath = writePathOf(faults.ledger, database, () => probeAll(everyTenant), log);
   const { redisUrl, queuePrefix: prefix } = config;
   const backend = openBackend({
     redisUrl,

@@ -2,7 +2,9 @@
 import { createFaultLedger, type FaultLedger } from '../engine/fault-ledger.ts';
 import type { Logger } from '../engine/ports.ts';
 import { createWritePath, type WritePath } from '../engine/write-path.ts';
+import type { Database } from '../store/database.ts';
 import type { StatementObserver } from '../store/observed-client.ts';
+import { READ_ONLY } from '../store/socket-codes.ts';
 import { faultErrorOf, storeFault } from '../store/sqlstate.ts';
 
 const DATABASE = 'database';
@@ -76,6 +78,20 @@ export function processFaults(): ProcessFaults {
   };
 }
 
-export function writePathOf(faults: FaultLedger, probe: () => Promise<void>, log: Logger): WritePath {
-  return createWritePath({ probe, faultOf: storeFault, faults, log });
+export function writePathOf(
+  faults: FaultLedger,
+  database: Pick<Database, 'renewConnections'>,
+  probe: () => Promise<void>,
+  log: Logger,
+): WritePath {
+  return createWritePath({
+    probe,
+    faultOf: storeFault,
+    // Those that were opened meanwhile would each reject one more write.
+    onUsableAgain: (ended) => {
+      if (ended.class === READ_ONLY) database.renewConnections();
+    },
+    faults,
+    log,
+  });
 }

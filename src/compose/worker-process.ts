@@ -108,7 +108,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
     payloads: payloadsOf(config),
   });
   const { pool, prisma } = database;
-  const writePath = writePathOf(faults.ledger, () => probeWritePath(pool), log);
+  const writePath = writePathOf(faults.ledger, database, () => probeWritePath(pool), log);
   const underTest = config.nodeEnv === 'test';
   const catalogue = createCatalogue(adaptersFor({ underTest }));
   const laneNames = lanesOf(config, catalogue.names());

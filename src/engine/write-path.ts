@@ -25,6 +25,8 @@ export interface WritePathDeps {
   probe(): Promise<void>;
   /** Undefined: not the database's. `connection`: it is gone, and what comes back may be another. */
   faultOf(error: unknown): (FaultError & { connection: boolean }) | undefined;
+  /** Called with the fault that has ended. */
+  onUsableAgain?(ended: Fault): void;
   faults: FaultLedger;
   log: Logger;
   /** Between two probes. */
@@ -38,7 +40,14 @@ const RETRY_MS = 500;
 const PATIENCE_MS = 1_500;
 const WORD = 'database';
 
-export function createWritePath({ probe, faultOf, faults, log, everyMs = EVERY_MS }: WritePathDeps): WritePath {
+export function createWritePath({
+  probe,
+  faultOf,
+  onUsableAgain,
+  faults,
+  log,
+  everyMs = EVERY_MS,
+}: WritePathDeps): WritePath {
   let verdict: { fault: Fault | undefined } | undefined;
   let asking: Promise<Fault | undefined> | undefined;
   let failures = 0;
@@ -49,6 +58,7 @@ export function createWritePath({ probe, faultOf, faults, log, everyMs = EVERY_M
       log.error('database_not_usable', { class: fault.class, error: fault.message });
     if (fault === undefined && verdict?.fault !== undefined) {
       log.warn('database_usable_again', {});
+      onUsableAgain?.(verdict.fault);
       faults.causeEnded(verdict.fault.class);
     }
     verdict = { fault };

@@ -44,6 +44,8 @@ export interface Database {
   prisma: PrismaClient;
   /** Resolves, to a sentence, when a connection meets a server that is not supported: another one than at the start. */
   unsupported: Promise<string>;
+  /** What is open now is not used again. */
+  renewConnections(): void;
   close(): Promise<void>;
 }
 
@@ -92,8 +94,8 @@ export function openDatabase(
   const everyTenant = new pg.Pool(settings);
   const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
   const pools = new Set([everyTenant, pool]);
+  const discarding = [...pools].map(discardReadOnly);
   for (const each of pools) {
-    discardReadOnly(each);
     // An idle connection that the server drops must not end the process.
     each.on('error', options.onError);
     // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
@@ -110,6 +112,9 @@ export function openDatabase(
     connections: together([...pools]),
     prisma,
     unsupported,
+    renewConnections() {
+      for (const each of discarding) each.renew();
+    },
     async close() {
       await prisma.$disconnect();
       await Promise.all([...pools].map((each) => each.end()));

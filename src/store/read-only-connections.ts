@@ -7,18 +7,39 @@ import type { EventEmitter } from 'node:events';
 import type pg from 'pg';
 import { READ_ONLY } from './socket-codes.ts';
 
+export interface Discarding {
+  /** Connections that are open now are not used again: those at rest are closed at once, the others when they are given back. */
+  renew(): void;
+}
+
+// The types do not say that a client has the one, and a pool the other.
+const connectionOf = (client: pg.PoolClient) => (client as unknown as { connection: EventEmitter }).connection;
+const remove = (pool: pg.Pool, client: pg.PoolClient) =>
+  (pool as unknown as { _remove(client: pg.PoolClient): void })._remove(client);
+
 /** Connections of that pool that have rejected a write are not used again. */
-export function discardReadOnly(pool: pg.Pool): void {
-  const spoiled = new WeakSet<pg.PoolClient>();
+export function discardReadOnly(pool: pg.Pool): Discarding {
+  const discarded = new WeakSet<pg.PoolClient>();
+  const open = new Map<pg.PoolClient, 'in use' | 'at rest'>();
   pool.on('connect', (client) => {
-    // Its types do not say that it has one.
-    const { connection } = client as unknown as { connection: EventEmitter };
-    connection.on('errorMessage', ({ code }: { code?: string }) => {
-      if (code === READ_ONLY) spoiled.add(client);
+    open.set(client, 'in use');
+    connectionOf(client).on('errorMessage', ({ code }: { code?: string }) => {
+      if (code === READ_ONLY) discarded.add(client);
     });
   });
+  pool.on('acquire', (client) => open.set(client, 'in use'));
   // Before the pool looks whether it is of use still.
   pool.on('release', (_, client) => {
-    if (spoiled.has(client)) client.end().catch(() => undefined);
+    if (discarded.has(client)) client.end().catch(() => undefined);
+    else open.set(client, 'at rest');
   });
+  pool.on('remove', (client) => open.delete(client));
+  return {
+    renew() {
+      for (const [client, state] of open) {
+        discarded.add(client);
+        if (state === 'at rest') remove(pool, client);
+      }
+    },
+  };
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openDatabase } from '../../src/store/database.ts';
 import { discardReadOnly } from '../../src/store/read-only-connections.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
+import { until } from '../support/until.ts';
 
 let place: TestDatabase;
 beforeAll(async () => {
@@ -85,6 +86,29 @@ test('a connection from when the server took no writes is not used again once it
     });
     await expect(write()).rejects.toThrow(/read-only/);
     await write();
+  } finally {
+    await database.close();
+  }
+});
+
+test('connections that were opened while it took no writes are not used again, once they are renewed', async () => {
+  const errors: unknown[] = [];
+  const database = openDatabase(place.url, { name: 'failed-over', max: 3, onError: (error) => errors.push(error) });
+  const all = (statement: string) => Promise.allSettled([1, 2, 3].map(() => database.pool.query(statement)));
+  try {
+    await withReadOnlySessions(async () => {
+      await all('SELECT pg_sleep(0.05)');
+    });
+    expect(database.connections.totalCount).toBe(3);
+    // One is in use meanwhile.
+    const inUse = await database.pool.connect();
+    database.renewConnections();
+    const answered = await inUse.query('SELECT 1').finally(() => inUse.release());
+    expect(answered.rowCount).toBe(1);
+    await until(() => database.connections.totalCount === 0, { what: 'all are closed' });
+    const written = await all('DELETE FROM request_count');
+    expect(written.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+    expect(errors).toEqual([]);
   } finally {
     await database.close();
   }
