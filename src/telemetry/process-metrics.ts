@@ -1,5 +1,5 @@
 /** Metrics that every process has of itself. What all processes count together is in shared-metrics.ts. */
-import { collectDefaultMetrics, type Registry } from 'prom-client';
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { createInstruments, type Instruments } from './instruments.ts';
 import { kept } from './kept.ts';
 
@@ -37,11 +37,23 @@ const SIZES = [1, 2, 5, 10, 20, 50, 100, 200];
 /** Gauges in the name of counters; the same is told by `nodejs_active_…` without the end. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
+let ofNode: Metric[] | undefined;
+
+/** Collected once for the process, however many of us are composed in it: what collects them watches the event loop for ever. */
+function nodeMetrics(): Metric[] {
+  if (ofNode === undefined) {
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const names = registry.getMetricsAsArray().map(({ name }) => name);
+    ofNode = names.filter((name) => !MISNAMED.includes(name)).flatMap((name) => registry.getSingleMetric(name) ?? []);
+  }
+  return ofNode;
+}
+
 export function createProcessMetrics(source: ProcessSource): ProcessMetrics & { instruments: Instruments } {
   const instruments = createInstruments();
   const { registry, counter, histogram, gauge, gauges } = instruments;
-  collectDefaultMetrics({ register: registry });
-  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  for (const metric of nodeMetrics()) registry.registerMetric(metric);
 
   const { connections, version } = source;
   gauges(
