@@ -20,8 +20,8 @@ const ON_SERVERS = {
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: 60_000,
   hookTimeout: 60_000,
-  // Each file starts an API and workers of its own, and mostly waits: four keep two cores busy.
-  maxWorkers: 4,
+  // Each file starts an API and workers of its own, and often waits for locks to run out: three keep two cores busy.
+  maxWorkers: 3,
   sequence: { groupOrder: 1 },
 };
 
