@@ -18,8 +18,9 @@ const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
 const ON_SERVERS = {
   setupFiles: [SAME_VALUES],
   globalSetup: ['test/support/global-setup.ts'],
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  // Far beyond what any of them takes where it has a core for itself.
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
   // Each file starts an API and workers of its own, and often waits for locks to run out: three keep two cores busy.
   maxWorkers: 3,
   sequence: { groupOrder: 1 },

@@ -11,7 +11,7 @@ import { echo, type TestAction, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
 /** It takes half a minute where nothing else runs. */
-const PATIENCE_MS = 150_000;
+const PATIENCE_MS = 300_000;
 const WINDOW = 26;
 /** Of one attempt: what is delivered oftener may be what ends its workers. */
 const UNSUSPECTED_DELIVERIES = 3;

@@ -126,7 +126,7 @@ async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promi
     const others = clients.filter((line) => line.includes(` db=${number} `) && !line.includes(' name=test '));
     return [...rows.map((row) => row.application_name), ...others];
   };
-  await until(async () => (await left()).length === 0, { what: 'no connection is left open', timeoutMs: 5_000 }).catch(
+  await until(async () => (await left()).length === 0, { what: 'no connection is left open' }).catch(
     async (error: unknown) => {
       throw new Error(`connections were left open: ${(await left()).join('; ')}`, { cause: error });
     },
