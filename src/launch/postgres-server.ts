@@ -6,7 +6,7 @@
  * the process that started it; it is stopped cleanly before ours is started.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -310,15 +310,15 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() =>
-        address !== null && typeof address === 'object' ? resolve(address.port) : reject(new Error('no free port')),
-      );
-    });
-  });
+/** Below those that systems give to outgoing connections: one of these would take it before whoever asked listens. */
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+const PORTS_TRIED = 100;
+
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < PORTS_TRIED; tries += 1) {
+    const port = randomInt(FIRST_PORT, LAST_PORT);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no free port was found between ${FIRST_PORT} and ${LAST_PORT}`);
 }

@@ -21,6 +21,7 @@ const ENVIRONMENT = { ADMISSION_WINDOW: String(WINDOW), SERVICE_RATE_LIMITS: 'sl
 const NEVER = { max_attempts: 5, backoff: 'fixed', initial_delay_seconds: 600 };
 
 const sleeping = { action_id: 'sleep', action_type: 'wait', config: { seconds: 600 } };
+const busy = echo('busy', [], { duration: 600, report_steps: 1000 }, { timeout_seconds: 900 });
 const call = (service: string, more: object = {}, retry: object = NEVER): TestAction => ({
   action_id: 'call',
   action_type: 'service_call',
@@ -224,7 +225,6 @@ async function waits(api: Client, url: string): Promise<{ nobody: string }> {
 
   await cause(api, await begin(api, [echo('later', [], {}, { delay_seconds: 600 })]), 'delay', { delay_seconds: 600 });
   await cause(api, await begin(api, [echo('x')], {}, { delay_seconds: 600 }), 'run_delayed');
-  const busy = echo('busy', [], { duration: 600, report_steps: 1000 }, { timeout_seconds: 900 });
   await cause(api, await begin(api, [busy]), 'running', {
     attempt: 1,
     timeout_seconds: 900,
@@ -253,7 +253,8 @@ async function locked(processes: Processes, api: Client): Promise<void> {
 
 /** As many runs are in the queue as may be. */
 async function window(api: Client): Promise<void> {
-  const id = await api.createWorkflow(workflow([sleeping]));
+  // They are at work: those that sleep leave the window.
+  const id = await api.createWorkflow(workflow([busy]));
   const many = await api.post(`/workflows/${id}/executions`, { items: Array.from({ length: WINDOW }, () => ({})) });
   expect(list(accepted(many, 202))).toHaveLength(WINDOW);
   const run = await api.execute(id);
