@@ -76,7 +76,6 @@ import { createTaskReportStore } from '../store/task-reports.ts';
 import { createTaskStates } from '../store/task-states.ts';
 import { createTaskStore } from '../store/task-store.ts';
 import { createTenantData } from '../store/tenant-data.ts';
-import { createTenantWeightStore } from '../store/tenant-weights.ts';
 import { createTraceReader } from '../store/traces.ts';
 import { needsRepair } from '../store/transient.ts';
 import { isUnavailable } from '../store/unavailable.ts';
@@ -363,7 +362,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
     audit: audit.trail,
     auditLog: audit.reader,
     tenantData: createTenantData(everyTenant, uuidv7),
-    tenantWeights: createTenantWeightStore(everyTenant),
+    tenantWeights: live.store,
     sagas: createSagaReader(pool, definitions),
     lateEffects: createLateEffectReader(pool),
     traces: createTraceReader(pool),
@@ -467,6 +466,7 @@ export function apiProcess(config: Config, databaseUrl: string, given: Logger): 
       await wall.expected(everyTenant);
       // Before the first request: nothing is accepted that could not be committed.
       await writePath.fault();
+      await live.ready();
       const port = await listenOn(server, config);
       own.push({ host: config.host, port });
       void announce('queue_setup', backend.warnings(), log);

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import { createFairness, type Fairness } from '../engine/fairness.ts';
 import type { Logger } from '../engine/ports.ts';
 import { repeatUntil } from '../engine/sweep.ts';
+import type { TenantWeightStore } from '../engine/tenant-weight-ports.ts';
 import { createTenantWeightStore } from '../store/tenant-weights.ts';
 
 const READ_EVERY_MS = 2_000;
@@ -11,6 +12,10 @@ const READ_EVERY_MS = 2_000;
 export interface LiveWeights {
   /** By tenant, what was set before what is configured; 1 for all others. Always the newest that was read. */
   weights: ReadonlyMap<string, number>;
+  /** What is set over it holds in this process at once. */
+  store: TenantWeightStore;
+  /** Resolves when they were read for the first time, or could not be. */
+  ready(): Promise<void>;
   /** Reads them now and then; while they cannot be read those of before hold. */
   watchUntil(signal: AbortSignal): Promise<void>;
 }
@@ -25,7 +30,23 @@ export function liveWeights({ tenantWeights }: Config, pool: pg.Pool, log: Logge
     }
     for (const [tenantId, weight] of [...tenantWeights, ...set]) weights.set(tenantId, weight);
   }
-  return { weights, watchUntil: (signal) => repeatUntil(signal, READ_EVERY_MS, 'read_weights', read, log) };
+  return {
+    weights,
+    store: {
+      ...store,
+      async set(...given) {
+        const weight = await store.set(...given);
+        await read();
+        return weight;
+      },
+      async remove(tenantId) {
+        await store.remove(tenantId);
+        await read();
+      },
+    },
+    ready: () => read().catch(() => undefined),
+    watchUntil: (signal) => repeatUntil(signal, READ_EVERY_MS, 'read_weights', read, log),
+  };
 }
 
 export function fairnessOf({ weights }: Pick<LiveWeights, 'weights'>): Fairness {

@@ -407,6 +407,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       };
       const { signal } = stopping;
       const random = Math.random;
+      await live.ready();
       loops.push(sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random, onPass: recordPass }));
       const activeTasks = () => open.reduce((sum, lane) => sum + lane.active(), 0);
       loops.push(writePath.watchUntil(signal));
