@@ -46,19 +46,25 @@ async function openRuns(db: pg.Pool): Promise<object[]> {
   return rows;
 }
 
-/** Jobs that are neither completed nor failed, of every queue. */
-export async function leftovers({
-  db,
-  redis,
-  queuePrefix,
-}: Checked): Promise<Array<{ queue: string; id: string; state: string }>> {
+interface Leftover {
+  queue: string;
+  id: string;
+  state: string;
+}
+
+/** Jobs that are neither completed nor failed, of every queue. The next tick is there as long as there is a schedule. */
+export async function leftovers(checked: Checked): Promise<Leftover[]> {
+  return (await openJobs(checked)).filter(({ queue, id }) => queue !== 'schedules' || !id.startsWith('repeat:tick:'));
+}
+
+async function openJobs({ db, redis, queuePrefix }: Checked): Promise<Leftover[]> {
   if (redis === undefined) {
-    const { rows } = await db.query<{ queue: string; id: string; state: string }>(
+    const { rows } = await db.query<Leftover>(
       `SELECT queue, id, state::text FROM bullmq.job WHERE state NOT IN ('completed', 'failed') ORDER BY 1, 2`,
     );
     return rows;
   }
-  const found: Array<{ queue: string; id: string; state: string }> = [];
+  const found: Leftover[] = [];
   for (const key of await keysOf(redis, queuePrefix)) {
     const [queue = '', state = ''] = key.slice(queuePrefix.length + 1).split(':');
     if (!OPEN_STATES.has(state) || key.split(':').length !== queuePrefix.split(':').length + 2) continue;
