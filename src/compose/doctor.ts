@@ -25,7 +25,7 @@ import { createAuditStore } from '../store/audit.ts';
 import { createChildStore } from '../store/child-runs.ts';
 import { openDatabase } from '../store/database.ts';
 import { createDefinitions } from '../store/definitions.ts';
-import { faultsOf } from '../store/engine-health.ts';
+import { faultsOfWorkers } from '../store/engine-health.ts';
 import { findGap } from '../store/row-level-security.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from '../store/run-row.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -102,7 +102,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
       return findings;
     const lanes = createCatalogue(SHIPPED_ADAPTERS).names();
     await asked('write_path', writePath(pool));
-    await asked('faults', faultsOfWorkers(pool));
+    await asked('faults', workerFaults(pool));
     await asked('row_level_security', walls(pool, config));
     await asked('forwarded_for', forwarding(pool));
     await asked('workers', checkWorkers(pool, lanes, VERSION));
@@ -126,13 +126,12 @@ async function* writePath(pool: pg.Pool): AsyncGenerator<Finding> {
   }
 }
 
-async function* faultsOfWorkers(pool: pg.Pool): AsyncGenerator<Finding> {
+async function* workerFaults(pool: pg.Pool): AsyncGenerator<Finding> {
   const name = 'faults';
-  const { rows } = await pool.query<{ id: string; faults: unknown }>(
-    `SELECT id, faults FROM worker WHERE seen_at > now() - interval '20 seconds'`,
+  const reported = (await faultsOfWorkers(pool)).flatMap(({ id, faults }) =>
+    faults.map((fault) => ({ ...fault, reporter: id })),
   );
-  const told = rows.flatMap(({ id, faults }) => faultsOf(faults).map((fault) => ({ ...fault, reporter: id })));
-  const problems = problemsOfFaults(groupFaults(told));
+  const problems = problemsOfFaults(groupFaults(reported));
   if (problems.length === 0) yield ok(name, 'no worker says that something fails in it again and again');
   for (const { code, message, todo } of problems) yield problem(name, `${code}: ${message}`, todo);
 }

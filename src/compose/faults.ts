@@ -34,7 +34,7 @@ export function processFaults(): ProcessFaults {
   const own = new WeakSet<object>();
 
   /** A connection is everybody's: the first statement that is answered ends its fault, whoever met it. */
-  function failed(kind: 'work' | 'delivery' | 'statement', source: string, error: unknown): void {
+  function failed(kind: 'work' | 'delivery', source: string, error: unknown): void {
     const fault = storeFault(error);
     if (fault?.connection === true) ledger.failed('connection', DATABASE, fault);
     else ledger.failed(kind, source, fault ?? faultErrorOf(error));

@@ -139,8 +139,16 @@ export function createEngineHealthStore(pool: pg.Pool): EngineHealthStore {
   };
 }
 
+/** What each worker that is alive says fails in it, again and again. */
+export async function faultsOfWorkers(pool: pg.Pool): Promise<Array<{ id: string; faults: Fault[] }>> {
+  const { rows } = await pool.query<{ id: string; faults: unknown }>(
+    `SELECT id, faults FROM worker WHERE seen_at > now() - interval '20 seconds'`,
+  );
+  return rows.map(({ id, faults }) => ({ id, faults: faultsOf(faults) }));
+}
+
 /** Written by a worker of this release or of another. */
-export function faultsOf(told: unknown): Fault[] {
+function faultsOf(told: unknown): Fault[] {
   return Array.isArray(told) ? told.filter(isFault) : [];
 }
 

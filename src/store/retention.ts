@@ -10,7 +10,7 @@ const RETENTION_LOCK = 7_202_612;
 export const TASKS_PER_BATCH = 5_000;
 
 /** The oldest come in the order of their index; a bitmap of all that is due would be made for each batch anew. */
-export const BEGIN_BATCH = 'BEGIN; SET LOCAL enable_bitmapscan = off';
+export const BY_INDEX = 'SET LOCAL enable_bitmapscan = off';
 
 /** The rows of a run that go with it in any case. */
 const GOES_WITH_RUN = [
@@ -138,7 +138,7 @@ export function createRetentionStore(pool: pg.Pool): RetentionStore {
       }),
     endOfOldest: (count) =>
       inTransaction(pool, async (client) => {
-        await client.query('SET LOCAL enable_bitmapscan = off');
+        await client.query(BY_INDEX);
         const { rows } = await client.query<{ at: Date | null }>(END_OF_OLDEST, [count]);
         return rows[0]?.at ?? undefined;
       }),
@@ -160,20 +160,12 @@ async function statementFor(client: pg.PoolClient, due: Due): Promise<[text: str
 }
 
 /** By one process at a time; undefined: another one is at it. */
-async function locked<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T | undefined> {
-  const client = await pool.connect();
-  try {
-    await client.query(BEGIN_BATCH);
+function locked<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T | undefined> {
+  return inTransaction(pool, async (client) => {
+    await client.query(BY_INDEX);
     const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
       RETENTION_LOCK,
     ]);
-    const done = rows[0]?.mine === true ? await work(client) : undefined;
-    await client.query('COMMIT');
-    client.release();
-    return done;
-  } catch (error) {
-    // The connection may be the very thing that broke: it is closed, which also rolls back.
-    client.release(true);
-    throw error;
-  }
+    return rows[0]?.mine === true ? work(client) : undefined;
+  });
 }

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { acceptRuns } from './accept-runs.ts';
 import { commitOutcomes } from './commit.ts';
-import { faultsOf } from './engine-health.ts';
+import { faultsOfWorkers } from './engine-health.ts';
 import { lookUp } from './lookup.ts';
 import { READ_VERSION, requireSupported, type VersionRow } from './server-version.ts';
 import { CLAIM, markTasksRunning } from './task-store.ts';
@@ -33,16 +33,14 @@ export async function probeWritePath(pool: pg.Pool): Promise<void> {
   }
 }
 
-const WORKERS = `SELECT faults FROM worker WHERE seen_at > now() - interval '20 seconds'`;
-
 /**
  * For an API: as `probeWritePath`, and then whether any worker can. They may have another role, whose rights only they know;
  * what none of those that are alive can commit would be accepted for nothing.
  */
 export async function probeAll(pool: pg.Pool): Promise<void> {
   await probeWritePath(pool);
-  const { rows } = await pool.query<{ faults: unknown }>(WORKERS);
-  const found = rows.map(({ faults }) => faultsOf(faults).find(({ kind }) => kind === 'write_path'));
+  const workers = await faultsOfWorkers(pool);
+  const found = workers.map(({ faults }) => faults.find(({ kind }) => kind === 'write_path'));
   const [first] = found;
   if (first === undefined || found.includes(undefined)) return;
   throw Object.assign(new Error(`the workers say: ${first.message}`), { code: first.class });

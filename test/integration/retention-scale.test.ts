@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import {
-  BEGIN_BATCH,
+  BY_INDEX,
   createRetentionStore,
   REMOVE_BY_OWN_DAYS,
   REMOVE_BY_SETTING,
@@ -65,7 +65,7 @@ test.each([
 ])('a batch %s visits a few rows for each run that it removes, of no table all', async (_, text, more, before) => {
   const client = await database.pool.connect();
   try {
-    await client.query(BEGIN_BATCH);
+    await client.query(`BEGIN; ${BY_INDEX}`);
     const { rows } = await client.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, [BATCH, TASKS_PER_BATCH, ...more]);
     const plan: PlanNode = rows[0]['QUERY PLAN'][0].Plan;
     const found = scans(plan);
