@@ -14,7 +14,7 @@ export interface WindowUse {
 /** A tenant's part, against 1 for all that are not named. */
 export type WeightOf = (tenantId: string) => number;
 
-/** The last one: from there on a tenant's runs go in the order of their adding, with those of others that are as far. */
+/** The last one: there a tenant's runs go in the order of their adding, with those of others that had their share. */
 export const MAX_TURN = 20;
 /** Kept for tenants that have less than their share when others have filled the window. */
 const RESERVE = 0.1;
@@ -27,6 +27,15 @@ const TIGHT = 0.5;
  */
 export function turnOf(ahead: number, weight: number): number {
   return Math.min(MAX_TURN, Math.floor(Math.log2(1 + ahead / weight)));
+}
+
+/**
+ * Whether a tenant goes by its turn at all: of the newest runs it had less than half of its fair `share` (0 to 1). Together
+ * those have less than half of everything, so the others are not kept waiting for ever by tenants that always have a few
+ * runs in the queue. The very first run is nobody's burden.
+ */
+export function isLight(used: number, usedByAll: number, share: number): boolean {
+  return used < (usedByAll * share) / 2 || usedByAll === 0;
 }
 
 /** How many runs a door may add for this tenant, past those that wait. */

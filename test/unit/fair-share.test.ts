@@ -26,14 +26,29 @@ describe('the turn of a run', () => {
 
   test('never goes back while a tenant has runs in the queue, and begins anew when it has none', () => {
     const { turns } = createFairness(alike);
-    for (let n = 0; n < 100; n += 1) turns.next('a');
+    for (let n = 0; n < 500; n += 1) turns.next('much');
+    for (let n = 0; n < 20; n += 1) turns.next('a');
     const late = turns.next('a');
+    expect(late).toBe(turnOf(20, 1));
     // Most of them have ended; what is left was added before and must stay before.
     turns.seen(new Map([['a', 3]]));
     expect(turns.next('a')).toBeGreaterThanOrEqual(late);
     expect(turns.next('b')).toBe(0);
-    turns.seen(new Map());
+    turns.seen(new Map([['b', 1]]));
     expect(turns.next('a')).toBe(0);
+  });
+
+  test('is the last one for who had half of its fair share lately, until others had more', () => {
+    const { turns } = createFairness(alike);
+    turns.seen(new Map(Object.entries({ a: 1, b: 1 })));
+    // Of the first nobody can say how much it is.
+    expect(turns.next('a')).toBeLessThan(MAX_TURN);
+    for (let n = 0; n < 99; n += 1) expect(turns.next('a')).toBe(MAX_TURN);
+    const few = Array.from({ length: 40 }, () => turns.next('b'));
+    expect(few.filter((turn) => turn < MAX_TURN)).toHaveLength(34);
+    turns.seen(new Map([['a', 1]]));
+    for (let n = 0; n < 5_000; n += 1) turns.next('a');
+    expect(turns.next('b')).toBe(0);
   });
 
   test('takes in what other processes have added', () => {
