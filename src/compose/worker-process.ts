@@ -88,6 +88,8 @@ import { traceCalls } from './worker-tracing.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
+/** A task that waits for the turn of its condition holds a slot of its lane, which tasks of other tenants need. */
+const SLOT_HELD_MS = 200;
 const WATCH_COMMITS_EVERY_MS = 2_000;
 const LOOK_AT_CLOCK_EVERY_MS = 5_000;
 /** Of a whole window full of jobs a few tell where to look. */
@@ -159,7 +161,11 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
   const workflows = createWorkflowStore(prisma, uuidv7);
   const control = createRunControl(pool);
   const beats = createBeatStore(pool);
-  const expressions = createExpressions({ maxResultBytes: config.maxOutputBytes, threads: config.expressionThreads });
+  const expressions = createExpressions({
+    maxResultBytes: config.maxOutputBytes,
+    threads: config.expressionThreads,
+    patienceMs: SLOT_HELD_MS,
+  });
   const audit = auditOf(config, pool, log);
   const auditRefusal = auditingRefusals(audit.trail);
   const own = ownAddresses(config, databaseUrl);

@@ -23,8 +23,9 @@ import type { EngineSpans } from './span-export.ts';
 
 /** A task that waits without an end looks about itself now and then. */
 const LOOK_AGAIN_MS = 24 * 3_600_000;
-/** Up to twice as long, so that those that were deferred together do not come back together. */
+/** Twice as long for each delivery before, and up to twice that, so that those deferred together do not come back together. */
 const DEFER_MS = 1_000;
+const MOST_DOUBLINGS = 4;
 
 export interface SettleDeps extends FinalizeDeps, CacheDeps, PartEndedDeps {
   tasks: Pick<TaskStore, 'lookup' | 'commit' | 'recordLateEffect' | 'wake'>;
@@ -205,7 +206,9 @@ export function defer(deps: SettleDeps, held: Held): Promise<Disposition> {
   deps.log.info('expression_deferred', { run_id: run.id, action_id: actionId });
   // The time that an adapter was told stays: it goes on from there.
   const wakeAt = found.tasks.get(actionId)?.wakeAt ?? null;
-  const untilMs = deps.now() + DEFER_MS * (1 + deps.random());
+  const { attemptsStarted, attemptsMade } = held.delivery;
+  const doublings = Math.min(MOST_DOUBLINGS, Math.max(0, attemptsStarted - attemptsMade - 1));
+  const untilMs = deps.now() + DEFER_MS * 2 ** doublings * (1 + deps.random());
   const notBefore = new Date(untilMs);
   const outcome = plannedReturn(deps, held, { input: null, startedMono: null, wakeAt, notBefore });
   return settle(deps, held, outcome, { job: 'delay', untilMs });

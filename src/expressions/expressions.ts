@@ -27,6 +27,8 @@ export interface ExpressionOptions {
   waitMs?: number;
   /** How many evaluations of a tenant may wait. */
   maxWaiting?: number;
+  /** How long they may be expected to wait, by how long the tenant's evaluations take; left out: that does not matter. */
+  patienceMs?: number;
 }
 
 /** Definitions of before 2,000 characters were the limit may have so many. */
@@ -46,7 +48,7 @@ interface Asked {
 
 export function createExpressions(options: ExpressionOptions): Expressions {
   const { timeoutMs = 1_000, threads = 2, waitMs = 5_000, maxWaiting = 1_000, maxResultBytes } = options;
-  const pool = createThreadPool({ threads, maxResultBytes, waitMs, maxWaiting });
+  const pool = createThreadPool({ threads, maxResultBytes, waitMs, maxWaiting, patienceMs: options.patienceMs });
   /** By tenant, while some of its questions are open. They go to the pool one after the other, so none is too many for it. */
   const asked = new Map<string, Asked[]>();
 

@@ -17,6 +17,11 @@ export interface ThreadPoolOptions {
   waitMs: number;
   /** How much work of one tenant may wait. */
   maxWaiting: number;
+  /**
+   * How long the work of one tenant may be expected to wait, by how long its work takes. What would wait longer is sent away at
+   * once, but for a little that keeps the threads busy: who waits holds something that others need. Left out: nobody asks.
+   */
+  patienceMs?: number | undefined;
 }
 
 export interface ThreadPool {
@@ -40,7 +45,7 @@ interface Work {
 interface Thread {
   worker: Worker;
   ready: boolean;
-  current: Work | undefined;
+  current: (Work & { tenantId: string; begunAt: number }) | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -55,10 +60,17 @@ const THREAD_STACK_MB = 4;
 const START_MS = 120_000;
 /** For who was sent away: by then there has been room for much. */
 const RETRY_AFTER_SECONDS = 2;
+/** Of a tenant whose work takes long, so that its next work is there when its turn comes. */
+const ALWAYS_WAITING = 2;
+/** How long the work of so many tenants takes is known, of those that had some last. */
+const KNOWN_TENANTS = 1_000;
 
-export function createThreadPool({ threads: most, maxResultBytes, waitMs, maxWaiting }: ThreadPoolOptions): ThreadPool {
+export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
+  const { threads: most, maxResultBytes, waitMs, maxWaiting, patienceMs = Number.POSITIVE_INFINITY } = options;
   /** By tenant, in the order of their turns; none is empty. */
   const waiting = new Map<string, Work[]>();
+  /** By tenant, of its latest work: about how many milliseconds a piece takes. */
+  const usual = new Map<string, number>();
   const threads = new Set<Thread>();
   let closed = false;
 
@@ -77,21 +89,42 @@ export function createThreadPool({ threads: most, maxResultBytes, waitMs, maxWai
     const work = take();
     if (work === undefined) return;
     clearTimeout(work.late);
-    thread.current = work;
+    thread.current = { ...work, begunAt: performance.now() };
     const reason = `it took longer than ${work.timeoutMs} ms`;
-    unlessAnswered(thread, work.timeoutMs, () => kill(thread, 'expression_timeout', reason));
+    const noticedMs = Math.min(patienceMs, work.timeoutMs);
+    unlessAnswered(thread, noticedMs, () => {
+      learn(work.tenantId, noticedMs);
+      unlessAnswered(thread, work.timeoutMs - noticedMs, () => kill(thread, 'expression_timeout', reason));
+    });
     thread.worker.postMessage(work.request);
   }
 
   /** The tenant whose turn it is goes to the end. */
-  function take(): Work | undefined {
+  function take(): (Work & { tenantId: string }) | undefined {
     for (const [tenantId, works] of waiting) {
       const work = works.shift();
       waiting.delete(tenantId);
       if (works.length > 0) waiting.set(tenantId, works);
-      if (work !== undefined) return work;
+      if (work !== undefined) return { ...work, tenantId };
     }
     return undefined;
+  }
+
+  function roomFor(tenantId: string): number {
+    return Math.min(maxWaiting, Math.max(ALWAYS_WAITING, Math.floor(patienceMs / (usual.get(tenantId) ?? 0))));
+  }
+
+  function learn(tenantId: string, tookMs: number): void {
+    const before = usual.get(tenantId) ?? tookMs;
+    usual.delete(tenantId);
+    usual.set(tenantId, (before + tookMs) / 2);
+    const [oldest] = usual.keys();
+    if (usual.size > KNOWN_TENANTS && oldest !== undefined) usual.delete(oldest);
+    const works = waiting.get(tenantId) ?? [];
+    for (const work of works.splice(roomFor(tenantId))) {
+      clearTimeout(work.late);
+      work.reject(failed(`the work of the tenant takes ${Math.round(tookMs)} ms a piece`, 'expressions_busy'));
+    }
   }
 
   function watchWait(tenantId: string, work: Work): void {
@@ -159,6 +192,7 @@ export function createThreadPool({ threads: most, maxResultBytes, waitMs, maxWai
     else {
       const done = thread.current;
       thread.current = undefined;
+      if (done !== undefined) learn(done.tenantId, performance.now() - done.begunAt);
       if ('fault' in answer) done?.reject(failed(answer.fault));
       else done?.resolve(answer.result);
     }
@@ -180,7 +214,7 @@ export function createThreadPool({ threads: most, maxResultBytes, waitMs, maxWai
     run(tenantId, request, timeoutMs) {
       if (closed) return Promise.reject(failed('the evaluator is closed'));
       const works = waiting.get(tenantId) ?? [];
-      if (works.length >= maxWaiting) {
+      if (works.length >= roomFor(tenantId)) {
         return Promise.reject(failed(`${works.length} others of the tenant wait already`, 'expressions_busy'));
       }
       return new Promise((resolve, reject) => {

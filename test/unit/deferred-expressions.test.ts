@@ -28,11 +28,12 @@ describe('a task whose expression has no turn', () => {
   // More often than a task may be delivered without an outcome.
   const TIMES = 14;
 
-  test('goes back to the queue for a moment, as often as it takes, and then has its first attempt', async () => {
+  test('goes back to the queue for longer and longer, as often as it takes, and then has its first attempt', async () => {
     const engine = await begun({ a: [], b: ['a'] }, (id) => (id === 'a' ? { when: 'yes' } : {}));
     busyFor(engine, TIMES);
-    for (let time = 1; time <= TIMES; time += 1) {
-      expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + 1_000 });
+    for (let time = 0; time < TIMES; time += 1) {
+      const seconds = [1, 2, 4, 8, 16][time] ?? 16;
+      expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + seconds * 1_000 });
       expect(engine.row('a')).toMatchObject({ status: 'waiting', final: false, endedAttempt: 0, deliveries: 1 });
     }
     expect(await engine.deliver('a')).toEqual({ job: 'complete' });
@@ -50,7 +51,8 @@ describe('a task whose expression has no turn', () => {
       await engine.deliver('a[0]');
     }
     busyFor(engine, 1);
-    expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + 1_000 });
+    const seconds = what.includes('loop') ? 2 : 1;
+    expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + seconds * 1_000 });
     expect(engine.row('a')).toMatchObject({ status: 'waiting', final: false });
   });
 
@@ -62,7 +64,7 @@ describe('a task whose expression has no turn', () => {
       return engine.calls.length === 2 ? { result: 'deferred' } : output(wakeAt.toISOString());
     });
     expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: until.getTime() });
-    expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + 1_000 });
+    expect(await engine.deliver('a')).toMatchObject({ job: 'delay', untilMs: NOW + 2_000 });
     expect(await engine.deliver('a')).toEqual({ job: 'complete' });
     expect(engine.row('a')?.output).toBe(JSON.stringify(until.toISOString()));
   });

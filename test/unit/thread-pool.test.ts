@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import { createExpressions, type ExpressionOptions, type Expressions } from '../../src/expressions/expressions.ts';
+import { until } from '../support/until.ts';
 
 let open: Expressions[] = [];
 afterEach(async () => {
@@ -89,6 +90,29 @@ describe('work that does not get its turn', () => {
     await expect(expressions.evaluate('2', {}, { tenantId: 'quiet' })).resolves.toBe(2);
     const codes = await Promise.all(noisy);
     expect(codes.filter((code) => code === 'expressions_busy')).toHaveLength(7);
+  });
+
+  test('is sent away as soon as it is seen that the work of its tenant takes long, but for what keeps the threads busy', async () => {
+    const expressions = started({ threads: 1, patienceMs: 100, timeoutMs: 2_000 });
+    await expressions.evaluate('1', {}, { tenantId: 'noisy' }); // The thread has loaded.
+    const first = codeOf(expressions.evaluate(ENDLESS, {}, { tenantId: 'noisy' }));
+    const burst = Array.from({ length: 20 }, () => codeOf(expressions.evaluate('1', {}, { tenantId: 'noisy' })));
+    const sentAway: unknown[] = [];
+    for (const code of burst) void code.then((of) => sentAway.push(of));
+    await until(() => sentAway.length === 18);
+    // And what comes then is not even let in; another tenant's has its turn.
+    expect(await codeOf(expressions.evaluate('1', {}, { tenantId: 'noisy' }))).toBe('expressions_busy');
+    await expect(expressions.evaluate('2', {}, { tenantId: 'quiet' })).resolves.toBe(2);
+    expect(await first).toBe('expression_timeout');
+    const codes = await Promise.all(burst);
+    expect(codes.slice(0, 2)).not.toContain('expressions_busy');
+    expect(codes.filter((code) => code === 'expressions_busy')).toHaveLength(18);
+  });
+
+  test('may wait in any number when it takes no time', async () => {
+    const expressions = started({ threads: 1, patienceMs: 5_000 });
+    const many = Array.from({ length: 500 }, (_, n) => expressions.evaluate(`${n}`, {}, { tenantId: 'busy' }));
+    await expect(Promise.all(many)).resolves.toHaveLength(500);
   });
 
   test('is sent away after its time, counted from when it came, and what runs is not', async () => {
