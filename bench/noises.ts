@@ -142,7 +142,7 @@ export const NOISES: readonly Noise[] = [
       if (id === undefined) return;
       await executeMany(ask, signal, id, PAUSED_RUNS);
       while (!signal.aborted) {
-        for (const verb of ['pause', 'resume']) await ask('POST', `/workflows/${id}/${verb}`, { runs: true });
+        for (const verb of ['pause', 'resume']) await ask('POST', `/workflows/${id}/${verb}`, { runs: verb });
         await sleep(PAUSE_MS);
       }
     },

@@ -24,6 +24,7 @@ import { createLaneKeeper } from '../engine/lanes.ts';
 import { whileAnswered } from '../engine/let-go.ts';
 import { createPlans } from '../engine/plans.ts';
 import type { Logger } from '../engine/ports.ts';
+import { restAsLong } from '../engine/rest.ts';
 import { createServiceTurns } from '../engine/service-turns.ts';
 import { createFallAsleep } from '../engine/sleeping-runs.ts';
 import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/sweep.ts';
@@ -404,6 +405,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
         tasks,
         sagas,
         sweep: whileAnswered(sweep, queue.ping),
+        rest: restAsLong,
         window: config.admissionWindow,
         fairness: fairnessOf(live),
         checkEveryMs: config.reconcileSeconds * 1000,

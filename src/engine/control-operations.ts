@@ -12,6 +12,7 @@ import type {
 } from './control-operation-ports.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Logger } from './ports.ts';
+import { restAsLong } from './rest.ts';
 import type { Caller, CancelRuns, PauseRuns } from './use-cases.ts';
 
 export interface ControlOperationsDeps {
@@ -105,8 +106,9 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
       return find(caller, id);
     },
     async work(signal) {
-      while (!signal.aborted && (await step())) {
-        // The next page, of the same or of another one.
+      for (let begunAt = performance.now(); !signal.aborted && (await step()); begunAt = performance.now()) {
+        // Before the next page, of the same or of another one.
+        await restAsLong(begunAt, signal);
       }
     },
   };

@@ -307,6 +307,8 @@ export interface RunStore {
     by?: string,
   ): Promise<{ found: false } | { found: true; was: RunStatus; changed: boolean; epoch: number; of: DefinitionRef }>;
   statuses(runId: string): Promise<Lookup>;
+  /** The same of several runs at once, those that are gone left out. */
+  statusesOf(runIds: readonly string[]): Promise<ReadonlyMap<string, Lookup>>;
   /** Those of which some task has a row. */
   begunAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   outputs(runId: string, actionIds: readonly string[]): Promise<ReadonlyMap<string, Json>>;

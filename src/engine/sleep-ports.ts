@@ -1,15 +1,18 @@
 /** Runs that sleep, as they are kept. `store/` implements it. */
 import type { RunRow } from './ports.ts';
 
+export interface NewSleep {
+  run: { id: string; epoch: number };
+  until: Date | undefined;
+  /** It waits for another run, and keeps its place in the window. */
+  forRun: boolean;
+  /** When it is looked at first, in milliseconds from now. */
+  lookAfterMs: number;
+}
+
 export interface SleepStore {
-  /**
-   * A run that is under way is `waiting` from now on; does nothing to any other. `forRun`: it keeps its place in the window.
-   * `lookAfterMs`: when it is looked at first. True when it was changed.
-   */
-  fallAsleep(
-    run: { id: string; epoch: number },
-    sleep: { until: Date | undefined; forRun: boolean; lookAfterMs: number },
-  ): Promise<boolean>;
+  /** Runs that are under way are `waiting` from now on; does nothing to any other. */
+  fallAsleep(sleeps: readonly NewSleep[]): Promise<void>;
   /** A run that is waiting runs again; does nothing to any other. `lookAfterMs`: when the reconciler looks at it. */
   rouse(runId: string, lookAfterMs: number): Promise<void>;
   /** Sleeping runs that are still in the queue and whose time to be looked at has come. */

@@ -13,12 +13,14 @@ import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { DispatchReport } from './dispatch.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
-import type { SleepStore } from './sleep-ports.ts';
+import type { NewSleep, SleepStore } from './sleep-ports.ts';
 
 export interface SleepingDeps extends AddAgainDeps {
   runs: AddAgainDeps['runs'] & Pick<RunStore, 'countInQueue'>;
   sweep: AddAgainDeps['sweep'] & SleepStore;
   window: number;
+  /** Between pieces of work that nobody waits for: see `restAsLong`. Left out: there is no rest. */
+  rest?: ((begunAt: number) => Promise<void>) | undefined;
   log: Logger;
 }
 
@@ -35,29 +37,44 @@ const SHORTEST_APART_MS = 30_000;
 const MOST_TASKS_APART = 20;
 const PER_PAGE = 500;
 const PAGES_PER_PASS = 20;
+/** While it goes on no other pass of the reconciler begins. */
+const SLEEPER_PAGES_PER_PASS = 4;
 /** Side by side; more would only wait for connections. */
 const AT_ONCE = 20;
+/** A run may have many tasks. */
+const NOTED_TOGETHER = 50;
 /** What was begun has as much room in the queue again as what is begun. */
 const WINDOWS = 2;
 
 type Looked = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
-  runs: Pick<RunStore, 'statuses'>;
+  runs: Pick<RunStore, 'statusesOf'>;
   sweep: Pick<SleepStore, 'fallAsleep'>;
 };
 
 /** Looks at runs of which something sleeps; those that do so altogether are waiting from then on. Never rejects. */
 export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => Promise<void> {
-  return (runIds) =>
-    inTurns(runIds, async (runId) => {
-      try {
-        const found = await deps.runs.statuses(runId);
-        if (found.run === undefined) return;
-        await fallAsleep(deps, found.run, await deps.plans.of(found.run.of), found);
-      } catch (error) {
-        // The reconciler looks at it as well.
-        deps.log.warn('sleep_not_noted', { run_id: runId, error: messageOf(error) });
-      }
-    });
+  async function look(runIds: readonly string[]): Promise<void> {
+    const sleeps: NewSleep[] = [];
+    for (const { run, ...found } of (await deps.runs.statusesOf(runIds)).values()) {
+      if (run === undefined) continue;
+      const sleep = await deps.plans.of(run.of).then((plan) => sleepIn(deps, run, plan, { run, ...found }), noPlan);
+      if (sleep !== undefined && run.status !== 'waiting') sleeps.push(newSleep(run, sleep));
+    }
+    if (sleeps.length > 0) await deps.sweep.fallAsleep(sleeps);
+  }
+  return async (runIds) => {
+    for (let at = 0; at < runIds.length; at += NOTED_TOGETHER) {
+      await look(runIds.slice(at, at + NOTED_TOGETHER)).catch((error: unknown) => {
+        // The reconciler looks at them as well.
+        deps.log.warn('sleep_not_noted', { run_ids: runIds.slice(at, at + NOTED_TOGETHER), error: messageOf(error) });
+      });
+    }
+  };
+}
+
+/** The reconciler says of a run without a plan what is wrong with it. */
+function noPlan(): undefined {
+  return undefined;
 }
 
 /** Undefined: it does not sleep, or ends. */
@@ -68,12 +85,13 @@ export async function fallAsleep(
   found: Lookup,
 ): Promise<Sleep | undefined> {
   const sleep = sleepIn(deps, run, plan, found);
-  if (sleep === undefined) return undefined;
   // Already noted, unless it came back from a pause.
-  if (run.status !== 'waiting') {
-    await deps.sweep.fallAsleep(run, { until: timeOf(sleep), forRun: sleep.forRun, lookAfterMs: LOOK_AFTER_FALL_MS });
-  }
+  if (sleep !== undefined && run.status !== 'waiting') await deps.sweep.fallAsleep([newSleep(run, sleep)]);
   return sleep;
+}
+
+function newSleep({ id, epoch }: RunRow, sleep: Sleep): NewSleep {
+  return { run: { id, epoch }, until: timeOf(sleep), forRun: sleep.forRun, lookAfterMs: LOOK_AFTER_FALL_MS };
 }
 
 const CAN_SLEEP: readonly string[] = ['pending', 'queued', 'running', 'waiting'];
@@ -106,11 +124,11 @@ export async function addDue(deps: SleepingDeps, report: DispatchReport): Promis
   }
 }
 
-/** Takes those that sleep for longer out of the queue. */
+/** Takes those that sleep for longer out of the queue; nobody waits for that, so half of the time is left to others. */
 export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
-  for (let page = 0; page < PAGES_PER_PASS; page += 1) {
+  for (let page = 0; page < SLEEPER_PAGES_PER_PASS; page += 1) {
     const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
-    await inTurns(sleepers, (run) => onItsOwn(deps, run, () => lookAt(deps, run)));
+    await inTurns(sleepers, (run) => onItsOwn(deps, run, () => lookAt(deps, run)), deps.rest);
     if (sleepers.length < PER_PAGE) return;
   }
 }
@@ -174,8 +192,16 @@ async function onItsOwn(deps: Pick<SleepingDeps, 'log'>, run: RunRow, work: () =
   }
 }
 
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+async function inTurns<T>(
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+  rest?: SleepingDeps['rest'],
+): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) {
+    const begunAt = performance.now();
+    await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+    await rest?.(begunAt);
+  }
 }
 
 function messageOf(error: unknown): string {

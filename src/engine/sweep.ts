@@ -16,7 +16,7 @@ import { type CompensateLateDeps, compensateLate } from './compensate-late.ts';
 import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack, onItsOwn } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore, TaskStore } from './ports.ts';
-import { addDue, fallAsleep, lookAtSleepers } from './sleeping-runs.ts';
+import { addDue, fallAsleep, lookAtSleepers, type SleepingDeps } from './sleeping-runs.ts';
 import { wakeRun } from './wake-run.ts';
 import { promoteWoken, wakeTasks } from './wake-tasks.ts';
 
@@ -30,6 +30,8 @@ export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
   checkEveryMs: number;
   /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
   suspects: Map<string, string>;
+  /** See `SleepingDeps`. */
+  rest?: SleepingDeps['rest'] | undefined;
 }
 
 export interface SweepReport extends DispatchReport {

@@ -7,6 +7,7 @@
  */
 import type pg from 'pg';
 import type { CommitResult, Outcome } from '../engine/ports.ts';
+import { BY_KEY_ALONE } from './by-key.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { errorPayload, payload } from './payloads.ts';
 
@@ -25,7 +26,7 @@ WITH w AS (
               $17::timestamptz[], $18::int[], $21::int[], $22::bool[], $23::bool[], $24::timestamptz[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
             tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached, effect_unknown, not_before)
-  JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
+  JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND (NOT r.final) ${BY_KEY_ALONE}
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     attempt = greatest(t.attempt, EXCLUDED.attempt), ended_attempt = EXCLUDED.ended_attempt, deliveries = 1,
@@ -55,7 +56,7 @@ WITH w AS (
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
   SELECT r.id, r.status, ${CANCELLED_AS} AS cancelled_as, ${CANCELLED_ERROR} AS cancelled_error, w.n FROM w JOIN run r ON r.id = w.run_id
-  WHERE w.final AND ($19::bool[])[w.n] AND NOT r.final
+  WHERE w.final AND ($19::bool[])[w.n] AND (NOT r.final) ${BY_KEY_ALONE}
   ORDER BY r.id FOR NO KEY UPDATE OF r
 ), f AS (
   UPDATE run r SET
@@ -80,7 +81,7 @@ WITH w AS (
       FROM task t WHERE t.run_id = l.id AND t.action_id <> ($2::text[])[l.n]
     ) others
   ) s
-  WHERE r.id = s.id AND NOT r.final
+  WHERE r.id = s.id AND (NOT r.final) ${BY_KEY_ALONE}
   RETURNING r.id, r.status, r.epoch
 ), e AS (
   INSERT INTO event (run_id, action_id, epoch, attempt, kind, data)

@@ -7,6 +7,7 @@ import type { Json } from '../schemas/json.ts';
 import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from './accept-deduplicated.ts';
 import { acceptRuns } from './accept-runs.ts';
 import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
+import { BY_KEY_ALONE } from './by-key.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
@@ -31,7 +32,7 @@ WITH states AS (
     output = CASE WHEN r.status <> 'cancelling' AND NOT EXISTS (SELECT 1 FROM failure) THEN $4::jsonb END,
     error = CASE WHEN r.status = 'cancelling' THEN ${CANCELLED_ERROR} ELSE (SELECT error FROM failure) END,
     started_at = coalesce(r.started_at, (SELECT min(started_at) FROM task WHERE run_id = $1), now()), finished_at = now()
-  WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND (SELECT final_ones FROM states) >= $3
+  WHERE r.id = $1 AND r.epoch = $2 AND (NOT r.final) ${BY_KEY_ALONE} AND (SELECT final_ones FROM states) >= $3
   RETURNING r.id, r.epoch, r.status
 ), e AS (
   INSERT INTO event (run_id, epoch, kind) SELECT id, epoch, 'run.' || status FROM f
@@ -42,7 +43,7 @@ const END_RUN = `
 UPDATE run r SET final = true, finished_at = now(), started_at = coalesce(started_at, now()),
   status = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_AS} ELSE $3::text END,
   error = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_ERROR} ELSE error END
-WHERE id = $1 AND epoch = $2 AND NOT final RETURNING status`;
+WHERE id = $1 AND epoch = $2 AND (NOT final) ${BY_KEY_ALONE} RETURNING status`;
 // A final row for every action, those never begun included: then no commit has to read the state of the run. They come
 // before the run itself, because a commit too locks tasks first.
 const TOMBSTONES = `
@@ -120,11 +121,11 @@ export function createRunStore(
         name: 'mark-queued',
         // A run that somebody has locked is beginning or ending by now. The mark may come late: a run that has been
         // reopened in the meantime is not in the queue yet.
-        text: `UPDATE run r SET status = 'queued' FROM (
-                 SELECT run.id FROM run JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = run.id AND k.epoch = run.epoch
-                 WHERE run.status = 'pending' AND NOT run.final
-                 ORDER BY run.id FOR NO KEY UPDATE OF run SKIP LOCKED) AS pending
-               WHERE r.id = pending.id AND r.status = 'pending' AND NOT r.final`,
+        // From key to row, and an array: as joins each of the keys may be held against each of the runs that wait.
+        text: `UPDATE run r SET status = 'queued' WHERE r.id = ANY (ARRAY(
+                 SELECT pending.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch) CROSS JOIN LATERAL (
+                   SELECT run.id FROM run WHERE run.id = k.id AND run.epoch = k.epoch AND (run.status = 'pending' AND NOT run.final) ${BY_KEY_ALONE}
+                   FOR NO KEY UPDATE SKIP LOCKED) AS pending))`,
         values: [added.map(({ runId }) => runId), added.map(({ epoch }) => epoch)],
       });
       return added.map(() => undefined);
@@ -192,18 +193,8 @@ export function createRunStore(
       const live = new Set(rows.map(({ id }) => id));
       return new Set(runIds.filter((id) => !live.has(id)));
     },
-    async statuses(runId): Promise<Lookup> {
-      const run = await pool.query<RawRun>(`SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = $1`, [runId]);
-      const tasks = await pool.query<RawTask>(
-        `SELECT ${TASK_COLUMNS}, t.started_at IS NOT NULL AS begun, NULL::jsonb AS output FROM task t WHERE t.run_id = $1`,
-        [runId],
-      );
-      const raw = run.rows[0];
-      return {
-        run: raw === undefined ? undefined : toRunRow(raw),
-        tasks: new Map(tasks.rows.map((task) => [task.action_id, toTaskRow(task)])),
-      };
-    },
+    statuses: async (runId) => (await statusesOf(pool, [runId])).get(runId) ?? { run: undefined, tasks: new Map() },
+    statusesOf: (runIds) => statusesOf(pool, runIds),
     async begunAmong(runIds) {
       if (runIds.length === 0) return new Set();
       const { rows } = await pool.query<{ id: string }>({
@@ -229,4 +220,29 @@ export function createRunStore(
       );
     },
   };
+}
+
+async function statusesOf(pool: pg.Pool, runIds: readonly string[]): Promise<Map<string, Lookup>> {
+  const runs = await pool.query<RawRun>({
+    name: 'runs-of',
+    text: `SELECT ${RUN_COLUMNS} FROM run r WHERE r.id = ANY ($1::text[])`,
+    values: [runIds],
+  });
+  const tasks = await pool.query<RawTask>({
+    name: 'tasks-of-runs',
+    text: `SELECT ${TASK_COLUMNS}, t.started_at IS NOT NULL AS begun, NULL::jsonb AS output FROM task t WHERE t.run_id = ANY ($1::text[])`,
+    values: [runIds],
+  });
+  const byRun = new Map<string, RawTask[]>();
+  for (const task of tasks.rows) {
+    const own = byRun.get(task.run_id) ?? [];
+    own.push(task);
+    byRun.set(task.run_id, own);
+  }
+  return new Map(
+    runs.rows.map((raw) => {
+      const own = (byRun.get(raw.id) ?? []).map((task) => [task.action_id, toTaskRow(task)] as const);
+      return [raw.id, { run: toRunRow(raw), tasks: new Map(own) }];
+    }),
+  );
 }

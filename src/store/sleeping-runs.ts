@@ -6,6 +6,7 @@
 import type pg from 'pg';
 import type { RunRow } from '../engine/ports.ts';
 import type { SleepStore } from '../engine/sleep-ports.ts';
+import { BY_KEY_ALONE } from './by-key.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from './run-row.ts';
 
 /** As the index `run_waiting_in_queue` has it. */
@@ -24,21 +25,30 @@ woken_run AS MATERIALIZED (
 )`;
 
 const FALL_ASLEEP = `
-WITH u AS (
-  UPDATE run r SET status = 'waiting', asleep = CASE WHEN $4::bool THEN NULL ELSE true END, sleeps_until = $3::timestamptz,
+WITH held AS MATERIALIZED (
+  SELECT k.* FROM (
+    SELECT DISTINCT ON (id) * FROM unnest($1::text[], $2::int[], $3::timestamptz[], $4::bool[], $5::float8[])
+      AS k(id, epoch, until, for_run, look_ms) ORDER BY id
+  ) k CROSS JOIN LATERAL (
+    SELECT FROM run WHERE id = k.id AND epoch = k.epoch
+      AND (NOT final AND status IN ('pending', 'queued', 'running') AND waits_for_slot IS NULL) ${BY_KEY_ALONE}
+    FOR NO KEY UPDATE
+  ) under_way
+), u AS (
+  UPDATE run r SET status = 'waiting', asleep = CASE WHEN k.for_run THEN NULL ELSE true END, sleeps_until = k.until,
     started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now()),
-    check_at = CASE WHEN $4::bool THEN r.check_at ELSE now() + make_interval(secs => $5::float8 / 1000) END
-  WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final AND r.status IN ('pending', 'queued', 'running') AND r.waits_for_slot IS NULL
-  RETURNING r.id, r.epoch
+    check_at = CASE WHEN k.for_run THEN r.check_at ELSE now() + make_interval(secs => k.look_ms / 1000) END
+  FROM held k WHERE r.id = k.id
+  RETURNING r.id, r.epoch, k.until
 )
 INSERT INTO event (run_id, epoch, kind, data)
-SELECT id, epoch, 'run.waiting', CASE WHEN $3::timestamptz IS NOT NULL
-  THEN jsonb_build_object('until', to_char($3::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) END FROM u`;
+SELECT id, epoch, 'run.waiting', CASE WHEN until IS NOT NULL
+  THEN jsonb_build_object('until', to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) END FROM u`;
 
 const ROUSE = `
 WITH u AS (
   UPDATE run SET status = 'running', asleep = NULL, sleeps_until = NULL, check_at = now() + make_interval(secs => $2::float8 / 1000)
-  WHERE id = $1 AND status = 'waiting' AND NOT final RETURNING id, epoch
+  WHERE id = $1 AND (status = 'waiting' AND NOT final) ${BY_KEY_ALONE} RETURNING id, epoch
 )
 INSERT INTO event (run_id, epoch, kind) SELECT id, epoch, 'run.running' FROM u`;
 
@@ -50,11 +60,12 @@ UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FRO
 RETURNING ${RUN_COLUMNS}`;
 
 const LOOK_AGAIN = `
-UPDATE run SET check_at = $2, sleeps_until = $3 WHERE id = $1 AND ${SLEEPS_IN_QUEUE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
+UPDATE run SET check_at = $2, sleeps_until = $3
+WHERE id = $1 AND (${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
 
 const LEAVE_QUEUE = `
 UPDATE run SET left_queue = true, sleeps_until = $4
-WHERE id = $1 AND epoch = $2 AND gen = $3 AND NOT final AND ${SLEEPS_IN_QUEUE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
+WHERE id = $1 AND epoch = $2 AND gen = $3 AND (NOT final AND ${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
 
 // From tenant to tenant by the index, and in turn: however many runs of one tenant are due at the same moment, those of
 // another are not behind them.
@@ -85,13 +96,15 @@ SELECT * FROM u`;
 
 export function createSleepStore(pool: pg.Pool): SleepStore {
   return {
-    async fallAsleep(run, { until, forRun, lookAfterMs }) {
-      const { rowCount } = await pool.query({
-        name: 'fall-asleep',
-        text: FALL_ASLEEP,
-        values: [run.id, run.epoch, until ?? null, forRun, lookAfterMs],
-      });
-      return rowCount === 1;
+    async fallAsleep(sleeps) {
+      const values = [
+        sleeps.map(({ run }) => run.id),
+        sleeps.map(({ run }) => run.epoch),
+        sleeps.map(({ until }) => until ?? null),
+        sleeps.map(({ forRun }) => forRun),
+        sleeps.map(({ lookAfterMs }) => lookAfterMs),
+      ];
+      await pool.query({ name: 'fall-asleep', text: FALL_ASLEEP, values });
     },
     async rouse(runId, lookAfterMs) {
       await pool.query({ name: 'rouse-run', text: ROUSE, values: [runId, lookAfterMs] });

@@ -4,6 +4,7 @@ import { OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
 import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
 import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
 import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
+import { BY_KEY_ALONE } from './by-key.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
 import { payload } from './payloads.ts';
@@ -20,7 +21,7 @@ const MARK_BEGUN_AFTER_MS = 500;
 // The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
 export const CLAIM = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, status, worker, started_at)
-SELECT r.id, $3, $4, r.epoch, 1, 0, 2, 2, 'running', $5, now() FROM run r WHERE r.id = $1 AND r.epoch = $2 AND NOT r.final
+SELECT r.id, $3, $4, r.epoch, 1, 0, 2, 2, 'running', $5, now() FROM run r WHERE r.id = $1 AND r.epoch = $2 AND (NOT r.final) ${BY_KEY_ALONE}
 ON CONFLICT (run_id, action_id) DO UPDATE SET
   fence = t.fence + 1, deliveries = t.deliveries + 1, next_delivery = NULL, worker = EXCLUDED.worker, updated_at = now(),
   status = CASE WHEN t.status = 'waiting' THEN t.status ELSE 'running' END
@@ -37,33 +38,34 @@ WITH o AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, status, worker, input, started_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, o.attempt - 1, o.fence, 'running', o.worker, o.input,
          now() - make_interval(secs => o.elapsed_ms / 1000)
-  FROM o JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND NOT r.final
+  FROM o JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND (NOT r.final) ${BY_KEY_ALONE}
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     status = 'running', attempt = greatest(t.attempt, EXCLUDED.attempt), worker = EXCLUDED.worker, next_delivery = NULL,
     input = coalesce(EXCLUDED.input, t.input), started_at = coalesce(t.started_at, EXCLUDED.started_at), updated_at = now()
   WHERE t.epoch = EXCLUDED.epoch AND NOT t.final AND EXCLUDED.attempt > t.ended_attempt AND t.fence = EXCLUDED.fence
   RETURNING t.run_id
-), locked AS MATERIALIZED (
-  SELECT r.id FROM (SELECT DISTINCT run_id FROM w) x JOIN run r ON r.id = x.run_id
-  WHERE r.status IN ('pending', 'queued') AND NOT r.final AND r.waits_for_slot IS NULL
-  ORDER BY r.id FOR NO KEY UPDATE OF r
 )
 UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, now())
-FROM locked l WHERE r.id = l.id AND r.status IN ('pending', 'queued') AND NOT r.final`;
+WHERE r.id = ANY (ARRAY(
+  SELECT locked.id FROM (SELECT DISTINCT run_id FROM w ORDER BY run_id) x CROSS JOIN LATERAL (
+    SELECT id FROM run
+    WHERE id = x.run_id AND (status IN ('pending', 'queued') AND NOT final AND waits_for_slot IS NULL) ${BY_KEY_ALONE}
+    FOR NO KEY UPDATE) AS locked))`;
 
 // Whoever ends a run at this moment has it locked, and has no use for the mark.
 const MARK_BEGUN = `
-WITH begun AS (
-  SELECT r.id FROM run r JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = r.id AND k.epoch = r.epoch
-  WHERE r.status IN ('pending', 'queued') AND NOT r.final
-  ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
-), u AS (
+WITH u AS (
   UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
-  FROM begun b WHERE r.id = b.id
+  WHERE r.id = ANY (ARRAY(
+    SELECT begun.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch) CROSS JOIN LATERAL (
+      SELECT id FROM run
+      WHERE id = k.id AND epoch = k.epoch AND (status IN ('pending', 'queued') AND NOT final) ${BY_KEY_ALONE}
+      FOR NO KEY UPDATE SKIP LOCKED) AS begun))
 )
 -- Those that may be asleep: something of it sleeps, and nothing that has a row is under way.
-SELECT r.id FROM run r JOIN unnest($1::text[], $2::int[]) AS k(id, epoch) ON k.id = r.id AND k.epoch = r.epoch
+SELECT r.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch)
+CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.id AND epoch = k.epoch OFFSET 0) r
 WHERE NOT r.final AND r.status IN ('pending', 'queued', 'running')
   AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final AND t.status IN ('waiting', 'retrying') AND t.wakes <= t.wakes_seen)
   AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final
@@ -74,7 +76,7 @@ export const WAKE = `
 WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
   SELECT r.id, k.action_id, k.action_type, r.epoch, 'pending', 1
-  FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND NOT r.final
+  FROM run r, unnest($2::text[], $3::text[]) AS k(action_id, action_type) WHERE r.id = $1 AND (NOT r.final) ${BY_KEY_ALONE}
   ORDER BY k.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final
   RETURNING t.run_id

@@ -204,6 +204,10 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     async statuses(runId) {
       return lookup(runId, () => true, []);
     },
+    async statusesOf(runIds) {
+      const found = await Promise.all(runIds.map(async (id) => [id, await lookup(id, () => true, [])] as const));
+      return new Map(found.filter(([, { run }]) => run !== undefined));
+    },
     async outputs(runId, actionIds) {
       const found = tasksOf(truth, runId).filter(({ actionId }) => actionIds.includes(actionId));
       return new Map(found.map((task) => [task.actionId, parsed(task.output)]));
@@ -245,15 +249,16 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       delete run.leftQueue;
       return run.gen;
     },
-    async fallAsleep({ id, epoch }, { until, forRun }) {
-      const run = live(id, epoch);
-      if (run === undefined || !['pending', 'queued', 'running'].includes(run.status)) return false;
-      run.status = 'waiting';
-      run.sleepsUntil = until?.getTime();
-      if (forRun) delete run.asleep;
-      else run.asleep = true;
-      event(run, 'run.waiting');
-      return true;
+    async fallAsleep(sleeps) {
+      for (const { run: of, until, forRun } of sleeps) {
+        const run = live(of.id, of.epoch);
+        if (run === undefined || !['pending', 'queued', 'running'].includes(run.status)) continue;
+        run.status = 'waiting';
+        run.sleepsUntil = until?.getTime();
+        if (forRun) delete run.asleep;
+        else run.asleep = true;
+        event(run, 'run.waiting');
+      }
     },
     async rouse(runId) {
       const run = truth.runs.get(runId);
