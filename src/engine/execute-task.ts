@@ -95,7 +95,7 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
   const planned = taskOf(plan, data.action_id);
   if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
 
-  const found = await lookUp(given, data.run_id, plan, planned);
+  const found = await lookUp(given, data, plan, planned);
   const deps = tellingTask(given, found, data.action_id);
   const { run } = found;
   const own = found.tasks.get(data.action_id);
@@ -189,7 +189,7 @@ export async function settleLostJob(given: ExecuteDeps, delivery: Delivery, reas
   // A lost finalizer is added again by the reconciler.
   if (planned === undefined) return given.runs.nudge(data.run_id);
   const { action_id: actionId, action_type: actionType } = planned.action;
-  const found = await lookUp(given, data.run_id, plan, planned);
+  const found = await lookUp(given, data, plan, planned);
   const deps = tellingTask(given, found, actionId);
   const { run } = found;
   if (run === undefined || run.epoch !== data.epoch) return void (await releaseLeftover(deps, plan, planned, data));
@@ -212,7 +212,12 @@ function tellingTask(deps: ExecuteDeps, { run, tasks }: Lookup, actionId: string
 }
 
 /** The task itself, its dependencies, and the outputs that its templates, or the output of the run, are made of. */
-function lookUp(deps: ExecuteDeps, runId: string, plan: Plan, planned: PlannedAction): Promise<Lookup> {
+function lookUp(
+  deps: ExecuteDeps,
+  { run_id: runId, of }: Delivery['data'],
+  plan: Plan,
+  planned: PlannedAction,
+): Promise<Lookup> {
   const own = planned.action.action_id;
   const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
   if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== own) outputsOf.add(id);
@@ -222,7 +227,9 @@ function lookUp(deps: ExecuteDeps, runId: string, plan: Plan, planned: PlannedAc
     outputsOf.add(partId(part.of.action.action_id, part.position - 1));
   }
   const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
-  return deps.tasks.lookup({ runId, actionIds: [own, ...dependencies], outputsOf: [...outputsOf] });
+  // Whose the run is will only be known then; many tasks of one workflow, or of one type, are the next best thing.
+  const party = 'workflow_id' in of ? of.workflow_id : of.action_type;
+  return deps.tasks.lookup({ runId, actionIds: [own, ...dependencies], outputsOf: [...outputsOf], party });
 }
 
 function dependenciesOf(plan: Plan, planned: PlannedAction, { tasks }: Lookup): Dependency[] {

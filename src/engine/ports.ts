@@ -195,6 +195,8 @@ export interface LookupRequest {
   runId: string;
   actionIds: readonly string[];
   outputsOf: readonly string[];
+  /** Of one party are those that may come in crowds together; left out: of no party. */
+  party?: string;
 }
 export interface Lookup {
   run: RunRow | undefined;

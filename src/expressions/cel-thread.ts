@@ -2,7 +2,6 @@
  * A thread that evaluates expressions, and that looks at texts of tenants before they are accepted. It knows nothing but what
  * it is asked about, and may be killed at any moment.
  */
-import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, plan } from '@bufbuild/cel';
 import { strings } from '@bufbuild/cel/ext';
@@ -78,12 +77,6 @@ function answer(request: ThreadRequest, maxResultBytes: number): ThreadAnswer {
   }
 }
 
-try {
-  // What tenants wrote is worth less than what all of them wait for: on Linux that is of this thread alone.
-  if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
-} catch {
-  // Somebody may have forbidden it; then it has its part like any other thread.
-}
 const { maxResultBytes } = workerData as ThreadData; // Set by thread-pool.ts, the only one to start this thread.
 parentPort?.on('message', (request: ThreadRequest) => {
   parentPort?.postMessage(answer(request, maxResultBytes) satisfies ThreadAnswer);

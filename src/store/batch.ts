@@ -14,6 +14,11 @@ export interface BatchOptions<T, R> {
    * an item.
    */
   gatherMs?: number;
+  /**
+   * Whose an item is. While a large batch is under way, a few items of others leave beside it and do not wait for it: what
+   * one party has much of must not be what another one waits for. Left out: all items are of one party.
+   */
+  partyOf?(item: T): string;
   /** One answer per item, in order. */
   flush(items: T[]): Promise<R[]>;
   /** Milliseconds until the same batch is sent again; undefined gives up. `tries` begins at 1. */
@@ -69,36 +74,21 @@ export function measured<T, R>(
 /** Batches of this size say that much is going on. */
 const BUSY = 8;
 
+/** Of an express batch: so few are quick, beside whatever else is under way. */
+const EXPRESS_ITEMS = 8;
+
 export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> {
   // Whoever comes first must not be the one on whose behalf all of them are sent.
   const flush = AsyncResource.bind(options.flush);
-  const waiting: Waiting<T, R>[] = [];
-  let underWay = 0;
-  let since = 0;
-  let lastSize = 0;
-  let scheduled = false;
-  let lingering: { timer: NodeJS.Timeout; send(): void } | undefined;
-  let whenSent: Promise<void> = Promise.resolve();
+  const { partyOf } = options;
+  const main = createTrack<T, R>(options, send);
+  const express = createTrack<T, R>({ maxItems: EXPRESS_ITEMS }, send);
 
-  function schedule(): void {
-    if (scheduled || underWay > 0 || waiting.length === 0) return;
-    scheduled = true;
-    const soon = () => {
-      scheduled = false;
-      lingering = undefined;
-      const batch = waiting.splice(0, options.maxItems);
-      underWay = batch.length;
-      since = performance.now();
-      lastSize = batch.length;
-      whenSent = send(batch).finally(() => {
-        underWay = 0;
-        schedule();
-      });
-    };
-    const gathering = options.gatherMs !== undefined && lastSize >= BUSY && waiting.length < options.maxItems;
-    if (gathering) setTimeout(soon, options.gatherMs);
-    else if (options.lingerMs === undefined) setImmediate(soon);
-    else lingering = { timer: setTimeout(soon, options.lingerMs).unref(), send: soon };
+  /** A large batch is under way, and it has nothing of this party. */
+  function goesExpress(item: T): boolean {
+    if (partyOf === undefined || main.underWay().length < BUSY || express.size() >= EXPRESS_ITEMS) return false;
+    const party = partyOf(item);
+    return main.underWay().every(({ item: other }) => partyOf(other) !== party);
   }
 
   async function send(batch: Waiting<T, R>[]): Promise<void> {
@@ -129,23 +119,82 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
     }
   }
 
-  const underWayMs = () => (underWay === 0 ? 0 : performance.now() - since);
   const add = (item: T) =>
-    new Promise<R>((resolve, reject) => {
-      waiting.push({ item, resolve, reject });
-      schedule();
-    });
+    new Promise<R>((resolve, reject) => (goesExpress(item) ? express : main).add({ item, resolve, reject }));
+  const size = () => main.size() + express.size();
   async function drain(): Promise<void> {
-    while (waiting.length + underWay > 0) {
-      if (lingering !== undefined) {
-        clearTimeout(lingering.timer);
-        lingering.send();
-      }
-      await whenSent;
+    while (size() > 0) {
+      await Promise.all([main.sent(), express.sent()]);
       // What was only just added goes out in the next turn.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  return Object.assign(add, { size: () => waiting.length + underWay, underWayMs, drain });
+  return Object.assign(add, {
+    size,
+    underWayMs: () => Math.max(main.underWayMs(), express.underWayMs()),
+    drain,
+  });
+}
+
+interface Track<T, R> {
+  add(entry: Waiting<T, R>): void;
+  /** Those that wait or are under way. */
+  size(): number;
+  underWay(): ReadonlyArray<Waiting<T, R>>;
+  underWayMs(): number;
+  /** Sends at once what lingers; resolves when what is under way has been sent. */
+  sent(): Promise<void>;
+}
+
+/** One batch at a time. */
+function createTrack<T, R>(
+  { maxItems, gatherMs, lingerMs }: Pick<BatchOptions<T, R>, 'maxItems' | 'gatherMs' | 'lingerMs'>,
+  send: (batch: Waiting<T, R>[]) => Promise<void>,
+): Track<T, R> {
+  const waiting: Waiting<T, R>[] = [];
+  let underWay: ReadonlyArray<Waiting<T, R>> = [];
+  let since = 0;
+  let lastSize = 0;
+  let scheduled = false;
+  let lingering: { timer: NodeJS.Timeout; send(): void } | undefined;
+  let whenSent: Promise<void> = Promise.resolve();
+
+  function schedule(): void {
+    if (scheduled || underWay.length > 0 || waiting.length === 0) return;
+    scheduled = true;
+    const soon = () => {
+      scheduled = false;
+      lingering = undefined;
+      const batch = waiting.splice(0, maxItems);
+      underWay = batch;
+      since = performance.now();
+      lastSize = batch.length;
+      whenSent = send(batch).finally(() => {
+        underWay = [];
+        schedule();
+      });
+    };
+    const gathering = gatherMs !== undefined && lastSize >= BUSY && waiting.length < maxItems;
+    if (gathering) setTimeout(soon, gatherMs);
+    else if (lingerMs === undefined) setImmediate(soon);
+    else lingering = { timer: setTimeout(soon, lingerMs).unref(), send: soon };
+  }
+
+  return {
+    add(entry) {
+      waiting.push(entry);
+      schedule();
+    },
+    size: () => waiting.length + underWay.length,
+    underWay: () => underWay,
+    underWayMs: () => (underWay.length === 0 ? 0 : performance.now() - since),
+    sent() {
+      if (lingering !== undefined) {
+        clearTimeout(lingering.timer);
+        lingering.send();
+      }
+      return whenSent;
+    },
+  };
 }

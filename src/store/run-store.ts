@@ -88,6 +88,7 @@ export function createRunStore(
 ): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
   const acceptance = {
     maxItems: RUNS_PER_STATEMENT,
+    partyOf: ({ tenantId }: NewRun) => tenantId,
     isDataFault,
     // A client waits: one quick second try for a deadlock or a connection that was just closed, then 503.
     retryAfter: (error: unknown, tries: number) => (isTransient(error) && tries === 1 ? 50 : undefined),

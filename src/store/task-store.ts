@@ -145,6 +145,7 @@ export function createTaskStore(
   const lookup = createBatcher<LookupRequest, Lookup>({
     maxItems: LOOK_UPS_PER_STATEMENT,
     gatherMs: GATHER_MS,
+    partyOf: ({ party = '' }) => party,
     flush: (requests) => lookUp(pool, requests),
     retryAfter: untilItPasses,
     // Whoever needs what cannot be decrypted is told so, and nobody else.
@@ -152,6 +153,7 @@ export function createTaskStore(
   });
   const commit = createBatcher<Outcome, CommitResult>({
     maxItems: OUTCOMES_PER_STATEMENT,
+    partyOf: ({ tenantId }) => tenantId,
     flush: measured('outcomes', told, async (outcomes) => {
       await failpoint('commit.beforeSend');
       const statement = commitOutcomes(pool, outcomes);

@@ -57,6 +57,42 @@ test('what comes while a batch is under way leaves in the next one, at most so m
   await vi.waitUntil(() => add.size() === 0);
 });
 
+test('while a large batch is under way, a few items of others leave beside it, and more of its own do not', async () => {
+  const { batches, release, flush } = heldFlushes();
+  // By their hundreds.
+  const add = createBatcher<number, number>({ maxItems: 100, partyOf: (n) => String(Math.floor(n / 100)), flush });
+  const many = Array.from({ length: 10 }, (_, n) => add(100 + n));
+  await vi.waitUntil(() => batches.length === 1);
+  const more = add(110);
+  const others = Array.from({ length: 12 }, (_, n) => add(200 + n));
+  await vi.waitUntil(() => batches.length === 2);
+  expect(batches[1]).toEqual([200, 201, 202, 203, 204, 205, 206, 207]);
+  expect(add.size()).toBe(23);
+  expect(add.underWayMs()).toBeGreaterThan(0);
+  release();
+  await Promise.all(many);
+  await vi.waitUntil(() => batches.length === 3);
+  expect(batches[2]).toEqual([110, 208, 209, 210, 211]);
+  release();
+  release();
+  await Promise.all([more, ...others]);
+  await add.drain();
+});
+
+test('beside a small batch nobody leaves: it has ended soon', async () => {
+  const { batches, release, flush } = heldFlushes();
+  const add = createBatcher<number, number>({ maxItems: 100, partyOf: String, flush });
+  const first = add(1);
+  await vi.waitUntil(() => batches.length === 1);
+  const second = add(2);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(batches).toEqual([[1]]);
+  release();
+  await vi.waitUntil(() => batches.length === 2);
+  release();
+  expect(await Promise.all([first, second])).toEqual([2, 4]);
+});
+
 describe('when a statement fails', () => {
   test('a fault in the data is tracked down to its own item; the others are not harmed', async () => {
     const batches: number[][] = [];
