@@ -75,14 +75,14 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   let closed = false;
 
   function next(): void {
-    while (waiting.size > 0) {
+    while (nextInTurn() !== undefined) {
       const idle = [...threads].find(({ ready, current }) => ready && current === undefined);
       if (idle === undefined) break;
       give(idle);
     }
     // One that loads already is for the first that waits.
     const starting = [...threads].filter(({ ready }) => !ready).length;
-    if (waiting.size > 0 && starting === 0 && threads.size < most) threads.add(start());
+    if (nextInTurn() !== undefined && starting === 0 && threads.size < most) threads.add(start());
   }
 
   function give(thread: Thread): void {
@@ -99,15 +99,22 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     thread.worker.postMessage(work.request);
   }
 
+  /** Of those with waiting work. Nobody has all threads, so another one's work need not wait for an evaluation to end. */
+  function nextInTurn(): string | undefined {
+    const most = Math.max(1, options.threads - 1);
+    const atWork = (tenantId: string) => [...threads].filter(({ current }) => current?.tenantId === tenantId).length;
+    return [...waiting.keys()].find((tenantId) => atWork(tenantId) < most);
+  }
+
   /** The tenant whose turn it is goes to the end. */
   function take(): (Work & { tenantId: string }) | undefined {
-    for (const [tenantId, works] of waiting) {
-      const work = works.shift();
-      waiting.delete(tenantId);
-      if (works.length > 0) waiting.set(tenantId, works);
-      if (work !== undefined) return { ...work, tenantId };
-    }
-    return undefined;
+    const tenantId = nextInTurn();
+    if (tenantId === undefined) return undefined;
+    const works = waiting.get(tenantId) ?? [];
+    const work = works.shift();
+    waiting.delete(tenantId);
+    if (works.length > 0) waiting.set(tenantId, works);
+    return work && { ...work, tenantId };
   }
 
   function roomFor(tenantId: string): number {
