@@ -31,7 +31,8 @@ describe.each(onBothBackendsInProcesses())('a task that streams on $backend', ({
     await until(() => told().includes('a'));
     await processes.start('worker', ONE_AT_A_TIME);
     await reader.end();
-    const reset = told().indexOf('task.output_reset');
+    // The last one: where the machine is so busy that a lock is lost, there is one execution more.
+    const reset = told().lastIndexOf('task.output_reset');
     expect(reset).toBeGreaterThan(0);
     const parts = told()
       .slice(reset)
