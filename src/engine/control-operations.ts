@@ -106,9 +106,9 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
       return find(caller, id);
     },
     async work(signal) {
-      for (let begunAt = performance.now(); !signal.aborted && (await step()); begunAt = performance.now()) {
+      for (let startedAt = performance.now(); !signal.aborted && (await step()); startedAt = performance.now()) {
         // Before the next page, of the same or of another one.
-        await restAsLong(begunAt, signal);
+        await restAsLong(startedAt, signal);
       }
     },
   };

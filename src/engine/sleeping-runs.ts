@@ -20,7 +20,7 @@ export interface SleepingDeps extends AddAgainDeps {
   sweep: AddAgainDeps['sweep'] & SleepStore;
   window: number;
   /** Between pieces of work that nobody waits for: see `restAsLong`. Left out: there is no rest. */
-  rest?: ((begunAt: number) => Promise<void>) | undefined;
+  rest?: ((startedAt: number) => Promise<void>) | undefined;
   log: Logger;
 }
 
@@ -53,28 +53,28 @@ type Looked = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
 
 /** Looks at runs of which something sleeps; those that do so altogether are waiting from then on. Never rejects. */
 export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => Promise<void> {
-  async function look(runIds: readonly string[]): Promise<void> {
+  async function note(runIds: readonly string[]): Promise<void> {
     const sleeps: NewSleep[] = [];
-    for (const { run, ...found } of (await deps.runs.statusesOf(runIds)).values()) {
-      if (run === undefined) continue;
-      const sleep = await deps.plans.of(run.of).then((plan) => sleepIn(deps, run, plan, { run, ...found }), noPlan);
-      if (sleep !== undefined && run.status !== 'waiting') sleeps.push(newSleep(run, sleep));
+    for (const found of (await deps.runs.statusesOf(runIds)).values()) {
+      const { run } = found;
+      if (run === undefined || run.status === 'waiting') continue;
+      const sleep = sleepIn(deps, run, await deps.plans.of(run.of), found);
+      if (sleep !== undefined) sleeps.push(newSleep(run, sleep));
     }
     if (sleeps.length > 0) await deps.sweep.fallAsleep(sleeps);
   }
+  const noteAlone = (runId: string) =>
+    note([runId]).catch((error: unknown) => {
+      // The reconciler looks at it as well.
+      deps.log.warn('sleep_not_noted', { run_id: runId, error: messageOf(error) });
+    });
   return async (runIds) => {
     for (let at = 0; at < runIds.length; at += NOTED_TOGETHER) {
-      await look(runIds.slice(at, at + NOTED_TOGETHER)).catch((error: unknown) => {
-        // The reconciler looks at them as well.
-        deps.log.warn('sleep_not_noted', { run_ids: runIds.slice(at, at + NOTED_TOGETHER), error: messageOf(error) });
-      });
+      const some = runIds.slice(at, at + NOTED_TOGETHER);
+      // What cannot be read of one, of whatever tenant, is no matter of the others.
+      await note(some).catch(() => inTurns(some, noteAlone));
     }
   };
-}
-
-/** The reconciler says of a run without a plan what is wrong with it. */
-function noPlan(): undefined {
-  return undefined;
 }
 
 /** Undefined: it does not sleep, or ends. */
@@ -198,9 +198,9 @@ async function inTurns<T>(
   rest?: SleepingDeps['rest'],
 ): Promise<void> {
   for (let at = 0; at < items.length; at += AT_ONCE) {
-    const begunAt = performance.now();
+    const startedAt = performance.now();
     await Promise.all(items.slice(at, at + AT_ONCE).map(work));
-    await rest?.(begunAt);
+    await rest?.(startedAt);
   }
 }
 

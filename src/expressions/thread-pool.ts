@@ -45,7 +45,7 @@ interface Work {
 interface Thread {
   worker: Worker;
   ready: boolean;
-  current: (Work & { tenantId: string; begunAt: number }) | undefined;
+  current: (Work & { tenantId: string; startedAt: number }) | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -67,6 +67,7 @@ const KNOWN_TENANTS = 1_000;
 
 export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   const { threads: most, maxResultBytes, waitMs, maxWaiting, patienceMs = Number.POSITIVE_INFINITY } = options;
+  const mostOfOne = Math.max(1, most - 1);
   /** By tenant, in the order of their turns; none is empty. */
   const waiting = new Map<string, Work[]>();
   /** By tenant, of its latest work: about how many milliseconds a piece takes. */
@@ -89,7 +90,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     const work = take();
     if (work === undefined) return;
     clearTimeout(work.late);
-    thread.current = { ...work, begunAt: performance.now() };
+    thread.current = { ...work, startedAt: performance.now() };
     const reason = `it took longer than ${work.timeoutMs} ms`;
     const noticedMs = Math.min(patienceMs, work.timeoutMs);
     unlessAnswered(thread, noticedMs, () => {
@@ -101,9 +102,8 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 
   /** Of those with waiting work. Nobody has all threads, so another one's work need not wait for an evaluation to end. */
   function nextInTurn(): string | undefined {
-    const most = Math.max(1, options.threads - 1);
     const atWork = (tenantId: string) => [...threads].filter(({ current }) => current?.tenantId === tenantId).length;
-    return [...waiting.keys()].find((tenantId) => atWork(tenantId) < most);
+    return [...waiting.keys()].find((tenantId) => atWork(tenantId) < mostOfOne);
   }
 
   /** The tenant whose turn it is goes to the end. */
@@ -199,7 +199,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     else {
       const done = thread.current;
       thread.current = undefined;
-      if (done !== undefined) learn(done.tenantId, performance.now() - done.begunAt);
+      if (done !== undefined) learn(done.tenantId, performance.now() - done.startedAt);
       if ('fault' in answer) done?.reject(failed(answer.fault));
       else done?.resolve(answer.result);
     }
