@@ -13,8 +13,6 @@ import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 /** Few: what fails is an outcome for PostgreSQL and no failure for BullMQ. */
 const KEEP_FAILED = { age: 86_400, count: 10_000 };
 const AT_ONCE = 50;
-/** Deadlocks and serialization failures of the PostgreSQL backend. */
-const AGAIN_CODES = new Set(['40P01', '40001']);
 
 export interface FlowQueueOptions {
   backend: Backend;
@@ -205,11 +203,10 @@ async function onceMore<T>(work: () => Promise<T>, forgetScripts: () => Promise<
     try {
       return await work();
     } catch (error) {
-      const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
       // Redis has no other codes than the first word of its message.
       const lostScript = error instanceof Error && error.message.startsWith('NOSCRIPT');
-      if (tries >= 5 || !(lostScript || AGAIN_CODES.has(code))) throw error;
-      if (lostScript) await forgetScripts();
+      if (tries >= 5 || !lostScript) throw error;
+      await forgetScripts();
     }
   }
 }

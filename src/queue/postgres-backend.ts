@@ -5,6 +5,7 @@ import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bu
 import pg from 'pg';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+import { retryDeadlocks } from './retry-deadlocks.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
 
@@ -28,6 +29,7 @@ export function openPostgres(options: BackendOptions): Backend {
     keepAlive: true,
     connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
   });
+  retryDeadlocks(pool);
   // Every queue and worker listens for its errors.
   pool.setMaxListeners(0);
   const onPoolError = onError(options, 'queue_database_error');

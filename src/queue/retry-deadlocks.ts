@@ -1,0 +1,26 @@
+/** What the queue on PostgreSQL asks for, asked again when a deadlock took it. */
+import type pg from 'pg';
+
+/** Deadlocks, and serialization failures where a role has such a level set. */
+const AGAIN_CODES: readonly unknown[] = ['40P01', '40001'];
+/** Each time the others of the deadlock have gone on. */
+const MOST_TRIES = 5;
+
+/**
+ * BullMQ writes each of its operations as one statement outside of a transaction, so the victim of a deadlock has done
+ * nothing, and may be sent once more. Without that a job whose end was the victim counts as failed: it is delivered again.
+ * Statements on a client that was checked out stay as they are: they may be part of a transaction.
+ */
+export function retryDeadlocks(pool: pg.Pool): void {
+  const query = pool.query.bind(pool) as (...parameters: unknown[]) => Promise<unknown>; // Of its overloads those that promise.
+  const patient = async (...parameters: unknown[]): Promise<unknown> => {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await query(...parameters);
+      } catch (error) {
+        if (!AGAIN_CODES.includes((error as { code?: unknown } | undefined)?.code) || tries === MOST_TRIES) throw error;
+      }
+    }
+  };
+  pool.query = patient as typeof pool.query;
+}
