@@ -27,4 +27,4 @@ EXPOSE 8000 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["node", "-e", "process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'; const ok = (base, port) => fetch(`${base}://127.0.0.1:${port}/health`).then((answer) => answer.ok || Promise.reject()); const api = process.env.PORT || 8000; Promise.any([ok('http', api), ok('https', api), ok('http', process.env.WORKER_PORT || 9090)]).catch(() => process.exit(1))"]
 STOPSIGNAL SIGTERM
-CMD ["node", "dist/src/bin/api.js"]
+CMD ["node", "dist/bin/api.js"]

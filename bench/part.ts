@@ -24,7 +24,7 @@ export interface PartOptions {
 }
 
 const READY_MS = 60_000;
-const programs = path.resolve(import.meta.dirname, '../dist/src/bin');
+const programs = path.resolve(import.meta.dirname, '../dist/bin');
 
 /** Resolves once it serves. */
 export async function launchPart({ name, folder, environment, flags = [], output }: PartOptions): Promise<Part> {

@@ -2,8 +2,8 @@
  * Makes a checkout ready to run: dependencies, generated Prisma client and, with --build, dist/. Each step is left out when
  * nothing changed. Plain JavaScript without dependencies, because it is what installs them.
  *
- * With --run <name> it becomes dist/src/bin/<name>.js: in this very process, because a shell in between would keep a SIGTERM
- * for itself.
+ * With --run <name> it becomes dist/bin/<name>.js: in this very process, because a shell in between would keep a SIGTERM for
+ * itself. With --watch it becomes dist/src/bin/<name>.js, which the compiler writes anew after each change.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -27,10 +27,11 @@ requireNode();
 installDependencies();
 restoreServerLinks();
 generateClient();
-if (process.argv.includes('--build')) build();
+if (process.argv.includes('--build')) await build();
 const program = process.argv.indexOf('--run');
 if (program > 0) {
-  const file = path.join(root, 'dist/src/bin', `${process.argv[program + 1]}.js`);
+  const folder = process.argv.includes('--watch') ? 'dist/src/bin' : 'dist/bin';
+  const file = path.join(root, folder, `${process.argv[program + 1]}.js`);
   // What it is told is told to it alone: everything before is ours.
   process.argv = [process.argv[0], file, ...process.argv.slice(program + 2)];
   await import(pathToFileURL(file).href);
@@ -96,7 +97,7 @@ function generateClient() {
   writeFileSync(stamp, wanted);
 }
 
-function build() {
+async function build() {
   const sources = [
     'src',
     'workers',
@@ -116,6 +117,8 @@ function build() {
     [path.join('node_modules', 'typescript', binOf('typescript', 'tsc')), '-p', 'tsconfig.build.json'],
     {},
   );
+  const { bundle } = await import('./bundle.mjs');
+  await bundle(root);
   // A change made while the compiler was running counts as newer.
   writeFileSync('dist/.built', '');
   utimesSync('dist/.built', begun, begun);

@@ -7,7 +7,7 @@
  * - *ended*: by itself, by a crash, or killed. It is never used again.
  */
 import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { programFile } from '../src/program-file.ts';
 import type { AdapterContext, AdapterResponse } from './adapter.ts';
 import {
   BEAT_EVERY_MS,
@@ -77,7 +77,7 @@ export interface IsolatedProcess {
 const KEPT_WORDS = 2_000;
 
 export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedProcess {
-  const child = fork(childFile(), options.underTest ? [UNDER_TEST] : [], {
+  const child = fork(programFile('workers/isolated-child.js'), options.underTest ? [UNDER_TEST] : [], {
     env: options.environment,
     execArgv: [`--max-old-space-size=${options.memoryMb}`],
     serialization: 'advanced',
@@ -251,12 +251,4 @@ function pass(context: Omit<ChildContext, 'signal'>, report: FromChild & { say: 
       context.stream(report.chunk);
       break;
   }
-}
-
-/** A child cannot load TypeScript: under a test runner, which runs the sources, the compiled one is used. */
-function childFile(): string {
-  const file = import.meta.url.endsWith('.ts')
-    ? new URL('../dist/workers/isolated-child.js', import.meta.url)
-    : new URL('./isolated-child.js', import.meta.url);
-  return fileURLToPath(file);
 }

@@ -62,7 +62,7 @@ function describe({ services, controlUrl }: Stage, say: (line: string) => void):
 
 /** In a group of its own: Ctrl-C must not reach it before the services have been taken out of its registry. */
 function startOrchestrator(): ChildProcess {
-  const program = path.join(projectRoot(), 'dist', 'src', 'bin', 'start.js');
+  const program = path.join(projectRoot(), 'dist', 'bin', 'start.js');
   return spawn(process.execPath, [program], { stdio: 'inherit', detached: true });
 }
 

@@ -8,6 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { OrchestratorError } from '../domain/errors.ts';
+import { programFile } from '../program-file.ts';
 import type { ThreadAnswer, ThreadData, ThreadRequest } from './cel-thread.ts';
 
 export interface ThreadPoolOptions {
@@ -167,7 +168,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   }
 
   function start(): Thread {
-    const worker = new Worker(threadFile(), {
+    const worker = new Worker(programFile('src/expressions/cel-thread.js'), {
       workerData: { maxResultBytes } satisfies ThreadData,
       resourceLimits: {
         maxOldGenerationSizeMb: THREAD_MEMORY_MB,
@@ -252,11 +253,4 @@ function failed(reason: string, code: Code = 'expression_failed'): OrchestratorE
   if (code !== 'expressions_busy') return new OrchestratorError(code, `The expression failed: ${reason}`);
   const detail = `The expression was not looked at: ${reason}`;
   return new OrchestratorError(code, detail, { retryAfterSeconds: RETRY_AFTER_SECONDS });
-}
-
-/** A thread cannot load TypeScript: under a test runner, which runs the sources, the compiled thread is used. */
-function threadFile(): URL {
-  return import.meta.url.endsWith('.ts')
-    ? new URL('../../dist/src/expressions/cel-thread.js', import.meta.url)
-    : new URL('./cel-thread.js', import.meta.url);
 }

@@ -6,6 +6,7 @@ import { request as httpsRequest } from 'node:https';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { type Config, environmentWith } from '../config.ts';
+import { programFile } from '../program-file.ts';
 import { projectRoot } from '../project-root.ts';
 import { lockFolder } from './folder-lock.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
@@ -72,7 +73,7 @@ export async function launch(options: LaunchOptions): Promise<void> {
 }
 
 function entry(name: string): string {
-  return path.join(projectRoot(), 'dist', 'src', 'bin', `${name}.js`);
+  return programFile(`src/bin/${name}.js`);
 }
 
 /** In a process of its own, because the schema engine takes memory that is of no use afterwards. */

@@ -3,6 +3,7 @@
  * noticed, let alone acted upon, from the loop itself.
  */
 import { Worker } from 'node:worker_threads';
+import { programFile } from '../program-file.ts';
 import type { WatchdogData } from './watchdog-thread.ts';
 
 export interface WatchdogOptions {
@@ -18,7 +19,7 @@ const SHOW_EVERY_MS = 500;
 /** Returns how to stop it. */
 export function startWatchdog({ parentPid, blockedMs }: WatchdogOptions): () => Promise<void> {
   const shown = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const thread = new Worker(threadFile(), {
+  const thread = new Worker(programFile('src/watchdog/watchdog-thread.js'), {
     workerData: { shown, parentPid, blockedMs } satisfies WatchdogData,
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2 },
     env: {},
@@ -33,11 +34,4 @@ export function startWatchdog({ parentPid, blockedMs }: WatchdogOptions): () => 
     clearInterval(show);
     await thread.terminate();
   };
-}
-
-/** A thread cannot load TypeScript: under a test runner, which runs the sources, the compiled thread is used. */
-function threadFile(): URL {
-  return import.meta.url.endsWith('.ts')
-    ? new URL('../../dist/src/watchdog/watchdog-thread.js', import.meta.url)
-    : new URL('./watchdog-thread.js', import.meta.url);
 }

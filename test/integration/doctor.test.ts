@@ -45,7 +45,7 @@ function queueOf(name: string): Queue {
 }
 
 function program(args: readonly string[], environment: Record<string, string>) {
-  const file = path.join(projectRoot(), 'dist', 'src', 'bin', 'doctor.js');
+  const file = path.join(projectRoot(), 'dist', 'bin', 'doctor.js');
   return spawnSync(process.execPath, [file, ...args], {
     ...{ cwd: stack.folder, encoding: 'utf8', timeout: 30_000 },
     env: environmentWith({ ...stack.environment, VITEST: undefined, ...environment }),

@@ -36,7 +36,7 @@ afterAll(async () => {
 
 function run(program: string, port: number, args: string[] = []) {
   const ports = { PORT: String(port), WORKER_PORT: String(port), SECRETS_KEY: Buffer.alloc(32, 7).toString('base64') };
-  return spawnSync(process.execPath, [path.join(projectRoot(), 'dist', 'src', 'bin', `${program}.js`), ...args], {
+  return spawnSync(process.execPath, [path.join(projectRoot(), 'dist', 'bin', `${program}.js`), ...args], {
     ...{ cwd: folder, encoding: 'utf8', timeout: 60_000, killSignal: 'SIGKILL' },
     env: environmentWith({
       VITEST: undefined,

@@ -9,7 +9,7 @@ import { projectRoot } from '../../src/project-root.ts';
 import { until } from '../support/until.ts';
 
 /** What `npm start` runs once everything is installed and compiled. */
-const PROGRAM = path.join(projectRoot(), 'dist', 'src', 'bin', 'start.js');
+const PROGRAM = path.join(projectRoot(), 'dist', 'bin', 'start.js');
 
 interface Start {
   child: ChildProcess;
@@ -100,6 +100,11 @@ test('one command runs tasks, tells where to look, and stops everything in good 
   expect(first.output()).toContain(`Bull Board  ${api}/admin/queues`);
   expect(first.output()).toContain('listens on this machine only');
   expect(await completed(api, await assign(api, { word: 'hello' }))).toMatchObject({ word: 'hello' });
+  // What packages keep beside themselves is found from the bundle.
+  const board = await (await fetch(`${api}/admin/queues`)).text();
+  const script = /static\/js\/[^"]+\.js/.exec(board)?.[0];
+  for (const page of ['docs/assets/swagger-ui.css', 'redoc/assets/redoc.standalone.js', `admin/queues/${script}`])
+    expect((await fetch(`${api}/${page}`)).status, page).toBe(200);
 
   first.child.kill('SIGTERM');
   expect(await first.ended).toBe(0);
@@ -173,7 +178,7 @@ test('a configuration that cannot work is told in full', async () => {
 });
 
 test.each(['api', 'worker'])('the %s alone says that it needs DATABASE_URL', async (name) => {
-  const child = spawn(process.execPath, [path.join(projectRoot(), 'dist/src/bin', `${name}.js`)], {
+  const child = spawn(process.execPath, [path.join(projectRoot(), 'dist/bin', `${name}.js`)], {
     cwd: folder,
     env: {},
     stdio: ['ignore', 'ignore', 'pipe'],
