@@ -38,7 +38,7 @@ const NOT_OF_QUEUE = { redis: /-look/, postgres: /application_name\0orchestrator
 
 describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backend, test }) => {
   test('says so, connects anew and goes on', async ({ api, processes }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const { proxy, environment } = await behindProxy(processes);
     try {
       const worker = await processes.start('worker', environment);
@@ -61,7 +61,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
     api,
     processes,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const { proxy, environment } = await behindProxy(processes);
     try {
       const worker = await processes.start('worker', environment);
@@ -84,7 +84,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
   }, 300_000);
 
   test('is none while the queue cannot be reached at all', async ({ api, processes }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const { proxy, environment } = await behindProxy(processes);
     try {
       // Longer than a reconnect may take.
@@ -110,7 +110,7 @@ describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'p
   'a worker on $backend, where one connection hears for all lanes',
   ({ test }) => {
     test('that no longer hears on it, and only polls, says so and listens on another', async ({ api, processes }) => {
-      await processes.start('api');
+      await processes.compose('api');
       const { proxy, environment } = await behindProxy(processes);
       try {
         const worker = await processes.start('worker', environment);

@@ -11,7 +11,7 @@ describe.each(onBothBackendsInProcesses())('a worker that stood still, on $backe
     api,
     processes,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const worker = await processes.start('worker');
     const params = { deaf_seconds: 1.5, fail: 'non_retryable' };
     const id = await api.assign({ task_type: 'test_fault', params });
@@ -32,7 +32,7 @@ describe.each(onBothBackendsInProcesses())('a worker that stood still, on $backe
   }, 60_000);
 
   test('commits a success from before: the effect has happened', async ({ api, processes }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const worker = await processes.start('worker');
     const id = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 1.5 } });
     await until(() => count(worker.events, BEGUN) === 1);
@@ -45,7 +45,7 @@ describe.each(onBothBackendsInProcesses())('a worker that stood still, on $backe
   }, 60_000);
 
   test('and says so when an adapter blocks it, with the jobs in hand', async ({ api, processes }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const worker = await processes.start('worker');
     const id = await api.assign({ task_type: 'test_fault', params: { block_seconds: 2.5 } });
     expect(await api.ended(id)).toMatchObject({ status: 'completed' });
@@ -69,7 +69,7 @@ describe('a restart of Redis', () => {
     api,
     processes,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const worker = await processes.start('worker');
     const failing = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 4, fail: 'non_retryable' } });
     const succeeding = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 4 } });
@@ -90,7 +90,7 @@ describe('a restart of Redis', () => {
     api,
     processes,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const worker = await processes.start('worker');
     const id = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 2, fail: 'non_retryable' } });
     await until(() => count(worker.events, BEGUN) === 1);

@@ -44,7 +44,7 @@ describe.each(onBothBackendsInProcesses({ environment: { BLOCKED_SECONDS: '3' } 
         service,
       }) => {
         service.answer(() => new Promise((resolve) => setTimeout(() => resolve({ body: { done: true } }), 1_500)));
-        await processes.start('api');
+        await processes.compose('api');
         const neighbours = await Promise.all(
           Array.from({ length: NEIGHBOURS }, (_, n) =>
             api.assign({ task_type: 'http_request', params: { url: `${service.url}/${n}` } }),
@@ -70,7 +70,7 @@ describe.each(onBothBackendsInProcesses({ environment: { BLOCKED_SECONDS: '3' } 
       api,
       processes,
     }) => {
-      await processes.start('api');
+      await processes.compose('api');
       const worker = await processes.start('worker');
       const id = await api.assign({
         task_type: 'test_fault_isolated',

@@ -154,7 +154,7 @@ describe.each(onBothBackends({ workers: 2 }))('parts of tasks on $backend', ({ t
 describe.each(onBothBackendsInProcesses())('a worker that dies in a fan-out on $backend', ({ test }) => {
   test.for(['parts.afterWrite', 'parts.afterAdd'])('at %s', async (failpoint, { api, processes, service }) => {
     service.answer(({ path }) => ({ body: { path } }));
-    await processes.start('api');
+    await processes.compose('api');
     const dies = await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` });
     const actions = [
       {
@@ -167,7 +167,7 @@ describe.each(onBothBackendsInProcesses())('a worker that dies in a fan-out on $
     ];
     const run = await api.execute(await api.createWorkflow(workflow(actions)));
     await hasEnded(dies);
-    await processes.start('worker');
+    await processes.compose('worker');
     const ended = await api.finished(run);
     expect(statuses(ended)).toEqual({ each: 'completed', after: 'completed' });
     expect(taskOf(ended, 'each').output).toMatchObject(['a', 'b', 'c'].map((item) => ({ body: { path: `/${item}` } })));

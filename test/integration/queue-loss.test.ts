@@ -182,7 +182,7 @@ processesTest('redis')(
     const { hostname, port } = new URL(processes.redisUrl ?? '');
     const proxy = await startTcpProxy({ host: hostname, port: Number(port) });
     onTestFinished(() => proxy.close());
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', { REDIS_URL: through(proxy, processes.redisUrl ?? '') });
     const run = await api.execute(await api.createWorkflow(calls(service.url)));
     await until(() => answer !== undefined && service.calls.length === 5, { what: 'the last but one is called' });
@@ -200,7 +200,7 @@ processesTest('redis')(
     );
     expect((await api.execution(run)).status).toBe('running');
     await first.end('SIGKILL');
-    await processes.start('worker');
+    await processes.compose('worker');
     expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 6 } });
     expect(service.calls.map(({ path }) => path).sort()).toEqual(['/a', '/b', '/c', '/d', '/e', '/f']);
   },

@@ -306,13 +306,13 @@ describe.each(onBothBackends({ workers: 2 }))('sagas on $backend', ({ test }) =>
 describe.each(onBothBackendsInProcesses())('a worker that dies in a saga on $backend', ({ test }) => {
   test.for(['saga.afterBegin', 'worker.afterExecute@4'])('at %s', async (failpoint, { api, processes, service }) => {
     service.answer(({ path }) => (path === '/ship' ? { status: 400 } : { body: { number: 1 } }));
-    await processes.start('api');
+    await processes.compose('api');
     const [name = '', at] = failpoint.split('@');
     const dies = await processes.start('worker', { FAILPOINTS: `${name}:exit${at === undefined ? '' : `@${at}`}` });
     const actions = [step(service, 'order'), step(service, 'pay', ['order']), step(service, 'ship', ['pay'])];
     const run = await api.execute(await api.createWorkflow(workflow(actions)));
     await hasEnded(dies);
-    await processes.start('worker');
+    await processes.compose('worker');
     expect(await api.finished(run)).toMatchObject({ status: 'compensated' });
     const undone = calledPaths(service).filter((path) => path.startsWith('undo'));
     expect([...new Set(undone)]).toEqual(['undo-pay', 'undo-order']);

@@ -17,7 +17,7 @@ describe.each([onOne].flatMap((one) => one ?? []))(
     }) => {
       let down = true;
       service.answer(() => ({ status: down ? 503 : 200, body: { ok: true } }));
-      await processes.start('api');
+      await processes.compose('api');
       const first = await processes.start('worker');
       const breaker = { failure_threshold: 1, recovery_timeout: 3 };
       const registered = await api.post('/registry/register', { name: 'away', base_url: service.url, breaker });
@@ -35,7 +35,7 @@ describe.each([onOne].flatMap((one) => one ?? []))(
 
       await first.end('SIGKILL');
       down = false;
-      await processes.start('worker');
+      await processes.compose('worker');
       const run = await api.finished(id);
       expect(run).toMatchObject({ status: 'completed', tasks: [{ attempts: 2, output: { response: { ok: true } } }] });
       expect(service.calls).toHaveLength(2);

@@ -80,7 +80,8 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
     await register(api, {
       name: 'away',
       base_url: service.url,
-      breaker: { failure_threshold: 1, recovery_timeout: 1.5 },
+      // Longer than a busy machine takes until all of them wait: what tries again before is another call.
+      breaker: { failure_threshold: 1, recovery_timeout: 6 },
     });
     // More of them than the worker takes at a time.
     const workflow = await api.createWorkflow(calling('away', { on_circuit_open: 'wait' }, 3, 6));
@@ -94,7 +95,7 @@ describe.each([onOne].flatMap((one) => one ?? []))('calls of services on $backen
     const run = await api.finished(id);
     expect(run).toMatchObject({ status: 'completed' });
     // One of them opened the circuit, others were under way: a failed call is an attempt, waiting is none.
-    expect(run.tasks.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(6 + tried);
+    expect(run.tasks.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(service.calls.length);
     expect(service.calls).toHaveLength(6 + tried);
     await other.stop();
   });

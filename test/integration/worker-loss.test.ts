@@ -45,7 +45,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     service.answer(
       () => new Promise((resolve) => setTimeout(() => resolve({ body: { n: service.calls.length } }), 40)),
     );
-    await processes.start('api');
+    await processes.compose('api');
     const workers = await Promise.all([1, 2, 3].map(() => processes.start('worker', ONE_AT_A_TIME)));
     const id = await api.createWorkflow(diamonds(service.url));
     const runs = await Promise.all(Array.from({ length: 10 }, () => api.execute(id)));
@@ -56,7 +56,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
       await worker.end('SIGKILL');
       kills += 1;
     }
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     for (const run of runs) {
       const ended = await api.finished(run);
       expect(ended).toMatchObject({ status: 'completed', progress: { total: 7, completed: 7 } });
@@ -98,7 +98,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
           answer = () => resolve({ body: { first: true } });
         }),
     );
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', ONE_AT_A_TIME);
     const tasks = Array.from({ length: 6 }, (_, n) =>
       api.assign({ task_type: 'http_request', params: { url: `${service.url}/${n}` } }),
@@ -126,7 +126,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     service,
   }) => {
     service.answer(() => (service.calls.length === 1 ? undefined : { body: { second: true } }));
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', { SHUTDOWN_GRACE_SECONDS: '1' });
     const id = await api.assign({ task_type: 'http_request', params: { url: service.url } });
     await until(() => service.calls.length === 1);
@@ -150,7 +150,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
           finish = () => resolve({ body: { done: true } });
         }),
     );
-    await processes.start('api');
+    await processes.compose('api');
     const sleeper = await processes.start('worker');
     const begins = () =>
       processes.children.flatMap(({ events }) => events).filter((e) => e === 'test_fault_begins').length;
@@ -178,7 +178,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
   }, 60_000);
 
   test('two workers share the load', async ({ api, processes, db }) => {
-    await processes.start('api');
+    await processes.compose('api');
     await Promise.all([
       processes.start('worker', { WORKER_CONCURRENCY: '2' }),
       processes.start('worker', { WORKER_CONCURRENCY: '2' }),

@@ -5,8 +5,18 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
+import { freemem, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Binaries, findBinaries } from '../../src/launch/postgres-binaries.ts';
@@ -26,7 +36,7 @@ export type Major = (typeof SUPPORTED_MAJORS)[number] | typeof REFUSED_MAJOR;
 
 /** A server of the caller's own, in a folder that goes with it. */
 export async function startPostgresOf(major: Major): Promise<PostgresServer> {
-  const folder = mkdtempSync(path.join(tmpdir(), `test-postgres-${major}-`));
+  const folder = mkdtempSync(path.join(filesInMemory() ?? tmpdir(), `test-postgres-${major}-`));
   chmodSync(folder, 0o755); // The server may run as another user.
   const server = await startPostgres({
     folder,
@@ -44,6 +54,16 @@ export async function startPostgresOf(major: Major): Promise<PostgresServer> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+const MEMORY = '/dev/shm';
+const ROOM_BYTES = 8 * 1024 ** 3;
+
+/** For files of databases that are made and dropped by the thousand; undefined where there is no such place, or little room. */
+function filesInMemory(): string | undefined {
+  if (!existsSync(MEMORY)) return undefined;
+  const { bavail, bsize } = statfsSync(MEMORY);
+  return bavail * bsize >= ROOM_BYTES && freemem() >= ROOM_BYTES ? MEMORY : undefined;
 }
 
 export async function binariesOf(major: Major): Promise<Binaries> {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test as base } from 'vitest';
+import type { Process } from '../../src/compose.ts';
 import { environmentWith } from '../../src/config.ts';
 import { freePort } from '../../src/launch/postgres-server.ts';
 import { projectRoot } from '../../src/project-root.ts';
@@ -10,7 +11,16 @@ import { type Client, openClient } from './client.ts';
 import { expectRest } from './invariants.ts';
 import { type RedisServer, startRedis } from './redis-server.ts';
 import { startService } from './service.ts';
-import { BACKENDS, type BackendKind, type Environment, openPlace, type Place, type PlaceOptions } from './stack.ts';
+import {
+  BACKENDS,
+  type BackendKind,
+  composeAt,
+  type Environment,
+  openPlace,
+  type Place,
+  type PlaceOptions,
+} from './stack.ts';
+import { createTestLog } from './test-log.ts';
 import { until } from './until.ts';
 
 export interface Child {
@@ -32,6 +42,8 @@ export interface Processes extends Place {
   /** Speaks to the API at its port, whichever process is behind it. */
   api: Client;
   start(kind: 'api' | 'worker', environment?: Environment): Promise<Child>;
+  /** One in this process, where nothing happens to it: it is there at once, and does what the program does. */
+  compose(kind: 'api' | 'worker', environment?: Environment): Promise<void>;
   /** Kills the Redis of this test; what it resolves to starts it again, with all that it had written. */
   killRedis(): Promise<() => Promise<void>>;
   /** The Redis of this test alone, as it runs now. */
@@ -90,11 +102,13 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
   const port = await freePort();
   const children: Child[] = [];
   const lines: string[] = [];
+  const log = createTestLog();
+  const composed: Process[] = [];
   return {
     ...place,
     api: openClient(`http://127.0.0.1:${port}`),
     children,
-    log: () => lines.slice(-80).join('\n'),
+    log: () => [...lines.slice(-80), log.tail()].join('\n'),
     ownRedis() {
       if (redis === undefined) throw new Error('this test has no Redis of its own');
       return redis;
@@ -107,11 +121,16 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
         redis = await startRedis({ appendOnly: true, folder, port: redisPort });
       };
     },
+    async compose(kind, settingsOfOne = {}) {
+      const process = await composeAt(place, kind, { PORT: String(port), ...settingsOfOne }, log);
+      composed.push(process);
+      await process.start();
+    },
     async close() {
       try {
-        await place.close();
+        await Promise.all(composed.map((process) => process.stop()));
       } finally {
-        await redis?.stop();
+        await place.close().finally(() => redis?.stop());
       }
     },
     async start(kind, settingsOfOne = {}) {
@@ -125,7 +144,7 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
 
 export interface ProcessOptions {
   kind: Child['kind'];
-  /** The folder that holds dist/; this checkout when left out. */
+  /** A folder with a dist/ that is compiled and not bundled; left out: the programs of this checkout, as they are delivered. */
   root?: string;
   cwd: string;
   settings: Environment;
@@ -136,7 +155,8 @@ export interface ProcessOptions {
 /** Resolves once it is ready; rejects, with what it said, when it ends before, unless a failpoint was to end it. */
 export async function startProcess({ kind, root, cwd, settings, onLine }: ProcessOptions): Promise<Child> {
   const said: string[] = [];
-  const program = path.join(root ?? projectRoot(), 'dist', 'src', 'bin', `${kind}.js`);
+  const programs = root === undefined ? path.join(projectRoot(), 'dist/bin') : path.join(root, 'dist/src/bin');
+  const program = path.join(programs, `${kind}.js`);
   const child = spawn(process.execPath, [program], {
     cwd,
     env: environmentWith({ ...settings, VITEST: undefined }),

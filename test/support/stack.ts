@@ -133,6 +133,17 @@ async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promi
   );
 }
 
+/** Not started yet. */
+export function composeAt(
+  { environment, folder }: Pick<Place, 'environment' | 'folder'>,
+  kind: 'api' | 'worker',
+  settingsOfOne: Environment,
+  log: TestLog,
+): Promise<Process> {
+  const config = loadConfig({ ...environment, ...settingsOfOne }, { cwd: folder });
+  return kind === 'api' ? composeApi(config, log) : composeWorker(config, log);
+}
+
 export interface StackOptions extends PlaceOptions {
   /** Instead of a new one. */
   log?: TestLog;
@@ -145,8 +156,7 @@ export async function openStack(backend: BackendKind, options: StackOptions = {}
   const log = options.log ?? createTestLog();
   const running = new Set<Process>();
   const add: Stack['add'] = async (kind, environment = {}) => {
-    const config = loadConfig({ ...place.environment, ...environment }, { cwd: place.folder });
-    const process = await (kind === 'api' ? composeApi(config, log) : composeWorker(config, log));
+    const process = await composeAt(place, kind, environment, log);
     running.add(process);
     const { port } = await process.start();
     return {

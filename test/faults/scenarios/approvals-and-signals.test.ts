@@ -21,7 +21,7 @@ describe.each(onBothBackendsInProcesses())('approvals and signals on $backend', 
     db,
   }) => {
     const first = await processes.start('api', { FAILPOINTS: 'inbox.afterCommit:exit' });
-    await processes.start('worker');
+    await processes.compose('worker');
     const review = { action_id: 'review', action_type: 'approval' };
     const run = await api.execute(await api.createWorkflow({ name: 'w', actions: [review, signal('go', ['review'])] }));
     const path = `/workflows/executions/${run}`;
@@ -33,7 +33,7 @@ describe.each(onBothBackendsInProcesses())('approvals and signals on $backend', 
     const key = { 'Idempotency-Key': 'once' };
     await expect(api.post(`${path}/signals/go`, { payload: 7 }, key)).rejects.toThrow();
     await hasEnded(second);
-    await processes.start('api');
+    await processes.compose('api');
     const ended = await api.finished(run);
     expect(ended).toMatchObject({ status: 'completed' });
     expect(taskOf(ended, 'review').output).toMatchObject({ approved: true });
@@ -48,7 +48,7 @@ describe.each(onBothBackendsInProcesses())('approvals and signals on $backend', 
     api,
     processes,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', { FAILPOINTS: 'park.afterMove:stop,park.afterMove:exit@2' });
     const actions = [signal('one'), signal('two', ['one']), signal('three', ['two'])];
     const run = await api.execute(await api.createWorkflow({ name: 'w', actions }));
@@ -62,7 +62,7 @@ describe.each(onBothBackendsInProcesses())('approvals and signals on $backend', 
     await send('b');
     const second = await processes.start('worker', { FAILPOINTS: 'worker.afterExecute:exit' });
     await hasEnded(second);
-    await processes.start('worker');
+    await processes.compose('worker');
     await waits(api, run, 'three');
     await send('c');
     const ended = await api.finished(run);

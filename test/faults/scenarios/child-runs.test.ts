@@ -27,13 +27,13 @@ describe.each(onBothBackendsInProcesses())('a parent and its child on $backend',
     service,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', { FAILPOINTS: 'child.afterAdd:exit' });
     const run = await api.execute(await family(api, service));
     await hasEnded(first);
     const second = await processes.start('worker', { FAILPOINTS: 'child.beforeWake:exit' });
     await hasEnded(second);
-    await processes.start('worker');
+    await processes.compose('worker');
     expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 2 } });
     expect((await db.query('SELECT 1 FROM run')).rowCount).toBe(RUNS);
     expect(service.calls).toHaveLength(CALLS);
@@ -46,7 +46,7 @@ describe.each(onBothBackendsInProcesses())('a parent and its child on $backend',
     db,
   }) => {
     const first = await processes.start('api', { FAILPOINTS: 'cancel.afterStatus:exit' });
-    await processes.start('worker');
+    await processes.compose('worker');
     const pause = { action_id: 'pause', action_type: 'wait', config: { seconds: 600 } };
     const child = await api.createWorkflow(workflow([pause]));
     const sub = { action_id: 'sub', action_type: 'workflow', config: { workflow_id: child } };
@@ -56,7 +56,7 @@ describe.each(onBothBackendsInProcesses())('a parent and its child on $backend',
     });
     await expect(api.post(`/workflows/executions/${run}/cancel`)).rejects.toThrow();
     await hasEnded(first);
-    await processes.start('api');
+    await processes.compose('api');
     const found = await api.finished(run);
     expect(found).toMatchObject({ status: 'cancelled', tasks: [{ child: { status: 'cancelled' } }] });
     const ends = await db.query('SELECT id FROM run WHERE final ORDER BY finished_at');
@@ -74,8 +74,8 @@ ownRedis(
       await until(() => open, { timeoutMs: 60_000 });
       return { body: { ok: true } };
     });
-    await processes.start('api');
-    await processes.start('worker');
+    await processes.compose('api');
+    await processes.compose('worker');
     const parent = await family(api, service);
     const runs = await Promise.all(Array.from({ length: 3 }, () => api.execute(parent)));
     await until(async () => (await db.query(`SELECT 1 FROM task WHERE status = 'waiting'`)).rowCount === runs.length);

@@ -28,13 +28,13 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
     await expect(api.post(`/workflows/${id}/pause`, { runs: 'pause', reason: 'repair' })).rejects.toThrow();
     await hasEnded(first);
     expect(await count('paused')).toBe(100);
-    await processes.start('api');
+    await processes.compose('api');
     expect(await api.post(`/workflows/${id}/execute`)).toMatchObject({ status: 409 });
 
     const second = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: 'operation.afterPage:exit@2' });
     await freeLease();
     await hasEnded(second);
-    await processes.start('worker');
+    await processes.compose('worker');
     await freeLease();
     await until(async () => (await count('paused')) === RUNS, { timeoutMs: 60_000 });
 

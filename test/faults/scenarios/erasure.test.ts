@@ -29,7 +29,7 @@ describe.each(ONE)('an erasure and a worker on $backend', ({ test }) => {
     expect(await found()).toMatchObject({ status: 'running', removed: { run: 2 } });
     expect(await left()).not.toEqual([]);
 
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     await until(async () => (await found()).status === 'completed', { what: 'everything is erased' });
     expect(await left()).toEqual([]);
     expect((await found()).removed).toMatchObject({ run: 2, task: 2, workflow: 1 });

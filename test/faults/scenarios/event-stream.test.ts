@@ -40,7 +40,7 @@ describe('the stream of events', () => {
     await hasEnded(first);
     const before = await idsIn(redis, stream);
     expect(before.length).toBeGreaterThan(0);
-    await processes.start('worker', { ...ONE_AT_A_TIME, EVENTS_STREAM: stream });
+    await processes.compose('worker', { ...ONE_AT_A_TIME, EVENTS_STREAM: stream });
     await api.finished(run);
     const { rows } = await db.query<{ id: string }>('SELECT id FROM event WHERE run_id = $1 ORDER BY id', [run]);
     await until(async () => (await idsIn(redis, stream)).length >= before.length + rows.length);

@@ -47,8 +47,8 @@ describe.each(onBothBackendsInProcesses())('external tasks on $backend', ({ test
     const stored = await db.query<{ status: string }>('SELECT status FROM external_task WHERE id = $1', [task.task_id]);
     expect(stored.rows).toEqual([{ status: 'completed' }]);
 
-    await processes.start('api');
-    await processes.start('worker');
+    await processes.compose('api');
+    await processes.compose('worker');
     // Its next look at a run that moves is half a minute away.
     await db.query(`UPDATE run SET check_at = now() - interval '1 second' WHERE id = $1`, [run]);
     await until(async () => (await api.execution(run)).status === 'completed', { what: 'the reconciler has woken it' });

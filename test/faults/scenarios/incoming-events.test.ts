@@ -21,8 +21,8 @@ describe('an event from outside', () => {
     await expect(api.post('/events', event)).rejects.toThrow();
     await hasEnded(first);
     expect((await db.query('SELECT FROM run')).rowCount).toBe(0);
-    await processes.start('api');
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('api');
+    await processes.compose('worker', ONE_AT_A_TIME);
     // Its lease is over, sooner than it would be.
     await db.query(`UPDATE incoming_event SET due_at = now() - interval '1 second'`);
     await until(async () => (await db.query('SELECT FROM run')).rowCount === 1);

@@ -13,12 +13,12 @@ const COMPLETED = { status: 'completed' };
 
 describe.each(onBothBackendsInProcesses())('a schedule on $backend', ({ test }) => {
   test('whose worker is killed when a run is accepted has begun each slot once', async ({ api, processes, db }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const workflow_id = await api.createWorkflow(workflow([echo('a')]));
     const timing = { name: 'each second', workflow_id, interval_seconds: 1, overlap: 'allow' };
     const id = field(accepted(await api.post('/schedules', timing), 201), 'schedule_id');
     await hasEnded(await processes.start('worker', { FAILPOINTS: 'api.afterInsert:exit' }));
-    await processes.start('worker');
+    await processes.compose('worker');
     const begun = async () => {
       const { recent } = schedule.parse(accepted(await api.get(`/schedules/${id}`), 200).body);
       return recent.filter(({ status }) => status === 'started').map(({ slot }) => slot);
@@ -46,14 +46,14 @@ describe.each(onBothBackendsInProcesses())('a group of runs on $backend', ({ tes
     processes,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     // Two last actions, so that there is a finalizer.
     const id = await api.createWorkflow(grouped('queue', [echo('a', [], { duration: 0.05 }), echo('b')]));
     const first = await processes.start('worker', { FAILPOINTS: 'finalize.afterCommit:exit' });
     const runs = [await api.execute(id), await api.execute(id), await api.execute(id)];
     await hasEnded(first);
     await hasEnded(await processes.start('worker', { FAILPOINTS: 'places.afterGive:exit' }));
-    await processes.start('worker');
+    await processes.compose('worker');
     for (const run of runs) expect(await api.ended(run)).toMatchObject(COMPLETED);
     const { rows } = await db.query(
       `SELECT a.id FROM run a JOIN run b ON a.id < b.id AND a.started_at < b.finished_at AND b.started_at < a.finished_at`,
@@ -66,13 +66,13 @@ describe.each(onBothBackendsInProcesses())('a group of runs on $backend', ({ tes
     processes,
   }) => {
     const first = await processes.start('api', { FAILPOINTS: 'api.afterInsert:exit@2' });
-    await processes.start('worker');
+    await processes.compose('worker');
     const id = await api.createWorkflow(grouped('replace', [echo('a', [], { duration: 3_600 })]));
     const replaced = await api.execute(id);
     await until(async () => (await api.execution(replaced)).status === 'running');
     await expect(api.execute(id, {}, { 'Idempotency-Key': 'again' })).rejects.toThrow();
     await hasEnded(first);
-    await processes.start('api');
+    await processes.compose('api');
     expect(await api.finished(replaced)).toMatchObject({ status: 'cancelled' });
     const again = accepted(await api.post(`/workflows/${id}/execute`, {}, { 'Idempotency-Key': 'again' }), 202);
     expect(again.headers.get('idempotency-replayed')).toBe('true');
@@ -99,7 +99,7 @@ describe.each(onBothBackendsInProcesses())('a call with a rate limit on $backend
     const actions = ['a', 'b', 'c'].map((id) => ({ ...calling(service, id), action_type: 'service_call', config }));
     const run = await api.execute(await api.createWorkflow(workflow(actions)));
     await hasEnded(first);
-    await processes.start('worker', settings);
+    await processes.compose('worker', settings);
     expect(await api.finished(run)).toMatchObject(COMPLETED);
     expect(service.calls).toHaveLength(actions.length);
     const { rows } = await db.query('SELECT key, used::int FROM service_rate');

@@ -38,7 +38,7 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
   test.for(['sleep.afterMark', 'sleep.afterRemove', 'sleep.afterTake'])(
     'a worker that is killed at %s loses none of them',
     async (failpoint, { api, processes, db }) => {
-      await processes.start('api');
+      await processes.compose('api');
       const first = await processes.start('worker', { FAILPOINTS: `${failpoint}:exit` });
       const id = await api.createWorkflow(ASKING);
       const run = await api.execute(id);
@@ -47,7 +47,7 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
         await approve(api, run);
       }
       await hasEnded(first);
-      await processes.start('worker');
+      await processes.compose('worker');
       if (failpoint !== 'sleep.afterTake') await approve(api, run);
       await until(
         async () =>
@@ -65,7 +65,7 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
     processes,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const stopped = await processes.start('worker', { FAILPOINTS: 'sleep.afterMark:stop' });
     const run = await api.execute(await api.createWorkflow(ASKING));
     await hasStopped(stopped);
@@ -86,8 +86,8 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
 ownRedis(
   'Redis forgets everything while runs sleep, in the queue and out of it: each goes on when it is woken or due',
   async ({ api, processes, db }) => {
-    await processes.start('api');
-    await processes.start('worker');
+    await processes.compose('api');
+    await processes.compose('worker');
     const id = await api.createWorkflow(ASKING);
     const out = await api.execute(id);
     await haveLeft(db, [out]);

@@ -20,7 +20,7 @@ describe.each(onBothBackendsInProcesses())('a task that streams on $backend', ({
     await until(async () => (await progress()) !== null);
     await first.end('SIGKILL');
     await door.end('SIGKILL');
-    await processes.start('api');
+    await processes.compose('api');
     expect(await progress()).toMatchObject({ message: expect.stringMatching(/^step/) });
     const reader = await openEvents(`${api.url}/workflows/executions/${run}/events`);
     const told = () =>
@@ -29,7 +29,7 @@ describe.each(onBothBackendsInProcesses())('a task that streams on $backend', ({
       );
     // What has been so far of the execution that was killed.
     await until(() => told().includes('a'));
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     await reader.end();
     // The last one: where the machine is so busy that a lock is lost, there is one execution more.
     const reset = told().lastIndexOf('task.output_reset');

@@ -12,14 +12,14 @@ describe.each(onBothBackendsInProcesses())('a webhook and a worker on $backend',
     processes,
     service,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const { body } = await api.post('/webhooks', { url: `${service.url}/hook`, events: ['run.completed'] });
     const { webhook_id: id } = body as { webhook_id: string };
     const first = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: 'webhook.afterCall:exit' });
     await api.finished(await api.execute(await api.createWorkflow(workflow([echo('a')]))));
     await hasEnded(first);
     expect(service.calls).toHaveLength(1);
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     // Its lease is over, sooner than it would be.
     await db.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second'`);
     await until(() => service.calls.length === 2);

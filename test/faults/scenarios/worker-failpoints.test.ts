@@ -28,11 +28,11 @@ describe.each(onBothBackendsInProcesses())('a worker at a failpoint on $backend'
   ] as const)(
     'a worker that is killed %s:exit loses nothing, and what was committed is not called again',
     async ([failpoint, most], { api, processes, service }) => {
-      await processes.start('api');
+      await processes.compose('api');
       const first = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: `${failpoint}:exit` });
       const run = await api.execute(await api.createWorkflow(gated(service)));
       await hasEnded(first);
-      await processes.start('worker', ONE_AT_A_TIME);
+      await processes.compose('worker', ONE_AT_A_TIME);
       const ended = await api.finished(run);
       expect(ended).toMatchObject(COMPLETED);
       for (const task of ended.tasks) expect(task.attempts_history).toMatchObject(ONE_ATTEMPT);
@@ -45,13 +45,13 @@ describe.each(onBothBackendsInProcesses())('a worker at a failpoint on $backend'
     processes,
     service,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: 'cache.beforeStore:exit' });
     const cache = { key: 'one', ttl_seconds: 3600 };
     const id = await api.createWorkflow(workflow([calling(service, 'a', [], { cache })]));
     const run = await api.execute(id);
     await hasEnded(first);
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     expect(await api.finished(run)).toMatchObject({ status: 'completed' });
     expect(service.calls).toHaveLength(1);
     const next = await api.finished(await api.execute(id));
@@ -66,7 +66,7 @@ describe.each(onBothBackendsInProcesses())('a worker at a failpoint on $backend'
     service,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     await processes.start('worker', { FAILPOINTS: 'commit.afterReply:throw,commit.afterReply:throw@3' });
     const runs = await Promise.all(
       Array.from({ length: 3 }, async () => api.execute(await api.createWorkflow(gated(service)))),
@@ -92,11 +92,11 @@ test.for([
 ] as const)(
   'a worker that is stopped for longer than its lock at %s wakes and changes nothing',
   async ([failpoint, late], { api, processes, service, db }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const zombie = await processes.start('worker', { ...ONE_AT_A_TIME, FAILPOINTS: `${failpoint}:stop` });
     const run = await api.execute(await api.createWorkflow(gated(service)));
     await hasStopped(zombie);
-    await processes.start('worker', ONE_AT_A_TIME);
+    await processes.compose('worker', ONE_AT_A_TIME);
     expect(await api.finished(run)).toMatchObject(COMPLETED);
     const before = await db.query('SELECT * FROM task ORDER BY action_id');
     zombie.signal('SIGCONT');

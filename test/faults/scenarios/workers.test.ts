@@ -20,7 +20,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
     service,
   }) => {
     service.answer(() => later(30).then(() => ({ body: {} })));
-    await processes.start('api');
+    await processes.compose('api');
     const id = await api.createWorkflow(gated(service));
     const runs = await Promise.all(Array.from({ length: 12 }, () => api.execute(id)));
     for (let kills = 0; kills < 5; kills += 1) {
@@ -29,7 +29,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
       await until(() => service.calls.length >= seen + 4, { what: 'the runs are under way' });
       await Promise.all(workers.map((worker) => worker.end('SIGKILL')));
     }
-    await processes.start('worker');
+    await processes.compose('worker');
     for (const run of runs) {
       const ended = await api.finished(run);
       expect(ended).toMatchObject(COMPLETED);
@@ -46,7 +46,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
     db,
   }) => {
     service.answer(() => later(20).then(() => ({ body: {} })));
-    await processes.start('api');
+    await processes.compose('api');
     let workers = await Promise.all([1, 2].map(() => processes.start('worker', { WORKER_CONCURRENCY: '4' })));
     const id = await api.createWorkflow(gated(service));
     const runs: string[] = [];
@@ -72,7 +72,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
   }) => {
     const waiting: Array<(reply: object) => void> = [];
     service.answer(() => new Promise((resolve) => void waiting.push((body) => resolve({ body }))));
-    await processes.start('api');
+    await processes.compose('api');
     // One job in each at a time: a worker that is given its own job again ends the older call, and this is about two workers.
     const alone = { LOCK_DURATION_MS: '600000', WORKER_CONCURRENCY: '1' };
     await Promise.all([1, 2].map(() => processes.start('worker', alone)));
@@ -104,7 +104,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
     processes,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     const id = await api.assign({ task_type: 'test_task', params: { n: 1 } });
     await until(async () => (await db.query(`SELECT 1 FROM run WHERE status = 'queued'`)).rowCount === 1);
     const { redis, queuePrefix } = processes;
@@ -120,7 +120,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
         ? (await db.query(`SELECT 1 FROM bullmq.job WHERE state = 'delayed'`)).rowCount
         : redis.zcard(`${queuePrefix}:test_task:delayed`);
     await setVersion(2);
-    await processes.start('worker');
+    await processes.compose('worker');
     await until(async () => (await delayed()) === 1, { what: 'the job is put back' });
     expect(await api.get(`/result/${id}`)).toMatchObject({ body: { status: 'pending' } });
     await setVersion(1);
@@ -136,7 +136,7 @@ test('a worker that runs out of memory is a worker that was killed: another one 
   service,
 }) => {
   service.answer(() => (service.calls.length <= 2 ? undefined : { body: {} }));
-  await processes.start('api');
+  await processes.compose('api');
   const full = await processes.start('worker', {
     NODE_OPTIONS: `--max-old-space-size=64 ${preload('no-memory.mjs')}`,
   });
@@ -148,7 +148,7 @@ test('a worker that runs out of memory is a worker that was killed: another one 
   await until(() => service.calls.length === 2);
   full.signal('SIGUSR2');
   await hasEnded(full);
-  await processes.start('worker');
+  await processes.compose('worker');
   expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 3 } });
   expect(extraCalls(service)).toBe(2);
 });
@@ -160,7 +160,7 @@ test('a worker whose event loop is blocked for longer than its lock says so and 
 }) => {
   const waiting: Array<() => void> = [];
   service.answer(() => new Promise((resolve) => void waiting.push(() => resolve({ body: {} }))));
-  await processes.start('api');
+  await processes.compose('api');
   const blocked = await processes.start('worker', {
     ...ONE_AT_A_TIME,
     NODE_OPTIONS: preload('blocked-loop.mjs'),
@@ -171,7 +171,7 @@ test('a worker whose event loop is blocked for longer than its lock says so and 
   const run = await api.execute(await api.createWorkflow(workflow(actions)));
   await until(() => service.calls.length === 1);
   blocked.signal('SIGUSR2');
-  await processes.start('worker', ONE_AT_A_TIME);
+  await processes.compose('worker', ONE_AT_A_TIME);
   await until(() => service.calls.length === 2, { what: 'the other worker has the task' });
   await until(() => blocked.events.includes('event_loop_lag'), { what: 'the block is reported' });
   // It gave its call up, and of that nothing may be on record: the only attempt is the other worker's.
@@ -198,7 +198,7 @@ test('a worker that is cut off from both stores, its connections open, changes n
   );
   const [database, redis] = proxies;
   if (database === undefined || redis === undefined) throw new Error('there are two');
-  await processes.start('api');
+  await processes.compose('api');
   const cutOff = await processes.start('worker', {
     DATABASE_URL: through(database, processes.databaseUrl),
     REDIS_URL: through(redis, processes.redisUrl ?? ''),
@@ -208,7 +208,7 @@ test('a worker that is cut off from both stores, its connections open, changes n
   );
   await until(() => service.calls.length === 1);
   for (const proxy of proxies) proxy.freeze();
-  await processes.start('worker');
+  await processes.compose('worker');
   await until(() => service.calls.length === 2, { what: 'the other worker has the task' });
   waiting[1]?.({ by: 'the other' });
   expect(await api.finished(run)).toMatchObject({
@@ -233,7 +233,7 @@ test.for<[number, number]>([
   async ([first, second], { api, processes, db }) => {
     const worker = (skewMs: number) =>
       processes.start('worker', { NODE_OPTIONS: preload('skewed-clock.mjs'), CLOCK_SKEW_MS: String(skewMs) });
-    await processes.start('api');
+    await processes.compose('api');
     const workers = [await worker(first)];
     const waiting: TestAction = { action_id: 'pause', action_type: 'wait', config: { seconds: 5 } };
     const run = await api.execute(await api.createWorkflow(workflow([waiting, echo('after', ['pause'])])));
