@@ -50,7 +50,8 @@ export interface PlaceOptions {
 
 export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
   const database = await (options.database ?? createTestDatabase)();
-  const redisUrl = backend === 'redis' ? (options.redisUrl ?? (await ownRedisDatabase())) : undefined;
+  const shared = backend === 'redis' && options.redisUrl === undefined ? await ownRedisDatabase() : undefined;
+  const redisUrl = backend === 'redis' ? (options.redisUrl ?? shared?.url) : undefined;
   const queuePrefix = testQueuePrefix();
   const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));
   const db = new pg.Pool({
@@ -86,6 +87,7 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
     async close() {
       try {
         await expectNoConnections(db, redis);
+        await shared?.giveBack();
       } finally {
         redis?.disconnect();
         await db.end();
@@ -96,22 +98,36 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
   };
 }
 
-/** Of a Redis as it comes, the first one left to what needs none of its own. */
+/** Of a Redis as it comes, without the first one, where it is written who has which. */
 const REDIS_DATABASES = 15;
+/** A place whose end failed does not give its own back: nobody has it until then. */
+const HELD_SECONDS = 900;
 
-/**
- * Places that exist side by side use different databases of the shared Redis, so that connections can be told apart.
- * They take turns: files run a few at a time, and a place is gone long before its number comes again.
- */
-async function ownRedisDatabase(): Promise<string> {
+interface RedisDatabase {
+  url: string;
+  giveBack(): Promise<void>;
+}
+
+/** Places that exist side by side use different databases of the shared Redis, so that connections can be told apart. */
+async function ownRedisDatabase(): Promise<RedisDatabase> {
   const url = new URL(testRedisUrl());
-  const redis = new Redis(url.href, { connectionName: 'test' });
-  try {
-    url.pathname = `/${1 + ((await redis.incr('test-places')) % REDIS_DATABASES)}`;
-    return url.href;
-  } finally {
-    redis.disconnect();
-  }
+  const asked = async <T>(ask: (redis: Redis) => Promise<T>): Promise<T> => {
+    const redis = new Redis(testRedisUrl(), { connectionName: 'test' });
+    return ask(redis).finally(() => redis.disconnect());
+  };
+  const holder = (number: number) => `test-place:${number}`;
+  const taken = (redis: Redis, number: number) => redis.set(holder(number), '', 'EX', HELD_SECONDS, 'NX');
+  const number = await asked((redis) =>
+    until(
+      async () => {
+        for (let one = 1; one <= REDIS_DATABASES; one += 1) if ((await taken(redis, one)) !== null) return one;
+        return undefined;
+      },
+      { what: 'a database of the shared Redis is free' },
+    ),
+  );
+  url.pathname = `/${number}`;
+  return { url: url.href, giveBack: () => asked(async (redis) => void (await redis.del(holder(number)))) };
 }
 
 async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promise<void> {
