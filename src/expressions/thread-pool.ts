@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { OrchestratorError } from '../domain/errors.ts';
 import { programFile } from '../program-file.ts';
 import type { ThreadAnswer, ThreadData, ThreadRequest } from './cel-thread.ts';
+import { onProcessorMs } from './thread-cpu.ts';
 
 export interface ThreadPoolOptions {
   threads: number;
@@ -27,7 +28,7 @@ export interface ThreadPoolOptions {
 
 export interface ThreadPool {
   /**
-   * The result, as JSON. Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine
+   * The result, as JSON. `timeoutMs` is how long it may run, where the system counts that; by the clock else. Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine
    * that is less busy; `expressions_busy` when it did not get its turn, and nothing was done.
    */
   run(tenantId: string, request: ThreadRequest, timeoutMs: number): Promise<string>;
@@ -46,7 +47,9 @@ interface Work {
 interface Thread {
   worker: Worker;
   ready: boolean;
-  current: (Work & { tenantId: string; startedAt: number }) | undefined;
+  /** Its number for the system, where that counts how long it runs. */
+  id: number | undefined;
+  current: (Work & { tenantId: string; startedAt: number; ranBeforeMs: number }) | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -59,6 +62,8 @@ const THREAD_STACK_MB = 4;
  * a machine without a core to spare takes for loading it.
  */
 const START_MS = 120_000;
+/** By the clock a thread that hardly gets to run may take so many times what it may run. */
+const MOST_TIMES = 6;
 /** For who was sent away: by then there has been room for much. */
 const RETRY_AFTER_SECONDS = 2;
 /** Of a tenant whose work takes long, so that its next work is there when its turn comes. */
@@ -91,14 +96,27 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     const work = take();
     if (work === undefined) return;
     clearTimeout(work.late);
-    thread.current = { ...work, startedAt: performance.now() };
-    const reason = `it took longer than ${work.timeoutMs} ms`;
+    thread.current = { ...work, startedAt: performance.now(), ranBeforeMs: onProcessorMs(thread.id) ?? 0 };
     const noticedMs = Math.min(patienceMs, work.timeoutMs);
     unlessAnswered(thread, noticedMs, () => {
       learn(work.tenantId, noticedMs);
-      unlessAnswered(thread, work.timeoutMs - noticedMs, () => kill(thread, 'expression_timeout', reason));
+      killWhenOver(thread, work.timeoutMs);
     });
     thread.worker.postMessage(work.request);
+  }
+
+  /** The machine may be busy with other things: a thread that did not get to run has not taken long. */
+  function killWhenOver(thread: Thread, timeoutMs: number): void {
+    const { startedAt = 0, ranBeforeMs = 0 } = thread.current ?? {};
+    const tookMs = performance.now() - startedAt;
+    const ran = onProcessorMs(thread.id);
+    const leftMs = timeoutMs - (ran === undefined ? tookMs : ran - ranBeforeMs);
+    const inAllMs = ran === undefined ? timeoutMs : timeoutMs * MOST_TIMES;
+    if (leftMs < 1 || tookMs >= inAllMs) {
+      kill(thread, 'expression_timeout', `it took longer than ${timeoutMs} ms`);
+      return;
+    }
+    unlessAnswered(thread, Math.min(leftMs, inAllMs - tookMs), () => killWhenOver(thread, timeoutMs));
   }
 
   /** Of those with waiting work. Nobody has all threads, so another one's work need not wait for an evaluation to end. */
@@ -179,7 +197,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       execArgv: [],
     });
     worker.unref();
-    const thread: Thread = { worker, ready: false, current: undefined, timer: undefined };
+    const thread: Thread = { worker, ready: false, id: undefined, current: undefined, timer: undefined };
     worker.on('message', (answer: ThreadAnswer) => {
       if (threads.has(thread)) receive(thread, answer);
     });
@@ -196,8 +214,10 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 
   function receive(thread: Thread, answer: ThreadAnswer): void {
     settleTimer(thread);
-    if ('ready' in answer) thread.ready = true;
-    else {
+    if ('ready' in answer) {
+      thread.ready = true;
+      thread.id = answer.thread;
+    } else {
       const done = thread.current;
       thread.current = undefined;
       if (done !== undefined) learn(done.tenantId, performance.now() - done.startedAt);

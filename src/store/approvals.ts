@@ -24,17 +24,29 @@ import {
   unlessUnchanged,
 } from './inbox.ts';
 import { readText, textPayload } from './payloads.ts';
+import { persist } from './transient.ts';
 
-const COLUMNS = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.four_eyes, a.on_timeout, a.escalate_to, a.period_seconds,
+const OF_QUESTION = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.four_eyes, a.on_timeout, a.escalate_to, a.period_seconds,
   (SELECT s.user_id FROM run s WHERE s.id = a.run_id) AS started_by,
-  a.requested_at, a.deadline_at, a.escalated_at, coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now,
+  a.requested_at, a.deadline_at, a.escalated_at, coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now`;
+const COLUMNS = `${OF_QUESTION},
   d.decision, d.decided_by, d.comment, d.request_key, d.at`;
 const WITH_DECISION = `approval a LEFT JOIN approval_decision d ON d.run_id = a.run_id AND d.epoch = a.epoch AND d.action_id = a.action_id`;
 
+// A crowd of runs that ask at the same time is the usual one, so it is one statement, and its own transaction.
 const OPEN = `
-INSERT INTO approval (run_id, epoch, action_id, tenant_id, message, approvers, on_timeout, escalate_to, period_seconds, deadline_at, four_eyes)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $9::float8), $10)
-ON CONFLICT DO NOTHING RETURNING deadline_at`;
+WITH opened AS (
+  INSERT INTO approval (run_id, epoch, action_id, tenant_id, message, approvers, on_timeout, escalate_to, period_seconds, deadline_at, four_eyes)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $9::float8), $10)
+  ON CONFLICT DO NOTHING RETURNING *
+), told AS (
+  INSERT INTO event (run_id, action_id, epoch, kind, data)
+  SELECT run_id, action_id, epoch, 'approval.requested', jsonb_build_object('approvers', approvers,
+    'deadline', to_char(deadline_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+    || CASE WHEN four_eyes THEN '{"four_eyes": true}' ELSE '{}' END::jsonb
+  FROM opened
+)
+SELECT ${OF_QUESTION}, NULL AS decision, NULL AS decided_by, NULL AS comment, NULL AS request_key, NULL::timestamptz AS at FROM opened a`;
 
 // The row of the question is what everybody who may change something about it locks.
 const LOCK = `SELECT 1 FROM approval WHERE run_id = $1 AND epoch = $2 AND action_id = $3 FOR UPDATE`;
@@ -86,33 +98,17 @@ interface Raw {
 
 export function createApprovalStore(pool: pg.Pool): ApprovalStore {
   return {
-    ask(task, tenantId, question) {
-      return persistently(pool, async (client) => {
-        const { approvers, message, timeoutSeconds, onTimeout, escalateTo, fourEyes } = question;
-        const opened = await client.query<{ deadline_at: Date | null }>(OPEN, [
-          ...[
-            task.runId,
-            task.epoch,
-            task.actionId,
-            tenantId,
-            textPayload(message ?? null, tenantId),
-            approvers,
-            onTimeout,
-            escalateTo,
-          ],
-          timeoutSeconds ?? null,
-          fourEyes,
-        ]);
-        const [row] = opened.rows;
-        if (row !== undefined) {
-          await record(client, task, 'approval.requested', {
-            approvers: [...approvers],
-            ...(fourEyes ? { four_eyes: true } : {}),
-            deadline: row.deadline_at?.toISOString() ?? null,
-          });
-        }
-        return toRow(await settled(client, task));
-      });
+    async ask(task, tenantId, { approvers, message, timeoutSeconds, onTimeout, escalateTo, fourEyes }) {
+      const key = [task.runId, task.epoch, task.actionId];
+      const text = textPayload(message ?? null, tenantId);
+      const asked = [tenantId, text, approvers, onTimeout, escalateTo, timeoutSeconds ?? null, fourEyes];
+      const { rows } = await persist(() =>
+        pool.query<Raw>({ name: 'open-approval', text: OPEN, values: [...key, ...asked] }),
+      );
+      const [opened] = rows;
+      if (opened !== undefined && !opened.overdue) return toRow(opened);
+      // It was open before; or its time was over as it began.
+      return persistently(pool, async (client) => toRow(await settled(client, task)));
     },
 
     decide: (request) => twice(() => unlessUnchanged(pool, (client) => decide(client, request))),
