@@ -5,3 +5,10 @@
  * five seconds, at 100 %, for a statement over a thousand runs.)
  */
 export const BY_KEY_ALONE = 'IS NOT FALSE';
+
+/**
+ * At the end of an EXISTS about each of many rows: it is looked up for every one of them. Without it the planner may join, and
+ * where statistics are from before a backlog it does so by reading all of the backlog for every row. (Measured: 1.8 million
+ * rows, a quarter of a second, for a statement over seven hundred runs.)
+ */
+export const EACH = 'OFFSET 0';

@@ -4,7 +4,7 @@ import { OrchestratorError, UnreadablePayload } from '../domain/errors.ts';
 import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
 import type { CommitResult, Lookup, LookupRequest, Outcome, TaskStore } from '../engine/ports.ts';
 import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
-import { BY_KEY_ALONE } from './by-key.ts';
+import { BY_KEY_ALONE, EACH } from './by-key.ts';
 import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
 import { payload } from './payloads.ts';
@@ -67,9 +67,9 @@ WITH u AS (
 SELECT r.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch)
 CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.id AND epoch = k.epoch OFFSET 0) r
 WHERE NOT r.final AND r.status IN ('pending', 'queued', 'running')
-  AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final AND t.status IN ('waiting', 'retrying') AND t.wakes <= t.wakes_seen)
+  AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final AND t.status IN ('waiting', 'retrying') AND t.wakes <= t.wakes_seen ${EACH})
   AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final
-    AND (t.status = 'running' OR t.status = 'pending' AND t.parent_id IS NOT NULL AND t.released_at IS NOT NULL))`;
+    AND (t.status = 'running' OR t.status = 'pending' AND t.parent_id IS NOT NULL AND t.released_at IS NOT NULL) ${EACH})`;
 
 // What wakes a task may come before the task has begun, so there may be no row yet.
 export const WAKE = `
