@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { NewRun, StoredRun } from '../engine/ports.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import type { JsonObject } from '../schemas/json.ts';
+import { EACH } from './by-key.ts';
 import { payload } from './payloads.ts';
 import { definitionRef, type RawRun } from './run-row.ts';
 
@@ -36,7 +37,7 @@ RETURNING id, created_at`;
 const EXISTING = `
 SELECT r.id, r.tenant_id, r.idempotency_key, r.status, r.created_at, r.request_hash, r.workflow_id, r.workflow_version, r.inline
 FROM unnest($1::text[], $2::text[]) AS k(tenant_id, key)
-JOIN run r ON r.tenant_id = k.tenant_id AND r.idempotency_key = k.key`;
+CROSS JOIN LATERAL (SELECT * FROM run WHERE tenant_id = k.tenant_id AND idempotency_key = k.key ${EACH}) r`;
 
 export type Existing = Pick<
   RawRun,

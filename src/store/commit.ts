@@ -7,7 +7,7 @@
  */
 import type pg from 'pg';
 import type { CommitResult, Outcome } from '../engine/ports.ts';
-import { BY_KEY_ALONE } from './by-key.ts';
+import { BY_KEY_ALONE, EACH } from './by-key.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { errorPayload, payload } from './payloads.ts';
 
@@ -26,7 +26,7 @@ WITH w AS (
               $17::timestamptz[], $18::int[], $21::int[], $22::bool[], $23::bool[], $24::timestamptz[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
             tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached, effect_unknown, not_before)
-  JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND (NOT r.final) ${BY_KEY_ALONE}
+  CROSS JOIN LATERAL (SELECT FROM run WHERE id = o.run_id AND epoch = o.epoch AND (NOT final) ${BY_KEY_ALONE} ${EACH}) live
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     attempt = greatest(t.attempt, EXCLUDED.attempt), ended_attempt = EXCLUDED.ended_attempt, deliveries = 1,
@@ -51,13 +51,15 @@ WITH w AS (
   -- Counted in their groups later, by one process, each once (count-failures.ts).
   INSERT INTO task_failure (run_id, action_id, epoch, attempt, tenant_id, workflow_id, action_type, final, error)
   SELECT w.run_id, w.action_id, w.epoch, ($5::int[])[w.n], r.tenant_id, r.workflow_id, ($3::text[])[w.n], w.final, ($13::jsonb[])[w.n]
-  FROM w JOIN run r ON r.id = w.run_id WHERE w.status IN ('failed', 'retrying') AND ($9::bool[])[w.n]
+  FROM w CROSS JOIN LATERAL (SELECT tenant_id, workflow_id FROM run WHERE id = w.run_id ${EACH}) r
+  WHERE w.status IN ('failed', 'retrying') AND ($9::bool[])[w.n]
   ON CONFLICT DO NOTHING
 ), locked AS MATERIALIZED (
   -- After the tasks, and in one order too: whoever changes several runs locks them by id. The status is the newest.
-  SELECT r.id, r.status, ${CANCELLED_AS} AS cancelled_as, ${CANCELLED_ERROR} AS cancelled_error, w.n FROM w JOIN run r ON r.id = w.run_id
-  WHERE w.final AND ($19::bool[])[w.n] AND (NOT r.final) ${BY_KEY_ALONE}
-  ORDER BY r.id FOR NO KEY UPDATE OF r
+  SELECT r.*, last.n FROM (SELECT run_id, n FROM w WHERE final AND ($19::bool[])[n] ORDER BY run_id) last CROSS JOIN LATERAL (
+    SELECT r.id, r.status, ${CANCELLED_AS} AS cancelled_as, ${CANCELLED_ERROR} AS cancelled_error
+    FROM run r WHERE r.id = last.run_id AND (NOT r.final) ${BY_KEY_ALONE} FOR NO KEY UPDATE
+  ) r
 ), f AS (
   UPDATE run r SET
     final = true,
@@ -81,7 +83,7 @@ WITH w AS (
       FROM task t WHERE t.run_id = l.id AND t.action_id <> ($2::text[])[l.n]
     ) others
   ) s
-  WHERE r.id = s.id AND (NOT r.final) ${BY_KEY_ALONE}
+  WHERE r.id = ANY (ARRAY(SELECT id FROM locked)) AND r.id = s.id AND (NOT r.final) ${BY_KEY_ALONE}
   RETURNING r.id, r.status, r.epoch
 ), e AS (
   INSERT INTO event (run_id, action_id, epoch, attempt, kind, data)
@@ -97,7 +99,7 @@ SELECT (SELECT array_agg(n) FROM w) AS accepted,
 /** Refused, or committed by an earlier statement whose answer was lost. */
 const COMMITTED_BEFORE = `
 SELECT t.commit_id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS o(run_id, action_id, commit_id)
-JOIN task t ON t.run_id = o.run_id AND t.action_id = o.action_id AND t.commit_id = o.commit_id`;
+CROSS JOIN LATERAL (SELECT commit_id FROM task WHERE run_id = o.run_id AND action_id = o.action_id AND commit_id = o.commit_id ${EACH}) t`;
 
 /** A pool, or a transaction. */
 type Queryable = Pick<pg.ClientBase, 'query'>;

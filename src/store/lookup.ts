@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { Lookup, LookupRequest, RunRow, TaskRow } from '../engine/ports.ts';
 import type { TaskStatus } from '../engine/use-cases.ts';
 import type { Json } from '../schemas/json.ts';
+import { EACH } from './by-key.ts';
 import { type RawRun, toRunRow } from './run-row.ts';
 
 export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerated, t.attempt, t.ended_attempt, t.fence,
@@ -15,8 +16,8 @@ SELECT k.run_id AS id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version
   r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.awaited,
   ${TASK_COLUMNS}, extract(epoch FROM t.finished_at)::float8 * 1000 AS finished_ms, k.first, t.item, CASE WHEN k.output THEN t.output END AS output
 FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[]) AS k(run_id, action_id, output, first)
-JOIN run r ON r.id = k.run_id
-LEFT JOIN task t ON t.run_id = k.run_id AND t.action_id = k.action_id`;
+CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.run_id ${EACH}) r
+LEFT JOIN LATERAL (SELECT * FROM task WHERE run_id = k.run_id AND action_id = k.action_id ${EACH}) t ON true`;
 
 export interface RawTask {
   run_id: string;

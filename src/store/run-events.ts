@@ -9,6 +9,7 @@ import type { RunEvent } from '../domain/run-events.ts';
 import type { EventsRequest, RunEvents, SeenRun } from '../engine/follow-run.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { createBatcher } from './batch.ts';
+import { EACH } from './by-key.ts';
 
 /** Any constant will do, as long as it is ours alone among locks of two numbers. */
 export const NUMBERING_LOCK = 7_202_613;
@@ -18,7 +19,7 @@ const PAGES_PER_STATEMENT = 50;
 const LOOK = `
 SELECT r.id, r.tenant_id, r.final, r.started_at, e.last, e.unnumbered,
   (SELECT coalesce(sum(version), 0) FROM task_report WHERE run_id = r.id)::int AS reports
-FROM unnest($1::text[]) AS k(id) JOIN run r ON r.id = k.id
+FROM unnest($1::text[]) AS k(id) CROSS JOIN LATERAL (SELECT id, tenant_id, final, started_at FROM run WHERE id = k.id ${EACH}) r
 CROSS JOIN LATERAL (
   SELECT coalesce(max(seq), 0) AS last, (count(*) FILTER (WHERE seq IS NULL))::int AS unnumbered FROM event WHERE run_id = r.id
 ) e`;

@@ -7,7 +7,7 @@ import type { Json } from '../schemas/json.ts';
 import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from './accept-deduplicated.ts';
 import { acceptRuns } from './accept-runs.ts';
 import { createBatcher, measured, type ToldOfWrites } from './batch.ts';
-import { BY_KEY_ALONE } from './by-key.ts';
+import { BY_KEY_ALONE, EACH } from './by-key.ts';
 import { CANCELLED_AS, CANCELLED_ERROR } from './cancelled-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from './concurrency.ts';
 import { inTransaction } from './in-transaction.ts';
@@ -200,7 +200,7 @@ export function createRunStore(
       if (runIds.length === 0) return new Set();
       const { rows } = await pool.query<{ id: string }>({
         name: 'begun-among',
-        text: `SELECT k.id FROM unnest($1::text[]) AS k(id) WHERE EXISTS (SELECT 1 FROM task t WHERE t.run_id = k.id)`,
+        text: `SELECT k.id FROM unnest($1::text[]) AS k(id) WHERE EXISTS (SELECT 1 FROM task t WHERE t.run_id = k.id ${EACH})`,
         values: [runIds],
       });
       return new Set(rows.map(({ id }) => id));

@@ -38,7 +38,7 @@ WITH o AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, status, worker, input, started_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, o.attempt - 1, o.fence, 'running', o.worker, o.input,
          now() - make_interval(secs => o.elapsed_ms / 1000)
-  FROM o JOIN run r ON r.id = o.run_id AND r.epoch = o.epoch AND (NOT r.final) ${BY_KEY_ALONE}
+  FROM o CROSS JOIN LATERAL (SELECT FROM run WHERE id = o.run_id AND epoch = o.epoch AND (NOT final) ${BY_KEY_ALONE} ${EACH}) live
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
     status = 'running', attempt = greatest(t.attempt, EXCLUDED.attempt), worker = EXCLUDED.worker, next_delivery = NULL,
