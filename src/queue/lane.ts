@@ -115,6 +115,7 @@ export function openLane(options: LaneOptions): Lane {
   }
 
   const processor: LaneProcessor = async (job, token) => {
+    begun(job.id);
     active += 1;
     taken += 1;
     const hold = options.inHand.take(job.id ?? '');
@@ -171,7 +172,22 @@ export function openLane(options: LaneOptions): Lane {
         error instanceof RetryLater ? error.delayMs : delayAfter(faults.get(job?.id ?? '') ?? 1),
     },
   });
+
+  // BullMQ fetches one job after the other until none waits or all slots are taken, and only then begins what it has fetched:
+  // under load the first of fifty waits for fifty round trips. With no slot to spare it stops fetching and begins.
+  const fetched = new Set<string>();
+  worker.on('active', ({ id }) => {
+    fetched.add(id ?? '');
+    worker.concurrency = 1;
+  });
+  function begun(jobId: string | undefined): void {
+    fetched.delete(jobId ?? '');
+    if (fetched.size === 0) worker.concurrency = options.concurrency;
+  }
+
   worker.on('failed', (job, error) => {
+    // BullMQ may fail one without asking us.
+    begun(job?.id);
     if (error instanceof RetryLater || error instanceof Settled || job === undefined) return;
     log.error('job_failed_outside_engine', { queue, job_id: job.id, error: error.message });
     // Without a finish time BullMQ tries it again.
