@@ -61,6 +61,12 @@ const UNKNOWN_VERSION_DELAY_MS = 5_000;
 
 const delayAfter = (faults: number) => growingDelay(faults, FAULT_DELAY_MS, MAX_FAULT_DELAY_MS);
 
+/**
+ * For so long jobs are fetched before they are begun: what is begun together shares statements, and the first of them waits for
+ * the others. (None: a tenth less throughput of single tasks. Fifty jobs: half a second on a machine that is full.)
+ */
+const BEGIN_AFTER_MS = 1;
+
 class RetryLater extends Error {
   readonly delayMs: number;
   constructor(message: string, delayMs: number) {
@@ -173,12 +179,15 @@ export function openLane(options: LaneOptions): Lane {
     },
   });
 
-  // BullMQ fetches one job after the other until none waits or all slots are taken, and only then begins what it has fetched:
-  // under load the first of fifty waits for fifty round trips. With no slot to spare it stops fetching and begins.
+  // BullMQ fetches one job after the other until none waits or all slots are taken, and only then begins what it has fetched.
+  // With no slot to spare it stops fetching and begins.
   const fetched = new Set<string>();
+  let firstAt = 0;
   worker.on('active', ({ id }) => {
+    const now = performance.now();
+    if (fetched.size === 0) firstAt = now;
     fetched.add(id ?? '');
-    worker.concurrency = 1;
+    if (now - firstAt >= BEGIN_AFTER_MS) worker.concurrency = 1;
   });
   function begun(jobId: string | undefined): void {
     fetched.delete(jobId ?? '');

@@ -1,4 +1,5 @@
 /** The turns that tenants have in the threads, and what becomes of work that does not get one. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import { createExpressions, type ExpressionOptions, type Expressions } from '../../src/expressions/expressions.ts';
@@ -144,3 +145,20 @@ test('an expression of an older definition, longer than one may be today, is eva
   await expect(expressions.evaluate(older, {}, { tenantId: 'a' })).resolves.toBe(true);
   expect(await codeOf(expressions.evaluate(`1${' '.repeat(10_000)}`, {}, { tenantId: 'a' }))).toBe('expression_failed');
 });
+
+/** How much each thread of this process yields to others, as Linux has it. */
+function niceness(): number[] {
+  return readdirSync('/proc/self/task').map((id) => {
+    const stat = readFileSync(`/proc/self/task/${id}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  });
+}
+
+test.skipIf(process.platform !== 'linux')(
+  'a thread that evaluates yields to all others, and no other thread of the process does',
+  async () => {
+    const before = niceness().filter((nice) => nice === 10).length;
+    await started({ threads: 1 }).evaluate('1', {}, { tenantId: 'a' });
+    expect(niceness().filter((nice) => nice === 10)).toHaveLength(before + 1);
+  },
+);

@@ -1,0 +1,85 @@
+/** When a lane begins the jobs that it fetches: BullMQ alone would fetch until all slots are taken, and only then begin. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { createJobsInHand } from '../../src/engine/jobs-in-hand.ts';
+import type { Backend } from '../../src/queue/backend.ts';
+import { openLane } from '../../src/queue/lane.ts';
+import { openBackend } from '../../src/queue/open-backend.ts';
+import { JOB_VERSION } from '../../src/schemas/job.ts';
+import { createTestDatabase, testQueuePrefix, testRedisUrl } from '../support/servers.ts';
+import { createTestLog } from '../support/test-log.ts';
+import { until } from '../support/until.ts';
+
+const JOBS = 60;
+const SLOTS = 50;
+
+const undo: Array<() => Promise<unknown>> = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
+  test('begins before it has fetched what its slots could take, and takes as many at once as it has slots', async () => {
+    const { url, drop } = await createTestDatabase();
+    undo.push(drop);
+    const log = createTestLog();
+    const backend = openBackend({
+      redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
+      databaseUrl: url,
+      prefix: testQueuePrefix(),
+      patience: 'wait',
+      name: 'test',
+      log,
+    });
+    undo.push(() => backend.close());
+    const queue = backend.queue('lane');
+    undo.push(() => queue.close());
+    const data = { v: JOB_VERSION, run_id: 'r', epoch: 1, gen: 0, action_id: 'a', of: { action_type: 'lane' } };
+    await queue.addBulk(Array.from({ length: JOBS }, () => ({ name: 'lane', data })));
+
+    let fetched = 0;
+    const fetchedAtFirst: number[] = [];
+    const counting: Backend = {
+      ...backend,
+      worker(...args) {
+        const worker = backend.worker(...args);
+        worker.on('active', () => {
+          fetched += 1;
+        });
+        return worker;
+      },
+    };
+    let allBegun: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      allBegun = resolve;
+    });
+    let handled = 0;
+    let most = 0;
+    const lane = openLane({
+      backend: counting,
+      queue: 'lane',
+      concurrency: SLOTS,
+      lockDurationMs: 30_000,
+      stalledIntervalMs: 30_000,
+      rateLimit: undefined,
+      now: Date.now,
+      async handle() {
+        fetchedAtFirst.push(fetched);
+        most = Math.max(most, lane.active());
+        // Nobody goes on before all slots are taken.
+        if (lane.active() === SLOTS) allBegun();
+        await begun;
+        handled += 1;
+        return { job: 'complete' };
+      },
+      isPassing: () => false,
+      tellsReasons: true,
+      onLost: async () => undefined,
+      inHand: createJobsInHand({ lockDurationMs: 30_000, now: () => performance.now(), log }),
+      log,
+    });
+    undo.push(() => lane.close());
+    await until(() => handled === JOBS, { what: 'all jobs have been handled' });
+    expect(fetchedAtFirst[0]).toBeLessThan(SLOTS);
+    expect(most).toBe(SLOTS);
+  });
+});
