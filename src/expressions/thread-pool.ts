@@ -63,7 +63,7 @@ const THREAD_STACK_MB = 4;
  */
 const START_MS = 120_000;
 /** By the clock a thread that hardly gets to run may take so many times what it may run. */
-const MOST_TIMES = 6;
+const MOST_TIMES = 3;
 /** For who was sent away: by then there has been room for much. */
 const RETRY_AFTER_SECONDS = 2;
 /** Of a tenant whose work takes long, so that its next work is there when its turn comes. */

@@ -48,7 +48,7 @@ async function findings(stack: Stack) {
 async function underWay(api: Client, count: number): Promise<string[]> {
   const id = await api.createWorkflow(
     workflow(
-      [echo('first', [], { duration: 2 }), echo('second', ['first'])].map((one) => ({
+      [echo('first', [], { duration: 4 }), echo('second', ['first'])].map((one) => ({
         ...one,
         retry: { max_attempts: 1 },
       })),
