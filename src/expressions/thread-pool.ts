@@ -28,8 +28,9 @@ export interface ThreadPoolOptions {
 
 export interface ThreadPool {
   /**
-   * The result, as JSON. `timeoutMs` is how long it may run, where the system counts that; by the clock else. Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine
-   * that is less busy; `expressions_busy` when it did not get its turn, and nothing was done.
+   * The result, as JSON. After `timeoutMs` by the clock it is given up, or later, where a busy machine hardly let it run.
+   * Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine that is less busy;
+   * `expressions_busy` when it did not get its turn, and nothing was done.
    */
   run(tenantId: string, request: ThreadRequest, timeoutMs: number): Promise<string>;
   close(): Promise<void>;
@@ -62,7 +63,8 @@ const THREAD_STACK_MB = 4;
  * a machine without a core to spare takes for loading it.
  */
 const START_MS = 120_000;
-/** By the clock a thread that hardly gets to run may take so many times what it may run. */
+/** Of its time, so much on a processor makes work late; with less it goes on, up to so many times as long. */
+const FAIR_SHARE = 0.5;
 const MOST_TIMES = 3;
 /** For who was sent away: by then there has been room for much. */
 const RETRY_AFTER_SECONDS = 2;
@@ -105,18 +107,16 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     thread.worker.postMessage(work.request);
   }
 
-  /** The machine may be busy with other things: a thread that did not get to run has not taken long. */
+  /** The machine may be busy with other things: a thread that hardly got to run has not taken long. */
   function killWhenOver(thread: Thread, timeoutMs: number): void {
     const { startedAt = 0, ranBeforeMs = 0 } = thread.current ?? {};
     const tookMs = performance.now() - startedAt;
     const ran = onProcessorMs(thread.id);
-    const leftMs = timeoutMs - (ran === undefined ? tookMs : ran - ranBeforeMs);
-    const inAllMs = ran === undefined ? timeoutMs : timeoutMs * MOST_TIMES;
-    if (leftMs < 1 || tookMs >= inAllMs) {
-      kill(thread, 'expression_timeout', `it took longer than ${timeoutMs} ms`);
-      return;
-    }
-    unlessAnswered(thread, Math.min(leftMs, inAllMs - tookMs), () => killWhenOver(thread, timeoutMs));
+    const ranMs = ran === undefined ? tookMs : ran - ranBeforeMs;
+    const dueMs = Math.max(timeoutMs - tookMs, timeoutMs * FAIR_SHARE - ranMs);
+    const leftMs = Math.min(dueMs, timeoutMs * MOST_TIMES - tookMs);
+    if (leftMs >= 1) unlessAnswered(thread, leftMs, () => killWhenOver(thread, timeoutMs));
+    else kill(thread, 'expression_timeout', `it took longer than ${timeoutMs} ms`);
   }
 
   /** Of those with waiting work. Nobody has all threads, so another one's work need not wait for an evaluation to end. */

@@ -62,10 +62,10 @@ const UNKNOWN_VERSION_DELAY_MS = 5_000;
 const delayAfter = (faults: number) => growingDelay(faults, FAULT_DELAY_MS, MAX_FAULT_DELAY_MS);
 
 /**
- * For so long jobs are fetched before they are begun: what is begun together shares statements, and the first of them waits for
+ * For so long jobs are fetched before they are started: what starts together shares statements, and the first of them waits for
  * the others. (None: a tenth less throughput of single tasks. Fifty jobs: half a second on a machine that is full.)
  */
-const BEGIN_AFTER_MS = 1;
+const START_AFTER_MS = 1;
 
 class RetryLater extends Error {
   readonly delayMs: number;
@@ -121,7 +121,7 @@ export function openLane(options: LaneOptions): Lane {
   }
 
   const processor: LaneProcessor = async (job, token) => {
-    begun(job.id);
+    started(job.id);
     active += 1;
     taken += 1;
     const hold = options.inHand.take(job.id ?? '');
@@ -179,24 +179,24 @@ export function openLane(options: LaneOptions): Lane {
     },
   });
 
-  // BullMQ fetches one job after the other until none waits or all slots are taken, and only then begins what it has fetched.
-  // With no slot to spare it stops fetching and begins.
+  // BullMQ fetches one job after the other until none waits or all slots are taken, and only then starts what it has fetched.
+  // With no slot to spare it stops fetching and starts them.
   const fetched = new Set<string>();
   let firstAt = 0;
   worker.on('active', ({ id }) => {
     const now = performance.now();
     if (fetched.size === 0) firstAt = now;
     fetched.add(id ?? '');
-    if (now - firstAt >= BEGIN_AFTER_MS) worker.concurrency = 1;
+    if (now - firstAt >= START_AFTER_MS) worker.concurrency = 1;
   });
-  function begun(jobId: string | undefined): void {
+  function started(jobId: string | undefined): void {
     fetched.delete(jobId ?? '');
     if (fetched.size === 0) worker.concurrency = options.concurrency;
   }
 
   worker.on('failed', (job, error) => {
     // BullMQ may fail one without asking us.
-    begun(job?.id);
+    started(job?.id);
     if (error instanceof RetryLater || error instanceof Settled || job === undefined) return;
     log.error('job_failed_outside_engine', { queue, job_id: job.id, error: error.message });
     // Without a finish time BullMQ tries it again.

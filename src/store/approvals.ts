@@ -39,7 +39,7 @@ WITH opened AS (
   INSERT INTO approval (run_id, epoch, action_id, tenant_id, message, approvers, on_timeout, escalate_to, period_seconds, deadline_at, four_eyes)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $9::float8), $10)
   ON CONFLICT DO NOTHING RETURNING *
-), told AS (
+), logged AS (
   INSERT INTO event (run_id, action_id, epoch, kind, data)
   SELECT run_id, action_id, epoch, 'approval.requested', jsonb_build_object('approvers', approvers,
     'deadline', to_char(deadline_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))

@@ -65,7 +65,7 @@ WITH u AS (
 )
 -- Those that may be asleep: something of it sleeps, and nothing that has a row is under way.
 SELECT r.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch)
-CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.id AND epoch = k.epoch OFFSET 0) r
+CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.id AND epoch = k.epoch ${EACH}) r
 WHERE NOT r.final AND r.status IN ('pending', 'queued', 'running')
   AND EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final AND t.status IN ('waiting', 'retrying') AND t.wakes <= t.wakes_seen ${EACH})
   AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final

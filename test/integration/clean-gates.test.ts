@@ -4,11 +4,10 @@ import { GATE_QUEUE, gateJobId, taskJobId } from '../../src/domain/compile.ts';
 import { cleanGates } from '../../src/engine/clean-gates.ts';
 import { createWakeEnded } from '../../src/engine/wake-ended.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
-import { openBackend } from '../../src/queue/open-backend.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
+import { openTestBackend } from '../support/queue-backend.ts';
 import { createTestDatabase, testQueuePrefix, testRedisUrl } from '../support/servers.ts';
-import { createTestLog } from '../support/test-log.ts';
 
 const undo: Array<() => Promise<unknown>> = [];
 afterEach(async () => {
@@ -22,14 +21,7 @@ test.each(['redis', 'postgres'])(
     undo.push(drop);
     const database = openDatabase(url, { name: 'test', onError: () => undefined });
     undo.push(() => database.close());
-    const backend = openBackend({
-      redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
-      databaseUrl: url,
-      prefix: testQueuePrefix(),
-      patience: 'wait',
-      name: 'test',
-      log: createTestLog(),
-    });
+    const backend = openTestBackend({ redisUrl: kind === 'redis' ? testRedisUrl() : undefined, databaseUrl: url });
     undo.push(() => backend.close());
     const queue = createFlowQueue({ backend });
     undo.push(() => queue.close());
@@ -51,10 +43,7 @@ test.each(['redis', 'postgres'])(
 
 test('a job that is there and in no list is taken away, and those in a list stay', async () => {
   const prefix = testQueuePrefix();
-  const backend = openBackend({
-    ...{ redisUrl: testRedisUrl(), databaseUrl: '', prefix, patience: 'wait', name: 'test' },
-    log: createTestLog(),
-  });
+  const backend = openTestBackend({ redisUrl: testRedisUrl(), prefix });
   undo.push(() => backend.close());
   const queue = createFlowQueue({ backend });
   undo.push(() => queue.close());

@@ -1,10 +1,8 @@
 /** When the queue has to be looked at as a whole: because it is new, was wiped, or may have lost what it wrote last. */
 import { afterEach, expect, test } from 'vitest';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
-import { openBackend } from '../../src/queue/open-backend.ts';
+import { openTestBackend } from '../support/queue-backend.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { testQueuePrefix } from '../support/servers.ts';
-import { createTestLog } from '../support/test-log.ts';
 
 const undo: Array<() => Promise<unknown>> = [];
 afterEach(async () => {
@@ -14,14 +12,7 @@ afterEach(async () => {
 test('a Redis that is new, was wiped or was restarted with all it had is looked at, once', async () => {
   let redis = await startRedis({ appendOnly: true });
   undo.push(() => redis.stop());
-  const backend = openBackend({
-    redisUrl: redis.url,
-    databaseUrl: 'postgres://unused',
-    prefix: testQueuePrefix(),
-    patience: 'wait',
-    name: 'test',
-    log: createTestLog(),
-  });
+  const backend = openTestBackend({ redisUrl: redis.url });
   undo.push(() => backend.close());
   const queue = createFlowQueue({ backend });
   undo.push(() => queue.close());

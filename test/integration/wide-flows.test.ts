@@ -3,9 +3,8 @@ import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import type { FlowNode } from '../../src/domain/compile.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
-import { openBackend } from '../../src/queue/open-backend.ts';
-import { createTestDatabase, testQueuePrefix } from '../support/servers.ts';
-import { createTestLog } from '../support/test-log.ts';
+import { openTestBackend } from '../support/queue-backend.ts';
+import { createTestDatabase } from '../support/servers.ts';
 
 const undo: Array<() => Promise<unknown>> = [];
 afterEach(async () => {
@@ -26,14 +25,7 @@ const node = (jobId: string, children: FlowNode[] = []): FlowNode => ({
 async function added(width: number): Promise<pg.Client> {
   const { url, drop } = await createTestDatabase();
   undo.push(drop);
-  const backend = openBackend({
-    redisUrl: undefined,
-    databaseUrl: url,
-    prefix: testQueuePrefix(),
-    patience: 'wait',
-    name: 'test',
-    log: createTestLog(),
-  });
+  const backend = openTestBackend({ databaseUrl: url });
   undo.push(() => backend.close());
   const queue = createFlowQueue({ backend });
   undo.push(() => queue.close());

@@ -1,11 +1,11 @@
-/** When a lane begins the jobs that it fetches: BullMQ alone would fetch until all slots are taken, and only then begin. */
+/** When a lane starts the jobs that it fetches: BullMQ alone would fetch until all slots are taken, and only then start them. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { createJobsInHand } from '../../src/engine/jobs-in-hand.ts';
 import type { Backend } from '../../src/queue/backend.ts';
 import { openLane } from '../../src/queue/lane.ts';
-import { openBackend } from '../../src/queue/open-backend.ts';
 import { JOB_VERSION } from '../../src/schemas/job.ts';
-import { createTestDatabase, testQueuePrefix, testRedisUrl } from '../support/servers.ts';
+import { openTestBackend } from '../support/queue-backend.ts';
+import { createTestDatabase, testRedisUrl } from '../support/servers.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { until } from '../support/until.ts';
 
@@ -18,18 +18,11 @@ afterEach(async () => {
 });
 
 describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
-  test('begins before it has fetched what its slots could take, and takes as many at once as it has slots', async () => {
+  test('starts jobs before it has fetched what its slots could take, and takes as many at once as it has slots', async () => {
     const { url, drop } = await createTestDatabase();
     undo.push(drop);
     const log = createTestLog();
-    const backend = openBackend({
-      redisUrl: kind === 'redis' ? testRedisUrl() : undefined,
-      databaseUrl: url,
-      prefix: testQueuePrefix(),
-      patience: 'wait',
-      name: 'test',
-      log,
-    });
+    const backend = openTestBackend({ redisUrl: kind === 'redis' ? testRedisUrl() : undefined, databaseUrl: url });
     undo.push(() => backend.close());
     const queue = backend.queue('lane');
     undo.push(() => queue.close());
@@ -48,9 +41,9 @@ describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
         return worker;
       },
     };
-    let allBegun: () => void = () => undefined;
-    const begun = new Promise<void>((resolve) => {
-      allBegun = resolve;
+    let allStarted: () => void = () => undefined;
+    const started = new Promise<void>((resolve) => {
+      allStarted = resolve;
     });
     let handled = 0;
     let most = 0;
@@ -66,8 +59,8 @@ describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
         fetchedAtFirst.push(fetched);
         most = Math.max(most, lane.active());
         // Nobody goes on before all slots are taken.
-        if (lane.active() === SLOTS) allBegun();
-        await begun;
+        if (lane.active() === SLOTS) allStarted();
+        await started;
         handled += 1;
         return { job: 'complete' };
       },

@@ -1,0 +1,14 @@
+/** The queue alone, for tests of what stands on it: queues of its own on a Redis, or in a database. */
+import type { Backend } from '../../src/queue/backend.ts';
+import { openBackend } from '../../src/queue/open-backend.ts';
+import { testQueuePrefix } from './servers.ts';
+import { createTestLog } from './test-log.ts';
+
+export function openTestBackend(options: {
+  redisUrl?: string | undefined;
+  databaseUrl?: string;
+  prefix?: string;
+}): Backend {
+  const { redisUrl, databaseUrl = 'postgres://unused', prefix = testQueuePrefix() } = options;
+  return openBackend({ redisUrl, databaseUrl, prefix, patience: 'wait', name: 'test', log: createTestLog() });
+}
