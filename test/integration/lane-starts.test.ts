@@ -37,6 +37,8 @@ describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
         const worker = backend.worker(...args);
         worker.on('active', () => {
           fetched += 1;
+          // A fetch takes a millisecond at least, however fast the machine is.
+          for (const at = performance.now(); performance.now() < at + 1; );
         });
         return worker;
       },
