@@ -4,6 +4,7 @@ import type { CallSpanStore } from '../engine/call-spans.ts';
 
 const TIMEOUT_MS = 3_000;
 
+// What was erased while its calls waited here to be written down stays erased.
 const ADD = `
 INSERT INTO call_span (tenant_id, trace_id, span_id, parent_id, kind, run_id, action_id, epoch, attempt, service, method, host,
   status, error, started_at, finished_at, expires_at)
@@ -14,6 +15,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
             $11::text[], $12::text[], $13::int[], $14::text[], $15::float8[], $16::float8[])
   AS s(tenant_id, trace_id, span_id, parent_id, kind, run_id, action_id, epoch, attempt, service, method, host, status, error,
        duration_ms, ended_ms_ago)
+WHERE EXISTS (SELECT FROM run r WHERE r.id = s.run_id)
 ON CONFLICT DO NOTHING`;
 
 export function createCallSpanStore(pool: pg.Pool, keptHours: number): CallSpanStore {

@@ -84,16 +84,17 @@ WITH d AS (
 )
 UPDATE webhook SET failing_since = NULL WHERE id = $4 AND failing_since IS NOT NULL`;
 
-// The calls that were under way when it opened do not make its pause longer.
+// The calls that were under way when it opened do not make its pause longer. A delivery that was erased during its call leaves
+// nothing behind.
 const FAILED = `
 WITH d AS (
   UPDATE webhook_delivery SET last_status = $3, last_error = $4,
     status = CASE WHEN $5::float8 IS NULL THEN 'dead' ELSE status END,
     ended_at = CASE WHEN $5::float8 IS NULL THEN now() END,
     due_at = now() + make_interval(secs => coalesce($5::float8, 0))
-  WHERE id = $1 AND attempts = $2 AND status = 'pending'
+  WHERE id = $1 AND attempts = $2 AND status = 'pending' RETURNING id
 ), c AS (
-  INSERT INTO delivery_circuit AS c (tenant_id, host, failures) SELECT $9, $10, 1 WHERE $11::boolean
+  INSERT INTO delivery_circuit AS c (tenant_id, host, failures) SELECT $9, $10, 1 FROM d WHERE $11::boolean
   ON CONFLICT (tenant_id, host) DO UPDATE SET failures = c.failures + 1, updated_at = now(),
     open_until = CASE WHEN c.failures + 1 >= ${OPENS_AFTER}
       THEN now() + make_interval(secs => least(${LONGEST_PAUSE}, ${FIRST_PAUSE} * power(2, least(c.failures + 1 - ${OPENS_AFTER}, 20)))) END

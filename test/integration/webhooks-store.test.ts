@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
 import { secretContext } from '../../src/engine/secret-ports.ts';
+import { createCallSpanStore } from '../../src/store/call-spans.ts';
 import { rotateSecrets } from '../../src/store/rotate-secrets.ts';
 import { createWebhookDeliveryStore } from '../../src/store/webhook-deliveries.ts';
 import { createWebhookStore } from '../../src/store/webhooks.ts';
@@ -255,6 +256,33 @@ test('a host that does not answer several times in a row is left alone by its te
     { status: 'dead' },
     { status: 'delivered' },
   ]);
+});
+
+test('what was erased while it was being delivered leaves neither the state of its host nor its call', async () => {
+  const { deliveries } = stores();
+  await owing('down.test', 1);
+  const [due] = await deliveries.takeDue(room(1), LEASE_MS);
+  const runId = due?.runId;
+  if (due === undefined || runId === null || runId === undefined) throw new Error('nothing was owed');
+  const names = { tenantId: 't', traceId: 'c'.repeat(32), parentId: 'd'.repeat(16), spanId: 'e'.repeat(16), runId };
+  const none = { actionId: null, epoch: null, attempt: null };
+  const call = { service: 'down.test', method: 'POST', host: 'down.test', status: null, error: 'refused' };
+  const span = { ...names, ...none, ...call, kind: 'callback' as const, durationMs: 1, endedAt: 0, endedMsAgo: 0 };
+  const spans = createCallSpanStore(db.pool, 1);
+  const left = async () => [
+    await db.rows('SELECT host FROM delivery_circuit'),
+    await db.rows('SELECT host FROM call_span'),
+  ];
+  const ends = async () => {
+    await deliveries.failed(due, { ...SOON, status: null, unavailable: true }, 60, 60);
+    await spans.add([span]);
+  };
+  await ends();
+  expect(await left()).toEqual([[{ host: 'down.test' }], [{ host: 'down.test' }]]);
+  await db.pool.query('DELETE FROM webhook_delivery; DELETE FROM delivery_circuit; DELETE FROM call_span');
+  await db.pool.query('DELETE FROM run WHERE id = $1', [runId]);
+  await ends();
+  expect(await left()).toEqual([[], []]);
 });
 
 test('secrets are kept encrypted where there is a key, those from before are read and rotated with the others, again and again', async () => {
