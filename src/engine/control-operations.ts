@@ -13,12 +13,12 @@ import type {
 import type { Failpoint } from './failpoint.ts';
 import type { Logger } from './ports.ts';
 import { restAsLong } from './rest.ts';
-import type { Caller, CancelRuns, PauseRuns } from './use-cases.ts';
+import type { Caller, CancelRuns, ChangedTogether, PauseRuns } from './use-cases.ts';
 
 export interface ControlOperationsDeps {
   operations: ControlOperationStore;
   cancelRun: CancelRuns['cancelRun'];
-  pause: Pick<PauseRuns, 'pauseRun' | 'resumeRun'>;
+  pause: PauseRuns;
   newId(): string;
   failpoint: Failpoint;
   log: Logger;
@@ -50,6 +50,10 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
       resume: deps.pause.resumeRun,
       cancel: deps.cancelRun,
     };
+  const together: Partial<Record<OperationKind, PauseRuns['pauseRuns']>> = {
+    pause: deps.pause.pauseRuns,
+    resume: deps.pause.resumeRuns,
+  };
 
   async function doPage(operation: HeldOperation): Promise<void> {
     const { tenantId, requestedBy: userId, kind, reason } = operation;
@@ -57,7 +61,13 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
     const ids = await operations.page(operation, PER_PAGE);
     const counts = { done: 0, skipped: 0, failed: 0 };
     let error: string | undefined;
-    const left = ids.values();
+    // When that came to nothing, the one that is at fault is to hold up itself alone.
+    const all = operation.tries === 0 ? together[kind] : undefined;
+    const { changed, left: alone } =
+      (await all?.(caller, ids, reason ?? undefined)) ?? ({ changed: [], left: ids } satisfies ChangedTogether);
+    counts.done += changed.length;
+    counts.skipped += ids.length - changed.length - alone.length;
+    const left = alone.values();
     const work = async () => {
       for (const id of left) {
         try {

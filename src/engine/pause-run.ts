@@ -10,12 +10,12 @@ import { type Held, plannedReturn } from './outcome.ts';
 import type { Plans } from './plans.ts';
 import type { Disposition, FlowQueue, Logger, RunStore } from './ports.ts';
 import { type SettleDeps, settle } from './settle-task.ts';
-import { type Caller, FINAL_RUN_STATUSES, type PauseRuns, type RunStatus } from './use-cases.ts';
+import { type Caller, type ChangedTogether, FINAL_RUN_STATUSES, type PauseRuns, type RunStatus } from './use-cases.ts';
 import { promoteWoken, WAKE_TO_COME } from './wake-tasks.ts';
 
 /** A pause has no end of its own: what was put off just looks again now and then. */
 const LOOK_AGAIN_MS = 3_600_000;
-/** Of the runs that go on together; more would only wait for connections. */
+/** Of the runs that go on together: looked up with one question. */
 const WOKEN_AT_ONCE = 20;
 /** The reconciler wakes the others: the door answers in time, however large the tree. */
 const WOKEN_BY_THE_DOOR = 400;
@@ -46,6 +46,9 @@ export interface PauseStore {
   /** Undefined: no such run of this tenant. `changed`: false when it is in another status than those a pause may come in. */
   pause(run: RunOfCaller, reason: string | undefined): Promise<{ was: RunStatus; changed: boolean } | undefined>;
   resume(run: RunOfCaller, reason: string | undefined): Promise<Resumed | undefined>;
+  /** Both do all of these in one transaction, but for those that are left to be done one by one. */
+  pauseAll(runs: RunsOfCaller, reason: string | undefined): Promise<ChangedTogether>;
+  resumeAll(runs: RunsOfCaller, reason: string | undefined): Promise<ChangedTogether & Pick<Resumed, 'goOn'>>;
 }
 export interface Resumed {
   was: RunStatus;
@@ -62,10 +65,11 @@ export interface RunOfCaller {
   tenantId: string;
   by: string;
 }
+export type RunsOfCaller = Omit<RunOfCaller, 'runId'> & { runIds: readonly string[] };
 
 export interface PauseDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'statuses'>;
+  runs: Pick<RunStore, 'statusesOf'>;
   pauses: PauseStore;
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
@@ -91,26 +95,45 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
       );
     }
     if (!done.changed) throw inWrongState(done.was, 'resumed');
-    await deps.failpoint('resume.afterStatus');
-    const woken = done.goOn.slice(0, WOKEN_BY_THE_DOOR);
-    for (let at = 0; at < woken.length; at += WOKEN_AT_ONCE) {
-      await Promise.all(woken.slice(at, at + WOKEN_AT_ONCE).map(wakeResumed));
-    }
+    await wakeResumed(done.goOn);
     return done.status;
   }
 
-  async function wakeResumed(runId: string): Promise<void> {
+  async function pauseRuns(caller: Caller, runIds: readonly string[], reason: string | undefined) {
+    return deps.pauses.pauseAll({ runIds, tenantId: caller.tenantId, by: caller.userId }, reason);
+  }
+
+  async function resumeRuns(caller: Caller, runIds: readonly string[], reason: string | undefined) {
+    const { goOn, ...done } = await deps.pauses.resumeAll(
+      { runIds, tenantId: caller.tenantId, by: caller.userId },
+      reason,
+    );
+    await wakeResumed(goOn);
+    return done;
+  }
+
+  async function wakeResumed(goOn: readonly string[]): Promise<void> {
+    await deps.failpoint('resume.afterStatus');
+    const woken = goOn.slice(0, WOKEN_BY_THE_DOOR);
+    for (let at = 0; at < woken.length; at += WOKEN_AT_ONCE) await wakeSome(woken.slice(at, at + WOKEN_AT_ONCE));
+  }
+
+  async function wakeSome(runIds: readonly string[]): Promise<void> {
     try {
-      const found = await deps.runs.statuses(runId);
-      if (found.run !== undefined) await promoteWoken(deps, found.run, await deps.plans.of(found.run.of), found);
+      const found = await deps.runs.statusesOf(runIds);
+      await Promise.all(
+        [...found.values()].map(async (of) => {
+          if (of.run !== undefined) await promoteWoken(deps, of.run, await deps.plans.of(of.run.of), of);
+        }),
+      );
     } catch (error) {
-      // The reconciler has been asked to look at the run, and makes due what has a wake to come.
+      // The reconciler has been asked to look at these runs, and makes due what has a wake to come.
       const reason = error instanceof Error ? error.message : String(error);
-      deps.log.warn('resumed_run_not_woken', { run_id: runId, error: reason });
+      deps.log.warn('resumed_runs_not_woken', { runs: runIds.length, first: runIds[0], error: reason });
     }
   }
 
-  return { pauseRun, resumeRun };
+  return { pauseRun, resumeRun, pauseRuns, resumeRuns };
 }
 
 function inWrongState(was: RunStatus, wanted: 'paused' | 'resumed'): OrchestratorError {

@@ -99,6 +99,14 @@ export interface RetryRuns {
 export interface PauseRuns {
   pauseRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
   resumeRun(caller: Caller, runId: string, reason: string | undefined): Promise<RunStatus>;
+  /** Of many, those that are in a state for it; the others stay as they are. */
+  pauseRuns(caller: Caller, runIds: readonly string[], reason: string | undefined): Promise<ChangedTogether>;
+  resumeRuns(caller: Caller, runIds: readonly string[], reason: string | undefined): Promise<ChangedTogether>;
+}
+export interface ChangedTogether {
+  changed: readonly string[];
+  /** Runs that can only be done one by one, as they stand below others; nothing has been done to them. */
+  left: readonly string[];
 }
 
 /** 404 unknown run, 422 unknown action, 409 when the run or the action has ended. */

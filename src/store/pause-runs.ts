@@ -5,13 +5,17 @@
  */
 import type pg from 'pg';
 import { goesOnWithParent, type Pausable, pausedAbove, pauseOf, resumeOf } from '../domain/pause-reach.ts';
-import type { PauseStore, Resumed } from '../engine/pause-run.ts';
+import type { PauseStore, Resumed, RunsOfCaller } from '../engine/pause-run.ts';
 import type { RunStatus } from '../engine/use-cases.ts';
 import { inTransaction } from './in-transaction.ts';
 
 const STATE = `r.id, r.status, r.final, coalesce(r.paused_with_parent, false) AS "withParent"`;
 
 const RUN = `SELECT ${STATE} FROM run r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE`;
+
+// Of those below others the one above would have to be locked before them: they are not taken together.
+const ROOTS = `
+SELECT ${STATE} FROM run r WHERE r.tenant_id = $1 AND r.id = ANY ($2::text[]) AND r.awaited IS NOT TRUE ORDER BY r.id FOR UPDATE`;
 
 const ABOVE = `
 SELECT p.id, p.status FROM run c JOIN run p ON p.id = c.parent_run_id
@@ -63,7 +67,7 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const told: Told = [by, reason ?? null];
         await client.query(PAUSE, [[runId], ...told, null]);
         // What is below one that was paused already is paused too.
-        if (pause === 'pause') await pauseBelow(client, runId, told);
+        if (pause === 'pause') await pauseBelow(client, [runId], told);
         return { was, changed: true };
       }),
     resume: ({ runId, tenantId, by }, reason) =>
@@ -74,7 +78,7 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const was = run.status;
         const told: Told = [by, reason ?? null];
         const resume = resumeOf(run, above?.status === 'paused');
-        if (resume === 'go_on') return { was, changed: true, ...(await goOn(client, runId, told)) };
+        if (resume === 'go_on') return { was, changed: true, ...(await goOn(client, [runId], told)) };
         if (resume === 'with_parent') {
           await client.query(PAUSE, [[runId], ...told, true]);
           return { was, changed: true, status: 'paused', goOn: [] };
@@ -82,12 +86,33 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const refused = { was, changed: false, status: was, goOn: [] };
         return resume === 'parent_first' && above !== undefined ? { ...refused, pausedWith: above.id } : refused;
       }),
+    pauseAll: (runs, reason) =>
+      inTransaction(pool, async (client) => {
+        const { told, roots, left } = await rootsOf(client, runs, reason);
+        const changed = roots.filter((run) => pauseOf(run) === 'pause').map(({ id }) => id);
+        await client.query(PAUSE, [changed, ...told, null]);
+        await pauseBelow(client, changed, told);
+        return { changed, left };
+      }),
+    resumeAll: (runs, reason) =>
+      inTransaction(pool, async (client) => {
+        const { told, roots, left } = await rootsOf(client, runs, reason);
+        const changed = roots.filter((run) => resumeOf(run, false) === 'go_on').map(({ id }) => id);
+        return { changed, left, goOn: (await goOn(client, changed, told)).goOn };
+      }),
   };
 }
 
+async function rootsOf(client: pg.PoolClient, { tenantId, runIds, by }: RunsOfCaller, reason: string | undefined) {
+  const roots = (await client.query<Found>(ROOTS, [tenantId, runIds])).rows;
+  const found = new Set(roots.map(({ id }) => id));
+  const told: Told = [by, reason ?? null];
+  return { told, roots, left: runIds.filter((id) => !found.has(id)) };
+}
+
 /** Each level in a statement of its own: only that sees what was begun there while the locks were waited for. */
-async function pauseBelow(client: pg.PoolClient, runId: string, told: Told): Promise<void> {
-  for (let level = [runId]; level.length > 0; ) {
+async function pauseBelow(client: pg.PoolClient, from: readonly string[], told: Told): Promise<void> {
+  for (let level = from; level.length > 0; ) {
     const { rows } = await client.query<Found>(BELOW, [level]);
     const paused = rows.filter((run) => pausedAbove(run) === 'pause').map(({ id }) => id);
     if (paused.length > 0) await client.query(PAUSE, [paused, ...told, true]);
@@ -95,9 +120,13 @@ async function pauseBelow(client: pg.PoolClient, runId: string, told: Told): Pro
   }
 }
 
-async function goOn(client: pg.PoolClient, runId: string, told: Told): Promise<Pick<Resumed, 'status' | 'goOn'>> {
+async function goOn(
+  client: pg.PoolClient,
+  from: readonly string[],
+  told: Told,
+): Promise<Pick<Resumed, 'status' | 'goOn'>> {
   const all: Array<Pick<Found, 'id' | 'status'>> = [];
-  for (let level = [runId]; level.length > 0; ) {
+  for (let level = from; level.length > 0; ) {
     all.push(...(await client.query<Found>(GO_ON, [level, ...told])).rows);
     const { rows } = await client.query<Found>(BELOW, [level]);
     level = rows.filter(goesOnWithParent).map(({ id }) => id);

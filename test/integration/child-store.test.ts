@@ -127,6 +127,49 @@ test('what is begun or goes on below a paused run is paused with it, unless nobo
   for (const id of below) expect(await db.run(id)).toMatchObject({ status: 'pending', paused_with_parent: null });
 });
 
+test('many are paused and resumed together, with all below them; one that stands below another is left to be done alone', async () => {
+  const pauses = createPauseStore(db.pool);
+  const [one, two, ended, foreign] = await Promise.all(Array.from({ length: 4 }, () => db.accepted()));
+  if (one === undefined || two === undefined || ended === undefined || foreign === undefined)
+    throw new Error('no runs');
+  const child = (await insert(one))?.id ?? '';
+  await db.pool.query(`UPDATE run SET final = true, status = 'failed' WHERE id = $1`, [ended]);
+  await db.pool.query(`UPDATE run SET tenant_id = 'another' WHERE id = $1`, [foreign]);
+  const all = { runIds: [two, child, one, ended, foreign], tenantId: 't', by: 'u' };
+  const paused = await pauses.pauseAll(all, 'audit');
+  expect({ ...paused, changed: [...paused.changed].sort() }).toEqual({
+    changed: [one, two].sort(),
+    left: [child, foreign],
+  });
+  const states = async () => {
+    const rows = await Promise.all([one, two, child, ended, foreign].map((id) => db.run(id)));
+    return rows.map((row) => [row?.['status'], row?.['paused_with_parent']]);
+  };
+  expect(await states()).toEqual([
+    ['paused', null],
+    ['paused', null],
+    ['paused', true],
+    ['failed', null],
+    ['pending', null],
+  ]);
+  const told = `SELECT run_id, kind, data FROM event WHERE kind LIKE 'run.%ed' AND run_id = ANY ($1) ORDER BY id`;
+  const events = await db.rows<{ run_id: string; kind: string; data: unknown }>(told, [one, two, child]);
+  const of = (runId: string) => events.filter(({ run_id, kind }) => run_id === runId && kind === 'run.paused');
+  expect(of(two)).toMatchObject([{ data: { by: 'u', reason: 'audit' } }]);
+  expect(of(child)).toMatchObject([{ data: { by: 'u', reason: 'audit', with: one } }]);
+  expect((await pauses.pauseAll(all, 'again')).changed).toEqual([]);
+  const resumed = await pauses.resumeAll(all, undefined);
+  expect([...resumed.changed].sort()).toEqual([one, two].sort());
+  expect([...resumed.goOn].sort()).toEqual([one, two, child].sort());
+  expect(await states()).toMatchObject([
+    ['pending', null],
+    ['pending', null],
+    ['pending', null],
+    ['failed', null],
+    ['pending', null],
+  ]);
+});
+
 test('whoever pauses the parent while a child is inserted waits, and then pauses it too', async () => {
   const parent = await db.accepted();
   const inserting = await db.pool.connect();

@@ -8,31 +8,44 @@ export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHan
   const { truth } = store;
   const note = (run: FakeRun, kind: string) =>
     truth.events.push({ runId: run.id, actionId: null, epoch: run.epoch, attempt: null, kind });
-  return {
-    pauses: {
-      async pause({ runId, tenantId }) {
-        const run = truth.runs.get(runId);
-        if (run === undefined || run.tenantId !== tenantId) return undefined;
-        const was = run.status;
-        const changed = !run.final && ['pending', 'queued', 'running'].includes(was);
-        if (changed) {
-          run.status = 'paused';
-          note(run, 'run.paused');
-        }
-        return { was, changed };
-      },
-      async resume({ runId, tenantId }) {
-        const run = truth.runs.get(runId);
-        if (run === undefined || run.tenantId !== tenantId) return undefined;
-        const was = run.status;
-        if (was !== 'paused') return { was, changed: false, status: was, goOn: [] };
-        const begun = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
-        run.status = begun ? 'running' : 'pending';
-        note(run, 'run.resumed');
-        store.due.add(runId);
-        return { was, changed: true, status: run.status, goOn: [runId] };
-      },
+  const pauses: PauseStore = {
+    async pause({ runId, tenantId }) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.tenantId !== tenantId) return undefined;
+      const was = run.status;
+      const changed = !run.final && ['pending', 'queued', 'running'].includes(was);
+      if (changed) {
+        run.status = 'paused';
+        note(run, 'run.paused');
+      }
+      return { was, changed };
     },
+    async resume({ runId, tenantId }) {
+      const run = truth.runs.get(runId);
+      if (run === undefined || run.tenantId !== tenantId) return undefined;
+      const was = run.status;
+      if (was !== 'paused') return { was, changed: false, status: was, goOn: [] };
+      const begun = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
+      run.status = begun ? 'running' : 'pending';
+      note(run, 'run.resumed');
+      store.due.add(runId);
+      return { was, changed: true, status: run.status, goOn: [runId] };
+    },
+    async pauseAll({ runIds, ...of }, reason) {
+      const changed: string[] = [];
+      for (const runId of runIds)
+        if ((await pauses.pause({ ...of, runId }, reason))?.changed === true) changed.push(runId);
+      return { changed, left: [] };
+    },
+    async resumeAll({ runIds, ...of }, reason) {
+      const changed: string[] = [];
+      for (const runId of runIds)
+        if ((await pauses.resume({ ...of, runId }, reason))?.changed === true) changed.push(runId);
+      return { changed, left: [], goOn: changed };
+    },
+  };
+  return {
+    pauses,
     byHand: {
       async settle(outcome) {
         const { runId, epoch, actionId, actionType, worker } = outcome;

@@ -233,6 +233,8 @@ export function memory({
     pause: {
       pauseRun: () => guarded('paused' as const),
       resumeRun: () => guarded('running' as const),
+      pauseRuns: () => guarded({ changed: [], left: [] }),
+      resumeRuns: () => guarded({ changed: [], left: [] }),
     },
     bulk: {
       plan: () => guarded({ matched: 0, runs: 0, actions: 0, users: {}, workflows: {}, actsAgain: [] }),
