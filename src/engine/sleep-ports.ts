@@ -10,6 +10,12 @@ export interface NewSleep {
   lookAfterMs: number;
 }
 
+export interface Leaving {
+  run: { id: string; epoch: number; gen: number };
+  /** When it is due; undefined: somebody will wake it. */
+  until: Date | undefined;
+}
+
 export interface SleepStore {
   /** Runs that are under way are `waiting` from now on; does nothing to any other. */
   fallAsleep(sleeps: readonly NewSleep[]): Promise<void>;
@@ -19,8 +25,11 @@ export interface SleepStore {
   takeSleepers(limit: number, againAfterMs: number): Promise<RunRow[]>;
   /** Sets when such a run is looked at next, and until when it sleeps. */
   lookAgain(runId: string, at: Date, until: Date | undefined): Promise<void>;
-  /** Says that nothing of it is in the queue any more. False: it does not sleep any more, or was added again since. */
-  leaveQueue(run: { id: string; epoch: number; gen: number }, until: Date | undefined): Promise<boolean>;
+  /**
+   * Says that nothing of these is in the queue any more; resolves to the ids of those for which it did: another does not sleep
+   * any more, or was added again since.
+   */
+  leaveQueue(leaving: ReadonlyArray<Leaving>): Promise<string[]>;
   /** Runs that have left the queue and are due, the tenants in turn. They run from then on; raises their gen. */
   takeDue(limit: number, lookAfterMs: number): Promise<RunRow[]>;
 }

@@ -16,7 +16,7 @@ import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
 import type { NewSleep, SleepStore } from './sleep-ports.ts';
 
 export interface SleepingDeps extends AddAgainDeps {
-  runs: AddAgainDeps['runs'] & Pick<RunStore, 'countInQueue'>;
+  runs: AddAgainDeps['runs'] & Pick<RunStore, 'countInQueue' | 'statusesOf'>;
   sweep: AddAgainDeps['sweep'] & SleepStore;
   window: number;
   /** Between pieces of work that nobody waits for: see `restAsLong`. Left out: there is no rest. */
@@ -128,22 +128,78 @@ export async function addDue(deps: SleepingDeps, report: DispatchReport): Promis
 export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
   for (let page = 0; page < SLEEPER_PAGES_PER_PASS; page += 1) {
     const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
-    await inTurns(sleepers, (run) => onItsOwn(deps, run, () => lookAt(deps, run)), deps.rest);
+    for (let at = 0; at < sleepers.length; at += AT_ONCE) {
+      const startedAt = performance.now();
+      await lookAtSome(deps, sleepers.slice(at, at + AT_ONCE));
+      await deps.rest?.(startedAt);
+    }
     if (sleepers.length < PER_PAGE) return;
   }
 }
 
-async function lookAt(deps: SleepingDeps, run: RunRow): Promise<void> {
+/** What cannot be read of one, of whatever tenant, is no matter of the others. */
+async function lookAtSome(deps: SleepingDeps, runs: readonly RunRow[]): Promise<void> {
+  try {
+    await lookAt(deps, runs);
+  } catch (error) {
+    if (runs.length > 1) for (const run of runs) await lookAtSome(deps, [run]);
+    else deps.log.error('run_not_swept', { run_id: runs[0]?.id, error: messageOf(error) });
+  }
+}
+
+/** A run that may leave the queue, and what of it is there. */
+interface Leaver {
+  run: RunRow;
+  until: Date | undefined;
+  jobs: Array<{ queue: string; jobId: string }>;
+}
+
+async function lookAt(deps: SleepingDeps, runs: readonly RunRow[]): Promise<void> {
+  const found = await deps.runs.statusesOf(runs.map(({ id }) => id));
+  const leavers: Leaver[] = [];
+  await inTurns(runs, (run) =>
+    onItsOwn(deps, run, async () => {
+      const leaver = await leaverOf(deps, run, found.get(run.id));
+      if (leaver !== undefined) leavers.push(leaver);
+    }),
+  );
+  if (leavers.length === 0) return;
+  const marked = new Set(await deps.sweep.leaveQueue(leavers));
+  const gone = leavers.filter(({ run }) => marked.has(run.id));
+  if (gone.length === 0) return;
+  await deps.failpoint('sleep.afterMark');
+  const removed = new Set<string>();
+  await inTurns(gone, ({ run, jobs }) =>
+    onItsOwn(deps, run, async () => {
+      if (await deps.queue.removeTrees(jobs)) removed.add(run.id);
+    }),
+  );
+  await deps.failpoint('sleep.afterRemove');
+  const after = await deps.runs.statusesOf(gone.map(({ run }) => run.id));
+  await inTurns(gone, ({ run }) =>
+    onItsOwn(deps, run, async () => {
+      const now = after.get(run.id)?.run;
+      const isOut = removed.has(run.id) && now?.leftQueue === true && now.gen === run.gen;
+      if (isOut || now === undefined || now.final) return;
+      // It was woken in between: what was added for it may have been removed again.
+      await addAgainAwake(deps, now);
+    }),
+  );
+}
+
+/** Undefined: it stays, and what is to be done about it has been done. */
+async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefined): Promise<Leaver | undefined> {
+  // It has left since it was taken.
+  if (found === undefined || found.run?.leftQueue === true) return undefined;
   const plan = await deps.plans.of(run.of);
-  const found = await deps.runs.statuses(run.id);
   const sleep = sleepIn(deps, run, plan, found);
   // Woken or due: its job is, or somebody died before he could make it so. The reconciler looks.
-  if (sleep === undefined || sleep.forRun) return deps.sweep.rouse(run.id, 0);
+  if (sleep === undefined || sleep.forRun) return void (await deps.sweep.rouse(run.id, 0));
   const until = timeOf(sleep);
   const leftMs = (sleep.untilMs ?? Number.POSITIVE_INFINITY) - deps.now();
   if (leftMs < SHORTEST_APART_MS || sleep.tasks.length > MOST_TASKS_APART) {
     const againMs = Math.min(leftMs + LATE_MS, 3_600_000);
-    return deps.sweep.lookAgain(run.id, new Date(deps.now() + againMs), until);
+    return void (await deps.sweep.lookAgain(run.id, new Date(deps.now() + againMs), until));
   }
   const jobs = sleep.tasks.flatMap((actionId) => {
     const planned = taskOf(plan, actionId);
@@ -152,21 +208,13 @@ async function lookAt(deps: SleepingDeps, run: RunRow): Promise<void> {
   });
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
   // What the queue has lost is added again, as of any other run: what waits to be woken looks by itself.
-  if (states.some((state) => LOST.includes(state))) return addAgainAwake(deps, run);
+  if (states.some((state) => LOST.includes(state))) return void (await addAgainAwake(deps, run));
   // Somebody has it, or will in a moment.
   if (states.some((state) => state !== 'delayed')) {
-    return deps.sweep.lookAgain(run.id, new Date(deps.now() + LOOK_AGAIN_MS), until);
+    return void (await deps.sweep.lookAgain(run.id, new Date(deps.now() + LOOK_AGAIN_MS), until));
   }
-  if (!(await deps.sweep.leaveQueue(run, until))) return;
-  await deps.failpoint('sleep.afterMark');
   const parts = jobs.filter((_, index) => plan.byId.get(sleep.tasks[index] ?? '') === undefined);
-  const removed = await deps.queue.removeTrees([...rootsOf(deps, run, plan, found), ...parts]);
-  await deps.failpoint('sleep.afterRemove');
-  const after = await deps.runs.statuses(run.id);
-  const isOut = removed && after.run?.leftQueue === true && after.run.gen === run.gen;
-  if (isOut || after.run === undefined || after.run.final) return;
-  // It was woken in between: what was added for it may have been removed again.
-  await addAgainAwake(deps, after.run);
+  return { run, until, jobs: [...rootsOf(deps, run, plan, found), ...parts] };
 }
 
 const LOST: readonly JobState[] = ['missing', 'completed', 'failed'];
@@ -192,16 +240,8 @@ async function onItsOwn(deps: Pick<SleepingDeps, 'log'>, run: RunRow, work: () =
   }
 }
 
-async function inTurns<T>(
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-  rest?: SleepingDeps['rest'],
-): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) {
-    const startedAt = performance.now();
-    await Promise.all(items.slice(at, at + AT_ONCE).map(work));
-    await rest?.(startedAt);
-  }
+async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }
 
 function messageOf(error: unknown): string {

@@ -24,7 +24,7 @@ export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
   queue: DispatchDeps['queue'];
   children: ChildStore;
   tasks: Pick<TaskStore, 'wake'>;
-  runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally' | 'countInQueue'>;
+  runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally' | 'countInQueue' | 'statusesOf'>;
   sagas: CompensateLateDeps['sagas'];
   /** A healthy run is looked at this often. */
   checkEveryMs: number;

@@ -64,8 +64,16 @@ UPDATE run SET check_at = $2, sleeps_until = $3
 WHERE id = $1 AND (${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
 
 const LEAVE_QUEUE = `
-UPDATE run SET left_queue = true, sleeps_until = $4
-WHERE id = $1 AND epoch = $2 AND gen = $3 AND (NOT final AND ${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
+WITH held AS MATERIALIZED (
+  SELECT k.* FROM (
+    SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::timestamptz[]) AS k(id, epoch, gen, until) ORDER BY id
+  ) k CROSS JOIN LATERAL (
+    SELECT FROM run WHERE id = k.id AND epoch = k.epoch AND gen = k.gen
+      AND (NOT final AND ${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())
+    FOR NO KEY UPDATE
+  ) asleep
+)
+UPDATE run r SET left_queue = true, sleeps_until = k.until FROM held k WHERE r.id = k.id RETURNING r.id`;
 
 // From tenant to tenant by the index, and in turn: however many runs of one tenant are due at the same moment, those of
 // another are not behind them.
@@ -120,13 +128,15 @@ export function createSleepStore(pool: pg.Pool): SleepStore {
     async lookAgain(runId, at, until) {
       await pool.query({ name: 'look-again', text: LOOK_AGAIN, values: [runId, at, until ?? null] });
     },
-    async leaveQueue({ id, epoch, gen }, until) {
-      const { rowCount } = await pool.query({
-        name: 'leave-queue',
-        text: LEAVE_QUEUE,
-        values: [id, epoch, gen, until ?? null],
-      });
-      return rowCount === 1;
+    async leaveQueue(leaving) {
+      const values = [
+        leaving.map(({ run }) => run.id),
+        leaving.map(({ run }) => run.epoch),
+        leaving.map(({ run }) => run.gen),
+        leaving.map(({ until }) => until ?? null),
+      ];
+      const { rows } = await pool.query<{ id: string }>({ name: 'leave-queue', text: LEAVE_QUEUE, values });
+      return rows.map(({ id }) => id);
     },
     async takeDue(limit, lookAfterMs): Promise<RunRow[]> {
       const { rows } = await pool.query<RawRun>({ name: 'take-due', text: TAKE_DUE, values: [limit, lookAfterMs] });

@@ -149,6 +149,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
           lastRead = await store.runs.statuses(id);
           return lastRead;
         }),
+      statusesOf: (ids) => maybe('statuses of', () => store.runs.statusesOf(ids)),
       begunAmong: (ids) =>
         maybe('begun among', async () =>
           added && faulty.noSecondReading === true ? new Set() : store.runs.begunAmong(ids),

@@ -275,12 +275,16 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       if (run === undefined || !sleeps(run) || run.leftQueue || isDue(run)) return;
       run.sleepsUntil = until?.getTime();
     },
-    async leaveQueue({ id, epoch, gen }, until) {
-      const run = live(id, epoch);
-      if (run === undefined || run.gen !== gen || !sleeps(run) || run.leftQueue || isDue(run)) return false;
-      run.leftQueue = true;
-      run.sleepsUntil = until?.getTime();
-      return true;
+    async leaveQueue(leaving) {
+      const left: string[] = [];
+      for (const { run: of, until } of leaving) {
+        const run = live(of.id, of.epoch);
+        if (run === undefined || run.gen !== of.gen || !sleeps(run) || run.leftQueue || isDue(run)) continue;
+        run.leftQueue = true;
+        run.sleepsUntil = until?.getTime();
+        left.push(run.id);
+      }
+      return left;
     },
     async takeDue(limit) {
       const taken = [...truth.runs.values()]
