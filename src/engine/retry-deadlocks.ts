@@ -1,5 +1,4 @@
-/** What the queue on PostgreSQL asks for, asked again when a deadlock took it. */
-import type pg from 'pg';
+/** What the database is asked for with one statement, asked again when a deadlock took it. */
 
 /** Deadlocks, and serialization failures where a role has such a level set. */
 const AGAIN_CODES: readonly unknown[] = ['40P01', '40001'];
@@ -7,11 +6,11 @@ const AGAIN_CODES: readonly unknown[] = ['40P01', '40001'];
 const MOST_TRIES = 5;
 
 /**
- * BullMQ writes each of its operations as one statement outside of a transaction, so the victim of a deadlock has done
- * nothing, and may be sent once more. Without that a job whose end was the victim counts as failed: it is delivered again.
+ * A statement outside of a transaction that was the victim of a deadlock has done nothing, and may be sent once more. BullMQ
+ * writes each of its operations so: without that a job whose end was the victim counts as failed, and is delivered again.
  * Statements on a client that was checked out stay as they are: they may be part of a transaction.
  */
-export function retryDeadlocks(pool: pg.Pool): void {
+export function retryDeadlocks(pool: { query: (...parameters: never[]) => unknown }): void {
   const query = pool.query.bind(pool) as (...parameters: unknown[]) => Promise<unknown>; // Of its overloads those that promise.
   const patient = async (...parameters: unknown[]): Promise<unknown> => {
     for (let tries = 1; ; tries += 1) {
@@ -22,5 +21,5 @@ export function retryDeadlocks(pool: pg.Pool): void {
       }
     }
   };
-  pool.query = patient as typeof pool.query;
+  pool.query = patient;
 }

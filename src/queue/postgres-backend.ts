@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bullmq';
 import pg from 'pg';
+import { retryDeadlocks } from '../engine/retry-deadlocks.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
-import { retryDeadlocks } from './retry-deadlocks.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
 

@@ -1,5 +1,6 @@
 /** The connections to PostgreSQL: one pool, used by Prisma and by the hot statements alike. */
 import pg from 'pg';
+import { retryDeadlocks } from '../engine/retry-deadlocks.ts';
 import { PrismaClient } from './generated/client.ts';
 import { observingClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
@@ -96,6 +97,7 @@ export function openDatabase(
   const pools = new Set([everyTenant, pool]);
   const discarding = [...pools].map(discardReadOnly);
   for (const each of pools) {
+    retryDeadlocks(each);
     // An idle connection that the server drops must not end the process.
     each.on('error', options.onError);
     // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.

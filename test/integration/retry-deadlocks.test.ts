@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { retryDeadlocks } from '../../src/queue/retry-deadlocks.ts';
+import { retryDeadlocks } from '../../src/engine/retry-deadlocks.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { until } from '../support/until.ts';
 
@@ -56,6 +57,13 @@ test('the victim of a deadlock is asked again, and both operations are done once
     retryDeadlocks(operations);
     return crossed(operations);
   });
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
+  expect((await pool.query('SELECT n FROM pair ORDER BY id')).rows).toEqual([{ n: 2 }, { n: 2 }]);
+});
+
+test('so is what the store asks for with one statement', async () => {
+  const store = openDatabase(database.url, { name: 'test', onError: () => undefined });
+  const results = await crossed(store.pool).finally(() => store.close());
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
   expect((await pool.query('SELECT n FROM pair ORDER BY id')).rows).toEqual([{ n: 2 }, { n: 2 }]);
 });
