@@ -6,61 +6,68 @@ import { until } from '../support/until.ts';
 const BEGUN = 'test_fault_begins';
 const count = (events: readonly string[], event: string) => events.filter((seen) => seen === event).length;
 
-describe.each(onBothBackendsInProcesses())('a worker that stood still, on $backend', ({ test }) => {
-  test('leaves a failure from before to the next delivery, although nobody else has the job', async ({
-    api,
-    processes,
-  }) => {
-    await processes.compose('api');
-    const worker = await processes.start('worker');
-    const params = { deaf_seconds: 1.5, fail: 'non_retryable' };
-    const id = await api.assign({ task_type: 'test_fault', params });
-    await until(() => count(worker.events, BEGUN) === 1);
-    worker.signal('SIGSTOP');
-    // As long as a lock and more: time is what this is about.
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
-    worker.signal('SIGCONT');
-    expect(await api.ended(id)).toMatchObject({
-      status: 'failed',
-      attempts: 1,
-      error: expect.stringContaining('never'),
-    });
-    expect(worker.events).toContain('jobs_distrusted');
-    expect(count(worker.events, 'outcome_left')).toBe(1);
-    expect(count(worker.events, BEGUN)).toBe(2);
-    expect(worker.events).toContain('event_loop_lag');
-  }, 60_000);
+// Longer than a full machine keeps a process from its core: only what is stopped here stands still.
+const LOCK = { LOCK_DURATION_MS: '3000' };
+const STOPPED_MS = 4_500;
 
-  test('commits a success from before: the effect has happened', async ({ api, processes }) => {
-    await processes.compose('api');
-    const worker = await processes.start('worker');
-    const id = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 1.5 } });
-    await until(() => count(worker.events, BEGUN) === 1);
-    worker.signal('SIGSTOP');
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
-    worker.signal('SIGCONT');
-    expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1 });
-    expect(worker.events).toContain('jobs_distrusted');
-    expect(worker.events).not.toContain('outcome_left');
-  }, 60_000);
+describe.each(onBothBackendsInProcesses({ environment: LOCK }))(
+  'a worker that stood still, on $backend',
+  ({ test }) => {
+    test('leaves a failure from before to the next delivery, although nobody else has the job', async ({
+      api,
+      processes,
+    }) => {
+      await processes.compose('api');
+      const worker = await processes.start('worker');
+      const params = { deaf_seconds: 1.5, fail: 'non_retryable' };
+      const id = await api.assign({ task_type: 'test_fault', params });
+      await until(() => count(worker.events, BEGUN) === 1);
+      worker.signal('SIGSTOP');
+      // As long as a lock and more: time is what this is about.
+      await new Promise((resolve) => setTimeout(resolve, STOPPED_MS));
+      worker.signal('SIGCONT');
+      expect(await api.ended(id)).toMatchObject({
+        status: 'failed',
+        attempts: 1,
+        error: expect.stringContaining('never'),
+      });
+      expect(worker.events).toContain('jobs_distrusted');
+      expect(count(worker.events, 'outcome_left')).toBe(1);
+      expect(count(worker.events, BEGUN)).toBe(2);
+      expect(worker.events).toContain('event_loop_lag');
+    }, 60_000);
 
-  test('and says so when an adapter blocks it, with the jobs in hand', async ({ api, processes }) => {
-    await processes.compose('api');
-    const worker = await processes.start('worker');
-    const id = await api.assign({ task_type: 'test_fault', params: { block_seconds: 2.5 } });
-    expect(await api.ended(id)).toMatchObject({ status: 'completed' });
-    await until(() => worker.events.includes('event_loop_lag'));
-    expect(processes.log()).toMatch(/"event":"event_loop_lag".*"in_hand":\d/);
-    const metrics = await (await fetch(`http://127.0.0.1:${worker.port}/metrics`)).text();
-    const lag = Number(/^orchestrator_event_loop_lag_seconds\{[^}]*\} (\S+)$/m.exec(metrics)?.[1]);
-    expect(lag).toBeGreaterThan(2);
-    await until(async () => {
-      const { body } = await api.get('/workflows/health');
-      const { workers } = body as { workers: Array<{ event_loop_lag_ms: number }> }; // As its schema says.
-      return workers.some(({ event_loop_lag_ms: ms }) => ms > 2_000);
-    });
-  }, 60_000);
-});
+    test('commits a success from before: the effect has happened', async ({ api, processes }) => {
+      await processes.compose('api');
+      const worker = await processes.start('worker');
+      const id = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 1.5 } });
+      await until(() => count(worker.events, BEGUN) === 1);
+      worker.signal('SIGSTOP');
+      await new Promise((resolve) => setTimeout(resolve, STOPPED_MS));
+      worker.signal('SIGCONT');
+      expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1 });
+      expect(worker.events).toContain('jobs_distrusted');
+      expect(worker.events).not.toContain('outcome_left');
+    }, 60_000);
+
+    test('and says so when an adapter blocks it, with the jobs in hand', async ({ api, processes }) => {
+      await processes.compose('api');
+      const worker = await processes.start('worker');
+      const id = await api.assign({ task_type: 'test_fault', params: { block_seconds: 4 } });
+      expect(await api.ended(id)).toMatchObject({ status: 'completed' });
+      await until(() => worker.events.includes('event_loop_lag'));
+      expect(processes.log()).toMatch(/"event":"event_loop_lag".*"in_hand":\d/);
+      const metrics = await (await fetch(`http://127.0.0.1:${worker.port}/metrics`)).text();
+      const lag = Number(/^orchestrator_event_loop_lag_seconds\{[^}]*\} (\S+)$/m.exec(metrics)?.[1]);
+      expect(lag).toBeGreaterThan(2);
+      await until(async () => {
+        const { body } = await api.get('/workflows/health');
+        const { workers } = body as { workers: Array<{ event_loop_lag_ms: number }> }; // As its schema says.
+        return workers.some(({ event_loop_lag_ms: ms }) => ms > 2_000);
+      });
+    }, 60_000);
+  },
+);
 
 describe('a restart of Redis', () => {
   const test = processesTest('redis', { ownRedis: true });
