@@ -89,6 +89,8 @@ import { traceCalls } from './worker-tracing.ts';
 import { keepWebhooks } from './worker-webhooks.ts';
 
 const SWEEP_EVERY_MS = 1_000;
+/** After the grace, for jobs that go back to the queue. */
+const GIVE_UP_QUEUE_MS = 1_000;
 /** A task that waits for the turn of its condition holds a slot of its lane, which tasks of other tenants need. */
 const SLOT_HELD_MS = 200;
 const WATCH_COMMITS_EVERY_MS = 2_000;
@@ -514,8 +516,16 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       const idle = Promise.all(open.map((lane) => lane.close()));
       // Whatever is still running when the grace is over goes back to the queue at once.
       const late = setTimeout(() => shutdown.abort(), config.shutdownGraceSeconds * 1000);
+      // BullMQ waits for a queue that cannot be reached, however long. What was in hand is committed, or is delivered again.
+      const vain = setTimeout(
+        async () => {
+          if (!(await queue.ping().catch(() => false))) backend.abandon();
+        },
+        config.shutdownGraceSeconds * 1000 + GIVE_UP_QUEUE_MS,
+      );
       await idle;
       clearTimeout(late);
+      clearTimeout(vain);
       await Promise.all(loops);
       await schedules.close();
       await events.close();

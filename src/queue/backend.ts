@@ -61,5 +61,7 @@ export interface Backend {
   reconnect(): void;
   /** What an operator should hear at start about how the store is set up. */
   warnings(): Promise<string[]>;
+  /** Before the end of a process, of a queue that cannot be reached: whatever waits for it fails, instead of for ever. */
+  abandon(): void;
   close(): Promise<void>;
 }

@@ -89,6 +89,8 @@ export function openPostgres(options: BackendOptions): Backend {
     // What PostgreSQL has confirmed it still has after a crash.
     onOtherServer: () => undefined,
     warnings: async () => [],
+    // There everything that waits has a limit of its own.
+    abandon: () => undefined,
     async close() {
       await listener.close();
       await pool.end();

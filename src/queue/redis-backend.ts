@@ -20,12 +20,14 @@ export function openRedis(options: BackendOptions, url: string): Backend {
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
   redis.on('error', onError(options, 'redis_error'));
+  alwaysEnds(redis);
   // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
   const copies: Redis[] = [];
   const duplicate = redis.duplicate.bind(redis);
   redis.duplicate = (overrides) => {
     const copy = duplicate(overrides);
     copies.push(copy);
+    alwaysEnds(copy);
     return copy;
   };
   let server: string | undefined;
@@ -42,6 +44,9 @@ export function openRedis(options: BackendOptions, url: string): Backend {
       () => undefined,
     );
   });
+  const abandon = () => {
+    for (const connection of [...copies, redis]) connection.disconnect();
+  };
   const { prefix } = options;
   let renewing: Promise<unknown> | undefined;
   return {
@@ -128,9 +133,22 @@ export function openRedis(options: BackendOptions, url: string): Backend {
       }
       return found;
     },
+    abandon,
     async close() {
-      for (const connection of [...copies, redis]) connection.disconnect();
+      abandon();
     },
+  };
+}
+
+/**
+ * Of a connection that is given up between two tries to connect ioredis does not say that it has ended, and keeps what it was
+ * to send: BullMQ waits for both.
+ */
+function alwaysEnds(connection: Redis): void {
+  const disconnect = connection.disconnect.bind(connection);
+  connection.disconnect = (reconnect) => {
+    if (reconnect !== true && connection.status === 'reconnecting') connection.status = 'wait';
+    disconnect(reconnect);
   };
 }
 

@@ -83,6 +83,24 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
     expect(await api.ended(id)).toMatchObject({ status: 'completed' });
   }, 300_000);
 
+  test('ends when it is asked to while its connections to the queue are being made anew', async ({
+    api,
+    processes,
+  }) => {
+    await processes.compose('api');
+    const { proxy, environment } = await behindProxy(processes);
+    try {
+      const worker = await processes.start('worker', environment);
+      await api.ended(await api.assign({ task_type: 'test_task' }));
+      await proxy.shut();
+      await until(() => worker.events.includes('queue_unreachable'));
+      expect(await worker.end('SIGTERM')).toBe(0);
+    } finally {
+      await proxy.close();
+    }
+    await processes.start('worker');
+  }, 120_000);
+
   test('is none while the queue cannot be reached at all', async ({ api, processes }) => {
     await processes.compose('api');
     const { proxy, environment } = await behindProxy(processes);
