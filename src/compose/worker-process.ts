@@ -519,7 +519,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       // BullMQ waits for a queue that cannot be reached, however long. What was in hand is committed, or is delivered again.
       const vain = setTimeout(
         async () => {
-          if (!(await queue.ping().catch(() => false))) backend.abandon();
+          if (!(await queue.ping())) backend.abandon();
         },
         config.shutdownGraceSeconds * 1000 + GIVE_UP_QUEUE_MS,
       );

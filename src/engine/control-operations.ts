@@ -63,11 +63,10 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
     let error: string | undefined;
     // When that came to nothing, the one that is at fault is to hold up itself alone.
     const all = operation.tries === 0 ? together[kind] : undefined;
-    const { changed, left: alone } =
-      (await all?.(caller, ids, reason ?? undefined)) ?? ({ changed: [], left: ids } satisfies ChangedTogether);
-    counts.done += changed.length;
-    counts.skipped += ids.length - changed.length - alone.length;
-    const left = alone.values();
+    const done: ChangedTogether = (await all?.(caller, ids, reason ?? undefined)) ?? { changed: [], left: ids };
+    counts.done += done.changed.length;
+    counts.skipped += ids.length - done.changed.length - done.left.length;
+    const left = done.left.values();
     const work = async () => {
       for (const id of left) {
         try {
