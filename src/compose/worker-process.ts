@@ -516,7 +516,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       const idle = Promise.all(open.map((lane) => lane.close()));
       // Whatever is still running when the grace is over goes back to the queue at once.
       const late = setTimeout(() => shutdown.abort(), config.shutdownGraceSeconds * 1000);
-      // BullMQ waits for a queue that cannot be reached, however long. What was in hand is committed, or is delivered again.
+      // Whatever still has to do with the queue waits for it, however long it cannot be reached.
       const vain = setTimeout(
         async () => {
           if (!(await queue.ping())) backend.abandon();
@@ -525,7 +525,6 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       );
       await idle;
       clearTimeout(late);
-      clearTimeout(vain);
       await Promise.all(loops);
       await schedules.close();
       await events.close();
@@ -544,6 +543,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
       await listener.close();
       await health.close();
       await queue.close();
+      clearTimeout(vain);
       await backend.close();
       await isolated.close();
       await Promise.all([egress.close(), expressions.close(), authentication.close()]);
