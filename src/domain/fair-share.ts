@@ -51,6 +51,8 @@ export function roomAtDoor(window: number, use: WindowUse, tenantId: string, wei
 export interface Grants {
   /** How many runs of each tenant are to be added. */
   grants: Map<string, number>;
+  /** The tenant of each of these places, in the order in which they were given. */
+  order: string[];
   /** How far each tenant that waits has come, for the next time: runs by weight, above who is the farthest behind. */
   progress: Map<string, number>;
 }
@@ -75,38 +77,53 @@ export function shareOut(
   });
   const behind = tenants.filter(({ toShare }) => toShare > 0);
   // First up to the shares, with the reserve; what is left of the room after that goes to all.
-  const placed = place(behind, Math.min(most, withReserve(window) - use.total), (tenant) => tenant.toShare);
+  const order = place(behind, Math.min(most, withReserve(window) - use.total), (tenant) => tenant.toShare);
   const least = Math.min(...(behind.length > 0 ? behind : tenants).map(({ progress }) => progress));
   // Who was not to get anything has nothing to catch up on.
   for (const tenant of tenants) if (tenant.toShare === 0) tenant.progress = Math.max(tenant.progress, least);
-  place(tenants, Math.min(most, window - use.total) - placed, () => Number.POSITIVE_INFINITY);
+  order.push(...place(tenants, Math.min(most, window - use.total) - order.length, () => Number.POSITIVE_INFINITY));
   const lowest = Math.min(...tenants.map(({ progress }) => progress));
   return {
     grants: new Map(tenants.filter(({ granted }) => granted > 0).map(({ id, granted }) => [id, granted])),
+    order,
     progress: new Map(tenants.map(({ id, progress }) => [id, progress - lowest])),
   };
 }
 
+/**
+ * What was taken for the places, in their `order`: each tenant's own order is kept, a place for which nothing was there is
+ * passed over. Were all of one tenant added before all of another, only one of them would lose by a late look at the queue.
+ */
+export function inTurns<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
+  const ofTenant = new Map<string, T[]>();
+  for (const { tenantId } of taken) ofTenant.set(tenantId, []);
+  for (const run of taken) ofTenant.get(run.tenantId)?.push(run);
+  return order.flatMap((tenantId) => ofTenant.get(tenantId)?.shift() ?? []);
+}
+
 interface Tenant {
+  id: string;
   toShare: number;
   granted: number;
   progress: number;
   step: number;
 }
 
-/** How many of the places were given away. */
-function place(tenants: readonly Tenant[], places: number, limitOf: (tenant: Tenant) => number): number {
-  for (let placed = 0; placed < places; placed += 1) {
+/** The tenants of the places that were given away, in that order. */
+function place(tenants: readonly Tenant[], places: number, limitOf: (tenant: Tenant) => number): string[] {
+  const order: string[] = [];
+  while (order.length < places) {
     let next: Tenant | undefined;
     for (const tenant of tenants) {
       const open = tenant.granted < limitOf(tenant);
       if (open && (next === undefined || tenant.progress < next.progress)) next = tenant;
     }
-    if (next === undefined) return placed;
+    if (next === undefined) return order;
     next.granted += 1;
     next.progress += next.step;
+    order.push(next.id);
   }
-  return Math.max(0, places);
+  return order;
 }
 
 function activeIn({ inQueue, waiting }: Pick<WindowUse, 'inQueue' | 'waiting'>): Set<string> {

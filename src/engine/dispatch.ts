@@ -3,7 +3,7 @@
  * waits for the backlog of another. Those that the API has only just accepted are left to it.
  */
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
-import { shareOut } from '../domain/fair-share.ts';
+import { inTurns, shareOut } from '../domain/fair-share.ts';
 import { isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Fairness } from './fairness.ts';
@@ -56,10 +56,11 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
   });
   fairness.after = use.waiting.length < TENANTS_PER_LOOK ? '' : (use.waiting.at(-1) ?? '');
   fairness.turns.seen(use.inQueue);
-  const { grants, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness.weightOf, fairness.progress);
+  const { grants, order, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness.weightOf, fairness.progress);
   fairness.progress = progress;
   if (grants.size === 0) return 0;
-  const pending = (await deps.sweep.takePending(grants, PENDING_AGE_MS)).sort(inOrder);
+  const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);
+  const pending = inTurns(order, taken.sort(inOrder));
   const again = await addNew(deps, pending, report);
   for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
     const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>

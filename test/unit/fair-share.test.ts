@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MAX_TURN, roomAtDoor, shareOut, turnOf, type WindowUse } from '../../src/domain/fair-share.ts';
+import { inTurns, MAX_TURN, roomAtDoor, shareOut, turnOf, type WindowUse } from '../../src/domain/fair-share.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
 
 const alike = () => 1;
@@ -93,6 +93,32 @@ describe('the dispatcher', () => {
       for (const [id, count] of round.grants) got.set(id, (got.get(id) ?? 0) + count);
     }
     expect([got.get('a'), got.get('b'), got.get('c')]).toEqual([200, 100, 100]);
+  });
+
+  test('adds the runs of several tenants in the order of their places, each tenant its own in their order', () => {
+    const weightOf = (id: string) => (id === 'a' ? 2 : 1);
+    const { order } = shareOut(6, 6, use({}, 'a', 'b'), weightOf);
+    expect(order).toEqual(['a', 'b', 'a', 'a', 'b', 'a']);
+    const taken = ['a1', 'a2', 'a3', 'b1'].map((id) => ({ id, tenantId: id[0] ?? '' }));
+    expect(inTurns(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
+  });
+
+  test.each([1, 3, 6, 11, 20])('keeps to the weights when it looks once in %i starts', (starts) => {
+    const weightOf = (id: string) => (id === 'heavy' ? 4 : 1);
+    let progress: ReadonlyMap<string, number> = new Map();
+    const queue: string[] = [];
+    const begun = { heavy: 0, light: 0 };
+    for (let n = 0; n < 600; n += starts) {
+      const inQueue = {
+        heavy: queue.filter((id) => id === 'heavy').length,
+        light: queue.filter((id) => id === 'light').length,
+      };
+      const round = shareOut(20, 500, use(inQueue, 'heavy', 'light'), weightOf, progress);
+      progress = round.progress;
+      queue.push(...round.order);
+      for (const id of queue.splice(0, starts)) begun[id === 'heavy' ? 'heavy' : 'light'] += 1;
+    }
+    expect(begun.heavy / begun.light).toBeCloseTo(4, 0);
   });
 });
 
