@@ -94,7 +94,7 @@ export function shareOut(
  * What was taken for the places, in their `order`: each tenant's own order is kept, a place for which nothing was there is
  * passed over. Were all of one tenant added before all of another, only one of them would lose by a late look at the queue.
  */
-export function inTurns<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
+export function inOrderOfPlaces<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
   const ofTenant = new Map<string, T[]>();
   for (const { tenantId } of taken) ofTenant.set(tenantId, []);
   for (const run of taken) ofTenant.get(run.tenantId)?.push(run);

@@ -3,7 +3,7 @@
  * waits for the backlog of another. Those that the API has only just accepted are left to it.
  */
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
-import { inTurns, shareOut } from '../domain/fair-share.ts';
+import { inOrderOfPlaces, shareOut } from '../domain/fair-share.ts';
 import { isQueueFull, type QueueUse } from '../domain/queue-room.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Fairness } from './fairness.ts';
@@ -60,7 +60,7 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
   fairness.progress = progress;
   if (grants.size === 0) return 0;
   const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);
-  const pending = inTurns(order, taken.sort(inOrder));
+  const pending = inOrderOfPlaces(order, taken.sort(inOrder));
   const again = await addNew(deps, pending, report);
   for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
     const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
@@ -126,6 +126,10 @@ export async function onItsOwn(deps: Pick<DispatchDeps, 'log'>, run: RunRow, wor
   try {
     await work();
   } catch (error) {
-    deps.log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
+    logNotSwept(deps, run, error);
   }
+}
+
+export function logNotSwept({ log }: Pick<DispatchDeps, 'log'>, run: RunRow, error: unknown): void {
+  log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
 }

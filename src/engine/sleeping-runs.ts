@@ -10,7 +10,7 @@ import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
-import type { DispatchReport } from './dispatch.ts';
+import { type DispatchReport, logNotSwept, onItsOwn } from './dispatch.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
 import type { NewSleep, SleepStore } from './sleep-ports.ts';
@@ -63,16 +63,12 @@ export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => P
     }
     if (sleeps.length > 0) await deps.sweep.fallAsleep(sleeps);
   }
-  const noteAlone = (runId: string) =>
-    note([runId]).catch((error: unknown) => {
-      // The reconciler looks at it as well.
-      deps.log.warn('sleep_not_noted', { run_id: runId, error: messageOf(error) });
-    });
   return async (runIds) => {
     for (let at = 0; at < runIds.length; at += NOTED_TOGETHER) {
-      const some = runIds.slice(at, at + NOTED_TOGETHER);
-      // What cannot be read of one, of whatever tenant, is no matter of the others.
-      await note(some).catch(() => inTurns(some, noteAlone));
+      await togetherOrAlone(runIds.slice(at, at + NOTED_TOGETHER), note, (runId, error) => {
+        // The reconciler looks at it as well.
+        deps.log.warn('sleep_not_noted', { run_id: runId, error: messageOf(error) });
+      });
     }
   };
 }
@@ -130,20 +126,14 @@ export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
     const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
     for (let at = 0; at < sleepers.length; at += AT_ONCE) {
       const startedAt = performance.now();
-      await lookAtSome(deps, sleepers.slice(at, at + AT_ONCE));
+      await togetherOrAlone(
+        sleepers.slice(at, at + AT_ONCE),
+        (some) => lookAt(deps, some),
+        (run, error) => logNotSwept(deps, run, error),
+      );
       await deps.rest?.(startedAt);
     }
     if (sleepers.length < PER_PAGE) return;
-  }
-}
-
-/** What cannot be read of one, of whatever tenant, is no matter of the others. */
-async function lookAtSome(deps: SleepingDeps, runs: readonly RunRow[]): Promise<void> {
-  try {
-    await lookAt(deps, runs);
-  } catch (error) {
-    if (runs.length > 1) for (const run of runs) await lookAtSome(deps, [run]);
-    else deps.log.error('run_not_swept', { run_id: runs[0]?.id, error: messageOf(error) });
   }
 }
 
@@ -232,11 +222,16 @@ function rootsOf(deps: Pick<SleepingDeps, 'now'>, run: RunRow, plan: Plan, { tas
   return compileSegment(plan, openSegment(plan, isFinal), flow, isFinal).map(({ queue, jobId }) => ({ queue, jobId }));
 }
 
-async function onItsOwn(deps: Pick<SleepingDeps, 'log'>, run: RunRow, work: () => Promise<void>): Promise<void> {
+/** What cannot be read of one, of whatever tenant, is no matter of the others. */
+async function togetherOrAlone<T>(
+  items: readonly T[],
+  work: (some: readonly T[]) => Promise<void>,
+  failed: (item: T, error: unknown) => void,
+): Promise<void> {
   try {
-    await work();
-  } catch (error) {
-    deps.log.error('run_not_swept', { run_id: run.id, error: messageOf(error) });
+    await work(items);
+  } catch {
+    await inTurns(items, (item) => work([item]).catch((error: unknown) => failed(item, error)));
   }
 }
 

@@ -52,8 +52,8 @@ interface Found extends Pausable {
   status: RunStatus;
 }
 
-/** What the events say. */
-type Told = [by: string, reason: string | null];
+/** Who did it and why, as the events say it. */
+type Attribution = [by: string, reason: string | null];
 
 export function createPauseStore(pool: pg.Pool): PauseStore {
   return {
@@ -64,10 +64,10 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const was = run.status;
         const pause = pauseOf(run);
         if (pause === 'refuse') return { was, changed: false };
-        const told: Told = [by, reason ?? null];
-        await client.query(PAUSE, [[runId], ...told, null]);
+        const attribution: Attribution = [by, reason ?? null];
+        await client.query(PAUSE, [[runId], ...attribution, null]);
         // What is below one that was paused already is paused too.
-        if (pause === 'pause') await pauseBelow(client, [runId], told);
+        if (pause === 'pause') await pauseBelow(client, [runId], attribution);
         return { was, changed: true };
       }),
     resume: ({ runId, tenantId, by }, reason) =>
@@ -76,11 +76,11 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         const run = (await client.query<Found>(RUN, [tenantId, runId])).rows[0];
         if (run === undefined) return undefined;
         const was = run.status;
-        const told: Told = [by, reason ?? null];
+        const attribution: Attribution = [by, reason ?? null];
         const resume = resumeOf(run, above?.status === 'paused');
-        if (resume === 'go_on') return { was, changed: true, ...(await goOn(client, [runId], told)) };
+        if (resume === 'go_on') return { was, changed: true, ...(await goOn(client, [runId], attribution)) };
         if (resume === 'with_parent') {
-          await client.query(PAUSE, [[runId], ...told, true]);
+          await client.query(PAUSE, [[runId], ...attribution, true]);
           return { was, changed: true, status: 'paused', goOn: [] };
         }
         const refused = { was, changed: false, status: was, goOn: [] };
@@ -88,17 +88,17 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
       }),
     pauseAll: (runs, reason) =>
       inTransaction(pool, async (client) => {
-        const { told, roots, left } = await rootsOf(client, runs, reason);
+        const { attribution, roots, left } = await rootsOf(client, runs, reason);
         const changed = roots.filter((run) => pauseOf(run) === 'pause').map(({ id }) => id);
-        await client.query(PAUSE, [changed, ...told, null]);
-        await pauseBelow(client, changed, told);
+        await client.query(PAUSE, [changed, ...attribution, null]);
+        await pauseBelow(client, changed, attribution);
         return { changed, left };
       }),
     resumeAll: (runs, reason) =>
       inTransaction(pool, async (client) => {
-        const { told, roots, left } = await rootsOf(client, runs, reason);
+        const { attribution, roots, left } = await rootsOf(client, runs, reason);
         const changed = roots.filter((run) => resumeOf(run, false) === 'go_on').map(({ id }) => id);
-        return { changed, left, goOn: (await goOn(client, changed, told)).goOn };
+        return { changed, left, goOn: (await goOn(client, changed, attribution)).goOn };
       }),
   };
 }
@@ -106,16 +106,16 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
 async function rootsOf(client: pg.PoolClient, { tenantId, runIds, by }: RunsOfCaller, reason: string | undefined) {
   const roots = (await client.query<Found>(ROOTS, [tenantId, runIds])).rows;
   const found = new Set(roots.map(({ id }) => id));
-  const told: Told = [by, reason ?? null];
-  return { told, roots, left: runIds.filter((id) => !found.has(id)) };
+  const attribution: Attribution = [by, reason ?? null];
+  return { attribution, roots, left: runIds.filter((id) => !found.has(id)) };
 }
 
 /** Each level in a statement of its own: only that sees what was begun there while the locks were waited for. */
-async function pauseBelow(client: pg.PoolClient, from: readonly string[], told: Told): Promise<void> {
+async function pauseBelow(client: pg.PoolClient, from: readonly string[], attribution: Attribution): Promise<void> {
   for (let level = from; level.length > 0; ) {
     const { rows } = await client.query<Found>(BELOW, [level]);
     const paused = rows.filter((run) => pausedAbove(run) === 'pause').map(({ id }) => id);
-    if (paused.length > 0) await client.query(PAUSE, [paused, ...told, true]);
+    if (paused.length > 0) await client.query(PAUSE, [paused, ...attribution, true]);
     level = rows.filter((run) => pausedAbove(run) !== 'leave').map(({ id }) => id);
   }
 }
@@ -123,11 +123,11 @@ async function pauseBelow(client: pg.PoolClient, from: readonly string[], told: 
 async function goOn(
   client: pg.PoolClient,
   from: readonly string[],
-  told: Told,
+  attribution: Attribution,
 ): Promise<Pick<Resumed, 'status' | 'goOn'>> {
   const all: Array<Pick<Found, 'id' | 'status'>> = [];
   for (let level = from; level.length > 0; ) {
-    all.push(...(await client.query<Found>(GO_ON, [level, ...told])).rows);
+    all.push(...(await client.query<Found>(GO_ON, [level, ...attribution])).rows);
     const { rows } = await client.query<Found>(BELOW, [level]);
     level = rows.filter(goesOnWithParent).map(({ id }) => id);
   }

@@ -5,20 +5,34 @@
  */
 import { describe, expect } from 'vitest';
 import { expectRest } from '../support/invariants.ts';
-import { onBothBackendsInProcesses, type Processes } from '../support/processes.ts';
+import { type Child, onBothBackendsInProcesses, type Processes } from '../support/processes.ts';
 import { startTcpProxy, type TcpProxy, through } from '../support/tcp-proxy.ts';
 import { until } from '../support/until.ts';
 
 /** A look takes at most a third of it, also on a busy machine: a new connection, and a question for each lane. */
 const DEAF = '12';
 
-/** A worker that reaches its queue, and only that, through the proxy. */
-async function behindProxy(processes: Processes): Promise<{ proxy: TcpProxy; environment: Record<string, string> }> {
+/** What a test does with a worker that reaches its queue, and only that, through the proxy, and that has done a task. */
+async function behindProxy(
+  processes: Processes,
+  work: (proxy: TcpProxy, worker: Child) => Promise<void>,
+): Promise<void> {
   const url = processes.redisUrl ?? processes.databaseUrl;
   const { hostname, port } = new URL(url);
   const proxy = await startTcpProxy({ host: hostname, port: Number(port) });
   const name = processes.redisUrl === undefined ? 'DATABASE_URL' : 'REDIS_URL';
-  return { proxy, environment: { [name]: through(proxy, url), DEAF_SECONDS: DEAF, SHUTDOWN_GRACE_SECONDS: '1' } };
+  try {
+    await processes.compose('api');
+    const worker = await processes.start('worker', {
+      [name]: through(proxy, url),
+      DEAF_SECONDS: DEAF,
+      SHUTDOWN_GRACE_SECONDS: '1',
+    });
+    await processes.api.ended(await processes.api.assign({ task_type: 'test_task' }));
+    await work(proxy, worker);
+  } finally {
+    await proxy.close();
+  }
 }
 
 /** From which ports the connections of the worker to its queue come; of those alone that listen, on request. */
@@ -38,11 +52,7 @@ const NOT_OF_QUEUE = { redis: /-look/, postgres: /application_name\0orchestrator
 
 describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backend, test }) => {
   test('says so, connects anew and goes on', async ({ api, processes }) => {
-    await processes.compose('api');
-    const { proxy, environment } = await behindProxy(processes);
-    try {
-      const worker = await processes.start('worker', environment);
-      await api.ended(await api.assign({ task_type: 'test_task' }));
+    await behindProxy(processes, async (proxy, worker) => {
       proxy.swallow(await queuePorts(processes));
       const id = await api.assign({ task_type: 'test_task', params: { n: 1 } });
       expect(await api.ended(id)).toMatchObject({ status: 'completed', result: { n: 1 } });
@@ -52,20 +62,14 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       const health = await fetch(`http://127.0.0.1:${worker.port}/health`);
       expect(health.status).toBe(200);
       expect(await worker.end('SIGTERM')).toBe(0);
-    } finally {
-      await proxy.close();
-    }
+    });
   }, 240_000);
 
   test('that cannot be helped ends itself with a code of its own, and is not alive meanwhile', async ({
     api,
     processes,
   }) => {
-    await processes.compose('api');
-    const { proxy, environment } = await behindProxy(processes);
-    try {
-      const worker = await processes.start('worker', environment);
-      await api.ended(await api.assign({ task_type: 'test_task' }));
+    await behindProxy(processes, async (proxy, worker) => {
       proxy.swallow({ ...(await queuePorts(processes)), toCome: { except: NOT_OF_QUEUE[backend] } });
       await until(() => worker.events.includes('worker_deaf'), { timeoutMs: 90_000 });
       const health = await fetch(`http://127.0.0.1:${worker.port}/health`);
@@ -75,42 +79,36 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       await until(() => !worker.isAlive(), { timeoutMs: 90_000, what: 'the worker has ended' });
       expect(worker.events).toContain('process.broken');
       expect(await worker.ended).toBe(70);
-    } finally {
-      await proxy.close();
-    }
+    });
     const id = await api.assign({ task_type: 'test_task', params: { n: 2 } });
     await processes.start('worker');
     expect(await api.ended(id)).toMatchObject({ status: 'completed' });
   }, 300_000);
 
-  test('ends when it is asked to while its connections to the queue are being made anew', async ({
+  test('ends when it is asked to while its connections to the queue are being made anew, with a task in hand', async ({
     api,
     processes,
+    service,
   }) => {
-    await processes.compose('api');
-    const { proxy, environment } = await behindProxy(processes);
-    try {
-      const worker = await processes.start('worker', environment);
-      await api.ended(await api.assign({ task_type: 'test_task' }));
+    service.answer(() => (service.calls.length > 1 ? {} : undefined));
+    let inHand = '';
+    await behindProxy(processes, async (proxy, worker) => {
+      inHand = await api.assign({ task_type: 'http_request', params: { url: service.url } });
+      await until(() => service.calls.length === 1);
       await proxy.shut();
       await until(() => worker.events.includes('queue_unreachable'));
       expect(await worker.end('SIGTERM')).toBe(0);
-    } finally {
-      await proxy.close();
-    }
+    });
     await processes.start('worker');
+    expect(await api.ended(inHand)).toMatchObject({ status: 'completed' });
   }, 120_000);
 
   test('is none while the queue cannot be reached at all', async ({ api, processes }) => {
-    await processes.compose('api');
-    const { proxy, environment } = await behindProxy(processes);
-    try {
-      // Longer than a reconnect may take.
-      const worker = await processes.start('worker', environment);
-      await api.ended(await api.assign({ task_type: 'test_task' }));
+    await behindProxy(processes, async (proxy, worker) => {
       await proxy.shut();
       await until(() => worker.events.includes('queue_unreachable'));
       const id = await api.assign({ task_type: 'test_task' });
+      // Longer than a reconnect may take.
       await new Promise((resolve) => setTimeout(resolve, 15_000));
       await proxy.open();
       await api.ended(id);
@@ -118,21 +116,15 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       // The queue may not have heard of the end of the first one: then only a worker can put that right.
       await expectRest(processes, 30_000);
       expect(await worker.end('SIGTERM')).toBe(0);
-    } finally {
-      await proxy.close();
-    }
+    });
   }, 240_000);
 });
 
 describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'postgres'))(
   'a worker on $backend, where one connection hears for all lanes',
   ({ test }) => {
-    test('that no longer hears on it, and only polls, says so and listens on another', async ({ api, processes }) => {
-      await processes.compose('api');
-      const { proxy, environment } = await behindProxy(processes);
-      try {
-        const worker = await processes.start('worker', environment);
-        await api.ended(await api.assign({ task_type: 'test_task' }));
+    test('that no longer hears on it, and only polls, says so and listens on another', async ({ processes }) => {
+      await behindProxy(processes, async (proxy, worker) => {
         const before = await queuePorts(processes, 'listening');
         proxy.swallow(before);
         await until(() => worker.events.includes('worker_hears_again'), { timeoutMs: 60_000 });
@@ -141,9 +133,7 @@ describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'p
         const after = await queuePorts(processes, 'listening');
         expect([...(after.from ?? [])].filter((port) => before.from?.has(port) !== true)).toHaveLength(1);
         expect(await worker.end('SIGTERM')).toBe(0);
-      } finally {
-        await proxy.close();
-      }
+      });
     }, 240_000);
   },
 );

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { inTurns, MAX_TURN, roomAtDoor, shareOut, turnOf, type WindowUse } from '../../src/domain/fair-share.ts';
+import {
+  inOrderOfPlaces,
+  MAX_TURN,
+  roomAtDoor,
+  shareOut,
+  turnOf,
+  type WindowUse,
+} from '../../src/domain/fair-share.ts';
 import { createFairness } from '../../src/engine/fairness.ts';
 
 const alike = () => 1;
@@ -100,7 +107,7 @@ describe('the dispatcher', () => {
     const { order } = shareOut(6, 6, use({}, 'a', 'b'), weightOf);
     expect(order).toEqual(['a', 'b', 'a', 'a', 'b', 'a']);
     const taken = ['a1', 'a2', 'a3', 'b1'].map((id) => ({ id, tenantId: id[0] ?? '' }));
-    expect(inTurns(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
+    expect(inOrderOfPlaces(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
   });
 
   test.each([1, 3, 6, 11, 20])('keeps to the weights when it looks once in %i starts', (starts) => {

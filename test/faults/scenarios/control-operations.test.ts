@@ -37,6 +37,10 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
     await processes.compose('worker');
     await freeLease();
     await until(async () => (await count('paused')) === RUNS, { timeoutMs: 60_000 });
+    // As long as somebody holds it the next one begins nothing.
+    await until(
+      async () => (await db.query(`SELECT FROM control_operation WHERE status <> 'completed'`)).rowCount === 0,
+    );
 
     // Resumed and deleted the same way: small enough is done at once, large is told of.
     const resumed = accepted(await api.post(`/workflows/${id}/resume`, { runs: 'resume' }), 202);
