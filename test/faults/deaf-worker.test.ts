@@ -85,22 +85,13 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
     expect(await api.ended(id)).toMatchObject({ status: 'completed' });
   }, 300_000);
 
-  test('ends when it is asked to while its connections to the queue are being made anew, with a task in hand', async ({
-    api,
-    processes,
-    service,
-  }) => {
-    service.answer(() => (service.calls.length > 1 ? {} : undefined));
-    let inHand = '';
+  test('ends when it is asked to while its connections to the queue are being made anew', async ({ processes }) => {
     await behindProxy(processes, async (proxy, worker) => {
-      inHand = await api.assign({ task_type: 'http_request', params: { url: service.url } });
-      await until(() => service.calls.length === 1);
       await proxy.shut();
       await until(() => worker.events.includes('queue_unreachable'));
       expect(await worker.end('SIGTERM')).toBe(0);
     });
     await processes.start('worker');
-    expect(await api.ended(inHand)).toMatchObject({ status: 'completed' });
   }, 120_000);
 
   test('is none while the queue cannot be reached at all', async ({ api, processes }) => {
@@ -135,5 +126,28 @@ describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'p
         expect(await worker.end('SIGTERM')).toBe(0);
       });
     }, 240_000);
+  },
+);
+
+describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'redis'))(
+  'a worker on $backend, which reaches its runs without it',
+  ({ test }) => {
+    test('ends with a task in hand while its queue cannot be reached, and another one does that task', async ({
+      api,
+      processes,
+      service,
+    }) => {
+      service.answer(() => (service.calls.length > 1 ? {} : undefined));
+      let inHand = '';
+      await behindProxy(processes, async (proxy, worker) => {
+        inHand = await api.assign({ task_type: 'http_request', params: { url: service.url } });
+        await until(() => service.calls.length === 1);
+        await proxy.shut();
+        await until(() => worker.events.includes('queue_unreachable'));
+        expect(await worker.end('SIGTERM')).toBe(0);
+      });
+      await processes.start('worker');
+      expect(await api.ended(inHand)).toMatchObject({ status: 'completed' });
+    }, 120_000);
   },
 );
