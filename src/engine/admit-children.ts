@@ -6,7 +6,8 @@ import { compileSegment } from '../domain/compile.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Admission } from './admit.ts';
 import type { ChildStore } from './child-ports.ts';
-import type { Logger, RunRow, RunStore } from './ports.ts';
+import type { Logger, RunStore } from './ports.ts';
+import { inTurns, onItsOwn } from './run-by-run.ts';
 
 export interface AdmitChildrenDeps extends AddAgainDeps {
   children: Pick<ChildStore, 'takePending' | 'countAtDepth'>;
@@ -18,8 +19,6 @@ export interface AdmitChildrenDeps extends AddAgainDeps {
 const SAMPLE_EVERY_MS = 1_000;
 const PENDING_AGE_MS = 2_000;
 const DISPATCHED_PER_PASS = 500;
-/** Side by side; more would only wait for connections. */
-const DISPATCHED_AT_ONCE = 20;
 
 /** The fast path: of a run that was accepted just now. What it leaves out the dispatcher does. */
 export function createChildAdmission(deps: AdmitChildrenDeps, depth: number, now: () => number): Admission {
@@ -54,19 +53,13 @@ export function createChildAdmission(deps: AdmitChildrenDeps, depth: number, now
 export async function dispatchChildren(deps: AdmitChildrenDeps): Promise<number> {
   const pending = await deps.children.takePending(deps.window, DISPATCHED_PER_PASS, PENDING_AGE_MS);
   let added = 0;
-  const add = async (run: RunRow) => {
-    try {
+  await inTurns(pending, (run) =>
+    onItsOwn(deps, run, async () => {
       await addAgain(deps, run, run.gen);
       await deps.runs.markQueued(run.id, run.epoch);
       added += 1;
-    } catch (error) {
-      // One that cannot be added must not keep the others from it.
-      deps.log.error('run_not_swept', { run_id: run.id, error: messageOf(error) });
-    }
-  };
-  for (let at = 0; at < pending.length; at += DISPATCHED_AT_ONCE) {
-    await Promise.all(pending.slice(at, at + DISPATCHED_AT_ONCE).map(add));
-  }
+    }),
+  );
   return added;
 }
 

@@ -9,6 +9,7 @@ import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { Fairness } from './fairness.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { Logger, RunRow, RunStore, SweepStore } from './ports.ts';
+import { inTurns, onItsOwn } from './run-by-run.ts';
 import { tracedAdd } from './span-export.ts';
 
 export interface DispatchDeps extends AddAgainDeps {
@@ -31,8 +32,6 @@ export interface DispatchReport {
 const PENDING_AGE_MS = 2_000;
 const DISPATCH_PER_PAGE = 500;
 const PAGES_PER_PASS = 20;
-/** Side by side; more would only wait for connections. */
-const DISPATCH_AT_ONCE = 20;
 const TENANTS_PER_LOOK = 1_000;
 
 /** With a long backlog the pace is the queue's, not that of the passes. */
@@ -62,16 +61,13 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
   const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);
   const pending = inOrderOfPlaces(order, taken.sort(inOrder));
   const again = await addNew(deps, pending, report);
-  for (let at = 0; at < again.length; at += DISPATCH_AT_ONCE) {
-    const together = again.slice(at, at + DISPATCH_AT_ONCE).map((run) =>
-      onItsOwn(deps, run, async () => {
-        await addAgain(deps, run, run.gen);
-        await deps.runs.markQueued(run.id, run.epoch);
-        report.dispatched += 1;
-      }),
-    );
-    await Promise.all(together);
-  }
+  await inTurns(again, (run) =>
+    onItsOwn(deps, run, async () => {
+      await addAgain(deps, run, run.gen);
+      await deps.runs.markQueued(run.id, run.epoch);
+      report.dispatched += 1;
+    }),
+  );
   return pending.length;
 }
 
@@ -119,17 +115,4 @@ export async function isHeldBack(
 ): Promise<boolean> {
   report.heldBack = isQueueFull(await deps.queueUse());
   return report.heldBack;
-}
-
-/** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
-export async function onItsOwn(deps: Pick<DispatchDeps, 'log'>, run: RunRow, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    logNotSwept(deps, run, error);
-  }
-}
-
-export function logNotSwept({ log }: Pick<DispatchDeps, 'log'>, run: RunRow, error: unknown): void {
-  log.error('run_not_swept', { run_id: run.id, error: error instanceof Error ? error.message : String(error) });
 }

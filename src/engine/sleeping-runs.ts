@@ -10,9 +10,10 @@ import { taskOf } from '../domain/parts.ts';
 import type { Plan } from '../domain/plan.ts';
 import { settledActions } from '../domain/settled.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
-import { type DispatchReport, logNotSwept, onItsOwn } from './dispatch.ts';
+import type { DispatchReport } from './dispatch.ts';
 import { flowOfRun } from './flow-of-run.ts';
 import type { JobState, Logger, Lookup, RunRow, RunStore } from './ports.ts';
+import { inTurns, logNotSwept, onItsOwn, togetherOrAlone } from './run-by-run.ts';
 import type { NewSleep, SleepStore } from './sleep-ports.ts';
 
 export interface SleepingDeps extends AddAgainDeps {
@@ -39,8 +40,7 @@ const PER_PAGE = 500;
 const PAGES_PER_PASS = 20;
 /** While it goes on no other pass of the reconciler begins. */
 const SLEEPER_PAGES_PER_PASS = 4;
-/** Side by side; more would only wait for connections. */
-const AT_ONCE = 20;
+const LEAVE_TOGETHER = 20;
 /** A run may have many tasks. */
 const NOTED_TOGETHER = 50;
 /** What was begun has as much room in the queue again as what is begun. */
@@ -124,10 +124,10 @@ export async function addDue(deps: SleepingDeps, report: DispatchReport): Promis
 export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
   for (let page = 0; page < SLEEPER_PAGES_PER_PASS; page += 1) {
     const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
-    for (let at = 0; at < sleepers.length; at += AT_ONCE) {
+    for (let at = 0; at < sleepers.length; at += LEAVE_TOGETHER) {
       const startedAt = performance.now();
       await togetherOrAlone(
-        sleepers.slice(at, at + AT_ONCE),
+        sleepers.slice(at, at + LEAVE_TOGETHER),
         (some) => lookAt(deps, some),
         (run, error) => logNotSwept(deps, run, error),
       );
@@ -220,23 +220,6 @@ function rootsOf(deps: Pick<SleepingDeps, 'now'>, run: RunRow, plan: Plan, { tas
   const isFinal = (index: number) => settled.has(index);
   const flow = flowOfRun(run, run.gen, deps.now());
   return compileSegment(plan, openSegment(plan, isFinal), flow, isFinal).map(({ queue, jobId }) => ({ queue, jobId }));
-}
-
-/** What cannot be read of one, of whatever tenant, is no matter of the others. */
-async function togetherOrAlone<T>(
-  items: readonly T[],
-  work: (some: readonly T[]) => Promise<void>,
-  failed: (item: T, error: unknown) => void,
-): Promise<void> {
-  try {
-    await work(items);
-  } catch {
-    await inTurns(items, (item) => work([item]).catch((error: unknown) => failed(item, error)));
-  }
-}
-
-async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }
 
 function messageOf(error: unknown): string {

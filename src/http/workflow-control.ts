@@ -10,7 +10,7 @@ import { readCursorAs, writeCursor } from './paging.ts';
 import { workflowIdOf } from './workflows.ts';
 
 const LATER =
-  'It holds at once for the workflow. Its live executions, where `runs` asks for them, are done page by page, a hundred before the answer and the others after it, also when this process ends: `operation` says how far.';
+  'It holds at once for the workflow. Its live executions, where `runs` asks for them, are done page by page, a hundred before the answer (none while another operation of the workflow has a page in hand) and the others after it, also when this process ends: `operation` says how far.';
 
 export const pauseWorkflow = operation({
   id: 'pauseWorkflow',

@@ -89,7 +89,7 @@ export function openPostgres(options: BackendOptions): Backend {
     // What PostgreSQL has confirmed it still has after a crash.
     onOtherServer: () => undefined,
     warnings: async () => [],
-    // There everything that waits has a limit of its own.
+    // There everything that waits has a limit of its own, but outcomes: a process tries to commit them as long as it lives.
     abandon: () => undefined,
     async close() {
       await listener.close();
