@@ -12,7 +12,10 @@ import { until } from '../support/until.ts';
 /** A look takes at most a third of it, also on a busy machine: a new connection, and a question for each lane. */
 const DEAF = '12';
 
-/** What a test does with a worker that reaches its queue, and only that, through the proxy, and that has done a task. */
+/**
+ * What a test does with a worker that reaches its queue, and only that, through the proxy, and that has done a task and
+ * heard that it is done: an outcome of which it has not heard is one in hand.
+ */
 async function behindProxy(
   processes: Processes,
   work: (proxy: TcpProxy, worker: Child) => Promise<void>,
@@ -29,6 +32,7 @@ async function behindProxy(
       SHUTDOWN_GRACE_SECONDS: '1',
     });
     await processes.api.ended(await processes.api.assign({ task_type: 'test_task' }));
+    await expectRest(processes);
     await work(proxy, worker);
   } finally {
     await proxy.close();
@@ -124,8 +128,6 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       await proxy.open();
       await api.ended(id);
       expect(worker.events).not.toContain('worker_deaf');
-      // The queue may not have heard of the end of the first one: then only a worker can put that right.
-      await expectRest(processes, 30_000);
       expect(await worker.end('SIGTERM')).toBe(0);
     });
   }, 240_000);
