@@ -26,6 +26,11 @@ export const ACTIONS = `
   FROM run r JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.workflow_version,
        jsonb_array_elements(v.definition->'actions') a`;
 
+/** What the actions of every run wait for. Looked up once: as a part of a join it would be for each task anew. */
+const EDGES = `edge AS MATERIALIZED (
+  SELECT a.run_id, a.action_id, named.id AS dependency
+  FROM (${ACTIONS}) a CROSS JOIN LATERAL jsonb_array_elements_text(a.depends_on) AS named(id))`;
+
 const TASK_ENDS = `('task.completed', 'task.failed', 'task.skipped', 'task.cancelled', 'task.upstream_failed')`;
 const RUN_ENDS = `('run.completed', 'run.failed', 'run.cancelled')`;
 /** Of the engine: after so many deliveries without an outcome a task is taken to be what kills its workers. */
@@ -48,26 +53,26 @@ export const RULES: readonly Rule[] = [
   {
     invariant: 'I2',
     rule: 'only what completed or was skipped keeps the epoch before a retry, and everything that it waits for with it',
-    sql: `SELECT r.id, t.action_id, t.status FROM run r JOIN task t ON t.run_id = r.id
+    sql: `WITH ${EDGES}
+          SELECT r.id, t.action_id, t.status FROM run r JOIN task t ON t.run_id = r.id
           WHERE t.epoch > r.epoch OR (t.epoch < r.epoch AND t.status NOT IN ('completed', 'skipped')
             -- A retry of a compensation reopens nothing but undoings.
             AND NOT EXISTS (SELECT 1 FROM task u WHERE u.run_id = r.id AND u.parent_id = '~saga'))
           UNION ALL
-          SELECT a.run_id, a.action_id, d.status FROM (${ACTIONS}) a
-          JOIN task t ON t.run_id = a.run_id AND t.action_id = a.action_id
-          CROSS JOIN LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
-          JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id WHERE d.epoch > t.epoch`,
+          SELECT e.run_id, e.action_id, d.status FROM edge e
+          JOIN task t ON t.run_id = e.run_id AND t.action_id = e.action_id
+          JOIN task d ON d.run_id = e.run_id AND d.action_id = e.dependency WHERE d.epoch > t.epoch`,
   },
   {
     invariant: 'I3',
     rule: 'no action starts before all of its dependencies are committed',
-    sql: `SELECT t.run_id, t.action_id, d.action_id AS dependency, t.started_at, d.finished_at
-          FROM (${ACTIONS}) a
-          JOIN task own ON own.run_id = a.run_id AND own.action_id = a.action_id
+    sql: `WITH ${EDGES}
+          SELECT t.run_id, t.action_id, d.action_id AS dependency, t.started_at, d.finished_at
+          FROM edge e
+          JOIN task own ON own.run_id = e.run_id AND own.action_id = e.action_id
           -- What a retry reopened has new dependencies too; attempts of older epochs were held against older ones.
-          JOIN attempt t ON t.run_id = a.run_id AND t.action_id = a.action_id AND t.epoch = own.epoch
-          CROSS JOIN LATERAL jsonb_array_elements_text(a.depends_on) AS named(id)
-          JOIN task d ON d.run_id = a.run_id AND d.action_id = named.id
+          JOIN attempt t ON t.run_id = e.run_id AND t.action_id = e.action_id AND t.epoch = own.epoch
+          JOIN task d ON d.run_id = e.run_id AND d.action_id = e.dependency
           WHERE d.finished_at IS NULL OR t.started_at < d.finished_at`,
   },
   {
@@ -96,12 +101,13 @@ export const RULES: readonly Rule[] = [
   {
     invariant: 'I4',
     rule: 'the output of a run is made of the outputs of its last actions',
-    sql: `SELECT r.id, r.output, o.output AS of_its_actions FROM run r
+    sql: `WITH ${EDGES}, last AS MATERIALIZED (
+            SELECT t.run_id, jsonb_object_agg(t.action_id, CASE WHEN t.status = 'completed' THEN t.output ELSE 'null'::jsonb END) AS output
+            FROM task t WHERE t.parent_id IS NULL
+              AND NOT EXISTS (SELECT 1 FROM edge e WHERE e.run_id = t.run_id AND e.dependency = t.action_id) GROUP BY 1)
+          SELECT r.id, r.output, o.output AS of_its_actions FROM run r
           JOIN workflow_version v ON v.workflow_id = r.workflow_id AND v.version = r.workflow_version
-          CROSS JOIN LATERAL (
-            SELECT jsonb_object_agg(t.action_id, CASE WHEN t.status = 'completed' THEN t.output ELSE 'null'::jsonb END) AS output
-            FROM task t WHERE t.run_id = r.id AND t.parent_id IS NULL AND NOT EXISTS (
-              SELECT 1 FROM jsonb_array_elements(v.definition->'actions') a WHERE a.value->'depends_on' ? t.action_id)) o
+          LEFT JOIN last o ON o.run_id = r.id
           WHERE r.final AND NOT v.definition ? 'output'
             -- What is encrypted can be compared by nobody but its readers.
             AND NOT coalesce(r.output ? '$enc', false)
