@@ -28,6 +28,7 @@ export async function eraseData(
   { steps, cancelRun, queue, failpoint, pause, log }: EraseDeps,
   signal: AbortSignal,
 ): Promise<void> {
+  if (!(await steps.isAsked())) return;
   for (const { tenantId, runId } of await steps.activeRuns(CANCELLED_AT_ONCE)) {
     await cancelRun({ tenantId, ...WHO }, runId, 'Its data is to be erased').catch((error: unknown) => {
       // It ended by itself, or is being undone, which has to end.

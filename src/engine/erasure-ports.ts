@@ -60,6 +60,8 @@ export interface JobRemoval {
 
 /** What a worker does of it. */
 export interface ErasureSteps {
+  /** False: there is nothing to erase, as nearly always. */
+  isAsked(): Promise<boolean>;
   /** Executions that an erasure which may cancel them waits for. */
   activeRuns(limit: number): Promise<Array<{ tenantId: string; runId: string }>>;
   /** Those that ended so long ago that the queue has forgotten them are not among them. Undefined: there are none. */

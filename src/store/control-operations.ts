@@ -70,11 +70,11 @@ export function createControlOperationStore(pool: pg.Pool): ControlOperationStor
       return rows[0] && toOperation(rows[0]);
     },
     async take(lease, leaseMs, id) {
-      const { rows } = await pool.query<Raw & Pick<HeldOperation, 'lease' | 'after' | 'tries'>>(TAKE, [
-        lease,
-        leaseMs,
-        id ?? null,
-      ]);
+      const { rows } = await pool.query<Raw & Pick<HeldOperation, 'lease' | 'after' | 'tries'>>({
+        name: 'take-control-operation',
+        text: TAKE,
+        values: [lease, leaseMs, id ?? null],
+      });
       const [row] = rows;
       return row && { ...toOperation(row), lease: row.lease, after: row.after, tries: row.tries };
     },

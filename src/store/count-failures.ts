@@ -13,6 +13,9 @@ import { textPayload } from './payloads.ts';
 const COUNTING_LOCK = 7_202_652;
 export const MAX_GROUPS = 1_000;
 
+const ANY = 'SELECT FROM task_failure WHERE fingerprint IS NULL LIMIT 1';
+const NOTHING = { counted: 0, regressed: [] };
+
 const TAKE = `
 SELECT run_id, action_id, epoch, attempt, tenant_id, workflow_id, action_type, final, error, at
 FROM task_failure WHERE fingerprint IS NULL ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED`;
@@ -79,18 +82,21 @@ interface Counted {
 
 export function createFailureCounter(pool: pg.Pool, maxGroups = MAX_GROUPS): FailureCounter {
   return {
-    count: (limit) =>
-      inTransaction(pool, async (client) => {
+    async count(limit) {
+      // There are none most of the time, and to find that out takes no transaction.
+      if ((await pool.query({ name: 'any-uncounted-failure', text: ANY })).rowCount === 0) return NOTHING;
+      return inTransaction(pool, async (client) => {
         const lock = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
           COUNTING_LOCK,
         ]);
         if (lock.rows[0]?.mine !== true) return undefined;
         const { rows } = await client.query<RawFailure>({ name: 'uncounted-failures', text: TAKE, values: [limit] });
-        if (rows.length === 0) return { counted: 0, regressed: [] };
+        if (rows.length === 0) return NOTHING;
         const groups = await withinBounds(client, grouped(rows), maxGroups);
         const regressed = await count(client, groups);
         return { counted: rows.length, regressed };
-      }),
+      });
+    },
   };
 }
 

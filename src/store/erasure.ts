@@ -98,6 +98,10 @@ const SUBJECT_STEPS: readonly Step[] = [
 
 export function createErasureSteps(pool: pg.Pool): ErasureSteps {
   return {
+    async isAsked() {
+      const text = `SELECT FROM erasure WHERE status <> 'completed' LIMIT 1`;
+      return (await pool.query({ name: 'open-erasure', text })).rowCount === 1;
+    },
     async activeRuns(limit) {
       const { rows } = await pool.query<{ tenant_id: string; id: string }>(RUNS_TO_CANCEL, [limit]);
       return rows.map(({ tenant_id: tenantId, id: runId }) => ({ tenantId, runId }));

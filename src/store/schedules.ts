@@ -158,9 +158,10 @@ export function createScheduleStore(pool: pg.Pool): ScheduleStore {
     },
     withDue: (work) => inTransaction(pool, (client) => settleDue(client, work)),
     async latenessMs() {
-      const { rows } = await pool.query<{ late: number | null }>(
-        `SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 * 1000 AS late FROM schedule WHERE due_at IS NOT NULL`,
-      );
+      const { rows } = await pool.query<{ late: number | null }>({
+        name: 'late-schedules',
+        text: `SELECT extract(epoch FROM clock_timestamp() - min(due_at))::float8 * 1000 AS late FROM schedule WHERE due_at IS NOT NULL`,
+      });
       return rows[0]?.late ?? undefined;
     },
   };

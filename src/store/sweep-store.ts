@@ -71,7 +71,11 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
     releaseDue: () => releaseDue(pool),
     takePending: (grants, olderThanMs) => takePending(pool, grants, olderThanMs),
     async takeToCheck(limit, againAfterMs) {
-      const { rows } = await pool.query<RawRun>(TAKE_TO_CHECK, [limit, againAfterMs]);
+      const { rows } = await pool.query<RawRun>({
+        name: 'take-to-check',
+        text: TAKE_TO_CHECK,
+        values: [limit, againAfterMs],
+      });
       return rows.map(toRunRow);
     },
     async raiseGen(runId, epoch) {

@@ -2,6 +2,7 @@
  * What tenants write may be costly to look at: expressions, patterns, schemas. It is bounded, it is looked at in threads, and
  * however much of it one tenant brings, the API answers and other tenants have their turns.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import { type Answer, accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
@@ -37,6 +38,7 @@ async function livesWhile(api: Client, request: Promise<Answer>): Promise<{ answ
   while (!isOver) {
     expect((await api.get('/livez')).status).toBe(200);
     if (!isOver) lives += 1;
+    await sleep(5);
   }
   return { answer: await over, lives };
 }

@@ -53,7 +53,7 @@ export interface Processes extends Place {
 }
 
 /** What takes half a minute in production takes seconds here. */
-export const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
+export const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '1000', RECONCILE_SECONDS: '1' };
 const START_MS = 30_000;
 const END_MS = 20_000;
 
