@@ -47,8 +47,8 @@ export interface Page {
 export interface ControlOperationStore {
   find(tenantId: string, id: string): Promise<ControlOperation | undefined>;
   /**
-   * One that is due and that nobody holds, those longest untouched first, or the one with this id. None of a workflow of
-   * which somebody still holds another.
+   * One that is due and that nobody holds, those longest untouched first, or the one with this id, due or not: one that was
+   * just asked for is due in a moment. None of a workflow of which somebody still holds another.
    */
   take(lease: string, leaseMs: number, id?: string): Promise<HeldOperation | undefined>;
   /** Runs that it is about, after those that were looked at. */

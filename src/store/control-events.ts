@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import type { WorkflowPauseStore } from '../engine/pause-workflow.ts';
 import type { ControlEventReader, WorkflowStatus } from '../engine/read-models.ts';
-import { ABOUT, OPERATION_KEPT } from './control-operations.ts';
+import { ABOUT, FIRST_TURN_SECONDS, OPERATION_KEPT } from './control-operations.ts';
 
 const SET_STATUS = `
 WITH before AS (
@@ -21,10 +21,10 @@ WITH before AS (
   FROM before b LEFT JOIN u ON u.id = b.id LEFT JOIN wanted w ON w.id = b.id
   WHERE o.tenant_id = $1 AND o.workflow_id = b.id AND o.finished_at IS NULL AND (u.id IS NOT NULL OR w.id IS NOT NULL)
 ), o AS (
-  INSERT INTO control_operation (id, tenant_id, workflow_id, kind, reason, requested_by, total, expires_at)
+  INSERT INTO control_operation (id, tenant_id, workflow_id, kind, reason, requested_by, total, expires_at, due_at)
   SELECT $8, $1, id, $9, $6, $2,
          (SELECT count(*)::int FROM run r WHERE r.tenant_id = $1 AND r.workflow_id = $3 AND ${ABOUT('$9::text')}),
-         now() + ${OPERATION_KEPT}
+         now() + ${OPERATION_KEPT}, now() + interval '${FIRST_TURN_SECONDS} seconds'
   FROM wanted RETURNING id
 )
 SELECT b.status AS was, u.id IS NOT NULL AS changed FROM before b LEFT JOIN u ON u.id = b.id`;

@@ -10,6 +10,8 @@ import type {
 
 /** How long it can be asked for. */
 export const OPERATION_KEPT = `interval '30 days'`;
+/** So long a new one is left to whoever asked for it, who does its first page before the answer. */
+export const FIRST_TURN_SECONDS = 2;
 const COLUMNS = `o.id, o.tenant_id, o.workflow_id, o.kind, o.status, o.reason, o.requested_by, o.total, o.done, o.skipped, o.failed,
   o.error, o.requested_at, o.finished_at`;
 
@@ -20,8 +22,8 @@ const TAKE = `
 UPDATE control_operation o SET status = 'running', lease = $1, lease_until = now() + make_interval(secs => $2::float8 / 1000)
 WHERE o.id = (
   SELECT p.id FROM control_operation p
-  WHERE p.finished_at IS NULL AND p.due_at <= now() AND (p.lease_until IS NULL OR p.lease_until < now())
-    AND ($3::text IS NULL OR p.id = $3)
+  WHERE p.finished_at IS NULL AND (p.lease_until IS NULL OR p.lease_until < now())
+    AND (p.id = $3 OR ($3::text IS NULL AND p.due_at <= now()))
     AND NOT EXISTS (SELECT FROM control_operation b
       WHERE b.tenant_id = p.tenant_id AND b.workflow_id = p.workflow_id AND b.id <> p.id AND b.lease_until > now())
   ORDER BY p.due_at, p.id LIMIT 1 FOR UPDATE SKIP LOCKED

@@ -1,5 +1,7 @@
 /** What is done to many executions at once, to a workflow and to a lane. */
 import { describe, expect } from 'vitest';
+import { createControlEvents } from '../../src/store/control-events.ts';
+import { createControlOperationStore } from '../../src/store/control-operations.ts';
 import { accepted, type Client, expectProblem, list, statuses, taskOf } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
@@ -130,6 +132,27 @@ describe.each(onBothBackends({ workers: 2 }))('control beyond one execution on $
     ]);
     for (const one of [run, other]) await api.post(`/workflows/executions/${one}/cancel`);
     for (const one of [run, other]) await api.ended(one);
+  });
+
+  test('an operation that was just asked for is taken by nobody but who asked, and after a moment by anybody', async ({
+    api,
+    db,
+  }) => {
+    const id = await api.createWorkflow(workflow([echo('a')]));
+    const operations = createControlOperationStore(db);
+    const caller = { tenantId: 'default', userId: 'ada', correlationId: undefined, traceId: '' };
+    const ask = (operationId: string, from: 'active' | 'paused', to: 'active' | 'paused') =>
+      createControlEvents(db).setStatus(caller, id, { from, to, reason: undefined, runs: 'pause', operationId });
+    await ask('first', 'active', 'paused');
+    expect(await operations.take('a worker', 60_000)).toBeUndefined();
+    const held = await operations.take('the API', 60_000, 'first');
+    expect(held).toMatchObject({ id: 'first', lease: 'the API' });
+    if (held === undefined) return;
+    await operations.save(held, { done: 0, skipped: 0, failed: 0, error: undefined, after: undefined, last: true });
+    await ask('second', 'paused', 'active');
+    await until(async () => (await operations.find('default', 'second'))?.status === 'completed', {
+      what: 'a worker has done what nobody else has',
+    });
   });
 
   test('nothing is taken from a paused lane, whatever becomes of the queue, until it is resumed', async ({
