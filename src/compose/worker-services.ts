@@ -13,7 +13,7 @@ import { createServiceCheckStore } from '../store/service-checks.ts';
 import { createCircuitStore } from '../store/service-circuits.ts';
 import { createServiceStore } from '../store/services.ts';
 
-const LOOK_EVERY_MS = 1_000;
+const LOOK_EVERY_MS = 500;
 const TELL_EVERY_MS = 500;
 const REMOVE_EVERY_MS = 10_000;
 const REMOVED_AT_ONCE = 500;

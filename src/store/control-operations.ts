@@ -10,7 +10,7 @@ import type {
 
 /** How long it can be asked for. */
 export const OPERATION_KEPT = `interval '30 days'`;
-/** So long a new one is left to whoever asked for it, who does its first page before the answer. */
+/** So long a new one is left to the request that asks for it, which does the first page before its answer. */
 export const FIRST_TURN_SECONDS = 2;
 const COLUMNS = `o.id, o.tenant_id, o.workflow_id, o.kind, o.status, o.reason, o.requested_by, o.total, o.done, o.skipped, o.failed,
   o.error, o.requested_at, o.finished_at`;

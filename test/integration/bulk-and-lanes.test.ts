@@ -1,4 +1,5 @@
 /** What is done to many executions at once, to a workflow and to a lane. */
+import type pg from 'pg';
 import { describe, expect } from 'vitest';
 import { createControlEvents } from '../../src/store/control-events.ts';
 import { createControlOperationStore } from '../../src/store/control-operations.ts';
@@ -139,18 +140,26 @@ describe.each(onBothBackends({ workers: 2 }))('control beyond one execution on $
     db,
   }) => {
     const id = await api.createWorkflow(workflow([echo('a')]));
-    const operations = createControlOperationStore(db);
     const caller = { tenantId: 'default', userId: 'ada', correlationId: undefined, traceId: '' };
-    const ask = (operationId: string, from: 'active' | 'paused', to: 'active' | 'paused') =>
-      createControlEvents(db).setStatus(caller, id, { from, to, reason: undefined, runs: 'pause', operationId });
-    await ask('first', 'active', 'paused');
-    expect(await operations.take('a worker', 60_000)).toBeUndefined();
-    const held = await operations.take('the API', 60_000, 'first');
-    expect(held).toMatchObject({ id: 'first', lease: 'the API' });
-    if (held === undefined) return;
-    await operations.save(held, { done: 0, skipped: 0, failed: 0, error: undefined, after: undefined, last: true });
-    await ask('second', 'paused', 'active');
-    await until(async () => (await operations.find('default', 'second'))?.status === 'completed', {
+    const ask = (pool: pg.Pool, operationId: string, from: 'active' | 'paused', to: 'active' | 'paused') =>
+      createControlEvents(pool).setStatus(caller, id, { from, to, reason: undefined, runs: 'pause', operationId });
+    // In a transaction the clock of the database stands still, and nobody else sees what is asked for.
+    const client = await db.connect();
+    const inside = client as unknown as pg.Pool; // The stores ask nothing else of it.
+    try {
+      await client.query('BEGIN');
+      await ask(inside, 'first', 'active', 'paused');
+      const operations = createControlOperationStore(inside);
+      expect(await operations.take('a worker', 60_000)).toBeUndefined();
+      const held = await operations.take('the API', 60_000, 'first');
+      expect(held).toMatchObject({ id: 'first', lease: 'the API' });
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+    await ask(db, 'second', 'active', 'paused');
+    const second = () => createControlOperationStore(db).find('default', 'second');
+    await until(async () => (await second())?.status === 'completed', {
       what: 'a worker has done what nobody else has',
     });
   });
