@@ -108,6 +108,7 @@ export function workerProcess(config: Config, databaseUrl: string, given: Logger
   const database = openDatabase(databaseUrl, {
     name: 'orchestrator-worker',
     max: config.databasePoolSize,
+    plansOnce: true,
     onError,
     statements: faults.statements,
     payloads: payloadsOf(config),

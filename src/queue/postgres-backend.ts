@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bullmq';
 import pg from 'pg';
-import { retryDeadlocks } from '../engine/retry-deadlocks.ts';
+import { GrowingPool } from '../postgres/growing-pool.ts';
+import { retryDeadlocks } from '../postgres/retry-deadlocks.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
@@ -19,7 +20,7 @@ const MAX_CONNECTIONS = 10;
 const REST_MS = 1_000;
 
 export function openPostgres(options: BackendOptions): Backend {
-  const pool = new pg.Pool({
+  const pool = new GrowingPool({
     connectionString: options.databaseUrl,
     application_name: `${options.name}-queue`,
     // BullMQ's own schema; its statements name no schema. A process that is stopped in a transaction lets go of its locks.

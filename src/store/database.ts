@@ -1,6 +1,7 @@
 /** The connections to PostgreSQL: one pool, used by Prisma and by the hot statements alike. */
-import pg from 'pg';
-import { retryDeadlocks } from '../engine/retry-deadlocks.ts';
+import type pg from 'pg';
+import { GrowingPool } from '../postgres/growing-pool.ts';
+import { retryDeadlocks } from '../postgres/retry-deadlocks.ts';
 import { PrismaClient } from './generated/client.ts';
 import { observingClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
@@ -59,6 +60,11 @@ export function openDatabase(
     /** Left out: there is no scope, and all work is for everybody. */
     wall?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
+    /**
+     * For a process that asks the same few statements again and again: a connection plans each of them once, and not anew
+     * for what it is asked with this time. Left out: PostgreSQL decides.
+     */
+    plansOnce?: boolean;
     /** Told of every statement. Left out: nobody is. */
     statements?: StatementObserver;
     longestLockWaitMs?: number;
@@ -67,6 +73,7 @@ export function openDatabase(
   },
 ): Database {
   const { Client } = payloadSettings(options.payloads ?? createPayloads(undefined, false, Date.now));
+  const plans = options.plansOnce === true ? 'SET plan_cache_mode = force_generic_plan; ' : '';
   const longest = `SET statement_timeout = ${options.longestStatementMs ?? 0}; SET lock_timeout = ${options.longestLockWaitMs ?? 0}`;
   let met: (sentence: string) => void = () => undefined;
   const unsupported = new Promise<string>((resolve) => {
@@ -80,7 +87,9 @@ export function openDatabase(
     // Awaited before the connection is handed out.
     async onConnect(client) {
       // A server that is not supported answers nobody, also one that has taken the place of another since the start.
-      const results: unknown = await client.query(`${SESSION}; ${BY_KEY}; ${LET_GO}; ${longest}; ${READ_VERSION}`);
+      const results: unknown = await client.query(
+        `${SESSION}; ${BY_KEY}; ${plans}${LET_GO}; ${longest}; ${READ_VERSION}`,
+      );
       try {
         requireSupported((results as Array<pg.QueryResult<VersionRow>>).at(-1)?.rows[0]); // One for each statement.
       } catch (error) {
@@ -92,7 +101,7 @@ export function openDatabase(
     idleTimeoutMillis: 30_000,
     keepAlive: true,
   };
-  const everyTenant = new pg.Pool(settings);
+  const everyTenant = new GrowingPool(settings);
   const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
   const pools = new Set([everyTenant, pool]);
   const discarding = [...pools].map(discardReadOnly);
@@ -124,8 +133,8 @@ export function openDatabase(
   };
 }
 
-function together(pools: readonly pg.Pool[]): Database['connections'] {
-  const sum = (count: (pool: pg.Pool) => number) => pools.reduce((all, pool) => all + count(pool), 0);
+function together(pools: readonly GrowingPool[]): Database['connections'] {
+  const sum = (count: (pool: GrowingPool) => number) => pools.reduce((all, pool) => all + count(pool), 0);
   return {
     get totalCount() {
       return sum((pool) => pool.totalCount);
@@ -136,6 +145,6 @@ function together(pools: readonly pg.Pool[]): Database['connections'] {
     get waitingCount() {
       return sum((pool) => pool.waitingCount);
     },
-    options: { max: sum((pool) => pool.options.max) },
+    options: { max: sum((pool) => pool.limit) },
   };
 }

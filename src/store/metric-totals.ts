@@ -82,7 +82,8 @@ export function createMetricTotals(pool: pg.Pool): MetricTotals {
       await pool.query(ADD, columns);
     },
     async countRuns({ bounds, labels, plain }) {
-      const { rows } = await pool.query<CountedRun>(COUNT_RUNS, [bounds, labels, plain, ENGINE_CODES]);
+      const values = [bounds, labels, plain, ENGINE_CODES];
+      const { rows } = await pool.query<CountedRun>({ name: 'count-ended-runs', text: COUNT_RUNS, values });
       return rows;
     },
     async retriedTasks() {

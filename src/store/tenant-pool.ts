@@ -3,7 +3,8 @@
  * and the tenant that it serves; it is told of another one when it is handed out for that one, so an installation with one
  * tenant pays nothing. Work that is nobody's alone goes over `everyTenant`, whose connections never change.
  */
-import pg from 'pg';
+import type pg from 'pg';
+import { GrowingPool } from '../postgres/growing-pool.ts';
 import { ServingClient } from './payload-client.ts';
 import { TENANT_ROLE, TENANT_SETTING } from './row-level-security.ts';
 
@@ -26,7 +27,7 @@ export interface TenantPoolOptions {
   isWalled(): Promise<boolean>;
 }
 
-export class TenantPool extends pg.Pool {
+export class TenantPool extends GrowingPool {
   readonly #options: TenantPoolOptions;
   /** A connection that is not in it has no tenant yet. */
   readonly #served = new WeakMap<pg.PoolClient, string>();

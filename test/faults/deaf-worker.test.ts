@@ -85,7 +85,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       expect(await worker.ended).toBe(70);
     });
     const id = await api.assign({ task_type: 'test_task', params: { n: 2 } });
-    await processes.start('worker');
+    await processes.compose('worker');
     expect(await api.ended(id)).toMatchObject({ status: 'completed' });
   }, 300_000);
 
@@ -95,7 +95,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       await until(() => worker.events.includes('queue_unreachable'));
       expect(await worker.end('SIGTERM')).toBe(0);
     });
-    await processes.start('worker');
+    await processes.compose('worker');
   }, 120_000);
 
   test('ends with a task in hand while its queue cannot be reached, and another one does that task', async ({
@@ -113,7 +113,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
       // On PostgreSQL the outcome has nowhere to go either: it is tried until the process has to end.
       expect(await worker.end('SIGTERM')).toBe({ redis: 0, postgres: 1 }[backend]);
     });
-    await processes.start('worker');
+    await processes.compose('worker');
     expect(await api.ended(inHand)).toMatchObject({ status: 'completed' });
     expect(service.calls).toHaveLength(2);
   }, 120_000);

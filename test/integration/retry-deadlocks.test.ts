@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { retryDeadlocks } from '../../src/engine/retry-deadlocks.ts';
+import { retryDeadlocks } from '../../src/postgres/retry-deadlocks.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 import { until } from '../support/until.ts';

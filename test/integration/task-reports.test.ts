@@ -16,6 +16,7 @@ describe.each(onBothBackends())('what running tasks say on $backend', ({ test })
   }) => {
     const chunks = ['Hel', 'lo, ', { tool: 'x' }, 'wor', 'ld'];
     const config = { duration: 2, report_steps: 4, stream_chunks: chunks };
+    const other = await stack.add('api');
     const run = await api.execute(
       await api.createWorkflow(workflow([echo('talk', [], config), echo('after', ['talk'])])),
     );
@@ -31,7 +32,6 @@ describe.each(onBothBackends())('what running tasks say on $backend', ({ test })
     });
     await until(() => early.all.some(({ event }) => event === 'task.output_chunk'));
     // Of another process, and in the middle of it.
-    const other = await stack.add('api');
     const late = await openEvents(`http://127.0.0.1:${other.port}/workflows/executions/${run}/events`);
     await Promise.all([early.end(), late.end()]);
     await other.stop();
