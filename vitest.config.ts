@@ -41,8 +41,8 @@ const ON_SERVERS = {
   // Far beyond what any of them takes where it has a core for itself.
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  // Each file starts an API and workers of its own, and often waits for locks to run out: six keep two cores busy.
-  maxWorkers: 6,
+  // Each file starts an API and workers of its own, and often waits for locks to run out: five keep two cores busy.
+  maxWorkers: 5,
   sequence: { groupOrder: 1 },
 };
 

@@ -19,16 +19,12 @@ const READ_OF_EACH = 4;
 let place: TestDatabase;
 let database: Database;
 let pool: pg.Pool;
+/** As the connections of a worker do. */
+let plansOnce = true;
 
-beforeAll(async () => {
-  place = await createTestDatabase();
-});
-afterAll(async () => {
-  await place.drop();
-});
 // A connection keeps its plans: each of the statements is planned anew.
 beforeEach(async () => {
-  database = openDatabase(place.url, { name: 'test', max: 1, onError: () => undefined });
+  database = openDatabase(place.url, { name: 'test', max: 1, plansOnce, onError: () => undefined });
   pool = database.everyTenant;
   const count = 'SELECT count(*)::int AS runs FROM run';
   if ((await pool.query<{ runs: number }>(count)).rows[0]?.runs !== 0) return () => database.close();
@@ -75,7 +71,16 @@ const runIds = Array.from({ length: OF_BATCH }, (_, n) => `run${String(n * 7 + 1
 const outcomes = (values: Partial<Parameters<typeof outcome>[0]>) =>
   runIds.map((runId) => outcome({ runId, ...values }));
 
-describe('a statement about two hundred of thousands of runs reads rows of these alone', () => {
+describe.each([
+  { by: 'a worker', once: true },
+  { by: 'an API', once: false },
+])('a statement of $by about two hundred of thousands of runs reads rows of these alone', ({ once }) => {
+  beforeAll(async () => {
+    plansOnce = once;
+    place = await createTestDatabase();
+  });
+  afterAll(() => place.drop());
+
   const statements: Array<[string, () => Promise<unknown>]> = [
     [
       'looking up',

@@ -9,6 +9,7 @@ import {
   REMOVE_OLDEST,
   TASKS_PER_BATCH,
 } from '../../src/store/retention.ts';
+import { explain, type PlanNode } from '../support/explain.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const RUNS = 200_000;
@@ -19,7 +20,7 @@ let place: TestDatabase;
 let database: Database;
 beforeAll(async () => {
   place = await createTestDatabase();
-  database = openDatabase(place.url, { name: 'retention-scale', max: 2, onError: () => undefined });
+  database = openDatabase(place.url, { name: 'retention-scale', max: 2, plansOnce: true, onError: () => undefined });
   // Without statistics, as after a bulk load: the plan may not depend on them.
   await database.pool.query(`
     INSERT INTO run (id, tenant_id, user_id, workflow_id, workflow_version, status, final, parameters, created_at, finished_at, retention_days)
@@ -37,15 +38,6 @@ afterAll(async () => {
   await database.close();
   await place.drop();
 });
-
-interface PlanNode {
-  'Node Type': string;
-  'Relation Name'?: string;
-  'Actual Rows': number;
-  'Actual Loops': number;
-  'Rows Removed by Filter'?: number;
-  Plans?: PlanNode[];
-}
 
 function scans(node: PlanNode): PlanNode[] {
   const own = node['Relation Name'] !== undefined && node['Node Type'].includes('Scan') ? [node] : [];
@@ -66,9 +58,7 @@ test.each([
   const client = await database.pool.connect();
   try {
     await client.query(`BEGIN; ${BY_INDEX}`);
-    const { rows } = await client.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${text}`, [BATCH, TASKS_PER_BATCH, ...more]);
-    const plan: PlanNode = rows[0]['QUERY PLAN'][0].Plan;
-    const found = scans(plan);
+    const found = scans(await explain(client, 'force_generic_plan', text, [BATCH, TASKS_PER_BATCH, ...more]));
     const tables = new Set(found.map((node) => node['Relation Name']));
     for (const table of ['run', 'task', 'late_effect', ...HISTORY_NOW]) expect(tables).toContain(table);
     for (const node of found) expect(visited(node), JSON.stringify(node)).toBeLessThanOrEqual(3 * BATCH);

@@ -225,7 +225,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('OpenAPI documents o
     };
     accepted(await api.post('/registry/register', yaml), 200);
     const wanted = ['yaml', ...names, 'unknown', 'plain'];
-    const answer = await api.post('/registry/poll-openapi', { services: wanted, timeout_seconds: 1 });
+    const answer = await api.post('/registry/poll-openapi', { services: wanted, timeout_seconds: 3 });
     const fresh = {
       changed: true,
       hash: expect.stringMatching(/^[0-9a-f]{64}$/),
@@ -243,7 +243,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('OpenAPI documents o
         refused('half', "the document of 'half' cannot be read as JSON or YAML"),
         refused('cut', 'could not be reached'),
         refused('large', 'is longer than 4000000 characters'),
-        refused('slow', "the document of 'slow' did not come within 1 s"),
+        refused('slow', "the document of 'slow' did not come within 3 s"),
         refused('odd', "this is no OpenAPI document: it has no field 'openapi' with 3.x"),
         refused('bomb', "the document of 'bomb' cannot be read as JSON or YAML"),
         refused('none', "the document of 'none' answered 404"),
