@@ -49,7 +49,8 @@ async function playOnce(plot: Plot, workflowId: string, api: Client, outside: Ou
   const patience = new AbortController();
   const tooLate = async () => {
     await sleep(PATIENCE_MS, undefined, { signal: patience.signal });
-    throw new Error(`${runId} has not ended after ${PATIENCE_MS} ms`);
+    const { text } = await api.get(`/executions/${runId}/why`);
+    throw new Error(`${runId} has not ended after ${PATIENCE_MS} ms: ${text}`);
   };
   try {
     await Promise.race([allEnded(plot, runId, api, outside), tooLate(), outside.failed]);
