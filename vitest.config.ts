@@ -13,20 +13,32 @@ const SEEDED = [
 
 const SAME_VALUES = 'test/support/property-seed.ts';
 
-/** What takes long, and mostly waits: begun at the end of its group it would be all that is left. */
-const BEGUN_FIRST = [
-  'test/property/simulation.test.ts',
+/** Files that take minutes and mostly wait. Begun first, they share the cores with the tests without servers, which only compute. */
+const MOSTLY_WAIT = [
   'test/faults/deaf-worker.test.ts',
-  'test/operations/locked-table.test.ts',
-  'test/integration/worker-loss.test.ts',
   'test/faults/scenarios/sleeping-runs.test.ts',
+  'test/faults/why.test.ts',
 ];
 
-class LongestFirst extends BaseSequencer {
+/** Begun last, each of these would be all that is left. */
+const LONG = [
+  'test/operations/locked-table.test.ts',
+  'test/integration/worker-loss.test.ts',
+  'test/faults/drill.test.ts',
+  'test/integration/upgrade-under-load.test.ts',
+  'test/examples/semantics.test.ts',
+  'test/integration/callbacks.test.ts',
+];
+
+class KeepsCoresBusy extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isFirst = ({ moduleId }: TestSpecification) => BEGUN_FIRST.some((file) => moduleId.endsWith(file));
-    const sorted = await super.sort(files);
-    return [...sorted.filter(isFirst), ...sorted.filter((file) => !isFirst(file))];
+    const isIn = (list: string[], { moduleId }: TestSpecification) => list.some((file) => moduleId.endsWith(file));
+    const turn = (file: TestSpecification) => {
+      if (isIn(MOSTLY_WAIT, file)) return 0;
+      if (file.project.name === 'pure') return 1;
+      return isIn(LONG, file) ? 2 : 3;
+    };
+    return (await super.sort(files)).sort((one, other) => turn(one) - turn(other));
   }
 }
 
@@ -35,31 +47,32 @@ const ALL_OPERATIONS = process.env['OPERATIONS'] === 'all';
 /** Each takes about a minute: `npm run test:operations` has them all. */
 const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
 
+/** Most files start an API and workers of their own, and often wait for locks to run out: five keep two cores busy. */
+const AT_A_TIME = { maxWorkers: 5, sequence: { groupOrder: 1 } };
+
 const ON_SERVERS = {
+  ...AT_A_TIME,
   setupFiles: [SAME_VALUES],
   globalSetup: ['test/support/global-setup.ts'],
   // Far beyond what any of them takes where it has a core for itself.
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  // Each file starts an API and workers of its own, and often waits for locks to run out: five keep two cores busy.
-  maxWorkers: 5,
-  sequence: { groupOrder: 1 },
 };
 
 /** Tests below test/unit and test/property need no servers; the others get a PostgreSQL and a Redis, started once. */
 export default defineConfig({
   test: {
-    sequence: { sequencer: LongestFirst },
+    sequence: { sequencer: KeepsCoresBusy },
     projects: [
       {
         test: {
           name: 'pure',
+          ...AT_A_TIME,
           include: ['test/unit/**/*.test.ts', 'test/property/**/*.test.ts'],
           exclude: [RUNS_ON_SERVERS],
           setupFiles: [SAME_VALUES],
           // To load the program anew for each file takes as long as the tests; none of them leaves anything behind in it.
           isolate: false,
-          maxWorkers: 3,
           testTimeout: 60_000,
         },
       },

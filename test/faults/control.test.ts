@@ -177,7 +177,7 @@ describe.each(redisOnly)('an action settled by hand on $backend', ({ test }) => 
     db,
   }) => {
     await processes.compose('api');
-    await processes.start('worker', { FAILPOINTS: 'worker.afterExecute:sleep(1500)@1' });
+    await processes.compose('worker', { FAILPOINTS: 'worker.afterExecute:sleep(1500)@1' });
     const run = await api.execute(await api.createWorkflow(workflow([calling(service, 'a'), echo('b', ['a'])])));
     await until(() => service.calls.length === 1);
     accepted(await api.post(`${at(run)}/complete`, { action_id: 'a', output: { by: 'hand' } }), 200);

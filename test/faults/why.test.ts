@@ -131,7 +131,7 @@ describe.each([
     'each of many faults is named with its data, from its injection to its end',
     async ({ processes, api, service, db }) => {
       service.answer(() => ({ status: 503, body: { busy: true } }));
-      await Promise.all([processes.start('api'), processes.start('worker', { WORKER_LANES: LANES })]);
+      await Promise.all([processes.compose('api'), processes.start('worker', { WORKER_LANES: LANES })]);
       const ready = await waits(api, service.url);
       await locked(processes, api);
       await window(api);

@@ -3,13 +3,27 @@ import type pg from 'pg';
 import { describe, expect } from 'vitest';
 import { accepted, expectProblem, field, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { echo, workflow } from '../support/test-task.ts';
+import type { Reply, Service } from '../support/service.ts';
+import { echo, type TestAction, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
 
-const grouped = (policy: string, limit: number, duration: number, more: object = {}) =>
-  workflow([echo('work', [], { duration, ...more }, { retry: { max_attempts: 1 } })], {
+const grouped = (policy: string, limit: number, work: TestAction) =>
+  workflow([{ ...work, retry: { max_attempts: 1 } }], {
     concurrency: { key: '{{params.customer}}', limit, policy },
   });
+const lasting = (duration: number) => echo('work', [], { duration });
+
+const asking = ({ url }: Service) => ({ action_id: 'work', action_type: 'http_request', config: { url } });
+
+/** What asks the service lasts until it is let go; from then on it has this answer at once. */
+function hold(service: Service, answer: Reply): () => void {
+  let letGo: () => void = () => undefined;
+  const isLetGo = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  service.answer(() => isLetGo.then(() => answer));
+  return letGo;
+}
 const of = (customer: string | null, more: object = {}) => ({ parameters: { customer }, ...more });
 
 /** The most runs of that workflow and key that were under way at one moment, by what is committed. */
@@ -38,7 +52,7 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
   }) => {
     const second = await stack.add('api');
     const apis = [api, openClient(`http://127.0.0.1:${second.port}`)];
-    const id = await api.createWorkflow(grouped('queue', 3, 0.1));
+    const id = await api.createWorkflow(grouped('queue', 3, lasting(0.1)));
     const runs = await Promise.all(Array.from({ length: 12 }, (_, n) => (apis[n % 2] ?? api).execute(id, of('acme'))));
     // Another key, and none, are other matters.
     const others = [await api.execute(id, of('other')), await api.execute(id, of(null)), await api.execute(id, of(''))];
@@ -57,15 +71,23 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
     await second.stop();
   });
 
-  test('queue: a delayed run, and one that is retried, wait for a place as well, in order', async ({ api, db }) => {
-    const id = await api.createWorkflow(grouped('queue', 1, 1.5, { fail_with: 'no' }));
+  test('queue: a delayed run, and one that is retried, wait for a place as well, in order', async ({
+    api,
+    db,
+    service,
+  }) => {
+    const refusal = { status: 400 };
+    service.answer(() => refusal);
+    const id = await api.createWorkflow(grouped('queue', 1, asking(service)));
     const first = await api.execute(id, of('acme'));
     expect(await api.finished(first)).toMatchObject({ status: 'failed' });
+    const letGo = hold(service, refusal);
     const second = await api.execute(id, of('acme'));
     const delayed = await api.execute(id, of('acme', { delay_seconds: 0.1, priority: 90 }));
     const retried = accepted(await api.post(`/workflows/executions/${first}/retry`), 202);
     expect(field(retried, 'status')).toBe('pending');
     expect((await api.execution(first)).waiting_for).toMatchObject({ concurrency_key: 'acme', position: 1 });
+    letGo();
     for (const run of [second, delayed, first]) expect(await api.finished(run)).toMatchObject({ status: 'failed' });
     const { rows } = await db.query<{ id: string }>(
       `SELECT e.run_id AS id FROM event e WHERE e.kind = 'run.failed' AND e.run_id = ANY($1) ORDER BY e.id`,
@@ -74,10 +96,11 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
     expect(rows.map((row) => row.id)).toEqual([first, second, first, delayed]);
   });
 
-  test('reject: so many at a time get a place, the rest leaves nothing behind', async ({ api, db, stack }) => {
+  test('reject: so many at a time get a place, the rest leaves nothing behind', async ({ api, db, service, stack }) => {
+    const letGo = hold(service, {});
     const second = await stack.add('api');
     const apis = [api, openClient(`http://127.0.0.1:${second.port}`)];
-    const id = await api.createWorkflow(grouped('reject', 2, 1));
+    const id = await api.createWorkflow(grouped('reject', 2, asking(service)));
     const key = { idempotency_key: `only-${id}` };
     const kept = await api.execute(id, of('acme', key));
     const answers = await Promise.all(
@@ -92,6 +115,7 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
     const items = [of('acme'), of('other')];
     const bulk = accepted(await api.post(`/workflows/${id}/executions`, { items }), 202);
     expect(bulk.body).toMatchObject({ items: [{ error: { code: 'concurrency_limit' } }, { status: 'pending' }] });
+    letGo();
     for (const run of [kept, ...begun]) expect(await api.finished(run)).toMatchObject({ status: 'completed' });
     expect(await api.finished(await api.execute(id, of('acme')))).toMatchObject({ status: 'completed' });
     await until(async () => (await db.query(`SELECT 1 FROM run WHERE NOT final`)).rowCount === 0);
@@ -100,7 +124,7 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
   });
 
   test('replace: the newest stays, the older ones are cancelled, begun or not', async ({ api, db }) => {
-    const id = await api.createWorkflow(grouped('replace', 1, 60));
+    const id = await api.createWorkflow(grouped('replace', 1, lasting(60)));
     const old = await api.execute(id, of('acme'));
     await until(async () => (await api.execution(old)).status === 'running', { what: 'the first runs' });
     const many = await Promise.all(Array.from({ length: 10 }, () => api.execute(id, of('acme'))));

@@ -256,14 +256,14 @@ describe('an API that is killed while it waits', () => {
   }) => {
     const held: Array<() => void> = [];
     service.answer(() => new Promise((resolve) => held.push(() => resolve({ body: { ready: true } }))));
-    const [first] = await Promise.all([processes.start('api'), processes.start('worker')]);
+    const [first] = await Promise.all([processes.start('api'), processes.compose('worker')]);
     await register(api, { reporting: service.url });
     const request = [{ kind: 'generate' }, { 'Idempotency-Key': 'report-1' }] as const;
     const waiting = api.post('/report/request', ...request).catch((error: unknown) => error);
     await until(() => held.length === 1);
     await first.end('SIGKILL');
     expect(await waiting).toBeInstanceOf(Error);
-    await processes.start('api');
+    await processes.compose('api');
     const again = api.post('/report/request', ...request);
     held[0]?.();
     const answer = await again;

@@ -20,7 +20,9 @@ const endedAgo = (db: pg.Pool, ago: string, ...runs: string[]) =>
 /** Passes that were over and had removed something. */
 const removals = ({ log }: Stack) => log.lines.filter(({ event }) => event === 'old_runs_removed').length;
 
-describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention on $backend', ({ test }) => {
+const DAY = { RETENTION_DAYS: '1' };
+
+describe.each(onBothBackends({ worker: DAY }))('retention on $backend', ({ test }) => {
   test('runs that ended long ago are removed whole, and their idempotency keys are free again', async ({ api, db }) => {
     const id = await api.createWorkflow(
       workflow([echo('a', [], { report_steps: 1, stream_chunks: ['x'] }), failing('b', ['a'])]),
@@ -56,16 +58,19 @@ describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention on
   });
 });
 
-describe.each(onBothBackends({ worker: { RETENTION_DAYS: '1' } }))('retention_days on $backend', ({ test }) => {
+/** A worker looks at its start for what is old, and only ten seconds later again. */
+describe.each(onBothBackends({ worker: DAY }))('retention_days on $backend', ({ test }) => {
   test('longer than the setting keeps the executions of a workflow for longer', async ({ api, db, stack }) => {
     const kept = await api.createWorkflow(workflow([echo('a')], { retention_days: 30 }));
     const runs = [await api.execute(kept), await api.execute(await api.createWorkflow(workflow([echo('a')])))];
     await Promise.all(runs.map((run) => api.ended(run)));
     await endedAgo(db, '25 hours', ...runs);
+    await stack.add('worker', DAY);
     await until(async () => (await api.get(`/result/${runs[1]}`)).status === 404);
     await until(() => removals(stack) > 0);
     expect(await api.execution(runs[0] ?? '')).toMatchObject({ status: 'completed' });
     await endedAgo(db, '31 days', runs[0] ?? '');
+    await stack.add('worker', DAY);
     await until(async () => (await api.get(`/result/${runs[0]}`)).status === 404);
   });
 });
@@ -80,6 +85,7 @@ describe.each(onBothBackends())('retention_days alone on $backend', ({ test }) =
     await Promise.all(all.map((run) => api.ended(run)));
     await endedAgo(db, '25 hours', old, other);
     await endedAgo(db, '23 hours', young);
+    await stack.add('worker');
     await until(async () => (await api.get(`/result/${old}`)).status === 404);
     await until(() => removals(stack) > 0);
     for (const run of [young, other]) expect(await api.execution(run)).toMatchObject({ status: 'completed' });
@@ -143,7 +149,7 @@ const LIMIT = 400_000;
 describe.each(onBothBackends({ worker: { RETENTION_BYTES: String(LIMIT) } }))(
   'retention by bytes on $backend',
   ({ test }) => {
-    test('the oldest that ended are removed, until what is left takes no more', async ({ api, db }) => {
+    test('the oldest that ended are removed, until what is left takes no more', async ({ api, db, stack }) => {
       const id = await api.createWorkflow(
         workflow([echo('a', [], { large: '{{params.large}}' })], {
           retention_days: 30,
@@ -155,6 +161,7 @@ describe.each(onBothBackends({ worker: { RETENTION_BYTES: String(LIMIT) } }))(
         runs.push(await api.execute(id, { parameters: { large: randomBytes(LARGE / 2).toString('hex') } }));
         await api.ended(runs.at(-1) ?? '');
       }
+      await stack.add('worker', { RETENTION_BYTES: String(LIMIT) });
       const isGone = async (run: string) => (await api.get(`/result/${run}`)).status === 404;
       await until(() => isGone(runs[0] ?? ''), { timeoutMs: 60_000 });
       const retention = createRetentionStore(db);

@@ -63,7 +63,7 @@ describe.each(onBothBackendsInProcesses())('connections on $backend', ({ test })
     service,
     db,
   }) => {
-    await processes.start('api');
+    await processes.compose('api');
     await Promise.all([1, 2].map(() => processes.start('worker')));
     service.answer(() => later(25).then(() => ({ body: {} })));
     const id = await api.createWorkflow(gated(service));
@@ -93,8 +93,8 @@ test('without its notifications a cancellation still reaches a running adapter',
   service,
   db,
 }) => {
-  await processes.start('api');
-  await processes.start('worker');
+  await processes.compose('api');
+  await processes.compose('worker');
   service.answer(() => undefined);
   const id = await api.createWorkflow({
     name: 'long',
@@ -135,7 +135,7 @@ describe('a PostgreSQL of its own', () => {
   own(
     'it crashes under load and recovers: what was accepted is done, each task once, and no request gets a 500',
     async ({ api, processes, service }) => {
-      await processes.start('api');
+      await processes.compose('api');
       await Promise.all([1, 2].map(() => processes.start('worker')));
       const before = await underWay(processes, service, 8);
       const id = await api.createWorkflow(gated(service));
@@ -171,7 +171,7 @@ describe('a PostgreSQL on a small disk', () => {
   own(
     'its disk is full: requests get 503, and when there is room again everything accepted is done',
     async ({ api, processes, service }) => {
-      await processes.start('api');
+      await processes.compose('api');
       await processes.start('worker');
       const before = await underWay(processes, service, 8);
       const id = await api.createWorkflow(gated(service));

@@ -30,7 +30,7 @@ describe('the stream of events', () => {
     const { redis } = processes;
     // Tests share a Redis, one after the other.
     const stream = `${processes.queuePrefix}:told`;
-    await processes.start('api');
+    await processes.compose('api');
     const first = await processes.start('worker', {
       ...ONE_AT_A_TIME,
       EVENTS_STREAM: stream,

@@ -27,8 +27,8 @@ test('Redis forgets everything while nothing runs: what sleeps wakes in its time
   processes,
   service,
 }) => {
-  await processes.start('api');
-  await processes.start('worker');
+  await processes.compose('api');
+  await processes.compose('worker');
   const sleeping = await api.execute(
     await api.createWorkflow(
       workflow([{ action_id: 'pause', action_type: 'wait', config: { seconds: 4 } }, echo('after', ['pause'])]),
@@ -47,7 +47,7 @@ test('Redis forgets everything between the reading and the adding of a reconcile
   processes,
   service,
 }) => {
-  await processes.start('api');
+  await processes.compose('api');
   const first = await processes.start('worker', {
     ...ONE_AT_A_TIME,
     FAILPOINTS: 'reconcile.afterRead:stop,reconcile.afterAdd:stop',
@@ -64,7 +64,7 @@ test('Redis forgets everything between the reading and the adding of a reconcile
   await hasStopped(first);
   await processes.redis?.flushall();
   await first.end('SIGKILL');
-  await processes.start('worker', ONE_AT_A_TIME);
+  await processes.compose('worker', ONE_AT_A_TIME);
   expect(await api.finished(run)).toMatchObject(COMPLETED);
   expect(extraCalls(service)).toBe(1);
 });
@@ -75,7 +75,7 @@ test('Redis comes back without the last tenth of what it had written: what it re
   service,
   db,
 }) => {
-  await processes.start('api');
+  await processes.compose('api');
   await processes.start('worker', { WORKER_CONCURRENCY: '4' });
   const runs = await underWay(processes, service, 15);
   const { folder } = processes.ownRedis();
@@ -100,7 +100,7 @@ test('Redis is full while runs are under way: nothing fails for it, and everythi
   processes,
   service,
 }) => {
-  await processes.start('api');
+  await processes.compose('api');
   const worker = await processes.start('worker');
   const runs = await underWay(processes, service, 10);
   await processes.redis?.config('SET', 'maxmemory', '1mb');
@@ -122,7 +122,7 @@ test.for([
 ] as const)(
   'Redis %s for several locks: runs are accepted all the same, and no task fails or is tried again for it',
   async ([, stop], { api, processes, service, db }) => {
-    await processes.start('api');
+    await processes.compose('api');
     await Promise.all([1, 2].map(() => processes.start('worker', { WORKER_CONCURRENCY: '4' })));
     const runs = await underWay(processes, service, 10);
     const pid = processes.ownRedis().pid ?? 0;

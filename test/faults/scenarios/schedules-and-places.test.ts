@@ -93,7 +93,7 @@ describe.each(onBothBackendsInProcesses())('a call with a rate limit on $backend
     db,
   }) => {
     const settings = { ...ONE_AT_A_TIME, ...LIMIT, SLOW_URL: service.url };
-    await processes.start('api', settings);
+    await processes.compose('api', settings);
     const first = await processes.start('worker', { ...settings, FAILPOINTS: 'turn.afterTake:exit@2' });
     const config = { service: 'slow', endpoint: '/call' };
     const actions = ['a', 'b', 'c'].map((id) => ({ ...calling(service, id), action_type: 'service_call', config }));

@@ -75,7 +75,7 @@ describe.each(onBothBackendsInProcesses())('workers on $backend', ({ test }) => 
     await processes.compose('api');
     // One job in each at a time: a worker that is given its own job again ends the older call, and this is about two workers.
     const alone = { LOCK_DURATION_MS: '600000', WORKER_CONCURRENCY: '1' };
-    await Promise.all([1, 2].map(() => processes.start('worker', alone)));
+    await Promise.all([1, 2].map(() => processes.compose('worker', alone)));
     const actions = [calling(service, 'call'), calling(service, 'after', ['call'])];
     const run = await api.execute(await api.createWorkflow(workflow(actions)));
     await until(() => service.calls.length === 1);
