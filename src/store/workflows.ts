@@ -9,7 +9,7 @@ import type {
   WorkflowStatus,
   WorkflowStore,
 } from '../engine/read-models.ts';
-import { FIRST_TURN_SECONDS } from './control-operations.ts';
+import { FIRST_TURN_SECONDS, OPERATION_KEPT } from './control-operations.ts';
 import { Prisma, type PrismaClient } from './generated/client.ts';
 import { canaryOf, promoteCanary, setCanary } from './workflow-canary.ts';
 import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summaries.ts';
@@ -161,7 +161,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
         ), operation AS (
           INSERT INTO control_operation (id, tenant_id, workflow_id, kind, reason, requested_by, total, expires_at, due_at)
           SELECT ${operationId ?? null}, ${tenantId}, gone.id, 'cancel', 'The workflow was deleted', ${userId}, live.total,
-                 now() + interval '30 days', now() + make_interval(secs => ${FIRST_TURN_SECONDS}::float8)
+                 now() + ${Prisma.raw(OPERATION_KEPT)}, now() + make_interval(secs => ${FIRST_TURN_SECONDS}::float8)
           FROM gone, live WHERE live.total > 0 RETURNING id
         )
         SELECT EXISTS (SELECT FROM operation) AS cancelling FROM gone`;

@@ -63,4 +63,57 @@ describe.each(onBothBackends())('on $backend', ({ test }) => {
     await api.ended(run);
     await api.ended(later);
   });
+
+  test('an operation on all executions goes on, whether it waited or was in the hands of somebody', async ({
+    api,
+    db,
+  }) => {
+    for (const [asked, lease] of [
+      [`now() + interval '1 hour'`, 'NULL'],
+      [`now() - interval '1 minute'`, `now() + interval '1 hour 1 minute'`],
+    ]) {
+      const id = await api.createWorkflow(
+        workflow([{ action_id: 'wait', action_type: 'wait', config: { seconds: 600 } }]),
+      );
+      const run = await api.execute(id);
+      await db.query(
+        `INSERT INTO control_operation (id, tenant_id, workflow_id, kind, requested_by, total, expires_at, due_at, requested_at, lease, lease_until)
+         VALUES ($1, 'default', $1, 'cancel', 'anonymous', 1, now() + interval '30 days', ${asked}, ${asked}, 'somebody', ${lease})`,
+        [id],
+      );
+      expect(await takeBackTimesAhead(db)).toBe(true);
+      expect(await api.ended(run)).toMatchObject({ status: 'cancelled' });
+    }
+  });
+
+  test('a service is checked and expires, and a peer is talked to, as they would have been', async ({
+    api,
+    db,
+    service,
+  }) => {
+    const plant = {
+      name: 'plant',
+      base_url: service.url,
+      ttl_seconds: 100,
+      health_check: { path: '/health', interval_seconds: 600 },
+    };
+    accepted(await api.post('/registry/register', plant), 200);
+    const checks = () => service.calls.filter(({ path }) => path === '/health').length;
+    await until(() => checks() === 1);
+    const CHECKED = `SELECT FROM service_instance WHERE checked_at IS NOT NULL`;
+    await until(async () => (await db.query(CHECKED)).rowCount === 1);
+    await db.query(
+      `UPDATE service_instance SET check_at = check_at + interval '1 hour', checked_at = checked_at + interval '1 hour',
+         heartbeat_at = heartbeat_at + interval '1 hour', expires_at = expires_at + interval '1 hour'`,
+    );
+    await db.query(`INSERT INTO peer (url, next_at) VALUES ('http://peer.test', now() + interval '1 hour 1 minute')`);
+    expect(await takeBackTimesAhead(db)).toBe(true);
+    await until(() => checks() === 2, { what: 'the service is checked again' });
+    const { rows } = await db.query(
+      `SELECT extract(epoch FROM expires_at - now())::float8 AS left, (SELECT next_at <= now() FROM peer) AS due FROM service_instance`,
+    );
+    expect(rows).toEqual([{ left: expect.any(Number), due: true }]);
+    expect(rows[0].left).toBeLessThanOrEqual(100);
+    expect(rows[0].left).toBeGreaterThan(0);
+  });
 });
