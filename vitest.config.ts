@@ -84,8 +84,6 @@ export default defineConfig({
           exclude: SEEDED,
           // To load the program anew for each file takes as long as many of them; what a test starts it stops.
           isolate: false,
-          // What only a machine under load brings about is told at the end of `.ci/run`, and does not hold back the rest.
-          retry: 1,
           ...ON_SERVERS,
         },
       },

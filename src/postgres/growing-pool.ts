@@ -30,9 +30,9 @@ export class GrowingPool extends pg.Pool {
     this.#patienceMs = patienceMs;
     this.limit = this.options.max;
     this.options.max = Math.min(FIRST, this.limit);
-    // What was closed because nobody needed it is not opened for the next burst either.
+    // What was closed because nobody needed it is not opened for the next burst either. While somebody waits it is replaced.
     this.on('remove', () => {
-      this.options.max = Math.min(this.limit, Math.max(FIRST, this.totalCount));
+      if (this.waitingCount === 0) this.options.max = Math.min(this.limit, Math.max(FIRST, this.totalCount));
     });
   }
 
@@ -44,12 +44,13 @@ export class GrowingPool extends pg.Pool {
     return client as Promise<pg.PoolClient> | undefined; // As it was asked.
   }
 
-  #isShort(): boolean {
-    return !this.ending && this.waitingCount > 0 && this.idleCount === 0 && this.options.max < this.limit;
+  #mayGrow(): boolean {
+    return !this.ending && this.waitingCount > 0 && this.options.max < this.limit;
   }
 
+  /** For as long as anybody waits, also if a connection is free at this moment: somebody else may be about to have it. */
   #growLater(): void {
-    if (this.#growing !== undefined || !this.#isShort()) return;
+    if (this.#growing !== undefined || !this.#mayGrow()) return;
     this.#growing = setTimeout(() => {
       this.#growing = undefined;
       this.#grow();
@@ -58,10 +59,11 @@ export class GrowingPool extends pg.Pool {
   }
 
   #grow(): void {
-    if (!this.#isShort()) return;
-    this.options.max += 1;
-    // A pool looks whether it has room when somebody asks, and whether anybody waits when a connection is given back.
-    super.connect((_error, _client, done) => done());
+    if (this.#mayGrow() && this.idleCount === 0) {
+      this.options.max += 1;
+      // A pool looks whether it has room when somebody asks, and whether anybody waits when a connection is given back.
+      super.connect((_error, _client, done) => done());
+    }
     this.#growLater();
   }
 }

@@ -60,6 +60,22 @@ describe('a pool', () => {
     expect(pool.totalCount).toBeGreaterThan(2);
   });
 
+  test('grows for the second of two that ask at once for the one that is free', async ({ pool }) => {
+    const busy = await pool.connect();
+    (await pool.connect()).release();
+    expect(pool.idleCount).toBe(1);
+    const both = await Promise.all([pool.connect(), pool.connect()]);
+    expect(pool.totalCount).toBe(3);
+    for (const client of [busy, ...both]) client.release();
+  });
+
+  test('replaces one that is closed while somebody waits', async ({ pool }) => {
+    const clients = await Promise.all(Array.from({ length: LIMIT }, () => pool.connect()));
+    const waiting = pool.connect();
+    clients.pop()?.release(true);
+    for (const client of [await waiting, ...clients]) client.release();
+  });
+
   test('that has shrunk grows anew from there', async ({ pool }) => {
     (await held(pool, LIMIT))();
     await until(() => pool.options.max === 2);
