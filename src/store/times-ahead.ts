@@ -11,8 +11,6 @@ import { inTransaction } from './in-transaction.ts';
 const LOCK = 7_202_612;
 /** What statements under way at the same time may differ by. */
 const AHEAD = `now() + interval '2 seconds'`;
-/** No lease and no pause between two attempts is meant to be that long. */
-const LONGEST_LEASE = `interval '10 minutes'`;
 
 /** In the order in which everybody locks: tasks before runs, and each by their ids. */
 const STATEMENTS: readonly string[] = [
@@ -41,13 +39,12 @@ const STATEMENTS: readonly string[] = [
   `UPDATE incoming_event SET due_at = now() WHERE due_at > now() AND received_at > ${AHEAD}`,
   // Slots that were begun by the other clock have their runs, which are found by their keys.
   `UPDATE schedule SET last_slot_at = now(), due_at = CASE WHEN due_at IS NOT NULL THEN now() END WHERE last_slot_at > ${AHEAD}`,
-  // What was held or put off by the other clock is done now; whoever holds it still has lost its lease.
+  // These do not say when their times were written. Done too early, or twice, they do no harm.
   `UPDATE control_operation SET requested_at = least(requested_at, now()), due_at = now(), lease = NULL, lease_until = NULL
-   WHERE finished_at IS NULL AND greatest(requested_at, due_at - ${LONGEST_LEASE}, lease_until - ${LONGEST_LEASE}) > ${AHEAD}`,
+   WHERE finished_at IS NULL AND greatest(due_at, lease_until) > ${AHEAD}`,
   `UPDATE peer SET last_seen_at = least(last_seen_at, now()), next_at = now(), leased_until = NULL
-   WHERE greatest(last_seen_at, next_at - ${LONGEST_LEASE}, leased_until - ${LONGEST_LEASE}) > ${AHEAD}`,
-  `UPDATE service_instance SET check_at = CASE WHEN check_at IS NOT NULL THEN now() END, checked_at = least(checked_at, now())
-   WHERE coalesce(checked_at, check_at) > ${AHEAD}`,
+   WHERE greatest(next_at, leased_until) > ${AHEAD}`,
+  `UPDATE service_instance SET check_at = now(), checked_at = least(checked_at, now()) WHERE check_at > ${AHEAD}`,
   `UPDATE service_instance SET expires_at = expires_at - (heartbeat_at - now()), heartbeat_at = now() WHERE heartbeat_at > ${AHEAD}`,
   `UPDATE worker SET seen_at = now() WHERE seen_at > ${AHEAD}`,
   // Windows of rate limits are counted anew.

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { describe, expect } from 'vitest';
 import { accepted, expectProblem, field, openClient } from '../support/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import { calling } from '../support/scenario.ts';
 import type { Reply, Service } from '../support/service.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
 import { until } from '../support/until.ts';
@@ -12,8 +13,6 @@ const grouped = (policy: string, limit: number, work: TestAction) =>
     concurrency: { key: '{{params.customer}}', limit, policy },
   });
 const lasting = (duration: number) => echo('work', [], { duration });
-
-const asking = ({ url }: Service) => ({ action_id: 'work', action_type: 'http_request', config: { url } });
 
 /** What asks the service lasts until it is let go; from then on it has this answer at once. */
 function hold(service: Service, answer: Reply): () => void {
@@ -78,7 +77,7 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
   }) => {
     const refusal = { status: 400 };
     service.answer(() => refusal);
-    const id = await api.createWorkflow(grouped('queue', 1, asking(service)));
+    const id = await api.createWorkflow(grouped('queue', 1, calling(service, 'work')));
     const first = await api.execute(id, of('acme'));
     expect(await api.finished(first)).toMatchObject({ status: 'failed' });
     const letGo = hold(service, refusal);
@@ -100,7 +99,7 @@ describe.each(onBothBackends({ workers: 2 }))('concurrency on $backend', ({ test
     const letGo = hold(service, {});
     const second = await stack.add('api');
     const apis = [api, openClient(`http://127.0.0.1:${second.port}`)];
-    const id = await api.createWorkflow(grouped('reject', 2, asking(service)));
+    const id = await api.createWorkflow(grouped('reject', 2, calling(service, 'work')));
     const key = { idempotency_key: `only-${id}` };
     const kept = await api.execute(id, of('acme', key));
     const answers = await Promise.all(

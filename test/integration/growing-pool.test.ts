@@ -16,7 +16,14 @@ const test = base
   })
   .extend('pool', async ({ url }, { onCleanup }) => {
     const pool = new GrowingPool({ connectionString: url, max: LIMIT, idleTimeoutMillis: 200 });
-    onCleanup(() => pool.end());
+    const taken = new Set<pg.PoolClient>();
+    pool.on('acquire', (client) => taken.add(client)).on('release', (_error, client) => taken.delete(client));
+    // A test that fails gives nothing back, and a pool ends when it has everything.
+    onCleanup(async () => {
+      const ended = pool.end();
+      for (const client of taken) client.release();
+      await ended;
+    });
     return pool;
   });
 
