@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Config } from '../config.ts';
 import { type CleanGatesDeps, cleanGates } from '../engine/clean-gates.ts';
+import { type ClearEndedDeps, createClearEnded } from '../engine/clear-ended.ts';
 import { createControlOperations } from '../engine/control-operations.ts';
 import { type EraseDeps, eraseData } from '../engine/erase-data.ts';
 import { countFailures } from '../engine/error-groups.ts';
@@ -15,7 +16,6 @@ import type { Logger } from '../engine/ports.ts';
 import { removeExpired } from '../engine/remove-expired.ts';
 import { createKeepWithinBytes, removeOldRuns } from '../engine/remove-old-runs.ts';
 import { pause, repeatUntil } from '../engine/sweep.ts';
-import { createWakeEnded, type WakeEndedDeps } from '../engine/wake-ended.ts';
 import { createAuditStore } from '../store/audit.ts';
 import { createControlOperationStore } from '../store/control-operations.ts';
 import { createFailureCounter, removeOldGroups } from '../store/count-failures.ts';
@@ -49,8 +49,8 @@ const ROUNDS_BETWEEN_CLEANING = 3;
 
 export interface JanitorParts {
   pool: pg.Pool;
-  queue: CleanGatesDeps['queue'] & WakeEndedDeps['queue'] & EraseDeps['queue'] & PauseDeps['queue'];
-  runs: CleanGatesDeps['runs'] & WakeEndedDeps['runs'] & PauseDeps['runs'];
+  queue: CleanGatesDeps['queue'] & ClearEndedDeps['queue'] & EraseDeps['queue'] & PauseDeps['queue'];
+  runs: CleanGatesDeps['runs'] & ClearEndedDeps['runs'] & PauseDeps['runs'];
   plans: PauseDeps['plans'];
   lanes: readonly string[];
   cancelRun: EraseDeps['cancelRun'];
@@ -84,14 +84,15 @@ export function keepClean(
   });
   const counting = { failures: createFailureCounter(pool), log };
   const oldGroups = () => removeOldGroups(pool, retentionDays, GROUPS_REMOVED_AT_ONCE);
-  const wakeSleepers = createWakeEnded({ queue, runs }, lanes);
+  const clearEnded = createClearEnded({ queue, runs }, lanes);
   let gatesSeen = 0;
   const clean = async () => {
     const { next, removed: gates } = await cleanGates({ queue, runs }, gatesSeen);
     gatesSeen = next;
     if (gates > 0) log.warn('orphaned_gates_removed', { removed: gates });
-    const woken = await wakeSleepers();
-    if (woken > 0) log.warn('orphaned_sleepers_woken', { woken });
+    const { delayed, 'waiting-children': blocked } = await clearEnded();
+    if (delayed > 0) log.warn('orphaned_sleepers_woken', { woken: delayed });
+    if (blocked > 0) log.warn('orphaned_parents_removed', { removed: blocked });
   };
   const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
   return [

@@ -38,11 +38,16 @@ export function plannedReturn(
   held: Held,
   // Without a time it sleeps until it is woken.
   values: Pick<Outcome, 'input' | 'startedMono' | 'wakeAt'> & { notBefore: Date | undefined } & Partial<
-      Pick<Outcome, 'effectUnknown'>
+      Pick<Outcome, 'effectUnknown' | 'toldBy'>
     >,
 ): Outcome {
   const nextDelivery = held.delivery.attemptsStarted + 1;
   return outcomeOf(deps, held, { status: 'waiting', final: false, ended: false, nextDelivery, ...values });
+}
+
+/** Of an outcome whose times are so and so long from now: the database's clock may have been set without this worker knowing yet. */
+export function toldBy(deps: { now(): number }): Outcome['toldBy'] {
+  return { clockMs: deps.now(), mono: performance.now() };
 }
 
 export function outcomeOf(

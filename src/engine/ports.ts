@@ -230,6 +230,8 @@ export interface Outcome {
   wakeAt: Date | null;
   /** Of what sleeps: when it is due; left out: when it is woken. */
   notBefore?: Date | undefined;
+  /** Where these two were told from the worker's clock: what that said, in milliseconds since 1970, and `performance.now()` then. */
+  toldBy?: { clockMs: number; mono: number } | undefined;
   /** The wakes that this delivery knew of when it began. */
   wakesSeen: number;
   nextDelivery: number | null;

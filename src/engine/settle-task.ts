@@ -15,7 +15,7 @@ import { type CacheDeps, keepCached } from './cache.ts';
 import { childEnded } from './child-ended.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
-import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput } from './outcome.ts';
+import { errorText, type Held, messageOf, outcomeOf, plannedReturn, scopedRunOutput, toldBy } from './outcome.ts';
 import type { PartEndedDeps } from './part-ended.ts';
 import type { Disposition, ExecutionResult, Outcome, RunRow, TaskFailure, TaskStore } from './ports.ts';
 import type { Stop } from './run-adapter.ts';
@@ -62,13 +62,15 @@ export async function conclude(
         error,
         effectUnknown: isEffectUnknown(result.failure),
         notBefore: new Date(deps.now() + after.delayMs),
+        toldBy: toldBy(deps),
         // The delivery of the next attempt is a planned one, whatever the queue has counted while this one slept.
         nextDelivery: held.delivery.attemptsStarted + 1,
       });
       return settle(deps, held, outcome, { job: 'retry', message: messageOf(error), delayMs: after.delayMs });
     }
     case 'sleep': {
-      const outcome = plannedReturn(deps, held, { input, startedMono, wakeAt: result.until, notBefore: result.until });
+      const times = { wakeAt: result.until, notBefore: result.until, toldBy: toldBy(deps) };
+      const outcome = plannedReturn(deps, held, { input, startedMono, ...times });
       return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
     }
     case 'park':
@@ -82,6 +84,7 @@ export async function conclude(
         startedMono,
         wakeAt: null,
         notBefore: new Date(untilMs),
+        toldBy: toldBy(deps),
         effectUnknown: result.begun,
       });
       return settle(deps, held, outcome, { job: 'delay', untilMs });
@@ -210,7 +213,13 @@ export function defer(deps: SettleDeps, held: Held): Promise<Disposition> {
   const doublings = Math.min(MOST_DOUBLINGS, Math.max(0, attemptsStarted - attemptsMade - 1));
   const untilMs = deps.now() + DEFER_MS * 2 ** doublings * (1 + deps.random());
   const notBefore = new Date(untilMs);
-  const outcome = plannedReturn(deps, held, { input: null, startedMono: null, wakeAt, notBefore });
+  const outcome = plannedReturn(deps, held, {
+    input: null,
+    startedMono: null,
+    wakeAt,
+    notBefore,
+    toldBy: toldBy(deps),
+  });
   return settle(deps, held, outcome, { job: 'delay', untilMs });
 }
 

@@ -3,7 +3,7 @@
  * worker is given the key, or another one takes it. Its attempt goes on, and none of these deliveries counts.
  */
 import { UnreadablePayload } from '../domain/errors.ts';
-import { type Held, plannedReturn } from './outcome.ts';
+import { type Held, plannedReturn, toldBy } from './outcome.ts';
 import type { Disposition } from './ports.ts';
 import { type SettleDeps, settle } from './settle-task.ts';
 
@@ -14,6 +14,6 @@ export function waitForKey(deps: SettleDeps, held: Held, error: unknown): Promis
   const { run, planned } = held;
   deps.log.error(error.code, { run_id: run.id, action_id: planned.action.action_id, error: error.message });
   const untilMs = deps.now() + LOOK_AGAIN_MS;
-  const nothing = { input: null, startedMono: null, wakeAt: null, notBefore: new Date(untilMs) };
+  const nothing = { input: null, startedMono: null, wakeAt: null, notBefore: new Date(untilMs), toldBy: toldBy(deps) };
   return settle(deps, held, plannedReturn(deps, held, nothing), { job: 'delay', untilMs });
 }

@@ -2,11 +2,11 @@
 import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
 import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
 import type { CleanGatesDeps } from '../engine/clean-gates.ts';
+import type { ClearEndedDeps } from '../engine/clear-ended.ts';
 import type { JobRemoval } from '../engine/erasure-ports.ts';
 import type { LaneSwitch } from '../engine/lanes.ts';
 import type { FlowQueue, JobState } from '../engine/ports.ts';
 import { endedWithin } from '../engine/time-limit.ts';
-import type { WakeEndedDeps } from '../engine/wake-ended.ts';
 import { type Backend, type LaneQueue, SILENT } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
@@ -24,7 +24,7 @@ export interface FlowQueueOptions {
 
 export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
   CleanGatesDeps['queue'] &
-  WakeEndedDeps['queue'] &
+  ClearEndedDeps['queue'] &
   JobRemoval &
   LaneSwitch & {
     queues(names: readonly string[]): LaneQueue[];
@@ -86,10 +86,8 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
       const jobs = await within(timeoutMs, queue(GATE_QUEUE).getJobs(['waiting'], offset, offset + limit - 1, true));
       return jobs.flatMap(({ id }) => (id === undefined ? [] : [id]));
     },
-    async delayedPage(name, offset, limit) {
-      const jobs = await within(timeoutMs, queue(name).getJobs(['delayed'], offset, offset + limit - 1, true));
-      return jobs.flatMap((job) => (job?.id === undefined ? [] : [job.id]));
-    },
+    jobPage: (name, state, offset, limit) =>
+      within(timeoutMs, queue(name).getRanges([state], offset, offset + limit - 1, true)),
     async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {
         const known = await queue(name).getJob(jobId);

@@ -19,13 +19,15 @@ WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, next_delivery, status,
                          final, tolerated, input, output, error, commit_id, worker, wake_at, not_before, wakes_seen, cached, effect_unknown, started_at, finished_at, updated_at)
   SELECT o.run_id, o.action_id, o.action_type, o.epoch, o.attempt, CASE WHEN o.ended THEN o.attempt ELSE o.attempt - 1 END, o.fence, 1,
-         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at, o.not_before, o.wakes_seen, o.cached, o.effect_unknown,
+         o.next_delivery, o.status, o.final, o.tolerated, o.input, o.output, o.error, o.commit_id, o.worker, o.wake_at + c.off, o.not_before + c.off, o.wakes_seen, o.cached, o.effect_unknown,
          now() - make_interval(secs => o.elapsed_ms / 1000), CASE WHEN o.final THEN now() END, now()
   FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::text[], $8::bool[], $9::bool[],
               $10::bool[], $11::jsonb[], $12::jsonb[], $13::jsonb[], $14::uuid[], $15::text[], $16::float8[],
-              $17::timestamptz[], $18::int[], $21::int[], $22::bool[], $23::bool[], $24::timestamptz[])
+              $17::timestamptz[], $18::int[], $21::int[], $22::bool[], $23::bool[], $24::timestamptz[], $25::timestamptz[])
        AS o(run_id, action_id, action_type, epoch, attempt, fence, status, final, ended,
-            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached, effect_unknown, not_before)
+            tolerated, input, output, error, commit_id, worker, elapsed_ms, wake_at, next_delivery, wakes_seen, cached, effect_unknown, not_before, told_at)
+  -- The clock was set, and the worker did not know it: what was so long from then is as long from now. Less is no more than the way here.
+  CROSS JOIN LATERAL (SELECT CASE WHEN abs(extract(epoch FROM now() - o.told_at)) > 10 THEN now() - o.told_at ELSE interval '0' END AS off) c
   CROSS JOIN LATERAL (SELECT FROM run WHERE id = o.run_id AND epoch = o.epoch AND (NOT final) ${BY_KEY_ALONE} ${EACH}) live
   ORDER BY o.run_id, o.action_id
   ON CONFLICT (run_id, action_id) DO UPDATE SET
@@ -138,6 +140,8 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.cached ?? null),
       column((o) => o.effectUnknown),
       column((o) => o.notBefore ?? null),
+      // What the clock that told them says by now, unless it has been put right since.
+      column(({ toldBy }) => (toldBy === undefined ? null : new Date(toldBy.clockMs + mono - toldBy.mono))),
     ],
   });
   const accepted = new Set<Outcome>();

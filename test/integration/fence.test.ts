@@ -137,6 +137,48 @@ describe('whose outcome counts', () => {
   });
 });
 
+describe('times that a worker tells by its clock', () => {
+  const MINUTE_MS = 60_000;
+  const LEFT = `SELECT extract(epoch FROM wake_at - now())::float8 AS wake, extract(epoch FROM not_before - now())::float8 AS due
+                FROM task WHERE run_id = $1`;
+
+  /** A sleep of a minute, decided `agoMs` ago by a clock that is off by so much. */
+  async function sleptBy(offMs: number, agoMs = 0) {
+    const runId = await db.accepted();
+    const clockMs = Date.now() + offMs - agoMs;
+    const until = new Date(clockMs + MINUTE_MS);
+    const toldBy = { clockMs, mono: performance.now() - agoMs };
+    await db.commit({ runId, status: 'waiting', wakeAt: until, notBefore: until, toldBy });
+    return {
+      left: (await db.rows<{ wake: number; due: number }>(LEFT, runId))[0],
+      until,
+      wakeAt: (await db.task(runId))?.['wake_at'],
+    };
+  }
+
+  test.each([3_600_000, -3_600_000])(
+    'go by the database, when that was set and the worker does not know it (%i ms)',
+    async (offMs) => {
+      for (const agoMs of [0, 20_000]) {
+        const { left } = await sleptBy(offMs, agoMs);
+        const expected = (MINUTE_MS - agoMs) / 1_000;
+        expect(left?.wake).toBeGreaterThan(expected - 15);
+        expect(left?.wake).toBeLessThanOrEqual(expected + 1);
+        expect(left?.due).toBe(left?.wake);
+      }
+    },
+  );
+
+  test('stay as they were told, when the two clocks agree or the database told them itself', async () => {
+    const { until, wakeAt } = await sleptBy(500);
+    expect(wakeAt).toEqual(until);
+    const runId = await db.accepted();
+    const told = new Date(Date.now() + 7_200_000);
+    await db.commit({ runId, status: 'waiting', wakeAt: told, notBefore: told });
+    expect((await db.task(runId))?.['wake_at']).toEqual(told);
+  });
+});
+
 describe('one statement for many', () => {
   test('two deliveries of one task in one batch: the success is taken, its twin is refused', async () => {
     const runId = await db.accepted();

@@ -129,6 +129,31 @@ describe('planned returns', () => {
     expect(engine.store.truth.attempts).toHaveLength(1);
   });
 
+  test.each([
+    ['a sleep', { result: 'sleep', until: new Date(NOW + 60_000) }],
+    ['a retry', failure('not yet')],
+  ] as const)(
+    '%s says by which clock it was told, so that it lasts as long if the database has another one',
+    async (_, result) => {
+      const engine = await begun({ a: [] }, () => tries(3));
+      const commit = vi.spyOn(engine.store.tasks, 'commit');
+      engine.behaviours.set('a', () => result);
+      await engine.deliver('a');
+      const [outcome] = commit.mock.calls[0] ?? [];
+      expect(outcome?.notBefore?.getTime()).toBeGreaterThan(NOW);
+      expect(outcome?.toldBy).toEqual({ clockMs: NOW, mono: expect.any(Number) });
+    },
+  );
+
+  test('a time that the database has told is not said to be the worker’s', async () => {
+    const engine = await begun({ a: [] });
+    const commit = vi.spyOn(engine.store.tasks, 'commit');
+    engine.behaviours.set('a', () => ({ result: 'park', until: new Date(NOW + 60_000) }));
+    await engine.deliver('a');
+    expect(commit.mock.calls[0]?.[0]).toMatchObject({ notBefore: new Date(NOW + 60_000) });
+    expect(commit.mock.calls[0]?.[0]?.toldBy).toBeUndefined();
+  });
+
   test('one that comes back otherwise than announced claims', async () => {
     const engine = await begun({ a: [] });
     engine.behaviours.set('a', ({ wakeAt }) =>
