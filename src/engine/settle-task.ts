@@ -69,8 +69,16 @@ export async function conclude(
       return settle(deps, held, outcome, { job: 'retry', message: messageOf(error), delayMs: after.delayMs });
     }
     case 'sleep': {
-      const times = { wakeAt: result.until, notBefore: result.until, toldBy: toldBy(deps) };
-      const outcome = plannedReturn(deps, held, { input, startedMono, ...times });
+      const { until } = result;
+      const known = held.found.tasks.get(held.planned.action.action_id)?.wakeAt?.getTime();
+      const outcome = plannedReturn(deps, held, {
+        input,
+        startedMono,
+        wakeAt: until,
+        notBefore: until,
+        // One that came too early sleeps on until the time that is stored, which is the database's.
+        toldBy: known === until.getTime() ? undefined : toldBy(deps),
+      });
       return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
     }
     case 'park':

@@ -145,6 +145,19 @@ describe('planned returns', () => {
     },
   );
 
+  test('what was delivered too early sleeps on until the time that is stored, whatever the worker’s clock says', async () => {
+    const engine = await begun({ a: [] });
+    const commit = vi.spyOn(engine.store.tasks, 'commit');
+    const until = new Date(NOW + 60_000);
+    engine.behaviours.set('a', ({ wakeAt }) => ({ result: 'sleep', until: wakeAt ?? until }));
+    await engine.deliver('a');
+    await engine.deliver('a');
+    const [first, second] = commit.mock.calls.map(([outcome]) => outcome);
+    expect(first?.toldBy).toBeDefined();
+    expect(second).toMatchObject({ wakeAt: until, notBefore: until });
+    expect(second?.toldBy).toBeUndefined();
+  });
+
   test('a time that the database has told is not said to be the worker’s', async () => {
     const engine = await begun({ a: [] });
     const commit = vi.spyOn(engine.store.tasks, 'commit');
