@@ -79,7 +79,7 @@ export async function conclude(
         // One that came too early sleeps on until the time that is stored, which is the database's.
         toldBy: known === until.getTime() ? undefined : toldBy(deps),
       });
-      return settle(deps, held, outcome, { job: 'delay', untilMs: result.until.getTime() });
+      return settle(deps, held, outcome, { job: 'delay', untilMs: until.getTime() });
     }
     case 'park':
       return park(deps, held, result.until, { input, startedMono });
