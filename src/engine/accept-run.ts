@@ -1,4 +1,5 @@
 /** The acceptance of tasks and runs: validate, commit the row, add the first flow. An answer of 202 is a committed row. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { compileSegment, type FlowNode } from '../domain/compile.ts';
 import type { ActionDefaults, Concurrency, Definition } from '../domain/definition.ts';
 import { OrchestratorError } from '../domain/errors.ts';
@@ -46,6 +47,8 @@ export interface AcceptDeps {
 }
 
 const DEFAULT_PRIORITY = 50;
+/** Of a request with many: between them the event loop serves others. */
+const ITEMS_AT_ONCE = 100;
 
 /** A run that passed every check and has only to be stored. */
 interface Prepared {
@@ -232,9 +235,9 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     items: readonly T[],
     prepare: (item: T) => Promise<Prepared>,
   ): Promise<Array<AcceptedRun | ItemFault>> {
-    const prepared = await Promise.all(items.map((item) => prepare(item).catch(toItemFault)));
+    const prepared = await byPages(items, (page) => Promise.all(page.map((item) => prepare(item).catch(toItemFault))));
     const good = prepared.filter((item): item is Prepared => 'run' in item);
-    const stored = await store(good);
+    const stored = await byPages(good, store);
     const answers = stored[Symbol.iterator]();
     return prepared.map((item) => {
       if (!('run' in item)) return item;
@@ -301,6 +304,15 @@ function subWorkflowsIn({ actions }: Definition): JsonObject {
 
 function describeTree({ queue, name, children }: FlowNode): JsonObject {
   return { job: name, queue, ...(children.length === 0 ? {} : { waits_for: children.map(describeTree) }) };
+}
+
+async function byPages<T, R>(items: readonly T[], work: (page: readonly T[]) => Promise<R[]>): Promise<R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < items.length; at += ITEMS_AT_ONCE) {
+    if (at > 0) await nextTurn();
+    done.push(...(await work(items.slice(at, at + ITEMS_AT_ONCE))));
+  }
+  return done;
 }
 
 function toItemFault(error: unknown): ItemFault {

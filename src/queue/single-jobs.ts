@@ -1,5 +1,5 @@
 /**
- * Jobs without children, from all who add one in the same turn of the event loop, in one go for each queue. A flow of
+ * Jobs without children, from all who add one in the same turn of the event loop, together for each queue. A flow of
  * one job needs no transaction, and `Queue.addBulk`, unlike that of the FlowProducer, rejects when one of its jobs
  * cannot be added; then all who took part hear it, although some of their jobs may be there. To add them again is
  * harmless: their ids are the same.
@@ -14,6 +14,9 @@ export interface SingleJob {
   opts: BulkJobOptions;
 }
 
+/** In one go: its commands are made in one turn of the event loop and hold the connection, while others wait for both. */
+const JOBS_AT_ONCE = 50;
+
 export function createSingleJobs(
   queueOf: (name: string) => LaneQueue,
 ): (queue: string, jobs: readonly SingleJob[]) => Promise<unknown> {
@@ -26,9 +29,11 @@ export function createSingleJobs(
       return known.added;
     }
     const jobs = [...more];
-    const added = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+    const added = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
       open.delete(queue);
-      return queueOf(queue).addBulk(jobs);
+      for (let at = 0; at < jobs.length; at += JOBS_AT_ONCE) {
+        await queueOf(queue).addBulk(jobs.slice(at, at + JOBS_AT_ONCE));
+      }
     });
     open.set(queue, { jobs, added });
     return added;

@@ -215,8 +215,8 @@ describe('a task whose dependencies are not final', () => {
 
 describe('a refused commit', () => {
   /** While `a` executes, somebody else writes its row. */
-  const overtaken = async (result: Parameters<typeof failure>[0] | 'success', change: object) => {
-    const engine = await begun(CHAIN, () => tries(1));
+  const overtaken = async (result: Parameters<typeof failure>[0] | 'success', change: object, action = {}) => {
+    const engine = await begun(CHAIN, () => ({ ...tries(1), ...action }));
     engine.behaviours.set('a', async () => {
       await engine.store.tasks.claim({ runId: RUN, epoch: 1, actionId: 'a', actionType: 'test_task', worker: 'other' });
       const key = taskKey(RUN, 'a');
@@ -246,7 +246,16 @@ describe('a refused commit', () => {
   test('of a success is kept as a late effect', async () => {
     const engine = await overtaken('success', { endedAttempt: 1, attempt: 1, status: 'retrying' });
     expect(await engine.deliver('a')).toEqual({ job: 'leave' });
-    expect(engine.store.truth.lateEffects).toMatchObject([{ actionId: 'a', attempt: 1, output: '"mine"' }]);
+    expect(engine.store.truth.lateEffects).toMatchObject([
+      { actionId: 'a', attempt: 1, output: '"mine"', compensation: null },
+    ]);
+  });
+
+  test('of a success of an action that can be undone is to be undone', async () => {
+    const compensate = { action_type: 'notification', config: {}, timeout_seconds: 1, ...tries(1) };
+    const engine = await overtaken('success', { endedAttempt: 1, attempt: 1, status: 'retrying' }, { compensate });
+    expect(await engine.deliver('a')).toEqual({ job: 'leave' });
+    expect(engine.store.truth.lateEffects).toMatchObject([{ actionId: 'a', compensation: 'due' }]);
   });
 
   test('a success is not refused for a lost token: its effect has happened', async () => {
