@@ -46,9 +46,9 @@ const described = () =>
 const isId = (name: string) => /(?:^|_)ids?$|_key$/.test(name);
 
 /** How long the document lets a parameter be. */
-function lengthOf(where: string, name: string, { maxLength }: Schema): number {
+function lengthOf(where: string, name: string, { maxLength = Number.POSITIVE_INFINITY }: Schema): number {
   expect(maxLength, `${where} ${name}`).toBeLessThanOrEqual(COMPOSED[name] ?? 255);
-  return maxLength ?? 0;
+  return maxLength;
 }
 
 async function expectRefused(answer: Response, field: string, where: string): Promise<void> {
