@@ -72,6 +72,17 @@ describe.each(TENANTS)('in the tenant %s', (tenantId) => {
   });
 });
 
+test('the weight of a tenant is set by those who control the installation, and by nobody of another tenant', async () => {
+  const refused: string[] = [];
+  for (const tenantId of TENANTS) {
+    for (const role of ROLES) {
+      const { status } = await ask('put', '/tenants/acme/weight', `${tenantId} ${role}`);
+      if (status === 403) refused.push(`${tenantId} ${role}`);
+    }
+  }
+  expect(refused).toEqual(['default viewer', 'default worker', ...ROLES.map((role) => `acme ${role}`)]);
+});
+
 test('without credentials all is 401 but what is public', async () => {
   for (const { id, method, path, permission } of API_OPERATIONS) {
     const { status } = await ask(method, path);
