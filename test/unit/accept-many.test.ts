@@ -17,6 +17,7 @@ function acceptance() {
       canonical: (type) => type,
       check: (_type, config) => {
         log.push('prepared');
+        if (config !== null && typeof config === 'object' && 'breaks' in config) throw new Error('a fault of ours');
         return config !== null && typeof config === 'object' && 'wrong' in config
           ? [{ path: 'wrong', message: 'is not known' }]
           : [];
@@ -59,9 +60,10 @@ test('answers and faults stand in the order of the items, over all pages', async
 
 test('nothing is stored before every item was looked at: what cannot be answered leaves nothing behind', async () => {
   const { accept, log } = acceptance();
-  const requests = Array.from({ length: 300 }, () => task({}));
-  await accept.acceptTasks(CALLER, requests);
-  expect(log.lastIndexOf('prepared')).toBeLessThan(log.indexOf('stored'));
+  const requests = Array.from({ length: 300 }, (_, index) => task(index === 250 ? { breaks: true } : {}));
+  await expect(accept.acceptTasks(CALLER, requests)).rejects.toThrow('a fault of ours');
+  expect(log).toContain('prepared');
+  expect(log).not.toContain('stored');
 });
 
 test('others have their turns between the pages of a request with many', async () => {
@@ -76,7 +78,7 @@ test('others have their turns between the pages of a request with many', async (
     Array.from({ length: 500 }, () => task({})),
   );
   const busy = log.slice(0, log.lastIndexOf('stored')).join(' ').split('another');
-  // Of a page there are its preparing or its storing; never more than one page of each in a row.
+  // At most the preparing of one page and the storing of another stand side by side.
   expect(busy.length).toBeGreaterThanOrEqual(8);
   for (const stretch of busy) expect(stretch.match(/prepared|stored/g)?.length ?? 0).toBeLessThanOrEqual(200);
 });

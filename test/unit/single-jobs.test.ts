@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { LaneQueue } from '../../src/queue/backend.ts';
 import { createSingleJobs, type SingleJob } from '../../src/queue/single-jobs.ts';
 
-/** Notes what is added in one go; what is asked between two of them is noted too. */
+/** Notes the ids of each go. */
 function fakeQueue(fail?: (ids: readonly string[]) => boolean) {
   const goes: string[][] = [];
   const queue: Pick<LaneQueue, 'addBulk'> = {
