@@ -1,9 +1,10 @@
 /** The cost curve: throughput with many queued runs, with more workers, and of wide fan-outs. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { table } from '../test/harness/command-line/table.ts';
 import type { Options } from './options.ts';
 import { plot } from './plot.ts';
 import { type Product, startProduct } from './product.ts';
-import { describeMachine, table } from './report.ts';
+import { describeMachine } from './report.ts';
 import type { Servers } from './servers.ts';
 import { fanOut, WORKLOADS, type Workload } from './workloads.ts';
 

@@ -1,11 +1,12 @@
 /** `npm run bench`: the product beside bare BullMQ flows and beside the hand-written way, in one run. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { optionsOrExit } from '../test/harness/command-line/options-or-exit.ts';
 import { startBare, startHandWritten } from './bullmq-side.ts';
 import { measureCurve } from './curve.ts';
 import { measureWorkload, type Result } from './measure.ts';
 import { measureNoisy } from './noisy.ts';
-import { HELP, type Options, readOptions } from './options.ts';
+import { HELP, readOptions } from './options.ts';
 import { plot } from './plot.ts';
 import { startProduct } from './product.ts';
 import { reportOf } from './report.ts';
@@ -15,13 +16,7 @@ import { measureSleepers } from './sleepers.ts';
 const folder = path.join(import.meta.dirname, 'results');
 const say = (line: string) => console.log(line);
 
-let options: Options;
-try {
-  options = readOptions(process.argv.slice(2));
-} catch (error) {
-  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
-  process.exit(2);
-}
+const options = optionsOrExit(readOptions, HELP);
 say('Starting Redis and PostgreSQL …');
 const servers = await startServers();
 const interrupted = () => void servers.stop().finally(() => process.exit(1));
@@ -45,7 +40,7 @@ try {
 } finally {
   await servers.stop();
 }
-// The schema engine and idle sockets must not hold the end up.
+// Idle sockets must not hold the end up.
 process.exit(0);
 
 async function compare(running: Servers): Promise<Result[]> {

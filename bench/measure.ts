@@ -1,5 +1,6 @@
 /** Warms all sides for the same time, then measures them in turn, and keeps the medians. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { median, quantile } from './quantiles.ts';
 import { countStatements, type Servers } from './servers.ts';
 import type { Side } from './side.ts';
 import type { Workload } from './workloads.ts';
@@ -123,21 +124,6 @@ function summary(
   };
 }
 
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-export function quantile(values: readonly number[], at: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  if (at === 0.5 && sorted.length % 2 === 0) {
-    return ((sorted[sorted.length / 2 - 1] ?? Number.NaN) + (sorted[sorted.length / 2] ?? Number.NaN)) / 2;
-  }
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN;
-}
-
-export function mapValues<T, R>(
-  record: Readonly<Record<string, T>>,
-  map: (value: T, key: string) => R,
-): Record<string, R> {
+function mapValues<T, R>(record: Readonly<Record<string, T>>, map: (value: T, key: string) => R): Record<string, R> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }

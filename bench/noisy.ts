@@ -1,10 +1,11 @@
 /** What a quiet tenant notices of a noisy one: its tasks and `/livez`, first alone, then beside every noise at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { table } from '../test/harness/command-line/table.ts';
 import { type Answer, type Connection, openConnection, requestOf } from './http-load.ts';
 import { type Ask, NOISES } from './noises.ts';
-import { launchPart, runMigrate } from './part.ts';
-import { environmentOf } from './product.ts';
-import { describeMachine, table } from './report.ts';
+import { startPart } from './product.ts';
+import { median, quantile } from './quantiles.ts';
+import { describeMachine } from './report.ts';
 import type { Servers } from './servers.ts';
 
 const NOBODY_KNOWS = 'whsec_bm9ib2R5IGtub3dzIHRoaXMgc2VjcmV0IGF0IGFsbA==';
@@ -19,21 +20,16 @@ const BEFORE_MS = 3_000;
 const PATIENCE_MS = 30_000;
 
 interface Measured {
-  /** Milliseconds from the request to the result, sorted. */
+  /** Milliseconds from the request to the result. */
   tasks: number[];
   slowestLivezMs: number;
 }
 
 export async function measureNoisy(servers: Servers, say: (line: string) => void): Promise<string> {
   // Forged signatures are only looked at where somebody may sign.
-  const environment = {
-    ...environmentOf(servers),
-    INBOUND_WEBHOOK_SECRET: JSON.stringify({ quiet: [NOBODY_KNOWS], noisy: [NOBODY_KNOWS] }),
-  };
-  const { folder } = servers;
-  await runMigrate(folder, environment);
-  const api = await launchPart({ name: 'api', folder, environment });
-  const worker = await launchPart({ name: 'worker', folder, environment });
+  const settings = { INBOUND_WEBHOOK_SECRET: JSON.stringify({ quiet: [NOBODY_KNOWS], noisy: [NOBODY_KNOWS] }) };
+  const api = await startPart(servers, 'api', { settings });
+  const worker = await startPart(servers, 'worker', { settings });
   const noise = new AbortController();
   const answers = new Map<string, Map<number, number>>();
   try {
@@ -55,7 +51,7 @@ export async function measureNoisy(servers: Servers, say: (line: string) => void
     return reportOf(idle, noisy, answers);
   } finally {
     noise.abort();
-    await Promise.all([api.stop(), worker.stop()]);
+    await Promise.all([api, worker].map((part) => part.end('SIGTERM')));
   }
 }
 
@@ -69,7 +65,7 @@ async function measure(port: number): Promise<Measured> {
   }
   const took = await Promise.all(tasks);
   done.abort();
-  return { tasks: took.sort((a, b) => a - b), slowestLivezMs: await slowest };
+  return { tasks: took, slowestLivezMs: await slowest };
 }
 
 /** The threads of the worker that evaluate are started by the first condition there is. */
@@ -145,7 +141,6 @@ function askAt(port: number, statuses: Map<number, number>, signal: AbortSignal)
 }
 
 function reportOf(idle: Measured, noisy: Measured, answers: ReadonlyMap<string, ReadonlyMap<number, number>>): string {
-  const at = ({ tasks }: Measured, share: number) => tasks[Math.ceil(tasks.length * share) - 1] ?? Number.NaN;
   const row = (name: string, of: (measured: Measured) => number) => [
     name,
     of(idle).toFixed(1),
@@ -160,9 +155,9 @@ function reportOf(idle: Measured, noisy: Measured, answers: ReadonlyMap<string, 
     table(
       ['', 'alone, ms', 'beside the noise, ms', 'ratio'],
       [
-        row('p50 of a task', (measured) => at(measured, 0.5)),
-        row('p99 of a task', (measured) => at(measured, 0.99)),
-        row('slowest task', (measured) => at(measured, 1)),
+        row('p50 of a task', ({ tasks }) => median(tasks)),
+        row('p99 of a task', ({ tasks }) => quantile(tasks, 0.99)),
+        row('slowest task', ({ tasks }) => Math.max(...tasks)),
         row('slowest /livez', ({ slowestLivezMs }) => slowestLivezMs),
       ],
     ),

@@ -1,5 +1,6 @@
 /** What the benchmark is told on the command line. */
 import { parseArgs } from 'node:util';
+import { positiveNumber } from '../test/harness/command-line/numbers.ts';
 import { WORKLOADS, type Workload } from './workloads.ts';
 
 export interface Options {
@@ -53,21 +54,15 @@ export function readOptions(args: string[]): Options {
   const workloads = WORKLOADS.filter(({ id }) => wanted === undefined || wanted.includes(id));
   if (workloads.length !== (wanted?.length ?? WORKLOADS.length)) throw new Error(`--only: unknown in ${values.only}`);
   return {
-    seconds: positive('seconds', values.seconds),
-    repeat: positive('repeat', values.repeat),
-    warmSeconds: positive('warm', values.warm ?? values.seconds),
+    seconds: positiveNumber('seconds', values.seconds),
+    repeat: positiveNumber('repeat', values.repeat),
+    warmSeconds: positiveNumber('warm', values.warm ?? values.seconds),
     workloads,
     curve: values.curve,
     noisy: values.noisy,
-    backlogs: values.backlogs.split(',').map((text) => positive('backlogs', text)),
-    sleepers: values.sleepers === undefined ? 0 : positive('sleepers', values.sleepers),
+    backlogs: values.backlogs.split(',').map((text) => positiveNumber('backlogs', text)),
+    sleepers: values.sleepers === undefined ? 0 : positiveNumber('sleepers', values.sleepers),
     profile: values.profile,
     name: values.name ?? (values.curve ? 'curve' : values.noisy ? 'noisy' : 'bench'),
   };
-}
-
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new Error(`--${name} must be a positive number, not '${text}'`);
-  return value;
 }

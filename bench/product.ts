@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import { type Child, type Environment, startProcess } from '../test/harness/processes/process.ts';
 import { openConnection, requestOf } from './http-load.ts';
-import { launchPart, type Part, runMigrate } from './part.ts';
 import type { Servers } from './servers.ts';
 import type { Side } from './side.ts';
 import { usageOf, usageOfTree } from './usage.ts';
@@ -33,20 +33,13 @@ export interface Product {
 }
 
 export async function startProduct(servers: Servers, profile: string | undefined): Promise<Product> {
-  const processes: Part[] = [];
-  const { folder } = servers;
-  const environment = environmentOf(servers);
-  const launch = async (name: 'api' | 'worker') => {
-    const launched = await launchPart({
-      name,
-      folder,
-      environment,
-      flags: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, name)}`],
-    });
+  const processes: Child[] = [];
+  const launch = async (kind: Child['kind']) => {
+    const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, kind)}`];
+    const launched = await startPart(servers, kind, { flags });
     processes.push(launched);
     return launched;
   };
-  await runMigrate(folder, environment);
   const api = await launch('api');
   await launch('worker');
   const workflows = new Map<string, string>();
@@ -127,14 +120,14 @@ export async function startProduct(servers: Servers, profile: string | undefined
     api: usageOf(api.pid),
     ...Object.fromEntries(
       processes
-        .filter(({ name }) => name === 'worker')
+        .filter(({ kind }) => kind === 'worker')
         .map(({ pid }, index) => [index === 0 ? 'worker' : `worker ${index + 1}`, usageOf(pid)]),
     ),
     redis: usageOf(servers.redis.pid),
     postgres: usageOfTree(servers.postgres.pid),
   });
   const stop = async () => {
-    await Promise.all(processes.splice(0).map((launched) => launched.stop()));
+    await Promise.all(processes.splice(0).map((launched) => launched.end('SIGTERM')));
   };
   const common = { usage, stop, countsStatements: true };
   return {
@@ -151,9 +144,9 @@ export async function startProduct(servers: Servers, profile: string | undefined
       await launch('worker');
     },
     async stopWorkers() {
-      const workers = processes.filter(({ name }) => name === 'worker');
+      const workers = processes.filter(({ kind }) => kind === 'worker');
       for (const worker of workers) processes.splice(processes.indexOf(worker), 1);
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await Promise.all(workers.map((worker) => worker.end('SIGTERM')));
     },
     post: (workload, runs) => send(workload, runs, true, Number.POSITIVE_INFINITY),
     openRuns: (limit) => countOpen(servers.observer, limit),
@@ -191,10 +184,30 @@ async function createWorkflow(port: number, workload: Workload): Promise<string>
   return (JSON.parse(body) as { workflow_id: string }).workflow_id; // As the API documents it.
 }
 
-/** The settings as they are delivered, but for where the stores are. */
-export function environmentOf(servers: Servers): Record<string, string> {
+export interface Part extends Child {
+  port: number;
+}
+
+/** The settings are those that are delivered, but for where the stores are. */
+export async function startPart(
+  servers: Servers,
+  kind: Child['kind'],
+  { flags = [], settings = {} }: { flags?: readonly string[]; settings?: Environment } = {},
+): Promise<Part> {
+  const child = await startProcess({
+    kind,
+    cwd: servers.folder,
+    settings: { ...environmentOf(servers), ...settings },
+    flags,
+    onLine: (line) => process.stderr.write(`${line}\n`),
+  });
+  const { port } = child;
+  if (port === undefined) throw new Error(`the ${kind} has no port`);
+  return { ...child, port };
+}
+
+function environmentOf(servers: Servers): Environment {
   return {
-    PATH: process.env['PATH'] ?? '',
     DATABASE_URL: servers.postgres.url,
     REDIS_URL: servers.redis.url,
     PORT: '0',

@@ -1,5 +1,6 @@
 /** The table of the results, in Markdown. */
 import { cpus, totalmem } from 'node:os';
+import { table } from '../test/harness/command-line/table.ts';
 import type { Result } from './measure.ts';
 import type { Options } from './options.ts';
 import { WORKLOADS } from './workloads.ts';
@@ -50,11 +51,6 @@ export function reportOf(results: readonly Result[], options: Options): string {
     '',
   ];
   return lines.join('\n');
-}
-
-export function table(head: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
 function listOf(values: Readonly<Record<string, number>>): string {

@@ -1,13 +1,15 @@
 /**
  * `npm run bench -- --sleepers 1000000`: what runs cost that only sleep. A thousand real ones wait for an approval until they
  * have left the queue; the others are copies of their rows. Before and after, the same work is measured: single tasks, the
- * pass of the sweep, and what Redis holds.
+ * pass of the reconciler, and what Redis holds.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type pg from 'pg';
+import { table } from '../test/harness/command-line/table.ts';
 import { openConnection, requestOf } from './http-load.ts';
 import { type Product, startProduct } from './product.ts';
+import { median, quantile } from './quantiles.ts';
 import type { Servers } from './servers.ts';
 import { WORKLOADS } from './workloads.ts';
 
@@ -50,7 +52,7 @@ export async function measureSleepers(servers: Servers, count: number, say: (lin
     const { rows } = await db.query<{ asleep: number }>(
       `SELECT count(*)::int AS asleep FROM run WHERE status = 'waiting' AND asleep AND left_queue`,
     );
-    return table(rows[0]?.asleep ?? 0, before, after);
+    return compared(rows[0]?.asleep ?? 0, before, after);
   } finally {
     await product.stop();
   }
@@ -138,31 +140,31 @@ async function measure(servers: Servers, product: Product): Promise<Measured> {
   const redisKeys = await redis.dbsize();
   redis.disconnect();
   return {
-    tasksPerSecond: TASKS / (quantile(times, 0.5) / 1_000),
-    p50: quantile(took, 0.5),
+    tasksPerSecond: TASKS / (median(times) / 1_000),
+    p50: median(took),
     p99: quantile(took, 0.99),
-    passMs: quantile(passMs, 0.5),
+    passMs: median(passMs),
     redisBytes: Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0),
     redisKeys,
   };
 }
 
-function quantile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-}
-
-function table(asleep: number, before: Measured, after: Measured): string {
-  const row = (name: string, pick: (measured: Measured) => number, digits = 1) =>
-    `| ${name} | ${pick(before).toFixed(digits)} | ${pick(after).toFixed(digits)} | ${(pick(after) / pick(before)).toFixed(2)} |`;
-  return [
-    `|  | none asleep | ${asleep} asleep | ratio |`,
-    '| --- | --- | --- | --- |',
-    row('single tasks per second', (m) => m.tasksPerSecond, 0),
-    row('a task from request to result, p50 ms', (m) => m.p50),
-    row('a task from request to result, p99 ms', (m) => m.p99),
-    row('a pass of the sweep, ms', (m) => m.passMs),
-    row('memory of Redis, MB', (m) => m.redisBytes / 1e6),
-    row('keys in Redis', (m) => m.redisKeys, 0),
-  ].join('\n');
+function compared(asleep: number, before: Measured, after: Measured): string {
+  const row = (name: string, pick: (measured: Measured) => number, digits = 1) => [
+    name,
+    pick(before).toFixed(digits),
+    pick(after).toFixed(digits),
+    (pick(after) / pick(before)).toFixed(2),
+  ];
+  return table(
+    ['', 'none asleep', `${asleep} asleep`, 'ratio'],
+    [
+      row('single tasks per second', (m) => m.tasksPerSecond, 0),
+      row('a task from request to result, p50 ms', (m) => m.p50),
+      row('a task from request to result, p99 ms', (m) => m.p99),
+      row('a reconcile pass, ms', (m) => m.passMs),
+      row('memory of Redis, MB', (m) => m.redisBytes / 1e6),
+      row('keys in Redis', (m) => m.redisKeys, 0),
+    ],
+  );
 }

@@ -1,46 +1,44 @@
-/** What is done to the stack, one after the other. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Stack } from './stack.ts';
+/** What is done to the service, one after the other. */
+import { inject } from '../test/harness/faults/inject.ts';
+import type { FaultKind } from '../test/harness/faults/schedule.ts';
+import type { ProcessOfStation, Station } from '../test/harness/faults/station.ts';
 
 export interface Fault {
   title: string;
   /** Resolves when what was broken is there again. */
-  inject(stack: Stack): Promise<void>;
+  inject(station: Station): Promise<void>;
 }
 
-async function killWorkers(stack: Stack, count: number): Promise<void> {
-  const victims = stack.workers.slice(0, count);
-  for (const worker of victims) worker.signal('SIGKILL');
-  await Promise.all(victims.map(({ ended }) => ended));
-  // As a supervisor does.
-  for (const _ of victims) await stack.startWorker();
+function now(station: Station, kind: FaultKind, lengthMs = 0): Promise<void> {
+  return inject(station, { kind, atMs: 0, lengthMs, worker: 0 });
 }
 
-const FAULTS: Fault[] = [
-  { title: 'a worker is killed', inject: (stack) => killWorkers(stack, 1) },
-  { title: 'all workers are killed', inject: (stack) => killWorkers(stack, stack.workers.length) },
-  { title: 'the API is killed', inject: (stack) => stack.restartApi() },
-  { title: 'PostgreSQL crashes and restarts', inject: (stack) => stack.restartPostgres() },
-  {
-    title: 'a worker is stopped for longer than its lock, then goes on',
-    async inject(stack) {
-      const [worker] = stack.workers;
-      worker?.signal('SIGSTOP');
-      await sleep(stack.lockMs * 1.25);
-      worker?.signal('SIGCONT');
-    },
-  },
-];
-const REDIS_FAULTS: Fault[] = [
-  {
-    title: 'Redis is wiped',
-    inject: async (stack) => {
-      await stack.redis?.flushall();
-    },
-  },
-  { title: 'Redis is killed and loses its newest writes', inject: (stack) => stack.loseTailOfRedis() },
+/** The victims are started again by their supervisor. */
+async function kill(station: Station, kind: FaultKind, victims: readonly ProcessOfStation[]): Promise<void> {
+  const before = await Promise.all(victims.map(({ process }) => process.child()));
+  await now(station, kind);
+  await Promise.all(before.map((child, index) => victims[index]?.process.next(child)));
+}
+
+const ON_REDIS: Fault[] = [
+  { title: 'Redis is wiped', inject: (station) => now(station, 'redis_flush') },
+  { title: 'Redis is killed and loses its newest writes', inject: (station) => now(station, 'redis_tail_lost') },
 ];
 
-export function faultsOf(stack: Stack): Fault[] {
-  return stack.backend === 'redis' ? [...REDIS_FAULTS, ...FAULTS] : FAULTS;
+/** A worker is not heard of for `lockMs` before its tasks go to others. */
+export function faultsOf({ backend }: Station, lockMs: number): Fault[] {
+  return [
+    ...(backend === 'redis' ? ON_REDIS : []),
+    {
+      title: 'a worker is killed',
+      inject: (station) => kill(station, 'kill_worker', station.workers.slice(0, 1)),
+    },
+    { title: 'all workers are killed', inject: (station) => kill(station, 'kill_workers', station.workers) },
+    { title: 'the API is killed', inject: (station) => kill(station, 'kill_api', [station.api]) },
+    { title: 'PostgreSQL crashes and restarts', inject: (station) => now(station, 'postgres_restart') },
+    {
+      title: 'a worker is stopped for longer than its lock, then goes on',
+      inject: (station) => now(station, 'stop_worker', lockMs * 1.25),
+    },
+  ];
 }

@@ -1,12 +1,15 @@
 /** `npm run drill`: breaks a running service in every way it can, and shows that nothing is lost and nothing done twice. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expectRest } from '../test/support/invariants.ts';
-import { until } from '../test/support/until.ts';
+import { expectRest } from '../test/harness/checker/at-rest.ts';
+import { optionsOrExit } from '../test/harness/command-line/options-or-exit.ts';
+import { openStation, type Station } from '../test/harness/faults/station.ts';
+import { HURRIED } from '../test/harness/processes/process.ts';
+import { canStartRedis } from '../test/harness/servers/redis-server.ts';
+import { until } from '../test/harness/until.ts';
 import { type Fault, faultsOf } from './faults.ts';
 import { committedTwice, completedOf, firstCommitAfter, lastEndOf, openOf, tasksCommitted } from './ledger.ts';
-import { HELP, type Options, readOptions } from './options.ts';
-import { type Recovery, reportOf } from './report.ts';
-import { type Stack, startStack } from './stack.ts';
+import { HELP, readOptions } from './options.ts';
+import { type Recovery, reportOf, seconds } from './report.ts';
 import { startWork, type Work } from './work.ts';
 
 const begun = performance.now();
@@ -15,25 +18,22 @@ const END_MS = 120_000;
 const LOOK_EVERY_MS = 50;
 /** Calls that the service is busy with when something is broken. */
 const BUSY = 5;
+const WORKERS = 2;
+/** How long a lock is, and what it takes until one that has run out is noticed. */
+const LOCK_MS = { production: 20_000, hurried: 2_000 };
 
-let options: Options;
-try {
-  options = readOptions(process.argv.slice(2));
-} catch (error) {
-  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
-  process.exit(2);
-}
+const options = optionsOrExit(readOptions, HELP);
 if (options.help) {
   console.log(HELP);
   process.exit(0);
 }
-let stack: Stack | undefined;
+let station: Station | undefined;
 let interrupted = false;
 const interrupt = () => {
   if (interrupted) return;
   interrupted = true;
   say('Stopping everything …');
-  void stack?.stop().finally(() => process.exit(130));
+  void station?.close().finally(() => process.exit(130));
   // While it starts: it is stopped as soon as it is there.
 };
 process.on('SIGINT', interrupt);
@@ -42,61 +42,68 @@ process.on('SIGTERM', interrupt);
 let passed = false;
 try {
   say('Starting PostgreSQL, the queue, an API and two workers …');
-  stack = await startStack(options, say);
+  station = await start();
   if (interrupted) throw new Error('interrupted');
-  passed = await drill(stack);
+  passed = await drill(station);
 } catch (error) {
   if (!interrupted) console.error(error);
 } finally {
-  if (!interrupted || stack !== undefined) await stack?.stop();
+  if (!passed && !interrupted && station !== undefined) console.error(station.tail());
+  await station?.close().catch((error: unknown) => say(`while stopping: ${error}`));
 }
 process.exit(interrupted ? 130 : passed ? 0 : 1);
 
-async function drill(running: Stack): Promise<boolean> {
-  const work = await startWork(running.url);
-  try {
-    const faults = faultsOf(running);
-    const recoveries: Recovery[] = [];
-    for (const [index, fault] of faults.entries()) {
-      const runs = Math.round(((index + 1) * options.runs) / faults.length) - work.accepted.size;
-      recoveries.push(await suffer(running, work, fault, Math.max(1, runs)));
-    }
-    const wrong = await expectRest({ ...running, reported: new Set() }, END_MS).then(
-      () => undefined,
-      (error: unknown) => String(error),
-    );
-    const open = await openOf(running.db, work.accepted);
-    const result = {
-      backend: running.backend,
-      hurried: options.hurried,
-      recoveries,
-      accepted: work.accepted.size,
-      finished: work.accepted.size - open.length,
-      completed: await completedOf(running.db, work.accepted),
-      tasks: await tasksCommitted(running.db),
-      lost: open.length,
-      committedTwice: await committedTwice(running.db),
-      executedAgain: work.executedAgain(),
-      wrong,
-    };
-    console.log(`\n${reportOf(result)}`);
-    return result.lost === 0 && result.committedTwice === 0 && wrong === undefined;
-  } finally {
-    await work.close();
+/** With the settings of production, but for short locks where somebody is in a hurry. */
+async function start(): Promise<Station> {
+  const { hurried } = options;
+  const backend = options.backend === 'redis' && !canStartRedis() ? 'postgres' : options.backend;
+  if (backend !== options.backend) say('No Redis can be started here; the queue is in PostgreSQL.');
+  const environment = { SHUTDOWN_GRACE_SECONDS: '2', ...(hurried ? HURRIED : {}) };
+  return openStation({ backend, workers: WORKERS, asDelivered: true, environment });
+}
+
+async function drill(running: Station): Promise<boolean> {
+  const work = await startWork(running);
+  const faults = faultsOf(running, options.hurried ? LOCK_MS.hurried : LOCK_MS.production);
+  const { db, redisClient: redis, queuePrefix } = running;
+  const recoveries: Recovery[] = [];
+  for (const [index, fault] of faults.entries()) {
+    const runs = Math.round(((index + 1) * options.runs) / faults.length) - work.accepted.size;
+    recoveries.push(await suffer(running, work, fault, Math.max(1, runs)));
   }
+  const wrong = await expectRest({ db, redis, queuePrefix, reported: new Set() }, END_MS).then(
+    () => undefined,
+    (error: unknown) => String(error),
+  );
+  const open = await openOf(db, work.accepted);
+  const result = {
+    backend: running.backend,
+    hurried: options.hurried,
+    recoveries,
+    accepted: work.accepted.size,
+    finished: work.accepted.size - open.length,
+    completed: await completedOf(db, work.accepted),
+    tasks: await tasksCommitted(db),
+    lost: open.length,
+    committedTwice: await committedTwice(db),
+    executedAgain: work.executedAgain(),
+    wrong,
+  };
+  console.log(`\n${reportOf(result)}`);
+  return result.lost === 0 && result.committedTwice === 0 && wrong === undefined;
 }
 
 /** Half of the runs are under way when it happens, the others are accepted meanwhile. */
-async function suffer({ ...running }: Stack, work: Work, fault: Fault, runs: number): Promise<Recovery> {
+async function suffer(running: Station, work: Work, fault: Fault, runs: number): Promise<Recovery> {
   const { db } = running;
   const before = Math.ceil(runs / 2);
   const again = work.executedAgain();
-  await work.accept(before);
-  await until(() => work.active() >= Math.min(BUSY, before), { what: 'work is under way', everyMs: 5 });
+  const goOn = await work.begin(before, BUSY);
   const affected = await openOf(db, work.accepted);
   const at = Date.now();
   const since = () => ((Date.now() - at) / 1000).toFixed(1);
   say(`${fault.title}; ${affected.length} runs are under way`);
+  goOn();
   const repaired = fault.inject(running).then(() => say(`  it is over after ${since()} s`));
   const more = work.accept(runs - before);
 
@@ -112,7 +119,7 @@ async function suffer({ ...running }: Stack, work: Work, fault: Fault, runs: num
   const endedAt = over ? await lastEndOf(db, affected) : undefined;
   if (endedAt === undefined) say(`  NOT everything has finished after ${since()} s`);
   else say(`  everything that was under way had finished after ${seconds(endedAt - at)}`);
-  // The sweep and the janitor look once more before the next fault.
+  // The reconciler and the janitor look once more before the next fault.
   await sleep(LOOK_EVERY_MS);
   return {
     title: fault.title,
@@ -121,8 +128,4 @@ async function suffer({ ...running }: Stack, work: Work, fault: Fault, runs: num
     finishedMs: endedAt === undefined ? undefined : endedAt - at,
     executedAgain: work.executedAgain() - again,
   };
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(2)} s`;
 }

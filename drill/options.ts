@@ -1,8 +1,10 @@
 /** What the drill is told on the command line. */
 import { parseArgs } from 'node:util';
+import { wholeNumber } from '../test/harness/command-line/numbers.ts';
+import { BACKENDS, type BackendKind } from '../test/harness/servers/backends.ts';
 
 export interface Options {
-  backend: 'redis' | 'postgres';
+  backend: BackendKind;
   runs: number;
   /** Locks of a second and a half instead of those of production. */
   hurried: boolean;
@@ -25,12 +27,8 @@ export function readOptions(args: string[]): Options {
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  const { backend, hurried, help } = values;
-  if (backend !== 'redis' && backend !== 'postgres') {
-    throw new Error(`--backend must be redis or postgres, not '${backend}'`);
-  }
-  const runs = Number(values.runs);
-  if (!Number.isInteger(runs) || runs < 1)
-    throw new Error(`--runs must be a whole number from 1 on, not '${values.runs}'`);
-  return { backend, runs, hurried, help };
+  const { hurried, help } = values;
+  const backend = BACKENDS.find((kind) => kind === values.backend);
+  if (backend === undefined) throw new Error(`--backend must be redis or postgres, not '${values.backend}'`);
+  return { backend, runs: wholeNumber('runs', values.runs, 1), hurried, help };
 }

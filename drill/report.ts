@@ -1,4 +1,6 @@
-/** The table at the end. */
+/** The tables at the end. */
+import { table } from '../test/harness/command-line/table.ts';
+
 export interface Recovery {
   title: string;
   /** Runs that were under way. */
@@ -26,18 +28,14 @@ export interface Result {
 }
 
 export function reportOf(result: Result): string {
-  const faults = [
-    ['fault', 'runs under way', 'work moved again', 'all of them had finished', 'tasks executed again'],
-    ...result.recoveries.map(({ title, affected, movedMs, finishedMs, executedAgain }) => [
-      title,
-      String(affected),
-      seconds(movedMs),
-      finishedMs === undefined ? 'never' : seconds(finishedMs),
-      String(executedAgain),
-    ]),
-  ];
+  const faults = result.recoveries.map(({ title, affected, movedMs, finishedMs, executedAgain }) => [
+    title,
+    String(affected),
+    seconds(movedMs),
+    finishedMs === undefined ? 'never' : seconds(finishedMs),
+    String(executedAgain),
+  ]);
   const totals = [
-    ['', `queue in ${result.backend}${result.hurried ? ', short locks' : ''}`],
     ['runs accepted', String(result.accepted)],
     ['runs finished', String(result.finished)],
     ['of them completed', String(result.completed)],
@@ -47,16 +45,13 @@ export function reportOf(result: Result): string {
     ['executed again', String(result.executedAgain)],
     ['independent check', result.wrong ?? 'nothing is wrong'],
   ];
-  return `${table(faults)}\n\n${table(totals)}`;
+  const heads = {
+    faults: ['fault', 'runs under way', 'work moved again', 'all of them had finished', 'tasks executed again'],
+    totals: ['', `queue in ${result.backend}${result.hurried ? ', short locks' : ''}`],
+  };
+  return `${table(heads.faults, faults)}\n\n${table(heads.totals, totals)}`;
 }
 
-function table(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: string[]) => `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  const [head = [], ...rest] = rows;
-  return [line(head), `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...rest.map(line)].join('\n');
-}
-
-function seconds(milliseconds: number): string {
+export function seconds(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(2)} s`;
 }

@@ -1,17 +1,22 @@
-/** The work that goes on meanwhile: workflows whose actions call a service that takes its time and counts its calls. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { startService } from '../test/support/service.ts';
+/** The work that goes on meanwhile: workflows whose actions call a service that takes its time and keeps its calls. */
+import { once } from 'node:events';
+import { accepted, field } from '../test/harness/client/client.ts';
+import { insist, post } from '../test/harness/client/insist.ts';
+import type { Station } from '../test/harness/faults/station.ts';
+import { until } from '../test/harness/until.ts';
 
 export interface Work {
   /** Begins so many runs; a request that gets no answer is repeated with its key until it has one. */
   accept(runs: number): Promise<void>;
   /** Ids of the runs that were answered with 202. */
   accepted: ReadonlySet<string>;
-  /** Calls under way. */
-  active(): number;
+  /**
+   * Begins so many runs. None of their calls is answered until what it resolves to is called, so that so many of them are
+   * under way however fast the machine is.
+   */
+  begin(runs: number, busy: number): Promise<() => void>;
   /** Calls beyond the first of each task. */
   executedAgain(): number;
-  close(): Promise<void>;
 }
 
 const AT_ONCE = 8;
@@ -31,68 +36,62 @@ const WORKFLOWS: Record<string, Dependencies> = {
   },
 };
 
-export async function startWork(api: string): Promise<Work> {
-  const keys = new Map<string, number>();
-  let active = 0;
-  const service = await startService(async ({ query, idempotencyKey = '' }) => {
-    keys.set(idempotencyKey, (keys.get(idempotencyKey) ?? 0) + 1);
-    active += 1;
-    await sleep(Number(query['ms']));
-    active -= 1;
-    return { body: { done: idempotencyKey } };
-  });
+export async function startWork({ apiUrl, service }: Station): Promise<Work> {
+  const { calls } = service;
   const workflows: string[] = [];
   for (const [name, dependencies] of Object.entries(WORKFLOWS)) {
-    const actions = Object.entries(dependencies).map(([id, dependsOn], index) => ({
-      action_id: id,
-      action_type: 'http_request',
-      config: { url: `${service.url}/work?ms=${DURATIONS[index % DURATIONS.length]}` },
-      depends_on: dependsOn,
-    }));
-    workflows.push(await post(`${api}/workflows`, { name, actions }, `workflow-${name}`, 201, 'workflow_id'));
+    const actions = Object.entries(dependencies).map(([id, dependsOn], index) => {
+      const json = { n: index, from: [], work_ms: DURATIONS[index % DURATIONS.length], behave: 'succeed' };
+      const config = { url: `${service.url}/work`, method: 'POST', json };
+      return { action_id: id, action_type: 'http_request', config, depends_on: dependsOn };
+    });
+    workflows.push(await create(`${apiUrl}/workflows`, { name, actions }, `workflow-${name}`, 201, 'workflow_id'));
   }
-  const accepted = new Set<string>();
+  const ids = new Set<string>();
   let begun = 0;
 
   async function acceptOne(): Promise<void> {
     begun += 1;
     const workflow = workflows[begun % workflows.length] ?? '';
-    accepted.add(await post(`${api}/workflows/${workflow}/execute`, {}, `run-${begun}`, 202, 'execution_id'));
+    ids.add(await create(`${apiUrl}/workflows/${workflow}/execute`, {}, `run-${begun}`, 202, 'execution_id'));
   }
   return {
-    accepted,
-    active: () => active,
-    executedAgain: () => [...keys.values()].reduce((sum, calls) => sum + calls - 1, 0),
-    async accept(runs) {
-      let left = runs;
-      const next = async () => {
-        while (left > 0) {
-          left -= 1;
-          await acceptOne();
-        }
+    accepted: ids,
+    executedAgain: () => calls.length - new Set(calls.map(({ key }) => key)).size,
+    accept,
+    async begin(runs, busy) {
+      const held = new AbortController();
+      const released = once(held.signal, 'abort').then(() => undefined);
+      service.answer(() => released);
+      await accept(runs);
+      const active = () => calls.filter(({ answer }) => answer === undefined).length;
+      await until(() => active() >= Math.min(busy, runs), { what: 'work is under way', everyMs: 5 });
+      return () => {
+        service.answer(async () => undefined);
+        held.abort();
       };
-      await Promise.all(Array.from({ length: AT_ONCE }, next));
     },
-    close: () => service.close(),
   };
+
+  async function accept(runs: number): Promise<void> {
+    let left = runs;
+    const next = async () => {
+      while (left > 0) {
+        left -= 1;
+        await acceptOne();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+  }
 }
 
 /** Gives the field `id` of the answer. */
-async function post(url: string, body: object, key: string, status: number, id: string): Promise<string> {
-  const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body: JSON.stringify(body),
-    }).catch(() => undefined);
-    const text = await answer?.text().catch(() => undefined);
-    if (answer?.status === status && text !== undefined) {
-      const value = (JSON.parse(text) as Record<string, unknown>)[id]; // An answer is an object.
-      if (typeof value === 'string') return value;
-    }
-    const isPassing = answer === undefined || text === undefined || answer.status >= 500 || answer.status === 429;
-    if (!isPassing || performance.now() > until) throw new Error(`${url} answered ${answer?.status}: ${text}`);
-    await sleep(AGAIN_AFTER_MS);
-  }
+async function create(url: string, body: object, key: string, status: number, id: string): Promise<string> {
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  const answer = await insist(() => post(url, body, { 'idempotency-key': key }), {
+    everyMs: AGAIN_AFTER_MS,
+    giveUpAt,
+  });
+  if (answer === undefined) throw new Error(`${url} did not answer for ${PATIENCE_MS} ms`);
+  return field(accepted(answer, status), id);
 }

@@ -12,6 +12,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -117,6 +118,11 @@ async function build() {
     [path.join('node_modules', 'typescript', binOf('typescript', 'tsc')), '-p', 'tsconfig.build.json'],
     {},
   );
+  // What was compiled from a file that has moved would go on as if it were part of the program.
+  for (const file of ['src', 'workers', 'examples'].flatMap((part) => filesBelow(`dist/${part}`))) {
+    const source = path.relative('dist', file).replace(/\.js(\.map)?$/, '.ts');
+    if (source.endsWith('.ts') && !existsSync(source)) rmSync(file);
+  }
   const { bundle } = await import('./bundle.mjs');
   await bundle(root);
   // A change made while the compiler was running counts as newer.

@@ -12,7 +12,7 @@ const HEAD = `# Configuration
 
 Written from \`src/config/variables.ts\` by \`npm run configuration-page\`; a test compares the two.
 
-A setting is looked for in these places, and the first one that has it wins:
+A setting is read from these sources, and the first one that has it wins:
 
 1. the environment;
 2. \`.env\`, in the folder where the service is started or one folder up;
@@ -20,9 +20,9 @@ A setting is looked for in these places, and the first one that has it wins:
 4. \`config/app.yaml\`, its sections \`services\`, \`redis\` and \`orchestrator\`;
 5. the default.
 
-Within one place the name itself wins over its other names. An empty text counts as not set. A list is JSON (\`["a","b"]\`) or has commas between its words. Everything is checked at start; all faults are named at once, each with the place, the name, the value (never that of a secret) and what is allowed. \`GET /config/effective\` tells what holds and where it comes from.
+Within one source the name itself wins over its other names. An empty string counts as not set. A list is JSON (\`["a","b"]\`) or comma-separated. Everything is validated at start; all errors are reported at once, each with the source, the name, the value (never that of a secret) and the allowed values. \`GET /config/effective\` shows the effective settings and their sources.
 
-In \`config/orchestrator.yaml\` every setting may stand by its name in lower case (\`worker_concurrency: 20\`); some have a key of the older file as well. A key there that is no setting is a fault. This is a whole file:
+In \`config/orchestrator.yaml\` every setting may be given by its name in lower case (\`worker_concurrency: 20\`); some have a key of the older file as well. An unknown key there is an error. This is a complete file:
 
 \`\`\`yaml
 services: {host: 127.0.0.1, port: 8000}
@@ -32,7 +32,7 @@ retention_days: 90
 doc_store_url: http://doc-store:5087
 \`\`\`
 
-\`<NAME>_URL\` with an http(s) URL, for any other name, is a service that \`service_call\` finds as \`<name>\`; \`SECRET_<NAME>\` is what templates have as \`{{secrets.<NAME>}}\`.
+\`<NAME>_URL\` with an http(s) URL, for any other name, is a service that \`service_call\` finds as \`<name>\`; \`SECRET_<NAME>\` is available to templates as \`{{secrets.<NAME>}}\`.
 
 ## Settings
 

@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../src/launch/postgres-server.ts';
-import { MIGRATIONS_FOLDER, migrate, schemaDrift } from '../src/store/migrate.ts';
+import { MIGRATIONS_FOLDER, migrate } from '../src/store/migrations/migrate.ts';
+import { schemaDrift } from './schema-drift.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

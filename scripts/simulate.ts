@@ -5,9 +5,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { play } from '../test/support/simulation/play.ts';
-import { DISTURBANCE_KINDS, searchAll } from '../test/support/simulation/search.ts';
-import { A_DIAMOND } from '../test/support/simulation/shapes.ts';
+import { wholeNumber } from '../test/harness/command-line/numbers.ts';
+import { play } from '../test/harness/simulation/play.ts';
+import { DISTURBANCE_KINDS, searchAll } from '../test/harness/simulation/search.ts';
+import { A_DIAMOND } from '../test/harness/simulation/shapes.ts';
 
 const HELP = `npm run simulate -- [options]
   --seeds <n>       how many seeds are played (100000)
@@ -49,10 +50,10 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (values.exhaustive !== undefined) return exhaust(whole('exhaustive', values.exhaustive, 0), values.kind);
-  if (values.seed !== undefined) return tell(whole('seed', values.seed, 0));
-  const from = whole('from', values.from, 0);
-  return playMany(from, whole('seeds', values.seeds, 1), whole('processes', values.processes, 1));
+  if (values.exhaustive !== undefined) return exhaust(wholeNumber('exhaustive', values.exhaustive, 0), values.kind);
+  if (values.seed !== undefined) return tell(wholeNumber('seed', values.seed, 0));
+  const from = wholeNumber('from', values.from, 0);
+  return playMany(from, wholeNumber('seeds', values.seeds, 1), wholeNumber('processes', values.processes, 1));
 }
 
 async function playMany(from: number, seeds: number, processes: number): Promise<number> {
@@ -127,11 +128,4 @@ async function exhaust(disturbances: number, wanted: string): Promise<number> {
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
   console.log(`${states} states, ${schedules} schedules, ${ends} ends in ${seconds} s`);
   return wrong === undefined ? 0 : 1;
-}
-
-function whole(name: string, text: string, least: number): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < least)
-    throw new Error(`--${name} must be a whole number from ${least} on, not '${text}'`);
-  return value;
 }

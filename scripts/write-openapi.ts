@@ -1,9 +1,11 @@
 /** `npm run openapi`: writes contracts/openapi.yaml, the document that the service serves. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { apiDocumentYaml } from '../src/http/docs.ts';
-import { API_OPERATIONS } from '../src/http/operations.ts';
+import { operationsOf } from '../src/compose/features.ts';
+import { apiDocumentYaml } from '../src/http/server/docs.ts';
 import { projectRoot } from '../src/project-root.ts';
+
+const API_OPERATIONS = await operationsOf();
 
 const { version } = JSON.parse(await readFile(path.join(projectRoot(), 'package.json'), 'utf8')) as { version: string };
 const file = path.join(projectRoot(), 'contracts', 'openapi.yaml');

@@ -2,8 +2,8 @@
  * The service as a library: `createOrchestrator()` speaks to one that runs, or, given a database, runs an API and a
  * worker in this process until `stop`. Either way everything goes through the doors that all clients use.
  */
-import { composeApi, composeWorker, type Process } from './compose.ts';
-import { type Config, loadConfig } from './config.ts';
+import { composeApi, composeWorker, type Process } from './compose/processes.ts';
+import { type Config, loadConfig } from './config/config.ts';
 import {
   type Answered,
   type ExecutionOutcome,
@@ -12,7 +12,7 @@ import {
   type WorkflowOutcome,
 } from './library/client.ts';
 import { migrateQueue } from './queue/migrate-queue.ts';
-import { migrate } from './store/migrate.ts';
+import { migrate } from './store/migrations/migrate.ts';
 import { createLog } from './telemetry/log.ts';
 
 export type { Answered, ExecutionOutcome, OrchestratorClient, WorkflowOutcome };

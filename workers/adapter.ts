@@ -1,17 +1,12 @@
 /**
  * The interface of a tool adapter: the code that executes one `action_type`. An adapter is one file in `adapters/`
- * that imports this file, zod and its own client library, and a line in `catalogue.ts`.
+ * that imports this file, zod and its own client library, and a line in `shipped-adapters.ts`.
  */
 import { z } from 'zod';
-import type { CallInputs, OperationCall } from '../src/domain/operation-call.ts';
-import type { Compensates } from '../src/domain/saga.ts';
-import type { ChildRunsOfTask } from '../src/engine/child-runs.ts';
-import type { ExternalAttempt } from '../src/engine/external-task-ports.ts';
-import type { PlatformAccess } from '../src/engine/platform-ports.ts';
-import type { ReplayRequest } from '../src/engine/replay-events.ts';
-import type { Polled } from '../src/engine/service-apis.ts';
+import type { Compensates } from '../src/domain/runs/saga.ts';
+import type { CallInputs, OperationCall } from '../src/domain/service-operation.ts';
+import type { ChildRunsOfTask } from '../src/engine/children/child-runs.ts';
 import type { Json } from '../src/schemas/json.ts';
-import { replayTarget } from '../src/schemas/replay.ts';
 import { TOPIC } from '../src/schemas/topic.ts';
 
 export interface AdapterContext {
@@ -90,6 +85,11 @@ export interface AdapterContext {
   engine?: EngineCapabilities;
 }
 
+/** Services for one attempt, as its adapter gets them. `close`: the attempt is over. */
+export interface ServicesOfTask extends Pick<AdapterContext, 'service' | 'acquire' | 'release' | 'turn'> {
+  close(): void;
+}
+
 export interface ServicePlace {
   /** Of this attempt. */
   number: number;
@@ -101,22 +101,10 @@ export interface ServicePlace {
 /** `answered`: the service does what it should, also when it refuses. `unclear`: the end says nothing about it. */
 export type CallOutcome = 'answered' | 'failed' | 'unclear';
 
+/** A feature adds what its own adapters get, in a `declare module` beside the code that makes it. */
 export interface EngineCapabilities {
-  /** This attempt's task for workers outside, which is made by the first delivery; how far it is. */
-  external?(task: { topic: string; input: Json }): Promise<ExternalAttempt>;
   /** Runs that this task begins. */
   children?: ChildRunsOfTask;
-  apis?: ServiceApisOfTask;
-  /** Asks the approvers, once in each epoch of the run, and tells what has become of it. */
-  approval?(question: {
-    message: string | undefined;
-    approvers: readonly string[];
-    /** Who began the run may not decide. */
-    fourEyes: boolean;
-    timeoutSeconds: number | undefined;
-    onTimeout: 'fail' | 'approve' | 'reject' | 'escalate';
-    escalateTo: readonly string[];
-  }): Promise<ApprovalAnswer>;
   /** The oldest message of that name that nobody has; once given, every later delivery finds it again. */
   signal?(
     name: string,
@@ -124,22 +112,7 @@ export interface EngineCapabilities {
     /** An event from outside with this subject is a message too. */
     from?: { event: string; key: string },
   ): Promise<SignalAnswer>;
-  /** Tells a target of events once more; resolves to how many there still are. */
-  replay?(request: ReplayRequest): Promise<number>;
-  /** What the service keeps and knows itself where no service for it is registered. */
-  platform?: PlatformAccess;
 }
-
-/** What `list_services` and `poll_openapi` use. */
-export interface ServiceApisOfTask {
-  names(): Promise<string[]>;
-  source(service: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
-  keep(service: string, url: string, document: Json): Promise<Polled>;
-}
-
-export type ApprovalAnswer =
-  | { is: 'open'; deadline: Date | undefined }
-  | { is: 'approved' | 'rejected' | 'timed_out'; by: string | null; comment: string | null; at: Date };
 
 export type SignalAnswer =
   | { is: 'open'; deadline: Date | undefined }
@@ -301,8 +274,6 @@ export const taskTopic = z
   .string()
   .regex(TOPIC, 'must be 1 to 255 letters, digits and . _ : / -')
   .meta({ examples: ['thumbnails'] });
-/** Where events are told once more. */
-export const eventTarget = replayTarget;
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
 export const requestHeaders = z.record(z.string(), scalar).meta({

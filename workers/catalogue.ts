@@ -1,13 +1,13 @@
 /** The adapters there are, by type: what the workers execute and what the doors tell about it. */
 import { z } from 'zod';
-import type { Checks } from '../src/domain/checks.ts';
 import type { FieldFault } from '../src/domain/errors.ts';
-import { hasTemplate } from '../src/domain/template-syntax.ts';
-import type { ActionTypes } from '../src/engine/use-cases.ts';
+import { hasTemplate } from '../src/domain/templates/template-syntax.ts';
+import type { Checks } from '../src/domain/texts/checks.ts';
+import type { ActionTypes } from '../src/engine/ports/use-cases.ts';
 import { faultsOf, plainWords } from '../src/schemas/faults.ts';
 import type { Json, JsonObject } from '../src/schemas/json.ts';
 import type { Adapter } from './adapter.ts';
-import { type AnyAdapter, SHIPPED_ADAPTERS } from './shipped-adapters.ts';
+import type { AnyAdapter } from './shipped-adapters.ts';
 
 export interface Catalogue extends ActionTypes {
   /** By canonical type. */
@@ -19,7 +19,7 @@ export interface Catalogue extends ActionTypes {
   isIdempotent(type: string): boolean;
 }
 
-export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTERS): Catalogue {
+export function createCatalogue(adapters: readonly AnyAdapter[]): Catalogue {
   const byType = new Map<string, Adapter>();
   const canonicalOf = new Map<string, string>();
   for (const adapter of adapters) {
@@ -29,19 +29,22 @@ export function createCatalogue(adapters: readonly AnyAdapter[] = SHIPPED_ADAPTE
     }
     byType.set(adapter.type, adapter as Adapter); // The lane parses with `config` before it calls `run`.
   }
-  const listed = [...byType.values()].map((adapter) => ({
-    action_type: adapter.type,
-    description: adapter.description,
-    aliases: [...(adapter.aliases ?? [])],
-    idempotent: adapter.idempotent ?? false,
-    config_schema: schemaOf(adapter.config, 'input'),
-    output_schema: schemaOf(adapter.output, 'output'),
-  }));
+  const names = [...byType.keys()].sort();
+  const listed = names
+    .flatMap((name) => byType.get(name) ?? [])
+    .map((adapter) => ({
+      action_type: adapter.type,
+      description: adapter.description,
+      aliases: [...(adapter.aliases ?? [])],
+      idempotent: adapter.idempotent ?? false,
+      config_schema: schemaOf(adapter.config, 'input'),
+      output_schema: schemaOf(adapter.output, 'output'),
+    }));
 
   return {
     get: (type) => byType.get(type),
     canonical: (type) => canonicalOf.get(type),
-    names: () => [...byType.keys()].sort(),
+    names: () => [...names],
     list: () => listed,
     isIdempotent: (type) => byType.get(type)?.idempotent ?? false,
     refusesSecrets(type) {

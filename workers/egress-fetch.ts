@@ -2,8 +2,8 @@
 
 import type { Egress } from '../src/egress/egress.ts';
 import { EgressError } from '../src/egress/errors.ts';
-import type { OpenCall } from '../src/engine/call-spans.ts';
-import { firstOf } from '../src/engine/time-limit.ts';
+import { firstOf } from '../src/engine/deliver/time-limit.ts';
+import type { OpenCall } from '../src/engine/tracing/call-spans.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 
 const VISIBLE = /^[\x20-\x7e]{1,255}$/;

@@ -1,6 +1,7 @@
 /** One call of an adapter, in the worker or in a child of its own: input checked, output checked, errors as results. */
 import { describe, isErrorCode, OrchestratorError, UnreadablePayload } from '../src/domain/errors.ts';
-import type { ExecutionResult } from '../src/engine/ports.ts';
+import { errorMessage } from '../src/domain/texts/error-message.ts';
+import type { ExecutionResult } from '../src/engine/ports/executor.ts';
 import { faultsOf } from '../src/schemas/faults.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 import type { AnyAdapter } from './shipped-adapters.ts';
@@ -71,7 +72,7 @@ function toResult(error: unknown): ExecutionResult {
   if (error instanceof RetryableError) return failed(error, true, error.retryAfterMs);
   if (error instanceof NonRetryableError) return failed(error, false);
   if (error instanceof OrchestratorError) return failure(error.code, error.message, describe(error.code).retryable);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
   // What an adapter did not foresee may pass: its author says otherwise with NonRetryableError.
   return failure(isErrorCode(code) ? code : 'adapter_failed', message, true);

@@ -1,17 +1,21 @@
 /** Runs adapters for the engine: builds the context, chooses where an adapter runs. */
 import type { Egress } from '../src/egress/egress.ts';
-import type { CallSpans } from '../src/engine/call-spans.ts';
-import { fieldsOfTask, withFields } from '../src/engine/log-fields.ts';
-import type { ExecutionCall, ExecutionResult, Executor, Expressions, Logger, LogLevel } from '../src/engine/ports.ts';
-import type { Service } from '../src/engine/registry-ports.ts';
-import type { ServiceCalls } from '../src/engine/service-calls.ts';
-import { attemptSpanId, traceparentOf } from '../src/engine/span-ids.ts';
-import type { AdapterContext, AdapterSetting, EngineCapabilities } from './adapter.ts';
+import { fieldsOfTask, withFields } from '../src/engine/deliver/log-fields.ts';
+import type { ExecutionCall, ExecutionResult, Executor, Expressions } from '../src/engine/ports/executor.ts';
+import type { Logger, LogLevel } from '../src/engine/ports/logger.ts';
+import type { CallSpans } from '../src/engine/tracing/call-spans.ts';
+import { attemptSpanId, traceparentOf } from '../src/engine/tracing/span-ids.ts';
+import {
+  type AdapterContext,
+  type AdapterSetting,
+  type EngineCapabilities,
+  NonRetryableError,
+  type ServicesOfTask,
+} from './adapter.ts';
 import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
-import { failure, park, runAdapterIn, Sleep, sleeper } from './execution.ts';
+import { failure, park, runAdapterIn, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
-import { createServicePlaces, type ServicePlaces } from './service-places.ts';
 import { maskedLog, maskedSpans, refusalOf, rulesOfFetch } from './task-secrets.ts';
 
 export interface ExecutorDeps {
@@ -19,12 +23,10 @@ export interface ExecutorDeps {
   egress: Egress;
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
-  service(tenantId: string, name: string): Promise<Service | undefined>;
-  calls: Pick<ServiceCalls, 'place'>;
-  /** Of a tenant: prepares calls of operations. */
-  operations(tenantId: string): AdapterContext['operation'];
-  /** A call's turn at a service: when to ask again, or undefined when it may be called. */
-  turn(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
+  /** Left out: no service is known. */
+  services?: ((call: ExecutionCall) => ServicesOfTask) | undefined;
+  /** Of a tenant: prepares calls of operations. Left out: no operation is known. */
+  operations?: ((tenantId: string) => AdapterContext['operation']) | undefined;
   /** For adapters that come with the engine. */
   engine(call: ExecutionCall): EngineCapabilities;
   settings: Partial<Record<AdapterSetting, string>>;
@@ -39,23 +41,28 @@ export interface ExecutorDeps {
   log: Logger;
 }
 
+const NO_SERVICES: ServicesOfTask = {
+  service: () => Promise.resolve(undefined),
+  acquire: () => Promise.resolve(undefined),
+  release: () => Promise.resolve(),
+  turn: () => Promise.resolve(),
+  close: () => undefined,
+};
+const NO_OPERATION: AdapterContext['operation'] = (service) =>
+  Promise.reject(new NonRetryableError(`no document of the service '${service}' is known`, { code: 'input_invalid' }));
+
 export function createExecutor(deps: ExecutorDeps): Executor {
   return {
     literalFields: (actionType) => deps.catalogue.literalFields(actionType),
     async execute(call) {
       const begun = performance.now();
-      const places = createServicePlaces({
-        find: (name) => deps.service(call.run.tenantId, name),
-        place: (service, ask, signal) => deps.calls.place(call.run.tenantId, service, ask, signal),
-        signal: call.signal,
-        now: deps.now,
-      });
+      const services = deps.services?.(call) ?? NO_SERVICES;
       try {
-        const result = await executeIn(deps, call, places);
+        const result = await executeIn(deps, call, services);
         logEnd(deps.log, call, result, performance.now() - begun);
         return result;
       } finally {
-        places.releaseAll();
+        services.close();
       }
     },
   };
@@ -71,12 +78,12 @@ function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: n
   }
 }
 
-async function executeIn(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): Promise<ExecutionResult> {
+async function executeIn(deps: ExecutorDeps, call: ExecutionCall, services: ServicesOfTask): Promise<ExecutionResult> {
   const adapter = deps.catalogue.get(call.actionType);
   if (adapter === undefined) return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
   const refusal = refusalOf(adapter, call.input, call.secrets);
   if (refusal !== undefined) return refusal;
-  const context = contextOf(deps, call, places);
+  const context = contextOf(deps, call, services);
   const mayBlock = adapter.isolated === true;
   if (!mayBlock && (!call.suspect || adapter.usesEngine === true))
     return runAdapterIn(adapter, call.input, context, deps.isStoreFault);
@@ -96,7 +103,7 @@ function fieldsOf({ run, actionId, actionType, attempt }: ExecutionCall): object
   return { ...fieldsOfTask(run, actionId, attempt), handler: actionType };
 }
 
-function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlaces): AdapterContext {
+function contextOf(deps: ExecutorDeps, call: ExecutionCall, services: ServicesOfTask): AdapterContext {
   const { run, actionId } = call;
   const correlationId = run.correlationId ?? undefined;
   const { traceId } = run;
@@ -136,18 +143,11 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, places: ServicePlace
           ? undefined
           : begin?.({ tenantId, traceId, parentSpan, parentId, kind: 'request', ...place }, request),
     }),
-    async service(name) {
-      const found = await deps.service(run.tenantId, name);
-      return found === undefined ? undefined : { name: found.name, baseUrl: found.baseUrl };
-    },
-    acquire: places.acquire,
-    release: places.release,
-    operation: deps.operations(run.tenantId),
-    async turn(name) {
-      // By attempt: a redelivery finds the time that it was told, and another attempt is another call.
-      const until = await deps.turn(name, `${call.idempotencyKey}.${call.attempt}`, call.signal);
-      if (until !== undefined) throw new Sleep(until);
-    },
+    service: services.service,
+    acquire: services.acquire,
+    release: services.release,
+    turn: services.turn,
+    operation: deps.operations?.(tenantId) ?? NO_OPERATION,
     setting: (name) => deps.settings[name],
     scope: call.scope,
     evaluate: (expression, variables) => deps.expressions.evaluate(expression, variables, { tenantId }),

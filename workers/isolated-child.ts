@@ -3,10 +3,10 @@
  * connection, no secret and no environment of the worker's, and may be killed at any moment.
  */
 import { writeFileSync } from 'node:fs';
-import type { OperationCall } from '../src/domain/operation-call.ts';
-import { makeStorable } from '../src/domain/storable.ts';
-import type { ExecutionResult } from '../src/engine/ports.ts';
-import { firstOf } from '../src/engine/time-limit.ts';
+import { makeStorable } from '../src/domain/runs/storable.ts';
+import type { OperationCall } from '../src/domain/service-operation.ts';
+import { firstOf } from '../src/engine/deliver/time-limit.ts';
+import type { ExecutionResult } from '../src/engine/ports/executor.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { startWatchdog } from '../src/watchdog/watchdog.ts';
 import type { AdapterContext, AdapterFetchInit, AdapterResponse, ServicePlace } from './adapter.ts';

@@ -3,7 +3,9 @@
  * deadlines with them. A few are kept warm. A task that is suspected of having ended workers gets a child that nobody
  * used before and nobody uses after, so that what happens to it is its own doing.
  */
-import type { ExecutionResult, Logger } from '../src/engine/ports.ts';
+import { errorMessage } from '../src/domain/texts/error-message.ts';
+import type { ExecutionResult } from '../src/engine/ports/executor.ts';
+import type { Logger } from '../src/engine/ports/logger.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { type ChildContext, type IsolatedProcess, startIsolatedProcess, wordsOf } from './isolated-process.ts';
 import type { IsolatedResult, IsolatedTask } from './isolation-protocol.ts';
@@ -98,7 +100,7 @@ export function createIsolatedPool(options: IsolatedPoolOptions): IsolatedPool {
         await child.ready;
         return child;
       } catch (error) {
-        log.error('isolated_process_not_started', { error: error instanceof Error ? error.message : String(error) });
+        log.error('isolated_process_not_started', { error: errorMessage(error) });
         await new Promise((resolve) => setTimeout(resolve, START_AGAIN_MS));
       }
     }

@@ -4,8 +4,9 @@
  */
 
 import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';
-import type { CallInputs } from '../src/domain/operation-call.ts';
-import type { ExecutionResult, LogLevel } from '../src/engine/ports.ts';
+import type { CallInputs } from '../src/domain/service-operation.ts';
+import type { ExecutionResult } from '../src/engine/ports/executor.ts';
+import type { LogLevel } from '../src/engine/ports/logger.ts';
 import type { Json } from '../src/schemas/json.ts';
 import {
   type AdapterContext,

@@ -1,18 +1,11 @@
-/** The adapters of this service: what the catalogue lists, and what an isolated child can run. */
+/** The adapters that belong to no feature. An isolated child can run these alone. */
 import type { Adapter } from './adapter.ts';
-import { approval } from './adapters/approval.ts';
 import { approveBatches } from './adapters/approve-batches.ts';
-import { external } from './adapters/external.ts';
 import { findService } from './adapters/find-service.ts';
 import { httpRequest } from './adapters/http-request.ts';
-import { listServices } from './adapters/list-services.ts';
 import { notification } from './adapters/notification.ts';
-import { pollOpenapi } from './adapters/poll-openapi.ts';
-import { replayEvents } from './adapters/replay-events.ts';
-import { runReport } from './adapters/run-report.ts';
 import { serviceCall } from './adapters/service-call.ts';
 import { signal } from './adapters/signal.ts';
-import { storeDocument } from './adapters/store-document.ts';
 import { testFault, testFaultIsolated } from './adapters/test-fault.ts';
 import { testTask } from './adapters/test-task.ts';
 import { transform } from './adapters/transform.ts';
@@ -39,19 +32,12 @@ export type AnyAdapter = Pick<
 };
 
 export const SHIPPED_ADAPTERS: readonly AnyAdapter[] = [
-  approval,
   approveBatches,
-  external,
   findService,
   httpRequest,
-  listServices,
   notification,
-  pollOpenapi,
-  replayEvents,
-  runReport,
   serviceCall,
   signal,
-  storeDocument,
   testTask,
   transform,
   wait,

@@ -1,9 +1,10 @@
 /** What a task that holds secrets may do with them, and what its worker may say of it. */
-import { MASK, maskOf, redactSecrets } from '../src/domain/mask-secrets.ts';
+
 import { hostAllows } from '../src/domain/secret-hosts.ts';
-import type { CallSpans, OpenCall } from '../src/engine/call-spans.ts';
-import type { ExecutionResult } from '../src/engine/ports.ts';
-import type { KnownSecret } from '../src/engine/secret-ports.ts';
+import { MASK, maskOf, redactSecrets } from '../src/domain/texts/mask-secrets.ts';
+import type { ExecutionResult } from '../src/engine/ports/executor.ts';
+import type { KnownSecret } from '../src/engine/ports/secrets.ts';
+import type { CallSpans, OpenCall } from '../src/engine/tracing/call-spans.ts';
 import type { Json } from '../src/schemas/json.ts';
 import type { Adapter, AdapterContext } from './adapter.ts';
 import type { FetchOfRun } from './egress-fetch.ts';

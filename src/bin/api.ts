@@ -1,4 +1,4 @@
-import { composeApi } from '../compose.ts';
+import { composeApi } from '../compose/processes.ts';
 import { runProcess } from '../launch/run-process.ts';
 
 await runProcess('api', composeApi);

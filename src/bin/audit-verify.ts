@@ -1,9 +1,11 @@
 /** `npm run audit:verify`: 0 when every chain is whole, 1 when one is not, 2 when it could not be checked. */
-import { readAnchors, verifyAudit } from '../compose/audit-verify.ts';
+
+import { errorMessage } from '../domain/texts/error-message.ts';
+import { createAuditStore } from '../features/audit/store.ts';
+import { readAnchors, verifyAudit } from '../features/audit/verify.ts';
 import { runningPostgresUrl } from '../launch/postgres-server.ts';
 import { configOrExit, exitBecause } from '../launch/run-process.ts';
-import { createAuditStore } from '../store/audit.ts';
-import { openDatabase } from '../store/database.ts';
+import { openDatabase } from '../store/core/database.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const config = configOrExit({ listens: false });
@@ -19,6 +21,6 @@ try {
   say(`${chains} chains, ${entries} entries: ${broken.length === 0 ? 'OK' : `${broken.length} broken`}`);
   process.exit(broken.length === 0 ? 0 : 1);
 } catch (error) {
-  process.stderr.write(`The audit could not be checked: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`The audit could not be checked: ${errorMessage(error)}\n`);
   process.exit(2);
 }

@@ -1,7 +1,8 @@
+import { errorMessage } from '../domain/texts/error-message.ts';
 import { configOrExit, exitBecause } from '../launch/run-process.ts';
 import { migrateQueue } from '../queue/migrate-queue.ts';
-import { migrate } from '../store/migrate.ts';
-import { UnsupportedServer } from '../store/server-version.ts';
+import { UnsupportedServer } from '../store/core/server-version.ts';
+import { migrate } from '../store/migrations/migrate.ts';
 
 const { databaseUrl, redisUrl } = configOrExit({ listens: false });
 if (databaseUrl === undefined)
@@ -10,9 +11,9 @@ if (databaseUrl === undefined)
 try {
   for (const name of await migrate(databaseUrl)) process.stdout.write(`Applied the migration ${name}.\n`);
   if (redisUrl === undefined) await migrateQueue(databaseUrl);
-  process.exit(0); // The schema engine leaves a timer of ten seconds behind.
+  process.exit(0); // Idle connections of the queue would hold the end up.
 } catch (error) {
   if (error instanceof UnsupportedServer) exitBecause(error.message);
-  process.stderr.write(`The migration failed: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`The migration failed: ${errorMessage(error)}\n`);
   process.exit(1);
 }

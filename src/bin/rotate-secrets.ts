@@ -1,8 +1,8 @@
 import { createKeyring } from '../engine/keyring.ts';
 import { configOrExit, exitBecause } from '../launch/run-process.ts';
-import { openDatabase } from '../store/database.ts';
-import { rotatePayloads } from '../store/rotate-payloads.ts';
-import { rotateSecrets } from '../store/rotate-secrets.ts';
+import { openDatabase } from '../store/core/database.ts';
+import { rotatePayloads } from '../store/payloads/rotate-payloads.ts';
+import { rotateSecrets } from '../store/payloads/rotate-secrets.ts';
 
 const { databaseUrl, secretKeys } = configOrExit({ listens: false });
 if (databaseUrl === undefined) exitBecause('To rotate the secrets DATABASE_URL is needed.');

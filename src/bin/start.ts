@@ -1,3 +1,4 @@
+import { errorMessage } from '../domain/texts/error-message.ts';
 import { endRequests } from '../launch/end-requests.ts';
 import { CannotStart, launch } from '../launch/launch.ts';
 import { configOrExit } from '../launch/run-process.ts';
@@ -17,6 +18,6 @@ try {
   process.exit(0);
 } catch (error) {
   if (error instanceof CannotStart) process.exit(EXIT_CANNOT_START);
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${errorMessage(error)}\n`);
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-import { composeWorker } from '../compose.ts';
+import { composeWorker } from '../compose/processes.ts';
 import { runProcess } from '../launch/run-process.ts';
 
 await runProcess('worker', composeWorker);

@@ -1,10 +1,10 @@
 /** What liveness and readiness look at: whether the stores answer, and soon enough for whoever asks. */
 import type pg from 'pg';
-import { codeOf } from '../domain/fault-problems.ts';
-import type { EngineHealth } from '../engine/engine-health.ts';
-import type { FlowQueue } from '../engine/ports.ts';
-import { endedWithin } from '../engine/time-limit.ts';
-import type { HttpDeps } from '../http/deps.ts';
+import { codeOf } from '../domain/health/fault-problems.ts';
+import { endedWithin } from '../engine/deliver/time-limit.ts';
+import type { EngineHealth } from '../engine/health/engine-health.ts';
+import type { FlowQueue } from '../engine/ports/queue.ts';
+import type { Health } from '../engine/ports/use-cases.ts';
 
 const TIMEOUT_MS = 1_500;
 
@@ -13,7 +13,7 @@ export function healthOf(
   queue: Pick<FlowQueue, 'ping'>,
   kind: 'redis' | 'postgres',
   engine: Pick<EngineHealth, 'report'>,
-): HttpDeps['health'] {
+): Health {
   return {
     async check() {
       const [database, queueUp, problems] = await Promise.all([

@@ -1,7 +1,7 @@
 /** The metrics of an API: what it counts where, and what it asks for when it is scraped. */
 import { describe, OrchestratorError } from '../domain/errors.ts';
-import type { AcceptRuns } from '../engine/use-cases.ts';
-import type { HttpDeps } from '../http/deps.ts';
+import type { AcceptRuns } from '../engine/ports/use-cases.ts';
+import type { HttpCore } from '../http/server/core.ts';
 import { type AcceptResult, type ApiMetrics, type ApiSource, createApiMetrics } from '../telemetry/api-metrics.ts';
 import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
 import { VERSION } from '../version.ts';
@@ -10,7 +10,7 @@ export function apiMetrics(source: Omit<ApiSource, 'process' | 'version'>): ApiM
   return createApiMetrics({ ...source, process: 'api', version: VERSION });
 }
 
-export function tellAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNullable<HttpDeps['answered']> {
+export function tellAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNullable<HttpCore['answered']> {
   return (request) => {
     shared.answered(request);
     if (request.problem !== undefined) metrics.problem(request.problem);

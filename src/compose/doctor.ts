@@ -2,41 +2,36 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { createCatalogue } from '../../workers/catalogue.ts';
-import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { type Finding, ok, problem, unknown, warning } from '../doctor/finding.ts';
 import { checkForwarding } from '../doctor/forwarding.ts';
+import { readLiveRuns } from '../doctor/live-runs.ts';
 import { checkQueue } from '../doctor/queue.ts';
-import { checkNode, checkPostgres, checkRedis, checkSchema, versionFinding } from '../doctor/servers.ts';
+import { checkNode, checkPostgres, checkRedis, checkSchema, findUnreachable } from '../doctor/servers.ts';
 import { checkTables } from '../doctor/tables.ts';
 import { checkWorkers } from '../doctor/workers.ts';
-import { FINALIZER_QUEUE } from '../domain/compile.ts';
-import { problemsOfFaults } from '../domain/fault-problems.ts';
-import { groupFaults, plainWords, remedyOf } from '../domain/system-faults.ts';
-import { addAgain } from '../engine/add-again.ts';
-import { endOverdue } from '../engine/end-overdue.ts';
-import { createPlans } from '../engine/plans.ts';
-import type { Logger } from '../engine/ports.ts';
-import { promoteWoken } from '../engine/wake-tasks.ts';
+import { FINALIZER_QUEUE } from '../domain/graph/compile.ts';
+import { problemsOfFaults } from '../domain/health/fault-problems.ts';
+import { groupFaults, plainWords, remedyOf } from '../domain/health/system-faults.ts';
+import { createPlans } from '../engine/accept/plans.ts';
+import { promoteWoken } from '../engine/deliver/wake-tasks.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import { addAgain } from '../engine/recover/add-again.ts';
+import { endOverdue } from '../engine/recover/end-overdue.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openBackend } from '../queue/open-backend.ts';
-import { createAuditStore } from '../store/audit.ts';
-import { createChildStore } from '../store/child-runs.ts';
-import { openDatabase } from '../store/database.ts';
-import { createDefinitions } from '../store/definitions.ts';
-import { faultsOfWorkers } from '../store/engine-health.ts';
-import { findGap } from '../store/row-level-security.ts';
-import { type RawRun, RUN_COLUMNS, toRunRow } from '../store/run-row.ts';
-import { createRunStore } from '../store/run-store.ts';
-import { UnsupportedServer } from '../store/server-version.ts';
-import { faultErrorOf } from '../store/sqlstate.ts';
-import { createSweepStore } from '../store/sweep-store.ts';
-import { IN_QUEUE } from '../store/window.ts';
-import { probeWritePath } from '../store/write-path.ts';
+import { openDatabase } from '../store/core/database.ts';
+import { findGap } from '../store/core/row-level-security.ts';
+import { faultErrorOf } from '../store/core/sqlstate.ts';
+import { faultsOfWorkers } from '../store/health/engine-health.ts';
+import { createSweepStore } from '../store/recover/reconcile-store.ts';
+import { createChildStore } from '../store/runs/child-runs.ts';
+import { createDefinitions } from '../store/runs/definitions.ts';
+import { createRunStore } from '../store/runs/run-store.ts';
+import { probeWritePath } from '../store/tasks/write-path.ts';
 import { VERSION } from '../version.ts';
-import { verifyAudit } from './audit-verify.ts';
 import { createFailpoint } from './failpoints.ts';
+import { FEATURES, shippedCatalogue } from './features.ts';
 import { payloadsOf } from './payloads.ts';
 import { TURNED_OFF } from './wall.ts';
 
@@ -69,23 +64,9 @@ export async function examine(examination: Examination): Promise<Finding[]> {
   });
   const { pool } = database;
   try {
-    const reachable = await pool.query('SELECT 1').then(
-      () => true,
-      (error: unknown) => {
-        if (error instanceof UnsupportedServer) {
-          findings.push(versionFinding({ supported: false, sentence: error.message }));
-          return false;
-        }
-        findings.push({
-          ...problem(
-            'postgres',
-            `PostgreSQL does not answer: ${error instanceof Error ? error.message : String(error)}`,
-            'Bring it back, or see whether DATABASE_URL is right.',
-          ),
-        });
-        return false;
-      },
-    );
+    const away = await findUnreachable(pool);
+    if (away !== undefined) findings.push(away);
+    const reachable = away === undefined;
     const asked = async (check: string, checks: AsyncIterable<Finding>) => {
       try {
         for await (const finding of checks) findings.push(finding);
@@ -100,13 +81,16 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     if (config.redisUrl !== undefined) await asked('redis', checkRedis(config.redisUrl));
     if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
       return findings;
-    const lanes = createCatalogue(SHIPPED_ADAPTERS).names();
+    const lanes = shippedCatalogue().names();
     await asked('write_path', writePath(pool));
     await asked('faults', workerFaults(pool));
     await asked('row_level_security', walls(pool, config));
     await asked('forwarded_for', forwarding(pool));
     await asked('workers', checkWorkers(pool, lanes, VERSION));
-    await asked('audit_chain', auditChain(pool));
+    for (const { doctor } of FEATURES) {
+      const own = await doctor?.();
+      if (own !== undefined) await asked(own.name, own.check(pool));
+    }
     await asked('invariants', invariants(examination, pool, lanes));
     return findings;
   } finally {
@@ -152,25 +136,6 @@ async function* forwarding(pool: pg.Pool): AsyncGenerator<Finding> {
   yield await checkForwarding(pool);
 }
 
-async function* auditChain(pool: pg.Pool): AsyncGenerator<Finding> {
-  const { chains, entries, broken } = await verifyAudit(createAuditStore(pool), new Map(), () => undefined);
-  const named = { invariant: 'I13' };
-  if (broken.length === 0) {
-    yield { ...ok('audit_chain', `${entries} entries of ${chains} chains are as they were written`), ...named };
-    return;
-  }
-  const ids = broken.map(
-    ({ tenantId, fault }) => `${tenantId || 'the installation'}: entry ${fault.seq} ${fault.what}`,
-  );
-  const words = `${broken.length} chains of the audit were tampered with`;
-  yield {
-    ...problem('audit_chain', words, 'Compare with the anchors, and find out who had access.'),
-    ...named,
-    ids: ids.slice(0, 20),
-    total: broken.length,
-  };
-}
-
 async function* invariants(
   { config, databaseUrl, repair, days, confirmMs = CONFIRM_MS }: Examination,
   pool: pg.Pool,
@@ -187,13 +152,7 @@ async function* invariants(
   const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };
   const runs = {
     ...{ statuses: store.statuses, ended: store.ended },
-    async live(limit: number) {
-      const { rows } = await pool.query<RawRun>(
-        `SELECT ${RUN_COLUMNS} FROM (${IN_QUEUE('r.*', 'true')}) AS r ORDER BY r.check_at LIMIT $1`,
-        [limit],
-      );
-      return rows.map(toRunRow);
-    },
+    live: (limit: number) => readLiveRuns(pool, limit),
   };
   try {
     const tables = await checkTables(pool, days);

@@ -1,9 +1,10 @@
 /** What `/metrics` tells: this process's own metrics, and those that all processes have counted together. */
 import type pg from 'pg';
 import type { Registry } from 'prom-client';
-import type { Logger, Outcome, TaskStore } from '../engine/ports.ts';
-import { repeatUntil } from '../engine/sweep.ts';
-import type { MetricsRegistry } from '../http/metrics.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import type { CompletedOutcome, Outcome, TaskStore } from '../engine/ports/tasks.ts';
+import { repeatUntil } from '../engine/recover/reconcile.ts';
+import type { MetricsRegistry } from '../http/server/metrics.ts';
 import { createMetricTotals } from '../store/metric-totals.ts';
 import { exposition } from '../telemetry/exposition.ts';
 import { createSharedMetrics, type SharedMetrics } from '../telemetry/shared-metrics.ts';
@@ -57,7 +58,7 @@ export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'rec
       if (token !== undefined) redelivered?.(task.actionType, token.deliveries);
       return token;
     },
-    async recordLateEffect(outcome: Outcome, isCompensated: boolean) {
+    async recordLateEffect(outcome: CompletedOutcome, isCompensated: boolean) {
       delivery('late_effect');
       await store.recordLateEffect(outcome, isCompensated);
     },

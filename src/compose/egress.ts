@@ -1,13 +1,13 @@
 /** The way out of a process, by its configuration, and what registered addresses are checked against. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { isBelow } from '../domain/service-address.ts';
 import { createEgress, type Egress, type EgressDecision } from '../egress/egress.ts';
 import { EgressError } from '../egress/errors.ts';
 import { createGuard, type GuardOptions } from '../egress/guard.ts';
 import { createResolve, systemLookup } from '../egress/resolve.ts';
-import type { Logger } from '../engine/ports.ts';
-import type { CheckAddress } from '../engine/registry.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import type { ApiParts } from '../feature.ts';
 
 /** A name that takes longer is checked when it is called, as every address is. */
 const RESOLVE_PATIENCE_MS = 2_000;
@@ -29,7 +29,7 @@ export function egressOf(config: Config, { own, log, onDecision }: Parts): Egres
 }
 
 /** Says why a tenant may not have a service at an address. A name that does not resolve yet is checked when it is called. */
-export function addressCheckOf(config: Config, own: readonly OwnAddress[]): CheckAddress {
+export function addressCheckOf(config: Config, own: readonly OwnAddress[]): ApiParts['checkAddress'] {
   const guard = createGuard(
     guardOptions(config, own),
     createResolve(systemLookup, () => performance.now()),

@@ -1,6 +1,6 @@
 /** What FAILPOINTS asks for, done at the n-th hit of each place. Without it every hit is the one frozen no-op. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Failpoint, NO_FAILPOINT } from '../engine/failpoint.ts';
+import { type Failpoint, NO_FAILPOINT } from '../engine/ports/failpoint.ts';
 import type { FailpointName, FailpointRule } from '../schemas/failpoints.ts';
 
 /** To the stores it is a connection that broke: what survives that by itself has to survive this. */

@@ -1,11 +1,11 @@
 /** How the tenants take turns in this process: by weights that may be changed while it runs. */
 import type pg from 'pg';
-import type { Config } from '../config.ts';
-import { createFairness, type Fairness } from '../engine/fairness.ts';
-import type { Logger } from '../engine/ports.ts';
-import { repeatUntil } from '../engine/sweep.ts';
-import type { TenantWeightStore } from '../engine/tenant-weight-ports.ts';
-import { createTenantWeightStore } from '../store/tenant-weights.ts';
+import type { Config } from '../config/config.ts';
+import { createFairness, type Fairness } from '../engine/accept/fairness.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import type { TenantWeightStore } from '../engine/ports/tenant-weights.ts';
+import { repeatUntil } from '../engine/recover/reconcile.ts';
+import { createTenantWeightStore } from '../store/runs/tenant-weights.ts';
 
 const READ_EVERY_MS = 2_000;
 

@@ -1,11 +1,12 @@
 /** The ledger of the faults of a process, and what feeds it: its statements, its background work, its lanes. */
-import { createFaultLedger, type FaultLedger } from '../engine/fault-ledger.ts';
-import type { Logger } from '../engine/ports.ts';
-import { createWritePath, type WritePath } from '../engine/write-path.ts';
-import type { Database } from '../store/database.ts';
-import type { StatementObserver } from '../store/observed-client.ts';
-import { READ_ONLY } from '../store/socket-codes.ts';
-import { faultErrorOf, storeFault } from '../store/sqlstate.ts';
+
+import type { Logger } from '../engine/ports/logger.ts';
+import { createFaultLedger, type FaultLedger } from '../engine/recover/fault-ledger.ts';
+import { createWritePath, type WritePath } from '../engine/recover/write-path.ts';
+import type { Database } from '../store/core/database.ts';
+import type { StatementObserver } from '../store/core/observed-client.ts';
+import { READ_ONLY } from '../store/core/socket-codes.ts';
+import { faultErrorOf, storeFault } from '../store/core/sqlstate.ts';
 
 const DATABASE = 'database';
 const COMMITS = 'commits';

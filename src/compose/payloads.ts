@@ -1,9 +1,9 @@
 /** Whether and with what the payloads of executions are encrypted. */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { UnreadablePayload } from '../domain/errors.ts';
 import { createKeyring } from '../engine/keyring.ts';
-import { createPayloads, type Payloads } from '../store/payloads.ts';
-import { isTransient, needsRepair } from '../store/transient.ts';
+import { isTransient, needsRepair } from '../store/core/transient.ts';
+import { createPayloads, type Payloads } from '../store/payloads/payloads.ts';
 
 export function payloadsOf({ secretKeys, encryptPayloads }: Pick<Config, 'secretKeys' | 'encryptPayloads'>): Payloads {
   return createPayloads(createKeyring(secretKeys), encryptPayloads, () => performance.now());

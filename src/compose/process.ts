@@ -1,5 +1,6 @@
 /** What the processes of the service have in common. */
-import type { Logger } from '../engine/ports.ts';
+import { errorMessage } from '../domain/texts/error-message.ts';
+import type { Logger } from '../engine/ports/logger.ts';
 
 export interface Process {
   start(): Promise<{ port: number }>;
@@ -17,6 +18,6 @@ export async function announce(
   try {
     for (const warning of await warnings) log.warn(about, { warning });
   } catch (error) {
-    log.warn(`${about}_unknown`, { error: error instanceof Error ? error.message : String(error) });
+    log.warn(`${about}_unknown`, { error: errorMessage(error) });
   }
 }

@@ -2,27 +2,35 @@
 import type pg from 'pg';
 import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
 import type { EngineCapabilities } from '../../workers/adapter.ts';
-import type { Config } from '../config.ts';
-import { DEFAULT_RETRY } from '../domain/definition.ts';
-import type { AcceptDeps } from '../engine/accept-run.ts';
-import type { Admission } from '../engine/admit.ts';
-import { type AdmitChildrenDeps, createChildAdmission } from '../engine/admit-children.ts';
-import type { ChildStore } from '../engine/child-ports.ts';
-import { childRunsOf, type WantedRun } from '../engine/child-runs.ts';
-import type { ExecutionCall } from '../engine/ports.ts';
-import { ownIdOf } from '../engine/system-workflows.ts';
-import { createRetryStore } from '../store/reopen-run.ts';
-import { persist } from '../store/transient.ts';
-import { createWorkflowHeads } from '../store/workflow-heads.ts';
+import type { Config } from '../config/config.ts';
+import type { SystemWorkflow } from '../domain/definition/system-workflow.ts';
+import type { AcceptDeps } from '../engine/accept/accept-run.ts';
+import type { Admission } from '../engine/accept/admit.ts';
+import { createOwnIds } from '../engine/accept/system-workflows.ts';
+import { type AdmitChildrenDeps, createChildAdmission } from '../engine/children/admit-children.ts';
+import { childRunsOf, type WantedRun } from '../engine/children/child-runs.ts';
+import type { ChildStore } from '../engine/ports/children.ts';
+import type { ExecutionCall } from '../engine/ports/executor.ts';
+import { persist } from '../store/core/transient.ts';
+import { createRetryStore } from '../store/runs/reopen-run.ts';
+import { createWorkflowHeads } from '../store/runs/workflow-heads.ts';
+import { acceptDefaults } from './accept-defaults.ts';
 
 export type SubWorkflows = (call: ExecutionCall) => NonNullable<EngineCapabilities['children']>;
 
 export function createSubWorkflows(
   parts: Omit<AdmitChildrenDeps, 'window'> &
-    Pick<AcceptDeps, 'actionTypes' | 'texts' | 'workflows'> & { pool: pg.Pool; config: Config; children: ChildStore },
+    Pick<AcceptDeps, 'actionTypes' | 'texts' | 'workflows'> & {
+      pool: pg.Pool;
+      config: Config;
+      children: ChildStore;
+      /** Of the service itself. */
+      systemWorkflows: readonly SystemWorkflow[];
+    },
 ): SubWorkflows {
   const { pool, config } = parts;
   const window = config.admissionWindow;
+  const ownIdOf = createOwnIds(parts.systemWorkflows);
   const ways = new Map<number, Admission>();
   /** One for each depth, because each has a window of its own. */
   const wayOf = (depth: number) => {
@@ -30,15 +38,11 @@ export function createSubWorkflows(
     ways.set(depth, known);
     return known;
   };
-  const { maxAttempts: max_attempts, backoffBase } = config.defaultRetry;
   const deps = {
     ...parts,
     workflowHead: createWorkflowHeads(pool),
     retries: createRetryStore(pool),
-    defaults: {
-      timeout_seconds: config.defaultTimeoutSeconds,
-      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds: backoffBase, multiplier: backoffBase },
-    },
+    defaults: acceptDefaults(config),
     // A child replaces nobody: it waits for a place, whatever the policy.
     endReplaced: async () => undefined,
     admissionAt: wayOf,

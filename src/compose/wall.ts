@@ -3,10 +3,11 @@
  * once, when it can first be asked, and said when it has not.
  */
 import type pg from 'pg';
-import type { Config } from '../config.ts';
-import type { Logger } from '../engine/ports.ts';
+import type { Config } from '../config/config.ts';
+import { errorMessage } from '../domain/texts/error-message.ts';
+import type { Logger } from '../engine/ports/logger.ts';
 import { createTenantScope, type TenantScope } from '../engine/tenant-scope.ts';
-import { findGap } from '../store/row-level-security.ts';
+import { findGap } from '../store/core/row-level-security.ts';
 
 /** The gap that was asked for. */
 export const TURNED_OFF = 'ROW_LEVEL_SECURITY is off';
@@ -51,7 +52,7 @@ export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wal
       if (wanted === 'off') return;
       const found = await gap(everyTenant).catch((error: unknown) => {
         // An API begins without its database too; nothing is served to a tenant before this is known.
-        log.warn('row_level_security_unknown', { error: error instanceof Error ? error.message : String(error) });
+        log.warn('row_level_security_unknown', { error: errorMessage(error) });
         return undefined;
       });
       if (found !== undefined && wanted === 'required') throw new Error(`ROW_LEVEL_SECURITY is required, and ${found}`);

@@ -1,16 +1,17 @@
 /** How a worker accepts runs: as the API does, but without waiting for a queue that is away. */
 import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Config } from '../config.ts';
-import { DEFAULT_RETRY } from '../domain/definition.ts';
-import { type AcceptDeps, createAcceptRuns } from '../engine/accept-run.ts';
-import { createAdmission } from '../engine/admit.ts';
-import type { Logger, RunStore } from '../engine/ports.ts';
-import { createEndReplaced } from '../engine/run-concurrency.ts';
-import type { AcceptRuns } from '../engine/use-cases.ts';
+import type { Config } from '../config/config.ts';
+import { type AcceptDeps, createAcceptRuns } from '../engine/accept/accept-run.ts';
+import { createAdmission } from '../engine/accept/admit.ts';
+import { createEndReplaced } from '../engine/accept/run-concurrency.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import type { RunStore } from '../engine/ports/runs.ts';
+import type { AcceptRuns } from '../engine/ports/use-cases.ts';
 import type { Backend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
-import { createWorkflowHeads } from '../store/workflow-heads.ts';
+import { createWorkflowHeads } from '../store/runs/workflow-heads.ts';
+import { acceptDefaults } from './accept-defaults.ts';
 
 import { fairnessOf } from './fairness.ts';
 
@@ -43,7 +44,6 @@ export function acceptInWorker(parts: WorkerAcceptParts): {
     log,
     now: () => performance.now(),
   });
-  const { maxAttempts: max_attempts, backoffBase } = config.defaultRetry;
   const accept = createAcceptRuns({
     ...parts,
     workflowHead: createWorkflowHeads(pool),
@@ -54,10 +54,7 @@ export function acceptInWorker(parts: WorkerAcceptParts): {
       },
     },
     endReplaced: createEndReplaced({ plans, runs, queue, log }),
-    defaults: {
-      timeout_seconds: config.defaultTimeoutSeconds,
-      retry: { ...DEFAULT_RETRY, max_attempts, initial_delay_seconds: backoffBase, multiplier: backoffBase },
-    },
+    defaults: acceptDefaults(config),
     newId: uuidv7,
   });
   return { accept, queue };

@@ -1,8 +1,8 @@
 /** A worker's sign of life, given only while its event loop moves and its lanes fetch: a timer alone proves nothing. */
-import type { Fault } from '../domain/system-faults.ts';
-import type { BeatStore } from '../engine/engine-health.ts';
-import type { Logger } from '../engine/ports.ts';
-import { repeatUntil } from '../engine/sweep.ts';
+import type { Fault } from '../domain/health/system-faults.ts';
+import type { BeatStore } from '../engine/health/engine-health.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import { repeatUntil } from '../engine/recover/reconcile.ts';
 import { VERSION } from '../version.ts';
 
 export const BEAT_EVERY_MS = 5_000;

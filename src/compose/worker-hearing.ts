@@ -2,9 +2,10 @@
  * Watches whether this worker hears its queue, and does something about it: says so, connects anew, and in the end asks
  * for a new process. It asks over a connection of its own, made for the purpose: those that it doubts cannot tell.
  */
-import { createDeafness } from '../engine/deafness.ts';
-import type { Logger } from '../engine/ports.ts';
-import { pause, repeatUntil } from '../engine/sweep.ts';
+
+import type { Logger } from '../engine/ports/logger.ts';
+import { pause, repeatUntil } from '../engine/recover/reconcile.ts';
+import { createDeafness } from '../engine/recover/responsiveness.ts';
 import type { Backend } from '../queue/backend.ts';
 import type { Lane } from '../queue/lane.ts';
 

@@ -1,5 +1,5 @@
 /** What holds in the end and why, fit to be shown: secrets are masked as a whole, URLs lose their credentials. */
-import { MASK, maskUrlPasswords, redactSecrets, withoutCredentials } from '../domain/mask-secrets.ts';
+import { MASK, maskUrlPasswords, redactSecrets, withoutCredentials } from '../domain/texts/mask-secrets.ts';
 import type { EffectiveConfig, EffectiveSetting } from '../schemas/effective-config.ts';
 import type { Json } from '../schemas/json.ts';
 import type { Named } from './named-values.ts';

@@ -2,11 +2,11 @@
  * Settings of the older services, and of later versions, that are accepted and do nothing here, each with the reason. Those that
  * are set are named at start. The names of the older YAML file are made of their section and key.
  */
-const KAFKA = 'Runs are begun over HTTP and by schedules; there is no connection to Kafka in this version.';
+const KAFKA = 'Executions are started over HTTP and by schedules; there is no connection to Kafka in this version.';
 const TEMPORAL = 'This service is its own engine and connects to no Temporal.';
 const VOLCANO = 'There are no Kubernetes jobs in this version.';
-const CELERY = 'Tasks travel by BullMQ: its Redis is REDIS_URL, and results are kept in PostgreSQL.';
-const BROWSER = 'It belongs to the automation that runs in a browser; here actions call services.';
+const CELERY = 'Tasks are queued by BullMQ: its Redis is REDIS_URL, and results are stored in PostgreSQL.';
+const BROWSER = 'It is for the automation that runs in a browser; here actions call services.';
 
 export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   KAFKA_BOOTSTRAP_SERVERS: KAFKA,
@@ -14,12 +14,12 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   KAFKA_AUTO_OFFSET_RESET: KAFKA,
   KAFKA_ENABLE_AUTO_COMMIT: KAFKA,
   DEAD_LETTER_QUEUE_TOPIC: KAFKA,
-  DEAD_LETTER_QUEUE_ENABLED: 'Tasks that failed for good are always kept as dead letters.',
-  FLOW_REGISTRY_URL: 'Flows come with the request or are workflows of this service.',
-  REDIS_KEY_TTL: 'No state is kept in Redis that would have to run out: it is in PostgreSQL.',
-  MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY says how many tasks of each lane a worker runs at a time.',
-  DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in a file of SQLite.',
-  HEALTH_CHECK_INTERVAL: 'Dependencies are looked at when somebody asks.',
+  DEAD_LETTER_QUEUE_ENABLED: 'Tasks that failed permanently are always stored as dead letters.',
+  FLOW_REGISTRY_URL: 'Flows are sent with the request or are workflows of this service.',
+  REDIS_KEY_TTL: 'No state in Redis needs to expire: it is in PostgreSQL.',
+  MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY is the maximum number of concurrent tasks of each lane in a worker.',
+  DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in an SQLite file.',
+  HEALTH_CHECK_INTERVAL: 'Dependencies are checked on request.',
 
   TEMPORAL_HOST: TEMPORAL,
   TEMPORAL_NAMESPACE: TEMPORAL,
@@ -43,15 +43,15 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   SELENIUM_TIMEOUT: BROWSER,
   DOWNLOAD_PATH: BROWSER,
 
-  SERVICE_NAME: 'The service is called orchestrator in its log, metrics and answers.',
+  SERVICE_NAME: 'The service is named orchestrator in its log, metrics and responses.',
   SERVICE_WORKERS: 'The number of API and worker processes is that of the processes that are started.',
   DATABASE_TIMEOUT_SECONDS: 'Every query has a limit that fits what it does.',
-  METRICS_INTERVAL: 'Metrics are counted as things happen and read when they are asked for.',
+  METRICS_INTERVAL: 'Metrics are updated continuously and read on request.',
   SERVICE_MESH_ENABLED:
-    'A mesh is set up around the service, not in it; TLS_CLIENT_CERTS asks clients for certificates.',
-  EVENT_STREAMING_ENABLED: 'Events are always kept and can always be followed.',
-  CIRCUIT_BREAKER_ENABLED: 'How calls of services are guarded is said by the services and actions themselves.',
-  RATE_LIMITING_ENABLED: 'RATE_LIMIT_PER_MINUTE, LANE_RATE_LIMITS and SERVICE_RATE_LIMITS say what is limited.',
+    'A mesh is set up around the service, not in it; TLS_CLIENT_CERTS requests certificates from clients.',
+  EVENT_STREAMING_ENABLED: 'Events are always stored and can always be streamed.',
+  CIRCUIT_BREAKER_ENABLED: 'Circuit breakers are configured by the services and actions themselves.',
+  RATE_LIMITING_ENABLED: 'Limits are set with RATE_LIMIT_PER_MINUTE, LANE_RATE_LIMITS and SERVICE_RATE_LIMITS.',
 
-  IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are kept as long as their runs.',
+  IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are stored as long as their executions.',
 };

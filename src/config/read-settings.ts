@@ -1,6 +1,6 @@
 /** Settings from all sources: which of them says what, and everything that is wrong with it at once. */
 import { z } from 'zod';
-import { MASK, maskUrlPasswords } from '../domain/mask-secrets.ts';
+import { MASK, maskUrlPasswords } from '../domain/texts/mask-secrets.ts';
 import { didYouMean } from '../schemas/nearest.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
 import type { Source } from './sources.ts';

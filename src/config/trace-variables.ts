@@ -6,31 +6,31 @@ import { optional, setting, type Variable } from './variable.ts';
 export const TRACE_VARIABLES = {
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(
     url(['http', 'https']),
-    'The collector that traces are sent to, OTLP by http/protobuf: /v1/traces is added. Left out: none are exported, and nothing is loaded for it.',
+    'The collector that traces are exported to, as OTLP over http/protobuf: /v1/traces is appended. By default no traces are exported, and the exporter is not loaded.',
     { secret: 'credentials' },
   ),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optional(
     url(['http', 'https']),
-    'The same, as the whole URL; it goes before OTEL_EXPORTER_OTLP_ENDPOINT.',
+    'The same as a complete URL; it takes precedence over OTEL_EXPORTER_OTLP_ENDPOINT.',
     { secret: 'credentials' },
   ),
   OTEL_EXPORTER_OTLP_HEADERS: optional(
     headerList(),
-    'Headers of these requests, as name=value with commas between them, percent-encoded.',
+    'Headers of these requests, as comma-separated name=value pairs, percent-encoded.',
     { secret: true },
   ),
-  OTEL_SERVICE_NAME: setting(text(), 'orchestrator', 'What this service is called in exported traces.'),
+  OTEL_SERVICE_NAME: setting(text(), 'orchestrator', 'The name of this service in exported traces.'),
   OTEL_TRACES_SAMPLER: setting(
     oneOf(SAMPLERS),
     'parentbased_always_on',
-    'Which traces are exported. parentbased: what `traceparent` says, and the rest of the name where there was none. The same at the API and all workers.',
+    'Which traces are exported. parentbased: as `traceparent` says, or as the rest of the name says if there is none. The same for the API and all workers.',
   ),
   OTEL_TRACES_SAMPLER_ARG: setting(
     decimal(0, 1),
     '1',
-    'The share of traces that the samplers with `traceidratio` take.',
+    'The fraction of traces exported by the samplers with `traceidratio`.',
   ),
-  OTEL_SDK_DISABLED: setting(flag(), 'false', 'true: no traces are exported, whatever else is set.'),
+  OTEL_SDK_DISABLED: setting(flag(), 'false', 'true: no traces are exported, regardless of other settings.'),
 } as const satisfies Record<string, Variable>;
 
 export interface TraceExportConfig {

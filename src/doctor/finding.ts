@@ -1,4 +1,6 @@
 /** What the doctor has found: one line of its report each. */
+import { errorMessage } from '../domain/texts/error-message.ts';
+
 export interface Finding {
   /** A word for scripts; docs/diagnosis.md has a row for each. */
   check: string;
@@ -29,7 +31,7 @@ export function problem(check: string, message: string, whatToDo: string): Findi
   return { check, status: 'problem', message, whatToDo };
 }
 export function unknown(check: string, error: unknown): Finding {
-  const message = `could not be checked: ${error instanceof Error ? error.message : String(error)}`;
+  const message = `could not be checked: ${errorMessage(error)}`;
   return { check, status: 'unknown', message, whatToDo: 'Mend what the message names, and ask again.' };
 }
 

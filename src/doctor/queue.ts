@@ -2,10 +2,11 @@
  * The invariants between PostgreSQL and the queues. What is only on its way looks like a violation for a moment, so whatever
  * is found is looked for again after a while, and only what is still there counts.
  */
-import { actionAt, FINALIZER_QUEUE, finalizerJobId, gatesOf, runOfJob, taskJobId } from '../domain/compile.ts';
-import { settledActions } from '../domain/settled.ts';
-import type { Plans } from '../engine/plans.ts';
-import type { FlowQueue, Lookup, RunRow } from '../engine/ports.ts';
+import { actionAt, FINALIZER_QUEUE, finalizerJobId, gatesOf, runOfJob, taskJobId } from '../domain/graph/compile.ts';
+import { settledActions } from '../domain/graph/settled.ts';
+import type { Plans } from '../engine/accept/plans.ts';
+import type { FlowQueue } from '../engine/ports/queue.ts';
+import type { Lookup, RunRow } from '../engine/ports/rows.ts';
 import { type Finding, IDS_SHOWN, ok } from './finding.ts';
 
 export interface QueueDeps {

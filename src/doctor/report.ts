@@ -1,7 +1,7 @@
 /** `npm run doctor`: what is asked for, and how it is answered. */
 import { parseArgs } from 'node:util';
 import { examine } from '../compose/doctor.ts';
-import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { type Config, ConfigError, loadConfig } from '../config/config.ts';
 import { runningPostgresUrl } from '../launch/postgres-server.ts';
 import { VERSION } from '../version.ts';
 import { describeFinding, exitCode, type Finding, ok, problem } from './finding.ts';

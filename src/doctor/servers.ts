@@ -2,13 +2,14 @@
 import { readdir } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import type pg from 'pg';
-import type { Config } from '../config.ts';
-import { todoOfNotWritable, whyNotWritable } from '../domain/why-jobs.ts';
-import { MIGRATIONS_FOLDER } from '../store/migrate.ts';
-import { judgeServerVersion, type VersionVerdict } from '../store/server-version.ts';
+import type { Config } from '../config/config.ts';
+import { SKEW_MS } from '../domain/health/liveness.ts';
+import { todoOfNotWritable, whyNotWritable } from '../domain/health/queue-not-writable.ts';
+import { errorMessage } from '../domain/texts/error-message.ts';
+import { judgeServerVersion, UnsupportedServer, type VersionVerdict } from '../store/core/server-version.ts';
+import { MIGRATIONS_FOLDER } from '../store/migrations/migrate.ts';
 import { type Finding, ok, problem, unknown, warning } from './finding.ts';
 
-const SKEW_MS = 1_000;
 const OLDEST_REDIS = 6.2;
 const WEEK_MS = 7 * 24 * 3600 * 1000;
 
@@ -16,6 +17,21 @@ export function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major > 20 || (major === 20 && minor >= 19)) return ok('node', `Node ${process.versions.node}`);
   return problem('node', `Node ${process.versions.node} is too old`, 'Install Node 20.19 or newer.');
+}
+
+/** Why nothing else can be asked of PostgreSQL; undefined: it answers. */
+export async function findUnreachable(pool: pg.Pool): Promise<Finding | undefined> {
+  try {
+    await pool.query('SELECT 1');
+    return undefined;
+  } catch (error) {
+    if (error instanceof UnsupportedServer) return versionFinding({ supported: false, sentence: error.message });
+    return problem(
+      'postgres',
+      `PostgreSQL does not answer: ${errorMessage(error)}`,
+      'Bring it back, or see whether DATABASE_URL is right.',
+    );
+  }
 }
 
 export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenerator<Finding> {
@@ -59,7 +75,7 @@ export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenera
 }
 
 /** The sentence is the one with which every part of the program refuses to start. */
-export function versionFinding(verdict: VersionVerdict): Finding {
+function versionFinding(verdict: VersionVerdict): Finding {
   if (!verdict.supported)
     return problem(
       'postgres_version',
@@ -183,7 +199,7 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
     yield {
       ...unknown('redis', error),
       status: 'problem',
-      message: `Redis does not answer: ${error instanceof Error ? error.message : String(error)}`,
+      message: `Redis does not answer: ${errorMessage(error)}`,
       whatToDo: 'Bring it back, or see whether REDIS_URL is right. Runs are accepted meanwhile.',
     };
   } finally {

@@ -1,5 +1,8 @@
 /** The invariants that PostgreSQL alone can be asked for, written from the promises and not from the engine. */
 import type pg from 'pg';
+import { MAX_DELIVERIES } from '../domain/runs/deliveries.ts';
+import { waitsForSlot } from '../store/accept/concurrency.ts';
+import { notBarredFrom } from '../store/core/states.ts';
 import { type Finding, IDS_SHOWN, ok } from './finding.ts';
 
 interface Rule {
@@ -17,8 +20,6 @@ interface Rule {
 const TASK_ENDS = `('task.completed', 'task.failed', 'task.skipped', 'task.cancelled', 'task.upstream_failed')`;
 const RUN_ENDS = `('run.completed', 'run.failed', 'run.cancelled', 'run.timed_out', 'run.compensated', 'run.compensation_failed')`;
 const RECENT = (column: string) => `${column} > now() - make_interval(days => $1::int)`;
-/** The engine gives a task up after ten. */
-const MAX_DELIVERIES = 11;
 const REPORT = 'Nothing repairs that by itself. Keep the database as it is, and report it with these ids.';
 const BY_SWEEP = 'A worker that is alive does it within seconds; --repair does it now.';
 
@@ -76,13 +77,13 @@ const RULES: readonly Rule[] = [
           CROSS JOIN LATERAL jsonb_array_elements(v.definition->'actions') a
           JOIN attempt t ON t.run_id = r.id AND t.action_id = a.value->>'action_id'
           WHERE t.attempt > (a.value#>>'{retry,max_attempts}')::int AND ${RECENT('t.finished_at')}
-          UNION SELECT run_id || '/' || action_id FROM task WHERE deliveries > ${MAX_DELIVERIES} AND ${RECENT('updated_at')}`,
+          UNION SELECT run_id || '/' || action_id FROM task WHERE deliveries > ${MAX_DELIVERIES + 1} AND ${RECENT('updated_at')}`,
     whatToDo: REPORT,
   },
   {
     check: 'deadlines_are_kept',
     rule: 'no run goes on beyond its deadline',
-    sql: `SELECT id FROM run WHERE deadline_at < now() - interval '30 seconds' AND NOT final AND status NOT IN ('cancelling', 'compensating')
+    sql: `SELECT id FROM run WHERE deadline_at < now() - interval '30 seconds' AND NOT final AND ${notBarredFrom('cancel')}
           AND $1::int > 0`,
     whatToDo: BY_SWEEP,
     repairable: true,
@@ -100,7 +101,7 @@ const RULES: readonly Rule[] = [
   {
     check: 'places_are_given',
     rule: 'no run waits for a place in its concurrency group while one is free',
-    sql: `SELECT w.id FROM run w WHERE w.status = 'pending' AND w.due_at IS NULL AND w.waits_for_slot AND $1::int > 0
+    sql: `SELECT w.id FROM run w WHERE ${waitsForSlot('w.')} AND $1::int > 0
             AND w.created_at < now() - interval '30 seconds'
             AND (SELECT count(*) FROM run h WHERE h.tenant_id = w.tenant_id AND h.workflow_id = w.workflow_id
                  AND h.concurrency_key = w.concurrency_key AND h.waits_for_slot IS NULL AND NOT h.final) < w.concurrency_limit`,

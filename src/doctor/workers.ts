@@ -1,12 +1,10 @@
 /** Who is alive, what is served, and what waits. */
 import type pg from 'pg';
-import { countDeadLetters } from '../store/dead-letters.ts';
-import { createEngineHealthStore } from '../store/engine-health.ts';
+import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, SWEEP_LATE_SECONDS } from '../domain/health/liveness.ts';
+import { mayMove } from '../store/core/states.ts';
+import { countDeadLetters } from '../store/health/dead-letters.ts';
+import { createEngineHealthStore } from '../store/health/engine-health.ts';
 import { type Finding, ok, problem, warning } from './finding.ts';
-
-const ALIVE_SECONDS = 20;
-const STUCK_AFTER_SECONDS = 600;
-const SWEEP_LATE_SECONDS = 30;
 
 export async function* checkWorkers(pool: pg.Pool, lanes: readonly string[], version: string): AsyncGenerator<Finding> {
   const { workers, sweep, stuck, active, queued } = await createEngineHealthStore(pool).facts(
@@ -46,7 +44,7 @@ export async function* checkWorkers(pool: pg.Pool, lanes: readonly string[], ver
       : ok('sweep', `the reconciler passed ${Math.round(sweep?.age_seconds ?? 0)} s ago`);
   }
   const { rows } = await pool.query<{ seconds: number | null }>(
-    `SELECT extract(epoch FROM now() - min(created_at))::float8 AS seconds FROM run WHERE status IN ('pending', 'queued') AND due_at IS NULL AND waits_for_slot IS NULL`,
+    `SELECT extract(epoch FROM now() - min(created_at))::float8 AS seconds FROM run WHERE ${mayMove('start')} AND due_at IS NULL AND waits_for_slot IS NULL`,
   );
   const oldest = rows[0]?.seconds ?? null;
   const words = `${active} executions under way, ${queued} have not begun${oldest === null ? '' : `, the oldest for ${Math.round(oldest)} s`}`;

@@ -4,7 +4,7 @@
  * several requests share (a batch, a look for all who wait) is begun outside of it.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Caller } from './use-cases.ts';
+import type { Caller } from './ports/use-cases.ts';
 
 /** Of a caller what the walls and the log want to know. */
 export type OnBehalfOf = Pick<Caller, 'tenantId'> & Partial<Caller>;

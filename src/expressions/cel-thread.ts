@@ -5,7 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, plan } from '@bufbuild/cel';
 import { strings } from '@bufbuild/cel/ext';
-import { answerOf, type Question } from '../domain/checks.ts';
+import { answerOf, type Question } from '../domain/texts/checks.ts';
 import type { Json } from '../schemas/json.ts';
 import { toCel, toJson } from './cel-json.ts';
 import { parseCel } from './check-cel.ts';

@@ -3,7 +3,7 @@
  * parse is bounded before it is parsed, by one pass over its tokens.
  */
 import { parse } from '@bufbuild/cel';
-import type { CheckedExpression } from '../domain/checks.ts';
+import type { CheckedExpression } from '../domain/texts/checks.ts';
 import { scanCel } from './scan-cel.ts';
 
 /** As it is written, blanks included. */
@@ -24,11 +24,6 @@ const NESTED = `the expression is nested deeper than ${MAX_EXPRESSION_DEPTH}`;
 /** What is wrong with the expression, for people, or undefined. */
 export function checkCel(expression: string): string | undefined {
   return readCel(expression).fault;
-}
-
-/** The variables it reads, without those that it makes itself: `a.filter(x, x > params.least)` names `a` and `params`. */
-export function namesInCel(expression: string): readonly string[] {
-  return readCel(expression).names;
 }
 
 export function readCel(expression: string): CheckedExpression {

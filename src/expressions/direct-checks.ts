@@ -1,6 +1,6 @@
 /** Looks at texts of tenants in this very thread: for the one that may be killed, and for texts that are our own. */
-import type { Checks } from '../domain/checks.ts';
-import { matchesPattern, patternFault } from '../domain/patterns.ts';
+import type { Checks } from '../domain/texts/checks.ts';
+import { matchesPattern, patternFault } from '../domain/texts/patterns.ts';
 import { readCel } from './check-cel.ts';
 import { createPayloadSchemas, schemaFaults } from './json-schema.ts';
 

@@ -2,8 +2,9 @@
  * CEL, and whatever else is looked at because a tenant wrote it, in threads that are killed at a deadline (`thread-pool.ts`).
  * Nothing of it is parsed here: which variables an expression may read is seen from its tokens.
  */
-import type { Answer, Question } from '../domain/checks.ts';
+
 import { OrchestratorError } from '../domain/errors.ts';
+import type { Answer, Question } from '../domain/texts/checks.ts';
 import type { Json } from '../schemas/json.ts';
 import { scanCel } from './scan-cel.ts';
 import { createThreadPool } from './thread-pool.ts';

@@ -8,7 +8,8 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import type { DataValidateFunction } from 'ajv/dist/types/index.js';
 import formats from 'ajv-formats/dist/formats.js';
 import type { FieldFault } from '../domain/errors.ts';
-import { compilePattern, matchedLengthFault, matchesPattern, patternFault } from '../domain/patterns.ts';
+import { isObject } from '../domain/texts/json-changes.ts';
+import { compilePattern, matchedLengthFault, matchesPattern, patternFault } from '../domain/texts/patterns.ts';
 import type { Json, JsonObject } from '../schemas/json.ts';
 import { SCHEMA_FORMATS as FORMATS } from '../schemas/schema-formats.ts';
 
@@ -239,10 +240,6 @@ function toFault({ instancePath, params, message }: ErrorObject): FieldFault {
           .slice(0, 500)}`
       : words,
   };
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function canonical(value: Json): string {

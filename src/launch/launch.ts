@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { type Config, environmentWith } from '../config.ts';
+import { type Config, environmentWith } from '../config/config.ts';
 import { programFile } from '../program-file.ts';
 import { projectRoot } from '../project-root.ts';
 import { lockFolder } from './folder-lock.ts';
@@ -76,7 +76,7 @@ function entry(name: string): string {
   return programFile(`src/bin/${name}.js`);
 }
 
-/** In a process of its own, because the schema engine takes memory that is of no use afterwards. */
+/** In a process of its own: what it loads is of no use afterwards, and what stops it has been said there. */
 async function migrateIn(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
   const child = fork(entry('migrate'), [], { env: environment, stdio: 'inherit' });
   const code = await new Promise((resolve, reject) => {

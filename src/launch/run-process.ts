@@ -1,6 +1,6 @@
 /** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
-import { type Config, ConfigError, loadConfig } from '../config.ts';
-import { UnsupportedServer } from '../store/server-version.ts';
+import { type Config, ConfigError, loadConfig } from '../config/config.ts';
+import { UnsupportedServer } from '../store/core/server-version.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
 import { startWatchdog } from '../watchdog/watchdog.ts';
 import { endRequests } from './end-requests.ts';

@@ -1,9 +1,12 @@
 /** What the database is asked for with one statement, asked again when a deadlock took it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Deadlocks, and serialization failures where a role has such a level set. */
 const AGAIN_CODES: readonly unknown[] = ['40P01', '40001'];
-/** Each time the others of the deadlock have gone on. */
-const MOST_TRIES = 5;
+/** A thousand jobs that are added while workers end them one by one may lose several times: each time the others go on. */
+const MOST_TRIES = 10;
+/** Doubled with every try, and a random share of it is waited: two that lost to each other do not come back together. */
+const PAUSE_MS = 5;
 
 /**
  * A statement outside of a transaction that was the victim of a deadlock has done nothing, and may be sent once more. BullMQ
@@ -18,6 +21,7 @@ export function retryDeadlocks(pool: { query: (...parameters: never[]) => unknow
         return await query(...parameters);
       } catch (error) {
         if (!AGAIN_CODES.includes((error as { code?: unknown } | undefined)?.code) || tries === MOST_TRIES) throw error;
+        await sleep(Math.random() * PAUSE_MS * 2 ** tries);
       }
     }
   };

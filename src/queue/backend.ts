@@ -1,7 +1,7 @@
 /** What the engine's queue needs of BullMQ, whether it runs on Redis or on PostgreSQL. */
 import type { FlowProducer, KeepJobs, Processor, Queue, Worker, WorkerOptions } from 'bullmq';
-import type { QueueUse } from '../domain/queue-room.ts';
-import type { Logger } from '../engine/ports.ts';
+import type { QueueUse } from '../domain/fairness/queue-room.ts';
+import type { Logger } from '../engine/ports/logger.ts';
 import type { JobData } from '../schemas/job.ts';
 
 /** What is said when it has not answered, with the time. */

@@ -7,13 +7,18 @@ import {
   type RedisQueueBackend,
   Worker,
 } from 'bullmq';
-import { endedWithin } from '../engine/time-limit.ts';
+import { endedWithin } from '../engine/deliver/time-limit.ts';
 import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, SILENT } from './backend.ts';
 
 /** The name of a connection that is made to ask one question. */
 export const LOOK_SUFFIX = '-look';
 /** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
 const KEPT_EVENTS = 100;
+/**
+ * After an error of the connection. BullMQ's own default, 15 s, would delay all work for as long once the store of the queue
+ * is back, and the end of the worker too, whose `close` waits for it.
+ */
+const RETRY_DELAY_MS = 1_000;
 
 // BullMQ's classes carry their backend in their type. Nothing here uses what differs, so both are treated as one.
 export type Factory = BackendFactory<RedisQueueBackend, ConnectionOptions> | undefined;
@@ -35,7 +40,7 @@ export function classes(
       return queue;
     },
     worker(name, processor, workerOptions) {
-      const all = { ...workerOptions, connection, prefix };
+      const all = { runRetryDelay: RETRY_DELAY_MS, ...workerOptions, connection, prefix };
       const worker: LaneWorker = new Worker(
         name,
         processor,

@@ -1,6 +1,7 @@
 /** How much waits in the lanes, as BullMQ counts it. */
-import type { LaneDepths } from '../engine/engine-health.ts';
-import { endedWithin } from '../engine/time-limit.ts';
+
+import { endedWithin } from '../engine/deliver/time-limit.ts';
+import type { LaneDepths } from '../engine/health/engine-health.ts';
 import { type LaneQueue, SILENT } from './backend.ts';
 
 /** The jobs next in turn that are looked at for the oldest one; the lane is ordered by priority, not by age. */

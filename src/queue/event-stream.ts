@@ -1,8 +1,8 @@
 /** The stream of events in Redis. */
 import { Redis } from 'ioredis';
-import { textOf } from '../domain/templates.ts';
-import { type EventStream, type StreamPosition, toldEvent } from '../engine/event-stream-ports.ts';
-import type { Logger } from '../engine/ports.ts';
+import { textOf } from '../domain/templates/templates.ts';
+import type { EventStream, StreamPosition } from '../engine/ports/event-stream.ts';
+import type { Logger } from '../engine/ports/logger.ts';
 
 const COMMAND_MS = 5_000;
 
@@ -34,7 +34,7 @@ export function openEventStream(options: {
       if (redis.status !== 'ready') throw new Error('Redis cannot be reached');
       const transaction = redis.multi();
       for (const event of events) {
-        const fields = Object.entries(toldEvent(event)).flatMap(([field, value]) => [field, textOf(value ?? null)]);
+        const fields = Object.entries(event).flatMap(([field, value]) => [field, textOf(value ?? null)]);
         transaction.xadd(into, 'MAXLEN', '~', maxLength, '*', ...fields);
       }
       const answers = (await transaction.exec()) ?? [];

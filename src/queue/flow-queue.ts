@@ -1,12 +1,11 @@
 /** The engine's port to BullMQ: flows in, gates out. */
 import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
-import { type FlowNode, GATE_QUEUE } from '../domain/compile.ts';
-import type { CleanGatesDeps } from '../engine/clean-gates.ts';
-import type { ClearEndedDeps } from '../engine/clear-ended.ts';
-import type { JobRemoval } from '../engine/erasure-ports.ts';
-import type { LaneSwitch } from '../engine/lanes.ts';
-import type { FlowQueue, JobState } from '../engine/ports.ts';
-import { endedWithin } from '../engine/time-limit.ts';
+import { type FlowNode, GATE_QUEUE, jobsIn } from '../domain/graph/compile.ts';
+import type { LaneSwitch } from '../engine/control/lanes.ts';
+import { endedWithin } from '../engine/deliver/time-limit.ts';
+import type { FlowQueue, JobRemoval, JobState } from '../engine/ports/queue.ts';
+import type { CleanGatesDeps } from '../engine/recover/clean-gates.ts';
+import type { ClearEndedDeps } from '../engine/recover/clear-ended.ts';
 import { type Backend, type LaneQueue, SILENT } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
@@ -68,7 +67,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
         inChunks(rest, async (trees) => {
           for (const tree of trees) {
             await again(() => within(timeoutMs, flows.add(toFlowJob(tree, keep))));
-            await backend.added(size(tree));
+            await backend.added(jobsIn(tree));
           }
         }),
       ]);
@@ -156,10 +155,6 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
       await Promise.allSettled([flows.close(), ...[...queues.values()].map((open) => open.close())]);
     },
   };
-}
-
-function size(node: FlowNode): number {
-  return node.children.reduce((sum, child) => sum + size(child), 1);
 }
 
 function toFlowJob(node: FlowNode, keep: KeepJobs): FlowJob {

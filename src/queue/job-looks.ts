@@ -1,7 +1,8 @@
 /** How single jobs stand in the queue, for whoever asks why they do not move. Reads only. */
-import type { JobFact } from '../domain/why-facts.ts';
-import { endedWithin } from '../engine/time-limit.ts';
-import type { JobLooks, JobRef } from '../engine/why-ports.ts';
+
+import type { JobFact } from '../domain/health/job-fact.ts';
+import { endedWithin } from '../engine/deliver/time-limit.ts';
+import type { JobLooks, JobRef } from '../engine/ports/queue.ts';
 import { type Backend, type LaneQueue, SILENT } from './backend.ts';
 
 const TIMEOUT_MS = 2_000;

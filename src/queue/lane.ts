@@ -1,8 +1,10 @@
 /** One lane: a BullMQ worker that hands its jobs to the engine and does with them what the engine says. */
 import { DelayedError, UnrecoverableError } from 'bullmq';
-import { growingDelay } from '../domain/system-faults.ts';
-import { type JobsInHand, TRUSTED } from '../engine/jobs-in-hand.ts';
-import type { Delivery, Disposition, Logger, Trust } from '../engine/ports.ts';
+import { growingDelay } from '../domain/health/system-faults.ts';
+import { errorMessage } from '../domain/texts/error-message.ts';
+import { type JobsInHand, TRUSTED } from '../engine/deliver/jobs-in-hand.ts';
+import type { Logger } from '../engine/ports/logger.ts';
+import type { Delivery, Disposition, Trust } from '../engine/ports/queue.ts';
 import { JOB_VERSION, jobData } from '../schemas/job.ts';
 import type { Backend, LaneProcessor } from './backend.ts';
 
@@ -107,7 +109,7 @@ export function openLane(options: LaneOptions): Lane {
       options.onEnded?.(error);
       const delayMs = afterFault(jobId);
       if (!options.isPassing(error)) throw options.tellsReasons ? error : withoutReason(error);
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       log.warn('job_put_off', { queue, job_id: jobId, delay_ms: delayMs, error: reason });
       return { job: 'delay', untilMs: options.now() + delayMs };
     }
@@ -158,7 +160,7 @@ export function openLane(options: LaneOptions): Lane {
     try {
       if (await isDue?.()) await job.promote();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       log.debug('job_not_promoted', { queue, job_id: job.id, error: reason });
     }
   }
@@ -171,8 +173,6 @@ export function openLane(options: LaneOptions): Lane {
     ...(options.rateLimit === undefined
       ? {}
       : { limiter: { max: options.rateLimit.max, duration: options.rateLimit.perMs } }),
-    // BullMQ's own default, 15 s, would hold all work up for as long after the store of the queue is back.
-    runRetryDelay: FAULT_DELAY_MS,
     settings: {
       backoffStrategy: (_attempts, _type, error, job) =>
         error instanceof RetryLater ? error.delayMs : delayAfter(faults.get(job?.id ?? '') ?? 1),
@@ -205,7 +205,7 @@ export function openLane(options: LaneOptions): Lane {
       log.error('lost_job_not_settled', {
         queue,
         job_id: job.id,
-        error: cause instanceof Error ? cause.message : String(cause),
+        error: errorMessage(cause),
       });
     });
   });

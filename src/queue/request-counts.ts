@@ -1,7 +1,7 @@
 /** Counts of requests in Redis, over a connection of their own: a client must not wait behind the queue's commands. */
 import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
-import type { RequestCounts } from '../engine/request-limits.ts';
+import type { RequestCounts } from '../engine/accept/request-limits.ts';
 
 export interface RedisCounts {
   of(kind: string, windowMs: number): RequestCounts;

@@ -1,5 +1,5 @@
 /** The ticks of schedules: one BullMQ job scheduler, whose job wakes whichever worker takes it. What is due PostgreSQL knows. */
-import type { ScheduleTicks } from '../engine/schedule-ports.ts';
+import type { ScheduleTicks } from '../engine/ports/queue.ts';
 import type { JobData } from '../schemas/job.ts';
 import type { Backend } from './backend.ts';
 

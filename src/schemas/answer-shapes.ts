@@ -36,6 +36,6 @@ export const itemError = z
     message: text,
     error_code: text,
     errors: z.array(fieldFault).optional(),
-    execution_id: text.optional().meta({ description: 'The execution that stands in the way' }),
+    execution_id: text.optional().meta({ description: 'The conflicting execution' }),
   })
   .meta({ id: 'ItemError' });

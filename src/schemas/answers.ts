@@ -13,11 +13,11 @@ export const problem = z
     errors: z.array(fieldFault).optional(),
     execution_id: text
       .optional()
-      .meta({ description: 'The execution that stands in the way, or that was begun for the request' }),
-    links: z.object({ execution: text }).optional().meta({ description: 'Where that execution is' }),
+      .meta({ description: 'The conflicting execution, or the one that was started for the request' }),
+    links: z.object({ execution: text }).optional().meta({ description: 'Links to that execution' }),
     trace_id: text,
-    message: text.meta({ description: 'The same as detail' }),
-    error_code: text.meta({ description: 'The same as code' }),
+    message: text.meta({ description: 'Same as detail' }),
+    error_code: text.meta({ description: 'Same as code' }),
   })
   .meta({
     id: 'Problem',
@@ -61,10 +61,10 @@ export const taskResult = z
   .object({
     task_id: text,
     status: z.enum(['pending', 'running', 'completed', 'failed', 'cancelled']),
-    result: object.optional().meta({ description: 'Only of a completed task' }),
-    error: text.optional().meta({ description: 'Only of a failed or cancelled task' }),
+    result: object.optional().meta({ description: 'Only for a completed task' }),
+    error: text.optional().meta({ description: 'Only for a failed or cancelled task' }),
     attempts: count,
-    timestamp: time.meta({ description: 'When this was last true anew' }),
+    timestamp: time.meta({ description: 'When the state of the task last changed' }),
   })
   .meta({
     id: 'TaskResult',
@@ -90,7 +90,7 @@ export const actionTypeList = z
         aliases: z.array(text),
         idempotent: z.boolean().meta({
           description:
-            'Running it again changes nothing outside; an action says otherwise for itself with `idempotent`',
+            'Whether another execution changes nothing outside; an action can override this with `idempotent`',
         }),
         config_schema: object,
         output_schema: object,
@@ -111,7 +111,7 @@ export const healthAnswer = z
     version: text,
     redis: connection,
     database: connection,
-    problems: z.array(text).meta({ description: 'By their names in docs/diagnosis.md' }),
+    problems: z.array(text).meta({ description: 'Names of problems as in docs/diagnosis.md' }),
     timestamp: time,
   })
   .meta({

@@ -11,15 +11,16 @@ const short = z.string().min(1).max(255);
 const ATTRIBUTE = /^[a-z0-9]{1,64}$/;
 
 export const receiveEventsQuery = z.strictObject({
-  tenant_id: short
-    .optional()
-    .meta({ description: 'Of a signed event: whose secrets are to be tried. Also in `X-Tenant-ID`', example: 'acme' }),
+  tenant_id: short.optional().meta({
+    description: 'For a signed event: the tenant whose secrets verify it. Also in `X-Tenant-ID`',
+    example: 'acme',
+  }),
 });
 
 export const cloudEvent = z
   .object({
     specversion: z.literal('1.0', { error: "must be '1.0'" }),
-    id: short.meta({ description: 'With `source` it names the event: the same again changes nothing' }),
+    id: short.meta({ description: 'Identifies the event together with `source`: a repeated event changes nothing' }),
     source: z.string().min(1).max(MAX_SOURCE).meta({ example: '/shop/orders' }),
     type: short.meta({ example: 'order.paid' }),
     subject: short.optional(),
@@ -62,14 +63,16 @@ export const cloudEvents = z.array(cloudEvent).min(1).max(MAX_EVENTS_PER_REQUEST
 const eventId = text.meta({ description: 'The `id` of the event' });
 export const receivedEvents = z
   .object({
-    accepted: count.meta({ description: 'Events that are stored now' }),
-    repeated: count.meta({ description: 'Events that had come before; what follows is what they did then' }),
+    accepted: count.meta({ description: 'Number of events that were newly stored' }),
+    repeated: count.meta({
+      description: 'Number of events received before; for these the response contains the original results',
+    }),
     started: z.array(z.object({ event_id: eventId, workflow_id: text, execution_id: text })),
     signalled: z.array(z.object({ event_id: eventId, execution_id: text, name: text })),
     failed: z
       .array(z.object({ event_id: eventId, workflow_id: text, code: text, detail: text }))
-      .meta({ description: 'Triggers that matched and could not start their workflow' }),
-    pending: z.array(text).meta({ description: 'Ids of events whose work goes on after this answer' }),
+      .meta({ description: 'Matching triggers whose workflow could not be started' }),
+    pending: z.array(text).meta({ description: 'Ids of events that are still being processed after this response' }),
   })
   .meta({
     id: 'ReceivedEvents',

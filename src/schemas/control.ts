@@ -8,7 +8,7 @@ const reason = z
   .string()
   .min(1)
   .max(1_000)
-  .meta({ description: 'Kept with the event', example: 'service under repair' });
+  .meta({ description: 'Free text, stored with the event', example: 'service under repair' });
 const actionId = z.string().min(1).max(255).meta({ example: 'charge_card' });
 
 export const reasonRequest = z.strictObject({ reason: reason.optional() }).meta({ id: 'ReasonRequest' });
@@ -17,7 +17,7 @@ export const rerunRequest = z
   .strictObject({
     action_id: actionId,
     reason: reason.optional(),
-    dry_run: z.boolean().default(false).meta({ description: 'Answers what would be done, and does nothing' }),
+    dry_run: z.boolean().default(false).meta({ description: 'Returns what would be done, without doing it' }),
   })
   .meta({ id: 'RerunRequest', example: { action_id: 'charge_card', dry_run: true } });
 
@@ -28,7 +28,7 @@ export const skipRequest = z
 export const completeRequest = z
   .strictObject({
     action_id: actionId,
-    output: json.meta({ description: 'Its output, as its dependents read it' }),
+    output: json.meta({ description: 'The output of the action, as dependent actions read it' }),
     comment: reason.optional(),
   })
   .refine(({ output }) => output !== undefined, { path: ['output'], error: 'is required' })
@@ -47,9 +47,10 @@ export const settledAction = z.object({ execution_id: text, action_id: text, sta
 export const reopenedAction = z.object({
   action_id: text,
   action_type: text,
-  status: taskStatus.meta({ description: 'What it is now' }),
+  status: taskStatus.meta({ description: 'The current status' }),
   acts_again: z.boolean().meta({
-    description: 'It may have acted outside already, and is not said to be idempotent: it would act once more',
+    description:
+      'The action may already have had an external effect and is not declared idempotent: the effect would be repeated',
   }),
 });
 
@@ -65,9 +66,9 @@ export const rerunPlan = z
     reopened_actions: count,
     kept_actions: count,
     actions: z.array(reopenedAction),
-    acts_again: z.array(text).meta({ description: 'The ids of the actions that would act once more' }),
+    acts_again: z.array(text).meta({ description: 'Ids of the actions whose external effects would be repeated' }),
     late_effects: lateEffects.meta({
-      description: 'What was given up and has been done all the same: it would be done twice',
+      description: 'Actions that were abandoned and succeeded afterwards: their effects would be repeated',
     }),
   })
   .meta({
@@ -98,14 +99,14 @@ export type PausedBy = z.infer<typeof pausedBy>;
 export const workflowPauseRequest = z
   .strictObject({
     reason: reason.optional(),
-    runs: z.enum(['keep', 'pause']).default('keep').meta({ description: 'pause: its live executions too' }),
+    runs: z.enum(['keep', 'pause']).default('keep').meta({ description: 'pause: pauses its live executions too' }),
   })
   .meta({ id: 'WorkflowPauseRequest', example: { reason: 'service under repair', runs: 'pause' } });
 
 export const workflowResumeRequest = z
   .strictObject({
     reason: reason.optional(),
-    runs: z.enum(['keep', 'resume']).default('keep').meta({ description: 'resume: its paused executions too' }),
+    runs: z.enum(['keep', 'resume']).default('keep').meta({ description: 'resume: resumes its paused executions too' }),
   })
   .meta({ id: 'WorkflowResumeRequest', example: { runs: 'resume' } });
 
@@ -115,17 +116,19 @@ export const controlOperation = z
     kind: z.enum(['pause', 'resume', 'cancel']).meta({ description: 'What is done to each execution' }),
     workflow_id: text,
     status: z.enum(['pending', 'running', 'completed', 'superseded']).meta({
-      description: 'superseded: something else was asked for the workflow before this one was through',
+      description: 'superseded: another operation was requested for the workflow before this one completed',
     }),
     reason: text.nullable(),
     requested_by: text,
     executions: z.object({
-      total: count.meta({ description: 'When it was asked for' }),
+      total: count.meta({ description: 'At the time of the request' }),
       done: count,
-      skipped: count.meta({ description: 'They had ended, or were in another state' }),
+      skipped: count.meta({ description: 'Executions that had ended or were in another state' }),
       failed: count,
     }),
-    error: text.nullable().meta({ description: 'Why it does not go on at the moment, or why the last one failed' }),
+    error: text
+      .nullable()
+      .meta({ description: 'Why the operation does not progress at the moment, or why the last one failed' }),
     requested_at: time,
     finished_at: time.nullable(),
     links: z.object({ self: text }),
@@ -152,7 +155,9 @@ export const controlledWorkflow = z
   .object({
     workflow_id: text,
     status: text,
-    executions: count.meta({ description: 'How many were done with it so far; `operation` tells when it is through' }),
+    executions: count.meta({
+      description: 'Number of executions processed so far; `operation` shows when all are done',
+    }),
     operation: controlOperation.optional(),
     message: text,
   })
@@ -163,12 +168,12 @@ export const controlledWorkflow = z
 
 export const lane = z
   .object({
-    lane: text.meta({ description: 'An action type' }),
+    lane: text.meta({ description: 'The action type' }),
     paused: z.boolean(),
     by: text.nullable().meta({ description: 'null also for a user of another tenant' }),
     since: time.nullable(),
     reason: text.nullable(),
-    depth: count.nullable().meta({ description: 'Jobs that wait to be taken; null when the queue cannot be reached' }),
+    depth: count.nullable().meta({ description: 'Number of waiting jobs; null when the queue cannot be reached' }),
     active: count.nullable(),
     delayed: count.nullable(),
   })
@@ -184,7 +189,7 @@ export const controlEventQuery = z.object({
   subject: z.enum(['workflow', 'lane']).optional(),
   subject_id: z.string().min(1).max(255).optional(),
   limit: z.coerce.number<string>().int().min(1).max(200).default(50),
-  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 });
 
 export const controlEvent = z

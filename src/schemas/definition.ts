@@ -1,6 +1,6 @@
 /**
  * What clients send as a workflow definition: the contract's form, with the older spellings beside it, and the flow
- * form. A schema only says what fits; `domain/normalise.ts` says what can work and fills in the defaults. Optional
+ * form. A schema only says what fits; `domain/definition/normalise.ts` says what can work and fills in the defaults. Optional
  * fields may be null, which many clients send for "left out"; a config that is null is refused, for it says nothing of what
  * it should have been.
  */
@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { type Parsed, parseWith } from './faults.ts';
 
 const MAX_ACTIONS = 10_000;
-const MAX_ITEMS = 10_000;
+export const MAX_ITEMS = 10_000;
 const MAX_ITERATIONS = 10_000;
 const MAX_PARAMETERS = 1_000;
 const MAX_TRIGGERS = 20;
@@ -55,25 +55,26 @@ export const cacheInput = z
 export const dedupeInput = z
   .strictObject({
     key: longText.trim().min(1).meta({
-      description: 'A template over parameters and what is known of the run when it is accepted; without secrets.',
+      description: 'A template over parameters and what is known of the execution on acceptance; without secrets.',
     }),
     window_seconds: z.number().positive().max(MAX_DELAY_SECONDS),
-    policy: z.enum(['reject', 'return_existing']).nullish().meta({ description: '`reject` without it (409).' }),
+    policy: z.enum(['reject', 'return_existing']).nullish().meta({ description: '`reject` (409) by default.' }),
   })
   .meta({ id: 'Dedupe', examples: [{ key: '{{params.order_id}}', window_seconds: 3600, policy: 'return_existing' }] });
 
 export const concurrencyInput = z
   .strictObject({
     key: longText.trim().min(1).meta({
-      description: 'A template over parameters and what is known of the run when it is accepted; without secrets.',
+      description: 'A template over parameters and what is known of the execution on acceptance; without secrets.',
     }),
     limit: z
       .int()
       .min(1)
       .max(100_000)
-      .meta({ description: 'So many executions with one key are under way at a time.' }),
+      .meta({ description: 'Maximum number of executions with the same key that run at a time.' }),
     policy: z.enum(['queue', 'reject', 'replace']).nullish().meta({
-      description: '`queue` without it: further ones wait. `reject`: 409. `replace`: the oldest are cancelled.',
+      description:
+        '`queue` (the default): further executions wait. `reject`: 409. `replace`: the oldest ones are cancelled.',
     }),
   })
   .meta({ id: 'Concurrency', examples: [{ key: '{{params.customer}}', limit: 1, policy: 'queue' }] });
@@ -83,7 +84,10 @@ const eventPattern = z
   .min(1)
   .max(255)
   .regex(/^[^*\s]*\*?$/, 'must be the type of events, with a star at its end at most')
-  .meta({ description: 'The type of an event; `order.*` stands for all that begin so', examples: ['order.paid'] });
+  .meta({
+    description: 'The type of the event; `order.*` matches all types with that prefix',
+    examples: ['order.paid'],
+  });
 
 export const triggerInput = z
   .strictObject({
@@ -93,17 +97,18 @@ export const triggerInput = z
       .min(1)
       .max(2_000)
       .nullish()
-      .meta({ description: 'Of the event; a star at its end is taken too.' }),
-    filter: expression.nullish().meta({ description: 'CEL over `event`; it starts when that is true.' }),
-    parameters: z
-      .record(z.string().min(1).max(255), z.unknown())
+      .meta({ description: 'The source of the event; a trailing `*` matches any suffix.' }),
+    filter: expression
       .nullish()
-      .meta({ description: 'Of the execution, with templates over `event`; without it the parameter `event`.' }),
+      .meta({ description: 'A CEL condition over `event`; the workflow starts when it is true.' }),
+    parameters: z.record(z.string().min(1).max(255), z.unknown()).nullish().meta({
+      description: 'Parameters of the execution, with templates over `event`; by default the single parameter `event`.',
+    }),
     correlation_key: longText
       .trim()
       .min(1)
       .nullish()
-      .meta({ description: 'A template over `event`: the correlation id of the execution.' }),
+      .meta({ description: 'A template over `event` for the correlation id of the execution.' }),
   })
   .meta({
     id: 'Trigger',
@@ -115,22 +120,26 @@ export const triggerInput = z
 
 export const parameterInput = z
   .strictObject({
-    name: z.string().min(1).max(255).meta({ description: 'Templates name it as {{name}} or {{params.name}}.' }),
+    name: z.string().min(1).max(255).meta({ description: 'Templates refer to it as {{name}} or {{params.name}}.' }),
     type: z
       .enum(['string', 'integer', 'number', 'boolean', 'object', 'array', 'float', 'file'])
-      .meta({ description: '`float` is an older spelling of number; `file` is refused (422).' }),
+      .meta({ description: '`float` is an older spelling of number; `file` is rejected (422).' }),
     description: longText.nullish(),
-    required: z.boolean().nullish().meta({ description: 'Without it: true when there is no default.' }),
-    default: z.unknown().optional().meta({ description: 'The value when none, or null, is given.' }),
+    required: z.boolean().nullish().meta({ description: 'By default true when the parameter has no default.' }),
+    default: z.unknown().optional().meta({ description: 'The value used when none, or null, is passed.' }),
     enum: z
       .array(z.unknown())
       .min(1)
       .max(MAX_PARAMETERS)
       .nullish()
-      .meta({ description: 'The allowed values; of an array, those of its items.' }),
-    min_length: z.int().min(0).nullish().meta({ description: 'Of a string (characters) or an array (items).' }),
+      .meta({ description: 'The allowed values; for an array, those of its items.' }),
+    min_length: z
+      .int()
+      .min(0)
+      .nullish()
+      .meta({ description: 'Minimum length of a string (characters) or an array (items).' }),
     max_length: z.int().min(0).nullish(),
-    pattern: shortText.nullish().meta({ description: 'RE2 syntax; it may match anywhere in the string.' }),
+    pattern: shortText.nullish().meta({ description: 'A pattern in RE2 syntax; it may match anywhere in the string.' }),
     default_value: older(z.unknown(), '`default`'),
     allowed_values: older(z.array(z.unknown()).max(MAX_PARAMETERS), '`enum`'),
     validation_rules: older(
@@ -147,15 +156,25 @@ export type ParameterInput = z.output<typeof parameterInput>;
 
 export const retryInput = z
   .strictObject({
-    max_attempts: z.int().min(1).max(MAX_ATTEMPTS).nullish().meta({ description: 'All tries, the first included.' }),
+    max_attempts: z
+      .int()
+      .min(1)
+      .max(MAX_ATTEMPTS)
+      .nullish()
+      .meta({ description: 'Maximum number of attempts, the first one included.' }),
     backoff: z.enum(['exponential', 'fixed', 'linear']).nullish(),
-    initial_delay_seconds: seconds.nullish().meta({ description: 'Before the second attempt.' }),
+    initial_delay_seconds: seconds.nullish().meta({ description: 'Delay before the second attempt.' }),
     multiplier: z.number().min(1).max(100).nullish().meta({
-      description: 'Of exponential backoff: each delay is so many times the one before it; 2 without it.',
+      description: 'Factor of exponential backoff: each delay is this many times the previous one; 2 by default.',
     }),
     max_delay_seconds: seconds.nullish(),
-    jitter: z.number().min(0).max(1).nullish().meta({ description: 'The part of a delay that chance may take away.' }),
-    non_retryable: z.array(shortText).max(100).nullish().meta({ description: 'Error codes that are not tried again.' }),
+    jitter: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullish()
+      .meta({ description: 'The fraction of a delay that may be subtracted at random.' }),
+    non_retryable: z.array(shortText).max(100).nullish().meta({ description: 'Error codes that are not retried.' }),
   })
   .meta({ id: 'Retry', examples: [{ max_attempts: 3, backoff: 'exponential', initial_delay_seconds: 2 }] });
 
@@ -164,11 +183,16 @@ export const forEachInput = z
     items: z.union([z.array(z.unknown()), z.string().trim().min(1).max(MAX_EXPRESSION)], {
       error: 'must be a list, a template that gives one, or CEL',
     }),
-    max_parallel: z.int().min(1).max(MAX_ITEMS).nullish().meta({ description: 'Items under way at once.' }),
+    max_parallel: z
+      .int()
+      .min(1)
+      .max(MAX_ITEMS)
+      .nullish()
+      .meta({ description: 'Maximum number of items that run at once.' }),
     on_item_failure: z
       .enum(['fail', 'continue'])
       .nullish()
-      .meta({ description: '`continue`: the output holds null for an item that failed.' }),
+      .meta({ description: '`continue`: the output contains null for an item that failed.' }),
   })
   .meta({
     id: 'ForEach',
@@ -178,22 +202,24 @@ export const forEachInput = z
 
 export const repeatInput = z
   .strictObject({
-    until: expression.meta({ description: 'CEL; sees `output` and `iteration` of the iteration that has ended.' }),
+    until: expression.meta({
+      description: 'A CEL condition over the `output` and `iteration` of the completed iteration.',
+    }),
     max_iterations: z.int().min(1).max(MAX_ITERATIONS),
-    delay_seconds: seconds.nullish().meta({ description: 'Between two iterations.' }),
+    delay_seconds: seconds.nullish().meta({ description: 'Delay between two iterations.' }),
   })
   .meta({
     id: 'Repeat',
-    description: 'Runs the action again and again until the condition holds; its output is that of the last iteration.',
+    description: 'Repeats the action until the condition is true; its output is that of the last iteration.',
     examples: [{ until: 'output.response.state == "done"', max_iterations: 20, delay_seconds: 5 }],
   });
 
 export const compensationInput = z
   .strictObject({
     action_type: z.string().min(1).max(255),
-    config: template.optional().meta({ description: 'Templates in it may name the output of the action itself.' }),
+    config: template.optional().meta({ description: 'Templates in it may refer to the output of the action itself.' }),
     retry: retryInput.nullish(),
-    timeout_seconds: timeout.nullish().meta({ description: 'Of one attempt; 300 without it.' }),
+    timeout_seconds: timeout.nullish().meta({ description: 'Timeout of one attempt; 300 by default.' }),
   })
   .meta({
     id: 'Compensation',
@@ -204,34 +230,46 @@ export const compensationInput = z
 
 export const actionInput = z
   .strictObject({
-    action_id: id.nullish().meta({ description: `${ID_MESSAGE}. Without it: the snake_case of \`name\`.` }),
-    action_type: z.string().min(1).max(255).meta({ description: 'An adapter; GET /action-types lists them.' }),
+    action_id: id.nullish().meta({ description: `${ID_MESSAGE}. By default the snake_case of \`name\`.` }),
+    action_type: z
+      .string()
+      .min(1)
+      .max(255)
+      .meta({ description: 'The adapter that runs the action; GET /action-types lists them.' }),
     name: shortText.nullish(),
     description: longText.nullish(),
     config: template
       .optional()
-      .meta({ description: 'The input of the adapter; strings in it may hold {{templates}}.' }),
+      .meta({ description: 'The input of the adapter; strings in it may contain {{templates}}.' }),
     depends_on: z.array(z.string().max(255)).max(MAX_ACTIONS).nullish(),
-    when: expression.nullish().meta({ description: 'CEL over `params`, `run` and outputs; false skips the action.' }),
+    when: expression.nullish().meta({
+      description: 'A CEL condition over `params`, `run` and outputs; when it is false, the action is skipped.',
+    }),
     run_if: z.enum(['all_succeeded', 'all_done', 'any_succeeded']).nullish(),
     retry: retryInput.nullish(),
-    timeout_seconds: timeout.nullish().meta({ description: 'Of one attempt; 300 without it.' }),
+    timeout_seconds: timeout.nullish().meta({ description: 'Timeout of one attempt; 300 by default.' }),
     heartbeat_timeout_seconds: timeout.nullish().meta({
-      description: 'The adapter has to report (progress, heartbeat, output) at least this often, or the attempt fails.',
+      description: 'The adapter must report (progress, heartbeat, output) at least this often, or the attempt fails.',
     }),
-    delay_seconds: seconds.nullish().meta({ description: 'Waits this long once its dependencies are done.' }),
-    priority: z.int().min(1).max(100).nullish().meta({ description: '1 is first; without it that of the run.' }),
+    delay_seconds: seconds.nullish().meta({ description: 'Delay after all dependencies have ended.' }),
+    priority: z
+      .int()
+      .min(1)
+      .max(100)
+      .nullish()
+      .meta({ description: '1 is the highest; by default the priority of the execution.' }),
     on_failure: z.enum(['fail', 'continue', 'compensate']).nullish(),
     idempotent: z.boolean().nullish().meta({
-      description: 'Running it again changes nothing outside. Without it: as GET /action-types says of its type.',
+      description:
+        'Whether another execution of the action changes nothing outside. By default as GET /action-types shows for its type.',
     }),
-    metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
+    metadata: metadata.nullish().meta({ description: 'Free-form data, stored and returned but never interpreted.' }),
     for_each: forEachInput.nullish(),
     compensate: compensationInput.nullish().meta({
-      description: 'Undoes the action, once it has completed, when the run fails or is cancelled.',
+      description: 'Compensates the completed action when the execution fails or is cancelled.',
     }),
     repeat: repeatInput.nullish(),
-    cache: cacheInput.nullish().meta({ description: 'Its output serves later executions with the same key.' }),
+    cache: cacheInput.nullish().meta({ description: 'Caches the output for later executions with the same key.' }),
     condition: older(expression, '`when`; `{{a.b}}` in it becomes `a.b`'),
     retry_count: older(
       z
@@ -253,33 +291,37 @@ export type ActionInput = z.output<typeof actionInput>;
 const workflowFields = {
   name: z.string().trim().min(1).max(255),
   description: longText.nullish(),
-  version: version.nullish().meta({ description: 'A label of your own; versions are numbered apart from it.' }),
+  version: version.nullish().meta({ description: 'A label of your own; versions are numbered independently of it.' }),
   tags: z.array(z.string().min(1).max(255)).max(100).nullish(),
   parameters: z.array(parameterInput).max(MAX_PARAMETERS).nullish(),
   actions: z.array(actionInput).min(1).max(MAX_ACTIONS),
   output: z.unknown().optional().meta({
-    description: 'A template for the output of a run; without it the outputs of the last actions by their ids.',
+    description: 'A template for the output of the execution; by default the outputs of the last actions by their ids.',
   }),
   on_failure: z.enum(['fail', 'continue', 'compensate']).nullish().meta({
-    description: '`compensate`: as `fail`, and some action must have `compensate`. `continue` is refused (422).',
+    description:
+      '`compensate` works like `fail`, and requires an action with `compensate`. `continue` is rejected (422).',
   }),
-  metadata: metadata.nullish().meta({ description: 'Kept and shown, never read.' }),
-  timeout_seconds: timeout
+  metadata: metadata.nullish().meta({ description: 'Free-form data, stored and returned but never interpreted.' }),
+  timeout_seconds: timeout.nullish().meta({
+    description:
+      'Timeout of the whole execution, counted from its acceptance (after its delay); no timeout by default.',
+  }),
+  concurrency: concurrencyInput
     .nullish()
-    .meta({ description: 'Of a whole run, from its acceptance (after its delay); none without it.' }),
-  concurrency: concurrencyInput.nullish().meta({ description: 'How many executions with one key run at a time.' }),
-  dedupe: dedupeInput.nullish().meta({ description: 'One execution for each key within the window.' }),
-  triggers: z.array(triggerInput).max(MAX_TRIGGERS).nullish().meta({ description: 'Events that start it.' }),
+    .meta({ description: 'Limits how many executions with the same key run at a time.' }),
+  dedupe: dedupeInput.nullish().meta({ description: 'Deduplication: one execution per key within the window.' }),
+  triggers: z.array(triggerInput).max(MAX_TRIGGERS).nullish().meta({ description: 'Events that start the workflow.' }),
   retention_days: z.int().min(1).max(MAX_RETENTION_DAYS).nullish().meta({
     description:
-      'Executions are removed so many days after they ended, whatever RETENTION_DAYS says; as that says without it.',
+      'Executions are deleted this many days after they end, whatever RETENTION_DAYS says; by default RETENTION_DAYS applies.',
   }),
 };
 
 /** The contract's form, whole. */
 export const workflowInput = z.strictObject(workflowFields).meta({
   id: 'WorkflowDefinition',
-  description: 'A workflow: named actions and what they wait for.',
+  description: 'A workflow: named actions and their dependencies.',
   examples: [
     {
       name: 'Hello World',
@@ -296,12 +338,11 @@ export const workflowUpdateInput = z
     ...workflowFields,
     name: workflowFields.name.optional(),
     actions: workflowFields.actions.optional(),
-    status: z
-      .enum(['active', 'paused', 'archived'])
-      .optional()
-      .meta({ description: 'Only an active workflow accepts runs. Changing it alone makes no new version.' }),
+    status: z.enum(['active', 'paused', 'archived']).optional().meta({
+      description: 'Only an active workflow accepts executions. A change of the status alone creates no new version.',
+    }),
     canary_percent: z.int().min(0).max(100).optional().meta({
-      description: 'The new version does not become the current one: it gets that share of the executions.',
+      description: 'The new version does not become the current one, but gets this share of the executions.',
     }),
   })
   .meta({
@@ -309,20 +350,23 @@ export const workflowUpdateInput = z
     description: 'Any subset of the fields of a workflow.',
     examples: [{ description: 'Updated description', tags: ['updated', 'v2'] }],
   });
-export type WorkflowUpdateInput = z.output<typeof workflowUpdateInput>;
 
 export const flowTaskInput = z.strictObject({
   id,
-  handler: z.string().min(1).max(255).meta({ description: 'The `action_type`.' }),
-  inputs: template.nullish().meta({ description: 'The `config`.' }),
+  handler: z.string().min(1).max(255).meta({ description: 'The `action_type` of the action.' }),
+  inputs: template.nullish().meta({ description: 'The `config` of the action.' }),
   retries: z
     .int()
     .min(0)
     .max(MAX_ATTEMPTS - 1)
     .nullish()
-    .meta({ description: 'Tries after the first; 3 without it.' }),
-  timeout: timeout.nullish().meta({ description: 'Seconds of one attempt; 300 without it.' }),
-  condition: z.string().max(MAX_EXPRESSION).nullish().meta({ description: 'CEL; the older `{{a.b}}` becomes `a.b`.' }),
+    .meta({ description: 'Number of retries after the first attempt; 3 by default.' }),
+  timeout: timeout.nullish().meta({ description: 'Timeout of one attempt in seconds; 300 by default.' }),
+  condition: z
+    .string()
+    .max(MAX_EXPRESSION)
+    .nullish()
+    .meta({ description: 'A CEL condition; the older `{{a.b}}` becomes `a.b`.' }),
   depends_on: z.array(z.string().max(255)).max(MAX_ACTIONS).nullish(),
   metadata: metadata.nullish(),
 });
@@ -332,14 +376,14 @@ export const flowInput = z
   .strictObject({
     id: z.string().trim().min(1).max(255).meta({ description: 'Becomes the name of the workflow.' }),
     version: version.nullish(),
-    type: z.enum(['DAG', 'STATE_MACHINE']).nullish().meta({ description: 'Both are run by `depends_on`.' }),
+    type: z.enum(['DAG', 'STATE_MACHINE']).nullish().meta({ description: 'Both types are executed by `depends_on`.' }),
     tasks: z.array(flowTaskInput).min(1).max(MAX_ACTIONS),
     tenant_id: z.string().max(255).nullish(),
     metadata: metadata.nullish(),
   })
   .meta({
     id: 'FlowDefinition',
-    description: 'The older flow form of a workflow.',
+    description: 'The older flow format of a workflow.',
     examples: [
       { id: 'greeting', version: '1', type: 'DAG', tasks: [{ id: 'greet', handler: 'test_task', inputs: {} }] },
     ],

@@ -3,13 +3,14 @@ import { z } from 'zod';
 import { json, text } from './answer-shapes.ts';
 
 const source = z.string().meta({
-  description: 'Where it was found: `environment`, the file (`.env`, `config/orchestrator.yaml`, …), or `default`',
+  description:
+    'Where the setting was found: `environment`, the file (`.env`, `config/orchestrator.yaml`, …), or `default`',
 });
-const foundAs = text.optional().meta({ description: 'The name under which it was found, when that is not its own' });
+const foundAs = text.optional().meta({ description: 'The name under which it was found, if it is another one' });
 
 export const effectiveSetting = z
   .object({
-    value: json.meta({ description: '`***` for a secret that is set, null for what is not set' }),
+    value: json.meta({ description: '`***` for a secret that is set, null for a setting that is not set' }),
     source,
     found_as: foundAs,
   })
@@ -20,11 +21,13 @@ export const effectiveConfig = z
     settings: z.record(text, effectiveSetting),
     services: z
       .record(text, z.object({ url: text, source, found_as: foundAs }))
-      .meta({ description: 'What `service_call` finds by name because of the configuration' }),
+      .meta({ description: 'Services that `service_call` finds by name because of the configuration' }),
     secrets: z
       .record(text, z.object({ source, found_as: foundAs }))
-      .meta({ description: 'The names that templates may use; never what they stand for' }),
-    without_effect: z.record(text, text).meta({ description: 'What is set and does nothing in this version, and why' }),
+      .meta({ description: 'Names that templates may use; never the values' }),
+    without_effect: z
+      .record(text, text)
+      .meta({ description: 'Settings that have no effect in this version, with the reason' }),
   })
   .meta({
     id: 'EffectiveConfig',

@@ -7,14 +7,14 @@ const seconds = z.number().min(0);
 export const laneHealth = z
   .object({
     lane: text,
-    depth: count.meta({ description: 'Jobs that a worker could take now' }),
+    depth: count.meta({ description: 'Jobs that are ready for a worker' }),
     active: count,
     delayed: count,
-    blocked: count.meta({ description: 'Jobs that wait for others' }),
+    blocked: count.meta({ description: 'Jobs that wait for other jobs' }),
     oldest_waiting_seconds: seconds
       .nullable()
-      .meta({ description: 'Of the jobs next in turn, how long ago the oldest was added; null when none waits' }),
-    workers: count.meta({ description: 'Workers alive that serve it' }),
+      .meta({ description: 'Age of the oldest of the next jobs, since it was added; null when no job waits' }),
+    workers: count.meta({ description: 'Live workers that serve the lane' }),
   })
   .meta({ id: 'LaneHealth' });
 
@@ -47,7 +47,7 @@ export const sweepHealth = z
     last_pass_at: time,
     age_seconds: seconds,
     duration_ms: z.number().min(0),
-    lag_seconds: seconds.meta({ description: 'How long the most overdue execution waits to be looked at' }),
+    lag_seconds: seconds.meta({ description: 'How long the most overdue execution has waited for reconciliation' }),
     dispatched: count,
     checked: count,
     repaired: count,
@@ -65,20 +65,21 @@ export const engineHealth = z
     database_connected: z.boolean(),
     queue_connected: z.boolean(),
     active_executions: count.meta({
-      description: 'Begun and under way, or waiting for one that is; not those that sleep',
+      description:
+        'Executions that have started and are running, or that wait for one that is; sleeping ones are excluded',
     }),
-    queued_executions: count.meta({ description: 'Accepted and not begun' }),
+    queued_executions: count.meta({ description: 'Executions that were accepted and have not started' }),
     stuck_executions: count.meta({
       description:
-        'Live, and nothing of them has moved, slept or run for ten minutes, or should have woken that long ago',
+        'Live executions without any progress, sleep or running task for ten minutes, or whose wake-up is overdue by ten minutes',
     }),
     lanes: z.array(laneHealth),
     workers: z.array(workerHealth),
     sweep: sweepHealth.nullable(),
     circuits: z
       .array(circuitHealth)
-      .meta({ description: 'Of the tenant’s services, those that are not closed, worker by worker' }),
-    problems: z.array(text).meta({ description: 'In words, what is not as it should be' }),
+      .meta({ description: 'Circuits of the tenant’s services that are not closed, by worker' }),
+    problems: z.array(text).meta({ description: 'Descriptions of the problems found' }),
   })
   .meta({
     id: 'EngineHealth',

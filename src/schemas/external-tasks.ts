@@ -20,17 +20,21 @@ const anyJson = z.custom<z.output<typeof json>>((value) => value !== undefined, 
 export const pollRequest = z
   .strictObject({
     topic: topic.meta({ example: 'thumbnails' }),
-    worker_id: workerId.meta({ description: 'For people: who has the task', example: 'worker-1' }),
+    worker_id: workerId.meta({
+      description: 'A label that shows who holds the task; not used for authentication',
+      example: 'worker-1',
+    }),
     max: z.int().min(1).max(MAX_TASKS_PER_POLL).default(1),
     wait_seconds: z
       .number()
       .min(0)
       .max(MAX_POLL_SECONDS)
       .default(0)
-      .meta({ description: 'With nothing to do: answers as soon as there is something, or empty after that time' }),
-    lease_seconds: leaseSeconds
-      .default(30)
-      .meta({ description: 'After that, without a heartbeat, the task goes to whoever polls next' }),
+      .meta({ description: 'Long polling: how long to wait for a task before an empty list is returned' }),
+    lease_seconds: leaseSeconds.default(30).meta({
+      description:
+        'Duration of the lease; without a heartbeat before it expires, the task goes to the next worker that polls',
+    }),
   })
   .meta({ id: 'PollTasksRequest', example: { topic: 'thumbnails', worker_id: 'worker-1', wait_seconds: 20 } });
 
@@ -38,14 +42,14 @@ export const polledTasks = z
   .object({
     tasks: z.array(
       z.object({
-        task_id: text.meta({ description: 'Of this attempt' }),
-        lease_token: text.meta({ description: 'New with every lease; only the newest counts' }),
+        task_id: text.meta({ description: 'Id of this attempt' }),
+        lease_token: text.meta({ description: 'Changes with every lease; only the newest token is valid' }),
         execution_id: text,
         action_id: text,
         attempt: z.int().min(1),
         topic: text,
         input: json,
-        deadline: time.meta({ description: 'The attempt fails with `timeout` when it is not completed by then' }),
+        deadline: time.meta({ description: 'The attempt fails with `timeout` unless it is completed by then' }),
         lease_expires_at: time,
       }),
     ),
@@ -81,7 +85,8 @@ const logs = z
       level: logLevel,
       message: z.string().min(1).max(MAX_LINE),
       at: z.iso.datetime({ offset: true }).optional().meta({
-        description: 'By the worker’s clock, within the time of the attempt; the time of the request when left out',
+        description:
+          'Time by the clock of the worker, within the time of the attempt; by default the time of the request',
       }),
       data: z.record(z.string(), json).optional().meta({ description: 'At most 8 KiB as JSON' }),
     }),
@@ -89,15 +94,17 @@ const logs = z
   .max(MAX_LINES)
   .optional()
   .meta({
-    description: 'Kept with the execution (`GET …/logs`), secrets masked, as what adapters log',
+    description: 'Log lines, stored with the execution (`GET …/logs`) with secrets masked, like the log of any adapter',
     example: [{ level: 'info', message: 'page 2', data: { pages: 5 } }],
   });
 
 export const heartbeatRequest = z
   .strictObject({
     lease_token: leaseToken,
-    progress: progress.optional().meta({ description: 'Shown with the task in the execution' }),
-    extend_seconds: leaseSeconds.optional().meta({ description: 'From now; as long as the lease was when left out' }),
+    progress: progress.optional().meta({ description: 'Progress, shown with the task in the execution' }),
+    extend_seconds: leaseSeconds.optional().meta({
+      description: 'Extends the lease to this many seconds from now; by default as long as the lease was before',
+    }),
     logs,
   })
   .meta({ id: 'HeartbeatTaskRequest', example: { lease_token: TOKEN, progress: { percent: 40 } } });
@@ -107,7 +114,11 @@ export const keptLease = z
   .meta({ id: 'KeptLease', example: { task_id: TASK, lease_expires_at: WHEN, deadline: WHEN } });
 
 export const completeRequest = z
-  .strictObject({ lease_token: leaseToken, output: anyJson.meta({ description: 'Any JSON value' }), logs })
+  .strictObject({
+    lease_token: leaseToken,
+    output: anyJson.meta({ description: 'The output of the task: any JSON value' }),
+    logs,
+  })
   .meta({ id: 'CompleteTaskRequest', example: { lease_token: TOKEN, output: { width: 200 } } });
 
 export const failRequest = z
@@ -122,11 +133,16 @@ export const failRequest = z
             .string()
             .regex(/^[a-z][a-z0-9_]{0,99}$/, 'must be snake_case')
             .optional()
-            .meta({ description: '`retry.non_retryable` of the action can name it; adapter_failed when left out' }),
+            .meta({
+              description: 'Error code, which `retry.non_retryable` of the action can name; adapter_failed by default',
+            }),
         }),
       ])
       .meta({ example: 'the picture is broken' }),
-    retryable: z.boolean().default(true).meta({ description: 'false: another attempt cannot help' }),
+    retryable: z
+      .boolean()
+      .default(true)
+      .meta({ description: 'Whether another attempt may help; false: the task is not retried' }),
     logs,
   })
   .meta({ id: 'FailTaskRequest', example: { lease_token: TOKEN, error: 'the picture is broken', retryable: false } });
@@ -153,7 +169,7 @@ export const externalTasksQuery = z.object({
 const shownProgress = z
   .object({ percent: z.number().optional(), message: text.optional() })
   .nullable()
-  .meta({ description: 'As the last heartbeat had it' });
+  .meta({ description: 'As reported by the last heartbeat' });
 
 export const externalTaskList = z
   .object({
@@ -166,8 +182,8 @@ export const externalTaskList = z
         topic: text,
         status: z.enum(OPEN_STATUSES),
         priority: z.int(),
-        worker_id: text.nullable().meta({ description: 'Who had it last' }),
-        deliveries: count.meta({ description: 'How often it was leased' }),
+        worker_id: text.nullable().meta({ description: 'The worker that leased it last' }),
+        deliveries: count.meta({ description: 'How many times it was leased' }),
         lease_expires_at: time.nullable(),
         progress: shownProgress,
         created_at: time,
@@ -182,7 +198,7 @@ export const externalTaskList = z
       z.object({
         topic: text,
         available: count.meta({ description: 'Waiting for a worker' }),
-        leased: count.meta({ description: 'In the hands of one' }),
+        leased: count.meta({ description: 'Leased by a worker' }),
         oldest_waiting_seconds: z.number().min(0).nullable(),
       }),
     ),
@@ -201,6 +217,6 @@ export const externalTask = z
     deadline: time,
     progress: shownProgress,
   })
-  .meta({ id: 'ExternalTask', description: 'The newest attempt, as workers outside see it' });
+  .meta({ id: 'ExternalTask', description: 'The newest attempt, as external workers see it' });
 
 export type ExternalTaskView = z.infer<typeof externalTask>;

@@ -3,9 +3,10 @@ import { z } from 'zod';
 import type { Fault } from './json-guard.ts';
 import { didYouMean } from './nearest.ts';
 
-const MAX_FAULTS = 1_000;
-/** A suggestion is work; a body full of wrong names gets it for the first of them. */
-const MAX_SUGGESTIONS = 20;
+/** More than so many are not told. */
+export const MAX_FAULTS = 1_000;
+/** A suggestion compares with every known name; a body full of wrong ones gets it for the first of them. */
+export const MAX_SUGGESTIONS = 20;
 
 export type Parsed<T> = { ok: true; value: T } | { ok: false; faults: Fault[] };
 

@@ -12,7 +12,8 @@ export interface Fault {
 export const MAX_DEPTH = 100;
 /** More faults than this tell nobody more. */
 const MAX_FAULTS = 100;
-const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+/** A key of this name could change what every object has. */
+export const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 const SHOWN_KEY_LENGTH = 64;
 /** In Unicode mode a pair is one character, so only halves without their other half match. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -56,7 +57,7 @@ function pushChildren(stack: Visit[], parent: Visit, fault: (message: string) =>
   }
   const entries = Object.entries(container as object); // The caller has seen that it is a non-null object.
   for (const [key] of entries) {
-    if (FORBIDDEN_KEYS.has(key)) fault(`the key '${key}' is not allowed`);
+    if (PROTOTYPE_NAMES.has(key)) fault(`the key '${key}' is not allowed`);
     const bad = badText(key);
     if (bad !== undefined) fault(`a key ${bad}`);
   }

@@ -10,13 +10,13 @@ const seen = {
   at: time,
   worker: text.nullable(),
   compensated: z.boolean().nullable().meta({
-    description: 'Whether it is, or was, undone; false: that is due. null: nothing follows from it by itself',
+    description: 'Whether it is being or was compensated; false: compensation is due. null: no compensation follows',
   }),
 };
 
 export const lateEffect = z
   .object({ ...seen, output: json })
-  .meta({ id: 'LateEffect', description: 'An action that was given up has been done all the same' });
+  .meta({ id: 'LateEffect', description: 'An action that was abandoned and succeeded afterwards' });
 export const lateEffects = z.array(lateEffect);
 export type LateEffect = z.infer<typeof lateEffect>;
 
@@ -26,9 +26,9 @@ export const lateEffectsQuery = z.object({
   compensated: z
     .enum(['true', 'false', 'null'])
     .optional()
-    .meta({ description: 'Those of which that is so; `null`: of which nothing follows' }),
+    .meta({ description: 'Whether they are compensated; `null`: no compensation follows' }),
   limit: z.coerce.number<string>().int().min(1).max(200).default(50),
-  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 });
 
 const listed = z.object({ execution_id: text, execution_status: text, ...seen }).meta({ id: 'ListedLateEffect' });

@@ -20,22 +20,27 @@ export const webUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
   .max(2048)
   .meta({ example: 'https://example.com/hooks/orchestrator' });
-const priority = z.int().min(1).max(100).meta({ description: '1 (first) to 100; 50 when left out', example: 50 });
+const priority = z
+  .int()
+  .min(1)
+  .max(100)
+  .meta({ description: '1 (highest) to 100 (lowest); 50 by default', example: 50 });
 const delaySeconds = z
   .number()
   .min(0)
   .max(MAX_DELAY_SECONDS)
-  .meta({ description: 'Not begun before that many seconds', example: 0 });
+  .meta({ description: 'Minimum delay in seconds before the start', example: 0 });
 
 export const taskRequest = z
   .strictObject({
     task_type: id.meta({
-      description: 'An action type (GET /action-types), else a workflow by id or name',
+      description: 'An action type (see GET /action-types), or else the id or name of a workflow',
       example: 'test_task',
     }),
-    params: jsonObject
-      .default({})
-      .meta({ description: 'The config of the action, or the parameters of the workflow', example: { duration: 0 } }),
+    params: jsonObject.default({}).meta({
+      description: 'The configuration of the action, or the parameters of the workflow',
+      example: { duration: 0 },
+    }),
     priority: priority.optional(),
     delay_seconds: delaySeconds.optional(),
     max_attempts: z
@@ -43,13 +48,13 @@ export const taskRequest = z
       .min(1)
       .max(MAX_ATTEMPTS)
       .optional()
-      .meta({ description: 'All tries, the first included', example: 4 }),
+      .meta({ description: 'Maximum number of attempts, the first one included', example: 4 }),
     timeout_seconds: z
       .number()
       .positive()
       .max(MAX_TIMEOUT_SECONDS)
       .optional()
-      .meta({ description: 'Of one attempt', example: 300 }),
+      .meta({ description: 'Timeout of one attempt', example: 300 }),
     callback_url: webUrl.optional(),
     correlation_id: id.optional(),
   })
@@ -68,14 +73,14 @@ export const executeRequest = z
   .strictObject({
     parameters: jsonObject.default({}).meta({ example: { message: 'Hello' } }),
     version: z.int().min(1).max(2_147_483_647).optional().meta({
-      description: 'When left out: the current one, or the canary by its share',
+      description: 'By default the current version, or the canary according to its share',
     }),
     priority: priority.optional(),
     delay_seconds: delaySeconds.optional(),
     correlation_id: id.optional(),
-    idempotency_key: id.optional().meta({ description: 'As the header Idempotency-Key' }),
+    idempotency_key: id.optional().meta({ description: 'Same as the Idempotency-Key header' }),
     callback_url: webUrl.optional(),
-    dry_run: z.boolean().optional().meta({ description: 'Answers the plan and runs nothing' }),
+    dry_run: z.boolean().optional().meta({ description: 'Returns the plan without starting an execution' }),
   })
   .meta({ id: 'ExecuteRequest', example: { parameters: { message: 'Hello, World!' } } });
 
@@ -139,7 +144,7 @@ export const limit = whole(1, 200);
 const pageSize = whole(1, 200).default(50).meta({ example: 50 });
 export const moment = z
   .union([z.iso.datetime({ offset: true }), z.iso.date()])
-  .meta({ description: 'ISO-8601, a time or a day', example: '2030-01-01T00:00:00Z' });
+  .meta({ description: 'ISO 8601 date or date-time', example: '2030-01-01T00:00:00Z' });
 
 /** `a,b` or `tags=a&tags=b`. */
 const tagList = z
@@ -154,12 +159,10 @@ const tagList = z
   .pipe(z.array(id).max(100));
 
 export const resultQuery = z.object({
-  wait: z.coerce
-    .number<string>()
-    .min(0)
-    .max(MAX_WAIT_SECONDS)
-    .default(0)
-    .meta({ description: 'Seconds to wait for the end; answers as soon as the task ends', example: 10 }),
+  wait: z.coerce.number<string>().min(0).max(MAX_WAIT_SECONDS).default(0).meta({
+    description: 'Long polling: seconds to wait for the end of the task; the response is sent as soon as it ends',
+    example: 10,
+  }),
 });
 
 export const workflowListQuery = z.object({
@@ -168,15 +171,15 @@ export const workflowListQuery = z.object({
   status: workflowStatus.optional(),
   created_by: id.optional(),
   tag: id.optional(),
-  name: id.optional().meta({ description: 'Part of the name, in any case' }),
+  name: id.optional().meta({ description: 'Part of the name, case-insensitive' }),
   name_contains: id.optional().meta({ description: 'Older name of `name`' }),
-  tags: tagList.optional().meta({ description: 'Has all of these; commas in between, or given more than once' }),
+  tags: tagList.optional().meta({ description: 'Has all of these tags; separated by commas, or repeated' }),
 });
 
 export const versionListQuery = z.object({ page, page_size: pageSize });
 export const workflowQuery = z.object({ version: whole(1, 2_147_483_647).optional() });
 export const canaryPercent = z.int().min(0).max(100).meta({
-  description: 'The share of the executions that name no version',
+  description: 'The share of executions without an explicit version that use the canary',
   example: 10,
 });
 export const canaryRequest = z
@@ -185,29 +188,28 @@ export const canaryRequest = z
 
 export const executeQuery = z.object({
   dry_run: flag.optional(),
-  strict: flag.optional().meta({ description: 'Refuses parameters that the workflow does not declare' }),
+  strict: flag.optional().meta({ description: 'Rejects parameters that the workflow does not declare' }),
 });
-export const deleteQuery = z.object({ force: flag.optional().meta({ description: 'Cancels the active runs' }) });
+export const deleteQuery = z.object({ force: flag.optional().meta({ description: 'Cancels the live executions' }) });
 
 const executionFilter = {
   status: runStatus.optional(),
   from: moment.optional().meta({ description: 'Created at or after' }),
   to: moment.optional().meta({ description: 'Created before' }),
   correlation_id: id.optional(),
-  parent: id.optional().meta({ description: 'Begun by actions of this execution' }),
-  limit: whole(1, 200).optional().meta({ description: 'At most that many; 50 when left out', example: 50 }),
-  page_size: whole(1, 200).optional().meta({ description: 'Older name of limit' }),
-  page: whole(1, 200).optional().meta({ description: 'For short lists; beyond that follow next_cursor' }),
-  cursor: text(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  parent: id.optional().meta({ description: 'Started by actions of this execution' }),
+  limit: whole(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
+  page_size: whole(1, 200).optional().meta({ description: 'Older name of `limit`' }),
+  page: whole(1, 200).optional().meta({ description: 'Page number, for short lists; use next_cursor for long ones' }),
+  cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 };
 export const partsQuery = z.object({
   of: id.meta({ description: 'The action_id of the fan-out or loop' }),
   status: taskStatus.optional(),
-  limit: whole(1, 200).optional().meta({ description: 'At most that many; 50 when left out', example: 50 }),
-  cursor: text(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  limit: whole(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
+  cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 });
 export const workflowExecutionsQuery = z.object(executionFilter);
 export const executionsQuery = z.object({ ...executionFilter, workflow_id: id.optional() });
 
 export type ExecutionsQuery = z.output<typeof executionsQuery>;
-export type WorkflowListQuery = z.output<typeof workflowListQuery>;

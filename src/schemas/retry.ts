@@ -7,8 +7,8 @@ export const retriedExecution = z
   .object({
     execution_id: text,
     status: runStatus,
-    epoch: z.int().min(2).meta({ description: '2 for the first retry' }),
-    reopened_actions: count.meta({ description: 'How many actions are executed again' }),
+    epoch: z.int().min(2).meta({ description: '2 after the first retry' }),
+    reopened_actions: count.meta({ description: 'Number of actions that are executed again' }),
     message: text,
   })
   .meta({

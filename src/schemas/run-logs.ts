@@ -8,21 +8,21 @@ export const logLevel = z.enum(['debug', 'info', 'warn', 'error']);
 
 export const runLogsQuery = z.object({
   action_id: taskId.optional(),
-  level: logLevel.default('debug').meta({ description: 'That and what is more serious' }),
+  level: logLevel.default('debug').meta({ description: 'Minimum level of the lines' }),
   attempt: z.coerce.number<string>().int().min(1).max(1_000_000).optional(),
-  include: z.enum(['events']).optional().meta({ description: 'The events of the execution among them' }),
+  include: z.enum(['events']).optional().meta({ description: 'Includes the events of the execution' }),
   limit: z.coerce.number<string>().int().min(1).max(1_000).default(200),
-  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the page before' }),
+  cursor: z.string().min(1).max(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 });
 
 export const runLogLine = z
   .object({
     timestamp: time,
     level: logLevel.nullable().meta({ description: 'null: an event' }),
-    message: text.meta({ description: 'Of an event its name' }),
+    message: text.meta({ description: 'For an event its name' }),
     action_id: text.nullable().meta({ description: 'null: an event of the whole execution' }),
     attempt: count.nullable(),
-    epoch: z.int().min(1).meta({ description: 'One more for each retry by hand' }),
+    epoch: z.int().min(1).meta({ description: 'Increases by one with every manual retry' }),
     fields: object.nullable(),
   })
   .meta({
@@ -43,10 +43,10 @@ export const runLogList = z
     execution_id: text.meta({ example: RUN }),
     items: z.array(runLogLine),
     next_cursor: text.nullable(),
-    dropped: count.meta({ description: 'Lines that were not kept, because there were too many' }),
+    dropped: count.meta({ description: 'Number of lines that were discarded because there were too many' }),
   })
   .meta({ id: 'ExecutionLog' });
 
 export const runLogText = text.meta({
-  description: 'One line each; the header X-Next-Cursor has the cursor of the next page, if there is one',
+  description: 'One JSON object per line; the X-Next-Cursor header has the cursor of the next page, if there is one',
 });

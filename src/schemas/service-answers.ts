@@ -12,7 +12,7 @@ const metric = z.object({
     z.object({
       value: z.number(),
       labels: z.record(text, z.union([text, z.number()])),
-      metricName: text.optional().meta({ description: 'Of a histogram: `…_bucket`, `…_sum` or `…_count`' }),
+      metricName: text.optional().meta({ description: 'For a histogram: `…_bucket`, `…_sum` or `…_count`' }),
     }),
   ),
 });
@@ -26,13 +26,13 @@ export const dependencyHealth = z
   .object({
     kind: z.enum(['database', 'queue', 'engine', 'lane', 'worker', 'registry', 'service', 'peer']),
     status,
-    latency_ms: z.number().min(0).nullable().meta({ description: 'Null where nothing is asked for it' }),
-    detail: text.optional().meta({ description: 'In words, what is wrong' }),
-    depth: count.optional().meta({ description: 'Of a lane: jobs that a worker could take now' }),
+    latency_ms: z.number().min(0).nullable().meta({ description: 'Null when there is no request to measure' }),
+    detail: text.optional().meta({ description: 'Description of the problem' }),
+    depth: count.optional().meta({ description: 'For a lane: jobs that are ready for a worker' }),
     active: count.optional(),
     delayed: count.optional(),
     oldest_waiting_seconds: z.number().min(0).nullable().optional(),
-    workers: count.optional().meta({ description: 'Of a lane: workers alive that serve it' }),
+    workers: count.optional().meta({ description: 'For a lane: live workers that serve it' }),
     active_tasks: count.optional(),
     seen_at: time.optional(),
     version: text.optional(),
@@ -48,11 +48,11 @@ export const systemHealth = z
     services: z.record(text, dependencyHealth),
     problems: z
       .array(problem)
-      .meta({ description: 'What is not as it should be, the weightiest first, each with what to do' }),
-    services_checked: count.meta({ description: 'Those that are known to be healthy or unhealthy' }),
+      .meta({ description: 'Problems by severity, the most severe first, each with what to do' }),
+    services_checked: count.meta({ description: 'Number of services whose health is known' }),
     healthy_services: count,
     unhealthy_services: count,
-    uptime: z.number().min(0).meta({ description: 'Seconds since this process began' }),
+    uptime: z.number().min(0).meta({ description: 'Seconds since this process started' }),
     timestamp: time,
   })
   .meta({

@@ -7,7 +7,7 @@ export const waitingFor = z
     z.object({
       kind: z.literal('approval'),
       message: text.nullable(),
-      approvers: z.array(text).meta({ description: 'None: everybody of the tenant' }),
+      approvers: z.array(text).meta({ description: 'Null: everybody in the tenant' }),
       deadline: time.nullable(),
       escalated: z.boolean(),
       since: time,

@@ -7,14 +7,19 @@ import { runStatus, taskStatus } from './requests.ts';
 
 const cause = z
   .looseObject({
-    code: text.meta({ description: 'What it is; docs/diagnosis.md has a section for each', example: 'retrying' }),
+    code: text.meta({
+      description: 'Code of the cause; docs/diagnosis.md has a section for each',
+      example: 'retrying',
+    }),
     message: text,
   })
-  .meta({ id: 'Cause', description: 'The cause, with the data that belong to it' });
+  .meta({ id: 'Cause', description: 'The cause, with its data' });
 
 const details = {
   since: time.nullable(),
-  expected_at: time.nullable().meta({ description: 'When it goes on by itself, where that can be told' }),
+  expected_at: time
+    .nullable()
+    .meta({ description: 'When it continues without intervention, if that can be predicted' }),
   what_must_happen: text,
 };
 
@@ -23,8 +28,8 @@ export const whyOfRun = z
     execution_id: text,
     status: runStatus,
     finished: z.boolean(),
-    summary: text.meta({ description: 'One sentence or two for people' }),
-    root: z.object({ cause, ...details }).meta({ id: 'RootCause', description: 'What has to be looked at first' }),
+    summary: text.meta({ description: 'A summary of one or two sentences' }),
+    root: z.object({ cause, ...details }).meta({ id: 'RootCause', description: 'The cause to examine first' }),
     tasks: z
       .array(
         z
@@ -34,13 +39,16 @@ export const whyOfRun = z
             status: taskStatus,
             cause,
             ...details,
-            also: z.array(cause).meta({ description: 'What else is not as it should be' }),
+            also: z.array(cause).meta({ description: 'Other problems of the task' }),
           })
           .meta({ id: 'TaskCause' }),
       )
-      .meta({ description: 'Tasks that are not final: what could go on first, the heaviest causes first' }),
-    more_tasks: count.meta({ description: 'Tasks that are not final and not in the list' }),
-    late_effects: lateEffects.optional().meta({ description: 'What was given up and has been done all the same' }),
+      .meta({
+        description:
+          'Tasks that have not ended; those that could continue come first, and among them the most severe causes',
+      }),
+    more_tasks: count.meta({ description: 'Number of tasks that have not ended and are not listed' }),
+    late_effects: lateEffects.optional().meta({ description: 'Actions that were abandoned and succeeded afterwards' }),
     observed_at: time,
   })
   .meta({
@@ -74,11 +82,13 @@ export const problem = z
 export const whyOfLane = z
   .object({
     lane: text,
-    status: z.enum(['moving', 'idle', 'held']).meta({ description: 'held: nobody takes what waits in it' }),
+    status: z
+      .enum(['moving', 'idle', 'held'])
+      .meta({ description: '`held`: the waiting jobs are not being processed' }),
     summary: text,
     paused: z.boolean(),
-    counts: laneHealth.nullable().meta({ description: 'Null when the queue does not answer' }),
-    workers: z.array(text).meta({ description: 'Workers alive that serve it' }),
+    counts: laneHealth.nullable().meta({ description: 'Null when the queue does not respond' }),
+    workers: z.array(text).meta({ description: 'Live workers that serve the lane' }),
     problems: z.array(problem),
     observed_at: time,
   })

@@ -11,18 +11,23 @@ const maybeTime = time.nullable();
 
 const canary = z
   .object({ version: z.int().min(1), percent: z.int().min(0).max(100) })
-  .meta({ id: 'Canary', description: 'A version that gets a share of the executions that name none' });
+  .meta({ id: 'Canary', description: 'A version that gets a share of the executions without an explicit version' });
 
 const executionStatistics = z
   .object({
     total_executions: count,
     successful_executions: count,
     failed_executions: count,
-    success_rate: z.number().min(0).max(1).nullable().meta({ description: 'Of those that completed or failed' }),
-    average_execution_time: z.number().nullable().meta({ description: 'Seconds, of those that completed' }),
+    success_rate: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .meta({ description: 'Share of completed executions among those that completed or failed' }),
+    average_execution_time: z.number().nullable().meta({ description: 'In seconds, of completed executions' }),
     last_execution_at: maybeTime,
   })
-  .meta({ id: 'ExecutionStatistics', description: 'Of the newest 10,000 executions' });
+  .meta({ id: 'ExecutionStatistics', description: 'Statistics of the newest 10,000 executions' });
 
 export const workflow = z
   .object({
@@ -30,9 +35,12 @@ export const workflow = z
     name: text,
     description: text.nullable(),
     version: z.int().min(1),
-    current_version: z.int().min(1).meta({ description: 'Of the workflow, whatever version is shown' }),
+    current_version: z
+      .int()
+      .min(1)
+      .meta({ description: 'The current version of the workflow, whatever version is shown' }),
     canary: canary.optional(),
-    version_label: text.optional().meta({ description: "The definition's own `version`" }),
+    version_label: text.optional().meta({ description: 'The `version` label of the definition' }),
     status: workflowStatus,
     tags: z.array(text),
     parameters: z.array(object),
@@ -40,16 +48,18 @@ export const workflow = z
     output: json.optional(),
     dedupe: object.optional(),
     concurrency: object.optional(),
-    timeout_seconds: z.number().optional().meta({ description: 'Of a whole execution' }),
+    timeout_seconds: z.number().optional().meta({ description: 'Timeout of a whole execution' }),
     retention_days: z
       .int()
       .min(1)
       .optional()
-      .meta({ description: 'So many days after its end an execution is removed' }),
+      .meta({ description: 'An execution is deleted this many days after its end' }),
     metadata: object.optional(),
-    execution_statistics: executionStatistics.optional().meta({ description: 'When one workflow is asked for' }),
+    execution_statistics: executionStatistics
+      .optional()
+      .meta({ description: 'Only when a single workflow is requested' }),
     triggers: z.array(object).optional(),
-    paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
+    paused: pausedBy.optional().meta({ description: 'While the workflow is paused: who paused it' }),
     created_by: text,
     created_at: time,
     updated_at: time,
@@ -103,10 +113,15 @@ const workflowVersion = z
     actions_count: count,
     current: z.boolean(),
     canary_percent: z.int().min(0).max(100).nullable(),
-    runs: count.meta({ description: 'Executions, among the newest 100,000 of the workflow' }),
+    runs: count.meta({ description: 'Number of executions, among the newest 100,000 of the workflow' }),
     completed: count,
     failed: count,
-    success_rate: z.number().min(0).max(1).nullable().meta({ description: 'Of those that completed or failed' }),
+    success_rate: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .meta({ description: 'Share of completed executions among those that completed or failed' }),
     created_by: text,
     created_at: time,
   })
@@ -115,14 +130,13 @@ export const workflowVersionList = z
   .object({ items: z.array(workflowVersion), ...paging })
   .meta({ id: 'WorkflowVersionList' });
 
-const deduplicated = z
-  .literal(true)
-  .optional()
-  .meta({ description: "Nothing new was begun: within the window of the workflow's `dedupe` it has the same key" });
+const deduplicated = z.literal(true).optional().meta({
+  description: 'No new execution was started: this one has the same key within the `dedupe` window of the workflow',
+});
 
 const change = z.object({ path: text, old: json.optional(), new: json.optional() }).meta({
   id: 'FieldChange',
-  description: '`old` is left out where there was nothing, `new` where there is nothing now',
+  description: '`old` is omitted when there was no value before, `new` when there is none now',
 });
 const changes = z.array(change);
 export const versionDiff = z
@@ -132,8 +146,10 @@ export const versionDiff = z
     to: z.int().min(1),
     identical: z.boolean(),
     breaking: z.boolean(),
-    reasons: z.array(fieldFault).meta({ description: 'What breaks callers, readers of outputs, or who answers' }),
-    fields: changes.meta({ description: 'Everything apart from parameters and actions' }),
+    reasons: z
+      .array(fieldFault)
+      .meta({ description: 'What breaks callers, readers of outputs, or users and workers that respond to actions' }),
+    fields: changes.meta({ description: 'Changes apart from parameters and actions' }),
     parameters: z.object({
       added: z.array(object),
       removed: z.array(object),
@@ -205,7 +221,7 @@ export const acceptedExecutions = z
 
 const executionHead = {
   execution_id: text,
-  workflow_id: text.nullable().meta({ description: 'Null for a task of the simple door' }),
+  workflow_id: text.nullable().meta({ description: 'Null for a single task' }),
   workflow_version: z.int().nullable(),
   status: runStatus,
   error: json,
@@ -217,9 +233,9 @@ const executionHead = {
   parent: z
     .object({ execution_id: text, action_id: text, link: text.optional() })
     .nullable()
-    .meta({ description: 'The action `workflow` that began it' }),
+    .meta({ description: 'The `workflow` action that started it' }),
   created_at: time,
-  deadline_at: maybeTime.meta({ description: 'Ended as `timed_out` when it is not done by then' }),
+  deadline_at: maybeTime.meta({ description: 'The execution ends as `timed_out` unless it is done by then' }),
   started_at: maybeTime,
   finished_at: maybeTime,
   duration_ms: count.nullable(),
@@ -280,24 +296,26 @@ export const executionTask = z
     omitted: z
       .literal(true)
       .optional()
-      .meta({ description: 'Input and output were left out: the answer would be too large' }),
+      .meta({ description: 'Input and output were omitted because the response would be too large' }),
     effect_unknown: z
       .literal(true)
       .optional()
-      .meta({ description: 'It was executed, and nobody heard how that ended: it may have happened' }),
+      .meta({ description: 'It was executed, but its outcome is unknown: the effect may have happened' }),
     cached: z
       .literal(true)
       .optional()
-      .meta({ description: 'The output is that of an earlier execution; nothing was executed' }),
+      .meta({ description: 'The output was cached by an earlier execution; nothing was executed' }),
     error: json,
     progress: z
       .object({ percent: z.number().min(0).max(100).nullable(), message: text.nullable(), at: time })
       .nullable()
-      .meta({ description: 'What the task said of itself last, and when; null when its adapter reports nothing' }),
+      .meta({
+        description: 'The latest progress reported by the task, with its time; null when its adapter reports none',
+      }),
     compensation: compensation
       .optional()
-      .meta({ description: 'How it was undone, when its run failed or was cancelled' }),
-    parts: partCounts.optional().meta({ description: 'Of a fan-out or loop: its items or iterations, by status' }),
+      .meta({ description: 'How it was compensated when its execution failed or was cancelled' }),
+    parts: partCounts.optional().meta({ description: 'For a fan-out or loop: its items or iterations, by status' }),
     waiting_for: waitingFor.optional().meta({ description: 'What a sleeping task waits for' }),
     queued_at: maybeTime,
     started_at: maybeTime,
@@ -308,7 +326,7 @@ export const executionTask = z
     child: z
       .object({ execution_id: text, status: runStatus, link: text.optional() })
       .optional()
-      .meta({ description: 'The execution that an action `workflow` began last' }),
+      .meta({ description: 'The execution that a `workflow` action started last' }),
   })
   .meta({ id: 'ExecutionTask' });
 
@@ -343,10 +361,10 @@ const progress = z
     running: count,
     pending: count,
     percent: z.number().min(0).max(100),
-    total_actions: count.meta({ description: 'Older name of total' }),
-    completed_actions: count.meta({ description: 'Older name of completed' }),
-    percentage: z.number().min(0).max(100).meta({ description: 'Older name of percent' }),
-    current_action: text.nullable().meta({ description: 'The first of those under way' }),
+    total_actions: count.meta({ description: 'Older name of `total`' }),
+    completed_actions: count.meta({ description: 'Older name of `completed`' }),
+    percentage: z.number().min(0).max(100).meta({ description: 'Older name of `percent`' }),
+    current_action: text.nullable().meta({ description: 'The first of the running actions' }),
   })
   .meta({
     id: 'Progress',
@@ -363,16 +381,14 @@ export const execution = z
     waiting_for: z
       .object({ concurrency_key: text, limit: z.int().min(1), position: z.int().min(1).optional() })
       .optional()
-      .meta({ description: 'While it waits for others with its key to end; `position` 1 is next' }),
+      .meta({ description: 'While it waits for other executions with the same key to end; `position` 1 is next' }),
     parameters: object,
     output: json,
     progress,
     tasks: z.array(executionTask),
     cancel_reason: text.nullable(),
-    paused: pausedBy.optional().meta({ description: 'While it is paused: by whom' }),
-    late_effects: lateEffects
-      .optional()
-      .meta({ description: 'Actions that were given up and have been done all the same' }),
+    paused: pausedBy.optional().meta({ description: 'While the workflow is paused: who paused it' }),
+    late_effects: lateEffects.optional().meta({ description: 'Actions that were abandoned and succeeded afterwards' }),
   })
   .meta({ id: 'Execution' });
 

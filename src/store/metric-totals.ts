@@ -1,8 +1,11 @@
 /** What all processes together have counted. */
 import type pg from 'pg';
 import type { ErrorCode } from '../domain/errors.ts';
+import { ALIVE_SECONDS } from '../domain/health/liveness.ts';
+import type { RunStatus } from '../domain/runs/run-states.ts';
 import { type CountedRun, type MetricTotals, taskKey } from '../telemetry/shared-metrics.ts';
-import { IN_WINDOW } from './window.ts';
+import { IN_WINDOW } from './accept/window.ts';
+import { sqlList } from './core/states.ts';
 
 /** Runs whose end was committed later than that after they ended are not counted. */
 const SETTLED_SECONDS = 2;
@@ -20,6 +23,9 @@ ON CONFLICT (name, labels) DO UPDATE SET value = m.value + EXCLUDED.value, updat
 /** A run that failed with one of them failed because of the service and not of its work. */
 export const ENGINE_CODES: readonly ErrorCode[] = ['internal', 'unavailable', 'overloaded', 'worker_crashed'];
 
+/** Of one that was undone the failure is not the outcome. */
+const FAILED_AND_NOT_UNDONE: readonly RunStatus[] = ['failed', 'timed_out'];
+
 // Whoever has the row counts; the others leave it to that one. $1 upper bounds of the buckets, $2 their labels.
 const COUNT_RUNS = `
 WITH before AS MATERIALIZED (
@@ -31,7 +37,7 @@ WITH before AS MATERIALIZED (
   WHERE m.name = 'runs_counted_up_to' AND b.at < u.at
 ), ended AS MATERIALIZED (
   SELECT extract(epoch FROM finished_at - coalesce(started_at, created_at))::float8 AS seconds, finished_at, trace_id, status,
-         CASE WHEN status NOT IN ('failed', 'timed_out') THEN 'none' WHEN error ->> 'code' = ANY ($4::text[]) THEN 'engine' ELSE 'work' END AS cause
+         CASE WHEN status NOT IN ${sqlList(FAILED_AND_NOT_UNDONE)} THEN 'none' WHEN error ->> 'code' = ANY ($4::text[]) THEN 'engine' ELSE 'work' END AS cause
   FROM run
   WHERE final AND finished_at >= to_timestamp((SELECT at FROM before)) AND finished_at < to_timestamp((SELECT at FROM until))
 ), counted AS (
@@ -53,7 +59,6 @@ WITH before AS MATERIALIZED (
 SELECT DISTINCT ON (width_bucket(seconds, $1::float8[])) trace_id AS "traceId", seconds, extract(epoch FROM finished_at)::float8 AS "endedAt"
 FROM ended WHERE trace_id IS NOT NULL ORDER BY width_bucket(seconds, $1::float8[]), finished_at DESC`;
 
-const ALIVE_SECONDS = 20;
 const GAUGES = `
 SELECT (SELECT count(*)::int FROM (${IN_WINDOW('1', 'ALL')}) AS live) AS active_runs,
        (SELECT coalesce(sum(active_tasks), 0)::int FROM worker WHERE seen_at > now() - interval '${ALIVE_SECONDS} seconds') AS active_tasks`;

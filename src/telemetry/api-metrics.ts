@@ -1,4 +1,5 @@
 /** What an API process tells: of itself, and of the engine as `GET /workflows/health` has it. */
+import { ALIVE_SECONDS } from '../domain/health/liveness.ts';
 import { boundedNames } from './bounded-names.ts';
 import { kept } from './kept.ts';
 import { createProcessMetrics, type ProcessMetrics, type ProcessSource, SHORT_SECONDS } from './process-metrics.ts';
@@ -105,7 +106,7 @@ function engineGauges(
   );
   gauge(
     'orchestrator_workers_alive',
-    'Workers that gave a sign of life within 20 seconds',
+    `Workers that gave a sign of life within ${ALIVE_SECONDS} seconds`,
     fact(({ workers }) => workers.filter(({ alive }) => alive).length),
   );
   gauge(

@@ -1,7 +1,7 @@
 /** The log: one event a line, to the console and to a rotating file, without secrets. */
 import { Writable } from 'node:stream';
 import winston from 'winston';
-import { isSecretKey, MASK, maskOf, maskTokens, maskUrlPasswords } from '../domain/mask-secrets.ts';
+import { isSecretKey, MASK, maskOf, maskTokens, maskUrlPasswords } from '../domain/texts/mask-secrets.ts';
 import { COLLECTOR_LIMITS, createLogCollector, type LogCollector } from './log-collector.ts';
 import { rotatingFile } from './rotating-file.ts';
 

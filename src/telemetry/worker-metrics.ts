@@ -14,8 +14,6 @@ export interface WorkerMetrics extends ProcessMetrics {
 }
 
 export interface WorkerEvents {
-  /** A call that has to wait for its turn at a service. */
-  callPutOff(service: string): void;
   /** Calls to the outside, as spans of traces. */
   callSpans(result: (typeof CALL_RESULTS)[number], spans: number): void;
   /** A request to the outside is over: the class of its status (`2xx`), or why there was none. */
@@ -37,19 +35,14 @@ export interface WorkerSource extends ProcessSource {
   activeTasks(): number;
   /** Takes nothing although jobs wait. */
   isDeaf(): boolean;
-  circuits(): Array<{ name: string; state: 'closed' | 'half_open' | 'open' }>;
 }
 
-/** Each has the number of its place. */
-const CIRCUIT_STATES = ['closed', 'half_open', 'open'];
-/** Tenants register services under names of their own. */
-const MAX_SERVICES = 200;
 /** Faults have names; statuses are told by their class. */
 const MAX_RESULTS = 20;
 
 export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
   const { instruments, ...own } = createProcessMetrics(source);
-  const { counter, gauge, gauges, histogram } = instruments;
+  const { counter, gauge, histogram } = instruments;
   const sweeps = counter(
     'orchestrator_sweep_runs_total',
     'Executions that the dispatcher added, and that the reconciler looked at and repaired',
@@ -58,12 +51,6 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
   const removals = counter(
     'orchestrator_removed_runs_total',
     'Executions removed by retention, for their days or for RETENTION_BYTES',
-  );
-  const putOff = counter(
-    'orchestrator_service_calls_put_off_total',
-    'How often a call had to wait because of SERVICE_RATE_LIMITS',
-    // Not `service`: that is this program.
-    ['target'],
   );
   const calls = counter(
     'orchestrator_call_spans_total',
@@ -114,28 +101,10 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
     '1 while this worker takes nothing although jobs wait and it has room, or its connection does not answer',
     () => (source.isDeaf() ? 1 : 0),
   );
-  const circuitName = boundedNames(MAX_SERVICES);
-  gauges(
-    'orchestrator_circuit_state',
-    'The circuits of a service in this process, the worst of its instances: 0 closed, 1 half-open, 2 open',
-    ['service'],
-    () => {
-      const worst = new Map<string, number>();
-      for (const { name, state } of source.circuits()) {
-        const service = circuitName(name);
-        worst.set(service, Math.max(worst.get(service) ?? 0, CIRCUIT_STATES.indexOf(state)));
-      }
-      return [...worst].map(([service, state]) => [{ service }, state]);
-    },
-  );
-  const targetName = boundedNames(MAX_SERVICES);
   const resultName = boundedNames(MAX_RESULTS);
   return {
     ...own,
     worker: {
-      callPutOff(service) {
-        putOff.inc({ target: targetName(service) });
-      },
       callSpans(result, spans) {
         calls.inc({ result }, spans);
       },

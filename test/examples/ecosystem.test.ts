@@ -4,9 +4,10 @@ import { describe, expect } from 'vitest';
 import type { Fault } from '../../examples/ecosystem/faults.ts';
 import { SERVICES } from '../../examples/ecosystem/services/all.ts';
 import { analyseText, sha256 } from '../../examples/ecosystem/text.ts';
-import { accepted, field, openClient, statuses, taskOf } from '../support/client.ts';
+import { accepted, field, openClient, statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { callsOf, heal, onStage, received, walkThrough } from '../support/ecosystem.ts';
-import { until } from '../support/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 
 const FOLDER = 'examples/ecosystem';
 const DOCUMENT_QUALITY = readJson('workflows/document-quality.json');

@@ -1,12 +1,13 @@
 /** Processes that die while a run is paused, or between what a door commits and what it does in the queue. */
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, onTestFinished } from 'vitest';
-import { accepted, statuses, taskOf } from '../support/client.ts';
+import { accepted, statuses } from '../harness/client/client.ts';
+import type { Reply } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
 import { calling, hasEnded, ONE_AT_A_TIME } from '../support/scenario.ts';
-import type { Reply } from '../support/service.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const at = (run: string) => `/workflows/executions/${run}`;
 const LONG_WAIT = { action_type: 'wait', config: { seconds: 600 } };

@@ -1,7 +1,7 @@
 /** Executions that may not be theirs any more: after a pause of the process, and after a restart of the queue's store. */
 import { describe, expect } from 'vitest';
+import { until } from '../harness/until.ts';
 import { onBothBackendsInProcesses, processesTest } from '../support/processes.ts';
-import { until } from '../support/until.ts';
 
 const BEGUN = 'test_fault_begins';
 const count = (events: readonly string[], event: string) => events.filter((seen) => seen === event).length;
@@ -9,6 +9,9 @@ const count = (events: readonly string[], event: string) => events.filter((seen)
 // Longer than a full machine keeps a process from its core: only what is stopped here stands still.
 const LOCK = { LOCK_DURATION_MS: '3000' };
 const STOPPED_MS = 4_500;
+
+/** Of a lock that ran out meanwhile, the job would be delivered again before its outcome is known. */
+const LONGER_THAN_A_RESTART = { LOCK_DURATION_MS: '12000' };
 
 describe.each(onBothBackendsInProcesses({ environment: LOCK }))(
   'a worker that stood still, on $backend',
@@ -35,7 +38,7 @@ describe.each(onBothBackendsInProcesses({ environment: LOCK }))(
       expect(count(worker.events, 'outcome_left')).toBe(1);
       expect(count(worker.events, BEGUN)).toBe(2);
       expect(worker.events).toContain('event_loop_lag');
-    }, 60_000);
+    });
 
     test('commits a success from before: the effect has happened', async ({ api, processes }) => {
       await processes.compose('api');
@@ -48,7 +51,7 @@ describe.each(onBothBackendsInProcesses({ environment: LOCK }))(
       expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1 });
       expect(worker.events).toContain('jobs_distrusted');
       expect(worker.events).not.toContain('outcome_left');
-    }, 60_000);
+    });
 
     test('and says so when an adapter blocks it, with the jobs in hand', async ({ api, processes }) => {
       await processes.compose('api');
@@ -65,12 +68,12 @@ describe.each(onBothBackendsInProcesses({ environment: LOCK }))(
         const { workers } = body as { workers: Array<{ event_loop_lag_ms: number }> }; // As its schema says.
         return workers.some(({ event_loop_lag_ms: ms }) => ms > 2_000);
       });
-    }, 60_000);
+    });
   },
 );
 
 describe('a restart of Redis', () => {
-  const test = processesTest('redis', { ownRedis: true });
+  const test = processesTest('redis', { ownRedis: true, environment: LONGER_THAN_A_RESTART });
 
   test('leaves failures of what was in hand to the next delivery, and commits successes', async ({
     api,
@@ -78,8 +81,8 @@ describe('a restart of Redis', () => {
   }) => {
     await processes.compose('api');
     const worker = await processes.start('worker');
-    const failing = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 4, fail: 'non_retryable' } });
-    const succeeding = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 4 } });
+    const failing = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 10, fail: 'non_retryable' } });
+    const succeeding = await api.assign({ task_type: 'test_fault', params: { deaf_seconds: 10 } });
     await until(() => count(worker.events, BEGUN) === 2);
     const start = await processes.killRedis();
     await start();
@@ -91,7 +94,7 @@ describe('a restart of Redis', () => {
     expect(count(worker.events, 'outcome_left')).toBe(1);
     // The one that failed was executed again, the other one was not.
     expect(count(worker.events, BEGUN)).toBe(3);
-  }, 60_000);
+  });
 
   test('is one only when the server is another one: a broken connection alone changes nothing', async ({
     api,
@@ -105,5 +108,5 @@ describe('a restart of Redis', () => {
     expect(await api.ended(id)).toMatchObject({ status: 'failed', attempts: 1 });
     expect(worker.events).not.toContain('jobs_distrusted');
     expect(count(worker.events, BEGUN)).toBe(1);
-  }, 60_000);
+  });
 });

@@ -4,7 +4,8 @@
  * looks whether the others still fit, `npm run test:mutations` tries all.
  */
 import { describe, expect, test } from 'vitest';
-import { describeViolation, type Invariant } from '../support/checker/rules.ts';
+import { describeViolation, type Invariant } from '../harness/checker/rules.ts';
+import { openStation, type Station } from '../harness/faults/station.ts';
 import { type Edit, expectFit, makeMutant } from '../support/faults/mutants.ts';
 import {
   cancelledBeforeItBegins,
@@ -16,7 +17,6 @@ import {
   sleeperWakesAfterTheEnd,
   sleeperWakesMeanwhile,
 } from '../support/faults/provocations.ts';
-import { openStation, type Station } from '../support/faults/station.ts';
 
 interface Mutation {
   /** The protection that is off. */
@@ -27,7 +27,11 @@ interface Mutation {
 }
 
 /** A worker that stood still commits no failure by itself already; both would have to go wrong. */
-const NO_DISTRUST: Edit = { file: 'engine/jobs-in-hand.js', find: 'lost = { reason, abort };', replace: 'return;' };
+const NO_DISTRUST: Edit = {
+  file: 'engine/deliver/jobs-in-hand.js',
+  find: 'lost = { reason, abort };',
+  replace: 'return;',
+};
 
 const MUTATIONS: Mutation[] = [
   {
@@ -35,7 +39,7 @@ const MUTATIONS: Mutation[] = [
     edits: [
       NO_DISTRUST,
       {
-        file: 'store/commit.js',
+        file: 'store/tasks/commit.js',
         find: `WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)`,
@@ -50,7 +54,7 @@ const MUTATIONS: Mutation[] = [
     edits: [
       NO_DISTRUST,
       {
-        file: 'store/commit.js',
+        file: 'store/tasks/commit.js',
         find: `AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)`,
         replace: '',
       },
@@ -61,9 +65,9 @@ const MUTATIONS: Mutation[] = [
   {
     name: 'the look at what is committed: a task that is final is executed again',
     edits: [
-      { file: 'engine/execute-task.js', find: 'if (own?.final === true)', replace: 'if (false)' },
+      { file: 'engine/deliver/execute-task.js', find: 'if (own?.final === true)', replace: 'if (false)' },
       {
-        file: 'store/task-store.js',
+        file: 'store/tasks/task-store.js',
         find: `WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
 RETURNING fence, deliveries`,
         replace: 'WHERE t.epoch = EXCLUDED.epoch RETURNING fence, deliveries',
@@ -74,7 +78,7 @@ RETURNING fence, deliveries`,
   },
   {
     name: 'the reconciler: what the queue has lost is not added again',
-    edits: [{ file: 'engine/sweep.js', find: 'if (lost === undefined)', replace: 'if (true)' }],
+    edits: [{ file: 'engine/recover/reconcile.js', find: 'if (lost === undefined)', replace: 'if (true)' }],
     provocation: queueForgets,
     breaks: 'I1',
   },
@@ -90,7 +94,7 @@ RETURNING fence, deliveries`,
     name: 'the final rows of what a cancelled run never began',
     edits: [
       {
-        file: 'store/run-store.js',
+        file: 'store/runs/run-store.js',
         find: 'await client.query(TOMBSTONES, [runId, epoch, taskStatus, ids, types]);',
         replace: '',
       },
@@ -101,7 +105,11 @@ RETURNING fence, deliveries`,
   {
     name: 'the idempotency key of a run',
     edits: [
-      { file: 'store/accept-runs.js', find: 'column((r) => r.idempotencyKey ?? null)', replace: 'column(() => null)' },
+      {
+        file: 'store/accept/accept-runs.js',
+        find: 'column((r) => r.idempotencyKey ?? null)',
+        replace: 'column(() => null)',
+      },
     ],
     provocation: requestIsRepeated,
     breaks: 'I9',

@@ -1,8 +1,8 @@
 /** Tasks that end or block whatever runs them, among tasks that do no harm. */
 import { describe, expect } from 'vitest';
+import { until } from '../harness/until.ts';
 import { isolatedChildren } from '../support/isolated-children.ts';
 import { onBothBackendsInProcesses, type Processes } from '../support/processes.ts';
-import { until } from '../support/until.ts';
 
 const NEIGHBOURS = 6;
 /** As many workers as the rule lets a task have, before it runs alone. */
@@ -15,7 +15,7 @@ function keepWorkers(processes: Processes, count: number): () => Promise<void> {
     // One that meets the poison before it is ready is a death like any other.
     while (going) await processes.start('worker').then(ended, () => undefined);
   };
-  const ended = (worker: { isAlive(): boolean }) => until(() => !going || !worker.isAlive(), { timeoutMs: 100_000 });
+  const ended = (worker: { isAlive(): boolean }) => until(() => !going || !worker.isAlive());
   const keepers = Array.from({ length: count }, keep);
   return async () => {
     going = false;
@@ -64,7 +64,7 @@ describe.each(onBothBackendsInProcesses({ environment: { BLOCKED_SECONDS: '3' } 
         });
         await stop();
         expect(deaths(processes)).toBeLessThanOrEqual(MOST_DEATHS);
-      }, 120_000);
+      });
     }
 
     test('a process whose worker was killed ends too, although its adapter never gives the event loop back', async ({
@@ -92,7 +92,7 @@ describe.each(onBothBackendsInProcesses({ environment: { BLOCKED_SECONDS: '3' } 
       });
       await until(() => isolatedChildren((pid) => pid === second.pid).length === 0);
       expect(second.isAlive()).toBe(true);
-    }, 60_000);
+    });
 
     test('what was there for tests only is unknown elsewhere', async ({ api, processes }) => {
       await processes.start('api', { NODE_ENV: 'production' });

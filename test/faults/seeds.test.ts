@@ -3,10 +3,10 @@
  * `npm test` runs one seed on each queue; `npm run test:faults` many, or the one to be replayed. See docs/testing.md.
  */
 import { describe, expect, test } from 'vitest';
-import { describeViolation } from '../support/checker/rules.ts';
+import { describeViolation } from '../harness/checker/rules.ts';
+import { describeFault, scheduleOf } from '../harness/faults/schedule.ts';
+import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
 import { runScenario } from '../support/faults/scenario.ts';
-import { describeFault, scheduleOf } from '../support/faults/schedule.ts';
-import { BACKENDS, type BackendKind } from '../support/stack.ts';
 
 const TIMEOUT_MS = 300_000;
 

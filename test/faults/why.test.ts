@@ -4,11 +4,12 @@ import pg from 'pg';
 import { describe, expect } from 'vitest';
 import { systemHealth } from '../../src/schemas/service-answers.ts';
 import { type WhyOfRun, whyOfLane, whyOfRun } from '../../src/schemas/why.ts';
-import { accepted, type Client, expectProblem, field, list } from '../support/client.ts';
+import { accepted, type Client, field, list } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { take } from '../support/external-worker.ts';
 import { type Processes, processesTest } from '../support/processes.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** It takes half a minute where nothing else runs. */
 const PATIENCE_MS = 300_000;
@@ -284,14 +285,11 @@ async function workers(processes: Processes, api: Client, { unlock }: QueueFault
     ]);
     return rows[0]?.deliveries ?? 0;
   };
-  await until(
-    async () => {
-      if ((await delivered()) > UNSUSPECTED_DELIVERIES) return true;
-      await unlock(processes, 'test_fault');
-      return false;
-    },
-    { timeoutMs: 30_000 },
-  );
+  await until(async () => {
+    if ((await delivered()) > UNSUSPECTED_DELIVERIES) return true;
+    await unlock(processes, 'test_fault');
+    return false;
+  });
   await cause(api, run, 'suspected_poison', { isolated: true, max_deliveries: 10 });
   worker.signal('SIGSTOP');
   await cause(api, run, 'worker_lost', { other_workers: 0, lock_until: null });
@@ -325,7 +323,7 @@ async function rest({ start }: Processes, api: Client, db: pg.Pool): Promise<voi
   await start('worker');
   const { rows } = await db.query<{ id: string }>('SELECT id FROM run WHERE NOT final');
   for (const { id } of rows) await api.post(`/workflows/executions/${id}/cancel`, { reason: 'over' });
-  await until(async () => (await db.query('SELECT 1 FROM run WHERE NOT final')).rowCount === 0, { timeoutMs: 30_000 });
+  await until(async () => (await db.query('SELECT 1 FROM run WHERE NOT final')).rowCount === 0);
   const [first] = rows;
   const found = await why(api, first?.id ?? '');
   expect(found.root.cause).toMatchObject({ code: 'cancelled', by: 'anonymous', reason: 'over' });

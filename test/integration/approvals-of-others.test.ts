@@ -1,12 +1,13 @@
 /** Approvals in the name of others: who gets a link, who may decide a run of its own, and who may stand in for approvers. */
 import { describe, expect } from 'vitest';
 import type { Execution } from '../../src/schemas/workflow-answers.ts';
-import { accepted, type Client, expectProblem, field, list, openClient, taskOf } from '../support/client.ts';
+import { accepted, type Client, field, list, openClient } from '../harness/client/client.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
 import { startSmtpServer } from '../support/smtp-server.ts';
 import { hmacToken, SECRET } from '../support/tokens.ts';
-import { until } from '../support/until.ts';
 
 const IN_AN_HOUR = Math.floor(Date.now() / 1_000) + 3_600;
 const as = (sub: string, ...roles: string[]) => ({

@@ -2,9 +2,10 @@
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
 import type { Execution } from '../../src/schemas/workflow-answers.ts';
-import { accepted, type Client, expectProblem, field, list, statuses, taskOf } from '../support/client.ts';
+import { accepted, type Client, field, list, statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { until } from '../support/until.ts';
 
 const SECRET = 'a secret of at least thirty-two characters';
 const options = { environment: { APPROVAL_LINK_SECRET: SECRET, RECONCILE_SECONDS: '1' } };
@@ -129,7 +130,7 @@ describe.each(onBothBackends(options))('approvals on $backend', ({ test }) => {
       start(within('approve')),
       start(within('reject', { on_reject: 'continue' })),
       start(within('fail')),
-      start(within('escalate', { escalate_to: 'chief', timeout_seconds: 2 })),
+      start(within('escalate', { escalate_to: 'chief', timeout_seconds: 10 })),
     ]);
     expect(taskOf(await api.finished(approved), 'review').output).toMatchObject({ approved: true, by: null });
     expect(taskOf(await api.finished(rejected), 'review').output).toMatchObject({ approved: false, by: null });

@@ -1,11 +1,12 @@
 /** Who is let in by a running service: tokens of a secret and of a provider, and keys that tenants make. */
 import { describe, expect } from 'vitest';
-import { createLoginSessions, createSessionDirectory } from '../../src/store/login-sessions.ts';
-import { type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { createLoginSessions, createSessionDirectory } from '../../src/features/access/login-session-store.ts';
+import { type Client, list, openClient } from '../harness/client/client.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
 import { hmacToken, type Json, jwkOf, makeKeys, SECRET, signedToken } from '../support/tokens.ts';
-import { until } from '../support/until.ts';
 
 const KEY = 'the-key-of-the-configuration';
 const ISSUER = 'https://id.example';

@@ -4,11 +4,11 @@
  */
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { createRunStore } from '../../src/store/run-store.ts';
-import { createSleepStore } from '../../src/store/sleeping-runs.ts';
-import { createTaskStore } from '../../src/store/task-store.ts';
-import { outcome } from '../support/outcomes.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import { createSleepStore } from '../../src/store/recover/sleeping-runs.ts';
+import { createRunStore } from '../../src/store/runs/run-store.ts';
+import { createTaskStore } from '../../src/store/tasks/task-store.ts';
+import { outcome } from '../harness/outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const BACKLOG = 3_000;

@@ -1,12 +1,13 @@
 /** What is done to many executions at once, to a workflow and to a lane. */
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { createControlEvents } from '../../src/store/control-events.ts';
-import { createControlOperationStore } from '../../src/store/control-operations.ts';
-import { accepted, type Client, expectProblem, list, statuses, taskOf } from '../support/client.ts';
+import { createWorkflowPauses } from '../../src/store/runs/control-events.ts';
+import { createControlOperationStore } from '../../src/store/runs/control-operations.ts';
+import { accepted, type Client, list, statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const LONG_WAIT = { action_type: 'wait', config: { seconds: 600 } };
 const bulk = async (api: Client, verb: 'cancel' | 'retry', body: object, status = 202) =>
@@ -142,7 +143,7 @@ describe.each(onBothBackends({ workers: 2 }))('control beyond one execution on $
     const id = await api.createWorkflow(workflow([echo('a')]));
     const caller = { tenantId: 'default', userId: 'ada', correlationId: undefined, traceId: '' };
     const ask = (pool: pg.Pool, operationId: string, from: 'active' | 'paused', to: 'active' | 'paused') =>
-      createControlEvents(pool).setStatus(caller, id, { from, to, reason: undefined, runs: 'pause', operationId });
+      createWorkflowPauses(pool).setStatus(caller, id, { from, to, reason: undefined, runs: 'pause', operationId });
     // In a transaction the clock of the database stands still, and nobody else sees what is asked for.
     const client = await db.connect();
     const inside = client as unknown as pg.Pool; // The stores ask nothing else of it.

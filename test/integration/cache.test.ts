@@ -1,12 +1,13 @@
 /** `cache` of actions through the public door: a committed output serves later runs, for as long and for those it should. */
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { createExpiryStore } from '../../src/store/expired.ts';
-import { createOutputCache } from '../../src/store/output-cache.ts';
-import { accepted, field, list, taskOf } from '../support/client.ts';
+import { createExpiryStore } from '../../src/store/recover/expired.ts';
+import { createOutputCache } from '../../src/store/tasks/output-cache.ts';
+import { accepted, field, list } from '../harness/client/client.ts';
+import type { Service } from '../harness/services/service.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { calling } from '../support/scenario.ts';
-import type { Service } from '../support/service.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
 const CACHE = { key: '{{params.city}}', ttl_seconds: 3600 };

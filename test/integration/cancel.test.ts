@@ -1,8 +1,9 @@
 import { describe, expect } from 'vitest';
-import { expectProblem, statuses, taskOf } from '../support/client.ts';
+import { statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 // A test has a minute; what is cancelled here would have gone on for longer.
 describe.each(onBothBackends({ workers: 2 }))('cancellation on $backend', ({ test }) => {

@@ -1,11 +1,11 @@
 /** Child runs in the statements that begin them: one for each attempt, and none once the parent is ending. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ChildStore } from '../../src/engine/child-ports.ts';
-import { createChildStore } from '../../src/store/child-runs.ts';
-import { createPauseStore } from '../../src/store/pause-runs.ts';
-import { createRetryStore } from '../../src/store/reopen-run.ts';
+import type { ChildStore } from '../../src/engine/ports/children.ts';
+import { createChildStore } from '../../src/store/runs/child-runs.ts';
+import { createPauseStore } from '../../src/store/runs/pause-runs.ts';
+import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
+import { newRun } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { newRun } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 let children: ChildStore;

@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { type FlowNode, GATE_QUEUE, gateJobId, taskJobId } from '../../src/domain/compile.ts';
-import { cleanGates } from '../../src/engine/clean-gates.ts';
-import { createClearEnded } from '../../src/engine/clear-ended.ts';
+import { type FlowNode, GATE_QUEUE, gateJobId, taskJobId } from '../../src/domain/graph/compile.ts';
+import { cleanGates } from '../../src/engine/recover/clean-gates.ts';
+import { createClearEnded } from '../../src/engine/recover/clear-ended.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
-import { openDatabase } from '../../src/store/database.ts';
-import { createRunStore } from '../../src/store/run-store.ts';
+import { openDatabase } from '../../src/store/core/database.ts';
+import { createRunStore } from '../../src/store/runs/run-store.ts';
 import { openTestBackend } from '../support/queue-backend.ts';
 import { createTestDatabase, testQueuePrefix, testRedisUrl } from '../support/servers.ts';
 

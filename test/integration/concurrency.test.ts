@@ -1,12 +1,13 @@
 /** `concurrency` through the public door: of the runs with one key never more than the limit are under way. */
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { accepted, expectProblem, field, openClient } from '../support/client.ts';
+import { accepted, field, openClient } from '../harness/client/client.ts';
+import type { Reply, Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { calling } from '../support/scenario.ts';
-import type { Reply, Service } from '../support/service.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const grouped = (policy: string, limit: number, work: TestAction) =>
   workflow([{ ...work, retry: { max_attempts: 1 } }], {

@@ -1,10 +1,11 @@
 /** The control of executions: pause and resume, skip and complete by hand, rerun from an action. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, list, statuses, taskOf } from '../support/client.ts';
+import { accepted, type Client, list, statuses } from '../harness/client/client.ts';
+import type { Reply } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import type { Reply } from '../support/service.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const at = (run: string) => `/workflows/executions/${run}`;
 const pause = async (api: Client, run: string, reason?: string) =>

@@ -4,11 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
-import { type Answer, accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { type Answer, accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { register } from '../support/registered.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const [onRedis] = onBothBackends();
 if (onRedis === undefined) throw new Error('there is no backend');
@@ -229,7 +230,7 @@ describe('turns', () => {
       );
       return rows[0]?.n ?? 0;
     };
-    await until(async () => (await ended()) > 0, { what: 'slow conditions are under way', timeoutMs: 120_000 });
+    await until(async () => (await ended()) > 0, { what: 'slow conditions are under way' });
     const id = await quiet.execute(quick, { parameters: { n: 7 } });
     expect(await quiet.finished(id)).toMatchObject({ output: { a: { n: 7 } } });
     const inBetween = await ended(
@@ -240,5 +241,5 @@ describe('turns', () => {
     expect(inBetween).toBeLessThan(30);
     await until(async () => (await ended()) === 100, { what: 'all have had their turns', timeoutMs: 240_000 });
     expect(await ended("status = 'completed'")).toBe(100);
-  }, 300_000);
+  });
 });

@@ -1,11 +1,12 @@
 import { test as base, describe, expect, inject } from 'vitest';
-import { expectProblem } from '../support/client.ts';
-import { expectRest } from '../support/invariants.ts';
-import { startService } from '../support/service.ts';
-import { BACKENDS, openStack } from '../support/stack.ts';
-import { startTcpProxy, through } from '../support/tcp-proxy.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { BACKENDS } from '../harness/servers/backends.ts';
+import { startTcpProxy, through } from '../harness/servers/tcp-proxy.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
+import { openStack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
 
@@ -30,7 +31,7 @@ const tests = BACKENDS.map((backend) => ({
       onCleanup(async () => {
         await proxy.open();
         try {
-          await expectRest(stack, 40_000);
+          await expectRest(stack);
         } finally {
           await stack.stop();
         }
@@ -71,7 +72,7 @@ describe.each(tests)('a database that is away, on $backend', ({ test }) => {
     await until(async () => (await api.get('/health')).status === 200);
     const t = await api.assign({ task_type: 'test_task', params: { n: 1 } });
     expect(await api.ended(t)).toMatchObject({ status: 'completed' });
-  }, 60_000);
+  });
 
   test('what is under way when the database goes is completed when it is back, each task once', async ({
     stack,
@@ -105,7 +106,7 @@ describe.each(tests)('a database that is away, on $backend', ({ test }) => {
     release?.();
     // For longer than the queue would try by itself: a task with one attempt has six in it.
     const rounds = () => stack.log.lines.filter(({ event }) => event === 'background_work_failed').length;
-    await until(() => rounds() >= 40, { timeoutMs: 30_000 });
+    await until(() => rounds() >= 40);
     await proxy.open();
     for (const run of runs) {
       expect(await api.finished(run)).toMatchObject({ status: 'completed', tasks: [{ attempts: 1 }, { attempts: 1 }] });
@@ -113,5 +114,5 @@ describe.each(tests)('a database that is away, on $backend', ({ test }) => {
     for (const run of later)
       expect(await api.finished(run)).toMatchObject({ status: 'completed', tasks: [{ attempts: 1 }] });
     expect(new Set(service.calls.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(5);
-  }, 90_000);
+  });
 });

@@ -7,12 +7,13 @@ import pg from 'pg';
 import { test as base, expect, inject } from 'vitest';
 import { systemHealth } from '../../src/schemas/service-answers.ts';
 import { whyOfRun } from '../../src/schemas/why.ts';
-import { TENANT_ROLE } from '../../src/store/row-level-security.ts';
-import { type Client, expectProblem } from '../support/client.ts';
-import { expectRest } from '../support/invariants.ts';
+import { TENANT_ROLE } from '../../src/store/core/row-level-security.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import type { Client } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { openStack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** Until it has to be named. */
 const NAMED = { timeoutMs: 15_000 };
@@ -91,4 +92,4 @@ test('an API whose role has no rights accepts nothing from its first request on,
   expect(await api.finished(run)).toMatchObject({ status: 'completed', tasks: [{ attempts: 1 }, { attempts: 1 }] });
   await until(async () => (await problems(api)).every(({ code }) => code !== 'database_not_usable'), NAMED);
   await expectRest(stack);
-}, 120_000);
+});

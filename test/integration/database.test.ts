@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDatabase } from '../../src/store/database.ts';
-import { discardReadOnly } from '../../src/store/read-only-connections.ts';
+import { openDatabase } from '../../src/store/core/database.ts';
+import { discardReadOnly } from '../../src/store/core/read-only-connections.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { until } from '../support/until.ts';
 
 let place: TestDatabase;
 beforeAll(async () => {

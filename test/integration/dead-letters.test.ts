@@ -1,9 +1,10 @@
 /** Dead letters: every task that failed for good is listed until its run is retried or somebody lets it go. */
 import { describe, expect } from 'vitest';
-import { type Answer, accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { type Answer, accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** A client of a tenant that nobody else uses. */
 const tenant = (api: Client, name: string) => openClient(api.url, { 'x-tenant-id': name });

@@ -1,10 +1,10 @@
 /** Deadlines in the statements that end runs: whoever is first, there is one end, and it says why. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createRetryStore } from '../../src/store/reopen-run.ts';
-import { createSweepStore } from '../../src/store/sweep-store.ts';
-import { numbers } from '../support/dags.ts';
+import { createSweepStore } from '../../src/store/recover/reconcile-store.ts';
+import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
+import { numbers } from '../harness/dags.ts';
+import { newRun } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { newRun } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {

@@ -1,8 +1,9 @@
 import { describe, expect } from 'vitest';
-import { statuses, taskOf } from '../support/client.ts';
+import { statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 describe.each(onBothBackends())('deadlines of runs on $backend', ({ test }) => {
   test('what runs, what waits, what backs off and what is delayed ends as timed_out, and is retried with a new deadline', async ({

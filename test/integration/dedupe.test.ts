@@ -1,11 +1,12 @@
 /** `dedupe` through the public door: within the window one run for each key, however many ask for it at a time. */
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { createExpiryStore } from '../../src/store/expired.ts';
-import { type Answer, accepted, expectProblem, field, list, openClient } from '../support/client.ts';
+import { createExpiryStore } from '../../src/store/recover/expired.ts';
+import { type Answer, accepted, field, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const orders = (policy: 'reject' | 'return_existing') =>
   workflow([echo('ship', [], { order: '{{params.order}}' })], {

@@ -2,16 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
-import { PAYLOAD_COLUMNS } from '../../src/store/payload-columns.ts';
-import { createPayloads, SEALED_KEY } from '../../src/store/payloads.ts';
-import { rotatePayloads } from '../../src/store/rotate-payloads.ts';
-import { type Client, expectProblem, openClient, taskOf } from '../support/client.ts';
+import { PAYLOAD_COLUMNS } from '../../src/store/payloads/payload-columns.ts';
+import { createPayloads, SEALED_KEY } from '../../src/store/payloads/payloads.ts';
+import { rotatePayloads } from '../../src/store/payloads/rotate-payloads.ts';
+import { type Client, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { dumpStores, placesOf } from '../support/everything.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { complete, heartbeat, take } from '../support/external-worker.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, QUICK_RETRY, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const OLD = randomBytes(32).toString('base64');
 const NEW = randomBytes(32).toString('base64');

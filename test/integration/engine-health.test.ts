@@ -2,10 +2,10 @@
 import { describe, expect } from 'vitest';
 import type { z } from 'zod';
 import { engineHealth } from '../../src/schemas/engine-health.ts';
-import { accepted, type Client } from '../support/client.ts';
+import { accepted, type Client } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 type Health = z.infer<typeof engineHealth>;
 const read = async (api: Client): Promise<Health> =>

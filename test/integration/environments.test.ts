@@ -8,16 +8,17 @@ import pg from 'pg';
 import { describe, expect, inject, test } from 'vitest';
 import { freePort } from '../../src/launch/postgres-server.ts';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { findGap, TENANT_ROLE } from '../../src/store/row-level-security.ts';
+import { findGap, TENANT_ROLE } from '../../src/store/core/row-level-security.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { accepted, type Client, openClient } from '../harness/client/client.ts';
+import { type Child, startProcess } from '../harness/processes/process.ts';
+import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
+import { startRedis } from '../harness/servers/redis-server.ts';
 import { makeCertificate } from '../support/certificate.ts';
-import { accepted, type Client, openClient } from '../support/client.ts';
-import { expectRest } from '../support/invariants.ts';
 import { startPostgresOf } from '../support/postgres-versions.ts';
-import { type Child, startProcess } from '../support/processes.ts';
-import { startRedis } from '../support/redis-server.ts';
 import type { TestDatabase } from '../support/servers.ts';
-import { BACKENDS, type BackendKind, openStack, type Stack } from '../support/stack.ts';
+import { openStack, type Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
 interface Asked {
@@ -171,7 +172,7 @@ describe.each(BACKENDS.map((backend) => ({ backend })))('the queue on $backend',
       expect(await findGap(db)).toBeUndefined();
       await use(api);
     });
-  }, 120_000);
+  });
 
   test('tables are in the schema that the search path begins with, whatever its name', async () => {
     const administered: Asked['administered'] = (name, role, major) => [
@@ -188,7 +189,7 @@ describe.each(BACKENDS.map((backend) => ({ backend })))('the queue on $backend',
       expect(rows).toEqual([{ schemaname: 'of the Service' }]);
       expect(await findGap(db)).toBeUndefined();
     });
-  }, 120_000);
+  });
 
   test('a server with another time zone, collation, date style, strings and isolation changes nothing', async () => {
     const administered: Asked['administered'] = (name, role, major) => [
@@ -200,7 +201,7 @@ describe.each(BACKENDS.map((backend) => ({ backend })))('the queue on $backend',
       expect(rows).toEqual([{ TimeZone: SETTINGS.timezone }]);
       await use(api);
     });
-  }, 120_000);
+  });
 });
 
 test('both stores are reached over TLS, and Redis with a password and in a database with a number', async () => {
@@ -247,7 +248,7 @@ test('both stores are reached over TLS, and Redis with a password and in a datab
     await postgres.stop();
     rmSync(folder, { recursive: true, force: true });
   }
-}, 120_000);
+});
 
 /** Its key has to belong to the user that it runs as. */
 async function serveOverTls(

@@ -1,11 +1,12 @@
 /** The log of events through the doors: history, replay to every kind of target, a clean page; and the stream beside it. */
 import { describe, expect } from 'vitest';
-import { type LoggedEventView, loggedEvent } from '../../src/schemas/event-log.ts';
-import { createPlatformEvents } from '../../src/store/event-log.ts';
-import { type Answer, accepted, type Client, expectProblem, openClient } from '../support/client.ts';
+import { type LoggedEventView, loggedEvent } from '../../src/features/events/event-log-schemas.ts';
+import { createPlatformEvents } from '../../src/features/events/event-log-store.ts';
+import { type Answer, accepted, type Client, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const [onRedis] = onBothBackends({ environment: { EVENTS_STREAM: 'told', WEBHOOK_SECRET: 'a secret of the service' } });
 if (onRedis === undefined) throw new Error('there is no Redis');

@@ -1,12 +1,13 @@
 /** The events of executions through the door, live. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, list } from '../support/client.ts';
+import { accepted, type Client, list } from '../harness/client/client.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { type EventStream, openEvents } from '../support/event-stream.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import type { Service } from '../support/service.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, failing, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const eventsPath = (run: string) => `/workflows/executions/${run}/events`;
 const JSON_ONLY = { accept: 'application/json' };

@@ -1,11 +1,11 @@
 /** One run of every kind of action to its end, and one of everything that an action may have done with it. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client } from '../support/client.ts';
+import { accepted, type Client } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { complete, take } from '../support/external-worker.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { register } from '../support/registered.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const DOCUMENT = {
   ...{ openapi: '3.0.3', info: { title: 'Things', version: '1' } },

@@ -4,12 +4,13 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { expectProblem, list, statuses, taskOf } from '../support/client.ts';
+import { list, statuses } from '../harness/client/client.ts';
+import { createRandom } from '../harness/random.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { complete, fail, heartbeat, type Leased, poll, take } from '../support/external-worker.ts';
-import { createRandom } from '../support/faults/random.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, QUICK_RETRY, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** The lease of this task has run out. */
 const expire = (db: pg.Pool, { lease_token }: Pick<Leased, 'lease_token'>) =>

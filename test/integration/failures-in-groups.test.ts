@@ -1,12 +1,13 @@
 /** Failures in groups: what fails is found by its kind, and all of one kind is retried at once. */
 import pg from 'pg';
 import { describe, expect, onTestFinished, test as storeTest } from 'vitest';
-import { createFailureCounter } from '../../src/store/count-failures.ts';
-import { accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { createFailureCounter } from '../../src/features/failures/count-failures.ts';
+import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import { echo, QUICK_RETRY, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 // The queue does not matter here.
 const ONE = onBothBackends().slice(0, 1);

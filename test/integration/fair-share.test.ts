@@ -1,9 +1,9 @@
 import { describe, expect } from 'vitest';
 import { z } from 'zod';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const WINDOW = 20;
 /** Dispatches, and serves a lane in which nothing is. */
@@ -90,7 +90,6 @@ describe.each(onBothBackends({ workers: 0, environment: { ADMISSION_WINDOW: Stri
       const both = [...heavy, ...light];
       await until(async () => (await inOrder(stack, 'run.completed', both)).length === both.length, {
         what: 'all have ended',
-        timeoutMs: 120_000,
       });
       // While both of them wait, and after what was in the queue before the dispatcher knew of both.
       const ended = await inOrder(stack, 'run.completed', both);

@@ -1,14 +1,15 @@
 /** The same random script on the real SQL and on the rules in memory: what the simulations are tried against is true. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Outcome, RetryStore, RunStore, TaskStore } from '../../src/engine/ports.ts';
-import { RETRYABLE_STATUSES } from '../../src/engine/retry-run.ts';
-import { commitOutcomes } from '../../src/store/commit.ts';
-import { createRetryStore } from '../../src/store/reopen-run.ts';
-import { commitBatch, tasksOf } from '../support/fake-fence.ts';
-import { createFakeStore } from '../support/fake-store.ts';
+import { RETRYABLE_STATUSES } from '../../src/engine/control/retry-run.ts';
+import type { RetryStore, RunStore } from '../../src/engine/ports/runs.ts';
+import type { Outcome, TaskStore } from '../../src/engine/ports/tasks.ts';
+import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
+import { commitOutcomes } from '../../src/store/tasks/commit.ts';
+import { commitBatch, tasksOf } from '../harness/fakes/fence.ts';
+import { createFakeStore } from '../harness/fakes/store.ts';
+import { newRun, outcome } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { newRun, outcome } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {
@@ -167,9 +168,7 @@ function storedInMemory({ truth }: ReturnType<typeof createFakeStore>, runId: st
 // The order of events inside one statement is nobody's promise.
 const lines = (events: object[]) => events.map((event) => JSON.stringify(event)).sort();
 
-test('whatever is committed, claimed, shown, cancelled and ended, both give the same answers and hold the same', {
-  timeout: 120_000,
-}, async () => {
+test('whatever is committed, claimed, shown, cancelled and ended, both give the same answers and hold the same', async () => {
   let scripts = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (script) => {

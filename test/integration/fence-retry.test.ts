@@ -1,6 +1,6 @@
 /** The fence over a retry by hand: what an older epoch still sends changes nothing. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createRetryStore } from '../../src/store/reopen-run.ts';
+import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 
 let db: FenceDatabase;

@@ -1,9 +1,9 @@
 /** How runs end: in the statement that commits their last action, by the finalizer, or abnormally; and all at once. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { commitOutcomes } from '../../src/store/commit.ts';
-import { numbers } from '../support/dags.ts';
+import { commitOutcomes } from '../../src/store/tasks/commit.ts';
+import { numbers } from '../harness/dags.ts';
+import { outcome } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { outcome } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {

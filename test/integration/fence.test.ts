@@ -1,10 +1,10 @@
-/** The SQL that decides whose outcome counts, against a real PostgreSQL: `src/store/commit.ts` and its neighbours. */
+/** The SQL that decides whose outcome counts, against a real PostgreSQL: `src/store/tasks/commit.ts` and its neighbours. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Outcome } from '../../src/engine/ports.ts';
-import { commitOutcomes } from '../../src/store/commit.ts';
-import { numbers } from '../support/dags.ts';
+import type { Outcome } from '../../src/engine/ports/tasks.ts';
+import { commitOutcomes } from '../../src/store/tasks/commit.ts';
+import { numbers } from '../harness/dags.ts';
+import { outcome } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { outcome } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest';
-import { statuses } from '../support/client.ts';
+import { statuses } from '../harness/client/client.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
 

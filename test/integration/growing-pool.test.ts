@@ -3,8 +3,8 @@ import type pg from 'pg';
 import { test as base, describe, expect } from 'vitest';
 import { freePort } from '../../src/launch/postgres-server.ts';
 import { GrowingPool } from '../../src/postgres/growing-pool.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase } from '../support/servers.ts';
-import { until } from '../support/until.ts';
 
 const LIMIT = 5;
 
@@ -67,13 +67,16 @@ describe('a pool', () => {
     expect(pool.totalCount).toBeGreaterThan(2);
   });
 
-  test('grows for the second of two that ask at once for the one that is free', async ({ pool }) => {
+  test('grows for the second of two that ask at once for the one that is free', async ({ url }) => {
+    // Patient beyond what it takes to connect on a slow machine, so that exactly one is opened.
+    const pool = new GrowingPool({ connectionString: url, max: LIMIT }, 2_000);
     const busy = await pool.connect();
     (await pool.connect()).release();
     expect(pool.idleCount).toBe(1);
     const both = await Promise.all([pool.connect(), pool.connect()]);
     expect(pool.totalCount).toBe(3);
     for (const client of [busy, ...both]) client.release();
+    await pool.end();
   });
 
   test('replaces one that is closed while somebody waits', async ({ pool }) => {

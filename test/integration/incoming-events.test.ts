@@ -1,9 +1,10 @@
 /** Events from outside: they start workflows and end waits, once, whatever the form they come in. */
 import { describe, expect } from 'vitest';
-import { type Answer, accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { type Answer, accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const [, onPostgres] = onBothBackends();
 if (onPostgres === undefined) throw new Error('there is no second backend');

@@ -1,11 +1,12 @@
 /** The doors for operators that the older platform has: sagas and traces of what really ran. */
 import { describe, expect } from 'vitest';
-import type { Span, Trace } from '../../src/schemas/tracing.ts';
-import { createExpiryStore } from '../../src/store/expired.ts';
-import { accepted, type Client, expectProblem, field, openClient } from '../support/client.ts';
+import type { Span, Trace } from '../../src/features/tracing/schemas.ts';
+import { createExpiryStore } from '../../src/store/recover/expired.ts';
+import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, QUICK_RETRY, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 // The queue does not matter here.
 const ONE = onBothBackends().filter(({ backend }) => backend === 'redis');

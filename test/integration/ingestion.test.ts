@@ -1,11 +1,12 @@
 /** Ingestion through the public door: what the agents are asked, what is saved, and what is lost with an agent. */
 import { describe, expect } from 'vitest';
-import { type Answer, accepted, expectProblem, list } from '../support/client.ts';
+import { type Answer, accepted, list } from '../harness/client/client.ts';
+import type { Call, Reply } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { processesTest } from '../support/processes.ts';
 import { NOBODY, register } from '../support/registered.ts';
-import type { Call, Reply } from '../support/service.ts';
-import { until } from '../support/until.ts';
 
 const [onRedis] = onBothBackends();
 const ISO = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

@@ -1,21 +1,23 @@
 /** Isolated adapters in real child processes, without stores: the context is the same, and what breaks breaks alone. */
 import { test as base, expect } from 'vitest';
-import { bareEnvironment } from '../../src/config.ts';
+import { bareEnvironment } from '../../src/config/config.ts';
 import { createEgress } from '../../src/egress/egress.ts';
-import type { ExecutionCall, ExecutionResult, RunRow } from '../../src/engine/ports.ts';
-import { asConfigured } from '../../src/engine/registry.ts';
-import { createServiceCalls } from '../../src/engine/service-calls.ts';
-import { attemptSpanId, traceparentOf } from '../../src/engine/span-ids.ts';
-import { SILENCE } from '../../src/engine/task-reports.ts';
+import { SILENCE } from '../../src/engine/deliver/task-reports.ts';
+import type { ExecutionCall, ExecutionResult } from '../../src/engine/ports/executor.ts';
+import type { RunRow } from '../../src/engine/ports/rows.ts';
+import { attemptSpanId, traceparentOf } from '../../src/engine/tracing/span-ids.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';
+import { asConfigured } from '../../src/features/services/registry.ts';
+import { createServiceCalls } from '../../src/features/services/service-calls.ts';
+import { createServicesOfTasks } from '../../src/features/services/task-services.ts';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { createExecutor } from '../../workers/executor.ts';
 import { createIsolatedPool } from '../../workers/isolated-pool.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
+import { startService } from '../harness/services/service.ts';
+import { createTestLog } from '../harness/test-log.ts';
+import { until } from '../harness/until.ts';
 import { isolatedChildren } from '../support/isolated-children.ts';
-import { startService } from '../support/service.ts';
-import { createTestLog } from '../support/test-log.ts';
-import { until } from '../support/until.ts';
 
 const SECRET = 'correct-horse-battery-staple';
 const MAX_BLOCK_MS = 1_000;
@@ -68,10 +70,13 @@ const test = base
       egress,
       expressions,
       isolated: pool,
-      service: async (tenant, name) => asConfigured(name, `${service.url}/of-${tenant}`, undefined),
-      calls: createServiceCalls({ now: Date.now, random: Math.random, onChange: () => undefined }),
+      services: createServicesOfTasks({
+        find: async (tenant, name) => asConfigured(name, `${service.url}/of-${tenant}`, undefined),
+        calls: createServiceCalls({ now: Date.now, random: Math.random, onChange: () => undefined }),
+        turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
+        now: () => new Date(),
+      }),
       operations: () => () => Promise.reject(new Error('no document is known')),
-      turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
       engine: () => ({}),
       settings: { ESC_URL: `http://x/${SECRET}` },
       maxOutputBytes: 10_000,

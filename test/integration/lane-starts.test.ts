@@ -1,13 +1,13 @@
 /** When a lane starts the jobs that it fetches: BullMQ alone would fetch until all slots are taken, and only then start them. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { createJobsInHand } from '../../src/engine/jobs-in-hand.ts';
+import { createJobsInHand } from '../../src/engine/deliver/jobs-in-hand.ts';
 import type { Backend } from '../../src/queue/backend.ts';
 import { openLane } from '../../src/queue/lane.ts';
 import { JOB_VERSION } from '../../src/schemas/job.ts';
+import { createTestLog } from '../harness/test-log.ts';
+import { until } from '../harness/until.ts';
 import { openTestBackend } from '../support/queue-backend.ts';
 import { createTestDatabase, testRedisUrl } from '../support/servers.ts';
-import { createTestLog } from '../support/test-log.ts';
-import { until } from '../support/until.ts';
 
 const JOBS = 60;
 const SLOTS = 50;

@@ -1,10 +1,10 @@
 /** Logging in at a provider, with sessions where they are kept: in PostgreSQL, for all API processes. */
 import { expect, test } from 'vitest';
 import { freePort } from '../../src/launch/postgres-server.ts';
+import { until } from '../harness/until.ts';
 import { type Browser, createBrowser } from '../support/browser.ts';
 import { CLIENT, startProvider } from '../support/oidc-provider.ts';
 import { openStack } from '../support/stack.ts';
-import { until } from '../support/until.ts';
 
 interface Shown {
   session_id: string;

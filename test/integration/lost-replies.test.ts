@@ -1,8 +1,8 @@
 /** A commit whose reply is lost on its way: the client is answered with its run, which exists once. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test as base, describe, expect, inject } from 'vitest';
-import { accepted, field } from '../support/client.ts';
-import { expectRest } from '../support/invariants.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { accepted, field } from '../harness/client/client.ts';
 import { openStack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 

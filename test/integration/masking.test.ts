@@ -1,10 +1,10 @@
 /** No secret is kept, shown or sent anywhere but where it belongs, in whatever spelling a service gives it back. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
+import type { Call, Reply } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { dumpStores, type Everything, placesOf } from '../support/everything.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import type { Call, Reply } from '../support/service.ts';
-import { until } from '../support/until.ts';
 
 /** With what each encoding spells in a way of its own; a header takes no more than this. */
 const KEPT = 'tb"l\\e/+&<k3y>?=secret 0001';

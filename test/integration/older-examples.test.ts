@@ -1,8 +1,8 @@
 /** The example requests of the older services, word for word. */
 import { describe, expect } from 'vitest';
-import { accepted, field } from '../support/client.ts';
+import { accepted, field } from '../harness/client/client.ts';
+import { type Service, startService } from '../harness/services/service.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { type Service, startService } from '../support/service.ts';
 import type { Stack } from '../support/stack.ts';
 
 const HELLO_WORLD = {

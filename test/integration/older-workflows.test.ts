@@ -1,9 +1,10 @@
 /** What clients of the older workflow platform send about workflows, with the whole answer and what it brings about. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, field, list } from '../support/client.ts';
+import { accepted, type Client, field, list } from '../harness/client/client.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
-import { until } from '../support/until.ts';
 
 const ID = expect.stringMatching(/^[0-9a-f-]{36}$/);
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

@@ -1,13 +1,13 @@
 /** One trace from the request of a client to what services do, as a collector gets it. */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Trace } from '../../src/schemas/tracing.ts';
-import { accepted } from '../support/client.ts';
+import type { Trace } from '../../src/features/tracing/schemas.ts';
+import { accepted } from '../harness/client/client.ts';
+import { type Service, startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../support/otlp-receiver.ts';
-import { type Service, startService } from '../support/service.ts';
 import { openStack, type Stack } from '../support/stack.ts';
 import { echo, failing, QUICK_RETRY, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** Of its own for each try. */
 const newTrace = () => randomBytes(16).toString('hex');

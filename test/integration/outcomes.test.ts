@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest';
-import { statuses, taskOf } from '../support/client.ts';
+import { statuses } from '../harness/client/client.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
 

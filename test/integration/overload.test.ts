@@ -1,11 +1,12 @@
 /** Overload: refused early and in so many words; what was accepted is done. */
 import { test as base, describe, expect } from 'vitest';
-import { expectProblem, list } from '../support/client.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { list } from '../harness/client/client.ts';
+import { startRedis } from '../harness/servers/redis-server.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { expectRest } from '../support/invariants.ts';
-import { startRedis } from '../support/redis-server.ts';
 import { openStack } from '../support/stack.ts';
-import { until } from '../support/until.ts';
 
 const bulk = (count: number) => ({ tasks: Array.from({ length: count }, () => ({ task_type: 'test_task' })) });
 
@@ -19,11 +20,8 @@ describe.each(onBothBackends())('overload on $backend', ({ test }) => {
     try {
       await client.query('BEGIN; LOCK TABLE run IN ACCESS EXCLUSIVE MODE');
       for (let count = 0; count < 5; count += 1) first.push(api.post('/assign-tasks', bulk(1_000)));
-      await until(
-        async () => (await api.get('/metrics')).text.includes('accepts_in_hand{service="orchestrator"} 5000'),
-        {
-          timeoutMs: 20_000,
-        },
+      await until(async () =>
+        (await api.get('/metrics')).text.includes('accepts_in_hand{service="orchestrator"} 5000'),
       );
       const refused = await api.post('/assign-task', { task_type: 'test_task' });
       expectProblem(refused, 503, 'overloaded');
@@ -36,9 +34,7 @@ describe.each(onBothBackends())('overload on $backend', ({ test }) => {
       expect(answer.status).toBe(202);
       expect(list(answer).filter((item) => typeof item['task_id'] === 'string')).toHaveLength(1_000);
     }
-    await until(async () => (await db.query('SELECT 1 FROM run WHERE NOT final LIMIT 1')).rowCount === 0, {
-      timeoutMs: 50_000,
-    });
+    await until(async () => (await db.query('SELECT 1 FROM run WHERE NOT final LIMIT 1')).rowCount === 0);
   });
 });
 

@@ -1,13 +1,13 @@
 /** The history lies in weeks: they are made ahead, dropped with the runs that were accepted in them, and nothing else is lost. */
 import { v7 as uuidv7 } from 'uuid';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { HistoryStore } from '../../src/engine/keep-history.ts';
-import type { Due } from '../../src/engine/remove-old-runs.ts';
-import { schemaDrift } from '../../src/store/migrate.ts';
-import { createHistoryStore } from '../../src/store/partitions.ts';
-import { createRetentionStore } from '../../src/store/retention.ts';
+import { schemaDrift } from '../../scripts/schema-drift.ts';
+import type { HistoryStore } from '../../src/engine/recover/keep-history.ts';
+import type { Due } from '../../src/engine/recover/remove-old-runs.ts';
+import { createHistoryStore } from '../../src/store/migrations/partitions.ts';
+import { createRetentionStore } from '../../src/store/recover/retention.ts';
+import { newRun } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { newRun } from '../support/outcomes.ts';
 
 /** Three weeks that begin on Thursdays, as UNIX time does. */
 const LONG_AGO = Date.UTC(2026, 0, 1, 12);

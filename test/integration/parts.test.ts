@@ -1,11 +1,12 @@
 /** Fan-outs and loops through the public door, on real queues. */
 import { describe, expect } from 'vitest';
-import { accepted, statuses, taskOf } from '../support/client.ts';
+import { accepted, statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
 import { hasEnded } from '../support/scenario.ts';
 import { echo, QUICK_RETRY, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const outputOf = (action: string) => `{{${action}}}`;
 

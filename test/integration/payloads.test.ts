@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { describe, expect } from 'vitest';
-import { taskOf } from '../support/client.ts';
+import { keysOf } from '../harness/checker/at-rest.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { keysOf } from '../support/invariants.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 

@@ -1,12 +1,13 @@
 /** Installations that tell each other of their services: two real ones, with databases of their own, and one that is watched. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { peerHeaders } from '../../src/engine/sign-peer.ts';
+import { peerHeaders } from '../../src/features/peers/sign-peer.ts';
 import type { Json } from '../../src/schemas/json.ts';
-import { type Answer, accepted, type Client, expectProblem, openClient } from '../support/client.ts';
-import { type Service, startService } from '../support/service.ts';
+import { type Answer, accepted, type Client, openClient } from '../harness/client/client.ts';
+import { startTcpProxy, type TcpProxy } from '../harness/servers/tcp-proxy.ts';
+import { type Service, startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { openStack, type Stack } from '../support/stack.ts';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
-import { until } from '../support/until.ts';
 
 const SECRET = 'a secret that all peers of this test know';
 const ANOTHER = { 'x-tenant-id': 'another' };
@@ -187,7 +188,7 @@ describe('peers', () => {
     expect(await at(b, 'early')).toMatchObject({ base_url: 'http://early:1', origin: a.id });
     expect((await a.stack.api.get('/peers')).body).toEqual({ peers: [], count: 0 });
     expect((await a.stack.api.post('/registry/sync-peers')).body).toEqual({ sent: 0, peers: 0, pending: 0 });
-  }, 40_000);
+  });
 
   test('only what is signed with the secret, and lately, is taken, and the newer state of two', async () => {
     const { api } = b.stack;

@@ -6,15 +6,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { environmentWith } from '../../src/config.ts';
+import { environmentWith } from '../../src/config/config.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { freePort, type PostgresServer } from '../../src/launch/postgres-server.ts';
 import { createOrchestrator } from '../../src/library.ts';
 import { projectRoot } from '../../src/project-root.ts';
-import { expectProblem } from '../support/client.ts';
+import { startTcpProxy, through } from '../harness/servers/tcp-proxy.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { REFUSED_MAJOR, startPostgresOf } from '../support/postgres-versions.ts';
 import { openStack } from '../support/stack.ts';
-import { startTcpProxy, through } from '../support/tcp-proxy.ts';
 
 let old: PostgresServer;
 let sentence: string;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   const { rows } = await client.query<{ version: string }>(`SELECT current_setting('server_version') AS version`);
   await client.end();
   sentence = `PostgreSQL ${rows[0]?.version} is not supported: PostgreSQL 14 to 18 is needed.`;
-}, 120_000);
+});
 afterAll(async () => {
   await old.stop();
   rmSync(folder, { recursive: true, force: true });

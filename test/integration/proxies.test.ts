@@ -1,11 +1,12 @@
 /** The doors to other services: whole answers, what the services are sent, and what they do to the answer. */
 import { createHash } from 'node:crypto';
 import { describe, expect } from 'vitest';
-import { type Answer, accepted, type Client, expectProblem, statuses } from '../support/client.ts';
+import { type Answer, accepted, type Client, statuses } from '../harness/client/client.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { NOBODY, register } from '../support/registered.ts';
-import type { Service } from '../support/service.ts';
-import { until } from '../support/until.ts';
 
 const [, onPostgres] = onBothBackends();
 const ISO = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

@@ -1,8 +1,8 @@
 /** What the queue keeps of its own events, which nobody reads. */
 import { describe, expect } from 'vitest';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
-import { until } from '../support/until.ts';
 
 const TASKS = 300;
 /** A little more than the limit: a stream is trimmed in whole blocks. */

@@ -1,20 +1,20 @@
 /** What becomes of runs when the Redis of the queue is away, restarted, or has forgotten everything. */
 import { test as base, expect } from 'vitest';
-import { expectRest } from '../support/invariants.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
+import { startTcpProxy, through } from '../harness/servers/tcp-proxy.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { processesTest } from '../support/processes.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
-import { startService } from '../support/service.ts';
 import { openStack } from '../support/stack.ts';
-import { startTcpProxy, through } from '../support/tcp-proxy.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '500', RECONCILE_SECONDS: '1' };
 
 /** A stack on a Redis of its own. */
 const test = base
   .extend('redisServer', async ({ onTestFinished: _ }, { onCleanup }) => {
-    const servers: RedisServer[] = [await startRedis({ appendOnly: true })];
+    const servers: RedisServer[] = [await startRedis({ appendOnly: 'always' })];
     onCleanup(() => servers.at(-1)?.stop());
     return {
       get url() {
@@ -24,7 +24,7 @@ const test = base
       async start() {
         const { folder, port } = servers[0] ?? {};
         if (folder === undefined || port === undefined) throw new Error('never started');
-        servers.push(await startRedis({ appendOnly: true, folder, port }));
+        servers.push(await startRedis({ appendOnly: 'always', folder, port }));
       },
     };
   })
@@ -35,7 +35,7 @@ const test = base
     });
     onCleanup(async () => {
       try {
-        await expectRest(stack, 30_000);
+        await expectRest(stack);
       } finally {
         await stack.stop();
       }
@@ -85,7 +85,7 @@ test('while the queue is down a task is accepted, and it runs when the queue is 
   expect(await api.ended(ids[0] ?? '')).toMatchObject({ status: 'completed', result: { n: 1 } });
   expect(await api.ended(ids[1] ?? '')).toMatchObject({ status: 'completed', result: { n: 2 } });
   await until(async () => (await api.get('/health')).status === 200, { what: 'it is healthy again' });
-}, 60_000);
+});
 
 test('a restart of Redis in the middle of runs is survived', async ({ stack, redisServer, service }) => {
   const { api } = stack;
@@ -96,7 +96,7 @@ test('a restart of Redis in the middle of runs is survived', async ({ stack, red
   await redisServer.start();
   for (const run of runs)
     expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 6 } });
-}, 90_000);
+});
 
 test('Redis forgets everything in the middle of runs, and they are completed all the same', async ({
   stack,
@@ -119,7 +119,7 @@ test('Redis forgets everything in the middle of runs, and they are completed all
   expect(await api.finished(sleeping)).toMatchObject({ status: 'completed', tasks: [{ attempts: 1 }, {}] });
   // What was under way may be called twice, nothing else.
   expect(service.calls.length).toBeLessThanOrEqual(20 * 6 + 2 * 40);
-}, 90_000);
+});
 
 test('Redis is restarted without any memory while tasks run, wait and retry', async ({ stack, redisServer }) => {
   const { api } = stack;
@@ -142,7 +142,7 @@ test('Redis is restarted without any memory while tasks run, wait and retry', as
     expect(ended).toMatchObject({ status: 'completed', progress: { completed: 4 } });
     expect(ended.tasks.find(({ action_id }) => action_id === 'flaky')).toMatchObject({ attempts: 3 });
   }
-}, 90_000);
+});
 
 processesTest('redis', { ownRedis: true })(
   'everything, the queue as well, is killed and started again in the middle of runs',

@@ -1,7 +1,8 @@
 /** Processes that meet a database in which the tables of the queue are missing. */
 import { expect } from 'vitest';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
-import { processesTest, startProcess } from '../support/processes.ts';
+import { startProcess } from '../harness/processes/process.ts';
+import { processesTest } from '../support/processes.ts';
 
 const test = processesTest('postgres');
 

@@ -1,10 +1,11 @@
 /** Services opened by tenants: what a tenant registers gets its outbound policy, when it is registered and at each use. */
 import { networkInterfaces } from 'node:os';
 import { describe, expect } from 'vitest';
-import { accepted, expectProblem, openClient } from '../support/client.ts';
+import { accepted, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { hmacToken, SECRET } from '../support/tokens.ts';
-import { until } from '../support/until.ts';
 
 const IN_AN_HOUR = Math.floor(Date.now() / 1_000) + 3_600;
 const of = (tenant_id: string) => ({

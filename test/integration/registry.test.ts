@@ -1,9 +1,9 @@
 /** The registry of services through its doors. */
 import { describe, expect } from 'vitest';
-import { createGoneServices } from '../../src/store/gone-services.ts';
-import { createServiceCheckStore } from '../../src/store/service-checks.ts';
-import { createCircuitStore } from '../../src/store/service-circuits.ts';
-import { expectProblem } from '../support/client.ts';
+import { createServiceCheckStore } from '../../src/features/services/check-store.ts';
+import { createCircuitStore } from '../../src/features/services/circuit-store.ts';
+import { createGoneServices } from '../../src/features/services/gone-services.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 
 const ANOTHER = { 'x-tenant-id': 'another' };

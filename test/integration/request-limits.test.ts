@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
 import { examine } from '../../src/compose/doctor.ts';
-import { loadConfig } from '../../src/config.ts';
-import { makeApiKey } from '../../src/engine/api-key-text.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { makeApiKey } from '../../src/features/access/api-key-text.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { hmacToken, SECRET } from '../support/tokens.ts';
-import { until } from '../support/until.ts';
 
 const LIMIT = 4;
 

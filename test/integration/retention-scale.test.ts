@@ -1,6 +1,6 @@
 /** Retention among 200,000 runs: a batch reads what it removes and little else. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Database, openDatabase } from '../../src/store/database.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
 import {
   BY_INDEX,
   createRetentionStore,
@@ -8,7 +8,7 @@ import {
   REMOVE_BY_SETTING,
   REMOVE_OLDEST,
   TASKS_PER_BATCH,
-} from '../../src/store/retention.ts';
+} from '../../src/store/recover/retention.ts';
 import { explain, type PlanNode } from '../support/explain.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
   await database.pool.query(
     `INSERT INTO event (run_id, action_id, epoch, kind) SELECT id, 'a', 1, 'task.completed' FROM run`,
   );
-}, 120_000);
+});
 afterAll(async () => {
   await database.close();
   await place.drop();

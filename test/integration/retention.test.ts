@@ -2,15 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test as plain } from 'vitest';
-import { createKeepWithinBytes } from '../../src/engine/remove-old-runs.ts';
-import { createRetentionStore } from '../../src/store/retention.ts';
-import { accepted, expectProblem, field, list } from '../support/client.ts';
+import { createKeepWithinBytes } from '../../src/engine/recover/remove-old-runs.ts';
+import { createRetentionStore } from '../../src/store/recover/retention.ts';
+import { accepted, field, list } from '../harness/client/client.ts';
+import { createTestLog } from '../harness/test-log.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
-import { createTestLog } from '../support/test-log.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** Attempts and events go with their week: partitions.test.ts. */
 const TABLES = ['task', 'late_effect', 'external_task', 'task_report', 'task_chunk'];
@@ -44,7 +45,7 @@ describe.each(onBothBackends({ worker: DAY }))('retention on $backend', ({ test 
     expect(field(accepted(await api.post(`/workflows/${id}/execute`, {}, key), 202), 'execution_id')).toBe(old);
     await db.query(`UPDATE run SET finished_at = now() - interval '25 hours' WHERE id = $1`, [old]);
 
-    await until(async () => (await api.get(`/workflows/executions/${old}`)).status === 404, { timeoutMs: 30_000 });
+    await until(async () => (await api.get(`/workflows/executions/${old}`)).status === 404);
     expectProblem(await api.get(`/result/${old}`), 404, 'not_found');
     for (const table of TABLES) {
       const count = async (run: string) => (await db.query(`SELECT 1 FROM ${table} WHERE run_id = $1`, [run])).rowCount;
@@ -163,11 +164,11 @@ describe.each(onBothBackends({ worker: { RETENTION_BYTES: String(LIMIT) } }))(
       }
       await stack.add('worker', { RETENTION_BYTES: String(LIMIT) });
       const isGone = async (run: string) => (await api.get(`/result/${run}`)).status === 404;
-      await until(() => isGone(runs[0] ?? ''), { timeoutMs: 60_000 });
+      await until(() => isGone(runs[0] ?? ''));
       const retention = createRetentionStore(db);
       const bytes = () => retention.measure(0).then((kept) => kept?.bytes ?? Number.POSITIVE_INFINITY);
       // Rarely: while it is measured here, no worker removes anything.
-      await until(async () => (await bytes()) <= LIMIT, { timeoutMs: 60_000, everyMs: 2_000 });
+      await until(async () => (await bytes()) <= LIMIT, { everyMs: 2_000 });
       const gone = await Promise.all(runs.map(isGone));
       expect(gone, 'the oldest').toEqual([...gone].sort((one, other) => Number(other) - Number(one)));
       expect(gone.at(-1)).toBe(false);
@@ -178,7 +179,7 @@ describe.each(onBothBackends({ worker: { RETENTION_BYTES: String(LIMIT) } }))(
         runs.filter((_, index) => gone[index]),
       ]);
       expect(rows).toEqual([{ orphans: 0 }]);
-    }, 150_000);
+    });
   },
 );
 

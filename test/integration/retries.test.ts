@@ -1,9 +1,9 @@
 import { describe, expect } from 'vitest';
-import { taskOf } from '../support/client.ts';
+import { type Call, startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { type Call, startService } from '../support/service.ts';
 import { echo, QUICK_RETRY, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 function call(url: string, more: object = {}): TestAction {
   return {

@@ -1,9 +1,9 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { retryDeadlocks } from '../../src/postgres/retry-deadlocks.ts';
-import { openDatabase } from '../../src/store/database.ts';
+import { openDatabase } from '../../src/store/core/database.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { until } from '../support/until.ts';
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -71,6 +71,23 @@ test('so is what the store asks for with one statement', async () => {
 test('without it one of them fails', async () => {
   const results = await withPool(crossed);
   expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+});
+
+test('an operation that loses several times in a row is done all the same, and one that always loses says so', async () => {
+  const losing = (times: number) => {
+    let asked = 0;
+    const operations = {
+      query: async () => {
+        asked += 1;
+        if (asked <= times) throw Object.assign(new Error('deadlock detected'), { code: '40P01' });
+        return { rowCount: asked };
+      },
+    };
+    retryDeadlocks(operations);
+    return operations;
+  };
+  expect(await losing(7).query()).toEqual({ rowCount: 8 });
+  await expect(losing(Number.POSITIVE_INFINITY).query()).rejects.toThrow('deadlock detected');
 });
 
 test('any other error is handed on at once', async () => {

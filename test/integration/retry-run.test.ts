@@ -1,11 +1,12 @@
 /** Retrying a run by hand: it goes on from what did not complete, in a new epoch. */
 import { describe, expect } from 'vitest';
-import { createRetryStore } from '../../src/store/reopen-run.ts';
-import { accepted, type Client, expectProblem, statuses, taskOf } from '../support/client.ts';
+import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
+import { accepted, type Client, statuses } from '../harness/client/client.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import type { Service } from '../support/service.ts';
 import { echo, failing, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const retryPath = (run: string) => `/workflows/executions/${run}/retry`;
 const retry = async (api: Client, run: string) => accepted(await api.post(retryPath(run)), 202).body;

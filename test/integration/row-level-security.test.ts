@@ -1,10 +1,19 @@
 /** The second wall by itself: what the database lets the role of tenants see and write, whatever a statement leaves out. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantScope } from '../../src/engine/tenant-scope.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { findGap, ONLY_READ, raiseWall, standingOfTables, TENANT_ROLE } from '../../src/store/row-level-security.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import {
+  findGap,
+  ONLY_READ,
+  raiseWall,
+  standingOfTables,
+  TENANT_ROLE,
+} from '../../src/store/core/row-level-security.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 const REFUSED = '42501';
@@ -83,7 +92,7 @@ test('every table of the schema is behind the wall, or is known to belong to no 
   expect(
     unknown,
     'Nothing says whose the rows of these tables are: give them a column `tenant_id` or `run_id`, or name in ' +
-      'src/store/row-level-security.ts what they hang on (HANGS_ON), or why they are nobody’s (NOBODYS)',
+      'src/store/core/row-level-security.ts what they hang on (HANGS_ON), or why they are nobody’s (NOBODYS)',
   ).toEqual([]);
   expect(await findGap(owner)).toBeUndefined();
 });
@@ -190,15 +199,18 @@ test('a connection is never handed over with the tenant of the one before, whate
     tenantId: `t${round % 5}`,
     work: works[(round * 7) % 6],
   }));
-  const seen = await Promise.all(
-    rounds.map(({ tenantId, work }) =>
-      scope.in({ tenantId }, async () => {
-        await work?.(tenantId);
-        const { rows } = await db.pool.query<{ tenant: string; role: string }>(WHO);
-        return { tenantId, ...rows[0] };
-      }),
-    ),
-  );
+  const all = (some: typeof rounds) =>
+    Promise.all(
+      some.map(({ tenantId, work }) =>
+        scope.in({ tenantId }, async () => {
+          await work?.(tenantId);
+          const { rows } = await db.pool.query<{ tenant: string; role: string }>(WHO);
+          return { tenantId, ...rows[0] };
+        }),
+      ),
+    );
+  // In halves: whoever waits for a connection does so for five seconds at most.
+  const seen = [...(await all(rounds.slice(0, 120))), ...(await all(rounds.slice(120)))];
   for (const { tenantId, tenant, role } of seen)
     expect({ tenant, role }).toEqual({ tenant: tenantId, role: TENANT_ROLE });
   const { rows } = await db.pool.query<{ tenant: string | null; role: string }>(WHO);
@@ -221,6 +233,31 @@ test('prisma asks in the scope of who called it, in transactions too', async () 
   expect(inTransaction).toEqual([{ id: 'b-1' }]);
   expect(await db.prisma.workflow.count()).toBe(2);
 });
+
+test('prisma asks for each tenant on its own, also for what several ask for at the same moment', async () => {
+  await owner.query(`INSERT INTO workflow (id, tenant_id, name, created_by) VALUES ('b-1', 'b', 'theirs', 'b')
+    ON CONFLICT DO NOTHING`);
+  const find = (tenantId: string, id: string) =>
+    scope.in({ tenantId }, async () => db.prisma.workflow.findFirst({ where: { id }, select: { id: true } }));
+  expect(await Promise.all([find('a', 'theirs'), find('b', 'b-1'), find('a', 'b-1'), find('b', 'theirs')])).toEqual([
+    { id: 'theirs' },
+    { id: 'b-1' },
+    null,
+    null,
+  ]);
+  // Prisma makes one statement of the `findUnique`s of one moment, whoever asks: it is asked for the first of them.
+  expect(usesOf(/\.findUnique(?:OrThrow)?\(/, fileURLToPath(new URL('../../src/', import.meta.url)))).toEqual([]);
+});
+
+/** In all source but what is generated. */
+function usesOf(pattern: RegExp, folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (file) =>
+      file.endsWith('.ts') &&
+      !file.startsWith(path.join('store', 'generated')) &&
+      pattern.test(readFileSync(path.join(folder, file), 'utf8')),
+  );
+}
 
 test('a migration puts a new table behind the wall, and takes up one that was left open', async () => {
   await owner.query('CREATE TABLE later (tenant_id text NOT NULL, note text)');

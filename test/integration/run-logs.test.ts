@@ -1,12 +1,13 @@
 /** What adapters log is kept for the run: in order, within bounds, without secrets, and only as long as the run. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect } from 'vitest';
-import { REMOVE_BY_SETTING } from '../../src/store/retention.ts';
-import { createTaskLogStore, MAX_LINES } from '../../src/store/task-logs.ts';
-import { accepted, type Client, expectProblem, list, openClient } from '../support/client.ts';
+import { createTaskLogStore, MAX_LINES } from '../../src/features/run-logs/store.ts';
+import { REMOVE_BY_SETTING } from '../../src/store/recover/retention.ts';
+import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const SECRET = 'a-secret-that-is-logged-0042';
 // The queue does not matter here.

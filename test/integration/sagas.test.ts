@@ -1,14 +1,15 @@
 /** Sagas through the public door, on real queues. */
 import { describe, expect } from 'vitest';
-import { createTaskStore } from '../../src/store/task-store.ts';
-import { accepted, type Client, expectProblem, field, list, openClient, statuses, taskOf } from '../support/client.ts';
+import { createTaskStore } from '../../src/store/tasks/task-store.ts';
+import { accepted, type Client, field, list, openClient, statuses } from '../harness/client/client.ts';
+import { outcome } from '../harness/outcomes.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { outcome } from '../support/outcomes.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
 import { hasEnded } from '../support/scenario.ts';
-import type { Service } from '../support/service.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const ONCE = { max_attempts: 1 };
 
@@ -137,6 +138,33 @@ describe.each(onBothBackends({ workers: 2 }))('sagas on $backend', ({ test }) =>
     // The worker ends it, with what it knows of the call; nobody else writes its action off.
     const { rows } = await db.query('SELECT worker FROM task WHERE run_id = $1 AND action_id = $2', [run, 'order']);
     expect(rows[0]?.worker).not.toBeNull();
+  });
+
+  test('one that is compensating already is not replaced: its compensation goes on, and the next one waits', async ({
+    api,
+    service,
+  }) => {
+    let release: () => void = () => undefined;
+    const isReleased = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    service.answer(async ({ path }) => {
+      if (path === '/ship') return { status: 400 };
+      if (path === '/undo-order') await isReleased;
+      return { body: { number: 1 } };
+    });
+    const actions = [step(service, 'order'), step(service, 'ship', ['order'], { compensate: undefined })];
+    const id = await api.createWorkflow(
+      workflow(actions, { concurrency: { key: 'one', limit: 1, policy: 'replace' } }),
+    );
+    const run = await api.execute(id);
+    await until(() => calledPaths(service).includes('undo-order'));
+    const next = await api.execute(id);
+    expect((await api.execution(run)).status).toBe('compensating');
+    expect((await api.execution(next)).waiting_for).toBeDefined();
+    release();
+    expect(await api.finished(run)).toMatchObject({ status: 'compensated', cancel_reason: null });
+    expect(await api.finished(next)).toMatchObject({ status: 'compensated' });
   });
 
   test('what took too long is undone as well, by its idempotency key', async ({ api, service }) => {

@@ -2,14 +2,16 @@
 import type pg from 'pg';
 import { test as base, describe, expect } from 'vitest';
 import type { z } from 'zod';
-import { schedule as scheduleShape } from '../../src/schemas/schedules.ts';
-import { accepted, type Client, expectProblem, field, list } from '../support/client.ts';
+import { schedule as scheduleShape } from '../../src/features/schedules/schemas.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { accepted, type Client, field, list } from '../harness/client/client.ts';
+import { BACKENDS } from '../harness/servers/backends.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { expectRest } from '../support/invariants.ts';
-import type { Service } from '../support/service.ts';
-import { BACKENDS, openStack } from '../support/stack.ts';
+import { openStack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 type Shown = z.infer<typeof scheduleShape>;
 const HOUR = 3600;
@@ -375,6 +377,6 @@ describe('when what wakes them fails', () => {
     accepted(await api.post(`/schedules/${id}/pause`), 200);
     await expectOneRunEach(api, db, id);
     await remove(api, id);
-    await expectRest(stack, 40_000);
+    await expectRest(stack);
   });
 });

@@ -1,11 +1,12 @@
 /** OpenAPI documents of real services, polled through the door, and calls by what they say. */
 import { describe, expect } from 'vitest';
-import { requestHash } from '../../src/engine/request-hash.ts';
+import { requestHash } from '../../src/engine/accept/request-hash.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
-import { accepted, expectProblem, taskOf } from '../support/client.ts';
+import { accepted } from '../harness/client/client.ts';
+import type { Answering } from '../harness/services/service.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { register } from '../support/registered.ts';
-import type { Answering } from '../support/service.ts';
 
 const ANOTHER = { 'x-tenant-id': 'another' };
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

@@ -1,7 +1,7 @@
 /** The loss of the worker whose circuit is open: what waits for it is a row, and whoever takes it up asks its own. */
 import { describe, expect } from 'vitest';
+import { until } from '../harness/until.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
-import { until } from '../support/until.ts';
 
 // The queue only carries the sleeping task, as for any other that sleeps.
 const [onOne] = onBothBackendsInProcesses();

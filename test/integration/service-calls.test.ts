@@ -1,9 +1,9 @@
 /** Calls of services that fail, are slow or are down, through workflows. */
 import { describe, expect } from 'vitest';
-import type { Client } from '../support/client.ts';
+import type { Client } from '../harness/client/client.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
-import { until } from '../support/until.ts';
 
 const SOON = { backoff: 'fixed', initial_delay_seconds: 0.05, max_delay_seconds: 0.05, jitter: 0 };
 

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { effectiveConfig } from '../../src/schemas/effective-config.ts';
 import { metricsAnswer, systemHealth } from '../../src/schemas/service-answers.ts';
-import { accepted, type Client } from '../support/client.ts';
+import { accepted, type Client } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { parseExposition } from '../support/parse-exposition.ts';
-import { until } from '../support/until.ts';
 
 const ANOTHER = { 'x-tenant-id': 'another' };
 
@@ -107,7 +107,6 @@ describe.each([onOne].flatMap((one) => one ?? []))('the service on $backend', ({
     ];
     await until(async () => (await texts()).every((text) => expected.every((line) => plain(text).includes(line))), {
       what: 'both doors tell all of it',
-      timeoutMs: 20_000,
     }).catch(async (error: unknown) => {
       const missing = (await texts()).map((text) => expected.filter((line) => !plain(text).includes(line)));
       throw new Error(`missing at the API and at the worker: ${JSON.stringify(missing)}`, { cause: error });

@@ -1,13 +1,13 @@
 /** What is done when services go: workers hear of it, the log tells it, and what was kept of them is not kept for ever. */
 import { describe, expect } from 'vitest';
-import { supersedes } from '../../src/domain/replication.ts';
-import { createGoneServices } from '../../src/store/gone-services.ts';
-import { createReplicaStore } from '../../src/store/replicas.ts';
-import { createServiceCheckStore } from '../../src/store/service-checks.ts';
-import { SERVICE_CHANNEL } from '../../src/store/services.ts';
-import { expectProblem } from '../support/client.ts';
+import { supersedes } from '../../src/features/peers/domain.ts';
+import { createReplicaStore } from '../../src/features/peers/replica-store.ts';
+import { createServiceCheckStore } from '../../src/features/services/check-store.ts';
+import { createGoneServices } from '../../src/features/services/gone-services.ts';
+import { SERVICE_CHANNEL } from '../../src/features/services/store.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { until } from '../support/until.ts';
 
 const base_url = 'http://a';
 const PEER = 'http://peer:1';

@@ -3,9 +3,9 @@ import { EventEmitter } from 'node:events';
 import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
 import { type ListenClient, type ListeningConnection, shareListener } from '../../src/queue/shared-listener.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import { openStack, type Stack } from '../support/stack.ts';
-import { until } from '../support/until.ts';
 
 let stack: Stack | undefined;
 afterEach(async () => {

@@ -1,8 +1,9 @@
 /** Signals through the public door: what is kept, who gets what, what is refused. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, list, taskOf } from '../support/client.ts';
+import { accepted, type Client, list } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { until } from '../support/until.ts';
 
 const SCHEMA = {
   type: 'object',

@@ -1,11 +1,12 @@
 /** Runs that sleep: they take no place in the window, nothing of them is in the queue, and they go on when they are woken or due. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, list, openClient, taskOf } from '../support/client.ts';
+import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { complete, take } from '../support/external-worker.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const WINDOW = 5;
 const DAY = 86_400;
@@ -64,7 +65,6 @@ const statusesOf = async ({ db }: Stack, sleepers: readonly Sleeper[]): Promise<
 const allAre = (stack: Stack, sleepers: readonly Sleeper[], status: string): Promise<unknown> =>
   until(async () => [...(await statusesOf(stack, sleepers)).values()].every((each) => each === status), {
     what: `all are ${status}`,
-    timeoutMs: 60_000,
   });
 
 const haveLeft = ({ db }: Stack, sleepers: readonly Sleeper[]): Promise<unknown> =>
@@ -73,7 +73,7 @@ const haveLeft = ({ db }: Stack, sleepers: readonly Sleeper[]): Promise<unknown>
       const ids = sleepers.map(({ run }) => run);
       return (await db.query('SELECT 1 FROM run WHERE id = ANY($1) AND left_queue IS NOT TRUE', [ids])).rowCount === 0;
     },
-    { what: 'all have left the queue', timeoutMs: 60_000 },
+    { what: 'all have left the queue' },
   );
 
 /** Jobs of any queue that belong to one of these. */

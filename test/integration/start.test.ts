@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockFolder } from '../../src/launch/folder-lock.ts';
 import { isAlive } from '../../src/launch/processes.ts';
 import { projectRoot } from '../../src/project-root.ts';
-import { until } from '../support/until.ts';
+import { until } from '../harness/until.ts';
 
 /** What `npm start` runs once everything is installed and compiled. */
 const PROGRAM = path.join(projectRoot(), 'dist', 'bin', 'start.js');
@@ -57,7 +57,6 @@ function start(environment: Record<string, string> = {}, through: string[] = [])
     async api() {
       const found = await until(() => /is ready\.\n {2}API {9}(\S+)/.exec(text)?.[1] ?? child.exitCode !== null, {
         what: 'it says that it is ready',
-        timeoutMs: 40_000,
       });
       if (typeof found !== 'string') throw new Error(`It ended: ${text}`);
       return found;
@@ -84,7 +83,7 @@ function completed(api: string, task: string): Promise<unknown> {
       const answer = (await (await fetch(`${api}/result/${task}`)).json()) as { status: string; result?: unknown };
       return answer.status === 'completed' ? answer.result : undefined;
     },
-    { what: `task ${task} is completed`, timeoutMs: 30_000 },
+    { what: `task ${task} is completed` },
   );
 }
 
@@ -137,7 +136,6 @@ test('after a kill -9 its processes end by themselves and the next start works',
   first.child.kill('SIGKILL');
   await until(() => pids(first.output()).length === 2 && !pids(first.output()).some(isAlive), {
     what: 'its children have ended',
-    timeoutMs: 20_000,
   });
   expect(await completed(await start().api(), task)).toMatchObject({ number: 2 });
 });
@@ -148,7 +146,6 @@ test('a SIGTERM to npm, which reaches the shell in between and no further, stops
   first.child.kill('SIGTERM');
   await until(() => first.output().includes('Stopping') && !pids(first.output()).some(isAlive), {
     what: 'everything is stopped',
-    timeoutMs: 20_000,
   });
   // The data folder is free again once the database has stopped too.
   await until(async () => (await lockFolder(path.join(folder, 'data'))).release().then(() => true), {

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PostgresServer } from '../../src/launch/postgres-server.ts';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
 import { SUPPORTED_MAJORS, startPostgresOf } from '../support/postgres-versions.ts';
 import { createTestDatabase } from '../support/servers.ts';
 import type { SiteTexts } from '../support/statements/plugin.ts';
@@ -15,12 +15,18 @@ import { statementLikes } from '../support/statements/sites.ts';
 
 /** What cannot be prepared, or is had only where it is run. The tests named run on 14 and 16 too, and on 18. */
 const ELSEWHERE: ReadonlyMap<string, string> = new Map([
-  ['src/store/migration-script.ts', 'runs the migrations, which every version is brought to below'],
-  ['src/store/partitions.ts', 'makes and moves tables whose names it makes: test/integration/partitions.test.ts'],
-  ['src/store/listener.ts', 'LISTEN, with a name: every run that is waited for'],
+  ['src/store/migrations/migration-script.ts', 'runs the migrations, which every version is brought to below'],
+  [
+    'src/store/migrations/partitions.ts',
+    'makes and moves tables whose names it makes: test/integration/partitions.test.ts',
+  ],
+  ['src/store/core/listener.ts', 'LISTEN, with a name: every run that is waited for'],
   ['src/queue/shared-listener.ts', 'LISTEN, of the queue: test/integration/shared-listener.test.ts'],
-  ['src/store/table-statistics.ts', 'ANALYZE, of tables that have grown: test/integration/table-statistics.test.ts'],
-  ['src/store/database.ts', 'what each connection is set to: every test with a server'],
+  [
+    'src/store/migrations/table-statistics.ts',
+    'ANALYZE, of tables that have grown: test/integration/table-statistics.test.ts',
+  ],
+  ['src/store/core/database.ts', 'what each connection is set to: every test with a server'],
 ]);
 
 /** PostgreSQL prepares these alone. */
@@ -59,7 +65,7 @@ beforeAll(async () => {
   );
   const others = recorded.map(({ text, stack }) => ({ where: placeIn(stack), text }));
   statements = [...new Map([...own, ...others].map((each) => [each.text, each])).values()];
-}, 120_000);
+});
 
 test('no statement of the source is missed', () => {
   const unseen = sources.flatMap(({ file, sites }) =>
@@ -89,7 +95,7 @@ describe.each(SUPPORTED_MAJORS)('PostgreSQL %i', (major) => {
     await migrateQueue(server.url);
     client = new pg.Client({ connectionString: server.url, options: '-c search_path=public,bullmq' });
     await client.connect();
-  }, 180_000);
+  });
   afterAll(async () => {
     await client.end();
     await server.stop();

@@ -1,10 +1,10 @@
 /** The order of events: it never changes, whatever commits late and whoever reads at the same time. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createRunFollower } from '../../src/engine/follow-run.ts';
-import { createRunEvents, NUMBERING_LOCK } from '../../src/store/run-events.ts';
+import { createRunFollower } from '../../src/engine/follow/follow-run.ts';
+import { createRunEvents, NUMBERING_LOCK } from '../../src/store/views/run-events.ts';
+import { until } from '../harness/until.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { until } from '../support/until.ts';
 
 const INSERT = 'INSERT INTO event (run_id, action_id, epoch, kind) VALUES ($1, $2, 1, $3) RETURNING id';
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { DEFAULT_RETRY, type Definition } from '../../src/domain/definition.ts';
-import { inlineDefinition } from '../../src/domain/normalise.ts';
-import type { RunReader } from '../../src/engine/read-models.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { createDefinitions } from '../../src/store/definitions.ts';
-import { createRunReader } from '../../src/store/runs-read.ts';
-import { createWorkflowStore } from '../../src/store/workflows.ts';
+import { DEFAULT_RETRY, type Definition } from '../../src/domain/definition/definition.ts';
+import { inlineDefinition } from '../../src/domain/definition/normalise.ts';
+import type { RunReader } from '../../src/engine/ports/read-models.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import { createDefinitions } from '../../src/store/runs/definitions.ts';
+import { createWorkflowStore } from '../../src/store/runs/workflows.ts';
+import { createRunReader } from '../../src/store/views/runs-read.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let place: TestDatabase;
@@ -14,7 +14,7 @@ let runs: RunReader;
 beforeAll(async () => {
   place = await createTestDatabase();
   database = openDatabase(place.url, { name: 'store-runs-read', onError: () => undefined });
-  runs = createRunReader(database.pool, createDefinitions(database.pool));
+  runs = createRunReader(database, createDefinitions(database.pool));
 });
 afterAll(async () => {
   await database.close();

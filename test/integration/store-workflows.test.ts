@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Definition } from '../../src/domain/definition.ts';
-import { DEFAULT_RETRY } from '../../src/domain/definition.ts';
-import type { WorkflowStore } from '../../src/engine/read-models.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { isUnavailable } from '../../src/store/unavailable.ts';
-import { createWorkflowStore } from '../../src/store/workflows.ts';
+import { DEFAULT_RETRY, type Definition } from '../../src/domain/definition/definition.ts';
+import type { WorkflowStore } from '../../src/engine/ports/read-models.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import { isUnavailable } from '../../src/store/core/unavailable.ts';
+import { createWorkflowStore } from '../../src/store/runs/workflows.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 
 let place: TestDatabase;

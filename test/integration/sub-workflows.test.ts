@@ -1,9 +1,10 @@
 /** A workflow that begins others: results, failures, cancellation and retries travel between the executions. */
 import { describe, expect } from 'vitest';
-import { type Client, list, statuses, taskOf } from '../support/client.ts';
+import { type Client, list, statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, QUICK_RETRY, type TestAction, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 function sub(id: string, config: object, more: object = {}): TestAction {
   return { action_id: id, action_type: 'workflow', config, ...more };

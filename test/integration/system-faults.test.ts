@@ -4,16 +4,17 @@
  */
 import { describe, expect } from 'vitest';
 import { examine } from '../../src/compose/doctor.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { openBackend } from '../../src/queue/open-backend.ts';
 import { engineHealth } from '../../src/schemas/engine-health.ts';
 import { systemHealth } from '../../src/schemas/service-answers.ts';
 import { whyOfLane, whyOfRun } from '../../src/schemas/why.ts';
-import { type Client, expectProblem } from '../support/client.ts';
+import type { Client } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** Until it has to be named. */
 const NAMED = { timeoutMs: 15_000 };
@@ -161,7 +162,7 @@ describe.each(onBothBackends({ worker: { WORKER_CONCURRENCY: '4' } }))(
         }
         await isWell(stack);
         expect((await findings(stack)).get('write_path')).toMatchObject({ status: 'ok' });
-      }, 90_000);
+      });
     }
 
     test('a database that has become read-only is named, and ends by itself', async ({ stack, api, db }) => {
@@ -190,7 +191,7 @@ describe.each(onBothBackends({ worker: { WORKER_CONCURRENCY: '4' } }))(
       await until(async () => (await api.get('/ready')).status === 200, NAMED);
       for (const run of runs) expect(await api.finished(run)).toMatchObject({ status: 'completed' });
       await isWell(stack);
-    }, 90_000);
+    });
 
     test('what one lane needs is rejected: its deliveries are named, cost no attempt and are no poison, and others go on', async ({
       stack,
@@ -218,17 +219,14 @@ describe.each(onBothBackends({ worker: { WORKER_CONCURRENCY: '4' } }))(
       } finally {
         await db.query('ALTER TABLE external_task_away RENAME TO external_task');
       }
-      const polled = await until(
-        async () => {
-          const { body } = await api.post('/tasks/poll', { topic: 'faults', worker_id: 'outside', wait_seconds: 5 });
-          return (body as { tasks: Array<{ task_id: string; lease_token: string }> }).tasks[0];
-        },
-        { timeoutMs: 40_000 },
-      );
+      const polled = await until(async () => {
+        const { body } = await api.post('/tasks/poll', { topic: 'faults', worker_id: 'outside', wait_seconds: 5 });
+        return (body as { tasks: Array<{ task_id: string; lease_token: string }> }).tasks[0];
+      });
       await api.post(`/tasks/${polled.task_id}/complete`, { lease_token: polled.lease_token, output: {} });
       expect(await api.finished(run)).toMatchObject({ status: 'completed', tasks: [{ attempts: 1 }] });
       await isWell(stack);
-    }, 120_000);
+    });
   },
 );
 
@@ -247,13 +245,10 @@ async function promoting(stack: Stack, lane: string, condition: () => Promise<bo
   const backend = openBackend({ redisUrl, databaseUrl, prefix, patience: 'wait', name: 'test', log });
   const queue = backend.queue(lane);
   try {
-    await until(
-      async () => {
-        await queue.promoteJobs();
-        return condition();
-      },
-      { timeoutMs: 60_000 },
-    );
+    await until(async () => {
+      await queue.promoteJobs();
+      return condition();
+    });
   } finally {
     await queue.close();
     await backend.close();

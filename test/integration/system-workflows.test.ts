@@ -1,12 +1,13 @@
 /** The service's own workflows, through the public door. */
 import { describe, expect } from 'vitest';
-import type { Definition } from '../../src/domain/definition.ts';
-import { systemWorkflowId } from '../../src/engine/system-workflows.ts';
-import { createSystemWorkflowStore } from '../../src/store/system-workflows.ts';
-import { accepted, expectProblem, list, taskOf } from '../support/client.ts';
+import type { Definition } from '../../src/domain/definition/definition.ts';
+import { systemWorkflowId } from '../../src/engine/accept/system-workflows.ts';
+import { createSystemWorkflowStore } from '../../src/store/runs/system-workflow-store.ts';
+import { accepted, list } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem, taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { NOBODY, register } from '../support/registered.ts';
-import { until } from '../support/until.ts';
 
 const [onRedis] = onBothBackends();
 const ISO = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

@@ -1,11 +1,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantScope } from '../../src/engine/tenant-scope.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { READ_RESULT } from '../../src/store/runs-read.ts';
-import { countGrownTables } from '../../src/store/table-statistics.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import { countGrownTables } from '../../src/store/migrations/table-statistics.ts';
+import { READ_RESULT } from '../../src/store/views/runs-read.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
-import { until } from '../support/until.ts';
 
 const ROWS = 1_000;
 const scope = createTenantScope();

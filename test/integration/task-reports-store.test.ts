@@ -1,10 +1,10 @@
 /** What the statements about running tasks let through, and what they take away. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { TaskReport } from '../../src/engine/task-reports.ts';
-import { createTaskReportStore, removeOldChunks } from '../../src/store/task-reports.ts';
+import type { TaskReport } from '../../src/engine/deliver/task-reports.ts';
+import { createTaskReportStore, removeOldChunks } from '../../src/store/tasks/task-reports.ts';
+import { outcome } from '../harness/outcomes.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { outcome } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {

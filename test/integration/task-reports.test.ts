@@ -1,10 +1,10 @@
 /** What running tasks say of themselves, through the doors: progress, parts of their output, and silence. */
 import { describe, expect } from 'vitest';
-import { taskOf } from '../support/client.ts';
+import { until } from '../harness/until.ts';
 import { openEvents } from '../support/event-stream.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const RETRY = { max_attempts: 2, backoff: 'fixed', initial_delay_seconds: 0.1 };
 
@@ -15,7 +15,7 @@ describe.each(onBothBackends())('what running tasks say on $backend', ({ test })
     stack,
   }) => {
     const chunks = ['Hel', 'lo, ', { tool: 'x' }, 'wor', 'ld'];
-    const config = { duration: 2, report_steps: 4, stream_chunks: chunks };
+    const config = { duration: 10, report_steps: 4, stream_chunks: chunks };
     const other = await stack.add('api');
     const run = await api.execute(
       await api.createWorkflow(workflow([echo('talk', [], config), echo('after', ['talk'])])),

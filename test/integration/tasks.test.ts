@@ -1,9 +1,10 @@
 import { createHmac } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, expect } from 'vitest';
-import { expectProblem, field, list } from '../support/client.ts';
+import { field, list } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { until } from '../support/until.ts';
 
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
@@ -167,7 +168,6 @@ describe.each(onBothBackends({ environment: { WEBHOOK_SECRET: 'the-new-one,whsec
                    WHERE NOT (r.final AND r.status = 'completed' AND t.output = jsonb_build_object('n', k.n - 1)) OR t.output IS NULL`;
       await until(async () => (await db.query(wrong, [ids])).rowCount === 0, {
         what: 'all 1,000 are completed',
-        timeoutMs: 30_000,
       });
       expectProblem(
         await api.post('/assign-tasks', { tasks: [...tasks, ...tasks.slice(0, 1)] }),

@@ -1,13 +1,14 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
-import { CHANGED_COLUMNS, createErasureSteps } from '../../src/store/erasure.ts';
-import { HANGING_TABLES, KEPT_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from '../../src/store/tenant-tables.ts';
-import { accepted, type Client, expectProblem, field, openClient } from '../support/client.ts';
+import { CHANGED_COLUMNS, createErasureSteps } from '../../src/features/erasure/store.ts';
+import { HANGING_TABLES, KEPT_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from '../../src/features/erasure/tables.ts';
+import { keysOf } from '../harness/checker/at-rest.ts';
+import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { keysOf } from '../support/invariants.ts';
 import type { Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 // The queue does not matter here.
 const ONE = onBothBackends().slice(0, 1);
@@ -36,7 +37,7 @@ async function ended(api: Client, tenant: string, id: string) {
   const path = `/tenants/${tenant}/erasures/${id}`;
   const found = async () =>
     accepted(await api.get(path), 200).body as { status: string; removed: Record<string, number> };
-  await until(async () => (await found()).status === 'completed', { what: 'everything is erased', timeoutMs: 30_000 });
+  await until(async () => (await found()).status === 'completed', { what: 'everything is erased' });
   return found();
 }
 

@@ -4,8 +4,8 @@
  */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { standingOfTables } from '../../src/store/row-level-security.ts';
-import { type Client, openClient } from '../support/client.ts';
+import { standingOfTables } from '../../src/store/core/row-level-security.ts';
+import { type Client, openClient } from '../harness/client/client.ts';
 import { openStack, type Stack } from '../support/stack.ts';
 import { openSocket } from '../support/task-socket.ts';
 import { HIDDEN, MARK, plant } from '../support/tenants/plant.ts';

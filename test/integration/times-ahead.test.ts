@@ -1,10 +1,10 @@
 /** The clock of the database was set back by an hour: what was written before it was must not wait for that hour. */
 import { describe, expect } from 'vitest';
-import { takeBackTimesAhead } from '../../src/store/times-ahead.ts';
-import { accepted, field } from '../support/client.ts';
+import { takeBackTimesAhead } from '../../src/store/recover/times-ahead.ts';
+import { accepted, field } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** As it is after the clock was set back: everything was written by a clock that was an hour ahead. */
 const AN_HOUR_AGO_AHEAD = [

@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { describe, expect } from 'vitest';
-import { migrate } from '../../src/store/migrate.ts';
-import { accepted, field } from '../support/client.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
+import { accepted, field } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { migrationsFolder } from '../support/migrations-folder.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 /** Of each who makes requests: together they make some eighty a second. */
 const PAUSE_MS = 50;

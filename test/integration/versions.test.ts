@@ -1,6 +1,7 @@
 /** Versions through the public door: their difference, and a canary from its first share to its promotion or its end. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, field, list } from '../support/client.ts';
+import { accepted, type Client, field, list } from '../harness/client/client.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
 

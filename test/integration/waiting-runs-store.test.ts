@@ -1,8 +1,8 @@
 /** Runs that are `waiting`, in what counts and names runs that are under way: those that wait for another run are, those that sleep are not. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createBeatStore, createEngineHealthStore } from '../../src/store/engine-health.ts';
+import { createWhyStore } from '../../src/features/diagnosis/store.ts';
+import { createBeatStore, createEngineHealthStore } from '../../src/store/health/engine-health.ts';
 import { createMetricTotals } from '../../src/store/metric-totals.ts';
-import { createWhyStore } from '../../src/store/why.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 
 let db: FenceDatabase;

@@ -2,13 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createKeyring } from '../../src/engine/keyring.ts';
-import { secretContext } from '../../src/engine/secret-ports.ts';
-import { createCallSpanStore } from '../../src/store/call-spans.ts';
-import { rotateSecrets } from '../../src/store/rotate-secrets.ts';
-import { createWebhookDeliveryStore } from '../../src/store/webhook-deliveries.ts';
-import { createWebhookStore } from '../../src/store/webhooks.ts';
+import { secretContext } from '../../src/engine/ports/secrets.ts';
+import { createCallSpanStore } from '../../src/features/tracing/call-store.ts';
+import { createWebhookDeliveryStore } from '../../src/features/webhooks/delivery-store.ts';
+import { createWebhookStore } from '../../src/features/webhooks/store.ts';
+import { rotateSecrets } from '../../src/store/payloads/rotate-secrets.ts';
+import { until } from '../harness/until.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { until } from '../support/until.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {
@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 
 const stores = () => ({
-  webhooks: createWebhookStore(db.pool, undefined),
+  webhooks: createWebhookStore(db, undefined),
   deliveries: createWebhookDeliveryStore(db.pool, undefined),
 });
 const LEASE_MS = 20_000;
@@ -288,7 +288,7 @@ test('what was erased while it was being delivered leaves neither the state of i
 test('secrets are kept encrypted where there is a key, those from before are read and rotated with the others, again and again', async () => {
   const [oldKey, newKey] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
   const ringOf = (...keys: string[]) => createKeyring(keys) ?? expect.fail('there are keys');
-  const withKey = (...keys: string[]) => createWebhookStore(db.pool, createKeyring(keys));
+  const withKey = (...keys: string[]) => createWebhookStore(db, createKeyring(keys));
   const due = async (...keys: string[]) => {
     await db.pool.query(`UPDATE webhook_delivery SET due_at = now() - interval '1 second', status = 'pending'`);
     const taken = await createWebhookDeliveryStore(db.pool, createKeyring(keys)).takeDue(room(10), LEASE_MS);
@@ -299,8 +299,8 @@ test('secrets are kept encrypted where there is a key, those from before are rea
   await create('plain', ['*'], 50);
   await withKey(oldKey).create({ ...fields, id: 'sealed', secret: 'secret of sealed' }, 50);
   await withKey(oldKey).change('t', 'plain', { secret: { value: 'newer of plain', previousSeconds: 60 } });
-  await createWebhookStore(db.pool, undefined).addTest({ id: 'plain', tenantId: 't' } as never, 'd1');
-  await createWebhookStore(db.pool, undefined).addTest({ id: 'sealed', tenantId: 't' } as never, 'd2');
+  await createWebhookStore(db, undefined).addTest({ id: 'plain', tenantId: 't' } as never, 'd1');
+  await createWebhookStore(db, undefined).addTest({ id: 'sealed', tenantId: 't' } as never, 'd2');
   const stored = async () => JSON.stringify(await db.rows('SELECT secret, previous_secret FROM webhook ORDER BY id'));
   expect(await stored()).not.toMatch(/secret of sealed|newer of plain/);
   const readable = [
@@ -310,7 +310,7 @@ test('secrets are kept encrypted where there is a key, those from before are rea
   expect(await due(oldKey)).toEqual(readable);
   // Nothing goes out unsigned, and one that cannot be read does not hold up the others.
   await create('untouched', ['*'], 50);
-  await createWebhookStore(db.pool, undefined).addTest({ id: 'untouched', tenantId: 't' } as never, 'd3');
+  await createWebhookStore(db, undefined).addTest({ id: 'untouched', tenantId: 't' } as never, 'd3');
   expect(await due(newKey)).toEqual([
     ['plain', expect.stringContaining(ringOf(oldKey).newest)],
     ['sealed', expect.stringContaining(ringOf(oldKey).newest)],

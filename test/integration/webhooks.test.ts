@@ -1,11 +1,11 @@
 /** Webhooks through the doors: signed, at least once, with one id for every try. */
 import { createHmac } from 'node:crypto';
 import { describe, expect } from 'vitest';
-import { expectProblem } from '../support/client.ts';
+import type { Call } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import type { Call } from '../support/service.ts';
 import { echo, failing, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const ANOTHER = { 'x-tenant-id': 'another' };
 

@@ -1,7 +1,7 @@
 /** What the width of a flow costs on PostgreSQL: the end of a child may not read its siblings, nor what else has ended. */
 import pg from 'pg';
 import { afterEach, expect, test } from 'vitest';
-import type { FlowNode } from '../../src/domain/compile.ts';
+import type { FlowNode } from '../../src/domain/graph/compile.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
 import { openTestBackend } from '../support/queue-backend.ts';
 import { createTestDatabase } from '../support/servers.ts';

@@ -1,14 +1,14 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDatabase } from '../../src/store/database.ts';
-import { RUNS_TO_CANCEL } from '../../src/store/erasure.ts';
-import { countQueuedRuns } from '../../src/store/queued-runs.ts';
-import { createRunStore } from '../../src/store/run-store.ts';
-import { createSweepStore } from '../../src/store/sweep-store.ts';
-import { windowUse } from '../../src/store/window.ts';
+import { RUNS_TO_CANCEL } from '../../src/features/erasure/store.ts';
+import { countQueuedRuns } from '../../src/store/accept/tenant-quota.ts';
+import { windowUse } from '../../src/store/accept/window.ts';
+import { openDatabase } from '../../src/store/core/database.ts';
+import { createSweepStore } from '../../src/store/recover/reconcile-store.ts';
+import { createRunStore } from '../../src/store/runs/run-store.ts';
+import { newRun } from '../harness/outcomes.ts';
 import { explain, PLANNED, pagesOf } from '../support/explain.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
-import { newRun } from '../support/outcomes.ts';
 
 let db: FenceDatabase;
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 import { describe, expect } from 'vitest';
-import { statuses } from '../support/client.ts';
+import { statuses } from '../harness/client/client.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { onBothBackendsInProcesses } from '../support/processes.ts';
-import type { Service } from '../support/service.ts';
 import type { TestAction } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const ONE_AT_A_TIME = { WORKER_CONCURRENCY: '1' };
 
@@ -65,7 +65,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     }
     expect(extraCalls(service)).toBeLessThanOrEqual(kills);
     expect(new Set(service.calls.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(70);
-  }, 90_000);
+  });
 
   test('a restart of everything in the middle of runs is survived', async ({ api, processes, service }) => {
     service.answer(() => new Promise((resolve) => setTimeout(() => resolve({ body: {} }), 40)));
@@ -82,7 +82,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
       expect(await api.finished(run)).toMatchObject({ status: 'completed', progress: { completed: 7 } });
     expect(service.calls.length).toBeGreaterThan(calls);
     expect(extraCalls(service)).toBeLessThanOrEqual(2);
-  }, 90_000);
+  });
 
   test('SIGTERM lets a running task finish and gives the rest back, without a job that stalls', async ({
     api,
@@ -118,7 +118,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     expect(second.events).not.toContain('job_stalled');
     const { rows } = await db.query<{ workers: number }>('SELECT count(DISTINCT worker)::int AS workers FROM attempt');
     expect(rows[0]?.workers).toBe(2);
-  }, 60_000);
+  });
 
   test('what does not end within the grace time goes back at once, and counts no attempt', async ({
     api,
@@ -135,7 +135,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     expect(await api.ended(id)).toMatchObject({ status: 'completed', attempts: 1, result: { body: { second: true } } });
     expect(second.events).not.toContain('job_stalled');
     expect(service.calls).toHaveLength(2);
-  }, 60_000);
+  });
 
   test('a worker that sleeps for longer than its lock and wakes changes nothing: one result is committed', async ({
     api,
@@ -175,7 +175,7 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     expect(ended.tasks[0]).toMatchObject({ attempts_history: [{ attempt: 1, status: 'completed' }] });
     expect(statuses(ended)).toEqual({ deaf: 'completed', after: 'completed' });
     expect(service.calls).toHaveLength(1);
-  }, 60_000);
+  });
 
   test('two workers share the load', async ({ api, processes, db }) => {
     await processes.compose('api');
@@ -193,5 +193,5 @@ describe.each(onBothBackendsInProcesses())('the loss of workers on $backend', ({
     );
     expect(rows).toHaveLength(2);
     for (const { tasks } of rows) expect(tasks).toBeGreaterThanOrEqual(10);
-  }, 60_000);
+  });
 });

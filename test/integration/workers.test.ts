@@ -1,9 +1,10 @@
 import { describe, expect } from 'vitest';
-import { statuses, taskOf } from '../support/client.ts';
+import { leftovers } from '../harness/checker/at-rest.ts';
+import { statuses } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { leftovers } from '../support/invariants.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const SECRET = 'correct-horse-battery-staple';
 
@@ -103,14 +104,11 @@ describe.each(onBothBackends({ environment: { ADMISSION_WINDOW: '5' } }))('a ful
     });
     expect(answer.status).toBe(202);
     const most: number[] = [];
-    await until(
-      async () => {
-        most.push((await leftovers(stack)).length);
-        return (await db.query('SELECT 1 FROM run WHERE NOT final')).rowCount === 0;
-      },
-      { timeoutMs: 40_000 },
-    );
+    await until(async () => {
+      most.push((await leftovers(stack)).length);
+      return (await db.query('SELECT 1 FROM run WHERE NOT final')).rowCount === 0;
+    });
     // The count is sampled, so it may be passed by a little.
     expect(Math.max(...most)).toBeLessThanOrEqual(15);
-  }, 60_000);
+  });
 });

@@ -2,11 +2,12 @@
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { searchWords } from '../../src/domain/search-words.ts';
-import { type Database, openDatabase } from '../../src/store/database.ts';
-import { migrate, schemaDrift } from '../../src/store/migrate.ts';
-import { createWorkflowSearch } from '../../src/store/workflow-search.ts';
-import { createWorkflowStore } from '../../src/store/workflows.ts';
+import { schemaDrift } from '../../scripts/schema-drift.ts';
+import { searchWords } from '../../src/features/search/domain.ts';
+import { createWorkflowSearch } from '../../src/features/search/store.ts';
+import { type Database, openDatabase } from '../../src/store/core/database.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
+import { createWorkflowStore } from '../../src/store/runs/workflows.ts';
 import { normalise } from '../support/definitions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/servers.ts';
 

@@ -1,10 +1,11 @@
 /** Templates through the door: each that is shipped is run once, with small services where it calls some. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, expectProblem, field, statuses } from '../support/client.ts';
+import { accepted, type Client, field, statuses } from '../harness/client/client.ts';
+import { startService } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { startService } from '../support/service.ts';
 import { echo } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 const ID = expect.stringMatching(/^[0-9a-f-]{36}$/);
 const TIME = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

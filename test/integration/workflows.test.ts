@@ -1,8 +1,9 @@
 import { describe, expect } from 'vitest';
-import { expectProblem, field, list } from '../support/client.ts';
+import { field, list } from '../harness/client/client.ts';
+import { until } from '../harness/until.ts';
+import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { echo, workflow } from '../support/test-task.ts';
-import { until } from '../support/until.ts';
 
 describe.each(onBothBackends())('workflows on $backend', ({ test, backend }) => {
   test('a workflow is created, read, listed, changed and deleted', async ({ api }) => {

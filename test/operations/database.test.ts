@@ -1,7 +1,6 @@
 /** What an operator, or somebody else on the same server, may do to the database. */
 import pg from 'pg';
-import type { Installation } from '../support/operations/installation.ts';
-import { OWNER, PROGRAM } from '../support/operations/installation.ts';
+import { type Installation, OWNER, PROGRAM } from '../support/operations/installation.ts';
 import { lockTable } from '../support/operations/locks.ts';
 import { operationsTest } from '../support/operations/operations-test.ts';
 

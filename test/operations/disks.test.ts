@@ -1,8 +1,8 @@
 /** Disks that fill up, on real file systems that are small. */
 import pg from 'pg';
+import { until } from '../harness/until.ts';
 import type { Installation } from '../support/operations/installation.ts';
 import { operationsTest } from '../support/operations/operations-test.ts';
-import { until } from '../support/until.ts';
 
 operationsTest(
   'the disk of Redis is full',

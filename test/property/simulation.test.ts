@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { firstRed, type Played } from '../support/simulation/play.ts';
-import { searchAll } from '../support/simulation/search.ts';
-import { A_DIAMOND, A_GATE, SHAPES } from '../support/simulation/shapes.ts';
+import { firstRed, type Played } from '../harness/simulation/play.ts';
+import { searchAll } from '../harness/simulation/search.ts';
+import { A_DIAMOND, A_GATE, SHAPES } from '../harness/simulation/shapes.ts';
 
 /** `npm run simulate` plays many more. */
 const SEEDS = 2_500;
@@ -9,9 +9,7 @@ const SEEDS = 2_500;
 const told = (red: (Played & { seed: number }) | undefined) =>
   red && `seed ${red.seed}: ${red.wrong}\n${red.story.join('\n')}`;
 
-test('whatever is chosen, everything ends, each task once and in order, and nothing is left', {
-  timeout: 120_000,
-}, async () => {
+test('whatever is chosen, everything ends, each task once and in order, and nothing is left', async () => {
   expect(told(await firstRed(1, SEEDS))).toBeUndefined();
 });
 
@@ -30,7 +28,7 @@ describe('in every order of events that two workers can make', () => {
     expect(ends).toBeGreaterThan(0);
   });
 
-  test('a diamond ends well when one thing goes wrong at any moment', { timeout: 240_000 }, async () => {
+  test('a diamond ends well when one thing goes wrong at any moment', async () => {
     const { wrong, story, states, schedules } = await searchAll({ shape: A_DIAMOND, disturbances: 1 });
     expect(wrong, `after ${schedules} schedules through ${states} states:\n${story.join('\n')}`).toBeUndefined();
     expect(states, `${schedules} schedules`).toBeGreaterThan(1_000);
@@ -47,7 +45,7 @@ describe('it would be noticed if', () => {
     ['gates were not removed', { keepGates: true }, /^I[15]/, { shape: A_GATE }],
     ['nobody added again what the queue has lost', { noSweep: true }, /^I1/, {}],
     ['an add again did not read again', { noSecondReading: true }, /^I5/, { shape: A_GATE, onlyLosses: true }],
-  ])('%s', { timeout: 120_000 }, async (_, sabotage, named, options) => {
+  ])('%s', async (_, sabotage, named, options) => {
     const red = await firstRed(1, 2_000, { sabotage, ...options });
     expect(red?.wrong).toMatch(named);
   });

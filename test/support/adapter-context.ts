@@ -1,4 +1,5 @@
 /** What a worker hands to an adapter, for tests of adapters alone: the real outbound dispatcher and the real evaluator. */
+
 import { isBelow } from '../../src/domain/service-address.ts';
 import { createEgress, type EgressOptions } from '../../src/egress/egress.ts';
 import { createExpressions } from '../../src/expressions/expressions.ts';

@@ -1,5 +1,5 @@
 /** Looks at expressions, patterns and schemas in the thread of the test. */
-import { answeringAtOnce } from '../../src/engine/with-checks.ts';
+import { answeringAtOnce } from '../../src/engine/accept/with-checks.ts';
 import { createDirectChecks } from '../../src/expressions/direct-checks.ts';
 
 export const checks = createDirectChecks();

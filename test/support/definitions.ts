@@ -1,8 +1,8 @@
 /** What unit tests of definitions share: a small catalogue, and the way to look at a refusal. */
 import { z } from 'zod';
-import type { DefinitionCatalogue } from '../../src/domain/check-definition.ts';
+import type { DefinitionCatalogue } from '../../src/domain/definition/check-definition.ts';
+import { normaliseDefinition } from '../../src/domain/definition/normalise.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
-import { normaliseDefinition } from '../../src/domain/normalise.ts';
 import { parseWith } from '../../src/schemas/faults.ts';
 import { checks } from './checks.ts';
 

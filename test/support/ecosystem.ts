@@ -7,7 +7,7 @@ import { keepRegistered } from '../../examples/ecosystem/registration.ts';
 import { SERVICES } from '../../examples/ecosystem/services/all.ts';
 import { openStage, type Stage } from '../../examples/ecosystem/stage.ts';
 import { openOrchestrator } from '../../examples/orchestrator.ts';
-import type { Client } from './client.ts';
+import type { Client } from '../harness/client/client.ts';
 import { onBothBackends } from './fixtures.ts';
 import type { Stack, StackOptions } from './stack.ts';
 

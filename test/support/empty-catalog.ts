@@ -1,11 +1,14 @@
 /** A catalogue of workflows in which there is nothing. */
 import { OrchestratorError } from '../../src/domain/errors.ts';
-import type { WorkflowCatalog } from '../../src/engine/workflow-catalog.ts';
+import type { HttpDeps } from './http-deps.ts';
 
 const unknown = () => Promise.reject(new OrchestratorError('not_found', 'Template not found'));
 const NOTHING = { count: 0, average: null, p50: null, p90: null, p95: null, p99: null, max: null };
 
-export function emptyCatalog(): WorkflowCatalog {
+export function emptyCatalog(): Pick<
+  HttpDeps,
+  'templates' | 'search' | 'statistics' | 'statisticsOf' | 'history' | 'activity'
+> {
   return {
     templates: { list: async () => new Map(), get: unknown, make: unknown, keep: unknown, remove: unknown },
     search: { search: async () => ({ items: [], total: 0, match: 'words' }) },
@@ -29,15 +32,15 @@ export function emptyCatalog(): WorkflowCatalog {
         summary: { workflows: 0, executions: 0, success_rate: null, most_active_workflows: [] },
         generated_at: '2030-01-01T12:00:00.000Z',
       }),
-      ofWorkflow: async () => ({
-        total_executions: 0,
-        successful_executions: 0,
-        failed_executions: 0,
-        success_rate: null,
-        average_execution_time: null,
-        last_execution_at: null,
-      }),
     },
+    statisticsOf: async () => ({
+      total_executions: 0,
+      successful_executions: 0,
+      failed_executions: 0,
+      success_rate: null,
+      average_execution_time: null,
+      last_execution_at: null,
+    }),
     history: { steps: async () => new Map() },
     activity: { list: async () => ({ items: [], next: undefined }) },
   };

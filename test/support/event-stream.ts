@@ -1,5 +1,5 @@
 /** A reader of Server-Sent Events, as a browser would be, for tests. */
-import { until } from './until.ts';
+import { until } from '../harness/until.ts';
 
 export interface WireEvent {
   id: number;
@@ -47,7 +47,7 @@ export async function openEvents(url: string, headers: Record<string, string> = 
     ended: () => state === 'ended',
     broken: () => state === 'broken',
     async end() {
-      await until(() => state !== 'open', { what: 'the stream ends', timeoutMs: 30_000 });
+      await until(() => state !== 'open', { what: 'the stream ends' });
       if (state === 'broken') throw new Error('the stream broke');
     },
     leave: () => going.abort(),

@@ -1,5 +1,5 @@
 /** A worker outside, as the public door sees it. */
-import type { Answer, Client } from './client.ts';
+import type { Answer, Client } from '../harness/client/client.ts';
 
 export interface Leased {
   task_id: string;

@@ -1,6 +1,6 @@
 /** Events of runs in memory, numbered as they are added, behind the port of the store. */
-import type { RunEvent } from '../../src/domain/run-events.ts';
-import type { EventsRequest, RunEvents, SeenRun } from '../../src/engine/follow-run.ts';
+import type { RunEvent } from '../../src/domain/runs/run-events.ts';
+import type { EventsRequest, RunEvents, SeenRun } from '../../src/engine/follow/follow-run.ts';
 
 export const AT = '2030-01-01T12:00:00.000Z';
 

@@ -1,9 +1,12 @@
 /** A database for tests of the hot statements, and short words to look into it. */
 import pg from 'pg';
-import type { RunStore, TaskStore } from '../../src/engine/ports.ts';
-import { createRunStore } from '../../src/store/run-store.ts';
-import { createTaskStore } from '../../src/store/task-store.ts';
-import { newRun, outcome } from './outcomes.ts';
+import type { RunStore } from '../../src/engine/ports/runs.ts';
+import type { TaskStore } from '../../src/engine/ports/tasks.ts';
+import { prismaAdapter } from '../../src/store/core/prisma-adapter.ts';
+import { PrismaClient } from '../../src/store/generated/client.ts';
+import { createRunStore } from '../../src/store/runs/run-store.ts';
+import { createTaskStore } from '../../src/store/tasks/task-store.ts';
+import { newRun, outcome } from '../harness/outcomes.ts';
 import { createTestDatabase } from './servers.ts';
 
 type Row = { [column: string]: unknown };
@@ -11,6 +14,8 @@ type Row = { [column: string]: unknown };
 export interface FenceDatabase {
   url: string;
   pool: pg.Pool;
+  /** Over that pool; connects when it is first asked. */
+  prisma: PrismaClient;
   tasks: TaskStore;
   runs: RunStore;
   /** A fresh run; the id is returned. */
@@ -30,6 +35,7 @@ export interface FenceDatabase {
 export async function openFenceDatabase(): Promise<FenceDatabase> {
   const place = await createTestDatabase();
   const pool = new pg.Pool({ connectionString: place.url, max: 18 });
+  const prisma = new PrismaClient({ adapter: prismaAdapter(pool) });
   const tasks = createTaskStore(pool);
   const runs = createRunStore(pool);
   let made = 0;
@@ -37,6 +43,7 @@ export async function openFenceDatabase(): Promise<FenceDatabase> {
   return {
     url: place.url,
     pool,
+    prisma,
     tasks,
     runs,
     rows,

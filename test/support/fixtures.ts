@@ -1,8 +1,9 @@
 /** `test` with a running service: one stack for each file and backend, and the independent check after every test. */
 import { test as base } from 'vitest';
-import { expectRest } from './invariants.ts';
-import { startService } from './service.ts';
-import { BACKENDS, type BackendKind, openStack, type Stack, type StackOptions } from './stack.ts';
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
+import { startService } from '../harness/services/service.ts';
+import { openStack, type Stack, type StackOptions } from './stack.ts';
 
 /** The stack that the tests of this process use now. */
 let current: Stack | undefined;

@@ -3,9 +3,9 @@ import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import type { PostgresServer } from '../../src/launch/postgres-server.ts';
 import { migrateQueue } from '../../src/queue/migrate-queue.ts';
-import { migrate } from '../../src/store/migrate.ts';
+import { migrate } from '../../src/store/migrations/migrate.ts';
 import { SUPPORTED_MAJORS, startPostgresOf } from './postgres-versions.ts';
-import { sharedRedis } from './redis-server.ts';
+import { sharedRedis } from './shared-redis.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

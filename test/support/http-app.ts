@@ -1,25 +1,31 @@
 /** The HTTP door on a free port, over use cases that keep what they were asked: for what is a matter of HTTP alone. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { Definition } from '../../src/domain/definition.ts';
+import type { Express } from 'express';
+import { endpointsOf } from '../../src/compose/features.ts';
+import type { Definition } from '../../src/domain/definition/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
-import type { Fault } from '../../src/domain/system-faults.ts';
-import type { ApiKey } from '../../src/engine/api-key-ports.ts';
-import type { StoredWorkflow } from '../../src/engine/read-models.ts';
-import { asConfigured } from '../../src/engine/registry.ts';
-import type { ScheduleView } from '../../src/engine/schedules.ts';
-import type { SecretView } from '../../src/engine/secret-ports.ts';
-import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/use-cases.ts';
-import type { Webhook, WebhookDelivery } from '../../src/engine/webhook-ports.ts';
-import { createHttpApp } from '../../src/http/app.ts';
+import type { Fault } from '../../src/domain/health/system-faults.ts';
+import type { StoredWorkflow } from '../../src/engine/ports/read-models.ts';
+import type { SecretView } from '../../src/engine/ports/secrets.ts';
+import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/ports/use-cases.ts';
+import type { ApiKey } from '../../src/features/access/api-key-ports.ts';
+import { loginFor } from '../../src/features/access/login-routes.ts';
+import { acceptSignedEvents } from '../../src/features/events/signed-events.ts';
+import type { ScheduleView } from '../../src/features/schedules/manage-schedules.ts';
+import { asConfigured } from '../../src/features/services/registry.ts';
+import type { Webhook, WebhookDelivery } from '../../src/features/webhooks/ports.ts';
 import { createIdentify, type IdentifyDeps } from '../../src/http/auth/identify.ts';
-import type { HttpConfig, HttpDeps } from '../../src/http/deps.ts';
-import { createHttpServer } from '../../src/http/server.ts';
+import { createHttpApp } from '../../src/http/server/app.ts';
+import { createLinks } from '../../src/http/server/links.ts';
+import { bind } from '../../src/http/server/operation.ts';
+import { createHttpServer } from '../../src/http/server/server.ts';
 import type { TaskResult } from '../../src/schemas/answers.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-answers.ts';
 import { emptyCatalog } from './empty-catalog.ts';
+import type { HttpDeps, TestConfig } from './http-deps.ts';
 
 export const NOW = new Date('2030-01-01T12:00:00.000Z');
 export const UNREACHABLE = Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' });
@@ -80,11 +86,11 @@ export interface Door {
 }
 
 /** What the door is configured with; without keys nothing is required. */
-export type DoorConfig = Partial<HttpConfig> & Partial<IdentifyDeps>;
+export type DoorConfig = Partial<TestConfig> & Partial<IdentifyDeps>;
 
 export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
   const { door, deps } = memory(config);
-  const server = createHttpServer(createHttpApp({ ...deps, ...instead }));
+  const server = createHttpServer(appOf({ ...deps, ...instead }));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   door.port = (server.address() as AddressInfo).port; // It listens on a port.
@@ -95,6 +101,22 @@ export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDep
     await once(server, 'close');
   };
   return door;
+}
+
+const ENDPOINTS = await endpointsOf();
+
+/** All that there is, served over these. */
+export function appOf(deps: HttpDeps): Express {
+  const { config, clock, limits, login } = deps;
+  const { inboundWebhookSecrets: secrets, bodyLimitBytes } = config;
+  const core = {
+    ...deps,
+    loginFor: login && loginFor(login),
+    before: acceptSignedEvents({ secrets, bodyLimitBytes, clock, limits }),
+  };
+  // HttpDeps has what each of them needs: what is forgotten there shows as soon as it is asked for.
+  const needs = { ...deps, links: createLinks(config.publicUrl) };
+  return createHttpApp(core, bind(ENDPOINTS, needs as never));
 }
 
 export function memory({
@@ -162,6 +184,8 @@ export function memory({
       auditReads: false,
       publicUrl: undefined,
       version: '9.9.9',
+      tenantWeights: new Map(),
+      inboundWebhookSecrets: new Map(),
       ...config,
     },
     log: { debug: keep, info: keep, warn: keep, error: keep },
@@ -494,7 +518,7 @@ export function memory({
         return guarded(operationId === undefined ? ('active' as const) : ('cancelling' as const));
       },
     },
-    catalog: emptyCatalog(),
+    ...emptyCatalog(),
     runs: {
       result: (_tenantId, runId) => guarded(door.results.get(runId)),
       execution: () => guarded(undefined as Execution | undefined),

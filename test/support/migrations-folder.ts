@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { MIGRATIONS_FOLDER } from '../../src/store/migrate.ts';
+import { MIGRATIONS_FOLDER } from '../../src/store/migrations/migrate.ts';
 
 /** `before`: only those whose name comes before it. The folder is gone when the test is. */
 export async function migrationsFolder(options: { before?: string; extra?: Record<string, string> }): Promise<string> {

@@ -1,42 +1,15 @@
 /** API and workers as separate processes of the built program, for tests that kill them. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test as base } from 'vitest';
-import type { Process } from '../../src/compose.ts';
-import { environmentWith } from '../../src/config.ts';
+import type { Process } from '../../src/compose/processes.ts';
 import { freePort } from '../../src/launch/postgres-server.ts';
-import { projectRoot } from '../../src/project-root.ts';
-import { type Client, openClient } from './client.ts';
-import { expectRest } from './invariants.ts';
-import { type RedisServer, startRedis } from './redis-server.ts';
-import { startService } from './service.ts';
-import {
-  BACKENDS,
-  type BackendKind,
-  composeAt,
-  type Environment,
-  openPlace,
-  type Place,
-  type PlaceOptions,
-} from './stack.ts';
-import { createTestLog } from './test-log.ts';
-import { until } from './until.ts';
-
-export interface Child {
-  kind: 'api' | 'worker';
-  pid: number;
-  /** Undefined until it is ready. */
-  readonly port: number | undefined;
-  /** The events that it has logged. */
-  events: string[];
-  isAlive(): boolean;
-  /** Resolves to its exit code; null when a signal ended it. */
-  ended: Promise<number | null>;
-  signal(signal: NodeJS.Signals): void;
-  /** Sends the signal and resolves to the exit code; null when the signal ended it. */
-  end(signal: NodeJS.Signals): Promise<number | null>;
-}
+import { expectRest } from '../harness/checker/at-rest.ts';
+import { type Client, openClient } from '../harness/client/client.ts';
+import { type Child, type Environment, endOrKill, HURRIED, startProcess } from '../harness/processes/process.ts';
+import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
+import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
+import { startService } from '../harness/services/service.ts';
+import { createTestLog } from '../harness/test-log.ts';
+import { composeAt, openPlace, type Place, type PlaceOptions } from './stack.ts';
 
 export interface Processes extends Place {
   /** Speaks to the API at its port, whichever process is behind it. */
@@ -52,10 +25,7 @@ export interface Processes extends Place {
   log(): string;
 }
 
-/** What takes half a minute in production takes seconds here. */
-export const HURRIED = { LOCK_DURATION_MS: '1500', STALLED_INTERVAL_MS: '1000', RECONCILE_SECONDS: '1' };
-const START_MS = 30_000;
-const END_MS = 20_000;
+const END_MS = 60_000;
 
 export interface ProcessesOptions extends Pick<PlaceOptions, 'environment' | 'database'> {
   /** A Redis for this test alone, which may be killed. */
@@ -80,7 +50,7 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
       });
       onCleanup(async () => {
         try {
-          await expectRest(processes, 30_000);
+          await expectRest(processes);
         } finally {
           await endAll(processes);
         }
@@ -93,7 +63,7 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
 
 async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {
   const environment = { ...HURRIED, ...options.environment };
-  let redis = options.ownRedis === true ? await startRedis({ appendOnly: true }) : undefined;
+  let redis = options.ownRedis === true ? await startRedis({ appendOnly: 'always' }) : undefined;
   const place = await openPlace(backend, {
     ...options,
     environment,
@@ -118,7 +88,7 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
       const { folder, port: redisPort } = redis;
       await redis.stop('SIGKILL');
       return async () => {
-        redis = await startRedis({ appendOnly: true, folder, port: redisPort });
+        redis = await startRedis({ appendOnly: 'always', folder, port: redisPort });
       };
     },
     async compose(kind, settingsOfOne = {}) {
@@ -142,93 +112,12 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
   };
 }
 
-export interface ProcessOptions {
-  kind: Child['kind'];
-  /** A folder with a dist/ that is compiled and not bundled; left out: the programs of this checkout, as they are delivered. */
-  root?: string;
-  cwd: string;
-  settings: Environment;
-  /** A line of its log, with who wrote it. */
-  onLine?(line: string): void;
-}
-
-/** Resolves once it is ready; rejects, with what it said, when it ends before, unless a failpoint was to end it. */
-export async function startProcess({ kind, root, cwd, settings, onLine }: ProcessOptions): Promise<Child> {
-  const said: string[] = [];
-  const programs = root === undefined ? path.join(projectRoot(), 'dist/bin') : path.join(root, 'dist/src/bin');
-  const program = path.join(programs, `${kind}.js`);
-  const child = spawn(process.execPath, [program], {
-    cwd,
-    env: environmentWith({ ...settings, VITEST: undefined }),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const started = follow(child, kind, (line) => {
-    if (said.length < 100) said.push(line);
-    onLine?.(line);
-  });
-  await until(() => started.events.includes('process.ready') || !started.isAlive(), {
-    what: `the ${kind} is ready`,
-    timeoutMs: START_MS,
-  }).catch(async (error: unknown) => {
-    await started.end('SIGKILL');
-    throw error;
-  });
-  // A worker takes jobs before it can say that it is ready.
-  const { FAILPOINTS = '' } = settings;
-  const asked = FAILPOINTS.includes(':exit') && child.signalCode === 'SIGKILL';
-  if (!started.isAlive() && !asked) throw new Error(`the ${kind} ended at its start:\n${said.slice(-20).join('\n')}`);
-  return started;
-}
-
-function follow(child: ChildProcess, kind: Child['kind'], onLine: (line: string) => void): Child {
-  const events: string[] = [];
-  let port: number | undefined;
-  const ended = new Promise<number | null>((resolve) => {
-    child.once('exit', (code) => resolve(code));
-    child.once('error', () => resolve(-1));
-  });
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream === null) continue;
-    createInterface(stream).on('line', (line) => {
-      if (line.includes('"http request"')) return;
-      onLine(`${kind} ${child.pid}: ${line}`);
-      const event = /"event":"([^"]+)"/.exec(line)?.[1];
-      if (event !== undefined) events.push(event);
-      if (event === 'process.ready') port = Number(/"port":(\d+)/.exec(line)?.[1]);
-    });
-  }
-  const isAlive = () => child.exitCode === null && child.signalCode === null;
-  return {
-    kind,
-    pid: child.pid ?? 0,
-    get port() {
-      return port;
-    },
-    events,
-    isAlive,
-    ended,
-    signal: (signal) => void child.kill(signal),
-    async end(signal) {
-      child.kill(signal);
-      return ended;
-    },
-  };
-}
-
 /** All that still run are asked to end, and have to do so by themselves. */
 async function endAll(processes: Processes): Promise<void> {
-  const alive = processes.children.filter((child) => child.isAlive());
-  for (const child of alive) {
-    child.signal('SIGCONT');
-    child.signal('SIGTERM');
-  }
-  const late = async () => until(() => alive.every((child) => !child.isAlive()), { timeoutMs: END_MS });
-  const stuck = await late().then(
-    () => [],
-    () => alive.filter((child) => child.isAlive()),
+  const ends = await Promise.all(
+    processes.children.map(async (child) => ({ child, how: await endOrKill(child, END_MS) })),
   );
-  await Promise.all(stuck.map((child) => child.end('SIGKILL')));
   await processes.close();
-  if (stuck.length > 0)
-    throw new Error(`did not end after SIGTERM: ${stuck.map(({ kind, pid }) => `${kind} ${pid}`).join(', ')}`);
+  const stuck = ends.filter(({ how }) => how === 'killed').map(({ child: { kind, pid } }) => `${kind} ${pid}`);
+  if (stuck.length > 0) throw new Error(`did not end after SIGTERM: ${stuck.join(', ')}`);
 }

@@ -1,8 +1,8 @@
 /** The queue alone, for tests of what stands on it: queues of its own on a Redis, or in a database. */
 import type { Backend } from '../../src/queue/backend.ts';
 import { openBackend } from '../../src/queue/open-backend.ts';
+import { createTestLog } from '../harness/test-log.ts';
 import { testQueuePrefix } from './servers.ts';
-import { createTestLog } from './test-log.ts';
 
 export function openTestBackend(options: {
   redisUrl?: string | undefined;

@@ -1,5 +1,5 @@
 /** Services that a tenant has registered. */
-import { accepted, type Client, type Headings } from './client.ts';
+import { accepted, type Client, type Headings } from '../harness/client/client.ts';
 
 export async function register(api: Client, services: Record<string, string>, headers: Headings = {}): Promise<void> {
   for (const [name, base_url] of Object.entries(services))

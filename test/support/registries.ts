@@ -3,13 +3,14 @@ import type pg from 'pg';
 import { apiMetrics, tellAnswers } from '../../src/compose/api-metrics.ts';
 import { counting, doorMetrics } from '../../src/compose/door-metrics.ts';
 import { workerMetrics } from '../../src/compose/worker-metrics.ts';
-import type { TaskStore } from '../../src/engine/ports.ts';
-import type { MetricsRegistry } from '../../src/http/metrics.ts';
-import { tellAudit } from '../../src/telemetry/audit-metrics.ts';
+import type { TaskStore } from '../../src/engine/ports/tasks.ts';
+import { tellAudit } from '../../src/features/audit/metrics.ts';
+import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
+import type { MetricsRegistry } from '../../src/http/server/metrics.ts';
 import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
 import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
 import { spanCounter } from '../../src/telemetry/span-metrics.ts';
-import { outcome } from './outcomes.ts';
+import { outcome } from '../harness/outcomes.ts';
 
 export const TRACE = 'a'.repeat(31);
 /** A number of one digit makes the id of a trace whole. */
@@ -48,6 +49,7 @@ export interface Doors {
   /** To count more. */
   apiMetrics: ReturnType<typeof apiMetrics>;
   workerMetrics: ReturnType<typeof workerMetrics>;
+  services: ServiceMetrics;
   shared: SharedMetrics;
 }
 
@@ -77,19 +79,20 @@ export function freshMetrics() {
     pendingCommits: () => 0,
     activeTasks: () => 3,
     isDeaf: () => false,
-    circuits: () => [{ name: 'ranker', state: 'open' }],
     faults: () => [{ kind: 'statement', source: 'claim-task', class: '42P01', firstAt: Date.now() - 5_000 }],
   });
 
+  const services = createServiceMetrics(() => [{ name: 'ranker', state: 'open' }]);
+  services.register(worker.registry);
   const limits = createLimitMetrics(api.registry);
   const audit = { dropped: 0 };
   for (const { registry } of [api, worker]) tellAudit(registry, { queued: () => 1, dropped: () => audit.dropped });
   const spans = [api, worker].map(({ registry }) => spanCounter(registry));
-  return { api, worker, shared, limits, audit, spans };
+  return { api, worker, shared, services, limits, audit, spans };
 }
 
 export async function registeredMetrics(): Promise<Doors> {
-  const { api, worker, shared, limits, audit, spans } = freshMetrics();
+  const { api, worker, shared, services, limits, audit, spans } = freshMetrics();
   limits.refused('requests');
   limits.signatureRejected('wrong_signature');
   limits.away();
@@ -122,7 +125,7 @@ export async function registeredMetrics(): Promise<Doors> {
   await store.claim({ ...task, epoch: 1, worker: 'w' });
   worker.outbound.decided({ decision: 'allowed', refusal: undefined });
   const { worker: events } = worker;
-  events.callPutOff('ranker');
+  services.callPutOff('ranker');
   events.callSpans('stored', 2);
   events.requested('2xx', 0.1);
   events.removed(1);
@@ -134,6 +137,7 @@ export async function registeredMetrics(): Promise<Doors> {
     worker: doorMetrics(worker.registry, shared),
     apiMetrics: api,
     workerMetrics: worker,
+    services,
     shared,
   };
 }

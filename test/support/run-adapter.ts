@@ -1,7 +1,6 @@
 /** Runs an adapter as a worker does: its config through its schema, its output through the other one. */
 import type { z } from 'zod';
-import type { Adapter, AdapterContext } from '../../workers/adapter.ts';
-import { NonRetryableError, RetryableError } from '../../workers/adapter.ts';
+import { type Adapter, type AdapterContext, NonRetryableError, RetryableError } from '../../workers/adapter.ts';
 
 export async function runAdapter<C extends z.ZodType, O extends z.ZodType>(
   adapter: Adapter<C, O>,

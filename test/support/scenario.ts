@@ -1,10 +1,10 @@
 /** What the scenarios of test/faults share: workflows of calls, and a look at processes that stop or end themselves. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import type { Child } from './processes.ts';
-import type { Service } from './service.ts';
+import type { Child } from '../harness/processes/process.ts';
+import type { Service } from '../harness/services/service.ts';
+import { until } from '../harness/until.ts';
 import { type TestAction, workflow } from './test-task.ts';
-import { until } from './until.ts';
 
 /** So that a worker that dies has one call under way at most. */
 export const ONE_AT_A_TIME = { WORKER_CONCURRENCY: '1' };

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { until } from './until.ts';
+import { until } from '../harness/until.ts';
 
 export interface TestDatabase {
   url: string;

@@ -4,16 +4,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { composeApi, composeWorker, type Process } from '../../src/compose.ts';
-import { loadConfig } from '../../src/config.ts';
-import { type Client, openClient } from './client.ts';
+import { composeApi, composeWorker, type Process } from '../../src/compose/processes.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import type { Feature } from '../../src/feature.ts';
+import { type Client, openClient } from '../harness/client/client.ts';
+import type { Environment } from '../harness/processes/process.ts';
+import type { BackendKind } from '../harness/servers/backends.ts';
+import { createTestLog, type TestLog } from '../harness/test-log.ts';
+import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
-import { createTestLog, type TestLog } from './test-log.ts';
-import { until } from './until.ts';
-
-export const BACKENDS = ['redis', 'postgres'] as const;
-export type BackendKind = (typeof BACKENDS)[number];
-export type Environment = Record<string, string>;
 
 /** A database and a queue, and how processes are told about them. */
 export interface Place {
@@ -155,9 +154,10 @@ export function composeAt(
   kind: 'api' | 'worker',
   settingsOfOne: Environment,
   log: TestLog,
+  features?: readonly Feature[],
 ): Promise<Process> {
   const config = loadConfig({ ...environment, ...settingsOfOne }, { cwd: folder });
-  return kind === 'api' ? composeApi(config, log) : composeWorker(config, log);
+  return kind === 'api' ? composeApi(config, log, features) : composeWorker(config, log, features);
 }
 
 export interface StackOptions extends PlaceOptions {
@@ -165,6 +165,8 @@ export interface StackOptions extends PlaceOptions {
   log?: TestLog;
   workers?: number;
   worker?: Environment;
+  /** Instead of those that are delivered. */
+  features?: readonly Feature[];
 }
 
 export async function openStack(backend: BackendKind, options: StackOptions = {}): Promise<Stack> {
@@ -172,7 +174,7 @@ export async function openStack(backend: BackendKind, options: StackOptions = {}
   const log = options.log ?? createTestLog();
   const running = new Set<Process>();
   const add: Stack['add'] = async (kind, environment = {}) => {
-    const process = await composeAt(place, kind, environment, log);
+    const process = await composeAt(place, kind, environment, log, options.features);
     running.add(process);
     const { port } = await process.start();
     return {

@@ -1,6 +1,6 @@
 /** A client of `/ws/task/{id}`, for tests. */
 import WebSocket, { type ClientOptions } from 'ws';
-import { until } from './until.ts';
+import { until } from '../harness/until.ts';
 
 export interface SocketClient {
   messages: Array<Record<string, unknown>>;

@@ -4,12 +4,12 @@
  * refused, however much else the request says, and never makes its sender anonymous.
  */
 import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
-import type { FindApiKey } from '../../engine/find-api-key.ts';
-import type { Caller } from '../../engine/use-cases.ts';
-import { believedCaller, namedCaller, type TraceContext } from '../context.ts';
+import type { Caller } from '../../engine/ports/use-cases.ts';
+import { believedCaller, namedCaller, type TraceContext } from '../server/context.ts';
 import { type CertificateHolder, holderOf } from './certificates.ts';
 import { configuredKeys } from './configured-keys.ts';
 import type { JwtVerifier } from './jwt.ts';
+import type { FindApiKey } from './made-keys.ts';
 import { type Asked, presentedBy } from './presented.ts';
 import type { Principal } from './principal.ts';
 import type { Sessions } from './sessions.ts';

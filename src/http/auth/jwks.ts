@@ -6,7 +6,8 @@
 import { type CryptoKey, importJWK, type JWK } from 'jose';
 import { z } from 'zod';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { Logger } from '../../engine/ports.ts';
+import { errorMessage } from '../../domain/texts/error-message.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
 
 /** A key has one algorithm, its own: a token may name another and is refused then. */
 export interface PinnedKey {
@@ -60,7 +61,7 @@ export function createKeySet(deps: KeySetDeps): KeySet {
       if (keys.size === 0) throw new Error('there is no key in it that can be used');
       known = { keys, at: elapsed() };
     } catch (error) {
-      log.warn('jwks_unavailable', { error: error instanceof Error ? error.message : String(error) });
+      log.warn('jwks_unavailable', { error: errorMessage(error) });
     } finally {
       reading = undefined;
     }

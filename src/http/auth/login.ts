@@ -1,5 +1,4 @@
 import type { ClaimRules } from './jwt-claims.ts';
-import type { LoginProvider } from './oidc-provider.ts';
 import type { Sealer } from './sealed.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -11,4 +10,20 @@ export interface Login {
   attempts: Sealer;
   claims: ClaimRules;
   publicUrl: string;
+}
+
+/** What a login is bound to, from its begin to its end. */
+export interface Attempt {
+  state: string;
+  nonce: string;
+  verifier: string;
+}
+
+export interface LoginProvider {
+  /** Where the browser is sent. */
+  begin(attempt: Attempt): Promise<URL>;
+  /** `answer`: where the browser came back to. The claims of the token, once everything about it holds. */
+  finish(answer: URL, attempt: Attempt): Promise<Readonly<Record<string, unknown>>>;
+  /** Where its own session is ended; undefined: it has no such place, or it is not known at the moment. */
+  endOfSession(returnTo: string): Promise<URL | undefined>;
 }

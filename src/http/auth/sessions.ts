@@ -7,7 +7,6 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { ROLES } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { SessionDirectory } from '../../engine/login-session-ports.ts';
 import { cookiesNamed, createCookie } from './cookies.ts';
 import type { Claims } from './jwt-claims.ts';
 import type { Asked } from './presented.ts';
@@ -119,4 +118,11 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
 function hasBody(request: Asked): boolean {
   const length = request.get('content-length');
   return request.get('transfer-encoding') !== undefined || (length !== undefined && length !== '0');
+}
+
+/** For whoever finds out who asks. */
+export interface SessionDirectory {
+  begin(session: { id: string; tenantId: string; userId: string; seconds: number }): Promise<void>;
+  /** All that were ended, as long as they would have lasted. */
+  ended(): Promise<ReadonlySet<string>>;
 }

@@ -1,9 +1,9 @@
 /** An API, a reconciler and a finalizer that die or are stopped between two of their steps. */
 import { describe, expect } from 'vitest';
-import { accepted, field } from '../../support/client.ts';
+import { accepted, field } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
 import { extraCalls, GATED_ACTIONS, gated, hasEnded, hasStopped, ONE_AT_A_TIME } from '../../support/scenario.ts';
-import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
 

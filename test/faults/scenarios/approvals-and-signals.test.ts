@@ -1,9 +1,10 @@
 /** Processes that die around what comes from outside: whoever sends it, and whoever waits for it. */
 import { describe, expect } from 'vitest';
-import { accepted, type Client, taskOf } from '../../support/client.ts';
+import { accepted, type Client } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
+import { taskOf } from '../../support/expect-answers.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { hasEnded, hasStopped } from '../../support/scenario.ts';
-import { until } from '../../support/until.ts';
 
 const signal = (action_id: string, depends_on: string[] = []) => ({
   ...{ action_id, action_type: 'signal', depends_on },

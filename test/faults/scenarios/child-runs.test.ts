@@ -1,11 +1,12 @@
 /** A parent and its child: the process that died between two steps of the one or of the other. */
 import { describe, expect } from 'vitest';
-import { type Client, taskOf } from '../../support/client.ts';
+import type { Client } from '../../harness/client/client.ts';
+import type { Service } from '../../harness/services/service.ts';
+import { until } from '../../harness/until.ts';
+import { taskOf } from '../../support/expect-answers.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
 import { calling, extraCalls, hasEnded } from '../../support/scenario.ts';
-import type { Service } from '../../support/service.ts';
 import { workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 /** A task whose child calls the service twice, and one more call after it. */
 async function family(api: Client, service: Service): Promise<string> {
@@ -71,7 +72,7 @@ ownRedis(
   async ({ api, processes, service, db }) => {
     let open = false;
     service.answer(async () => {
-      await until(() => open, { timeoutMs: 60_000 });
+      await until(() => open);
       return { body: { ok: true } };
     });
     await processes.compose('api');

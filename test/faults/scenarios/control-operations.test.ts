@@ -1,10 +1,10 @@
 /** What is asked for all executions of a workflow is done, whoever dies in the middle. */
 import { describe, expect } from 'vitest';
-import { accepted } from '../../support/client.ts';
+import { accepted } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 /** More than two pages. */
 const RUNS = 250;
@@ -36,7 +36,7 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
     await hasEnded(second);
     await processes.compose('worker');
     await freeLease();
-    await until(async () => (await count('paused')) === RUNS, { timeoutMs: 60_000 });
+    await until(async () => (await count('paused')) === RUNS);
     // As long as somebody holds it the next one begins nothing.
     await until(
       async () => (await db.query(`SELECT FROM control_operation WHERE status <> 'completed'`)).rowCount === 0,
@@ -54,7 +54,7 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
     const deleted = accepted(await api.send('DELETE', `/workflows/${id}?force=true`), 202);
     expect(deleted.body).toMatchObject({ kind: 'cancel', executions: { total: RUNS } });
     await through(deleted.body as { links: { self: string } });
-    await until(async () => (await count('cancelled')) === RUNS, { timeoutMs: 60_000 });
+    await until(async () => (await count('cancelled')) === RUNS);
 
     /** Whoever held it is gone; its lease would end by itself. */
     async function freeLease(): Promise<void> {
@@ -64,14 +64,11 @@ describe.each(onBothBackendsInProcesses())('an operation on all executions on $b
     }
 
     async function through({ links }: { links: { self: string } }): Promise<void> {
-      const found = await until(
-        async () => {
-          const { body } = await api.get(links.self);
-          return (body as { status: string }).status === 'completed' ? body : undefined;
-        },
-        { timeoutMs: 60_000 },
-      );
+      const found = await until(async () => {
+        const { body } = await api.get(links.self);
+        return (body as { status: string }).status === 'completed' ? body : undefined;
+      });
       expect(found).toMatchObject({ executions: { total: RUNS, done: RUNS, skipped: 0, failed: 0 }, error: null });
     }
-  }, 300_000);
+  });
 });

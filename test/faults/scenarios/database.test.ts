@@ -1,16 +1,12 @@
 /** What becomes of runs when PostgreSQL crashes, ends connections, or is changed by migrations under load. */
 import pg from 'pg';
 import { afterAll, describe, expect } from 'vitest';
-import {
-  openPostgres,
-  openPostgresOnSmallDisk,
-  type PostgresOnSmallDisk,
-  type StoreServer,
-} from '../../support/faults/store-servers.ts';
+import { openPostgres, type StoreServer } from '../../harness/servers/store-servers.ts';
+import type { Service } from '../../harness/services/service.ts';
+import { until } from '../../harness/until.ts';
+import { openPostgresOnSmallDisk, type PostgresOnSmallDisk } from '../../support/faults/postgres-on-small-disk.ts';
 import { onBothBackendsInProcesses, type Processes, processesTest } from '../../support/processes.ts';
 import { GATED_ACTIONS, gated } from '../../support/scenario.ts';
-import type { Service } from '../../support/service.ts';
-import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
 const ONE_ATTEMPT = [{ attempt: 1, status: 'completed' }];

@@ -1,11 +1,11 @@
 /** A worker that dies while it erases what is kept of a tenant. */
 import { describe, expect } from 'vitest';
-import { RUN_TABLES, TENANT_TABLES } from '../../../src/store/tenant-tables.ts';
-import { accepted, field, openClient } from '../../support/client.ts';
+import { RUN_TABLES, TENANT_TABLES } from '../../../src/features/erasure/tables.ts';
+import { accepted, field, openClient } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 // The queue does not matter here.
 const ONE = onBothBackendsInProcesses().slice(0, 1);

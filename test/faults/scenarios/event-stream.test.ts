@@ -1,13 +1,13 @@
 /** The stream of events: workers that die in the middle, and a Redis that goes and forgets. */
 import { Redis } from 'ioredis';
 import { describe, expect, test as own } from 'vitest';
-import { createPlatformEvents } from '../../../src/store/event-log.ts';
+import { createPlatformEvents } from '../../../src/features/events/event-log-store.ts';
+import { startRedis } from '../../harness/servers/redis-server.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
-import { startRedis } from '../../support/redis-server.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { openStack } from '../../support/stack.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 /** Of a Redis that is the test's alone. */
 const STREAM = 'told';

@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect } from 'vitest';
-import { expectProblem, taskOf } from '../../support/client.ts';
+import { until } from '../../harness/until.ts';
+import { expectProblem, taskOf } from '../../support/expect-answers.ts';
 import { complete, type Leased, poll, take } from '../../support/external-worker.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 /** Takes a task, says so, and does nothing more. */
 const TAKER = `
@@ -60,5 +60,5 @@ describe.each(onBothBackendsInProcesses())('external tasks on $backend', ({ test
     });
     expect((await complete(api, task, 'done')).status).toBe(200);
     expect(await poll(api, 'kill')).toEqual([]);
-  }, 60_000);
+  });
 });

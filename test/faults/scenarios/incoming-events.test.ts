@@ -1,9 +1,9 @@
 /** An API that dies with an event in hand. */
 import { describe, expect } from 'vitest';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const [, onPostgres] = onBothBackendsInProcesses();
 if (onPostgres === undefined) throw new Error('there is no second backend');

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
-import { accepted, statuses, taskOf } from '../../support/client.ts';
+import { accepted, statuses } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
+import { taskOf } from '../../support/expect-answers.ts';
 import { processesTest } from '../../support/processes.ts';
 import { calling } from '../../support/scenario.ts';
 import { workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const test = processesTest('redis');
 const ownRedis = processesTest('redis', { ownRedis: true, environment: { ADMISSION_WINDOW: '40' } });
@@ -99,7 +100,6 @@ test('no job waits for clients that send a byte at a time or do not read, and th
     for (const socket of slow) socket.resume();
     await until(() => slow.every((socket) => socket.destroyed), {
       what: 'the slow ones are gone',
-      timeoutMs: 30_000,
     });
     expect(await api.get('/health')).toMatchObject({ status: 200 });
   } finally {
@@ -125,9 +125,9 @@ ownRedis(
       most = Math.max(most, rows[0]?.inside ?? 0);
       return rows[0]?.left ?? 0;
     };
-    await until(async () => (await open()) < 500, { what: 'the backlog becomes smaller', timeoutMs: 30_000 });
+    await until(async () => (await open()) < 500, { what: 'the backlog becomes smaller' });
     const late = await api.assign({ task_type: 'test_task' });
-    await until(async () => (await open()) === 0, { what: 'the backlog is done', timeoutMs: 45_000 });
+    await until(async () => (await open()) === 0, { what: 'the backlog is done' });
     expect(await api.ended(late)).toMatchObject({ status: 'completed' });
     expect(most).toBeLessThanOrEqual(2 * 40);
   },

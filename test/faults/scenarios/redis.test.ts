@@ -2,11 +2,11 @@
 import { readdirSync, statSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
+import type { Service } from '../../harness/services/service.ts';
+import { until } from '../../harness/until.ts';
 import { type Processes, processesTest } from '../../support/processes.ts';
 import { extraCalls, GATED_ACTIONS, gated, hasStopped, ONE_AT_A_TIME } from '../../support/scenario.ts';
-import type { Service } from '../../support/service.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
 const LOCK_MS = 1_500;

@@ -1,11 +1,11 @@
 /** Processes that die in what is between runs: the slot of a schedule, a place in a group, a turn at a service. */
 import { describe, expect } from 'vitest';
 import { z } from 'zod';
-import { accepted, field } from '../../support/client.ts';
+import { accepted, field } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { calling, hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { echo, type TestAction, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const SLOTS = 3;
 const schedule = z.object({ recent: z.array(z.object({ slot: z.string(), status: z.string() })) });

@@ -1,11 +1,11 @@
 /** Runs that sleep while processes die on the way out of the queue and back into it, and while the queue forgets. */
 import type pg from 'pg';
 import { describe, expect } from 'vitest';
-import { accepted, type Client } from '../../support/client.ts';
+import { accepted, type Client } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
 import { hasEnded, hasStopped } from '../../support/scenario.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const ASKING = workflow([
   { action_id: 'ask', action_type: 'approval', config: { message: '?' } },
@@ -20,7 +20,7 @@ const approve = async (api: Client, run: string) =>
 async function haveLeft(db: pg.Pool, runs: readonly string[]): Promise<void> {
   const inQueue = `SELECT 1 FROM run WHERE id = ANY($1) AND NOT (status = 'waiting' AND left_queue IS TRUE)`;
   const left = async () => (await db.query(inQueue, [runs])).rowCount === 0;
-  await until(left, { what: 'the runs have left the queue', timeoutMs: 60_000 });
+  await until(left, { what: 'the runs have left the queue' });
 }
 
 /** As if the day were over. */
@@ -75,7 +75,7 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
     stopped.signal('SIGCONT');
     const asked = async () =>
       (await db.query(`SELECT 1 FROM task WHERE run_id = $1 AND action_id = 'ask' AND final`, [run])).rowCount === 1;
-    await until(asked, { what: 'the approval is final', timeoutMs: 60_000 });
+    await until(asked, { what: 'the approval is final' });
     await haveLeft(db, [run]);
     await passDay(db, run);
     expect(await api.finished(run)).toMatchObject(COMPLETED);
@@ -98,7 +98,7 @@ ownRedis(
     for (const run of [out, inside]) {
       const asked = async () =>
         (await db.query(`SELECT 1 FROM task WHERE run_id = $1 AND action_id = 'ask' AND final`, [run])).rowCount === 1;
-      await until(asked, { what: 'the approval is final', timeoutMs: 60_000 });
+      await until(asked, { what: 'the approval is final' });
       await haveLeft(db, [run]);
       await passDay(db, run);
     }

@@ -1,11 +1,11 @@
 /** A worker that is killed while its task streams: what comes after it begins anew, and readers are told so. */
 import { describe, expect } from 'vitest';
-import { taskOf } from '../../support/client.ts';
+import { until } from '../../harness/until.ts';
 import { openEvents } from '../../support/event-stream.ts';
+import { taskOf } from '../../support/expect-answers.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 describe.each(onBothBackendsInProcesses())('a task that streams on $backend', ({ test }) => {
   test('its worker and the API are killed: its progress stays, and the next execution streams from its beginning', async ({

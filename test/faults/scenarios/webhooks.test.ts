@@ -1,9 +1,9 @@
 /** A worker that dies between the call of a webhook and its mark. */
 import { describe, expect } from 'vitest';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
 import { echo, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 describe.each(onBothBackendsInProcesses())('a webhook and a worker on $backend', ({ test }) => {
   test('a worker that is killed after the call has it made again by another, under the same id', async ({

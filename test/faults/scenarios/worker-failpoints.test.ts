@@ -1,6 +1,7 @@
 /** A worker that dies, is stopped or loses an answer at each place of a delivery where that makes a difference. */
 import { describe, expect } from 'vitest';
-import { taskOf } from '../../support/client.ts';
+import { until } from '../../harness/until.ts';
+import { taskOf } from '../../support/expect-answers.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
 import {
   calling,
@@ -12,7 +13,6 @@ import {
   ONE_AT_A_TIME,
 } from '../../support/scenario.ts';
 import { workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
 const ONE_ATTEMPT = [{ attempt: 1, status: 'completed' }];

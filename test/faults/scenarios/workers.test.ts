@@ -2,11 +2,11 @@
 import path from 'node:path';
 import { describe, expect } from 'vitest';
 import { projectRoot } from '../../../src/project-root.ts';
+import { startTcpProxy, through } from '../../harness/servers/tcp-proxy.ts';
+import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses, processesTest } from '../../support/processes.ts';
 import { calling, extraCalls, GATED_ACTIONS, gated, hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
-import { startTcpProxy, through } from '../../support/tcp-proxy.ts';
 import { echo, type TestAction, workflow } from '../../support/test-task.ts';
-import { until } from '../../support/until.ts';
 
 const COMPLETED = { status: 'completed', progress: { completed: GATED_ACTIONS } };
 const LOCK_MS = 1_500;

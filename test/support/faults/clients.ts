@@ -4,8 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { Promised } from '../checker/promises.ts';
-import { type Answer, field, openClient } from '../client.ts';
+import type { Promised } from '../../harness/checker/promises.ts';
+import { type Answer, field, type Headings, openClient } from '../../harness/client/client.ts';
+import { insist, post } from '../../harness/client/insist.ts';
 import { createWorkflowOf } from '../model/create.ts';
 import { requestOf as requestOfRun } from '../model/definition.ts';
 import { openOutside } from '../model/outside.ts';
@@ -21,10 +22,7 @@ export interface Clients {
   close(): Promise<void>;
 }
 
-const ANSWER_MS = 8_000;
 const AGAIN_MS = 250;
-/** Not yet: the same request again. */
-const LATER = new Set([429, 503]);
 
 export async function createWorkflows(apiUrl: string, load: Load, serviceUrl: string): Promise<string[]> {
   const client = openClient(apiUrl);
@@ -50,13 +48,9 @@ export function startClients(options: {
   const surprises: string[] = [];
 
   /** The first answer that is not 503 or 429; undefined when there was none in time. */
-  async function insist(path: string, body: object, key?: string): Promise<Answer | undefined> {
-    while (performance.now() - from < giveUpMs) {
-      const answer = await post(`${apiUrl}${path}`, body, key === undefined ? {} : { 'idempotency-key': key });
-      if (answer !== undefined && !LATER.has(answer.status)) return answer;
-      await sleep(AGAIN_MS);
-    }
-    return undefined;
+  async function insistOn(path: string, body: object, key?: string): Promise<Answer | undefined> {
+    const headers: Headings = key === undefined ? {} : { 'idempotency-key': key };
+    return insist(() => post(`${apiUrl}${path}`, body, headers), { everyMs: AGAIN_MS, giveUpAt: from + giveUpMs });
   }
   const expectOneOf = (answer: Answer | undefined, path: string, statuses: readonly number[]) => {
     if (answer !== undefined && !statuses.includes(answer.status))
@@ -86,7 +80,7 @@ export function startClients(options: {
         ? requestOf(run.of.task, serviceUrl)
         : requestOfRun(plotOf(load, run.of.workflow), idempotencyKey);
     const begin = async () => {
-      const answer = await insist(path, body, idempotencyKey);
+      const answer = await insistOn(path, body, idempotencyKey);
       expectOneOf(answer, path, [202]);
       if (answer?.status === 202) promise.runIds.push(field(answer, isTask ? 'task_id' : 'execution_id'));
     };
@@ -96,7 +90,7 @@ export function startClients(options: {
     if (plot !== undefined) await outside.attend(id, plot);
     if (plot?.deduped !== undefined) {
       // Without its key: what makes it the very same run is in the body.
-      const answer = await insist(path, body);
+      const answer = await insistOn(path, body);
       expectOneOf(answer, path, plot.deduped === 'reject' ? [409] : [202]);
       if (answer?.status === 202) promise.runIds.push(field(answer, 'execution_id'));
     }
@@ -110,40 +104,22 @@ export function startClients(options: {
     const reason = 'a client changed its mind';
     if (cancelsMany) {
       const path = '/executions/bulk/cancel';
-      expectOneOf(await insist(path, { filter: { execution_ids: [id] }, reason }), path, [202]);
+      expectOneOf(await insistOn(path, { filter: { execution_ids: [id] }, reason }), path, [202]);
       return;
     }
     const path = `/workflows/executions/${id}/cancel`;
-    expectOneOf(await insist(path, { reason }), path, [202, 409]);
+    expectOneOf(await insistOn(path, { reason }), path, [202, 409]);
   }
   async function retryLater({ retryAfterMs }: PlannedRun, promise: Promised, id: string): Promise<void> {
     if (retryAfterMs === undefined) return;
     await sleep(retryAfterMs);
     promise.retried = true;
     const path = `/workflows/executions/${id}/retry`;
-    expectOneOf(await insist(path, {}), path, [202, 409]);
+    expectOneOf(await insistOn(path, {}), path, [202, 409]);
   }
 
   const done = Promise.all(load.runs.map(live)).then(() => undefined);
   // It is awaited when the faults are over.
   done.catch(() => undefined);
   return { promised, surprises, done, close: () => outside.close() };
-}
-
-/** Undefined: no answer. */
-async function post(url: string, body: object, headers: Record<string, string> = {}): Promise<Answer | undefined> {
-  try {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_MS),
-    });
-    const text = await response.text();
-    const { status, headers: answered } = response;
-    const isJson = /json/.test(answered.get('content-type') ?? '') && text !== '';
-    return { status, headers: answered, text, body: isJson ? JSON.parse(text) : undefined };
-  } catch {
-    return undefined;
-  }
 }

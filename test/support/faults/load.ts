@@ -1,11 +1,11 @@
 /** The runs that a seed begins, and what clients do to them meanwhile. A pure function of the seed, as the faults are. */
 import fc from 'fast-check';
-import type { Foretold } from '../checker/promises.ts';
-import type { Edges } from '../dags.ts';
+import type { Foretold } from '../../harness/checker/promises.ts';
+import type { Edges } from '../../harness/dags.ts';
+import { createRandom, type Random } from '../../harness/random.ts';
 import { MIX, type Mix, plots } from '../model/arbitrary.ts';
 import type { Plot } from '../model/forms.ts';
 import { promiseOf } from './promise-of.ts';
-import { createRandom, type Random } from './random.ts';
 
 export interface PlannedRun {
   atMs: number;

@@ -1,5 +1,5 @@
 /** What the model says of a plot, in the words of the checker: under faults some of it may be a little otherwise. */
-import type { Foretold } from '../checker/promises.ts';
+import type { Foretold } from '../../harness/checker/promises.ts';
 import { comparable } from '../model/definition.ts';
 import { evaluate, stepOf } from '../model/evaluate.ts';
 import type { ExpectedTask, Plot } from '../model/forms.ts';

@@ -1,19 +1,20 @@
 /** Small scenarios, each of which goes wrong only when one protection is missing. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Disturbance } from '../checker/calls.ts';
-import { findViolations } from '../checker/evidence.ts';
-import { createFinalWatch, type FinalWatch } from '../checker/final-watch.ts';
-import type { Foretold, Promised } from '../checker/promises.ts';
-import type { Violation } from '../checker/rules.ts';
-import { waitForRest } from '../checker/stuck-runs.ts';
-import { accepted, field, openClient } from '../client.ts';
-import type { Edges } from '../dags.ts';
+import type { Disturbance } from '../../harness/checker/calls.ts';
+import { findViolations } from '../../harness/checker/evidence.ts';
+import { createFinalWatch, type FinalWatch } from '../../harness/checker/final-watch.ts';
+import type { Foretold, Promised } from '../../harness/checker/promises.ts';
+import type { Violation } from '../../harness/checker/rules.ts';
+import { waitForRest } from '../../harness/checker/stuck-runs.ts';
+import { accepted, field, openClient } from '../../harness/client/client.ts';
+import type { Edges } from '../../harness/dags.ts';
+import type { Station } from '../../harness/faults/station.ts';
+import type { Child } from '../../harness/processes/process.ts';
+import { until } from '../../harness/until.ts';
 import { definitionOf, type Surroundings } from '../model/definition.ts';
-import type { Plot, Step } from '../model/forms.ts';
-import type { Child } from '../processes.ts';
-import { until } from '../until.ts';
+import type { Plot } from '../model/forms.ts';
+import { plainPlot, plainStep } from '../model/plain.ts';
 import { promiseOf } from './promise-of.ts';
-import type { Station } from './station.ts';
 
 /** Longer than the reconciler takes to miss a job twice. */
 const QUIET_MS = 12_000;
@@ -67,28 +68,10 @@ export async function provoke(
 
 /** Every action calls the service. */
 function calling(edges: Edges): Plot {
-  const steps = Object.entries(edges).map(
-    ([id, after], n): Step => ({
-      ...{ id, after, naming: 'declared', runIf: 'all_succeeded', when: undefined, onFailure: 'fail' },
-      ...{
-        maxAttempts: 1,
-        delayMs: undefined,
-        priority: undefined,
-        cached: false,
-        undone: undefined,
-      },
-      work: { kind: 'call', n, behave: 'succeed', workMs: 0 },
-    }),
+  const calls = Object.entries(edges).map(([id, after], n) =>
+    plainStep(id, after, { kind: 'call', n, behave: 'succeed', workMs: 0 }),
   );
-  return {
-    steps,
-    output: 'of_the_last',
-    endedBy: 'cancellation',
-    paused: false,
-    limited: false,
-    deduped: undefined,
-    rounds: 1,
-  };
+  return plainPlot(...calls);
 }
 const ONE_THEN_ANOTHER = calling({ first: [], second: ['first'] });
 const CROSSED = calling({ a: [], b: ['a'], c: ['a'], d: ['b', 'c'], e: ['b', 'c'], f: ['d', 'e'] });
@@ -125,7 +108,7 @@ function answersByHand(station: Station): {
   );
   return {
     async until(calls) {
-      await until(() => given.length >= calls, { what: `call number ${calls} is made`, timeoutMs: 20_000 });
+      await until(() => given.length >= calls, { what: `call number ${calls} is made` });
     },
     give(nth, status) {
       given[nth - 1]?.({ status });

@@ -1,17 +1,17 @@
 /** One seed: a stack of its own, runs of every kind, faults, and then the check of everything that was promised. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findViolations } from '../checker/evidence.ts';
-import { createFinalWatch } from '../checker/final-watch.ts';
-import type { Violation } from '../checker/rules.ts';
-import { waitForRest } from '../checker/stuck-runs.ts';
-import { openClient } from '../client.ts';
-import type { BackendKind } from '../stack.ts';
-import { until } from '../until.ts';
+import { findViolations } from '../../harness/checker/evidence.ts';
+import { createFinalWatch } from '../../harness/checker/final-watch.ts';
+import type { Violation } from '../../harness/checker/rules.ts';
+import { waitForRest } from '../../harness/checker/stuck-runs.ts';
+import { openClient } from '../../harness/client/client.ts';
+import { injectAll } from '../../harness/faults/inject.ts';
+import { scheduleOf } from '../../harness/faults/schedule.ts';
+import { openStation } from '../../harness/faults/station.ts';
+import type { BackendKind } from '../../harness/servers/backends.ts';
+import { until } from '../../harness/until.ts';
 import { createWorkflows, startClients } from './clients.ts';
-import { injectAll } from './inject.ts';
 import { loadOf } from './load.ts';
-import { scheduleOf } from './schedule.ts';
-import { openStation } from './station.ts';
 
 export interface ScenarioReport {
   violations: Violation[];
@@ -64,7 +64,6 @@ export async function runScenario(seed: number, backend: BackendKind, loadMs: nu
     await clients.done;
     await until(async () => (await openClient(station.apiUrl).get('/health')).status === 200, {
       what: 'the API is healthy again',
-      timeoutMs: 30_000,
     });
     const quiet = performance.now();
     const onSlow = (left: string) => process.stdout.write(`still open, seed ${seed} on ${backend}: ${left}\n`);

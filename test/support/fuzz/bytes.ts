@@ -1,5 +1,5 @@
 /** What is hardly HTTP any more. Each is sent as it stands, on a connection of its own. */
-import type { Random } from '../faults/random.ts';
+import type { Random } from '../../harness/random.ts';
 
 const BODY = '{"task_type":"test_task"}';
 const HOST = 'Host: 127.0.0.1';

@@ -1,8 +1,10 @@
 /** The operations as the document describes them to clients: what the fuzzer knows of the service it knows from here. */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { createApiDocument } from '../../../src/http/openapi.ts';
-import { API_OPERATIONS } from '../../../src/http/operations.ts';
+import { operationsOf } from '../../../src/compose/features.ts';
+import { createApiDocument } from '../../../src/http/server/openapi.ts';
+
+const API_OPERATIONS = await operationsOf();
 
 /** A JSON Schema, as far as it is looked into. */
 export interface Schema {

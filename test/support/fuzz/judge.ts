@@ -2,8 +2,7 @@
 
 import { projectRoot } from '../../../src/project-root.ts';
 import { problem } from '../../../src/schemas/answers.ts';
-import type { FuzzRequest } from './requests.ts';
-import { targetOf } from './requests.ts';
+import { type FuzzRequest, targetOf } from './requests.ts';
 import type { FuzzAnswer } from './send.ts';
 
 /** Traces of what is behind the door. None of them is in any request, so none is an echo. */

@@ -2,7 +2,7 @@
  * What is known of the service: ids that its answers have named, and words that mean something to it. Without them nearly
  * every request would end at the first look at it.
  */
-import type { Random } from '../faults/random.ts';
+import type { Random } from '../../harness/random.ts';
 
 const KEPT = 30;
 

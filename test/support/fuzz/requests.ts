@@ -1,5 +1,5 @@
 /** One request: made as the document says, and then spoiled in none, one or a few ways. */
-import type { Random } from '../faults/random.ts';
+import type { Random } from '../../harness/random.ts';
 import type { Described, Document } from './document.ts';
 import type { Known } from './known.ts';
 import { NASTY_NUMBERS, NASTY_TEXTS, nastyValue, nested, valueFor } from './values.ts';

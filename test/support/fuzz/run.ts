@@ -1,5 +1,5 @@
 /** So many requests from a seed; what went wrong, each thing once, with the smallest request that shows it. */
-import { createRandom, type Random } from '../faults/random.ts';
+import { createRandom, type Random } from '../../harness/random.ts';
 import { someBytes } from './bytes.ts';
 import type { Described } from './document.ts';
 import { curlOf, headerOf } from './judge.ts';

@@ -1,5 +1,5 @@
 /** Values that fit a schema more or less, and values that fit nothing. */
-import type { Random } from '../faults/random.ts';
+import type { Random } from '../../harness/random.ts';
 import type { Document, Schema } from './document.ts';
 import type { Known } from './known.ts';
 

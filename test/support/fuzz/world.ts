@@ -1,9 +1,9 @@
 /** What the fuzzer plays with: a service with real stores, something of every kind in it, and things that nobody may see. */
 import { randomBytes } from 'node:crypto';
-import type { Logger } from '../../../src/engine/ports.ts';
-import { field, openClient } from '../client.ts';
+import type { Logger } from '../../../src/engine/ports/logger.ts';
+import { field, openClient } from '../../harness/client/client.ts';
+import { createTestLog } from '../../harness/test-log.ts';
 import { openStack } from '../stack.ts';
-import { createTestLog } from '../test-log.ts';
 import { readDocument } from './document.ts';
 import { createJudge, type Judge } from './judge.ts';
 import { createKnown } from './known.ts';

@@ -1,6 +1,6 @@
 /** Plots of every kind, at random. A feature is in the mix as soon as its switch is on. */
 import fc from 'fast-check';
-import { dags, type Edges } from '../dags.ts';
+import { dags, type Edges } from '../../harness/dags.ts';
 import type { Behaviour, Condition, Plot, Step, Work } from './forms.ts';
 import { numberPath } from './naming.ts';
 

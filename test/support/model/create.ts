@@ -1,5 +1,5 @@
 /** Creates the workflows of a plot on a running service: those that are begun by others first. */
-import type { Client } from '../client.ts';
+import type { Client } from '../../harness/client/client.ts';
 import { definitionOf } from './definition.ts';
 import type { Plot } from './forms.ts';
 

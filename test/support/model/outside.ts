@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { COMMENT, evaluate, SOMEBODY, stepOf } from './evaluate.ts';
 import type { Expected, Plot, Step } from './forms.ts';
-import { workElsewhere } from './work-elsewhere.ts';
+import { type Post, workElsewhere } from './work-elsewhere.ts';
 
 export interface Outside {
   /** From now on that run has an outside. A run that has ended and is retried by hand still has it. */
@@ -21,14 +21,9 @@ export interface Outside {
 
 export interface OutsideOptions {
   db: pg.Pool;
-  /** Undefined: no answer. */
-  post(path: string, body: object, headers?: Record<string, string>): Promise<Answered | undefined>;
+  post: Post;
   /** Stores may be away for a while: what cannot be read or done now is tried again. */
   patient: boolean;
-}
-export interface Answered {
-  status: number;
-  body: unknown;
 }
 
 interface Attended {

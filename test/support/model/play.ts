@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Execution } from '../../../src/schemas/workflow-answers.ts';
-import { accepted, type Client, field } from '../client.ts';
+import { accepted, type Client, field } from '../../harness/client/client.ts';
 import { createWorkflowOf } from './create.ts';
 import { comparable, comparableOutput, requestOf, withoutFailure } from './definition.ts';
 import { stepOf } from './evaluate.ts';
@@ -31,7 +31,7 @@ interface FoundTask {
   compensation: { status: string; output: unknown; attempts: number } | undefined;
 }
 
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 120_000;
 
 /** One run after the other, as often as the plot says. Rejects when one does not end. */
 export async function play(plot: Plot, api: Client, outside: Outside, serviceUrl: string): Promise<Found[]> {

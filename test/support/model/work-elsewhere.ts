@@ -1,7 +1,13 @@
 /** A worker of somebody else: takes what there is of the plots, and completes or fails it as its input says. */
 import { z } from 'zod';
 import { TOPIC } from './definition.ts';
-import type { OutsideOptions } from './outside.ts';
+
+export interface Answered {
+  status: number;
+  body: unknown;
+}
+/** Undefined: no answer. */
+export type Post = (path: string, body: object, headers?: Record<string, string>) => Promise<Answered | undefined>;
 
 const polled = z.object({
   tasks: z.array(
@@ -16,7 +22,7 @@ const polled = z.object({
 /** Whose answer is lost has it again after that. */
 const LEASE_SECONDS = 2;
 
-export async function workElsewhere(post: OutsideOptions['post']): Promise<void> {
+export async function workElsewhere(post: Post): Promise<void> {
   const asked = { topic: TOPIC, worker_id: 'of the plot', max: 20, lease_seconds: LEASE_SECONDS };
   const answer = await post('/tasks/poll', asked);
   if (answer?.status !== 200) return;

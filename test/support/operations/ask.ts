@@ -1,5 +1,5 @@
 /** Requests of a client with some patience: an answer that does not come in that time is a fault of the service. */
-import type { Answer, Headings } from '../client.ts';
+import { type Answer, type Headings, readAnswer } from '../../harness/client/client.ts';
 
 /** More than the API itself waits for anything, with room for a machine that is busy with other things. */
 const PATIENCE_MS = 15_000;
@@ -17,10 +17,7 @@ export function asking(apiUrl: string): Asking {
   async function send(path: string, init: RequestInit): Promise<Answer | undefined> {
     try {
       const response = await fetch(`${apiUrl}${path}`, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
-      const text = await response.text();
-      const { status, headers } = response;
-      const isJson = /json/.test(headers.get('content-type') ?? '') && text !== '';
-      return { status, headers, text, body: isJson ? JSON.parse(text) : undefined };
+      return await readAnswer(response);
     } catch (error) {
       unanswered.push(`${init.method} ${path}: ${error instanceof Error ? error.message : String(error)}`);
       return undefined;

@@ -3,11 +3,11 @@
  * repaired, and everything that was accepted has to end as if nothing had been.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findViolations } from '../checker/evidence.ts';
-import { createFinalWatch } from '../checker/final-watch.ts';
-import { describeViolation } from '../checker/rules.ts';
-import { waitForRest } from '../checker/stuck-runs.ts';
-import { until } from '../until.ts';
+import { findViolations } from '../../harness/checker/evidence.ts';
+import { createFinalWatch } from '../../harness/checker/final-watch.ts';
+import { describeViolation } from '../../harness/checker/rules.ts';
+import { waitForRest } from '../../harness/checker/stuck-runs.ts';
+import { until } from '../../harness/until.ts';
 import { asking, problemOf } from './ask.ts';
 import { type Installation, REDELIVERED_MS } from './installation.ts';
 import { CATCH_UP_SECONDS, startLoad } from './load.ts';

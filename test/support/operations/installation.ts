@@ -5,18 +5,20 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Redis } from 'ioredis';
-import pg from 'pg';
+import type { Redis } from 'ioredis';
+import type pg from 'pg';
 import { freePort, type PostgresServer, startPostgres } from '../../../src/launch/postgres-server.ts';
 import { migrateQueue } from '../../../src/queue/migrate-queue.ts';
-import { migrate } from '../../../src/store/migrate.ts';
-import type { Disturbance } from '../checker/calls.ts';
-import { openTestService, type TestService } from '../faults/test-service.ts';
-import { type Child, startProcess } from '../processes.ts';
-import { startRedis } from '../redis-server.ts';
-import type { BackendKind, Environment } from '../stack.ts';
+import { migrate } from '../../../src/store/migrations/migrate.ts';
+import type { Disturbance } from '../../harness/checker/calls.ts';
+import { type Closing, createClosing } from '../../harness/closing.ts';
+import { type Child, type Environment, endOrKill, startProcess } from '../../harness/processes/process.ts';
+import type { BackendKind } from '../../harness/servers/backends.ts';
+import { openPool, openRedisClient } from '../../harness/servers/connections.ts';
+import { startRedis } from '../../harness/servers/redis-server.ts';
+import { openTestService, type TestService } from '../../harness/services/test-service.ts';
+import { mountSmallDisk, type SmallDisk } from '../small-disk.ts';
 import { type MovableClock, openMovableClock } from './clock.ts';
-import { mountSmallDisk, type SmallDisk } from './small-disk.ts';
 
 export interface InstallationOptions {
   backend?: BackendKind;
@@ -77,12 +79,7 @@ const SETTINGS = {
 
 export async function openInstallation(options: InstallationOptions = {}): Promise<Installation> {
   const { backend = 'redis' } = options;
-  const closing: Array<() => Promise<unknown>> = [];
-  const close = async () => {
-    const faults: unknown[] = [];
-    for (const step of closing.splice(0).reverse()) await step().catch((error: unknown) => faults.push(error));
-    if (faults.length > 0) throw faults[0];
-  };
+  const closing = createClosing();
   try {
     const postgres = await openPostgres(options, closing);
     const redis = backend === 'redis' ? await openRedis(options, closing) : undefined;
@@ -125,10 +122,10 @@ export async function openInstallation(options: InstallationOptions = {}): Promi
       children,
       stalls,
       tail: (count = 150) => lines.slice(-count).join('\n'),
-      close,
+      close: closing.close,
     };
   } catch (error) {
-    await close().catch(() => undefined);
+    await closing.close().catch(() => undefined);
     throw error;
   }
 }
@@ -138,22 +135,22 @@ function lostLock(key: string): Disturbance {
   return { what: 'a lost lock', from: now, to: now, repeatsWork: true, holdsWork: false, key };
 }
 
-async function makeFolder(closing: Array<() => Promise<unknown>>): Promise<string> {
+async function makeFolder(closing: Closing): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'operations-'));
   await chmod(folder, 0o755); // A server may run as another user.
   closing.push(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-async function makeDisk(megabytes: number | undefined, closing: Array<() => Promise<unknown>>) {
+async function makeDisk(megabytes: number | undefined, closing: Closing) {
   const folder = await makeFolder(closing);
   if (megabytes === undefined) return { folder, disk: undefined };
   const disk = mountSmallDisk(folder, megabytes);
-  closing.push(async () => disk.unmount());
+  closing.push(() => disk.unmount());
   return { folder, disk };
 }
 
-async function openPostgres(options: InstallationOptions, closing: Array<() => Promise<unknown>>) {
+async function openPostgres(options: InstallationOptions, closing: Closing) {
   const { folder, disk } = await makeDisk(options.disks?.postgres, closing);
   const clock = options.clock === true ? await openMovableClock(await makeFolder(closing)) : undefined;
   const start = () =>
@@ -180,16 +177,8 @@ async function openPostgres(options: InstallationOptions, closing: Array<() => P
     own.password = PASSWORD;
     return own.href;
   };
-  const db = new pg.Pool({
-    connectionString: url,
-    application_name: 'test',
-    max: 4,
-    connectionTimeoutMillis: 5_000,
-    // The rules compare whole tables, of which the planner knows nothing yet; and a table may be locked.
-    options: '-c enable_nestloop=off -c lock_timeout=1s -c default_transaction_read_only=off',
-  });
-  db.on('error', () => undefined);
-  db.on('connect', (client) => client.on('error', () => undefined));
+  // A table may be locked, and the server read-only.
+  const db = openPool(url, '-c lock_timeout=1s -c default_transaction_read_only=off');
   closing.push(() => db.end());
   await db.query(`
     CREATE ROLE ${OWNER} LOGIN CREATEROLE PASSWORD '${PASSWORD}';
@@ -225,30 +214,23 @@ function grants(schema: string): string {
     GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${PROGRAM};`;
 }
 
-async function openRedis(options: InstallationOptions, closing: Array<() => Promise<unknown>>) {
+async function openRedis(options: InstallationOptions, closing: Closing) {
   const { folder: parent, disk } = await makeDisk(options.disks?.redis, closing);
   const folder = path.join(parent, 'redis');
   await mkdir(folder);
-  const server = await startRedis({ appendOnly: true, folder, port: await freePort() });
-  closing.push(() => server.stop());
-  const client = new Redis(server.url, { connectionName: 'test' });
-  client.on('error', () => undefined);
-  closing.push(async () => client.disconnect());
   // As the packaged service has it. With `always` a Redis that cannot write ends itself.
-  await client.config('SET', 'appendfsync', 'everysec');
+  const server = await startRedis({ appendOnly: 'everysec', folder });
+  closing.push(() => server.stop());
+  const client = openRedisClient(server.url);
+  closing.push(() => client.disconnect());
   return { client, url: server.url, disk };
 }
 
-/** All are asked to end, and have to do so by themselves. */
+/** All are asked to end, and have to do so by themselves, and not before. */
 async function endAll(children: readonly Child[]): Promise<void> {
-  const ends = children.map(async (child) => {
-    if (!child.isAlive()) return child;
-    child.signal('SIGTERM');
-    const late = setTimeout(() => child.signal('SIGKILL'), END_MS);
-    const code = await child.ended;
-    clearTimeout(late);
-    return code === null ? child : undefined;
-  });
+  const ends = children.map(async (child) =>
+    child.isAlive() && (await endOrKill(child, END_MS)) === 'ended' ? undefined : child,
+  );
   const odd = (await Promise.all(ends)).filter((child) => child !== undefined);
   if (odd.length > 0)
     throw new Error(

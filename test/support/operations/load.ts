@@ -1,19 +1,19 @@
 /** A steady small load of runs whose outcome is known beforehand, by clients that insist until a run is accepted. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Promised } from '../checker/promises.ts';
-import { accepted, field, openClient } from '../client.ts';
+import type { Promised } from '../../harness/checker/promises.ts';
+import { accepted, field, openClient } from '../../harness/client/client.ts';
+import { LATER } from '../../harness/client/insist.ts';
 import { promiseOf } from '../faults/promise-of.ts';
 import { createWorkflowOf } from '../model/create.ts';
 import { requestOf } from '../model/definition.ts';
-import type { Plot, Step, Work } from '../model/forms.ts';
+import type { Plot, Work } from '../model/forms.ts';
 import { openOutside } from '../model/outside.ts';
+import { plainPlot, plainStep } from '../model/plain.ts';
 import { type Asking, problemOf } from './ask.ts';
 import type { Installation } from './installation.ts';
 
 const EVERY_MS = 400;
 const AGAIN_MS = 500;
-/** Not yet: the same request again. */
-const LATER: ReadonlySet<number> = new Set([429, 503]);
 
 export interface SteadyLoad {
   promised: readonly Promised[];
@@ -37,54 +37,46 @@ const call = (n: number, more: Partial<Extract<Work, { kind: 'call' }>> = {}): W
   ...{ kind: 'call', n, behave: 'succeed', workMs: 60 },
   ...more,
 });
-const step = (id: string, after: string[], work: Work, more: Partial<Step> = {}): Step => ({
-  ...{ id, after, naming: 'declared', runIf: 'all_succeeded', when: undefined, onFailure: 'fail', maxAttempts: 1 },
-  ...{ delayMs: undefined, priority: undefined, cached: false, undone: undefined, work },
-  ...more,
-});
-const plot = (...steps: Step[]): Plot => ({
-  ...{
-    steps,
-    output: 'of_the_last',
-    endedBy: 'cancellation',
-    paused: false,
-    limited: false,
-    deduped: undefined,
-    rounds: 1,
-  },
-});
-
-const SMALL = plot(step('inner', [], call(31)));
+const SMALL = plainPlot(plainStep('inner', [], call(31)));
 /** Of a schedule. */
-const SMALL_AGAIN = plot(step('inner', [], call(32)));
+const SMALL_AGAIN = plainPlot(plainStep('inner', [], call(32)));
 /** Of slots that have passed, no older ones are begun. */
 export const CATCH_UP_SECONDS = 10;
 /** Its first call takes so long that a fault finds it at work. */
-const LONG = plot(step('a', [], call(1, { workMs: 2_000 })), step('b', ['a'], call(2)));
+const LONG = plainPlot(plainStep('a', [], call(1, { workMs: 2_000 })), plainStep('b', ['a'], call(2)));
 const PLOTS: readonly Plot[] = [
-  plot(step('a', [], call(1)), step('b', ['a'], call(2)), step('c', ['b'], call(3))),
+  plainPlot(plainStep('a', [], call(1)), plainStep('b', ['a'], call(2)), plainStep('c', ['b'], call(3))),
   // Crossed: what gates are for.
-  plot(
-    ...[step('a', [], call(1)), step('b', ['a'], call(2)), step('c', ['a'], call(3))],
-    ...[step('d', ['b', 'c'], call(4)), step('e', ['b', 'c'], call(5)), step('f', ['b', 'c'], call(6))],
+  plainPlot(
+    ...[plainStep('a', [], call(1)), plainStep('b', ['a'], call(2)), plainStep('c', ['a'], call(3))],
+    ...[plainStep('d', ['b', 'c'], call(4)), plainStep('e', ['b', 'c'], call(5)), plainStep('f', ['b', 'c'], call(6))],
   ),
-  plot(step('pause', [], { kind: 'wait', ms: 1_500 }), step('after', ['pause'], call(7))),
-  plot(step('flaky', [], call(8, { behave: 'flaky' }), { maxAttempts: 2 }), step('next', ['flaky'], call(9))),
-  plot(step('fails', [], call(10, { behave: 'fail' })), step('never', ['fails'], call(11))),
-  plot(
-    step('each', [], {
+  plainPlot(plainStep('pause', [], { kind: 'wait', ms: 1_500 }), plainStep('after', ['pause'], call(7))),
+  plainPlot(
+    plainStep('flaky', [], call(8, { behave: 'flaky' }), { maxAttempts: 2 }),
+    plainStep('next', ['flaky'], call(9)),
+  ),
+  plainPlot(plainStep('fails', [], call(10, { behave: 'fail' })), plainStep('never', ['fails'], call(11))),
+  plainPlot(
+    plainStep('each', [], {
       ...{ kind: 'items', items: ['succeed', 'succeed', 'succeed'], given: 'literal' },
       ...{ maxParallel: 2, onItemFailure: 'fail' },
     }),
-    step('after', ['each'], call(12)),
+    plainStep('after', ['each'], call(12)),
   ),
-  plot(step('child', [], { kind: 'child', plot: SMALL, alone: false }), step('after', ['child'], call(13))),
-  plot(
-    step('asks', [], { kind: 'approval', decided: 'approved', onTimeout: 'fail', onReject: 'fail' }),
-    step('after', ['asks'], call(14)),
+  plainPlot(
+    plainStep('child', [], { kind: 'child', plot: SMALL, alone: false }),
+    plainStep('after', ['child'], call(13)),
   ),
-  plot(step('hears', [], { kind: 'signal', n: 15, comes: 'late', onTimeout: 'fail' })),
-  plot(step('done', [], call(16), { undone: 'succeed' }), step('fails', ['done'], call(17, { behave: 'fail' }))),
+  plainPlot(
+    plainStep('asks', [], { kind: 'approval', decided: 'approved', onTimeout: 'fail', onReject: 'fail' }),
+    plainStep('after', ['asks'], call(14)),
+  ),
+  plainPlot(plainStep('hears', [], { kind: 'signal', n: 15, comes: 'late', onTimeout: 'fail' })),
+  plainPlot(
+    plainStep('done', [], call(16), { undone: 'succeed' }),
+    plainStep('fails', ['done'], call(17, { behave: 'fail' })),
+  ),
 ];
 
 export async function startLoad({ apiUrl, db, service }: Installation, asking: Asking): Promise<SteadyLoad> {

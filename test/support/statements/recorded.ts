@@ -5,21 +5,21 @@
 import type pg from 'pg';
 import { checkTables } from '../../../src/doctor/tables.ts';
 import { createKeyring } from '../../../src/engine/keyring.ts';
-import { createApprovalStore } from '../../../src/store/approvals.ts';
-import { createDeadLetterStore } from '../../../src/store/dead-letters.ts';
-import { createErasureSteps } from '../../../src/store/erasure.ts';
-import { createErrorGroupStore } from '../../../src/store/error-groups.ts';
-import { createExpiryStore } from '../../../src/store/expired.ts';
-import { createGoneServices } from '../../../src/store/gone-services.ts';
-import { PAYLOAD_CONTEXT } from '../../../src/store/payloads.ts';
-import { createRetentionStore, TABLE_SIZES } from '../../../src/store/retention.ts';
-import { rotatePayloads } from '../../../src/store/rotate-payloads.ts';
-import { rotateSecrets } from '../../../src/store/rotate-secrets.ts';
-import { createRunEvents } from '../../../src/store/run-events.ts';
-import { createRunReader } from '../../../src/store/runs-read.ts';
-import { createTenantData } from '../../../src/store/tenant-data.ts';
-import { takeBackTimesAhead } from '../../../src/store/times-ahead.ts';
-import { createWorkflowSearch } from '../../../src/store/workflow-search.ts';
+import { createApprovalStore } from '../../../src/features/approvals/store.ts';
+import { createTenantData } from '../../../src/features/erasure/export-store.ts';
+import { createErasureSteps } from '../../../src/features/erasure/store.ts';
+import { createDeadLetterStore } from '../../../src/features/failures/dead-letter-store.ts';
+import { createErrorGroupStore } from '../../../src/features/failures/error-group-store.ts';
+import { createWorkflowSearch } from '../../../src/features/search/store.ts';
+import { createGoneServices } from '../../../src/features/services/gone-services.ts';
+import { PAYLOAD_CONTEXT } from '../../../src/store/payloads/payloads.ts';
+import { rotatePayloads } from '../../../src/store/payloads/rotate-payloads.ts';
+import { rotateSecrets } from '../../../src/store/payloads/rotate-secrets.ts';
+import { createExpiryStore } from '../../../src/store/recover/expired.ts';
+import { createRetentionStore, TABLE_SIZES } from '../../../src/store/recover/retention.ts';
+import { takeBackTimesAhead } from '../../../src/store/recover/times-ahead.ts';
+import { createRunEvents } from '../../../src/store/views/run-events.ts';
+import { createRunReader } from '../../../src/store/views/runs-read.ts';
 
 export interface Recorded {
   text: string;
@@ -56,6 +56,8 @@ export async function recordStatements(types: pg.Pool): Promise<Recorded[]> {
 
 const AT = new Date(0);
 const LIMIT = { limit: 1 };
+/** Its statements are Prisma's own. */
+const NO_CLIENT = undefined as never;
 
 async function listsOf(pool: pg.Pool): Promise<void> {
   const span = { from: AT, to: AT };
@@ -79,7 +81,7 @@ async function listsOf(pool: pg.Pool): Promise<void> {
     await letters.runsOf('t', filter, [], 1);
     await letters.discard('t', filter, 'u', 1);
   }
-  const runs = createRunReader(pool, { load: () => Promise.reject(new Error('not asked for')) });
+  const runs = createRunReader({ pool, prisma: NO_CLIENT }, { load: () => Promise.reject(new Error('not asked for')) });
   const filters = [
     {},
     { status: 'queued', ofWorkflows: true, workflowTag: 'x', userId: 'u', parent: 'r', ids: ['r'], ...span },

@@ -1,7 +1,7 @@
 /** At least one of everything that a tenant can have, each with a text by which it is known wherever it turns up. */
-import type { Client } from '../client.ts';
+import type { Client } from '../../harness/client/client.ts';
+import { until } from '../../harness/until.ts';
 import type { Stack } from '../stack.ts';
-import { until } from '../until.ts';
 import type { Ids } from './requests.ts';
 
 /** In the names of what is planted, by which it can be asked for. */

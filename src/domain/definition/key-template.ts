@@ -1,0 +1,38 @@
+/** Keys that a definition makes from a template: what they may name, and what they are for one run. */
+import type { Json } from '../../schemas/json.ts';
+import {
+  inspectTemplates,
+  resolveTemplates,
+  type TemplateNames,
+  type TemplateReference,
+  type TemplateScope,
+} from '../templates/templates.ts';
+import type { FaultList } from './fault-list.ts';
+
+/** Tells every fault of the key; `refuse` says why a reference has no place in it, undefined: it has. The references. */
+export function checkKey(
+  key: string,
+  path: string,
+  names: TemplateNames,
+  faults: FaultList,
+  suggest: (name: string) => string,
+  refuse: (reference: TemplateReference) => string | undefined,
+): TemplateReference[] {
+  const found = inspectTemplates(key, names, { suggest });
+  faults.addAll(found.faults.map(({ message }) => ({ path, message })));
+  return found.references.filter((reference) => {
+    const refusal = reference.kind === 'secret' ? 'a key is compared and must not hold secrets' : refuse(reference);
+    if (refusal !== undefined) faults.add(path, `${reference.source}: ${refusal}`);
+    return refusal === undefined;
+  });
+}
+
+/** Undefined for a key that says nothing (null or an empty text): everything without a value would be one and the same. */
+export function resolveKey(
+  key: string,
+  scope: Pick<TemplateScope, 'params' | 'run' | 'outputs' | 'isServiceCall'>,
+  names: TemplateNames,
+): Json | undefined {
+  const value = resolveTemplates(key, { ...scope, secret: () => undefined }, names);
+  return value === null || value === '' ? undefined : value;
+}

@@ -1,0 +1,10 @@
+/** From when on something counts as gone, late or stuck. The health of the engine, `/why`, the metrics and the doctor agree on it. */
+
+/** Of a worker, after its last sign of life: four beats. */
+export const ALIVE_SECONDS = 20;
+/** Of the reconciler, which passes every second. */
+export const SWEEP_LATE_SECONDS = 30;
+/** Of an execution of which nothing has moved. */
+export const STUCK_AFTER_SECONDS = 600;
+/** Of the clock of a process against the database's: more than what a question to the database takes. */
+export const SKEW_MS = 1_000;

@@ -1,0 +1,89 @@
+/**
+ * What a running task tells of itself (progress, parts of its output) as readers get it: not events of the run, which are
+ * kept and numbered, but messages that come while somebody listens. A reader remembers how much of each task it has seen;
+ * whoever comes late gets what the running attempts have told so far.
+ */
+import type { Json } from '../../schemas/json.ts';
+
+/** What the row of a task says. */
+export interface TaskReportRow {
+  actionId: string;
+  epoch: number;
+  attempt: number;
+  /** One execution of the adapter; a new one begins its output anew. */
+  execution: string;
+  percent: number | null;
+  message: string | null;
+  /** How many chunks there are, numbered from 1. */
+  chunks: number;
+  /** There was more output than is kept. */
+  truncated: boolean;
+  /** One more with every report. */
+  version: number;
+  /** ISO-8601. */
+  at: string;
+  /** The task is final. */
+  over: boolean;
+}
+
+export interface LiveMessage {
+  kind: 'task.progress' | 'task.output_chunk' | 'task.output_reset' | 'task.output_truncated';
+  actionId: string;
+  epoch: number;
+  attempt: number;
+  at: string;
+  details: { [key: string]: Json };
+}
+
+export type LiveCursor = Map<
+  string,
+  Pick<TaskReportRow, 'execution' | 'version' | 'chunks' | 'truncated'> & { told: string }
+>;
+
+/** Messages before and after the chunks that follow number `after` of the row's execution. */
+export interface LiveStep {
+  row: TaskReportRow;
+  before: LiveMessage[];
+  /** Undefined: there are no new ones. */
+  chunksAfter: number | undefined;
+  behind: LiveMessage[];
+}
+
+/**
+ * What is new to a reader; the cursor is moved. `late`: this reader has only just come, and is not told what tasks said
+ * that have ended by now.
+ */
+export function newReports(cursor: LiveCursor, rows: readonly TaskReportRow[], late: boolean): LiveStep[] {
+  const steps: LiveStep[] = [];
+  for (const row of rows) {
+    const known = cursor.get(row.actionId);
+    if (known?.execution === row.execution && known.version >= row.version) continue;
+    const { execution, version, chunks, truncated } = row;
+    const told = JSON.stringify([execution, row.percent, row.message]);
+    cursor.set(row.actionId, { execution, version, chunks, truncated, told });
+    if (late && row.over) continue;
+    const same = known?.execution === execution ? known : undefined;
+    const step: LiveStep = { row, before: [], chunksAfter: undefined, behind: [] };
+    if (same === undefined && known !== undefined && known.chunks > 0)
+      step.before.push(messageOf(row, 'task.output_reset', {}));
+    if (chunks > (same?.chunks ?? 0)) step.chunksAfter = same?.chunks ?? 0;
+    if (told !== known?.told && (row.percent !== null || row.message !== null)) {
+      step.behind.push(messageOf(row, 'task.progress', { percent: row.percent, message: row.message }));
+    }
+    if (truncated && same?.truncated !== true) step.behind.push(messageOf(row, 'task.output_truncated', {}));
+    if (step.before.length + step.behind.length > 0 || step.chunksAfter !== undefined) steps.push(step);
+  }
+  return steps;
+}
+
+export function chunkMessage(row: TaskReportRow, n: number, chunk: Json): LiveMessage {
+  return messageOf(row, 'task.output_chunk', { n, chunk });
+}
+
+function messageOf(
+  { actionId, epoch, attempt, at }: TaskReportRow,
+  kind: LiveMessage['kind'],
+  details: LiveMessage['details'],
+): LiveMessage {
+  return { kind, actionId, epoch, attempt, at, details };
+}

@@ -1,0 +1,64 @@
+/**
+ * The parts of a task: the items of a fan-out (`for_each`) and the iterations of a loop (`repeat`). A part is a task of its
+ * own, with a row, attempts and retries; the action itself is the task that writes its parts down, waits for them and
+ * judges them. The id of a part is that of its action and its place, `fetch[3]`: no action can be called so.
+ */
+import type { Action } from '../definition/definition.ts';
+import type { Plan, PlannedAction } from '../graph/plan.ts';
+import { undoOf } from './saga.ts';
+
+export interface PartRef {
+  actionId: string;
+  position: number;
+}
+
+/** What only the parts of an action can name, by what makes the parts. */
+const ITEM_NAMES: ReadonlySet<string> = new Set(['item', 'item_index']);
+const ITERATION_NAMES: ReadonlySet<string> = new Set(['iteration', 'previous']);
+
+const PART = /^(?<actionId>.+)\[(?<position>0|[1-9]\d{0,8})\]$/u;
+
+export function partId(actionId: string, position: number): string {
+  return `${actionId}[${position}]`;
+}
+
+export function readPartId(taskId: string): PartRef | undefined {
+  const found = PART.exec(taskId)?.groups;
+  if (found === undefined) return undefined;
+  return { actionId: found['actionId'] ?? '', position: Number(found['position']) };
+}
+
+export function hasParts(action: Action): boolean {
+  return action.for_each !== undefined || action.repeat !== undefined;
+}
+
+export function localNames(action: Action): ReadonlySet<string> | undefined {
+  if (action.for_each !== undefined) return ITEM_NAMES;
+  return action.repeat === undefined ? undefined : ITERATION_NAMES;
+}
+
+/** The planned action that a task is: one of the plan, a part of one, or its undoing. */
+export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
+  const planned = plan.byId.get(taskId);
+  if (planned !== undefined) return planned;
+  const undo = undoOf(plan, taskId);
+  if (undo !== undefined) return undo;
+  const ref = readPartId(taskId);
+  const whole = ref === undefined ? undefined : plan.byId.get(ref.actionId);
+  return ref === undefined || whole === undefined || !hasParts(whole.action) ? undefined : partOf(whole, ref.position);
+}
+
+/** A part ends nothing but itself: it holds no gates and is nobody's dependency, and its failure is its action's to judge. */
+export function partOf(whole: PlannedAction, position: number): PlannedAction {
+  const { for_each: _, repeat: __, when: ___, delay_seconds: ____, compensate: _____, ...action } = whole.action;
+  return {
+    ...whole,
+    index: -1,
+    action: { ...action, action_id: partId(action.action_id, position), on_failure: 'continue' },
+    dependents: [],
+    children: [],
+    gatedBy: [],
+    gates: [],
+    part: { of: whole, position },
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * Sagas: what has to be undone when a run fails or is cancelled, and in which order. Each action that completed and says how
+ * (`compensate`) is undone by a task of its own, `<action_id>~undo`, after every action that came after it and is undone too.
+ */
+import type { Plan, PlannedAction } from '../graph/plan.ts';
+
+/** What the undoings of a run are parts of. No action can be called so. */
+export const SAGA = '~saga';
+export const UNDO = '~undo';
+
+export function undoId(actionId: string): string {
+  return `${actionId}${UNDO}`;
+}
+
+/** The action that a task undoes, by their ids. */
+export function undoneBy(taskId: string): string {
+  return taskId.slice(0, -UNDO.length);
+}
+
+/** The planned action of an undoing, by its id. */
+export function undoOf(plan: Plan, taskId: string): PlannedAction | undefined {
+  if (!taskId.endsWith(UNDO)) return undefined;
+  const done = plan.byId.get(undoneBy(taskId));
+  const compensate = done?.action.compensate;
+  if (done === undefined || compensate === undefined) return undefined;
+  return {
+    index: -1,
+    action: {
+      action_id: taskId,
+      ...compensate,
+      depends_on: [done.action.action_id],
+      run_if: 'all_done',
+      // Whether the others are undone does not depend on it; the run says that it failed, and it is a dead letter.
+      on_failure: 'fail',
+      ...(done.action.priority === undefined ? {} : { priority: done.action.priority }),
+    },
+    dependsOn: [done.index],
+    dependents: [],
+    children: [],
+    gatedBy: [],
+    gates: [],
+    segment: done.segment,
+    depth: done.depth,
+    undoes: done,
+  };
+}
+
+/** What is known of the effect of a task that says how it is undone. */
+export interface KnownEffect {
+  status: string;
+  /** It was executed, and nobody heard how that ended. */
+  effectUnknown: boolean;
+}
+
+/** The actions that have to be undone, the last ones first: what has happened, and what may have. */
+export function toUndo(plan: Plan, effectOf: (actionId: string) => KnownEffect | undefined): PlannedAction[] {
+  const undone = plan.actions.filter(({ action }) => {
+    if (action.compensate === undefined) return false;
+    const effect = effectOf(action.action_id);
+    return effect !== undefined && (effect.status === 'completed' || effect.effectUnknown);
+  });
+  return undone.reverse();
+}
+
+/** Ends of an attempt that say nothing of what it has brought about: it took too long, or its answer cannot be kept. */
+const UNKNOWN_EFFECTS: ReadonlySet<string> = new Set([
+  'timeout',
+  'heartbeat_timeout',
+  'worker_crashed',
+  'output_too_large',
+  'output_not_storable',
+]);
+
+export function isEffectUnknown(failure: { code: string; effectUnknown?: boolean | undefined }): boolean {
+  return failure.effectUnknown ?? UNKNOWN_EFFECTS.has(failure.code);
+}
+
+/** What a compensation knows of what it undoes, in its templates (`{{compensates.idempotency_key}}`) and its adapter. */
+export interface Compensates {
+  action_id: string;
+  /** That of the action, as its adapter sent it to services. */
+  idempotency_key: string;
+  effect: 'completed' | 'unknown';
+}
+export const COMPENSATES = 'compensates';
+export const COMPENSATION_NAMES: ReadonlySet<string> = new Set([COMPENSATES]);
+
+/** Of what has to be undone, what may be now: everything that came after it, over however many steps, is undone. */
+export function readyToUndo(
+  plan: Plan,
+  undone: readonly PlannedAction[],
+  isOver: (actionId: string) => boolean,
+): PlannedAction[] {
+  const waits = new Set<number>();
+  // Dependents come before what they depend on.
+  const after = new Map(undone.map((planned) => [planned.index, planned]));
+  for (const { index, action, dependents } of [...plan.actions].reverse()) {
+    const isOpen = after.has(index) && !isOver(action.action_id);
+    if (isOpen || dependents.some((dependent) => waits.has(dependent))) waits.add(index);
+  }
+  return undone.filter(
+    ({ action, dependents }) => !isOver(action.action_id) && !dependents.some((dependent) => waits.has(dependent)),
+  );
+}

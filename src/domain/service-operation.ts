@@ -1,0 +1,18 @@
+/** A call of an operation of a service: what an action says, and the request that comes of it by the service's document. */
+import type { Json, JsonObject } from '../schemas/json.ts';
+
+export interface CallInputs {
+  parameters: Json | undefined;
+  /** Beside the parameters, by the action itself; a query that is required may be among them. */
+  query: JsonObject | undefined;
+  headers: Readonly<Record<string, string>>;
+}
+
+export interface OperationCall {
+  method: string;
+  /** Filled in and encoded. */
+  path: string;
+  query: JsonObject;
+  headers: Record<string, string>;
+  body: { mediaType: string; text: string } | undefined;
+}

@@ -1,0 +1,37 @@
+/** Runs of the service's own workflows: what a door does by a run, which others can see, retry and stop like any other. */
+
+import type { RunReader } from '../ports/read-models.ts';
+import type { SystemRuns } from '../ports/system-workflows.ts';
+import type { AcceptRuns, WaitForRuns } from '../ports/use-cases.ts';
+import type { SystemWorkflows } from './system-workflows.ts';
+
+export interface SystemRunDeps {
+  system: SystemWorkflows;
+  accept: Pick<AcceptRuns, 'executeWorkflow'>;
+  wait: WaitForRuns;
+  reader: Pick<RunReader, 'execution'>;
+}
+
+export function createSystemRuns({ system, accept, wait, reader }: SystemRunDeps): SystemRuns {
+  const begin: SystemRuns['begin'] = async (caller, name, parameters, request) => {
+    const { id, version } = await system.ensure(caller.tenantId, name);
+    const { correlationId, idempotencyKey, priority, saga } = request;
+    return accept.executeWorkflow(caller, id, {
+      parameters,
+      version,
+      correlation_id: correlationId,
+      idempotency_key: idempotencyKey,
+      priority,
+      saga,
+      strict: true,
+    });
+  };
+  return {
+    begin,
+    async runAndWait(caller, name, parameters, { waitMs, signal, ...request }) {
+      const accepted = await begin(caller, name, parameters, request);
+      const final = await wait.waitUntilFinal(accepted.id, waitMs, signal);
+      return { accepted, ended: final ? await reader.execution(caller.tenantId, accepted.id) : undefined };
+    },
+  };
+}

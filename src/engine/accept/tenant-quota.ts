@@ -1,0 +1,75 @@
+/**
+ * How many runs of one tenant there may be: that wait to be begun, and that live at all. What is beyond is refused, so that
+ * a tenant that sends without end hears of it while there is room for others. They are counted once in a while, not for each
+ * request: up to what is accepted meanwhile by other processes there may be more.
+ */
+import { type ErrorCode, OrchestratorError } from '../../domain/errors.ts';
+import type { Caller } from '../ports/use-cases.ts';
+
+const COUNT_EVERY_MS = 1_000;
+/** A count reads an entry of an index for each run: so many of them for a millisecond more until the next one. */
+const RUNS_PER_MS = 100;
+const MOST_TENANTS = 10_000;
+
+export interface TenantQuotaDeps {
+  /** 0: any number. */
+  limit: number;
+  code: ErrorCode;
+  refusal(runs: number, limit: number): string;
+  /** As long as it may take until some of them have gone. */
+  againAfterSeconds: number;
+  /** Of a tenant, counted up to `most`. */
+  count(tenantId: string, most: number): Promise<number>;
+  /** Milliseconds of a clock that only goes forward. */
+  now(): number;
+}
+/** Throws when the tenant may not have so many more runs; else they count at once, before they are stored. */
+export type TenantQuota = (caller: Pick<Caller, 'tenantId'>, more: number) => Promise<void>;
+export type CountDeps = Pick<TenantQuotaDeps, 'limit' | 'count' | 'now'>;
+
+/** Of those that wait to be begun. */
+export function createQueuedRunQuota(deps: CountDeps): TenantQuota {
+  return createTenantQuota({
+    ...deps,
+    code: 'too_many_queued',
+    refusal: (runs, limit) => `${runs} executions of this tenant wait to begin; at most ${limit} may`,
+    againAfterSeconds: 5,
+  });
+}
+
+/** Of all that have not ended, whatever they do or wait for. */
+export function createLiveRunQuota(deps: CountDeps): TenantQuota {
+  return createTenantQuota({
+    ...deps,
+    code: 'too_many_live',
+    refusal: (runs, limit) => `${runs} executions of this tenant have not ended; at most ${limit} may be so`,
+    againAfterSeconds: 60,
+  });
+}
+
+function createTenantQuota(deps: TenantQuotaDeps): TenantQuota {
+  const { limit, count, now } = deps;
+  if (limit === 0) return async () => undefined;
+  const known = new Map<string, { until: number; runs: Promise<number>; since: number }>();
+
+  function counted(tenantId: string) {
+    if (known.size >= MOST_TENANTS) known.clear();
+    // Nobody is refused because it could not be counted: whoever cannot reach the database hears of that anyway.
+    const entry = { until: now() + COUNT_EVERY_MS, runs: count(tenantId, limit).catch(() => 0), since: 0 };
+    known.set(tenantId, entry);
+    void entry.runs.then((runs) => {
+      entry.until += Math.floor(runs / RUNS_PER_MS);
+    });
+    return entry;
+  }
+
+  return async ({ tenantId }, more) => {
+    const last = known.get(tenantId);
+    const entry = last === undefined || now() >= last.until ? counted(tenantId) : last;
+    const runs = (await entry.runs) + entry.since;
+    if (runs + more > limit) {
+      throw new OrchestratorError(deps.code, deps.refusal(runs, limit), { retryAfterSeconds: deps.againAfterSeconds });
+    }
+    entry.since += more;
+  };
+}

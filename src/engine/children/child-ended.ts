@@ -1,0 +1,41 @@
+/**
+ * What follows when a run has ended that a task of another run waits for: that task is woken, and looks. Whoever ended
+ * the run does it after the commit; what a crash leaves out is made up for by the acknowledgement of the redelivered job,
+ * and by the reconciler when it looks at the run of the task.
+ */
+import { WORKFLOW_ACTION } from '../../domain/definition/sub-workflows.ts';
+import { type WakeDeps, wakeTasks } from '../deliver/wake-tasks.ts';
+import type { ChildStore } from '../ports/children.ts';
+import type { Failpoint } from '../ports/failpoint.ts';
+import type { RunRow } from '../ports/rows.ts';
+import type { RunStore } from '../ports/runs.ts';
+
+export interface ChildEndedDeps extends WakeDeps {
+  children: Pick<ChildStore, 'parentOf'>;
+  failpoint: Failpoint;
+}
+
+/** Costs a run that nobody waits for nothing. */
+export async function childEnded(deps: ChildEndedDeps, run: Pick<RunRow, 'id' | 'awaited'>): Promise<void> {
+  if (run.awaited === true) await wakeParentOf(deps, run.id);
+}
+
+async function wakeParentOf(deps: ChildEndedDeps, runId: string): Promise<void> {
+  await deps.failpoint('child.beforeWake');
+  const parent = await deps.children.parentOf(runId);
+  if (parent === undefined) return;
+  const { actionId } = parent;
+  await wakeTasks(deps, { id: parent.runId, epoch: parent.epoch }, [{ actionId, actionType: WORKFLOW_ACTION }]);
+}
+
+/** The same store, but whoever ends a run by its own decision tells the task that waits for it. */
+export function tellingParents<Runs extends Pick<RunStore, 'endAbnormally'>>(runs: Runs, deps: ChildEndedDeps): Runs {
+  return {
+    ...runs,
+    async endAbnormally(runId, epoch, status, actions) {
+      const ended = await runs.endAbnormally(runId, epoch, status, actions);
+      if (ended) await wakeParentOf(deps, runId);
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * The runs that a task begins (action type `workflow`). They go through the same acceptance as everybody's; which run
+ * serves an attempt is decided once that has passed, so a delivery that comes again finds what the one before began.
+ */
+
+import { isSame, refuseDescent, whichChild } from '../../domain/definition/sub-workflows.ts';
+import { OrchestratorError } from '../../domain/errors.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+import { type AcceptDeps, createAcceptRuns } from '../accept/accept-run.ts';
+import type { Admission } from '../accept/admit.ts';
+import { RETRYABLE_STATUSES, reopen } from '../control/retry-run.ts';
+import type { ChildRun, ChildStore } from '../ports/children.ts';
+import type { RunRow } from '../ports/rows.ts';
+import type { ParentTask, RetryStore, RunStore, StoredRun } from '../ports/runs.ts';
+import type { Caller } from '../ports/use-cases.ts';
+
+export interface ChildRunDeps extends Omit<AcceptDeps, 'runs' | 'admission'> {
+  runs: Pick<RunStore, 'statuses'>;
+  children: Pick<ChildStore, 'find' | 'lineage' | 'insert' | 'adopt'>;
+  retries: RetryStore;
+  /** The way into the queue of runs that have so many above them. */
+  admissionAt(depth: number): Admission;
+  maxDepth: number;
+  newTraceId(): string;
+}
+
+/** What an adapter asks for. */
+export interface WantedRun {
+  by: 'workflow_id' | 'name';
+  named: string;
+  version: number | undefined;
+  parameters: JsonObject;
+  /** The task waits for its end, and they are cancelled together. */
+  awaited: boolean;
+}
+
+export interface ChildRunsOfTask {
+  /**
+   * The run of this attempt as it is now: begun, gone on with, or found. Undefined: the run of the task begins nothing any
+   * more. Throws what the acceptance says, with all faults in its message.
+   */
+  begin(wanted: WantedRun): Promise<ChildRun | undefined>;
+}
+
+export function childRunsOf(deps: ChildRunDeps, run: RunRow, actionId: string, attempt: number): ChildRunsOfTask {
+  const task: ParentTask = { runId: run.id, epoch: run.epoch, actionId, attempt };
+  return {
+    async begin(wanted) {
+      const before = await deps.children.find(task);
+      if (isSame(before, task)) return before;
+      const id = await accept(deps, run, task, wanted).catch((error: unknown) => {
+        throw error instanceof OrchestratorError ? withAllFaults(error) : error;
+      });
+      const child = id === undefined ? undefined : await deps.children.find(task);
+      return child?.id === id ? child : undefined;
+    },
+  };
+}
+
+/** The id of the run that serves the attempt. */
+async function accept(
+  deps: ChildRunDeps,
+  run: RunRow,
+  task: ParentTask,
+  wanted: WantedRun,
+): Promise<string | undefined> {
+  const caller: Caller = {
+    tenantId: run.tenantId,
+    userId: run.userId,
+    correlationId: run.correlationId ?? undefined,
+    traceId: run.traceId ?? deps.newTraceId(),
+    // Sampled, or not, as that one: it is a part of its trace.
+    parentSpanId: run.parentSpan ?? undefined,
+  };
+  const workflowId = wanted.by === 'workflow_id' ? wanted.named : await idOf(deps, caller, wanted);
+  const lineage = await deps.children.lineage(run.id, deps.maxDepth + 1);
+  const refused = refuseDescent(lineage, workflowId, deps.maxDepth);
+  if (refused !== undefined) throw new OrchestratorError(refused.code, refused.message);
+  const place = { ...task, awaited: wanted.awaited, depth: (lineage[0]?.depth ?? 0) + 1 };
+  let nothingBegins = false;
+  const acceptance = createAcceptRuns({
+    ...deps,
+    admission: deps.admissionAt(place.depth),
+    runs: {
+      async accept(prepared): Promise<StoredRun> {
+        const found = await deps.children.find(task);
+        const { version } = wanted;
+        const { parameters } = prepared;
+        const asked = { ...task, awaited: wanted.awaited, workflowId, version, parameters };
+        const which = whichChild(found, asked, RETRYABLE_STATUSES);
+        if (found !== undefined && which !== 'new') {
+          if (which === 'retry') nothingBegins = !(await goOn(deps, caller, found, task));
+          if (which === 'adopt') await deps.children.adopt(found.id, task);
+          const { id, status } = found;
+          return { id, status, createdAt: run.createdAt, requestHash: null, of: prepared.of, inserted: false };
+        }
+        // What a key of the workflow's own would make one of two runs of does not concern it: its task is its identity.
+        const stored = await deps.children.insert({ ...prepared, dedupe: undefined }, place);
+        nothingBegins = stored === undefined;
+        return stored ?? unbegun(prepared.id, prepared.of, run);
+      },
+    },
+  });
+  const { id } = await acceptance.executeWorkflow(caller, workflowId, {
+    parameters: wanted.parameters,
+    version: wanted.version,
+    priority: run.priority,
+    strict: false,
+  });
+  return nothingBegins ? undefined : id;
+}
+
+async function idOf(deps: ChildRunDeps, caller: Caller, { named, version }: WantedRun): Promise<string> {
+  const found = await deps.workflows.resolve(caller.tenantId, named, version);
+  if (found === undefined)
+    throw new OrchestratorError('not_found', `Workflow not found: there is none named '${named}'`);
+  return found.id;
+}
+
+/**
+ * The run goes on as by a retry by hand, in the transaction that makes it this attempt's; the dispatcher adds it. False:
+ * the run of the task begins nothing any more, or somebody else retries the child at this moment, and then it is looked
+ * at again.
+ */
+async function goOn(deps: ChildRunDeps, caller: Caller, child: ChildRun, task: ParentTask): Promise<boolean> {
+  const found = await deps.runs.statuses(child.id);
+  const retries: RetryStore = { reopen: (retry) => deps.retries.reopen({ ...retry, childOf: task }) };
+  return (await reopen({ plans: deps.plans, retries }, caller, found, { afterSeconds: 0 })) !== undefined;
+}
+
+function unbegun(id: string, of: StoredRun['of'], { createdAt }: RunRow): StoredRun {
+  return { id, status: 'cancelled', createdAt, requestHash: null, of, inserted: false };
+}
+
+/** A task has one message and no list of faults. */
+function withAllFaults(error: OrchestratorError): OrchestratorError {
+  if (error.errors.length === 0) return error;
+  const faults = error.errors.map(({ path, message }) => `${path}: ${message}`);
+  return new OrchestratorError(error.code, `${error.message}: ${faults.join('; ')}`, {
+    errors: error.errors,
+    cause: error,
+  });
+}

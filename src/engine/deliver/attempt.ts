@@ -1,0 +1,52 @@
+/** What travels together through a delivery: the job, the task that it is for, and the attempt that comes of it. */
+import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
+import type { Delivery } from '../ports/queue.ts';
+import type { LiveRun, Lookup, RunRow } from '../ports/rows.ts';
+
+/** A delivered job, and what the plan says of its action. */
+export interface TaskJob {
+  delivery: Delivery;
+  plan: Plan;
+  planned: PlannedAction;
+}
+
+/** A task whose run is there, in the epoch of the job, with what is committed of both. */
+export interface FoundTask extends TaskJob {
+  run: RunRow;
+  found: Lookup;
+}
+
+/** An attempt in the hands of this delivery, with the fencing token that its commits carry. */
+export interface Attempt extends FoundTask {
+  run: LiveRun;
+  /** 1 first, counted over all deliveries of this epoch. */
+  number: number;
+  fence: number;
+  /** An earlier delivery of this attempt may have executed it; nobody heard how that ended. */
+  mayHaveRun?: true;
+  /** Where its output is looked for and cached; undefined: nowhere. */
+  cacheKey?: string | undefined;
+  /** What it is executed with, as JSON text; null where that is not stored, or nothing was executed. */
+  input: string | null;
+  /** The values that are masked in whatever is said of it. */
+  secrets: readonly string[];
+  /** performance.now() of the start; null where nothing was executed. */
+  startedMono: number | null;
+}
+
+/** Nothing of it is executed yet. */
+export function attemptOf(task: FoundTask & { run: LiveRun }, fence: number): Attempt {
+  const number = attemptNumber(task.found, task.planned.action.action_id);
+  return { ...task, ...NOT_EXECUTED, number, fence };
+}
+
+export function attemptNumber({ tasks }: Lookup, actionId: string): number {
+  return (tasks.get(actionId)?.endedAttempt ?? 0) + 1;
+}
+
+/** What an attempt has of which nothing was executed, or of which nothing is to be said. */
+export const NOT_EXECUTED: Pick<Attempt, 'input' | 'secrets' | 'startedMono'> = {
+  input: null,
+  secrets: [],
+  startedMono: null,
+};

@@ -1,0 +1,173 @@
+/**
+ * The end of a run that has something to undo. The finalizer writes the undoings down in the statement that makes the run
+ * `compensating`, gives those to the queue that may begin, and sleeps; every undoing that ends wakes it, and after the last
+ * one it ends the run. All of its state is in rows, so any delivery of it goes on from what is there.
+ */
+
+import { OrchestratorError } from '../../domain/errors.ts';
+import { FINALIZER_QUEUE, finalizerJobId, taskJobId, taskNode } from '../../domain/graph/compile.ts';
+import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
+import { readyToUndo, toUndo, undoId, undoOf } from '../../domain/runs/saga.ts';
+import { errorMessage } from '../../domain/texts/error-message.ts';
+import type { DefinitionRef } from '../../schemas/job.ts';
+import type { Json } from '../../schemas/json.ts';
+import { flowOfRun } from '../accept/flow-of-run.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { Disposition, FlowQueue } from '../ports/queue.ts';
+import type { Lookup, RunRow } from '../ports/rows.ts';
+import type { RunStore } from '../ports/runs.ts';
+import type { AddAgainDeps } from '../recover/add-again.ts';
+
+export interface SagaStore {
+  /** Writes the undoings down, and the run is compensating. Does nothing for a run that is so already, or has ended. */
+  begin(
+    run: { id: string; epoch: number },
+    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<void>;
+  /** Marks undoings as given to the queue. */
+  release(runId: string, actionIds: readonly string[]): Promise<void>;
+  /** A run whose compensation failed goes on with what was not undone, in a new epoch; undefined: somebody else was first. */
+  reopen(
+    run: { id: string; epoch: number },
+    by: string,
+    reason: string | undefined,
+  ): Promise<{ run: RunRow; undoings: number } | undefined>;
+  /** Writes down undoings that were not known of when the run began to be undone. */
+  extend(
+    run: { id: string; epoch: number },
+    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<void>;
+  /** Runs that have ended, and of which something was found afterwards that has to be undone. */
+  takeLate(limit: number): Promise<Array<{ id: string; epoch: number; of: DefinitionRef }>>;
+  /**
+   * Such a run is compensating again, in a new epoch, with what was not undone, or was undone before it was known to have
+   * happened. False: nothing of it has to be.
+   */
+  reopenForLate(
+    run: { id: string; epoch: number },
+    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+  ): Promise<boolean>;
+  /** Somebody outside has, or had, this external task. */
+  wasLeased(runId: string, actionId: string, epoch: number): Promise<boolean>;
+  /** Of an action that did not complete and succeeded all the same. */
+  lateOutput(runId: string, actionId: string, epoch: number): Promise<{ output: Json } | undefined>;
+  /** Ends a run whose undoings are all final. */
+  end(run: { id: string; epoch: number }): Promise<void>;
+}
+
+export interface CompensateDeps extends AddAgainDeps {
+  runs: AddAgainDeps['runs'] & Pick<RunStore, 'statuses'>;
+  sagas: SagaStore;
+  now(): number;
+  log: Logger;
+}
+
+/** An undoing that could not wake it is seen then, and so is one that the queue has lost. */
+const LOOK_AGAIN_MS = 10_000;
+
+/** A run whose actions are all final, and the add generation of its finalizer. */
+interface EndingRun {
+  plan: Plan;
+  run: RunRow;
+  found: Lookup;
+  gen: number;
+}
+
+/** Undefined: nothing has to be undone. */
+export async function compensate(deps: CompensateDeps, ending: EndingRun): Promise<Disposition | undefined> {
+  const { plan, run, found } = ending;
+  const undone = toUndo(plan, (actionId) => found.tasks.get(actionId));
+  if (run.status !== 'compensating') {
+    const hasFailed = [...found.tasks.values()].some(({ status, tolerated }) => status === 'failed' && !tolerated);
+    if (undone.length === 0 || !(hasFailed || run.status === 'cancelling')) return undefined;
+    await deps.sagas.begin(run, undoingsOf(undone));
+    await deps.failpoint('saga.afterBegin');
+  } else {
+    // A late success, of which nobody knew at the beginning.
+    const unknown = undone.filter(({ action }) => !found.tasks.has(undoId(action.action_id)));
+    if (unknown.length > 0) await deps.sagas.extend(run, undoingsOf(unknown));
+  }
+  const { tasks } = await deps.runs.statuses(run.id);
+  const isOver = isOverIn(tasks);
+  if (undone.every(({ action }) => isOver(action.action_id))) {
+    await deps.sagas.end(run);
+    await deps.failpoint('finalize.afterCommit');
+    return { job: 'complete' };
+  }
+  await giveToQueue(deps, ending, readyToUndo(plan, undone, isOver), tasks);
+  const seen = overCount(undone, isOver);
+  return {
+    job: 'delay',
+    untilMs: deps.now() + LOOK_AGAIN_MS,
+    async dueAlready() {
+      const later = await deps.runs.statuses(run.id);
+      return overCount(undone, isOverIn(later.tasks)) > seen;
+    },
+  };
+}
+
+export function undoingsOf(undone: readonly PlannedAction[]): { actionId: string; actionType: string }[] {
+  return undone.flatMap(({ action }) =>
+    action.compensate === undefined
+      ? []
+      : [{ actionId: undoId(action.action_id), actionType: action.compensate.action_type }],
+  );
+}
+
+function isOverIn(tasks: Lookup['tasks']): (actionId: string) => boolean {
+  return (actionId) => tasks.get(undoId(actionId))?.final === true;
+}
+
+function overCount(undone: readonly PlannedAction[], isOver: (actionId: string) => boolean): number {
+  return undone.filter(({ action }) => isOver(action.action_id)).length;
+}
+
+/** Those that were given to it before may be there, or lost, or ended there without an outcome: they get a newer token. */
+async function giveToQueue(
+  deps: CompensateDeps,
+  { plan, run, gen }: EndingRun,
+  ready: readonly PlannedAction[],
+  tasks: Lookup['tasks'],
+): Promise<void> {
+  const undoings = ready.flatMap(({ action }) => undoOf(plan, undoId(action.action_id)) ?? []);
+  const isKnown = ({ action }: PlannedAction) => tasks.get(action.action_id)?.released === true;
+  const fresh = undoings.filter((undoing) => !isKnown(undoing));
+  const known = undoings.filter(isKnown);
+  await deps.sagas.release(
+    run.id,
+    fresh.map(({ action }) => action.action_id),
+  );
+  const add = async (some: readonly PlannedAction[], newGen: number) => {
+    const flow = flowOfRun(run, newGen, deps.now());
+    await deps.queue.add(some.map((undoing) => [taskNode(undoing, flow, 0, [])]));
+  };
+  if (fresh.length > 0) await add(fresh, gen);
+  if (known.length === 0) return;
+  const newGen = await deps.sweep.raiseGen(run.id, run.epoch);
+  if (newGen === undefined) return;
+  const jobs = known.map(({ action }) => ({
+    queue: action.action_type,
+    jobId: taskJobId(run.id, run.epoch, action.action_id),
+  }));
+  await deps.queue.removeEnded(jobs);
+  await add(known, newGen);
+}
+
+/** Wakes the finalizer; when that fails it looks again by itself. */
+export async function undoEnded(
+  { queue, log }: { queue: Pick<FlowQueue, 'promote'>; log: Logger },
+  run: { id: string; epoch: number },
+): Promise<void> {
+  try {
+    await queue.promote([{ queue: FINALIZER_QUEUE, jobId: finalizerJobId(run.id, run.epoch) }]);
+  } catch (error) {
+    const reason = errorMessage(error);
+    log.warn('finalizer_not_promoted', { run_id: run.id, error: reason });
+  }
+}
+
+/** A run that is undoing what it did cannot be stopped half way. */
+export function refuseWhileCompensating(status: string): void {
+  if (status !== 'compensating') return;
+  throw new OrchestratorError('already_final', 'The execution is undoing what it did; that is not stopped half way');
+}

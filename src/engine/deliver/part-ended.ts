@@ -1,0 +1,54 @@
+/** What follows when a part of a task is final: the next one goes, or the task that it is a part of is woken. */
+import { taskNode } from '../../domain/graph/compile.ts';
+import type { PlannedAction } from '../../domain/graph/plan.ts';
+import { partOf } from '../../domain/runs/parts.ts';
+import { flowOfRun } from '../accept/flow-of-run.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { PartStore } from '../ports/parts.ts';
+import type { FlowQueue } from '../ports/queue.ts';
+import type { RunRow } from '../ports/rows.ts';
+import type { TaskStore } from '../ports/tasks.ts';
+import type { FoundTask } from './attempt.ts';
+import { wakeTasks } from './wake-tasks.ts';
+
+export interface PartEndedDeps {
+  parts: PartStore;
+  tasks: Pick<TaskStore, 'wake'>;
+  queue: FlowQueue;
+  log: Logger;
+  now(): number;
+}
+
+/** A part is final: the next one goes, or the task that it is a part of is woken. `status`: undefined where it is not known. */
+export async function partEnded(
+  deps: PartEndedDeps,
+  { run, delivery }: FoundTask,
+  { of: whole }: { of: PlannedAction },
+  status: string | undefined,
+): Promise<void> {
+  const { action_id: actionId, action_type: actionType, for_each: forEach } = whole.action;
+  const wake = () => wakeTasks(deps, run, [{ actionId, actionType }]);
+  const isKnownGood = status === 'completed' || status === 'skipped';
+  if (forEach?.on_item_failure === 'fail' && !isKnownGood) return wake();
+  if (forEach?.max_parallel !== undefined && run.status !== 'cancelling') {
+    const next = await deps.parts.take(run.id, actionId, forEach.max_parallel);
+    if (next.length > 0)
+      return addParts(deps, { ...run, gen: delivery.data.gen }, { whole, positions: next, delayMs: () => 0 });
+  }
+  if (!(await deps.parts.anyOpen(run.id, actionId))) await wake();
+}
+
+export interface PartsToAdd {
+  whole: PlannedAction;
+  positions: readonly number[];
+  delayMs(position: number): number;
+}
+
+export function addParts(
+  deps: Pick<PartEndedDeps, 'queue' | 'now'>,
+  run: RunRow,
+  { whole, positions, delayMs }: PartsToAdd,
+): Promise<void> {
+  const flow = flowOfRun(run, run.gen, deps.now());
+  return deps.queue.add(positions.map((position) => [taskNode(partOf(whole, position), flow, delayMs(position), [])]));
+}

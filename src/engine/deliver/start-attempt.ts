@@ -1,0 +1,121 @@
+/** The start of an attempt whose task is to run: its condition, its input, its adapter. */
+
+import { describe, OrchestratorError } from '../../domain/errors.ts';
+import { hasParts } from '../../domain/runs/parts.ts';
+import { COMPENSATES, type Compensates } from '../../domain/runs/saga.ts';
+import { redactSecrets } from '../../domain/texts/mask-secrets.ts';
+import type { Json } from '../../schemas/json.ts';
+import { type HoldDeps, holdsForChildren } from '../children/hold-for-children.ts';
+import type { Control, Executor } from '../ports/executor.ts';
+import type { Disposition } from '../ports/queue.ts';
+import type { KnownSecret, SecretsOfTasks } from '../ports/secrets.ts';
+import type { TaskStore } from '../ports/tasks.ts';
+import type { Attempt } from './attempt.ts';
+import { cacheKeyOf, findCached } from './cache.ts';
+import { undoingOf } from './compensation-input.ts';
+import { recordOf, storableInput } from './outcome.ts';
+import { localsOf, outputsNamedBy, resolveInput, scopeOf, secretsNamedBy } from './resolve-input.ts';
+import { runAdapter } from './run-adapter.ts';
+import { type PartsDeps, runWhole } from './run-parts.ts';
+import { commitDecision, commitFailure, commitSuccess, conclude, defer, park } from './settle-task.ts';
+import type { TaskLogs } from './task-logs.ts';
+import type { TaskReports } from './task-reports.ts';
+
+export interface StartDeps extends PartsDeps, HoldDeps {
+  children: PartsDeps['children'] & HoldDeps['children'];
+  tasks: PartsDeps['tasks'] & Pick<TaskStore, 'markRunning'>;
+  executor: Executor;
+  control: Control;
+  /** Aborted when this worker is to give back what it still has. */
+  shutdown: AbortSignal;
+  reports: TaskReports;
+  logs: TaskLogs;
+  secrets: Pick<SecretsOfTasks, 'of'>;
+}
+
+const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
+
+export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: boolean): Promise<Disposition> {
+  const { plan, planned, run, found } = attempt;
+  const { action, part } = planned;
+  const literal = deps.executor.literalFields(action.action_type);
+  let scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
+  let locals = localsOf(planned, found, found.tasks.get(action.action_id));
+  let compensates: Compensates | undefined;
+  if (planned.undoes !== undefined) {
+    try {
+      const undoing = await undoingOf(deps.sagas, attempt, planned.undoes, scope.outputs);
+      compensates = undoing.compensates;
+      scope = { ...scope, outputs: undoing.outputs };
+      locals = { [COMPENSATES]: { ...compensates } };
+    } catch (error) {
+      if (!(error instanceof OrchestratorError) || error.code !== 'effect_unknown') throw error;
+      return commitFailure(deps, attempt, { code: error.code, message: error.message });
+    }
+  }
+  const outputs = Object.fromEntries(scope.outputs);
+  const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
+  let known: ReadonlyMap<string, KnownSecret> = NO_SECRETS;
+  let resolved: Json;
+  let cacheKey: string | undefined;
+  try {
+    if (action.when !== undefined && (await deps.expressions.evaluate(action.when, variables, run)) !== true) {
+      return commitDecision(deps, attempt, {
+        next: 'end',
+        status: 'skipped',
+        reason: `when is not true: ${action.when}`,
+      });
+    }
+    if (hasParts(action)) return await runWhole(deps, attempt, { scope, variables });
+    const inScope = { ...scope, locals };
+    const named = secretsNamedBy(plan, planned, literal);
+    if (named.length > 0) known = await deps.secrets.of(run.tenantId, named);
+    resolved = resolveInput(attempt, inScope, literal, known);
+    if (action.cache !== undefined) cacheKey = cacheKeyOf(plan, planned, run, inScope);
+  } catch (error) {
+    if (!(error instanceof OrchestratorError)) throw error;
+    if (error.code === 'expressions_busy') return defer(deps, attempt);
+    const code = error.code === 'expression_failed' ? 'condition_failed' : error.code;
+    const failure = { code, message: error.message, retryable: describe(error.code).retryable };
+    return conclude(deps, { ...attempt, startedMono: performance.now() }, { result: 'failure', failure });
+  }
+
+  const secrets = [...known.values()].map(({ value }) => value);
+  const input = storableInput(redactSecrets(resolved, secrets), deps.maxOutputBytes, run);
+  const started: Attempt = { ...attempt, cacheKey, input, secrets, startedMono: performance.now() };
+  const cached = await findCached(deps, started);
+  if (cached !== undefined) return commitSuccess(deps, started, cached, true);
+  const { action_id: actionId, heartbeat_timeout_seconds: heartbeatSeconds } = action;
+  const { epoch, id: runId } = run;
+  const task = { tenantId: run.tenantId, runId, actionId, epoch, attempt: attempt.number };
+  const reports = deps.reports.open({ ...task, fence: attempt.fence }, secrets);
+  const logs = deps.logs.open(task);
+  const result = await runAdapter(deps, {
+    actionType: action.action_type,
+    input: resolved,
+    secrets: [...known.values()],
+    timeoutMs: action.timeout_seconds * 1000,
+    heartbeatMs: heartbeatSeconds === undefined ? undefined : heartbeatSeconds * 1000,
+    reports,
+    logs,
+    trust: attempt.delivery.trust,
+    idempotencyKey: `${run.id}.${run.epoch}.${action.action_id}`,
+    attempt: attempt.number,
+    run,
+    actionId: action.action_id,
+    priority: action.priority ?? run.priority,
+    ...(compensates === undefined ? {} : { compensates }),
+    scope: { params: scope.params, run: scope.run, outputs, ...(part === undefined ? {} : { locals }) },
+    wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
+    suspect,
+    onSlow: () => deps.tasks.markRunning(recordOf(deps, started)),
+  });
+  logs.close();
+  // Readers have the last of it before they hear of the end.
+  const said = reports.close();
+  if (said !== undefined) await said;
+  await deps.failpoint('worker.afterExecute');
+  if (result.result === 'cancelled' && (await holdsForChildren(deps, run, action)))
+    return park(deps, started, undefined);
+  return conclude(deps, started, result);
+}

@@ -1,0 +1,162 @@
+/** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
+
+import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
+import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, SWEEP_LATE_SECONDS } from '../../domain/health/liveness.ts';
+import { type Fault, type FaultGroup, groupFaults } from '../../domain/health/system-faults.ts';
+import type { LaneHealth, SweepHealth, WorkerHealth } from '../../schemas/engine-health.ts';
+
+/** What the database knows. */
+export interface EngineFacts {
+  active: number;
+  /** Not begun: in the queue, or waiting for room in it. */
+  queued: number;
+  /** Live, and nothing of them has moved, slept or run for a while. */
+  stuck: number;
+  workers: WorkerHealth[];
+  sweep: SweepHealth | null;
+  /** What workers that are alive say of themselves. */
+  faults: ReadonlyArray<Fault & { reporter: string }>;
+}
+
+export interface EngineHealthStore {
+  facts(stuckAfterSeconds: number, aliveSeconds: number): Promise<EngineFacts>;
+}
+
+/** A worker's sign of life. */
+export interface Beat {
+  id: string;
+  lanes: readonly string[];
+  version: string;
+  activeTasks: number;
+  /** The longest stop of its event loop since the beat before. */
+  loopLagMs: number;
+  /** Of the process. */
+  uptimeSeconds: number;
+  /** What fails in it now. */
+  faults: readonly Fault[];
+}
+
+export interface SweepRecord {
+  worker: string;
+  durationMs: number;
+  dispatched: number;
+  checked: number;
+  repaired: number;
+}
+
+export interface BeatStore {
+  beat(beat: Beat): Promise<void>;
+  leave(id: string): Promise<void>;
+  /** Resolves to how long the most overdue run has waited to be looked at, after the pass. */
+  recordPass(pass: SweepRecord): Promise<number>;
+}
+
+/** The queue's own count of its jobs. Rejects when the queue cannot be reached. */
+export interface LaneDepths {
+  depths(): Promise<Array<Omit<LaneHealth, 'workers'>>>;
+}
+
+export interface EngineHealthReport {
+  status: 'healthy' | 'degraded' | 'unhealthy';
+  database_connected: boolean;
+  queue_connected: boolean;
+  active_executions: number;
+  queued_executions: number;
+  stuck_executions: number;
+  lanes: LaneHealth[];
+  workers: WorkerHealth[];
+  sweep: SweepHealth | null;
+  /** In words, what else is not as it should be. */
+  problems: string[];
+  /** What fails now in this process and in workers that are alive, each cause once. */
+  faults: FaultGroup[];
+}
+
+export interface EngineHealth {
+  /** Kept for a second; never rejects. */
+  report(): Promise<EngineHealthReport>;
+}
+
+const KEEP_MS = 1_000;
+const NOTHING_KNOWN: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: [], sweep: null, faults: [] };
+
+export function createEngineHealth(deps: {
+  store: EngineHealthStore;
+  queue: LaneDepths;
+  queueUse(): QueueUse | undefined;
+  /** Of this process. */
+  faults(): readonly Fault[];
+  /** The database answers, and rejects what it is asked. */
+  isRejected(error: unknown): boolean;
+  /** Milliseconds of a clock that only goes forward. */
+  now(): number;
+}): EngineHealth {
+  let kept: Promise<EngineHealthReport> | undefined;
+  let at = Number.NEGATIVE_INFINITY;
+
+  async function look(): Promise<EngineHealthReport> {
+    let rejected = false;
+    const [facts, depths] = await Promise.all([
+      deps.store.facts(STUCK_AFTER_SECONDS, ALIVE_SECONDS).catch((error: unknown) => {
+        rejected = deps.isRejected(error);
+        return undefined;
+      }),
+      deps.queue.depths().catch(() => undefined),
+    ]);
+    const { active, queued, stuck, workers, sweep, faults: reported } = facts ?? NOTHING_KNOWN;
+    const faults = groupFaults([...deps.faults(), ...reported]);
+    const alive = workers.filter((worker) => worker.alive);
+    const lanes = (depths ?? []).map((lane) => ({
+      ...lane,
+      workers: alive.filter((worker) => worker.lanes.includes(lane.lane)).length,
+    }));
+    const problems = facts === undefined ? [] : problemsOf({ ...facts, workers: alive }, lanes);
+    if (facts === undefined)
+      problems.push(
+        rejected ? 'the database rejects to be asked how its workers are' : 'the database cannot be reached',
+      );
+    if (depths === undefined) problems.push('the queue cannot be reached');
+    const use = deps.queueUse();
+    if (isQueueFull(use)) problems.push(`the queue uses ${fullnessOf(use)}: nothing is added to it`);
+    const unusable = facts === undefined || faults.some(({ kind }) => kind === 'write_path');
+    const isWell = problems.length + faults.length === 0;
+    return {
+      status: unusable ? 'unhealthy' : isWell ? 'healthy' : 'degraded',
+      database_connected: facts !== undefined || rejected,
+      queue_connected: depths !== undefined,
+      active_executions: active,
+      queued_executions: queued,
+      stuck_executions: stuck,
+      lanes,
+      workers,
+      sweep,
+      problems,
+      faults,
+    };
+  }
+
+  return {
+    report() {
+      if (kept === undefined || deps.now() - at > KEEP_MS) {
+        at = deps.now();
+        kept = look();
+      }
+      return kept;
+    },
+  };
+}
+
+function problemsOf({ workers, sweep, stuck }: EngineFacts, lanes: readonly LaneHealth[]): string[] {
+  const problems: string[] = [];
+  if (workers.length === 0) problems.push('no worker is alive');
+  else if (sweep === null || sweep.age_seconds > SWEEP_LATE_SECONDS) {
+    const since = sweep === null ? 'never' : `last ${Math.round(sweep.age_seconds)} s ago`;
+    problems.push(`the sweep does not pass: ${since}`);
+  }
+  for (const { lane, depth, workers: serving } of lanes) {
+    if (depth > 0 && serving === 0 && workers.length > 0)
+      problems.push(`nobody serves the lane '${lane}': ${depth} jobs wait`);
+  }
+  if (stuck > 0) problems.push(`${stuck} executions have not moved for ${STUCK_AFTER_SECONDS / 60} minutes`);
+  return problems;
+}

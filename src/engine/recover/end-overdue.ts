@@ -1,0 +1,53 @@
+/**
+ * Deadlines of runs (`timeout_seconds` of a workflow). A run whose deadline has passed is ended as a cancellation ends it:
+ * running adapters get their signal aborted, what sleeps is woken, nothing new begins. Only its row says that it ends as
+ * `timed_out`, so whatever statement ends it, and whoever is first, there is one end.
+ */
+
+import { errorMessage } from '../../domain/texts/error-message.ts';
+import type { Plans } from '../accept/plans.ts';
+import type { ChildStore } from '../ports/children.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { SweepStore } from '../ports/reconcile.ts';
+import type { RunStore } from '../ports/runs.ts';
+
+const OVERDUE_PER_PASS = 500;
+
+export interface EndOverdueDeps {
+  plans: Plans;
+  runs: Pick<RunStore, 'endAbnormally' | 'begunAmong'>;
+  sweep: Pick<SweepStore, 'takeOverdue'>;
+  children: Pick<ChildStore, 'openOf'>;
+  log: Logger;
+}
+
+/** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the look at the run. */
+export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
+  for (const run of await deps.sweep.takeOverdue(OVERDUE_PER_PASS)) {
+    deps.log.info('run_overdue', { run_id: run.id });
+    if (!run.wasPending) continue;
+    try {
+      // It ends after them, as one that was in the queue.
+      if ((await deps.children.openOf(run.id)).length > 0) continue;
+      const plan = await deps.plans.of(run.of);
+      // What began less than half a second ago has no row yet: its finalizer undoes what there is to undo.
+      if (plan.isSaga) continue;
+      // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
+      const begun = await deps.runs.begunAmong([run.id]);
+      const mayBeDelayed = plan.actions.some(
+        ({ action, dependsOn }) => dependsOn.length === 0 && action.delay_seconds !== undefined,
+      );
+      if (begun.has(run.id) || mayBeDelayed) continue;
+      // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
+      const actions = plan.actions.map(({ action }) => ({
+        actionId: action.action_id,
+        actionType: action.action_type,
+      }));
+      await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions);
+    } catch (error) {
+      // It is cancelling, and the reconciler goes on from there.
+      const reason = errorMessage(error);
+      deps.log.warn('overdue_run_not_ended', { run_id: run.id, error: reason });
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Who sweeps has the lock of all processes. A connection to the queue that is forgotten on its way answers nothing and
+ * breaks nothing: commands wait for it for as long as the process lasts, and all other reconcilers wait for the lock. So
+ * the lock is held only while the queue answers this process.
+ */
+import type { SweepStore } from '../ports/reconcile.ts';
+import { pause } from './reconcile.ts';
+
+const LOOK_EVERY_MS = 2_500;
+/** One may be lost in a reconnect. */
+const UNANSWERED = 2;
+
+/** `answers`: within a bounded time. What was under way then goes on without the lock, as that of a process that stood still. */
+export function whileAnswered(sweep: SweepStore, answers: () => Promise<boolean>, everyMs = LOOK_EVERY_MS): SweepStore {
+  async function silence(ended: AbortSignal): Promise<never> {
+    for (let unanswered = 0; unanswered < UNANSWERED && !ended.aborted; ) {
+      await pause(everyMs, ended);
+      unanswered = ended.aborted || (await answers()) ? 0 : unanswered + 1;
+    }
+    throw new Error('the queue does not answer any more');
+  }
+
+  return {
+    ...sweep,
+    exclusively: (work) =>
+      sweep.exclusively(async () => {
+        const ended = new AbortController();
+        try {
+          return await Promise.race([work(), silence(ended.signal)]);
+        } finally {
+          ended.abort();
+        }
+      }),
+  };
+}

@@ -1,0 +1,41 @@
+/** Who asks, beyond what is configured: keys that tenants have made, and sessions of browsers. */
+import { repeatUntil } from '../../engine/recover/reconcile.ts';
+import type { ApiParts, Credentials } from '../../feature.ts';
+import type { SessionRules } from '../../http/auth/sessions.ts';
+import { createApiKeyDirectory } from './api-key-store.ts';
+import { loginOf } from './assemble-login.ts';
+import { createEndedSessions } from './ended-sessions.ts';
+import { createFindApiKey } from './find-api-key.ts';
+import { loginFor } from './login-routes.ts';
+import { createSessionDirectory } from './login-session-store.ts';
+
+const FLUSH_EVERY_MS = 5_000;
+
+export function credentialsOf(parts: Pick<ApiParts, 'config' | 'everyTenant' | 'log'>): Credentials {
+  const { config, everyTenant, log } = parts;
+  const madeKeys = createFindApiKey({
+    directory: createApiKeyDirectory(everyTenant),
+    elapsed: () => performance.now(),
+  });
+  const browsers = loginOf(config, log, keptSessions(parts));
+  const stopping = new AbortController();
+  const flushing = repeatUntil(stopping.signal, FLUSH_EVERY_MS, 'note_api_keys', madeKeys.flush, log);
+  return {
+    madeKeys,
+    login: browsers?.login,
+    loginFor: browsers && loginFor(browsers.login),
+    async close() {
+      stopping.abort();
+      await flushing;
+      // What is lost of it is when a key was used last.
+      await madeKeys.flush().catch((error: Error) => log.warn('key_use_lost', { error: error.message }));
+      await browsers?.close();
+    },
+  };
+}
+
+function keptSessions({ everyTenant, log }: Pick<ApiParts, 'everyTenant' | 'log'>): SessionRules['kept'] {
+  const directory = createSessionDirectory(everyTenant);
+  const isEnded = createEndedSessions({ directory, elapsed: () => performance.now(), log });
+  return { begin: directory.begin, isEnded };
+}

@@ -1,0 +1,75 @@
+/**
+ * Whose a presented key is. What the database says holds for a few seconds without being asked again, also that it does
+ * not know a key: so a key that is revoked is refused within that time by every process, and a client in a loop costs
+ * one look-up per key. That a key was used is written down behind all that, many at a time.
+ */
+
+import { timingSafeEqual } from 'node:crypto';
+import type { FindApiKey } from '../../http/auth/made-keys.ts';
+import type { ApiKeyDirectory, KnownKey } from './api-key-ports.ts';
+import { hashOfKey, isApiKey, prefixOfKey } from './api-key-text.ts';
+
+/** What a key that is revoked goes on for, at most. */
+export const KEY_HOLDS_MS = 5_000;
+const MAX_KNOWN = 10_000;
+
+interface Entry {
+  until: number;
+  found: Promise<KnownKey | undefined>;
+}
+
+export function createFindApiKey(deps: {
+  directory: ApiKeyDirectory;
+  /** Milliseconds of a clock that does not jump. */
+  elapsed(): number;
+  holdsMs?: number;
+  maxKnown?: number;
+}): FindApiKey {
+  const { directory, elapsed, holdsMs = KEY_HOLDS_MS, maxKnown = MAX_KNOWN } = deps;
+  const known = new Map<string, Entry>();
+  const used = new Set<string>();
+
+  function lookUp(hash: Buffer): Promise<KnownKey | undefined> {
+    const name = hash.toString('base64');
+    const before = known.get(name);
+    if (before !== undefined && elapsed() < before.until) return before.found;
+    known.delete(name);
+    // The first is the one that was put in first.
+    for (const [oldest] of known) {
+      if (known.size < maxKnown) break;
+      known.delete(oldest);
+    }
+    const asked = elapsed();
+    const entry: Entry = { until: asked + holdsMs, found: directory.lookUp(hash) };
+    known.set(name, entry);
+    entry.found.then(
+      (key) => {
+        entry.until = asked + Math.min(holdsMs, key?.remainingMs ?? holdsMs);
+      },
+      () => {
+        if (known.get(name) === entry) known.delete(name);
+      },
+    );
+    return entry.found;
+  }
+
+  return {
+    isOne: isApiKey,
+    async find(text) {
+      const hash = hashOfKey(text);
+      const key = await lookUp(hash);
+      if (key === undefined || !timingSafeEqual(key.hash, hash)) return undefined;
+      used.add(key.id);
+      const { id, tenantId, roles, scopes } = key;
+      // While it is being replaced there are two keys with this id.
+      const credential = `${id} ${prefixOfKey(text)}`;
+      return { userId: `api-key-${id}`, tenantId, access: { means: 'api_key', credential, roles, scopes } };
+    },
+    async flush() {
+      if (used.size === 0) return;
+      const ids = [...used];
+      used.clear();
+      await directory.used(ids);
+    },
+  };
+}

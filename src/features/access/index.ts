@@ -1,0 +1,4 @@
+/** Access: API keys that tenants make for themselves, logins of people, and their sessions. */
+import type { Feature } from '../../feature.ts';
+
+export const access: Feature = { name: 'access', api: async () => (await import('./api.ts')).api };

@@ -1,0 +1,24 @@
+/** What a worker has of it: it writes what the outbound policy refuses, and removes what is older than the audit is kept. */
+import { repeatUntil } from '../../engine/recover/reconcile.ts';
+import type { FeatureWorker } from '../../feature.ts';
+import { auditingRefusals, auditOf } from './assemble.ts';
+import { createAuditStore } from './store.ts';
+
+const PRUNE_EVERY_MS = 60_000;
+/** Of each chain. */
+const REMOVED_AT_ONCE = 1_000;
+
+export const worker: FeatureWorker = {
+  open({ pool, config, log }) {
+    const audit = auditOf(config, pool, log);
+    const { prune } = createAuditStore(pool);
+    const pass = () => prune(config.auditRetentionDays, REMOVED_AT_ONCE);
+    return {
+      onDecision: auditingRefusals(audit.trail),
+      registerMetrics: audit.count,
+      work: (signal) =>
+        Promise.all([audit.keepUntil(signal), repeatUntil(signal, PRUNE_EVERY_MS, 'prune_audit', pass, log)]),
+      close: audit.close,
+    };
+  },
+};

@@ -1,0 +1,57 @@
+/** What the HTTP door takes and answers about erasing and exporting. */
+import { z } from 'zod';
+import { count, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+
+const yes = z.enum(['true', 'false']).default('false');
+
+export const eraseQuery = z.object({
+  subject: z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .meta({ description: 'A user id: only data of this user; by default all data of the tenant' }),
+  dry_run: yes.meta({ description: 'true: counts what would be deleted, without deleting it' }),
+  force: yes.meta({ description: 'true: live executions are cancelled first' }),
+});
+
+const rows = z.record(z.string(), count).meta({ description: 'Number of rows by table' });
+
+export const erasePreview = z
+  .object({
+    dry_run: z.literal(true),
+    tenant_id: text,
+    subject: text.nullable(),
+    rows,
+    active_executions: count.meta({ description: 'Live executions; if there are any, `force` is required' }),
+  })
+  .meta({ id: 'ErasePreview' });
+
+export const erasure = z
+  .object({
+    erasure_id: text,
+    tenant_id: text,
+    subject: text.nullable(),
+    force: z.boolean(),
+    status: z.enum(['pending', 'running', 'completed']),
+    removed: rows.meta({
+      description:
+        'Rows removed so far, by table; `(changed)`: a name was removed from them; `job`: queue jobs of executions',
+    }),
+    requested_by: text,
+    requested_at: time,
+    finished_at: time.nullable(),
+    links: z.object({ self: text }),
+  })
+  .meta({ id: 'Erasure' });
+
+export const exportLine = z
+  .union([
+    z.object({ kind: z.literal('header'), format: z.literal(1), tenant_id: text, at: time }),
+    z.object({
+      kind: text.meta({ description: 'The name of the table' }),
+      data: json.meta({ description: 'The columns of the row' }),
+    }),
+    z.object({ kind: z.literal('end'), counts: rows }),
+  ])
+  .meta({ id: 'ExportLine', example: { kind: 'run', data: { id: RUN, created_at: WHEN } } });

@@ -1,0 +1,43 @@
+/** The stream of all events, and what of it is still owed. */
+import type { StreamPosition } from '../../engine/ports/event-stream.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+import type { LoggedEvent } from './event-log-ports.ts';
+
+/** An event that is owed. Undefined event: it went with its run. */
+export interface OwedEvent {
+  owed: string;
+  event: LoggedEvent | undefined;
+}
+
+export interface EventsOut {
+  /** Makes sure that events are written down for the stream from now on. */
+  want(): Promise<void>;
+  /** Something waits to be sent, or was sent as something greater than `last`. */
+  owes(last: StreamPosition): Promise<boolean>;
+  /** Undefined when another process is at it. Resolves when what `work` did is committed. */
+  exclusively<T>(work: (held: HeldEventsOut) => Promise<T>): Promise<T | undefined>;
+  /** Takes away what was sent a while ago, and what nobody took for days; how many of the latter. */
+  removeOld(limit: number): Promise<{ sent: number; unsent: number }>;
+}
+
+export interface HeldEventsOut {
+  waiting(limit: number): Promise<OwedEvent[]>;
+  /** `undefined`: there was nothing to send. */
+  sent(marks: ReadonlyArray<{ owed: string; as: StreamPosition | undefined }>): Promise<void>;
+  /** What was sent as something greater is owed again; how many. */
+  owedAgain(last: StreamPosition): Promise<number>;
+}
+
+/** An event as it is told outside. */
+export function toldEvent({ id, kind, correlationId, traceId, runId, tenantId, at, data }: LoggedEvent): JsonObject {
+  return {
+    event_id: id,
+    event_type: kind,
+    correlation_id: correlationId,
+    trace_id: traceId,
+    execution_id: runId,
+    tenant_id: tenantId,
+    timestamp: at.toISOString(),
+    data,
+  };
+}

@@ -1,0 +1,10 @@
+/** Events: those from outside begin and wake executions, and all that happened is kept, streamed and replayed. */
+import type { Feature } from '../../feature.ts';
+import { replayEvents } from './adapter.ts';
+
+export const events: Feature = {
+  name: 'events',
+  api: async () => (await import('./api.ts')).api,
+  worker: async () => (await import('./worker.ts')).worker,
+  adapters: [replayEvents],
+};

@@ -1,0 +1,58 @@
+/**
+ * Brings events to the stream. What is owed is a row, written with its event; it is marked once the entry is there. Whoever
+ * dies in between has it sent again under the same event id. A stream that ends before what it was sent has lost that
+ * (FLUSHALL, a server that came back without its newest writes), so it is sent again too, as far as it is still kept.
+ */
+
+import type { EventStream } from '../../engine/ports/event-stream.ts';
+import type { Failpoint } from '../../engine/ports/failpoint.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import { type EventsOut, type HeldEventsOut, toldEvent } from './event-stream-ports.ts';
+
+export interface StreamEventsDeps {
+  out: EventsOut;
+  stream: EventStream;
+  failpoint: Failpoint;
+  log: Logger;
+}
+
+const AT_ONCE = 500;
+/** The lock is given back now and then, so that nothing else waits for a vacuum. */
+const BATCHES_PER_PASS = 20;
+
+interface Batch {
+  taken: number;
+  made: number;
+}
+
+/** One pass; how many entries were made, undefined when another process is at it. */
+export async function streamEvents(deps: StreamEventsDeps): Promise<number | undefined> {
+  const { out, stream, log } = deps;
+  // Without Redis, or without anything to do, nothing is locked for it.
+  if (!(await out.owes(await stream.last()))) return 0;
+  let made: number | undefined;
+  for (let batch = 0; batch < BATCHES_PER_PASS; batch++) {
+    const one = await out.exclusively(async (held) => {
+      const lost = await held.owedAgain(await stream.last());
+      if (lost > 0) log.warn('events_sent_again', { stream: stream.name, events: lost });
+      return sendSome(deps, held);
+    });
+    if (one === undefined) return made;
+    made = (made ?? 0) + one.made;
+    if (one.taken < AT_ONCE) break;
+  }
+  return made;
+}
+
+async function sendSome({ stream, failpoint }: StreamEventsDeps, held: HeldEventsOut): Promise<Batch> {
+  const owed = await held.waiting(AT_ONCE);
+  if (owed.length === 0) return { taken: 0, made: 0 };
+  const events = owed.flatMap(({ event }) => (event === undefined ? [] : [event]));
+  const positions = events.length === 0 ? [] : await stream.append(events.map(toldEvent));
+  await failpoint('stream.afterAppend');
+  const next = positions[Symbol.iterator]();
+  await held.sent(
+    owed.map(({ owed: id, event }) => ({ owed: id, as: event === undefined ? undefined : next.next().value })),
+  );
+  return { taken: owed.length, made: positions.length };
+}

@@ -1,0 +1,187 @@
+/** Dead letters: tasks that failed for good, to look at, to retry, to let go. */
+
+import { z } from 'zod';
+import {
+  type Call,
+  endpoints,
+  notFound,
+  type nothing,
+  operation,
+  type Routes,
+  sendJson,
+} from '../../http/server/operation.ts';
+import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
+import { MAX_TASK_ID_LENGTH, taskId } from '../../schemas/task-id.ts';
+import * as schemas from './dead-letter-schemas.ts';
+import type { DeadLetterFilter, DeadLetters } from './dead-letters.ts';
+
+export const listDeadLetters = operation({
+  id: 'listDeadLetters',
+  permission: 'infrastructure:read',
+  tag: 'Infrastructure',
+  method: 'get',
+  path: '/infrastructure/dlq',
+  summary: 'List dead letters',
+  description: 'Dead letters are tasks that failed permanently. The newest come first.',
+  query: schemas.deadLetterQuery,
+  answers: { 200: { description: 'One page of results', schema: schemas.deadLetterList } },
+  problems: [400, 401],
+});
+
+export const getDeadLetterStats = operation({
+  id: 'getDeadLetterStats',
+  permission: 'infrastructure:read',
+  tag: 'Infrastructure',
+  method: 'get',
+  path: '/infrastructure/dlq/stats',
+  summary: 'Get dead letter statistics',
+  description: 'Shows how many tasks failed permanently, and since when.',
+  answers: { 200: { description: 'The statistics', schema: schemas.deadLetterStats } },
+  problems: [401],
+});
+
+export const retryDeadLetters = operation({
+  id: 'retryDeadLetters',
+  permission: 'infrastructure:control',
+  tag: 'Infrastructure',
+  method: 'post',
+  path: '/infrastructure/dlq/retry',
+  summary: 'Retry dead letters',
+  description:
+    'Retries the executions of the failed tasks; completed tasks are not executed again. Without a body, all dead letters are retried. One request retries at most 1,000 executions, which start as the queue has capacity.',
+  body: schemas.deadLetterRetryRequest,
+  bodyOptional: true,
+  answers: { 200: { description: 'Number of retried tasks', schema: schemas.retriedDeadLetters } },
+  problems: [400, 401, 413, 415],
+});
+
+export const discardDeadLetters = operation({
+  id: 'discardDeadLetters',
+  permission: 'infrastructure:control',
+  tag: 'Infrastructure',
+  method: 'post',
+  path: '/infrastructure/dlq/discard',
+  summary: 'Discard dead letters',
+  description:
+    'Discarded tasks are no longer listed or counted. Their executions do not change, and can still be retried one by one. One request discards at most 10,000 tasks.',
+  body: schemas.deadLetterDiscardRequest,
+  answers: { 200: { description: 'Number of discarded tasks', schema: schemas.discardedDeadLetters } },
+  problems: [400, 401, 413, 415],
+});
+
+export const removeDeadLetter = operation({
+  id: 'removeDeadLetter',
+  permission: 'infrastructure:control',
+  tag: 'Infrastructure',
+  method: 'delete',
+  path: '/infrastructure/dlq/{execution_id}/{action_id}',
+  lengths: { action_id: MAX_TASK_ID_LENGTH },
+  summary: 'Discard a dead letter',
+  description: 'The end of the path is the `event_id` as it is listed. A slash encoded as %2F is accepted too.',
+  notFound: 'Dead letter not found',
+  answers: { 204: { description: 'Discarded' } },
+  problems: [401, 404],
+});
+
+export const removeDeadLetterByEventId = operation({
+  ...removeDeadLetter,
+  id: 'removeDeadLetterByEventId',
+  permission: 'infrastructure:control',
+  path: '/infrastructure/dlq/{event_id}',
+  lengths: { event_id: schemas.MAX_EVENT_ID_LENGTH },
+  summary: 'Discard a dead letter by its encoded id',
+});
+
+const cursorShape = z.strictObject({
+  t: z.iso.datetime(),
+  i: z.string().max(255),
+  a: taskId,
+  p: z.int().min(1),
+});
+
+interface Needs {
+  deadLetters: DeadLetters;
+}
+
+export const deadLetterRoutes = endpoints(
+  [
+    listDeadLetters,
+    getDeadLetterStats,
+    retryDeadLetters,
+    discardDeadLetters,
+    removeDeadLetter,
+    removeDeadLetterByEventId,
+  ],
+  serve,
+);
+
+function serve(routes: Routes, { deadLetters }: Needs): void {
+  routes.serve(listDeadLetters, async ({ query, caller, response }) => {
+    const cursor = query.cursor === undefined ? undefined : readCursorAs(cursorShape, query.cursor);
+    const after = cursor && { failedAt: new Date(cursor.t), runId: cursor.i, actionId: cursor.a };
+    const page = cursor?.p ?? 1;
+    const found = await deadLetters.list(caller, filterOf(query), { limit: query.limit, after });
+    const last = found.items.at(-1);
+    sendJson(response, 200, {
+      items: found.items,
+      page,
+      page_size: query.limit,
+      total: found.total,
+      next_cursor:
+        found.more && last !== undefined
+          ? writeCursor({ t: last.failed_at, i: last.execution_id, a: last.action_id, p: page + 1 })
+          : null,
+    });
+  });
+
+  routes.serve(getDeadLetterStats, async ({ caller, response }) => {
+    sendJson(response, 200, await deadLetters.stats(caller));
+  });
+
+  routes.serve(retryDeadLetters, async ({ body, caller, response }) => {
+    const filter = { ...filterOf(body), retriedBelow: body.max_retries };
+    const { retried, total } = await deadLetters.retry(caller, filter, body.dry_run);
+    sendJson(response, 200, { retried_events: retried, total_events: total, dry_run: body.dry_run });
+  });
+
+  routes.serve(discardDeadLetters, async ({ body, caller, response }) => {
+    const { discarded, total } = await deadLetters.discard(caller, filterOf(body), body.dry_run);
+    sendJson(response, 200, { discarded_events: discarded, total_events: total, dry_run: body.dry_run });
+  });
+
+  const remove = async ({ caller, response }: Call<typeof nothing, typeof nothing>, eventId: string) => {
+    const { discarded } = await deadLetters.discard(caller, { tasks: [taskOf(eventId)] }, false);
+    if (discarded === 0) throw notFound('Dead letter not found');
+    response.status(204).end();
+  };
+  routes.serve(removeDeadLetter, (call) =>
+    remove(call, `${call.params['execution_id'] ?? ''}/${call.params['action_id'] ?? ''}`),
+  );
+  routes.serve(removeDeadLetterByEventId, (call) => remove(call, call.params['event_id'] ?? ''));
+}
+
+interface Wanted {
+  event_ids?: string[] | undefined;
+  action_type?: string | undefined;
+  workflow_id?: string | undefined;
+  error_code?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+}
+
+function filterOf(wanted: Wanted): DeadLetterFilter {
+  return {
+    tasks: wanted.event_ids?.map(taskOf),
+    actionType: wanted.action_type,
+    workflowId: wanted.workflow_id,
+    errorCode: wanted.error_code,
+    from: wanted.from === undefined ? undefined : new Date(wanted.from),
+    to: wanted.to === undefined ? undefined : new Date(wanted.to),
+  };
+}
+
+/** Neither id has a slash in it. */
+function taskOf(eventId: string): { runId: string; actionId: string } {
+  const at = eventId.indexOf('/');
+  return { runId: eventId.slice(0, at), actionId: eventId.slice(at + 1) };
+}

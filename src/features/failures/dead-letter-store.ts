@@ -1,0 +1,167 @@
+/** The dead letters: rows of tasks that failed for good. One index has them all, and little else. */
+
+import type pg from 'pg';
+import type { RunStatus } from '../../domain/runs/run-states.ts';
+import { SAGA } from '../../domain/runs/saga.ts';
+import type { Json } from '../../schemas/json.ts';
+import { mayMove } from '../../store/core/states.ts';
+import { IS_DEAD } from '../../store/health/dead-letters.ts';
+import type { DeadLetter } from './dead-letter-schemas.ts';
+import type { DeadLetterFilter, DeadLetterStore } from './dead-letters.ts';
+
+/** An undoing is retried where the undoing failed, anything else where the run did. */
+const canBeRetried = (statuses: string) =>
+  `r.final AND CASE WHEN t.parent_id = '${SAGA}' THEN ${mayMove('retryCompensation', 'r.status')} ELSE r.status = ANY(${statuses}::text[]) END`;
+const FROM_DEAD = `FROM task t JOIN run r ON r.id = t.run_id`;
+
+interface RawDeadLetter {
+  run_id: string;
+  action_id: string;
+  action_type: string;
+  workflow_id: string | null;
+  workflow_version: number | null;
+  error: Json;
+  attempts: number;
+  epoch: number;
+  run_status: RunStatus;
+  retryable: boolean;
+  correlation_id: string | null;
+  trace_id: string | null;
+  finished_at: Date;
+}
+
+interface RawStats {
+  failed: number;
+  retryable: number;
+  retried: number;
+  oldest: Date | null;
+  newest: Date | null;
+}
+
+interface Sql {
+  where: string;
+  values: unknown[];
+}
+
+export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
+  const count = async (tenantId: string, filter: DeadLetterFilter): Promise<number> => {
+    const { where, values } = conditions(tenantId, filter);
+    const { rows } = await pool.query<{ total: number }>(
+      `SELECT count(*)::int AS total ${FROM_DEAD} WHERE ${where}`,
+      values,
+    );
+    return rows[0]?.total ?? 0;
+  };
+
+  return {
+    count,
+    async list(tenantId, filter, { limit, after }, retryable) {
+      const { where, values } = conditions(tenantId, filter);
+      const keyset =
+        after === undefined
+          ? ''
+          : `AND (t.finished_at, t.run_id, t.action_id)
+               < ($${values.push(after.failedAt)}, $${values.push(after.runId)}, $${values.push(after.actionId)})`;
+      const text = `
+        SELECT t.run_id, t.action_id, t.action_type, r.workflow_id, r.workflow_version, t.error,
+               greatest(t.attempt, t.ended_attempt) AS attempts, r.epoch, r.status AS run_status,
+               ${canBeRetried(`$${values.push(retryable)}`)} AS retryable,
+               r.correlation_id, r.trace_id, t.finished_at
+        ${FROM_DEAD} WHERE ${where} ${keyset}
+        ORDER BY t.finished_at DESC, t.run_id DESC, t.action_id DESC LIMIT $${values.push(limit + 1)}`;
+      const [{ rows }, total] = await Promise.all([pool.query<RawDeadLetter>(text, values), count(tenantId, filter)]);
+      return { items: rows.slice(0, limit).map(toDeadLetter), total, more: rows.length > limit };
+    },
+    async stats(tenantId, retryable) {
+      const { rows } = await pool.query<RawStats>(
+        `SELECT count(*)::int AS failed, min(t.finished_at) AS oldest, max(t.finished_at) AS newest,
+                (count(*) FILTER (WHERE ${canBeRetried('$2')}))::int AS retryable,
+                (SELECT count(*)::int FROM event e JOIN run o ON o.id = e.run_id
+                 WHERE e.kind = 'task.retried' AND o.tenant_id = $1) AS retried
+         ${FROM_DEAD} WHERE ${IS_DEAD} AND r.tenant_id = $1`,
+        [tenantId, retryable],
+      );
+      const { failed = 0, retryable: open = 0, retried = 0, oldest = null, newest = null } = rows[0] ?? {};
+      return {
+        total_events: failed + retried,
+        failed_events: failed,
+        retryable_events: open,
+        retried_events: retried,
+        oldest_event: oldest?.toISOString() ?? null,
+        newest_event: newest?.toISOString() ?? null,
+      };
+    },
+    async runsOf(tenantId, filter, retryable, limit) {
+      const { where, values } = conditions(tenantId, filter);
+      const { rows } = await pool.query<{ run_id: string; tasks: number }>(
+        `SELECT t.run_id, count(*)::int AS tasks ${FROM_DEAD}
+         WHERE ${where} AND ${canBeRetried(`$${values.push(retryable)}`)}
+         GROUP BY t.run_id ORDER BY min(t.finished_at), t.run_id LIMIT $${values.push(limit)}`,
+        values,
+      );
+      return rows.map(({ run_id, tasks }) => ({ runId: run_id, tasks }));
+    },
+    async discard(tenantId, filter, by, limit) {
+      const { where, values } = conditions(tenantId, filter);
+      const { rows } = await pool.query<{ discarded: number }>(
+        `WITH chosen AS MATERIALIZED (
+           SELECT t.run_id, t.action_id ${FROM_DEAD} WHERE ${where}
+           ORDER BY t.run_id, t.action_id LIMIT $${values.push(limit)} FOR UPDATE OF t
+         ), d AS (
+           UPDATE task t SET discarded_at = now() FROM chosen c
+           WHERE t.run_id = c.run_id AND t.action_id = c.action_id AND ${IS_DEAD}
+           RETURNING t.run_id, t.action_id, t.epoch
+         ), e AS (
+           INSERT INTO event (run_id, action_id, epoch, kind, data)
+           SELECT run_id, action_id, epoch, 'task.discarded', jsonb_build_object('by', $${values.push(by)}::text) FROM d
+         )
+         SELECT count(*)::int AS discarded FROM d`,
+        values,
+      );
+      return rows[0]?.discarded ?? 0;
+    },
+  };
+}
+
+function conditions(tenantId: string, filter: DeadLetterFilter): Sql {
+  const values: unknown[] = [tenantId];
+  const parts = [IS_DEAD, 'r.tenant_id = $1'];
+  const add = (column: string, value: unknown) => {
+    if (value !== undefined) parts.push(`${column} $${values.push(value)}`);
+  };
+  add('t.action_type =', filter.actionType);
+  add('r.workflow_id =', filter.workflowId);
+  add(`t.error->>'code' =`, filter.errorCode);
+  add('t.finished_at >=', filter.from);
+  add('t.finished_at <', filter.to);
+  add('r.epoch <=', filter.retriedBelow);
+  if (filter.fingerprint !== undefined) {
+    parts.push(`EXISTS (SELECT FROM task_failure f WHERE f.run_id = t.run_id AND f.action_id = t.action_id AND f.epoch = t.epoch
+      AND f.final AND f.fingerprint = $${values.push(filter.fingerprint)})`);
+  }
+  if (filter.tasks !== undefined) {
+    const runs = values.push(filter.tasks.map(({ runId }) => runId));
+    const actions = values.push(filter.tasks.map(({ actionId }) => actionId));
+    parts.push(`(t.run_id, t.action_id) IN (SELECT * FROM unnest($${runs}::text[], $${actions}::text[]))`);
+  }
+  return { where: parts.join(' AND '), values };
+}
+
+function toDeadLetter(raw: RawDeadLetter): DeadLetter {
+  return {
+    event_id: `${raw.run_id}/${raw.action_id}`,
+    execution_id: raw.run_id,
+    action_id: raw.action_id,
+    action_type: raw.action_type,
+    workflow_id: raw.workflow_id,
+    workflow_version: raw.workflow_version,
+    error: raw.error,
+    attempts: raw.attempts,
+    retries: raw.epoch - 1,
+    retryable: raw.retryable,
+    execution_status: raw.run_status,
+    correlation_id: raw.correlation_id,
+    trace_id: raw.trace_id,
+    failed_at: raw.finished_at.toISOString(),
+  };
+}

@@ -1,0 +1,8 @@
+/** Peers: installations tell each other which services they have. */
+import type { Feature } from '../../feature.ts';
+
+export const peers: Feature = {
+  name: 'peers',
+  api: async () => (await import('./api.ts')).api,
+  worker: async () => (await import('./worker.ts')).worker,
+};

@@ -1,0 +1,121 @@
+/** Doors that answer with the end of a run of one of the service's own workflows. The run stays when the client goes. */
+import type { Response } from 'express';
+import { z } from 'zod';
+import { describe, type ErrorCode, isErrorCode, OrchestratorError } from '../../domain/errors.ts';
+import type { SystemRunRequest, SystemRuns } from '../../engine/ports/system-workflows.ts';
+import type { AcceptedRun } from '../../engine/ports/use-cases.ts';
+import { idempotencyKey, tellReplay } from '../../http/server/idempotency.ts';
+import type { Links } from '../../http/server/links.ts';
+import type { Call } from '../../http/server/operation.ts';
+import type { Json, JsonObject } from '../../schemas/json.ts';
+import { MAX_WAIT_SECONDS } from '../../schemas/requests.ts';
+import type { Execution } from '../../schemas/workflow-answers.ts';
+
+const DEFAULT_WAIT_SECONDS = 20;
+
+export const EXECUTION_HEADERS = {
+  'X-Execution-ID': 'Id of the execution that handles the request',
+  Location: 'URL of that execution',
+};
+export const IDEMPOTENCY_HEADER = {
+  'Idempotency-Key':
+    'A repeated request with the same key and body returns the same execution; with another body the response is 409',
+};
+/** Of every such door, beside its own. */
+export const RUN_PROBLEMS = [400, 401, 409, 413, 415, 429, 502, 504];
+
+/** How long the client is ready to wait; the run goes on after that. */
+export const waitQuery = z.object({
+  wait: z.coerce.number().min(0).max(MAX_WAIT_SECONDS).default(DEFAULT_WAIT_SECONDS).meta({
+    description: 'Seconds to wait for the end; after that the response is 504, and the execution continues',
+    example: 20,
+  }),
+});
+
+type AnyCall = Pick<Call<z.ZodType, typeof waitQuery>, 'caller' | 'query' | 'request' | 'response' | 'signal'>;
+
+/** The run once it has completed; undefined: the client has gone. Throws what the door answers to any other end. */
+export async function runForAnswer(
+  { caller, query, request, response, signal }: AnyCall,
+  { deps, links }: { deps: { system: SystemRuns }; links: Links },
+  name: string,
+  parameters: JsonObject,
+  correlationId?: string,
+): Promise<Execution | undefined> {
+  const { accepted, ended } = await deps.system.runAndWait(caller, name, parameters, {
+    ...systemRequest(idempotencyKey(request), correlationId),
+    waitMs: query.wait * 1000,
+    signal,
+  });
+  if (signal.aborted) return undefined;
+  tellExecution(response, accepted, links);
+  if (ended?.status === 'completed') return ended;
+  throw ended === undefined ? stillRunning(accepted.id, links) : failed(ended, links);
+}
+
+/** Without what was left out; null counts as that. */
+export function given(fields: Record<string, Json | undefined>): JsonObject {
+  const kept = Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined || value === null ? [] : [[name, value] as const],
+  );
+  return Object.fromEntries(kept);
+}
+
+export function systemRequest(key: string | undefined, correlationId: string | undefined): SystemRunRequest {
+  return { idempotencyKey: key, correlationId };
+}
+
+export function tellExecution(response: Response, accepted: AcceptedRun, links: Links): void {
+  tellReplay(response, accepted);
+  response.setHeader('X-Execution-ID', accepted.id);
+  response.setHeader('Location', links.execution(accepted.id));
+}
+
+function stillRunning(id: string, links: Links): OrchestratorError {
+  const executionLink = links.execution(id);
+  return new OrchestratorError('still_running', `The execution ${id} goes on; its end will be at ${executionLink}`, {
+    executionId: id,
+    executionLink,
+  });
+}
+
+/** What a service did not do is 502, whatever the reason; the execution tells it to those who may know. */
+function failed(run: Execution, links: Links): OrchestratorError {
+  const { code, actionId } = errorOf(run.error);
+  const service = serviceOf(run, actionId);
+  const told = { executionId: run.execution_id, executionLink: links.execution(run.execution_id) };
+  if (run.status === 'cancelled')
+    return new OrchestratorError('run_cancelled', `The execution ${run.execution_id} was cancelled`, told);
+  if (service === undefined) {
+    const mine: ErrorCode = isErrorCode(code) && describe(code).status < 500 ? code : 'internal';
+    return new OrchestratorError(mine, `The execution ${run.execution_id} ended as ${run.status} (${code})`, told);
+  }
+  if (code === 'upstream_rejected')
+    return new OrchestratorError(code, `The service '${service}' refused the request (${code})`, told);
+  if (UNFIT.has(code))
+    return new OrchestratorError('upstream_error', `The service '${service}' gave an answer of another form`, told);
+  return new OrchestratorError('upstream_unavailable', `The service '${service}' is not available (${code})`, told);
+}
+
+/** What an expression of ours ends with when an answer has not got what it is to have. */
+const UNFIT: ReadonlySet<string> = new Set(['expression_failed', 'template_unresolved', 'condition_failed']);
+
+/** The one that the action called, or else the last one that answered before it. */
+function serviceOf({ tasks }: Execution, actionId: string | undefined): string | undefined {
+  const calls = tasks.filter(({ action_type }) => action_type === 'service_call');
+  const own = calls.find(({ action_id }) => action_id === actionId);
+  const answered = calls
+    .filter(({ status }) => status === 'completed')
+    .sort((a, b) => (a.finished_at ?? '').localeCompare(b.finished_at ?? ''));
+  return nameIn((own ?? answered.at(-1))?.input);
+}
+
+function nameIn(input: Json | undefined): string | undefined {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return undefined;
+  return typeof input['service'] === 'string' ? input['service'] : undefined;
+}
+
+function errorOf(error: Json): { code: string; actionId: string | undefined } {
+  const shape = z.object({ code: z.string(), action_id: z.string().optional() }).safeParse(error);
+  return shape.success ? { code: shape.data.code, actionId: shape.data.action_id } : { code: '', actionId: undefined };
+}

@@ -1,0 +1,11 @@
+/** The search of workflows. */
+import type { WorkflowSummary } from '../../schemas/workflow-answers.ts';
+
+export interface WorkflowSearch {
+  /** Best first. `similar`: nothing has all the words, and these are like them. */
+  search(
+    tenantId: string,
+    words: readonly string[],
+    page: { limit: number; skip: number },
+  ): Promise<{ items: Array<WorkflowSummary & { rank: number }>; total: number; match: 'words' | 'similar' }>;
+}

@@ -1,0 +1,91 @@
+/**
+ * Where a worker finds the secrets that a task names: the tenant's own first, then those of the installation (SECRET_<NAME>,
+ * SECRETS_DIR) where that tenant may use them. What was read is kept for a few seconds, so tasks with secrets cost one look
+ * in a while and tasks without cost none. A secret that is unknown is always looked for once more before a task fails for it.
+ */
+
+import { OrchestratorError } from '../../domain/errors.ts';
+import type { Keyring } from '../../engine/keyring.ts';
+import type { SecretsOfTasks } from '../../engine/ports/secrets.ts';
+import { type KnownSecret, type SealedSecret, type SecretStore, secretContext } from '../../engine/ports/secrets.ts';
+
+export interface SecretsOfTasksDeps {
+  store: Pick<SecretStore, 'sealed'>;
+  keyring: Keyring | undefined;
+  /** Of the installation. */
+  installed: Readonly<Record<string, string>>;
+  /** Who may use those. */
+  shared: '*' | readonly string[];
+  /** Milliseconds that only go forward. */
+  now(): number;
+}
+
+/** A change that nobody heard of is known after this. */
+const KEPT_MS = 5_000;
+const MAX_KEPT = 1_000;
+
+interface Kept {
+  at: number;
+  /** Undefined: the tenant has none of that name. */
+  sealed: SealedSecret | undefined;
+}
+
+export function createSecretsOfTasks({ store, keyring, installed, shared, now }: SecretsOfTasksDeps): SecretsOfTasks {
+  /** By tenant and name. */
+  const kept = new Map<string, Kept>();
+  let changes = 0;
+  const keyOf = (tenantId: string, name: string) => JSON.stringify([tenantId, name]);
+
+  async function read(tenantId: string, names: readonly string[]): Promise<ReadonlyMap<string, SealedSecret>> {
+    const at = now();
+    const mark = changes;
+    const found = new Map((await store.sealed(tenantId, names)).map((sealed) => [sealed.name, sealed]));
+    // What changed while it was read may be older than the change.
+    if (mark !== changes) return found;
+    if (kept.size >= MAX_KEPT) kept.clear();
+    for (const name of names) kept.set(keyOf(tenantId, name), { at, sealed: found.get(name) });
+    return found;
+  }
+
+  function fromInstallation(tenantId: string, name: string): KnownSecret | undefined {
+    const allowed = shared === '*' || shared.includes(tenantId);
+    const value = allowed && Object.hasOwn(installed, name) ? installed[name] : undefined;
+    return value === undefined ? undefined : { name, value, hosts: undefined };
+  }
+
+  function open(tenantId: string, { name, version, hosts, envelope }: SealedSecret): KnownSecret {
+    if (keyring === undefined) {
+      throw new OrchestratorError(
+        'encryption_key_missing',
+        `The secret '${name}' is encrypted, and this worker has no SECRETS_KEY`,
+      );
+    }
+    return { name, value: keyring.open(envelope, secretContext(tenantId, name, version)), hosts };
+  }
+
+  return {
+    async of(tenantId, names) {
+      const own = new Map<string, SealedSecret>();
+      const asked: string[] = [];
+      for (const name of new Set(names)) {
+        const one = kept.get(keyOf(tenantId, name));
+        const isFresh = one !== undefined && now() - one.at < KEPT_MS;
+        if (isFresh && one.sealed !== undefined) own.set(name, one.sealed);
+        else if (!isFresh || fromInstallation(tenantId, name) === undefined) asked.push(name);
+      }
+      if (asked.length > 0) for (const [name, sealed] of await read(tenantId, asked)) own.set(name, sealed);
+      const found = new Map<string, KnownSecret>();
+      for (const name of names) {
+        const sealed = own.get(name);
+        const secret = sealed === undefined ? fromInstallation(tenantId, name) : open(tenantId, sealed);
+        if (secret === undefined) throw new OrchestratorError('secret_unknown', `There is no secret '${name}'`);
+        found.set(name, secret);
+      }
+      return found;
+    },
+    forget() {
+      changes += 1;
+      kept.clear();
+    },
+  };
+}

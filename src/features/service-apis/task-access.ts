@@ -1,0 +1,50 @@
+/** What adapters may ask of the OpenAPI documents of services. */
+
+import { type AdapterContext, NonRetryableError } from '../../../workers/adapter.ts';
+import type { ExecutionCall } from '../../engine/ports/executor.ts';
+import type { Json } from '../../schemas/json.ts';
+import type { Polled, ServiceApis } from './poll-apis.ts';
+
+/** What `list_services` and `poll_openapi` use. */
+interface ServiceApisOfTask {
+  names(): Promise<string[]>;
+  source(service: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
+  keep(service: string, url: string, document: Json): Promise<Polled>;
+}
+
+declare module '../../../workers/adapter.ts' {
+  interface EngineCapabilities {
+    apis?: ServiceApisOfTask;
+  }
+}
+
+export function operationsOf(apis: ServiceApis, tenantId: string): AdapterContext['operation'] {
+  return async (service, operationId, inputs) => {
+    const prepared = await apis.prepare(tenantId, service, operationId, inputs);
+    switch (prepared.is) {
+      case 'call':
+        return prepared.call;
+      case 'unknown':
+        throw new NonRetryableError(prepared.message, { code: 'input_invalid' });
+      case 'unfit': {
+        const told = prepared.faults.map(({ path, message }) => `${path}: ${message}`).join('; ');
+        throw new NonRetryableError(told, { code: 'input_invalid' });
+      }
+    }
+  };
+}
+
+export function createApisOfTasks(
+  apis: ServiceApis,
+): (call: Pick<ExecutionCall, 'run' | 'idempotencyKey'>) => { apis: ServiceApisOfTask } {
+  return ({ run: { id: runId, tenantId, correlationId, traceId }, idempotencyKey: cause }) => ({
+    apis: {
+      names: () => apis.names(tenantId),
+      source: (service) => apis.source(tenantId, service),
+      keep(service, url, document) {
+        const by = { cause, runId, correlationId: correlationId ?? undefined, traceId: traceId ?? undefined };
+        return apis.keep(tenantId, service, { url, ...by }, document);
+      },
+    },
+  });
+}

@@ -1,0 +1,70 @@
+/** What a worker knows of services and does for them: where they are, how its own calls went, and their health checks. */
+import type pg from 'pg';
+import type { Egress } from '../../egress/egress.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import { repeatUntil } from '../../engine/recover/reconcile.ts';
+import { createServiceChecks } from './check-services.ts';
+import { createServiceCheckStore } from './check-store.ts';
+import { createCircuitStore } from './circuit-store.ts';
+import type { Service, ServiceStore } from './ports.ts';
+import { findService } from './registry.ts';
+import { createTellCircuits } from './report-circuits.ts';
+import { createServiceCalls, type ServiceCalls } from './service-calls.ts';
+import { createServiceDirectory } from './service-directory.ts';
+import { createServiceStore } from './store.ts';
+
+const LOOK_EVERY_MS = 500;
+const TELL_EVERY_MS = 500;
+const REMOVE_EVERY_MS = 10_000;
+const REMOVED_AT_ONCE = 500;
+
+export interface WorkerServices {
+  find(tenantId: string, name: string): Promise<Service | undefined>;
+  /** What is registered, without what is configured. */
+  store: ServiceStore;
+  /** The registry has changed. */
+  forget(): void;
+  calls: ServiceCalls;
+  keep(fetch: Egress['fetch'], signal: AbortSignal): Promise<void>;
+  /** When no call is under way any more. */
+  close(): Promise<void>;
+}
+
+export function createWorkerServices(deps: {
+  pool: pg.Pool;
+  configured: Readonly<Record<string, string>>;
+  worker: string;
+  log: Logger;
+}): WorkerServices {
+  const { pool, worker, log } = deps;
+  const store = createServiceStore(pool);
+  const configured = new Map(Object.entries(deps.configured));
+  const directory = createServiceDirectory({
+    find: (tenantId, name) => findService(store, configured, tenantId, name),
+    now: () => performance.now(),
+  });
+  const circuits = createCircuitStore(pool);
+  const tell = createTellCircuits({ circuits, worker });
+  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: tell.changed });
+  const checks = createServiceCheckStore(pool);
+  return {
+    find: directory.find,
+    forget: directory.forget,
+    store,
+    calls,
+    async keep(fetch, signal) {
+      const health = createServiceChecks({ checks, configured, fetch, now: () => performance.now(), log });
+      // Of the process before this one that had the same name.
+      await circuits.clear(worker).catch(() => undefined);
+      await Promise.all([
+        repeatUntil(signal, LOOK_EVERY_MS, 'check_services', () => health.pass(signal), log),
+        repeatUntil(signal, TELL_EVERY_MS, 'store_circuits', tell.flush, log),
+        repeatUntil(signal, REMOVE_EVERY_MS, 'remove_service_checks', () => checks.removeGone(REMOVED_AT_ONCE), log),
+      ]);
+      await health.idle();
+    },
+    async close() {
+      await circuits.clear(worker).catch(() => undefined);
+    },
+  };
+}

@@ -1,0 +1,43 @@
+/** What a worker has of it: calls find an instance and wait for their turn, and what is left of services that are gone is removed. */
+import { pause, repeatUntil } from '../../engine/recover/reconcile.ts';
+import { removeExpired } from '../../engine/recover/remove-expired.ts';
+import type { FeatureWorker } from '../../feature.ts';
+import { createGoneServices } from './gone-services.ts';
+import { createServiceMetrics } from './metrics.ts';
+import { createServiceTurns } from './rate-limit.ts';
+import { createServiceTurnStore } from './rate-limit-store.ts';
+import { SERVICE_CHANNEL } from './store.ts';
+import { createServicesOfTasks } from './task-services.ts';
+import { createWorkerServices } from './worker-services.ts';
+
+const REMOVE_EVERY_MS = 10_000;
+
+export const worker: FeatureWorker = {
+  open({ pool, config, worker: name, fetch, failpoint, now, log }) {
+    const { peers, services: configured, serviceRateLimits } = config;
+    const services = createWorkerServices({ pool, configured, worker: name, log });
+    const metrics = createServiceMetrics(services.calls.circuits);
+    const turn = createServiceTurns({
+      limits: serviceRateLimits,
+      turns: createServiceTurnStore(pool),
+      failpoint,
+      onPutOff: metrics.callPutOff,
+    });
+    const expiry = createGoneServices(pool, { peers, configured: Object.keys(configured) });
+    const pass = (signal: AbortSignal) => removeExpired({ expiry, pause, log }, signal);
+    return {
+      services: createServicesOfTasks({
+        ...{ find: services.find, calls: services.calls, turn },
+        now: () => new Date(now()),
+      }),
+      channels: { [SERVICE_CHANNEL]: services.forget },
+      registerMetrics: metrics.register,
+      work: (signal) =>
+        Promise.all([
+          services.keep(fetch, signal),
+          repeatUntil(signal, REMOVE_EVERY_MS, 'remove_gone_services', () => pass(signal), log),
+        ]),
+      close: services.close,
+    };
+  },
+};

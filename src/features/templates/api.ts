@@ -1,0 +1,17 @@
+/** What an API process has of it. */
+import { featureApi } from '../../feature.ts';
+import { createWorkflowTemplates } from './manage-templates.ts';
+import { workflowTemplateRoutes } from './routes.ts';
+import { readShippedTemplates } from './shipped-templates.ts';
+import { createTemplateStore } from './store.ts';
+
+export const api = featureApi([workflowTemplateRoutes], ({ pool, prisma, workflows, rules, normaliseOwn, links }) => {
+  const shipped = new Map([...readShippedTemplates()].map(([name, body]) => [name, normaliseOwn(body).definition]));
+  const templates = createTemplateStore({ pool, prisma });
+  return {
+    templates: createWorkflowTemplates({ shipped, templates, workflows, normalise: rules.normalise }),
+    definitions: rules,
+    workflows,
+    links,
+  };
+});

@@ -1,0 +1,131 @@
+/** Templates: definitions to make workflows from, those that are shipped and those that a tenant keeps. */
+
+import type { Definition } from '../../domain/definition/definition.ts';
+import { FaultList } from '../../domain/definition/fault-list.ts';
+import { OrchestratorError } from '../../domain/errors.ts';
+import type { StoredWorkflow, WorkflowStore } from '../../engine/ports/read-models.ts';
+import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+import { customise } from './domain.ts';
+
+export interface TemplateSummary {
+  name: string;
+  description: string | null;
+  parametersCount: number;
+  actionsCount: number;
+}
+export interface KeptTemplate {
+  definition: Definition;
+  createdBy: string;
+  createdAt: Date;
+  updatedAt: Date;
+}
+/** `kept` is undefined for a shipped one. */
+export interface Template {
+  templateName: string;
+  definition: Definition;
+  kept?: Omit<KeptTemplate, 'definition'>;
+}
+
+export interface TemplateStore {
+  /** By their names. */
+  list(tenantId: string): Promise<Map<string, TemplateSummary>>;
+  find(tenantId: string, name: string): Promise<KeptTemplate | undefined>;
+  /** `replace`: also where there is one of that name. */
+  keep(
+    caller: Caller,
+    name: string,
+    definition: Definition,
+    options: { replace: boolean; limit: number },
+  ): Promise<{ done: 'created' | 'replaced'; template: KeptTemplate } | { done: 'exists' } | { done: 'too_many' }>;
+  remove(tenantId: string, name: string): Promise<boolean>;
+}
+
+export interface WorkflowTemplates {
+  list(caller: Caller): Promise<Map<string, TemplateSummary & { source: 'shipped' | 'user' }>>;
+  /** 404 unknown. */
+  get(caller: Caller, name: string): Promise<Template>;
+  /** Checked like any definition; a fault names the place in the customizations where it is mended. */
+  make(caller: Caller, name: string, customizations: JsonObject): Promise<StoredWorkflow>;
+  /** 409 for the name of a shipped one, and for a name that is taken unless `replace`. */
+  keep(
+    caller: Caller,
+    name: string,
+    definition: Definition,
+    replace: boolean,
+  ): Promise<{ created: boolean; template: Template }>;
+  remove(caller: Caller, name: string): Promise<void>;
+}
+
+const MAX_PER_TENANT = 1_000;
+const UNWORKABLE = 'The template with these customizations is not a valid definition';
+
+export function createWorkflowTemplates(deps: {
+  shipped: ReadonlyMap<string, Definition>;
+  templates: TemplateStore;
+  workflows: Pick<WorkflowStore, 'create'>;
+  normalise(tenantId: string, body: JsonObject): Promise<{ definition: Definition }>;
+}): WorkflowTemplates {
+  const { shipped, templates } = deps;
+
+  async function get(caller: Caller, name: string): Promise<Template> {
+    const definition = shipped.get(name);
+    if (definition !== undefined) return { templateName: name, definition };
+    const found = await templates.find(caller.tenantId, name);
+    if (found === undefined) throw new OrchestratorError('not_found', 'Template not found');
+    const { definition: own, ...kept } = found;
+    return { templateName: name, definition: own, kept };
+  }
+
+  function refuseShipped(name: string, verb: string): void {
+    if (shipped.has(name))
+      throw new OrchestratorError('conflict', `The template '${name}' is shipped and cannot be ${verb}`);
+  }
+
+  return {
+    get,
+    async list({ tenantId }) {
+      const own = await templates.list(tenantId);
+      const listed = new Map<string, TemplateSummary & { source: 'shipped' | 'user' }>();
+      for (const [name, definition] of shipped) listed.set(name, { ...summaryOf(definition), source: 'shipped' });
+      for (const [name, summary] of own) if (!listed.has(name)) listed.set(name, { ...summary, source: 'user' });
+      return listed;
+    },
+    async make(caller, name, customizations) {
+      const { body, placed } = customise((await get(caller, name)).definition, customizations);
+      try {
+        const { definition } = await deps.normalise(caller.tenantId, body);
+        return await deps.workflows.create(caller.tenantId, caller.userId, definition);
+      } catch (error) {
+        if (!(error instanceof OrchestratorError) || error.errors.length === 0) throw error;
+        const faults = new FaultList();
+        faults.addAll(error.errors.map(placed));
+        throw faults.toError(error.code, UNWORKABLE);
+      }
+    },
+    async keep(caller, name, definition, replace) {
+      refuseShipped(name, 'replaced');
+      const kept = await templates.keep(caller, name, definition, { replace, limit: MAX_PER_TENANT });
+      if (kept.done === 'exists') throw new OrchestratorError('conflict', `There is a template '${name}' already`);
+      if (kept.done === 'too_many') {
+        const message = `There are ${MAX_PER_TENANT} templates already, which is all there may be`;
+        throw new OrchestratorError('conflict', message);
+      }
+      const { definition: stored, ...rest } = kept.template;
+      return { created: kept.done === 'created', template: { templateName: name, definition: stored, kept: rest } };
+    },
+    async remove({ tenantId }, name) {
+      refuseShipped(name, 'deleted');
+      if (!(await templates.remove(tenantId, name))) throw new OrchestratorError('not_found', 'Template not found');
+    },
+  };
+}
+
+function summaryOf({ name, description, parameters, actions }: Definition): TemplateSummary {
+  return {
+    name,
+    description: description ?? null,
+    parametersCount: parameters.length,
+    actionsCount: actions.length,
+  };
+}

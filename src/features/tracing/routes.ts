@@ -1,0 +1,63 @@
+/** Traces: what happened on behalf of one request, in this service and in those that it called. */
+
+import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
+import type { TraceReader } from './ports.ts';
+import * as schemas from './schemas.ts';
+
+export const getTracingStats = operation({
+  id: 'getTracingStats',
+  permission: 'infrastructure:read',
+  tag: 'Infrastructure',
+  method: 'get',
+  path: '/infrastructure/tracing/stats',
+  summary: 'Get trace statistics',
+  description:
+    'Counts traces by how they ended. Executions that started with the same `traceparent` are one trace, including all executions that they started themselves.',
+  query: schemas.tracingStatsQuery,
+  answers: { 200: { description: 'The statistics', schema: schemas.tracingStats } },
+  problems: [400, 401],
+});
+
+export const getTrace = operation({
+  id: 'getTrace',
+  permission: 'infrastructure:read',
+  tag: 'Infrastructure',
+  method: 'get',
+  path: '/infrastructure/tracing/trace/{trace_id}',
+  summary: 'Get a trace with its spans',
+  description:
+    'Executions, tasks and attempts are available as long as the execution is stored; calls made by workers are retained according to TRACE_RETENTION_HOURS. An unknown trace has no spans.',
+  answers: { 200: { description: 'The trace', schema: schemas.trace } },
+  problems: [400, 401],
+});
+
+export const getServiceTraces = operation({
+  id: 'getServiceTraces',
+  permission: 'infrastructure:read',
+  tag: 'Infrastructure',
+  method: 'get',
+  path: '/infrastructure/tracing/service/{service_name}',
+  summary: 'List the newest traces that called a service',
+  description: '`orchestrator` is this service itself. A service that is called by its URL is identified by its host.',
+  query: schemas.serviceTracesQuery,
+  answers: { 200: { description: 'The traces', schema: schemas.serviceTraces } },
+  problems: [400, 401],
+});
+
+interface Needs {
+  traces: TraceReader;
+}
+
+export const tracingRoutes = endpoints([getTracingStats, getTrace, getServiceTraces], serve);
+
+function serve(routes: Routes, { traces }: Needs): void {
+  routes.serve(getTracingStats, async ({ query, caller, response }) => {
+    sendJson(response, 200, await traces.stats(caller.tenantId, query.hours));
+  });
+  routes.serve(getTrace, async ({ params, caller, response }) => {
+    sendJson(response, 200, await traces.trace(caller.tenantId, params['trace_id'] ?? ''));
+  });
+  routes.serve(getServiceTraces, async ({ params, query, caller, response }) => {
+    sendJson(response, 200, await traces.ofService(caller.tenantId, params['service_name'] ?? '', query.limit));
+  });
+}

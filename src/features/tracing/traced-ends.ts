@@ -1,0 +1,12 @@
+/** Tells a collector of runs that end in this process. */
+import type pg from 'pg';
+import type { Logger } from '../../engine/ports/logger.ts';
+import type { Traces } from './assemble.ts';
+import { createEndedRunReader } from './ended-run-store.ts';
+import { createEndedRuns, type EndedRuns } from './export-ended-runs.ts';
+
+export function tracedEnds(traces: Traces | undefined, pool: pg.Pool, log: Logger): EndedRuns | undefined {
+  if (traces === undefined) return undefined;
+  const { add, lost, isSampled } = traces;
+  return createEndedRuns({ reader: createEndedRunReader(pool, isSampled), add, dropped: lost, log });
+}

@@ -1,0 +1,34 @@
+/** What a worker has of it: it makes the calls of webhooks and callbacks, and forgets those that nobody asks about any more. */
+
+import { createKeyring } from '../../engine/keyring.ts';
+import { repeatUntil } from '../../engine/recover/reconcile.ts';
+import type { FeatureWorker } from '../../feature.ts';
+import { createDeliveryPump } from './deliver-webhooks.ts';
+import { createWebhookDeliveryStore } from './delivery-store.ts';
+
+const LOOK_EVERY_MS = 500;
+const FORGET_EVERY_MS = 60_000;
+const KEPT_DAYS = { delivered: 7, dead: 30, callback: 4 };
+const FORGOTTEN_AT_ONCE = 5_000;
+
+export const worker: FeatureWorker = {
+  open({ pool, config, fetch, now, failpoint, callSpans: calls, log }) {
+    const deliveries = createWebhookDeliveryStore(pool, createKeyring(config.secretKeys));
+    const pump = createDeliveryPump({
+      ...{ deliveries, fetch, failpoint, calls, log },
+      callbackSecrets: config.webhookSecrets,
+      now: () => new Date(now()),
+      random: Math.random,
+    });
+    const forget = () => deliveries.removeOld(KEPT_DAYS, FORGOTTEN_AT_ONCE);
+    return {
+      async work(signal) {
+        await Promise.all([
+          repeatUntil(signal, LOOK_EVERY_MS, 'deliver_webhooks', () => pump.pass(signal), log),
+          repeatUntil(signal, FORGET_EVERY_MS, 'forget_webhooks', forget, log),
+        ]);
+        await pump.idle();
+      },
+    };
+  },
+};

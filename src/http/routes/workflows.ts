@@ -1,0 +1,336 @@
+/** Workflows and their versions. */
+
+import type { Request } from 'express';
+import { z } from 'zod';
+import { OrchestratorError } from '../../domain/errors.ts';
+import type { ControlOperations } from '../../engine/control/control-operations.ts';
+import type { DefinitionRules } from '../../engine/ports/definitions.ts';
+import type {
+  ControlEventReader,
+  StatisticsOfWorkflow,
+  StoredWorkflow,
+  WorkflowStore,
+} from '../../engine/ports/read-models.ts';
+import type { Caller } from '../../engine/ports/use-cases.ts';
+import { controlOperation } from '../../schemas/control.ts';
+import { workflowCreateInput, workflowUpdateInput } from '../../schemas/definition.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+import {
+  canaryPercent as canaryPercentInput,
+  deleteQuery,
+  jsonObject,
+  versionListQuery,
+  workflowListQuery,
+  workflowQuery,
+  workflowStatus,
+} from '../../schemas/requests.ts';
+import * as answers from '../../schemas/workflow-answers.ts';
+import type { Links } from '../server/links.ts';
+import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
+import { pageOf } from '../server/paging.ts';
+import { parse } from '../server/parse.ts';
+import { presentOperation } from './control-operations.ts';
+
+/** Never ids of workflows: paths of their own, some of them later. */
+const RESERVED = new Set([
+  ...['search', 'statistics', 'health', 'templates', 'history', 'executions', 'run', 'activity'],
+  ...['from-template', 'examples', 'operations'],
+]);
+/** What an answer has and a definition has not: a client may send back what it got. */
+const READ_ONLY = [
+  ...['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at', 'paused'],
+  'execution_statistics',
+];
+/** Merges of a change into the newest version, when others change the workflow at the same time. */
+const MERGE_ROUNDS = 5;
+
+export const createWorkflow = operation({
+  id: 'createWorkflow',
+  permission: 'workflows:write',
+  tag: 'Workflows',
+  method: 'post',
+  path: '/workflows',
+  summary: 'Create a workflow',
+  description: 'The definition is stored as version 1 of a new workflow.',
+  body: jsonObject,
+  bodyDocument: workflowCreateInput,
+  answers: {
+    201: {
+      description: 'Created',
+      schema: answers.workflow,
+      headers: { Location: 'URL of the created resource', ETag: 'Version of the workflow, for If-Match' },
+    },
+  },
+  problems: [400, 401, 403, 413, 415, 422],
+});
+
+export const listWorkflows = operation({
+  id: 'listWorkflows',
+  permission: 'workflows:read',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows',
+  summary: 'List workflows',
+  description: 'The newest workflows come first.',
+  query: workflowListQuery,
+  answers: { 200: { description: 'One page of results', schema: answers.workflowList } },
+  problems: [400, 401],
+});
+
+export const getWorkflow = operation({
+  id: 'getWorkflow',
+  permission: 'workflows:read',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows/{workflow_id}',
+  summary: 'Get a workflow',
+  description: 'Returns the newest version or the requested one.',
+  query: workflowQuery,
+  notFound: 'Workflow not found',
+  answers: {
+    200: {
+      description: 'The workflow',
+      schema: answers.workflow,
+      headers: { ETag: 'Version of the workflow, for If-Match' },
+    },
+  },
+  problems: [400, 401, 404],
+});
+
+export const updateWorkflow = operation({
+  id: 'updateWorkflow',
+  permission: 'workflows:write',
+  tag: 'Workflows',
+  method: 'put',
+  path: '/workflows/{workflow_id}',
+  summary: 'Update a workflow',
+  description:
+    'Accepts any subset of the fields and creates a new, immutable version; executions in progress keep their version. With `canary_percent` the new version does not become the current one but gets that share of the executions without an explicit version, and the ETag does not change. `status` alone creates no version: `paused` and `archived` workflows accept no executions. workflow_id, current_version, canary, created_by, created_at, updated_at and a numeric version are read-only and ignored.',
+  body: jsonObject,
+  bodyDocument: workflowUpdateInput,
+  headers: { 'If-Match': 'The ETag of the version to change; 412 if it is no longer the newest' },
+  notFound: 'Workflow not found',
+  answers: {
+    200: {
+      description: 'Updated',
+      schema: answers.workflow,
+      headers: { ETag: 'Version of the workflow, for If-Match' },
+    },
+  },
+  problems: [400, 401, 404, 409, 412, 413, 415, 422],
+});
+
+export const deleteWorkflow = operation({
+  id: 'deleteWorkflow',
+  permission: 'workflows:write',
+  tag: 'Workflows',
+  method: 'delete',
+  path: '/workflows/{workflow_id}',
+  summary: 'Delete a workflow',
+  description:
+    'The history of the workflow is retained. With `force`, its live executions are cancelled: the response is 204 if that is done at once, and 202 with the URL of the operation if there are many.',
+  query: deleteQuery,
+  notFound: 'Workflow not found',
+  answers: {
+    204: { description: 'Deleted' },
+    202: { description: 'Deleted; its executions are being cancelled', schema: controlOperation },
+  },
+  problems: [400, 401, 404, 409],
+});
+
+export const listVersions = operation({
+  id: 'listWorkflowVersions',
+  permission: 'workflows:read',
+  tag: 'Workflows',
+  method: 'get',
+  path: '/workflows/{workflow_id}/versions',
+  summary: 'List the versions of a workflow',
+  description: 'The newest versions come first.',
+  query: versionListQuery,
+  notFound: 'Workflow not found',
+  answers: { 200: { description: 'One page of results', schema: answers.workflowVersionList } },
+  problems: [400, 401, 404],
+});
+
+interface Needs {
+  statisticsOf: StatisticsOfWorkflow;
+  controlEvents: ControlEventReader;
+  definitions: DefinitionRules;
+  newId: () => string;
+  operations: Pick<ControlOperations, 'begin' | 'find'>;
+  workflows: WorkflowStore;
+  links: Links;
+}
+
+export const workflowRoutes = endpoints(
+  [createWorkflow, listWorkflows, getWorkflow, updateWorkflow, deleteWorkflow, listVersions],
+  serve,
+);
+
+function serve(routes: Routes, deps: Needs): void {
+  const { links } = deps;
+  const { workflows, definitions } = deps;
+
+  routes.serve(createWorkflow, async ({ body, caller, response }) => {
+    const { definition, tenantId } = await definitions.normalise(caller.tenantId, body);
+    refuseOtherTenant(tenantId, caller);
+    const created = await workflows.create(caller.tenantId, caller.userId, definition);
+    response.setHeader('Location', links.workflow(created.id));
+    response.setHeader('ETag', etagOf(created));
+    sendJson(response, 201, presentWorkflow(created));
+  });
+
+  routes.serve(listWorkflows, async ({ query, caller, response }) => {
+    const { items, total } = await workflows.list(caller.tenantId, query);
+    sendJson(response, 200, { items, workflows: items, ...pageOf(query.page, query.page_size, total) });
+  });
+
+  routes.serve(getWorkflow, async ({ params, query, caller, response }) => {
+    const found = await workflows.find(caller.tenantId, workflowIdOf(params), query.version);
+    if (found === undefined) throw notFound('Workflow not found');
+    response.setHeader('ETag', etagOf(found));
+    const paused =
+      found.status === 'paused' ? await deps.controlEvents.workflowPausedBy(caller.tenantId, found.id) : undefined;
+    sendJson(response, 200, {
+      ...presentWorkflow(found),
+      ...(paused === undefined ? {} : { paused }),
+      execution_statistics: await deps.statisticsOf(caller.tenantId, found.id),
+    });
+  });
+
+  routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {
+    const id = workflowIdOf(params);
+    const { status, canaryPercent, patch } = splitPatch(body);
+    for (let round = 0; round < MERGE_ROUNDS; round += 1) {
+      const current = await workflows.find(caller.tenantId, id);
+      if (current === undefined) throw notFound('Workflow not found');
+      checkIfMatch(request, current);
+      const definition =
+        Object.keys(patch).length === 0
+          ? undefined
+          : await definitions.merge(caller.tenantId, current.definition, patch);
+      const outcome = await workflows.update(caller.tenantId, caller.userId, id, {
+        expectedVersion: current.version,
+        ...(definition === undefined ? {} : { definition }),
+        ...(status === undefined ? {} : { status }),
+        ...(canaryPercent === undefined ? {} : { canaryPercent }),
+      });
+      if (outcome.done === 'unknown') throw notFound('Workflow not found');
+      if (outcome.done === 'stale') continue;
+      // What the next change is made to: a canary is not it.
+      response.setHeader('ETag', etagOf({ version: outcome.workflow.currentVersion }));
+      return sendJson(response, 200, presentWorkflow(outcome.workflow));
+    }
+    throw new OrchestratorError('conflict', 'The workflow is being changed by others at the same time; try again');
+  });
+
+  routes.serve(deleteWorkflow, async ({ params, query, caller, response }) => {
+    const id = workflowIdOf(params);
+    const operationId = query.force === true ? deps.newId() : undefined;
+    const outcome = await workflows.remove(caller, id, operationId);
+    if (outcome === 'unknown') throw notFound('Workflow not found');
+    if (outcome === 'active')
+      throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
+    // Deleted first, so that no run can be accepted between the two.
+    const found =
+      outcome === 'cancelling' && operationId !== undefined
+        ? await deps.operations.begin(caller, operationId)
+        : undefined;
+    if (found === undefined || found.status === 'completed') return void response.status(204).end();
+    sendJson(response, 202, presentOperation(found, links));
+  });
+
+  routes.serve(listVersions, async ({ params, query, caller, response }) => {
+    const found = await workflows.versions(caller.tenantId, workflowIdOf(params), query.page, query.page_size);
+    if (found === undefined) throw notFound('Workflow not found');
+    sendJson(response, 200, { items: found.items, ...pageOf(query.page, query.page_size, found.total) });
+  });
+}
+
+/** The flow form may say whose it is. */
+export function refuseOtherTenant(named: string | undefined, caller: Caller): void {
+  if (named === undefined || named === caller.tenantId) return;
+  throw new OrchestratorError(
+    'forbidden',
+    `The definition names the tenant '${named}'; you are in '${caller.tenantId}'`,
+  );
+}
+
+export function workflowIdOf(params: Record<string, string>): string {
+  const id = params['workflow_id'] ?? '';
+  if (RESERVED.has(id)) throw notFound('Workflow not found');
+  return id;
+}
+
+export function presentWorkflow(workflow: StoredWorkflow): answers.Workflow {
+  const { name, description, version, tags, parameters, actions, output, dedupe } = workflow.definition;
+  const { timeout_seconds, concurrency, triggers, retention_days, metadata } = workflow.definition;
+  return {
+    workflow_id: workflow.id,
+    name,
+    description: description ?? null,
+    version: workflow.version,
+    current_version: workflow.currentVersion,
+    ...(workflow.canary === undefined ? {} : { canary: workflow.canary }),
+    ...(version === undefined ? {} : { version_label: version }),
+    status: workflow.status,
+    tags,
+    // The domain's interfaces hold JSON only, which their types cannot say.
+    parameters: parameters as unknown as JsonObject[],
+    actions: actions as unknown as JsonObject[],
+    ...(output === undefined ? {} : { output }),
+    ...(dedupe === undefined ? {} : { dedupe: { ...dedupe } }),
+    ...(concurrency === undefined ? {} : { concurrency: { ...concurrency } }),
+    ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
+    ...(retention_days === undefined ? {} : { retention_days }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(triggers === undefined ? {} : { triggers: triggers.map((trigger) => ({ ...trigger })) }),
+    created_by: workflow.createdBy,
+    created_at: workflow.createdAt.toISOString(),
+    updated_at: workflow.updatedAt.toISOString(),
+  };
+}
+
+function splitPatch(body: JsonObject): {
+  status: StoredWorkflow['status'] | undefined;
+  canaryPercent: number | undefined;
+  patch: JsonObject;
+} {
+  const { status, canary_percent: canaryPercent } = parse(
+    z.object({ status: workflowStatus.optional(), canary_percent: canaryPercentInput.optional() }),
+    body,
+  );
+  const kept = Object.entries(body).filter(
+    ([field, value]) =>
+      field !== 'status' &&
+      field !== 'canary_percent' &&
+      !READ_ONLY.includes(field) &&
+      !(field === 'version' && typeof value === 'number'),
+  );
+  if (canaryPercent !== undefined && kept.length === 0) {
+    const message = 'a canary is a changed version; PUT …/canary gives a share to one that there is';
+    throw new OrchestratorError('invalid_request', message, { errors: [{ path: 'canary_percent', message }] });
+  }
+  // What an answer calls version_label is `version` in a definition.
+  return {
+    status,
+    canaryPercent,
+    patch: Object.fromEntries(kept.map(([field, value]) => [field === 'version_label' ? 'version' : field, value])),
+  };
+}
+
+export function etagOf(workflow: Pick<StoredWorkflow, 'version'>): string {
+  return `"${workflow.version}"`;
+}
+
+function checkIfMatch(request: Request, current: StoredWorkflow): void {
+  const header = request.get('if-match');
+  if (header === undefined || header.trim() === '*') return;
+  const tags = header.split(',').map((tag) => tag.trim());
+  if (!tags.includes(etagOf(current))) {
+    throw new OrchestratorError(
+      'precondition_failed',
+      `The newest version is ${etagOf(current)}, not ${header.slice(0, 100)}`,
+    );
+  }
+}

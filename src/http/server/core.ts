@@ -1,0 +1,61 @@
+/** What the HTTP door needs for itself, whatever it serves; `compose/` puts it together. */
+import type { RequestHandler } from 'express';
+import type { ErrorCode } from '../../domain/errors.ts';
+import type { Audit } from '../../engine/ports/audit.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import type { WritePath } from '../../engine/recover/write-path.ts';
+import type { WhoAsks } from '../auth/identify.ts';
+import type { DoorSpans, RequestSpan } from './context.ts';
+import type { DoorLimits } from './limits.ts';
+import type { InTenant } from './operation.ts';
+import type { DatabaseFaults } from './problem.ts';
+
+export interface HttpConfig {
+  /** `*`: any. */
+  corsOrigins: readonly string[];
+  /** The names under which it may be asked; undefined: any. */
+  hostNames?: readonly string[] | undefined;
+  bodyLimitBytes: number;
+  /** Whose X-Forwarded-For is believed; undefined: nobody's. */
+  trustProxy?: number | readonly string[] | undefined;
+  /** Every request is audited, not only those that change something. */
+  auditReads: boolean;
+  /** Where clients reach the service; undefined: links are paths. */
+  publicUrl: string | undefined;
+  version: string;
+  /** The certificate and key that it is served with, if it is. */
+  tls?: object | undefined;
+  /** How streams of events behave; each has a default. */
+  streams?: { heartbeatMs?: number; patienceMs?: number; credentialsMs?: number };
+}
+
+export interface HttpCore extends DatabaseFaults {
+  config: HttpConfig;
+  log: Logger;
+  /** Who asks, and what that one may do. */
+  whoAsks: WhoAsks;
+  /** Where a browser logs in that wants to see `path`; undefined: no browser can. */
+  loginFor?: ((path: string) => string) | undefined;
+  inTenant: InTenant;
+  audit: Audit;
+  writePath: Pick<WritePath, 'fault' | 'lastFault'>;
+  /** Bull Board, served under /admin/queues. */
+  board: RequestHandler;
+  /** Undefined: everybody may come as often as they want. */
+  limits?: DoorLimits | undefined;
+  /** What sees a request before anybody has asked who sends it. */
+  before?: readonly RequestHandler[] | undefined;
+  /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */
+  answered?(request: {
+    method: string;
+    endpoint: string;
+    status: number;
+    seconds: number;
+    traceId: string;
+    problem: ErrorCode | undefined;
+    span?: RequestSpan | undefined;
+    tenantId?: string | undefined;
+  }): void;
+  /** Undefined: no spans are exported. */
+  spans?: DoorSpans | undefined;
+}

@@ -1,0 +1,98 @@
+/** The HTTP server around the app: how long a client may take, and what it hears when it does not speak HTTP. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
+import type { Problem } from '../../schemas/answers.ts';
+
+const HEADERS_TIMEOUT_MS = 10_000;
+/** To send a whole request; the answer has its own limit. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the usual idle time of a proxy before us (60 s), so that it is never us who close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+const CHECK_INTERVAL_MS = 1_000;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_HEADERS = 200;
+const MAX_CONNECTIONS = 10_000;
+
+const REFUSALS = new Map<string, { line: string; status: number; title: string }>([
+  [
+    'HPE_HEADER_OVERFLOW',
+    { line: '431 Request Header Fields Too Large', status: 431, title: 'The headers are too large' },
+  ],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    { line: '408 Request Timeout', status: 408, title: 'The request took too long to arrive' },
+  ],
+]);
+const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not HTTP' };
+
+/** PEM. */
+export interface ServerTls {
+  cert: string;
+  key: string;
+  /** Who vouches for the certificates of clients, and whether each must have one; undefined: they are not asked for. */
+  clients?: { ca: string; required: boolean } | undefined;
+}
+
+/** With a certificate and its key it speaks HTTPS, and nothing else. */
+export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConnections = MAX_CONNECTIONS): Server {
+  const limits = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  };
+  const server =
+    tls === undefined
+      ? createServer(limits, app)
+      : createTlsServer({ ...limits, ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
+  server.maxHeadersCount = MAX_HEADERS;
+  // What comes beyond is closed at once, so that those that are open go on.
+  server.maxConnections = maxConnections;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // Who did not get through the handshake could not read an answer.
+    const unheard = error.code === 'ECONNRESET' || error.code?.startsWith('ERR_SSL') === true;
+    if (unheard || !socket.writable) return socket.destroy();
+    const { line, status, title } = REFUSALS.get(error.code ?? '') ?? BAD_REQUEST;
+    socket.end(refusal(line, status, title));
+    return undefined;
+  });
+  return server;
+}
+
+/** Where none is required one that nobody vouches for is refused by the door, in words. */
+function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
+  const common = { cert, key, minVersion: 'TLSv1.2' as const };
+  if (clients === undefined) return common;
+  return { ...common, ca: clients.ca, requestCert: true, rejectUnauthorized: clients.required };
+}
+
+/** As every other answer, although nothing of the request is known: neither where it went nor which ids it has. */
+function refusal(line: string, status: number, title: string): string {
+  const traceId = randomBytes(16).toString('hex');
+  const problem: Problem = {
+    type: 'urn:orchestrator:problem:invalid_request',
+    title,
+    status,
+    detail: title,
+    instance: '',
+    code: 'invalid_request',
+    trace_id: traceId,
+    message: title,
+    error_code: 'invalid_request',
+  };
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${line}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    `X-Request-Id: ${randomUUID()}`,
+    `traceparent: 00-${traceId}-${randomBytes(8).toString('hex')}-01`,
+    'Connection: close',
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
+}

@@ -1,0 +1,2 @@
+/** allowed: it was done; denied: by who asks (401, 403); refused: by what was asked; failed: it could not be done. */
+export const AUDIT_DECISIONS = ['allowed', 'denied', 'refused', 'failed'] as const;

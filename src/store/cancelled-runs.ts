@@ -1,7 +1,0 @@
-/**
- * How a run that is cancelling ends, as parts of the statements that end runs: `r` is its row. A deadline ends a run as a
- * cancellation does, and only says so in the row; the reason is its message.
- */
-export const CANCELLED_AS = `coalesce(r.ends_as, 'cancelled')`;
-export const CANCELLED_ERROR = `CASE WHEN r.ends_as = 'timed_out'
-  THEN jsonb_build_object('code', 'run_timed_out', 'message', r.cancel_reason) END`;

@@ -1,0 +1,67 @@
+/** The columns of a run that the engine works with, and their reading. */
+import type { FinalRunStatus, OpenRunStatus, RunStatus } from '../../domain/runs/run-states.ts';
+import type { RunFields, RunRow } from '../../engine/ports/rows.ts';
+import type { DefinitionRef } from '../../schemas/job.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+
+export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited, r.left_queue`;
+
+export interface RawRun {
+  id: string;
+  tenant_id: string;
+  user_id: string;
+  workflow_id: string | null;
+  workflow_version: number | null;
+  inline: DefinitionRef | null;
+  epoch: number;
+  gen: number;
+  status: RunStatus;
+  final: boolean;
+  priority: number;
+  parameters: JsonObject;
+  correlation_id: string | null;
+  trace_id: string | null;
+  parent_span_id: string | null;
+  created_at: Date;
+  deadline_at: Date | null;
+  waits_for_slot?: boolean | null;
+  awaited: boolean | null;
+  left_queue?: boolean | null;
+}
+
+export function toRunRow(raw: RawRun): RunRow {
+  const fields = fieldsOf(raw);
+  // Both columns are written from one table of states, in one statement.
+  if (raw.final) return { ...fields, status: raw.status as FinalRunStatus, final: true };
+  return { ...fields, status: raw.status as OpenRunStatus, final: false };
+}
+
+function fieldsOf(raw: RawRun): RunFields {
+  return {
+    id: raw.id,
+    tenantId: raw.tenant_id,
+    userId: raw.user_id,
+    of: definitionRef(raw),
+    epoch: raw.epoch,
+    gen: raw.gen,
+    priority: raw.priority,
+    parameters: raw.parameters,
+    correlationId: raw.correlation_id,
+    traceId: raw.trace_id,
+    parentSpan: raw.parent_span_id,
+    createdAt: raw.created_at,
+    deadlineAt: raw.deadline_at,
+    ...(raw.waits_for_slot === true ? { waitsForSlot: true } : {}),
+    ...(raw.awaited === true ? { awaited: true } : {}),
+    ...(raw.left_queue === true ? { leftQueue: true } : {}),
+  };
+}
+
+export function definitionRef(raw: Pick<RawRun, 'workflow_id' | 'workflow_version' | 'inline' | 'id'>): DefinitionRef {
+  if (raw.workflow_id !== null && raw.workflow_version !== null) {
+    return { workflow_id: raw.workflow_id, version: raw.workflow_version };
+  }
+  if (raw.inline === null) throw new Error(`run ${raw.id} names no definition`);
+  return raw.inline;
+}

@@ -1,0 +1,32 @@
+/** The cache of outputs in memory, over the rows of a fake store. Time does not pass in it. */
+import type { NewCacheEntry, OutputCache } from '../../../src/engine/deliver/cache.ts';
+import type { FakeStore } from './store.ts';
+
+export interface FakeCache extends OutputCache {
+  /** Key -> JSON text. */
+  entries: Map<string, string>;
+  asked: string[];
+  kept: NewCacheEntry[];
+}
+
+export function createFakeCache(store: Pick<FakeStore, 'task'>): FakeCache {
+  const cache: FakeCache = {
+    entries: new Map(),
+    asked: [],
+    kept: [],
+    async find({ key }) {
+      cache.asked.push(key);
+      return cache.entries.get(key);
+    },
+    async forget({ key }) {
+      cache.entries.delete(key);
+    },
+    async keep(entry) {
+      const task = store.task(entry.runId, entry.actionId);
+      if (task?.commitId !== entry.commitId || task.status !== 'completed') throw new Error('not a committed output');
+      cache.kept.push(entry);
+      if (task.output !== null) cache.entries.set(entry.key, task.output);
+    },
+  };
+  return cache;
+}

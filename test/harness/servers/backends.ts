@@ -1,0 +1,3 @@
+/** Where the queue can be. */
+export const BACKENDS = ['redis', 'postgres'] as const;
+export type BackendKind = (typeof BACKENDS)[number];

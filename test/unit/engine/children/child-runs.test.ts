@@ -1,0 +1,114 @@
+/** A task that waits for a run that it began, and who wakes it when that has ended; on hand-written ports. */
+import { describe, expect, test } from 'vitest';
+import { createFairness } from '../../../../src/engine/accept/fairness.ts';
+import { tellingParents } from '../../../../src/engine/children/child-ended.ts';
+import { executeTask } from '../../../../src/engine/deliver/execute-task.ts';
+import type { ChildStore } from '../../../../src/engine/ports/children.ts';
+import type { RunStore } from '../../../../src/engine/ports/runs.ts';
+import { sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { begun, type FakeEngine, output, RUN } from '../../../harness/fakes/engine.ts';
+import { NO_CHILDREN } from '../../../harness/fakes/no-children.ts';
+
+const PARENT = { runId: RUN, epoch: 1, actionId: 'a' };
+
+/** Run of one action of the type `workflow` that sleeps until its child has ended. */
+async function waiting(children: Partial<ChildStore>): Promise<FakeEngine> {
+  const engine = await begun({ a: [] }, () => ({ action_type: 'workflow' }));
+  engine.behaviours.set('a', () => ({ result: 'park', until: undefined }));
+  Object.assign(engine.deps, { children: { ...NO_CHILDREN, ...children } });
+  await engine.deliver('a');
+  return engine;
+}
+
+const ending = ({ store }: FakeEngine, ended: boolean): Pick<RunStore, 'endAbnormally'> => ({
+  ...store.runs,
+  endAbnormally: async () => ended,
+});
+
+async function sweep(engine: FakeEngine): Promise<void> {
+  engine.store.due.add(RUN);
+  await sweepOnce({
+    ...engine.deps,
+    runs: engine.store.runs,
+    sweep: engine.store.sweep,
+    window: 10,
+    fairness: createFairness(() => 1),
+    checkEveryMs: 30_000,
+    suspects: new Map(),
+    queueUse: async () => undefined,
+  });
+}
+
+describe('the end of a child', () => {
+  test('wakes the task that waits, whoever ended it', async () => {
+    const engine = await waiting({ parentOf: async () => PARENT });
+    const runs = tellingParents(ending(engine, true), engine.deps);
+    await runs.endAbnormally('child', 1, 'cancelled', []);
+    expect(engine.row('a')).toMatchObject({ status: 'waiting', wakes: 1 });
+    const late = tellingParents(ending(engine, false), engine.deps);
+    await late.endAbnormally('child', 1, 'cancelled', []);
+    expect(engine.row('a')?.wakes).toBe(1);
+  });
+
+  test('is found by the reconciler when whoever ended it died before the wake', async () => {
+    let ended: string[] = [];
+    const engine = await waiting({ tasksOfEnded: async () => ended });
+    await sweep(engine);
+    expect(engine.row('a')?.wakes).toBe(0);
+    ended = ['a'];
+    await sweep(engine);
+    expect(engine.row('a')?.wakes).toBe(1);
+    engine.behaviours.set('a', () => output('done'));
+    await engine.deliver('a');
+    expect(engine.run()).toMatchObject({ status: 'completed' });
+  });
+
+  test('is told once more by the job of the child that comes again', async () => {
+    const parents: string[] = [];
+    const parentOf = async (id: string) => {
+      parents.push(id);
+      return undefined;
+    };
+    const engine = await begun({ a: [] });
+    Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf } });
+    Object.assign(engine.run() ?? {}, { awaited: true });
+    const lease = engine.take('a');
+    await engine.work(lease);
+    expect(parents).toEqual([RUN]);
+    await executeTask(engine.deps, { ...lease.delivery, attemptsStarted: 2, stalledCounter: 1 });
+    expect(parents).toEqual([RUN, RUN]);
+  });
+
+  test('of which nobody waits asks for nothing', async () => {
+    const engine = await begun({ a: [] });
+    // NO_CHILDREN would throw for anything but what is asked of every run.
+    Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf: () => Promise.reject(new Error('asked')) } });
+    await engine.deliver('a');
+    expect(engine.run()).toMatchObject({ status: 'completed' });
+  });
+});
+
+test('a task of a cancelled run cancels the run that it waits for, and ends after it', async () => {
+  let open = ['child'];
+  const asked: Array<string | undefined> = [];
+  const engine = await waiting({
+    openOf: async (_run, actionId) => {
+      asked.push(actionId);
+      return open;
+    },
+  });
+  const cancelled: string[] = [];
+  Object.assign(engine.deps, {
+    cancelRun: async (_caller: unknown, id: string) => {
+      cancelled.push(id);
+      return 'cancelling';
+    },
+  });
+  await engine.store.runs.requestCancel('t', RUN, undefined, 'u');
+  expect(await engine.deliver('a')).toMatchObject({ job: 'delay' });
+  expect([cancelled, engine.row('a')?.status, engine.run()?.final]).toEqual([['child'], 'waiting', false]);
+  expect(asked).toEqual(['a']);
+  open = [];
+  await engine.deliver('a');
+  expect(engine.run()).toMatchObject({ status: 'cancelled', final: true });
+});

@@ -1,0 +1,123 @@
+/** Lanes that are held: what workers and doors do about it, over a queue that forgets and doors that die. */
+import { expect, test } from 'vitest';
+import {
+  createLaneKeeper,
+  createLanes,
+  type LanePauseStore,
+  type PausedLane,
+} from '../../../../src/engine/control/lanes.ts';
+import { createTestLog } from '../../../harness/test-log.ts';
+
+const CALLER = { tenantId: 't', userId: 'ada', correlationId: undefined, traceId: '' };
+const LANES = ['a', 'b'];
+
+function world() {
+  const rows = new Map<string, PausedLane>();
+  const held = new Set<string>();
+  let changes = 0;
+  let queueIsAway = false;
+  const pauses: LanePauseStore = {
+    paused: async () => [...rows.values()],
+    lastChange: async () => (changes === 0 ? null : String(changes)),
+    async pause({ tenantId, userId }, lane, reason) {
+      if (rows.has(lane)) return false;
+      changes += 1;
+      rows.set(lane, { lane, tenantId, by: userId, reason: reason ?? null, since: new Date(0) });
+      return true;
+    },
+    async resume(_caller, lane) {
+      changes += 1;
+      return rows.delete(lane);
+    },
+  };
+  const queue = {
+    async hold(lane: string, wanted: boolean) {
+      if (queueIsAway) throw new Error('away');
+      if (wanted) held.add(lane);
+      else held.delete(lane);
+    },
+  };
+  const depths = { depths: () => Promise.reject(new Error('away')) };
+  return {
+    held,
+    pauses,
+    queue,
+    lanes: createLanes({ pauses, queue, depths, lanes: LANES, log: createTestLog() }),
+    keeper: () => createLaneKeeper({ pauses, queue, lanes: LANES }),
+    queueGoesAway(isAway: boolean) {
+      queueIsAway = isAway;
+    },
+  };
+}
+
+test('a lane is held at once, and by the workers where the queue is away or has forgotten it', async () => {
+  const { held, lanes, keeper, queueGoesAway } = world();
+  const pass = keeper();
+  await lanes.pause(CALLER, 'a', undefined);
+  expect([...held]).toEqual(['a']);
+  held.clear();
+  await pass();
+  expect([...held]).toEqual(['a']);
+  queueGoesAway(true);
+  await lanes.resume(CALLER, 'a', undefined);
+  await lanes.pause(CALLER, 'b', undefined);
+  expect([...held]).toEqual(['a']);
+  await expect(pass()).rejects.toThrow('away');
+  queueGoesAway(false);
+  await pass();
+  expect([...held]).toEqual(['b']);
+});
+
+test('what a door that died has left held is let go, also when it was paused and resumed between two passes', async () => {
+  const { held, pauses, keeper } = world();
+  held.add('a');
+  const pass = keeper();
+  await pass();
+  expect([...held], 'at the first pass').toEqual([]);
+  await pauses.pause(CALLER, 'a', undefined);
+  held.add('a');
+  await pauses.resume(CALLER, 'a', undefined);
+  await pass();
+  expect([...held]).toEqual([]);
+});
+
+test('a pause that reaches the queue after the resume is taken back by whoever made it', async () => {
+  const { held, pauses, queue, lanes, keeper } = world();
+  const hold = queue.hold;
+  queue.hold = async (lane, wanted) => {
+    queue.hold = hold;
+    await pauses.resume(CALLER, lane, undefined);
+    await hold(lane, wanted);
+  };
+  await lanes.pause(CALLER, 'a', undefined);
+  expect([...held]).toEqual([]);
+  const pass = keeper();
+  await pauses.pause(CALLER, 'b', undefined);
+  queue.hold = async (lane, wanted) => {
+    if (wanted) await pauses.resume(CALLER, lane, undefined);
+    await hold(lane, wanted);
+  };
+  await pass();
+  expect([...held]).toEqual(['b']);
+  await pass();
+  expect([...held]).toEqual([]);
+});
+
+test('what somebody holds in the board alone is left alone while nothing changes', async () => {
+  const { held, keeper } = world();
+  const pass = keeper();
+  await pass();
+  held.add('b');
+  await pass();
+  expect([...held]).toEqual(['b']);
+});
+
+test('the list says who holds a lane to those of the same tenant, and goes on without the queue', async () => {
+  const { lanes } = world();
+  await lanes.pause(CALLER, 'a', 'hot');
+  const unknown = { depth: null, active: null, delayed: null };
+  const paused = { lane: 'a', paused: true, since: new Date(0).toISOString(), reason: 'hot', ...unknown };
+  const open = { lane: 'b', paused: false, by: null, since: null, reason: null, ...unknown };
+  expect(await lanes.list(CALLER)).toEqual([{ ...paused, by: 'ada' }, open]);
+  expect(await lanes.list({ ...CALLER, tenantId: 'other' })).toEqual([{ ...paused, by: null }, open]);
+});
