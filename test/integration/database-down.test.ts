@@ -1,5 +1,6 @@
 import { test as base, describe, expect, inject } from 'vitest';
 import { expectRest } from '../harness/checker/at-rest.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { BACKENDS } from '../harness/servers/backends.ts';
 import { startTcpProxy, through } from '../harness/servers/tcp-proxy.ts';
 import { startService } from '../harness/services/service.ts';
@@ -25,9 +26,7 @@ const tests = BACKENDS.map((backend) => ({
         environment: HURRIED,
         databaseUrl: (real) => through(proxy, real),
       });
-      onTestFailed(() => {
-        process.stderr.write(`${stack.log.tail()}\n`);
-      });
+      onTestFailed((test) => reportFailure(test, stack.log.tail()));
       onCleanup(async () => {
         await proxy.open();
         try {

@@ -10,6 +10,7 @@ import { whyOfRun } from '../../src/schemas/why.ts';
 import { TENANT_ROLE } from '../../src/store/core/row-level-security.ts';
 import { expectRest } from '../harness/checker/at-rest.ts';
 import type { Client } from '../harness/client/client.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
 import { openStack } from '../support/stack.ts';
@@ -41,9 +42,7 @@ const test = base
         return url.href;
       },
     });
-    onTestFailed(() => {
-      process.stderr.write(`${stack.log.tail()}\n`);
-    });
+    onTestFailed((test) => reportFailure(test, stack.log.tail()));
     onCleanup(() => stack.stop());
     return stack;
   });

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test as base, describe, expect, inject } from 'vitest';
 import { expectRest } from '../harness/checker/at-rest.ts';
 import { accepted, field } from '../harness/client/client.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { openStack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
@@ -69,9 +70,7 @@ const test = base
       Object.assign(new URL(real), { hostname: '127.0.0.1', port: String(proxy.port) }).href;
     const stack = await openStack('redis', { workers: 0, databaseUrl: lossy });
     await stack.add('worker', { DATABASE_URL: stack.databaseUrl });
-    onTestFailed(() => {
-      process.stderr.write(`${stack.log.tail()}\n`);
-    });
+    onTestFailed((test) => reportFailure(test, stack.log.tail()));
     onCleanup(async () => {
       try {
         await expectRest(stack);

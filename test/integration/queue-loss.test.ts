@@ -1,6 +1,7 @@
 /** What becomes of runs when the Redis of the queue is away, restarted, or has forgotten everything. */
 import { test as base, expect } from 'vitest';
 import { expectRest } from '../harness/checker/at-rest.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
 import { startTcpProxy, through } from '../harness/servers/tcp-proxy.ts';
 import { startService } from '../harness/services/service.ts';
@@ -30,9 +31,7 @@ const test = base
   })
   .extend('stack', async ({ redisServer, onTestFailed }, { onCleanup }) => {
     const stack = await openStack('redis', { redisUrl: redisServer.url, workers: 2, environment: HURRIED });
-    onTestFailed(() => {
-      process.stderr.write(`${stack.log.tail()}\n`);
-    });
+    onTestFailed((test) => reportFailure(test, stack.log.tail()));
     onCleanup(async () => {
       try {
         await expectRest(stack);

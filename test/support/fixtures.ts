@@ -1,6 +1,7 @@
 /** `test` with a running service: one stack for each file and backend, and the independent check after every test. */
 import { test as base } from 'vitest';
 import { expectRest } from '../harness/checker/at-rest.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
 import { startService } from '../harness/services/service.ts';
 import { openStack, type Stack, type StackOptions } from './stack.ts';
@@ -29,9 +30,7 @@ function stackTest(backend: BackendKind, options: StackOptions = {}) {
       return stack;
     })
     .extend('atRest', { auto: true }, async ({ stack, onTestFailed }, { onCleanup }) => {
-      onTestFailed(() => {
-        process.stderr.write(`${stack.log.tail()}\n`);
-      });
+      onTestFailed((test) => reportFailure(test, stack.log.tail()));
       onCleanup(async () => {
         await expectRest(stack);
         // Nothing was broken here, so everything has to go right without the nets.

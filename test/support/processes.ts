@@ -3,7 +3,9 @@ import { test as base } from 'vitest';
 import type { Process } from '../../src/compose/processes.ts';
 import { freePort } from '../../src/launch/postgres-server.ts';
 import { expectRest } from '../harness/checker/at-rest.ts';
+import { describeUnfinished } from '../harness/checker/stuck-runs.ts';
 import { type Client, openClient } from '../harness/client/client.ts';
+import { reportFailure } from '../harness/failure-log.ts';
 import { type Child, type Environment, endOrKill, HURRIED, startProcess } from '../harness/processes/process.ts';
 import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
 import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
@@ -43,12 +45,13 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
       onCleanup(() => service.close());
       return service;
     })
-    .extend('processes', { auto: true }, async ({ onTestFailed }, { onCleanup }) => {
+    .extend('processes', { auto: true }, async ({ task, onTestFailed }, { onCleanup }) => {
       const processes = await openProcesses(backend, options);
-      onTestFailed(() => {
-        process.stderr.write(`${processes.log()}\n`);
-      });
+      let unfinished = '';
+      onTestFailed((test) => reportFailure(test, `${processes.log()}\n${unfinished}`));
       onCleanup(async () => {
+        // While those that can say why still run.
+        if (task.result?.state === 'fail') unfinished = await describe(processes);
         try {
           await expectRest(processes);
         } finally {
@@ -59,6 +62,10 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
     })
     .extend('api', ({ processes }) => processes.api)
     .extend('db', ({ processes }) => processes.db);
+}
+
+function describe(processes: Processes): Promise<string> {
+  return describeUnfinished({ ...processes, apiUrl: processes.api.url }).catch(String);
 }
 
 async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {

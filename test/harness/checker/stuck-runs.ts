@@ -56,6 +56,12 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs, onSlow }
   }
 }
 
+/** The runs that have not ended, as they are now. */
+export async function describeUnfinished(resting: Resting): Promise<string> {
+  const { open, jobs } = await look(resting);
+  return (await describeStuck(resting, open, jobs, 'when the test failed')).map(describeViolation).join('\n');
+}
+
 async function look({ db, redis, queuePrefix }: Resting) {
   const open = await db.query<{ id: string }>('SELECT id FROM run WHERE NOT final ORDER BY id');
   const jobs = await leftovers({ db, redis, queuePrefix, reported: new Set() });
