@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { ROLES } from '../domain/access.ts';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
+import type { Frozen } from './freeze.ts';
 
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
@@ -138,7 +139,7 @@ export function url(schemes: readonly string[]) {
 
 /** Base URLs, without a slash at their ends. */
 export function urlList() {
-  return list().transform((items, context) => {
+  return list().transform((items, context): readonly string[] => {
     const isBase = (item: string) => {
       if (!/^https?:\/\//.test(item) || !URL.canParse(item)) return false;
       const { username, password, search, hash } = new URL(item);
@@ -275,9 +276,9 @@ export function trustedProxies() {
 function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
   return z
     .string()
-    .transform((input, context) => {
+    .transform((input, context): Frozen<T> => {
       const value = convert(input.trim());
-      if (value !== undefined) return value;
+      if (value !== undefined) return value as Frozen<T>; // From here on it is read only.
       context.addIssue({ code: 'custom', message: `must be ${allowed}` });
       return z.NEVER;
     })
