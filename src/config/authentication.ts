@@ -6,13 +6,13 @@ import type { Settings } from './settings/all.ts';
 export function authenticationOf(settings: Settings) {
   const { authentication, tls } = settings;
   const { jwt, trustedCallers, metricsTokens } = authentication;
-  const nobody: typeof tls.clients = new Map();
+  const none: typeof tls.clients = new Map();
   return {
     required: requiresCredentials(settings),
     jwt: acceptsTokens(settings) ? jwt : undefined,
     oidc: oidcOf(settings),
     /** The callers that certificates represent, by a name in them, `CN:…`. */
-    certificates: tls.clientCerts === 'off' ? nobody : tls.clients,
+    certificates: tls.clientCerts === 'off' ? none : tls.clients,
     trustedCallers: trustedCallers.map((caller) => fullCallerName(caller, jwt.issuers) ?? caller),
     metricsTokens,
   };
@@ -51,27 +51,27 @@ export function authenticationFaults(settings: Settings, host: string, label: La
     );
   }
   faults.push(...certificateFaults(settings.tls, label), ...oidcFaults(settings, label));
-  for (const one of trustedCallers) {
-    if (!/^(api_key|jwt|certificate):./.test(one)) {
+  for (const caller of trustedCallers) {
+    if (!/^(api_key|jwt|certificate):./.test(caller)) {
       faults.push(
         `${label('TRUSTED_CALLERS')} must name each as api_key:<name>, jwt:<issuer>|<tenant>|<sub> or certificate:<user>.`,
       );
       break;
     }
-    if (fullCallerName(one, jwt.issuers) !== undefined) continue;
+    if (fullCallerName(caller, jwt.issuers) !== undefined) continue;
     faults.push(
-      `${label('TRUSTED_CALLERS')} has ${one}: with ${jwt.issuers.length} issuers in JWT_ISSUER it does not say whose token that is; name it as jwt:<issuer>|<tenant>|<sub>.`,
+      `${label('TRUSTED_CALLERS')} has ${caller}: with ${jwt.issuers.length} issuers in JWT_ISSUER it does not say whose token that is; name it as jwt:<issuer>|<tenant>|<sub>.`,
     );
     break;
   }
   return faults;
 }
 
-/** A subject alone is that of the one issuer there is, in the tenant `default`; undefined: nobody can say whose it is. */
-function fullCallerName(one: string, issuers: readonly string[]): string | undefined {
-  if (!one.startsWith('jwt:') || /^jwt:[^|]*\|[^|]+\|./.test(one)) return one;
+/** A subject alone belongs to the single issuer, in the tenant `default`. Undefined: its issuer is ambiguous. */
+function fullCallerName(caller: string, issuers: readonly string[]): string | undefined {
+  if (!caller.startsWith('jwt:') || /^jwt:[^|]*\|[^|]+\|./.test(caller)) return caller;
   const [issuer] = issuers;
-  return issuers.length === 1 ? `jwt:${issuer}|default|${one.slice('jwt:'.length)}` : undefined;
+  return issuers.length === 1 ? `jwt:${issuer}|default|${caller.slice('jwt:'.length)}` : undefined;
 }
 
 function certificateFaults(tls: Settings['tls'], label: Label): string[] {

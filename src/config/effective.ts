@@ -1,4 +1,4 @@
-/** What holds in the end and why, fit to be shown: secrets are masked as a whole, URLs lose their credentials. */
+/** The effective settings with their sources, fit to be shown: secrets are masked, URLs lose their credentials. */
 import { MASK, maskUrlPasswords, redactSecrets, withoutCredentials } from '../domain/texts/mask-secrets.ts';
 import type { EffectiveConfig, EffectiveSetting } from '../schemas/effective-config.ts';
 import type { Json } from '../schemas/json.ts';
@@ -23,7 +23,7 @@ export function effectiveSettings(read: {
       return [name, { value, ...origin(name, found.get(name)) }];
     }),
   );
-  // A value that has been worked out of another one has that one's source.
+  // A value derived from another setting has the source of that setting.
   if (settings['REDIS_URL']?.source === 'default' && values.REDIS_URL !== undefined)
     settings['REDIS_URL'] = { ...settings['REDIS_URL'], ...origin('REDIS_URL', found.get('REDIS_HOST')) };
   return {

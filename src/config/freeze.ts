@@ -1,4 +1,4 @@
-/** Values that nobody can change, all the way down. */
+/** Values that are read-only, all the way down. */
 export type Frozen<T> =
   T extends ReadonlyMap<infer Key, infer Value>
     ? ReadonlyMap<Key, Frozen<Value>>

@@ -1,9 +1,9 @@
-/** What has names of its users' making: services (`<NAME>_URL`, SERVICES) and secrets (SECRET_<NAME>, the files of SECRETS_DIR). */
+/** Values with user-defined names: services (`<NAME>_URL`, SERVICES) and secrets (SECRET_<NAME>, the files of SECRETS_DIR). */
 import { type Found, RESERVED } from './read-settings.ts';
 import { readSecretFiles, type Source } from './sources.ts';
 import { VARIABLES, type Values } from './variables.ts';
 
-/** The key of all secrets may lie beside them, and is none of those that tasks can name. */
+/** The encryption key may be a file beside the secrets; tasks cannot name it. */
 const KEY_FILE = 'SECRETS_KEY';
 
 export type Named = Found & { name: string };
@@ -58,7 +58,7 @@ export function withKeyFile(values: Values, found: Map<string, Found>, faults: s
   return { ...values, SECRETS_KEY: data ?? [] };
 }
 
-/** Without a prototype: the names are their users'. */
+/** Without a prototype, because the names are user-defined. */
 export function textsOf(named: ReadonlyMap<string, Named>): Record<string, string> {
   const texts: Record<string, string> = Object.create(null);
   for (const [name, { text }] of named) texts[name] = text;

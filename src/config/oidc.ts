@@ -2,7 +2,7 @@
 import type { Label } from './read-settings.ts';
 import type { Settings } from './settings/all.ts';
 
-/** Undefined: nobody logs in, or not all that it takes is set. */
+/** Undefined: browser logins are off, or a required setting is missing. */
 export function oidcOf({ authentication: { jwt, oidc }, publicUrl }: Settings) {
   const { issuer, clientId } = oidc;
   if (issuer === undefined || clientId === undefined || publicUrl === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Settings from all sources: which of them says what, and everything that is wrong with it at once. */
+/** Reads the settings from all sources and reports everything that is wrong with them at once. */
 import { z } from 'zod';
 import { MASK, maskUrlPasswords } from '../domain/texts/mask-secrets.ts';
 import { didYouMean } from '../schemas/nearest.ts';
@@ -37,7 +37,7 @@ export function readSettings(
   faults.push(...unknownNames(sources));
   const { data, error } = schema.safeParse(texts);
   for (const issue of error?.issues ?? []) {
-    const name = VARIABLE_NAMES.find((known) => known === issue.path[0]);
+    const name = VARIABLE_NAMES.find((candidate) => candidate === issue.path[0]);
     const here = name === undefined ? undefined : found.get(name);
     if (name === undefined || here === undefined) throw new Error(`the default of ${String(name)}: ${issue.message}`);
     faults.push(`${labelOf(here)} ${issue.message}, not ${shown(VARIABLES[name], here.text)}.`);
@@ -49,7 +49,7 @@ export function find(sources: readonly Source[], candidates: readonly string[]):
   for (const { file, values, spellings } of sources) {
     for (const name of candidates) {
       const text = Object.hasOwn(values, name) ? values[name] : undefined;
-      // Container files often pass a variable on as an empty text when it is not set.
+      // Container files often pass a variable that is not set as an empty text.
       if (text !== undefined && text.trim() !== '') return { text, spelling: spellings?.[name] ?? name, file };
     }
   }
@@ -77,7 +77,7 @@ export const RESERVED: ReadonlySet<string> = new Set([
   'TEST_DATABASE_URL',
 ]);
 
-/** An environment is full of other programs' variables; a file of ours has only our own, services and secrets. */
+/** An environment has the variables of other programs too; our files have only settings, services and secrets. */
 function unknownNames(sources: readonly Source[]): string[] {
   return sources
     .filter(({ closed }) => closed === true)

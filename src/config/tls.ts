@@ -1,4 +1,4 @@
-/** The certificate and key of ENABLE_TLS, read and tried at start: a fault in them is a fault of the configuration. */
+/** The certificate and key of ENABLE_TLS are read and checked at start: a fault in them is a fault of the configuration. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import type { Settings } from './settings/all.ts';
 interface TlsFiles {
   cert: string;
   key: string;
-  /** Undefined: clients are not asked for certificates. */
+  /** Undefined: the API requests no certificates of clients. */
   clients?: { ca: string; required: boolean };
 }
 
@@ -30,7 +30,7 @@ interface Files {
   folder: string;
 }
 
-/** Undefined: the API speaks plain HTTP. Adds what is wrong to `faults`, each fault under its own setting; no fault tells what is in a file. */
+/** Undefined: the API speaks plain HTTP. Adds what is wrong to `faults`, each fault under its own setting; no fault repeats the content of a file. */
 export function readTls({ settings, label, folder }: Files, faults: string[]): TlsFiles | undefined {
   const { certPath, keyPath, caPath, clientCerts } = settings;
   const fault = (name: Name, file: string, why: string) => faults.push(`${label(name)} is ${file}, ${why}.`);
