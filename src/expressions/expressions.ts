@@ -12,7 +12,7 @@ import { createThreadPool } from './thread-pool.ts';
 export interface Expressions {
   /**
    * Throws an OrchestratorError `expression_failed`; `expression_timeout`, which may pass on a machine that is less busy; or
-   * `expressions_busy`, when it was not begun. Only the variables that the expression names are looked at.
+   * `expressions_busy`, when it was not started. Only the variables that the expression names are read.
    */
   evaluate(expression: string, variables: Record<string, Json>, by: { tenantId: string }): Promise<Json>;
   /** Answers come in the order of the questions. Throws as `evaluate` does. */
@@ -24,7 +24,7 @@ export interface ExpressionOptions {
   timeoutMs?: number;
   maxResultBytes: number;
   threads?: number;
-  /** How long an evaluation may wait for its turn. */
+  /** How long an evaluation may wait for a thread. */
   waitMs?: number;
   /** How many evaluations of a tenant may wait. */
   maxWaiting?: number;
@@ -39,9 +39,9 @@ const ANSWER_TIMEOUT_MS = 5_000;
 /** Of the questions that go to a thread together, so that a large definition lets others in between. */
 const MAX_WEIGHT = 16_000;
 
-interface Asked {
+interface Evaluation {
   question: Question;
-  /** Those that were asked together: when one of them has no answer, none of them is needed. */
+  /** Those that were requested together: when one of them has no answer, none of them is needed. */
   together: { failed: boolean };
   resolve(answer: Answer): void;
   reject(error: unknown): void;
@@ -51,9 +51,9 @@ export function createExpressions(options: ExpressionOptions): Expressions {
   const { timeoutMs = 1_000, threads = 2, waitMs = 5_000, maxWaiting = 1_000, maxResultBytes } = options;
   const pool = createThreadPool({ threads, maxResultBytes, waitMs, maxWaiting, patienceMs: options.patienceMs });
   /** By tenant, while some of its questions are open. They go to the pool one after the other, so none is too many for it. */
-  const asked = new Map<string, Asked[]>();
+  const pending = new Map<string, Evaluation[]>();
 
-  async function answerAll(tenantId: string, open: Asked[]): Promise<void> {
+  async function answerAll(tenantId: string, open: Evaluation[]): Promise<void> {
     for (let some = takeSome(open); some.length > 0; some = takeSome(open)) {
       try {
         const questions = some.map(({ question }) => question);
@@ -66,7 +66,7 @@ export function createExpressions(options: ExpressionOptions): Expressions {
         }
       }
     }
-    asked.delete(tenantId);
+    pending.delete(tenantId);
   }
 
   return {
@@ -81,13 +81,13 @@ export function createExpressions(options: ExpressionOptions): Expressions {
       return JSON.parse(result) as Json; // The thread's own JSON.stringify made it.
     },
     answer(tenantId, questions) {
-      const open = asked.get(tenantId) ?? [];
+      const open = pending.get(tenantId) ?? [];
       const together = { failed: false };
       const answers = questions.map(
         (question) => new Promise<Answer>((resolve, reject) => open.push({ question, together, resolve, reject })),
       );
-      if (!asked.has(tenantId)) {
-        asked.set(tenantId, open);
+      if (!pending.has(tenantId)) {
+        pending.set(tenantId, open);
         void answerAll(tenantId, open);
       }
       return Promise.all(answers);
@@ -97,8 +97,8 @@ export function createExpressions(options: ExpressionOptions): Expressions {
 }
 
 /** The first of them that go together; a single one may weigh more. */
-function takeSome(open: Asked[]): Asked[] {
-  const some: Asked[] = [];
+function takeSome(open: Evaluation[]): Evaluation[] {
+  const some: Evaluation[] = [];
   let weight = 0;
   let passed = 0;
   for (const one of open) {
