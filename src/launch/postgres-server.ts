@@ -310,7 +310,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Below those that systems give to outgoing connections: one of these would take it before whoever asked listens. */
+/** Below the ephemeral ports of outgoing connections: one of those could take the port before the server listens. */
 const FIRST_PORT = 10_000;
 const LAST_PORT = 32_000;
 const PORTS_TRIED = 100;
