@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { WITHOUT_EFFECT } from '../src/config/older-names.ts';
+import type { Setting } from '../src/config/settings/setting.ts';
 import { OLDER_KEYS } from '../src/config/sources.ts';
 import { allowedBy } from '../src/config/types.ts';
-import type { Variable } from '../src/config/variable.ts';
-import { namesOf, VARIABLES, type VariableName } from '../src/config/variables.ts';
+import { namesOf, VARIABLE_NAMES, VARIABLES } from '../src/config/variables.ts';
 import { projectRoot } from '../src/project-root.ts';
 
 const HEAD = `# Configuration
@@ -50,9 +50,8 @@ Settings of the older services that are accepted so that their files and environ
 `;
 
 export function configurationPage(): string {
-  const names = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
-  const settings = names.map((name) => {
-    const { secret, default: initial, schema, description }: Variable = VARIABLES[name];
+  const settings = VARIABLE_NAMES.map((name) => {
+    const { secret, default: initial, schema, description }: Setting = VARIABLES[name];
     const others = namesOf(name).filter((other) => other !== name);
     const meaning = secret === undefined ? description : `${description} ${SHOWN[String(secret)]}`;
     const standard = initial === undefined || initial === '' ? '' : code(initial);

@@ -1,8 +1,8 @@
 /** `npm run env-template`: writes .env.template from the table of variables. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Variable } from '../src/config/variable.ts';
-import { VARIABLES, type VariableName } from '../src/config/variables.ts';
+import type { Setting } from '../src/config/settings/setting.ts';
+import { VARIABLE_NAMES, VARIABLES } from '../src/config/variables.ts';
 import { projectRoot } from '../src/project-root.ts';
 
 const HEAD = `# Copy this file to .env, here or one folder up, and change what differs. The environment wins over it, and it wins over
@@ -17,9 +17,8 @@ const TAIL = `
 `;
 
 export function envTemplate(): string {
-  const names = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
-  const entries = names.map((name) => {
-    const variable: Variable = VARIABLES[name];
+  const entries = VARIABLE_NAMES.map((name) => {
+    const variable: Setting = VARIABLES[name];
     const aliases = variable.aliases === undefined ? '' : ` Also: ${variable.aliases.join(', ')}.`;
     return `\n# ${variable.description}${aliases}\n# ${name}=${variable.default ?? ''}\n`;
   });

@@ -1,12 +1,12 @@
-/** What holds in the end and why, fit to be shown: secrets are masked as a whole, URLs lose their credentials. */
+/** The effective settings with their sources, fit to be shown: secrets are masked, URLs lose their credentials. */
 import { MASK, maskUrlPasswords, redactSecrets, withoutCredentials } from '../domain/texts/mask-secrets.ts';
 import type { EffectiveConfig, EffectiveSetting } from '../schemas/effective-config.ts';
 import type { Json } from '../schemas/json.ts';
 import type { Named } from './named-values.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
-import { type Found, SETTINGS, type Values } from './read-settings.ts';
-import type { Variable } from './variable.ts';
-import { VARIABLES, type VariableName } from './variables.ts';
+import type { Found } from './read-settings.ts';
+import type { Setting } from './settings/setting.ts';
+import { VARIABLE_NAMES, VARIABLES, type Values, type VariableName } from './variables.ts';
 
 export function effectiveSettings(read: {
   values: Values;
@@ -18,12 +18,12 @@ export function effectiveSettings(read: {
 }): EffectiveConfig {
   const { values, found, hidden } = read;
   const settings = byName(
-    SETTINGS.map((name): [string, EffectiveSetting] => {
+    VARIABLE_NAMES.map((name): [string, EffectiveSetting] => {
       const value = shownValue(name, values[name], hidden);
       return [name, { value, ...origin(name, found.get(name)) }];
     }),
   );
-  // A value that has been worked out of another one has that one's source.
+  // A value derived from another setting has the source of that setting.
   if (settings['REDIS_URL']?.source === 'default' && values.REDIS_URL !== undefined)
     settings['REDIS_URL'] = { ...settings['REDIS_URL'], ...origin('REDIS_URL', found.get('REDIS_HOST')) };
   return {
@@ -37,7 +37,7 @@ export function effectiveSettings(read: {
 }
 
 function shownValue(name: VariableName, value: Values[VariableName], hidden: readonly string[]): Json {
-  const { secret }: Variable = VARIABLES[name];
+  const { secret }: Setting = VARIABLES[name];
   if (value === undefined || (secret !== undefined && Array.isArray(value) && value.length === 0)) return null;
   if (secret === true) return MASK;
   if (secret === 'credentials') return withoutCredentials(String(value));

@@ -1,15 +1,19 @@
-/** What has names of its users' making: services (`<NAME>_URL`, SERVICES) and secrets (SECRET_<NAME>, the files of SECRETS_DIR). */
-import { type Found, RESERVED, type Values } from './read-settings.ts';
+/** Values with user-defined names: services (`<NAME>_URL`, SERVICES) and secrets (SECRET_<NAME>, the files of SECRETS_DIR). */
+import { type Found, RESERVED } from './read-settings.ts';
 import { readSecretFiles, type Source } from './sources.ts';
-import { VARIABLES } from './variables.ts';
+import { VARIABLES, type Values } from './variables.ts';
 
-/** The key of all secrets may lie beside them, and is none of those that tasks can name. */
+/** The encryption key may be a file beside the secrets; tasks cannot name it. */
 const KEY_FILE = 'SECRETS_KEY';
 
 export type Named = Found & { name: string };
 
 /** lower_snake name -> where its URL was found; SERVICES wins over `<NAME>_URL`. */
-export function findServices(values: Values, sources: readonly Source[], all: Found | undefined): Map<string, Named> {
+export function findServices(
+  listed: Values['SERVICES'],
+  sources: readonly Source[],
+  all: Found | undefined,
+): Map<string, Named> {
   const services = new Map<string, Named>();
   for (const { values: layer, file, spellings } of [...sources].reverse()) {
     for (const [variable, text] of Object.entries(layer)) {
@@ -22,7 +26,7 @@ export function findServices(values: Values, sources: readonly Source[], all: Fo
       services.set(name, { name, text: text.replace(/\/+$/, ''), spelling: spellings?.[variable] ?? variable, file });
     }
   }
-  for (const [spelled, url] of values.SERVICES ?? []) {
+  for (const [spelled, url] of listed ?? []) {
     const name = spelled.toLowerCase().replaceAll('-', '_');
     services.set(name, { name, text: url.replace(/\/+$/, ''), spelling: all?.spelling ?? 'SERVICES', file: all?.file });
   }
@@ -54,7 +58,7 @@ export function withKeyFile(values: Values, found: Map<string, Found>, faults: s
   return { ...values, SECRETS_KEY: data ?? [] };
 }
 
-/** Without a prototype: the names are their users'. */
+/** Without a prototype, because the names are user-defined. */
 export function textsOf(named: ReadonlyMap<string, Named>): Record<string, string> {
   const texts: Record<string, string> = Object.create(null);
   for (const [name, { text }] of named) texts[name] = text;

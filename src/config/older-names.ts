@@ -1,6 +1,6 @@
 /**
- * Settings of the older services, and of later versions, that are accepted and do nothing here, each with the reason. Those that
- * are set are named at start. The names of the older YAML file are made of their section and key.
+ * Settings of the older services, and of later versions, that are accepted without effect, each with the reason. Those that
+ * are set are logged at start. The names of the older YAML file are made of their section and key.
  */
 const KAFKA = 'Executions are started over HTTP and by schedules; there is no connection to Kafka in this version.';
 const TEMPORAL = 'This service is its own engine and connects to no Temporal.';

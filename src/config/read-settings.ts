@@ -1,11 +1,11 @@
-/** Settings from all sources: which of them says what, and everything that is wrong with it at once. */
+/** Reads the settings from all sources and reports everything that is wrong with them at once. */
 import { z } from 'zod';
 import { MASK, maskUrlPasswords } from '../domain/texts/mask-secrets.ts';
 import { didYouMean } from '../schemas/nearest.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
+import type { Setting } from './settings/setting.ts';
 import type { Source } from './sources.ts';
-import type { Variable } from './variable.ts';
-import { namesOf, VARIABLES, type VariableName } from './variables.ts';
+import { namesOf, type Shape, VARIABLE_NAMES, VARIABLES, type Values, type VariableName } from './variables.ts';
 
 /** Where a setting was found. */
 export interface Found {
@@ -16,10 +16,7 @@ export interface Found {
   file: string | undefined;
 }
 
-type Shape = { [Name in VariableName]: (typeof VARIABLES)[Name]['schema'] };
-export type Values = z.output<z.ZodObject<Shape>>;
-export const SETTINGS = Object.keys(VARIABLES) as VariableName[]; // The keys of a literal object.
-const schema = z.object(Object.fromEntries(SETTINGS.map((name) => [name, VARIABLES[name].schema])) as Shape); // One schema per name.
+const schema = z.object(Object.fromEntries(VARIABLE_NAMES.map((name) => [name, VARIABLES[name].schema])) as Shape); // One schema per name.
 
 const MAX_SHOWN = 100;
 
@@ -30,17 +27,17 @@ export function readSettings(
 ): { values: Values | undefined; found: Map<string, Found> } {
   const found = new Map<string, Found>();
   const texts = Object.fromEntries(
-    SETTINGS.map((name) => {
+    VARIABLE_NAMES.map((name) => {
       const here = find(sources, namesOf(name));
       if (here !== undefined) found.set(name, here);
-      const variable: Variable = VARIABLES[name];
+      const variable: Setting = VARIABLES[name];
       return [name, here?.text ?? variable.default];
     }),
   );
   faults.push(...unknownNames(sources));
   const { data, error } = schema.safeParse(texts);
   for (const issue of error?.issues ?? []) {
-    const name = SETTINGS.find((known) => known === issue.path[0]);
+    const name = VARIABLE_NAMES.find((candidate) => candidate === issue.path[0]);
     const here = name === undefined ? undefined : found.get(name);
     if (name === undefined || here === undefined) throw new Error(`the default of ${String(name)}: ${issue.message}`);
     faults.push(`${labelOf(here)} ${issue.message}, not ${shown(VARIABLES[name], here.text)}.`);
@@ -52,26 +49,35 @@ export function find(sources: readonly Source[], candidates: readonly string[]):
   for (const { file, values, spellings } of sources) {
     for (const name of candidates) {
       const text = Object.hasOwn(values, name) ? values[name] : undefined;
-      // Container files often pass a variable on as an empty text when it is not set.
+      // Container files often pass a variable that is not set as an empty text.
       if (text !== undefined && text.trim() !== '') return { text, spelling: spellings?.[name] ?? name, file };
     }
   }
   return undefined;
 }
 
-/** What somebody has to look for, and where. */
-export function labelOf({ spelling, file }: Found): string {
+/** Says under which name a setting was found, or its own name. */
+export type Label = (name: VariableName) => string;
+
+export function labelsOf(found: ReadonlyMap<string, Found>): Label {
+  return (name) => {
+    const here = found.get(name);
+    return here === undefined ? name : labelOf(here);
+  };
+}
+
+function labelOf({ spelling, file }: Found): string {
   return file === undefined ? spelling : `${spelling} (${file})`;
 }
 
 export const RESERVED: ReadonlySet<string> = new Set([
-  ...SETTINGS.flatMap(namesOf),
+  ...VARIABLE_NAMES.flatMap(namesOf),
   ...Object.keys(WITHOUT_EFFECT).flatMap((name) => [name, `ORCHESTRATOR_${name}`]),
   'TEST_REDIS_URL',
   'TEST_DATABASE_URL',
 ]);
 
-/** An environment is full of other programs' variables; a file of ours has only our own, services and secrets. */
+/** An environment has the variables of other programs too; our files have only settings, services and secrets. */
 function unknownNames(sources: readonly Source[]): string[] {
   return sources
     .filter(({ closed }) => closed === true)
@@ -85,9 +91,9 @@ function unknownNames(sources: readonly Source[]): string[] {
     );
 }
 
-const lowerCase = SETTINGS.map((name) => name.toLowerCase());
+const lowerCase = VARIABLE_NAMES.map((name) => name.toLowerCase());
 
 /** A text that may be a password is not repeated. */
-function shown({ secret }: Variable, text: string): string {
+function shown({ secret }: Setting, text: string): string {
   return secret === undefined ? JSON.stringify(maskUrlPasswords(text).slice(0, MAX_SHOWN)) : JSON.stringify(MASK);
 }

@@ -13,7 +13,7 @@ export interface Source {
   values: Layer;
   /** By name, how the file spells it where it does so in another way: `monitoring.log_level`. */
   spellings?: Layer;
-  /** The file has settings of ours only, so that a name that is none is a slip. */
+  /** The file has only settings of this service, so an unknown name in it is a mistake. */
   closed?: true;
 }
 
@@ -32,7 +32,7 @@ export function readSecretFiles(folder: string): Map<string, string> {
   const secrets = new Map<string, string>();
   for (const name of listing(folder)) {
     const file = path.join(folder, name);
-    // Kubernetes keeps its own bookkeeping under names with a dot in front.
+    // Kubernetes uses names that start with a dot for its own files.
     if (name.startsWith('.') || !statSync(file, { throwIfNoEntry: false })?.isFile()) continue;
     secrets.set(name, readFileSync(file, 'utf8').replace(/\r?\n$/, ''));
   }

@@ -1,8 +1,9 @@
-/** How the text of a variable becomes a value, with the words for a text that does not: what is allowed; who reports it adds the text. */
+/** How the text of a variable becomes a value. The message for an invalid text says what is allowed; the caller adds the text itself. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { ROLES } from '../domain/access.ts';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
+import type { Frozen } from './freeze.ts';
 
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER) {
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
@@ -68,12 +69,12 @@ function listed(input: string): string[] | undefined {
   return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
 }
 
-/** A list of words, each one of those that are known. */
+/** A list of words, each one of `values`. */
 export function listOf<const Values extends readonly string[]>(values: Values) {
   return converted(`a list of ${values.join(', ')}`, (text): ReadonlyArray<Values[number]> | undefined => {
     const items = listed(text);
-    const known = values.filter((value) => items?.includes(value) === true);
-    return known.length === items?.length ? known : undefined;
+    const chosen = values.filter((value) => items?.includes(value) === true);
+    return chosen.length === items?.length ? chosen : undefined;
   });
 }
 
@@ -83,7 +84,7 @@ const holder = z.strictObject({
   roles: z.array(z.enum(ROLES)).min(1),
 });
 
-/** `{"CN:gateway": {"user": "gateway", "tenant": "default", "roles": ["editor"]}}`: whom certificates stand for. */
+/** `{"CN:gateway": {"user": "gateway", "tenant": "default", "roles": ["editor"]}}`: the callers that certificates represent. */
 export function certificateHolders() {
   return converted('a JSON object of CN:…, DNS:… or URI:… and {"user", "tenant", "roles"}', (text) => {
     if (text === '') return new Map<string, z.output<typeof holder>>();
@@ -92,7 +93,7 @@ export function certificateHolders() {
   });
 }
 
-/** A list of texts that are too long to be guessed. */
+/** A list of secrets, each with a minimum length. */
 export function secretList(atLeast: number) {
   return converted(`${LIST}, each of at least ${atLeast} characters`, (text) => {
     const items = listed(text);
@@ -120,8 +121,8 @@ export function failpointRules() {
 }
 
 function failpointRule(part: string): FailpointRule | undefined {
-  const [, wanted, what, ms, at = '1'] = /^([\w.]+):(exit|stop|throw|sleep\((\d+)\))(?:@([1-9]\d*))?$/.exec(part) ?? [];
-  const name = FAILPOINTS.find((known) => known === wanted);
+  const [, word, what, ms, at = '1'] = /^([\w.]+):(exit|stop|throw|sleep\((\d+)\))(?:@([1-9]\d*))?$/.exec(part) ?? [];
+  const name = FAILPOINTS.find((candidate) => candidate === word);
   if (name === undefined) return undefined;
   const action = what === 'exit' || what === 'stop' || what === 'throw' ? what : 'sleep';
   return { name, action, sleepMs: Number(ms ?? 0), at: Number(at) };
@@ -130,7 +131,7 @@ function failpointRule(part: string): FailpointRule | undefined {
 export function url(schemes: readonly string[]) {
   const allowed = `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
   return converted(allowed, (text) => {
-    // `postgresql+asyncpg://`: a driver of another language is of no concern to us.
+    // `postgresql+asyncpg://`: the driver of another language is ignored.
     const plain = text.replace(/^(\w+)\+\w+:/, '$1:');
     return schemes.some((scheme) => plain.startsWith(`${scheme}://`)) && URL.canParse(plain) ? plain : undefined;
   });
@@ -138,7 +139,7 @@ export function url(schemes: readonly string[]) {
 
 /** Base URLs, without a slash at their ends. */
 export function urlList() {
-  return list().transform((items, context) => {
+  return list().transform((items, context): readonly string[] => {
     const isBase = (item: string) => {
       if (!/^https?:\/\//.test(item) || !URL.canParse(item)) return false;
       const { username, password, search, hash } = new URL(item);
@@ -204,7 +205,7 @@ export function rateLimits() {
   });
 }
 
-/** `name=4,other=1`: how much more than others each gets; 1 for all that are not named. */
+/** `name=4,other=1`: fair-share weights by tenant; 1 for all other tenants. */
 export function weights() {
   const allowed = 'name=weight with commas between them, where a weight is a number from 0.01 to 10000';
   return converted(allowed, (text) => {
@@ -275,19 +276,19 @@ export function trustedProxies() {
 function converted<T>(allowed: string, convert: (text: string) => T | undefined) {
   return z
     .string()
-    .transform((input, context) => {
+    .transform((input, context): Frozen<T> => {
       const value = convert(input.trim());
-      if (value !== undefined) return value;
+      if (value !== undefined) return value as Frozen<T>; // From here on it is read only.
       context.addIssue({ code: 'custom', message: `must be ${allowed}` });
       return z.NEVER;
     })
     .describe(allowed);
 }
 
-/** What a schema of this file takes, in words. */
+/** The allowed values of a schema of this file, in words. */
 export function allowedBy(schema: z.ZodType): string {
   const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
-  return (inner as z.ZodType).description ?? 'a text'; // What an optional holds is a schema.
+  return (inner as z.ZodType).description ?? 'a text'; // An optional wraps a schema.
 }
 
 function fromJson(input: string): unknown {

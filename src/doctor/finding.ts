@@ -1,4 +1,4 @@
-/** What the doctor has found: one line of its report each. */
+/** A finding of the doctor is one line of its report. */
 import { errorMessage } from '../domain/texts/error-message.ts';
 
 export interface Finding {
@@ -9,9 +9,9 @@ export interface Finding {
   /** As docs/testing.md names it. */
   invariant?: string;
   whatToDo?: string;
-  /** Of what is concerned, a few of them. */
+  /** Some of the affected ids. */
   ids?: string[];
-  /** How many that are. */
+  /** The number of all affected ids. */
   total?: number;
   /** A safe repair exists: `--repair` does it. */
   repairable?: boolean;
@@ -35,12 +35,12 @@ export function unknown(check: string, error: unknown): Finding {
   return { check, status: 'unknown', message, whatToDo: 'Mend what the message names, and ask again.' };
 }
 
-/** 0: all is well. 1: something should be looked at. 2: something is wrong, and was not repaired. 3: something could not be checked. */
+/** 0: healthy. 1: there are warnings. 2: there are problems that were not repaired. 3: something could not be checked. */
 export function exitCode(findings: readonly Finding[]): number {
-  const left = findings.filter(({ repaired, total }) => repaired === undefined || repaired < (total ?? 1));
-  if (left.some(({ status }) => status === 'problem')) return 2;
-  if (left.some(({ status }) => status === 'unknown')) return 3;
-  return left.some(({ status }) => status === 'warning') ? 1 : 0;
+  const unrepaired = findings.filter(({ repaired, total }) => repaired === undefined || repaired < (total ?? 1));
+  if (unrepaired.some(({ status }) => status === 'problem')) return 2;
+  if (unrepaired.some(({ status }) => status === 'unknown')) return 3;
+  return unrepaired.some(({ status }) => status === 'warning') ? 1 : 0;
 }
 
 const MARKS = { ok: '✓', warning: '!', problem: '✗', unknown: '?' } as const;

@@ -1,6 +1,6 @@
 /**
- * The invariants between PostgreSQL and the queues. What is only on its way looks like a violation for a moment, so whatever
- * is found is looked for again after a while, and only what is still there counts.
+ * The invariants between PostgreSQL and the queues. What is in flight looks like a violation for a moment, so
+ * findings are checked again after a while, and only those that persist count.
  */
 import { actionAt, FINALIZER_QUEUE, finalizerJobId, gatesOf, runOfJob, taskJobId } from '../domain/graph/compile.ts';
 import { settledActions } from '../domain/graph/settled.ts';
@@ -14,7 +14,7 @@ export interface QueueDeps {
   queue: Pick<FlowQueue, 'state' | 'removeGates' | 'promote'> & {
     gatePage(offset: number, limit: number): Promise<string[]>;
   };
-  /** Jobs that wait, sleep or are held, in one queue. */
+  /** Jobs in one queue that wait, are delayed, or wait for other jobs. */
   openJobs(queue: string, limit: number): Promise<string[]>;
   removeJob(queue: string, jobId: string): Promise<void>;
   runs: {
@@ -37,22 +37,22 @@ const MAX_GATES = 5_000;
 interface Found {
   /** By what is repaired: a run, a gate, `queue:job`. */
   lost: Map<string, { run: RunRow; job: string }>;
-  leftover: Map<string, { queue: string; jobId: string }>;
+  stale: Map<string, { queue: string; jobId: string }>;
   gates: Set<string>;
 }
 
 export async function checkQueue(deps: QueueDeps, repair: boolean): Promise<Finding[]> {
-  let found = await look(deps);
-  if (found.lost.size + found.leftover.size + found.gates.size > 0) {
+  let found = await find(deps);
+  if (found.lost.size + found.stale.size + found.gates.size > 0) {
     await deps.pause();
-    const again = await look(deps);
+    const again = await find(deps);
     found = {
       lost: both(found.lost, again.lost),
-      leftover: both(found.leftover, again.leftover),
+      stale: both(found.stale, again.stale),
       gates: new Set([...found.gates].filter((gate) => again.gates.has(gate))),
     };
   }
-  const repaired = repair ? await mend(deps, found) : undefined;
+  const repaired = repair ? await repairAll(deps, found) : undefined;
   return [
     finding(
       'runs_have_jobs',
@@ -66,9 +66,9 @@ export async function checkQueue(deps: QueueDeps, repair: boolean): Promise<Find
       'jobs_have_runs',
       'I5',
       'no job is left of an execution that has ended',
-      [...found.leftover.keys()],
+      [...found.stale.keys()],
       'They do no harm but take room; --repair removes them.',
-      repaired?.leftover,
+      repaired?.stale,
     ),
     finding(
       'gates_have_sources',
@@ -101,7 +101,7 @@ function both<T>(before: Map<string, T>, after: Map<string, T>): Map<string, T> 
   return new Map([...after].filter(([key]) => before.has(key)));
 }
 
-async function look(deps: QueueDeps): Promise<Found> {
+async function find(deps: QueueDeps): Promise<Found> {
   const lost: Found['lost'] = new Map();
   const gates = new Set<string>();
   const there = await allGates(deps);
@@ -128,7 +128,7 @@ async function look(deps: QueueDeps): Promise<Found> {
   }
   const ofEnded = await deps.runs.ended([...new Set([...there].map(runOfJob))]);
   for (const gate of there) if (ofEnded.has(runOfJob(gate))) gates.add(gate);
-  return { lost, leftover: await leftovers(deps), gates };
+  return { lost, stale: await staleJobs(deps), gates };
 }
 
 async function allGates({ queue }: QueueDeps): Promise<Set<string>> {
@@ -141,27 +141,27 @@ async function allGates({ queue }: QueueDeps): Promise<Set<string>> {
   return gates;
 }
 
-async function leftovers(deps: QueueDeps): Promise<Found['leftover']> {
-  const left: Found['leftover'] = new Map();
+async function staleJobs(deps: QueueDeps): Promise<Found['stale']> {
+  const stale: Found['stale'] = new Map();
   for (const queue of deps.queues) {
     // Others, such as the ticks of schedules, belong to no run.
     const jobs = (await deps.openJobs(queue, JOBS_PER_QUEUE)).filter((id) => id.includes('.'));
     const ended = await deps.runs.ended([...new Set(jobs.map(runOfJob))]);
-    for (const jobId of jobs) if (ended.has(runOfJob(jobId))) left.set(`${queue}:${jobId}`, { queue, jobId });
+    for (const jobId of jobs) if (ended.has(runOfJob(jobId))) stale.set(`${queue}:${jobId}`, { queue, jobId });
   }
-  return left;
+  return stale;
 }
 
-async function mend(deps: QueueDeps, { lost, leftover, gates }: Found): Promise<Record<keyof Found, number>> {
-  const done = { lost: 0, leftover: 0, gates: gates.size };
+async function repairAll(deps: QueueDeps, { lost, stale, gates }: Found): Promise<Record<keyof Found, number>> {
+  const done = { lost: 0, stale: 0, gates: gates.size };
   await deps.queue.removeGates([...gates]);
   for (const { run } of lost.values()) if (await deps.addAgain(run)) done.lost += 1;
-  for (const { queue, jobId } of leftover.values()) {
+  for (const { queue, jobId } of stale.values()) {
     await deps.removeJob(queue, jobId).then(
       () => {
-        done.leftover += 1;
+        done.stale += 1;
       },
-      // Somebody has it in hand, or one below it: it ends by itself.
+      // It, or one of its children, is locked by a worker: it ends by itself.
       () => undefined,
     );
   }

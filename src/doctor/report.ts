@@ -1,4 +1,4 @@
-/** `npm run doctor`: what is asked for, and how it is answered. */
+/** `npm run doctor`: its arguments and its report. */
 import { parseArgs } from 'node:util';
 import { examine } from '../compose/doctor.ts';
 import { type Config, ConfigError, loadConfig } from '../config/config.ts';
@@ -9,14 +9,14 @@ import { describeFinding, exitCode, type Finding, ok, problem } from './finding.
 const DAYS = 7;
 const USAGE = 'npm run doctor -- [--json] [--repair] [--days=7]';
 
-export interface Asked {
+export interface DoctorOptions {
   json: boolean;
   repair: boolean;
   days: number;
 }
 
-/** Throws for what it does not know. */
-export function readArguments(args: readonly string[]): Asked {
+/** Throws for unknown arguments. */
+export function readArguments(args: readonly string[]): DoctorOptions {
   const { values } = parseArgs({
     args: [...args],
     options: { json: { type: 'boolean' }, repair: { type: 'boolean' }, days: { type: 'string' } },

@@ -19,7 +19,7 @@ export function checkNode(): Finding {
   return problem('node', `Node ${process.versions.node} is too old`, 'Install Node 20.19 or newer.');
 }
 
-/** Why nothing else can be asked of PostgreSQL; undefined: it answers. */
+/** The problem that prevents further checks of PostgreSQL; undefined: it answers. */
 export async function findUnreachable(pool: pg.Pool): Promise<Finding | undefined> {
   try {
     await pool.query('SELECT 1');
@@ -35,9 +35,9 @@ export async function findUnreachable(pool: pg.Pool): Promise<Finding | undefine
 }
 
 export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenerator<Finding> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   await pool.query('SELECT 1');
-  const latency = performance.now() - begun;
+  const latency = performance.now() - startedAt;
   const { rows } = await pool.query<
     Record<'fsync' | 'full_page_writes' | 'synchronous_commit' | 'version' | 'max' | 'used', string>
   >(
@@ -74,7 +74,7 @@ export async function* checkPostgres(pool: pg.Pool, config: Config): AsyncGenera
   });
 }
 
-/** The sentence is the one with which every part of the program refuses to start. */
+/** The message is the one with which every process fails to start. */
 function versionFinding(verdict: VersionVerdict): Finding {
   if (!verdict.supported)
     return problem(
@@ -92,7 +92,7 @@ function versionFinding(verdict: VersionVerdict): Finding {
 
 export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): AsyncGenerator<Finding> {
   const entries = await readdir(folder, { withFileTypes: true });
-  const wanted = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const shipped = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const { rows: there } = await pool.query<{ found: boolean }>(
     `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS found`,
   );
@@ -103,15 +103,15 @@ export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): A
         )
       : { rows: [] };
   const applied = new Set(rows.map(({ name }) => name));
-  const pending = wanted.filter((name) => !applied.has(name)).sort();
-  const newer = [...applied].filter((name) => !wanted.includes(name)).sort();
+  const pending = shipped.filter((name) => !applied.has(name)).sort();
+  const newer = [...applied].filter((name) => !shipped.includes(name)).sort();
   if (pending.length > 0) {
     yield {
       ...problem('migrations', `${pending.length} migrations are not applied`, 'npm run migrate'),
       ids: pending.slice(0, 20),
       total: pending.length,
     };
-  } else yield ok('migrations', `all ${wanted.length} migrations are applied`);
+  } else yield ok('migrations', `all ${shipped.length} migrations are applied`);
   if (newer.length > 0) {
     yield {
       ...warning(
@@ -154,9 +154,9 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
   redis.on('error', () => undefined);
   try {
     await redis.connect();
-    const begun = performance.now();
+    const startedAt = performance.now();
     await redis.ping();
-    yield ok('redis', `Redis answers in ${(performance.now() - begun).toFixed(1)} ms`);
+    yield ok('redis', `Redis answers in ${(performance.now() - startedAt).toFixed(1)} ms`);
     yield await redis.del('orchestrator:probe').then(
       () => ok('redis_writes', 'Redis takes writes'),
       (error: Error) => {
@@ -207,9 +207,9 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
   }
 }
 
-async function clockOf(name: string, ask: () => Promise<number>): Promise<Finding> {
+async function clockOf(name: string, readClock: () => Promise<number>): Promise<Finding> {
   const before = Date.now();
-  const there = await ask();
+  const there = await readClock();
   const skew = Math.round(there - (before + Date.now()) / 2);
   return Math.abs(skew) <= SKEW_MS
     ? ok(`clock_${name}`, `the clock of the ${name} is ${Math.abs(skew)} ms from this one`)

@@ -1,4 +1,4 @@
-/** The invariants that PostgreSQL alone can be asked for, written from the promises and not from the engine. */
+/** The invariants that PostgreSQL alone can check, written from the guarantees and not from the engine. */
 import type pg from 'pg';
 import { MAX_DELIVERIES } from '../domain/runs/deliveries.ts';
 import { waitsForSlot } from '../store/accept/concurrency.ts';
@@ -125,7 +125,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** Each is a question of its own, so that one that fails leaves the others. */
+/** Each invariant is a query of its own, so that one that fails does not affect the others. */
 export async function checkTables(pool: pg.Pool, days: number): Promise<Array<Finding>> {
   const findings: Finding[] = [];
   for (const { check, invariant, rule, sql, whatToDo, status = 'problem', repairable } of RULES) {

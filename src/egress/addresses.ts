@@ -1,10 +1,10 @@
 /**
- * What kind of place an IP address is. An address that carries an IPv4 address inside (mapped, NAT64, 6to4, SIIT) is
+ * The class of an IP address. An address that carries an IPv4 address inside (mapped, NAT64, 6to4, SIIT) is
  * judged by the one inside, because that is where the packets may end; one of ISATAP by both.
  */
 import ipaddr from 'ipaddr.js';
 
-/** `refused` holds under every policy: metadata, link-local, multicast, unspecified, reserved. */
+/** `refused` applies under every policy: metadata, link-local, multicast, unspecified, reserved. */
 export type AddressClass = 'public' | 'private' | 'refused';
 
 const METADATA = new Set(['100.100.100.200', '168.63.129.16', 'fd00:ec2::254', 'fd20:ce::254']);
@@ -34,7 +34,7 @@ export function isAddress(host: string): boolean {
   return ipaddr.isValid(host);
 }
 
-/** One spelling for each place: `::ffff:7f00:1` is `127.0.0.1`. Throws for what is not an address. */
+/** The canonical spelling of an address: `::ffff:7f00:1` is `127.0.0.1`. Throws for what is not an address. */
 export function canonicalAddress(address: string): string {
   return unwrap(address).toString();
 }

@@ -1,4 +1,4 @@
-/** Reads an answer whole, bounded before and after decompression, so that no caller can leave a socket half read. */
+/** Reads a complete answer, bounded before and after decompression, so that no caller can leave a socket half read. */
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib';
 import { EgressError } from './errors.ts';
@@ -93,6 +93,6 @@ function decoderFor(contentType: string | undefined): InstanceType<typeof TextDe
   try {
     return new TextDecoder(charset);
   } catch {
-    return new TextDecoder(); // A label that nobody knows: as if it had not been given.
+    return new TextDecoder(); // An unknown label is ignored.
   }
 }

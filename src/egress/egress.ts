@@ -1,7 +1,7 @@
 /**
- * The one way out: every HTTP request that the service makes for a user goes through here. Each hop is resolved, every
- * address of it is checked, and the connection goes to a checked address. Redirects are followed by hand, each through
- * the whole policy.
+ * The outbound policy (SSRF guard) of every HTTP request that the service makes for a user. Each hop is resolved, every
+ * address of it is checked, and the connection goes to a checked address. Redirects are not followed by the client: each
+ * one passes the complete policy.
  */
 import { flattenHeaders, type OutboundAnswer, readAnswer } from './answer.ts';
 import { EgressError, type EgressRefusal } from './errors.ts';
@@ -27,7 +27,7 @@ export interface EgressDecision {
 }
 
 export interface EgressOptions extends GuardOptions {
-  /** Told of each decision: for the metric and for whoever keeps a record. It must not throw. */
+  /** Called for each decision, for the metric and the audit. It must not throw. */
   onDecision?: (decision: EgressDecision) => void;
   /** Of an answer, as it comes and decompressed. */
   maxBytes?: number;
@@ -41,13 +41,13 @@ export interface EgressInit {
   body?: string;
   /** The host comes from configuration; holds for the origin of `url`, not for where it redirects. */
   trusted?: boolean;
-  /** For whom; undefined: for the service itself. */
+  /** The tenant of the request; undefined: the service itself. */
   tenantId?: string;
-  /** The idempotency key of the task that asks, for the record. */
+  /** The idempotency key of the requesting task, for the audit. */
   source?: string;
-  /** Why it must not go there, asked of every hop. */
+  /** The reason to withhold the request from that URL; called for every hop. */
   withhold?(url: URL): string | undefined;
-  /** A text without what is secret in it: a header that holds some goes to no other origin, whatever its name. */
+  /** Masks the secrets in a text: a header that contains one is sent to no other origin, whatever its name. */
   mask?(text: string): string;
   /** Also the deadline, for connecting, headers and body. */
   signal: AbortSignal;
@@ -75,7 +75,7 @@ export function createEgress(options: EgressOptions): Egress {
       const withheld = init.withhold?.(url);
       if (withheld !== undefined) {
         options.log.warn('outbound request withheld', { tenant_id: init.tenantId, reason: withheld });
-        tell(url, redirects > 0, request.method, init, 'withheld');
+        notify(url, redirects > 0, request.method, init, 'withheld');
         throw new EgressError('withheld', withheld);
       }
       const addresses = await admit(url, redirects > 0, first, request.method, init);
@@ -88,7 +88,7 @@ export function createEgress(options: EgressOptions): Egress {
       try {
         request = afterRedirect(request, hop.status, url, hop.next, isSecret);
       } catch (error) {
-        decided(hop.next, true, request.method, init, error);
+        report(hop.next, true, request.method, init, error);
         throw error;
       }
       url = hop.next;
@@ -105,28 +105,28 @@ export function createEgress(options: EgressOptions): Egress {
     const trusted = init.trusted === true && url.origin === first.origin;
     try {
       const addresses = await guard.admit(url, { trusted, tenantId: init.tenantId });
-      decided(url, redirected, method, init, undefined);
+      report(url, redirected, method, init, undefined);
       return addresses;
     } catch (error) {
-      decided(url, redirected, method, init, error);
+      report(url, redirected, method, init, error);
       throw error;
     }
   }
 
-  /** A name that does not resolve was neither allowed nor refused. */
-  function decided(url: URL, redirected: boolean, method: string, init: EgressInit, error: unknown): void {
-    const refused = error instanceof EgressError && error.fault === 'denied';
-    if (error !== undefined && !refused) return;
-    const refusal = refused ? error.refusal : undefined;
+  /** A name that does not resolve was neither allowed nor denied. */
+  function report(url: URL, redirected: boolean, method: string, init: EgressInit, error: unknown): void {
+    const denied = error instanceof EgressError && error.fault === 'denied';
+    if (error !== undefined && !denied) return;
+    const refusal = denied ? error.refusal : undefined;
     const shown = (text: string) => init.mask?.(text) ?? text;
-    if (refused) {
+    if (denied) {
       const [tenant_id, host] = [init.tenantId, shown(url.host)];
       options.log.warn('outbound request refused', { tenant_id, host, refusal, reason: shown(error.message) });
     }
-    tell(url, redirected, method, init, refusal);
+    notify(url, redirected, method, init, refusal);
   }
 
-  function tell(url: URL, redirected: boolean, method: string, init: EgressInit, refusal: EgressRefusal | undefined) {
+  function notify(url: URL, redirected: boolean, method: string, init: EgressInit, refusal: EgressRefusal | undefined) {
     options.onDecision?.({
       decision: refusal === undefined ? 'allowed' : 'refused',
       refusal,
@@ -186,7 +186,7 @@ function reasonOf(error: unknown): string {
   return 'connection failed';
 }
 
-/** A look-up cannot be cancelled, so it is left behind when the time is up. */
+/** A DNS lookup cannot be cancelled, so it is abandoned at the deadline. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

@@ -1,8 +1,8 @@
 /** Why an outbound request gave no answer. `workers/egress-fetch.ts` turns it into what the engine retries or not. */
 export type EgressFault =
-  /** The policy refuses the address. The message never says what would have answered. */
+  /** The policy denies the address. The message never reveals what would have answered. */
   | 'denied'
-  /** Who asks does not let it go there. */
+  /** The caller withholds the request from that URL. */
   | 'withheld'
   /** The URL, the method or a header cannot be sent. */
   | 'bad_request'
@@ -12,7 +12,7 @@ export type EgressFault =
   | 'bad_answer'
   | 'too_many_redirects';
 
-/** Why the policy refused: for the log, the metric and the audit. The message of the error says less. */
+/** The reason of the denial, for the log, the metric and the audit. The message of the error says less. */
 export type EgressRefusal =
   | 'scheme'
   | 'user_information'
@@ -22,7 +22,7 @@ export type EgressRefusal =
   | 'policy'
   | 'denied_to_tenant'
   | 'redirected_body'
-  /** A secret that it holds may not go there. */
+  /** The request contains a secret that may not be sent there. */
   | 'withheld';
 
 export class EgressError extends Error {
@@ -38,17 +38,17 @@ export class EgressError extends Error {
   }
 }
 
-/** Refused for what the URL itself says: that may be told. */
-export function refusedUrl(url: URL, refusal: EgressRefusal, why: string): EgressError {
-  return new EgressError('denied', `the outbound policy refuses ${placeOf(url)} (${why})`, { refusal });
+/** The URL itself is denied: its reason may be shown. */
+export function deniedUrl(url: URL, refusal: EgressRefusal, why: string): EgressError {
+  return new EgressError('denied', `the outbound policy refuses ${originOf(url)} (${why})`, { refusal });
 }
 
-/** Refused for where it leads: what a name resolved to, and what listens there, stays untold. */
-export function refusedPlace(url: URL, refusal: EgressRefusal, policy: string): EgressError {
-  return new EgressError('denied', `the outbound policy (${policy}) refuses ${placeOf(url)}`, { refusal });
+/** The target is denied: what a name resolved to, and what listens there, is not revealed. */
+export function deniedTarget(url: URL, refusal: EgressRefusal, policy: string): EgressError {
+  return new EgressError('denied', `the outbound policy (${policy}) refuses ${originOf(url)}`, { refusal });
 }
 
 /** Without what may be a password. */
-function placeOf(url: URL): string {
+function originOf(url: URL): string {
   return `${url.protocol}//${url.host}`;
 }

@@ -10,7 +10,7 @@ import {
   isMetadataName,
   isUnspecified,
 } from './addresses.ts';
-import { refusedPlace, refusedUrl } from './errors.ts';
+import { deniedTarget, deniedUrl } from './errors.ts';
 import { type HostList, hostList } from './hosts.ts';
 import type { Resolve, ResolvedAddress } from './resolve.ts';
 
@@ -20,7 +20,7 @@ import type { Resolve, ResolvedAddress } from './resolve.ts';
  */
 export type EgressPolicy = 'registered' | 'internal' | 'public-only' | 'none';
 
-/** What is different for one tenant. */
+/** The exceptions of one tenant. */
 export interface TenantEgress {
   /** Instead of the policy of all. */
   policy?: EgressPolicy | undefined;
@@ -37,11 +37,11 @@ export interface GuardOptions {
   tenants?: ReadonlyMap<string, TenantEgress>;
   /** Our own listeners and stores, read anew each time. Only what the configuration names opens one of them. */
   ownAddresses: ReadonlyArray<{ host: string; port: number }>;
-  /** True for the origin of a configured service. Asked only when the policy alone would refuse. */
+  /** True for the origin of a configured service. Called only when the policy alone would deny. */
   isTrustedOrigin(url: URL): boolean | Promise<boolean>;
 }
 
-export interface Asking {
+export interface Caller {
   /** The host comes from configuration; what a tenant has registered does not. */
   trusted: boolean;
   tenantId: string | undefined;
@@ -49,7 +49,7 @@ export interface Asking {
 
 export interface Guard {
   /** The addresses to connect to, all of them checked. Throws an EgressError `denied` or `unreachable`. */
-  admit(url: URL, asking: Asking): Promise<ResolvedAddress[]>;
+  admit(url: URL, caller: Caller): Promise<ResolvedAddress[]>;
 }
 
 interface Rules {
@@ -67,35 +67,35 @@ export function createGuard(options: GuardOptions, resolve: Resolve): Guard {
     ]),
   );
 
-  async function admit(url: URL, { trusted, tenantId }: Asking): Promise<ResolvedAddress[]> {
+  async function admit(url: URL, { trusted, tenantId }: Caller): Promise<ResolvedAddress[]> {
     const rules = (tenantId === undefined ? undefined : rulesOf.get(tenantId)) ?? forAll;
     const { policy } = rules;
     const host = hostOf(url);
     const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
-    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw refusedUrl(url, 'scheme', 'only http and https');
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw deniedUrl(url, 'scheme', 'only http and https');
     if (url.username !== '' || url.password !== '') {
-      throw refusedUrl(url, 'user_information', 'no user information in the URL');
+      throw deniedUrl(url, 'user_information', 'no user information in the URL');
     }
-    if (host === '' || isMetadataName(host)) throw refusedUrl(url, 'metadata_service', 'a metadata service');
-    if (rules.deny.names(host, port)) throw refusedPlace(url, 'denied_to_tenant', policy);
+    if (host === '' || isMetadataName(host)) throw deniedUrl(url, 'metadata_service', 'a metadata service');
+    if (rules.deny.names(host, port)) throw deniedTarget(url, 'denied_to_tenant', policy);
 
-    let asked: boolean | undefined = trusted || undefined;
-    const isTrusted = async (): Promise<boolean> => (asked ??= await options.isTrustedOrigin(url));
+    let cachedTrust: boolean | undefined = trusted || undefined;
+    const isTrusted = async (): Promise<boolean> => (cachedTrust ??= await options.isTrustedOrigin(url));
     const allowed = rules.allow.names(host, port);
-    // Asked before the name is: a look-up alone would already carry data out.
-    if (policy === 'none' && !allowed && !(await isTrusted())) throw refusedPlace(url, 'policy', policy);
+    // Checked before the name is resolved: a DNS lookup alone would already leak data.
+    if (policy === 'none' && !allowed && !(await isTrusted())) throw deniedTarget(url, 'policy', policy);
 
     const addresses = isAddress(host) ? [literal(host)] : await resolve(host);
     const classes = addresses.map(({ address }) => classifyAddress(address));
-    if (classes.includes('refused')) throw refusedPlace(url, 'reserved_address', policy);
+    if (classes.includes('refused')) throw deniedTarget(url, 'reserved_address', policy);
     if (addresses.some(({ address }) => rules.deny.hasAddress(address, port))) {
-      throw refusedPlace(url, 'denied_to_tenant', policy);
+      throw deniedTarget(url, 'denied_to_tenant', policy);
     }
     const open = addresses.every(({ address }, at) =>
       opens(policy, allowed || rules.allow.hasAddress(address, port), classes[at] ?? 'refused'),
     );
     const ours = await isOurs(host, port, addresses);
-    if ((!open || ours) && !(await isTrusted())) throw refusedPlace(url, ours ? 'own_listener' : 'policy', policy);
+    if ((!open || ours) && !(await isTrusted())) throw deniedTarget(url, ours ? 'own_listener' : 'policy', policy);
     return addresses;
   }
 
@@ -103,13 +103,13 @@ export function createGuard(options: GuardOptions, resolve: Resolve): Guard {
     for (const own of options.ownAddresses) {
       if (own.port !== port) continue;
       if (own.host.toLowerCase() === host) return true;
-      const places = await ownPlaces(own.host);
-      if (addresses.some(({ address }) => places.some((place) => reaches(address, place)))) return true;
+      const listeners = await ownAddressesOf(own.host);
+      if (addresses.some(({ address }) => listeners.some((listener) => reaches(address, listener)))) return true;
     }
     return false;
   }
 
-  async function ownPlaces(host: string): Promise<string[]> {
+  async function ownAddressesOf(host: string): Promise<string[]> {
     const bare = host.replace(/^\[|\]$/g, '');
     if (isAddress(bare)) return [bare];
     try {
@@ -136,14 +136,14 @@ function opens(policy: EgressPolicy, allowed: boolean, found: AddressClass): boo
 }
 
 /**
- * Whether connecting to `address` may arrive at what listens on `place`. A store that is known by one address of this machine
- * most often listens on its others too.
+ * Whether connecting to `address` may arrive at what listens on `listener`. A store that is configured by one address of this
+ * machine usually listens on its others too.
  */
-function reaches(address: string, place: string): boolean {
-  if (canonicalAddress(address) === canonicalAddress(place)) return true;
+function reaches(address: string, listener: string): boolean {
+  if (canonicalAddress(address) === canonicalAddress(listener)) return true;
   const local = localAddresses();
   const isHere = (text: string) => isLoopback(text) || isUnspecified(text) || local.has(canonicalAddress(text));
-  return isHere(address) && isHere(place);
+  return isHere(address) && isHere(listener);
 }
 
 function localAddresses(): Set<string> {

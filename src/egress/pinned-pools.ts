@@ -36,9 +36,9 @@ export function createPinnedPools(): PinnedPools {
         .map(({ address }) => address)
         .sort()
         .join(' ')}`;
-      const known = pools.get(key);
+      const existing = pools.get(key);
       pools.delete(key);
-      const pool = known ?? openPool(origin, addresses);
+      const pool = existing ?? openPool(origin, addresses);
       pools.set(key, pool); // At the end of the map: the first key is the one unused for longest.
       if (pools.size > MAX_POOLS) {
         for (const [oldKey, old] of pools) {
@@ -58,10 +58,10 @@ export function createPinnedPools(): PinnedPools {
 
 function openPool(origin: string, addresses: readonly ResolvedAddress[]): Pool {
   const lookup: LookupFunction = (_hostname, options, callback) => {
-    const wanted = addresses.filter(({ family }) => !options.family || options.family === family);
-    const [first] = wanted;
+    const matching = addresses.filter(({ family }) => !options.family || options.family === family);
+    const [first] = matching;
     if (first === undefined) callback(new Error('no checked address of this family'), '');
-    else if (options.all === true) callback(null, [...wanted]);
+    else if (options.all === true) callback(null, [...matching]);
     else callback(null, first.address, first.family);
   };
   return new Pool(origin, {

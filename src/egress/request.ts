@@ -10,7 +10,7 @@ export interface OutboundRequest {
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 /** The client's own: with one of them a caller could split or smuggle a request, or reach another virtual host. */
-const REFUSED_HEADERS = new Set([
+const FORBIDDEN_HEADERS = new Set([
   'host',
   'content-length',
   'transfer-encoding',
@@ -22,7 +22,7 @@ const REFUSED_HEADERS = new Set([
   'trailer',
   'expect',
 ]);
-/** All that another origin gets to see: any other header may be a credential. */
+/** The headers that are sent to another origin: any other header may be a credential. */
 const HEADERS_FOR_OTHERS = new Set([
   'accept',
   'accept-encoding',
@@ -49,7 +49,7 @@ export function toOutboundRequest(init: {
   const headers: Array<[string, string]> = [['accept-encoding', 'gzip, deflate, br']];
   for (const [name, value] of Object.entries(init.headers ?? {})) {
     if (!HEADER_NAME.test(name)) throw new EgressError('bad_request', `${JSON.stringify(name)} is not a header name`);
-    if (REFUSED_HEADERS.has(name.toLowerCase()))
+    if (FORBIDDEN_HEADERS.has(name.toLowerCase()))
       throw new EgressError('bad_request', `the header ${name} cannot be set`);
     if (!HEADER_VALUE.test(value)) {
       throw new EgressError('bad_request', `the value of the header ${name} holds a character that no header may hold`);
@@ -78,7 +78,7 @@ export function afterRedirect(
     (status === 303 && request.method !== 'HEAD') || ((status === 301 || status === 302) && request.method === 'POST');
   const method = becomesGet ? 'GET' : request.method;
   const body = becomesGet ? undefined : request.body;
-  // A body may hold secrets as a header may: it stays with whom it was written for. The same host over TLS is the same.
+  // A body may contain secrets as a header may: it is sent only to the origin it was written for. The same host over TLS is the same.
   const upgraded = from.hostname === to.hostname && from.protocol === 'http:' && to.protocol === 'https:';
   if (body !== undefined && from.origin !== to.origin && !upgraded) {
     throw new EgressError('denied', `${from.origin} redirects a request with a body to another origin`, {

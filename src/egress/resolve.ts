@@ -1,4 +1,4 @@
-/** Names to addresses. Answers are kept for a moment, so that a burst of calls to one service is one look-up. */
+/** Names to addresses. Answers are cached for a moment, so that a burst of calls to one service is one lookup. */
 import { lookup } from 'node:dns/promises';
 import { EgressError } from './errors.ts';
 
@@ -10,31 +10,31 @@ export type Resolve = (host: string) => Promise<ResolvedAddress[]>;
 /** As `dns.promises.lookup(host, {all: true})`. */
 export type Lookup = (host: string) => Promise<Array<{ address: string; family: number }>>;
 
-const KEPT_MS = 2_000;
-const KEPT_NAMES = 1_000;
+const CACHE_MS = 2_000;
+const MAX_CACHED_NAMES = 1_000;
 
 export const systemLookup: Lookup = (host) => lookup(host, { all: true, order: 'verbatim' });
 
-export function createResolve(ask: Lookup, now: () => number): Resolve {
-  const kept = new Map<string, { until: number; answer: Promise<ResolvedAddress[]> }>();
+export function createResolve(query: Lookup, now: () => number): Resolve {
+  const cache = new Map<string, { until: number; answer: Promise<ResolvedAddress[]> }>();
   return (host) => {
-    const known = kept.get(host);
-    if (known !== undefined && known.until > now()) return known.answer;
-    const answer = resolveOnce(ask, host);
-    if (kept.size >= KEPT_NAMES) kept.clear();
-    const entry = { until: now() + KEPT_MS, answer };
-    kept.set(host, entry);
+    const cached = cache.get(host);
+    if (cached !== undefined && cached.until > now()) return cached.answer;
+    const answer = resolveOnce(query, host);
+    if (cache.size >= MAX_CACHED_NAMES) cache.clear();
+    const entry = { until: now() + CACHE_MS, answer };
+    cache.set(host, entry);
     answer.catch(() => {
-      if (kept.get(host) === entry) kept.delete(host);
+      if (cache.get(host) === entry) cache.delete(host);
     });
     return answer;
   };
 }
 
-async function resolveOnce(ask: Lookup, host: string): Promise<ResolvedAddress[]> {
+async function resolveOnce(query: Lookup, host: string): Promise<ResolvedAddress[]> {
   let found: Array<{ address: string; family: number }>;
   try {
-    found = await ask(host);
+    found = await query(host);
   } catch (error) {
     throw new EgressError('unreachable', `the name ${host} could not be resolved`, { cause: error });
   }

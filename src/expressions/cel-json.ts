@@ -12,7 +12,7 @@ export function toCel(value: Json): CelInput {
   return new Map(Object.entries(value).map(([key, item]) => [key, toCel(item)]));
 }
 
-/** Throws for what JSON cannot say; the messages are for people. */
+/** Throws for what JSON cannot represent; the messages are shown to users. */
 export function toJson(value: CelValue, depth = 0): Json {
   if (depth > MAX_DEPTH) throw new Error(`the result is nested deeper than ${MAX_DEPTH}`);
   switch (typeof value) {
@@ -63,7 +63,7 @@ function messageText(type: string, message: unknown): Json {
 /** As protobuf's JSON writes it: `3.5s`, `-0.25s`. */
 function durationText(seconds: bigint, nanos: number): string {
   const sign = seconds < 0n || nanos < 0 ? '-' : '';
-  const whole = seconds < 0n ? -seconds : seconds;
+  const absolute = seconds < 0n ? -seconds : seconds;
   const fraction = nanos === 0 ? '' : `.${String(Math.abs(nanos)).padStart(9, '0').replace(/0+$/, '')}`;
-  return `${sign}${whole}${fraction}s`;
+  return `${sign}${absolute}${fraction}s`;
 }

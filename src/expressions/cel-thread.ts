@@ -1,6 +1,6 @@
 /**
- * A thread that evaluates expressions, and that looks at texts of tenants before they are accepted. It knows nothing but what
- * it is asked about, and may be killed at any moment.
+ * A thread that evaluates expressions, and that checks texts of tenants before they are accepted. It has no data but
+ * that of its requests, and may be killed at any moment.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { CelScalar, celEnv, celFunc, celMethod, isCelError, listType, plan } from '@bufbuild/cel';
@@ -48,8 +48,8 @@ const checks = createDirectChecks();
 
 /** Read once for all of its evaluations here. A definition was checked for its length; what a template gives was not. */
 function programOf(expression: string): Program {
-  const known = programs.get(expression);
-  if (known !== undefined) return known;
+  const cached = programs.get(expression);
+  if (cached !== undefined) return cached;
   const { parsed, fault } = parseCel(expression);
   if (fault !== undefined || parsed === undefined) throw new Error(fault);
   const program = plan(environment, parsed);

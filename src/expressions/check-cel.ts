@@ -1,5 +1,5 @@
 /**
- * Looks at an expression without evaluating it: is it CEL, is it small enough, which variables does it name. What it costs to
+ * Checks an expression without evaluating it: is it CEL, is it small enough, which variables does it name. What it costs to
  * parse is bounded before it is parsed, by one pass over its tokens.
  */
 import { parse } from '@bufbuild/cel';
@@ -16,23 +16,23 @@ export type ParsedCel = ReturnType<typeof parse>;
 type Expr = ParsedCel['expr'];
 interface Child {
   node: Expr;
-  /** Variables that a macro (`map`, `all`, …) introduces for this part. */
+  /** Variables that a macro (`map`, `all`, …) introduces for this subexpression. */
   bound: readonly string[];
 }
 const NESTED = `the expression is nested deeper than ${MAX_EXPRESSION_DEPTH}`;
 
-/** What is wrong with the expression, for people, or undefined. */
+/** What is wrong with the expression, in readable words, or undefined. */
 export function checkCel(expression: string): string | undefined {
   return readCel(expression).fault;
 }
 
 export function readCel(expression: string): CheckedExpression {
   if (expression.length > MAX_EXPRESSION_CHARACTERS) {
-    return refused(`the expression is longer than ${MAX_EXPRESSION_CHARACTERS} characters`);
+    return invalid(`the expression is longer than ${MAX_EXPRESSION_CHARACTERS} characters`);
   }
   const { nesting, balanced } = scanCel(expression);
-  if (nesting > MAX_EXPRESSION_DEPTH) return refused(NESTED);
-  if (!balanced) return refused('not a CEL expression: a bracket is not closed, or was not opened');
+  if (nesting > MAX_EXPRESSION_DEPTH) return invalid(NESTED);
+  if (!balanced) return invalid('not a CEL expression: a bracket is not closed, or was not opened');
   return parseCel(expression);
 }
 
@@ -45,9 +45,9 @@ export function parseCel(expression: string): CheckedExpression & { parsed?: Par
   try {
     parsed = parse(scanCel(expression).text);
   } catch (error) {
-    // A parser that ran out of stack has no place to name.
+    // A parser that ran out of stack has no position to name.
     const where = error instanceof RangeError || !(error instanceof Error) ? 'it is nested too deeply' : error.message;
-    return refused(`not a CEL expression: ${where.replace('<input>:', '')}`);
+    return invalid(`not a CEL expression: ${where.replace('<input>:', '')}`);
   }
   return { ...walk(parsed.expr), parsed };
 }
@@ -59,8 +59,8 @@ function walk(root: Expr): CheckedExpression {
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { node, bound, depth } = next;
     nodes += 1;
-    if (nodes > MAX_EXPRESSION_NODES) return refused(`the expression has more than ${MAX_EXPRESSION_NODES} parts`);
-    if (depth > MAX_EXPRESSION_DEPTH) return refused(NESTED);
+    if (nodes > MAX_EXPRESSION_NODES) return invalid(`the expression has more than ${MAX_EXPRESSION_NODES} parts`);
+    if (depth > MAX_EXPRESSION_DEPTH) return invalid(NESTED);
     const kind = node.exprKind;
     if (kind.case === 'identExpr') {
       const name = kind.value.name.replace(/^\./, '');
@@ -106,6 +106,6 @@ function present(nodes: ReadonlyArray<Expr | undefined>, bound: readonly string[
   return nodes.flatMap((node) => (node === undefined ? [] : [{ node, bound }]));
 }
 
-function refused(fault: string): CheckedExpression {
+function invalid(fault: string): CheckedExpression {
   return { fault, names: [] };
 }

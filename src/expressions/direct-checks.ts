@@ -1,4 +1,4 @@
-/** Looks at texts of tenants in this very thread: for the one that may be killed, and for texts that are our own. */
+/** Checks texts in the calling thread: in a thread that may be killed, and for texts that are our own. */
 import type { Checks } from '../domain/texts/checks.ts';
 import { matchesPattern, patternFault } from '../domain/texts/patterns.ts';
 import { readCel } from './check-cel.ts';

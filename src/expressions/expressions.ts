@@ -1,6 +1,6 @@
 /**
- * CEL, and whatever else is looked at because a tenant wrote it, in threads that are killed at a deadline (`thread-pool.ts`).
- * Nothing of it is parsed here: which variables an expression may read is seen from its tokens.
+ * Evaluates CEL and checks texts of tenants in threads that are killed at a deadline (`thread-pool.ts`).
+ * Nothing of it is parsed here: the variables that an expression may read are found in its tokens.
  */
 
 import { OrchestratorError } from '../domain/errors.ts';
@@ -12,7 +12,7 @@ import { createThreadPool } from './thread-pool.ts';
 export interface Expressions {
   /**
    * Throws an OrchestratorError `expression_failed`; `expression_timeout`, which may pass on a machine that is less busy; or
-   * `expressions_busy`, when it was not begun. Only the variables that the expression names are looked at.
+   * `expressions_busy`, when it was not started. Only the variables that the expression names are read.
    */
   evaluate(expression: string, variables: Record<string, Json>, by: { tenantId: string }): Promise<Json>;
   /** Answers come in the order of the questions. Throws as `evaluate` does. */
@@ -24,24 +24,24 @@ export interface ExpressionOptions {
   timeoutMs?: number;
   maxResultBytes: number;
   threads?: number;
-  /** How long an evaluation may wait for its turn. */
+  /** How long an evaluation may wait for a thread. */
   waitMs?: number;
   /** How many evaluations of a tenant may wait. */
   maxWaiting?: number;
-  /** How long they may be expected to wait, by how long the tenant's evaluations take; left out: that does not matter. */
+  /** The maximum expected wait, estimated from the duration of the tenant's evaluations; undefined: no limit. */
   patienceMs?: number;
 }
 
-/** Definitions of before 2,000 characters were the limit may have so many. */
+/** Definitions from before the limit of 2,000 characters may have as many. */
 const MAX_EVALUATED_CHARACTERS = 10_000;
-/** For questions: bounded as they are they take a part of it, unless the machine has much else to do. */
+/** The timeout of questions. They are bounded, so they take less, unless the machine is busy. */
 const ANSWER_TIMEOUT_MS = 5_000;
-/** Of the questions that go to a thread together, so that a large definition lets others in between. */
+/** The maximum weight of a batch of questions, so that a large definition does not block others. */
 const MAX_WEIGHT = 16_000;
 
-interface Asked {
+interface Evaluation {
   question: Question;
-  /** Those that were asked together: when one of them has no answer, none of them is needed. */
+  /** The questions of one request: when one of them fails, the others are not needed. */
   together: { failed: boolean };
   resolve(answer: Answer): void;
   reject(error: unknown): void;
@@ -50,10 +50,10 @@ interface Asked {
 export function createExpressions(options: ExpressionOptions): Expressions {
   const { timeoutMs = 1_000, threads = 2, waitMs = 5_000, maxWaiting = 1_000, maxResultBytes } = options;
   const pool = createThreadPool({ threads, maxResultBytes, waitMs, maxWaiting, patienceMs: options.patienceMs });
-  /** By tenant, while some of its questions are open. They go to the pool one after the other, so none is too many for it. */
-  const asked = new Map<string, Asked[]>();
+  /** The open questions by tenant. Batches go to the pool one after the other, so they cannot exceed its queue. */
+  const pending = new Map<string, Evaluation[]>();
 
-  async function answerAll(tenantId: string, open: Asked[]): Promise<void> {
+  async function answerAll(tenantId: string, open: Evaluation[]): Promise<void> {
     for (let some = takeSome(open); some.length > 0; some = takeSome(open)) {
       try {
         const questions = some.map(({ question }) => question);
@@ -66,7 +66,7 @@ export function createExpressions(options: ExpressionOptions): Expressions {
         }
       }
     }
-    asked.delete(tenantId);
+    pending.delete(tenantId);
   }
 
   return {
@@ -81,13 +81,13 @@ export function createExpressions(options: ExpressionOptions): Expressions {
       return JSON.parse(result) as Json; // The thread's own JSON.stringify made it.
     },
     answer(tenantId, questions) {
-      const open = asked.get(tenantId) ?? [];
+      const open = pending.get(tenantId) ?? [];
       const together = { failed: false };
       const answers = questions.map(
         (question) => new Promise<Answer>((resolve, reject) => open.push({ question, together, resolve, reject })),
       );
-      if (!asked.has(tenantId)) {
-        asked.set(tenantId, open);
+      if (!pending.has(tenantId)) {
+        pending.set(tenantId, open);
         void answerAll(tenantId, open);
       }
       return Promise.all(answers);
@@ -96,9 +96,9 @@ export function createExpressions(options: ExpressionOptions): Expressions {
   };
 }
 
-/** The first of them that go together; a single one may weigh more. */
-function takeSome(open: Asked[]): Asked[] {
-  const some: Asked[] = [];
+/** Takes the next batch; a single question may weigh more. */
+function takeSome(open: Evaluation[]): Evaluation[] {
+  const some: Evaluation[] = [];
   let weight = 0;
   let passed = 0;
   for (const one of open) {
@@ -113,7 +113,7 @@ function takeSome(open: Asked[]): Asked[] {
   return some;
 }
 
-/** About by what it may take. */
+/** An estimate of its duration. */
 function weightOf(question: Question): number {
   switch (question.about) {
     case 'expression':

@@ -157,7 +157,7 @@ class Walk {
 }
 
 function createAjv(): Ajv2020 {
-  // For names of fields. The engine is not asked for its flags: RE2 reads code points anyway.
+  // For names of fields. The flags are ignored: RE2 reads code points anyway.
   const regExp = Object.assign(
     (pattern: string) => {
       compilePattern(pattern);

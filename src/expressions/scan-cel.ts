@@ -17,7 +17,7 @@ export interface Scan {
   balanced: boolean;
 }
 
-/** The parser looks for no end of a word: to it `truein`, and `in` after an operand, are the operator and what comes next. */
+/** The parser checks for no end of a word: to it `truein`, and `in` after an operand, are the operator and what comes next. */
 const TEXT_PREFIX = /^(?:(?:true|false|null)?in)?(?:[rR]|[bB][rR]?)$/;
 const OPERATOR_AND_NAME = /^(?:true|false|null)?in(.+)$/;
 const RAW = /[rR]/;
@@ -31,7 +31,7 @@ const CLOSED_BY: ReadonlyMap<string, string> = new Map([
 const CLOSING = new Set(CLOSED_BY.values());
 
 export function scanCel(expression: string): Scan {
-  const kept: string[] = [];
+  const output: string[] = [];
   const names = new Set<string>();
   const open: string[] = [];
   let balanced = true;
@@ -43,8 +43,8 @@ export function scanCel(expression: string): Scan {
   let blank = '';
   let at = 0;
 
-  const keep = (end: number, kind: string) => {
-    kept.push(blank, expression.slice(at, end));
+  const emit = (end: number, kind: string) => {
+    output.push(blank, expression.slice(at, end));
     blank = '';
     at = end;
     isField = kind === '.' && ENDS_OPERAND.has(last);
@@ -58,36 +58,36 @@ export function scanCel(expression: string): Scan {
       if (blank === '') blank = character;
       at += 1;
     } else if (character === '/' && expression.charAt(at + 1) === '/') {
-      kept.push(blank, expression.slice(at, endOfLine(expression, at)));
+      output.push(blank, expression.slice(at, endOfLine(expression, at)));
       blank = '';
       at = endOfLine(expression, at);
     } else if (character === '"' || character === "'") {
-      keep(endOfText(expression, at, character, false), '"');
+      emit(endOfText(expression, at, character, false), '"');
     } else if (character === '`') {
-      keep(endOfQuotedField(expression, at), '`');
+      emit(endOfQuotedField(expression, at), '`');
     } else if (isLetter(character)) {
       const end = endOfWord(expression, at);
       const word = expression.slice(at, end);
       const quote = expression.charAt(end);
       if (TEXT_PREFIX.test(word) && (quote === '"' || quote === "'")) {
-        keep(endOfText(expression, end, quote, RAW.test(word)), '"');
+        emit(endOfText(expression, end, quote, RAW.test(word)), '"');
       } else {
         if (!isField) names.add(word);
         const behindIn = OPERATOR_AND_NAME.exec(word)?.[1];
         if (behindIn !== undefined) names.add(behindIn);
-        keep(end, 'a');
+        emit(end, 'a');
       }
     } else if (isDigit(character)) {
-      keep(at + 1, '0');
+      emit(at + 1, '0');
     } else {
       const closedBy = CLOSED_BY.get(character);
       if (closedBy !== undefined) nesting = Math.max(nesting, open.push(closedBy));
       else if (CLOSING.has(character) && open.pop() !== character) balanced = false;
-      keep(at + 1, character);
+      emit(at + 1, character);
     }
   }
-  if (blank !== '') kept.push(blank);
-  return { text: kept.join(''), names, nesting, balanced: balanced && open.length === 0 };
+  if (blank !== '') output.push(blank);
+  return { text: output.join(''), names, nesting, balanced: balanced && open.length === 0 };
 }
 
 /** The end of a text whose quotes begin at `at`; of one that is left open the end of what it could be. */

@@ -5,7 +5,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
-/** A tenth of the processor where the loops of the process want all of it; all of it where nobody else wants it. */
+/** A tenth of the processor while the loops of the process are busy; all of it while they are idle. */
 const NICE = 10;
 
 /** Called by the thread itself. Its number for the system; undefined where the priority would be that of the whole process. */
@@ -15,7 +15,7 @@ export function yieldToOthers(): number | undefined {
   return id;
 }
 
-/** How long a thread of this process has run since it began, in milliseconds; undefined where nobody counts. */
+/** How long a thread of this process has run since it started, in milliseconds; undefined where the system does not count. */
 export function onProcessorMs(id: number | undefined): number | undefined {
   if (id === undefined) return undefined;
   try {

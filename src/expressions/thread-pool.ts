@@ -1,10 +1,10 @@
 /**
- * Threads that do what cannot be interrupted from inside, each for one tenant at a time. Work waits by tenant, and tenants have
- * their turns: however much one of them has waiting, another one's work is next but one. A thread is
- * - starting: it loads; work that waits for it is not late, however long that takes;
- * - idle: it waits for the next work;
- * - busy: it does one piece of work. Its answer makes it idle; the deadline of the work, its own death or `close` end it.
- * There are only as many as were ever needed at once, and a killed one comes back with the next work.
+ * Threads for work that cannot be interrupted from inside, each for one tenant at a time. Each tenant has a queue, and the
+ * queues are served round robin: however much work one tenant has, the work of another one is at most one item behind. A thread is
+ * - starting: it loads; work that waits for it does not time out, however long that takes;
+ * - idle: it waits for work;
+ * - busy: it runs one item of work. Its answer makes it idle; the deadline of the work, its own death or `close` end it.
+ * Threads are started on demand, and a killed one is replaced when there is work.
  */
 import { Worker } from 'node:worker_threads';
 import { OrchestratorError } from '../domain/errors.ts';
@@ -15,22 +15,22 @@ import { onProcessorMs } from './thread-cpu.ts';
 export interface ThreadPoolOptions {
   threads: number;
   maxResultBytes: number;
-  /** How long work may wait for its turn, from when it came. */
+  /** The maximum wait of work, from its arrival until it runs. */
   waitMs: number;
-  /** How much work of one tenant may wait. */
+  /** The maximum length of the queue of one tenant. */
   maxWaiting: number;
   /**
-   * How long the work of one tenant may be expected to wait, by how long its work takes. What would wait longer is sent away at
-   * once, but for a little that keeps the threads busy: who waits holds something that others need. Left out: nobody asks.
+   * The maximum expected wait in the queue of one tenant, estimated from its recent work. Work beyond that is rejected at once,
+   * except for a little that keeps the threads busy, because callers that wait hold resources. Undefined: no limit.
    */
   patienceMs?: number | undefined;
 }
 
 export interface ThreadPool {
   /**
-   * The result, as JSON. After `timeoutMs` by the clock it is given up, or later, where a busy machine hardly let it run.
+   * The result, as JSON. It times out after `timeoutMs` of wall time, or later if a busy machine hardly let it run.
    * Throws an OrchestratorError: `expression_failed`; `expression_timeout`, which may pass on a machine that is less busy;
-   * `expressions_busy` when it did not get its turn, and nothing was done.
+   * `expressions_busy` when it was not started.
    */
   run(tenantId: string, request: ThreadRequest, timeoutMs: number): Promise<string>;
   close(): Promise<void>;
@@ -41,14 +41,14 @@ interface Work {
   timeoutMs: number;
   resolve(result: string): void;
   reject(error: OrchestratorError): void;
-  /** Until its turn. */
+  /** The timer of its maximum wait, until it runs. */
   late: NodeJS.Timeout | undefined;
 }
 
 interface Thread {
   worker: Worker;
   ready: boolean;
-  /** Its number for the system, where that counts how long it runs. */
+  /** Its id in the operating system, where that counts its processor time. */
   id: number | undefined;
   current: (Work & { tenantId: string; startedAt: number; ranBeforeMs: number }) | undefined;
   timer: NodeJS.Timeout | undefined;
@@ -59,26 +59,26 @@ type Code = 'expression_failed' | 'expression_timeout' | 'expressions_busy';
 const THREAD_MEMORY_MB = 64;
 const THREAD_STACK_MB = 4;
 /**
- * A thread that cannot load says so at once. This is for one that hangs, and says nothing of the work, so it is far beyond what
- * a machine without a core to spare takes for loading it.
+ * A thread that cannot load fails at once. This timeout is for one that hangs; it is far longer than loading takes on a machine
+ * without a spare core.
  */
 const START_MS = 120_000;
-/** Of its time, so much on a processor makes work late; with less it goes on, up to so many times as long. */
+/** Work that had less than this share of its timeout on a processor continues, up to `MOST_TIMES` its timeout. */
 const FAIR_SHARE = 0.5;
 const MOST_TIMES = 3;
-/** For who was sent away: by then there has been room for much. */
+/** The Retry-After of rejected work. */
 const RETRY_AFTER_SECONDS = 2;
-/** Of a tenant whose work takes long, so that its next work is there when its turn comes. */
+/** The minimum queue length of a tenant with slow work, so that its threads stay busy. */
 const ALWAYS_WAITING = 2;
-/** How long the work of so many tenants takes is known, of those that had some last. */
+/** The durations of the most recent tenants are cached. */
 const KNOWN_TENANTS = 1_000;
 
 export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   const { threads: most, maxResultBytes, waitMs, maxWaiting, patienceMs = Number.POSITIVE_INFINITY } = options;
   const mostOfOne = Math.max(1, most - 1);
-  /** By tenant, in the order of their turns; none is empty. */
+  /** The queues by tenant, in round-robin order; none is empty. */
   const waiting = new Map<string, Work[]>();
-  /** By tenant, of its latest work: about how many milliseconds a piece takes. */
+  /** The moving average of the duration of an item in milliseconds, by tenant. */
   const usual = new Map<string, number>();
   const threads = new Set<Thread>();
   let closed = false;
@@ -89,7 +89,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       if (idle === undefined) break;
       give(idle);
     }
-    // One that loads already is for the first that waits.
+    // A thread that is starting serves the first work in the queue.
     const starting = [...threads].filter(({ ready }) => !ready).length;
     if (nextInTurn() !== undefined && starting === 0 && threads.size < most) threads.add(start());
   }
@@ -107,7 +107,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     thread.worker.postMessage(work.request);
   }
 
-  /** The machine may be busy with other things: a thread that hardly got to run has not taken long. */
+  /** On a busy machine a thread may hardly run, and that time does not count in full. */
   function killWhenOver(thread: Thread, timeoutMs: number): void {
     const { startedAt = 0, ranBeforeMs = 0 } = thread.current ?? {};
     const tookMs = performance.now() - startedAt;
@@ -119,13 +119,13 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
     else kill(thread, 'expression_timeout', `it took longer than ${timeoutMs} ms`);
   }
 
-  /** Of those with waiting work. Nobody has all threads, so another one's work need not wait for an evaluation to end. */
+  /** The next tenant with work. No tenant gets all threads, so that no other one has to wait for an evaluation to end. */
   function nextInTurn(): string | undefined {
     const atWork = (tenantId: string) => [...threads].filter(({ current }) => current?.tenantId === tenantId).length;
     return [...waiting.keys()].find((tenantId) => atWork(tenantId) < mostOfOne);
   }
 
-  /** The tenant whose turn it is goes to the end. */
+  /** Takes the next work and moves its tenant to the end. */
   function take(): (Work & { tenantId: string }) | undefined {
     const tenantId = nextInTurn();
     if (tenantId === undefined) return undefined;
@@ -155,7 +155,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 
   function watchWait(tenantId: string, work: Work): void {
     work.late = setTimeout(() => {
-      // Before the first thread has loaded nobody's turn can come.
+      // No work can run before the first thread has loaded.
       if (![...threads].some(({ ready }) => ready)) {
         watchWait(tenantId, work);
         return;
@@ -168,8 +168,8 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
   }
 
   /**
-   * When our own loop was held up the answer may be here already, unread: timers come before messages, and what
-   * `setImmediate` runs after them.
+   * When our own event loop was blocked, the answer may have arrived unread: timers run before messages, and `setImmediate`
+   * after them.
    */
   function unlessAnswered(thread: Thread, ms: number, late: () => void): void {
     const own = setTimeout(() => {
@@ -229,7 +229,7 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
 
   function kill(thread: Thread, code: Code, reason: string): void {
     settleTimer(thread);
-    // While it starts nobody is current: the first that waits is who waits for it.
+    // A thread that is starting has no current work: the first work in the queue waits for it.
     const guilty = thread.current ?? take();
     clearTimeout(guilty?.late);
     threads.delete(thread);

@@ -3,11 +3,11 @@
 export interface EndRequests {
   /** Aborted, with the reason, when everything is to be stopped in good order. */
   ending: AbortSignal;
-  /** Aborted when somebody has lost patience. */
+  /** Aborted by a second, later signal. */
   atOnce: AbortSignal;
 }
 
-/** npm and `timeout` pass a signal on to a process that has already got it; only a later one is a person losing patience. */
+/** npm and `timeout` forward a signal to a process that already received it; only a later one is a second request. */
 const SAME_SIGNAL_MS = 1_000;
 const PARENT_POLL_MS = 500;
 

@@ -1,8 +1,8 @@
 /**
- * One supervisor per data folder, also after a kill -9, which leaves nothing that has to be cleaned up.
+ * One supervisor per data folder, also after a kill -9, which leaves nothing to clean up.
  *
- * `<folder>/locks/` has numbered files, each naming a process; the one with the highest number says who holds the folder. Whoever
- * finds that holder gone makes the file with the next number, which the file system lets only one process do. A stale file is
+ * `<folder>/locks/` has numbered files, each naming a process; the one with the highest number is the lock holder. A process that
+ * finds that holder gone creates the file with the next number, which the file system lets only one process do. A stale file is
  * never taken away to make room: of two starts that find it, the slower one could take away what the faster one has put there.
  * For the same reason a release does not remove the file but writes that it is free, so that numbers only grow.
  */
@@ -15,13 +15,13 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** `born` tells a process from a later one with the same number. */
+/** `born` distinguishes a process from a later one with the same pid. */
 const holderSchema = z.object({ pid: z.int(), born: z.string().optional(), free: z.boolean().default(false) });
 type Holder = z.infer<typeof holderSchema>;
 
 const TRIES = 50;
 /** Older files that stay, so that a listing under way cannot miss both the last one and the one that follows it. */
-const KEPT = 8;
+const RETAINED = 8;
 
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const locks = path.join(folder, 'locks');
@@ -42,11 +42,11 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
       const own = last + 1;
       if (!(await tryLink(draft, fileOf(own)))) continue; // Another start was faster.
       if ((await highest(locks)) !== own) {
-        // The listing was old: this number had been used and cleared away, and somebody is further.
+        // The listing was old: this number had been used and deleted, and another process is ahead.
         await rm(fileOf(own), { force: true });
         continue;
       }
-      for (let number = own - KEPT; number > 0 && number > own - 2 * KEPT; number -= 1)
+      for (let number = own - RETAINED; number > 0 && number > own - 2 * RETAINED; number -= 1)
         await rm(fileOf(number), { force: true });
       return {
         async release() {
@@ -71,7 +71,7 @@ async function highest(locks: string): Promise<number> {
   return Math.max(0, ...numbers);
 }
 
-/** Undefined: nobody, because the file was cut short by a full disk or cleared away by one who is further. */
+/** Undefined: the file was truncated by a full disk or deleted by a process that is ahead. */
 async function readHolder(file: string): Promise<Holder | undefined> {
   try {
     return holderSchema.safeParse(JSON.parse(await readFile(file, 'utf8'))).data;
@@ -80,7 +80,7 @@ async function readHolder(file: string): Promise<Holder | undefined> {
   }
 }
 
-/** A link comes into being whole or not at all, and never replaces another file. */
+/** A link is created atomically and never replaces another file. */
 async function tryLink(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);

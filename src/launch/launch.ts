@@ -23,10 +23,10 @@ export interface LaunchOptions {
   say(line: string): void;
 }
 
-/** Why was said by the part that cannot. */
+/** The process that cannot start has printed the reason. */
 export class CannotStart extends Error {}
 
-/** What a child may take to end beyond the grace time of its tasks. */
+/** The timeout of a child beyond the grace period of its tasks. */
 const STOP_MARGIN_MS = 12_000;
 const RELOAD_QUIET_MS = 300;
 const READY_POLL_MS = 100;
@@ -35,15 +35,15 @@ const HEALTH_TIMEOUT_MS = 2_000;
 /** Resolves when all is stopped again. */
 export async function launch(options: LaunchOptions): Promise<void> {
   const { config, say } = options;
-  const undo: Array<() => Promise<void>> = [];
+  const cleanup: Array<() => Promise<void>> = [];
   try {
     const failures: Array<Promise<never>> = [];
     let databaseUrl = config.databaseUrl;
     if (databaseUrl === undefined) {
       const lock = await lockFolder(config.dataDir);
-      undo.push(() => lock.release());
-      const server = await keepPostgres(config, say);
-      undo.push(() => server.stop());
+      cleanup.push(() => lock.release());
+      const server = await supervisePostgres(config, say);
+      cleanup.push(() => server.stop());
       failures.push(server.failed);
       databaseUrl = server.url;
     }
@@ -56,9 +56,9 @@ export async function launch(options: LaunchOptions): Promise<void> {
       say,
     });
     failures.push(supervisor.failed);
-    undo.push(() => stopChildren(supervisor, options));
+    cleanup.push(() => stopChildren(supervisor, options));
     supervisor.start();
-    if (options.watch) undo.push(reloadOnChange(supervisor, say));
+    if (options.watch) cleanup.push(reloadOnChange(supervisor, say));
 
     const stopped = new Promise<void>((resolve) => {
       if (options.ending.aborted) resolve();
@@ -68,7 +68,7 @@ export async function launch(options: LaunchOptions): Promise<void> {
     await Promise.race([stopped, ...failures, welcome.then(() => stopped)]);
     say('Stopping …');
   } finally {
-    for (const step of undo.reverse()) await step();
+    for (const step of cleanup.reverse()) await step();
   }
 }
 
@@ -76,26 +76,26 @@ function entry(name: string): string {
   return programFile(`src/bin/${name}.js`);
 }
 
-/** In a process of its own: what it loads is of no use afterwards, and what stops it has been said there. */
+/** In a process of its own: its modules are of no use afterwards, and it prints its own errors. */
 async function migrateIn(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
   const child = fork(entry('migrate'), [], { env: environment, stdio: 'inherit' });
   const code = await new Promise((resolve, reject) => {
     child.once('exit', resolve);
     child.once('error', reject);
   });
-  // It has said in a sentence what nobody can help here.
+  // It has printed the reason.
   if (code === EXIT_CANNOT_START) throw new CannotStart();
   if (code !== 0) throw new Error('The database could not be brought to the newest schema.');
 }
 
-interface KeptPostgres {
+interface SupervisedPostgres {
   url: string;
   stop(): Promise<void>;
   failed: Promise<never>;
 }
 
 /** Starts the server again when it ends by itself; on the same port, which the children know. */
-async function keepPostgres(config: Config, say: (line: string) => void): Promise<KeptPostgres> {
+async function supervisePostgres(config: Config, say: (line: string) => void): Promise<SupervisedPostgres> {
   let server: PostgresServer = await startPostgres({ folder: config.dataDir, say });
   const { url } = server;
   let stopping = false;
@@ -128,13 +128,13 @@ async function keepPostgres(config: Config, say: (line: string) => void): Promis
 
 async function stopChildren(supervisor: Supervisor, options: LaunchOptions): Promise<void> {
   const graceMs = options.config.shutdownGraceSeconds * 1_000 + STOP_MARGIN_MS;
-  const patient = supervisor.stop(graceMs);
-  const impatient = new Promise<void>((resolve) => {
+  const graceful = supervisor.stop(graceMs);
+  const immediate = new Promise<void>((resolve) => {
     const now = () => resolve(supervisor.stop(0));
     if (options.atOnce.aborted) now();
     options.atOnce.addEventListener('abort', now, { once: true });
   });
-  await Promise.race([patient, impatient]);
+  await Promise.race([graceful, immediate]);
 }
 
 async function announce(
@@ -146,9 +146,9 @@ async function announce(
   const [{ port }] = await Promise.all([supervisor.ready('api'), supervisor.ready('worker')]);
   const host = config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host;
   const base = `${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  // Without a certificate of its own it cannot ask; that it listens is known.
-  const mayAsk = config.tls?.clients?.required !== true;
-  while (mayAsk && !ending.aborted && !(await isHealthy(base)))
+  // It has no client certificate to probe with; the API is known to listen.
+  const canProbe = config.tls?.clients?.required !== true;
+  while (canProbe && !ending.aborted && !(await isHealthy(base)))
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   if (ending.aborted) return;
   say(
@@ -167,7 +167,7 @@ async function announce(
   );
 }
 
-/** Of our own child on this machine, whatever name its certificate is for. */
+/** Probes our own child on this machine, regardless of the name in its certificate. */
 function isHealthy(base: string): Promise<boolean> {
   return new Promise((resolve) => {
     const request = base.startsWith('https:') ? httpsRequest : httpRequest;
@@ -182,7 +182,7 @@ function isHealthy(base: string): Promise<boolean> {
   });
 }
 
-/** The compiler watches the sources, we watch what it writes. */
+/** The compiler watches the sources, and this watches its output. */
 function reloadOnChange(supervisor: Supervisor, say: (line: string) => void): () => Promise<void> {
   const root = projectRoot();
   const compiler = startCompiler(root);

@@ -1,7 +1,7 @@
 /**
  * Finds the PostgreSQL server that comes with the dependencies, ready to be run by a user that may run it.
  *
- * PostgreSQL refuses to run as root, so root hands it to the user `postgres`. That user may be unable to read the
+ * PostgreSQL does not run as root, so root runs it as the user `postgres`. That user may be unable to read the
  * checkout (a private home): then the binaries are copied once to a world-readable folder.
  */
 import { execFile, spawn } from 'node:child_process';
@@ -97,8 +97,8 @@ async function restoreLinks(native: string): Promise<void> {
 }
 
 async function serverUser(): Promise<Owner> {
-  const known = await idsOf('postgres');
-  if (known !== undefined) return known;
+  const existing = await idsOf('postgres');
+  if (existing !== undefined) return existing;
   await run('groupadd', ['--system', 'postgres']).catch(() => undefined);
   await run('useradd', [
     '--system',
@@ -135,7 +135,7 @@ async function copyForAll(native: string, version: string): Promise<string> {
     await rename(fresh, final);
     return final;
   } catch (error) {
-    // Another start was faster. A folder that somebody else put there is not run by us.
+    // Another start was faster. A folder that another user put there is not run.
     if (!(await isOurs(final))) return fresh;
     await rm(fresh, { recursive: true, force: true });
     if ((error as NodeJS.ErrnoException).code === 'ENOTEMPTY' || (error as NodeJS.ErrnoException).code === 'EEXIST')

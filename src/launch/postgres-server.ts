@@ -21,7 +21,7 @@ export interface PostgresServer {
   url: string;
   port: number;
   pid: number;
-  /** The one it was asked to use, and where its files are: below it as a rule. */
+  /** The requested folder, and where its files are: below it as a rule. */
   folder: string;
   directory: string;
   /** Resolves when the server ends without having been stopped, with what it said last. */
@@ -258,9 +258,9 @@ function handle(
     async stop() {
       stopping = true;
       child.kill('SIGINT');
-      const patience = setTimeout(() => child.kill('SIGQUIT'), STOP_MS);
+      const stopTimeout = setTimeout(() => child.kill('SIGQUIT'), STOP_MS);
       await ended;
-      clearTimeout(patience);
+      clearTimeout(stopTimeout);
     },
   };
 }
@@ -295,8 +295,8 @@ async function createDatabase(memory: Memory): Promise<void> {
   const client = new pg.Client({ connectionString: urlOf(memory, 'postgres') });
   await client.connect();
   try {
-    const known = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
-    if (known.rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
+    const existing = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
+    if (existing.rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
   } finally {
     await client.end();
   }
@@ -310,7 +310,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** Below those that systems give to outgoing connections: one of these would take it before whoever asked listens. */
+/** Below the ephemeral ports of outgoing connections: one of those could take the port before the server listens. */
 const FIRST_PORT = 10_000;
 const LAST_PORT = 32_000;
 const PORTS_TRIED = 100;

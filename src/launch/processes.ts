@@ -1,4 +1,4 @@
-/** What the operating system tells about other processes. */
+/** Information of the operating system about other processes. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ export function isAlive(pid: number): boolean {
   return !isZombie(pid);
 }
 
-/** Ended, but nobody has taken its exit code: usual for orphans in a container whose first process does not care. */
+/** The process ended and its exit code was not collected: usual for orphans in a container whose first process does not reap them. */
 function isZombie(pid: number): boolean {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -26,7 +26,7 @@ function isZombie(pid: number): boolean {
   }
 }
 
-/** The command line, or undefined when it cannot be told. */
+/** The command line, or undefined when it is unavailable. */
 export async function commandOf(pid: number): Promise<string | undefined> {
   try {
     return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ');
@@ -35,7 +35,7 @@ export async function commandOf(pid: number): Promise<string | undefined> {
   }
 }
 
-/** Something that stays the same while this process lives and differs for a later one with the same number. */
+/** The start time of a process, which differs for a later one with the same pid. */
 export async function birthOf(pid: number): Promise<string | undefined> {
   try {
     // Field 22 of /proc/<pid>/stat; the second one is a name in brackets that may itself contain spaces and brackets.

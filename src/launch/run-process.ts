@@ -1,4 +1,4 @@
-/** The life of the API and of a worker: start, tell the supervisor, work until a signal, drain, end. */
+/** The life of the API and of a worker: start, notify the supervisor, work until a signal, drain, end. */
 import { type Config, ConfigError, loadConfig } from '../config/config.ts';
 import { UnsupportedServer } from '../store/core/server-version.ts';
 import { createLog, type Logger } from '../telemetry/log.ts';
@@ -7,7 +7,7 @@ import { endRequests } from './end-requests.ts';
 import { runningPostgresUrl } from './postgres-server.ts';
 import { EXIT_CANNOT_START } from './supervisor.ts';
 
-export interface Part {
+export interface Service {
   start(): Promise<{ port: number }>;
   stop(): Promise<void>;
   /** Resolves, to the reason, when only a new process can help. */
@@ -16,12 +16,12 @@ export interface Part {
 
 /** EX_SOFTWARE of sysexits.h: a new process may do better. */
 const EXIT_BROKEN = 70;
-/** What `stop` may take beyond the grace time of the tasks. */
+/** The timeout of `stop` beyond the grace period of the tasks. */
 const STOP_MARGIN_MS = 10_000;
 
 export async function runProcess(
   name: 'api' | 'worker',
-  compose: (config: Config, log: Logger) => Promise<Part>,
+  compose: (config: Config, log: Logger) => Promise<Service>,
 ): Promise<void> {
   const settings = configOrExit({ listens: name === 'api' });
   // Beside an `npm start` on this machine a further worker just shares the load.
@@ -34,18 +34,18 @@ export async function runProcess(
   if (config.withoutEffect.length > 0) log.warn('config.without_effect', { variables: config.withoutEffect });
   process.on('uncaughtException', (error, origin) => {
     log.error('process.crashed', { error, origin });
-    // The state is unknown now. Everything that was promised is in the database, and the supervisor starts a new process.
+    // The state is unknown now. Everything that was acknowledged is in the database, and the supervisor starts a new process.
     void log.close().finally(() => process.exit(1));
   });
 
   if (config.blockedSeconds > 0) startWatchdog({ blockedMs: config.blockedSeconds * 1_000 });
   const ending = endRequested(config.startedByNpm);
-  const part = await compose(config, log).catch((error: unknown) => {
+  const service = await compose(config, log).catch((error: unknown) => {
     if (error instanceof UnsupportedServer) exitBecause(error.message);
     throw error;
   });
-  const { port } = await part.start().catch((error: NodeJS.ErrnoException) => {
-    // Not final: a predecessor that is still ending lets go of the port in a moment.
+  const { port } = await service.start().catch((error: NodeJS.ErrnoException) => {
+    // Not final: a predecessor that is still stopping releases the port in a moment.
     if (error.code === 'EADDRINUSE')
       log.error('process.port_in_use', {
         detail: error.message,
@@ -57,7 +57,7 @@ export async function runProcess(
   log.info('process.ready', { port, pid: process.pid });
   process.send?.({ ready: true, port });
 
-  const broken = part.broken?.then((reason) => {
+  const broken = service.broken?.then((reason) => {
     log.error('process.broken', { reason });
     return { why: reason, code: EXIT_BROKEN };
   });
@@ -66,21 +66,21 @@ export async function runProcess(
     ...(broken === undefined ? [] : [broken]),
   ]);
   log.info('process.stopping', { why });
-  const patience = setTimeout(
+  const stopTimeout = setTimeout(
     () => {
       log.error('process.stop_took_too_long');
       process.exit(code === 0 ? 1 : code);
     },
     config.shutdownGraceSeconds * 1_000 + STOP_MARGIN_MS,
   );
-  await part.stop();
-  clearTimeout(patience);
+  await service.stop();
+  clearTimeout(stopTimeout);
   log.info('process.stopped');
   await log.close();
   process.exit(code);
 }
 
-/** Ends the process with the sentences that say what is wrong, for those who cannot help it otherwise. */
+/** Exits with one sentence per fault if the configuration is invalid. */
 export function configOrExit(options: { listens?: boolean } = {}): Config {
   try {
     return loadConfig(undefined, options);
@@ -102,7 +102,7 @@ function endRequested(startedByNpm: boolean): Promise<string> {
   const { ending } = endRequests({ signals, startedByNpm });
   return new Promise((resolve) => {
     ending.addEventListener('abort', () => resolve(String(ending.reason)));
-    // Without its supervisor nobody would ever stop this process.
+    // An orphan would never be stopped.
     process.once('disconnect', () => resolve('the supervisor is gone'));
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Keeps child processes running.
  *
- * A child is *running* from its fork until it exits. An exit that nobody asked for makes it *resting*: it is started again after
+ * A child is *running* from its fork until it exits. An exit that was not requested makes it *resting*: it is started again after
  * a delay that doubles with each such exit in a row (a child that was up for a while starts from the shortest delay again).
  * `stop` makes all of them *stopped*: SIGTERM, and SIGKILL for those that are still there when their time is up.
  * A child that says it can never start (exit code 78), or that never became ready in several tries, ends the supervision.
@@ -45,7 +45,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const failed = new Promise<never>((_, reject) => {
     fail = reject;
   });
-  failed.catch(() => undefined); // Whoever waits for it hears of it; nobody has to.
+  failed.catch(() => undefined); // Waiting for it is optional.
   const children = new Map(
     options.children.map((spec) => [spec.name, keepRunning(spec, options, (error) => fail(error))]),
   );
@@ -67,20 +67,20 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   };
 }
 
-interface Keeper {
+interface Supervised {
   start(): void;
   stop(graceMs: number): Promise<void>;
   ready(): Promise<{ port: number }>;
   pid(): number | undefined;
 }
 
-function named(children: Map<string, Keeper>, name: string): Keeper {
+function named(children: Map<string, Supervised>, name: string): Supervised {
   const child = children.get(name);
   if (child === undefined) throw new Error(`There is no child "${name}"`);
   return child;
 }
 
-function keepRunning(spec: ChildSpec, options: SupervisorOptions, fail: (error: Error) => void): Keeper {
+function keepRunning(spec: ChildSpec, options: SupervisorOptions, fail: (error: Error) => void): Supervised {
   const { minDelayMs = 500, maxDelayMs = 30_000, healthyMs = 60_000, maxFalseStarts = 5 } = options;
   let running: ChildProcess | undefined;
   let ended: Promise<void> = Promise.resolve();
@@ -99,10 +99,10 @@ function keepRunning(spec: ChildSpec, options: SupervisorOptions, fail: (error: 
     const child = fork(spec.module, [], { env: spec.environment, stdio: 'inherit' });
     running = child;
     child.on('message', (message) => {
-      const told = readyPort(message);
-      if (told === undefined || running !== child) return;
+      const ready = readyPort(message);
+      if (ready === undefined || running !== child) return;
       everReady = true;
-      port = told;
+      port = ready;
       for (const resolve of waiting) resolve({ port });
       waiting = [];
     });
@@ -140,12 +140,12 @@ function keepRunning(spec: ChildSpec, options: SupervisorOptions, fail: (error: 
       if (running === undefined) return;
       const child = running;
       child.kill('SIGTERM');
-      const patience = setTimeout(() => {
+      const killTimeout = setTimeout(() => {
         options.say(`The ${spec.name} did not end in ${graceMs / 1000} s and is killed.`);
         child.kill('SIGKILL');
       }, graceMs);
       await ended;
-      clearTimeout(patience);
+      clearTimeout(killTimeout);
       exitsInARow = 0;
     },
   };

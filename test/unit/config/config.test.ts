@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { configurationPage } from '../../../scripts/configuration-page.ts';
 import { envTemplate } from '../../../scripts/env-template.ts';
 import { type Config, ConfigError, loadConfig } from '../../../src/config/config.ts';
-import { ADAPTER_SETTINGS, namesOf, VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { outbound } from '../../../src/config/settings/outbound.ts';
+import { namesOf, VARIABLE_NAMES, VARIABLES } from '../../../src/config/variables.ts';
 import { projectRoot } from '../../../src/project-root.ts';
 
 let parent: string;
@@ -412,9 +413,12 @@ test('settings that have no effect yet are accepted and told', () => {
 });
 
 test('no two variables share a name', () => {
-  const all = (Object.keys(VARIABLES) as VariableName[]).flatMap(namesOf);
+  const all = VARIABLE_NAMES.flatMap(namesOf);
   expect(new Set(all).size).toBe(all.length);
-  for (const name of ADAPTER_SETTINGS) expect(VARIABLES).toHaveProperty(name);
+  for (const [place, setting] of Object.entries(outbound.adapterSettings)) {
+    expect(setting.name).toBe(place);
+    expect(VARIABLES).toHaveProperty(place);
+  }
 });
 
 test('.env.template has every variable with its default, and nothing else', () => {

@@ -1,0 +1,32 @@
+/** What is wrong with several settings together: what would be unsafe to ignore. */
+import { authenticationFaults, requiresCredentials } from './authentication.ts';
+import type { Label } from './read-settings.ts';
+import type { Settings } from './settings/all.ts';
+
+export function crossChecks(settings: Settings, host: string, label: Label): string[] {
+  const { eventsStream, redis, unsupported, failpoints, peers } = settings;
+  const faults: string[] = [];
+  if (eventsStream.name !== undefined && redis.url === undefined && redis.host === undefined) {
+    faults.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
+  }
+  if (unsupported.policyEngineUrl !== undefined) {
+    faults.push(
+      `${label('POLICY_ENGINE_URL')} asks for policy checks, which this version does not have: leave it out.`,
+    );
+  }
+  if (failpoints.length > 0 && settings.nodeEnv !== 'test') {
+    faults.push(
+      `${label('FAILPOINTS')} makes processes fail on purpose, which is honoured with NODE_ENV=test only: leave it out.`,
+    );
+  }
+  if (peers.length > 0 && requiresCredentials(settings) && settings.peerSecrets.length === 0) {
+    faults.push(
+      `${label('PEERS')} is set beside authentication and no PEER_SECRET is: peers could not tell each other from anybody else.`,
+    );
+  }
+  faults.push(...authenticationFaults(settings, host, label));
+  if (settings.encryptPayloads && settings.secretKeys.length === 0) {
+    faults.push('ENCRYPT_PAYLOADS is true and SECRETS_KEY is not set: there is nothing to encrypt with.');
+  }
+  return faults;
+}

@@ -1,0 +1,111 @@
+/** The Config of the settings: each in its place, and the values that depend on several of them or on the environment. */
+import { authenticationOf, isLoopback, requiresCredentials } from './authentication.ts';
+import { effectiveSettings } from './effective.ts';
+import { hiddenValues } from './hidden.ts';
+import { findSecrets, findServices, textsOf } from './named-values.ts';
+import { WITHOUT_EFFECT } from './older-names.ts';
+import { type Found, find } from './read-settings.ts';
+import type { Settings } from './settings/all.ts';
+import type { Layer, Source } from './sources.ts';
+import type { Values } from './variables.ts';
+
+interface Read {
+  settings: Settings;
+  values: Values;
+  found: ReadonlyMap<string, Found>;
+  sources: readonly Source[];
+}
+
+export function configOf({ settings, values, found, sources }: Read) {
+  // What only derived values need is no property of the Config.
+  const { authRequired, redis, unsupported, secretsDir, tls, ...placed } = settings;
+  const authentication = authenticationOf(settings);
+  const host = hostOf(settings);
+  const isLocal = isLoopback(host) && !authentication.required;
+  const redisUrl = redisUrlOf(settings);
+  const corsOrigins = settings.corsOrigins ?? (authentication.required ? ['*'] : ['loopback']);
+  const egressPolicy = settings.egressPolicy ?? (isLocal ? 'internal' : 'registered');
+  const services = findServices(settings.services, sources, found.get('SERVICES'));
+  const secrets = findSecrets(secretsDir, sources);
+  const shown = { ...values, HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrl };
+  const hidden = hiddenValues(shown, Object.values(textsOf(secrets)));
+  const withoutEffect = Object.keys(WITHOUT_EFFECT).filter(
+    (name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined,
+  );
+  const environment = sources[0]?.values ?? {};
+  return {
+    ...placed,
+    host,
+    authentication,
+    corsOrigins,
+    /** The host names that requests may use; undefined: any. */
+    hostNames: isLocal ? hostNamesOf(host, settings.publicUrl) : undefined,
+    /** Undefined: the queue is in PostgreSQL. */
+    redisUrl,
+    egressPolicy,
+    /** The API of the cluster that this process runs in. */
+    kubernetesApi: kubernetesApiOf(environment),
+    /** Base URLs without a slash at their ends, by lower_snake name. */
+    services: textsOf(services),
+    adapterSettings: adapterSettingsOf(settings),
+    secrets: textsOf(secrets),
+    eventsStream: eventsStreamOf(settings),
+    traceExport: traceExportOf(settings),
+    /** This process is a script of npm, which ends it by ending itself. */
+    startedByNpm: environment['npm_lifecycle_event'] !== undefined,
+    /** Variables that are set and have no effect in this version; they are logged at start. */
+    withoutEffect,
+    /** Values that must never appear in a log. */
+    hidden,
+    /** All settings with their sources, without secrets. */
+    effective: effectiveSettings({
+      values: shown,
+      found,
+      services: [...services.values()],
+      secrets: [...secrets.values()],
+      withoutEffect,
+      hidden,
+    }),
+  };
+}
+
+/** Without authentication only this machine is served, unless AUTH_MODE says otherwise. */
+export function hostOf(settings: Settings): string {
+  const isOpen = requiresCredentials(settings) || settings.authMode === 'none';
+  return settings.host ?? (isOpen ? '0.0.0.0' : '127.0.0.1');
+}
+
+function redisUrlOf({ redis: { url, host, port } }: Settings): string | undefined {
+  return url ?? (host === undefined ? undefined : `redis://${host}:${port}`);
+}
+
+function hostNamesOf(host: string, publicUrl: string | undefined): string[] {
+  return ['localhost', host, ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname])];
+}
+
+/** Kubernetes sets these variables in every container. */
+function kubernetesApiOf(environment: Layer): { host: string; port: number } | undefined {
+  const host = environment['KUBERNETES_SERVICE_HOST'];
+  if (host === undefined || host === '') return undefined;
+  return { host, port: Number(environment['KUBERNETES_SERVICE_PORT']) || 443 };
+}
+
+/** Those that are set, by the names that adapters know. */
+function adapterSettingsOf({ adapterSettings }: Settings): Partial<Record<keyof typeof adapterSettings, string>> {
+  return Object.fromEntries(
+    Object.entries(adapterSettings).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
+/** Undefined: events go to no stream. */
+function eventsStreamOf({ eventsStream: { name, maxLength } }: Settings) {
+  return name === undefined ? undefined : { name, maxLength };
+}
+
+/** Undefined: traces are not exported. */
+function traceExportOf({ traceExport }: Settings) {
+  const { endpoint, tracesEndpoint, headers, disabled, ...rest } = traceExport;
+  const url = tracesEndpoint ?? (endpoint === undefined ? undefined : `${endpoint.replace(/\/+$/, '')}/v1/traces`);
+  if (url === undefined || disabled) return undefined;
+  return { ...rest, url, headers: Object.fromEntries(headers ?? []) };
+}

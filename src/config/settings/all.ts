@@ -1,0 +1,30 @@
+/** Every setting: `.env.template` and docs/configuration.md list them in this order. */
+import { access } from './access.ts';
+import { environment } from './environment.ts';
+import { messages } from './messages.ts';
+import { outbound } from './outbound.ts';
+import { queue } from './queue.ts';
+import { retention } from './retention.ts';
+import { secrets } from './secrets.ts';
+import { address, requests } from './server.ts';
+import type { Placed } from './setting.ts';
+import { stores } from './stores.ts';
+import { telemetry } from './telemetry.ts';
+import { workers } from './workers.ts';
+
+export const SETTINGS = {
+  ...address,
+  ...access,
+  ...requests,
+  ...stores,
+  ...workers,
+  ...outbound,
+  ...messages,
+  ...secrets,
+  ...queue,
+  ...retention,
+  ...telemetry,
+  ...environment,
+};
+
+export type Settings = Placed<typeof SETTINGS>;

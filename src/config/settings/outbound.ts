@@ -1,0 +1,44 @@
+/** The settings of outbound calls: what actions may reach, and the systems that they call. */
+import { hosts, oneOf, tenantEgress, text, url, urlMap } from '../types.ts';
+import { optional, setting } from './setting.ts';
+
+export const outbound = {
+  egressPolicy: optional('EGRESS_POLICY', oneOf(['internal', 'registered', 'public-only', 'none']), {
+    description:
+      'The outbound policy: which addresses actions may call. internal (including private ones), registered (public ones and the services below), public-only, none. By default internal on loopback without authentication, else registered.',
+  }),
+  egressAllow: setting('EGRESS_ALLOW', hosts(), {
+    default: '',
+    description:
+      'Hosts that may be called, and be registered as services, even if the outbound policy would reject them (not with public-only), as host, host:port, *.domain, addresses or networks (10.1.0.0/16); a list.',
+  }),
+  egressTenants: setting('EGRESS_TENANTS', tenantEgress(), {
+    default: '{}',
+    description:
+      'Exceptions for single tenants, as JSON: {"acme": {"policy": "none", "allow": ["api.example.com"], "deny": ["*.example.org"]}}. allow: in addition to EGRESS_ALLOW; deny takes precedence over everything else.',
+  }),
+  services: optional('SERVICES', urlMap(), {
+    description: 'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',
+  }),
+  adapterSettings: {
+    ESC_URL: optional('ESC_URL', url(['http', 'https']), {
+      description: 'The system that approve_batches calls; by default a simulation.',
+    }),
+    SMTP_URL: optional('SMTP_URL', url(['smtp', 'smtps']), {
+      description: 'The mail server of the notification channel email.',
+      secret: 'credentials',
+    }),
+    SMTP_FROM: optional('SMTP_FROM', text(), { description: 'The sender of these mails.' }),
+    NOTIFICATION_EMAIL_TO: optional('NOTIFICATION_EMAIL_TO', text(), {
+      description: 'The default recipients of these mails.',
+    }),
+    SLACK_WEBHOOK_URL: optional('SLACK_WEBHOOK_URL', url(['http', 'https']), {
+      description: 'The URL of the notification channel slack.',
+      secret: true,
+    }),
+    NOTIFICATION_WEBHOOK_URL: optional('NOTIFICATION_WEBHOOK_URL', url(['http', 'https']), {
+      description: 'The URL of the notification channel webhook.',
+      secret: true,
+    }),
+  },
+};

@@ -1,0 +1,38 @@
+/** The settings of PostgreSQL and Redis. */
+import path from 'node:path';
+import { oneOf, text, url, whole } from '../types.ts';
+import { optional, setting } from './setting.ts';
+
+export const stores = {
+  databaseUrl: optional('DATABASE_URL', url(['postgresql', 'postgres']), {
+    description: 'The PostgreSQL database. By default `npm start` runs its own server in DATA_DIR.',
+    secret: 'credentials',
+  }),
+  databasePoolSize: setting('DATABASE_POOL_SIZE', whole(1, 1_000), {
+    default: '10',
+    description:
+      'Connections to PostgreSQL per process. An API process has up to as many again for operations that are limited to one tenant.',
+  }),
+  rowLevelSecurity: setting('ROW_LEVEL_SECURITY', oneOf(['auto', 'required', 'off']), {
+    default: 'auto',
+    description:
+      'Row-level security as an additional tenant isolation in the database. auto: if its role could be created; required: an API process does not start without it; off: never (behind a pooler in transaction mode).',
+  }),
+  redis: {
+    url: optional('REDIS_URL', url(['redis', 'rediss']), {
+      description: 'The Redis of the queue. By default the queue is in PostgreSQL too.',
+      secret: 'credentials',
+    }),
+    host: optional('REDIS_HOST', text(), { description: 'The host, instead of REDIS_URL.' }),
+    port: setting('REDIS_PORT', whole(1, 65_535), { default: '6379', description: 'The port, with REDIS_HOST.' }),
+  },
+  queuePrefix: setting('QUEUE_PREFIX', text(), {
+    default: '{orch-0}',
+    description: 'Prefix of the queue keys; the same for all processes that work together.',
+  }),
+  dataDir: setting('DATA_DIR', text(), {
+    default: './data',
+    description: 'Data directory of the PostgreSQL server that `npm start` runs.',
+    inConfig: (dir, folder) => path.resolve(folder, dir),
+  }),
+};
