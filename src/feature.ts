@@ -26,13 +26,14 @@ import type { BeforeSaveWorkflow, DefinitionRules, Definitions } from './engine/
 import type { ExecutionCall } from './engine/ports/executor.ts';
 import type { Failpoint } from './engine/ports/failpoint.ts';
 import type { Logger } from './engine/ports/logger.ts';
-import type { RunReader, WorkflowStore } from './engine/ports/read-models.ts';
+import type { RunReader } from './engine/ports/read-models.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
 import type { SystemRuns } from './engine/ports/system-workflows.ts';
 import type { TenantWeightStore } from './engine/ports/tenant-weights.ts';
 import type { AcceptRuns, CancelRuns } from './engine/ports/use-cases.ts';
 import type { CallSpans } from './engine/tracing/call-spans.ts';
+import type { Workflows } from './engine/workflows/workflows.ts';
 import type { Expressions } from './expressions/expressions.ts';
 import type { Login } from './http/auth/login.ts';
 import type { FindApiKey } from './http/auth/made-keys.ts';
@@ -161,7 +162,7 @@ export interface ApiParts {
   plans: Plans;
   runs: RunStore;
   reader: RunReader;
-  workflows: WorkflowStore;
+  workflows: Omit<Workflows, 'existed' | 'list' | 'versions' | 'update'>;
   accept: AcceptRuns;
   cancel: CancelRuns;
   /** What it takes to reopen a run. */

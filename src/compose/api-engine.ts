@@ -15,7 +15,7 @@ import { createLiveRunQuota, createQueuedRunQuota } from '../engine/accept/tenan
 import { withChecks } from '../engine/accept/with-checks.ts';
 import { tellingParents } from '../engine/children/child-ended.ts';
 import type { BeforeSaveWorkflow, DefinitionRules } from '../engine/ports/definitions.ts';
-import { createWorkflows } from '../engine/workflows/save-workflow.ts';
+import { createWorkflows } from '../engine/workflows/workflows.ts';
 import { createDirectChecks } from '../expressions/direct-checks.ts';
 import { noticingEnds } from '../features/tracing/export-ended-runs.ts';
 import { tracingAccepts } from '../features/tracing/traced-work.ts';
@@ -84,7 +84,8 @@ export function createApiEngine(
     store: createSystemWorkflowStore(pool),
     normalise: normaliseOwn,
   });
-  const workflows = createWorkflows({ store: createWorkflowStore(prisma, uuidv7), system: kept, beforeSave });
+  const changing = { store: createWorkflowStore(prisma, uuidv7), system: kept, rules, beforeSave };
+  const workflows = createWorkflows(changing);
   const waiter = createRunWaiter(everyTenant);
   const reader = createRunReader({ pool, prisma }, definitions);
   const live = liveWeights(config, everyTenant, log);
@@ -121,7 +122,7 @@ export function createApiEngine(
   const accept = tracingAccepts(timed, resources.spans, Date.now);
   return {
     ...{ catalogue, normaliseOwn, rules, definitions, plans, children, runs, workflows, waiter, reader, live, accept },
-    ...{ queueUse, queueRejects },
+    ...{ queueUse, queueRejects, changing },
     acceptsInHand: capacity.inHand,
     system: createSystemRuns({ system: kept, accept, wait: waiter, reader }),
     reopening: {

@@ -120,6 +120,7 @@ export function apiProcess(
     config: { ...config, version: VERSION },
     actionTypes: engine.catalogue,
     runs: engine.reader,
+    workflows: engine.workflows,
     lateEffects: createLateEffectReader(pool),
     statisticsOf: createStatisticsOfWorkflow(pool),
     definitions: engine.rules,

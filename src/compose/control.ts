@@ -8,6 +8,7 @@ import { createPauseWorkflows } from '../engine/control/pause-workflow.ts';
 import { createRerunRuns } from '../engine/control/rerun-run.ts';
 import { createRetryRuns } from '../engine/control/retry-run.ts';
 import type { LaneDepths } from '../engine/health/engine-health.ts';
+import { createDeleteWorkflow } from '../engine/workflows/delete-workflow.ts';
 import { createControlEvents, createWorkflowPauses } from '../store/runs/control-events.ts';
 import { createControlOperationStore } from '../store/runs/control-operations.ts';
 import { createLanePauseStore } from '../store/runs/lane-pauses.ts';
@@ -31,6 +32,7 @@ export function controlOf({ pool, everyTenant, prisma }: ApiResources, engine: A
     retry: createRetryRuns(deps),
     rerun: createRerunRuns({ ...deps, isIdempotent: engine.catalogue.isIdempotent }),
     pauseWorkflows: createPauseWorkflows({ workflows: createWorkflowPauses(pool), operations, newId: uuidv7 }),
+    deleteWorkflow: createDeleteWorkflow({ ...engine.changing, operations, newId: uuidv7 }),
     // Pauses are of everybody's work.
     lanes: createLanes({ ...deps, depths, lanes: engine.catalogue.names(), pauses: createLanePauseStore(everyTenant) }),
   };
