@@ -30,6 +30,7 @@ import type { RunReader } from './engine/ports/read-models.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
 import type { SystemRuns } from './engine/ports/system-workflows.ts';
+import type { TaskStore } from './engine/ports/tasks.ts';
 import type { TenantWeightStore } from './engine/ports/tenant-weights.ts';
 import type { AcceptRuns, CancelRuns } from './engine/ports/use-cases.ts';
 import type { CallSpans } from './engine/tracing/call-spans.ts';
@@ -238,6 +239,7 @@ export interface WorkerParts {
   expressions: Expressions;
   plans: Plans;
   runs: RunStore;
+  tasks: Pick<TaskStore, 'wake'>;
   children: ChildStore;
   cancelRun: CancelRuns['cancelRun'];
   /** Of all features. */

@@ -13,12 +13,11 @@ import { createSystemRuns } from '../engine/accept/system-runs.ts';
 import { createSystemWorkflows, headsWithSystem } from '../engine/accept/system-workflows.ts';
 import { createLiveRunQuota, createQueuedRunQuota } from '../engine/accept/tenant-quota.ts';
 import { withChecks } from '../engine/accept/with-checks.ts';
-import { tellingParents } from '../engine/children/child-ended.ts';
 import type { BeforeSaveWorkflow, DefinitionRules } from '../engine/ports/definitions.ts';
 import { createWorkflows } from '../engine/workflows/workflows.ts';
 import { createDirectChecks } from '../expressions/direct-checks.ts';
-import { noticingEnds } from '../features/tracing/export-ended-runs.ts';
-import { tracingAccepts } from '../features/tracing/traced-work.ts';
+import { tracedRuns } from '../features/tracing/export-ended-runs.ts';
+import { tracedAccepts } from '../features/tracing/traced-work.ts';
 import type { JsonObject } from '../schemas/json.ts';
 import { countLiveRuns, countQueuedRuns } from '../store/accept/tenant-quota.ts';
 import { createSweepStore } from '../store/recover/reconcile-store.ts';
@@ -35,7 +34,7 @@ import { createTaskStore } from '../store/tasks/task-store.ts';
 import { createRunReader } from '../store/views/runs-read.ts';
 import type { ApiMetrics } from '../telemetry/api-metrics.ts';
 import { acceptDefaults } from './accept-defaults.ts';
-import { timingAccepts } from './api-metrics.ts';
+import { meteredAccepts } from './api-metrics.ts';
 import type { ApiResources } from './api-resources.ts';
 import { fairnessOf, liveWeights } from './fairness.ts';
 import type { Brought } from './features.ts';
@@ -68,16 +67,14 @@ export function createApiEngine(
   const definitions = createDefinitions(pool);
   const plans = createPlans(definitions);
   const children = createChildStore(pool);
-  const runs = tellingParents(
-    noticingEnds(
-      createRunStore(pool, {
-        markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
-        told: (write) => metrics().wrote(write),
-        everyTenant,
-      }),
-      resources.ends,
-    ),
-    { children, tasks: createTaskStore(pool), queue, failpoint, log },
+  const tasks = createTaskStore(pool);
+  const runs = tracedRuns(
+    createRunStore(pool, {
+      markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
+      told: (write) => metrics().wrote(write),
+      everyTenant,
+    }),
+    resources.ends,
   );
   const kept = createSystemWorkflows({
     workflows: brought.systemWorkflows,
@@ -115,13 +112,14 @@ export function createApiEngine(
     actionTypes: catalogue,
     texts: expressions,
     workflowHead: headsWithSystem(createWorkflowHeads(pool), kept),
-    endReplaced: createEndReplaced({ plans, runs, queue, log }),
+    endReplaced: createEndReplaced({ plans, runs, tasks, children, queue, failpoint, log }),
     newId: uuidv7,
   });
-  const timed = timingAccepts(accepts, (result, seconds) => metrics().accepted(result, seconds));
-  const accept = tracingAccepts(timed, resources.spans, Date.now);
+  const timed = meteredAccepts(accepts, (result, seconds) => metrics().accepted(result, seconds));
+  const accept = tracedAccepts(timed, resources.spans, Date.now);
   return {
-    ...{ catalogue, normaliseOwn, rules, definitions, plans, children, runs, workflows, waiter, reader, live, accept },
+    ...{ catalogue, normaliseOwn, rules, definitions, plans, children, tasks, runs, workflows },
+    ...{ waiter, reader, live, accept },
     ...{ queueUse, queueRejects, changing },
     acceptsInHand: capacity.inHand,
     system: createSystemRuns({ system: kept, accept, wait: waiter, reader }),

@@ -10,7 +10,7 @@ export function apiMetrics(source: Omit<ApiSource, 'process' | 'version'>): ApiM
   return createApiMetrics({ ...source, process: 'api', version: VERSION });
 }
 
-export function tellAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNullable<HttpCore['answered']> {
+export function meteredAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNullable<HttpCore['answered']> {
   return (request) => {
     shared.answered(request);
     if (request.problem !== undefined) metrics.problem(request.problem);
@@ -18,7 +18,7 @@ export function tellAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonNull
 }
 
 /** Times what takes executions in. A bulk request counts once; what was wrong with single items of it is their own. */
-export function timingAccepts<Accepts extends AcceptRuns>(accept: Accepts, told: ApiMetrics['accepted']): Accepts {
+export function meteredAccepts<Accepts extends AcceptRuns>(accept: Accepts, told: ApiMetrics['accepted']): Accepts {
   async function timed<T>(work: Promise<T>): Promise<T> {
     const begun = performance.now();
     let result: AcceptResult = 'accepted';

@@ -10,7 +10,7 @@ import { createEngineHealth } from '../engine/health/engine-health.ts';
 import type { Audit } from '../engine/ports/audit.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { ApiParts, Feature, FeatureApi } from '../feature.ts';
-import { tracingAnswers } from '../features/tracing/traced-work.ts';
+import { tracedAnswers } from '../features/tracing/traced-work.ts';
 import { attachTaskSockets } from '../http/routes/task-sockets.ts';
 import { TRUNK_ROUTES } from '../http/routes/trunk.ts';
 import { BOARD_PATH, createHttpApp } from '../http/server/app.ts';
@@ -34,7 +34,7 @@ import { monitorLoop } from '../telemetry/event-loop.ts';
 import { VERSION } from '../version.ts';
 import { createApiEngine } from './api-engine.ts';
 import { healthOf } from './api-health.ts';
-import { apiMetrics, tellAnswers } from './api-metrics.ts';
+import { apiMetrics, meteredAnswers } from './api-metrics.ts';
 import { openApiResources } from './api-resources.ts';
 import { announceAuthentication, authenticationOf } from './authentication.ts';
 import { controlOf } from './control.ts';
@@ -139,7 +139,7 @@ export function apiProcess(
     needsRepair: (error: unknown) => (needsRepair(error) ? storeFault(error)?.class : undefined),
     before: opened.flatMap(({ before = [] }) => before),
     board: createBoard(queue.queues([...lanes, FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
-    answered: tracingAnswers(tellAnswers(shared, metrics), spans, Date.now),
+    answered: tracedAnswers(meteredAnswers(shared, metrics), spans, Date.now),
   };
   const app = createHttpApp(core, [...trunk, ...opened.flatMap(({ endpoints }) => endpoints)]);
   const server = createHttpServer(app, config.tls, config.maxConnections);

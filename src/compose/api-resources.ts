@@ -5,7 +5,7 @@ import type { Logger } from '../engine/ports/logger.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { tracesOf } from '../features/tracing/assemble.ts';
 import { tracedEnds } from '../features/tracing/traced-ends.ts';
-import { tracingQueue } from '../features/tracing/traced-work.ts';
+import { tracedQueue } from '../features/tracing/traced-work.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openBackend } from '../queue/open-backend.ts';
 import { LONGEST_LOCK_WAIT_MS, LONGEST_STATEMENT_MS, openDatabase } from '../store/core/database.ts';
@@ -70,7 +70,7 @@ export function openApiResources(config: Config, databaseUrl: string, given: Log
     failpoint: createFailpoint(config.failpoints),
     spans,
     ends: tracedEnds(spans, everyTenant, log),
-    queue: tracingQueue(createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS }), spans, Date.now),
+    queue: tracedQueue(createFlowQueue({ backend, timeoutMs: QUEUE_TIMEOUT_MS }), spans, Date.now),
     expressions: createExpressions({ maxResultBytes: config.maxOutputBytes, threads: config.expressionThreads }),
   };
 }

@@ -17,7 +17,13 @@ import type { ApiEngine } from './api-engine.ts';
 import type { ApiResources } from './api-resources.ts';
 
 export function controlOf({ pool, everyTenant, prisma }: ApiResources, engine: ApiEngine, depths: LaneDepths) {
-  const deps = { ...engine.reopening, runs: engine.runs, children: engine.children, newId: uuidv7 };
+  const deps = {
+    ...engine.reopening,
+    runs: engine.runs,
+    children: engine.children,
+    tasks: engine.tasks,
+    newId: uuidv7,
+  };
   const cancel = createCancelRuns(deps);
   const pause = createPauseRuns({ ...deps, pauses: createPauseStore(pool) });
   const controlEvents = createControlEvents(prisma);

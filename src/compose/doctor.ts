@@ -28,6 +28,7 @@ import { createSweepStore } from '../store/recover/reconcile-store.ts';
 import { createChildStore } from '../store/runs/child-runs.ts';
 import { createDefinitions } from '../store/runs/definitions.ts';
 import { createRunStore } from '../store/runs/run-store.ts';
+import { createTaskStore } from '../store/tasks/task-store.ts';
 import { probeWritePath } from '../store/tasks/write-path.ts';
 import { VERSION } from '../version.ts';
 import { createFailpoint } from './failpoints.ts';
@@ -149,6 +150,8 @@ async function* invariants(
   const plans = createPlans(createDefinitions(pool));
   const store = createRunStore(pool);
   const sweep = createSweepStore(pool);
+  const children = createChildStore(pool);
+  const tasks = createTaskStore(pool);
   const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };
   const runs = {
     ...{ statuses: store.statuses, ended: store.ended },
@@ -207,7 +210,7 @@ async function* invariants(
         case 'places_are_given':
           return Math.min(total, await sweep.giveSlots());
         case 'deadlines_are_kept':
-          await endOverdue({ plans, runs: store, sweep, children: createChildStore(pool), log: SILENT });
+          await endOverdue({ ...again, runs: store, children, tasks, log: SILENT });
           return total;
         case 'sleepers_are_woken': {
           const owners = [...new Set(ids.map((id) => id.slice(0, id.indexOf('/'))))];

@@ -37,7 +37,7 @@ export function doorMetrics(own: Registry, shared: SharedMetrics): MetricsRegist
 }
 
 /** Counts what the store has taken: an outcome that was refused is none. */
-export function counting<Store extends Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'>>(
+export function meteredTasks<Store extends Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'>>(
   store: Store,
   shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
   delivery: (what: DeliveryFault) => void,

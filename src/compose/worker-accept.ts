@@ -5,14 +5,15 @@ import type { Config } from '../config/config.ts';
 import { type AcceptDeps, createAcceptRuns } from '../engine/accept/accept-run.ts';
 import { createAdmission } from '../engine/accept/admit.ts';
 import { createEndReplaced } from '../engine/accept/run-concurrency.ts';
+import type { ChildStore } from '../engine/ports/children.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { RunStore } from '../engine/ports/runs.ts';
+import type { TaskStore } from '../engine/ports/tasks.ts';
 import type { AcceptRuns } from '../engine/ports/use-cases.ts';
 import type { Backend } from '../queue/backend.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { createWorkflowHeads } from '../store/runs/workflow-heads.ts';
 import { acceptDefaults } from './accept-defaults.ts';
-
 import { fairnessOf } from './fairness.ts';
 
 /** The dispatcher adds what could not be added. */
@@ -22,6 +23,8 @@ export type WorkerAcceptParts = Pick<AcceptDeps, 'actionTypes' | 'texts' | 'work
   pool: pg.Pool;
   backend: Backend;
   runs: RunStore;
+  tasks: Pick<TaskStore, 'wake'>;
+  children: Pick<ChildStore, 'parentOf'>;
   config: Config;
   /** Of tenants, as they are at the moment. */
   weights: ReadonlyMap<string, number>;
@@ -53,7 +56,7 @@ export function acceptInWorker(parts: WorkerAcceptParts): {
         if (await queue.ping()) await admission.admit(accepted);
       },
     },
-    endReplaced: createEndReplaced({ plans, runs, queue, log }),
+    endReplaced: createEndReplaced({ ...parts, queue }),
     defaults: acceptDefaults(config),
     newId: uuidv7,
   });

@@ -3,7 +3,6 @@ import { v7 as uuidv7 } from 'uuid';
 import { createCatalogue } from '../../workers/catalogue.ts';
 import { adaptersFor } from '../../workers/shipped-adapters.ts';
 import { createPlans } from '../engine/accept/plans.ts';
-import { tellingParents } from '../engine/children/child-ended.ts';
 import { createCancelRuns } from '../engine/control/cancel-run.ts';
 import { createFallAsleep } from '../engine/recover/sleeping-runs.ts';
 import { createSweepStore } from '../store/recover/reconcile-store.ts';
@@ -16,7 +15,7 @@ import { createWorkflowStore } from '../store/runs/workflows.ts';
 import { createTaskStore } from '../store/tasks/task-store.ts';
 import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
 import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { counting } from './door-metrics.ts';
+import { meteredTasks } from './door-metrics.ts';
 import { liveWeights } from './fairness.ts';
 import type { Brought } from './features.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
@@ -34,7 +33,7 @@ export function createWorkerEngine(
   const { config, pool, prisma, queue, backend, failpoint, expressions, traced, faults, log } = resources;
   const catalogue = createCatalogue([...adaptersFor({ underTest: config.nodeEnv === 'test' }), ...adapters]);
   const wrote: WorkerMetrics['wrote'] = (write) => metrics().wrote(write);
-  const tasks = counting(
+  const tasks = meteredTasks(
     traced.tasks(
       createTaskStore(pool, failpoint, {
         wrote,
@@ -48,20 +47,21 @@ export function createWorkerEngine(
   );
   const live = liveWeights(config, pool, log);
   const children = createChildStore(pool, live.weights);
-  const runs = tellingParents(traced.runs(createRunStore(pool, { told: wrote })), {
-    children,
-    tasks,
-    queue,
-    failpoint,
-    log,
-  });
+  const runs = traced.runs(createRunStore(pool, { told: wrote }));
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const sweep = createSweepStore(pool);
   const again = { plans, runs, sweep, queue, failpoint, tasks, children, now: resources.now };
   const fallAsleep = createFallAsleep({ ...again, log });
   const accepting = { actionTypes: catalogue, texts: expressions, workflows, plans, failpoint, pool, config, log };
-  const { accept, queue: briefQueue } = acceptInWorker({ ...accepting, backend, runs, weights: live.weights });
+  const { accept, queue: briefQueue } = acceptInWorker({
+    ...accepting,
+    backend,
+    runs,
+    tasks,
+    children,
+    weights: live.weights,
+  });
   return {
     ...{ catalogue, tasks, live, children, runs, plans, sweep, again, accept, briefQueue },
     sagas: traced.sagas(createSagaStore(pool)),

@@ -19,7 +19,7 @@ export function workerMetrics(
 }
 
 /** Counts all that goes out, with how it ended. */
-export function countingRequests(egress: Egress, told: WorkerEvents['requested']): Egress {
+export function meteredEgress(egress: Egress, told: WorkerEvents['requested']): Egress {
   return {
     ...egress,
     async fetch(url, init) {

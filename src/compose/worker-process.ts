@@ -24,7 +24,7 @@ import { createWorkerEngine } from './worker-engine.ts';
 import { createExecution } from './worker-execution.ts';
 import { createWorkerLanes } from './worker-lanes.ts';
 import { workerLoops } from './worker-loops.ts';
-import { countingRequests, workerMetrics } from './worker-metrics.ts';
+import { meteredEgress, workerMetrics } from './worker-metrics.ts';
 import { openWorkerResources } from './worker-resources.ts';
 
 /** After the grace, for jobs that go back to the queue. */
@@ -49,7 +49,7 @@ export function workerProcess(
   const laneNames = lanesOf(config, catalogue.names());
   const beats = createBeatStore(pool);
   const own = ownAddresses(config, databaseUrl);
-  const egress = countingRequests(
+  const egress = meteredEgress(
     egressOf(config, {
       ...{ own, log },
       onDecision(decision) {

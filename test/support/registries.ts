@@ -1,7 +1,7 @@
 /** The metrics of an API and of a worker as compose registers them, with something counted in each of them. */
 import type pg from 'pg';
-import { apiMetrics, tellAnswers } from '../../src/compose/api-metrics.ts';
-import { counting, doorMetrics } from '../../src/compose/door-metrics.ts';
+import { apiMetrics, meteredAnswers } from '../../src/compose/api-metrics.ts';
+import { doorMetrics, meteredTasks } from '../../src/compose/door-metrics.ts';
 import { workerMetrics } from '../../src/compose/worker-metrics.ts';
 import type { TaskStore } from '../../src/engine/ports/tasks.ts';
 import { tellAudit } from '../../src/features/audit/metrics.ts';
@@ -97,7 +97,7 @@ export async function registeredMetrics(): Promise<Doors> {
   limits.signatureRejected('wrong_signature');
   limits.away();
   audit.dropped = 2;
-  const answered = tellAnswers(shared, api);
+  const answered = meteredAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
   answered({ ...request, status: 202, traceId: trace(1), problem: undefined });
   answered({ ...request, status: 503, traceId: trace(1), problem: 'unavailable' });
@@ -118,7 +118,7 @@ export async function registeredMetrics(): Promise<Doors> {
     claim: () => Promise.resolve(undefined),
     recordLateEffect: () => Promise.resolve(),
   };
-  const store = counting(stored, shared, worker.worker.delivery);
+  const store = meteredTasks(stored, shared, worker.worker.delivery);
   const task = { runId: 'r', actionId: 'a', actionType: 'wait' };
   await store.commit(outcome({ ...task, traceId: trace(2) }));
   await store.commit(outcome({ ...task, status: 'retrying' }));

@@ -11,6 +11,7 @@ import { SAGA } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { dispatchChildren } from '../children/admit-children.ts';
 import { type CheckChildrenDeps, checkChildren } from '../children/check-children.ts';
+import { endRun } from '../control/end-run.ts';
 import { wakeRun } from '../control/wake-run.ts';
 import { promoteWoken, wakeTasks } from '../deliver/wake-tasks.ts';
 import type { ChildStore } from '../ports/children.ts';
@@ -95,8 +96,7 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   if (run.status === 'cancelling') {
     // What a saga has done is undone by its finalizer.
     const abandoned = !plan.isSaga && (await isAbandoned(deps, run, found));
-    const actions = plan.actions.map(({ action }) => ({ actionId: action.action_id, actionType: action.action_type }));
-    const ended = abandoned && (await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions));
+    const ended = abandoned && (await endRun(deps, run, plan));
     // A task may have gone to sleep in the very moment of the cancellation.
     await wakeRun(deps, plan, run.id, run.epoch);
     if (ended) return true;

@@ -5,7 +5,7 @@ import { retryDeadlocks } from '../../postgres/retry-deadlocks.ts';
 import { PrismaClient } from '../generated/client.ts';
 import { openingPayloads } from '../payloads/payload-extension.ts';
 import { createPayloads, type Payloads } from '../payloads/payloads.ts';
-import { observingClient, type StatementObserver } from './observed-client.ts';
+import { observedClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
 import { prismaAdapter } from './prisma-adapter.ts';
 import { discardReadOnly } from './read-only-connections.ts';
@@ -85,7 +85,7 @@ export function openDatabase(
     met = resolve;
   });
   const settings: pg.PoolConfig = {
-    Client: options.statements === undefined ? Client : observingClient(Client, options.statements),
+    Client: options.statements === undefined ? Client : observedClient(Client, options.statements),
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
