@@ -1,6 +1,5 @@
 /** One API process, put together: what it opens, its engine, the trunk's endpoints, and the features. It holds no state. */
 import { v7 as uuidv7 } from 'uuid';
-import type { Config } from '../config/config.ts';
 import { createBoard } from '../dashboard/board.ts';
 import { forwardingProblems } from '../doctor/forwarding.ts';
 import { shareOf } from '../domain/fairness/queue-room.ts';
@@ -8,7 +7,6 @@ import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/graph/compile.ts';
 import { createRunFollower } from '../engine/follow/follow-run.ts';
 import { createEngineHealth } from '../engine/health/engine-health.ts';
 import type { Audit } from '../engine/ports/audit.ts';
-import type { Logger } from '../engine/ports/logger.ts';
 import type { ApiParts, Feature, FeatureApi } from '../feature.ts';
 import { tracedAnswers } from '../features/tracing/traced-work.ts';
 import { attachTaskSockets } from '../http/routes/task-sockets.ts';
@@ -43,21 +41,16 @@ import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metric
 import { addressCheckOf, egressOf, ownAddresses } from './egress.ts';
 import { broughtBy, offered } from './features.ts';
 import { closeServer, listenOn } from './http-listening.ts';
-import { announce, type Process } from './process.ts';
+import { announce, type Process, type ProcessStart } from './process.ts';
 
 const elapsed = () => performance.now();
 const clock = { now: () => new Date() };
 const NO_AUDIT: Audit = { write: () => Promise.resolve(), note: () => undefined, denied: () => undefined };
 
 /** `features`, and what those that have something have in an API process. */
-export function apiProcess(
-  config: Config,
-  databaseUrl: string,
-  given: Logger,
-  features: readonly Feature[],
-  apis: readonly FeatureApi[],
-): Process {
-  const resources = openApiResources(config, databaseUrl, given);
+export function apiProcess(start: ProcessStart, features: readonly Feature[], apis: readonly FeatureApi[]): Process {
+  const { config, databaseUrl } = start;
+  const resources = openApiResources(start);
   const { log, everyTenant, pool, backend, queue, writePath, wall, spans } = resources;
   const brought = broughtBy(features);
   const beforeSave = () => opened.flatMap((part) => part.beforeSave ?? []);

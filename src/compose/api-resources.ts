@@ -1,7 +1,5 @@
 /** What an API process opens first and hands down: its stores, the queue, the evaluator of expressions, log and spans. */
-import type { Config } from '../config/config.ts';
 import { fieldsOfCaller, withFields } from '../engine/deliver/log-fields.ts';
-import type { Logger } from '../engine/ports/logger.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { tracesOf } from '../features/tracing/assemble.ts';
 import { tracedEnds } from '../features/tracing/traced-ends.ts';
@@ -13,6 +11,7 @@ import { probeAll } from '../store/tasks/write-path.ts';
 import { createFailpoint } from './failpoints.ts';
 import { processFaults, writePathOf } from './faults.ts';
 import { payloadsOf } from './payloads.ts';
+import type { ProcessStart } from './process.ts';
 import { createWall } from './wall.ts';
 
 /** How long a door waits for the queue before it leaves a run to the dispatcher. */
@@ -20,7 +19,7 @@ const QUEUE_TIMEOUT_MS = 2_000;
 
 export type ApiResources = ReturnType<typeof openApiResources>;
 
-export function openApiResources(config: Config, databaseUrl: string, given: Logger) {
+export function openApiResources({ config, databaseUrl, log: given }: ProcessStart) {
   const wall = createWall(config.rowLevelSecurity, given);
   const faults = processFaults();
   const log = withFields(faults.reporting(given), () => fieldsOfCaller(wall.scope.caller()));

@@ -76,12 +76,8 @@ export function doorLimits(config: Config, { pool, registry, shared, log }: Deps
     noticeForwarding,
     async keep(signal) {
       if (redis !== undefined || (requests ?? failures) === undefined) return;
-      await repeatUntil(
-        signal,
-        FORGET_EVERY_MS,
-        'forget_request_counts',
-        () => forgetRequestCounts(pool, FORGOTTEN_AT_ONCE),
-        log,
+      await repeatUntil({ signal, log }, FORGET_EVERY_MS, 'forget_request_counts', () =>
+        forgetRequestCounts(pool, FORGOTTEN_AT_ONCE),
       );
     },
     close: () => redis?.close(),

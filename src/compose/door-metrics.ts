@@ -17,7 +17,7 @@ export function sharedMetrics(pool: pg.Pool): SharedMetrics {
 }
 
 export function flushUntil(signal: AbortSignal, shared: SharedMetrics, log: Logger): Promise<void> {
-  return repeatUntil(signal, FLUSH_EVERY_MS, 'add_metrics', shared.flush, log);
+  return repeatUntil({ signal, log }, FLUSH_EVERY_MS, 'add_metrics', shared.flush);
 }
 
 /** When nothing is counted any more. */

@@ -28,27 +28,21 @@ export async function beatUntil(
   source: BeatSource,
   log: Logger,
 ): Promise<void> {
-  await repeatUntil(
-    signal,
-    BEAT_EVERY_MS,
-    'heartbeat',
-    async () => {
-      const loopLagMs = source.takeLongestLagMs();
-      if (source.isDeaf()) return;
-      const faults = await source.faults();
-      const { id, lanes } = source;
-      const uptimeSeconds = process.uptime();
-      const activeTasks = source.activeTasks();
-      await store.beat({
-        id,
-        lanes,
-        version: VERSION,
-        activeTasks,
-        loopLagMs,
-        uptimeSeconds,
-        faults,
-      });
-    },
-    log,
-  );
+  await repeatUntil({ signal, log }, BEAT_EVERY_MS, 'heartbeat', async () => {
+    const loopLagMs = source.takeLongestLagMs();
+    if (source.isDeaf()) return;
+    const faults = await source.faults();
+    const { id, lanes } = source;
+    const uptimeSeconds = process.uptime();
+    const activeTasks = source.activeTasks();
+    await store.beat({
+      id,
+      lanes,
+      version: VERSION,
+      activeTasks,
+      loopLagMs,
+      uptimeSeconds,
+      faults,
+    });
+  });
 }

@@ -96,6 +96,6 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
 
   return {
     isDeaf: () => deaf,
-    watchUntil: (signal) => repeatUntil(signal, everyMs, 'watch_queue', () => look(signal), log),
+    watchUntil: (signal) => repeatUntil({ signal, log }, everyMs, 'watch_queue', () => look(signal)),
   };
 }

@@ -83,16 +83,16 @@ export function keepClean(
   const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
   return [
     // A workflow may say for how long its runs are kept, also where the setting keeps all others.
-    repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_runs', () => removeOldRuns(removal, signal), log),
+    repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_old_runs', () => removeOldRuns(removal, signal)),
     ...(retentionBytes > 0
-      ? [repeatUntil(signal, MEASURE_EVERY_MS, 'keep_within_bytes', () => keepWithinBytes(signal), log)]
+      ? [repeatUntil({ signal, log }, MEASURE_EVERY_MS, 'keep_within_bytes', () => keepWithinBytes(signal))]
       : []),
-    repeatUntil(signal, COUNT_ROWS_EVERY_MS, 'analyse_tables', () => countGrownTables(pool), log),
-    repeatUntil(signal, REMOVE_EVERY_MS, 'remove_expired', () => removeExpired(expiry, signal), log),
-    repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_chunks', oldChunks, log),
-    repeatUntil(signal, OPERATE_EVERY_MS, 'carry_out_operations', () => operations.work(signal), log),
-    repeatUntil(signal, KEEP_HISTORY_EVERY_MS, 'keep_history', () => keepHistory(history), log),
-    repeatUntil(signal, DROP_REMOVED_EVERY_MS, 'drop_removed_weeks', () => dropRemovedWeeks(history), log),
-    repeatUntil(signal, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, 'clean_queue', clean, log),
+    repeatUntil({ signal, log }, COUNT_ROWS_EVERY_MS, 'analyse_tables', () => countGrownTables(pool)),
+    repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_expired', () => removeExpired(expiry, signal)),
+    repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_old_chunks', oldChunks),
+    repeatUntil({ signal, log }, OPERATE_EVERY_MS, 'carry_out_operations', () => operations.work(signal)),
+    repeatUntil({ signal, log }, KEEP_HISTORY_EVERY_MS, 'keep_history', () => keepHistory(history)),
+    repeatUntil({ signal, log }, DROP_REMOVED_EVERY_MS, 'drop_removed_weeks', () => dropRemovedWeeks(history)),
+    repeatUntil({ signal, log }, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, 'clean_queue', clean),
   ];
 }

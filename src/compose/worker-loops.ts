@@ -69,12 +69,12 @@ export function workerLoops(
   return [
     sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random: Math.random, onPass }),
     writePath.watchUntil(signal),
-    repeatUntil(signal, WATCH_COMMITS_EVERY_MS, 'watch_commits', watchCommits, log),
+    repeatUntil({ signal, log }, WATCH_COMMITS_EVERY_MS, 'watch_commits', watchCommits),
     lanes.watchUntil(signal),
-    repeatUntil(signal, KEEP_LANES_EVERY_MS, 'pause_lanes', keepLanes, log),
+    repeatUntil({ signal, log }, KEEP_LANES_EVERY_MS, 'pause_lanes', keepLanes),
     live.watchUntil(signal),
     beatUntil(signal, beats, sign, log),
-    repeatUntil(signal, LOOK_AT_CLOCK_EVERY_MS, 'read_clock', readClock, log),
+    repeatUntil({ signal, log }, LOOK_AT_CLOCK_EVERY_MS, 'read_clock', readClock),
     ...keepClean(
       {
         ...{ pool, queue, runs, plans, failpoint, config, log },

@@ -1,11 +1,9 @@
 /** One worker process, put together: its lanes, the finalizer, the reconcile pass, and the features. */
 import { setMaxListeners } from 'node:events';
-import type { Config } from '../config/config.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/graph/compile.ts';
 import { codeOf } from '../domain/health/fault-problems.ts';
 import { groupFaults } from '../domain/health/system-faults.ts';
 import { createLaneKeeper } from '../engine/control/lanes.ts';
-import type { Logger } from '../engine/ports/logger.ts';
 import type { Feature, FeatureWorker, WorkerPart, WorkerParts } from '../feature.ts';
 import { traceCalls } from '../features/tracing/trace-calls.ts';
 import { createWorkerHealth } from '../http/server/worker-health.ts';
@@ -19,7 +17,7 @@ import { authenticationOf } from './authentication.ts';
 import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
 import { egressOf, ownAddresses } from './egress.ts';
 import { broughtBy } from './features.ts';
-import { announce, type Process } from './process.ts';
+import { announce, type Process, type ProcessStart } from './process.ts';
 import { createWorkerEngine } from './worker-engine.ts';
 import { createExecution } from './worker-execution.ts';
 import { createWorkerLanes } from './worker-lanes.ts';
@@ -34,13 +32,12 @@ const JOBS_NAMED = 20;
 
 /** `features`, and what those that have something have in a worker. */
 export function workerProcess(
-  config: Config,
-  databaseUrl: string,
-  given: Logger,
+  start: ProcessStart,
   features: readonly Feature[],
   workers: readonly FeatureWorker[],
 ): Process {
-  const resources = openWorkerResources(config, databaseUrl, given);
+  const { config, databaseUrl } = start;
+  const resources = openWorkerResources(start);
   const { faults, log, pool, database, writePath, backend, queue, clock, traced, worker } = resources;
   const brought = broughtBy(features);
   const shared = sharedMetrics(pool);
@@ -199,7 +196,7 @@ export function workerProcess(
   };
 }
 
-function lanesOf({ workerLanes }: Config, known: readonly string[]): readonly string[] {
+function lanesOf({ workerLanes }: ProcessStart['config'], known: readonly string[]): readonly string[] {
   if (workerLanes === 'all') return known;
   const unknown = workerLanes.filter((lane) => !known.includes(lane));
   if (unknown.length > 0) throw new Error(`WORKER_LANES names ${unknown.join(', ')}; there are ${known.join(', ')}`);

@@ -1,7 +1,5 @@
 /** What a worker opens first and hands down: its database, the queue, the evaluator of expressions, clock, log and spans. */
 import { hostname } from 'node:os';
-import type { Config } from '../config/config.ts';
-import type { Logger } from '../engine/ports/logger.ts';
 import { createExpressions } from '../expressions/expressions.ts';
 import { tracedWorker } from '../features/tracing/traced-worker.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
@@ -12,13 +10,14 @@ import { probeWritePath } from '../store/tasks/write-path.ts';
 import { afterGate, createFailpoint } from './failpoints.ts';
 import { processFaults, writePathOf } from './faults.ts';
 import { payloadsOf } from './payloads.ts';
+import type { ProcessStart } from './process.ts';
 
 /** A task that waits for the turn of its condition holds a slot of its lane, which tasks of other tenants need. */
 const SLOT_HELD_MS = 200;
 
 export type WorkerResources = ReturnType<typeof openWorkerResources>;
 
-export function openWorkerResources(config: Config, databaseUrl: string, given: Logger) {
+export function openWorkerResources({ config, databaseUrl, log: given }: ProcessStart) {
   const faults = processFaults();
   const log = faults.reporting(given);
   const onDatabaseError = (error: Error) => log.warn('database_error', { error: error.message });

@@ -211,7 +211,14 @@ export function sweepUntil(
     heldBack = report.heldBack;
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
-  return repeatUntil(options.signal, options.everyMs, 'sweep', pass, deps.log, options.random);
+  return repeatUntil({ ...options, log: deps.log }, options.everyMs, 'sweep', pass);
+}
+
+export interface Background {
+  /** The work ends when it aborts. */
+  signal: AbortSignal;
+  log: Logger;
+  random?: (() => number) | undefined;
 }
 
 /** However short its round is, work that fails is done no more often than this at last; and no less often for a longer one. */
@@ -222,12 +229,10 @@ const MAX_DELAY_MS = 4_000;
  * While it fails, pass after pass, the time between grows.
  */
 export async function repeatUntil(
-  signal: AbortSignal,
+  { signal, log, random = Math.random }: Background,
   everyMs: number,
   name: string,
   work: () => Promise<unknown>,
-  log: Logger,
-  random: () => number = Math.random,
 ): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {

@@ -68,18 +68,22 @@ export function markPermission(response: Response, permission: string): void {
   if (asked !== undefined) marked.set(response, { ...asked, op: { ...asked.op, permission } });
 }
 
-/** `isBoard`: Bull Board changes queues without being an operation. Comes right after the context. */
-export function auditRequests(
-  audit: Audit,
-  { reads, isBoard }: { reads: boolean; isBoard: (path: string) => boolean },
-): RequestHandler {
+interface AuditScope {
+  /** Requests that only read are recorded too. */
+  reads: boolean;
+  /** Bull Board changes queues without being an operation. */
+  isBoard(path: string): boolean;
+}
+
+/** Comes right after the context. */
+export function auditRequests(audit: Audit, scope: AuditScope): RequestHandler {
   return (request, response, next) => {
     const end = response.end.bind(response) as (...given: unknown[]) => Response; // Whichever of its forms is called.
     let ended = false;
     response.end = ((...given: unknown[]) => {
       if (ended) return response;
       ended = true;
-      const written = record(audit, request, response, reads, isBoard);
+      const written = record(audit, request, response, scope);
       if (written === undefined || response.headersSent) return end(...given);
       // From here on nobody else begins an answer.
       response.writeHead(response.statusCode);
@@ -95,8 +99,7 @@ function record(
   audit: Audit,
   request: Request,
   response: Response,
-  reads: boolean,
-  isBoard: (path: string) => boolean,
+  { reads, isBoard }: AuditScope,
 ): Promise<void> | undefined {
   const asked = marked.get(response);
   const status = response.statusCode;
