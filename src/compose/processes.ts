@@ -12,14 +12,14 @@ export type { Process };
 /** `features`: others than are delivered, for tests. */
 export async function composeApi(config: Config, log: Logger, features = FEATURES): Promise<Process> {
   const databaseUrl = await supportedDatabase(config);
-  const { apiProcess } = await import('./api-process.ts');
+  const { apiProcess } = await import('./api/process.ts');
   return apiProcess({ config, databaseUrl, log }, features, await apisOf(features));
 }
 
 /** Likewise. */
 export async function composeWorker(config: Config, log: Logger, features = FEATURES): Promise<Process> {
   const databaseUrl = await supportedDatabase(config);
-  const { workerProcess } = await import('./worker-process.ts');
+  const { workerProcess } = await import('./worker/process.ts');
   return workerProcess({ config, databaseUrl, log }, features, await workersOf(features));
 }
 

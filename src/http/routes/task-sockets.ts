@@ -26,7 +26,7 @@ import { deniedUpgrade } from '../server/audit-upgrades.ts';
 import { challengeOf } from '../server/authenticate.ts';
 import { type RequestContext, readContext } from '../server/context.ts';
 import { ignoredUpgrade } from '../server/ignore-upgrade.ts';
-import { addressIn, createGuesses, type DoorLimits, overLimit } from '../server/limits.ts';
+import { type ApiLimits, addressIn, createGuesses, overLimit } from '../server/limits.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
 import { isOneOf, isOwn, lets } from '../server/origins.ts';
 import { watchCredentials } from '../server/watch-credentials.ts';
@@ -42,7 +42,7 @@ export interface TaskSocketsDeps {
   events: Pick<FollowRuns, 'follow'>;
   states: TaskStates;
   clock: { now(): Date };
-  limits?: DoorLimits;
+  limits?: ApiLimits;
   audit?: Pick<Audit, 'denied'>;
   log: Logger;
 }

@@ -15,7 +15,7 @@ import { contextOf } from './context.ts';
 import { isProbe } from './probes.ts';
 import type { StreamPlaces } from './stream-places.ts';
 
-export interface DoorLimits {
+export interface ApiLimits {
   addressOf: ClientAddress;
   /** Undefined: there is none. */
   requests: RequestLimit | undefined;
@@ -33,7 +33,7 @@ export interface DoorLimits {
 const WINDOW_SECONDS = 60;
 
 /** After the authentication: it says who asks. */
-export function limitRequests({ requests, addressOf }: DoorLimits): RequestHandler[] {
+export function limitRequests({ requests, addressOf }: ApiLimits): RequestHandler[] {
   if (requests === undefined) return [];
   return [
     async (request, response, next) => {
@@ -50,7 +50,7 @@ export function limitRequests({ requests, addressOf }: DoorLimits): RequestHandl
 
 /** For doors that are none of express: undefined while the client has not used up what it may. */
 export async function overLimit(
-  { requests, addressOf }: DoorLimits,
+  { requests, addressOf }: ApiLimits,
   { caller, access }: { caller: Caller; access: Access },
   request: IncomingMessage,
 ): Promise<Taken | undefined> {
@@ -64,7 +64,7 @@ export interface Guesses {
   count(request: IncomingMessage): Promise<Taken | undefined>;
 }
 
-export function createGuesses({ failures, addressOf }: DoorLimits): Guesses {
+export function createGuesses({ failures, addressOf }: ApiLimits): Guesses {
   return {
     async count(request) {
       const taken = await failures?.take(clientOf(addressIn(request, addressOf)));
@@ -78,7 +78,7 @@ export function tooManyGuesses(taken: Taken): OrchestratorError {
 }
 
 /** Before everything that goes by addresses. */
-export function noticeForwarding({ noticeForwarding: notice }: DoorLimits): RequestHandler[] {
+export function noticeForwarding({ noticeForwarding: notice }: ApiLimits): RequestHandler[] {
   if (notice === undefined) return [];
   return [
     (request, _response, next) => {

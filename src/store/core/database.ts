@@ -38,7 +38,7 @@ export const LONGEST_LOCK_WAIT_MS = 4_000;
 const WAIT_FOR_CONNECTION_MS = 5_000;
 
 export interface Database {
-  /** Within the scope of a tenant: for that tenant alone, as long as the database has the second wall. */
+  /** Within the scope of a tenant: for that tenant alone, as long as the database has row-level security. */
   pool: pg.Pool;
   /** For what is done for several tenants together, whoever asks for it. */
   everyTenant: pg.Pool;
@@ -62,7 +62,7 @@ export function openDatabase(
     name: string;
     onError(error: Error): void;
     /** Left out: there is no scope, and all work is for everybody. */
-    wall?: Omit<TenantPoolOptions, 'everyTenant'>;
+    rowLevelSecurity?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
     /**
      * For a process that asks the same few statements again and again: a connection plans each of them once, and not anew
@@ -107,7 +107,10 @@ export function openDatabase(
     keepAlive: true,
   };
   const everyTenant = new GrowingPool(settings);
-  const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
+  const pool =
+    options.rowLevelSecurity === undefined
+      ? everyTenant
+      : new TenantPool(settings, { ...options.rowLevelSecurity, everyTenant });
   const pools = new Set([everyTenant, pool]);
   const discarding = [...pools].map(discardReadOnly);
   for (const each of pools) {
@@ -122,7 +125,7 @@ export function openDatabase(
     // As long as everybody waits for a connection.
     transactionOptions: { maxWait: WAIT_FOR_CONNECTION_MS },
   });
-  const prisma = openingPayloads(client, payloads, () => options.wall?.tenant());
+  const prisma = openingPayloads(client, payloads, () => options.rowLevelSecurity?.tenant());
   return {
     pool,
     everyTenant,

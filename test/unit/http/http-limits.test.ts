@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { createRequestLimit, type RequestLimit } from '../../../src/engine/accept/request-limits.ts';
 import { clientAddress, type TrustedProxies } from '../../../src/http/server/client-address.ts';
-import type { DoorLimits } from '../../../src/http/server/limits.ts';
+import type { ApiLimits } from '../../../src/http/server/limits.ts';
 import { createStreamPlaces } from '../../../src/http/server/stream-places.ts';
 import { type Door, openDoor } from '../../support/http-app.ts';
 
@@ -35,7 +35,7 @@ async function open({ requests, failures, trustProxy = 0, apiKeys = [] }: Given)
     };
     return createRequestLimit({ limit, counts, now: () => time });
   };
-  const limits: DoorLimits = {
+  const limits: ApiLimits = {
     addressOf: clientAddress(trustProxy),
     requests: limitOf(requests),
     failures: limitOf(failures),

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { meteredAccepts } from '../../../src/compose/api-metrics.ts';
-import { meteredEgress } from '../../../src/compose/worker-metrics.ts';
+import { meteredAccepts } from '../../../src/compose/api/metrics.ts';
+import { meteredEgress } from '../../../src/compose/worker/metrics.ts';
 import { OrchestratorError } from '../../../src/domain/errors.ts';
 import { EgressError } from '../../../src/egress/errors.ts';
 import type { AcceptRuns } from '../../../src/engine/ports/use-cases.ts';

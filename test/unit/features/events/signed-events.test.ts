@@ -5,7 +5,7 @@ import type { Caller } from '../../../../src/engine/ports/use-cases.ts';
 import { webhookHeaders } from '../../../../src/features/webhooks/sign-webhook.ts';
 import { verifyWebhook } from '../../../../src/features/webhooks/verify-webhook.ts';
 import { clientAddress } from '../../../../src/http/server/client-address.ts';
-import type { DoorLimits } from '../../../../src/http/server/limits.ts';
+import type { ApiLimits } from '../../../../src/http/server/limits.ts';
 import { createStreamPlaces } from '../../../../src/http/server/stream-places.ts';
 import { type Door, NOW, openDoor } from '../../../support/http-app.ts';
 
@@ -104,7 +104,7 @@ describe('POST /events', () => {
       },
       now: () => 0,
     });
-    const limits: DoorLimits = {
+    const limits: ApiLimits = {
       ...{ addressOf: clientAddress(1), requests: undefined, failures: undefined, streams: createStreamPlaces(500) },
       ...{ signatures, signatureRejected: (reason) => rejected.push(reason) },
     };

@@ -1,47 +1,47 @@
 /** One API process, put together: what it opens, its engine, the trunk's endpoints, and the features. It holds no state. */
 import { v7 as uuidv7 } from 'uuid';
-import { createBoard } from '../dashboard/board.ts';
-import { forwardingProblems } from '../doctor/forwarding.ts';
-import { shareOf } from '../domain/fairness/queue-room.ts';
-import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/graph/compile.ts';
-import { createRunFollower } from '../engine/follow/follow-run.ts';
-import { createEngineHealth } from '../engine/health/engine-health.ts';
-import type { Audit } from '../engine/ports/audit.ts';
-import type { ApiParts, Feature, FeatureApi } from '../feature.ts';
-import { tracedAnswers } from '../features/tracing/traced-work.ts';
-import { attachTaskSockets } from '../http/routes/task-sockets.ts';
-import { TRUNK_ROUTES } from '../http/routes/trunk.ts';
-import { BOARD_PATH, createHttpApp } from '../http/server/app.ts';
-import { createLinks } from '../http/server/links.ts';
-import { bind } from '../http/server/operation.ts';
-import { createHttpServer } from '../http/server/server.ts';
-import { createLaneDepths } from '../queue/depths.ts';
-import { durabilityOf } from '../store/core/durability.ts';
-import { listen } from '../store/core/listener.ts';
-import { storeFault } from '../store/core/sqlstate.ts';
-import { needsRepair } from '../store/core/transient.ts';
-import { isUnavailable } from '../store/core/unavailable.ts';
-import { countDeadLetters } from '../store/health/dead-letters.ts';
-import { createEngineHealthStore } from '../store/health/engine-health.ts';
-import { createTaskReportStore } from '../store/tasks/task-reports.ts';
-import { createStatisticsOfWorkflow } from '../store/views/execution-statistics.ts';
-import { createLateEffectReader } from '../store/views/late-effects.ts';
-import { createRunEvents } from '../store/views/run-events.ts';
-import { createTaskStates } from '../store/views/task-states.ts';
-import { monitorLoop } from '../telemetry/event-loop.ts';
-import { VERSION } from '../version.ts';
-import { createApiEngine } from './api-engine.ts';
-import { healthOf } from './api-health.ts';
-import { apiMetrics, meteredAnswers } from './api-metrics.ts';
-import { openApiResources } from './api-resources.ts';
-import { announceAuthentication, authenticationOf } from './authentication.ts';
+import { createBoard } from '../../dashboard/board.ts';
+import { forwardingProblems } from '../../doctor/forwarding.ts';
+import { shareOf } from '../../domain/fairness/queue-room.ts';
+import { FINALIZER_QUEUE, GATE_QUEUE } from '../../domain/graph/compile.ts';
+import { createRunFollower } from '../../engine/follow/follow-run.ts';
+import { createEngineHealth } from '../../engine/health/engine-health.ts';
+import type { Audit } from '../../engine/ports/audit.ts';
+import type { ApiParts, Feature, FeatureApi } from '../../feature.ts';
+import { tracedAnswers } from '../../features/tracing/traced-work.ts';
+import { attachTaskSockets } from '../../http/routes/task-sockets.ts';
+import { TRUNK_ROUTES } from '../../http/routes/trunk.ts';
+import { BOARD_PATH, createHttpApp } from '../../http/server/app.ts';
+import { createLinks } from '../../http/server/links.ts';
+import { bind } from '../../http/server/operation.ts';
+import { createHttpServer } from '../../http/server/server.ts';
+import { createLaneDepths } from '../../queue/depths.ts';
+import { durabilityOf } from '../../store/core/durability.ts';
+import { listen } from '../../store/core/listener.ts';
+import { storeFault } from '../../store/core/sqlstate.ts';
+import { needsRepair } from '../../store/core/transient.ts';
+import { isUnavailable } from '../../store/core/unavailable.ts';
+import { countDeadLetters } from '../../store/health/dead-letters.ts';
+import { createEngineHealthStore } from '../../store/health/engine-health.ts';
+import { createTaskReportStore } from '../../store/tasks/task-reports.ts';
+import { createStatisticsOfWorkflow } from '../../store/views/execution-statistics.ts';
+import { createLateEffectReader } from '../../store/views/late-effects.ts';
+import { createRunEvents } from '../../store/views/run-events.ts';
+import { createTaskStates } from '../../store/views/task-states.ts';
+import { monitorLoop } from '../../telemetry/event-loop.ts';
+import { VERSION } from '../../version.ts';
+import { announceAuthentication, authenticationOf } from '../authentication.ts';
+import { addressCheckOf, egressOf, ownAddresses } from '../egress.ts';
+import { broughtBy, offered } from '../features.ts';
+import { announce, type Process, type ProcessStart } from '../process.ts';
+import { flushLast, flushUntil, servedMetrics, sharedMetrics } from '../shared-metrics.ts';
 import { controlOf } from './control.ts';
-import { doorLimits } from './door-limits.ts';
-import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
-import { addressCheckOf, egressOf, ownAddresses } from './egress.ts';
-import { broughtBy, offered } from './features.ts';
-import { closeServer, listenOn } from './http-listening.ts';
-import { announce, type Process, type ProcessStart } from './process.ts';
+import { createApiEngine } from './engine.ts';
+import { healthOf } from './health.ts';
+import { apiLimits } from './limits.ts';
+import { closeServer, listenOn } from './listen.ts';
+import { apiMetrics, meteredAnswers } from './metrics.ts';
+import { openApiResources } from './resources.ts';
 
 const elapsed = () => performance.now();
 const clock = { now: () => new Date() };
@@ -51,7 +51,7 @@ const NO_AUDIT: Audit = { write: () => Promise.resolve(), note: () => undefined,
 export function apiProcess(start: ProcessStart, features: readonly Feature[], apis: readonly FeatureApi[]): Process {
   const { config, databaseUrl } = start;
   const resources = openApiResources(start);
-  const { log, everyTenant, pool, backend, queue, writePath, wall, spans } = resources;
+  const { log, everyTenant, pool, backend, queue, writePath, isolation, spans } = resources;
   const brought = broughtBy(features);
   const beforeSave = () => opened.flatMap((part) => part.beforeSave ?? []);
   const engine = createApiEngine(resources, brought, () => metrics, beforeSave);
@@ -83,7 +83,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     faults: resources.faults.problems,
     databaseUsable: () => writePath.lastFault() === undefined,
   });
-  const limits = doorLimits(config, { pool: everyTenant, registry: metrics.registry, shared, log });
+  const limits = apiLimits(config, { pool: everyTenant, registry: metrics.registry, shared, log });
   const credentials = offered(apis, 'credentials')?.({ config, everyTenant, log });
   const authentication = authenticationOf(config, log, credentials);
   const control = controlOf(resources, engine, depths);
@@ -119,7 +119,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     definitions: engine.rules,
     whoAsks: authentication.whoAsks,
     health: healthOf(everyTenant, queue, backend.kind, engineHealth),
-    metrics: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
+    metrics: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     effectiveConfig: config.effective,
   });
   const core = {
@@ -127,7 +127,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     config: { ...config, version: VERSION },
     whoAsks: authentication.whoAsks,
     loginFor: credentials?.loginFor,
-    inTenant: wall.scope.in,
+    inTenant: isolation.scope.in,
     audit: offered(opened, 'audit') ?? NO_AUDIT,
     needsRepair: (error: unknown) => (needsRepair(error) ? storeFault(error)?.class : undefined),
     before: opened.flatMap(({ before = [] }) => before),
@@ -166,7 +166,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     broken: resources.database.unsupported,
     async start() {
       await spans?.start(metrics.registry);
-      await wall.expected(everyTenant);
+      await isolation.expected(everyTenant);
       // Before the first request: nothing is accepted that could not be committed.
       const fault = await writePath.fault();
       // Loading the client takes a processor for half a second, which no request is to wait for.

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createHearing } from '../../../src/compose/worker-hearing.ts';
-import { createTestLog } from '../../harness/test-log.ts';
+import { watchResponsiveness } from '../../../../src/compose/worker/responsiveness.ts';
+import { createTestLog } from '../../../harness/test-log.ts';
 
-const DEAF_MS = 30_000;
+const UNRESPONSIVE_MS = 30_000;
 
 /** A worker with one lane, and its queue, both in the test's hands. */
 function begin() {
@@ -12,7 +12,7 @@ function begin() {
   const reconnect = vi.fn();
   const broken = vi.fn();
   const asked = vi.fn();
-  const hearing = createHearing({
+  const responsiveness = watchResponsiveness({
     worker: 'w',
     lanes: () => [
       {
@@ -36,19 +36,19 @@ function begin() {
       },
       reconnect,
     },
-    deafMs: DEAF_MS,
+    unresponsiveMs: UNRESPONSIVE_MS,
     onBroken: broken,
     log,
   });
   const stop = new AbortController();
-  const watching = hearing.watchUntil(stop.signal);
-  const pass = (periods: number) => vi.advanceTimersByTimeAsync(periods * DEAF_MS);
+  const watching = responsiveness.watchUntil(stop.signal);
+  const pass = (periods: number) => vi.advanceTimersByTimeAsync(periods * UNRESPONSIVE_MS);
   const events = () => log.lines.map(({ event }) => event);
   const end = () => {
     stop.abort();
     return watching;
   };
-  return { lane, queue, hearing, reconnect, broken, asked, pass, events, end };
+  return { lane, queue, responsiveness, reconnect, broken, asked, pass, events, end };
 }
 
 beforeEach(() => {
@@ -59,9 +59,9 @@ afterEach(() => {
 });
 
 test('a worker without work is not deaf, and one that is busy asks nothing', async () => {
-  const { lane, asked, hearing, reconnect, pass, events, end } = begin();
+  const { lane, asked, responsiveness, reconnect, pass, events, end } = begin();
   await pass(5);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length, events()]).toEqual([false, 0, []]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length, events()]).toEqual([false, 0, []]);
   lane.active = 2;
   asked.mockClear();
   await pass(5);
@@ -70,14 +70,14 @@ test('a worker without work is not deaf, and one that is busy asks nothing', asy
 });
 
 test('one that takes nothing although jobs wait says so, connects anew, and is well when it takes them then', async () => {
-  const { lane, queue, hearing, reconnect, broken, pass, events, end } = begin();
+  const { lane, queue, responsiveness, reconnect, broken, pass, events, end } = begin();
   queue.waiting = 3;
   await pass(2);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length]).toEqual([true, 1]);
   lane.taken = 3;
   queue.waiting = 0;
   await pass(2);
-  expect(hearing.isDeaf()).toBe(false);
+  expect(responsiveness.isUnresponsive()).toBe(false);
   expect(broken).not.toHaveBeenCalled();
   expect(events()).toEqual(['worker_deaf', 'worker_hears_again']);
   await end();
@@ -93,27 +93,27 @@ test('one that does not hear after that either asks for a new process', async ()
 });
 
 test('a connection that is silent while a new one is answered is broken and made anew', async () => {
-  const { queue, hearing, reconnect, pass, end } = begin();
+  const { queue, responsiveness, reconnect, pass, end } = begin();
   queue.answers = false;
   await pass(1.5);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length]).toEqual([true, 1]);
   await pass(0.5);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length]).toEqual([true, 1]);
   queue.answers = true;
   await pass(1);
-  expect(hearing.isDeaf()).toBe(false);
+  expect(responsiveness.isUnresponsive()).toBe(false);
   await end();
 });
 
 test('a connection that answers and tells of no new jobs is made anew, although polls take them', async () => {
-  const { lane, queue, hearing, reconnect, pass, end } = begin();
+  const { lane, queue, responsiveness, reconnect, pass, end } = begin();
   queue.hears = false;
   lane.taken = 1;
   await pass(1.5);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length]).toEqual([true, 1]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length]).toEqual([true, 1]);
   queue.hears = true;
   await pass(1);
-  expect(hearing.isDeaf()).toBe(false);
+  expect(responsiveness.isUnresponsive()).toBe(false);
   await end();
 });
 
@@ -127,19 +127,23 @@ test('a connection that stays silent is beyond help', async () => {
 });
 
 test('a queue that answers nobody makes nobody deaf: it is said once', async () => {
-  const { queue, hearing, reconnect, broken, pass, events, end } = begin();
+  const { queue, responsiveness, reconnect, broken, pass, events, end } = begin();
   Object.assign(queue, { waiting: 5, reachable: false, answers: false });
   await pass(6);
-  expect([hearing.isDeaf(), reconnect.mock.calls.length, broken.mock.calls.length]).toEqual([false, 0, 0]);
+  expect([responsiveness.isUnresponsive(), reconnect.mock.calls.length, broken.mock.calls.length]).toEqual([
+    false,
+    0,
+    0,
+  ]);
   expect(events()).toEqual(['queue_unreachable']);
   await end();
 });
 
 test('a deaf worker is not taken to hear again because the queue was out of reach for a look', async () => {
-  const { queue, hearing, broken, pass, events, end } = begin();
+  const { queue, responsiveness, broken, pass, events, end } = begin();
   queue.answers = false;
   await pass(1.5);
-  expect(hearing.isDeaf()).toBe(true);
+  expect(responsiveness.isUnresponsive()).toBe(true);
   queue.reachable = false;
   await pass(0.5);
   queue.reachable = true;

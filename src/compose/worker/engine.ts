@@ -1,26 +1,26 @@
 /** The engine of a worker but for the execution of tasks: its stores, how runs begin and end here, and what tasks may begin. */
 import { v7 as uuidv7 } from 'uuid';
-import { createCatalogue } from '../../workers/catalogue.ts';
-import { adaptersFor } from '../../workers/shipped-adapters.ts';
-import { createPlans } from '../engine/accept/plans.ts';
-import { createCancelRuns } from '../engine/control/cancel-run.ts';
-import { createFallAsleep } from '../engine/recover/sleeping-runs.ts';
-import { createSweepStore } from '../store/recover/reconcile-store.ts';
-import { createChildStore } from '../store/runs/child-runs.ts';
-import { createDefinitions } from '../store/runs/definitions.ts';
-import { createRunControl } from '../store/runs/run-control.ts';
-import { createRunStore } from '../store/runs/run-store.ts';
-import { createSagaStore } from '../store/runs/sagas.ts';
-import { createWorkflowStore } from '../store/runs/workflows.ts';
-import { createTaskStore } from '../store/tasks/task-store.ts';
-import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
-import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { meteredTasks } from './door-metrics.ts';
-import { liveWeights } from './fairness.ts';
-import type { Brought } from './features.ts';
+import { createCatalogue } from '../../../workers/catalogue.ts';
+import { adaptersFor } from '../../../workers/shipped-adapters.ts';
+import { createPlans } from '../../engine/accept/plans.ts';
+import { createCancelRuns } from '../../engine/control/cancel-run.ts';
+import { createFallAsleep } from '../../engine/recover/sleeping-runs.ts';
+import { createSweepStore } from '../../store/recover/reconcile-store.ts';
+import { createChildStore } from '../../store/runs/child-runs.ts';
+import { createDefinitions } from '../../store/runs/definitions.ts';
+import { createRunControl } from '../../store/runs/run-control.ts';
+import { createRunStore } from '../../store/runs/run-store.ts';
+import { createSagaStore } from '../../store/runs/sagas.ts';
+import { createWorkflowStore } from '../../store/runs/workflows.ts';
+import { createTaskStore } from '../../store/tasks/task-store.ts';
+import type { SharedMetrics } from '../../telemetry/shared-metrics.ts';
+import type { WorkerMetrics } from '../../telemetry/worker-metrics.ts';
+import { liveWeights } from '../fairness.ts';
+import type { Brought } from '../features.ts';
+import { meteredTasks } from '../shared-metrics.ts';
+import { acceptInWorker } from './accept.ts';
+import type { WorkerResources } from './resources.ts';
 import { createSubWorkflows } from './sub-workflows.ts';
-import { acceptInWorker } from './worker-accept.ts';
-import type { WorkerResources } from './worker-resources.ts';
 
 export type WorkerEngine = ReturnType<typeof createWorkerEngine>;
 

@@ -1,15 +1,15 @@
 /** The metrics of a worker: what it counts where. */
 import type pg from 'pg';
-import type { Egress } from '../egress/egress.ts';
-import { EgressError } from '../egress/errors.ts';
-import { createEgressMetrics, type EgressMetrics } from '../telemetry/egress-metrics.ts';
+import type { Egress } from '../../egress/egress.ts';
+import { EgressError } from '../../egress/errors.ts';
+import { createEgressMetrics, type EgressMetrics } from '../../telemetry/egress-metrics.ts';
 import {
   createWorkerMetrics,
   type WorkerEvents,
   type WorkerMetrics,
   type WorkerSource,
-} from '../telemetry/worker-metrics.ts';
-import { VERSION } from '../version.ts';
+} from '../../telemetry/worker-metrics.ts';
+import { VERSION } from '../../version.ts';
 
 export function workerMetrics(
   source: Omit<WorkerSource, 'process' | 'version' | 'connections'> & { pool: pg.Pool },

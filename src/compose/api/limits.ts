@@ -3,18 +3,23 @@ import type { IncomingMessage } from 'node:http';
 import type pg from 'pg';
 import type { Registry } from 'prom-client';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
-import type { Config } from '../config/config.ts';
-import { FORWARDED_PROBLEM } from '../doctor/forwarding.ts';
-import { createRequestLimit, insured, type RequestCounts, type RequestLimit } from '../engine/accept/request-limits.ts';
-import type { Logger } from '../engine/ports/logger.ts';
-import { repeatUntil } from '../engine/recover/reconcile.ts';
-import { clientAddress, isUnbelieved, plainAddress } from '../http/server/client-address.ts';
-import type { DoorLimits } from '../http/server/limits.ts';
-import { createStreamPlaces } from '../http/server/stream-places.ts';
-import { createRedisCounts } from '../queue/request-counts.ts';
-import { createRequestCounts, forgetRequestCounts } from '../store/accept/request-counts.ts';
-import { createLimitMetrics } from '../telemetry/limit-metrics.ts';
-import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
+import type { Config } from '../../config/config.ts';
+import { FORWARDED_PROBLEM } from '../../doctor/forwarding.ts';
+import {
+  createRequestLimit,
+  insured,
+  type RequestCounts,
+  type RequestLimit,
+} from '../../engine/accept/request-limits.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import { repeatUntil } from '../../engine/recover/reconcile.ts';
+import { clientAddress, isUnbelieved, plainAddress } from '../../http/server/client-address.ts';
+import type { ApiLimits } from '../../http/server/limits.ts';
+import { createStreamPlaces } from '../../http/server/stream-places.ts';
+import { createRedisCounts } from '../../queue/request-counts.ts';
+import { createRequestCounts, forgetRequestCounts } from '../../store/accept/request-counts.ts';
+import { createLimitMetrics } from '../../telemetry/limit-metrics.ts';
+import type { SharedMetrics } from '../../telemetry/shared-metrics.ts';
 
 const WINDOW_MS = 60_000;
 /** A request waits no longer for being counted. */
@@ -24,7 +29,7 @@ const FORGOTTEN_AT_ONCE = 10_000;
 /** A store that is away is said so often. */
 const SAY_EVERY_MS = 60_000;
 
-export interface ComposedLimits extends DoorLimits {
+export interface ComposedLimits extends ApiLimits {
   /** Resolves when `signal` is aborted. */
   keep(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -37,7 +42,7 @@ interface Deps {
   log: Logger;
 }
 
-export function doorLimits(config: Config, { pool, registry, shared, log }: Deps): ComposedLimits {
+export function apiLimits(config: Config, { pool, registry, shared, log }: Deps): ComposedLimits {
   const metrics = createLimitMetrics(registry);
   const { redisUrl, rateLimitPerMinute, authFailuresPerMinute } = config;
   const redis = redisUrl === undefined ? undefined : createRedisCounts(redisUrl, config.queuePrefix, COUNT_TIMEOUT_MS);

@@ -1,18 +1,18 @@
 /** What a worker does beside its tasks, over and over until it stops. */
-import { restAsLong } from '../engine/control/rest.ts';
-import type { BeatStore } from '../engine/health/engine-health.ts';
-import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../engine/recover/reconcile.ts';
-import { whileAnswered } from '../engine/recover/release-lock.ts';
-import { watchClock } from '../store/core/database-clock.ts';
-import { takeBackTimesAhead } from '../store/recover/times-ahead.ts';
-import type { LoopMonitor } from '../telemetry/event-loop.ts';
-import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { fairnessOf } from './fairness.ts';
-import { beatUntil } from './worker-beat.ts';
-import type { WorkerEngine } from './worker-engine.ts';
-import { keepClean } from './worker-janitors.ts';
-import type { WorkerLanes } from './worker-lanes.ts';
-import type { WorkerResources } from './worker-resources.ts';
+import { restAsLong } from '../../engine/control/rest.ts';
+import type { BeatStore } from '../../engine/health/engine-health.ts';
+import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../../engine/recover/reconcile.ts';
+import { whileAnswered } from '../../engine/recover/release-lock.ts';
+import { watchClock } from '../../store/core/database-clock.ts';
+import { takeBackTimesAhead } from '../../store/recover/times-ahead.ts';
+import type { LoopMonitor } from '../../telemetry/event-loop.ts';
+import type { WorkerMetrics } from '../../telemetry/worker-metrics.ts';
+import { fairnessOf } from '../fairness.ts';
+import type { WorkerEngine } from './engine.ts';
+import { beatUntil } from './heartbeat.ts';
+import type { WorkerLanes } from './lanes.ts';
+import { maintenanceJobs } from './maintenance.ts';
+import type { WorkerResources } from './resources.ts';
 
 const SWEEP_EVERY_MS = 1_000;
 const WATCH_COMMITS_EVERY_MS = 2_000;
@@ -58,7 +58,7 @@ export function workerLoops(
     lanes: lanes.names,
     activeTasks: lanes.active,
     takeLongestLagMs: loop.takeLongestMs,
-    isDeaf: lanes.isDeaf,
+    isUnresponsive: lanes.isUnresponsive,
     async faults() {
       await writePath.lookAgain();
       return faults.ledger.problems();
@@ -75,7 +75,7 @@ export function workerLoops(
     live.watchUntil(signal),
     beatUntil(signal, beats, sign, log),
     repeatUntil({ signal, log }, LOOK_AT_CLOCK_EVERY_MS, 'read_clock', readClock),
-    ...keepClean(
+    ...maintenanceJobs(
       {
         ...{ pool, queue, runs, plans, failpoint, config, log },
         lanes: engine.catalogue.names(),

@@ -25,7 +25,7 @@ export async function flushLast(shared: SharedMetrics, log: Logger): Promise<voi
   await shared.flush().catch((error: Error) => log.warn('metrics_not_added', { error: error.message }));
 }
 
-export function doorMetrics(own: Registry, shared: SharedMetrics): MetricsRegistry {
+export function servedMetrics(own: Registry, shared: SharedMetrics): MetricsRegistry {
   const families = async () => {
     const [ours, all] = await Promise.all([own.getMetricsAsJSON(), shared.families()]);
     return [...ours, ...all];

@@ -1,20 +1,20 @@
 /** What operators do with executions, workflows and lanes: cancel, pause, go on, again. */
 import { v7 as uuidv7 } from 'uuid';
-import { createCancelRuns } from '../engine/control/cancel-run.ts';
-import { createControlOperations } from '../engine/control/control-operations.ts';
-import { createLanes } from '../engine/control/lanes.ts';
-import { createPauseRuns } from '../engine/control/pause-run.ts';
-import { createPauseWorkflows } from '../engine/control/pause-workflow.ts';
-import { createRerunRuns } from '../engine/control/rerun-run.ts';
-import { createRetryRuns } from '../engine/control/retry-run.ts';
-import type { LaneDepths } from '../engine/health/engine-health.ts';
-import { createDeleteWorkflow } from '../engine/workflows/delete-workflow.ts';
-import { createControlEvents, createWorkflowPauses } from '../store/runs/control-events.ts';
-import { createControlOperationStore } from '../store/runs/control-operations.ts';
-import { createLanePauseStore } from '../store/runs/lane-pauses.ts';
-import { createPauseStore } from '../store/runs/pause-runs.ts';
-import type { ApiEngine } from './api-engine.ts';
-import type { ApiResources } from './api-resources.ts';
+import { createCancelRuns } from '../../engine/control/cancel-run.ts';
+import { createControlOperations } from '../../engine/control/control-operations.ts';
+import { createLanes } from '../../engine/control/lanes.ts';
+import { createPauseRuns } from '../../engine/control/pause-run.ts';
+import { createPauseWorkflows } from '../../engine/control/pause-workflow.ts';
+import { createRerunRuns } from '../../engine/control/rerun-run.ts';
+import { createRetryRuns } from '../../engine/control/retry-run.ts';
+import type { LaneDepths } from '../../engine/health/engine-health.ts';
+import { createDeleteWorkflow } from '../../engine/workflows/delete-workflow.ts';
+import { createControlEvents, createWorkflowPauses } from '../../store/runs/control-events.ts';
+import { createControlOperationStore } from '../../store/runs/control-operations.ts';
+import { createLanePauseStore } from '../../store/runs/lane-pauses.ts';
+import { createPauseStore } from '../../store/runs/pause-runs.ts';
+import type { ApiEngine } from './engine.ts';
+import type { ApiResources } from './resources.ts';
 
 export function controlOf({ pool, everyTenant, prisma }: ApiResources, engine: ApiEngine, depths: LaneDepths) {
   const deps = {

@@ -1,20 +1,20 @@
 /** What a worker needs to let tasks begin runs. */
 import type pg from 'pg';
 import { v4 as uuidv4, v7 as uuidv7 } from 'uuid';
-import type { EngineCapabilities } from '../../workers/adapter.ts';
-import type { Config } from '../config/config.ts';
-import type { SystemWorkflow } from '../domain/definition/system-workflow.ts';
-import type { AcceptDeps } from '../engine/accept/accept-run.ts';
-import type { Admission } from '../engine/accept/admit.ts';
-import { createOwnIds } from '../engine/accept/system-workflows.ts';
-import { type AdmitChildrenDeps, createChildAdmission } from '../engine/children/admit-children.ts';
-import { childRunsOf, type WantedRun } from '../engine/children/child-runs.ts';
-import type { ChildStore } from '../engine/ports/children.ts';
-import type { ExecutionCall } from '../engine/ports/executor.ts';
-import { persist } from '../store/core/transient.ts';
-import { createRetryStore } from '../store/runs/reopen-run.ts';
-import { createWorkflowHeads } from '../store/runs/workflow-heads.ts';
-import { acceptDefaults } from './accept-defaults.ts';
+import type { EngineCapabilities } from '../../../workers/adapter.ts';
+import type { Config } from '../../config/config.ts';
+import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
+import type { AcceptDeps } from '../../engine/accept/accept-run.ts';
+import type { Admission } from '../../engine/accept/admit.ts';
+import { createOwnIds } from '../../engine/accept/system-workflows.ts';
+import { type AdmitChildrenDeps, createChildAdmission } from '../../engine/children/admit-children.ts';
+import { childRunsOf, type WantedRun } from '../../engine/children/child-runs.ts';
+import type { ChildStore } from '../../engine/ports/children.ts';
+import type { ExecutionCall } from '../../engine/ports/executor.ts';
+import { persist } from '../../store/core/transient.ts';
+import { createRetryStore } from '../../store/runs/reopen-run.ts';
+import { createWorkflowHeads } from '../../store/runs/workflow-heads.ts';
+import { acceptDefaults } from '../accept-defaults.ts';
 
 export type SubWorkflows = (call: ExecutionCall) => NonNullable<EngineCapabilities['children']>;
 

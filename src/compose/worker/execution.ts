@@ -1,26 +1,26 @@
 /** How a worker executes tasks: the adapters, what they get, and all that `executeTask` works with. */
 import { randomUUID } from 'node:crypto';
-import type { EngineCapabilities } from '../../workers/adapter.ts';
-import { createExecutor } from '../../workers/executor.ts';
-import { createIsolatedPool } from '../../workers/isolated-pool.ts';
-import { bareEnvironment } from '../config/config.ts';
-import { OrchestratorError } from '../domain/errors.ts';
-import { maskOf } from '../domain/texts/mask-secrets.ts';
-import type { Egress } from '../egress/egress.ts';
-import type { ExecuteDeps } from '../engine/deliver/execute-task.ts';
-import { createTaskLogs, NO_LOGS } from '../engine/deliver/task-logs.ts';
-import { createTaskReports } from '../engine/deliver/task-reports.ts';
-import type { ExecutionCall } from '../engine/ports/executor.ts';
-import type { CallSpans } from '../engine/tracing/call-spans.ts';
-import type { WorkerPart } from '../feature.ts';
-import { createOutputCache } from '../store/tasks/output-cache.ts';
-import { createPartStore } from '../store/tasks/parts.ts';
-import { createTaskReportStore } from '../store/tasks/task-reports.ts';
-import type { WorkerMetrics } from '../telemetry/worker-metrics.ts';
-import { offered } from './features.ts';
-import { isPassing } from './payloads.ts';
-import type { WorkerEngine } from './worker-engine.ts';
-import type { WorkerResources } from './worker-resources.ts';
+import type { EngineCapabilities } from '../../../workers/adapter.ts';
+import { createExecutor } from '../../../workers/executor.ts';
+import { createIsolatedPool } from '../../../workers/isolated-pool.ts';
+import { bareEnvironment } from '../../config/config.ts';
+import { OrchestratorError } from '../../domain/errors.ts';
+import { maskOf } from '../../domain/texts/mask-secrets.ts';
+import type { Egress } from '../../egress/egress.ts';
+import type { ExecuteDeps } from '../../engine/deliver/execute-task.ts';
+import { createTaskLogs, NO_LOGS } from '../../engine/deliver/task-logs.ts';
+import { createTaskReports } from '../../engine/deliver/task-reports.ts';
+import type { ExecutionCall } from '../../engine/ports/executor.ts';
+import type { CallSpans } from '../../engine/tracing/call-spans.ts';
+import type { WorkerPart } from '../../feature.ts';
+import { createOutputCache } from '../../store/tasks/output-cache.ts';
+import { createPartStore } from '../../store/tasks/parts.ts';
+import { createTaskReportStore } from '../../store/tasks/task-reports.ts';
+import type { WorkerMetrics } from '../../telemetry/worker-metrics.ts';
+import { offered } from '../features.ts';
+import { isPassing } from '../payloads.ts';
+import type { WorkerEngine } from './engine.ts';
+import type { WorkerResources } from './resources.ts';
 
 /** A task that names one fails, as with any name that is unknown. */
 const NO_SECRETS: ExecuteDeps['secrets'] = {

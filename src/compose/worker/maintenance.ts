@@ -4,25 +4,25 @@
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import type { Config } from '../config/config.ts';
-import { createControlOperations } from '../engine/control/control-operations.ts';
-import { createPauseRuns, type PauseDeps } from '../engine/control/pause-run.ts';
-import type { Failpoint } from '../engine/ports/failpoint.ts';
-import type { Logger } from '../engine/ports/logger.ts';
-import type { CancelRuns } from '../engine/ports/use-cases.ts';
-import { type CleanGatesDeps, cleanGates } from '../engine/recover/clean-gates.ts';
-import { type ClearEndedDeps, createClearEnded } from '../engine/recover/clear-ended.ts';
-import { dropRemovedWeeks, keepHistory } from '../engine/recover/keep-history.ts';
-import { pause, repeatUntil } from '../engine/recover/reconcile.ts';
-import { removeExpired } from '../engine/recover/remove-expired.ts';
-import { createKeepWithinBytes, removeOldRuns } from '../engine/recover/remove-old-runs.ts';
-import { createHistoryStore } from '../store/migrations/partitions.ts';
-import { countGrownTables } from '../store/migrations/table-statistics.ts';
-import { createExpiryStore } from '../store/recover/expired.ts';
-import { createRetentionStore } from '../store/recover/retention.ts';
-import { createControlOperationStore } from '../store/runs/control-operations.ts';
-import { createPauseStore } from '../store/runs/pause-runs.ts';
-import { removeOldChunks } from '../store/tasks/task-reports.ts';
+import type { Config } from '../../config/config.ts';
+import { createControlOperations } from '../../engine/control/control-operations.ts';
+import { createPauseRuns, type PauseDeps } from '../../engine/control/pause-run.ts';
+import type { Failpoint } from '../../engine/ports/failpoint.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import type { CancelRuns } from '../../engine/ports/use-cases.ts';
+import { type CleanGatesDeps, cleanGates } from '../../engine/recover/clean-gates.ts';
+import { type ClearEndedDeps, createClearEnded } from '../../engine/recover/clear-ended.ts';
+import { dropRemovedWeeks, keepHistory } from '../../engine/recover/keep-history.ts';
+import { pause, repeatUntil } from '../../engine/recover/reconcile.ts';
+import { removeExpired } from '../../engine/recover/remove-expired.ts';
+import { createKeepWithinBytes, removeOldRuns } from '../../engine/recover/remove-old-runs.ts';
+import { createHistoryStore } from '../../store/migrations/partitions.ts';
+import { countGrownTables } from '../../store/migrations/table-statistics.ts';
+import { createExpiryStore } from '../../store/recover/expired.ts';
+import { createRetentionStore } from '../../store/recover/retention.ts';
+import { createControlOperationStore } from '../../store/runs/control-operations.ts';
+import { createPauseStore } from '../../store/runs/pause-runs.ts';
+import { removeOldChunks } from '../../store/tasks/task-reports.ts';
 
 const REMOVE_EVERY_MS = 10_000;
 /** What a task streamed is kept that long after its end, for readers that are a moment behind. */
@@ -38,7 +38,7 @@ const MEASURE_EVERY_MS = 15_000;
 /** Of the reconciler. */
 const ROUNDS_BETWEEN_CLEANING = 3;
 
-export interface JanitorParts {
+export interface MaintenanceParts {
   pool: pg.Pool;
   queue: CleanGatesDeps['queue'] & ClearEndedDeps['queue'] & PauseDeps['queue'];
   runs: CleanGatesDeps['runs'] & ClearEndedDeps['runs'] & PauseDeps['runs'];
@@ -52,8 +52,8 @@ export interface JanitorParts {
 }
 
 /** Each goes on until the signal aborts. */
-export function keepClean(
-  { pool, queue, runs, plans, lanes, cancelRun, failpoint, removed, config, log }: JanitorParts,
+export function maintenanceJobs(
+  { pool, queue, runs, plans, lanes, cancelRun, failpoint, removed, config, log }: MaintenanceParts,
   signal: AbortSignal,
 ): Promise<void>[] {
   const { retentionDays, retentionBytes, reconcileSeconds } = config;

@@ -1,10 +1,10 @@
 /** What liveness and readiness look at: whether the stores answer, and soon enough for whoever asks. */
 import type pg from 'pg';
-import { codeOf } from '../domain/health/fault-problems.ts';
-import { endedWithin } from '../engine/deliver/time-limit.ts';
-import type { EngineHealth } from '../engine/health/engine-health.ts';
-import type { FlowQueue } from '../engine/ports/queue.ts';
-import type { Health } from '../engine/ports/use-cases.ts';
+import { codeOf } from '../../domain/health/fault-problems.ts';
+import { endedWithin } from '../../engine/deliver/time-limit.ts';
+import type { EngineHealth } from '../../engine/health/engine-health.ts';
+import type { FlowQueue } from '../../engine/ports/queue.ts';
+import type { Health } from '../../engine/ports/use-cases.ts';
 
 const TIMEOUT_MS = 1_500;
 

@@ -1,18 +1,18 @@
 /**
- * The second wall, for an API: for whom its work at hand is done, and whether the database has the wall, which is found out
- * once, when it can first be asked, and said when it has not.
+ * Row-level security, for an API: for whom its work at hand is done, and whether the database has the policies, which is
+ * found out once, when it can first be asked, and said when it has not.
  */
 import type pg from 'pg';
-import type { Config } from '../config/config.ts';
-import { errorMessage } from '../domain/texts/error-message.ts';
-import type { Logger } from '../engine/ports/logger.ts';
-import { createTenantScope, type TenantScope } from '../engine/tenant-scope.ts';
-import { findGap } from '../store/core/row-level-security.ts';
+import type { Config } from '../../config/config.ts';
+import { errorMessage } from '../../domain/texts/error-message.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import { createTenantScope, type TenantScope } from '../../engine/tenant-scope.ts';
+import { findGap } from '../../store/core/row-level-security.ts';
 
 /** The gap that was asked for. */
 export const TURNED_OFF = 'ROW_LEVEL_SECURITY is off';
 
-export interface Wall {
+export interface RowLevelSecurity {
   scope: TenantScope;
   /** What keeps it from standing for this process; undefined: it stands. Rejects while the database cannot be asked. */
   gap(everyTenant: pg.Pool): Promise<string | undefined>;
@@ -22,7 +22,7 @@ export interface Wall {
   expected(everyTenant: pg.Pool): Promise<void>;
 }
 
-export function createWall(wanted: Config['rowLevelSecurity'], log: Logger): Wall {
+export function createRowLevelSecurity(wanted: Config['rowLevelSecurity'], log: Logger): RowLevelSecurity {
   let asked: Promise<string | undefined> | undefined;
   const gap = (everyTenant: pg.Pool) => {
     asked ??= findGap(everyTenant).then(

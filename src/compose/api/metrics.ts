@@ -1,10 +1,10 @@
 /** The metrics of an API: what it counts where, and what it asks for when it is scraped. */
-import { describe, OrchestratorError } from '../domain/errors.ts';
-import type { AcceptRuns } from '../engine/ports/use-cases.ts';
-import type { HttpCore } from '../http/server/core.ts';
-import { type AcceptResult, type ApiMetrics, type ApiSource, createApiMetrics } from '../telemetry/api-metrics.ts';
-import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
-import { VERSION } from '../version.ts';
+import { describe, OrchestratorError } from '../../domain/errors.ts';
+import type { AcceptRuns } from '../../engine/ports/use-cases.ts';
+import type { HttpCore } from '../../http/server/core.ts';
+import { type AcceptResult, type ApiMetrics, type ApiSource, createApiMetrics } from '../../telemetry/api-metrics.ts';
+import type { SharedMetrics } from '../../telemetry/shared-metrics.ts';
+import { VERSION } from '../../version.ts';
 
 export function apiMetrics(source: Omit<ApiSource, 'process' | 'version'>): ApiMetrics {
   return createApiMetrics({ ...source, process: 'api', version: VERSION });

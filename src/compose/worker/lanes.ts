@@ -1,13 +1,13 @@
-/** The lanes of a worker: their jobs, which of those it may still believe to be its own, and whether it hears the queue. */
+/** The lanes of a worker: their jobs, which of those it may still believe to be its own, and whether it responds to the queue. */
 
-import { FINALIZER_QUEUE } from '../domain/graph/compile.ts';
-import { type ExecuteDeps, executeTask, settleLostJob } from '../engine/deliver/execute-task.ts';
-import { createJobsInHand, PULSES_PER_LOCK } from '../engine/deliver/jobs-in-hand.ts';
-import { type Lane, openLane } from '../queue/lane.ts';
-import type { SharedMetrics } from '../telemetry/shared-metrics.ts';
-import { isPassing } from './payloads.ts';
-import { createHearing } from './worker-hearing.ts';
-import type { WorkerResources } from './worker-resources.ts';
+import { FINALIZER_QUEUE } from '../../domain/graph/compile.ts';
+import { type ExecuteDeps, executeTask, settleLostJob } from '../../engine/deliver/execute-task.ts';
+import { createJobsInHand, PULSES_PER_LOCK } from '../../engine/deliver/jobs-in-hand.ts';
+import { type Lane, openLane } from '../../queue/lane.ts';
+import type { SharedMetrics } from '../../telemetry/shared-metrics.ts';
+import { isPassing } from '../payloads.ts';
+import type { WorkerResources } from './resources.ts';
+import { watchResponsiveness } from './responsiveness.ts';
 
 export interface WorkerLanes {
   names: readonly string[];
@@ -18,7 +18,7 @@ export interface WorkerLanes {
   /** Tasks that run now. */
   active(): number;
   jobIds(): string[];
-  isDeaf(): boolean;
+  isUnresponsive(): boolean;
   watchUntil(signal: AbortSignal): Promise<void>;
   /** Takes no further jobs. */
   drain(): Promise<void>;
@@ -43,18 +43,18 @@ export function createWorkerLanes(
   const broken = new Promise<string>((resolve) => {
     breakDown = resolve;
   });
-  const hearing = createHearing({
+  const responsiveness = watchResponsiveness({
     worker,
     lanes: () => lanes,
     backend,
-    deafMs: config.deafSeconds * 1_000,
+    unresponsiveMs: config.deafSeconds * 1_000,
     onBroken: breakDown,
     log,
   });
   return {
     ...{ names, broken },
-    isDeaf: hearing.isDeaf,
-    watchUntil: hearing.watchUntil,
+    isUnresponsive: responsiveness.isUnresponsive,
+    watchUntil: responsiveness.watchUntil,
     async open(deps) {
       lanes = names.map((name) =>
         openLane({

@@ -1,29 +1,29 @@
 /** One worker process, put together: its lanes, the finalizer, the reconcile pass, and the features. */
 import { setMaxListeners } from 'node:events';
-import { FINALIZER_QUEUE, GATE_QUEUE } from '../domain/graph/compile.ts';
-import { codeOf } from '../domain/health/fault-problems.ts';
-import { groupFaults } from '../domain/health/system-faults.ts';
-import { createLaneKeeper } from '../engine/control/lanes.ts';
-import type { Feature, FeatureWorker, WorkerPart, WorkerParts } from '../feature.ts';
-import { traceCalls } from '../features/tracing/trace-calls.ts';
-import { createWorkerHealth } from '../http/server/worker-health.ts';
-import { durabilityOf } from '../store/core/durability.ts';
-import { listen } from '../store/core/listener.ts';
-import { countDeadLetters } from '../store/health/dead-letters.ts';
-import { createBeatStore } from '../store/health/engine-health.ts';
-import { createLanePauseStore } from '../store/runs/lane-pauses.ts';
-import { monitorLoop } from '../telemetry/event-loop.ts';
-import { authenticationOf } from './authentication.ts';
-import { doorMetrics, flushLast, flushUntil, sharedMetrics } from './door-metrics.ts';
-import { egressOf, ownAddresses } from './egress.ts';
-import { broughtBy } from './features.ts';
-import { announce, type Process, type ProcessStart } from './process.ts';
-import { createWorkerEngine } from './worker-engine.ts';
-import { createExecution } from './worker-execution.ts';
-import { createWorkerLanes } from './worker-lanes.ts';
-import { workerLoops } from './worker-loops.ts';
-import { meteredEgress, workerMetrics } from './worker-metrics.ts';
-import { openWorkerResources } from './worker-resources.ts';
+import { FINALIZER_QUEUE, GATE_QUEUE } from '../../domain/graph/compile.ts';
+import { codeOf } from '../../domain/health/fault-problems.ts';
+import { groupFaults } from '../../domain/health/system-faults.ts';
+import { createLaneKeeper } from '../../engine/control/lanes.ts';
+import type { Feature, FeatureWorker, WorkerPart, WorkerParts } from '../../feature.ts';
+import { traceCalls } from '../../features/tracing/trace-calls.ts';
+import { createWorkerHealth } from '../../http/server/worker-health.ts';
+import { durabilityOf } from '../../store/core/durability.ts';
+import { listen } from '../../store/core/listener.ts';
+import { countDeadLetters } from '../../store/health/dead-letters.ts';
+import { createBeatStore } from '../../store/health/engine-health.ts';
+import { createLanePauseStore } from '../../store/runs/lane-pauses.ts';
+import { monitorLoop } from '../../telemetry/event-loop.ts';
+import { authenticationOf } from '../authentication.ts';
+import { egressOf, ownAddresses } from '../egress.ts';
+import { broughtBy } from '../features.ts';
+import { announce, type Process, type ProcessStart } from '../process.ts';
+import { flushLast, flushUntil, servedMetrics, sharedMetrics } from '../shared-metrics.ts';
+import { createWorkerEngine } from './engine.ts';
+import { createExecution } from './execution.ts';
+import { createWorkerLanes } from './lanes.ts';
+import { workerLoops } from './loops.ts';
+import { meteredEgress, workerMetrics } from './metrics.ts';
+import { openWorkerResources } from './resources.ts';
 
 /** After the grace, for jobs that go back to the queue. */
 const GIVE_UP_QUEUE_MS = 1_000;
@@ -84,7 +84,7 @@ export function workerProcess(
     pendingCommits: () => tasks.pendingCommits(),
     activeTasks: lanes.active,
     loopLagMs: loop.recentMs,
-    isDeaf: lanes.isDeaf,
+    isUnresponsive: lanes.isUnresponsive,
     deadLetters: () => countDeadLetters(pool),
     faults: faults.ledger.problems,
   });
@@ -111,13 +111,13 @@ export function workerProcess(
   let loops: Array<Promise<unknown>> = [];
   const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
-    registry: config.metricsEnabled ? doorMetrics(metrics.registry, shared) : undefined,
+    registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     whoAsks: authentication.whoAsks,
     state: () => ({
       worker,
       lanes: lanes.names,
       draining: stopping.signal.aborted,
-      deaf: lanes.isDeaf(),
+      deaf: lanes.isUnresponsive(),
       problems: problemsNow(),
     }),
   });

@@ -1,38 +1,45 @@
 /**
- * Watches whether this worker hears its queue, and does something about it: says so, connects anew, and in the end asks
+ * Watches whether this worker responds to its queue, and does something about it: says so, connects anew, and in the end asks
  * for a new process. It asks over a connection of its own, made for the purpose: those that it doubts cannot tell.
  */
 
-import type { Logger } from '../engine/ports/logger.ts';
-import { pause, repeatUntil } from '../engine/recover/reconcile.ts';
-import { createDeafness } from '../engine/recover/responsiveness.ts';
-import type { Backend } from '../queue/backend.ts';
-import type { Lane } from '../queue/lane.ts';
+import type { Logger } from '../../engine/ports/logger.ts';
+import { pause, repeatUntil } from '../../engine/recover/reconcile.ts';
+import { createResponsiveness } from '../../engine/recover/responsiveness.ts';
+import type { Backend } from '../../queue/backend.ts';
+import type { Lane } from '../../queue/lane.ts';
 
-export interface HearingDeps {
+export interface ResponsivenessDeps {
   worker: string;
   lanes(): readonly Lane[];
   backend: Pick<Backend, 'ping' | 'hears' | 'waitingAnew' | 'reconnect'>;
   /** How long jobs may wait in a lane that has room. */
-  deafMs: number;
+  unresponsiveMs: number;
   /** Nothing helps in this process. */
   onBroken(reason: string): void;
   log: Logger;
 }
 
-export interface Hearing {
-  isDeaf(): boolean;
+export interface Responsiveness {
+  isUnresponsive(): boolean;
   watchUntil(signal: AbortSignal): Promise<void>;
 }
 
 const LOOKS_PER_PERIOD = 3;
 const MAX_ANSWER_MS = 5_000;
 
-export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }: HearingDeps): Hearing {
-  const everyMs = deafMs / LOOKS_PER_PERIOD;
+export function watchResponsiveness({
+  worker,
+  lanes,
+  backend,
+  unresponsiveMs,
+  onBroken,
+  log,
+}: ResponsivenessDeps): Responsiveness {
+  const everyMs = unresponsiveMs / LOOKS_PER_PERIOD;
   const answerMs = Math.min(MAX_ANSWER_MS, everyMs);
-  const deafness = createDeafness({ deafMs, maxGapMs: 2 * deafMs });
-  let deaf = false;
+  const responsiveness = createResponsiveness({ unresponsiveMs, maxGapMs: 2 * unresponsiveMs });
+  let unresponsive = false;
   let reachable = true;
   let unanswered = 0;
   let taken = new Map<string, number>();
@@ -44,8 +51,8 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
     const answered = await Promise.race([asked.catch(() => false), late]);
     ended.abort();
     unanswered = answered ? 0 : unanswered + 1;
-    // Once may be a reconnect that is under way; but only an answer shows that a deaf one hears again.
-    return deaf ? answered : unanswered < 2;
+    // Once may be a reconnect that is under way; but only an answer shows that an unresponsive one responds again.
+    return unresponsive ? answered : unanswered < 2;
   }
 
   async function look(signal: AbortSignal): Promise<void> {
@@ -73,29 +80,29 @@ export function createHearing({ worker, lanes, backend, deafMs, onBroken, log }:
       reachable = false;
       // A connection that is not answered by a queue that answers nobody says nothing of itself.
       unanswered = 0;
-      deafness.forget();
+      responsiveness.forget();
       return;
     }
     reachable = true;
-    const heard = deafness.look({ lanes: states, waiting, answers: doubtless }, performance.now());
-    if (heard.state === 'hearing') {
-      if (deaf) log.warn('worker_hears_again', { worker });
-      deaf = false;
+    const checked = responsiveness.look({ lanes: states, waiting, answers: doubtless }, performance.now());
+    if (checked.state === 'responsive') {
+      if (unresponsive) log.warn('worker_hears_again', { worker });
+      unresponsive = false;
       return;
     }
-    deaf = true;
-    if (heard.state === 'beyond_help') {
-      log.error('worker_deaf', { worker, reason: heard.reason, act: 'end' });
-      return onBroken(heard.reason);
+    unresponsive = true;
+    if (checked.state === 'unrecoverable') {
+      log.error('worker_deaf', { worker, reason: checked.reason, act: 'end' });
+      return onBroken(checked.reason);
     }
-    if (heard.act === 'reconnect') {
-      log.error('worker_deaf', { worker, reason: heard.reason, act: 'reconnect' });
+    if (checked.act === 'reconnect') {
+      log.error('worker_deaf', { worker, reason: checked.reason, act: 'reconnect' });
       backend.reconnect();
     }
   }
 
   return {
-    isDeaf: () => deaf,
+    isUnresponsive: () => unresponsive,
     watchUntil: (signal) => repeatUntil({ signal, log }, everyMs, 'watch_queue', () => look(signal)),
   };
 }

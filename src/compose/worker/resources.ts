@@ -1,16 +1,16 @@
 /** What a worker opens first and hands down: its database, the queue, the evaluator of expressions, clock, log and spans. */
 import { hostname } from 'node:os';
-import { createExpressions } from '../expressions/expressions.ts';
-import { tracedWorker } from '../features/tracing/traced-worker.ts';
-import { createFlowQueue } from '../queue/flow-queue.ts';
-import { openBackend } from '../queue/open-backend.ts';
-import { openDatabase } from '../store/core/database.ts';
-import { createDatabaseClock } from '../store/core/database-clock.ts';
-import { probeWritePath } from '../store/tasks/write-path.ts';
-import { afterGate, createFailpoint } from './failpoints.ts';
-import { processFaults, writePathOf } from './faults.ts';
-import { payloadsOf } from './payloads.ts';
-import type { ProcessStart } from './process.ts';
+import { createExpressions } from '../../expressions/expressions.ts';
+import { tracedWorker } from '../../features/tracing/traced-worker.ts';
+import { createFlowQueue } from '../../queue/flow-queue.ts';
+import { openBackend } from '../../queue/open-backend.ts';
+import { openDatabase } from '../../store/core/database.ts';
+import { createDatabaseClock } from '../../store/core/database-clock.ts';
+import { probeWritePath } from '../../store/tasks/write-path.ts';
+import { afterGate, createFailpoint } from '../failpoints.ts';
+import { processFaults, writePathOf } from '../faults.ts';
+import { payloadsOf } from '../payloads.ts';
+import type { ProcessStart } from '../process.ts';
 
 /** A task that waits for the turn of its condition holds a slot of its lane, which tasks of other tenants need. */
 const SLOT_HELD_MS = 200;
