@@ -38,7 +38,7 @@ import type { Workflows } from './engine/workflows/workflows.ts';
 import type { Expressions } from './expressions/expressions.ts';
 import type { Login } from './http/auth/login.ts';
 import type { FindApiKey } from './http/auth/made-keys.ts';
-import type { ApiLimits } from './http/server/limits.ts';
+import type { ApiLimits } from './http/middleware/limits.ts';
 import type { Links } from './http/server/links.ts';
 import { type BoundEndpoints, bind, type Endpoints, type Routes } from './http/server/operation.ts';
 import type { Backend } from './queue/backend.ts';

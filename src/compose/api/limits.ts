@@ -13,9 +13,9 @@ import {
 } from '../../engine/accept/request-limits.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
-import { clientAddress, isUnbelieved, plainAddress } from '../../http/server/client-address.ts';
-import type { ApiLimits } from '../../http/server/limits.ts';
-import { createStreamPlaces } from '../../http/server/stream-places.ts';
+import { clientAddress, isUnbelieved, plainAddress } from '../../http/middleware/client-address.ts';
+import type { ApiLimits } from '../../http/middleware/limits.ts';
+import { createStreamSlots } from '../../http/middleware/stream-slots.ts';
 import { createRedisCounts } from '../../queue/request-counts.ts';
 import { createRequestCounts, forgetRequestCounts } from '../../store/accept/request-counts.ts';
 import { createLimitMetrics } from '../../telemetry/limit-metrics.ts';
@@ -77,7 +77,7 @@ export function apiLimits(config: Config, { pool, registry, shared, log }: Deps)
     failures,
     signatures: counted('signatures', authFailuresPerMinute),
     signatureRejected: metrics.signatureRejected,
-    streams: createStreamPlaces(config.maxStreamsPerTenant),
+    streams: createStreamSlots(config.maxStreamsPerTenant),
     noticeForwarding,
     async keep(signal) {
       if (redis !== undefined || (requests ?? failures) === undefined) return;

@@ -1,6 +1,6 @@
 /** Approvals: who decides, and about what. */
 
-import { hasPermission } from '../../http/server/authorise.ts';
+import { hasPermission } from '../../http/middleware/authorise.ts';
 import { idempotencyKey } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';

@@ -5,8 +5,8 @@ import type { Audit } from '../../engine/ports/audit.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { WritePath } from '../../engine/recover/write-path.ts';
 import type { WhoAsks } from '../auth/identify.ts';
-import type { DoorSpans, RequestSpan } from './context.ts';
-import type { ApiLimits } from './limits.ts';
+import type { DoorSpans, RequestSpan } from '../middleware/context.ts';
+import type { ApiLimits } from '../middleware/limits.ts';
 import type { InTenant } from './operation.ts';
 import type { DatabaseFaults } from './problem.ts';
 

@@ -1,10 +1,10 @@
 /** How many connections of a tenant may follow something at a time: each holds memory for as long as its client likes. */
-export interface StreamPlaces {
-  /** A place, or undefined when the tenant has all it may have. */
+export interface StreamSlots {
+  /** A slot, or undefined when the tenant has all it may have. */
   take(tenantId: string): { leave(): void } | undefined;
 }
 
-export function createStreamPlaces(perTenant: number): StreamPlaces {
+export function createStreamSlots(perTenant: number): StreamSlots {
   const taken = new Map<string, number>();
   return {
     take(tenantId) {

@@ -10,10 +10,10 @@ import type { Access } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { RequestLimit, Taken } from '../../engine/accept/request-limits.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import { isProbe } from '../server/probes.ts';
 import { type ClientAddress, clientOf } from './client-address.ts';
 import { contextOf } from './context.ts';
-import { isProbe } from './probes.ts';
-import type { StreamPlaces } from './stream-places.ts';
+import type { StreamSlots } from './stream-slots.ts';
 
 export interface ApiLimits {
   addressOf: ClientAddress;
@@ -25,7 +25,7 @@ export interface ApiLimits {
   signatures?: RequestLimit | undefined;
   /** Told of each. */
   signatureRejected?: ((reason: string) => void) | undefined;
-  streams: StreamPlaces;
+  streams: StreamSlots;
   /** Looks whether a peer that nobody trusts says for whom it asks: all behind a proxy are one client then. */
   noticeForwarding?: ((request: IncomingMessage) => void) | undefined;
 }

@@ -3,7 +3,7 @@ import type { Request, RequestHandler } from 'express';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Json } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
-import { detailOf } from './parse.ts';
+import { detailOf } from '../server/parse.ts';
 
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 16 * 1024 * 1024;

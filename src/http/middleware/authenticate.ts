@@ -7,9 +7,9 @@ import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Identity, Refusal, WhoAsks } from '../auth/identify.ts';
+import { isProbe, withoutSlash } from '../server/probes.ts';
 import { contextOf } from './context.ts';
 import { type Guesses, tooManyGuesses } from './limits.ts';
-import { isProbe, withoutSlash } from './probes.ts';
 
 const OPEN = new Set(['/registry/replicate', '/auth/login', '/auth/callback', '/auth/logout']);
 

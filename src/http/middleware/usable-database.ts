@@ -4,7 +4,7 @@
  */
 import type { RequestHandler } from 'express';
 import type { WritePath } from '../../engine/recover/write-path.ts';
-import { databaseNotUsable } from './problem.ts';
+import { databaseNotUsable } from '../server/problem.ts';
 
 const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 const LOGIN = '/auth/';

@@ -6,10 +6,10 @@ import type { Request, RequestHandler, Response } from 'express';
 import { isSecretKey, MASK } from '../../domain/texts/mask-secrets.ts';
 import { type Audit, type AuditEvent, NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
 import type { Json } from '../../schemas/json.ts';
+import { loggedPath } from '../server/problem.ts';
 import { bodyOf } from './body.ts';
 import { plainAddress } from './client-address.ts';
 import { contextOf } from './context.ts';
-import { loggedPath } from './problem.ts';
 
 /** Of an operation, what says how it is audited. */
 export interface AuditedOperation {
