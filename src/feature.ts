@@ -26,17 +26,19 @@ import type { BeforeSaveWorkflow, DefinitionRules, Definitions } from './engine/
 import type { ExecutionCall } from './engine/ports/executor.ts';
 import type { Failpoint } from './engine/ports/failpoint.ts';
 import type { Logger } from './engine/ports/logger.ts';
-import type { RunReader, WorkflowStore } from './engine/ports/read-models.ts';
+import type { RunReader } from './engine/ports/read-models.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
 import type { SystemRuns } from './engine/ports/system-workflows.ts';
+import type { TaskStore } from './engine/ports/tasks.ts';
 import type { TenantWeightStore } from './engine/ports/tenant-weights.ts';
 import type { AcceptRuns, CancelRuns } from './engine/ports/use-cases.ts';
 import type { CallSpans } from './engine/tracing/call-spans.ts';
+import type { Workflows } from './engine/workflows/workflows.ts';
 import type { Expressions } from './expressions/expressions.ts';
 import type { Login } from './http/auth/login.ts';
 import type { FindApiKey } from './http/auth/made-keys.ts';
-import type { DoorLimits } from './http/server/limits.ts';
+import type { ApiLimits } from './http/middleware/limits.ts';
 import type { Links } from './http/server/links.ts';
 import { type BoundEndpoints, bind, type Endpoints, type Routes } from './http/server/operation.ts';
 import type { Backend } from './queue/backend.ts';
@@ -161,7 +163,7 @@ export interface ApiParts {
   plans: Plans;
   runs: RunStore;
   reader: RunReader;
-  workflows: WorkflowStore;
+  workflows: Omit<Workflows, 'existed' | 'list' | 'versions' | 'update'>;
   accept: AcceptRuns;
   cancel: CancelRuns;
   /** What it takes to reopen a run. */
@@ -178,7 +180,7 @@ export interface ApiParts {
   tables: TenantTables;
   /** Undefined: no browser can log in. */
   login: Login | undefined;
-  limits: DoorLimits;
+  limits: ApiLimits;
   links: Links;
   failpoint: Failpoint;
   clock: { now(): Date };
@@ -237,6 +239,7 @@ export interface WorkerParts {
   expressions: Expressions;
   plans: Plans;
   runs: RunStore;
+  tasks: Pick<TaskStore, 'wake'>;
   children: ChildStore;
   cancelRun: CancelRuns['cancelRun'];
   /** Of all features. */

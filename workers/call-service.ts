@@ -2,6 +2,13 @@
 import { addressBelow } from '../src/domain/service-address.ts';
 import { type AdapterContext, type CallOutcome, NonRetryableError, RetryableError } from './adapter.ts';
 
+interface ServiceCall {
+  service: string;
+  method: string;
+  /** What an open circuit means. */
+  onOpen: 'fail' | 'wait';
+}
+
 export type Exchange<T> = { outcome: CallOutcome } & ({ value: T } | { error: unknown });
 
 /** Asking twice is as good as asking once (RFC 9110, 9.2.2). */
@@ -21,9 +28,7 @@ const NOT_CONNECTED = new Set([
  * the service lasts.
  */
 export async function callService<T>(
-  service: string,
-  method: string,
-  onOpen: 'fail' | 'wait',
+  { service, method, onOpen }: ServiceCall,
   context: AdapterContext,
   exchange: (baseUrl: string, signal: AbortSignal) => Promise<Exchange<T>>,
 ): Promise<T> {

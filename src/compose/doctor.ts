@@ -28,12 +28,13 @@ import { createSweepStore } from '../store/recover/reconcile-store.ts';
 import { createChildStore } from '../store/runs/child-runs.ts';
 import { createDefinitions } from '../store/runs/definitions.ts';
 import { createRunStore } from '../store/runs/run-store.ts';
+import { createTaskStore } from '../store/tasks/task-store.ts';
 import { probeWritePath } from '../store/tasks/write-path.ts';
 import { VERSION } from '../version.ts';
+import { TURNED_OFF } from './api/row-level-security.ts';
 import { createFailpoint } from './failpoints.ts';
 import { FEATURES, shippedCatalogue } from './features.ts';
 import { payloadsOf } from './payloads.ts';
-import { TURNED_OFF } from './wall.ts';
 
 export interface Examination {
   config: Config;
@@ -84,7 +85,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     const lanes = shippedCatalogue().names();
     await asked('write_path', writePath(pool));
     await asked('faults', workerFaults(pool));
-    await asked('row_level_security', walls(pool, config));
+    await asked('row_level_security', tenantIsolation(pool, config));
     await asked('forwarded_for', forwarding(pool));
     await asked('workers', checkWorkers(pool, lanes, VERSION));
     for (const { doctor } of FEATURES) {
@@ -120,7 +121,7 @@ async function* workerFaults(pool: pg.Pool): AsyncGenerator<Finding> {
   for (const { code, message, todo } of problems) yield problem(name, `${code}: ${message}`, todo);
 }
 
-async function* walls(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerator<Finding> {
+async function* tenantIsolation(pool: pg.Pool, { rowLevelSecurity }: Config): AsyncGenerator<Finding> {
   const gap = rowLevelSecurity === 'off' ? TURNED_OFF : await findGap(pool);
   const name = 'row_level_security';
   if (gap === undefined) yield ok(name, 'the policies of the database keep tenants apart');
@@ -149,6 +150,8 @@ async function* invariants(
   const plans = createPlans(createDefinitions(pool));
   const store = createRunStore(pool);
   const sweep = createSweepStore(pool);
+  const children = createChildStore(pool);
+  const tasks = createTaskStore(pool);
   const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };
   const runs = {
     ...{ statuses: store.statuses, ended: store.ended },
@@ -207,7 +210,7 @@ async function* invariants(
         case 'places_are_given':
           return Math.min(total, await sweep.giveSlots());
         case 'deadlines_are_kept':
-          await endOverdue({ plans, runs: store, sweep, children: createChildStore(pool), log: SILENT });
+          await endOverdue({ ...again, runs: store, children, tasks, log: SILENT });
           return total;
         case 'sleepers_are_woken': {
           const owners = [...new Set(ids.map((id) => id.slice(0, id.indexOf('/'))))];

@@ -45,7 +45,7 @@ export function liveWeights({ tenantWeights }: Config, pool: pg.Pool, log: Logge
       },
     },
     ready: () => read().catch(() => undefined),
-    watchUntil: (signal) => repeatUntil(signal, READ_EVERY_MS, 'read_weights', read, log),
+    watchUntil: (signal) => repeatUntil({ signal, log }, READ_EVERY_MS, 'read_weights', read),
   };
 }
 

@@ -1,6 +1,14 @@
 /** What the processes of the service have in common. */
+import type { Config } from '../config/config.ts';
 import { errorMessage } from '../domain/texts/error-message.ts';
 import type { Logger } from '../engine/ports/logger.ts';
+
+/** What a process is started with. */
+export interface ProcessStart {
+  config: Config;
+  databaseUrl: string;
+  log: Logger;
+}
 
 export interface Process {
   start(): Promise<{ port: number }>;

@@ -12,15 +12,15 @@ export type { Process };
 /** `features`: others than are delivered, for tests. */
 export async function composeApi(config: Config, log: Logger, features = FEATURES): Promise<Process> {
   const databaseUrl = await supportedDatabase(config);
-  const { apiProcess } = await import('./api-process.ts');
-  return apiProcess(config, databaseUrl, log, features, await apisOf(features));
+  const { apiProcess } = await import('./api/process.ts');
+  return apiProcess({ config, databaseUrl, log }, features, await apisOf(features));
 }
 
 /** Likewise. */
 export async function composeWorker(config: Config, log: Logger, features = FEATURES): Promise<Process> {
   const databaseUrl = await supportedDatabase(config);
-  const { workerProcess } = await import('./worker-process.ts');
-  return workerProcess(config, databaseUrl, log, features, await workersOf(features));
+  const { workerProcess } = await import('./worker/process.ts');
+  return workerProcess({ config, databaseUrl, log }, features, await workersOf(features));
 }
 
 async function supportedDatabase({ databaseUrl }: Config): Promise<string> {

@@ -41,6 +41,32 @@ interface Found {
   gates: Set<string>;
 }
 
+interface Invariant {
+  check: string;
+  invariant: string;
+  rule: string;
+  whatToDo: string;
+}
+
+const JOBS_OF_RUNS: Invariant = {
+  check: 'runs_have_jobs',
+  invariant: 'I1',
+  rule: 'every execution that is under way has its jobs in the queue',
+  whatToDo: 'The reconciler of a worker that is alive adds them again; --repair does it now.',
+};
+const RUNS_OF_JOBS: Invariant = {
+  check: 'jobs_have_runs',
+  invariant: 'I5',
+  rule: 'no job is left of an execution that has ended',
+  whatToDo: 'They do no harm but take room; --repair removes them.',
+};
+const SOURCES_OF_GATES: Invariant = {
+  check: 'gates_have_sources',
+  invariant: 'I5',
+  rule: 'no gate is left whose action is final',
+  whatToDo: 'They hold others back. Workers remove them in a while; --repair does it now.',
+};
+
 export async function checkQueue(deps: QueueDeps, repair: boolean): Promise<Finding[]> {
   let found = await find(deps);
   if (found.lost.size + found.stale.size + found.gates.size > 0) {
@@ -54,39 +80,15 @@ export async function checkQueue(deps: QueueDeps, repair: boolean): Promise<Find
   }
   const repaired = repair ? await repairAll(deps, found) : undefined;
   return [
-    finding(
-      'runs_have_jobs',
-      'I1',
-      'every execution that is under way has its jobs in the queue',
-      [...found.lost.keys()],
-      'The reconciler of a worker that is alive adds them again; --repair does it now.',
-      repaired?.lost,
-    ),
-    finding(
-      'jobs_have_runs',
-      'I5',
-      'no job is left of an execution that has ended',
-      [...found.stale.keys()],
-      'They do no harm but take room; --repair removes them.',
-      repaired?.stale,
-    ),
-    finding(
-      'gates_have_sources',
-      'I5',
-      'no gate is left whose action is final',
-      [...found.gates],
-      'They hold others back. Workers remove them in a while; --repair does it now.',
-      repaired?.gates,
-    ),
+    finding(JOBS_OF_RUNS, [...found.lost.keys()], repaired?.lost),
+    finding(RUNS_OF_JOBS, [...found.stale.keys()], repaired?.stale),
+    finding(SOURCES_OF_GATES, [...found.gates], repaired?.gates),
   ];
 }
 
 function finding(
-  check: string,
-  invariant: string,
-  rule: string,
+  { check, invariant, rule, whatToDo }: Invariant,
   ids: string[],
-  whatToDo: string,
   repaired: number | undefined,
 ): Finding {
   if (ids.length === 0) return { ...ok(check, rule), invariant };

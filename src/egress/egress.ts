@@ -59,6 +59,14 @@ export interface Egress {
   close(): Promise<void>;
 }
 
+/** A request, or a redirect of it, about which the policy decides. */
+interface Hop {
+  url: URL;
+  redirected: boolean;
+  method: string;
+  init: EgressInit;
+}
+
 export function createEgress(options: EgressOptions): Egress {
   const maxBytes = options.maxBytes ?? DEFAULT_MAX_ANSWER_BYTES;
   const guard = createGuard(
@@ -72,49 +80,46 @@ export function createEgress(options: EgressOptions): Egress {
     let request = toOutboundRequest(init);
     const isSecret = (text: string) => init.mask !== undefined && init.mask(text) !== text;
     for (let redirects = 0; ; redirects += 1) {
+      const hop = { url, redirected: redirects > 0, method: request.method, init };
       const withheld = init.withhold?.(url);
       if (withheld !== undefined) {
         options.log.warn('outbound request withheld', { tenant_id: init.tenantId, reason: withheld });
-        notify(url, redirects > 0, request.method, init, 'withheld');
+        notify(hop, 'withheld');
         throw new EgressError('withheld', withheld);
       }
-      const addresses = await admit(url, redirects > 0, first, request.method, init);
+      const addresses = await admit(hop, first);
       init.signal.throwIfAborted();
-      const hop = await send(url, addresses, request, init.signal);
-      if ('answer' in hop) return hop.answer;
+      const sent = await send(url, addresses, request, init.signal);
+      if ('answer' in sent) return sent.answer;
       if (redirects === MAX_REDIRECTS) {
         throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
       }
       try {
-        request = afterRedirect(request, hop.status, url, hop.next, isSecret);
+        request = afterRedirect(request, { status: sent.status, from: url, to: sent.next }, isSecret);
       } catch (error) {
-        report(hop.next, true, request.method, init, error);
+        report({ ...hop, url: sent.next, redirected: true }, error);
         throw error;
       }
-      url = hop.next;
+      url = sent.next;
     }
   }
 
-  async function admit(
-    url: URL,
-    redirected: boolean,
-    first: URL,
-    method: string,
-    init: EgressInit,
-  ): Promise<ResolvedAddress[]> {
+  async function admit(hop: Hop, first: URL): Promise<ResolvedAddress[]> {
+    const { url, init } = hop;
     const trusted = init.trusted === true && url.origin === first.origin;
     try {
       const addresses = await guard.admit(url, { trusted, tenantId: init.tenantId });
-      report(url, redirected, method, init, undefined);
+      report(hop, undefined);
       return addresses;
     } catch (error) {
-      report(url, redirected, method, init, error);
+      report(hop, error);
       throw error;
     }
   }
 
   /** A name that does not resolve was neither allowed nor denied. */
-  function report(url: URL, redirected: boolean, method: string, init: EgressInit, error: unknown): void {
+  function report(hop: Hop, error: unknown): void {
+    const { url, init } = hop;
     const denied = error instanceof EgressError && error.fault === 'denied';
     if (error !== undefined && !denied) return;
     const refusal = denied ? error.refusal : undefined;
@@ -123,10 +128,10 @@ export function createEgress(options: EgressOptions): Egress {
       const [tenant_id, host] = [init.tenantId, shown(url.host)];
       options.log.warn('outbound request refused', { tenant_id, host, refusal, reason: shown(error.message) });
     }
-    notify(url, redirected, method, init, refusal);
+    notify(hop, refusal);
   }
 
-  function notify(url: URL, redirected: boolean, method: string, init: EgressInit, refusal: EgressRefusal | undefined) {
+  function notify({ url, redirected, method, init }: Hop, refusal: EgressRefusal | undefined) {
     options.onDecision?.({
       decision: refusal === undefined ? 'allowed' : 'refused',
       refusal,

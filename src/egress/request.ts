@@ -69,9 +69,7 @@ export function redirectTarget(status: number, location: string | undefined, fro
 
 export function afterRedirect(
   request: OutboundRequest,
-  status: number,
-  from: URL,
-  to: URL,
+  { status, from, to }: { status: number; from: URL; to: URL },
   isPrivate: (text: string) => boolean = () => false,
 ): OutboundRequest {
   const becomesGet =

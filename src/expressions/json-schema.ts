@@ -108,7 +108,9 @@ class Walk {
       if (ONE.has(keyword)) this.visit(value, at, following);
       else if (LIST.has(keyword) && Array.isArray(value)) {
         for (const [index, part] of value.entries()) this.visit(part, `${at}.${index}`, following);
-      } else if (NAMED.has(keyword) && isObject(value)) this.#visitNamed(keyword, value, at, path, following);
+      } else if (keyword === '$defs' && path !== '' && isObject(value))
+        this.#fault(at, 'has its place at the top of the schema');
+      else if (NAMED.has(keyword) && isObject(value)) this.#visitNamed(keyword, value, at, following);
       else if (keyword === '$ref') this.#follow(value, at, following);
       else if (keyword === '$schema' && value !== DIALECT) this.#fault(at, `must be ${DIALECT}`);
       else if (keyword === 'pattern') this.#pattern(value, at);
@@ -120,11 +122,7 @@ class Walk {
     }
   }
 
-  #visitNamed(keyword: string, parts: JsonObject, at: string, path: string, following: readonly string[]): void {
-    if (keyword === '$defs' && path !== '') {
-      this.#fault(at, 'has its place at the top of the schema');
-      return;
-    }
+  #visitNamed(keyword: string, parts: JsonObject, at: string, following: readonly string[]): void {
     for (const [name, part] of Object.entries(parts)) {
       if (keyword === 'patternProperties') this.#pattern(name, `${at}.${name}`);
       this.visit(part, `${at}.${name}`, following);

@@ -225,7 +225,7 @@ async function launch(binaries: Binaries, memory: Memory, options: PostgresOptio
       child.once('close', () => resolve());
     });
     const ready = await Promise.race([answers(memory, until), ended.then(() => false)]);
-    if (ready) return handle(child, memory, options.folder, ended, said);
+    if (ready) return handle({ child, ended, said }, memory, options.folder);
     child.kill('SIGINT');
     await ended;
     // Backends of a killed server take a moment to notice, and hold its shared memory until then.
@@ -236,11 +236,9 @@ async function launch(binaries: Binaries, memory: Memory, options: PostgresOptio
 }
 
 function handle(
-  child: ChildProcess,
+  { child, ended, said }: { child: ChildProcess; ended: Promise<void>; said: () => string },
   memory: Memory,
   folder: string,
-  ended: Promise<void>,
-  said: () => string,
 ): PostgresServer {
   let stopping = false;
   const pid = child.pid ?? 0;

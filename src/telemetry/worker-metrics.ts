@@ -34,7 +34,7 @@ export interface WorkerSource extends ProcessSource {
   pendingCommits(): number;
   activeTasks(): number;
   /** Takes nothing although jobs wait. */
-  isDeaf(): boolean;
+  isUnresponsive(): boolean;
 }
 
 /** Faults have names; statuses are told by their class. */
@@ -99,7 +99,7 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
   gauge(
     'orchestrator_worker_deaf',
     '1 while this worker takes nothing although jobs wait and it has room, or its connection does not answer',
-    () => (source.isDeaf() ? 1 : 0),
+    () => (source.isUnresponsive() ? 1 : 0),
   );
   const resultName = boundedNames(MAX_RESULTS);
   return {

@@ -33,7 +33,7 @@ beforeAll(async () => {
     name: 'test',
     max: CONNECTIONS,
     onError: () => undefined,
-    wall: { tenant: scope.tenant, isWalled: async () => true },
+    rowLevelSecurity: { tenant: scope.tenant, isWalled: async () => true },
   });
   for (const { table } of await standingOfTables(owner)) rowsOfA.set(table, await plant(table));
 });

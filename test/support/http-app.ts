@@ -9,6 +9,8 @@ import type { Fault } from '../../src/domain/health/system-faults.ts';
 import type { StoredWorkflow } from '../../src/engine/ports/read-models.ts';
 import type { SecretView } from '../../src/engine/ports/secrets.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/ports/use-cases.ts';
+import { createDeleteWorkflow } from '../../src/engine/workflows/delete-workflow.ts';
+import { createWorkflows } from '../../src/engine/workflows/workflows.ts';
 import type { ApiKey } from '../../src/features/access/api-key-ports.ts';
 import { loginFor } from '../../src/features/access/login-routes.ts';
 import { acceptSignedEvents } from '../../src/features/events/signed-events.ts';
@@ -115,8 +117,17 @@ export function appOf(deps: HttpDeps): Express {
     before: acceptSignedEvents({ secrets, bodyLimitBytes, clock, limits }),
   };
   // HttpDeps has what each of them needs: what is forgotten there shows as soon as it is asked for.
-  const needs = { ...deps, links: createLinks(config.publicUrl) };
+  const needs = { ...deps, ...workflowChanges(deps), links: createLinks(config.publicUrl) };
   return createHttpApp(core, bind(ENDPOINTS, needs as never));
+}
+
+/** The use cases themselves, over the store that `deps` has. */
+function workflowChanges({ workflows: store, definitions: rules, operations, newId }: HttpDeps) {
+  const changing = { store, rules, system: { idOf: async (_: string, id: string) => id }, beforeSave: () => [] };
+  return {
+    workflows: createWorkflows(changing),
+    deleteWorkflow: createDeleteWorkflow({ ...changing, operations, newId }),
+  };
 }
 
 export function memory({

@@ -1,8 +1,8 @@
 /** The metrics of an API and of a worker as compose registers them, with something counted in each of them. */
 import type pg from 'pg';
-import { apiMetrics, tellAnswers } from '../../src/compose/api-metrics.ts';
-import { counting, doorMetrics } from '../../src/compose/door-metrics.ts';
-import { workerMetrics } from '../../src/compose/worker-metrics.ts';
+import { apiMetrics, meteredAnswers } from '../../src/compose/api/metrics.ts';
+import { meteredTasks, servedMetrics } from '../../src/compose/shared-metrics.ts';
+import { workerMetrics } from '../../src/compose/worker/metrics.ts';
 import type { TaskStore } from '../../src/engine/ports/tasks.ts';
 import { tellAudit } from '../../src/features/audit/metrics.ts';
 import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
@@ -78,7 +78,7 @@ export function freshMetrics() {
     ...process,
     pendingCommits: () => 0,
     activeTasks: () => 3,
-    isDeaf: () => false,
+    isUnresponsive: () => false,
     faults: () => [{ kind: 'statement', source: 'claim-task', class: '42P01', firstAt: Date.now() - 5_000 }],
   });
 
@@ -97,7 +97,7 @@ export async function registeredMetrics(): Promise<Doors> {
   limits.signatureRejected('wrong_signature');
   limits.away();
   audit.dropped = 2;
-  const answered = tellAnswers(shared, api);
+  const answered = meteredAnswers(shared, api);
   const request = { method: 'POST', endpoint: '/workflows/{workflow_id}/execute', seconds: 0.02 };
   answered({ ...request, status: 202, traceId: trace(1), problem: undefined });
   answered({ ...request, status: 503, traceId: trace(1), problem: 'unavailable' });
@@ -118,7 +118,7 @@ export async function registeredMetrics(): Promise<Doors> {
     claim: () => Promise.resolve(undefined),
     recordLateEffect: () => Promise.resolve(),
   };
-  const store = counting(stored, shared, worker.worker.delivery);
+  const store = meteredTasks(stored, shared, worker.worker.delivery);
   const task = { runId: 'r', actionId: 'a', actionType: 'wait' };
   await store.commit(outcome({ ...task, traceId: trace(2) }));
   await store.commit(outcome({ ...task, status: 'retrying' }));
@@ -133,8 +133,8 @@ export async function registeredMetrics(): Promise<Doors> {
   events.swept({ dispatched: 1, checked: 2, repaired: 0, heldBack: false }, 12, 0);
   await shared.flush();
   return {
-    api: doorMetrics(api.registry, shared),
-    worker: doorMetrics(worker.registry, shared),
+    api: servedMetrics(api.registry, shared),
+    worker: servedMetrics(worker.registry, shared),
     apiMetrics: api,
     workerMetrics: worker,
     services,

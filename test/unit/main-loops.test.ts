@@ -19,7 +19,7 @@ function loadedWith(entry: string, seen = new Set<string>()): Set<string> {
 }
 
 test('a worker does not parse on its main loop what its version is the verdict of', () => {
-  const worker = loadedWith('src/compose/worker-process.ts');
+  const worker = loadedWith('src/compose/worker/process.ts');
   expect(worker).toContain('src/expressions/thread-pool.ts');
   expect(worker).toContain('src/engine/deliver/execute-task.ts');
   for (const parser of ['@bufbuild/cel', 'src/expressions/check-cel.ts', 'src/expressions/cel-thread.ts'])

@@ -88,7 +88,7 @@ function prepare(channel: Delivered['channel'], input: Input, context: NotifyCon
         return Promise.resolve({ channel });
       };
     case 'webhook': {
-      const target = targetOf(channel, input.webhook_url, 'webhook_url', 'NOTIFICATION_WEBHOOK_URL', context);
+      const target = targetOf(channel, input, context);
       const { id, actionId } = context.run;
       const body = {
         message,
@@ -101,7 +101,7 @@ function prepare(channel: Delivered['channel'], input: Input, context: NotifyCon
       return () => post(channel, target, body, context);
     }
     case 'slack': {
-      const target = targetOf(channel, input.slack_webhook_url, 'slack_webhook_url', 'SLACK_WEBHOOK_URL', context);
+      const target = targetOf(channel, input, context);
       return () => post(channel, target, { text: title === undefined ? message : `*${title}*\n${message}` }, context);
     }
     case 'email':
@@ -109,14 +109,19 @@ function prepare(channel: Delivered['channel'], input: Input, context: NotifyCon
   }
 }
 
+const TARGETS = {
+  webhook: { field: 'webhook_url', setting: 'NOTIFICATION_WEBHOOK_URL' },
+  slack: { field: 'slack_webhook_url', setting: 'SLACK_WEBHOOK_URL' },
+} as const;
+
 /** An address from the definition goes through the whole outbound policy, one from the configuration is trusted. */
 function targetOf(
-  channel: string,
-  given: string | undefined,
-  field: string,
-  setting: 'NOTIFICATION_WEBHOOK_URL' | 'SLACK_WEBHOOK_URL',
+  channel: keyof typeof TARGETS,
+  input: Input,
   context: NotifyContext,
 ): { url: string; trusted: boolean } {
+  const { field, setting } = TARGETS[channel];
+  const given = input[field];
   if (given !== undefined) return { url: given, trusted: false };
   const url = context.setting(setting);
   if (url !== undefined) return { url, trusted: true };

@@ -145,7 +145,7 @@ export const serviceCall = defineAdapter({
       throw end.error;
     }
     await context.turn(service);
-    return callService(service, request.method, input.on_circuit_open, context, exchange);
+    return callService({ service, method: request.method, onOpen: input.on_circuit_open }, context, exchange);
   },
 });
 

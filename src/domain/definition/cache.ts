@@ -1,9 +1,7 @@
 /** `cache` of an action: what its key may name, and for which actions an output of another run can stand in at all. */
 import type { Json } from '../../schemas/json.ts';
-import type { TemplateNames } from '../templates/templates.ts';
 import type { Action } from './definition.ts';
-import type { FaultList } from './fault-list.ts';
-import { checkKey } from './key-template.ts';
+import { checkKey, type KeyCheck } from './key-template.ts';
 
 /** What these are for is that they happen in every run: to wait, to ask a person, to begin something else. */
 const NEVER_CACHED: ReadonlySet<string> = new Set(['wait', 'approval', 'signal', 'external', 'workflow']);
@@ -18,20 +16,13 @@ const INSTEAD: ReadonlyArray<readonly [field: string, why: string]> = [
   ['compensate', 'what was served from the cache has not happened in this run, so there is nothing to compensate'],
 ];
 
-export function checkCache(
-  action: Action,
-  type: string | undefined,
-  path: string,
-  names: TemplateNames,
-  faults: FaultList,
-  suggest: (name: string) => string,
-): string[] {
+export function checkCache(action: Action, type: string | undefined, path: string, check: KeyCheck): string[] {
   const { cache } = action;
   if (cache === undefined) return [];
   if (type !== undefined && NEVER_CACHED.has(type))
-    faults.add(`${path}.cache`, `the output of '${type}' cannot be cached`);
-  for (const [field, why] of INSTEAD) if (Object.hasOwn(action, field)) faults.add(`${path}.cache`, why);
-  const references = checkKey(cache.key, `${path}.cache.key`, names, faults, suggest, () => undefined);
+    check.faults.add(`${path}.cache`, `the output of '${type}' cannot be cached`);
+  for (const [field, why] of INSTEAD) if (Object.hasOwn(action, field)) check.faults.add(`${path}.cache`, why);
+  const references = checkKey(cache.key, `${path}.cache.key`, check, () => undefined);
   return references.flatMap(({ kind, name }) => (kind === 'action' ? [name] : []));
 }
 

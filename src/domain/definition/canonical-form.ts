@@ -78,7 +78,7 @@ function fromWorkflow(
   const actions = input.actions.map((action, index) => {
     const path = `actions.${index}`;
     const condition = action.condition ?? undefined;
-    if (condition !== undefined && !disagree(malformed, path, 'condition', condition, 'when', action.when)) {
+    if (condition !== undefined && !disagree(malformed, path, ['condition', condition], ['when', action.when])) {
       if (condition !== action.when) conditions.set(index, condition);
     }
     return toAction(action, path, defaults, malformed);
@@ -121,7 +121,7 @@ function toParameter(input: ParameterInput, path: string, malformed: FaultList, 
   if (input.type === 'file') unworkable.add(`${path}.type`, 'the parameter type file is not supported yet');
   const rules = input.validation_rules ?? {};
   const either = <T>(olderName: string, older: T, newerName: string, newer: T): T => {
-    disagree(malformed, path, olderName, older, newerName, newer);
+    disagree(malformed, path, [olderName, older], [newerName, newer]);
     return newer ?? older;
   };
   const fallback = json(either('default_value', input.default_value, 'default', input.default));
@@ -217,14 +217,8 @@ function toRetry(
   if (olderAttempts !== undefined && (retry.max_attempts ?? olderAttempts) !== olderAttempts) {
     malformed.add(`${path}.retry_count`, `is an older spelling of retry.max_attempts (one more) and disagrees with it`);
   }
-  disagree(
-    malformed,
-    path,
-    'retry_delay',
-    input.retry_delay,
-    'retry.initial_delay_seconds',
-    retry.initial_delay_seconds,
-  );
+  const newer: Spelling = ['retry.initial_delay_seconds', retry.initial_delay_seconds];
+  disagree(malformed, path, ['retry_delay', input.retry_delay], newer);
   const initial = retry.initial_delay_seconds ?? input.retry_delay ?? defaults.initial_delay_seconds;
   return {
     max_attempts: retry.max_attempts ?? olderAttempts ?? defaults.max_attempts,
@@ -297,14 +291,15 @@ function fromFlowTask(task: FlowTaskInput, defaults: ActionDefaults): Action {
   };
 }
 
+/** The name of a field, and what it was given. */
+type Spelling = readonly [name: string, value: unknown];
+
 /** True, with a fault, when a field is given in both of its spellings and they differ. */
 function disagree(
   malformed: FaultList,
   path: string,
-  olderName: string,
-  older: unknown,
-  newerName: string,
-  newer: unknown,
+  [olderName, older]: Spelling,
+  [newerName, newer]: Spelling,
 ): boolean {
   if (older === undefined || older === null || newer === undefined || newer === null) return false;
   if (isDeepStrictEqual(older, newer)) return false;

@@ -98,9 +98,10 @@ export function checkDefinition(draft: CanonicalDraft, catalogue: DefinitionCata
   checkIds(check);
   const actions = definition.actions.map((action, index) => checkAction(check, action, index));
   if (definition.output !== undefined) checkOutput(check, definition.output);
-  checkDedupe(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
+  const keys = { names: check.names, faults, suggest: (name: string) => faults.suggest(name, check.allNames) };
+  checkDedupe(definition, keys);
   checkSignals(actions, draft.names, faults);
-  checkConcurrency(definition, check.names, faults, (name) => faults.suggest(name, check.allNames));
+  checkConcurrency(definition, keys);
   checkTriggers(definition, { checks, celNames: CEL_NAMES }, faults);
   checkCycles(check, actions);
   return { ...definition, actions };
@@ -145,10 +146,11 @@ function checkAction(check: Check, action: Action, index: number): Action {
   for (const name of parts.named) infer(name, path);
   const locals = localNames(action);
   const known = locals === undefined ? names : { ...names, locals };
-  checkConfig({ ...check, names: known }, action.config, type, `${path}.${draft.names.config}`, infer);
-  for (const name of checkCache(action, type, path, known, faults, suggest)) infer(name, `${path}.cache.key`);
+  checkConfig({ ...check, names: known }, { type, config: action.config }, `${path}.${draft.names.config}`, infer);
+  const cacheKeys = checkCache(action, type, path, { names: known, faults, suggest });
+  for (const name of cacheKeys) infer(name, `${path}.cache.key`);
   const compensate = checkCompensation(check, action.compensate, `${path}.compensate`);
-  const when = checkCondition(check, action, index, path, infer);
+  const when = checkCondition(check, action, index, infer);
   return {
     ...action,
     ...(compensate === undefined ? {} : { compensate }),
@@ -163,7 +165,7 @@ function checkCompensation(check: Check, written: Compensation | undefined, path
   if (written === undefined) return undefined;
   const type = checkType(check, written.action_type, `${path}.action_type`);
   const names = { ...check.names, locals: COMPENSATION_NAMES };
-  checkConfig({ ...check, names }, written.config, type, `${path}.config`, () => undefined);
+  checkConfig({ ...check, names }, { type, config: written.config }, `${path}.config`, () => undefined);
   return { ...written, action_type: type ?? written.action_type };
 }
 
@@ -179,7 +181,13 @@ function checkType({ catalogue, faults }: Check, written: string, path: string):
 
 type Infer = (dependency: string, path: string) => void;
 
-function checkConfig(check: Check, config: Json, type: string | undefined, path: string, infer: Infer): void {
+interface Typed {
+  /** The canonical type; undefined: it is none of the catalogue. */
+  type: string | undefined;
+  config: Json;
+}
+
+function checkConfig(check: Check, { type, config }: Typed, path: string, infer: Infer): void {
   const { catalogue, faults, names } = check;
   const literal = type === undefined ? [] : catalogue.literalFields(type);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
@@ -235,8 +243,9 @@ function dependsOnTemplate(config: Json, path: string, literal: readonly string[
   return textsIn(value).some(hasTemplate);
 }
 
-function checkCondition(check: Check, action: Action, index: number, path: string, infer: Infer): string | undefined {
+function checkCondition(check: Check, action: Action, index: number, infer: Infer): string | undefined {
   const { draft, checks, faults, names } = check;
+  const path = `${draft.names.actions}.${index}`;
   const older = draft.conditions.get(index);
   const where = older === undefined ? `${path}.when` : `${path}.condition`;
   const isServiceCall = (id: string) => check.typeOf.get(id) === 'service_call';

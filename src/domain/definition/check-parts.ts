@@ -18,10 +18,15 @@ export interface PartsCheck {
 /** What an expression of a loop sees besides everything else. */
 const LOOP_VARIABLES: ReadonlySet<string> = new Set(['output', 'iteration']);
 
+interface Found {
+  faults: FieldFault[];
+  named: Set<string>;
+}
+
 /** The faults, with paths below the action, and the actions that are named. `own`: the action itself. */
 export function checkParts(action: Action, check: PartsCheck): { faults: FieldFault[]; named: string[] } {
-  const faults: FieldFault[] = [];
-  const named = new Set<string>();
+  const found: Found = { faults: [], named: new Set() };
+  const { faults, named } = found;
   const { for_each: forEach, repeat } = action;
   if (forEach !== undefined && repeat !== undefined) {
     faults.push({
@@ -29,22 +34,22 @@ export function checkParts(action: Action, check: PartsCheck): { faults: FieldFa
       message: 'an action has either for_each or repeat; put one of them into a workflow of its own',
     });
   }
-  if (forEach !== undefined) checkItems(forEach.items, check, faults, named);
+  if (forEach !== undefined) checkItems(forEach.items, check, found);
   if (repeat !== undefined) {
-    const own = new Set([...LOOP_VARIABLES, action.action_id]);
-    checkCel(repeat.until, 'repeat.until', check, own, faults, named);
+    const variables = new Set([...check.variables, ...LOOP_VARIABLES, action.action_id]);
+    checkCel(repeat.until, 'repeat.until', { ...check, variables }, found);
     named.delete(action.action_id);
   }
   return { faults, named: [...named] };
 }
 
-function checkItems(items: Json, check: PartsCheck, faults: FieldFault[], named: Set<string>): void {
+function checkItems(items: Json, check: PartsCheck, { faults, named }: Found): void {
   if (Array.isArray(items) && items.length > MAX_ITEMS) {
     faults.push({ path: 'for_each.items', message: `has ${items.length} items; one run takes at most ${MAX_ITEMS}` });
     return;
   }
   if (typeof items === 'string' && !hasTemplate(items)) {
-    checkCel(items, 'for_each.items', check, new Set(), faults, named);
+    checkCel(items, 'for_each.items', check, { faults, named });
     return;
   }
   if (typeof items === 'string' && !isOneTemplate(items)) {
@@ -68,14 +73,7 @@ function isOneTemplate(text: string): boolean {
   return !parsed.ok || (parsed.parts.length === 1 && parsed.parts[0]?.kind === 'path');
 }
 
-function checkCel(
-  cel: string,
-  path: string,
-  check: PartsCheck,
-  own: ReadonlySet<string>,
-  faults: FieldFault[],
-  named: Set<string>,
-): void {
+function checkCel(cel: string, path: string, check: PartsCheck, { faults, named }: Found): void {
   const checked = hasTemplate(cel)
     ? { fault: 'is CEL, which has no templates', names: [] }
     : check.checks.expression(cel);
@@ -85,7 +83,7 @@ function checkCel(
   }
   for (const name of checked.names) {
     if (check.names.actions.has(name)) named.add(name);
-    else if (!own.has(name) && !check.variables.has(name)) {
+    else if (!check.variables.has(name)) {
       faults.push({
         path,
         message: `names '${name}', which is neither params, run nor an action${check.suggest(name)}`,

@@ -1,23 +1,17 @@
 /** `concurrency` of a workflow: of its runs with one key only so many are under way at a time. */
 import type { JsonObject } from '../../schemas/json.ts';
 import { OrchestratorError } from '../errors.ts';
-import { type TemplateNames, textOf } from '../templates/templates.ts';
+import { textOf } from '../templates/templates.ts';
 import { KNOWN_AT_ACCEPTANCE, namesOf } from './dedupe.ts';
 import type { Definition } from './definition.ts';
-import type { FaultList } from './fault-list.ts';
-import { checkKey, resolveKey } from './key-template.ts';
+import { checkKey, type KeyCheck, resolveKey } from './key-template.ts';
 
 /** It is shown, and it is in an index. */
 const MAX_KEY_LENGTH = 1_000;
 
-export function checkConcurrency(
-  { concurrency }: Definition,
-  names: TemplateNames,
-  faults: FaultList,
-  suggest: (name: string) => string,
-): void {
+export function checkConcurrency({ concurrency }: Definition, check: KeyCheck): void {
   if (concurrency === undefined) return;
-  checkKey(concurrency.key, 'concurrency.key', names, faults, suggest, ({ kind, name }) => {
+  checkKey(concurrency.key, 'concurrency.key', check, ({ kind, name }) => {
     if (kind === 'action') return 'there are no outputs yet when an execution is accepted';
     if (kind === 'run' && !KNOWN_AT_ACCEPTANCE.has(name))
       return `is not known when an execution is accepted; of the run there are ${[...KNOWN_AT_ACCEPTANCE].join(', ')}`;

@@ -2,8 +2,7 @@
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { TemplateNames } from '../templates/templates.ts';
 import type { Definition } from './definition.ts';
-import type { FaultList } from './fault-list.ts';
-import { checkKey, resolveKey } from './key-template.ts';
+import { checkKey, type KeyCheck, resolveKey } from './key-template.ts';
 
 /** What is known of a run before it is one. */
 export const KNOWN_AT_ACCEPTANCE: ReadonlySet<string> = new Set([
@@ -14,14 +13,9 @@ export const KNOWN_AT_ACCEPTANCE: ReadonlySet<string> = new Set([
   'correlation_id',
 ]);
 
-export function checkDedupe(
-  { dedupe }: Definition,
-  names: TemplateNames,
-  faults: FaultList,
-  suggest: (name: string) => string,
-): void {
+export function checkDedupe({ dedupe }: Definition, check: KeyCheck): void {
   if (dedupe === undefined) return;
-  checkKey(dedupe.key, 'dedupe.key', names, faults, suggest, ({ kind, name }) => {
+  checkKey(dedupe.key, 'dedupe.key', check, ({ kind, name }) => {
     if (kind === 'action') return 'there are no outputs yet when an execution is accepted';
     if (kind === 'run' && !KNOWN_AT_ACCEPTANCE.has(name))
       return `is not known when an execution is accepted; of the run there are ${[...KNOWN_AT_ACCEPTANCE].join(', ')}`;

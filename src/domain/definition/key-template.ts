@@ -9,13 +9,18 @@ import {
 } from '../templates/templates.ts';
 import type { FaultList } from './fault-list.ts';
 
+export interface KeyCheck {
+  names: TemplateNames;
+  faults: FaultList;
+  /** For a name that there is not. */
+  suggest(name: string): string;
+}
+
 /** Tells every fault of the key; `refuse` says why a reference has no place in it, undefined: it has. The references. */
 export function checkKey(
   key: string,
   path: string,
-  names: TemplateNames,
-  faults: FaultList,
-  suggest: (name: string) => string,
+  { names, faults, suggest }: KeyCheck,
   refuse: (reference: TemplateReference) => string | undefined,
 ): TemplateReference[] {
   const found = inspectTemplates(key, names, { suggest });

@@ -66,8 +66,7 @@ export function shareOut(
   window: number,
   most: number,
   use: WindowUse,
-  weightOf: WeightOf,
-  before: ReadonlyMap<string, number> = new Map(),
+  { weightOf, progress: before = new Map() }: { weightOf: WeightOf; progress?: ReadonlyMap<string, number> },
 ): Grants {
   const active = activeIn(use);
   const tenants = use.waiting.map((id) => {

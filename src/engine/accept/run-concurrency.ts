@@ -2,9 +2,8 @@
 import { concurrencyKeyOf } from '../../domain/definition/concurrency.ts';
 import type { Definition } from '../../domain/definition/definition.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
+import { type EndRunDeps, endRun } from '../control/end-run.ts';
 import { wakeRun } from '../control/wake-run.ts';
-import type { Logger } from '../ports/logger.ts';
-import type { FlowQueue } from '../ports/queue.ts';
 import type { NewRun, ReplacedRun, RunStore } from '../ports/runs.ts';
 import type { Plans } from './plans.ts';
 
@@ -33,27 +32,21 @@ export type EndReplaced = (runs: readonly ReplacedRun[]) => Promise<void>;
  * The second half of their cancellation: the first one is committed with the run that replaces them, so whatever is missed
  * here the reconciler does, which looks at cancelling runs every second. Never throws.
  */
-export function createEndReplaced(deps: {
-  plans: Plans;
-  runs: Pick<RunStore, 'endAbnormally' | 'statuses'>;
-  queue: Pick<FlowQueue, 'promote'>;
-  log: Logger;
-}): EndReplaced {
-  async function end({ id, epoch, of, unbegun }: ReplacedRun): Promise<void> {
+export function createEndReplaced(
+  deps: EndRunDeps & {
+    plans: Plans;
+    runs: Pick<RunStore, 'endAbnormally' | 'statuses'>;
+  },
+): EndReplaced {
+  async function end(run: ReplacedRun): Promise<void> {
     try {
-      const plan = await deps.plans.of(of);
+      const plan = await deps.plans.of(run.of);
       // What began less than half a second ago has no row yet: where it could be undone, nothing is taken for not begun.
-      if (unbegun && !plan.isSaga) {
-        const actions = plan.actions.map(({ action }) => ({
-          actionId: action.action_id,
-          actionType: action.action_type,
-        }));
-        await deps.runs.endAbnormally(id, epoch, 'cancelled', actions);
-      }
-      await wakeRun(deps, plan, id, epoch);
+      if (run.unbegun && !plan.isSaga) await endRun(deps, run, plan);
+      await wakeRun(deps, plan, run.id, run.epoch);
     } catch (error) {
       const reason = errorMessage(error);
-      deps.log.warn('replaced_run_not_ended', { run_id: id, error: reason });
+      deps.log.warn('replaced_run_not_ended', { run_id: run.id, error: reason });
     }
   }
   return async (runs) => {

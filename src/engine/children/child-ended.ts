@@ -8,34 +8,22 @@ import { type WakeDeps, wakeTasks } from '../deliver/wake-tasks.ts';
 import type { ChildStore } from '../ports/children.ts';
 import type { Failpoint } from '../ports/failpoint.ts';
 import type { RunRow } from '../ports/rows.ts';
-import type { RunStore } from '../ports/runs.ts';
 
-export interface ChildEndedDeps extends WakeDeps {
+export interface NotifyParentDeps extends WakeDeps {
   children: Pick<ChildStore, 'parentOf'>;
   failpoint: Failpoint;
 }
 
 /** Costs a run that nobody waits for nothing. */
-export async function childEnded(deps: ChildEndedDeps, run: Pick<RunRow, 'id' | 'awaited'>): Promise<void> {
-  if (run.awaited === true) await wakeParentOf(deps, run.id);
+export async function childEnded(deps: NotifyParentDeps, run: Pick<RunRow, 'id' | 'awaited'>): Promise<void> {
+  if (run.awaited === true) await notifyParent(deps, run.id);
 }
 
-async function wakeParentOf(deps: ChildEndedDeps, runId: string): Promise<void> {
+/** Wakes the task that waits for the run, if there is one. */
+export async function notifyParent(deps: NotifyParentDeps, runId: string): Promise<void> {
   await deps.failpoint('child.beforeWake');
   const parent = await deps.children.parentOf(runId);
   if (parent === undefined) return;
   const { actionId } = parent;
   await wakeTasks(deps, { id: parent.runId, epoch: parent.epoch }, [{ actionId, actionType: WORKFLOW_ACTION }]);
-}
-
-/** The same store, but whoever ends a run by its own decision tells the task that waits for it. */
-export function tellingParents<Runs extends Pick<RunStore, 'endAbnormally'>>(runs: Runs, deps: ChildEndedDeps): Runs {
-  return {
-    ...runs,
-    async endAbnormally(runId, epoch, status, actions) {
-      const ended = await runs.endAbnormally(runId, epoch, status, actions);
-      if (ended) await wakeParentOf(deps, runId);
-      return ended;
-    },
-  };
 }

@@ -10,20 +10,15 @@ import type { Plans } from '../accept/plans.ts';
 import { cancelQuietly } from '../children/hold-for-children.ts';
 import { refuseWhileCompensating } from '../deliver/compensate.ts';
 import type { ChildStore } from '../ports/children.ts';
-import type { Failpoint } from '../ports/failpoint.ts';
-import type { Logger } from '../ports/logger.ts';
-import type { FlowQueue } from '../ports/queue.ts';
 import type { RunStore } from '../ports/runs.ts';
 import type { Caller, CancelRuns } from '../ports/use-cases.ts';
+import { type EndRunDeps, endRun } from './end-run.ts';
 import { wakeRun } from './wake-run.ts';
 
-export interface CancelDeps {
+export interface CancelDeps extends EndRunDeps {
   plans: Plans;
   runs: Pick<RunStore, 'requestCancel' | 'endAbnormally' | 'statuses'>;
-  queue: Pick<FlowQueue, 'promote'>;
-  children: Pick<ChildStore, 'openOf'>;
-  failpoint: Failpoint;
-  log: Logger;
+  children: Pick<ChildStore, 'openOf' | 'parentOf'>;
 }
 
 export function createCancelRuns(deps: CancelDeps): CancelRuns {
@@ -44,12 +39,8 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     const mayHaveBegun =
       plan.isSaga || children.length > 0 || !(request.was === 'pending' || (await isUnbegun(request.was, runId)));
     if (!mayHaveBegun) {
-      // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
-      const actions = plan.actions.map(({ action }) => ({
-        actionId: action.action_id,
-        actionType: action.action_type,
-      }));
-      await deps.runs.endAbnormally(runId, request.epoch, 'cancelled', actions);
+      // Not in the queue, or only just.
+      await endRun(deps, { id: runId, epoch: request.epoch }, plan);
       await wake(plan, runId, request.epoch);
       return 'cancelled';
     }

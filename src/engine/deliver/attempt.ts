@@ -23,7 +23,7 @@ export interface Attempt extends FoundTask {
   number: number;
   fence: number;
   /** An earlier delivery of this attempt may have executed it; nobody heard how that ended. */
-  mayHaveRun?: true;
+  mayHaveRun: boolean;
   /** Where its output is looked for and cached; undefined: nowhere. */
   cacheKey?: string | undefined;
   /** What it is executed with, as JSON text; null where that is not stored, or nothing was executed. */
@@ -35,9 +35,9 @@ export interface Attempt extends FoundTask {
 }
 
 /** Nothing of it is executed yet. */
-export function attemptOf(task: FoundTask & { run: LiveRun }, fence: number): Attempt {
+export function attemptOf(task: FoundTask & { run: LiveRun }, token: Pick<Attempt, 'fence' | 'mayHaveRun'>): Attempt {
   const number = attemptNumber(task.found, task.planned.action.action_id);
-  return { ...task, ...NOT_EXECUTED, number, fence };
+  return { ...task, ...NOT_EXECUTED, number, fence: token.fence, mayHaveRun: token.mayHaveRun };
 }
 
 export function attemptNumber({ tasks }: Lookup, actionId: string): number {

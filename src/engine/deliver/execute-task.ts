@@ -76,8 +76,7 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
 
   const token = await takeToken(deps, task, own);
   if (token === undefined) return acknowledgeOrLeave(deps, job);
-  const attempt = attemptOf({ ...task, run }, token.fence);
-  if (token.mayHaveRun && !hasParts(planned.action)) attempt.mayHaveRun = true;
+  const attempt = attemptOf({ ...task, run }, token);
   if (token.deliveries > MAX_DELIVERIES) {
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
     return commitFailure(deps, attempt, { code: 'worker_crashed', message });
@@ -160,7 +159,7 @@ export async function settleLostJob(given: ExecuteDeps, delivery: Delivery, reas
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
   // Final by now: perhaps settled by hand, and then nobody else releases its dependents.
   if (token === undefined) return void (await acknowledgeOrLeave(deps, job));
-  const attempt = attemptOf({ ...job, run, found }, token.fence);
+  const attempt = attemptOf({ ...job, run, found }, { fence: token.fence, mayHaveRun: false });
   await commitFailure(deps, attempt, { code: 'worker_crashed', message: reason });
 }
 
@@ -223,6 +222,6 @@ async function takeToken(
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
   // One that was only added again was in nobody's hands before.
   const wasTaken = delivery.stalledCounter > 0 || delivery.attemptsStarted > delivery.attemptsMade + 1;
-  const mayHaveRun = own?.status === 'running' || (wasTaken && own?.status !== 'waiting');
-  return token === undefined ? undefined : { ...token, mayHaveRun };
+  const wasExecuted = own?.status === 'running' || (wasTaken && own?.status !== 'waiting');
+  return token === undefined ? undefined : { ...token, mayHaveRun: wasExecuted && !hasParts(planned.action) };
 }

@@ -4,7 +4,7 @@
  */
 import type { Plan } from '../../domain/graph/plan.ts';
 import type { JobData } from '../../schemas/job.ts';
-import { type ChildEndedDeps, childEnded } from '../children/child-ended.ts';
+import { childEnded, type NotifyParentDeps } from '../children/child-ended.ts';
 import type { Disposition } from '../ports/queue.ts';
 import type { RunRow } from '../ports/rows.ts';
 import type { RunStore } from '../ports/runs.ts';
@@ -16,7 +16,7 @@ import { outputsOfRun, type Scope, scopeOf } from './resolve-input.ts';
 /** Something is not final that had to be: the job comes back after that. */
 export const NOT_READY_DELAY_MS = 1_000;
 
-export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, ChildEndedDeps {
+export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, NotifyParentDeps {
   queue: AddAgainDeps['queue'];
   sagas: SagaStore;
   runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'nudge'>;

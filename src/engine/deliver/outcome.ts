@@ -85,7 +85,7 @@ export function decidedOutcome(
     output: null,
     tolerated: false,
     // The others are decided of committed states alone: an earlier delivery has decided the same, and not run.
-    effectUnknown: status === 'cancelled' && attempt.mayHaveRun === true,
+    effectUnknown: status === 'cancelled' && attempt.mayHaveRun,
   } as const;
   if (status === 'skipped') return { ...ended, status, error: null };
   return { ...ended, status, error: errorText(attempt, { code: status, message: reason }) };
@@ -143,7 +143,7 @@ export function recordOf(deps: OutcomeDeps, attempt: Attempt, effectUnknown = fa
     actionType: planned.action.action_type,
     attempt: number,
     fence,
-    effectUnknown: effectUnknown || attempt.mayHaveRun === true,
+    effectUnknown: effectUnknown || attempt.mayHaveRun,
     input,
     commitId: deps.newId(),
     worker: deps.worker,

@@ -59,7 +59,7 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
   });
   fairness.after = use.waiting.length < TENANTS_PER_LOOK ? '' : (use.waiting.at(-1) ?? '');
   fairness.turns.seen(use.inQueue);
-  const { grants, order, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness.weightOf, fairness.progress);
+  const { grants, order, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness);
   fairness.progress = progress;
   if (grants.size === 0) return 0;
   const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);

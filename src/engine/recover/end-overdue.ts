@@ -6,19 +6,18 @@
 
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Plans } from '../accept/plans.ts';
+import { type EndRunDeps, endRun } from '../control/end-run.ts';
 import type { ChildStore } from '../ports/children.ts';
-import type { Logger } from '../ports/logger.ts';
 import type { SweepStore } from '../ports/reconcile.ts';
 import type { RunStore } from '../ports/runs.ts';
 
 const OVERDUE_PER_PASS = 500;
 
-export interface EndOverdueDeps {
+export interface EndOverdueDeps extends EndRunDeps {
   plans: Plans;
   runs: Pick<RunStore, 'endAbnormally' | 'begunAmong'>;
   sweep: Pick<SweepStore, 'takeOverdue'>;
-  children: Pick<ChildStore, 'openOf'>;
-  log: Logger;
+  children: Pick<ChildStore, 'openOf' | 'parentOf'>;
 }
 
 /** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the look at the run. */
@@ -38,12 +37,8 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
         ({ action, dependsOn }) => dependsOn.length === 0 && action.delay_seconds !== undefined,
       );
       if (begun.has(run.id) || mayBeDelayed) continue;
-      // Not in the queue, or only just: jobs that exist find the run final and are only acknowledged.
-      const actions = plan.actions.map(({ action }) => ({
-        actionId: action.action_id,
-        actionType: action.action_type,
-      }));
-      await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions);
+      // Not in the queue, or only just.
+      await endRun(deps, run, plan);
     } catch (error) {
       // It is cancelling, and the reconciler goes on from there.
       const reason = errorMessage(error);

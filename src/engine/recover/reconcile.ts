@@ -11,6 +11,7 @@ import { SAGA } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { dispatchChildren } from '../children/admit-children.ts';
 import { type CheckChildrenDeps, checkChildren } from '../children/check-children.ts';
+import { endRun } from '../control/end-run.ts';
 import { wakeRun } from '../control/wake-run.ts';
 import { promoteWoken, wakeTasks } from '../deliver/wake-tasks.ts';
 import type { ChildStore } from '../ports/children.ts';
@@ -95,8 +96,7 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   if (run.status === 'cancelling') {
     // What a saga has done is undone by its finalizer.
     const abandoned = !plan.isSaga && (await isAbandoned(deps, run, found));
-    const actions = plan.actions.map(({ action }) => ({ actionId: action.action_id, actionType: action.action_type }));
-    const ended = abandoned && (await deps.runs.endAbnormally(run.id, run.epoch, 'cancelled', actions));
+    const ended = abandoned && (await endRun(deps, run, plan));
     // A task may have gone to sleep in the very moment of the cancellation.
     await wakeRun(deps, plan, run.id, run.epoch);
     if (ended) return true;
@@ -211,7 +211,14 @@ export function sweepUntil(
     heldBack = report.heldBack;
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
-  return repeatUntil(options.signal, options.everyMs, 'sweep', pass, deps.log, options.random);
+  return repeatUntil({ ...options, log: deps.log }, options.everyMs, 'sweep', pass);
+}
+
+export interface Background {
+  /** The work ends when it aborts. */
+  signal: AbortSignal;
+  log: Logger;
+  random?: (() => number) | undefined;
 }
 
 /** However short its round is, work that fails is done no more often than this at last; and no less often for a longer one. */
@@ -222,12 +229,10 @@ const MAX_DELAY_MS = 4_000;
  * While it fails, pass after pass, the time between grows.
  */
 export async function repeatUntil(
-  signal: AbortSignal,
+  { signal, log, random = Math.random }: Background,
   everyMs: number,
   name: string,
   work: () => Promise<unknown>,
-  log: Logger,
-  random: () => number = Math.random,
 ): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {

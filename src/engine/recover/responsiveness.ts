@@ -1,11 +1,11 @@
 /**
- * Tells whether a worker is deaf: jobs wait in a lane that it serves and has room in, and it takes none. A healthy one
+ * Tells whether a worker is unresponsive: jobs wait in a lane that it serves and has room in, and it takes none. A healthy one
  * takes them within milliseconds, so nothing has to be guessed; but a look may fall between two events, so only what
  * holds at every look for a while counts.
  *
- * - *hearing*: nothing of that kind, or not for long enough;
- * - *deaf*: for `deafMs`; it is told to reconnect, and given as long again;
- * - *beyond help*: that has not helped. Only a new process will.
+ * - *responsive*: nothing of that kind, or not for long enough;
+ * - *unresponsive*: for `unresponsiveMs`; it is told to reconnect, and given as long again;
+ * - *unrecoverable*: that has not helped. Only a new process will.
  */
 export interface LaneState {
   queue: string;
@@ -16,17 +16,17 @@ export interface LaneState {
   taken: number;
 }
 
-export type Hearing =
-  | { state: 'hearing' }
-  | { state: 'deaf'; reason: string; act: 'reconnect' | 'wait' }
-  | { state: 'beyond_help'; reason: string };
+export type Responsiveness =
+  | { state: 'responsive' }
+  | { state: 'unresponsive'; reason: string; act: 'reconnect' | 'wait' }
+  | { state: 'unrecoverable'; reason: string };
 
 /** `waiting`: jobs that could be taken at once, by lane. */
 export type Look = { lanes: readonly LaneState[]; waiting: ReadonlyMap<string, number>; answers: boolean };
 
-export function createDeafness({ deafMs, maxGapMs }: { deafMs: number; maxGapMs: number }): {
+export function createResponsiveness({ unresponsiveMs, maxGapMs }: { unresponsiveMs: number; maxGapMs: number }): {
   /** `at`: milliseconds of a clock that only goes forward. */
-  look(look: Look, at: number): Hearing;
+  look(look: Look, at: number): Responsiveness;
   /** Nothing can be said: the queue cannot be reached at all, or this process stood still. */
   forget(): void;
 } {
@@ -49,7 +49,7 @@ export function createDeafness({ deafMs, maxGapMs }: { deafMs: number; maxGapMs:
         return [];
       }
       if (known === undefined) silent.set(queue, { since: at, taken });
-      return known !== undefined && at - known.since >= deafMs ? [queue] : [];
+      return known !== undefined && at - known.since >= unresponsiveMs ? [queue] : [];
     });
   }
 
@@ -61,16 +61,18 @@ export function createDeafness({ deafMs, maxGapMs }: { deafMs: number; maxGapMs:
       const lanes = silentLanes(look, at);
       if (look.answers && lanes.length === 0) {
         reconnectedAt = undefined;
-        return { state: 'hearing' };
+        return { state: 'responsive' };
       }
       const reason = look.answers
         ? `jobs wait and none is taken in ${lanes.join(', ')}`
         : 'its connection to the queue does not answer, and a new one does';
       if (reconnectedAt === undefined) {
         reconnectedAt = at;
-        return { state: 'deaf', reason, act: 'reconnect' };
+        return { state: 'unresponsive', reason, act: 'reconnect' };
       }
-      return at - reconnectedAt >= deafMs ? { state: 'beyond_help', reason } : { state: 'deaf', reason, act: 'wait' };
+      return at - reconnectedAt >= unresponsiveMs
+        ? { state: 'unrecoverable', reason }
+        : { state: 'unresponsive', reason, act: 'wait' };
     },
   };
 }

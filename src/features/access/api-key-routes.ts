@@ -1,6 +1,6 @@
 /** API keys of a tenant. A key is shown when it is made or replaced, and never again. */
 
-import { accessOf } from '../../http/server/context.ts';
+import { accessOf } from '../../http/middleware/context.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';

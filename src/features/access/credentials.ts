@@ -19,7 +19,7 @@ export function credentialsOf(parts: Pick<ApiParts, 'config' | 'everyTenant' | '
   });
   const browsers = loginOf(config, log, keptSessions(parts));
   const stopping = new AbortController();
-  const flushing = repeatUntil(stopping.signal, FLUSH_EVERY_MS, 'note_api_keys', madeKeys.flush, log);
+  const flushing = repeatUntil({ signal: stopping.signal, log }, FLUSH_EVERY_MS, 'note_api_keys', madeKeys.flush);
   return {
     madeKeys,
     login: browsers?.login,

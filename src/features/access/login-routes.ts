@@ -11,7 +11,7 @@ import { OrchestratorError } from '../../domain/errors.ts';
 import { cookiesNamed, createCookie } from '../../http/auth/cookies.ts';
 import { claimsOf } from '../../http/auth/jwt-claims.ts';
 import type { Attempt, Login } from '../../http/auth/login.ts';
-import { accessOf, contextOf, namedCaller } from '../../http/server/context.ts';
+import { accessOf, contextOf, namedCaller } from '../../http/middleware/context.ts';
 import { endpoints, nothing, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { type Page, sendPage } from '../../http/server/page.ts';
 import type { LoginSessions } from './login-session-ports.ts';

@@ -3,7 +3,7 @@
 import { allows } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Login } from '../../http/auth/login.ts';
-import { accessOf } from '../../http/server/context.ts';
+import { accessOf } from '../../http/middleware/context.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
 import type { LoginSessions } from './login-session-ports.ts';

@@ -14,7 +14,7 @@ import type { Failpoint } from '../../engine/ports/failpoint.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { FlowQueue } from '../../engine/ports/queue.ts';
 import type { RunRow } from '../../engine/ports/rows.ts';
-import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { ActionOfRun, Caller } from '../../engine/ports/use-cases.ts';
 import type {
   ApprovalDecision,
   ApprovalFilter,
@@ -87,8 +87,7 @@ export interface Approvals {
    */
   issueLinks(
     caller: Caller,
-    runId: string,
-    actionId: string,
+    action: ActionOfRun,
     wanted: { for: string; expiresInSeconds: number; mayHave: boolean },
     signal: AbortSignal,
   ): Promise<IssuedLinks>;
@@ -138,7 +137,7 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
 
     list: (caller, filter) => approvals.list(caller.tenantId, filter),
 
-    async issueLinks(caller, runId, actionId, wanted, signal) {
+    async issueLinks(caller, { runId, actionId }, wanted, signal) {
       const run = await approvalOf(caller, runId, actionId);
       const signer = signing();
       const found = await approvals.find(caller.tenantId, runId, actionId);

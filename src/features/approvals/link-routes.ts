@@ -6,7 +6,7 @@
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../../domain/errors.ts';
-import { bodyOf } from '../../http/server/body.ts';
+import { bodyOf } from '../../http/middleware/body.ts';
 import { endpoints, nothing, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { sendPage } from '../../http/server/page.ts';
 import { parse } from '../../http/server/parse.ts';

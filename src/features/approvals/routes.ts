@@ -1,6 +1,6 @@
 /** Approvals: who decides, and about what. */
 
-import { hasPermission } from '../../http/server/authorise.ts';
+import { hasPermission } from '../../http/middleware/authorise.ts';
 import { idempotencyKey } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
@@ -114,7 +114,7 @@ function serve(routes: Routes, { approvals, links }: Needs): void {
     const mayHave = hasPermission(response, 'approvals:link');
     const wanted = { for: body.for, expiresInSeconds: body.expires_in_seconds, mayHave };
     const [runId, actionId] = [params['execution_id'] ?? '', params['action_id'] ?? ''];
-    const { tokens, sentBy, expiresAt } = await approvals.issueLinks(caller, runId, actionId, wanted, signal);
+    const { tokens, sentBy, expiresAt } = await approvals.issueLinks(caller, { runId, actionId }, wanted, signal);
     const about = { for: body.for, expires_at: expiresAt.toISOString() };
     if (tokens === undefined) return sendJson(response, 202, { ...about, sent_by: sentBy ?? null });
     const { approve, reject } = tokens;

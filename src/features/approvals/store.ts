@@ -189,7 +189,7 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
     const why = needsOtherEyes(deciders, by) ? 'own_run' : 'not_approver';
     throw refuse({ done: link === undefined ? why : 'link_over' });
   }
-  const decision = await write(client, task, verdict, by, request.comment ?? null, request.via, request.requestKey);
+  const decision = await write(client, task, request);
   await lookSoon(client, runId);
   return { done: 'decided', epoch: run.epoch, decision };
 }
@@ -218,7 +218,7 @@ async function settled(client: pg.PoolClient, task: InboxTask): Promise<Raw> {
       return readOne(client, key);
     }
     case 'end':
-      await write(client, task, due.verdict, null, 'nobody decided before the deadline', 'deadline', undefined);
+      await write(client, task, { verdict: due.verdict, by: null, comment: UNDECIDED, via: 'deadline' });
       return readOne(client, key);
   }
 }
@@ -230,14 +230,20 @@ async function readOne(client: pg.PoolClient, key: readonly unknown[]): Promise<
   return raw;
 }
 
+const UNDECIDED = 'nobody decided before the deadline';
+
+interface Decision {
+  verdict: Verdict;
+  by: string | null;
+  comment?: string | null | undefined;
+  via: 'request' | 'link' | 'deadline';
+  requestKey?: string | undefined;
+}
+
 async function write(
   client: pg.PoolClient,
   task: InboxTask,
-  verdict: Verdict,
-  by: string | null,
-  comment: string | null,
-  via: 'request' | 'link' | 'deadline',
-  requestKey: string | undefined,
+  { verdict, by, comment = null, via, requestKey }: Decision,
 ): Promise<ApprovalDecision> {
   const key = [task.runId, task.epoch, task.actionId];
   const { rows } = await client.query<{ at: Date }>(DECIDE, [...key, verdict, by, comment, via, requestKey ?? null]);

@@ -66,8 +66,8 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
     async keepUntil(signal) {
       const writeCounted = async () => trail.writeCounted();
       await Promise.all([
-        repeatUntil(signal, WRITE_COUNTED_EVERY_MS, 'count_audit_denials', writeCounted, log),
-        repeatUntil(signal, ANCHOR_EVERY_MS, 'anchor_audit', trail.anchorGrown, log),
+        repeatUntil({ signal, log }, WRITE_COUNTED_EVERY_MS, 'count_audit_denials', writeCounted),
+        repeatUntil({ signal, log }, ANCHOR_EVERY_MS, 'anchor_audit', trail.anchorGrown),
       ]);
     },
     close: () => trail.close(GRACE_MS),

@@ -5,7 +5,7 @@ import { SYSTEM_TENANT } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { AuditReader } from '../../engine/ports/audit.ts';
 import { NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
-import { accessOf } from '../../http/server/context.ts';
+import { accessOf } from '../../http/middleware/context.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
 import * as schemas from './schemas.ts';

@@ -17,7 +17,7 @@ export const worker: FeatureWorker = {
       onDecision: auditingRefusals(audit.trail),
       registerMetrics: audit.count,
       work: (signal) =>
-        Promise.all([audit.keepUntil(signal), repeatUntil(signal, PRUNE_EVERY_MS, 'prune_audit', pass, log)]),
+        Promise.all([audit.keepUntil(signal), repeatUntil({ signal, log }, PRUNE_EVERY_MS, 'prune_audit', pass)]),
       close: audit.close,
     };
   },

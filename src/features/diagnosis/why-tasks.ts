@@ -194,8 +194,10 @@ function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
       },
     );
   }
-  const circuit = action.service === undefined ? undefined : facts.circuits.get(action.service);
-  if (circuit !== undefined) return circuitOpen(action, circuit, task, now, 'wait');
+  const { service = '' } = action;
+  const circuit = facts.circuits.get(service);
+  if (circuit !== undefined)
+    return circuitOpen({ service, ...circuit }, task, now, { policy: 'wait', until: task.wakeAt });
   if (action.actionType === 'service_call') {
     return cause(
       'service_busy',
@@ -265,9 +267,10 @@ function externalCause(external: ExternalFact, now: number): Cause {
 function retrying(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFact | undefined): Cause {
   const { now } = facts;
   const next = job?.delayMs === undefined ? undefined : task.updatedAt + job.delayMs;
-  const circuit = action.service === undefined ? undefined : facts.circuits.get(action.service);
+  const { service = '' } = action;
+  const circuit = facts.circuits.get(service);
   if (task.error?.code === 'circuit_open' && circuit !== undefined)
-    return circuitOpen(action, circuit, task, now, 'fail', next);
+    return circuitOpen({ service, ...circuit }, task, now, { policy: 'fail', until: next ?? task.wakeAt });
   const when = next === undefined ? '' : next > now ? ` in ${span(next - now)}` : ' now';
   const error = task.error ?? { code: 'unknown', message: 'it did not say' };
   return cause(
@@ -288,13 +291,12 @@ function retrying(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobF
 }
 
 function circuitOpen(
-  { service = '' }: ActionFact,
-  circuit: { state: string; since: number; worker: string; instanceId: string },
+  circuit: { service: string; state: string; since: number; worker: string; instanceId: string },
   task: TaskFact,
   now: number,
-  policy: 'wait' | 'fail',
-  next: number | undefined = task.wakeAt,
+  { policy, until }: { policy: 'wait' | 'fail'; until: number | undefined },
 ): Cause {
+  const { service } = circuit;
   return cause(
     'circuit_open',
     `The circuit of the service '${service}' is ${circuit.state === 'open' ? 'open' : 'half open'}, for ${span(now - circuit.since)}: too many calls in a row failed.`,
@@ -309,7 +311,7 @@ function circuitOpen(
         ...(task.error === undefined ? {} : { error: { ...task.error } }),
       },
       since: circuit.since,
-      until: next,
+      until,
     },
   );
 }

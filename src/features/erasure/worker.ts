@@ -10,7 +10,8 @@ export const worker: FeatureWorker = {
   open({ pool, tables, ...parts }) {
     const deps = { ...parts, steps: createErasureSteps(pool, tables), pause };
     return {
-      work: (signal) => repeatUntil(signal, ERASE_EVERY_MS, 'erase_data', () => eraseData(deps, signal), parts.log),
+      work: (signal) =>
+        repeatUntil({ signal, log: parts.log }, ERASE_EVERY_MS, 'erase_data', () => eraseData(deps, signal)),
     };
   },
 };

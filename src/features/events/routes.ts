@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { OrchestratorError } from '../../domain/errors.ts';
 import { readEvents } from '../../domain/events/cloud-events.ts';
-import { bodyOf } from '../../http/server/body.ts';
+import { bodyOf } from '../../http/middleware/body.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import * as schemas from '../../schemas/cloud-events.ts';
 import type { IncomingEvents } from './take-events.ts';

@@ -8,10 +8,10 @@ import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Taken } from '../../engine/accept/request-limits.ts';
 import { presentedBy } from '../../http/auth/presented.ts';
-import { rawBodyOf, readBody } from '../../http/server/body.ts';
-import { clientOf } from '../../http/server/client-address.ts';
-import { contextOf, isIdentity } from '../../http/server/context.ts';
-import { addressIn, type DoorLimits } from '../../http/server/limits.ts';
+import { rawBodyOf, readBody } from '../../http/middleware/body.ts';
+import { clientOf } from '../../http/middleware/client-address.ts';
+import { contextOf, isIdentity } from '../../http/middleware/context.ts';
+import { type ApiLimits, addressIn } from '../../http/middleware/limits.ts';
 import { faultOf, type Refusal, verifyWebhook } from '../webhooks/verify-webhook.ts';
 import { createSlowLanes } from './slow-lanes.ts';
 
@@ -27,7 +27,7 @@ export interface SignedEventsDeps {
   secrets: ReadonlyMap<string, readonly string[]>;
   bodyLimitBytes: number;
   clock: { now(): Date };
-  limits?: Pick<DoorLimits, 'addressOf' | 'signatures' | 'signatureRejected'> | undefined;
+  limits?: Pick<ApiLimits, 'addressOf' | 'signatures' | 'signatureRejected'> | undefined;
 }
 
 export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {

@@ -250,7 +250,7 @@ export async function signalWith(
   runId: string,
   name: string,
 ): Promise<void> {
-  await signals.send(caller, runId, name, event.data, `event.${key}`);
+  await signals.send(caller, runId, { name, payload: event.data, requestKey: `event.${key}` });
 }
 
 /** What trying again cannot help is a failure of that one alone; anything else is thrown. */

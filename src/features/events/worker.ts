@@ -51,9 +51,9 @@ export const worker: FeatureWorker = {
         if (unsent > 0) log.error('events_not_sent', { stream: stream.name, events: unsent });
       };
       return [
-        repeatUntil(until, WANT_EVERY_MS, 'want_events', out.want, log),
-        repeatUntil(until, STREAM_EVERY_MS, 'stream_events', send, log),
-        repeatUntil(until, REMOVE_EVERY_MS, 'remove_old_events', remove, log),
+        repeatUntil({ signal: until, log }, WANT_EVERY_MS, 'want_events', out.want),
+        repeatUntil({ signal: until, log }, STREAM_EVERY_MS, 'stream_events', send),
+        repeatUntil({ signal: until, log }, REMOVE_EVERY_MS, 'remove_old_events', remove),
       ];
     };
     const removeWaits = () => waits.removeEnded(REMOVED_AT_ONCE);
@@ -71,8 +71,8 @@ export const worker: FeatureWorker = {
       async work(until) {
         await Promise.all([
           ...streaming(until),
-          repeatUntil(until, TAKE_UP_EVERY_MS, 'take_up_events', incoming.takeUp, log),
-          repeatUntil(until, REMOVE_WAITS_EVERY_MS, 'remove_ended_waits', removeWaits, log),
+          repeatUntil({ signal: until, log }, TAKE_UP_EVERY_MS, 'take_up_events', incoming.takeUp),
+          repeatUntil({ signal: until, log }, REMOVE_WAITS_EVERY_MS, 'remove_ended_waits', removeWaits),
         ]);
         await incoming.idle();
       },

@@ -129,7 +129,7 @@ async function withinBounds(client: pg.PoolClient, found: Counted[], maxGroups: 
   for (const tenantId of new Set(found.map((group) => group.tenantId))) {
     const own = found.filter((group) => group.tenantId === tenantId);
     const isKnown = ({ of }: Counted) => known.has(JSON.stringify([tenantId, of.fingerprint]));
-    let room = await roomFor(client, tenantId, own, own.filter((group) => !isKnown(group)).length, maxGroups);
+    let room = await roomFor(client, own, own.filter((group) => !isKnown(group)).length, { tenantId, maxGroups });
     for (const group of own) {
       if (!isKnown(group)) room -= 1;
       add(kept, tenantId, isKnown(group) || room >= 0 ? group.of : OVERFLOW, group.failures);
@@ -140,10 +140,9 @@ async function withinBounds(client: pg.PoolClient, found: Counted[], maxGroups: 
 
 async function roomFor(
   client: pg.PoolClient,
-  tenantId: string,
   own: readonly Counted[],
   wanted: number,
-  maxGroups: number,
+  { tenantId, maxGroups }: { tenantId: string; maxGroups: number },
 ): Promise<number> {
   if (wanted === 0) return 0;
   const { rows } = await client.query<{ groups: number }>(

@@ -15,8 +15,8 @@ export const worker: FeatureWorker = {
     return {
       work: (signal) =>
         Promise.all([
-          repeatUntil(signal, COUNT_EVERY_MS, 'count_failures', () => countFailures(counting, signal), log),
-          ...(retentionDays > 0 ? [repeatUntil(signal, REMOVE_EVERY_MS, 'remove_old_groups', removeOld, log)] : []),
+          repeatUntil({ signal, log }, COUNT_EVERY_MS, 'count_failures', () => countFailures(counting, signal)),
+          ...(retentionDays > 0 ? [repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_old_groups', removeOld)] : []),
         ]),
     };
   },

@@ -2,8 +2,8 @@
 
 import type { Response } from 'express';
 import type { SettleByHand, Settled } from '../../engine/ports/use-cases.ts';
-import { markPermission } from '../../http/server/audit-requests.ts';
-import { hasPermission } from '../../http/server/authorise.ts';
+import { markPermission } from '../../http/middleware/audit-requests.ts';
+import { hasPermission } from '../../http/middleware/authorise.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import * as schemas from '../../schemas/control.ts';
 

@@ -51,7 +51,7 @@ export async function keepPeers(
     await tellPeers(deps, signal);
   };
   await Promise.all([
-    repeatUntil(signal, LOOK_EVERY_MS, 'send_to_peers', pass, log),
-    repeatUntil(signal, FORGET_EVERY_MS, 'forget_peers', () => peers.forget(FORGOTTEN_AT_ONCE), log),
+    repeatUntil({ signal, log }, LOOK_EVERY_MS, 'send_to_peers', pass),
+    repeatUntil({ signal, log }, FORGET_EVERY_MS, 'forget_peers', () => peers.forget(FORGOTTEN_AT_ONCE)),
   ]);
 }

@@ -1,7 +1,7 @@
 /** Peers: other installations that are told of services, and what they tell. */
 
 import { z } from 'zod';
-import { bodyOf } from '../../http/server/body.ts';
+import { bodyOf } from '../../http/middleware/body.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { parse } from '../../http/server/parse.ts';
 import type { Peers, PeerView } from './exchange.ts';

@@ -40,10 +40,9 @@ export async function runForAnswer(
   { deps, links }: { deps: { system: SystemRuns }; links: Links },
   name: string,
   parameters: JsonObject,
-  correlationId?: string,
 ): Promise<Execution | undefined> {
   const { accepted, ended } = await deps.system.runAndWait(caller, name, parameters, {
-    ...systemRequest(idempotencyKey(request), correlationId),
+    ...systemRequest(idempotencyKey(request), undefined),
     waitMs: query.wait * 1000,
     signal,
   });

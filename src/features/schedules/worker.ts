@@ -25,7 +25,7 @@ export const worker: FeatureWorker = {
       ready: () => ticks.ready(),
       work(signal) {
         signal.addEventListener('abort', () => stopping.abort(), { once: true });
-        return repeatUntil(signal, WATCH_EVERY_MS, 'watch_schedules', watch, log);
+        return repeatUntil({ signal, log }, WATCH_EVERY_MS, 'watch_schedules', watch);
       },
       close: () => ticks.close(),
     };

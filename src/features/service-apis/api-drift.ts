@@ -1,7 +1,7 @@
 /** The drift of a service: which of its operations came, went or changed between two of its OpenAPI documents. */
 import type { Json } from '../../schemas/json.ts';
 import type { ApiBody, ApiDocument, ApiOperation, ApiParameter } from './openapi-document.ts';
-import { createSchemaDrift, type Direction, type SchemaChange, type SchemaDrift } from './schema-drift.ts';
+import { createSchemaDrift, type SchemaChange, type SchemaDrift } from './schema-drift.ts';
 
 export interface OperationChange {
   /** `query.page`, `body.title`, `response.200.id`; the operation itself is `operation`. */
@@ -100,6 +100,7 @@ function parameterChanges(was: ApiOperation, is: ApiOperation, schemas: SchemaDr
 
 function bodyChanges(was: ApiBody | undefined, is: ApiBody | undefined, schemas: SchemaDrift): OperationChange[] {
   const where = 'body';
+  const asRequest: Compare = (before, now) => schemas.compare(before, now, 'request');
   if (was === undefined && is === undefined) return [];
   if (was === undefined) {
     const breaking = is?.required === true;
@@ -109,16 +110,17 @@ function bodyChanges(was: ApiBody | undefined, is: ApiBody | undefined, schemas:
   const changes: OperationChange[] = [];
   if (!was.required && is.required) changes.push({ where, breaking: true, message: 'is required now' });
   if (was.required && !is.required) changes.push({ where, breaking: false, message: 'is optional now' });
-  return [...changes, ...mediaChanges(where, was.content, is.content, 'request', schemas)];
+  return [...changes, ...mediaChanges(where, was.content, is.content, asRequest)];
 }
 
 function responseChanges(was: ApiOperation, is: ApiOperation, schemas: SchemaDrift): OperationChange[] {
   const changes: OperationChange[] = [];
+  const asResponse: Compare = (before, now) => schemas.compare(before, now, 'response');
   for (const [status, content] of was.responses) {
     const where = `response.${status}`;
     const now = is.responses.get(status);
     if (now === undefined) changes.push({ where, breaking: true, message: 'is not there any more' });
-    else changes.push(...mediaChanges(where, content, now, 'response', schemas));
+    else changes.push(...mediaChanges(where, content, now, asResponse));
   }
   for (const status of is.responses.keys()) {
     if (!was.responses.has(status)) changes.push({ where: `response.${status}`, breaking: false, message: 'is new' });
@@ -126,18 +128,19 @@ function responseChanges(was: ApiOperation, is: ApiOperation, schemas: SchemaDri
   return changes;
 }
 
+type Compare = (was: Json, is: Json) => SchemaChange[];
+
 function mediaChanges(
   where: string,
   was: ReadonlyMap<string, Json>,
   is: ReadonlyMap<string, Json>,
-  direction: Direction,
-  schemas: SchemaDrift,
+  compare: Compare,
 ): OperationChange[] {
   const changes: OperationChange[] = [];
   for (const [type, schema] of was) {
     const now = is.get(type);
     if (now === undefined) changes.push({ where, breaking: true, message: `${type} is not there any more` });
-    else changes.push(...under(where, schemas.compare(schema, now, direction)));
+    else changes.push(...under(where, compare(schema, now)));
   }
   for (const type of is.keys()) {
     // Where nothing was answered there is nothing to miss.

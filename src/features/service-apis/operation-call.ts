@@ -99,7 +99,7 @@ export function prepareCall(operation: CallableOperation, inputs: CallInputs, ch
     faults.push(...place(call, parameter, value, at));
   }
   if (operation.body === null) faults.push(...leftOver(operation, rest, inputs.parameters));
-  else faults.push(...placeBody(call, operation.body, rest, inputs.parameters, check));
+  else faults.push(...placeBody(call, operation.body, { rest, given: inputs.parameters }, check));
   return faults.length > 0 ? { ok: false, faults } : { ok: true, call };
 }
 
@@ -148,8 +148,7 @@ function leftOver({ name, parameters }: CallableOperation, rest: JsonObject, giv
 function placeBody(
   call: OperationCall,
   body: NonNullable<CallableOperation['body']>,
-  rest: JsonObject,
-  given: Json | undefined,
+  { rest, given }: { rest: JsonObject; given: Json | undefined },
   check: CheckSchema,
 ): FieldFault[] {
   const only = Object.keys(rest).length === 1 ? own(rest, WHOLE_BODY) : undefined;

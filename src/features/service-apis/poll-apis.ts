@@ -108,7 +108,9 @@ export function createServiceApis({ store, services, configured, texts }: Servic
           return { service, isNew: false, hash: made.hash, operations, ...NO_DRIFT };
         }
         const drift = stored === undefined ? allNew(read.api) : driftOf(readDocument(stored.document), read.api);
-        if (await store.replace(tenantId, service, stored?.hash ?? null, made, { ...drift, ...from })) {
+        if (
+          await store.replace(tenantId, service, { ...made, fromHash: stored?.hash ?? null }, { ...drift, ...from })
+        ) {
           return { service, isNew: true, hash: made.hash, operations, ...drift };
         }
       }

@@ -66,8 +66,7 @@ export interface ServiceApiStore {
   replace(
     tenantId: string,
     service: string,
-    fromHash: string | null,
-    document: NewDocument,
+    document: NewDocument & { fromHash: string | null },
     drift: ApiDrift & DriftCause,
   ): Promise<boolean>;
 }

@@ -96,7 +96,7 @@ export function createServiceApiStore({ pool, prisma }: Clients): ServiceApiStor
       });
       return rowCount === 1;
     },
-    replace(tenantId, service, fromHash, { url, hash, document, operations, title, version }, drift) {
+    replace(tenantId, service, { fromHash, url, hash, document, operations, title, version }, drift) {
       return inTransaction(pool, async (client) => {
         const fields = [tenantId, service, url, hash, JSON.stringify(document), JSON.stringify(operations)];
         const values = [...fields, title ?? null, version ?? null];

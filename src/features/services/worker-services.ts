@@ -57,9 +57,11 @@ export function createWorkerServices(deps: {
       // Of the process before this one that had the same name.
       await circuits.clear(worker).catch(() => undefined);
       await Promise.all([
-        repeatUntil(signal, LOOK_EVERY_MS, 'check_services', () => health.pass(signal), log),
-        repeatUntil(signal, TELL_EVERY_MS, 'store_circuits', tell.flush, log),
-        repeatUntil(signal, REMOVE_EVERY_MS, 'remove_service_checks', () => checks.removeGone(REMOVED_AT_ONCE), log),
+        repeatUntil({ signal, log }, LOOK_EVERY_MS, 'check_services', () => health.pass(signal)),
+        repeatUntil({ signal, log }, TELL_EVERY_MS, 'store_circuits', tell.flush),
+        repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_service_checks', () =>
+          checks.removeGone(REMOVED_AT_ONCE),
+        ),
       ]);
       await health.idle();
     },

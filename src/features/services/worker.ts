@@ -35,7 +35,7 @@ export const worker: FeatureWorker = {
       work: (signal) =>
         Promise.all([
           services.keep(fetch, signal),
-          repeatUntil(signal, REMOVE_EVERY_MS, 'remove_gone_services', () => pass(signal), log),
+          repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_gone_services', () => pass(signal)),
         ]),
       close: services.close,
     };

@@ -40,7 +40,8 @@ function serve(routes: Routes, { signals }: Needs): void {
   routes.serve(sendSignal, async ({ params, body, caller, request, response }) => {
     const runId = params['execution_id'] ?? '';
     const name = params['name'] ?? '';
-    const sent = await signals.send(caller, runId, name, body.payload ?? null, idempotencyKey(request));
+    const message = { name, payload: body.payload ?? null, requestKey: idempotencyKey(request) };
+    const sent = await signals.send(caller, runId, message);
     if (sent.repeated) response.setHeader('Idempotency-Replayed', 'true');
     sendJson(response, 202, { execution_id: runId, name, action_id: sent.actionId });
   });

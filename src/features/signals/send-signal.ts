@@ -39,15 +39,13 @@ export interface Signals {
   send(
     caller: Caller,
     runId: string,
-    name: string,
-    payload: Json,
-    requestKey: string | undefined,
+    message: { name: string; payload: Json; requestKey: string | undefined },
   ): Promise<{ actionId: string | null; repeated: boolean }>;
 }
 
 export function createSignals(deps: SignalDeps): Signals {
   return {
-    async send(caller, runId, name, payload, requestKey) {
+    async send(caller, runId, { name, payload, requestKey }) {
       const run = await deps.findRun(caller.tenantId, runId);
       if (run === undefined) throw new OrchestratorError('not_found', 'Execution not found');
       const plan = await deps.plans.of(run.of);

@@ -9,7 +9,7 @@ export const api = featureApi([workflowTemplateRoutes], ({ pool, prisma, workflo
   const shipped = new Map([...readShippedTemplates()].map(([name, body]) => [name, normaliseOwn(body).definition]));
   const templates = createTemplateStore({ pool, prisma });
   return {
-    templates: createWorkflowTemplates({ shipped, templates, workflows, normalise: rules.normalise }),
+    templates: createWorkflowTemplates({ shipped, templates, workflows }),
     definitions: rules,
     workflows,
     links,

@@ -47,8 +47,8 @@ export function customise(template: Definition, customizations: JsonObject): Cus
   const places = { parameters: new Map<string, string>(), actions: new Map<string, string>() };
   const body: JsonObject = {
     ...mergeObjects(base, fields),
-    parameters: mergeListed('parameters', listOf(base['parameters']), parameters, places.parameters, faults),
-    actions: mergeListed('actions', listOf(base['actions']), actions, places.actions, faults),
+    parameters: mergeListed('parameters', base, parameters, { places: places.parameters, faults }),
+    actions: mergeListed('actions', base, actions, { places: places.actions, faults }),
   };
   faults.throwIfAny('invalid_request', UNREADABLE);
   const placeOf = (path: string): string => {
@@ -71,12 +71,11 @@ interface Entry {
 
 function mergeListed(
   list: Listed,
-  base: JsonObject[],
+  base: JsonObject,
   wanted: Json | undefined,
-  places: Map<string, string>,
-  faults: FaultList,
+  { places, faults }: { places: Map<string, string>; faults: FaultList },
 ): JsonObject[] {
-  const merged = new Map(base.map((item): [string, JsonObject] => [String(item[KEYS[list]]), item]));
+  const merged = new Map(listOf(base[list]).map((item): [string, JsonObject] => [String(item[KEYS[list]]), item]));
   for (const { key, place, wanted: change } of entriesOf(list, wanted, faults)) {
     if (places.has(key)) {
       faults.add(`customizations.${list}.${place}`, `'${key}' is already changed by ${list}.${places.get(key)}`);

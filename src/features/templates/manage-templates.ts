@@ -3,7 +3,8 @@
 import type { Definition } from '../../domain/definition/definition.ts';
 import { FaultList } from '../../domain/definition/fault-list.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { StoredWorkflow, WorkflowStore } from '../../engine/ports/read-models.ts';
+import type { ManageWorkflows } from '../../engine/ports/manage-workflows.ts';
+import type { StoredWorkflow } from '../../engine/ports/read-models.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { customise } from './domain.ts';
@@ -63,8 +64,7 @@ const UNWORKABLE = 'The template with these customizations is not a valid defini
 export function createWorkflowTemplates(deps: {
   shipped: ReadonlyMap<string, Definition>;
   templates: TemplateStore;
-  workflows: Pick<WorkflowStore, 'create'>;
-  normalise(tenantId: string, body: JsonObject): Promise<{ definition: Definition }>;
+  workflows: Pick<ManageWorkflows, 'create'>;
 }): WorkflowTemplates {
   const { shipped, templates } = deps;
 
@@ -94,8 +94,7 @@ export function createWorkflowTemplates(deps: {
     async make(caller, name, customizations) {
       const { body, placed } = customise((await get(caller, name)).definition, customizations);
       try {
-        const { definition } = await deps.normalise(caller.tenantId, body);
-        return await deps.workflows.create(caller.tenantId, caller.userId, definition);
+        return await deps.workflows.create(caller, body);
       } catch (error) {
         if (!(error instanceof OrchestratorError) || error.errors.length === 0) throw error;
         const faults = new FaultList();

@@ -3,7 +3,8 @@
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { DefinitionRules } from '../../engine/ports/definitions.ts';
 import type { WorkflowStore } from '../../engine/ports/read-models.ts';
-import { etagOf, presentWorkflow, refuseOtherTenant } from '../../http/routes/workflows.ts';
+import { readDefinition } from '../../engine/workflows/read-definition.ts';
+import { etagOf, presentWorkflow } from '../../http/routes/workflows.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { parse } from '../../http/server/parse.ts';
@@ -129,7 +130,7 @@ export const createSampleWorkflow = operation({
 interface Needs {
   templates: WorkflowTemplates;
   definitions: DefinitionRules;
-  workflows: WorkflowStore;
+  workflows: Pick<WorkflowStore, 'find'>;
   links: Links;
 }
 
@@ -165,9 +166,7 @@ function serve(routes: Routes, deps: Needs): void {
     }
     async function normalised(written: JsonObject, place: string) {
       try {
-        const { definition: made, tenantId } = await deps.definitions.normalise(caller.tenantId, written);
-        refuseOtherTenant(tenantId, caller);
-        return made;
+        return await readDefinition(deps.definitions, caller, written);
       } catch (error) {
         throw placedBelow(place, error);
       }
@@ -181,8 +180,7 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(putTemplate, async ({ params, body, caller, response }) => {
     const name = parse(schemas.templateName, params['template_name']);
     const written = Object.fromEntries(Object.entries(body).filter(([field]) => !READ_ONLY.has(field)));
-    const { definition, tenantId } = await deps.definitions.normalise(caller.tenantId, written);
-    refuseOtherTenant(tenantId, caller);
+    const definition = await readDefinition(deps.definitions, caller, written);
     const { created, template } = await templates.keep(caller, name, definition, true);
     if (created) response.setHeader('Location', at(name));
     sendJson(response, created ? 201 : 200, presentTemplate(template));

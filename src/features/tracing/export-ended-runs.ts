@@ -75,7 +75,7 @@ export function createEndedRuns({ reader, add, dropped, log }: EndedRunsDeps): E
 type Ending = Pick<RunStore, 'endAbnormally' | 'finalize'>;
 
 /** The same store; whatever run it ends is noticed. */
-export function noticingEnds<Runs extends Ending>(runs: Runs, ended: Pick<EndedRuns, 'notice'> | undefined): Runs {
+export function tracedRuns<Runs extends Ending>(runs: Runs, ended: Pick<EndedRuns, 'notice'> | undefined): Runs {
   if (ended === undefined) return runs;
   return {
     ...runs,
@@ -92,7 +92,7 @@ export function noticingEnds<Runs extends Ending>(runs: Runs, ended: Pick<EndedR
   };
 }
 
-export function noticingCommits<Tasks extends Pick<TaskStore, 'commit'>>(
+export function tracedTasks<Tasks extends Pick<TaskStore, 'commit'>>(
   tasks: Tasks,
   ended: Pick<EndedRuns, 'notice'> | undefined,
 ): Tasks {
@@ -108,7 +108,7 @@ export function noticingCommits<Tasks extends Pick<TaskStore, 'commit'>>(
 }
 
 /** A saga ends its run itself. */
-export function noticingSagas<Sagas extends { end(run: { id: string; epoch: number }): Promise<void> }>(
+export function tracedSagas<Sagas extends { end(run: { id: string; epoch: number }): Promise<void> }>(
   sagas: Sagas,
   ended: Pick<EndedRuns, 'notice'> | undefined,
 ): Sagas {

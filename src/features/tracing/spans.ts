@@ -184,7 +184,7 @@ function ofTask(task: TaskRecord, attempts: readonly AttemptRecord[]): Span[] {
   if (!isUnderWay) return [whole];
   // It began after the one before it.
   const since = attempts.at(-1)?.finished_at ?? start;
-  return [whole, openAttempt(runId, actionId, task.epoch, task.ended_attempt + 1, since)];
+  return [whole, openAttempt({ runId, actionId, epoch: task.epoch, attempt: task.ended_attempt + 1 }, since)];
 }
 
 const TASK_ENDS: Partial<Record<TaskStatus, Span['status']>> = {
@@ -211,7 +211,7 @@ function taskHead(
 
 function ofAttempt({ run_id, action_id, epoch, attempt, status, error, worker, ...at }: AttemptRecord): Span {
   return {
-    ...attemptHead(run_id, action_id, epoch, attempt),
+    ...attemptHead({ runId: run_id, actionId: action_id, epoch, attempt }),
     ...times(at.started_at, at.finished_at),
     status: status === 'completed' ? 'ok' : status === 'cancelled' ? 'cancelled' : 'error',
     error: storedMessage(error) ?? null,
@@ -219,9 +219,17 @@ function ofAttempt({ run_id, action_id, epoch, attempt, status, error, worker, .
   };
 }
 
-function openAttempt(runId: string, actionId: string, epoch: number, attempt: number, since: Date): Span {
+interface AttemptKey {
+  runId: string;
+  actionId: string;
+  epoch: number;
+  attempt: number;
+}
+
+function openAttempt(key: AttemptKey, since: Date): Span {
+  const { runId, actionId, epoch, attempt } = key;
   return {
-    ...attemptHead(runId, actionId, epoch, attempt),
+    ...attemptHead(key),
     ...times(since, null),
     status: 'active',
     error: null,
@@ -229,12 +237,12 @@ function openAttempt(runId: string, actionId: string, epoch: number, attempt: nu
   };
 }
 
-function attemptHead(
-  runId: string,
-  actionId: string,
-  epoch: number,
-  attempt: number,
-): Pick<Span, 'span_id' | 'parent_span_id' | 'kind' | 'name' | 'service_name'> {
+function attemptHead({
+  runId,
+  actionId,
+  epoch,
+  attempt,
+}: AttemptKey): Pick<Span, 'span_id' | 'parent_span_id' | 'kind' | 'name' | 'service_name'> {
   return {
     span_id: attemptSpanId(runId, epoch, actionId, attempt),
     parent_span_id: taskSpanId(runId, actionId),
@@ -255,7 +263,7 @@ function underWay(call: CallRecord, run: RunRecord | undefined): Span[] {
     error: null,
     attributes: { execution_id: run.id, action_id: actionId, epoch },
   };
-  return [task, openAttempt(run.id, actionId, epoch, attempt, call.started_at)];
+  return [task, openAttempt({ runId: run.id, actionId, epoch, attempt }, call.started_at)];
 }
 
 function ofCall(call: CallRecord): Span {

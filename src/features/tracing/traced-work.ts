@@ -47,7 +47,7 @@ async function timed<T>(
 }
 
 /** The one span of each run whose jobs are given to the queue. */
-export function tracingQueue<Queue extends Pick<FlowQueue, 'add'>>(
+export function tracedQueue<Queue extends Pick<FlowQueue, 'add'>>(
   queue: Queue,
   spans: SpanExport | undefined,
   now: Now,
@@ -75,7 +75,7 @@ export function tracingQueue<Queue extends Pick<FlowQueue, 'add'>>(
 }
 
 /** Check, commit, and the way into the queue: what a client waits for. */
-export function tracingAccepts<Accepts extends AcceptRuns>(
+export function tracedAccepts<Accepts extends AcceptRuns>(
   accept: Accepts,
   spans: SpanExport | undefined,
   now: Now,
@@ -111,7 +111,7 @@ export function tracingAccepts<Accepts extends AcceptRuns>(
 type Answered = NonNullable<HttpCore['answered']>;
 const FIRST_SERVER_ERROR = 500;
 
-export function tracingAnswers(answered: Answered, spans: SpanExport | undefined, now: Now): Answered {
+export function tracedAnswers(answered: Answered, spans: SpanExport | undefined, now: Now): Answered {
   if (spans === undefined) return answered;
   return (request) => {
     answered(request);
@@ -142,7 +142,7 @@ export interface TracedDeliveries extends EngineSpans {
   around(delivery: Delivery, work: () => Promise<Disposition>): Promise<Disposition>;
 }
 
-export function tracingDeliveries(spans: SpanExport | undefined, now: Now): TracedDeliveries | undefined {
+export function tracedDeliveries(spans: SpanExport | undefined, now: Now): TracedDeliveries | undefined {
   if (spans === undefined) return undefined;
   const found = new WeakMap<Delivery, { run: RunRow; planned: PlannedAction }>();
   return {
@@ -165,7 +165,7 @@ export function tracingDeliveries(spans: SpanExport | undefined, now: Now): Trac
 }
 
 /** The group commit. */
-export function tracingCommits(spans: SpanExport | undefined, now: Now) {
+export function tracedCommits(spans: SpanExport | undefined, now: Now) {
   if (spans === undefined) return undefined;
   return (outcomes: readonly Outcome[], statement: Promise<unknown>): void => {
     const sampled = outcomes.filter(
@@ -181,7 +181,7 @@ export function tracingCommits(spans: SpanExport | undefined, now: Now) {
   };
 }
 
-export function tracingCalls(spans: SpanExport | undefined, now: Now): ((call: CallSpan) => void) | undefined {
+export function tracedCalls(spans: SpanExport | undefined, now: Now): ((call: CallSpan) => void) | undefined {
   if (spans === undefined) return undefined;
   return (call) => {
     const { traceId, spanId, parentId, parentSpan, method, service, host, status, error, durationMs } = call;

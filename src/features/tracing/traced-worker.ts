@@ -8,9 +8,9 @@ import type { RunStore } from '../../engine/ports/runs.ts';
 import type { TaskStore } from '../../engine/ports/tasks.ts';
 import { saysUnsampled } from '../../engine/tracing/span-ids.ts';
 import { tracesOf } from './assemble.ts';
-import { noticingCommits, noticingEnds, noticingSagas } from './export-ended-runs.ts';
+import { tracedRuns, tracedSagas, tracedTasks } from './export-ended-runs.ts';
 import { tracedEnds } from './traced-ends.ts';
-import { tracingCalls, tracingCommits, tracingDeliveries, tracingQueue } from './traced-work.ts';
+import { tracedCalls, tracedCommits, tracedDeliveries, tracedQueue } from './traced-work.ts';
 
 export function tracedWorker(
   config: Parameters<typeof tracesOf>[0] & Pick<Config, 'traceExport'>,
@@ -22,13 +22,13 @@ export function tracedWorker(
     /** Without a collector it is as the caller said, for those that have one. */
     isSampled: (traceId: string, parentSpan: string | null | undefined) =>
       spans?.isSampled(traceId, parentSpan) ?? !saysUnsampled(parentSpan),
-    queue: <Queue extends Pick<FlowQueue, 'add'>>(queue: Queue) => tracingQueue(queue, spans, now),
-    tasks: <Tasks extends Pick<TaskStore, 'commit'>>(tasks: Tasks) => noticingCommits(tasks, ends),
-    runs: <Runs extends Pick<RunStore, 'endAbnormally' | 'finalize'>>(runs: Runs) => noticingEnds(runs, ends),
-    sagas: <Sagas extends Parameters<typeof noticingSagas>[0]>(sagas: Sagas) => noticingSagas(sagas, ends),
-    commits: tracingCommits(spans, now),
-    calls: tracingCalls(spans, now),
-    deliveries: tracingDeliveries(spans, now),
+    queue: <Queue extends Pick<FlowQueue, 'add'>>(queue: Queue) => tracedQueue(queue, spans, now),
+    tasks: <Tasks extends Pick<TaskStore, 'commit'>>(tasks: Tasks) => tracedTasks(tasks, ends),
+    runs: <Runs extends Pick<RunStore, 'endAbnormally' | 'finalize'>>(runs: Runs) => tracedRuns(runs, ends),
+    sagas: <Sagas extends Parameters<typeof tracedSagas>[0]>(sagas: Sagas) => tracedSagas(sagas, ends),
+    commits: tracedCommits(spans, now),
+    calls: tracedCalls(spans, now),
+    deliveries: tracedDeliveries(spans, now),
     start: async (registry: Registry) => spans?.start(registry),
     async stop() {
       await ends?.stop();

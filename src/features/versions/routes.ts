@@ -1,7 +1,6 @@
 /** What differs between versions of a workflow, and the one that is tried out on a share of the executions. */
 
-import { OrchestratorError } from '../../domain/errors.ts';
-import type { WorkflowStore } from '../../engine/ports/read-models.ts';
+import type { Workflows } from '../../engine/workflows/workflows.ts';
 import { presentWorkflow, workflowIdOf } from '../../http/routes/workflows.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { canaryRequest } from '../../schemas/requests.ts';
@@ -66,13 +65,13 @@ export const promoteCanary = operation({
 });
 
 interface Needs {
-  workflows: WorkflowStore;
+  workflows: Pick<Workflows, 'find' | 'setCanary' | 'removeCanary' | 'promoteCanary'>;
 }
 
 export const versionRoutes = endpoints([diffVersions, setCanary, removeCanary, promoteCanary], serve);
 
 function serve(routes: Routes, { workflows }: Needs): void {
-  async function find(tenantId: string, id: string, version?: number) {
+  async function find(tenantId: string, id: string, version: number) {
     const found = await workflows.find(tenantId, id, version);
     if (found === undefined) throw notFound('Workflow not found');
     return found;
@@ -86,26 +85,16 @@ function serve(routes: Routes, { workflows }: Needs): void {
   });
 
   routes.serve(setCanary, async ({ params, body, caller, response }) => {
-    const id = workflowIdOf(params);
-    const outcome = await workflows.setCanary(caller.tenantId, id, body);
-    if (outcome === 'unknown' || outcome === 'no_such_version') throw notFound('Workflow not found');
-    if (outcome === 'is_current')
-      throw new OrchestratorError('conflict', `Version ${body.version} is the current version`);
-    sendJson(response, 200, presentWorkflow(await find(caller.tenantId, id)));
+    sendJson(response, 200, presentWorkflow(await workflows.setCanary(caller, workflowIdOf(params), body)));
   });
 
   routes.serve(removeCanary, async ({ params, caller, response }) => {
-    const outcome = await workflows.setCanary(caller.tenantId, workflowIdOf(params), undefined);
-    if (outcome !== 'done') throw notFound('Workflow not found');
+    await workflows.removeCanary(caller, workflowIdOf(params));
     response.status(204).end();
   });
 
   routes.serve(promoteCanary, async ({ params, caller, response }) => {
-    const id = workflowIdOf(params);
-    const version = await workflows.promoteCanary(caller.tenantId, id);
-    const found = await find(caller.tenantId, id);
-    if (version === undefined) throw new OrchestratorError('conflict', 'The workflow has no canary');
-    sendJson(response, 200, presentWorkflow(found));
+    sendJson(response, 200, presentWorkflow(await workflows.promoteCanary(caller, workflowIdOf(params))));
   });
 }
 

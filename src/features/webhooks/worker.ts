@@ -24,8 +24,8 @@ export const worker: FeatureWorker = {
     return {
       async work(signal) {
         await Promise.all([
-          repeatUntil(signal, LOOK_EVERY_MS, 'deliver_webhooks', () => pump.pass(signal), log),
-          repeatUntil(signal, FORGET_EVERY_MS, 'forget_webhooks', forget, log),
+          repeatUntil({ signal, log }, LOOK_EVERY_MS, 'deliver_webhooks', () => pump.pass(signal)),
+          repeatUntil({ signal, log }, FORGET_EVERY_MS, 'forget_webhooks', forget),
         ]);
         await pump.idle();
       },

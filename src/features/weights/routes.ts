@@ -5,7 +5,7 @@ import { SYSTEM_TENANT } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { TenantWeight, TenantWeightStore } from '../../engine/ports/tenant-weights.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import { isIdentity } from '../../http/server/context.ts';
+import { isIdentity } from '../../http/middleware/context.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import * as schemas from './schemas.ts';
 

@@ -5,7 +5,7 @@
  */
 import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import { believedCaller, namedCaller, type TraceContext } from '../server/context.ts';
+import { believedCaller, namedCaller, type TraceContext } from '../middleware/context.ts';
 import { type CertificateHolder, holderOf } from './certificates.ts';
 import { configuredKeys } from './configured-keys.ts';
 import type { JwtVerifier } from './jwt.ts';

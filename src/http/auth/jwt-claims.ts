@@ -1,6 +1,6 @@
 /** What the claims of a token say of whoever holds it, once its signature and its times hold. */
 import { ROLES, type Role } from '../../domain/access.ts';
-import { isIdentity } from '../server/context.ts';
+import { isIdentity } from '../middleware/context.ts';
 
 export interface ClaimRules {
   /** The name of a claim, or a path of names with dots between them. */

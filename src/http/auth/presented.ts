@@ -1,6 +1,6 @@
 /** What a request presents to say who asks: one credential, from one header. Addresses and bodies are never looked at. */
 import type { IncomingMessage } from 'node:http';
-import type { Headers } from '../server/context.ts';
+import type { Headers } from '../middleware/context.ts';
 
 /** A request as this door needs it: of Express, or of a connection that is to become a socket. */
 export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {

@@ -10,12 +10,12 @@ import { within } from '../../engine/deliver/time-limit.ts';
 import type { FollowRuns } from '../../engine/follow/follow-run.ts';
 import * as schemas from '../../schemas/run-events.ts';
 import type { WhoAsks } from '../auth/identify.ts';
-import { contextOf } from '../server/context.ts';
+import { contextOf } from '../middleware/context.ts';
+import type { ApiLimits } from '../middleware/limits.ts';
+import { watchCredentials } from '../middleware/watch-credentials.ts';
 import type { HttpConfig } from '../server/core.ts';
-import type { DoorLimits } from '../server/limits.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { readCursorAs, writeCursor } from '../server/paging.ts';
-import { watchCredentials } from '../server/watch-credentials.ts';
 
 const STREAM = 'text/event-stream';
 /** How long a client waits before it comes back. */
@@ -57,7 +57,7 @@ const cursorShape = z.strictObject({ e: z.int().min(0), p: z.int().min(1) });
 interface Needs {
   config: HttpConfig;
   events: FollowRuns;
-  limits?: DoorLimits | undefined;
+  limits?: ApiLimits | undefined;
   whoAsks: WhoAsks;
 }
 

@@ -128,7 +128,7 @@ interface Needs {
   accept: AcceptRuns;
   cancel: CancelRuns;
   runs: RunReader;
-  workflows: WorkflowStore;
+  workflows: Pick<WorkflowStore, 'existed'>;
   links: Links;
 }
 

@@ -22,14 +22,14 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Identity, WhoAsks } from '../auth/identify.ts';
 import { type Asked, askedBy } from '../auth/presented.ts';
-import { deniedUpgrade } from '../server/audit-upgrades.ts';
-import { challengeOf } from '../server/authenticate.ts';
-import { type RequestContext, readContext } from '../server/context.ts';
-import { ignoredUpgrade } from '../server/ignore-upgrade.ts';
-import { addressIn, createGuesses, type DoorLimits, overLimit } from '../server/limits.ts';
+import { deniedUpgrade } from '../middleware/audit-upgrades.ts';
+import { challengeOf } from '../middleware/authenticate.ts';
+import { type RequestContext, readContext } from '../middleware/context.ts';
+import { ignoredUpgrade } from '../middleware/ignore-upgrade.ts';
+import { type ApiLimits, addressIn, createGuesses, overLimit } from '../middleware/limits.ts';
+import { isOneOf, isOwn, lets } from '../middleware/origins.ts';
+import { watchCredentials } from '../middleware/watch-credentials.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
-import { isOneOf, isOwn, lets } from '../server/origins.ts';
-import { watchCredentials } from '../server/watch-credentials.ts';
 
 export interface TaskSocketsDeps {
   whoAsks: WhoAsks;
@@ -42,7 +42,7 @@ export interface TaskSocketsDeps {
   events: Pick<FollowRuns, 'follow'>;
   states: TaskStates;
   clock: { now(): Date };
-  limits?: DoorLimits;
+  limits?: ApiLimits;
   audit?: Pick<Audit, 'denied'>;
   log: Logger;
 }

@@ -14,7 +14,7 @@ import type {
 import * as answers from '../../schemas/answers.ts';
 import { parseWith } from '../../schemas/faults.ts';
 import { resultQuery, taskListDocument, taskListRequest, taskRequest } from '../../schemas/requests.ts';
-import { hasPermission, missing, requireAccess } from '../server/authorise.ts';
+import { hasPermission, missing, requireAccess } from '../middleware/authorise.ts';
 import { idempotencyKey, refuseIdempotencyKey, tellReplay } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';

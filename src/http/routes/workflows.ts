@@ -3,15 +3,9 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { ControlOperations } from '../../engine/control/control-operations.ts';
-import type { DefinitionRules } from '../../engine/ports/definitions.ts';
-import type {
-  ControlEventReader,
-  StatisticsOfWorkflow,
-  StoredWorkflow,
-  WorkflowStore,
-} from '../../engine/ports/read-models.ts';
-import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { DeleteWorkflow } from '../../engine/ports/manage-workflows.ts';
+import type { ControlEventReader, StatisticsOfWorkflow, StoredWorkflow } from '../../engine/ports/read-models.ts';
+import type { Workflows } from '../../engine/workflows/workflows.ts';
 import { controlOperation } from '../../schemas/control.ts';
 import { workflowCreateInput, workflowUpdateInput } from '../../schemas/definition.ts';
 import type { JsonObject } from '../../schemas/json.ts';
@@ -41,8 +35,6 @@ const READ_ONLY = [
   ...['workflow_id', 'current_version', 'canary', 'created_by', 'created_at', 'updated_at', 'paused'],
   'execution_statistics',
 ];
-/** Merges of a change into the newest version, when others change the workflow at the same time. */
-const MERGE_ROUNDS = 5;
 
 export const createWorkflow = operation({
   id: 'createWorkflow',
@@ -155,10 +147,8 @@ export const listVersions = operation({
 interface Needs {
   statisticsOf: StatisticsOfWorkflow;
   controlEvents: ControlEventReader;
-  definitions: DefinitionRules;
-  newId: () => string;
-  operations: Pick<ControlOperations, 'begin' | 'find'>;
-  workflows: WorkflowStore;
+  workflows: Pick<Workflows, 'list' | 'find' | 'versions' | 'create' | 'update'>;
+  deleteWorkflow: DeleteWorkflow;
   links: Links;
 }
 
@@ -168,13 +158,10 @@ export const workflowRoutes = endpoints(
 );
 
 function serve(routes: Routes, deps: Needs): void {
-  const { links } = deps;
-  const { workflows, definitions } = deps;
+  const { links, workflows } = deps;
 
   routes.serve(createWorkflow, async ({ body, caller, response }) => {
-    const { definition, tenantId } = await definitions.normalise(caller.tenantId, body);
-    refuseOtherTenant(tenantId, caller);
-    const created = await workflows.create(caller.tenantId, caller.userId, definition);
+    const created = await workflows.create(caller, body);
     response.setHeader('Location', links.workflow(created.id));
     response.setHeader('ETag', etagOf(created));
     sendJson(response, 201, presentWorkflow(created));
@@ -199,45 +186,19 @@ function serve(routes: Routes, deps: Needs): void {
   });
 
   routes.serve(updateWorkflow, async ({ params, body, caller, request, response }) => {
-    const id = workflowIdOf(params);
-    const { status, canaryPercent, patch } = splitPatch(body);
-    for (let round = 0; round < MERGE_ROUNDS; round += 1) {
-      const current = await workflows.find(caller.tenantId, id);
-      if (current === undefined) throw notFound('Workflow not found');
-      checkIfMatch(request, current);
-      const definition =
-        Object.keys(patch).length === 0
-          ? undefined
-          : await definitions.merge(caller.tenantId, current.definition, patch);
-      const outcome = await workflows.update(caller.tenantId, caller.userId, id, {
-        expectedVersion: current.version,
-        ...(definition === undefined ? {} : { definition }),
-        ...(status === undefined ? {} : { status }),
-        ...(canaryPercent === undefined ? {} : { canaryPercent }),
-      });
-      if (outcome.done === 'unknown') throw notFound('Workflow not found');
-      if (outcome.done === 'stale') continue;
-      // What the next change is made to: a canary is not it.
-      response.setHeader('ETag', etagOf({ version: outcome.workflow.currentVersion }));
-      return sendJson(response, 200, presentWorkflow(outcome.workflow));
-    }
-    throw new OrchestratorError('conflict', 'The workflow is being changed by others at the same time; try again');
+    const updated = await workflows.update(caller, workflowIdOf(params), {
+      ...splitPatch(body),
+      precondition: (current) => checkIfMatch(request, current),
+    });
+    // What the next change is made to: a canary is not it.
+    response.setHeader('ETag', etagOf({ version: updated.currentVersion }));
+    sendJson(response, 200, presentWorkflow(updated));
   });
 
   routes.serve(deleteWorkflow, async ({ params, query, caller, response }) => {
-    const id = workflowIdOf(params);
-    const operationId = query.force === true ? deps.newId() : undefined;
-    const outcome = await workflows.remove(caller, id, operationId);
-    if (outcome === 'unknown') throw notFound('Workflow not found');
-    if (outcome === 'active')
-      throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
-    // Deleted first, so that no run can be accepted between the two.
-    const found =
-      outcome === 'cancelling' && operationId !== undefined
-        ? await deps.operations.begin(caller, operationId)
-        : undefined;
-    if (found === undefined || found.status === 'completed') return void response.status(204).end();
-    sendJson(response, 202, presentOperation(found, links));
+    const cancelling = await deps.deleteWorkflow(caller, workflowIdOf(params), query.force === true);
+    if (cancelling === undefined || cancelling.status === 'completed') return void response.status(204).end();
+    sendJson(response, 202, presentOperation(cancelling, links));
   });
 
   routes.serve(listVersions, async ({ params, query, caller, response }) => {
@@ -245,15 +206,6 @@ function serve(routes: Routes, deps: Needs): void {
     if (found === undefined) throw notFound('Workflow not found');
     sendJson(response, 200, { items: found.items, ...pageOf(query.page, query.page_size, found.total) });
   });
-}
-
-/** The flow form may say whose it is. */
-export function refuseOtherTenant(named: string | undefined, caller: Caller): void {
-  if (named === undefined || named === caller.tenantId) return;
-  throw new OrchestratorError(
-    'forbidden',
-    `The definition names the tenant '${named}'; you are in '${caller.tenantId}'`,
-  );
 }
 
 export function workflowIdOf(params: Record<string, string>): string {

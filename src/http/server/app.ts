@@ -4,19 +4,19 @@ import express, { type Express, type Request, type RequestHandler } from 'expres
 import helmet from 'helmet';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
-import { auditRequests } from './audit-requests.ts';
-import { authenticate } from './authenticate.ts';
-import { permitBoard } from './authorise.ts';
-import { readBody } from './body.ts';
-import { contextOf, giveContext } from './context.ts';
+import { auditRequests } from '../middleware/audit-requests.ts';
+import { authenticate } from '../middleware/authenticate.ts';
+import { permitBoard } from '../middleware/authorise.ts';
+import { readBody } from '../middleware/body.ts';
+import { contextOf, giveContext } from '../middleware/context.ts';
+import { cors } from '../middleware/cors.ts';
+import { createGuesses, limitRequests, noticeForwarding } from '../middleware/limits.ts';
+import { isOwn, refuseForeignPages, refuseOtherNames } from '../middleware/origins.ts';
+import { refuseUnlessUsable } from '../middleware/usable-database.ts';
 import type { HttpConfig, HttpCore } from './core.ts';
-import { cors } from './cors.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
-import { createGuesses, limitRequests, noticeForwarding } from './limits.ts';
 import { type BoundEndpoints, bind, createRoutes } from './operation.ts';
-import { isOwn, refuseForeignPages, refuseOtherNames } from './origins.ts';
 import { loggedPath, problemHandler } from './problem.ts';
-import { refuseUnlessUsable } from './usable-database.ts';
 
 /** Half of what all headers together may have. */
 const MAX_URL_LENGTH = 8_192;

@@ -5,8 +5,8 @@ import type { Audit } from '../../engine/ports/audit.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { WritePath } from '../../engine/recover/write-path.ts';
 import type { WhoAsks } from '../auth/identify.ts';
-import type { DoorSpans, RequestSpan } from './context.ts';
-import type { DoorLimits } from './limits.ts';
+import type { DoorSpans, RequestSpan } from '../middleware/context.ts';
+import type { ApiLimits } from '../middleware/limits.ts';
 import type { InTenant } from './operation.ts';
 import type { DatabaseFaults } from './problem.ts';
 
@@ -42,7 +42,7 @@ export interface HttpCore extends DatabaseFaults {
   /** Bull Board, served under /admin/queues. */
   board: RequestHandler;
   /** Undefined: everybody may come as often as they want. */
-  limits?: DoorLimits | undefined;
+  limits?: ApiLimits | undefined;
   /** What sees a request before anybody has asked who sends it. */
   before?: readonly RequestHandler[] | undefined;
   /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */

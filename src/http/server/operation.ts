@@ -9,10 +9,10 @@ import { OrchestratorError } from '../../domain/errors.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
-import { markOperation } from './audit-requests.ts';
-import { permit } from './authorise.ts';
-import { bodyOf } from './body.ts';
-import { callerOf } from './context.ts';
+import { markOperation } from '../middleware/audit-requests.ts';
+import { permit } from '../middleware/authorise.ts';
+import { bodyOf } from '../middleware/body.ts';
+import { callerOf } from '../middleware/context.ts';
 import { detailOf, parse } from './parse.ts';
 import { sendProblem } from './problem.ts';
 

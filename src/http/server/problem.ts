@@ -10,7 +10,7 @@ import {
 import { plainWords } from '../../domain/health/system-faults.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Problem } from '../../schemas/answers.ts';
-import { contextOf } from './context.ts';
+import { contextOf } from '../middleware/context.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 

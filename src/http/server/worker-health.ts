@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { WhoAsks } from '../auth/identify.ts';
 import { askedBy } from '../auth/presented.ts';
-import { challengeOf } from './authenticate.ts';
-import { readContext } from './context.ts';
+import { challengeOf } from '../middleware/authenticate.ts';
+import { readContext } from '../middleware/context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
 
 export interface WorkerHealth {

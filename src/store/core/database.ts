@@ -5,7 +5,7 @@ import { retryDeadlocks } from '../../postgres/retry-deadlocks.ts';
 import { PrismaClient } from '../generated/client.ts';
 import { openingPayloads } from '../payloads/payload-extension.ts';
 import { createPayloads, type Payloads } from '../payloads/payloads.ts';
-import { observingClient, type StatementObserver } from './observed-client.ts';
+import { observedClient, type StatementObserver } from './observed-client.ts';
 import { payloadSettings } from './payload-client.ts';
 import { prismaAdapter } from './prisma-adapter.ts';
 import { discardReadOnly } from './read-only-connections.ts';
@@ -38,7 +38,7 @@ export const LONGEST_LOCK_WAIT_MS = 4_000;
 const WAIT_FOR_CONNECTION_MS = 5_000;
 
 export interface Database {
-  /** Within the scope of a tenant: for that tenant alone, as long as the database has the second wall. */
+  /** Within the scope of a tenant: for that tenant alone, as long as the database has row-level security. */
   pool: pg.Pool;
   /** For what is done for several tenants together, whoever asks for it. */
   everyTenant: pg.Pool;
@@ -62,7 +62,7 @@ export function openDatabase(
     name: string;
     onError(error: Error): void;
     /** Left out: there is no scope, and all work is for everybody. */
-    wall?: Omit<TenantPoolOptions, 'everyTenant'>;
+    rowLevelSecurity?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
     /**
      * For a process that asks the same few statements again and again: a connection plans each of them once, and not anew
@@ -85,7 +85,7 @@ export function openDatabase(
     met = resolve;
   });
   const settings: pg.PoolConfig = {
-    Client: options.statements === undefined ? Client : observingClient(Client, options.statements),
+    Client: options.statements === undefined ? Client : observedClient(Client, options.statements),
     connectionString: url,
     max: options.max ?? 10,
     application_name: options.name,
@@ -107,7 +107,10 @@ export function openDatabase(
     keepAlive: true,
   };
   const everyTenant = new GrowingPool(settings);
-  const pool = options.wall === undefined ? everyTenant : new TenantPool(settings, { ...options.wall, everyTenant });
+  const pool =
+    options.rowLevelSecurity === undefined
+      ? everyTenant
+      : new TenantPool(settings, { ...options.rowLevelSecurity, everyTenant });
   const pools = new Set([everyTenant, pool]);
   const discarding = [...pools].map(discardReadOnly);
   for (const each of pools) {
@@ -122,7 +125,7 @@ export function openDatabase(
     // As long as everybody waits for a connection.
     transactionOptions: { maxWait: WAIT_FOR_CONNECTION_MS },
   });
-  const prisma = openingPayloads(client, payloads, () => options.wall?.tenant());
+  const prisma = openingPayloads(client, payloads, () => options.rowLevelSecurity?.tenant());
   return {
     pool,
     everyTenant,

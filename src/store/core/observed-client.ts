@@ -11,7 +11,7 @@ export interface StatementObserver {
 
 type ClientClass = new (config?: pg.ClientConfig) => pg.Client;
 
-export function observingClient(Client: ClientClass, observer: StatementObserver): ClientClass {
+export function observedClient(Client: ClientClass, observer: StatementObserver): ClientClass {
   return class extends Client {
     constructor(config?: pg.ClientConfig) {
       super(config);

@@ -10,6 +10,7 @@ import type {
   WorkflowStatus,
   WorkflowStore,
 } from '../../engine/ports/read-models.ts';
+import type { Caller } from '../../engine/ports/use-cases.ts';
 import { sqlList } from '../core/states.ts';
 import { Prisma, type PrismaClient } from '../generated/client.ts';
 import { canaryOf, promoteCanary, setCanary } from './canary.ts';
@@ -64,7 +65,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
             versions: { create: { version: 1, definition: asJson(definition), createdBy: userId } },
           },
         }),
-        prisma.controlEvent.create({ data: changeEvent(tenantId, userId, id, 'created', { version: 1 }) }),
+        prisma.controlEvent.create({ data: changeEvent({ tenantId, userId }, id, 'created', 1) }),
       ]);
       const { createdAt, updatedAt } = made;
       return {
@@ -138,7 +139,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
       };
     },
 
-    update: (tenantId, userId, id, change) => update(prisma, tenantId, userId, id, change),
+    update: (tenantId, userId, id, change) => update(prisma, { tenantId, userId }, id, change),
     setCanary: (tenantId, id, canary) => setCanary(prisma, tenantId, id, canary),
     promoteCanary: (tenantId, id) => promoteCanary(prisma, tenantId, id),
 
@@ -173,6 +174,8 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
   };
 }
 
+type ChangedBy = Pick<Caller, 'tenantId' | 'userId'>;
+
 interface VersionRow {
   version: number;
   name: string;
@@ -185,13 +188,8 @@ interface VersionRow {
   created_at: Date;
 }
 
-async function update(
-  prisma: PrismaClient,
-  tenantId: string,
-  userId: string,
-  id: string,
-  change: WorkflowChange,
-): Promise<UpdateOutcome> {
+async function update(prisma: PrismaClient, by: ChangedBy, id: string, change: WorkflowChange): Promise<UpdateOutcome> {
+  const { tenantId, userId } = by;
   const { expectedVersion, definition, status, canaryPercent } = change;
   const changed = await prisma.$transaction(async (transaction) => {
     // The row's lock lets one change through at a time; the others find another version.
@@ -219,7 +217,7 @@ async function update(
       await transaction.workflowVersion.create({
         data: { workflowId: id, version, definition: asJson(definition), createdBy: userId },
       });
-      await transaction.controlEvent.create({ data: changeEvent(tenantId, userId, id, 'updated', { version }) });
+      await transaction.controlEvent.create({ data: changeEvent(by, id, 'updated', version) });
     }
     const workflow = await transaction.workflow.findFirstOrThrow({
       where: { id },
@@ -273,8 +271,8 @@ function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
 }
 
 /** Among the activity; `GET /control-events` tells of pauses alone. */
-function changeEvent(tenantId: string, by: string, id: string, what: 'created' | 'updated', data: { version: number }) {
-  return { tenantId, by, subject: 'workflow', subjectId: id, kind: `workflow.${what}`, data };
+function changeEvent({ tenantId, userId: by }: ChangedBy, id: string, what: 'created' | 'updated', version: number) {
+  return { tenantId, by, subject: 'workflow', subjectId: id, kind: `workflow.${what}`, data: { version } };
 }
 
 /** What a new version becomes: the current one, or the one that is tried out. */

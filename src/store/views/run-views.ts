@@ -112,15 +112,19 @@ export function liveStatus(stored: RunStatus, begun: boolean): RunStatus {
   return begun && (stored === 'pending' || stored === 'queued') ? 'running' : stored;
 }
 
+export interface TaskRecords {
+  rows: readonly TaskRecord[];
+  attempts: readonly AttemptRecord[];
+  reports: readonly ReportRecord[];
+}
+
 /**
  * Every action of the definition, in its order; one without a row has not begun. `parameters` is given for a task of
  * the simple door: they are its input, and not stored twice.
  */
 export function tasksOf(
   definition: Definition,
-  rows: readonly TaskRecord[],
-  attempts: readonly AttemptRecord[],
-  reports: readonly ReportRecord[],
+  { rows, attempts, reports }: TaskRecords,
   run: {
     createdAt: Date;
     parameters: Json | undefined;

@@ -125,12 +125,16 @@ export function createRunReader(clients: Clients, definitions: Definitions): Run
         readLateEffects(pool, tenantId, runId),
       ]);
       const children = await childrenOf(pool, runId, definition);
-      const view = tasksOf(definition, tasks.rows, attempts, reports, {
-        createdAt: run.created_at,
-        parameters: run.workflow_id === null ? run.parameters : undefined,
-        parts,
-        undoings,
-      });
+      const view = tasksOf(
+        definition,
+        { rows: tasks.rows, attempts, reports },
+        {
+          createdAt: run.created_at,
+          parameters: run.workflow_id === null ? run.parameters : undefined,
+          parts,
+          undoings,
+        },
+      );
       const sleeping = view.flatMap(({ action_id, status }) => (status === 'waiting' ? [action_id] : []));
       const waits = await waitsOf(pool, { id: runId, epoch: run.epoch }, sleeping);
       const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;

@@ -5,10 +5,10 @@ import { afterEach, expect, test } from 'vitest';
 import type { Access, Role } from '../../../src/domain/access.ts';
 import { createRunFollower, type RunFollower } from '../../../src/engine/follow/follow-run.ts';
 import type { WhoAsks } from '../../../src/http/auth/identify.ts';
-import { namedCaller } from '../../../src/http/server/context.ts';
+import { namedCaller } from '../../../src/http/middleware/context.ts';
+import { createStreamSlots } from '../../../src/http/middleware/stream-slots.ts';
+import { CREDENTIALS_WATCHED_EVERY_MS } from '../../../src/http/middleware/watch-credentials.ts';
 import type { HttpConfig } from '../../../src/http/server/core.ts';
-import { createStreamPlaces } from '../../../src/http/server/stream-places.ts';
-import { CREDENTIALS_WATCHED_EVERY_MS } from '../../../src/http/server/watch-credentials.ts';
 import { until } from '../../harness/until.ts';
 import { openEvents } from '../../support/event-stream.ts';
 import { AT, type FakeRunEvents, fakeRunEvents } from '../../support/fake-run-events.ts';
@@ -197,7 +197,7 @@ test('a reader that takes nothing is let go, has little waiting for it until the
 });
 
 test('a tenant may follow only so many at a time, another tenant is not held up, and who leaves makes room', async () => {
-  const limits = { addressOf: () => 'x', requests: undefined, failures: undefined, streams: createStreamPlaces(1) };
+  const limits = { addressOf: () => 'x', requests: undefined, failures: undefined, streams: createStreamSlots(1) };
   const { door } = await open(fakeRunEvents('r'), {}, { limits });
   const leave = new AbortController();
   const headers = { accept: 'text/event-stream' };

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { createRequestLimit, type RequestLimit } from '../../../src/engine/accept/request-limits.ts';
-import { clientAddress, type TrustedProxies } from '../../../src/http/server/client-address.ts';
-import type { DoorLimits } from '../../../src/http/server/limits.ts';
-import { createStreamPlaces } from '../../../src/http/server/stream-places.ts';
+import { clientAddress, type TrustedProxies } from '../../../src/http/middleware/client-address.ts';
+import type { ApiLimits } from '../../../src/http/middleware/limits.ts';
+import { createStreamSlots } from '../../../src/http/middleware/stream-slots.ts';
 import { type Door, openDoor } from '../../support/http-app.ts';
 
 const doors: Door[] = [];
@@ -35,11 +35,11 @@ async function open({ requests, failures, trustProxy = 0, apiKeys = [] }: Given)
     };
     return createRequestLimit({ limit, counts, now: () => time });
   };
-  const limits: DoorLimits = {
+  const limits: ApiLimits = {
     addressOf: clientAddress(trustProxy),
     requests: limitOf(requests),
     failures: limitOf(failures),
-    streams: createStreamPlaces(500),
+    streams: createStreamSlots(500),
   };
   const door = await openDoor({ apiKeys }, { limits });
   doors.push(door);

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { createStreamSlots } from '../../../src/http/middleware/stream-slots.ts';
 import { createHttpServer } from '../../../src/http/server/server.ts';
-import { createStreamPlaces } from '../../../src/http/server/stream-places.ts';
 import { type Door, openDoor } from '../../support/http-app.ts';
 
 const doors: Door[] = [];
@@ -133,7 +133,7 @@ describe('what is too much', () => {
   });
 
   test('a tenant has so many streams, and each that ends makes room once', () => {
-    const places = createStreamPlaces(2);
+    const places = createStreamSlots(2);
     const first = places.take('a');
     expect([places.take('a'), places.take('a'), places.take('b')].map((place) => place !== undefined)).toEqual([
       true,

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { timingAccepts } from '../../../src/compose/api-metrics.ts';
-import { countingRequests } from '../../../src/compose/worker-metrics.ts';
+import { meteredAccepts } from '../../../src/compose/api/metrics.ts';
+import { meteredEgress } from '../../../src/compose/worker/metrics.ts';
 import { OrchestratorError } from '../../../src/domain/errors.ts';
 import { EgressError } from '../../../src/egress/errors.ts';
 import type { AcceptRuns } from '../../../src/engine/ports/use-cases.ts';
@@ -115,7 +115,7 @@ test.each([
 ])('an acceptance is told as %s', async (result, error) => {
   const told: string[] = [];
   const inner = error === undefined ? ACCEPTS : { ...ACCEPTS, acceptTask: () => Promise.reject(error) };
-  const accepts = timingAccepts(inner, (found) => told.push(found));
+  const accepts = meteredAccepts(inner, (found) => told.push(found));
   const caller = { userId: 'u', tenantId: 't', correlationId: undefined, traceId: TRACE, parentSpanId: undefined };
   const outcome = await accepts
     .acceptTask(caller, { task_type: 'wait', params: {} }, undefined)
@@ -133,7 +133,7 @@ test('a request to the outside is told by the class of its status, or by why the
     () => Promise.reject(new EgressError('unreachable', 'no')),
     () => Promise.reject(new Error('aborted by its deadline')),
   ];
-  const egress = countingRequests(
+  const egress = meteredEgress(
     {
       fetch: () => (answers.shift() ?? (() => Promise.reject(new Error('none left'))))(),
       close: () => Promise.resolve(),

@@ -23,7 +23,7 @@ function starts(weights: Record<string, number>, arrivals: Arrivals): Map<string
     for (const { tenantId } of queue) addTo(inQueue, tenantId, 1);
     const use = { inQueue, total: queue.length, waiting: [...waiting.keys()].filter((id) => waiting.get(id) !== 0) };
     fairness.turns.seen(inQueue);
-    const { grants, progress } = shareOut(WINDOW, 500, use, fairness.weightOf, fairness.progress);
+    const { grants, progress } = shareOut(WINDOW, 500, use, fairness);
     fairness.progress = progress;
     for (const [tenantId, places] of grants) {
       const count = Math.min(places, waiting.get(tenantId) ?? 0);

@@ -5,6 +5,7 @@ import {
   roomAtDoor,
   shareOut,
   turnOf,
+  type WeightOf,
   type WindowUse,
 } from '../../../../src/domain/fairness/fair-share.ts';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
@@ -15,7 +16,8 @@ const use = (inQueue: Record<string, number>, ...waiting: string[]): WindowUse =
   total: Object.values(inQueue).reduce((sum, count) => sum + count, 0),
   waiting,
 });
-const granted = (...of: Parameters<typeof shareOut>) => Object.fromEntries(shareOut(...of).grants);
+const granted = (window: number, most: number, using: WindowUse, weightOf: WeightOf) =>
+  Object.fromEntries(shareOut(window, most, using, { weightOf }).grants);
 
 describe('the turn of a run', () => {
   test('grows with the runs ahead, ever slower, to a bound', () => {
@@ -95,7 +97,7 @@ describe('the dispatcher', () => {
     const got = new Map<string, number>();
     const weightOf = (id: string) => (id === 'a' ? 2 : 1);
     for (let n = 0; n < 400; n += 1) {
-      const round = shareOut(1_000_000, 1, use({}, 'a', 'b', 'c'), weightOf, progress);
+      const round = shareOut(1_000_000, 1, use({}, 'a', 'b', 'c'), { weightOf, progress });
       progress = round.progress;
       for (const [id, count] of round.grants) got.set(id, (got.get(id) ?? 0) + count);
     }
@@ -104,7 +106,7 @@ describe('the dispatcher', () => {
 
   test('adds the runs of several tenants in the order of their places, each tenant its own in their order', () => {
     const weightOf = (id: string) => (id === 'a' ? 2 : 1);
-    const { order } = shareOut(6, 6, use({}, 'a', 'b'), weightOf);
+    const { order } = shareOut(6, 6, use({}, 'a', 'b'), { weightOf });
     expect(order).toEqual(['a', 'b', 'a', 'a', 'b', 'a']);
     const taken = ['a1', 'a2', 'a3', 'b1'].map((id) => ({ id, tenantId: id[0] ?? '' }));
     expect(inOrderOfPlaces(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
@@ -120,7 +122,7 @@ describe('the dispatcher', () => {
         heavy: queue.filter((id) => id === 'heavy').length,
         light: queue.filter((id) => id === 'light').length,
       };
-      const round = shareOut(20, 500, use(inQueue, 'heavy', 'light'), weightOf, progress);
+      const round = shareOut(20, 500, use(inQueue, 'heavy', 'light'), { weightOf, progress });
       progress = round.progress;
       queue.push(...round.order);
       for (const id of queue.splice(0, starts)) begun[id === 'heavy' ? 'heavy' : 'light'] += 1;

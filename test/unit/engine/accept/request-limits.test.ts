@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import { describe, expect, test, vi } from 'vitest';
 import { createRequestLimit, insured, type RequestCounts } from '../../../../src/engine/accept/request-limits.ts';
-import { clientAddress, clientOf } from '../../../../src/http/server/client-address.ts';
+import { clientAddress, clientOf } from '../../../../src/http/middleware/client-address.ts';
 import { createLimitMetrics } from '../../../../src/telemetry/limit-metrics.ts';
 
 /** Counts as a store would, by the clock of the test. */

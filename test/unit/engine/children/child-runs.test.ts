@@ -1,14 +1,15 @@
 /** A task that waits for a run that it began, and who wakes it when that has ended; on hand-written ports. */
 import { describe, expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
-import { tellingParents } from '../../../../src/engine/children/child-ended.ts';
+import { endRun } from '../../../../src/engine/control/end-run.ts';
 import { executeTask } from '../../../../src/engine/deliver/execute-task.ts';
 import type { ChildStore } from '../../../../src/engine/ports/children.ts';
 import type { RunStore } from '../../../../src/engine/ports/runs.ts';
 import { sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
-import { begun, type FakeEngine, output, RUN } from '../../../harness/fakes/engine.ts';
+import { begun, type FakeEngine, output, RUN, WORKFLOW } from '../../../harness/fakes/engine.ts';
 import { NO_CHILDREN } from '../../../harness/fakes/no-children.ts';
 
+const CHILD = { id: 'child', epoch: 1 };
 const PARENT = { runId: RUN, epoch: 1, actionId: 'a' };
 
 /** Run of one action of the type `workflow` that sleeps until its child has ended. */
@@ -42,11 +43,10 @@ async function sweep(engine: FakeEngine): Promise<void> {
 describe('the end of a child', () => {
   test('wakes the task that waits, whoever ended it', async () => {
     const engine = await waiting({ parentOf: async () => PARENT });
-    const runs = tellingParents(ending(engine, true), engine.deps);
-    await runs.endAbnormally('child', 1, 'cancelled', []);
+    const plan = await engine.deps.plans.of(WORKFLOW);
+    await endRun({ ...engine.deps, runs: ending(engine, true) }, CHILD, plan);
     expect(engine.row('a')).toMatchObject({ status: 'waiting', wakes: 1 });
-    const late = tellingParents(ending(engine, false), engine.deps);
-    await late.endAbnormally('child', 1, 'cancelled', []);
+    await endRun({ ...engine.deps, runs: ending(engine, false) }, CHILD, plan);
     expect(engine.row('a')?.wakes).toBe(1);
   });
 

@@ -342,17 +342,10 @@ test('background work goes on after a fault and ends with its signal', async () 
     warn: (event: string) => void lines.push(event),
     error: () => undefined,
   };
-  const loop = repeatUntil(
-    stop.signal,
-    1_000,
-    'work',
-    async () => {
-      passes += 1;
-      if (passes === 1) throw new Error('away');
-    },
-    log,
-    () => 0.5,
-  );
+  const loop = repeatUntil({ signal: stop.signal, log, random: () => 0.5 }, 1_000, 'work', async () => {
+    passes += 1;
+    if (passes === 1) throw new Error('away');
+  });
   await vi.advanceTimersByTimeAsync(2_500);
   expect(passes).toBe(3);
   expect(lines).toEqual(['background_work_failed']);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createDeafness, type LaneState, type Look } from '../../../../src/engine/recover/responsiveness.ts';
+import { createResponsiveness, type LaneState, type Look } from '../../../../src/engine/recover/responsiveness.ts';
 
 const lane = (more: Partial<LaneState> = {}): LaneState => ({
   queue: 'a',
@@ -13,13 +13,13 @@ const look = (more: Partial<LaneState> = {}, waiting = 1, answers = true): Look 
   waiting: new Map([['a', waiting]]),
   answers,
 });
-const begin = () => createDeafness({ deafMs: 30_000, maxGapMs: 25_000 });
-const hearing = { state: 'hearing' };
+const begin = () => createResponsiveness({ unresponsiveMs: 30_000, maxGapMs: 25_000 });
+const hearing = { state: 'responsive' };
 
 /** What each look says, ten seconds apart. */
 function looks(every: readonly Look[]) {
-  const deafness = begin();
-  return every.map((each, n) => deafness.look(each, n * 10_000));
+  const responsiveness = begin();
+  return every.map((each, n) => responsiveness.look(each, n * 10_000));
 }
 
 describe('a worker is hearing', () => {
@@ -33,30 +33,30 @@ describe('a worker is hearing', () => {
   });
 
   test('when it is this process that stood still between two looks', () => {
-    const deafness = begin();
-    expect(deafness.look(look(), 0)).toEqual(hearing);
-    expect(deafness.look(look(), 40_000)).toEqual(hearing);
-    expect(deafness.look(look(), 60_000)).toEqual(hearing);
+    const responsiveness = begin();
+    expect(responsiveness.look(look(), 0)).toEqual(hearing);
+    expect(responsiveness.look(look(), 40_000)).toEqual(hearing);
+    expect(responsiveness.look(look(), 60_000)).toEqual(hearing);
   });
 
   test('when nothing could be said for a while', () => {
-    const deafness = begin();
-    deafness.look(look(), 0);
-    deafness.look(look(), 20_000);
-    deafness.forget();
-    expect(deafness.look(look(), 40_000)).toEqual(hearing);
+    const responsiveness = begin();
+    responsiveness.look(look(), 0);
+    responsiveness.look(look(), 20_000);
+    responsiveness.forget();
+    expect(responsiveness.look(look(), 40_000)).toEqual(hearing);
   });
 });
 
 test('jobs that wait for long, with room for them, make it deaf: it reconnects once, and then is beyond help', () => {
   const said = looks(Array.from({ length: 7 }, () => look()));
   expect(said.slice(0, 3)).toEqual([hearing, hearing, hearing]);
-  expect(said[3]).toEqual({ state: 'deaf', reason: 'jobs wait and none is taken in a', act: 'reconnect' });
+  expect(said[3]).toEqual({ state: 'unresponsive', reason: 'jobs wait and none is taken in a', act: 'reconnect' });
   expect(said.slice(4, 6)).toMatchObject([
-    { state: 'deaf', act: 'wait' },
-    { state: 'deaf', act: 'wait' },
+    { state: 'unresponsive', act: 'wait' },
+    { state: 'unresponsive', act: 'wait' },
   ]);
-  expect(said[6]).toMatchObject({ state: 'beyond_help' });
+  expect(said[6]).toMatchObject({ state: 'unrecoverable' });
 });
 
 test('one that takes jobs again after the reconnect has all of its chances again', () => {
@@ -69,13 +69,13 @@ test('one that takes jobs again after the reconnect has all of its chances again
 
 test('a loop that has ended is deaf whether anything waits or not', () => {
   expect(looks(Array.from({ length: 4 }, () => look({ isFetching: false }, 0))).at(-1)).toMatchObject({
-    state: 'deaf',
+    state: 'unresponsive',
   });
 });
 
 test('a connection that does not answer while a new one does needs no waiting', () => {
   const said = looks(Array.from({ length: 4 }, () => look({}, 0, false)));
-  expect(said[0]).toMatchObject({ state: 'deaf', act: 'reconnect' });
-  expect(said[1]).toMatchObject({ state: 'deaf', act: 'wait' });
-  expect(said[3]).toMatchObject({ state: 'beyond_help' });
+  expect(said[0]).toMatchObject({ state: 'unresponsive', act: 'reconnect' });
+  expect(said[1]).toMatchObject({ state: 'unresponsive', act: 'wait' });
+  expect(said[3]).toMatchObject({ state: 'unrecoverable' });
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { beatUntil } from '../../../../src/compose/worker-beat.ts';
+import { beatUntil } from '../../../../src/compose/worker/heartbeat.ts';
 import { createFaultLedger } from '../../../../src/engine/recover/fault-ledger.ts';
 import { createWritePath } from '../../../../src/engine/recover/write-path.ts';
 import { createTestLog } from '../../../harness/test-log.ts';
@@ -146,7 +146,7 @@ test('a fault that has ended since it was last looked at is not told of, also wh
       lanes: [],
       activeTasks: () => 0,
       takeLongestLagMs: () => 0,
-      isDeaf: () => false,
+      isUnresponsive: () => false,
       async faults() {
         await path.lookAgain();
         return faults.problems();

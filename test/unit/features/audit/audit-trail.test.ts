@@ -7,7 +7,7 @@ import { anchorOf, isSigned } from '../../../../src/features/audit/anchor.ts';
 import { createDenials } from '../../../../src/features/audit/denials.ts';
 import { refusedRequest } from '../../../../src/features/audit/egress.ts';
 import { ANCHOR_EVERY_ENTRIES, createAuditTrail } from '../../../../src/features/audit/trail.ts';
-import { BEATS, NOTED_OPERATIONS, SENSITIVE_READS, weightOf } from '../../../../src/http/server/audit-requests.ts';
+import { BEATS, NOTED_OPERATIONS, SENSITIVE_READS, weightOf } from '../../../../src/http/middleware/audit-requests.ts';
 import { createBatcher } from '../../../../src/store/core/batch.ts';
 
 const API_OPERATIONS = await operationsOf();

@@ -4,9 +4,9 @@ import { createRequestLimit } from '../../../../src/engine/accept/request-limits
 import type { Caller } from '../../../../src/engine/ports/use-cases.ts';
 import { webhookHeaders } from '../../../../src/features/webhooks/sign-webhook.ts';
 import { verifyWebhook } from '../../../../src/features/webhooks/verify-webhook.ts';
-import { clientAddress } from '../../../../src/http/server/client-address.ts';
-import type { DoorLimits } from '../../../../src/http/server/limits.ts';
-import { createStreamPlaces } from '../../../../src/http/server/stream-places.ts';
+import { clientAddress } from '../../../../src/http/middleware/client-address.ts';
+import type { ApiLimits } from '../../../../src/http/middleware/limits.ts';
+import { createStreamSlots } from '../../../../src/http/middleware/stream-slots.ts';
 import { type Door, NOW, openDoor } from '../../../support/http-app.ts';
 
 const OLD = 'whsec_b2xkIHNlY3JldCBvZiB0aGUgc2VuZGVy';
@@ -104,8 +104,8 @@ describe('POST /events', () => {
       },
       now: () => 0,
     });
-    const limits: DoorLimits = {
-      ...{ addressOf: clientAddress(1), requests: undefined, failures: undefined, streams: createStreamPlaces(500) },
+    const limits: ApiLimits = {
+      ...{ addressOf: clientAddress(1), requests: undefined, failures: undefined, streams: createStreamSlots(500) },
       ...{ signatures, signatureRejected: (reason) => rejected.push(reason) },
     };
     const received: Array<{ caller: Caller; ids: string[] }> = [];

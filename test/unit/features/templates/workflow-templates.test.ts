@@ -82,8 +82,12 @@ async function refused(customizations: JsonObject) {
   const templates = createWorkflowTemplates({
     shipped: new Map([['base', base]]),
     templates: {} as TemplateStore, // Not asked: the template is a shipped one.
-    workflows: { create: () => Promise.reject(new Error('made')) },
-    normalise: async (_tenantId, body) => normalise(body),
+    workflows: {
+      create: async (_caller, body) => {
+        normalise(body);
+        throw new Error('made');
+      },
+    },
   });
   const error = await templates.make(CALLER, 'base', customizations).catch((caught: unknown) => caught);
   return refusalOf(() => {

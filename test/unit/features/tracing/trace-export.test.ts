@@ -5,7 +5,7 @@ import { loadConfig } from '../../../../src/config/config.ts';
 import type { EndedSpan } from '../../../../src/domain/ended-span.ts';
 import { parentIdOf, saysUnsampled, storedParent, traceparentOf } from '../../../../src/engine/tracing/span-ids.ts';
 import { createEndedRuns, type EndedRunReader } from '../../../../src/features/tracing/export-ended-runs.ts';
-import { readContext } from '../../../../src/http/server/context.ts';
+import { readContext } from '../../../../src/http/middleware/context.ts';
 import { createOtlpSender, type OtlpOptions } from '../../../../src/telemetry/otlp.ts';
 import { createSampler } from '../../../../src/telemetry/sampling.ts';
 import { createTestLog } from '../../../harness/test-log.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EndedSpan } from '../../../../src/domain/ended-span.ts';
-import { tracingAnswers } from '../../../../src/features/tracing/traced-work.ts';
+import { tracedAnswers } from '../../../../src/features/tracing/traced-work.ts';
 import { getHealth, getMetrics, liveness, readiness } from '../../../../src/http/routes/service.ts';
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
@@ -8,7 +8,7 @@ const TRACE = '0af7651916cd43dd8448eb211c80319c';
 function answered(endpoint: string, parentId: string | null): EndedSpan[] {
   const spans: EndedSpan[] = [];
   const ids = { isSampled: () => true, newSpanId: () => 'f'.repeat(16), newTraceId: () => TRACE };
-  const tell = tracingAnswers(
+  const tell = tracedAnswers(
     () => undefined,
     { ...ids, add: (span) => void spans.push(span) },
     () => 1_000,

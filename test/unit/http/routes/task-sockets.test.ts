@@ -8,10 +8,10 @@ import { createRunFollower } from '../../../../src/engine/follow/follow-run.ts';
 import type { AuditEvent } from '../../../../src/engine/ports/audit.ts';
 import { createIdentify, type WhoAsks } from '../../../../src/http/auth/identify.ts';
 import type { FindApiKey } from '../../../../src/http/auth/made-keys.ts';
+import { clientAddress } from '../../../../src/http/middleware/client-address.ts';
+import { createStreamSlots } from '../../../../src/http/middleware/stream-slots.ts';
 import { attachTaskSockets, type TaskSocketsDeps } from '../../../../src/http/routes/task-sockets.ts';
-import { clientAddress } from '../../../../src/http/server/client-address.ts';
 import { createHttpServer } from '../../../../src/http/server/server.ts';
-import { createStreamPlaces } from '../../../../src/http/server/stream-places.ts';
 import { createTestLog } from '../../../harness/test-log.ts';
 import { until } from '../../../harness/until.ts';
 import { AT, fakeRunEvents } from '../../../support/fake-run-events.ts';
@@ -178,7 +178,7 @@ test('the limit of requests counts sockets too', async () => {
       },
     },
     failures: undefined,
-    streams: createStreamPlaces(10),
+    streams: createStreamSlots(10),
   };
   const { open } = await door({}, { limits });
   const first = open();

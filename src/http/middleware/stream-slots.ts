@@ -1,0 +1,26 @@
+/** How many connections of a tenant may follow something at a time: each holds memory for as long as its client likes. */
+export interface StreamSlots {
+  /** A slot, or undefined when the tenant has all it may have. */
+  take(tenantId: string): { leave(): void } | undefined;
+}
+
+export function createStreamSlots(perTenant: number): StreamSlots {
+  const taken = new Map<string, number>();
+  return {
+    take(tenantId) {
+      const count = taken.get(tenantId) ?? 0;
+      if (count >= perTenant) return undefined;
+      taken.set(tenantId, count + 1);
+      let left = false;
+      return {
+        leave() {
+          if (left) return;
+          left = true;
+          const now = (taken.get(tenantId) ?? 1) - 1;
+          if (now === 0) taken.delete(tenantId);
+          else taken.set(tenantId, now);
+        },
+      };
+    },
+  };
+}
