@@ -9,7 +9,6 @@ import { createApprovalStore } from '../../../src/features/approvals/store.ts';
 import { createTenantData } from '../../../src/features/erasure/export-store.ts';
 import { createErasureSteps } from '../../../src/features/erasure/store.ts';
 import { createDeadLetterStore } from '../../../src/features/failures/dead-letter-store.ts';
-import { createErrorGroupStore } from '../../../src/features/failures/error-group-store.ts';
 import { createWorkflowSearch } from '../../../src/features/search/store.ts';
 import { createGoneServices } from '../../../src/features/services/gone-services.ts';
 import { PAYLOAD_CONTEXT } from '../../../src/store/payloads/payloads.ts';
@@ -61,9 +60,6 @@ const NO_CLIENT = undefined as never;
 
 async function listsOf(pool: pg.Pool): Promise<void> {
   const span = { from: AT, to: AT };
-  const groups = createErrorGroupStore(pool);
-  for (const order of ['last_seen', 'count'] as const)
-    await groups.list('t', { ...span }, { ...LIMIT, order, after: undefined });
   const letters = createDeadLetterStore(pool);
   const one = { runId: 'r', actionId: 'a' };
   const few = {
