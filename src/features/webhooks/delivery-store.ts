@@ -7,6 +7,7 @@ import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Keyring } from '../../engine/keyring.ts';
 import type { Json } from '../../schemas/json.ts';
 import { type SealedTexts, sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';
+import { type DeliveryRow, toDelivery } from './delivery-row.ts';
 import type { CallbackBody, DueDelivery, WebhookDeliveryStore } from './ports.ts';
 import { TAKE_DUE } from './sql/take-due.ts';
 
@@ -67,8 +68,12 @@ WHERE id IN (
   WHERE status = 'pending' AND webhook_id IS NULL AND at < now() - make_interval(days => $1::int) LIMIT $2 FOR UPDATE SKIP LOCKED)`;
 const FORGET_CIRCUITS = `DELETE FROM delivery_circuit WHERE updated_at < now() - interval '7 days'`;
 
-/** Nothing signs a callback. */
-type Due = Omit<DueDelivery, 'secrets' | 'unsignable'> & { secret: string | null; previousSecret: string | null };
+type Due = DeliveryRow &
+  Omit<DueDelivery, keyof DeliveryRow | 'secrets' | 'unsignable'> & {
+    /** Null: nothing signs a callback. */
+    secret: string | null;
+    previousSecret: string | null;
+  };
 interface RawCallback {
   id: string;
   workflow_id: string | null;
@@ -92,7 +97,7 @@ export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | und
       });
       return rows.map((row): DueDelivery => {
         const { secret: _, previousSecret: __, ...due } = row;
-        return { ...due, ...secretsOf(row, texts) };
+        return { ...toDelivery(due), ...secretsOf(row, texts) };
       });
     },
     async callbackOf({ runId, epoch }) {

@@ -1,12 +1,11 @@
 /** Webhooks of tenants, and what became of their deliveries. */
 import type { Keyring } from '../../engine/keyring.ts';
-import type { Json } from '../../schemas/json.ts';
 import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
 import { Prisma } from '../../store/generated/client.ts';
 import { sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';
-import type { DeliveryStatus, Webhook, WebhookDelivery, WebhookStore } from './ports.ts';
-import { DELIVERY, LANE } from './sql/delivery-columns.ts';
+import { DELIVERY, type DeliveryRow, LANE, toDelivery } from './delivery-row.ts';
+import type { WebhookStore } from './ports.ts';
 
 /** All but what it signs with. */
 const SIGNING = { secret: true, previousSecret: true, previousSecretUntil: true } as const;
@@ -61,7 +60,7 @@ export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring |
       return { items, total };
     },
     async change(tenantId, id, { url, events, description, active, secret }) {
-      const { rows } = await pool.query<Webhook>(CHANGE, [
+      const { rows } = await pool.query<Prisma.WebhookGetPayload<{ omit: typeof SIGNING }>>(CHANGE, [
         tenantId,
         id,
         url ?? null,
@@ -89,24 +88,22 @@ export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring |
         }),
         prisma.webhookDelivery.count({ where }),
       ]);
-      // No other word is ever written.
-      const items = rows.map((row) => ({ ...row, data: row.data as Json, status: row.status as DeliveryStatus }));
-      return { items, total };
+      return { items: rows.map(toDelivery), total };
     },
     async addTest({ id, tenantId }, deliveryId) {
-      const { rows } = await pool.query<WebhookDelivery>(
+      const { rows } = await pool.query<DeliveryRow>(
         `INSERT INTO webhook_delivery AS d (id, webhook_id, tenant_id, kind) VALUES ($1, $2, $3, 'webhook.test') RETURNING ${DELIVERY}`,
         [deliveryId, id, tenantId],
       );
-      return only(rows);
+      return only(rows.map(toDelivery));
     },
     async again(webhookId, deliveryId) {
-      const { rows } = await pool.query<WebhookDelivery>(
+      const { rows } = await pool.query<DeliveryRow>(
         `UPDATE webhook_delivery d SET status = 'pending', attempts = 0, due_at = now(), ended_at = NULL
          WHERE webhook_id = $1 AND id = $2 RETURNING ${DELIVERY}`,
         [webhookId, deliveryId],
       );
-      return rows[0];
+      return rows[0] && toDelivery(rows[0]);
     },
   };
 }

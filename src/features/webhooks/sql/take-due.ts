@@ -1,5 +1,5 @@
 /** Takes the deliveries that are due, for as long as a lease. */
-import { DELIVERY } from './delivery-columns.ts';
+import { DELIVERY } from '../delivery-row.ts';
 
 // The lanes of callbacks are read off their index, one step for each. Of each lane so many as it has room for, so that the
 // many that one is owed do not hide those of another; the lanes of a tenant share what the tenant has room for in turn.
