@@ -98,7 +98,7 @@ async function listsOf(pool: pg.Pool): Promise<void> {
 async function erasures(pool: (answer: Answer) => pg.Pool): Promise<void> {
   for (const subject of [null, 'u']) {
     for (let step = 0, completed = false; !completed; step += 1) {
-      const taken = { id: 'e', tenant_id: 't', subject, step, after: null, removed: {}, requested_at: AT };
+      const taken = { id: 'e', tenantId: 't', subject, step, after: null, removed: {}, requestedAt: AT };
       const answer: Answer = (text) => {
         if (text.includes('FROM erasure e')) return [taken];
         return text.startsWith('SELECT r.id FROM run') ? [{ id: 'r' }] : undefined;
