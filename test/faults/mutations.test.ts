@@ -39,7 +39,7 @@ const MUTATIONS: Mutation[] = [
     edits: [
       NO_DISTRUST,
       {
-        file: 'store/tasks/commit.js',
+        file: 'store/tasks/sql/commit.js',
         find: `WHERE t.epoch = EXCLUDED.epoch AND NOT t.final
     AND EXCLUDED.attempt > t.ended_attempt
     AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)`,
@@ -54,7 +54,7 @@ const MUTATIONS: Mutation[] = [
     edits: [
       NO_DISTRUST,
       {
-        file: 'store/tasks/commit.js',
+        file: 'store/tasks/sql/commit.js',
         find: `AND (EXCLUDED.status = 'completed' OR EXCLUDED.fence = t.fence)`,
         replace: '',
       },

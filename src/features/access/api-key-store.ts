@@ -1,11 +1,15 @@
 /** API keys: what their tenant sees of them, and whose one is. */
 import type pg from 'pg';
-import { ROLES } from '../../domain/access.ts';
+import { ROLES, type Role } from '../../domain/access.ts';
 import { createBatcher } from '../../store/core/batch.ts';
+import { columnsOf } from '../../store/core/columns.ts';
+import { Prisma } from '../../store/generated/client.ts';
 import type { ApiKey, ApiKeyDirectory, ApiKeyStore, KnownKey } from './api-key-ports.ts';
 
-const COLUMNS = `id, tenant_id, name, prefix, roles, CASE WHEN limited THEN scopes END AS scopes, expires_at, created_by, created_at,
-  rotated_at, CASE WHEN previous_until > now() THEN previous_until END AS previous_until, last_used_at, revoked_at`;
+/** What nobody is shown. */
+const HASHES = { hash: true, previousHash: true, limited: true } as const;
+const COLUMNS = `${columnsOf(Prisma.ApiKeyScalarFieldEnum, { omit: { ...HASHES, scopes: true, previousUntil: true } })},
+  CASE WHEN limited THEN scopes END AS scopes, CASE WHEN previous_until > now() THEN previous_until END AS "previousUntil"`;
 
 // Those that were revoked a month ago make room.
 const FORGET = `
@@ -32,7 +36,7 @@ WHERE tenant_id = $1 AND id = $2 RETURNING id`;
 
 // Whoever guesses costs a place in a statement that there is anyway, not a statement.
 const LOOK_UP = `
-SELECT w.hash AS wanted, k.id, k.tenant_id, k.roles, k.scopes, k.fitting, k.remaining_ms
+SELECT w.hash AS wanted, k.id, k.tenant_id AS "tenantId", k.roles, k.scopes, k.fitting, k.remaining_ms
 FROM unnest($1::bytea[]) AS w(hash)
 CROSS JOIN LATERAL (
   SELECT id, tenant_id, roles, CASE WHEN limited THEN scopes END AS scopes, CASE WHEN hash = w.hash THEN hash ELSE previous_hash END AS fitting,
@@ -46,25 +50,12 @@ const USED = `
 UPDATE api_key SET last_used_at = now()
 WHERE id = ANY($1::text[]) AND coalesce(last_used_at < now() - interval '1 minute', true)`;
 
-interface RawKey {
-  id: string;
-  tenant_id: string;
-  name: string;
-  prefix: string;
-  roles: string[];
-  scopes: string[] | null;
-  expires_at: Date | null;
-  created_by: string;
-  created_at: Date;
-  rotated_at: Date | null;
-  previous_until: Date | null;
-  last_used_at: Date | null;
-  revoked_at: Date | null;
-}
+/** Null: nothing limits it. */
+type Row = Omit<Prisma.ApiKeyGetPayload<{ omit: typeof HASHES }>, 'scopes'> & { scopes: string[] | null };
 
 export function createApiKeyStore(pool: pg.Pool): ApiKeyStore {
   const first = async (sql: string, values: unknown[]) => {
-    const { rows } = await pool.query<RawKey>(sql, values);
+    const { rows } = await pool.query<Row>(sql, values);
     return rows[0] === undefined ? undefined : toKey(rows[0]);
   };
   return {
@@ -75,7 +66,7 @@ export function createApiKeyStore(pool: pg.Pool): ApiKeyStore {
     },
     async list(tenantId, page, pageSize) {
       const [found, counted] = await Promise.all([
-        pool.query<RawKey>(
+        pool.query<Row>(
           `SELECT ${COLUMNS} FROM api_key WHERE tenant_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2 OFFSET $3`,
           [tenantId, pageSize, (page - 1) * pageSize],
         ),
@@ -95,7 +86,7 @@ export function createApiKeyDirectory(pool: pg.Pool): ApiKeyDirectory {
   const lookUp = createBatcher<Buffer, KnownKey | undefined>({
     maxItems: LOOKED_UP_AT_ONCE,
     async flush(wanted) {
-      const { rows } = await pool.query<RawKey & Found>(LOOK_UP, [wanted]);
+      const { rows } = await pool.query<Found>(LOOK_UP, [wanted]);
       const found = new Map(rows.map((row) => [row.wanted.toString('base64'), toKnownKey(row)]));
       return wanted.map((hash) => found.get(hash.toString('base64')));
     },
@@ -108,33 +99,23 @@ export function createApiKeyDirectory(pool: pg.Pool): ApiKeyDirectory {
   };
 }
 
-interface Found {
+type Found = Pick<Row, 'id' | 'tenantId' | 'roles' | 'scopes'> & {
   wanted: Buffer;
   /** As it is stored. */
   fitting: Buffer;
   remaining_ms: number | null;
+};
+
+function toKnownKey({ id, tenantId, roles, scopes, fitting, remaining_ms: remaining }: Found): KnownKey {
+  const may = { roles: knownRoles(roles), scopes: scopes ?? undefined };
+  return { id, tenantId, ...may, hash: fitting, remainingMs: remaining ?? Number.POSITIVE_INFINITY };
 }
 
-function toKnownKey(row: RawKey & Found): KnownKey {
-  const { id, tenantId, roles, scopes } = toKey(row);
-  return { id, tenantId, roles, scopes, hash: row.fitting, remainingMs: row.remaining_ms ?? Number.POSITIVE_INFINITY };
+function toKey(row: Row): ApiKey {
+  return { ...row, roles: knownRoles(row.roles), scopes: row.scopes ?? undefined };
 }
 
-function toKey(row: RawKey): ApiKey {
-  return {
-    id: row.id,
-    tenantId: row.tenant_id,
-    name: row.name,
-    prefix: row.prefix,
-    // A role of a later version gives nothing here.
-    roles: ROLES.filter((role) => row.roles.includes(role)),
-    scopes: row.scopes ?? undefined,
-    expiresAt: row.expires_at,
-    createdBy: row.created_by,
-    createdAt: row.created_at,
-    rotatedAt: row.rotated_at,
-    previousUntil: row.previous_until,
-    lastUsedAt: row.last_used_at,
-    revokedAt: row.revoked_at,
-  };
+/** A role of a later version gives nothing here. */
+function knownRoles(roles: readonly string[]): Role[] {
+  return ROLES.filter((role) => roles.includes(role));
 }

@@ -1,7 +1,12 @@
 /** Sessions of browsers: what their tenant sees of them, and which ones were ended. */
 import type pg from 'pg';
 import type { SessionDirectory } from '../../http/auth/sessions.ts';
-import type { LoginSession, LoginSessions } from './login-session-ports.ts';
+import { columnsOf } from '../../store/core/columns.ts';
+import type { Prisma } from '../../store/generated/client.ts';
+import type { LoginSessions } from './login-session-ports.ts';
+
+const SHOWN = { id: true, userId: true, createdAt: true, expiresAt: true } as const;
+type Row = Prisma.LoginSessionGetPayload<{ select: typeof SHOWN }>;
 
 // Those that are over say nothing any more.
 const FORGET = 'DELETE FROM login_session WHERE expires_at <= now()';
@@ -10,27 +15,20 @@ INSERT INTO login_session (id, tenant_id, user_id, expires_at) VALUES ($1, $2, $
 
 const OPEN = `tenant_id = $1 AND ($2::text IS NULL OR user_id = $2) AND ended_at IS NULL AND expires_at > now()`;
 const LIST = `
-SELECT id, user_id, created_at, expires_at FROM login_session WHERE ${OPEN} ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4`;
+SELECT ${columnsOf(SHOWN)} FROM login_session WHERE ${OPEN} ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4`;
 const COUNT = `SELECT count(*)::int AS total FROM login_session WHERE ${OPEN}`;
 const END = `UPDATE login_session SET ended_at = now(), ended_by = $4 WHERE ${OPEN} AND id = $3`;
 const ENDED = 'SELECT id FROM login_session WHERE expires_at > now() AND ended_at IS NOT NULL';
-
-interface Raw {
-  id: string;
-  user_id: string;
-  created_at: Date;
-  expires_at: Date;
-}
 
 export function createLoginSessions(pool: pg.Pool): LoginSessions {
   return {
     async list(tenantId, userId, page, pageSize) {
       const whose = [tenantId, userId ?? null];
       const [found, counted] = await Promise.all([
-        pool.query<Raw>(LIST, [...whose, pageSize, (page - 1) * pageSize]),
+        pool.query<Row>(LIST, [...whose, pageSize, (page - 1) * pageSize]),
         pool.query<{ total: number }>(COUNT, whose),
       ]);
-      return { items: found.rows.map(toSession), total: counted.rows[0]?.total ?? 0 };
+      return { items: found.rows, total: counted.rows[0]?.total ?? 0 };
     },
     async end(tenantId, userId, id, by) {
       return (await pool.query(END, [tenantId, userId ?? null, id, by])).rowCount === 1;
@@ -50,8 +48,4 @@ export function createSessionDirectory(pool: pg.Pool): SessionDirectory {
       return new Set(rows.map(({ id }) => id));
     },
   };
-}
-
-function toSession(raw: Raw): LoginSession {
-  return { id: raw.id, userId: raw.user_id, createdAt: raw.created_at, expiresAt: raw.expires_at };
 }

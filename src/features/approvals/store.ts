@@ -4,8 +4,10 @@
  */
 import type pg from 'pg';
 import { RECEPTIVE_RUNS } from '../../domain/runs/run-states.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import { sqlList } from '../../store/core/states.ts';
 import { persist } from '../../store/core/transient.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import { readText, textPayload } from '../../store/payloads/payloads.ts';
 import type {
   ApprovalDecision,
@@ -28,11 +30,16 @@ import {
 } from '../signals/inbox-store.ts';
 import { atDeadline, mayDecide, needsOtherEyes, type OnTimeout, type Verdict } from './domain.ts';
 
-const OF_QUESTION = `a.run_id, a.epoch, a.action_id, a.tenant_id, ${readText('a.message')} AS message, a.approvers, a.four_eyes, a.on_timeout, a.escalate_to, a.period_seconds,
-  (SELECT s.user_id FROM run s WHERE s.id = a.run_id) AS started_by,
-  a.requested_at, a.deadline_at, a.escalated_at, coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now`;
-const COLUMNS = `${OF_QUESTION},
-  d.decision, d.decided_by, d.comment, d.request_key, d.at`;
+const QUESTION = {
+  ...{ runId: true, epoch: true, actionId: true, tenantId: true, approvers: true, fourEyes: true, onTimeout: true },
+  ...{ escalateTo: true, requestedAt: true, deadlineAt: true, escalatedAt: true },
+};
+const ANSWER = { decision: true, decidedBy: true, comment: true, requestKey: true, at: true };
+
+const OF_QUESTION = `${columnsOf(QUESTION, { table: 'a' })}, ${readText('a.message')} AS message,
+  (SELECT s.user_id FROM run s WHERE s.id = a.run_id) AS "startedBy",
+  coalesce(a.deadline_at <= now(), false) AS overdue, now() AS now`;
+const COLUMNS = `${OF_QUESTION}, ${columnsOf(ANSWER, { table: 'd' })}`;
 const WITH_DECISION = `approval a LEFT JOIN approval_decision d ON d.run_id = a.run_id AND d.epoch = a.epoch AND d.action_id = a.action_id`;
 
 // A crowd of runs that ask at the same time is the usual one, so it is one statement, and its own transaction.
@@ -48,7 +55,7 @@ WITH opened AS (
     || CASE WHEN four_eyes THEN '{"four_eyes": true}' ELSE '{}' END::jsonb
   FROM opened
 )
-SELECT ${OF_QUESTION}, NULL AS decision, NULL AS decided_by, NULL AS comment, NULL AS request_key, NULL::timestamptz AS at FROM opened a`;
+SELECT ${OF_QUESTION}, NULL AS decision, NULL AS "decidedBy", NULL AS comment, NULL AS "requestKey", NULL::timestamptz AS at FROM opened a`;
 
 // The row of the question is what everybody who may change something about it locks.
 const LOCK = `SELECT 1 FROM approval WHERE run_id = $1 AND epoch = $2 AND action_id = $3 FOR UPDATE`;
@@ -75,28 +82,15 @@ const DECIDED = `a.tenant_id = $1 AND NOT a.open`;
 const FOR_APPROVER = `($2::text IS NULL OR (a.approvers = '{}' OR $2 = ANY (a.approvers))
   AND NOT (a.four_eyes AND EXISTS (SELECT 1 FROM run s WHERE s.id = a.run_id AND s.user_id = $2)))`;
 
-interface Raw {
-  run_id: string;
-  epoch: number;
-  action_id: string;
-  tenant_id: string;
+type Question = Prisma.ApprovalGetPayload<{ select: typeof QUESTION }>;
+type Answer = Prisma.ApprovalDecisionGetPayload<{ select: typeof ANSWER }>;
+/** Null: nobody has decided yet. */
+type Row = Question & { [Name in keyof Answer]: Answer[Name] | null } & {
   message: string | null;
-  approvers: string[];
-  four_eyes: boolean;
-  started_by: string;
-  on_timeout: OnTimeout;
-  escalate_to: string[];
-  requested_at: Date;
-  deadline_at: Date | null;
-  escalated_at: Date | null;
+  startedBy: string;
   overdue: boolean;
   now: Date;
-  decision: Verdict | null;
-  decided_by: string | null;
-  comment: string | null;
-  request_key: string | null;
-  at: Date | null;
-}
+};
 
 export function createApprovalStore(pool: pg.Pool): ApprovalStore {
   return {
@@ -105,7 +99,7 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
       const text = textPayload(message ?? null, tenantId);
       const asked = [tenantId, text, approvers, onTimeout, escalateTo, timeoutSeconds ?? null, fourEyes];
       const { rows } = await persist(() =>
-        pool.query<Raw>({ name: 'open-approval', text: OPEN, values: [...key, ...asked] }),
+        pool.query<Row>({ name: 'open-approval', text: OPEN, values: [...key, ...asked] }),
       );
       const [opened] = rows;
       if (opened !== undefined && !opened.overdue) return toRow(opened);
@@ -116,7 +110,7 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
     decide: (request) => twice(() => unlessUnchanged(pool, (client) => decide(client, request))),
 
     async find(tenantId, runId, actionId) {
-      const { rows } = await pool.query<Raw>(NEWEST, [runId, actionId, tenantId ?? null]);
+      const { rows } = await pool.query<Row>(NEWEST, [runId, actionId, tenantId ?? null]);
       const [raw] = rows;
       return raw === undefined ? undefined : { ...toRow(raw), now: raw.now };
     },
@@ -136,7 +130,7 @@ export function createApprovalStore(pool: pg.Pool): ApprovalStore {
     async list(tenantId, { status, approver, limit, skip }) {
       const where = `${status === 'pending' ? PENDING : DECIDED} AND ${FOR_APPROVER}`;
       const [page, counted] = await Promise.all([
-        pool.query<Raw>(
+        pool.query<Row>(
           `SELECT ${COLUMNS} FROM ${WITH_DECISION} WHERE ${where}
            ORDER BY a.requested_at DESC, a.run_id DESC, a.action_id DESC LIMIT $3 OFFSET $4`,
           [tenantId, approver ?? null, limit, skip],
@@ -160,7 +154,7 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
   if (run === undefined) throw refuse({ done: 'not_waiting' });
   const task: InboxTask = { runId, epoch: run.epoch, actionId };
   await client.query(LOCK, [runId, run.epoch, actionId]);
-  const before = (await client.query<Raw>(NEWEST, [runId, actionId, tenantId])).rows[0];
+  const before = (await client.query<Row>(NEWEST, [runId, actionId, tenantId])).rows[0];
   if (link !== undefined && (link.epoch !== run.epoch || before === undefined || link.expiresAt <= before.now)) {
     throw refuse({ done: 'link_over' });
   }
@@ -168,8 +162,8 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
   if (before !== undefined && decided !== undefined && (before.epoch === run.epoch || !isLive)) {
     const isSame =
       request.requestKey !== undefined &&
-      before.request_key === request.requestKey &&
-      before.decided_by === by &&
+      before.requestKey === request.requestKey &&
+      before.decidedBy === by &&
       decided.verdict === verdict;
     throw refuse(
       isSame
@@ -184,7 +178,7 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
   const now = await settled(client, task);
   // Its deadline has just decided; the task finds that out for itself.
   if (now.decision !== null) throw refuse({ done: 'already_decided', decision: decisionOf(now) });
-  const deciders = { approvers: now.approvers, fourEyes: now.four_eyes, startedBy: now.started_by };
+  const deciders = { approvers: now.approvers, fourEyes: now.fourEyes, startedBy: now.startedBy };
   if (!mayDecide(deciders, by)) {
     const why = needsOtherEyes(deciders, by) ? 'own_run' : 'not_approver';
     throw refuse({ done: link === undefined ? why : 'link_over' });
@@ -195,7 +189,7 @@ async function decide(client: pg.PoolClient, request: DecisionRequest): Promise<
 }
 
 /** How it stands when all is done that is due by now: an escalation, or the end at the deadline. */
-async function settled(client: pg.PoolClient, task: InboxTask): Promise<Raw> {
+async function settled(client: pg.PoolClient, task: InboxTask): Promise<Row> {
   const key = [task.runId, task.epoch, task.actionId];
   await client.query(LOCK, key);
   // Only now: the first reading would show what was before the lock.
@@ -203,9 +197,9 @@ async function settled(client: pg.PoolClient, task: InboxTask): Promise<Raw> {
   if (raw.decision !== null) return raw;
   const due = atDeadline({
     approvers: raw.approvers,
-    onTimeout: raw.on_timeout,
-    escalateTo: raw.escalate_to,
-    escalated: raw.escalated_at !== null,
+    onTimeout: raw.onTimeout as OnTimeout,
+    escalateTo: raw.escalateTo,
+    escalated: raw.escalatedAt !== null,
     overdue: raw.overdue,
   });
   switch (due.next) {
@@ -214,7 +208,7 @@ async function settled(client: pg.PoolClient, task: InboxTask): Promise<Raw> {
     case 'escalate': {
       const { rows } = await client.query<{ deadline_at: Date | null }>(ESCALATE, key);
       const deadline = rows[0]?.deadline_at?.toISOString() ?? null;
-      await record(client, task, 'approval.escalated', { from: raw.approvers, to: raw.escalate_to, deadline });
+      await record(client, task, 'approval.escalated', { from: raw.approvers, to: raw.escalateTo, deadline });
       return readOne(client, key);
     }
     case 'end':
@@ -223,8 +217,8 @@ async function settled(client: pg.PoolClient, task: InboxTask): Promise<Raw> {
   }
 }
 
-async function readOne(client: pg.PoolClient, key: readonly unknown[]): Promise<Raw> {
-  const { rows } = await client.query<Raw>(ONE, [...key]);
+async function readOne(client: pg.PoolClient, key: readonly unknown[]): Promise<Row> {
+  const { rows } = await client.query<Row>(ONE, [...key]);
   const [raw] = rows;
   if (raw === undefined) throw new Error(`the approval ${key.join(' ')} is gone`);
   return raw;
@@ -253,23 +247,23 @@ async function write(
   return { verdict, by, comment, at };
 }
 
-function toRow(raw: Raw): ApprovalRow {
+function toRow(raw: Row): ApprovalRow {
   return {
-    runId: raw.run_id,
+    runId: raw.runId,
     epoch: raw.epoch,
-    actionId: raw.action_id,
-    tenantId: raw.tenant_id,
+    actionId: raw.actionId,
+    tenantId: raw.tenantId,
     message: raw.message,
     approvers: raw.approvers,
-    fourEyes: raw.four_eyes,
-    startedBy: raw.started_by,
-    requestedAt: raw.requested_at,
-    deadline: raw.deadline_at ?? undefined,
-    escalatedAt: raw.escalated_at ?? undefined,
+    fourEyes: raw.fourEyes,
+    startedBy: raw.startedBy,
+    requestedAt: raw.requestedAt,
+    deadline: raw.deadlineAt ?? undefined,
+    escalatedAt: raw.escalatedAt ?? undefined,
     decision: decisionOf(raw),
   };
 }
 
-function decisionOf({ decision, decided_by: by, comment, at }: Raw): ApprovalDecision | undefined {
-  return decision === null || at === null ? undefined : { verdict: decision, by, comment, at };
+function decisionOf({ decision, decidedBy: by, comment, at }: Row): ApprovalDecision | undefined {
+  return decision === null || at === null ? undefined : { verdict: decision as Verdict, by, comment, at };
 }

@@ -2,10 +2,11 @@
 import type pg from 'pg';
 import type { TenantTables } from '../../feature.ts';
 import type { JsonObject } from '../../schemas/json.ts';
+import type { Erasure as ErasureRow } from '../../store/generated/client.ts';
 import { PAYLOAD_COLUMNS } from '../../store/payloads/payload-columns.ts';
 import { readText } from '../../store/payloads/payloads.ts';
 import type { Erasure, ExportedRow, TenantData } from './ports.ts';
-import { type Row, RUNS } from './store.ts';
+import { ERASURE, RUNS } from './store.ts';
 import { HANGING_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from './tables.ts';
 
 /** A row may have an output of a megabyte. */
@@ -14,10 +15,10 @@ const RUNS_PER_PAGE = 50;
 
 const REQUEST = `
 INSERT INTO erasure (id, tenant_id, subject, force, requested_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, now() + interval '400 days') RETURNING *`;
+VALUES ($1, $2, $3, $4, $5, now() + interval '400 days') RETURNING ${ERASURE}`;
 const UNDER_WAY = `
 UPDATE erasure SET force = force OR $3 WHERE id = (SELECT id FROM erasure
-  WHERE tenant_id = $1 AND subject IS NOT DISTINCT FROM $2 AND status = 'pending' ORDER BY requested_at LIMIT 1) RETURNING *`;
+  WHERE tenant_id = $1 AND subject IS NOT DISTINCT FROM $2 AND status = 'pending' ORDER BY requested_at LIMIT 1) RETURNING ${ERASURE}`;
 
 /** `tables`: those of features, beside the ones that are listed here. */
 export function createTenantData(pool: pg.Pool, newId: () => string, tables: TenantTables = {}): TenantData {
@@ -52,23 +53,22 @@ export function createTenantData(pool: pg.Pool, newId: () => string, tables: Ten
     },
     async request({ userId }, { tenantId, subject }, force) {
       const of = [tenantId, subject ?? null];
-      const known = await pool.query<Row>(UNDER_WAY, [...of, force]);
-      const row = known.rows[0] ?? (await pool.query<Row>(REQUEST, [newId(), ...of, force, userId])).rows[0];
+      const known = await pool.query<ErasureRow>(UNDER_WAY, [...of, force]);
+      const row = known.rows[0] ?? (await pool.query<ErasureRow>(REQUEST, [newId(), ...of, force, userId])).rows[0];
       if (row === undefined) throw new Error('an erasure was not written');
       return erasureOf(row);
     },
     async find(tenantId, id) {
-      const { rows } = await pool.query<Row>('SELECT * FROM erasure WHERE tenant_id = $1 AND id = $2', [tenantId, id]);
+      const text = `SELECT ${ERASURE} FROM erasure WHERE tenant_id = $1 AND id = $2`;
+      const { rows } = await pool.query<ErasureRow>(text, [tenantId, id]);
       return rows[0] && erasureOf(rows[0]);
     },
     rows: (tenantId) => allRows(pool, tenantId, ofTenant),
   };
 }
 
-function erasureOf(row: Row): Erasure {
-  const { id, subject, force, status, removed } = row;
-  const when = { requestedAt: row.requested_at, finishedAt: row.finished_at };
-  return { id, tenantId: row.tenant_id, subject, force, status, removed, requestedBy: row.requested_by, ...when };
+function erasureOf({ status, removed, ...row }: ErasureRow): Erasure {
+  return { ...row, status: status as Erasure['status'], removed: removed as Erasure['removed'] }; // As they are written.
 }
 
 async function* allRows(pool: pg.Pool, tenantId: string, tables: TenantTables): AsyncGenerator<ExportedRow[]> {

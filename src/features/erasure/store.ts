@@ -1,8 +1,10 @@
 /** Erasing in PostgreSQL: each step is one kind of rows, each batch of it one transaction. */
 import type pg from 'pg';
 import type { TenantTables } from '../../feature.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
 import { notBarredFrom } from '../../store/core/states.ts';
+import { type Erasure as ErasureRow, Prisma } from '../../store/generated/client.ts';
 import type { Cleared, Erasure, ErasureSteps } from './ports.ts';
 import { HANGING_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES, WHO, WHO_ELSEWHERE } from './tables.ts';
 
@@ -19,8 +21,10 @@ const UNDER_WAY = `(NOT r.final OR (r.awaited AND EXISTS (SELECT FROM run p WHER
 const ACTIVE = `EXISTS (SELECT FROM run r WHERE r.tenant_id = e.tenant_id
   AND (e.subject IS NULL OR (r.user_id = e.subject AND r.created_at <= e.requested_at)) AND ${UNDER_WAY})`;
 
+export const ERASURE = columnsOf(Prisma.ErasureScalarFieldEnum);
+
 const TAKE = `
-SELECT e.* FROM erasure e WHERE e.status <> 'completed' AND NOT ${ACTIVE}
+SELECT ${ERASURE} FROM erasure e WHERE e.status <> 'completed' AND NOT ${ACTIVE}
 ORDER BY e.requested_at, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED`;
 // The erasures first: from the runs' side their order would be kept by walking through all of them.
 export const RUNS_TO_CANCEL = `
@@ -43,24 +47,10 @@ CROSS JOIN LATERAL (
 ) r
 LEFT JOIN task t ON t.run_id = r.id`;
 
-export interface Row {
-  id: string;
-  tenant_id: string;
-  subject: string | null;
-  force: boolean;
-  status: Erasure['status'];
-  step: number;
-  after: string | null;
-  removed: Record<string, number>;
-  requested_by: string;
-  requested_at: Date;
-  finished_at: Date | null;
-}
-
 interface Batch {
   cleared: Cleared | undefined;
   client: pg.PoolClient;
-  of: Row;
+  of: ErasureRow;
   limit: number;
 }
 /** Adds to `removed`; where the step goes on, or undefined when nothing is left of it. */
@@ -114,10 +104,10 @@ export function createErasureSteps(pool: pg.Pool, tables: TenantTables = {}): Er
     leaving: () => leaving(pool),
     step: (limit, cleared) =>
       inTransaction(pool, async (client) => {
-        const of = (await client.query<Row>(TAKE)).rows[0];
+        const of = (await client.query<ErasureRow>(TAKE)).rows[0];
         if (of === undefined) return undefined;
         const steps = of.subject === null ? ofTenant : SUBJECT_STEPS;
-        const removed = new Map(Object.entries(of.removed));
+        const removed = new Map(Object.entries(of.removed as Erasure['removed']));
         const on = await steps[of.step]?.(
           { client, of, limit, cleared: cleared?.erasureId === of.id ? cleared : undefined },
           removed,
@@ -130,7 +120,7 @@ export function createErasureSteps(pool: pg.Pool, tables: TenantTables = {}): Er
              finished_at = CASE WHEN $2 = 'completed' THEN now() END WHERE id = $1`,
           [of.id, completed ? 'completed' : 'running', next, typeof on === 'string' ? on : null, json],
         );
-        return { id: of.id, tenantId: of.tenant_id, completed, removed: Object.fromEntries(removed) };
+        return { id: of.id, tenantId: of.tenantId, completed, removed: Object.fromEntries(removed) };
       }),
   };
 }
@@ -164,13 +154,13 @@ async function removeRuns({ client, of, cleared }: Batch, removed: Map<string, n
   const { rows } = await client.query<{ id: string }>(
     `SELECT r.id FROM run r WHERE ${RUNS} AND r.final AND (${LONG_ENDED} OR r.id = ANY ($4::text[]))
      ORDER BY r.created_at, r.id LIMIT ${RUNS_PER_STEP} FOR UPDATE`,
-    [of.tenant_id, of.subject, of.requested_at, cleared?.runIds ?? []],
+    [of.tenantId, of.subject, of.requestedAt, cleared?.runIds ?? []],
   );
   if (rows.length === 0) {
     const more = await client.query(`SELECT FROM run r WHERE ${RUNS} AND r.final LIMIT 1`, [
-      of.tenant_id,
+      of.tenantId,
       of.subject,
-      of.requested_at,
+      of.requestedAt,
     ]);
     // They have ended since it was asked which ones go.
     return more.rows.length > 0 || undefined;
@@ -182,12 +172,12 @@ async function removeRuns({ client, of, cleared }: Batch, removed: Map<string, n
   }
   for (const table of ['output_cache', 'call_span', 'webhook_delivery', 'platform_event', 'document']) {
     const sql = `DELETE FROM ${table} WHERE tenant_id = $1 AND run_id = ANY ($2)`;
-    count(removed, table, (await client.query(sql, [of.tenant_id, ids])).rowCount);
+    count(removed, table, (await client.query(sql, [of.tenantId, ids])).rowCount);
   }
   // A group stays, without the words of the run that goes.
   await client.query(
     'UPDATE error_group SET message = template, run_id = NULL WHERE tenant_id = $1 AND run_id = ANY ($2)',
-    [of.tenant_id, ids],
+    [of.tenantId, ids],
   );
   await client.query('UPDATE schedule_slot SET run_id = NULL WHERE run_id = ANY ($1)', [ids]);
   count(removed, 'run', (await client.query('DELETE FROM run WHERE id = ANY ($1)', [ids])).rowCount);
@@ -197,7 +187,7 @@ async function removeRuns({ client, of, cleared }: Batch, removed: Map<string, n
 function removing(table: string, where: string, ofUser = false): Step {
   const sql = `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM ${table} t WHERE ${where} LIMIT ${ofUser ? '$3' : '$2'} FOR UPDATE))`;
   return async ({ client, of, limit }, removed) => {
-    const values = ofUser ? [of.tenant_id, of.subject, limit] : [of.tenant_id, limit];
+    const values = ofUser ? [of.tenantId, of.subject, limit] : [of.tenantId, limit];
     const rows = count(removed, table, (await client.query(sql, values)).rowCount);
     return rows < limit ? undefined : true;
   };
@@ -209,7 +199,7 @@ function changing(table: string, set: string, where: string): Step {
     const rows = count(
       removed,
       `${table} (changed)`,
-      (await client.query(sql, [of.tenant_id, of.subject, limit])).rowCount,
+      (await client.query(sql, [of.tenantId, of.subject, limit])).rowCount,
     );
     return rows < limit ? undefined : true;
   };
@@ -230,7 +220,7 @@ WHERE run_id = ANY ($1) AND jsonb_typeof(data) = 'object'
 async function changeEvents({ client, of, limit }: Batch, removed: Map<string, number>): Promise<string | undefined> {
   const { rows } = await client.query<{ id: string }>(
     'SELECT id FROM run WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3',
-    [of.tenant_id, of.after ?? '', limit],
+    [of.tenantId, of.after ?? '', limit],
   );
   const changed = await client.query(CHANGE_EVENTS, [rows.map(({ id }) => id), of.subject]);
   count(removed, 'event (changed)', changed.rowCount);

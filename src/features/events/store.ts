@@ -2,11 +2,17 @@
 import type pg from 'pg';
 import type { Trigger } from '../../domain/definition/definition.ts';
 import type { IncomingEvent } from '../../domain/events/cloud-events.ts';
+import { columnsOf } from '../../store/core/columns.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import { payload } from '../../store/payloads/payloads.ts';
 import { KEPT } from './event-log-store.ts';
 import type { EventOutcome, EventProgress, EventWaits, IncomingStore, StoredEvent } from './ports.ts';
 
-const STORED = 'i.tenant_id, i.key, i.event, i.user_id, i.correlation_id, i.trace_id, i.tries, i.progress';
+const SHOWN = {
+  ...{ tenantId: true, key: true, event: true, userId: true, correlationId: true, traceId: true },
+  ...{ tries: true, progress: true },
+};
+const STORED = columnsOf(SHOWN, { table: 'i' });
 
 const INSERT = `
 WITH given AS MATERIALIZED (
@@ -77,16 +83,7 @@ const REMOVE_ENDED = `
 DELETE FROM event_wait WHERE ctid = ANY (ARRAY(
   SELECT w.ctid FROM event_wait w LEFT JOIN run r ON r.id = w.run_id WHERE coalesce(r.final, true) LIMIT $1))`;
 
-interface RawStored {
-  tenant_id: string;
-  key: string;
-  event: IncomingEvent;
-  user_id: string;
-  correlation_id: string | null;
-  trace_id: string;
-  tries: number;
-  progress: EventProgress | null;
-}
+type Row = Prisma.IncomingEventGetPayload<{ select: typeof SHOWN }>;
 
 export function createIncomingStore(pool: pg.Pool): IncomingStore {
   return {
@@ -108,7 +105,7 @@ export function createIncomingStore(pool: pg.Pool): IncomingStore {
       return rows.map(({ fresh, done, outcome }) => ({ fresh, done: done === true, outcome: outcome ?? undefined }));
     },
     async takeDue(perTenant, busy, leaseMs) {
-      const { rows } = await pool.query<RawStored>({
+      const { rows } = await pool.query<Row>({
         name: 'take-due-events',
         text: TAKE_DUE,
         values: [perTenant, busy, leaseMs],
@@ -148,7 +145,7 @@ export function createEventWaits(pool: pg.Pool): EventWaits {
     },
     async early(tenantId, runId, { event, key }, limit) {
       const values = [tenantId, runId, key, event, limit];
-      const { rows } = await pool.query<RawStored>({ name: 'early-events', text: EARLY, values });
+      const { rows } = await pool.query<Row>({ name: 'early-events', text: EARLY, values });
       return rows.map(toStored);
     },
     async removeEnded(limit) {
@@ -157,16 +154,18 @@ export function createEventWaits(pool: pg.Pool): EventWaits {
   };
 }
 
-function toStored({
-  tenant_id: tenantId,
-  key,
-  event,
-  user_id,
-  correlation_id,
-  trace_id,
-  tries,
-  progress,
-}: RawStored): StoredEvent {
-  const caller = { tenantId, userId: user_id, correlationId: correlation_id ?? undefined, traceId: trace_id };
-  return { key, caller, event, tries, progress: progress ?? undefined };
+function toStored({ key, event, tries, progress, correlationId, ...who }: Row): StoredEvent {
+  return {
+    key,
+    caller: {
+      tenantId: who.tenantId,
+      userId: who.userId,
+      correlationId: correlationId ?? undefined,
+      traceId: who.traceId,
+    },
+    // As they were written.
+    event: event as unknown as IncomingEvent,
+    tries,
+    progress: (progress as unknown as EventProgress | null) ?? undefined,
+  };
 }

@@ -73,7 +73,9 @@ export const ignoreErrorGroup = operation({
   description: 'Further failures are counted, and the group stays ignored. Resolve it to be notified again.',
 });
 
-const place = z.strictObject({ v: z.number(), f: z.string().min(1).max(64), p: z.int().min(1) });
+/** The last moment that a date has; no count is greater. */
+const MAX_VALUE = 8_640_000_000_000_000;
+const place = z.strictObject({ v: z.int().min(0).max(MAX_VALUE), f: z.string().min(1).max(64), p: z.int().min(1) });
 
 interface Needs {
   errorGroups: ErrorGroups;

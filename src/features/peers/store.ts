@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { JsonObject } from '../../schemas/json.ts';
-import type { OwedChange, PeerStore } from './ports.ts';
+import { columnsOf } from '../../store/core/columns.ts';
+import type { OwedChange, PeerState, PeerStore } from './ports.ts';
 
 const INSTALLATION = `
 WITH made AS (INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
@@ -62,8 +63,8 @@ UPDATE peer SET last_error = $2, failures = failures + 1, leased_until = NULL, d
 WHERE url = $1`;
 
 const STATES = `
-SELECT u.url, p.id, p.last_seen_at, p.last_error, coalesce(p.failures, 0) AS failures, p.latency_ms,
-  coalesce(p.next_at, now()) AS next_at, (SELECT count(*)::int FROM (${owedBy('u.url')}) o WHERE o.tenant_id = $2) AS pending
+SELECT u.url, ${columnsOf({ id: true, lastSeenAt: true, lastError: true, latencyMs: true }, { table: 'p' })},
+  coalesce(p.failures, 0) AS failures, coalesce(p.next_at, now()) AS "nextAt", (SELECT count(*)::int FROM (${owedBy('u.url')}) o WHERE o.tenant_id = $2) AS pending
 FROM unnest($1::text[]) WITH ORDINALITY AS u(url, n) LEFT JOIN peer p ON p.url = u.url ORDER BY u.n`;
 
 const PROGRESS = `
@@ -136,17 +137,7 @@ export function createPeerStore(pool: pg.Pool): PeerStore {
       await pool.query('UPDATE peer SET leased_until = NULL WHERE url = $1', [url]);
     },
     async states(urls, tenantId) {
-      const { rows } = await pool.query<RawState>({ name: 'peers-states', text: STATES, values: [urls, tenantId] });
-      return rows.map((row) => ({
-        url: row.url,
-        id: row.id,
-        lastSeenAt: row.last_seen_at,
-        lastError: row.last_error,
-        failures: row.failures,
-        latencyMs: row.latency_ms,
-        nextAt: row.next_at,
-        pending: row.pending,
-      }));
+      return (await pool.query<PeerState>({ name: 'peers-states', text: STATES, values: [urls, tenantId] })).rows;
     },
     async ask(urls, tenantId) {
       await pool.query('DELETE FROM peer_sent WHERE peer = ANY ($1) AND tenant_id = $2', [urls, tenantId]);
@@ -177,17 +168,6 @@ interface RawOwed {
   version: number;
   deleted: boolean;
   service: string | null;
-}
-
-interface RawState {
-  url: string;
-  id: string | null;
-  last_seen_at: Date | null;
-  last_error: string | null;
-  failures: number;
-  latency_ms: number | null;
-  next_at: Date;
-  pending: number;
 }
 
 /** One that has just been changed again is owed with its next version. */

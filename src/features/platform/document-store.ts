@@ -1,10 +1,14 @@
 /** Documents of tenants that have no document store. */
 import type { JsonObject } from '../../schemas/json.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import { payload, textPayload } from '../../store/payloads/payloads.ts';
 import type { DocumentStore } from './ports.ts';
 
 const MAX_DOCUMENTS = 10_000;
+
+const SAVED = { id: true, contentHash: true, createdAt: true } as const;
 
 const SAVE = `
 INSERT INTO document (tenant_id, id, content, content_hash, metadata, run_id)
@@ -13,13 +17,7 @@ WHERE EXISTS (SELECT 1 FROM document WHERE tenant_id = $1 AND id = $2)
    OR (SELECT count(*) FROM document WHERE tenant_id = $1) < ${MAX_DOCUMENTS}
 ON CONFLICT (tenant_id, id) DO UPDATE SET content = EXCLUDED.content, content_hash = EXCLUDED.content_hash,
   metadata = EXCLUDED.metadata, run_id = EXCLUDED.run_id, updated_at = now()
-RETURNING id, content_hash, created_at`;
-
-interface RawSaved {
-  id: string;
-  content_hash: string;
-  created_at: Date;
-}
+RETURNING ${columnsOf(SAVED)}`;
 
 export function createDocumentStore({ pool, prisma }: Clients): DocumentStore {
   return {
@@ -32,9 +30,8 @@ export function createDocumentStore({ pool, prisma }: Clients): DocumentStore {
         payload(metadata === undefined ? null : JSON.stringify(metadata), tenantId),
         runId,
       ];
-      const { rows } = await pool.query<RawSaved>(SAVE, values);
-      const row = rows[0];
-      return row && { id: row.id, contentHash: row.content_hash, createdAt: row.created_at };
+      const { rows } = await pool.query<Prisma.DocumentGetPayload<{ select: typeof SAVED }>>(SAVE, values);
+      return rows[0];
     },
     async find(tenantId, id) {
       const row = await prisma.document.findFirst({ where: { tenantId, id } });

@@ -1,8 +1,10 @@
 /** Schedules and what became of their slots. A schedule whose runs are being started is locked until that is written down. */
 import type pg from 'pg';
 import type { JsonObject } from '../../schemas/json.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
-import type { Schedule as ScheduleRow } from '../../store/generated/client.ts';
+import { inTransaction } from '../../store/core/in-transaction.ts';
+import { Prisma, type Schedule as Row } from '../../store/generated/client.ts';
 import { payload } from '../../store/payloads/payloads.ts';
 import type { Overlap, Timing } from './domain.ts';
 import type { DueSchedule, DueSchedules, Schedule, ScheduleStore, SlotRecord, SlotVerdict } from './ports.ts';
@@ -11,27 +13,7 @@ import type { DueSchedule, DueSchedules, Schedule, ScheduleStore, SlotRecord, Sl
 const KEPT_SLOTS = 100;
 const UNIQUE_VIOLATION = '23505';
 
-interface Raw {
-  id: string;
-  tenant_id: string;
-  name: string;
-  workflow_id: string;
-  parameters: JsonObject;
-  cron: string | null;
-  interval_seconds: number | null;
-  at: Date | null;
-  timezone: string;
-  overlap: Overlap;
-  catchup_window_seconds: number;
-  jitter_seconds: number;
-  paused: boolean;
-  pause_reason: string | null;
-  anchor_at: Date;
-  last_slot_at: Date;
-  created_by: string;
-  created_at: Date;
-  updated_at: Date;
-}
+const COLUMNS = columnsOf(Prisma.ScheduleScalarFieldEnum);
 
 const INSERT = `
 INSERT INTO schedule (id, tenant_id, name, workflow_id, parameters, cron, interval_seconds, at, timezone, overlap,
@@ -40,14 +22,16 @@ INSERT INTO schedule (id, tenant_id, name, workflow_id, parameters, cron, interv
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19
 WHERE (SELECT count(*) FROM (SELECT 1 FROM schedule WHERE tenant_id = $2 LIMIT $20) AS own) < $20`;
 
+const HELD = `SELECT ${COLUMNS} FROM schedule WHERE tenant_id = $1 AND id = $2 FOR UPDATE`;
+
 const UPDATE = `
 UPDATE schedule SET name = $2, workflow_id = $3, parameters = $4, cron = $5, interval_seconds = $6, at = $7, timezone = $8,
   overlap = $9, catchup_window_seconds = $10, jitter_seconds = $11, paused = $12, pause_reason = $13, anchor_at = $14,
   last_slot_at = $15, due_at = $16, updated_at = now()
-WHERE id = $1 RETURNING *`;
+WHERE id = $1 RETURNING ${COLUMNS}`;
 
 const TAKE_DUE = `
-SELECT *, extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms FROM schedule
+SELECT ${COLUMNS}, extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms FROM schedule
 WHERE due_at IS NOT NULL AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED`;
 
 const ACTIVE = `
@@ -87,7 +71,7 @@ export function createScheduleStore({ pool, prisma }: Clients): ScheduleStore {
     },
     async find(tenantId, id) {
       const row = await prisma.schedule.findFirst({ where: { tenantId, id } });
-      return row === null ? undefined : fromRow(row);
+      return row === null ? undefined : toSchedule(row);
     },
     async list(tenantId, { page, pageSize, workflowId, paused }) {
       const where = {
@@ -104,19 +88,16 @@ export function createScheduleStore({ pool, prisma }: Clients): ScheduleStore {
         }),
         prisma.schedule.count({ where }),
       ]);
-      return { items: rows.map(fromRow), total };
+      return { items: rows.map(toSchedule), total };
     },
     async change(tenantId, id, change) {
       try {
         return await inTransaction(pool, async (client) => {
-          const { rows } = await client.query<Raw>(
-            'SELECT * FROM schedule WHERE tenant_id = $1 AND id = $2 FOR UPDATE',
-            [tenantId, id],
-          );
+          const { rows } = await client.query<Row>(HELD, [tenantId, id]);
           if (rows[0] === undefined) return 'unknown';
           const waiting = await client.query(`${WAITING} LIMIT 1`, [id]);
           const { schedule, lookAt } = change(toSchedule(rows[0]), (waiting.rowCount ?? 0) > 0);
-          const changed = await client.query<Raw>(UPDATE, [id, ...written(schedule, lookAt)]);
+          const changed = await client.query<Row>(UPDATE, [id, ...written(schedule, lookAt)]);
           return changed.rows[0] === undefined ? 'unknown' : toSchedule(changed.rows[0]);
         });
       } catch (error) {
@@ -168,7 +149,7 @@ export function createDueSchedules(pool: pg.Pool): DueSchedules {
 }
 
 async function settleDue(client: pg.PoolClient, work: (due: DueSchedule) => Promise<SlotVerdict>): Promise<boolean> {
-  const { rows } = await client.query<Raw & { now_ms: number }>({ name: 'take-due-schedule', text: TAKE_DUE });
+  const { rows } = await client.query<Row & { now_ms: number }>({ name: 'take-due-schedule', text: TAKE_DUE });
   const raw = rows[0];
   if (raw === undefined) return false;
   const active = await client.query<{ id: string }>(ACTIVE, [raw.id]);
@@ -225,32 +206,7 @@ function toDate(moment: number | undefined): Date | null {
   return moment === undefined ? null : new Date(moment);
 }
 
-/** As the statements read it. */
-function toSchedule(raw: Raw): Schedule {
-  return fromRow({
-    id: raw.id,
-    tenantId: raw.tenant_id,
-    name: raw.name,
-    workflowId: raw.workflow_id,
-    parameters: raw.parameters,
-    cron: raw.cron,
-    intervalSeconds: raw.interval_seconds,
-    at: raw.at,
-    timezone: raw.timezone,
-    overlap: raw.overlap,
-    catchupWindowSeconds: raw.catchup_window_seconds,
-    jitterSeconds: raw.jitter_seconds,
-    paused: raw.paused,
-    pauseReason: raw.pause_reason,
-    anchorAt: raw.anchor_at,
-    lastSlotAt: raw.last_slot_at,
-    createdBy: raw.created_by,
-    createdAt: raw.created_at,
-    updatedAt: raw.updated_at,
-  });
-}
-
-function fromRow(row: Omit<ScheduleRow, 'dueAt'>): Schedule {
+function toSchedule(row: Row): Schedule {
   return {
     id: row.id,
     tenantId: row.tenantId,
@@ -272,14 +228,7 @@ function fromRow(row: Omit<ScheduleRow, 'dueAt'>): Schedule {
   };
 }
 
-function timingOf({
-  id,
-  cron,
-  timezone,
-  intervalSeconds,
-  anchorAt,
-  at,
-}: Pick<ScheduleRow, 'id' | 'cron' | 'timezone' | 'intervalSeconds' | 'anchorAt' | 'at'>): Timing {
+function timingOf({ id, cron, timezone, intervalSeconds, anchorAt, at }: Row): Timing {
   if (cron !== null) return { cron, timezone };
   if (intervalSeconds !== null) return { intervalSeconds, anchorMs: anchorAt.getTime() };
   if (at !== null) return { atMs: at.getTime() };
@@ -288,19 +237,4 @@ function timingOf({
 
 function isNameTaken(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION;
-}
-
-async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query('BEGIN');
-    const result = await work(client);
-    await client.query('COMMIT');
-    client.release();
-    return result;
-  } catch (error) {
-    // Closing the connection rolls back, whatever state it is in.
-    client.release(true);
-    throw error;
-  }
 }

@@ -1,7 +1,8 @@
 /** The secrets of tenants: envelopes, and what is known of them. */
 import type { SecretStore, SecretView } from '../../engine/ports/secrets.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
-import type { Secret } from '../../store/generated/client.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 
 export const SECRET_CHANNEL = 'secret_changed';
 /** All but the envelope. */
@@ -30,8 +31,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET version = EXCLUDED.version, envelope
   description = CASE WHEN $7::boolean THEN EXCLUDED.description ELSE s.description END,
   updated_by = EXCLUDED.updated_by, updated_at = now()
   WHERE s.version = EXCLUDED.version - 1
-RETURNING name, hosts, description, version, created_by AS "createdBy", updated_by AS "updatedBy", created_at AS "createdAt",
-  updated_at AS "updatedAt", pg_notify('${SECRET_CHANNEL}', '')`;
+RETURNING ${columnsOf(VIEW)}, pg_notify('${SECRET_CHANNEL}', '')`;
 
 const SEALED = `
 SELECT name, version, hosts, envelope FROM secret WHERE tenant_id = $1 AND name = ANY ($2::text[])`;
@@ -39,7 +39,7 @@ SELECT name, version, hosts, envelope FROM secret WHERE tenant_id = $1 AND name 
 const REMOVE = `
 DELETE FROM secret WHERE tenant_id = $1 AND name = $2 RETURNING pg_notify('${SECRET_CHANNEL}', '')`;
 
-type SecretRow = Pick<Secret, keyof typeof VIEW>;
+type SecretRow = Prisma.SecretGetPayload<{ select: typeof VIEW }>;
 
 export function createSecretStore({ pool, prisma }: Clients): SecretStore {
   return {

@@ -1,10 +1,12 @@
 /** Health checks that are due, what came of them, and the end of what nobody renews. */
 import type pg from 'pg';
 import { createBatcher } from '../../store/core/batch.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
 import { untilItPasses } from '../../store/core/transient.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import { createPlatformEvents } from '../events/event-log-store.ts';
-import type { HealthCheck, InstanceHealth } from './domain.ts';
+import type { InstanceHealth } from './domain.ts';
 import type { CheckResult, DueCheck, ServiceCheckStore } from './ports.ts';
 import { SERVICE_CHANNEL } from './store.ts';
 
@@ -19,9 +21,11 @@ UPDATE service_instance i SET check_at = now() + make_interval(secs => greatest(
     (s.settings #>> '{health_check,interval_seconds}')::float8, (s.settings #>> '{health_check,timeout_seconds}')::float8 + 1))
 FROM due d JOIN service s ON s.tenant_id = d.tenant_id AND s.name = d.name
 WHERE i.tenant_id = d.tenant_id AND i.name = d.name AND i.instance_id = d.instance_id
-RETURNING i.tenant_id, i.name, i.instance_id, i.base_url, s.settings -> 'health_check' AS check`;
+RETURNING ${columnsOf({ tenantId: true, name: true, instanceId: true, baseUrl: true }, { table: 'i' })},
+  s.settings -> 'health_check' AS check`;
 
 // What was registered elsewhere meanwhile is another instance.
+const CHANGED = { tenantId: true, name: true, instanceId: true, health: true } as const;
 const RECORD = `
 WITH r AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::int[], $8::int[])
@@ -40,8 +44,9 @@ WITH r AS (
   WHERE i.tenant_id = r.tenant_id AND i.name = r.name AND i.instance_id = r.instance_id AND i.base_url = r.base_url
   RETURNING i.tenant_id, i.name, i.instance_id, i.health, b.health AS was
 )
-SELECT tenant_id, name, instance_id, health, pg_notify('${SERVICE_CHANNEL}', '') FROM u WHERE health <> was`;
+SELECT ${columnsOf(CHANGED)}, pg_notify('${SERVICE_CHANNEL}', '') FROM u WHERE health <> was`;
 
+const GONE = { tenantId: true, name: true } as const;
 const REMOVE_GONE = `
 WITH gone AS (
   DELETE FROM service_instance WHERE (tenant_id, name, instance_id) IN (
@@ -58,24 +63,15 @@ WITH gone AS (
 INSERT INTO service_tombstone AS t (tenant_id, name, version, origin)
 SELECT tenant_id, name, greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint), origin FROM empty
 ON CONFLICT (tenant_id, name) DO UPDATE SET version = greatest(t.version, EXCLUDED.version), deleted_at = now()
-RETURNING tenant_id, name, pg_notify('${SERVICE_CHANNEL}', '')`;
-
-interface RawDue {
-  tenant_id: string;
-  name: string;
-  instance_id: string;
-  base_url: string;
-  check: HealthCheck;
-}
-type RawChange = Pick<RawDue, 'tenant_id' | 'name' | 'instance_id'> & { health: InstanceHealth };
+RETURNING ${columnsOf(GONE)}, pg_notify('${SERVICE_CHANNEL}', '')`;
 
 export function createServiceCheckStore(pool: pg.Pool): ServiceCheckStore {
-  const keyOf = ({ tenantId, name, instanceId }: Omit<DueCheck, 'baseUrl' | 'check'>) =>
+  const keyOf = ({ tenantId, name, instanceId }: Pick<DueCheck, 'tenantId' | 'name' | 'instanceId'>) =>
     JSON.stringify([tenantId, name, instanceId]);
 
   async function recordAll(results: readonly CheckResult[]): Promise<(InstanceHealth | undefined)[]> {
     const column = <T>(value: (result: CheckResult) => T) => results.map(value);
-    const { rows } = await pool.query<RawChange>({
+    const { rows } = await pool.query<Prisma.ServiceInstanceGetPayload<{ select: typeof CHANGED }>>({
       name: 'service-checks-record',
       text: RECORD,
       values: [
@@ -89,9 +85,8 @@ export function createServiceCheckStore(pool: pg.Pool): ServiceCheckStore {
         column(({ of }) => of.check.unhealthy_threshold),
       ],
     });
-    const changed = new Map(
-      rows.map((row) => [keyOf({ tenantId: row.tenant_id, name: row.name, instanceId: row.instance_id }), row.health]),
-    );
+    // Only these words are ever written.
+    const changed = new Map(rows.map((row) => [keyOf(row), row.health as InstanceHealth]));
     return results.map(({ of }) => changed.get(keyOf(of)));
   }
 
@@ -103,25 +98,18 @@ export function createServiceCheckStore(pool: pg.Pool): ServiceCheckStore {
 
   return {
     async takeDue(limit) {
-      const { rows } = await pool.query<RawDue>({ name: 'service-checks-due', text: TAKE_DUE, values: [limit] });
-      return rows.map(({ tenant_id, name, instance_id, base_url, check }) => ({
-        tenantId: tenant_id,
-        name,
-        instanceId: instance_id,
-        baseUrl: base_url,
-        check,
-      }));
+      return (await pool.query<DueCheck>({ name: 'service-checks-due', text: TAKE_DUE, values: [limit] })).rows;
     },
     record: batcher,
     async removeGone(limit) {
       await inTransaction(pool, async (client) => {
-        const { rows } = await client.query<Pick<RawDue, 'tenant_id' | 'name'>>({
+        const { rows } = await client.query<Prisma.ServiceInstanceGetPayload<{ select: typeof GONE }>>({
           name: 'service-instances-gone',
           text: REMOVE_GONE,
           values: [limit],
         });
         const tell = createPlatformEvents(client);
-        for (const { tenant_id: tenantId, name } of rows) {
+        for (const { tenantId, name } of rows) {
           await tell({ tenantId, kind: 'service.removed', data: { service: name, cause: 'expired' } });
         }
       });

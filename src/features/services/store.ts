@@ -2,7 +2,9 @@
 import type pg from 'pg';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import { createPlatformEvents } from '../events/event-log-store.ts';
 import { DEFAULT_SETTINGS, ONLY_INSTANCE, type ServiceSettings } from './domain.ts';
 import type { Registration, Service, ServiceInstance, ServiceStore } from './ports.ts';
@@ -13,8 +15,12 @@ export const SERVICE_CHANNEL = 'service_changed';
 export const MAX_SERVICES = 1_000;
 const MAX_INSTANCES = 100;
 
+const SHOWN = {
+  ...{ name: true, baseUrl: true, openapiUrl: true, endpoints: true, metadata: true, settings: true },
+  ...{ origin: true, createdAt: true, updatedAt: true },
+};
 const READ = `
-SELECT s.name, s.base_url, s.openapi_url, s.endpoints, s.metadata, s.settings, s.version::float8, s.origin, s.created_at, s.updated_at,
+SELECT ${columnsOf(SHOWN, { table: 's' })}, s.version::float8,
   (SELECT coalesce(json_agg(json_build_object('instanceId', i.instance_id, 'baseUrl', i.base_url, 'weight', i.weight,
      'ttlSeconds', i.ttl_seconds, 'heartbeatAt', i.heartbeat_at, 'expiresAt', i.expires_at,
      'expired', coalesce(i.expires_at <= now(), false), 'health', i.health, 'checkedAt', i.checked_at,
@@ -85,30 +91,18 @@ type RawInstance = Omit<ServiceInstance, 'heartbeatAt' | 'expiresAt' | 'checkedA
   expiresAt: string | null;
   checkedAt: string | null;
 };
-interface RawService {
-  name: string;
-  base_url: string;
-  openapi_url: string | null;
-  endpoints: Json[] | null;
-  metadata: JsonObject | null;
-  settings: Partial<ServiceSettings> | null;
-  version: number;
-  origin: string | null;
-  created_at: Date;
-  updated_at: Date;
-  instances: RawInstance[];
-}
+type Row = Prisma.ServiceGetPayload<{ select: typeof SHOWN }> & { version: number; instances: RawInstance[] };
 
 export function createServiceStore(pool: pg.Pool): ServiceStore {
   return {
     async find(tenantId, name) {
       const text = `${READ} AND s.name = $2`;
-      const { rows } = await pool.query<RawService>({ name: 'service-find', text, values: [tenantId, name] });
+      const { rows } = await pool.query<Row>({ name: 'service-find', text, values: [tenantId, name] });
       return rows[0] === undefined ? undefined : toService(rows[0]);
     },
     async list(tenantId) {
       const text = `${READ} ORDER BY s.name`;
-      const { rows } = await pool.query<RawService>({ name: 'service-list', text, values: [tenantId] });
+      const { rows } = await pool.query<Row>({ name: 'service-list', text, values: [tenantId] });
       return rows.map(toService);
     },
     async register(caller, registration) {
@@ -172,21 +166,16 @@ async function registerIn(client: pg.PoolClient, tenantId: string, registration:
   return true;
 }
 
-function toService(row: RawService): Service {
-  const instances = row.instances.map(toInstance);
+function toService({ endpoints, metadata, settings, createdAt, instances, ...row }: Row): Service {
   return {
-    name: row.name,
-    baseUrl: row.base_url,
-    openapiUrl: row.openapi_url,
-    endpoints: row.endpoints ?? [],
-    metadata: row.metadata ?? {},
-    settings: { ...DEFAULT_SETTINGS, ...row.settings },
-    version: row.version,
-    origin: row.origin,
+    ...row,
+    // As they were registered.
+    endpoints: (endpoints as Json[] | null) ?? [],
+    metadata: (metadata as JsonObject | null) ?? {},
+    settings: { ...DEFAULT_SETTINGS, ...(settings as Partial<ServiceSettings> | null) },
     source: 'registration',
-    instances: instances.length > 0 ? instances : [onlyInstance(row.base_url)],
-    registeredAt: row.created_at,
-    updatedAt: row.updated_at,
+    instances: instances.length > 0 ? instances.map(toInstance) : [onlyInstance(row.baseUrl)],
+    registeredAt: createdAt,
   };
 }
 

@@ -1,7 +1,12 @@
 /** The templates that tenants keep. */
 import type { Definition } from '../../domain/definition/definition.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
+import type { Prisma } from '../../store/generated/client.ts';
 import type { KeptTemplate, TemplateStore } from './manage-templates.ts';
+
+const KEPT = { definition: true, createdBy: true, createdAt: true, updatedAt: true } as const;
+type Row = Prisma.WorkflowTemplateGetPayload<{ select: typeof KEPT }>;
 
 // Without the definitions themselves.
 const LIST = `
@@ -16,23 +21,15 @@ SELECT $1, $2, $3, $4::jsonb
 WHERE EXISTS (SELECT 1 FROM workflow_template WHERE tenant_id = $1 AND name = $2)
    OR (SELECT count(*) FROM workflow_template WHERE tenant_id = $1) < $5
 ON CONFLICT (tenant_id, name) DO UPDATE SET definition = EXCLUDED.definition, updated_at = now() WHERE $6::boolean
-RETURNING definition, created_by, created_at, updated_at, xmax = 0 AS created`;
-
-interface Raw {
-  definition: Definition;
-  created_by: string;
-  created_at: Date;
-  updated_at: Date;
-}
+RETURNING ${columnsOf(KEPT)}, xmax = 0 AS created`;
 
 export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
   async function find(tenantId: string, name: string): Promise<KeptTemplate | undefined> {
     const row = await prisma.workflowTemplate.findFirst({
       where: { tenantId, name },
-      select: { definition: true, createdBy: true, createdAt: true, updatedAt: true },
+      select: KEPT,
     });
-    // It went in as a Definition.
-    return row === null ? undefined : { ...row, definition: row.definition as unknown as Definition };
+    return row === null ? undefined : toTemplate(row);
   }
   return {
     find,
@@ -53,7 +50,7 @@ export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
     },
     async keep({ tenantId, userId }, name, definition, { replace, limit }) {
       const values = [tenantId, name, userId, JSON.stringify(definition), limit, replace];
-      const { rows } = await pool.query<Raw & { created: boolean }>(KEEP, values);
+      const { rows } = await pool.query<Row & { created: boolean }>(KEEP, values);
       const row = rows[0];
       if (row !== undefined) return { done: row.created ? 'created' : 'replaced', template: toTemplate(row) };
       return { done: (await find(tenantId, name)) === undefined ? 'too_many' : 'exists' };
@@ -64,6 +61,7 @@ export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
   };
 }
 
-function toTemplate({ definition, created_by, created_at, updated_at }: Raw): KeptTemplate {
-  return { definition, createdBy: created_by, createdAt: created_at, updatedAt: updated_at };
+function toTemplate({ definition, createdBy, createdAt, updatedAt }: Row): KeptTemplate {
+  // It went in as a Definition.
+  return { definition: definition as unknown as Definition, createdBy, createdAt, updatedAt };
 }

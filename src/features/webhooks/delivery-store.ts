@@ -7,68 +7,14 @@ import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Keyring } from '../../engine/keyring.ts';
 import type { Json } from '../../schemas/json.ts';
 import { type SealedTexts, sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';
-import type { CallbackBody, DeliveryStatus, DueDelivery, WebhookDelivery, WebhookDeliveryStore } from './ports.ts';
-
-export const DELIVERY = `d.id, d.webhook_id, d.kind, d.run_id, d.action_id, d.epoch, d.attempt, d.data, d.at, d.status, d.attempts, d.due_at,
-  d.last_status, d.last_error, d.ended_at`;
+import { type DeliveryRow, toDelivery } from './delivery-row.ts';
+import type { CallbackBody, DueDelivery, WebhookDeliveryStore } from './ports.ts';
+import { TAKE_DUE } from './sql/take-due.ts';
 
 /** So many in a row that got no answer, and their host is left alone for a while; the second number is in seconds. */
 const OPENS_AFTER = 5;
 const FIRST_PAUSE = 5;
 const LONGEST_PAUSE = 300;
-
-// The lanes of callbacks are read off their index, one step for each. Of each lane so many as it has room for, so that the
-// many that one is owed do not hide those of another; the lanes of a tenant share what the tenant has room for in turn.
-const TAKE_DUE = `
-WITH RECURSIVE callback_lane AS (
-  (SELECT tenant_id, host FROM webhook_delivery WHERE status = 'pending' AND webhook_id IS NULL ORDER BY tenant_id, host LIMIT 1)
-  UNION ALL
-  SELECT n.tenant_id, n.host FROM callback_lane l CROSS JOIN LATERAL (
-    SELECT d.tenant_id, d.host FROM webhook_delivery d
-    WHERE d.status = 'pending' AND d.webhook_id IS NULL AND (d.tenant_id, d.host) > (l.tenant_id, l.host)
-    ORDER BY d.tenant_id, d.host LIMIT 1
-  ) n
-), busy AS MATERIALIZED (
-  SELECT * FROM unnest($1::text[], $2::int[]) AS b(lane, calls)
-), busy_tenant AS MATERIALIZED (
-  SELECT * FROM unnest($3::text[], $4::int[]) AS b(tenant_id, calls)
-), lane AS MATERIALIZED (
-  SELECT l.*, greatest(0, CASE WHEN c.open_until IS NULL THEN $5::int ELSE 1 END - coalesce(b.calls, 0)) AS room
-  FROM (
-    SELECT id AS lane, id AS webhook_id, tenant_id, delivery_host(url) AS host, url, secret,
-      CASE WHEN previous_secret_until > now() THEN previous_secret END AS previous_secret
-    FROM webhook WHERE active
-    UNION ALL
-    SELECT tenant_id || ' ' || host, NULL, tenant_id, host, NULL, NULL, NULL FROM callback_lane
-  ) l
-  LEFT JOIN busy b ON b.lane = l.lane
-  LEFT JOIN delivery_circuit c ON c.tenant_id = l.tenant_id AND c.host = l.host
-  WHERE c.open_until IS NULL OR c.open_until <= now()
-), of_webhook AS MATERIALIZED (
-  SELECT l.lane, l.tenant_id, d.id, d.due_at FROM lane l CROSS JOIN LATERAL (
-    SELECT id, due_at FROM webhook_delivery
-    WHERE webhook_id = l.webhook_id AND status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT l.room FOR UPDATE SKIP LOCKED
-  ) d WHERE l.webhook_id IS NOT NULL
-), of_callback AS MATERIALIZED (
-  SELECT l.lane, l.tenant_id, d.id, d.due_at FROM lane l CROSS JOIN LATERAL (
-    SELECT id, due_at FROM webhook_delivery
-    WHERE webhook_id IS NULL AND tenant_id = l.tenant_id AND host = l.host AND status = 'pending' AND due_at <= now()
-    ORDER BY due_at LIMIT l.room FOR UPDATE SKIP LOCKED
-  ) d WHERE l.webhook_id IS NULL
-), in_lanes AS (
-  SELECT f.*, row_number() OVER (PARTITION BY f.lane ORDER BY f.due_at, f.id) AS n
-  FROM (SELECT * FROM of_webhook UNION ALL SELECT * FROM of_callback) f
-), in_turn AS (
-  SELECT i.*, row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.n, i.due_at, i.id) AS turn FROM in_lanes i
-), u AS (
-  UPDATE webhook_delivery d SET attempts = d.attempts + 1, due_at = now() + make_interval(secs => $7::float8 / 1000)
-  FROM in_turn i LEFT JOIN busy_tenant t ON t.tenant_id = i.tenant_id
-  WHERE d.id = i.id AND i.turn <= $6::int - coalesce(t.calls, 0)
-  RETURNING ${DELIVERY}, d.tenant_id, i.lane, d.url
-)
-SELECT u.*, l.host, coalesce(u.url, l.url) AS url, l.secret, l.previous_secret, r.workflow_id, r.correlation_id, r.trace_id, r.parent_span_id
-FROM u JOIN lane l ON l.lane = u.lane LEFT JOIN run r ON r.id = u.run_id ORDER BY u.at, u.id`;
 
 const DELIVERED = `
 WITH d AS (
@@ -122,35 +68,12 @@ WHERE id IN (
   WHERE status = 'pending' AND webhook_id IS NULL AND at < now() - make_interval(days => $1::int) LIMIT $2 FOR UPDATE SKIP LOCKED)`;
 const FORGET_CIRCUITS = `DELETE FROM delivery_circuit WHERE updated_at < now() - interval '7 days'`;
 
-export interface RawDelivery {
-  id: string;
-  webhook_id: string | null;
-  kind: string;
-  run_id: string | null;
-  action_id: string | null;
-  epoch: number | null;
-  attempt: number | null;
-  data: Json;
-  at: Date;
-  status: DeliveryStatus;
-  attempts: number;
-  due_at: Date;
-  last_status: number | null;
-  last_error: string | null;
-  ended_at: Date | null;
-}
-type RawDue = RawDelivery & {
-  lane: string;
-  url: string;
-  host: string;
-  secret: string | null;
-  previous_secret: string | null;
-  workflow_id: string | null;
-  correlation_id: string | null;
-  tenant_id: string;
-  trace_id: string | null;
-  parent_span_id: string | null;
-};
+type Due = DeliveryRow &
+  Omit<DueDelivery, keyof DeliveryRow | 'secrets' | 'unsignable'> & {
+    /** Null: nothing signs a callback. */
+    secret: string | null;
+    previousSecret: string | null;
+  };
 interface RawCallback {
   id: string;
   workflow_id: string | null;
@@ -167,25 +90,15 @@ export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | und
   const texts = sealedTexts(keyring);
   return {
     async takeDue({ perLane, perTenant, lanes, tenants }, leaseMs) {
-      const { rows } = await pool.query<RawDue>({
+      const { rows } = await pool.query<Due>({
         name: 'take-due-webhooks',
         text: TAKE_DUE,
-        values: [...columnsOf(lanes), ...columnsOf(tenants), perLane, perTenant, leaseMs],
+        values: [...parallel(lanes), ...parallel(tenants), perLane, perTenant, leaseMs],
       });
-      return rows.map(
-        (row): DueDelivery => ({
-          ...toDelivery(row),
-          lane: row.lane,
-          url: row.url,
-          host: row.host,
-          ...secretsIn(row, texts),
-          workflowId: row.workflow_id,
-          correlationId: row.correlation_id,
-          tenantId: row.tenant_id,
-          traceId: row.trace_id,
-          parentSpan: row.parent_span_id,
-        }),
-      );
+      return rows.map((row): DueDelivery => {
+        const { secret: _, previousSecret: __, ...due } = row;
+        return { ...toDelivery(due), ...secretsOf(row, texts) };
+      });
     },
     async callbackOf({ runId, epoch }) {
       const { rows } = await pool.query<RawCallback>({
@@ -220,17 +133,17 @@ export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | und
   };
 }
 
-function columnsOf(counts: ReadonlyMap<string, number>): [string[], number[]] {
+function parallel(counts: ReadonlyMap<string, number>): [string[], number[]] {
   return [[...counts.keys()], [...counts.values()]];
 }
 
 /** Those of one that cannot be read must not hold up the others. */
-function secretsIn(row: RawDue, texts: SealedTexts): Pick<DueDelivery, 'secrets' | 'unsignable'> {
-  const webhookId = row.webhook_id;
+function secretsOf(due: Due, texts: SealedTexts): Pick<DueDelivery, 'secrets' | 'unsignable'> {
+  const { webhookId, tenantId, secret, previousSecret } = due;
   if (webhookId === null) return { secrets: [] };
-  const stored = [row.secret, row.previous_secret].flatMap((text) => (text === null ? [] : [text]));
+  const stored = [secret, previousSecret].filter((text) => text !== null);
   try {
-    return { secrets: stored.map((text) => texts.open(text, webhookContext(row.tenant_id, webhookId))) };
+    return { secrets: stored.map((text) => texts.open(text, webhookContext(tenantId, webhookId))) };
   } catch (error) {
     return { secrets: [], unsignable: errorMessage(error) };
   }
@@ -247,25 +160,5 @@ function toCallback(raw: RawCallback): CallbackBody {
     correlation_id: raw.correlation_id,
     created_at: raw.created_at.toISOString(),
     finished_at: raw.finished_at?.toISOString() ?? null,
-  };
-}
-
-export function toDelivery(raw: RawDelivery): WebhookDelivery {
-  return {
-    id: raw.id,
-    webhookId: raw.webhook_id,
-    kind: raw.kind,
-    runId: raw.run_id,
-    actionId: raw.action_id,
-    epoch: raw.epoch,
-    attempt: raw.attempt,
-    data: raw.data,
-    at: raw.at,
-    status: raw.status,
-    attempts: raw.attempts,
-    dueAt: raw.due_at,
-    lastStatus: raw.last_status,
-    lastError: raw.last_error,
-    endedAt: raw.ended_at,
   };
 }

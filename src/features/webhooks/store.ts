@@ -1,12 +1,15 @@
 /** Webhooks of tenants, and what became of their deliveries. */
 import type { Keyring } from '../../engine/keyring.ts';
-import type { Json } from '../../schemas/json.ts';
+import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
+import { Prisma } from '../../store/generated/client.ts';
 import { sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';
-import { DELIVERY, type RawDelivery, toDelivery } from './delivery-store.ts';
-import type { DeliveryStatus, Webhook, WebhookStore } from './ports.ts';
+import { DELIVERY, type DeliveryRow, LANE, toDelivery } from './delivery-row.ts';
+import type { WebhookStore } from './ports.ts';
 
-const COLUMNS = `id, tenant_id, url, events, description, active, disabled_reason, failing_since, created_by, created_at, updated_at`;
+/** All but what it signs with. */
+const SIGNING = { secret: true, previousSecret: true, previousSecretUntil: true } as const;
+const COLUMNS = columnsOf(Prisma.WebhookScalarFieldEnum, { omit: SIGNING });
 
 const INSERT = `
 INSERT INTO webhook (id, tenant_id, url, events, description, secret, active, created_by)
@@ -30,23 +33,6 @@ const REMOVE = `
 WITH w AS (DELETE FROM webhook WHERE tenant_id = $1 AND id = $2 RETURNING id),
 d AS (DELETE FROM webhook_delivery WHERE webhook_id IN (SELECT id FROM w))
 SELECT id FROM w`;
-
-interface RawWebhook {
-  id: string;
-  tenant_id: string;
-  url: string;
-  events: string[];
-  description: string | null;
-  active: boolean;
-  disabled_reason: string | null;
-  failing_since: Date | null;
-  created_by: string;
-  created_at: Date;
-  updated_at: Date;
-}
-
-/** All but what it signs with. */
-const SIGNING = { secret: true, previousSecret: true, previousSecretUntil: true } as const;
 
 export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring | undefined): WebhookStore {
   const texts = sealedTexts(keyring);
@@ -74,7 +60,7 @@ export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring |
       return { items, total };
     },
     async change(tenantId, id, { url, events, description, active, secret }) {
-      const { rows } = await pool.query<RawWebhook>(CHANGE, [
+      const { rows } = await pool.query<Prisma.WebhookGetPayload<{ omit: typeof SIGNING }>>(CHANGE, [
         tenantId,
         id,
         url ?? null,
@@ -85,7 +71,7 @@ export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring |
         secret === undefined ? null : texts.seal(secret.value, webhookContext(tenantId, id)),
         secret?.previousSeconds ?? null,
       ]);
-      return rows[0] === undefined ? undefined : toWebhook(rows[0]);
+      return rows[0];
     },
     async remove(tenantId, id) {
       return (await pool.query(REMOVE, [tenantId, id])).rows.length === 1;
@@ -95,31 +81,29 @@ export function createWebhookStore({ pool, prisma }: Clients, keyring: Keyring |
       const [rows, total] = await Promise.all([
         prisma.webhookDelivery.findMany({
           where,
-          omit: { tenantId: true, url: true, host: true },
+          omit: LANE,
           orderBy: [{ at: 'desc' }, { id: 'desc' }],
           take: pageSize,
           skip: (page - 1) * pageSize,
         }),
         prisma.webhookDelivery.count({ where }),
       ]);
-      // No other word is ever written.
-      const items = rows.map((row) => ({ ...row, data: row.data as Json, status: row.status as DeliveryStatus }));
-      return { items, total };
+      return { items: rows.map(toDelivery), total };
     },
     async addTest({ id, tenantId }, deliveryId) {
-      const { rows } = await pool.query<RawDelivery>(
+      const { rows } = await pool.query<DeliveryRow>(
         `INSERT INTO webhook_delivery AS d (id, webhook_id, tenant_id, kind) VALUES ($1, $2, $3, 'webhook.test') RETURNING ${DELIVERY}`,
         [deliveryId, id, tenantId],
       );
       return only(rows.map(toDelivery));
     },
     async again(webhookId, deliveryId) {
-      const { rows } = await pool.query<RawDelivery>(
+      const { rows } = await pool.query<DeliveryRow>(
         `UPDATE webhook_delivery d SET status = 'pending', attempts = 0, due_at = now(), ended_at = NULL
          WHERE webhook_id = $1 AND id = $2 RETURNING ${DELIVERY}`,
         [webhookId, deliveryId],
       );
-      return rows[0] === undefined ? undefined : toDelivery(rows[0]);
+      return rows[0] && toDelivery(rows[0]);
     },
   };
 }
@@ -128,20 +112,4 @@ function only<T>(rows: readonly T[]): T {
   const [row] = rows;
   if (row === undefined) throw new Error('nothing was written');
   return row;
-}
-
-function toWebhook(raw: RawWebhook): Webhook {
-  return {
-    id: raw.id,
-    tenantId: raw.tenant_id,
-    url: raw.url,
-    events: raw.events,
-    description: raw.description,
-    active: raw.active,
-    disabledReason: raw.disabled_reason,
-    failingSince: raw.failing_since,
-    createdBy: raw.created_by,
-    createdAt: raw.created_at,
-    updatedAt: raw.updated_at,
-  };
 }

@@ -1,7 +1,8 @@
 /**
  * The connections that seal payloads on their way and open those that are read. An envelope names the tenant that it was
  * sealed for and is authenticated with it, so one that lies in a row of another tenant must not be opened. Whose a row is
- * says the connection, where it serves one tenant, or else the row itself, where the statement reads its `tenant_id`.
+ * says the connection, where it serves one tenant, or else the row itself, where the statement reads its `tenant_id`, under
+ * that name or that of the model.
  */
 import pg from 'pg';
 import type { Json } from '../../schemas/json.ts';
@@ -78,11 +79,14 @@ function sealStatements(
 
 /** In place: the rows are this statement's own. */
 export function openRow(payloads: Pick<Payloads, 'open'>, row: object, served: string | undefined): void {
-  const named: unknown = Object.hasOwn(row, 'tenant_id') ? Reflect.get(row, 'tenant_id') : undefined;
-  const tenantId = served ?? (typeof named === 'string' ? named : undefined);
   for (const [name, value] of Object.entries(row)) {
-    if (value instanceof Unopened) Reflect.set(row, name, value.open(payloads, tenantId) satisfies Json);
+    if (value instanceof Unopened) Reflect.set(row, name, value.open(payloads, served ?? tenantOf(row)) satisfies Json);
   }
+}
+
+function tenantOf(row: object): string | undefined {
+  const named: unknown = Reflect.get(row, 'tenant_id') ?? Reflect.get(row, 'tenantId');
+  return typeof named === 'string' ? named : undefined;
 }
 
 type Callback = (error: unknown, result: unknown) => void;

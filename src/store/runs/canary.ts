@@ -1,11 +1,13 @@
 /** The version of a workflow that gets a share of the executions. Each change is one statement on the workflow's row. */
 import type { Canary } from '../../domain/runs/canary.ts';
 import type { CanaryOutcome } from '../../engine/ports/read-models.ts';
-import type { PrismaClient } from '../generated/client.ts';
+import type { PrismaClient, Workflow } from '../generated/client.ts';
 
-export function canaryOf(row: { canary_version: number | null; canary_percent: number | null }): Canary | undefined {
-  if (row.canary_version === null || row.canary_percent === null) return undefined;
-  return { version: row.canary_version, percent: row.canary_percent };
+export function canaryOf({
+  canaryVersion: version,
+  canaryPercent: percent,
+}: Pick<Workflow, 'canaryVersion' | 'canaryPercent'>): Canary | undefined {
+  return version === null || percent === null ? undefined : { version, percent };
 }
 
 export async function setCanary(

@@ -3,17 +3,19 @@ import type pg from 'pg';
 import type {
   ControlOperation,
   ControlOperationStore,
-  HeldOperation,
   OperationKind,
   OperationStatus,
 } from '../../engine/ports/control-operations.ts';
+import { columnsOf } from '../core/columns.ts';
+import { Prisma } from '../generated/client.ts';
 
 /** How long it can be asked for. */
 export const OPERATION_KEPT = `interval '30 days'`;
 /** So long a new one is left to the request that asks for it, which does the first page before its answer. */
 export const FIRST_TURN_SECONDS = 2;
-const COLUMNS = `o.id, o.tenant_id, o.workflow_id, o.kind, o.status, o.reason, o.requested_by, o.total, o.done, o.skipped, o.failed,
-  o.error, o.requested_at, o.finished_at`;
+/** What its holder alone needs, and what decides who that is. */
+const HOLDING = { after: true, tries: true, lease: true, leaseUntil: true, dueAt: true, expiresAt: true } as const;
+const COLUMNS = columnsOf(Prisma.ControlOperationScalarFieldEnum, { omit: HOLDING, table: 'o' });
 
 /** Which runs an operation of this kind is about, of the table `r`. */
 export const ABOUT = (kind: string) => `NOT r.final AND (${kind} <> 'resume' OR r.status = 'paused')`;
@@ -45,40 +47,24 @@ UPDATE control_operation SET error = $3, tries = tries + 1, lease = NULL, lease_
   due_at = now() + make_interval(secs => $4::float8 / 1000)
 WHERE id = $1 AND lease = $2`;
 
-interface Raw {
-  id: string;
-  tenant_id: string;
-  workflow_id: string;
-  kind: OperationKind;
-  status: OperationStatus;
-  reason: string | null;
-  requested_by: string;
-  total: number;
-  done: number;
-  skipped: number;
-  failed: number;
-  error: string | null;
-  requested_at: Date;
-  finished_at: Date | null;
-}
+type Row = Prisma.ControlOperationGetPayload<{ omit: typeof HOLDING }>;
 
 export function createControlOperationStore(pool: pg.Pool): ControlOperationStore {
   return {
     async find(tenantId, id) {
-      const { rows } = await pool.query<Raw>(
+      const { rows } = await pool.query<Row>(
         `SELECT ${COLUMNS} FROM control_operation o WHERE o.tenant_id = $1 AND o.id = $2`,
         [tenantId, id],
       );
       return rows[0] && toOperation(rows[0]);
     },
     async take(lease, leaseMs, id) {
-      const { rows } = await pool.query<Raw & Pick<HeldOperation, 'lease' | 'after' | 'tries'>>({
+      const { rows } = await pool.query<Row & { lease: string; after: string; tries: number }>({
         name: 'take-control-operation',
         text: TAKE,
         values: [lease, leaseMs, id ?? null],
       });
-      const [row] = rows;
-      return row && { ...toOperation(row), lease: row.lease, after: row.after, tries: row.tries };
+      return rows[0] && toOperation(rows[0]);
     },
     async page({ tenantId, workflowId, after, kind }, limit) {
       const { rows } = await pool.query<{ id: string }>(PAGE, [tenantId, workflowId, after, kind, limit]);
@@ -93,21 +79,6 @@ export function createControlOperationStore(pool: pg.Pool): ControlOperationStor
   };
 }
 
-function toOperation(raw: Raw): ControlOperation {
-  return {
-    id: raw.id,
-    tenantId: raw.tenant_id,
-    workflowId: raw.workflow_id,
-    kind: raw.kind,
-    status: raw.status,
-    reason: raw.reason,
-    requestedBy: raw.requested_by,
-    total: raw.total,
-    done: raw.done,
-    skipped: raw.skipped,
-    failed: raw.failed,
-    error: raw.error,
-    requestedAt: raw.requested_at,
-    finishedAt: raw.finished_at,
-  };
+function toOperation<Read extends Row>(row: Read): Read & ControlOperation {
+  return { ...row, kind: row.kind as OperationKind, status: row.status as OperationStatus }; // No other words are written.
 }

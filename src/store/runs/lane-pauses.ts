@@ -1,8 +1,10 @@
 /** Which lanes are held, by whom and why; each change with its event in one statement. */
 import type pg from 'pg';
 import type { LanePauseStore } from '../../engine/control/lanes.ts';
+import { columnsOf } from '../core/columns.ts';
+import { type LanePause, Prisma } from '../generated/client.ts';
 
-const PAUSED = `SELECT lane, tenant_id AS "tenantId", by, reason, since FROM lane_pause`;
+const PAUSED = `SELECT ${columnsOf(Prisma.LanePauseScalarFieldEnum)} FROM lane_pause`;
 
 const LAST_CHANGE = `SELECT max(id)::text AS id FROM control_event WHERE subject = 'lane'`;
 
@@ -27,8 +29,7 @@ SELECT lane FROM p`;
 export function createLanePauseStore(pool: pg.Pool): LanePauseStore {
   return {
     async paused() {
-      const { rows } = await pool.query({ name: 'paused-lanes', text: PAUSED });
-      return rows;
+      return (await pool.query<LanePause>({ name: 'paused-lanes', text: PAUSED })).rows;
     },
     async lastChange() {
       const { rows } = await pool.query<{ id: string | null }>({ name: 'last-lane-change', text: LAST_CHANGE });

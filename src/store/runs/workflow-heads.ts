@@ -2,14 +2,19 @@
 import type pg from 'pg';
 import type { WorkflowHead, WorkflowStatus } from '../../engine/ports/read-models.ts';
 import { createBatcher } from '../core/batch.ts';
+import { columnsOf } from '../core/columns.ts';
 import { isTransient } from '../core/transient.ts';
+import type { Prisma } from '../generated/client.ts';
 import { canaryOf } from './canary.ts';
 
 const HEADS_PER_STATEMENT = 200;
 
+const HEAD = { tenantId: true, id: true, status: true, currentVersion: true, canaryVersion: true, canaryPercent: true };
+type Row = Prisma.WorkflowGetPayload<{ select: typeof HEAD }> & { newestVersion: number };
+
 const HEADS = `
-SELECT w.tenant_id, w.id, w.status, w.current_version, greatest(w.current_version, w.newest_version) AS newest_version,
-  w.canary_version, w.canary_percent FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id)
+SELECT ${columnsOf(HEAD, { table: 'w' })}, greatest(w.current_version, w.newest_version) AS "newestVersion"
+FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id)
 JOIN workflow w ON w.id = k.id AND w.tenant_id = k.tenant_id AND w.deleted_at IS NULL`;
 
 interface Key {
@@ -24,27 +29,19 @@ export function createWorkflowHeads(
     maxItems: HEADS_PER_STATEMENT,
     async flush(keys) {
       const asked = new Map(keys.map((key) => [nameOf(key), key]));
-      const { rows } = await pool.query<{
-        tenant_id: string;
-        id: string;
-        status: WorkflowStatus;
-        current_version: number;
-        newest_version: number;
-        canary_version: number | null;
-        canary_percent: number | null;
-      }>({
+      const { rows } = await pool.query<Row>({
         name: 'workflow-heads',
         text: HEADS,
         values: [[...asked.values()].map(({ tenantId }) => tenantId), [...asked.values()].map(({ id }) => id)],
       });
       const found = new Map(
         rows.map((row) => [
-          nameOf({ tenantId: row.tenant_id, id: row.id }),
+          nameOf(row),
           {
             id: row.id,
-            status: row.status,
-            currentVersion: row.current_version,
-            newestVersion: row.newest_version,
+            status: row.status as WorkflowStatus, // Only these are ever written.
+            currentVersion: row.currentVersion,
+            newestVersion: row.newestVersion,
             canary: canaryOf(row),
           },
         ]),

@@ -11,8 +11,9 @@ import type {
   WorkflowStore,
 } from '../../engine/ports/read-models.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import { columnsOf } from '../core/columns.ts';
 import { sqlList } from '../core/states.ts';
-import { Prisma, type PrismaClient } from '../generated/client.ts';
+import { Prisma, type PrismaClient, type WorkflowVersion } from '../generated/client.ts';
 import { canaryOf, promoteCanary, setCanary } from './canary.ts';
 import { FIRST_TURN_SECONDS, OPERATION_KEPT } from './control-operations.ts';
 import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summaries.ts';
@@ -20,22 +21,15 @@ import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summarie
 /** Of a workflow with more of them the older ones say little about its versions of now. */
 const RUNS_COUNTED = 100_000;
 
-interface Row {
-  id: string;
-  status: WorkflowStatus;
-  current_version: number;
-  canary_version: number | null;
-  canary_percent: number | null;
-  created_by: string;
-  created_at: Date;
-  updated_at: Date;
-  version: number;
-  definition: Definition;
-}
+const STORED = {
+  ...{ id: true, status: true, currentVersion: true, canaryVersion: true, canaryPercent: true },
+  ...{ createdBy: true, createdAt: true, updatedAt: true },
+};
+type Row = Prisma.WorkflowGetPayload<{ select: typeof STORED }> & Pick<WorkflowVersion, 'version' | 'definition'>;
 
 /** Of the service itself; of one name those of users come first. */
 const OF_SYSTEM = Prisma.sql`starts_with(w.id, ${systemAlias('')})`;
-const COLUMNS = Prisma.sql`w.id, w.status, w.current_version, w.canary_version, w.canary_percent, w.created_by, w.created_at, w.updated_at, v.version, v.definition`;
+const COLUMNS = Prisma.raw(`${columnsOf(STORED, { table: 'w' })}, v.version, v.definition`);
 
 export function createWorkflowStore(prisma: PrismaClient, newId: () => string): WorkflowStore {
   async function find(
@@ -223,7 +217,9 @@ async function update(prisma: PrismaClient, by: ChangedBy, id: string, change: W
       where: { id },
       include: { versions: { where: { version } } },
     });
-    return { ...workflow, version };
+    const [changed] = workflow.versions;
+    if (changed === undefined) throw new Error(`version ${version} of workflow ${id} is not stored`);
+    return { ...workflow, version, definition: changed.definition };
   });
   if (changed === undefined) {
     const now = await prisma.workflow.findFirst({
@@ -232,28 +228,7 @@ async function update(prisma: PrismaClient, by: ChangedBy, id: string, change: W
     });
     return now === null ? { done: 'unknown' } : { done: 'stale', version: now.currentVersion };
   }
-  const row = {
-    ...changed,
-    status: changed.status as WorkflowStatus, // Only these are ever written.
-    // What a version holds went in as a Definition.
-    definition: changed.versions[0]?.definition as unknown as Definition,
-  };
-  const { version, currentVersion, createdBy, createdAt, updatedAt } = row;
-  const canary = canaryOf({ canary_version: row.canaryVersion, canary_percent: row.canaryPercent });
-  return {
-    done: 'updated',
-    workflow: {
-      id,
-      version,
-      currentVersion,
-      canary,
-      status: row.status,
-      definition: row.definition,
-      createdBy,
-      createdAt,
-      updatedAt,
-    },
-  };
+  return { done: 'updated', workflow: toStored(changed) };
 }
 
 function conditions(tenantId: string, filter: WorkflowFilter): Prisma.Sql {
@@ -296,12 +271,13 @@ function toStored(row: Row): StoredWorkflow {
   return {
     id: row.id,
     version: row.version,
-    currentVersion: row.current_version,
+    currentVersion: row.currentVersion,
     canary: canaryOf(row),
-    status: row.status,
-    definition: row.definition,
-    createdBy: row.created_by,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
+    status: row.status as WorkflowStatus, // Only these are ever written.
+    // What a version holds went in as a Definition.
+    definition: row.definition as unknown as Definition,
+    createdBy: row.createdBy,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
   };
 }

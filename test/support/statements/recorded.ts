@@ -9,7 +9,6 @@ import { createApprovalStore } from '../../../src/features/approvals/store.ts';
 import { createTenantData } from '../../../src/features/erasure/export-store.ts';
 import { createErasureSteps } from '../../../src/features/erasure/store.ts';
 import { createDeadLetterStore } from '../../../src/features/failures/dead-letter-store.ts';
-import { createErrorGroupStore } from '../../../src/features/failures/error-group-store.ts';
 import { createWorkflowSearch } from '../../../src/features/search/store.ts';
 import { createGoneServices } from '../../../src/features/services/gone-services.ts';
 import { PAYLOAD_CONTEXT } from '../../../src/store/payloads/payloads.ts';
@@ -61,9 +60,6 @@ const NO_CLIENT = undefined as never;
 
 async function listsOf(pool: pg.Pool): Promise<void> {
   const span = { from: AT, to: AT };
-  const groups = createErrorGroupStore(pool);
-  for (const order of ['last_seen', 'count'] as const)
-    await groups.list('t', { ...span }, { ...LIMIT, order, after: undefined });
   const letters = createDeadLetterStore(pool);
   const one = { runId: 'r', actionId: 'a' };
   const few = {
@@ -102,7 +98,7 @@ async function listsOf(pool: pg.Pool): Promise<void> {
 async function erasures(pool: (answer: Answer) => pg.Pool): Promise<void> {
   for (const subject of [null, 'u']) {
     for (let step = 0, completed = false; !completed; step += 1) {
-      const taken = { id: 'e', tenant_id: 't', subject, step, after: null, removed: {}, requested_at: AT };
+      const taken = { id: 'e', tenantId: 't', subject, step, after: null, removed: {}, requestedAt: AT };
       const answer: Answer = (text) => {
         if (text.includes('FROM erasure e')) return [taken];
         return text.startsWith('SELECT r.id FROM run') ? [{ id: 'r' }] : undefined;

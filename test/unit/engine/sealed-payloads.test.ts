@@ -120,6 +120,8 @@ describe('a payload that was moved', () => {
     openRow(sealing, own, undefined);
     expect(own).toEqual({ tenant_id: 'one', plain: 'x', none: null, output: { a: 1 } });
     expect(() => openRow(sealing, row('other'), undefined)).toThrowError(refused);
+    const asTheModel = { tenantId: 'other', output: storedPayload(stored('one')) };
+    expect(() => openRow(sealing, asTheModel, undefined)).toThrowError(refused);
     // A row cannot talk a connection out of whom it serves.
     expect(() => openRow(sealing, row('one'), 'other')).toThrowError(refused);
     const nobodys = { output: storedPayload(stored('one')) };
