@@ -23,7 +23,7 @@ export const rerunRequest = z
 
 export const skipRequest = z
   .strictObject({ action_id: actionId, reason: reason.optional() })
-  .meta({ id: 'SkipRequest', example: { action_id: 'notify', reason: 'told by telephone' } });
+  .meta({ id: 'SkipRequest', example: { action_id: 'notify', reason: 'approved by telephone' } });
 
 export const completeRequest = z
   .strictObject({

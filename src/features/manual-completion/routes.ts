@@ -19,7 +19,7 @@ export const skipAction = operation({
   path: `${path}/skip`,
   summary: 'Skip an action of a live execution',
   description:
-    'For dependent actions it counts as any other skipped action. A running adapter is asked to stop, and anything it does afterwards is recorded as a late effect. Dependent actions still wait for the dependencies of the skipped action. For an approval with approvers the permission `approvals:override` is required as well, and the override is recorded.',
+    'For dependent actions it counts as any other skipped action. A running adapter is aborted, and anything it does afterwards is recorded as a late effect. Dependent actions still wait for the dependencies of the skipped action. For an approval with approvers the permission `approvals:override` is required as well, and the override is recorded.',
   body: schemas.skipRequest,
   notFound,
   answers: { 200: { description: 'Skipped', schema: schemas.settledAction } },
