@@ -7,6 +7,7 @@ import type { Definition } from '../../src/domain/definition/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { Fault } from '../../src/domain/health/system-faults.ts';
 import type { StoredWorkflow } from '../../src/engine/ports/read-models.ts';
+import type { RunResult, RunSummary, RunView } from '../../src/engine/ports/run-views.ts';
 import type { SecretView } from '../../src/engine/ports/secrets.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/ports/use-cases.ts';
 import type { ApiKey } from '../../src/features/access/api-key-ports.ts';
@@ -20,10 +21,8 @@ import { createHttpApp } from '../../src/http/server/app.ts';
 import { createLinks } from '../../src/http/server/links.ts';
 import { bind } from '../../src/http/server/operation.ts';
 import { createHttpServer } from '../../src/http/server/server.ts';
-import type { TaskResult } from '../../src/schemas/answers.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
-import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-answers.ts';
 import { emptyCatalog } from './empty-catalog.ts';
 import type { HttpDeps, TestConfig } from './http-deps.ts';
 
@@ -72,8 +71,8 @@ export interface Door {
   logged: Array<{ event: string; fields: object | undefined }>;
   /** Thrown by the next call of a use case. */
   failWith(error: unknown): void;
-  results: Map<string, { final: boolean; view: TaskResult }>;
-  executions: ExecutionSummary[];
+  results: Map<string, RunResult>;
+  executions: RunSummary[];
   workflows: Map<string, StoredWorkflow>;
   /** Called when a wait begins. */
   onWait: { call: (runId: string) => Promise<boolean> };
@@ -521,13 +520,13 @@ export function memory({
     ...emptyCatalog(),
     runs: {
       result: (_tenantId, runId) => guarded(door.results.get(runId)),
-      execution: () => guarded(undefined as Execution | undefined),
+      execution: () => guarded(undefined as RunView | undefined),
       parts: () => guarded(undefined),
       list: (_tenantId, _filter, window) => {
         const from =
           window.after === undefined
             ? window.skip
-            : door.executions.findIndex((one) => one.execution_id === window.after?.id) + 1;
+            : door.executions.findIndex((one) => one.id === window.after?.id) + 1;
         const items = door.executions.slice(from, from + window.limit);
         return guarded({ items, total: door.executions.length, more: from + window.limit < door.executions.length });
       },
@@ -560,24 +559,24 @@ function normalise(body: JsonObject): { definition: Definition; tenantId: string
   return { definition: { name: String(body['name']), tags: [], parameters: [], actions: [] }, tenantId };
 }
 
-export function executionNumber(number: number): ExecutionSummary {
+export function executionNumber(number: number): RunSummary {
   return {
-    execution_id: `run-${number}`,
-    workflow_id: null,
-    workflow_version: null,
+    id: `run-${number}`,
+    workflowId: null,
+    workflowVersion: null,
     status: 'completed',
+    actionType: undefined,
     error: null,
     priority: 50,
-    trace_id: null,
-    correlation_id: null,
-    tenant_id: 'default',
-    user_id: 'anonymous',
+    traceId: null,
+    correlationId: null,
+    tenantId: 'default',
+    userId: 'anonymous',
     parent: null,
-    created_at: NOW.toISOString(),
-    deadline_at: null,
-    started_at: null,
-    finished_at: null,
-    duration_ms: null,
+    createdAt: NOW,
+    deadlineAt: null,
+    startedAt: null,
+    finishedAt: null,
   };
 }
 

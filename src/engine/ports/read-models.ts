@@ -3,17 +3,14 @@
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { Canary } from '../../domain/runs/canary.ts';
 import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
-import type { TaskResult } from '../../schemas/answers.ts';
 import type { ControlEvent, PausedBy } from '../../schemas/control.ts';
 import type {
-  Execution,
-  ExecutionPart,
   ExecutionStatistics,
-  ExecutionSummary,
   Workflow,
   WorkflowSummary,
   WorkflowVersionSummary,
 } from '../../schemas/workflow-answers.ts';
+import type { PartView, RunResult, RunSummary, RunView } from './run-views.ts';
 import type { Caller } from './use-cases.ts';
 
 export type WorkflowStatus = Workflow['status'];
@@ -139,19 +136,19 @@ export interface PartsWanted {
 }
 
 export interface RunReader {
-  result(tenantId: string, runId: string): Promise<{ final: boolean; view: TaskResult } | undefined>;
-  execution(tenantId: string, runId: string): Promise<Execution | undefined>;
+  result(tenantId: string, runId: string): Promise<RunResult | undefined>;
+  execution(tenantId: string, runId: string): Promise<RunView | undefined>;
   /** Items of a fan-out or iterations of a loop, in their order; undefined: no such run. */
   parts(
     tenantId: string,
     runId: string,
     wanted: PartsWanted,
-  ): Promise<{ items: ExecutionPart[]; more: boolean } | undefined>;
+  ): Promise<{ items: PartView[]; more: boolean } | undefined>;
   list(
     tenantId: string,
     filter: RunFilter,
     window: RunWindow,
-  ): Promise<{ items: ExecutionSummary[]; total: number; more: boolean }>;
+  ): Promise<{ items: RunSummary[]; total: number; more: boolean }>;
 }
 
 export interface ControlEventReader {

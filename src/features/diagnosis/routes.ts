@@ -2,6 +2,7 @@
 
 import type { Cause } from '../../domain/health/why-causes.ts';
 import type { LateEffectReader } from '../../engine/ports/late-effects.ts';
+import { presentLateEffect } from '../../http/present/late-effects.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import * as schemas from '../../schemas/why.ts';
@@ -60,7 +61,10 @@ function serve(routes: Routes, deps: Needs): void {
       const found = await deps.why.explain(caller, params['execution_id'] ?? '');
       if (found === undefined) throw notFound('Execution not found');
       const late = await deps.lateEffects.ofRun(caller.tenantId, found.runId);
-      sendJson(response, 200, { ...viewOf(found), ...(late.length === 0 ? {} : { late_effects: late }) });
+      sendJson(response, 200, {
+        ...viewOf(found),
+        ...(late.length === 0 ? {} : { late_effects: late.map(presentLateEffect) }),
+      });
     });
   }
   routes.serve(explainLane, async ({ params, caller, response }) => {

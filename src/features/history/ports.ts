@@ -1,12 +1,12 @@
 /** What is found and told of the workflows of a tenant and of their executions. The stores implement it. */
 
-import type { ExecutionSummary } from '../../schemas/workflow-answers.ts';
+import type { RunSummary } from '../../engine/ports/run-views.ts';
 import type { ActivityEntry, HistoryStep } from './schemas.ts';
 
 export interface HistoryReader {
   /** By execution: the first of its steps, and how many there are. */
   steps(
-    runs: ReadonlyArray<Pick<ExecutionSummary, 'execution_id' | 'workflow_id' | 'workflow_version'>>,
+    runs: ReadonlyArray<Pick<RunSummary, 'id' | 'workflowId' | 'workflowVersion'>>,
   ): Promise<Map<string, { steps: HistoryStep[]; total: number }>>;
 }
 

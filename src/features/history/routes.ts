@@ -1,6 +1,7 @@
 /** What has happened: the executions of workflows with their steps, and who did what. */
 
 import { z } from 'zod';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { RunReader } from '../../engine/ports/read-models.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
@@ -72,21 +73,21 @@ function serve(routes: Routes, deps: Needs): void {
     );
     const steps = await deps.history.steps(found.items);
     const items = found.items.map((run): schemas.HistoryItem => {
-      const { steps: first, total } = steps.get(run.execution_id) ?? { steps: [], total: 0 };
+      const { steps: first, total } = steps.get(run.id) ?? { steps: [], total: 0 };
       return {
-        correlation_id: run.correlation_id,
-        execution_id: run.execution_id,
-        workflow_id: run.workflow_id,
-        workflow_version: run.workflow_version,
+        correlation_id: run.correlationId,
+        execution_id: run.id,
+        workflow_id: run.workflowId,
+        workflow_version: run.workflowVersion,
         status: run.status,
-        start_time: run.started_at ?? run.created_at,
-        end_time: run.finished_at,
+        start_time: isoText(run.startedAt ?? run.createdAt),
+        end_time: isoText(run.finishedAt),
         steps: first,
         steps_total: total,
       };
     });
     const last = found.items.at(-1);
-    const next = found.more && last !== undefined ? writeCursor({ t: last.created_at, i: last.execution_id }) : null;
+    const next = found.more && last !== undefined ? writeCursor({ t: isoText(last.createdAt), i: last.id }) : null;
     sendJson(response, 200, { items, total: found.total, next_cursor: next });
   });
 

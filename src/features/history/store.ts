@@ -46,7 +46,7 @@ export function createHistoryReader(pool: pg.Pool, definitions: Pick<Definitions
   return {
     async steps(runs) {
       const loaded = await Promise.all(
-        runs.flatMap(({ execution_id: run, workflow_id, workflow_version: version }) =>
+        runs.flatMap(({ id: run, workflowId: workflow_id, workflowVersion: version }) =>
           workflow_id === null || version === null
             ? []
             : [definitions.load({ workflow_id, version }).then((definition) => ({ run, definition }))],
@@ -59,7 +59,7 @@ export function createHistoryReader(pool: pg.Pool, definitions: Pick<Definitions
         wanted.map(({ run }) => run),
         wanted.map(({ action_id }) => action_id),
       ]);
-      const rowsOf = new Map<string, StepRow[]>(runs.map(({ execution_id: run }) => [run, []]));
+      const rowsOf = new Map<string, StepRow[]>(runs.map(({ id }) => [id, []]));
       for (const row of rows) rowsOf.get(row.run_id)?.push(row);
       return new Map(
         loaded.map(({ run, definition }) => [
