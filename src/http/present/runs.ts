@@ -3,11 +3,11 @@
 import { STARTED_TASKS, type TaskStatus } from '../../domain/runs/run-states.ts';
 import { isoText } from '../../domain/texts/iso-text.ts';
 import type { RunWindow } from '../../engine/ports/read-models.ts';
-import type { ConcurrencyWait, PausedBy, RunSummary, RunView, TaskView } from '../../engine/ports/run-views.ts';
-import type * as control from '../../schemas/control.ts';
+import type { ConcurrencyWait, RunSummary, RunView, TaskView } from '../../engine/ports/run-views.ts';
 import type { Execution, ExecutionSummary, Progress } from '../../schemas/workflow-answers.ts';
 import type { Links } from '../server/links.ts';
 import { pageOf, writeCursor } from '../server/paging.ts';
+import { presentPausedBy } from './control.ts';
 import { presentLateEffect } from './late-effects.ts';
 import { presentTask, timesOf } from './tasks.ts';
 
@@ -43,10 +43,6 @@ export function presentExecution(run: RunView, links: Links): Execution {
     paused: run.paused && presentPausedBy(run.paused),
     late_effects: run.lateEffects.length === 0 ? undefined : run.lateEffects.map(presentLateEffect),
   };
-}
-
-export function presentPausedBy({ by, since, reason }: PausedBy): control.PausedBy {
-  return { by, since: isoText(since), reason };
 }
 
 /** A page of a list of executions. */
