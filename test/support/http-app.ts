@@ -432,11 +432,11 @@ export function memory({
       report: () =>
         guarded({
           status: door.health.database ? ('healthy' as const) : ('unhealthy' as const),
-          database_connected: door.health.database,
-          queue_connected: true,
-          active_executions: 0,
-          queued_executions: 0,
-          stuck_executions: 0,
+          databaseConnected: door.health.database,
+          queueConnected: true,
+          active: 0,
+          queued: 0,
+          stuck: 0,
           lanes: [],
           workers: [],
           sweep: null,

@@ -6,6 +6,7 @@ import { presentLateEffect } from '../../http/present/late-effects.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import * as schemas from '../../schemas/why.ts';
+import { presentLane } from './engine-routes.ts';
 import type { RunExplanation, WhyOfRuns } from './explain-run.ts';
 import type { SystemProblems } from './find-problems.ts';
 import type { Problem } from './system-problems.ts';
@@ -68,9 +69,15 @@ function serve(routes: Routes, deps: Needs): void {
     });
   }
   routes.serve(explainLane, async ({ params, caller, response }) => {
-    const { problems, ...lane } = await deps.problems.ofLane(caller, params['action_type'] ?? '');
+    const { problems, counts, workers, ...lane } = await deps.problems.ofLane(caller, params['action_type'] ?? '');
     const observed_at = deps.clock.now().toISOString();
-    sendJson(response, 200, { ...lane, problems: problems.map(problemView), observed_at });
+    sendJson(response, 200, {
+      ...lane,
+      counts: counts && presentLane(counts),
+      workers,
+      problems: problems.map(problemView),
+      observed_at,
+    });
   });
 }
 
