@@ -328,8 +328,8 @@ export function memory({
     sagas: {
       stats: () =>
         guarded({
-          ...{ total_sagas: 0, active_sagas: 0, completed_sagas: 0, failed_sagas: 0, compensated_sagas: 0 },
-          avg_completion_time: 0,
+          ...{ total: 0, active: 0, completed: 0, compensated: 0 },
+          averageSeconds: 0,
           since: null,
         }),
       find: () => guarded(undefined),
