@@ -181,13 +181,10 @@ async function pausedBy(pool: pg.Pool, runId: string): Promise<PausedBy | undefi
   return row && { by: row.data.by, since: row.at, reason: row.data.reason ?? null };
 }
 
-function waitOf({
-  concurrency_key: key,
-  concurrency_limit: limit,
-  waits_behind,
-}: RunRecord): ConcurrencyWait | undefined {
-  if (waits_behind === null || key === null || limit === null) return undefined;
-  return { key, limit, position: waits_behind < MAX_POSITION ? waits_behind + 1 : undefined };
+function waitOf(run: RunRecord): ConcurrencyWait | undefined {
+  const { concurrency_key: key, concurrency_limit: limit, waits_behind: behind } = run;
+  if (behind === null || key === null || limit === null) return undefined;
+  return { key, limit, position: behind < MAX_POSITION ? behind + 1 : undefined };
 }
 
 interface Sql {
