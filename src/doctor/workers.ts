@@ -32,16 +32,16 @@ export async function* checkWorkers(pool: pg.Pool, lanes: readonly string[], ver
           `versions ${versions.join(', ')} run side by side`,
           'Fine during an upgrade; then bring all to one version.',
         );
-    const late = sweep === null || sweep.age_seconds > SWEEP_LATE_SECONDS;
+    const late = sweep === null || sweep.ageSeconds > SWEEP_LATE_SECONDS;
     yield late
       ? problem(
           'sweep',
           sweep === null
             ? 'the reconciler has never passed'
-            : `the reconciler passed last ${Math.round(sweep.age_seconds)} s ago`,
+            : `the reconciler passed last ${Math.round(sweep.ageSeconds)} s ago`,
           'Look for background_work_failed in the logs of the workers.',
         )
-      : ok('sweep', `the reconciler passed ${Math.round(sweep?.age_seconds ?? 0)} s ago`);
+      : ok('sweep', `the reconciler passed ${Math.round(sweep?.ageSeconds ?? 0)} s ago`);
   }
   const { rows } = await pool.query<{ seconds: number | null }>(
     `SELECT extract(epoch FROM now() - min(created_at))::float8 AS seconds FROM run WHERE ${mayMove('start')} AND due_at IS NULL AND waits_for_slot IS NULL`,

@@ -22,7 +22,7 @@ export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
       active: counts['active'] ?? 0,
       delayed: counts['delayed'] ?? 0,
       blocked: counts['waiting-children'] ?? 0,
-      oldest_waiting_seconds: added.length === 0 ? null : Math.max(0, (Date.now() - Math.min(...added)) / 1000),
+      oldestWaitingSeconds: added.length === 0 ? null : Math.max(0, (Date.now() - Math.min(...added)) / 1000),
     };
   };
   return {

@@ -15,21 +15,21 @@ export interface ApiMetrics extends ProcessMetrics {
 }
 
 export interface EngineState {
-  database_connected: boolean;
-  queue_connected: boolean;
-  queued_executions: number;
-  stuck_executions: number;
+  databaseConnected: boolean;
+  queueConnected: boolean;
+  queued: number;
+  stuck: number;
   lanes: ReadonlyArray<{
     lane: string;
     depth: number;
     active: number;
     delayed: number;
     blocked: number;
-    oldest_waiting_seconds: number | null;
+    oldestWaitingSeconds: number | null;
     workers: number;
   }>;
   workers: ReadonlyArray<{ alive: boolean }>;
-  sweep: { age_seconds: number } | null;
+  sweep: { ageSeconds: number } | null;
 }
 
 export interface ApiSource extends ProcessSource {
@@ -85,24 +85,24 @@ function engineGauges(
 ): void {
   const fact = (pick: (state: EngineState) => number | undefined) => async () => {
     const state = await engine();
-    return state?.database_connected === true ? pick(state) : undefined;
+    return state?.databaseConnected === true ? pick(state) : undefined;
   };
   gauges('orchestrator_store_connected', '1 while the API reaches it', ['store'], async () => {
     const state = await engine();
     return [
-      [{ store: 'database' }, state?.database_connected === true ? 1 : 0],
-      [{ store: 'queue' }, state?.queue_connected === true ? 1 : 0],
+      [{ store: 'database' }, state?.databaseConnected === true ? 1 : 0],
+      [{ store: 'queue' }, state?.queueConnected === true ? 1 : 0],
     ];
   });
   gauge(
     'orchestrator_queued_runs',
     'Executions that have not begun: in the queue, or waiting for room in it',
-    fact(({ queued_executions }) => queued_executions),
+    fact(({ queued }) => queued),
   );
   gauge(
     'orchestrator_stuck_runs',
     'Executions under way that have not moved for ten minutes',
-    fact(({ stuck_executions }) => stuck_executions),
+    fact(({ stuck }) => stuck),
   );
   gauge(
     'orchestrator_workers_alive',
@@ -112,7 +112,7 @@ function engineGauges(
   gauge(
     'orchestrator_sweep_age_seconds',
     'How long ago the last pass of the dispatcher and reconciler ended, in whichever worker; not told before the first',
-    fact(({ sweep }) => sweep?.age_seconds),
+    fact(({ sweep }) => sweep?.ageSeconds),
   );
   gauges('orchestrator_lane_jobs', 'Jobs of a lane, by what they do', ['lane', 'state'], async () =>
     ((await engine())?.lanes ?? []).flatMap(({ lane, depth, active, delayed, blocked }) => [
@@ -127,13 +127,10 @@ function engineGauges(
     'Age of the oldest of the jobs that are next in a lane, from when it was added; 0 when none waits',
     ['lane'],
     async () =>
-      ((await engine())?.lanes ?? []).map(({ lane, oldest_waiting_seconds }) => [
-        { lane },
-        oldest_waiting_seconds ?? 0,
-      ]),
+      ((await engine())?.lanes ?? []).map(({ lane, oldestWaitingSeconds }) => [{ lane }, oldestWaitingSeconds ?? 0]),
   );
   gauges('orchestrator_lane_workers', 'Workers alive that serve a lane', ['lane'], async () => {
     const state = await engine();
-    return state?.database_connected === true ? state.lanes.map(({ lane, workers }) => [{ lane }, workers]) : [];
+    return state?.databaseConnected === true ? state.lanes.map(({ lane, workers }) => [{ lane }, workers]) : [];
   });
 }

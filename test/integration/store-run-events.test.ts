@@ -179,7 +179,7 @@ test('a run that is seen as ended is seen with its last event', async () => {
   expect((await events.progress([run])).get(run)).toMatchObject({
     final: true,
     last: 2,
-    startedAt: expect.any(String),
+    startedAt: expect.any(Date),
   });
   expect(await events.progress(['unknown'])).toEqual(new Map());
 });

@@ -2,6 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DEFAULT_RETRY, type Definition } from '../../src/domain/definition/definition.ts';
 import { inlineDefinition } from '../../src/domain/definition/normalise.ts';
 import type { RunReader } from '../../src/engine/ports/read-models.ts';
+import { presentExecution } from '../../src/http/present/runs.ts';
+import { presentResult } from '../../src/http/present/tasks.ts';
+import { createLinks } from '../../src/http/server/links.ts';
 import { type Database, openDatabase } from '../../src/store/core/database.ts';
 import { createDefinitions } from '../../src/store/runs/definitions.ts';
 import { createWorkflowStore } from '../../src/store/runs/workflows.ts';
@@ -20,6 +23,17 @@ afterAll(async () => {
   await database.close();
   await place.drop();
 });
+
+/** As the API shows them. */
+const links = createLinks(undefined);
+const result = async (tenantId: string, id: string) => {
+  const found = await runs.result(tenantId, id);
+  return found && { final: found.final, view: presentResult(found) };
+};
+const execution = async (tenantId: string, id: string) => {
+  const found = await runs.execution(tenantId, id);
+  return found && presentExecution(found, links);
+};
 
 const T0 = new Date('2030-01-01T12:00:00.000Z');
 const at = (seconds: number) => new Date(T0.getTime() + seconds * 1000);
@@ -45,13 +59,13 @@ const task = (row: Record<string, unknown>) =>
 
 test('a task of the simple door goes through its states in the words that clients know', async () => {
   await run({ id: 'r1' });
-  expect(await runs.result('t', 'r1')).toEqual({
+  expect(await result('t', 'r1')).toEqual({
     final: false,
     view: { task_id: 'r1', status: 'pending', attempts: 0, timestamp: T0.toISOString() },
   });
-  expect(await runs.result('other', 'r1')).toBeUndefined();
+  expect(await result('other', 'r1')).toBeUndefined();
   await task({ run_id: 'r1', status: 'running', attempt: 1, ended_attempt: 0, started_at: at(1), updated_at: at(1) });
-  expect((await runs.result('t', 'r1'))?.view).toEqual({
+  expect((await result('t', 'r1'))?.view).toEqual({
     task_id: 'r1',
     status: 'running',
     attempts: 1,
@@ -65,7 +79,7 @@ test('a task of the simple door goes through its states in the words that client
     `UPDATE run SET status = 'completed', final = true, output = '{"task": {"approved": 2}}', finished_at = $1 WHERE id = 'r1'`,
     [at(2)],
   );
-  expect(await runs.result('t', 'r1')).toEqual({
+  expect(await result('t', 'r1')).toEqual({
     final: true,
     view: { task_id: 'r1', status: 'completed', result: { approved: 2 }, attempts: 1, timestamp: at(2).toISOString() },
   });
@@ -80,14 +94,14 @@ test.each([
   const id = `wrapped-${output}`;
   await run({ id, status: 'completed', final: true, finished_at: T0 });
   await task({ run_id: id, status: 'completed', final: true, output });
-  expect((await runs.result('t', id))?.view.result).toEqual({ value });
+  expect((await result('t', id))?.view.result).toEqual({ value });
 });
 
 test('the error of a failed task is the bare message, and a cancelled one says why', async () => {
   const error = '{"code":"adapter_failed","message":"Connection timeout to ESC system"}';
   await run({ id: 'failed', status: 'failed', final: true, error, finished_at: at(3) });
   await task({ run_id: 'failed', status: 'failed', final: true, error, attempt: 4, ended_attempt: 4 });
-  expect((await runs.result('t', 'failed'))?.view).toEqual({
+  expect((await result('t', 'failed'))?.view).toEqual({
     task_id: 'failed',
     status: 'failed',
     error: 'Connection timeout to ESC system',
@@ -101,7 +115,7 @@ test('the error of a failed task is the bare message, and a cancelled one says w
     cancel_reason: 'no longer needed',
     finished_at: at(3),
   });
-  expect((await runs.result('t', 'cancelled'))?.view).toMatchObject({ status: 'cancelled', error: 'no longer needed' });
+  expect((await result('t', 'cancelled'))?.view).toMatchObject({ status: 'cancelled', error: 'no longer needed' });
 });
 
 test('an execution shows every action in the order of the definition, begun or not, with its attempts', async () => {
@@ -130,7 +144,7 @@ test('an execution shows every action in the order of the definition, begun or n
     trace_id: 'trace',
     correlation_id: 'c',
   });
-  expect(await runs.execution('t', 'e1')).toMatchObject({
+  expect(await execution('t', 'e1')).toMatchObject({
     status: 'pending',
     progress: { total: 3, pending: 3, percent: 0 },
   });
@@ -164,7 +178,7 @@ test('an execution shows every action in the order of the definition, begun or n
       finished_at: at(2),
     });
   }
-  const found = await runs.execution('t', 'e1');
+  const found = await execution('t', 'e1');
   expect(found).toMatchObject({
     execution_id: 'e1',
     workflow_id: 'flow',
@@ -206,12 +220,12 @@ test('an execution shows every action in the order of the definition, begun or n
       worker: null,
     },
   ]);
-  expect(await runs.execution('other', 'e1')).toBeUndefined();
+  expect(await execution('other', 'e1')).toBeUndefined();
 });
 
 test('a task of the simple door is an execution of one action', async () => {
   await run({ id: 'single', parameters: '{"duration":0}' });
-  const found = await runs.execution('t', 'single');
+  const found = await execution('t', 'single');
   expect(found).toMatchObject({ workflow_id: null, task_type: 'test_task', progress: { total: 1 } });
   expect(found?.tasks.map(({ action_id, action_type }) => [action_id, action_type])).toEqual(
     inlineDefinition({ action_type: 'test_task' }).actions.map(({ action_id, action_type }) => [
@@ -242,7 +256,7 @@ test('outputs that would make a view too large are left out and said to be', asy
   // Repetition is stored in a hundredth of its size; the view must count what it would show.
   const output = JSON.stringify('x'.repeat(1024 * 1024));
   for (const action_id of actions) await task({ run_id: 'large', action_id, status: 'completed', final: true, output });
-  const found = await runs.execution('t', 'large');
+  const found = await execution('t', 'large');
   const shown = found?.tasks.filter((one) => one.omitted === undefined) ?? [];
   expect(shown.length).toBeGreaterThan(10);
   expect(shown.length).toBeLessThanOrEqual(16);
@@ -266,9 +280,9 @@ test('a list goes from page to page without a gap, also between runs of the same
   for (let more = true; more; ) {
     const page = await runs.list('lists', {}, { limit: 2, skip: 0, after });
     expect(page.total).toBe(7);
-    seen.push(...page.items.map(({ execution_id }) => execution_id));
+    seen.push(...page.items.map(({ id }) => id));
     const last = page.items.at(-1);
-    after = last === undefined ? undefined : { createdAt: new Date(last.created_at), id: last.execution_id };
+    after = last === undefined ? undefined : { createdAt: last.createdAt, id: last.id };
     more = page.more;
   }
   expect(seen).toEqual([...ids].reverse());

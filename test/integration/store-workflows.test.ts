@@ -77,7 +77,7 @@ test('versions never change, and the newest is the one that is found', async () 
   expect(await store.find('versions', id, 3)).toBeUndefined();
   expect(await store.versions('versions', id, 1, 1)).toMatchObject({
     total: 2,
-    items: [{ version: 2, name: 'second', created_by: 'v', actions_count: 1 }],
+    items: [{ version: 2, name: 'second', createdBy: 'v', actions: 1 }],
   });
   expect(await store.versions('versions', id, 2, 1)).toMatchObject({ items: [{ version: 1, name: 'first' }] });
   expect(await store.versions('other', id, 1, 1)).toBeUndefined();
@@ -137,7 +137,7 @@ test('a list is filtered, paged and counted', async () => {
   const page = await store.list('lists', { page: 2, page_size: 2 });
   expect(page.total).toBe(3);
   expect(page.items).toHaveLength(1);
-  expect(page.items[0]).toMatchObject({ version: 1, actions_count: 1, parameters_count: 0 });
+  expect(page.items[0]).toMatchObject({ version: 1, actions: 1, parameters: 0 });
 });
 
 test('a deleted workflow is gone but has been, and active runs hold it', async () => {

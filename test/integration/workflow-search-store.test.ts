@@ -141,7 +141,7 @@ test('ten thousand workflows are searched by an index, and put in order a page a
     const seen = new Set<string>();
     for (let skip = 0; skip < 100; skip += 30) {
       const { items } = await search.search('many', ['hundred'], { limit: 30, skip });
-      for (const item of items) seen.add(item.workflow_id);
+      for (const item of items) seen.add(item.id);
     }
     expect(seen.size).toBe(100);
     expect(await search.search('many', ['workflow'], { limit: 1, skip: 9_999 })).toMatchObject({

@@ -28,7 +28,7 @@ export function fakeRunEvents(...runIds: string[]): FakeRunEvents {
       const events = stored.get(runId) ?? [];
       stored.set(runId, events);
       const id = events.length + 1;
-      events.push({ id, kind, actionId: null, epoch: 1, attempt: null, at: AT, details: null, ...more });
+      events.push({ id, kind, actionId: null, epoch: 1, attempt: null, at: new Date(AT), details: null, ...more });
       const run = fake.runs.get(runId);
       if (run !== undefined) fake.runs.set(runId, { ...run, last: id });
     },

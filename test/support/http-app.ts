@@ -7,6 +7,7 @@ import type { Definition } from '../../src/domain/definition/definition.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { Fault } from '../../src/domain/health/system-faults.ts';
 import type { StoredWorkflow } from '../../src/engine/ports/read-models.ts';
+import type { RunResult, RunSummary, RunView } from '../../src/engine/ports/run-views.ts';
 import type { SecretView } from '../../src/engine/ports/secrets.ts';
 import type { AcceptedRun, Caller, ExecuteRequest, TaskRequest } from '../../src/engine/ports/use-cases.ts';
 import { createDeleteWorkflow } from '../../src/engine/workflows/delete-workflow.ts';
@@ -22,10 +23,8 @@ import { createHttpApp } from '../../src/http/server/app.ts';
 import { createLinks } from '../../src/http/server/links.ts';
 import { bind } from '../../src/http/server/operation.ts';
 import { createHttpServer } from '../../src/http/server/server.ts';
-import type { TaskResult } from '../../src/schemas/answers.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
-import type { Execution, ExecutionSummary } from '../../src/schemas/workflow-answers.ts';
 import { emptyCatalog } from './empty-catalog.ts';
 import type { HttpDeps, TestConfig } from './http-deps.ts';
 
@@ -74,8 +73,8 @@ export interface Door {
   logged: Array<{ event: string; fields: object | undefined }>;
   /** Thrown by the next call of a use case. */
   failWith(error: unknown): void;
-  results: Map<string, { final: boolean; view: TaskResult }>;
-  executions: ExecutionSummary[];
+  results: Map<string, RunResult>;
+  executions: RunSummary[];
   workflows: Map<string, StoredWorkflow>;
   /** Called when a wait begins. */
   onWait: { call: (runId: string) => Promise<boolean> };
@@ -340,8 +339,8 @@ export function memory({
     sagas: {
       stats: () =>
         guarded({
-          ...{ total_sagas: 0, active_sagas: 0, completed_sagas: 0, failed_sagas: 0, compensated_sagas: 0 },
-          avg_completion_time: 0,
+          ...{ total: 0, active: 0, completed: 0, compensated: 0 },
+          averageSeconds: 0,
           since: null,
         }),
       find: () => guarded(undefined),
@@ -444,11 +443,11 @@ export function memory({
       report: () =>
         guarded({
           status: door.health.database ? ('healthy' as const) : ('unhealthy' as const),
-          database_connected: door.health.database,
-          queue_connected: true,
-          active_executions: 0,
-          queued_executions: 0,
-          stuck_executions: 0,
+          databaseConnected: door.health.database,
+          queueConnected: true,
+          active: 0,
+          queued: 0,
+          stuck: 0,
           lanes: [],
           workers: [],
           sweep: null,
@@ -532,13 +531,13 @@ export function memory({
     ...emptyCatalog(),
     runs: {
       result: (_tenantId, runId) => guarded(door.results.get(runId)),
-      execution: () => guarded(undefined as Execution | undefined),
+      execution: () => guarded(undefined as RunView | undefined),
       parts: () => guarded(undefined),
       list: (_tenantId, _filter, window) => {
         const from =
           window.after === undefined
             ? window.skip
-            : door.executions.findIndex((one) => one.execution_id === window.after?.id) + 1;
+            : door.executions.findIndex((one) => one.id === window.after?.id) + 1;
         const items = door.executions.slice(from, from + window.limit);
         return guarded({ items, total: door.executions.length, more: from + window.limit < door.executions.length });
       },
@@ -571,24 +570,24 @@ function normalise(body: JsonObject): { definition: Definition; tenantId: string
   return { definition: { name: String(body['name']), tags: [], parameters: [], actions: [] }, tenantId };
 }
 
-export function executionNumber(number: number): ExecutionSummary {
+export function executionNumber(number: number): RunSummary {
   return {
-    execution_id: `run-${number}`,
-    workflow_id: null,
-    workflow_version: null,
+    id: `run-${number}`,
+    workflowId: null,
+    workflowVersion: null,
     status: 'completed',
+    actionType: undefined,
     error: null,
     priority: 50,
-    trace_id: null,
-    correlation_id: null,
-    tenant_id: 'default',
-    user_id: 'anonymous',
+    traceId: null,
+    correlationId: null,
+    tenantId: 'default',
+    userId: 'anonymous',
     parent: null,
-    created_at: NOW.toISOString(),
-    deadline_at: null,
-    started_at: null,
-    finished_at: null,
-    duration_ms: null,
+    createdAt: NOW,
+    deadlineAt: null,
+    startedAt: null,
+    finishedAt: null,
   };
 }
 

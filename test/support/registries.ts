@@ -65,13 +65,13 @@ export function freshMetrics() {
     faults: () => [{ kind: 'write_path', source: 'database', class: '42P01', firstAt: Date.now() - 5_000 }],
     engine: () =>
       Promise.resolve({
-        database_connected: true,
-        queue_connected: true,
-        queued_executions: 5,
-        stuck_executions: 0,
-        lanes: [{ lane: 'wait', depth: 4, active: 1, delayed: 2, blocked: 3, oldest_waiting_seconds: 7.5, workers: 1 }],
+        databaseConnected: true,
+        queueConnected: true,
+        queued: 5,
+        stuck: 0,
+        lanes: [{ lane: 'wait', depth: 4, active: 1, delayed: 2, blocked: 3, oldestWaitingSeconds: 7.5, workers: 1 }],
         workers: [{ alive: true }, { alive: false }],
-        sweep: { age_seconds: 0.5 },
+        sweep: { ageSeconds: 0.5 },
       }),
   });
   const worker = workerMetrics({

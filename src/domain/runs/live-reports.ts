@@ -4,6 +4,7 @@
  * whoever comes late gets what the running attempts have told so far.
  */
 import type { Json } from '../../schemas/json.ts';
+import type { Instant } from '../texts/iso-text.ts';
 
 /** What the row of a task says. */
 export interface TaskReportRow {
@@ -20,8 +21,7 @@ export interface TaskReportRow {
   truncated: boolean;
   /** One more with every report. */
   version: number;
-  /** ISO-8601. */
-  at: string;
+  at: Instant;
   /** The task is final. */
   over: boolean;
 }
@@ -31,7 +31,7 @@ export interface LiveMessage {
   actionId: string;
   epoch: number;
   attempt: number;
-  at: string;
+  at: Instant;
   details: { [key: string]: Json };
 }
 

@@ -4,6 +4,7 @@
  * it follows from the run.
  */
 import type { JsonObject } from '../../schemas/json.ts';
+import type { Instant } from '../texts/iso-text.ts';
 
 export interface RunEvent {
   id: number;
@@ -12,8 +13,7 @@ export interface RunEvent {
   actionId: string | null;
   epoch: number;
   attempt: number | null;
-  /** ISO-8601. */
-  at: string;
+  at: Instant;
   details: JsonObject | null;
 }
 
@@ -21,8 +21,7 @@ export interface RunEvent {
 export interface RunProgress {
   /** It has ended, and every event of it has its number. */
   final: boolean;
-  /** ISO-8601. */
-  startedAt: string | null;
+  startedAt: Instant | null;
   /** The number of its newest event; 0: none yet. */
   last: number;
 }

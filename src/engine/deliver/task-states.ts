@@ -1,14 +1,15 @@
 /** How a task (or a run, which is one for the simple door) stands, in few words: for those who watch it. */
+import type { RunResult } from '../ports/run-views.ts';
 
 export interface TaskState {
-  status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled';
+  status: RunResult['status'];
   final: boolean;
   /** 0 to 100: what the task reported, or the part of a workflow's actions that have ended. Null: nobody knows. */
   progress: number | null;
   /** What the task said last, or why it did not complete. */
   message: string | null;
-  /** ISO-8601: when that was so first, as far as the database knows. */
-  at: string;
+  /** When that was so first, as far as the database knows. */
+  at: Date;
 }
 
 export interface TaskStates {

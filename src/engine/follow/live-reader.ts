@@ -11,8 +11,8 @@ import type { Json } from '../../schemas/json.ts';
 
 /** What running tasks say of themselves, in the store. */
 export interface LiveReports {
-  /** The reports of the run's present epoch; those of before `since` (ISO-8601) may be left out. */
-  reports(runId: string, since: string | undefined): Promise<TaskReportRow[]>;
+  /** The reports of the run's present epoch; those of before `since` may be left out. */
+  reports(runId: string, since: Date | undefined): Promise<Array<TaskReportRow & { at: Date }>>;
   chunks(request: {
     runId: string;
     actionId: string;
@@ -30,7 +30,7 @@ export class LiveReader {
   readonly #live: LiveReports;
   readonly #runId: string;
   readonly #cursor: LiveCursor = new Map();
-  #since: string | undefined;
+  #since: Date | undefined;
   #late = true;
 
   constructor(live: LiveReports, runId: string) {

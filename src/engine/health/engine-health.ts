@@ -3,7 +3,46 @@
 import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
 import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, SWEEP_LATE_SECONDS } from '../../domain/health/liveness.ts';
 import { type Fault, type FaultGroup, groupFaults } from '../../domain/health/system-faults.ts';
-import type { LaneHealth, SweepHealth, WorkerHealth } from '../../schemas/engine-health.ts';
+
+export interface LaneHealth {
+  lane: string;
+  /** Jobs that are ready for a worker. */
+  depth: number;
+  active: number;
+  delayed: number;
+  /** Jobs that wait for other jobs. */
+  blocked: number;
+  /** Of the next jobs; null: none waits. */
+  oldestWaitingSeconds: number | null;
+  /** Those that are alive and serve it. */
+  workers: number;
+}
+
+export interface WorkerHealth {
+  worker: string;
+  alive: boolean;
+  version: string;
+  lanes: string[];
+  activeTasks: number;
+  loopLagMs: number;
+  startedAt: Date;
+  seenAt: Date;
+}
+
+export interface SweepHealth {
+  worker: string;
+  lastPassAt: Date;
+  ageSeconds: number;
+  durationMs: number;
+  /** How long the most overdue run has waited for the reconciler. */
+  lagSeconds: number;
+  dispatched: number;
+  checked: number;
+  repaired: number;
+  dispatchedTotal: number;
+  repairedTotal: number;
+  lastRepairAt: Date | null;
+}
 
 /** What the database knows. */
 export interface EngineFacts {
@@ -58,11 +97,12 @@ export interface LaneDepths {
 
 export interface EngineHealthReport {
   status: 'healthy' | 'degraded' | 'unhealthy';
-  database_connected: boolean;
-  queue_connected: boolean;
-  active_executions: number;
-  queued_executions: number;
-  stuck_executions: number;
+  databaseConnected: boolean;
+  queueConnected: boolean;
+  /** Runs under way, runs that have not begun, and runs that do not move. */
+  active: number;
+  queued: number;
+  stuck: number;
   lanes: LaneHealth[];
   workers: WorkerHealth[];
   sweep: SweepHealth | null;
@@ -122,11 +162,11 @@ export function createEngineHealth(deps: {
     const isWell = problems.length + faults.length === 0;
     return {
       status: unusable ? 'unhealthy' : isWell ? 'healthy' : 'degraded',
-      database_connected: facts !== undefined || rejected,
-      queue_connected: depths !== undefined,
-      active_executions: active,
-      queued_executions: queued,
-      stuck_executions: stuck,
+      databaseConnected: facts !== undefined || rejected,
+      queueConnected: depths !== undefined,
+      active,
+      queued,
+      stuck,
       lanes,
       workers,
       sweep,
@@ -149,8 +189,8 @@ export function createEngineHealth(deps: {
 function problemsOf({ workers, sweep, stuck }: EngineFacts, lanes: readonly LaneHealth[]): string[] {
   const problems: string[] = [];
   if (workers.length === 0) problems.push('no worker is alive');
-  else if (sweep === null || sweep.age_seconds > SWEEP_LATE_SECONDS) {
-    const since = sweep === null ? 'never' : `last ${Math.round(sweep.age_seconds)} s ago`;
+  else if (sweep === null || sweep.ageSeconds > SWEEP_LATE_SECONDS) {
+    const since = sweep === null ? 'never' : `last ${Math.round(sweep.ageSeconds)} s ago`;
     problems.push(`the sweep does not pass: ${since}`);
   }
   for (const { lane, depth, workers: serving } of lanes) {

@@ -3,17 +3,8 @@
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { Canary } from '../../domain/runs/canary.ts';
 import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
-import type { TaskResult } from '../../schemas/answers.ts';
-import type { ControlEvent, PausedBy } from '../../schemas/control.ts';
-import type {
-  Execution,
-  ExecutionPart,
-  ExecutionStatistics,
-  ExecutionSummary,
-  Workflow,
-  WorkflowSummary,
-  WorkflowVersionSummary,
-} from '../../schemas/workflow-answers.ts';
+import type { Workflow } from '../../schemas/workflow-answers.ts';
+import type { PartView, PausedBy, RunResult, RunSummary, RunView } from './run-views.ts';
 import type { Caller } from './use-cases.ts';
 
 export type WorkflowStatus = Workflow['status'];
@@ -40,6 +31,40 @@ export interface WorkflowHead {
   /** Versions are numbered from 1 without gaps; it may be newer than the current one. */
   newestVersion: number;
   canary?: Canary | undefined;
+}
+
+/** A workflow as lists have it, at its current version. */
+export interface WorkflowSummary {
+  id: string;
+  name: string;
+  description: string | null;
+  version: number;
+  status: WorkflowStatus;
+  tags: string[];
+  /** How many it has; of runs so many are counted at most. */
+  parameters: number;
+  actions: number;
+  runs: number;
+  createdBy: string;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+/** One version, and how its runs ended. */
+export interface WorkflowVersion {
+  version: number;
+  name: string;
+  description: string | null;
+  /** How many it has. */
+  actions: number;
+  runs: number;
+  completed: number;
+  failed: number;
+  isCurrent: boolean;
+  /** Of a canary. */
+  canaryPercent: number | null;
+  createdBy: string;
+  createdAt: Date;
 }
 
 export interface WorkflowFilter {
@@ -83,7 +108,7 @@ export interface WorkflowStore {
     id: string,
     page: number,
     pageSize: number,
-  ): Promise<{ items: WorkflowVersionSummary[]; total: number } | undefined>;
+  ): Promise<{ items: WorkflowVersion[]; total: number } | undefined>;
   /**
    * Only when the current version is still `expectedVersion`. With a definition it makes the next version, which becomes
    * the current one, or with `canaryPercent` the canary.
@@ -139,19 +164,31 @@ export interface PartsWanted {
 }
 
 export interface RunReader {
-  result(tenantId: string, runId: string): Promise<{ final: boolean; view: TaskResult } | undefined>;
-  execution(tenantId: string, runId: string): Promise<Execution | undefined>;
+  result(tenantId: string, runId: string): Promise<RunResult | undefined>;
+  execution(tenantId: string, runId: string): Promise<RunView | undefined>;
   /** Items of a fan-out or iterations of a loop, in their order; undefined: no such run. */
   parts(
     tenantId: string,
     runId: string,
     wanted: PartsWanted,
-  ): Promise<{ items: ExecutionPart[]; more: boolean } | undefined>;
+  ): Promise<{ items: PartView[]; more: boolean } | undefined>;
   list(
     tenantId: string,
     filter: RunFilter,
     window: RunWindow,
-  ): Promise<{ items: ExecutionSummary[]; total: number; more: boolean }>;
+  ): Promise<{ items: RunSummary[]; total: number; more: boolean }>;
+}
+
+/** That somebody paused or resumed something. */
+export interface ControlEvent {
+  id: string;
+  subject: 'workflow' | 'lane';
+  subjectId: string;
+  kind: string;
+  by: string;
+  reason: string | null;
+  details: { runs: string } | null;
+  at: Date;
 }
 
 export interface ControlEventReader {
@@ -169,4 +206,16 @@ export interface ControlEventReader {
   ): Promise<{ items: ControlEvent[]; more: boolean }>;
 }
 
-export type StatisticsOfWorkflow = (tenantId: string, workflowId: string) => Promise<ExecutionStatistics>;
+/** How the newest runs of a workflow ended. */
+export interface RunCounts {
+  total: number;
+  completed: number;
+  failed: number;
+  /** Share of those that completed; null: none has completed or failed. */
+  successRate: number | null;
+  /** Of those that completed. */
+  averageSeconds: number | null;
+  newestAt: Date | null;
+}
+
+export type StatisticsOfWorkflow = (tenantId: string, workflowId: string) => Promise<RunCounts>;

@@ -1,7 +1,7 @@
 /** The service's own workflows, as they are kept and as doors begin runs of them. */
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { JsonObject } from '../../schemas/json.ts';
-import type { Execution } from '../../schemas/workflow-answers.ts';
+import type { RunView } from './run-views.ts';
 import type { AcceptedRun, Caller } from './use-cases.ts';
 
 /** Where a definition says which content it has. */
@@ -29,5 +29,5 @@ export interface SystemRuns {
     name: string,
     parameters: JsonObject,
     request: SystemRunRequest & { waitMs: number; signal: AbortSignal },
-  ): Promise<{ accepted: AcceptedRun; ended: Execution | undefined }>;
+  ): Promise<{ accepted: AcceptedRun; ended: RunView | undefined }>;
 }

@@ -4,8 +4,8 @@ import { describeReopened, toReopen } from '../../domain/runs/reopen.ts';
 import { RUN_MOVES } from '../../domain/runs/run-states.ts';
 import { RETRYABLE_STATUSES, type RetryDeps, reopen } from '../../engine/control/retry-run.ts';
 import type { RunReader } from '../../engine/ports/read-models.ts';
+import type { RunSummary } from '../../engine/ports/run-views.ts';
 import type { BulkControl, BulkFilter, BulkReport, Caller, CancelRuns } from '../../engine/ports/use-cases.ts';
-import type { ExecutionSummary } from '../../schemas/workflow-answers.ts';
 
 export interface BulkDeps extends Pick<RetryDeps, 'plans' | 'retries' | 'runs'> {
   cancel: Pick<CancelRuns, 'cancelRun'>;
@@ -24,14 +24,14 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
     caller: Caller,
     verb: Verb,
     { executionIds, ...filter }: BulkFilter,
-  ): Promise<{ items: ExecutionSummary[]; total: number }> {
+  ): Promise<{ items: RunSummary[]; total: number }> {
     const possible = verb === 'cancel' ? RUN_MOVES.cancel.from : RETRYABLE_STATUSES;
     const wanted = { ...filter, statuses: possible, ...(executionIds === undefined ? {} : { ids: executionIds }) };
     return deps.reader.list(caller.tenantId, wanted, { limit: RUNS_PER_REQUEST, skip: 0, after: undefined });
   }
 
   /** Actions that would be cancelled, or done again; of those, what would act once more. */
-  async function look(verb: Verb, { execution_id: runId }: ExecutionSummary) {
+  async function look(verb: Verb, { id: runId }: RunSummary) {
     const { run, tasks } = await deps.runs.statuses(runId);
     if (run === undefined) return undefined;
     const plan = await deps.plans.of(run.of);
@@ -77,11 +77,11 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
         const seen = await look(verb, item);
         if (seen === undefined) return;
         report.actions += seen.actions;
-        add(users, item.user_id);
-        if (item.workflow_id !== null) add(workflows, item.workflow_id);
+        add(users, item.userId);
+        if (item.workflowId !== null) add(workflows, item.workflowId);
         for (const { action_id: actionId, action_type: actionType } of seen.again) {
-          const key = JSON.stringify([item.workflow_id, actionId, actionType]);
-          const known = again.get(key) ?? { workflowId: item.workflow_id, actionId, actionType, runs: 0 };
+          const key = JSON.stringify([item.workflowId, actionId, actionType]);
+          const known = again.get(key) ?? { workflowId: item.workflowId, actionId, actionType, runs: 0 };
           again.set(key, { ...known, runs: known.runs + 1 });
         }
       });
@@ -95,7 +95,7 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
     async carryOut(caller, verb, filter, reason) {
       const { items, total } = await find(caller, verb, filter);
       let runs = 0;
-      await inTurn(items, async ({ execution_id: runId }) => {
+      await inTurn(items, async ({ id: runId }) => {
         if (await carryOutOne(caller, verb, runId, reason)) runs += 1;
       });
       return { matched: total, runs };

@@ -3,6 +3,7 @@
  * Each is asked at the same time as the others and has so long to answer, so the report never waits for one that hangs.
  */
 import { linesOfFaults, visibleFaults } from '../../domain/health/fault-problems.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import { withoutCredentials } from '../../domain/texts/mask-secrets.ts';
 import type { EngineHealth, EngineHealthReport } from '../../engine/health/engine-health.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
@@ -124,10 +125,10 @@ export function createSystemHealth(deps: {
   };
 }
 
-function lanesOf({ lanes, workers, queue_connected }: EngineHealthReport): Findings {
-  if (!queue_connected) return [];
+function lanesOf({ lanes, workers, queueConnected }: EngineHealthReport): Findings {
+  if (!queueConnected) return [];
   const anybody = workers.some(({ alive }) => alive);
-  return lanes.map(({ lane, depth, active, delayed, oldest_waiting_seconds, workers: serving }) => {
+  return lanes.map(({ lane, depth, active, delayed, oldestWaitingSeconds, workers: serving }) => {
     const forsaken = depth > 0 && serving === 0;
     const finding: DependencyHealth = {
       kind: 'lane',
@@ -136,7 +137,7 @@ function lanesOf({ lanes, workers, queue_connected }: EngineHealthReport): Findi
       depth,
       active,
       delayed,
-      oldest_waiting_seconds,
+      oldest_waiting_seconds: oldestWaitingSeconds,
       workers: serving,
     };
     if (forsaken) finding.detail = anybody ? 'no worker serves it' : 'no worker is alive';
@@ -146,10 +147,11 @@ function lanesOf({ lanes, workers, queue_connected }: EngineHealthReport): Findi
 
 /** "Now" is the newest sign of life: all of them were written by the clock of the database. */
 function workersOf({ workers }: EngineHealthReport): Findings {
-  const newest = Math.max(...workers.map(({ seen_at }) => Date.parse(seen_at)));
+  const newest = Math.max(...workers.map(({ seenAt }) => Number(seenAt)));
   return workers
-    .filter(({ alive, seen_at }) => alive || newest - Date.parse(seen_at) < GONE_FOR_MS)
-    .map(({ worker, alive, active_tasks, seen_at, version }) => {
+    .filter(({ alive, seenAt }) => alive || newest - Number(seenAt) < GONE_FOR_MS)
+    .map(({ worker, alive, activeTasks: active_tasks, seenAt, version }) => {
+      const seen_at = isoText(seenAt);
       const status = alive ? 'healthy' : 'unhealthy';
       const finding: DependencyHealth = { kind: 'worker', status, latency_ms: null, active_tasks, seen_at, version };
       if (!alive) finding.detail = `not heard of since ${seen_at}`;
@@ -178,7 +180,7 @@ function standingOf({ baseUrl, instances }: Service): DependencyHealth {
 function peerOf({ url, status: standing, lastSeenAt, lastError, latencyMs }: PeerView): DependencyHealth {
   const status = standing === 'up' ? 'healthy' : standing === 'down' ? 'unhealthy' : 'unknown';
   const finding: DependencyHealth = { kind: 'peer', status, latency_ms: latencyMs, url: withoutCredentials(url) };
-  if (lastSeenAt !== null) finding.seen_at = lastSeenAt.toISOString();
+  if (lastSeenAt !== null) finding.seen_at = isoText(lastSeenAt);
   if (status === 'unhealthy') finding.detail = lastError ?? 'does not take what it is owed';
   return finding;
 }

@@ -1,7 +1,8 @@
 /** The health of the engine behind the door. */
 
 import { linesOfFaults, visibleFaults } from '../../domain/health/fault-problems.ts';
-import type { EngineHealth } from '../../engine/health/engine-health.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
+import type { EngineHealth, LaneHealth, SweepHealth, WorkerHealth } from '../../engine/health/engine-health.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import * as schemas from '../../schemas/engine-health.ts';
 import type { Registry } from '../services/registry.ts';
@@ -35,25 +36,60 @@ export const engineHealthRoutes = endpoints([getEngineHealth], serve);
 
 function serve(routes: Routes, deps: Needs): void {
   routes.serve(getEngineHealth, async ({ caller, response }) => {
-    const [{ status, faults, problems, ...report }, open] = await Promise.all([
+    const [report, open] = await Promise.all([
       deps.engineHealth.report(),
       // The report says by itself that the database cannot be reached.
       deps.registry.circuits(caller).catch(() => []),
     ]);
-    const timestamp = deps.clock.now().toISOString();
+    const { status, faults, problems } = report;
     sendJson(response, status === 'unhealthy' ? 503 : 200, {
       status,
       service: 'workflow_management',
-      timestamp,
-      ...report,
+      timestamp: isoText(deps.clock.now()),
+      database_connected: report.databaseConnected,
+      queue_connected: report.queueConnected,
+      active_executions: report.active,
+      queued_executions: report.queued,
+      stuck_executions: report.stuck,
+      lanes: report.lanes.map(presentLane),
+      workers: report.workers.map(presentWorker),
+      sweep: report.sweep && presentSweep(report.sweep),
       problems: [...linesOfFaults(visibleFaults(faults, caller.tenantId)), ...problems],
       circuits: open.map(({ name, instanceId, worker, state, since }) => ({
         service: name,
         instance_id: instanceId,
         worker,
         state,
-        since: since.toISOString(),
+        since: isoText(since),
       })),
     });
   });
+}
+
+export function presentLane({ oldestWaitingSeconds, workers, ...counts }: LaneHealth): schemas.LaneHealth {
+  return { ...counts, oldest_waiting_seconds: oldestWaitingSeconds, workers };
+}
+
+function presentWorker({ worker, alive, version, lanes, ...of }: WorkerHealth): schemas.WorkerHealth {
+  return {
+    ...{ worker, alive, version, lanes },
+    active_tasks: of.activeTasks,
+    event_loop_lag_ms: of.loopLagMs,
+    started_at: isoText(of.startedAt),
+    seen_at: isoText(of.seenAt),
+  };
+}
+
+function presentSweep({ worker, dispatched, checked, repaired, ...pass }: SweepHealth): schemas.SweepHealth {
+  return {
+    worker,
+    last_pass_at: isoText(pass.lastPassAt),
+    age_seconds: pass.ageSeconds,
+    duration_ms: pass.durationMs,
+    lag_seconds: pass.lagSeconds,
+    ...{ dispatched, checked, repaired },
+    dispatched_total: pass.dispatchedTotal,
+    repaired_total: pass.repairedTotal,
+    last_repair_at: isoText(pass.lastRepairAt),
+  };
 }

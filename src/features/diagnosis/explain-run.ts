@@ -13,10 +13,10 @@ import type { Explanation, WaitCause } from '../../domain/health/why-causes.ts';
 import { hasParts } from '../../domain/runs/parts.ts';
 import { serviceKey } from '../../domain/service-rate.ts';
 import type { Plans } from '../../engine/accept/plans.ts';
-import type { EngineHealth, LaneDepths } from '../../engine/health/engine-health.ts';
+import type { EngineHealth, LaneDepths, LaneHealth } from '../../engine/health/engine-health.ts';
 import type { JobLooks, JobRef } from '../../engine/ports/queue.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { LaneHealth } from '../../schemas/engine-health.ts';
+
 import { explain } from './domain.ts';
 import type { ActionFact, ChildFact, LaneFact, RunFacts } from './facts.ts';
 import type { WhyRun, WhyStore } from './ports.ts';

@@ -7,7 +7,7 @@ import type { QueueUse } from '../../domain/fairness/queue-room.ts';
 import type { JobFact } from '../../domain/health/job-fact.ts';
 import type { FaultGroup } from '../../domain/health/system-faults.ts';
 import type { Explanation, WaitCause } from '../../domain/health/why-causes.ts';
-import type { WaitingFor } from '../../schemas/waiting-for.ts';
+import type { Instant } from '../../domain/texts/iso-text.ts';
 
 export interface WhyError {
   code: string;
@@ -131,7 +131,7 @@ export interface RunFacts extends Surroundings {
   jobs: ReadonlyMap<string, JobFact>;
   /** Of the finalizer, when every action is final. */
   finalizer: JobFact | undefined;
-  waits: ReadonlyMap<string, WaitingFor>;
+  waits: ReadonlyMap<string, WaitFact>;
   waitsSince: ReadonlyMap<string, number>;
   externals: ReadonlyMap<string, ExternalFact>;
   children: ReadonlyMap<string, ChildFact>;
@@ -140,6 +140,10 @@ export interface RunFacts extends Surroundings {
   group: GroupFact | undefined;
   window: { used: number; size: number; ahead: number; ofTenant: number } | undefined;
 }
+export type WaitFact = { deadline: Instant | null } & (
+  | { kind: 'approval'; message: string | null; approvers: string[]; escalated: boolean }
+  | { kind: 'signal'; name: string }
+);
 export interface ChildFact {
   runId: string;
   status: string;

@@ -2,9 +2,8 @@
 import { OrchestratorError } from '../../domain/errors.ts';
 import { isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
 import { visibleFaults } from '../../domain/health/fault-problems.ts';
-import type { EngineHealth } from '../../engine/health/engine-health.ts';
+import type { EngineHealth, LaneHealth } from '../../engine/health/engine-health.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { LaneHealth } from '../../schemas/engine-health.ts';
 import { lanesOf } from './explain-run.ts';
 import type { WhyStore } from './ports.ts';
 import { type Problem, type SystemFacts, systemProblems } from './system-problems.ts';
@@ -76,9 +75,9 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
       ...around,
       faults: visibleFaults(report.faults, tenantId),
       lanes: lanesOf(report.lanes, around.paused, tenantId),
-      stuck: report.stuck_executions,
+      stuck: report.stuck,
       gapInWall,
-      queueReachable: report.queue_connected,
+      queueReachable: report.queueConnected,
       queueRejects: deps.queueRejects(),
       queueUse: use,
       queueFull: isQueueFull(use),

@@ -1,8 +1,7 @@
 /** What the diagnosis reads of the stores. It writes nothing, and every question has its bound. */
 
 import type { DefinitionRef } from '../../schemas/job.ts';
-import type { WaitingFor } from '../../schemas/waiting-for.ts';
-import type { ExternalFact, GroupFact, RunFact, RunFacts, Surroundings, TaskFact } from './facts.ts';
+import type { ExternalFact, GroupFact, RunFact, RunFacts, Surroundings, TaskFact, WaitFact } from './facts.ts';
 
 export interface WhyRun {
   run: RunFact;
@@ -33,7 +32,7 @@ export interface WhyStore {
   waits(
     run: WhyRun,
     actionIds: readonly string[],
-  ): Promise<{ waits: ReadonlyMap<string, WaitingFor>; since: ReadonlyMap<string, number> }>;
+  ): Promise<{ waits: ReadonlyMap<string, WaitFact>; since: ReadonlyMap<string, number> }>;
   externals(run: WhyRun, actionIds: readonly string[]): Promise<ReadonlyMap<string, ExternalFact>>;
   children(run: WhyRun, actionIds: readonly string[]): Promise<OpenChild[]>;
   /** By idempotency key and attempt (see service turns). */

@@ -2,9 +2,11 @@
 
 import type { Cause } from '../../domain/health/why-causes.ts';
 import type { LateEffectReader } from '../../engine/ports/late-effects.ts';
+import { presentLateEffect } from '../../http/present/late-effects.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import * as schemas from '../../schemas/why.ts';
+import { presentLane } from './engine-routes.ts';
 import type { RunExplanation, WhyOfRuns } from './explain-run.ts';
 import type { SystemProblems } from './find-problems.ts';
 import type { Problem } from './system-problems.ts';
@@ -60,13 +62,22 @@ function serve(routes: Routes, deps: Needs): void {
       const found = await deps.why.explain(caller, params['execution_id'] ?? '');
       if (found === undefined) throw notFound('Execution not found');
       const late = await deps.lateEffects.ofRun(caller.tenantId, found.runId);
-      sendJson(response, 200, { ...viewOf(found), ...(late.length === 0 ? {} : { late_effects: late }) });
+      sendJson(response, 200, {
+        ...viewOf(found),
+        ...(late.length === 0 ? {} : { late_effects: late.map(presentLateEffect) }),
+      });
     });
   }
   routes.serve(explainLane, async ({ params, caller, response }) => {
-    const { problems, ...lane } = await deps.problems.ofLane(caller, params['action_type'] ?? '');
+    const { problems, counts, workers, ...lane } = await deps.problems.ofLane(caller, params['action_type'] ?? '');
     const observed_at = deps.clock.now().toISOString();
-    sendJson(response, 200, { ...lane, problems: problems.map(problemView), observed_at });
+    sendJson(response, 200, {
+      ...lane,
+      counts: counts && presentLane(counts),
+      workers,
+      problems: problems.map(problemView),
+      observed_at,
+    });
   });
 }
 

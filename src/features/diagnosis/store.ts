@@ -214,7 +214,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
     },
     async waits({ run, epoch }, actionIds) {
       const waits = await waitsOf(pool, { id: run.id, epoch }, actionIds);
-      return { waits, since: new Map([...waits].map(([id, wait]) => [id, Date.parse(wait.since)])) };
+      return { waits, since: new Map([...waits].map(([id, wait]) => [id, Number(wait.since)])) };
     },
     async externals({ run, epoch }, actionIds) {
       if (actionIds.length === 0) return new Map();

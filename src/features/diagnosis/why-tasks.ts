@@ -3,6 +3,7 @@
 import type { JobFact } from '../../domain/health/job-fact.ts';
 import { type Cause, cause, listed, orNull, span } from '../../domain/health/why-causes.ts';
 import { MAX_DELIVERIES, UNSUSPECTED_DELIVERIES } from '../../domain/runs/deliveries.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { ActionFact, ExternalFact, RunFacts, TaskFact } from './facts.ts';
 import { databaseBlocked, jobCause, unknown, workerLost } from './why-jobs.ts';
 
@@ -115,7 +116,12 @@ function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
       `It waits for an approval by ${who}, for ${span(now - waitSince)}${wait.message === null ? '' : `: ${wait.message}`}.`,
       'Somebody who may decides: POST …/approve or …/reject with this action_id.',
       {
-        data: { approvers: wait.approvers, asked: wait.message, deadline: wait.deadline, escalated: wait.escalated },
+        data: {
+          approvers: wait.approvers,
+          asked: wait.message,
+          deadline: isoText(wait.deadline),
+          escalated: wait.escalated,
+        },
         since: waitSince,
         until: task.wakeAt,
       },
@@ -126,7 +132,7 @@ function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
       'signal',
       `It waits for the signal '${wait.name}', for ${span(now - waitSince)}.`,
       `Whoever is to send it does: POST …/signals/${wait.name}, or the event that it takes for one.`,
-      { data: { signal: wait.name, deadline: wait.deadline }, since: waitSince, until: task.wakeAt },
+      { data: { signal: wait.name, deadline: isoText(wait.deadline) }, since: waitSince, until: task.wakeAt },
     );
   }
   const external = facts.externals.get(action.actionId);

@@ -1,10 +1,11 @@
 /** What has happened: the executions of workflows with their steps, and who did what. */
 
 import { z } from 'zod';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { RunReader } from '../../engine/ports/read-models.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
-import type { ActivityPlace, ActivityReader, HistoryReader } from './ports.ts';
+import type { Activity, ActivityPlace, ActivityReader, HistoryReader, StoredStep } from './ports.ts';
 import * as schemas from './schemas.ts';
 
 const tag = 'Workflows';
@@ -72,21 +73,21 @@ function serve(routes: Routes, deps: Needs): void {
     );
     const steps = await deps.history.steps(found.items);
     const items = found.items.map((run): schemas.HistoryItem => {
-      const { steps: first, total } = steps.get(run.execution_id) ?? { steps: [], total: 0 };
+      const { steps: first, total } = steps.get(run.id) ?? { steps: [], total: 0 };
       return {
-        correlation_id: run.correlation_id,
-        execution_id: run.execution_id,
-        workflow_id: run.workflow_id,
-        workflow_version: run.workflow_version,
+        correlation_id: run.correlationId,
+        execution_id: run.id,
+        workflow_id: run.workflowId,
+        workflow_version: run.workflowVersion,
         status: run.status,
-        start_time: run.started_at ?? run.created_at,
-        end_time: run.finished_at,
-        steps: first,
+        start_time: isoText(run.startedAt ?? run.createdAt),
+        end_time: isoText(run.finishedAt),
+        steps: first.map(presentStep),
         steps_total: total,
       };
     });
     const last = found.items.at(-1);
-    const next = found.more && last !== undefined ? writeCursor({ t: last.created_at, i: last.execution_id }) : null;
+    const next = found.more && last !== undefined ? writeCursor({ t: isoText(last.createdAt), i: last.id }) : null;
     sendJson(response, 200, { items, total: found.total, next_cursor: next });
   });
 
@@ -96,18 +97,49 @@ function serve(routes: Routes, deps: Needs): void {
       limit: query.limit,
       after: placeOf(query.cursor),
     });
-    sendJson(response, 200, { activities: items, next_cursor: next === undefined ? null : cursorOf(next) });
+    sendJson(response, 200, {
+      activities: items.map(presentActivity),
+      next_cursor: next === undefined ? null : cursorOf(next),
+    });
   });
 }
 
 function placeOf(cursor: string | undefined): ActivityPlace {
   const { c, t, i } = cursor === undefined ? {} : readCursorAs(activityCursor, cursor);
-  return { change: c, execution: t === undefined || i === undefined ? undefined : { createdAt: t, id: i } };
+  return { change: c, execution: t === undefined || i === undefined ? undefined : { createdAt: new Date(t), id: i } };
 }
 
 function cursorOf({ change, execution }: ActivityPlace): string {
   return writeCursor({
     ...(change === undefined ? {} : { c: change }),
-    ...(execution === undefined ? {} : { t: execution.createdAt, i: execution.id }),
+    ...(execution === undefined ? {} : { t: isoText(execution.createdAt), i: execution.id }),
   });
+}
+
+function presentStep({ actionId, op, source, status, startedAt, finishedAt }: StoredStep): schemas.HistoryStep {
+  return { action_id: actionId, op, source, status, start_time: isoText(startedAt), end_time: isoText(finishedAt) };
+}
+
+function presentActivity(one: Activity): schemas.ActivityEntry {
+  if ('change' in one) {
+    const { id, subject, subjectId, kind, by, reason, data, at } = one.change;
+    const details = { [`${subject}_id`]: subjectId, ...(reason === null ? {} : { reason }), ...data };
+    return { id: `change-${id}`, type: kind, timestamp: isoText(at), user_id: by, details };
+  }
+  const { start } = one;
+  return {
+    id: `execution-${start.id}`,
+    type: 'execution.started',
+    timestamp: isoText(start.createdAt),
+    user_id: start.userId,
+    details: {
+      execution_id: start.id,
+      workflow_id: start.workflowId,
+      workflow_version: start.workflowVersion,
+      workflow_name: start.workflowName,
+      status: start.status,
+      correlation_id: start.correlationId,
+      finished_at: isoText(start.finishedAt),
+    },
+  };
 }

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import type { LateEffectReader } from '../../engine/ports/late-effects.ts';
+import { presentListedLateEffect } from '../../http/present/late-effects.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
 import * as schemas from '../../schemas/late-effects.ts';
@@ -37,7 +38,7 @@ function serve(routes: Routes, { lateEffects }: Needs): void {
     const page = cursor?.p ?? 1;
     const last = more ? items.at(-1) : undefined;
     sendJson(response, 200, {
-      items: items.map(({ id: _, ...item }) => item),
+      items: items.map(presentListedLateEffect),
       ...{ page, page_size: query.limit },
       next_cursor: last === undefined ? null : writeCursor({ i: last.id, p: page + 1 }),
     });

@@ -73,7 +73,7 @@ function serve(routes: Routes, deps: Needs): void {
     tellExecution(response, accepted, links);
     if (!accepted.repeated) return { correlation_id: caller.correlationId ?? accepted.id, trace_id: caller.traceId };
     const run = await deps.runs.execution(caller.tenantId, accepted.id);
-    return { correlation_id: run?.correlation_id ?? accepted.id, trace_id: run?.trace_id ?? caller.traceId };
+    return { correlation_id: run?.correlationId ?? accepted.id, trace_id: run?.traceId ?? caller.traceId };
   }
 
   /** For those who listen. The run is there already, so an event that cannot be kept holds nothing up. */

@@ -1,6 +1,7 @@
 /** Jobs of the older workflow platform: run now, or by a schedule of `system:<name>`. */
 
 import { z } from 'zod';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
@@ -57,7 +58,7 @@ function serve(routes: Routes, deps: Needs): void {
     const run = await runForAnswer(call, { deps, links }, 'recalc_quality', {});
     if (run === undefined) return;
     const { status, flagged, reason } = schemas.recalcQualityOutput.parse(run.output);
-    const timestamp = run.finished_at ?? deps.clock.now().toISOString();
+    const timestamp = isoText(run.finishedAt ?? deps.clock.now());
     sendJson(call.response, 200, { status, flagged, timestamp, ...(reason === undefined ? {} : { reason }) });
   });
 

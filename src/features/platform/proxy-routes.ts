@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { OrchestratorError } from '../../domain/errors.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
@@ -109,7 +110,7 @@ function serve(routes: Routes, deps: Needs): void {
     const run = await runForAnswer(call, door, 'docstore_save', { ...given(rest), content, content_hash: hash });
     if (run === undefined) return;
     const saved = schemas.savedOutput.parse(run.output);
-    const created_at = saved.created_at ?? run.finished_at ?? deps.clock.now().toISOString();
+    const created_at = saved.created_at ?? isoText(run.finishedAt ?? deps.clock.now());
     sendJson(call.response, 200, { ...saved, created_at });
   });
 

@@ -2,6 +2,7 @@
 import type { Response } from 'express';
 import { z } from 'zod';
 import { describe, type ErrorCode, isErrorCode, OrchestratorError } from '../../domain/errors.ts';
+import type { RunView } from '../../engine/ports/run-views.ts';
 import type { SystemRunRequest, SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { AcceptedRun } from '../../engine/ports/use-cases.ts';
 import { idempotencyKey, tellReplay } from '../../http/server/idempotency.ts';
@@ -9,7 +10,6 @@ import type { Links } from '../../http/server/links.ts';
 import type { Call } from '../../http/server/operation.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import { MAX_WAIT_SECONDS } from '../../schemas/requests.ts';
-import type { Execution } from '../../schemas/workflow-answers.ts';
 
 const DEFAULT_WAIT_SECONDS = 20;
 
@@ -40,7 +40,7 @@ export async function runForAnswer(
   { deps, links }: { deps: { system: SystemRuns }; links: Links },
   name: string,
   parameters: JsonObject,
-): Promise<Execution | undefined> {
+): Promise<RunView | undefined> {
   const { accepted, ended } = await deps.system.runAndWait(caller, name, parameters, {
     ...systemRequest(idempotencyKey(request), undefined),
     waitMs: query.wait * 1000,
@@ -79,15 +79,15 @@ function stillRunning(id: string, links: Links): OrchestratorError {
 }
 
 /** What a service did not do is 502, whatever the reason; the execution tells it to those who may know. */
-function failed(run: Execution, links: Links): OrchestratorError {
+function failed(run: RunView, links: Links): OrchestratorError {
   const { code, actionId } = errorOf(run.error);
   const service = serviceOf(run, actionId);
-  const told = { executionId: run.execution_id, executionLink: links.execution(run.execution_id) };
+  const told = { executionId: run.id, executionLink: links.execution(run.id) };
   if (run.status === 'cancelled')
-    return new OrchestratorError('run_cancelled', `The execution ${run.execution_id} was cancelled`, told);
+    return new OrchestratorError('run_cancelled', `The execution ${run.id} was cancelled`, told);
   if (service === undefined) {
     const mine: ErrorCode = isErrorCode(code) && describe(code).status < 500 ? code : 'internal';
-    return new OrchestratorError(mine, `The execution ${run.execution_id} ended as ${run.status} (${code})`, told);
+    return new OrchestratorError(mine, `The execution ${run.id} ended as ${run.status} (${code})`, told);
   }
   if (code === 'upstream_rejected')
     return new OrchestratorError(code, `The service '${service}' refused the request (${code})`, told);
@@ -100,12 +100,12 @@ function failed(run: Execution, links: Links): OrchestratorError {
 const UNFIT: ReadonlySet<string> = new Set(['expression_failed', 'template_unresolved', 'condition_failed']);
 
 /** The one that the action called, or else the last one that answered before it. */
-function serviceOf({ tasks }: Execution, actionId: string | undefined): string | undefined {
-  const calls = tasks.filter(({ action_type }) => action_type === 'service_call');
-  const own = calls.find(({ action_id }) => action_id === actionId);
+function serviceOf({ tasks }: RunView, actionId: string | undefined): string | undefined {
+  const calls = tasks.filter(({ actionType }) => actionType === 'service_call');
+  const own = calls.find((call) => call.actionId === actionId);
   const answered = calls
     .filter(({ status }) => status === 'completed')
-    .sort((a, b) => (a.finished_at ?? '').localeCompare(b.finished_at ?? ''));
+    .sort((a, b) => Number(a.finishedAt) - Number(b.finishedAt));
   return nameIn((own ?? answered.at(-1))?.input);
 }
 

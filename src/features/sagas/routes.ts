@@ -1,8 +1,11 @@
 /** Sagas: executions of which something may have to be undone. */
 
+import { storedMessage } from '../../domain/texts/error-message.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
-import type { SagaReader } from './ports.ts';
+import type { SagaCounts, SagaReader, StoredSaga } from './ports.ts';
 import * as schemas from './schemas.ts';
+import { stepsOf } from './steps.ts';
 
 export const getSagaStats = operation({
   id: 'getSagaStats',
@@ -38,11 +41,42 @@ export const sagaRoutes = endpoints([getSagaStats, getSaga], serve);
 
 function serve(routes: Routes, { sagas }: Needs): void {
   routes.serve(getSagaStats, async ({ query, caller, response }) => {
-    sendJson(response, 200, await sagas.stats(caller.tenantId, query.hours));
+    sendJson(response, 200, presentCounts(await sagas.stats(caller.tenantId, query.hours)));
   });
   routes.serve(getSaga, async ({ params, caller, response }) => {
     const found = await sagas.find(caller.tenantId, params['saga_id'] ?? '');
     if (found === undefined) throw notFound('Saga not found');
-    sendJson(response, 200, found);
+    sendJson(response, 200, presentSaga(found));
   });
+}
+
+function presentCounts({
+  total,
+  active,
+  completed,
+  compensated,
+  averageSeconds,
+  since,
+}: SagaCounts): schemas.SagaStats {
+  return {
+    total_sagas: total,
+    active_sagas: active,
+    completed_sagas: completed,
+    failed_sagas: total - active - completed - compensated,
+    compensated_sagas: compensated,
+    avg_completion_time: Math.round(averageSeconds * 1000) / 1000,
+    since: isoText(since),
+  };
+}
+
+function presentSaga({ id, correlationId, status, error, createdAt, finishedAt, ...of }: StoredSaga): schemas.Saga {
+  return {
+    saga_id: id,
+    correlation_id: correlationId,
+    status,
+    steps: stepsOf(of.definition, of.steps),
+    created_at: isoText(createdAt),
+    completed_at: isoText(finishedAt),
+    error_message: storedMessage(error) ?? null,
+  };
 }

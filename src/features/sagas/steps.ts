@@ -3,22 +3,22 @@
 import type { Definition } from '../../domain/definition/definition.ts';
 import { undoId } from '../../domain/runs/saga.ts';
 import { storedMessage } from '../../domain/texts/error-message.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { Json } from '../../schemas/json.ts';
 import type { Saga } from './schemas.ts';
 
 export interface StepRow {
-  action_id: string;
-  action_type: string;
+  actionId: string;
   status: Saga['steps'][number]['status'];
   attempts: number;
   error: Json;
-  started_at: Date | null;
-  finished_at: Date | null;
+  startedAt: Date | null;
+  finishedAt: Date | null;
 }
 
 /** Every action, in the order of the definition; one without a row has not begun. */
 export function stepsOf({ actions }: Pick<Definition, 'actions'>, rows: readonly StepRow[]): Saga['steps'] {
-  const byId = new Map(rows.map((row) => [row.action_id, row]));
+  const byId = new Map(rows.map((row) => [row.actionId, row]));
   return actions.map(({ action_id: id, action_type: type, name, compensate }) => {
     const undoing = byId.get(undoId(id));
     return {
@@ -41,8 +41,8 @@ function stateOf(row: StepRow | undefined) {
   return {
     status: row?.status ?? ('pending' as const),
     attempts: row?.attempts ?? 0,
-    started_at: row?.started_at?.toISOString() ?? null,
-    completed_at: row?.finished_at?.toISOString() ?? null,
+    started_at: isoText(row?.startedAt ?? null),
+    completed_at: isoText(row?.finishedAt ?? null),
     error_message: storedMessage(row?.error ?? null) ?? null,
   };
 }

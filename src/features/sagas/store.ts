@@ -2,14 +2,12 @@
 import type pg from 'pg';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import { SAGA } from '../../domain/runs/saga.ts';
-import { storedMessage } from '../../domain/texts/error-message.ts';
 import type { Definitions } from '../../engine/ports/definitions.ts';
 import type { DefinitionRef } from '../../schemas/job.ts';
 import type { Json } from '../../schemas/json.ts';
 import { definitionRef } from '../../store/runs/run-row.ts';
-import type { SagaReader } from './ports.ts';
-import type { SagaStats } from './schemas.ts';
-import { type StepRow, stepsOf } from './steps.ts';
+import type { SagaCounts, SagaReader } from './ports.ts';
+import type { StepRow } from './steps.ts';
 
 const MAX_COUNTED = 50_000;
 
@@ -22,7 +20,7 @@ WITH recent AS MATERIALIZED (
 SELECT count(*)::int AS total, (count(*) FILTER (WHERE NOT final))::int AS active,
   (count(*) FILTER (WHERE status = 'completed'))::int AS completed,
   (count(*) FILTER (WHERE status = 'compensated'))::int AS compensated,
-  coalesce(avg(extract(epoch FROM finished_at - created_at)) FILTER (WHERE status = 'completed'), 0)::float8 AS seconds,
+  coalesce(avg(extract(epoch FROM finished_at - created_at)) FILTER (WHERE status = 'completed'), 0)::float8 AS "averageSeconds",
   min(created_at) AS since
 FROM recent`;
 
@@ -31,7 +29,7 @@ SELECT id, workflow_id, workflow_version, inline, saga, status, error, correlati
 FROM run WHERE tenant_id = $1 AND id = $2`;
 
 const STEPS = `
-SELECT action_id, action_type, status, greatest(attempt, ended_attempt) AS attempts, error, started_at, finished_at
+SELECT action_id AS "actionId", status, greatest(attempt, ended_attempt) AS attempts, error, started_at AS "startedAt", finished_at AS "finishedAt"
 FROM task WHERE run_id = $1 AND (parent_id IS NULL OR parent_id = '${SAGA}')`;
 
 interface RawSaga {
@@ -46,20 +44,13 @@ interface RawSaga {
   created_at: Date;
   finished_at: Date | null;
 }
-interface RawStats {
-  total: number;
-  active: number;
-  completed: number;
-  compensated: number;
-  seconds: number;
-  since: Date | null;
-}
+const NONE: SagaCounts = { total: 0, active: 0, completed: 0, compensated: 0, averageSeconds: 0, since: null };
 
 export function createSagaReader(pool: pg.Pool, definitions: Definitions): SagaReader {
   return {
     async stats(tenantId, hours) {
-      const { rows } = await pool.query<RawStats>(SAGA_STATS, [tenantId, hours]);
-      return rows[0] === undefined ? toStats(NONE) : toStats(rows[0]);
+      const { rows } = await pool.query<SagaCounts>(SAGA_STATS, [tenantId, hours]);
+      return rows[0] ?? NONE;
     },
     async find(tenantId, runId) {
       const { rows } = await pool.query<RawSaga>(RUN, [tenantId, runId]);
@@ -69,28 +60,15 @@ export function createSagaReader(pool: pg.Pool, definitions: Definitions): SagaR
       if (run.saga !== true && definition.actions.every(({ compensate }) => compensate === undefined)) return undefined;
       const steps = await pool.query<StepRow>(STEPS, [runId]);
       return {
-        saga_id: run.id,
-        correlation_id: run.correlation_id,
+        id: run.id,
+        correlationId: run.correlation_id,
         status: run.status,
-        steps: stepsOf(definition, steps.rows),
-        created_at: run.created_at.toISOString(),
-        completed_at: run.finished_at?.toISOString() ?? null,
-        error_message: storedMessage(run.error) ?? null,
+        error: run.error,
+        createdAt: run.created_at,
+        finishedAt: run.finished_at,
+        definition,
+        steps: steps.rows,
       };
     },
-  };
-}
-
-const NONE: RawStats = { total: 0, active: 0, completed: 0, compensated: 0, seconds: 0, since: null };
-
-function toStats({ total, active, completed, compensated, seconds, since }: RawStats): SagaStats {
-  return {
-    total_sagas: total,
-    active_sagas: active,
-    completed_sagas: completed,
-    failed_sagas: total - active - completed - compensated,
-    compensated_sagas: compensated,
-    avg_completion_time: Math.round(seconds * 1000) / 1000,
-    since: since?.toISOString() ?? null,
   };
 }

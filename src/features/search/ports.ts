@@ -1,5 +1,5 @@
 /** The search of workflows. */
-import type { WorkflowSummary } from '../../schemas/workflow-answers.ts';
+import type { WorkflowSummary } from '../../engine/ports/read-models.ts';
 
 export interface WorkflowSearch {
   /** Best first. `similar`: nothing has all the words, and these are like them. */

@@ -1,6 +1,7 @@
 /** The search of workflows. */
 
 import { OrchestratorError } from '../../domain/errors.ts';
+import { presentWorkflowSummary } from '../../http/present/workflows.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
 import { MAX_SEARCH_LENGTH, MAX_SEARCH_WORDS, searchWords } from './domain.ts';
@@ -34,7 +35,9 @@ function serve(routes: Routes, deps: Needs): void {
     const words = wordsOf(query.q ?? query.query);
     const limit = query.limit ?? query.page_size ?? DEFAULT_LIMIT;
     const skip = (query.page - 1) * limit;
-    const { items, total, match } = await deps.search.search(caller.tenantId, words, { limit, skip });
+    const found = await deps.search.search(caller.tenantId, words, { limit, skip });
+    const { total, match } = found;
+    const items = found.items.map((one) => ({ ...presentWorkflowSummary(one), rank: one.rank }));
     sendJson(response, 200, { items, workflows: items, match, ...pageOf(query.page, limit, total) });
   });
 }

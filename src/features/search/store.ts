@@ -1,8 +1,9 @@
 /** The search of workflows: full text over what the triggers keep in `workflow_search`, and by likeness where that finds nothing. */
 import type pg from 'pg';
 import { systemAlias } from '../../domain/definition/system-workflow.ts';
+import type { WorkflowSummary } from '../../engine/ports/read-models.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
-import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from '../../store/runs/workflow-summaries.ts';
+import { SUMMARY_COLUMNS } from '../../store/runs/workflow-summaries.ts';
 import type { WorkflowSearch } from './ports.ts';
 
 /** More matches than that are not put in order: what says so little finds nothing. */
@@ -14,7 +15,7 @@ const OF_USERS = `NOT starts_with(s.workflow_id, '${systemAlias('')}')`;
 /** Of a match in the description, the actions, the tags, the name. */
 const WEIGHTS = '{0.1, 0.3, 0.6, 1.0}';
 
-type Found = { total: number } & (({ rank: number } & SummaryRow) | { workflow_id: null });
+type Found = { total: number } & (({ rank: number } & WorkflowSummary) | { id: null });
 
 /** `matches` gives workflow_id and rank of all that match. A page behind the last one still tells the total. */
 function pageOf(matches: string, limit: string, skip: string): string {
@@ -27,7 +28,7 @@ FROM (SELECT 1) AS always LEFT JOIN (
   JOIN workflow w ON w.id = f.workflow_id AND w.deleted_at IS NULL
   JOIN workflow_version v ON v.workflow_id = w.id AND v.version = w.current_version
 ) page ON true
-ORDER BY page.rank DESC, page.workflow_id DESC`;
+ORDER BY page.rank DESC, page.id DESC`;
 }
 
 const BY_WORDS = pageOf(
@@ -72,7 +73,7 @@ export function createWorkflowSearch(pool: pg.Pool): WorkflowSearch {
 
 function answerOf(rows: readonly Found[]) {
   const items = rows.flatMap((row) =>
-    row.workflow_id === null ? [] : [{ ...summaryOf(row), rank: Math.round(row.rank * 10_000) / 10_000 }],
+    row.id === null ? [] : [{ ...row, rank: Math.round(row.rank * 10_000) / 10_000 }],
   );
   return { items, total: rows[0]?.total ?? 0 };
 }

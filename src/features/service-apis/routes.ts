@@ -101,7 +101,7 @@ function serve(routes: Routes, deps: Needs): void {
     const run = await runForAnswer(call, { deps, links }, 'poll_openapi', asParameters(call.body));
     if (run === undefined) return;
     const wanted = { of: POLL_ACTION, status: undefined, limit: MAX_PARTS, after: undefined };
-    const parts = await deps.runs.parts(call.caller.tenantId, run.execution_id, wanted);
+    const parts = await deps.runs.parts(call.caller.tenantId, run.id, wanted);
     const results = (parts?.items ?? []).map(({ item, output, error }) => toResult(item, output, error));
     sendJson(call.response, 200, { results });
   });

@@ -4,6 +4,7 @@ import type { LateEffectReader } from '../../engine/ports/late-effects.ts';
 import type { PauseRuns, RerunRuns } from '../../engine/ports/use-cases.ts';
 import * as schemas from '../../schemas/control.ts';
 import { retriedExecution } from '../../schemas/retry.ts';
+import { presentLateEffect } from '../present/late-effects.ts';
 import { endpoints, operation, type Routes, sendJson } from '../server/operation.ts';
 
 const tag = 'Executions';
@@ -86,6 +87,7 @@ function serve(routes: Routes, deps: Needs): void {
     const request = { actionId: body.action_id, reason: body.reason };
     if (body.dry_run) {
       const plan = await deps.rerun.planRerun(caller, id, request);
+      const late = await deps.lateEffects.ofRun(caller.tenantId, id);
       return sendJson(response, 200, {
         execution_id: id,
         dry_run: true,
@@ -98,7 +100,7 @@ function serve(routes: Routes, deps: Needs): void {
         kept_actions: plan.kept,
         actions: plan.reopened,
         acts_again: plan.reopened.filter(({ acts_again }) => acts_again).map(({ action_id }) => action_id),
-        late_effects: await deps.lateEffects.ofRun(caller.tenantId, id),
+        late_effects: late.map(presentLateEffect),
       });
     }
     const { status, epoch, reopened } = await deps.rerun.rerun(caller, id, request);

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import { z } from 'zod';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { LiveMessage } from '../../domain/runs/live-reports.ts';
 import { FROM_THE_START, type RunEvent, readPosition } from '../../domain/runs/run-events.ts';
 import { within } from '../../engine/deliver/time-limit.ts';
 import type { FollowRuns } from '../../engine/follow/follow-run.ts';
@@ -13,6 +12,7 @@ import type { WhoAsks } from '../auth/identify.ts';
 import { contextOf } from '../middleware/context.ts';
 import type { ApiLimits } from '../middleware/limits.ts';
 import { watchCredentials } from '../middleware/watch-credentials.ts';
+import { liveMessageText, presentRunEvent, runEventText } from '../present/events.ts';
 import type { HttpConfig } from '../server/core.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { readCursorAs, writeCursor } from '../server/paging.ts';
@@ -115,8 +115,8 @@ function serve(routes: Routes, deps: Needs): void {
             if (!response.writableNeedDrain) response.write(': still here\n\n');
           }, heartbeatMs);
         },
-        take: (events, open) => write(events, (event) => inWire(executionId, event), open),
-        takeLive: (messages, open) => write(messages, (message) => liveInWire(executionId, message), open),
+        take: (events, open) => write(events, (event) => runEventText(executionId, event), open),
+        takeLive: (messages, open) => write(messages, (message) => liveMessageText(executionId, message), open),
       });
       if (over.signal.aborted) return endOver(response);
       if (end === 'unknown') throw notFound('Execution not found');
@@ -165,7 +165,7 @@ function pageOf(
 ): object {
   const last = events.at(-1)?.id ?? after;
   return {
-    items: events.map((event) => viewOf(executionId, event)),
+    items: events.map((event) => presentRunEvent(executionId, event)),
     page,
     page_size: limit,
     // `run.started` is not counted in the numbers.
@@ -174,25 +174,6 @@ function pageOf(
     last_event_id: last === FROM_THE_START ? null : String(last),
     final: progress.final && !more,
   };
-}
-
-function viewOf(
-  executionId: string,
-  { id, kind, actionId, epoch, attempt, at, details }: RunEvent,
-): schemas.RunEventView {
-  const data = { execution_id: executionId, epoch, action_id: actionId, attempt, at, details };
-  return { id, event: kind, data };
-}
-
-function inWire(executionId: string, stored: RunEvent): string {
-  const { id, event, data } = viewOf(executionId, stored);
-  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
-}
-
-/** Without an id: it is no position, and a client that comes back goes on after the last event that has one. */
-function liveInWire(executionId: string, { kind, actionId, epoch, attempt, at, details }: LiveMessage): string {
-  const data = { execution_id: executionId, epoch, action_id: actionId, attempt, at, details };
-  return `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 function beginStream(response: Response): void {

@@ -13,15 +13,14 @@ import {
   executionsQuery,
   workflowExecutionsQuery,
 } from '../../schemas/requests.ts';
-import type { ExecutionSummary } from '../../schemas/workflow-answers.ts';
 import * as answers from '../../schemas/workflow-answers.ts';
+import { executionPage, presentExecution } from '../present/runs.ts';
 import { idempotencyKey, refuseIdempotencyKey, tellReplay } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
-import { executionPage, windowOf } from '../server/paging.ts';
+import { windowOf } from '../server/paging.ts';
 import { detailOf } from '../server/parse.ts';
 import { itemError } from '../server/problem.ts';
-import { withChildLinks, withParentLink } from './child-links.ts';
 import { bulkItem } from './tasks.ts';
 import { workflowIdOf } from './workflows.ts';
 
@@ -139,15 +138,11 @@ export const executionRoutes = endpoints(
 
 function serve(routes: Routes, deps: Needs): void {
   const { links } = deps;
-  const withLinks = <Found extends { items: ExecutionSummary[] }>(found: Found): Found => ({
-    ...found,
-    items: found.items.map((item) => withParentLink(item, links)),
-  });
 
   routes.serve(getExecution, async ({ params, caller, response }) => {
     const found = await deps.runs.execution(caller.tenantId, params['execution_id'] ?? '');
     if (found === undefined) throw notFound('Execution not found');
-    sendJson(response, 200, withChildLinks(found, links));
+    sendJson(response, 200, presentExecution(found, links));
   });
 
   routes.serve(cancelExecution, async ({ params, body, caller, response }) => {
@@ -196,13 +191,13 @@ function serve(routes: Routes, deps: Needs): void {
     const { window, filter, page } = windowOf(query);
     if (!(await deps.workflows.existed(caller.tenantId, workflowId))) throw notFound('Workflow not found');
     const found = await deps.runs.list(caller.tenantId, { ...filter, workflowId }, window);
-    sendJson(response, 200, executionPage({ window, page }, withLinks(found)));
+    sendJson(response, 200, executionPage({ window, page }, found, links));
   });
 
   routes.serve(listExecutions, async ({ query, caller, response }) => {
     const { window, filter, page } = windowOf(query);
     const found = await deps.runs.list(caller.tenantId, filter, window);
-    sendJson(response, 200, executionPage({ window, page }, withLinks(found)));
+    sendJson(response, 200, executionPage({ window, page }, found, links));
   });
 }
 

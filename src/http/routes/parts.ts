@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { RunReader } from '../../engine/ports/read-models.ts';
 import { partsQuery } from '../../schemas/requests.ts';
 import * as answers from '../../schemas/workflow-answers.ts';
+import { presentPart } from '../present/tasks.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { readCursorAs, writeCursor } from '../server/paging.ts';
 
@@ -38,6 +39,6 @@ function serve(routes: Routes, deps: Needs): void {
     if (found === undefined) throw notFound('Execution not found');
     const last = found.items.at(-1);
     const next = found.more && last !== undefined ? writeCursor({ n: last.position }) : null;
-    sendJson(response, 200, { items: found.items, next_cursor: next });
+    sendJson(response, 200, { items: found.items.map(presentPart), next_cursor: next });
   });
 }

@@ -12,9 +12,9 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { allows } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { LiveMessage } from '../../domain/runs/live-reports.ts';
 import { FROM_THE_START } from '../../domain/runs/run-events.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
+import { isoText } from '../../domain/texts/iso-text.ts';
 import type { TaskState, TaskStates } from '../../engine/deliver/task-states.ts';
 import type { FollowRuns } from '../../engine/follow/follow-run.ts';
 import type { Audit } from '../../engine/ports/audit.ts';
@@ -29,6 +29,7 @@ import { ignoredUpgrade } from '../middleware/ignore-upgrade.ts';
 import { type ApiLimits, addressIn, createGuesses, overLimit } from '../middleware/limits.ts';
 import { isOneOf, isOwn, lets } from '../middleware/origins.ts';
 import { watchCredentials } from '../middleware/watch-credentials.ts';
+import { presentTaskOutput, presentTaskState } from '../present/events.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
 
 export interface TaskSocketsDeps {
@@ -205,7 +206,7 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
   const { signal } = gone;
   const write = writer(socket, patienceMs);
   const read = () => deps.states.read(caller.tenantId, taskId);
-  const tell = (state: TaskState) => write(messageOf(taskId, state));
+  const tell = (state: TaskState) => write(presentTaskState(taskId, state));
 
   let state = await read();
   if (state === undefined) {
@@ -213,7 +214,7 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
       task_id: taskId,
       error: 'Task not found',
       code: 'not_found',
-      timestamp: deps.clock.now().toISOString(),
+      timestamp: isoText(deps.clock.now()),
       final: true,
     });
     return socket.close(NOT_FOUND, 'Task not found');
@@ -223,7 +224,7 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
 
   // Says it again when nothing has changed, unless the reader is still busy with the one before.
   const repeats = setInterval(() => {
-    if (state !== undefined && !write.busy()) void tell({ ...state, at: deps.clock.now().toISOString() });
+    if (state !== undefined && !write.busy()) void tell({ ...state, at: deps.clock.now() });
   }, repeatMs);
   const look = throttled(async () => {
     const fresh = await read();
@@ -245,7 +246,8 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
       },
       async takeLive(messages) {
         look.soon();
-        for (const message of messages) if (message.kind !== 'task.progress') await write(outputOf(taskId, message));
+        for (const message of messages)
+          if (message.kind !== 'task.progress') await write(presentTaskOutput(taskId, message));
         return !signal.aborted;
       },
     });
@@ -261,14 +263,6 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
     await look.stop();
   }
   return undefined;
-}
-
-function messageOf(taskId: string, { status, progress, message, final, at }: TaskState): object {
-  return { task_id: taskId, status, progress, message, timestamp: at, ...(final ? { final: true } : {}) };
-}
-
-function outputOf(taskId: string, { kind, actionId, attempt, at, details }: LiveMessage): object {
-  return { task_id: taskId, status: 'running', event: kind, action_id: actionId, attempt, ...details, timestamp: at };
 }
 
 function wordsOf({ status, progress, message, final }: TaskState): string {

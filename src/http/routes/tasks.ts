@@ -15,6 +15,7 @@ import * as answers from '../../schemas/answers.ts';
 import { parseWith } from '../../schemas/faults.ts';
 import { resultQuery, taskListDocument, taskListRequest, taskRequest } from '../../schemas/requests.ts';
 import { hasPermission, missing, requireAccess } from '../middleware/authorise.ts';
+import { presentResult } from '../present/tasks.ts';
 import { idempotencyKey, refuseIdempotencyKey, tellReplay } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
@@ -157,11 +158,12 @@ function serve(routes: Routes, deps: Needs): void {
       found = await deps.runs.result(caller.tenantId, taskId);
     }
     if (found === undefined) throw notFound('Task not found');
-    const etag = `"${createHash('sha256').update(JSON.stringify(found.view)).digest('base64url').slice(0, 27)}"`;
+    const view = presentResult(found);
+    const etag = `"${createHash('sha256').update(JSON.stringify(view)).digest('base64url').slice(0, 27)}"`;
     response.setHeader('ETag', etag);
     response.setHeader('Cache-Control', 'private, no-cache');
     if (matches(request.get('if-none-match'), etag)) response.status(304).end();
-    else sendJson(response, 200, found.view);
+    else sendJson(response, 200, view);
   });
 
   routes.serve(listTasks, ({ response }) => {

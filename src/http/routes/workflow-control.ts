@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { ControlEventReader } from '../../engine/ports/read-models.ts';
 import type { Lanes, PauseWorkflows } from '../../engine/ports/use-cases.ts';
 import * as schemas from '../../schemas/control.ts';
+import { presentControlEvent } from '../present/control.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../server/operation.ts';
 import { readCursorAs, writeCursor } from '../server/paging.ts';
@@ -179,6 +180,6 @@ function serve(routes: Routes, deps: Needs): void {
     const { items, more } = await deps.controlEvents.list(caller.tenantId, { subject, subjectId, before, limit });
     const last = items.at(-1);
     const next = more && last !== undefined ? writeCursor({ i: last.id }) : null;
-    sendJson(response, 200, { items, next_cursor: next });
+    sendJson(response, 200, { items: items.map(presentControlEvent), next_cursor: next });
   });
 }

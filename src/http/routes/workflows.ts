@@ -19,6 +19,8 @@ import {
   workflowStatus,
 } from '../../schemas/requests.ts';
 import * as answers from '../../schemas/workflow-answers.ts';
+import { presentPausedBy } from '../present/control.ts';
+import { presentRunCounts, presentVersion, presentWorkflowSummary } from '../present/workflows.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { pageOf } from '../server/paging.ts';
@@ -168,7 +170,8 @@ function serve(routes: Routes, deps: Needs): void {
   });
 
   routes.serve(listWorkflows, async ({ query, caller, response }) => {
-    const { items, total } = await workflows.list(caller.tenantId, query);
+    const { items: found, total } = await workflows.list(caller.tenantId, query);
+    const items = found.map(presentWorkflowSummary);
     sendJson(response, 200, { items, workflows: items, ...pageOf(query.page, query.page_size, total) });
   });
 
@@ -180,8 +183,8 @@ function serve(routes: Routes, deps: Needs): void {
       found.status === 'paused' ? await deps.controlEvents.workflowPausedBy(caller.tenantId, found.id) : undefined;
     sendJson(response, 200, {
       ...presentWorkflow(found),
-      ...(paused === undefined ? {} : { paused }),
-      execution_statistics: await deps.statisticsOf(caller.tenantId, found.id),
+      ...(paused === undefined ? {} : { paused: presentPausedBy(paused) }),
+      execution_statistics: presentRunCounts(await deps.statisticsOf(caller.tenantId, found.id)),
     });
   });
 
@@ -204,7 +207,10 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(listVersions, async ({ params, query, caller, response }) => {
     const found = await workflows.versions(caller.tenantId, workflowIdOf(params), query.page, query.page_size);
     if (found === undefined) throw notFound('Workflow not found');
-    sendJson(response, 200, { items: found.items, ...pageOf(query.page, query.page_size, found.total) });
+    sendJson(response, 200, {
+      items: found.items.map(presentVersion),
+      ...pageOf(query.page, query.page_size, found.total),
+    });
   });
 }
 

@@ -4,7 +4,6 @@ import { OrchestratorError } from '../../domain/errors.ts';
 import type { RunFilter, RunWindow } from '../../engine/ports/read-models.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
 import type { ExecutionsQuery } from '../../schemas/requests.ts';
-import type { ExecutionSummary } from '../../schemas/workflow-answers.ts';
 
 const DEFAULT_LIMIT = 50;
 
@@ -44,30 +43,6 @@ export function windowOf(query: ExecutionsQuery): { window: RunWindow; filter: R
   }
   const { t, i, p } = readCursorAs(cursorShape, query.cursor);
   return { window: { limit, skip: 0, after: { createdAt: new Date(t), id: i } }, filter, page: p };
-}
-
-export function executionPage(
-  { window, page }: { window: RunWindow; page: number },
-  found: { items: ExecutionSummary[]; total: number; more: boolean },
-): object {
-  const last = found.items.at(-1);
-  const next =
-    found.more && last !== undefined ? writeCursor({ t: last.created_at, i: last.execution_id, p: page + 1 }) : null;
-  const totalPages = Math.ceil(found.total / window.limit);
-  return {
-    items: found.items,
-    executions: found.items,
-    ...pageOf(page, window.limit, found.total),
-    pagination: {
-      page,
-      page_size: window.limit,
-      total_items: found.total,
-      total_pages: totalPages,
-      has_next: next !== null,
-      has_previous: page > 1,
-    },
-    next_cursor: next,
-  };
 }
 
 export function writeCursor(place: object): string {

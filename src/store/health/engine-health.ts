@@ -113,10 +113,10 @@ export function createEngineHealthStore(pool: pg.Pool): EngineHealthStore {
           alive: raw.alive,
           version: raw.version,
           lanes: raw.lanes,
-          active_tasks: raw.active_tasks,
-          event_loop_lag_ms: Math.round(raw.loop_lag_ms),
-          started_at: raw.started_at.toISOString(),
-          seen_at: raw.seen_at.toISOString(),
+          activeTasks: raw.active_tasks,
+          loopLagMs: Math.round(raw.loop_lag_ms),
+          startedAt: raw.started_at,
+          seenAt: raw.seen_at,
         })),
         faults: workers.rows
           .filter(({ alive }) => alive)
@@ -126,16 +126,16 @@ export function createEngineHealthStore(pool: pg.Pool): EngineHealthStore {
             ? null
             : {
                 worker: pass.worker,
-                last_pass_at: pass.at.toISOString(),
-                age_seconds: Math.max(0, pass.age_seconds),
-                duration_ms: Math.round(pass.duration_ms),
-                lag_seconds: pass.lag_ms / 1000,
+                lastPassAt: pass.at,
+                ageSeconds: Math.max(0, pass.age_seconds),
+                durationMs: Math.round(pass.duration_ms),
+                lagSeconds: pass.lag_ms / 1000,
                 dispatched: pass.dispatched,
                 checked: pass.checked,
                 repaired: pass.repaired,
-                dispatched_total: Number(pass.dispatched_total),
-                repaired_total: Number(pass.repaired_total),
-                last_repair_at: pass.last_repair_at?.toISOString() ?? null,
+                dispatchedTotal: Number(pass.dispatched_total),
+                repairedTotal: Number(pass.repaired_total),
+                lastRepairAt: pass.last_repair_at,
               },
       };
     },

@@ -52,7 +52,7 @@ export function createControlEvents(prisma: PrismaClient): ControlEventReader {
         select: { by: true, at: true, reason: true },
         orderBy: { id: 'desc' },
       });
-      return row === null ? undefined : { by: row.by, since: row.at.toISOString(), reason: row.reason };
+      return row === null ? undefined : { by: row.by, since: row.at, reason: row.reason };
     },
     async list(tenantId, { subject, subjectId, before, limit }) {
       const rows = await prisma.controlEvent.findMany({
@@ -70,12 +70,12 @@ export function createControlEvents(prisma: PrismaClient): ControlEventReader {
       const items = rows.slice(0, limit).map((row) => ({
         id: `${row.id}`,
         subject: row.subject as 'workflow' | 'lane', // One of both is what it is about.
-        subject_id: row.subjectId,
+        subjectId: row.subjectId,
         kind: row.kind,
         by: row.by,
         reason: row.reason,
         details: row.data as { runs: string } | null, // As it is written above.
-        at: row.at.toISOString(),
+        at: row.at,
       }));
       return { items, more: rows.length > limit };
     },

@@ -9,14 +9,16 @@ import type {
   WorkflowFilter,
   WorkflowStatus,
   WorkflowStore,
+  WorkflowSummary,
+  WorkflowVersion,
 } from '../../engine/ports/read-models.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import { columnsOf } from '../core/columns.ts';
 import { sqlList } from '../core/states.ts';
-import { Prisma, type PrismaClient, type WorkflowVersion } from '../generated/client.ts';
+import { Prisma, type PrismaClient, type WorkflowVersion as VersionRow } from '../generated/client.ts';
 import { canaryOf, promoteCanary, setCanary } from './canary.ts';
 import { FIRST_TURN_SECONDS, OPERATION_KEPT } from './control-operations.ts';
-import { SUMMARY_COLUMNS, type SummaryRow, summaryOf } from './workflow-summaries.ts';
+import { SUMMARY_COLUMNS } from './workflow-summaries.ts';
 
 /** Of a workflow with more of them the older ones say little about its versions of now. */
 const RUNS_COUNTED = 100_000;
@@ -25,7 +27,7 @@ const STORED = {
   ...{ id: true, status: true, currentVersion: true, canaryVersion: true, canaryPercent: true },
   ...{ createdBy: true, createdAt: true, updatedAt: true },
 };
-type Row = Prisma.WorkflowGetPayload<{ select: typeof STORED }> & Pick<WorkflowVersion, 'version' | 'definition'>;
+type Row = Prisma.WorkflowGetPayload<{ select: typeof STORED }> & Pick<VersionRow, 'version' | 'definition'>;
 
 /** Of the service itself; of one name those of users come first. */
 const OF_SYSTEM = Prisma.sql`starts_with(w.id, ${systemAlias('')})`;
@@ -90,7 +92,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
     async list(tenantId, filter) {
       const where = conditions(tenantId, filter);
       const [rows, counted] = await Promise.all([
-        prisma.$queryRaw<SummaryRow[]>`
+        prisma.$queryRaw<WorkflowSummary[]>`
           SELECT ${Prisma.raw(SUMMARY_COLUMNS)}
           FROM (SELECT * FROM workflow w WHERE ${where} ORDER BY w.created_at DESC, w.id DESC
                 LIMIT ${filter.page_size}::bigint OFFSET ${(filter.page - 1) * filter.page_size}::bigint) w
@@ -98,7 +100,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
           ORDER BY w.created_at DESC, w.id DESC`,
         prisma.$queryRaw<Array<{ total: number }>>`SELECT count(*)::int AS total FROM workflow w WHERE ${where}`,
       ]);
-      return { items: rows.map(summaryOf), total: counted[0]?.total ?? 0 };
+      return { items: rows, total: counted[0]?.total ?? 0 };
     },
 
     async versions(tenantId, id, page, pageSize) {
@@ -107,7 +109,7 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
         select: { currentVersion: true, newestVersion: true, canaryVersion: true, canaryPercent: true },
       });
       if (found === null) return undefined;
-      const rows = await prisma.$queryRaw<VersionRow[]>`
+      const rows = await prisma.$queryRaw<Array<Omit<WorkflowVersion, 'isCurrent' | 'canaryPercent'>>>`
         WITH counted AS (
           SELECT r.workflow_version AS version, count(*)::int AS runs,
                  (count(*) FILTER (WHERE r.status = 'completed'))::int AS completed,
@@ -117,17 +119,15 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
           GROUP BY r.workflow_version
         )
         SELECT v.version, coalesce(c.runs, 0) AS runs, coalesce(c.completed, 0) AS completed, coalesce(c.failed, 0) AS failed, v.definition ->> 'name' AS name, v.definition ->> 'description' AS description,
-               jsonb_array_length(v.definition -> 'actions') AS actions_count, v.created_by, v.created_at
+               jsonb_array_length(v.definition -> 'actions') AS actions, v.created_by AS "createdBy", v.created_at AS "createdAt"
         FROM workflow_version v LEFT JOIN counted c ON c.version = v.version WHERE v.workflow_id = ${id}
         ORDER BY v.version DESC LIMIT ${pageSize}::bigint OFFSET ${(page - 1) * pageSize}::bigint`;
       // Versions are numbered without gaps, so the newest number is their count.
       return {
         items: rows.map((row) => ({
           ...row,
-          current: row.version === found.currentVersion,
-          canary_percent: row.version === found.canaryVersion ? found.canaryPercent : null,
-          success_rate: row.completed + row.failed === 0 ? null : row.completed / (row.completed + row.failed),
-          created_at: row.created_at.toISOString(),
+          isCurrent: row.version === found.currentVersion,
+          canaryPercent: row.version === found.canaryVersion ? found.canaryPercent : null,
         })),
         total: Math.max(found.currentVersion, found.newestVersion),
       };
@@ -169,18 +169,6 @@ export function createWorkflowStore(prisma: PrismaClient, newId: () => string): 
 }
 
 type ChangedBy = Pick<Caller, 'tenantId' | 'userId'>;
-
-interface VersionRow {
-  version: number;
-  name: string;
-  description: string | null;
-  actions_count: number;
-  runs: number;
-  completed: number;
-  failed: number;
-  created_by: string;
-  created_at: Date;
-}
 
 async function update(prisma: PrismaClient, by: ChangedBy, id: string, change: WorkflowChange): Promise<UpdateOutcome> {
   const { tenantId, userId } = by;

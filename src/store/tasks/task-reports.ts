@@ -39,7 +39,7 @@ FROM (SELECT string_agg(run_id, ',') AS ids FROM (SELECT run_id, row_number() OV
 
 // What was written in one statement has one time, and another may commit a little later than its time says.
 const REPORTS = `
-SELECT t.action_id, t.epoch, t.attempt, t.execution, t.percent, ${readText('t.message')} AS message, t.chunks, t.truncated, t.version, t.at, coalesce(k.final, false) AS over
+SELECT t.action_id AS "actionId", t.epoch, t.attempt, t.execution, t.percent, ${readText('t.message')} AS message, t.chunks, t.truncated, t.version, t.at, coalesce(k.final, false) AS over
 FROM task_report t JOIN run r ON r.id = t.run_id LEFT JOIN task k ON k.run_id = t.run_id AND k.action_id = t.action_id
 WHERE t.run_id = $1 AND t.epoch = r.epoch AND ($2::timestamptz IS NULL OR t.at > $2::timestamptz - interval '10 seconds')
 ORDER BY t.at, t.action_id`;
@@ -58,20 +58,6 @@ WITH done AS (
   DELETE FROM task_chunk c USING done d WHERE c.run_id = d.run_id AND c.action_id = d.action_id
 )
 UPDATE task_report t SET has_chunks = false FROM done d WHERE t.run_id = d.run_id AND t.action_id = d.action_id`;
-
-interface RawReport {
-  action_id: string;
-  epoch: number;
-  attempt: number;
-  execution: string;
-  percent: number | null;
-  message: string | null;
-  chunks: number;
-  truncated: boolean;
-  version: number;
-  at: Date;
-  over: boolean;
-}
 
 export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveReports {
   return {
@@ -101,12 +87,12 @@ export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveRepo
       });
     },
     async reports(runId, since) {
-      const { rows } = await pool.query<RawReport>({
+      const { rows } = await pool.query<TaskReportRow & { at: Date }>({
         name: 'task-reports',
         text: REPORTS,
         values: [runId, since ?? null],
       });
-      return rows.map(toRow);
+      return rows;
     },
     async chunks({ runId, actionId, execution, after, upTo, limit }) {
       const { rows } = await pool.query<{ n: number; chunk: Json }>({
@@ -127,8 +113,4 @@ export async function removeOldChunks(pool: pg.Pool, olderThanSeconds: number, l
     values: [olderThanSeconds, limit],
   });
   return rowCount ?? 0;
-}
-
-function toRow({ action_id, at, ...raw }: RawReport): TaskReportRow {
-  return { ...raw, actionId: action_id, at: at.toISOString() };
 }

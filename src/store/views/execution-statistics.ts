@@ -34,12 +34,12 @@ export function createStatisticsOfWorkflow(pool: pg.Pool): StatisticsOfWorkflow 
     ]);
     const { n, completed, failed, average, newest } = rows[0] ?? NOTHING;
     return {
-      total_executions: n,
-      successful_executions: completed,
-      failed_executions: failed,
-      success_rate: successRate({ completed, failed }),
-      average_execution_time: seconds(average),
-      last_execution_at: newest?.toISOString() ?? null,
+      total: n,
+      completed,
+      failed,
+      successRate: successRate({ completed, failed }),
+      averageSeconds: seconds(average),
+      newestAt: newest,
     };
   };
 }

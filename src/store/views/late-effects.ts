@@ -1,8 +1,7 @@
 /** Reads late effects. There are few of them, so they are found by their order alone. */
 import type pg from 'pg';
-import type { LateEffectReader } from '../../engine/ports/late-effects.ts';
+import type { LateEffect, LateEffectReader, SeenLateEffect } from '../../engine/ports/late-effects.ts';
 import type { Json } from '../../schemas/json.ts';
-import type { LateEffect } from '../../schemas/late-effects.ts';
 
 const MAX_OF_RUN = 1_000;
 
@@ -38,10 +37,9 @@ export function createLateEffectReader(pool: pg.Pool): LateEffectReader {
         text: LIST,
         values,
       });
-      const items = rows.slice(0, limit).map(({ id, run_id, status, ...raw }) => ({
-        ...{ id, execution_id: run_id, execution_status: status },
-        ...seenIn(raw),
-      }));
+      const items = rows
+        .slice(0, limit)
+        .map(({ id, run_id: runId, status: runStatus, ...raw }) => ({ id, runId, runStatus, ...seenIn(raw) }));
       return { items, more: rows.length > limit };
     },
     ofRun: (tenantId, runId) => readLateEffects(pool, tenantId, runId),
@@ -57,7 +55,7 @@ export async function readLateEffects(pool: pg.Pool, tenantId: string, runId: st
   return rows.map(({ output, ...raw }) => ({ ...seenIn(raw), output }));
 }
 
-function seenIn({ action_id, attempt, epoch, at, worker, compensation }: Raw): Omit<LateEffect, 'output'> {
+function seenIn({ action_id: actionId, attempt, epoch, at, worker, compensation }: Raw): SeenLateEffect {
   const compensated = compensation === null ? null : compensation === 'started';
-  return { action_id, attempt, epoch, at: at.toISOString(), worker, compensated };
+  return { actionId, attempt, epoch, at, worker, compensated };
 }

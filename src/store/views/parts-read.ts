@@ -2,11 +2,10 @@
 import type pg from 'pg';
 import type { TaskStatus } from '../../domain/runs/run-states.ts';
 import type { PartsWanted } from '../../engine/ports/read-models.ts';
+import type { PartCounts, PartView } from '../../engine/ports/run-views.ts';
 import type { Json } from '../../schemas/json.ts';
-import type { ExecutionPart } from '../../schemas/workflow-answers.ts';
 import type { Clients } from '../core/database.ts';
 import { readAttempts } from './attempts-read.ts';
-import { attemptOf, type PartCounts } from './run-views.ts';
 import { waitsOf } from './waiting-for.ts';
 
 const COUNTS = `
@@ -46,7 +45,7 @@ export async function readParts(
   tenantId: string,
   runId: string,
   { of, status, limit, after }: PartsWanted,
-): Promise<{ items: ExecutionPart[]; more: boolean } | undefined> {
+): Promise<{ items: PartView[]; more: boolean } | undefined> {
   const run = await prisma.run.findFirst({ where: { id: runId, tenantId }, select: { epoch: true } });
   if (run === null) return undefined;
   const rows = await prisma.task.findMany({
@@ -61,17 +60,15 @@ export async function readParts(
     readAttempts(prisma, { runId, actionId: { in: shown.map((row) => row.actionId) } }),
     waitsOf(pool, { id: runId, epoch: run.epoch }, sleeping),
   ]);
-  const items = shown.map(({ actionId, position, item, input, output, error, worker, ...row }) => ({
-    action_id: actionId,
+  const items = shown.map(({ actionId, position, item, input, output, error, attempt, endedAttempt, ...row }) => ({
+    ...row,
+    actionId,
     position: position ?? 0, // Of a part it is never null.
     status: row.status as TaskStatus, // No other word is ever written.
-    attempts: Math.max(row.attempt, row.endedAttempt),
+    attempts: Math.max(attempt, endedAttempt),
     ...{ item: item as Json, input: input as Json, output: output as Json, error: error as Json },
-    worker,
-    attempts_history: attempts.filter((one) => one.action_id === actionId).map(attemptOf),
-    started_at: row.startedAt?.toISOString() ?? null,
-    finished_at: row.finishedAt?.toISOString() ?? null,
-    ...(waits.has(actionId) ? { waiting_for: waits.get(actionId) } : {}),
+    history: attempts.get(actionId) ?? [],
+    waitsFor: waits.get(actionId),
   }));
   return { items, more: rows.length > limit };
 }

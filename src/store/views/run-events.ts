@@ -7,7 +7,6 @@
 import pg from 'pg';
 import type { RunEvent } from '../../domain/runs/run-events.ts';
 import type { EventsRequest, RunEvents, SeenRun } from '../../engine/follow/follow-run.ts';
-import type { JsonObject } from '../../schemas/json.ts';
 import { createBatcher } from '../core/batch.ts';
 import { EACH } from '../core/by-key.ts';
 
@@ -17,7 +16,7 @@ const PAGES_PER_STATEMENT = 50;
 
 // Run and events in one statement: a run that is seen as final is seen with its last event.
 const LOOK = `
-SELECT r.id, r.tenant_id, r.final, r.started_at, e.last, e.unnumbered,
+SELECT r.id, r.tenant_id AS "tenantId", r.final, r.started_at AS "startedAt", e.last, e.unnumbered,
   (SELECT coalesce(sum(version), 0) FROM task_report WHERE run_id = r.id)::int AS reports
 FROM unnest($1::text[]) AS k(id) CROSS JOIN LATERAL (SELECT id, tenant_id, final, started_at FROM run WHERE id = k.id ${EACH}) r
 CROSS JOIN LATERAL (
@@ -25,7 +24,7 @@ CROSS JOIN LATERAL (
 ) e`;
 
 const PAGES = `
-SELECT k.n::int AS n, e.seq, e.action_id, e.epoch, e.attempt, e.kind, e.data, e.at
+SELECT k.n::int AS n, e.seq AS id, e.action_id AS "actionId", e.epoch, e.attempt, e.kind, e.data AS details, e.at
 FROM unnest($1::text[], $2::int[], $3::int[]) WITH ORDINALITY AS k(run_id, after, count, n)
 CROSS JOIN LATERAL (
   SELECT * FROM event WHERE run_id = k.run_id AND seq > k.after ORDER BY seq LIMIT k.count
@@ -34,23 +33,12 @@ ORDER BY k.n, e.seq`;
 
 interface RawProgress {
   id: string;
-  tenant_id: string;
+  tenantId: string;
   final: boolean;
-  started_at: Date | null;
+  startedAt: Date | null;
   last: number;
   unnumbered: number;
   reports: number;
-}
-
-interface RawEvent {
-  n: number;
-  seq: number;
-  action_id: string | null;
-  epoch: number;
-  attempt: number | null;
-  kind: string;
-  data: JsonObject | null;
-  at: Date;
 }
 
 export function createRunEvents(pool: pg.Pool): RunEvents {
@@ -101,28 +89,15 @@ async function readPages(pool: pg.Pool, requests: readonly EventsRequest[]): Pro
   const keys = requests.map(({ runId, after, limit }) => JSON.stringify([runId, after, limit]));
   const different = new Map(keys.map((key, index) => [key, requests[index]]));
   const wanted = [...different.values()].flatMap((request) => (request === undefined ? [] : [request]));
-  const { rows } = await pool.query<RawEvent>({
+  const { rows } = await pool.query<RunEvent & { n: number }>({
     name: 'pages-of-events',
     text: PAGES,
     values: [wanted.map(({ runId }) => runId), wanted.map(({ after }) => after), wanted.map(({ limit }) => limit)],
   });
   const pages = new Map([...different.keys()].map((key, index) => [key, rows.filter(({ n }) => n === index + 1)]));
-  return keys.map((key) => (pages.get(key) ?? []).map(toEvent));
+  return keys.map((key) => (pages.get(key) ?? []).map(({ n: _, ...event }) => event));
 }
 
-function toSeenRun({ id, tenant_id, final, started_at, last, unnumbered, reports }: RawProgress): [string, SeenRun] {
-  return [
-    id,
-    {
-      tenantId: tenant_id,
-      final: final && unnumbered === 0,
-      startedAt: started_at?.toISOString() ?? null,
-      last,
-      reports,
-    },
-  ];
-}
-
-function toEvent({ seq, action_id, epoch, attempt, kind, data, at }: RawEvent): RunEvent {
-  return { id: seq, kind, actionId: action_id, epoch, attempt, at: at.toISOString(), details: data };
+function toSeenRun({ id, final, unnumbered, ...seen }: RawProgress): [string, SeenRun] {
+  return [id, { ...seen, final: final && unnumbered === 0 }];
 }

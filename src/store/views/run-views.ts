@@ -1,17 +1,20 @@
-/** Rows of runs and tasks as the views that clients get. Pure. */
+/** Rows of runs and tasks as what is shown of them. Pure. */
 import type { Definition } from '../../domain/definition/definition.ts';
-import { type RunStatus, STARTED_TASKS, type TaskStatus } from '../../domain/runs/run-states.ts';
+import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import { storedMessage } from '../../domain/texts/error-message.ts';
-import type { TaskResult } from '../../schemas/answers.ts';
-import type { DefinitionRef } from '../../schemas/job.ts';
-import type { Json, JsonObject } from '../../schemas/json.ts';
 import type {
   AttemptView,
-  Compensation,
-  ExecutionSummary,
-  ExecutionTask,
-  Progress,
-} from '../../schemas/workflow-answers.ts';
+  ChildView,
+  CompensationView,
+  ExternalTaskView,
+  PartCounts,
+  RunResult,
+  RunSummary,
+  TaskView,
+  TaskWait,
+} from '../../engine/ports/run-views.ts';
+import type { DefinitionRef } from '../../schemas/job.ts';
+import type { Json } from '../../schemas/json.ts';
 
 export interface RunHead {
   id: string;
@@ -49,26 +52,11 @@ export interface TaskRecord {
   effect_unknown: boolean | null;
 }
 
-export interface ReportRecord {
-  action_id: string;
+export interface Report {
   epoch: number;
   percent: number | null;
   message: string | null;
   at: Date;
-}
-
-/** How the parts of a task stand, by their status. */
-export type PartCounts = { total: number } & Partial<Record<TaskStatus, number>>;
-
-export interface AttemptRecord {
-  action_id: string;
-  attempt: number;
-  epoch: number;
-  status: string;
-  error: Json;
-  worker: string | null;
-  started_at: Date;
-  finished_at: Date;
 }
 
 export interface ResultRecord {
@@ -86,24 +74,36 @@ export interface ResultRecord {
   changed_at: Date;
 }
 
-export function summaryOf(run: RunHead): ExecutionSummary {
+/** What is known of the tasks of a run beside their rows, each by action. */
+export interface BesideTasks {
+  attempts: ReadonlyMap<string, AttemptView[]>;
+  reports: ReadonlyMap<string, Report>;
+  parts: ReadonlyMap<string, PartCounts>;
+  undoings: ReadonlyMap<string, CompensationView>;
+  externals: ReadonlyMap<string, ExternalTaskView>;
+  children: ReadonlyMap<string, ChildView>;
+  waits: ReadonlyMap<string, TaskWait>;
+}
+
+export function summaryOf(run: RunHead): RunSummary {
+  const { parent_run_id: runId, parent_action_id: actionId, inline } = run;
   return {
-    execution_id: run.id,
-    workflow_id: run.workflow_id,
-    workflow_version: run.workflow_version,
+    id: run.id,
+    workflowId: run.workflow_id,
+    workflowVersion: run.workflow_version,
     status: run.status,
-    ...(run.inline !== null && 'action_type' in run.inline ? { task_type: run.inline.action_type } : {}),
+    actionType: inline !== null && 'action_type' in inline ? inline.action_type : undefined,
     error: run.error,
     priority: run.priority,
-    trace_id: run.trace_id,
-    correlation_id: run.correlation_id,
-    tenant_id: run.tenant_id,
-    user_id: run.user_id,
-    parent:
-      run.parent_run_id === null ? null : { execution_id: run.parent_run_id, action_id: run.parent_action_id ?? '' },
-    created_at: run.created_at.toISOString(),
-    deadline_at: run.deadline_at?.toISOString() ?? null,
-    ...timing(run.started_at, run.finished_at),
+    traceId: run.trace_id,
+    correlationId: run.correlation_id,
+    tenantId: run.tenant_id,
+    userId: run.user_id,
+    parent: runId === null ? null : { runId, actionId: actionId ?? '' },
+    createdAt: run.created_at,
+    deadlineAt: run.deadline_at,
+    startedAt: run.started_at,
+    finishedAt: run.finished_at,
   };
 }
 
@@ -112,120 +112,82 @@ export function liveStatus(stored: RunStatus, begun: boolean): RunStatus {
   return begun && (stored === 'pending' || stored === 'queued') ? 'running' : stored;
 }
 
-export interface TaskRecords {
-  rows: readonly TaskRecord[];
-  attempts: readonly AttemptRecord[];
-  reports: readonly ReportRecord[];
-}
-
 /**
  * Every action of the definition, in its order; one without a row has not begun. `parameters` is given for a task of
  * the simple door: they are its input, and not stored twice.
  */
 export function tasksOf(
   definition: Definition,
-  { rows, attempts, reports }: TaskRecords,
-  run: {
-    createdAt: Date;
-    parameters: Json | undefined;
-    parts: ReadonlyMap<string, PartCounts>;
-    undoings: ReadonlyMap<string, Compensation>;
-  },
-): ExecutionTask[] {
-  const rowById = new Map(rows.map((row) => [row.action_id, row]));
-  const history = new Map<string, AttemptView[]>();
-  for (const one of attempts) {
-    const list = history.get(one.action_id) ?? [];
-    history.set(one.action_id, list);
-    list.push(attemptOf(one));
-  }
-  const reportById = new Map(reports.map((report) => [report.action_id, report]));
-  return definition.actions.map(({ action_id, action_type, depends_on }) => {
-    const row = rowById.get(action_id);
+  rows: ReadonlyMap<string, TaskRecord>,
+  run: { createdAt: Date; parameters: Json | undefined },
+  beside: BesideTasks,
+): TaskView[] {
+  return definition.actions.map(({ action_id: actionId, action_type: actionType, depends_on }) => {
+    const row = rows.get(actionId);
     return {
-      action_id,
-      action_type,
+      actionId,
+      actionType,
       status: row?.status ?? 'pending',
       attempts: row?.attempts ?? 0,
-      attempts_history: history.get(action_id) ?? [],
+      history: beside.attempts.get(actionId) ?? [],
       input: row?.input ?? (row === undefined ? null : (run.parameters ?? null)),
       output: row?.output ?? null,
-      ...(run.parts.has(action_id) ? { parts: run.parts.get(action_id) } : {}),
-      ...(run.undoings.has(action_id) ? { compensation: run.undoings.get(action_id) } : {}),
-      ...(row?.omitted === true ? { omitted: true as const } : {}),
-      ...(row?.cached === true ? { cached: true as const } : {}),
-      ...(row?.effect_unknown === true ? { effect_unknown: true as const } : {}),
+      parts: beside.parts.get(actionId),
+      compensation: beside.undoings.get(actionId),
+      omitted: row?.omitted === true,
+      cached: row?.cached === true,
+      effectUnknown: row?.effect_unknown === true,
       error: row?.error ?? null,
-      progress: toldBy(reportById.get(action_id), row?.epoch),
-      queued_at: readyAt(depends_on, rowById, run.createdAt)?.toISOString() ?? null,
-      ...timing(row?.started_at ?? null, row?.finished_at ?? null),
+      progress: toldBy(beside.reports.get(actionId), row?.epoch),
+      queuedAt: readyAt(depends_on, rows, run.createdAt),
+      startedAt: row?.started_at ?? null,
+      finishedAt: row?.finished_at ?? null,
       worker: row?.worker ?? null,
+      external: beside.externals.get(actionId),
+      child: beside.children.get(actionId),
+      waitsFor: beside.waits.get(actionId),
     };
   });
 }
 
 /** What a task said before it was retried by hand does not count any more. */
-function toldBy(report: ReportRecord | undefined, epoch: number | undefined): ExecutionTask['progress'] {
+function toldBy(report: Report | undefined, epoch: number | undefined): TaskView['progress'] {
   if (report === undefined || (epoch !== undefined && report.epoch !== epoch)) return null;
-  return { percent: report.percent, message: report.message, at: report.at.toISOString() };
+  return report;
 }
 
-/** When the last of its dependencies had ended; undefined while one has not. */
-function readyAt(
-  dependsOn: readonly string[],
-  rows: ReadonlyMap<string, TaskRecord>,
-  createdAt: Date,
-): Date | undefined {
+/** When the last of its dependencies had ended; null while one has not. */
+function readyAt(dependsOn: readonly string[], rows: ReadonlyMap<string, TaskRecord>, createdAt: Date): Date | null {
   let latest = createdAt;
   for (const id of dependsOn) {
-    const ended = rows.get(id)?.finished_at ?? undefined;
-    if (ended === undefined) return undefined;
+    const ended = rows.get(id)?.finished_at ?? null;
+    if (ended === null) return null;
     if (ended > latest) latest = ended;
   }
   return latest;
 }
 
-/** The parts add up to `total`: what never ran because of a failure counts as failed, what was cancelled as skipped. */
-export function progressOf(tasks: readonly ExecutionTask[]): Progress {
-  const count = (...statuses: TaskStatus[]) => tasks.filter(({ status }) => statuses.includes(status)).length;
-  const total = tasks.length;
-  const completed = count('completed');
-  const failed = count('failed', 'upstream_failed');
-  const skipped = count('skipped', 'cancelled');
-  const running = count(...STARTED_TASKS);
-  const percent = total === 0 ? 100 : Math.floor(((completed + failed + skipped) / total) * 1000) / 10;
-  const current = tasks.find(({ status }) => STARTED_TASKS.includes(status));
-  return {
-    ...{ total, completed, failed, skipped, running, pending: count('pending'), percent },
-    // As clients of the older platform read it.
-    ...{ total_actions: total, completed_actions: completed, percentage: percent },
-    current_action: current?.action_id ?? null,
-  };
-}
-
 /** The word for a run that the simple door uses, and what to say of it. */
 export function resultWord(row: Pick<ResultRecord, 'status' | 'begun' | 'error' | 'cancel_reason'>): {
-  status: TaskResult['status'];
+  status: RunResult['status'];
   message: string | undefined;
 } {
   const status = wordOf(liveStatus(row.status, row.begun));
   return { status, message: errorMessage(status, row) };
 }
 
-export function resultOf(row: ResultRecord): TaskResult {
-  const { status, message } = resultWord(row);
-  const output = row.workflow_id === null ? row.task_output : row.output;
+export function resultOf(row: ResultRecord): Omit<RunResult, 'final'> {
+  const isSingle = row.workflow_id === null;
   return {
-    task_id: row.id,
-    status,
-    ...(status === 'completed' ? { result: asObject(output) } : {}),
-    ...(message === undefined ? {} : { error: message }),
-    attempts: row.workflow_id === null ? (row.task_attempts ?? 0) : row.epoch,
-    timestamp: row.changed_at.toISOString(),
+    id: row.id,
+    ...resultWord(row),
+    output: isSingle ? row.task_output : row.output,
+    attempts: isSingle ? (row.task_attempts ?? 0) : row.epoch,
+    changedAt: row.changed_at,
   };
 }
 
-function wordOf(status: RunStatus): TaskResult['status'] {
+function wordOf(status: RunStatus): RunResult['status'] {
   switch (status) {
     case 'pending':
     case 'queued':
@@ -244,39 +206,10 @@ function wordOf(status: RunStatus): TaskResult['status'] {
 }
 
 function errorMessage(
-  status: TaskResult['status'],
+  status: RunResult['status'],
   row: Pick<ResultRecord, 'error' | 'cancel_reason'>,
 ): string | undefined {
   if (status === 'failed') return storedMessage(row.error) ?? 'The task failed';
   if (status === 'cancelled') return storedMessage(row.error) ?? row.cancel_reason ?? 'Cancelled';
   return undefined;
-}
-
-function asObject(output: Json): JsonObject {
-  return typeof output === 'object' && output !== null && !Array.isArray(output) ? output : { value: output };
-}
-
-export function attemptOf(row: AttemptRecord): AttemptView {
-  const { attempt, epoch, status, error, worker } = row;
-  return {
-    attempt,
-    epoch,
-    status,
-    error,
-    worker,
-    started_at: row.started_at.toISOString(),
-    finished_at: row.finished_at.toISOString(),
-    duration_ms: Math.max(0, row.finished_at.getTime() - row.started_at.getTime()),
-  };
-}
-
-function timing(
-  started: Date | null,
-  finished: Date | null,
-): { started_at: string | null; finished_at: string | null; duration_ms: number | null } {
-  return {
-    started_at: started?.toISOString() ?? null,
-    finished_at: finished?.toISOString() ?? null,
-    duration_ms: started === null || finished === null ? null : Math.max(0, finished.getTime() - started.getTime()),
-  };
 }

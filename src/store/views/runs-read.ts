@@ -3,24 +3,21 @@ import type pg from 'pg';
 import { FINAL_RUN_STATUSES } from '../../domain/runs/run-states.ts';
 import type { Definitions } from '../../engine/ports/definitions.ts';
 import type { RunFilter, RunReader, RunWindow } from '../../engine/ports/read-models.ts';
-
-import type { PausedBy } from '../../schemas/control.ts';
+import type { ConcurrencyWait, PausedBy } from '../../engine/ports/run-views.ts';
 import type { JsonObject } from '../../schemas/json.ts';
-import type { Execution } from '../../schemas/workflow-answers.ts';
 import { waitsForSlot } from '../accept/concurrency.ts';
 import type { Clients } from '../core/database.ts';
 import type { PrismaClient } from '../generated/client.ts';
 import { definitionRef } from '../runs/run-row.ts';
 import { readAttempts } from './attempts-read.ts';
-import { type ChildView, childrenOf } from './child-views.ts';
+import { childrenOf } from './child-views.ts';
 import { readUndoings } from './compensations-read.ts';
 import { externalTasksOf } from './external-tasks.ts';
 import { readLateEffects } from './late-effects.ts';
 import { countParts, readParts } from './parts-read.ts';
 import {
   liveStatus,
-  progressOf,
-  type ReportRecord,
+  type Report,
   type ResultRecord,
   type RunHead,
   resultOf,
@@ -108,7 +105,7 @@ export function createRunReader(clients: Clients, definitions: Definitions): Run
         values: [tenantId, runId],
       });
       const row = rows[0];
-      return row === undefined ? undefined : { final: FINAL_RUN_STATUSES.includes(row.status), view: resultOf(row) };
+      return row && { ...resultOf(row), final: FINAL_RUN_STATUSES.includes(row.status) };
     },
 
     async execution(tenantId, runId) {
@@ -124,46 +121,34 @@ export function createRunReader(clients: Clients, definitions: Definitions): Run
         readUndoings(pool, runId),
         readLateEffects(pool, tenantId, runId),
       ]);
+      const taskRows = new Map(tasks.rows.map((row) => [row.action_id, row]));
+      const sleeping = definition.actions
+        .map(({ action_id }) => action_id)
+        .filter((id) => taskRows.get(id)?.status === 'waiting');
+      const isExternal = definition.actions.some(({ action_type }) => action_type === 'external');
       const children = await childrenOf(pool, runId, definition);
-      const view = tasksOf(
-        definition,
-        { rows: tasks.rows, attempts, reports },
-        {
-          createdAt: run.created_at,
-          parameters: run.workflow_id === null ? run.parameters : undefined,
-          parts,
-          undoings,
-        },
-      );
-      const sleeping = view.flatMap(({ action_id, status }) => (status === 'waiting' ? [action_id] : []));
       const waits = await waitsOf(pool, { id: runId, epoch: run.epoch }, sleeping);
       const paused = run.status === 'paused' ? await pausedBy(pool, runId) : undefined;
-      if (definition.actions.some(({ action_type }) => action_type === 'external')) {
-        const outside = await externalTasksOf(pool, runId);
-        for (const task of view) task.external = outside.get(task.action_id);
-      }
-      const { execution_id, workflow_id, workflow_version, status, error, ...rest } = summaryOf(run);
+      const externals = isExternal ? await externalTasksOf(pool, runId) : new Map();
+      const parameters = run.workflow_id === null ? run.parameters : undefined;
       return {
-        execution_id,
-        workflow_id,
-        workflow_version,
+        ...summaryOf(run),
         status: liveStatus(
-          status,
+          run.status,
           tasks.rows.some(({ epoch, status }) => epoch === run.epoch && status !== 'pending'),
         ),
-        ...waitingFor(run),
+        waitsFor: waitOf(run),
         parameters: run.parameters,
         output: run.output,
-        error,
-        progress: progressOf(view),
-        tasks: view.map((task) => {
-          const wait = waits.get(task.action_id);
-          return { ...task, ...childOf(children, task), ...(wait === undefined ? {} : { waiting_for: wait }) };
-        }),
-        ...rest,
-        cancel_reason: run.cancel_reason,
-        ...(paused === undefined ? {} : { paused }),
-        ...(lateEffects.length === 0 ? {} : { late_effects: lateEffects }),
+        tasks: tasksOf(
+          definition,
+          taskRows,
+          { createdAt: run.created_at, parameters },
+          { attempts, reports, parts, undoings, externals, children, waits },
+        ),
+        cancelReason: run.cancel_reason,
+        paused,
+        lateEffects,
       };
     },
 
@@ -182,36 +167,24 @@ export function createRunReader(clients: Clients, definitions: Definitions): Run
   };
 }
 
-async function readReports(prisma: PrismaClient, runId: string): Promise<ReportRecord[]> {
+async function readReports(prisma: PrismaClient, runId: string): Promise<Map<string, Report>> {
   const rows = await prisma.taskReport.findMany({
     where: { runId },
     select: { actionId: true, epoch: true, percent: true, message: true, at: true },
   });
-  return rows.map(({ actionId, ...row }) => ({ ...row, action_id: actionId }));
+  return new Map(rows.map(({ actionId, ...report }) => [actionId, report]));
 }
 
 async function pausedBy(pool: pg.Pool, runId: string): Promise<PausedBy | undefined> {
   const { rows } = await pool.query<{ data: { by: string; reason?: string }; at: Date }>(PAUSED, [runId]);
   const row = rows[0];
-  return row && { by: row.data.by, since: row.at.toISOString(), reason: row.data.reason ?? null };
+  return row && { by: row.data.by, since: row.at, reason: row.data.reason ?? null };
 }
 
-function childOf(
-  children: ReadonlyMap<string, ChildView>,
-  { action_id }: { action_id: string },
-): { child?: ChildView } {
-  const child = children.get(action_id);
-  return child === undefined ? {} : { child };
-}
-
-function waitingFor({
-  concurrency_key,
-  concurrency_limit,
-  waits_behind,
-}: RunRecord): Pick<Execution, 'waiting_for'> | undefined {
-  if (waits_behind === null || concurrency_key === null || concurrency_limit === null) return undefined;
-  const position = waits_behind < MAX_POSITION ? { position: waits_behind + 1 } : {};
-  return { waiting_for: { concurrency_key, limit: concurrency_limit, ...position } };
+function waitOf(run: RunRecord): ConcurrencyWait | undefined {
+  const { concurrency_key: key, concurrency_limit: limit, waits_behind: behind } = run;
+  if (behind === null || key === null || limit === null) return undefined;
+  return { key, limit, position: behind < MAX_POSITION ? behind + 1 : undefined };
 }
 
 interface Sql {

@@ -50,7 +50,7 @@ export function createTaskStates(pool: pg.Pool, definitions: Definitions): TaskS
         final: row.final,
         progress: status === 'completed' ? 100 : await progressOf(row),
         message: message ?? row.message,
-        at: row.at.toISOString(),
+        at: row.at,
       };
     },
   };

@@ -1,6 +1,6 @@
 /** What the sleeping tasks of a run wait for, for its view. Asked only where something sleeps. */
 import type pg from 'pg';
-import type { WaitingFor } from '../../schemas/waiting-for.ts';
+import type { TaskWait } from '../../engine/ports/run-views.ts';
 import { readText } from '../payloads/payloads.ts';
 
 const WAITS = `
@@ -26,7 +26,7 @@ export async function waitsOf(
   pool: pg.Pool,
   run: { id: string; epoch: number },
   sleeping: readonly string[],
-): Promise<ReadonlyMap<string, WaitingFor>> {
+): Promise<ReadonlyMap<string, TaskWait>> {
   if (sleeping.length === 0) return new Map();
   const { rows } = await pool.query<RawWait>({
     name: 'read-waits',
@@ -36,9 +36,7 @@ export async function waitsOf(
   return new Map(rows.map((row) => [row.action_id, toWait(row)]));
 }
 
-function toWait({ kind, text, approvers, escalated, ...row }: RawWait): WaitingFor {
-  const deadline = row.deadline_at?.toISOString() ?? null;
-  const since = row.since.toISOString();
+function toWait({ kind, text, approvers, escalated, deadline_at: deadline, since }: RawWait): TaskWait {
   return kind === 'approval'
     ? { kind, message: text, approvers, deadline, escalated, since }
     : { kind, name: text ?? '', deadline, since };

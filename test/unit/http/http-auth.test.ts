@@ -238,7 +238,7 @@ test('a socket takes a token as HTTP does, of a browser as a subprotocol, and se
     states: {
       async read(tenantId) {
         asked.push(tenantId);
-        return { status: 'pending', final: false, progress: null, message: null, at: AT };
+        return { status: 'pending', final: false, progress: null, message: null, at: new Date(AT) };
       },
     },
     clock: { now: () => NOW },

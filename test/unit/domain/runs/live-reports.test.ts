@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type LiveCursor, newReports, type TaskReportRow } from '../../../../src/domain/runs/live-reports.ts';
 
-const AT = '2030-01-01T12:00:00.000Z';
+const AT = new Date('2030-01-01T12:00:00.000Z');
 function row(values: Partial<TaskReportRow> = {}): TaskReportRow {
   return {
     actionId: 'a',

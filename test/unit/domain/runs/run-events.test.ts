@@ -10,7 +10,7 @@ import {
   readPosition,
 } from '../../../../src/domain/runs/run-events.ts';
 
-const AT = '2030-01-01T12:00:00.000Z';
+const AT = new Date('2030-01-01T12:00:00.000Z');
 const accepted: RunProgress = { final: false, startedAt: null, last: 0 };
 const begun: RunProgress = { final: false, startedAt: AT, last: 0 };
 const event = (id: number, at = AT): RunEvent => {
@@ -74,7 +74,7 @@ describe('what comes next', () => {
   });
 
   test('takes the time of the first event for a run that is not marked as begun yet', () => {
-    const earlier = '2029-01-01T00:00:00.000Z';
+    const earlier = new Date('2029-01-01T00:00:00.000Z');
     const [started] = eventsAfter({ ...accepted, last: 1 }, FROM_THE_START, [event(1, earlier)]);
     expect(started).toMatchObject({ kind: 'run.started', at: earlier });
   });

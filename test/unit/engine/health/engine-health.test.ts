@@ -1,33 +1,37 @@
 import { expect, test } from 'vitest';
 import type { QueueUse } from '../../../../src/domain/fairness/queue-room.ts';
 import type { Fault } from '../../../../src/domain/health/system-faults.ts';
-import { createEngineHealth, type EngineFacts } from '../../../../src/engine/health/engine-health.ts';
-import type { SweepHealth, WorkerHealth } from '../../../../src/schemas/engine-health.ts';
+import {
+  createEngineHealth,
+  type EngineFacts,
+  type SweepHealth,
+  type WorkerHealth,
+} from '../../../../src/engine/health/engine-health.ts';
 
-const WHEN = '2030-01-01T00:00:00.000Z';
+const WHEN = new Date('2030-01-01T00:00:00.000Z');
 const worker = (more: Partial<WorkerHealth> = {}): WorkerHealth => ({
   worker: 'w',
   alive: true,
   version: '1',
   lanes: ['a'],
-  active_tasks: 0,
-  event_loop_lag_ms: 0,
-  started_at: WHEN,
-  seen_at: WHEN,
+  activeTasks: 0,
+  loopLagMs: 0,
+  startedAt: WHEN,
+  seenAt: WHEN,
   ...more,
 });
 const sweep = (ageSeconds: number): SweepHealth => ({
   worker: 'w',
-  last_pass_at: WHEN,
-  age_seconds: ageSeconds,
-  duration_ms: 1,
-  lag_seconds: 0,
+  lastPassAt: WHEN,
+  ageSeconds: ageSeconds,
+  durationMs: 1,
+  lagSeconds: 0,
   dispatched: 0,
   checked: 0,
   repaired: 0,
-  dispatched_total: 0,
-  repaired_total: 0,
-  last_repair_at: null,
+  dispatchedTotal: 0,
+  repairedTotal: 0,
+  lastRepairAt: null,
 });
 const lane = (name: string, depth: number) => ({
   lane: name,
@@ -35,7 +39,7 @@ const lane = (name: string, depth: number) => ({
   active: 0,
   delayed: 0,
   blocked: 0,
-  oldest_waiting_seconds: null,
+  oldestWaitingSeconds: null,
 });
 const WELL: EngineFacts = { active: 1, queued: 2, stuck: 0, workers: [worker()], sweep: sweep(1), faults: [] };
 
@@ -81,8 +85,8 @@ test('an engine in which all is well has no problems, and its lanes know who ser
   const { report } = healthOf({ ...WELL, workers }, [lane('a', 3), lane('b', 0)]);
   expect(await report()).toMatchObject({
     status: 'healthy',
-    active_executions: 1,
-    queued_executions: 2,
+    active: 1,
+    queued: 2,
     problems: [],
     lanes: [
       { lane: 'a', depth: 3, workers: 1 },
@@ -105,7 +109,7 @@ test.each([
 test('without the database nothing is known', async () => {
   expect(await healthOf(undefined, []).report()).toMatchObject({
     status: 'unhealthy',
-    database_connected: false,
+    databaseConnected: false,
     problems: ['the database cannot be reached'],
   });
 });
@@ -141,14 +145,14 @@ test('what fails in this process and in workers is one problem for each cause, a
 
 test('a database on which nothing can be committed is unhealthy, although it answers', async () => {
   const { report } = healthOf(WELL, [], { now: 0 }, undefined, [fault({ kind: 'write_path', source: 'database' })]);
-  expect(await report()).toMatchObject({ status: 'unhealthy', database_connected: true });
+  expect(await report()).toMatchObject({ status: 'unhealthy', databaseConnected: true });
 });
 
 test('a database that answers and rejects the question is reached', async () => {
   const { report } = healthOf(undefined, [], { now: 0 }, undefined, [], REJECTED);
   expect(await report()).toMatchObject({
     status: 'unhealthy',
-    database_connected: true,
+    databaseConnected: true,
     problems: ['the database rejects to be asked how its workers are'],
   });
 });

@@ -11,11 +11,11 @@ const AT = new Date('2030-01-01T12:00:00.000Z');
 const SEEN = AT.toISOString();
 const caller = (tenantId: string) => ({ tenantId, userId: 'u', correlationId: undefined, traceId: 't' });
 const lane = (name: string, depth: number, workers: number) => ({
-  ...{ lane: name, depth, active: 1, delayed: 2, blocked: 0, oldest_waiting_seconds: null, workers },
+  ...{ lane: name, depth, active: 1, delayed: 2, blocked: 0, oldestWaitingSeconds: null, workers },
 });
-const worker = (name: string, alive: boolean, seen_at = SEEN) => ({
-  ...{ worker: name, alive, version: '1', lanes: ['wait'], active_tasks: 3, event_loop_lag_ms: 0 },
-  ...{ started_at: SEEN, seen_at },
+const worker = (name: string, alive: boolean, seenAt = SEEN) => ({
+  ...{ worker: name, alive, version: '1', lanes: ['wait'], activeTasks: 3, loopLagMs: 0 },
+  ...{ startedAt: AT, seenAt: new Date(seenAt) },
 });
 function serviceAt(name: string, instances: Array<Partial<ServiceInstance>>): Service {
   const configured = asConfigured(name, `http://${name}`, undefined);
@@ -43,11 +43,11 @@ beforeEach(() => {
     engine: () =>
       Promise.resolve({
         status: 'healthy',
-        database_connected: true,
-        queue_connected: true,
-        active_executions: 0,
-        queued_executions: 0,
-        stuck_executions: 0,
+        databaseConnected: true,
+        queueConnected: true,
+        active: 0,
+        queued: 0,
+        stuck: 0,
         lanes: [lane('wait', 5, 1)],
         workers: [worker('w-1', true)],
         sweep: null,

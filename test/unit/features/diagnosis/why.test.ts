@@ -404,10 +404,7 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
       tasks: row({}),
       jobs: job({ state: 'delayed' }),
       waits: new Map([
-        [
-          'a',
-          { kind: 'approval', message: 'Pay 7 €?', approvers: ['anna'], deadline: null, escalated: false, since: '' },
-        ],
+        ['a', { kind: 'approval', message: 'Pay 7 €?', approvers: ['anna'], deadline: null, escalated: false }],
       ]),
       waitsSince: new Map([['a', NOW - 60_000]]),
     },
@@ -423,9 +420,7 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     {
       tasks: row({}),
       jobs: job({ state: 'missing' }),
-      waits: new Map([
-        ['a', { kind: 'approval', message: null, approvers: [], deadline: null, escalated: false, since: '' }],
-      ]),
+      waits: new Map([['a', { kind: 'approval', message: null, approvers: [], deadline: null, escalated: false }]]),
     },
     { code: 'approval' },
   ],
@@ -434,7 +429,7 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     {
       tasks: row({}),
       jobs: job({ state: 'delayed' }),
-      waits: new Map([['a', { kind: 'signal', name: 'paid', deadline: null, since: '' }]]),
+      waits: new Map([['a', { kind: 'signal', name: 'paid', deadline: null }]]),
     },
     { code: 'signal', data: { signal: 'paid', deadline: null } },
   ],
@@ -643,7 +638,7 @@ describe('the cause of a run that is not finished', () => {
           ['asks', { state: 'delayed' }],
           ['lost', { state: 'missing' }],
         ]),
-        waits: new Map([['asks', { kind: 'signal', name: 's', deadline: null, since: '' }]]),
+        waits: new Map([['asks', { kind: 'signal', name: 's', deadline: null }]]),
       }),
     );
     expect(found.tasks.map(({ actionId, cause }) => [actionId, cause.code])).toEqual([
@@ -670,7 +665,7 @@ describe('the cause of a run that is not finished', () => {
   });
 
   test('an approval whose job is lost says both, and whoever may decide comes first', () => {
-    const waits = new Map([['a', { kind: 'signal' as const, name: 's', deadline: null, since: '' }]]);
+    const waits = new Map([['a', { kind: 'signal' as const, name: 's', deadline: null }]]);
     const [task] = explain(facts({ tasks: row({}), jobs: job({ state: 'missing' }), waits })).tasks;
     expect(task?.cause.code).toBe('signal');
     expect(task?.also.map(({ code }) => code)).toEqual(['jobs_missing']);

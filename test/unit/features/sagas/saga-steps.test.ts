@@ -5,13 +5,12 @@ import { tries } from '../../../harness/fakes/engine.ts';
 
 const at = (second: number) => new Date(Date.UTC(2030, 0, 1, 12, 0, second));
 const row = (id: string, more: Partial<StepRow> = {}): StepRow => ({
-  action_id: id,
-  action_type: 'test_task',
+  actionId: id,
   status: 'completed',
   attempts: 1,
   error: null,
-  started_at: at(0),
-  finished_at: at(1),
+  startedAt: at(0),
+  finishedAt: at(1),
   ...more,
 });
 const TIMES = { started_at: at(0).toISOString(), completed_at: at(1).toISOString() };
@@ -22,7 +21,7 @@ test('the steps of a saga are its actions in their order, each with its undoing'
     id === 'c' ? {} : { compensate: { action_type: 'notification', config: {}, timeout_seconds: 1, ...tries(1) } },
   );
   const failed = row('c', { status: 'failed', attempts: 2, error: { code: 'timeout', message: 'too long' } });
-  const open = row('b~undo', { action_type: 'notification', status: 'retrying', finished_at: null });
+  const open = row('b~undo', { status: 'retrying', finishedAt: null });
   expect(stepsOf(definition, [failed, open, row('b'), row('a')])).toEqual([
     {
       ...{ step_id: 'a', name: 'a', action_type: 'test_task', status: 'completed', attempts: 1, ...TIMES },

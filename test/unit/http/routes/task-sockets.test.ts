@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-const PENDING: TaskState = { status: 'pending', final: false, progress: null, message: null, at: AT };
+const PENDING: TaskState = { status: 'pending', final: false, progress: null, message: null, at: new Date(AT) };
 
 type DoorConfig = Partial<TaskSocketsDeps['config']> & { apiKeys?: readonly string[] };
 

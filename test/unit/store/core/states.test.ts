@@ -30,7 +30,7 @@ const WRITTEN_OUT: ReadonlyMap<string, string> = new Map([
   ['src/features/external-workers/store.ts', 'the states of external tasks, which are others'],
   ['src/store/metric-totals.ts', 'why a run failed is counted of those alone'],
   ['src/doctor/tables.ts', 'runs whose sleepers a reconciler has to wake, as an independent look'],
-  ['src/store/views/run-views.ts', 'the four numbers that a progress has'],
+  ['src/http/present/runs.ts', 'the four numbers that a progress has'],
 ]);
 
 /** Of what has a status besides runs and tasks: workflows, external tasks, deliveries of webhooks, operations on many runs. */
