@@ -14,7 +14,7 @@ export interface Catalogue extends ActionTypes {
   get(type: string): Adapter | undefined;
   literalFields(type: string): readonly string[];
   /** Why the config of a canonical type may not hold secrets. */
-  refusesSecrets(type: string): string | undefined;
+  rejectsSecrets(type: string): string | undefined;
   /** By canonical type: running it again changes nothing outside. */
   isIdempotent(type: string): boolean;
 }
@@ -47,7 +47,7 @@ export function createCatalogue(adapters: readonly AnyAdapter[]): Catalogue {
     names: () => [...names],
     list: () => listed,
     isIdempotent: (type) => byType.get(type)?.idempotent ?? false,
-    refusesSecrets(type) {
+    rejectsSecrets(type) {
       if (byType.get(type)?.usesEngine !== true) return undefined;
       return `the input of an action '${type}' is stored, so it cannot hold secrets`;
     },

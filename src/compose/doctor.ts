@@ -24,7 +24,7 @@ import { openDatabase } from '../store/core/database.ts';
 import { findGap } from '../store/core/row-level-security.ts';
 import { faultErrorOf } from '../store/core/sqlstate.ts';
 import { faultsOfWorkers } from '../store/health/engine-health.ts';
-import { createSweepStore } from '../store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../store/recover/reconcile-store.ts';
 import { createChildStore } from '../store/runs/child-runs.ts';
 import { createDefinitions } from '../store/runs/definitions.ts';
 import { createRunStore } from '../store/runs/run-store.ts';
@@ -144,12 +144,12 @@ async function* invariants(
 ): AsyncGenerator<Finding> {
   const backend = openBackend({
     ...{ redisUrl: config.redisUrl, databaseUrl, prefix: config.queuePrefix },
-    ...{ patience: 'fail', name: 'orchestrator-doctor', log: SILENT },
+    ...{ offlineCommands: 'fail', name: 'orchestrator-doctor', log: SILENT },
   });
   const queue = createFlowQueue({ backend, timeoutMs: 5_000 });
   const plans = createPlans(createDefinitions(pool));
   const store = createRunStore(pool);
-  const sweep = createSweepStore(pool);
+  const sweep = createReconcileStore(pool);
   const children = createChildStore(pool);
   const tasks = createTaskStore(pool);
   const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };

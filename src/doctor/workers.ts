@@ -1,6 +1,6 @@
 /** Who is alive, what is served, and what waits. */
 import type pg from 'pg';
-import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, SWEEP_LATE_SECONDS } from '../domain/health/liveness.ts';
+import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, RECONCILE_LATE_SECONDS } from '../domain/health/liveness.ts';
 import { mayMove } from '../store/core/states.ts';
 import { countDeadLetters } from '../store/health/dead-letters.ts';
 import { createEngineHealthStore } from '../store/health/engine-health.ts';
@@ -32,7 +32,7 @@ export async function* checkWorkers(pool: pg.Pool, lanes: readonly string[], ver
           `versions ${versions.join(', ')} run side by side`,
           'Fine during an upgrade; then bring all to one version.',
         );
-    const late = sweep === null || sweep.ageSeconds > SWEEP_LATE_SECONDS;
+    const late = sweep === null || sweep.ageSeconds > RECONCILE_LATE_SECONDS;
     yield late
       ? problem(
           'sweep',

@@ -1,6 +1,6 @@
 /** Retention by bytes: how many runs have to go so that what is kept takes no more than it may. */
 
-export interface KeptRuns {
+export interface RetainedRuns {
   /** Of all runs with all that is kept of them. */
   bytes: number;
   /** Only these can be removed. */
@@ -15,7 +15,7 @@ const MOST_AT_ONCE = 10_000;
  * half of what their mean size says, because the oldest may be larger than the mean, and what was removed cannot be had
  * back. One at least: a sample may have missed the few ended ones among many.
  */
-export function oldestToRemove({ bytes, endedRuns }: KeptRuns, limitBytes: number): number {
+export function oldestToRemove({ bytes, endedRuns }: RetainedRuns, limitBytes: number): number {
   if (bytes <= limitBytes) return 0;
   if (endedRuns < 1) return 1;
   const mean = bytes / endedRuns;

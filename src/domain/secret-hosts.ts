@@ -14,8 +14,8 @@ export function isSecretHost(text: string): boolean {
 export function hostAllows(hosts: readonly string[], url: URL): boolean {
   const port = url.port === '' ? (DEFAULT_PORTS[url.protocol] ?? '') : url.port;
   return hosts.some((host) => {
-    const [, name = '', given] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
-    if ((given ?? DEFAULT_PORTS[url.protocol]) !== port) return false;
+    const [, name = '', ownPort] = /^(.*?)(?::(\d+))?$/.exec(host) ?? [];
+    if ((ownPort ?? DEFAULT_PORTS[url.protocol]) !== port) return false;
     return name.startsWith('*.')
       ? url.hostname.endsWith(name.slice(1)) && url.hostname !== name.slice(2)
       : url.hostname === name;

@@ -14,12 +14,12 @@ export interface ServiceState {
   /** When the call `max` before this one was let through. */
   usedAt: number | undefined;
   /** When this attempt was told to come back. */
-  turnAt: number | undefined;
+  slotAt: number | undefined;
   batchAt: number | undefined;
   batchPlanned: number;
 }
 
-export interface Turn {
+export interface RateSlot {
   /** Not after `now`: it may call. */
   at: number;
   batchAt: number | undefined;
@@ -31,13 +31,13 @@ export function serviceKey(name: string): string {
   return name.toLowerCase().replaceAll('-', '_');
 }
 
-export function takeTurn({ max, perMs }: ServiceLimit, state: ServiceState): Turn {
-  const { now, usedAt, turnAt, batchAt, batchPlanned } = state;
-  if (turnAt !== undefined && turnAt > now) return { at: turnAt, batchAt, batchPlanned };
+export function takeRateSlot({ max, perMs }: ServiceLimit, state: ServiceState): RateSlot {
+  const { now, usedAt, slotAt: slotAt, batchAt, batchPlanned } = state;
+  if (slotAt !== undefined && slotAt > now) return { at: slotAt, batchAt, batchPlanned };
   const freeAt = usedAt === undefined ? now : Math.max(now, usedAt + perMs);
   // A little late, it keeps its place. Later than that (all workers were away, the lane is full) those who are late are
   // spread anew, or they would all ask again and again at the same moments. None is refused while there is room.
-  if (turnAt !== undefined && (freeAt === now || now - turnAt <= perMs)) return { at: freeAt, batchAt, batchPlanned };
+  if (slotAt !== undefined && (freeAt === now || now - slotAt <= perMs)) return { at: freeAt, batchAt, batchPlanned };
   const planned = nextInBatch(max, perMs, state);
   return { at: Math.max(freeAt, planned.at), batchAt: planned.at, batchPlanned: planned.nth };
 }

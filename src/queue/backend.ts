@@ -5,7 +5,7 @@ import type { Logger } from '../engine/ports/logger.ts';
 import type { JobData } from '../schemas/job.ts';
 
 /** What is said when it has not answered, with the time. */
-export const SILENT = 'the queue did not answer';
+export const NO_RESPONSE = 'the queue did not answer';
 
 export interface BackendOptions {
   redisUrl: string | undefined;
@@ -15,7 +15,7 @@ export interface BackendOptions {
    * A door must answer although Redis is away, so its commands fail at once; a worker's wait for the connection, so that
    * nothing it holds fails for it.
    */
-  patience: 'fail' | 'wait';
+  offlineCommands: 'fail' | 'wait';
   name: string;
   log: Logger;
 }
@@ -35,7 +35,7 @@ export interface Backend {
   added(jobs: number): Promise<void>;
   ping(): Promise<boolean>;
   /** Whether what tells its workers of new jobs still does. True where that shows in nothing but the jobs they take. */
-  hears(): Promise<boolean>;
+  isListening(): Promise<boolean>;
   /**
    * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
    * server's it was restarted or replaced, and may have lost its newest writes.
@@ -54,7 +54,7 @@ export interface Backend {
    * How many jobs could be taken at once, by queue, asked over a connection made for this one question; 0 for a queue
    * that is paused. Rejects when there is no answer within that time.
    */
-  waitingAnew(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
+  probeWaiting(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
   /** How long the lock of a job still holds; null: nobody holds it any more. */
   lockLeftMs(queue: string, jobId: string): Promise<number | null>;
   /** Breaks every connection, so that each is made anew. What they were asked is asked again. */

@@ -8,12 +8,12 @@ import {
   Worker,
 } from 'bullmq';
 import { endedWithin } from '../engine/deliver/time-limit.ts';
-import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, SILENT } from './backend.ts';
+import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, NO_RESPONSE } from './backend.ts';
 
 /** The name of a connection that is made to ask one question. */
-export const LOOK_SUFFIX = '-look';
+export const PROBE_SUFFIX = '-look';
 /** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
-const KEPT_EVENTS = 100;
+const MAX_EVENTS = 100;
 /**
  * After an error of the connection. BullMQ's own default, 15 s, would delay all work for as long once the store of the queue
  * is back, and the end of the worker too, whose `close` waits for it.
@@ -33,7 +33,7 @@ export function classes(
     queue(name) {
       const queue: LaneQueue = new Queue(
         name,
-        { connection, prefix, streams: { events: { maxLen: KEPT_EVENTS } } },
+        { connection, prefix, streams: { events: { maxLen: MAX_EVENTS } } },
         factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
       );
       queue.on('error', onError(options, 'queue_error'));
@@ -64,14 +64,14 @@ export function classes(
 /** How many jobs could be taken at once, by queue. */
 export async function countWaiting(
   names: readonly string[],
-  place: { connection: ConnectionOptions; prefix: string },
+  server: { connection: ConnectionOptions; prefix: string },
   factory: Factory,
   timeoutMs: number,
 ): Promise<Map<string, number>> {
   const queues = names.map((name) => {
     const queue: LaneQueue = new Queue(
       name,
-      { ...place, skipMetasUpdate: true },
+      { ...server, skipMetasUpdate: true },
       factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
     );
     queue.on('error', () => undefined);
@@ -82,7 +82,7 @@ export async function countWaiting(
     return [queue.name, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
   };
   try {
-    return new Map(await endedWithin(timeoutMs, Promise.all(queues.map(count)), SILENT));
+    return new Map(await endedWithin(timeoutMs, Promise.all(queues.map(count)), NO_RESPONSE));
   } finally {
     for (const queue of queues) queue.close().catch(() => undefined);
   }

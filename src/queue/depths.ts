@@ -2,17 +2,17 @@
 
 import { endedWithin } from '../engine/deliver/time-limit.ts';
 import type { LaneDepths } from '../engine/health/engine-health.ts';
-import { type LaneQueue, SILENT } from './backend.ts';
+import { type LaneQueue, NO_RESPONSE } from './backend.ts';
 
 /** The jobs next in turn that are looked at for the oldest one; the lane is ordered by priority, not by age. */
-const LOOKED_AT = 20;
+const PROBED_JOBS = 20;
 const TIMEOUT_MS = 2_000;
 
 export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
   const depthOf = async (queue: LaneQueue) => {
     const [counts, next] = await Promise.all([
       queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'waiting-children'),
-      queue.getJobs(['waiting', 'prioritized'], 0, LOOKED_AT - 1, true),
+      queue.getJobs(['waiting', 'prioritized'], 0, PROBED_JOBS - 1, true),
     ]);
     // A job may end between the reading of the list and that of the job.
     const added = next.flatMap((job) => (job === undefined ? [] : [job.timestamp + job.delay]));
@@ -26,6 +26,6 @@ export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
     };
   };
   return {
-    depths: () => endedWithin(TIMEOUT_MS, Promise.all(lanes.map(depthOf)), SILENT),
+    depths: () => endedWithin(TIMEOUT_MS, Promise.all(lanes.map(depthOf)), NO_RESPONSE),
   };
 }

@@ -6,7 +6,7 @@ import { endedWithin } from '../engine/deliver/time-limit.ts';
 import type { FlowQueue, JobRemoval, JobState } from '../engine/ports/queue.ts';
 import type { CleanGatesDeps } from '../engine/recover/clean-gates.ts';
 import type { ClearEndedDeps } from '../engine/recover/clear-ended.ts';
-import { type Backend, type LaneQueue, SILENT } from './backend.ts';
+import { type Backend, type LaneQueue, NO_RESPONSE } from './backend.ts';
 import { createSingleJobs, type SingleJob } from './single-jobs.ts';
 
 /** Few: what fails is an outcome for PostgreSQL and no failure for BullMQ. */
@@ -32,9 +32,9 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
   const flows: FlowProducer = backend.flows();
   const queues = new Map<string, LaneQueue>();
   const queue = (name: string) => {
-    const known = queues.get(name) ?? backend.queue(name);
-    queues.set(name, known);
-    return known;
+    const opened = queues.get(name) ?? backend.queue(name);
+    queues.set(name, opened);
+    return opened;
   };
 
   async function writeSettings(name: string): Promise<void> {
@@ -45,7 +45,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
 
   const addSingles = createSingleJobs(queue);
   const keep = backend.keepCompleted;
-  const again = <T>(work: () => Promise<T>) => onceMore(work, () => backend.forgetScripts());
+  const retried = <T>(work: () => Promise<T>) => onceMore(work, () => backend.forgetScripts());
 
   return {
     async add(runs) {
@@ -62,11 +62,11 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
         singles.set(single.queue, jobs);
       }
       await Promise.all([
-        ...[...singles].map(([name, jobs]) => again(() => within(timeoutMs, addSingles(name, jobs)))),
+        ...[...singles].map(([name, jobs]) => retried(() => within(timeoutMs, addSingles(name, jobs)))),
         // One by one: FlowProducer.addBulk does not report the errors of its trees.
         inChunks(rest, async (trees) => {
           for (const tree of trees) {
-            await again(() => within(timeoutMs, flows.add(toFlowJob(tree, keep))));
+            await retried(() => within(timeoutMs, flows.add(toFlowJob(tree, keep))));
             await backend.added(jobsIn(tree));
           }
         }),
@@ -74,7 +74,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     },
     async removeGates(jobIds) {
       const gates = queue(GATE_QUEUE);
-      const remove = (id: string) => again(() => within(timeoutMs, gates.remove(id)));
+      const remove = (id: string) => retried(() => within(timeoutMs, gates.remove(id)));
       if (afterGate === undefined) return inChunks(jobIds, remove);
       for (const id of jobIds) {
         await remove(id);
@@ -89,19 +89,19 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
       within(timeoutMs, queue(name).getRanges([state], offset, offset + limit - 1, true)),
     async removeEnded(jobs) {
       await inChunks(jobs, async ({ queue: name, jobId }) => {
-        const known = await queue(name).getJob(jobId);
-        const state = known === undefined ? undefined : await queue(name).getJobState(jobId);
+        const job = await queue(name).getJob(jobId);
+        const state = job === undefined ? undefined : await queue(name).getJobState(jobId);
         // One that is there and in no list is a wreck, as a Redis may leave behind that lost its newest writes: nobody will
         // ever take it, it keeps a new one out, and its parent waits for it.
         if (state === 'failed' || state === 'completed' || state === 'unknown')
-          await again(() => queue(name).remove(jobId));
+          await retried(() => queue(name).remove(jobId));
       });
     },
     async removeTrees(roots) {
       let all = true;
       for (const { queue: name, jobId } of roots) {
         if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) continue;
-        if ((await again(() => within(timeoutMs, queue(name).remove(jobId)))) === 0) all = false;
+        if ((await retried(() => within(timeoutMs, queue(name).remove(jobId)))) === 0) all = false;
       }
       return all;
     },
@@ -111,7 +111,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
         // To remove one that is not there is a success too, and would be counted.
         if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) return;
         // By itself: with its children it would stay where one of them is in the hands of a worker.
-        const were = await again(() => within(timeoutMs, queue(name).remove(jobId, { removeChildren: false })));
+        const were = await retried(() => within(timeoutMs, queue(name).remove(jobId, { removeChildren: false })));
         removed += were;
       });
       return removed;
@@ -145,10 +145,10 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
     },
-    async hold(lane, held) {
+    async hold(lane, paused) {
       const lanes = queue(lane);
-      if ((await within(timeoutMs, lanes.isPaused())) === held) return;
-      await within(timeoutMs, held ? lanes.pause() : lanes.resume());
+      if ((await within(timeoutMs, lanes.isPaused())) === paused) return;
+      await within(timeoutMs, paused ? lanes.pause() : lanes.resume());
     },
     queues: (names) => names.map(queue),
     async close() {
@@ -205,5 +205,5 @@ async function onceMore<T>(work: () => Promise<T>, forgetScripts: () => Promise<
 }
 
 function within<T>(milliseconds: number | undefined, work: Promise<T>): Promise<T> {
-  return milliseconds === undefined ? work : endedWithin(milliseconds, work, SILENT);
+  return milliseconds === undefined ? work : endedWithin(milliseconds, work, NO_RESPONSE);
 }

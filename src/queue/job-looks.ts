@@ -3,14 +3,14 @@
 import type { JobFact } from '../domain/health/job-fact.ts';
 import { endedWithin } from '../engine/deliver/time-limit.ts';
 import type { JobLooks, JobRef } from '../engine/ports/queue.ts';
-import { type Backend, type LaneQueue, SILENT } from './backend.ts';
+import { type Backend, type LaneQueue, NO_RESPONSE } from './backend.ts';
 
 const TIMEOUT_MS = 2_000;
 /** Beyond it the place of a job in its lane is not told. */
-const MAX_PLACE = 1_000;
+const MAX_POSITION = 1_000;
 
-export function createJobLooks(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobLooks {
-  async function lookAt({ queue: name, jobId }: JobRef, first: (lane: string) => Promise<string[]>): Promise<JobFact> {
+export function createJobProbes(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobLooks {
+  async function probe({ queue: name, jobId }: JobRef, first: (lane: string) => Promise<string[]>): Promise<JobFact> {
     const queue = queueOf(name);
     const state = await queue.getJobState(jobId);
     switch (state) {
@@ -18,8 +18,8 @@ export function createJobLooks(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (n
         return { state: 'missing' };
       case 'waiting':
       case 'prioritized': {
-        const place = (await first(name)).indexOf(jobId);
-        return { state: 'waiting', ahead: place < 0 ? undefined : place };
+        const position = (await first(name)).indexOf(jobId);
+        return { state: 'waiting', ahead: position < 0 ? undefined : position };
       }
       case 'delayed':
         return { state, delayMs: (await queue.getJob(jobId))?.delay };
@@ -33,19 +33,19 @@ export function createJobLooks(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (n
     async look(jobs) {
       const lists = new Map<string, Promise<string[]>>();
       const first = (lane: string) => {
-        const known = lists.get(lane) ?? inTurn(queueOf(lane));
-        lists.set(lane, known);
-        return known;
+        const list = lists.get(lane) ?? inOrder(queueOf(lane));
+        lists.set(lane, list);
+        return list;
       };
-      const all = Promise.all(jobs.map(async (job) => [job.name, await lookAt(job, first)] as const));
-      return new Map(await endedWithin(TIMEOUT_MS, all, SILENT));
+      const all = Promise.all(jobs.map(async (job) => [job.name, await probe(job, first)] as const));
+      return new Map(await endedWithin(TIMEOUT_MS, all, NO_RESPONSE));
     },
   };
 }
 
 /** Without a priority comes before any with one. */
-async function inTurn(queue: LaneQueue): Promise<string[]> {
-  const plain = await queue.getRanges(['waiting'], 0, MAX_PLACE - 1, true);
-  const urgent = await queue.getRanges(['prioritized'], 0, MAX_PLACE - 1, true);
+async function inOrder(queue: LaneQueue): Promise<string[]> {
+  const plain = await queue.getRanges(['waiting'], 0, MAX_POSITION - 1, true);
+  const urgent = await queue.getRanges(['prioritized'], 0, MAX_POSITION - 1, true);
   return [...new Set([...plain, ...urgent])];
 }

@@ -29,7 +29,7 @@ export interface LaneOptions {
    */
   whenUsable?(): Promise<boolean> | undefined;
   /** False: of why a job failed the queue keeps no more than the code. What an error says may be a payload. */
-  tellsReasons: boolean;
+  storesReasons: boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
   onLost(delivery: Delivery, message: string): Promise<void>;
   inHand: Pick<JobsInHand, 'take' | 'locksLost'>;
@@ -96,11 +96,11 @@ export function openLane(options: LaneOptions): Lane {
   }
 
   /** Rejects with an error that is the job's own, as far as anybody can tell. */
-  async function handled(job: Parameters<LaneProcessor>[0], hold: Trust): Promise<Disposition> {
+  async function handled(job: Parameters<LaneProcessor>[0], trust: Trust): Promise<Disposition> {
     const jobId = job.id ?? '';
     try {
       if ((await options.whenUsable?.()) === false) return { job: 'delay', untilMs: options.now() };
-      const disposition = await options.handle(toDelivery(queue, job, hold));
+      const disposition = await options.handle(toDelivery(queue, job, trust));
       faults.delete(jobId);
       // Of a busy lane most deliveries go well: that says nothing of the one that does not.
       if (faults.size === 0) options.onEnded?.(undefined);
@@ -108,7 +108,7 @@ export function openLane(options: LaneOptions): Lane {
     } catch (error) {
       options.onEnded?.(error);
       const delayMs = afterFault(jobId);
-      if (!options.isPassing(error)) throw options.tellsReasons ? error : withoutReason(error);
+      if (!options.isPassing(error)) throw options.storesReasons ? error : withoutReason(error);
       const reason = errorMessage(error);
       log.warn('job_put_off', { queue, job_id: jobId, delay_ms: delayMs, error: reason });
       return { job: 'delay', untilMs: options.now() + delayMs };
@@ -116,7 +116,7 @@ export function openLane(options: LaneOptions): Lane {
   }
 
   /** It begins with its code. */
-  const told = (message: string) => (options.tellsReasons ? message : (CODE.exec(message)?.[0] ?? 'failed'));
+  const reasonOf = (message: string) => (options.storesReasons ? message : (CODE.exec(message)?.[0] ?? 'failed'));
   function withoutReason(error: unknown): Error {
     log.error('job_not_handled', { queue, error: error instanceof Error ? error.stack : String(error) });
     return new Error('the log says why');
@@ -126,21 +126,21 @@ export function openLane(options: LaneOptions): Lane {
     started(job.id);
     active += 1;
     taken += 1;
-    const hold = options.inHand.take(job.id ?? '');
+    const trust = options.inHand.take(job.id ?? '');
     try {
       // A newer release may have added this job: it goes back until a worker that knows it takes it.
       if (versionOf(job.data) !== JOB_VERSION) {
         await job.moveToDelayed(Date.now() + UNKNOWN_VERSION_DELAY_MS, token);
         throw new DelayedError();
       }
-      const disposition = await handled(job, hold);
+      const disposition = await handled(job, trust);
       switch (disposition.job) {
         case 'complete':
           return null;
         case 'fail':
-          throw new Settled(told(disposition.message));
+          throw new Settled(reasonOf(disposition.message));
         case 'retry':
-          throw new RetryLater(told(disposition.message), disposition.delayMs);
+          throw new RetryLater(reasonOf(disposition.message), disposition.delayMs);
         case 'delay':
           await job.moveToDelayed(Date.now() + Math.max(0, Math.round(disposition.untilMs - options.now())), token);
           await promoteIf(job, disposition.dueAlready);
@@ -150,7 +150,7 @@ export function openLane(options: LaneOptions): Lane {
           throw new DelayedError();
       }
     } finally {
-      hold.release();
+      trust.release();
       active -= 1;
     }
   };

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { GrowingPool } from '../postgres/growing-pool.ts';
 import { retryDeadlocks } from '../postgres/retry-deadlocks.ts';
 import type { Backend, BackendOptions } from './backend.ts';
-import { classes, countWaiting, type Factory, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+import { classes, countWaiting, type Factory, PROBE_SUFFIX, onError } from './bullmq-classes.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
 
@@ -29,7 +29,7 @@ export function openPostgres(options: BackendOptions): Backend {
     // One of them listens; the others are held for a statement each.
     max: MAX_CONNECTIONS,
     keepAlive: true,
-    connectionTimeoutMillis: options.patience === 'wait' ? 10_000 : 2_000,
+    connectionTimeoutMillis: options.offlineCommands === 'wait' ? 10_000 : 2_000,
   });
   retryDeadlocks(pool);
   // Every queue and worker listens for its errors.
@@ -42,14 +42,14 @@ export function openPostgres(options: BackendOptions): Backend {
   pool.on('connect', (client) => clients.add(client));
   pool.on('remove', (client) => clients.delete(client));
   const listener = shareListener(pool);
-  const factory = adapted(listener, options.patience === 'wait' ? REST_MS : 0);
+  const factory = adapted(listener, options.offlineCommands === 'wait' ? REST_MS : 0);
   return {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
     kind: 'postgres',
     keepCompleted: KEEP_IN_POSTGRES,
     added: createStatistics(pool, onPoolError),
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
-    hears: listener.hears,
+    isListening: listener.isListening,
     // It is as durable as the truth itself.
     isMarked: async () => true,
     mark: async () => undefined,
@@ -57,10 +57,10 @@ export function openPostgres(options: BackendOptions): Backend {
     memoryUse: async () => undefined,
     // It says so of the truth itself, which is asked first.
     rejectsWrites: async () => undefined,
-    async waitingAnew(names, timeoutMs) {
+    async probeWaiting(names, timeoutMs) {
       const fresh = new pg.Pool({
         connectionString: options.databaseUrl,
-        application_name: `${options.name}${LOOK_SUFFIX}`,
+        application_name: `${options.name}${PROBE_SUFFIX}`,
         options: '-c search_path=bullmq',
         max: 1,
         connectionTimeoutMillis: timeoutMs,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeepJobs } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { Backend, BackendOptions } from './backend.ts';
-import { classes, countWaiting, LOOK_SUFFIX, onError } from './bullmq-classes.ts';
+import { classes, countWaiting, PROBE_SUFFIX, onError } from './bullmq-classes.ts';
 
 /** How long a connection that is begun anew is waited for. */
 const RENEWAL_MS = 2_000;
@@ -14,8 +14,8 @@ const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
 export function openRedis(options: BackendOptions, url: string): Backend {
   const redis = new Redis(url, {
     connectionName: options.name,
-    maxRetriesPerRequest: options.patience === 'wait' ? null : 0,
-    enableOfflineQueue: options.patience === 'wait',
+    maxRetriesPerRequest: options.offlineCommands === 'wait' ? null : 0,
+    enableOfflineQueue: options.offlineCommands === 'wait',
     retryStrategy: (times) => Math.min(times * 100, 2_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
@@ -32,7 +32,7 @@ export function openRedis(options: BackendOptions, url: string): Backend {
   };
   let server: string | undefined;
   let onOther: () => void = () => undefined;
-  let lookedAt = '';
+  let checkedServer = '';
   redis.on('ready', () => {
     redis.info('server').then(
       (info) => {
@@ -56,13 +56,13 @@ export function openRedis(options: BackendOptions, url: string): Backend {
     added: async () => undefined,
     ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
     // Each worker blocks on a connection of its own.
-    hears: async () => true,
+    isListening: async () => true,
     async isMarked() {
-      lookedAt = runIdIn(await redis.info('server'));
-      return (await redis.get(`${prefix}:orchestrator:mark`)) === lookedAt;
+      checkedServer = runIdIn(await redis.info('server'));
+      return (await redis.get(`${prefix}:orchestrator:mark`)) === checkedServer;
     },
     // Of the server that was looked at: one that took its place since has to be looked at too.
-    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, lookedAt)),
+    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, checkedServer)),
     async forgetScripts() {
       // A script that was refused inside a transaction, because Redis was full, counts as sent on that connection for
       // as long as it lasts.
@@ -89,9 +89,9 @@ export function openRedis(options: BackendOptions, url: string): Backend {
         return /^[A-Z]{4,}(?= )/.exec(error instanceof Error ? error.message : '')?.[0];
       }
     },
-    async waitingAnew(names, timeoutMs) {
+    async probeWaiting(names, timeoutMs) {
       const fresh = new Redis(url, {
-        connectionName: `${options.name}${LOOK_SUFFIX}`,
+        connectionName: `${options.name}${PROBE_SUFFIX}`,
         retryStrategy: () => null,
         maxRetriesPerRequest: null,
         connectTimeout: timeoutMs,

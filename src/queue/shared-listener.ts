@@ -27,7 +27,7 @@ export interface SharedListener {
    * Whether the connection answers and has what was subscribed to on it; true while there is none. Workers poll besides,
    * every few seconds: one that hears nothing is only late, so that nothing else tells.
    */
-  hears(): Promise<boolean>;
+  isListening(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export function shareListener(pool: pg.Pool): SharedListener {
   const views = new Map<ListeningConnection, ListenClient>();
   let opening: Promise<pg.PoolClient> | undefined;
   const subscribed = new Map<string, Promise<unknown>>();
-  let asking: Promise<boolean> | undefined;
+  let probing: Promise<boolean> | undefined;
 
   function open(): Promise<pg.PoolClient> {
     opening ??= connect();
@@ -73,17 +73,17 @@ export function shareListener(pool: pg.Pool): SharedListener {
 
   /** The same LISTEN a second time would say nothing new to the server. */
   function subscribe(client: pg.PoolClient, statement: string): Promise<unknown> {
-    const known = subscribed.get(statement);
-    if (known !== undefined) return known;
-    const asked = client.query(statement).catch((error: unknown) => {
+    const existing = subscribed.get(statement);
+    if (existing !== undefined) return existing;
+    const subscribing = client.query(statement).catch((error: unknown) => {
       subscribed.delete(statement);
       throw error;
     });
-    subscribed.set(statement, asked);
-    return asked;
+    subscribed.set(statement, subscribing);
+    return subscribing;
   }
 
-  async function ask(opened: Promise<pg.PoolClient>): Promise<boolean> {
+  async function probe(opened: Promise<pg.PoolClient>): Promise<boolean> {
     try {
       const client = await opened;
       const expected = subscribed.size;
@@ -92,22 +92,22 @@ export function shareListener(pool: pg.Pool): SharedListener {
     } catch {
       return false;
     } finally {
-      asking = undefined;
+      probing = undefined;
     }
   }
 
   return {
-    async hears() {
+    async isListening() {
       if (opening === undefined) return true;
       // One that is silent is asked once: the answer to come is the same.
-      asking ??= ask(opening);
-      return asking;
+      probing ??= probe(opening);
+      return probing;
     },
     serve(connection) {
       connection.getListenClient = async () => {
         const client = await open();
-        const known = views.get(connection);
-        if (known !== undefined) return known;
+        const existing = views.get(connection);
+        if (existing !== undefined) return existing;
         const view = Object.assign(new EventEmitter(), {
           query: (statement: string) => subscribe(client, statement),
         });

@@ -23,10 +23,10 @@ export function createSingleJobs(
   const open = new Map<string, { jobs: SingleJob[]; added: Promise<unknown> }>();
 
   return (queue, more) => {
-    const known = open.get(queue);
-    if (known !== undefined) {
-      known.jobs.push(...more);
-      return known.added;
+    const batch = open.get(queue);
+    if (batch !== undefined) {
+      batch.jobs.push(...more);
+      return batch.added;
     }
     const jobs = [...more];
     const added = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {

@@ -41,7 +41,7 @@ export const circuitHealth = z
   })
   .meta({ id: 'CircuitHealth' });
 
-export const sweepHealth = z
+export const reconcilerHealth = z
   .object({
     worker: text,
     last_pass_at: time,
@@ -75,7 +75,7 @@ export const engineHealth = z
     }),
     lanes: z.array(laneHealth),
     workers: z.array(workerHealth),
-    sweep: sweepHealth.nullable(),
+    sweep: reconcilerHealth.nullable(),
     circuits: z
       .array(circuitHealth)
       .meta({ description: 'Circuits of the tenant’s services that are not closed, by worker' }),
@@ -104,4 +104,4 @@ export const engineHealth = z
 
 export type LaneHealth = z.infer<typeof laneHealth>;
 export type WorkerHealth = z.infer<typeof workerHealth>;
-export type SweepHealth = z.infer<typeof sweepHealth>;
+export type ReconcilerHealth = z.infer<typeof reconcilerHealth>;

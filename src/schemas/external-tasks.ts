@@ -109,7 +109,7 @@ export const heartbeatRequest = z
   })
   .meta({ id: 'HeartbeatTaskRequest', example: { lease_token: TOKEN, progress: { percent: 40 } } });
 
-export const keptLease = z
+export const extendedLease = z
   .object({ task_id: text, lease_expires_at: time, deadline: time })
   .meta({ id: 'KeptLease', example: { task_id: TASK, lease_expires_at: WHEN, deadline: WHEN } });
 
@@ -157,13 +157,13 @@ export const answeredTask = z
   });
 
 const OPEN_STATUSES = ['available', 'leased'] as const;
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 
 export const externalTasksQuery = z.object({
   topic: topic.optional(),
   status: z.enum(OPEN_STATUSES).optional(),
-  page: whole(1, 10_000).default(1),
-  page_size: whole(1, 200).default(50),
+  page: integer(1, 10_000).default(1),
+  page_size: integer(1, 200).default(50),
 });
 
 const shownProgress = z

@@ -6,12 +6,12 @@ const MAX_LENGTH = 64;
 /** The known name with the fewest typing slips from `name`, if there are few enough of them; the first one wins a tie. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   if (name.length === 0 || name.length > MAX_LENGTH) return undefined;
-  const wanted = name.toLowerCase();
+  const lowered = name.toLowerCase();
   let best: string | undefined;
   let allowed = name.length <= 3 ? 1 : name.length <= 6 ? 2 : 3;
   for (const candidate of known) {
     if (Math.abs(candidate.length - name.length) > allowed) continue;
-    const distance = slips(wanted, candidate.toLowerCase(), allowed);
+    const distance = slips(lowered, candidate.toLowerCase(), allowed);
     if (distance > allowed) continue;
     if (distance === 0) return candidate;
     best = candidate;

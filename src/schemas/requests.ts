@@ -138,10 +138,10 @@ export const taskStatus = z.enum(TASK_STATUSES).meta({ id: 'TaskStatus' });
 
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1');
 /** `z.coerce` reads '' as 0; here an empty value is no number. */
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
-export const page = whole(1, 1_000_000).default(1).meta({ example: 1 });
-export const limit = whole(1, 200);
-const pageSize = whole(1, 200).default(50).meta({ example: 50 });
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+export const page = integer(1, 1_000_000).default(1).meta({ example: 1 });
+export const limit = integer(1, 200);
+const pageSize = integer(1, 200).default(50).meta({ example: 50 });
 export const moment = z
   .union([z.iso.datetime({ offset: true }), z.iso.date()])
   .meta({ description: 'ISO 8601 date or date-time', example: '2030-01-01T00:00:00Z' });
@@ -177,7 +177,7 @@ export const workflowListQuery = z.object({
 });
 
 export const versionListQuery = z.object({ page, page_size: pageSize });
-export const workflowQuery = z.object({ version: whole(1, 2_147_483_647).optional() });
+export const workflowQuery = z.object({ version: integer(1, 2_147_483_647).optional() });
 export const canaryPercent = z.int().min(0).max(100).meta({
   description: 'The share of executions without an explicit version that use the canary',
   example: 10,
@@ -198,15 +198,15 @@ const executionFilter = {
   to: moment.optional().meta({ description: 'Created before' }),
   correlation_id: id.optional(),
   parent: id.optional().meta({ description: 'Started by actions of this execution' }),
-  limit: whole(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
-  page_size: whole(1, 200).optional().meta({ description: 'Older name of `limit`' }),
-  page: whole(1, 200).optional().meta({ description: 'Page number, for short lists; use next_cursor for long ones' }),
+  limit: integer(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
+  page_size: integer(1, 200).optional().meta({ description: 'Older name of `limit`' }),
+  page: integer(1, 200).optional().meta({ description: 'Page number, for short lists; use next_cursor for long ones' }),
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 };
 export const partsQuery = z.object({
   of: id.meta({ description: 'The action_id of the fan-out or loop' }),
   status: taskStatus.optional(),
-  limit: whole(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
+  limit: integer(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 });
 export const workflowExecutionsQuery = z.object(executionFilter);

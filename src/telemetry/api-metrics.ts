@@ -1,7 +1,7 @@
 /** What an API process tells: of itself, and of the engine as `GET /workflows/health` has it. */
 import { ALIVE_SECONDS } from '../domain/health/liveness.ts';
 import { boundedNames } from './bounded-names.ts';
-import { kept } from './kept.ts';
+import { cached } from './kept.ts';
 import { createProcessMetrics, type ProcessMetrics, type ProcessSource, SHORT_SECONDS } from './process-metrics.ts';
 
 const ACCEPT_RESULTS = ['accepted', 'refused', 'turned_away', 'failed'] as const;
@@ -70,7 +70,7 @@ export function createApiMetrics(source: ApiSource): ApiMetrics {
     '1 while tasks can be committed on the database as far as this API knows, 0 while nothing is accepted for it',
     () => Number(source.databaseUsable()),
   );
-  engineGauges({ gauge, gauges }, kept(source.engine));
+  engineGauges({ gauge, gauges }, cached(source.engine));
   return {
     ...own,
     accepted: (result, seconds) => accepts.observe({ result }, seconds),

@@ -5,11 +5,11 @@ export const OTHER = 'other';
 
 /** Resolves a name to itself, or to `other` once there are `most` already. */
 export function boundedNames(most: number): (name: string) => string {
-  const known = new Set<string>();
+  const names = new Set<string>();
   return (name) => {
-    if (known.has(name)) return name;
-    if (known.size >= most) return OTHER;
-    known.add(name);
+    if (names.has(name)) return name;
+    if (names.size >= most) return OTHER;
+    names.add(name);
     return name;
   };
 }

@@ -12,33 +12,33 @@ export interface LoopMonitor {
  * How late a beat comes is how long the loop stood still, less one beat at most. (The histogram of node:perf_hooks forgets,
  * when it is reset, a stop that it has not recorded yet.)
  */
-const BEAT_MS = 100;
-const LOOK_EVERY_BEATS = 10;
-const KEPT_LOOKS = 60;
+const TICK_MS = 100;
+const SAMPLE_EVERY_TICKS = 10;
+const MAX_SAMPLES = 60;
 /** A stop of that length is said. */
 export const LAG_WORTH_SAYING_MS = 1_000;
 
 export function monitorLoop(onStop: (lagMs: number) => void): LoopMonitor {
   const recent: number[] = [];
   let longest = 0;
-  let sinceLook = 0;
-  let beats = 0;
-  let lastBeat = performance.now();
-  const look = () => {
-    longest = Math.max(longest, sinceLook);
-    recent.push(sinceLook);
-    if (recent.length > KEPT_LOOKS) recent.shift();
-    if (sinceLook > LAG_WORTH_SAYING_MS) onStop(sinceLook);
-    sinceLook = 0;
+  let sinceSample = 0;
+  let ticks = 0;
+  let lastTick = performance.now();
+  const sample = () => {
+    longest = Math.max(longest, sinceSample);
+    recent.push(sinceSample);
+    if (recent.length > MAX_SAMPLES) recent.shift();
+    if (sinceSample > LAG_WORTH_SAYING_MS) onStop(sinceSample);
+    sinceSample = 0;
   };
-  const beat = () => {
+  const tick = () => {
     const now = performance.now();
-    sinceLook = Math.max(sinceLook, now - lastBeat - BEAT_MS);
-    lastBeat = now;
-    beats += 1;
-    if (beats % LOOK_EVERY_BEATS === 0 || sinceLook > LAG_WORTH_SAYING_MS) look();
+    sinceSample = Math.max(sinceSample, now - lastTick - TICK_MS);
+    lastTick = now;
+    ticks += 1;
+    if (ticks % SAMPLE_EVERY_TICKS === 0 || sinceSample > LAG_WORTH_SAYING_MS) sample();
   };
-  const timer = setInterval(beat, BEAT_MS);
+  const timer = setInterval(tick, TICK_MS);
   timer.unref();
   return {
     takeLongestMs() {

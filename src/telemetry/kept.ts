@@ -1,15 +1,15 @@
 import { inTime } from './in-time.ts';
 
 /** What costs a query is asked for no more often than that. */
-const KEEP_MS = 5_000;
+const CACHE_MS = 5_000;
 
 /** Undefined while it cannot be had, or has not come in time: the other metrics must not fail for it. */
-export function kept<T>(read: () => Promise<T>, keepMs = KEEP_MS): () => Promise<T | undefined> {
+export function cached<T>(read: () => Promise<T>, cacheMs = CACHE_MS): () => Promise<T | undefined> {
   let value: T | undefined;
   let at = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
   return async () => {
-    if (reading === undefined && performance.now() - at >= keepMs) {
+    if (reading === undefined && performance.now() - at >= cacheMs) {
       at = performance.now();
       reading = read()
         .then(

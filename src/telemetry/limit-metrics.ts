@@ -2,7 +2,7 @@
 import { Counter, type Registry } from 'prom-client';
 
 export interface LimitMetrics {
-  refused(limit: string): void;
+  rejected(limit: string): void;
   /** A request was counted by this process alone. */
   away(): void;
   /** A signed event that is not taken. */
@@ -10,7 +10,7 @@ export interface LimitMetrics {
 }
 
 export function createLimitMetrics(registry: Registry): LimitMetrics {
-  const refusals = new Counter({
+  const rejections = new Counter({
     name: 'orchestrator_requests_limited_total',
     help: 'Requests that were refused because of a limit',
     labelNames: ['limit'],
@@ -28,7 +28,7 @@ export function createLimitMetrics(registry: Registry): LimitMetrics {
     registers: [registry],
   });
   return {
-    refused: (limit) => refusals.inc({ limit }),
+    rejected: (limit) => rejections.inc({ limit }),
     away: () => unavailable.inc(),
     signatureRejected: (reason) => signatures.inc({ reason }),
   };

@@ -66,12 +66,12 @@ export function createLogCollector(options: {
   let closed = false;
 
   /** Not while closing: who is told logs it. */
-  function tell(reachable: boolean, count: number): void {
+  function report(reachable: boolean, count: number): void {
     if (!closed) options.onChange?.({ reachable, dropped: count });
   }
 
   function failed(): void {
-    if (restMs === 0) tell(false, dropped);
+    if (restMs === 0) report(false, dropped);
     restMs = Math.min(limits.longestRestMs, Math.max(limits.firstRestMs, restMs * 2));
   }
 
@@ -89,8 +89,8 @@ export function createLogCollector(options: {
   /** Never rejects. */
   async function sendOne(timeoutMs: number): Promise<void> {
     const batch = nextBatch();
-    const told = dropped;
-    const said = told === 0 ? batch : [droppedLine(told, now()), ...batch];
+    const reported = dropped;
+    const said = reported === 0 ? batch : [droppedLine(reported, now()), ...batch];
     const delivery = await send(said, timeoutMs);
     if (delivery === 'later') return failed();
     lines = lines.slice(batch.length);
@@ -99,8 +99,8 @@ export function createLogCollector(options: {
       dropped += batch.length;
       return failed();
     }
-    dropped -= told;
-    if (restMs > 0) tell(true, told);
+    dropped -= reported;
+    if (restMs > 0) report(true, reported);
     restMs = 0;
   }
 
@@ -149,8 +149,8 @@ function droppedLine(dropped: number, at: Date): string {
 }
 
 /** Never rejects. To an address without a path it speaks as the older log collector expects it, otherwise JSON lines. */
-function sender(given: string): (lines: readonly string[], timeoutMs: number) => Promise<Delivery> {
-  const url = new URL(given);
+function sender(address: string): (lines: readonly string[], timeoutMs: number) => Promise<Delivery> {
+  const url = new URL(address);
   const { username, password } = url;
   url.username = '';
   url.password = '';

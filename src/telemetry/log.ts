@@ -95,15 +95,15 @@ function transportsFor(logFile: string | undefined): winston.transport[] {
 
 function collectorOf(
   { logCollectorUrl: url, shutdownGraceSeconds = Number.POSITIVE_INFINITY }: LogSettings,
-  tell: (level: Entry['level'], event: string, fields: object) => void,
+  write: (level: Entry['level'], event: string, fields: object) => void,
 ): LogCollector | undefined {
   if (url === undefined) return undefined;
   return createLogCollector({
     url,
     limits: { graceMs: Math.min(COLLECTOR_LIMITS.graceMs, shutdownGraceSeconds * 1_000) },
     onChange({ reachable, dropped }) {
-      if (reachable) tell('info', 'log_collector_reached', { dropped });
-      else tell('warn', 'log_collector_unreachable', { dropped });
+      if (reachable) write('info', 'log_collector_reached', { dropped });
+      else write('warn', 'log_collector_unreachable', { dropped });
     },
   });
 }

@@ -21,7 +21,7 @@ export interface OtlpOptions {
   /** What it says of this process. */
   resource: Attributes;
   version: string;
-  told(result: 'exported' | 'dropped', spans: number): void;
+  onResult(result: 'exported' | 'dropped', spans: number): void;
   /** Says in words why spans were dropped; called for each time. */
   failed(reason: string, spans: number): void;
   maxSpans?: number;
@@ -47,7 +47,7 @@ const KINDS = {
 };
 
 export function createOtlpSender(options: OtlpOptions): OtlpSender {
-  const { told, failed, maxSpans = MAX_SPANS } = options;
+  const { onResult: onResult, failed, maxSpans = MAX_SPANS } = options;
   const exporter = new OTLPTraceExporter({
     url: options.url,
     headers: { ...options.headers },
@@ -56,7 +56,7 @@ export function createOtlpSender(options: OtlpOptions): OtlpSender {
   let waiting = 0;
   let closed = false;
   const drop = (spans: number, reason: string) => {
-    told('dropped', spans);
+    onResult('dropped', spans);
     failed(reason, spans);
   };
   const counted: SpanExporter = {
@@ -65,7 +65,7 @@ export function createOtlpSender(options: OtlpOptions): OtlpSender {
         // Those that were given up when this process stopped are counted by then.
         if (!closed) {
           waiting -= spans.length;
-          if (result.code === 0) told('exported', spans.length);
+          if (result.code === 0) onResult('exported', spans.length);
           else drop(spans.length, result.error?.message ?? 'the collector did not take them');
         }
         done(result);

@@ -1,7 +1,7 @@
 /** Metrics that every process has of itself. What all processes count together is in shared-metrics.ts. */
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { createInstruments, type Instruments } from './instruments.ts';
-import { kept } from './kept.ts';
+import { cached } from './kept.ts';
 
 /** One statement for what several callers had ready. */
 export interface GroupedWrite {
@@ -89,7 +89,7 @@ export function createProcessMetrics(source: ProcessSource): ProcessMetrics & { 
   gauge(
     'orchestrator_dead_letter_queue_size',
     'Tasks that failed for good and were neither retried nor discarded',
-    kept(source.deadLetters),
+    cached(source.deadLetters),
   );
   gauges(
     'orchestrator_fault_seconds',

@@ -11,18 +11,18 @@ import { Writable } from 'node:stream';
 export function rotatingFile(file: string, options: { maxBytes: number; older: number }): Writable {
   mkdirSync(path.dirname(file), { recursive: true });
   let descriptor = openSync(file, 'a');
-  let untilLook = 0;
+  let untilCheck = 0;
 
   function reopen(): void {
     closeSync(descriptor);
     descriptor = openSync(file, 'a');
   }
   /** Asking the file system at every line would cost more than the line; once in a while is enough for both questions. */
-  function look(): void {
+  function check(): void {
     const { size, ino } = fstatSync(descriptor);
     if (statSync(file, { throwIfNoEntry: false })?.ino !== ino) {
       reopen();
-      look();
+      check();
       return;
     }
     if (size >= options.maxBytes) {
@@ -32,14 +32,14 @@ export function rotatingFile(file: string, options: { maxBytes: number; older: n
       }
       reopen();
     }
-    untilLook = Math.max(1, Math.min(options.maxBytes - size, options.maxBytes / 100));
+    untilCheck = Math.max(1, Math.min(options.maxBytes - size, options.maxBytes / 100));
   }
 
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
       try {
-        untilLook -= chunk.length;
-        if (untilLook <= 0) look();
+        untilCheck -= chunk.length;
+        if (untilCheck <= 0) check();
         writeSync(descriptor, chunk);
       } catch {
         // A full disk or a folder that is gone must not end the process; the console has the line.

@@ -29,7 +29,7 @@ const TRACE_ID = /^[0-9a-f]{32}$/;
 export const FORWARDED_UNTRUSTED = 'orchestrator_forwarded_for_untrusted_total';
 const RUN_SECONDS = 'orchestrator_run_execution_seconds';
 /** What is read is told for so long. */
-const KEEP_MS = 1_000;
+const CACHE_MS = 1_000;
 
 export interface Sample {
   name: string;
@@ -127,7 +127,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   let namedTasks: ReadonlySet<string> = new Set();
   const ownTasks = new Set<string>();
   let newTasks = 0;
-  let lookForTasks = false;
+  let refreshTasks = false;
   /** Of runs, by the bound of their bucket. */
   const endedRuns = new Map<string, Exemplar>();
   /** By series, what was added already. */
@@ -160,14 +160,14 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   }
 
   function risen(key: string, value: number): number {
-    const told = Math.max(value, most.get(key) ?? 0);
-    most.set(key, told);
-    return told;
+    const shown = Math.max(value, most.get(key) ?? 0);
+    most.set(key, shown);
+    return shown;
   }
 
   function isNamed(task: string): boolean {
     if (ownTasks.has(task) || namedTasks.has(task)) return true;
-    lookForTasks = true;
+    refreshTasks = true;
     if (newTasks >= Math.min(NEW_TASKS, MAX_TASKS - namedTasks.size)) return false;
     newTasks += 1;
     ownTasks.add(task);
@@ -192,12 +192,12 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
 
   let totals = new Map<string, Sample>();
   let reading: Promise<void> | undefined;
-  let known = false;
+  let hasTotals = false;
   let readAt = Number.NEGATIVE_INFINITY;
 
   /** While the database is away, or takes its time, the last totals are told. */
   async function read(): Promise<void> {
-    if (deps.now() - readAt < KEEP_MS) return;
+    if (deps.now() - readAt < CACHE_MS) return;
     reading ??= deps.totals
       .read()
       .then(
@@ -206,7 +206,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
           activeRuns.set(found.activeRuns);
           activeTasks.set(found.activeTasks);
           readAt = deps.now();
-          known = true;
+          hasTotals = true;
         },
         () => undefined,
       )
@@ -216,11 +216,11 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     await inTime(reading);
   }
 
-  async function told(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
+  async function collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
     await read();
     const metrics = await registry.getMetricsAsJSON();
     // What this process alone has counted would look like a counter that began anew, and the totals after it like a rush.
-    if (!known) return metrics.map((metric) => ({ ...metric, values: [] }));
+    if (!hasTotals) return metrics.map((metric) => ({ ...metric, values: [] }));
     return metrics.map((metric) => {
       if (metric.type.toString() === 'gauge') return metric;
       const have = new Set<string>();
@@ -258,14 +258,14 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
         throw error;
       }
       for (const run of await deps.totals.countRuns(buckets)) pointAt(run);
-      if (lookForTasks) {
+      if (refreshTasks) {
         namedTasks = await deps.totals.retriedTasks();
         newTasks = 0;
-        lookForTasks = false;
+        refreshTasks = false;
       }
       readAt = Number.NEGATIVE_INFINITY;
     },
-    families: told,
+    families: collect,
   };
 }
 
@@ -286,8 +286,8 @@ function foreign(
   totals: ReadonlyMap<string, Sample>,
 ): MetricValue<string>[] {
   const histogram = type.toString() === 'histogram';
-  const known = [...totals.values()].filter((sample) => sample.name === (histogram ? `${name}_count` : name));
-  return known
+  const samples = [...totals.values()].filter((sample) => sample.name === (histogram ? `${name}_count` : name));
+  return samples
     .filter((sample) => !have.has(keyOf(sample)))
     .flatMap(({ labels: text, value }) => {
       const labels = JSON.parse(text) as Record<string, string>; // As `labelsText` wrote it.

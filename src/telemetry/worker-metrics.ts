@@ -5,7 +5,7 @@ import { SECONDS } from './shared-metrics.ts';
 
 // They are told as 0 from the beginning: a rise from nothing is none to Prometheus, and the first would raise no alert.
 const CALL_RESULTS = ['stored', 'dropped'] as const;
-const SWEPT = ['dispatched', 'checked', 'repaired'] as const;
+const PASS_COUNTS = ['dispatched', 'checked', 'repaired'] as const;
 const DELIVERY_FAULTS = ['claimed', 'commit_refused', 'late_effect'] as const;
 export type DeliveryFault = (typeof DELIVERY_FAULTS)[number];
 
@@ -23,7 +23,7 @@ export interface WorkerEvents {
   /** The first delivery of a task. */
   picked(lane: string, waitedSeconds: number): void;
   delivery(what: DeliveryFault): void;
-  swept(
+  reconciled(
     report: { dispatched: number; checked: number; repaired: number; heldBack: boolean },
     durationMs: number,
     lagMs: number,
@@ -43,7 +43,7 @@ const MAX_RESULTS = 20;
 export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
   const { instruments, ...own } = createProcessMetrics(source);
   const { counter, gauge, histogram } = instruments;
-  const sweeps = counter(
+  const passes = counter(
     'orchestrator_sweep_runs_total',
     'Executions that the dispatcher added, and that the reconciler looked at and repaired',
     ['what'],
@@ -75,7 +75,7 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
     ['what'],
   );
   for (const result of CALL_RESULTS) calls.inc({ result }, 0);
-  for (const what of SWEPT) sweeps.inc({ what }, 0);
+  for (const what of PASS_COUNTS) passes.inc({ what }, 0);
   for (const what of DELIVERY_FAULTS) deliveries.inc({ what }, 0);
   let pass: { at: number; seconds: number; lagSeconds: number; heldBack: boolean } | undefined;
   gauge(
@@ -120,11 +120,11 @@ export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {
       delivery(what) {
         deliveries.inc({ what });
       },
-      swept({ dispatched, checked, repaired, heldBack }, durationMs, lagMs) {
+      reconciled({ dispatched, checked, repaired, heldBack }, durationMs, lagMs) {
         pass = { at: Date.now() / 1000, seconds: durationMs / 1000, lagSeconds: lagMs / 1000, heldBack };
-        sweeps.inc({ what: 'dispatched' }, dispatched);
-        sweeps.inc({ what: 'checked' }, checked);
-        sweeps.inc({ what: 'repaired' }, repaired);
+        passes.inc({ what: 'dispatched' }, dispatched);
+        passes.inc({ what: 'checked' }, checked);
+        passes.inc({ what: 'repaired' }, repaired);
       },
     },
   };

@@ -9,7 +9,7 @@ export interface WatchdogData {
   blockedMs: number | undefined;
 }
 
-const LOOK_EVERY_MS = 1_000;
+const CHECK_EVERY_MS = 1_000;
 
 const { shown, parentPid, blockedMs } = workerData as WatchdogData; // Set by watchdog.ts, the only one to start this thread.
 let last = -1;
@@ -20,14 +20,14 @@ setInterval(() => {
   const now = Atomics.load(shown, 0);
   unchanged = now === last ? unchanged + 1 : 0;
   last = now;
-  if (blockedMs === undefined || unchanged * LOOK_EVERY_MS < blockedMs) return;
+  if (blockedMs === undefined || unchanged * CHECK_EVERY_MS < blockedMs) return;
   // The log belongs to the loop that stands still.
   const line = {
     timestamp: new Date().toISOString(),
     level: 'error',
     event: 'process.blocked',
     service: 'orchestrator',
-    detail: `the event loop has not moved for ${unchanged * (LOOK_EVERY_MS / 1000)} s: this process ends itself`,
+    detail: `the event loop has not moved for ${unchanged * (CHECK_EVERY_MS / 1000)} s: this process ends itself`,
   };
   try {
     writeSync(2, `${JSON.stringify(line)}\n`);
@@ -35,7 +35,7 @@ setInterval(() => {
     // Also when nobody reads what it says: a pipe whose reader has gone or is full throws.
     end();
   }
-}, LOOK_EVERY_MS);
+}, CHECK_EVERY_MS);
 
 function end(): void {
   process.kill(process.pid, 'SIGKILL');

@@ -21,7 +21,7 @@ function database(keys: string[], seals: boolean, tenant: () => string | undefin
     name: 'test',
     max: 2,
     onError: () => undefined,
-    rowLevelSecurity: { tenant, isWalled: async () => true },
+    rowLevelSecurity: { tenant, isEnforced: async () => true },
     payloads: createPayloads(createKeyring(keys), seals, Date.now),
   });
   opened.push(made);

@@ -1,6 +1,6 @@
 /** Deadlines in the statements that end runs: whoever is first, there is one end, and it says why. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createSweepStore } from '../../src/store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../../src/store/recover/reconcile-store.ts';
 import { createRetryStore } from '../../src/store/runs/reopen-run.ts';
 import { numbers } from '../harness/dags.ts';
 import { newRun } from '../harness/outcomes.ts';
@@ -28,7 +28,7 @@ async function overdue(): Promise<string> {
   ]);
   return id;
 }
-const takeOverdue = () => createSweepStore(db.pool).takeOverdue(100);
+const takeOverdue = () => createReconcileStore(db.pool).takeOverdue(100);
 
 test('a deadline counts from the end of the delay, and a run without one has none', async () => {
   for (const [timeout, delay, expected] of [

@@ -67,7 +67,7 @@ describe.each(['redis', 'postgres'])('a lane on %s', (kind) => {
         return { job: 'complete' };
       },
       isPassing: () => false,
-      tellsReasons: true,
+      storesReasons: true,
       onLost: async () => undefined,
       inHand: createJobsInHand({ lockDurationMs: 30_000, now: () => performance.now(), log }),
       log,

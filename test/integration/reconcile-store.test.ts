@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createSweepStore } from '../../src/store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../../src/store/recover/reconcile-store.ts';
 import { type FenceDatabase, openFenceDatabase } from '../support/fence-database.ts';
 
 let db: FenceDatabase;
@@ -9,7 +9,7 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 test('when the queue has lost something, a run that was added but not marked as queued yet is looked at as well', async () => {
-  const sweep = createSweepStore(db.pool);
+  const sweep = createReconcileStore(db.pool);
   const marked = await db.accepted();
   await db.runs.markQueued(marked);
   const unmarked = await db.accepted();

@@ -9,7 +9,7 @@ import { type Database, openDatabase } from '../../src/store/core/database.ts';
 import {
   findGap,
   ONLY_READ,
-  raiseWall,
+  applyPolicies,
   standingOfTables,
   TENANT_ROLE,
 } from '../../src/store/core/row-level-security.ts';
@@ -33,7 +33,7 @@ beforeAll(async () => {
     name: 'test',
     max: CONNECTIONS,
     onError: () => undefined,
-    rowLevelSecurity: { tenant: scope.tenant, isWalled: async () => true },
+    rowLevelSecurity: { tenant: scope.tenant, isEnforced: async () => true },
   });
   for (const { table } of await standingOfTables(owner)) rowsOfA.set(table, await plant(table));
 });
@@ -280,7 +280,7 @@ test('who was given more of the audit by an earlier version may only read it aft
     ).rows.filter(({ held }) => held).length;
   await owner.query(`GRANT INSERT, UPDATE, DELETE ON audit_entry, audit_head TO ${TENANT_ROLE}`);
   expect(await rights()).toBe(6);
-  expect(await raiseWall(place.url)).toBeUndefined();
+  expect(await applyPolicies(place.url)).toBeUndefined();
   expect(await rights()).toBe(0);
 });
 

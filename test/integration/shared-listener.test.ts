@@ -60,19 +60,19 @@ test('hears as long as the session has what was subscribed to, and anew once tha
   const invalidated = new Promise((resolve) => connection.once('listenerinvalidated', resolve));
   try {
     listener.serve(connection);
-    expect(await listener.hears()).toBe(true);
+    expect(await listener.isListening()).toBe(true);
     await (await connection.getListenClient()).query('LISTEN bullmq_jobs');
-    expect(await listener.hears()).toBe(true);
+    expect(await listener.isListening()).toBe(true);
     await sessions[0]?.query('UNLISTEN *');
-    expect(await listener.hears()).toBe(false);
+    expect(await listener.isListening()).toBe(false);
 
-    const asked = listener.hears();
+    const asked = listener.isListening();
     (sessions[0] as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     expect(await asked).toBe(false);
     await invalidated;
     await (await connection.getListenClient()).query('LISTEN bullmq_jobs');
     expect(sessions).toHaveLength(2);
-    expect(await listener.hears()).toBe(true);
+    expect(await listener.isListening()).toBe(true);
   } finally {
     await listener.close();
     await pool.end();

@@ -20,7 +20,7 @@ beforeAll(async () => {
     name: 'test',
     max: 1,
     onError: () => undefined,
-    rowLevelSecurity: { tenant: scope.tenant, isWalled: async () => true },
+    rowLevelSecurity: { tenant: scope.tenant, isEnforced: async () => true },
   });
 });
 

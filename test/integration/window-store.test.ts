@@ -4,7 +4,7 @@ import { RUNS_TO_CANCEL } from '../../src/features/erasure/store.ts';
 import { countQueuedRuns } from '../../src/store/accept/tenant-quota.ts';
 import { windowUse } from '../../src/store/accept/window.ts';
 import { openDatabase } from '../../src/store/core/database.ts';
-import { createSweepStore } from '../../src/store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../../src/store/recover/reconcile-store.ts';
 import { createRunStore } from '../../src/store/runs/run-store.ts';
 import { newRun } from '../harness/outcomes.ts';
 import { explain, PLANNED, pagesOf } from '../support/explain.ts';
@@ -50,7 +50,7 @@ test('with a hundred thousand runs of one tenant the next of each is found by lo
   expect(await countQueuedRuns(db.pool, 'many', 50)).toBe(50);
   expect(await countQueuedRuns(db.pool, 'few', 50)).toBe(1);
   expect(await countQueuedRuns(db.pool, 'none', 50)).toBe(0);
-  const sweep = createSweepStore(db.pool);
+  const sweep = createReconcileStore(db.pool);
   expect(await windowUse(db.pool, LOOK)).toMatchObject({ total: 0, waiting: ['few', 'many'] });
 
   // The statements as they are sent, with what they cost.
@@ -62,7 +62,7 @@ test('with a hundred thousand runs of one tenant the next of each is found by lo
     },
   };
   await windowUse(spy as never, LOOK); // Only `query` is asked of a pool.
-  const taken = await createSweepStore(spy as never).takePending(
+  const taken = await createReconcileStore(spy as never).takePending(
     new Map([
       ['many', 10],
       ['few', 10],
@@ -103,7 +103,7 @@ test('with a hundred thousand runs that wait for one place it is given by lookin
     return db.pool.query(asked as string); // Either is a query.
   };
   const spy = { query, connect: async () => ({ query, release: () => undefined }) };
-  await createSweepStore(spy as never).giveSlots(); // Only these are asked of a pool.
+  await createReconcileStore(spy as never).giveSlots(); // Only these are asked of a pool.
   const holders = () =>
     db.rows(
       `SELECT id FROM run WHERE concurrency_key IS NOT NULL AND waits_for_slot IS NULL AND NOT final ORDER BY id`,
@@ -114,15 +114,15 @@ test('with a hundred thousand runs that wait for one place it is given by lookin
     expect(await mostPagesRead(db.pool, text, values)).toBeLessThan(500);
   }
   // Nobody's end, nobody's place.
-  await createSweepStore(db.pool).giveSlots();
+  await createReconcileStore(db.pool).giveSlots();
   expect(await holders()).toHaveLength(2);
   await db.rows(`UPDATE run SET final = true, status = 'completed' WHERE id = 'grouped-000001'`);
-  await createSweepStore(db.pool).giveSlots();
+  await createReconcileStore(db.pool).giveSlots();
   expect(await holders()).toEqual([{ id: 'grouped-000002' }, { id: 'other-000001' }]);
 });
 
 test('of one tenant the most urgent priority goes first, then the earliest deadline, then the oldest', async () => {
-  const sweep = createSweepStore(db.pool);
+  const sweep = createReconcileStore(db.pool);
   await insert('t', 6);
   const set = (n: number, what: string) => db.rows(`UPDATE run SET ${what} WHERE id = $1`, `t-00000${n}`);
   await set(6, 'priority = 1');
@@ -142,7 +142,7 @@ test('of one tenant the most urgent priority goes first, then the earliest deadl
 });
 
 test('a delayed run waits with the others once it is due, and shows in the use of the window when it is in the queue', async () => {
-  const sweep = createSweepStore(db.pool);
+  const sweep = createReconcileStore(db.pool);
   await insert('later', 2, ', due_at', `, now() + (n - 2) * interval '1 hour' - interval '1 second'`);
   expect((await windowUse(db.pool, LOOK)).waiting).not.toContain('later');
   await db.rows(`UPDATE run SET due_at = now() + interval '1 hour' WHERE id = 'later-000002'`);

@@ -10,5 +10,5 @@ export function openTestBackend(options: {
   prefix?: string;
 }): Backend {
   const { redisUrl, databaseUrl = 'postgres://unused', prefix = testQueuePrefix() } = options;
-  return openBackend({ redisUrl, databaseUrl, prefix, patience: 'wait', name: 'test', log: createTestLog() });
+  return openBackend({ redisUrl, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log: createTestLog() });
 }

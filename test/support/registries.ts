@@ -93,7 +93,7 @@ export function freshMetrics() {
 
 export async function registeredMetrics(): Promise<Doors> {
   const { api, worker, shared, services, limits, audit, spans } = freshMetrics();
-  limits.refused('requests');
+  limits.rejected('requests');
   limits.signatureRejected('wrong_signature');
   limits.away();
   audit.dropped = 2;
@@ -130,7 +130,7 @@ export async function registeredMetrics(): Promise<Doors> {
   events.requested('2xx', 0.1);
   events.removed(1);
   events.picked('wait', 0.004);
-  events.swept({ dispatched: 1, checked: 2, repaired: 0, heldBack: false }, 12, 0);
+  events.reconciled({ dispatched: 1, checked: 2, repaired: 0, heldBack: false }, 12, 0);
   await shared.flush();
   return {
     api: servedMetrics(api.registry, shared),

@@ -20,7 +20,7 @@ import { tracedRuns } from '../../features/tracing/export-ended-runs.ts';
 import { tracedAccepts } from '../../features/tracing/traced-work.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { countLiveRuns, countQueuedRuns } from '../../store/accept/tenant-quota.ts';
-import { createSweepStore } from '../../store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../../store/recover/reconcile-store.ts';
 import { createChildStore } from '../../store/runs/child-runs.ts';
 import { createDefinitions } from '../../store/runs/definitions.ts';
 import { createRetryStore } from '../../store/runs/reopen-run.ts';
@@ -125,7 +125,7 @@ export function createApiEngine(
     system: createSystemRuns({ system: kept, accept, wait: waiter, reader }),
     reopening: {
       ...{ plans, runs, queue, failpoint, window, log },
-      sweep: createSweepStore(pool),
+      sweep: createReconcileStore(pool),
       retries: createRetryStore(pool),
       sagas: createSagaStore(pool),
       // Only for how urgent a job is against others, in broad classes.

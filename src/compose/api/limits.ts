@@ -58,7 +58,7 @@ export function apiLimits(config: Config, { pool, registry, shared, log }: Deps)
     if (limit === 0) return undefined;
     const shared = redis?.of(kind, WINDOW_MS) ?? createRequestCounts(pool, kind, WINDOW_MS);
     const counts = insured({ shared, own: inMemory(), timeoutMs: COUNT_TIMEOUT_MS, now, onAway });
-    return telling(createRequestLimit({ limit, counts, now }), () => metrics.refused(kind));
+    return telling(createRequestLimit({ limit, counts, now }), () => metrics.rejected(kind));
   };
   const isForwarded = isUnbelieved(config.trustProxy);
   let saidForwarded = false;

@@ -26,7 +26,7 @@ export function openApiResources({ config, databaseUrl, log: given }: ProcessSta
   const onDatabaseError = (error: Error) => log.warn('database_error', { error: error.message });
   const rowLevelSecurity = {
     tenant: isolation.scope.tenant,
-    isWalled: () => isolation.stands(database.everyTenant),
+    isEnforced: () => isolation.stands(database.everyTenant),
     gap: () => isolation.gap(database.everyTenant),
   };
   const database = openDatabase(databaseUrl, {
@@ -45,7 +45,7 @@ export function openApiResources({ config, databaseUrl, log: given }: ProcessSta
     redisUrl,
     databaseUrl,
     prefix,
-    patience: 'fail',
+    offlineCommands: 'fail',
     name: 'orchestrator-api',
     log,
   });

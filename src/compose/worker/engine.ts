@@ -5,7 +5,7 @@ import { adaptersFor } from '../../../workers/shipped-adapters.ts';
 import { createPlans } from '../../engine/accept/plans.ts';
 import { createCancelRuns } from '../../engine/control/cancel-run.ts';
 import { createFallAsleep } from '../../engine/recover/sleeping-runs.ts';
-import { createSweepStore } from '../../store/recover/reconcile-store.ts';
+import { createReconcileStore } from '../../store/recover/reconcile-store.ts';
 import { createChildStore } from '../../store/runs/child-runs.ts';
 import { createDefinitions } from '../../store/runs/definitions.ts';
 import { createRunControl } from '../../store/runs/run-control.ts';
@@ -50,7 +50,7 @@ export function createWorkerEngine(
   const runs = traced.runs(createRunStore(pool, { told: wrote }));
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
-  const sweep = createSweepStore(pool);
+  const sweep = createReconcileStore(pool);
   const again = { plans, runs, sweep, queue, failpoint, tasks, children, now: resources.now };
   const fallAsleep = createFallAsleep({ ...again, log });
   const accepting = { actionTypes: catalogue, texts: expressions, workflows, plans, failpoint, pool, config, log };

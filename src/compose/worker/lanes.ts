@@ -73,7 +73,7 @@ export function createWorkerLanes(
           isPassing,
           onEnded: (error) => faults.delivered(name, error),
           whenUsable: () => writePath.whenUsable(stopping),
-          tellsReasons: !config.encryptPayloads,
+          storesReasons: !config.encryptPayloads,
           onLost: (delivery, reason) => settleLostJob(deps, delivery, reason),
           inHand,
           log,

@@ -51,7 +51,7 @@ export function workerLoops(
   };
   const onPass = async (report: SweepReport, durationMs: number) => {
     const lagMs = await beats.recordPass({ worker, durationMs, ...report });
-    metrics.worker.swept(report, durationMs, lagMs);
+    metrics.worker.reconciled(report, durationMs, lagMs);
   };
   const sign = {
     id: worker,

@@ -129,7 +129,7 @@ export function workerProcess(
       // Writes their settings, whether an API has begun before or not.
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
       // Nothing is begun by a wrong clock, as far as the database can be asked.
-      await clock.look().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
+      await clock.probe().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
       // Before anything is taken: what is held is held from the start. Without a store the workers wait anyway.
       await keepLanes().catch((error: Error) => log.warn('lanes_unknown', { error: error.message }));
       // What cannot be committed is not begun.

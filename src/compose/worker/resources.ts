@@ -36,7 +36,7 @@ export function openWorkerResources({ config, databaseUrl, log: given }: Process
     databaseUrl,
     prefix,
     // One more takes the ticks of schedules.
-    patience: 'wait',
+    offlineCommands: 'wait',
     name: 'orchestrator-worker',
     log,
   });

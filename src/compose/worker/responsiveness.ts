@@ -12,7 +12,7 @@ import type { Lane } from '../../queue/lane.ts';
 export interface ResponsivenessDeps {
   worker: string;
   lanes(): readonly Lane[];
-  backend: Pick<Backend, 'ping' | 'hears' | 'waitingAnew' | 'reconnect'>;
+  backend: Pick<Backend, 'ping' | 'isListening' | 'probeWaiting' | 'reconnect'>;
   /** How long jobs may wait in a lane that has room. */
   unresponsiveMs: number;
   /** Nothing helps in this process. */
@@ -47,7 +47,7 @@ export function watchResponsiveness({
   async function answers(signal: AbortSignal): Promise<boolean> {
     const ended = new AbortController();
     const late = pause(answerMs, AbortSignal.any([signal, ended.signal])).then(() => false);
-    const asked = Promise.all([backend.ping(), backend.hears()]).then((all) => all.every(Boolean));
+    const asked = Promise.all([backend.ping(), backend.isListening()]).then((all) => all.every(Boolean));
     const answered = await Promise.race([asked.catch(() => false), late]);
     ended.abort();
     unanswered = answered ? 0 : unanswered + 1;
@@ -70,7 +70,7 @@ export function watchResponsiveness({
       doubtless && idle.length === 0
         ? new Map<string, number>()
         : await backend
-            .waitingAnew(
+            .probeWaiting(
               idle.map(({ queue }) => queue),
               answerMs,
             )

@@ -70,7 +70,7 @@ function fromWorkflow(
   if (input.on_failure === 'continue') {
     unworkable.add('on_failure', 'on_failure: continue is not supported yet for a whole workflow');
   }
-  checkUndoable(input, unworkable);
+  checkCompensable(input, unworkable);
   const parameters = (input.parameters ?? []).map((parameter, index) =>
     toParameter(parameter, `parameters.${index}`, malformed, unworkable),
   );
@@ -164,7 +164,7 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
 }
 
 /** `compensate` as what a failure leads to says nothing where nothing says how it is undone. */
-function checkUndoable({ actions, on_failure }: WorkflowInput, unworkable: FaultList): void {
+function checkCompensable({ actions, on_failure }: WorkflowInput, unworkable: FaultList): void {
   if (actions.some(({ compensate }) => compensate !== null && compensate !== undefined)) return;
   const message = 'compensate needs an action that says how it is undone (its `compensate`)';
   if (on_failure === 'compensate') unworkable.add('on_failure', message);
@@ -321,8 +321,8 @@ type Present<T> = { [K in keyof T]?: NonNullable<T[K]> };
 
 /** The fields that are there: null stands for "left out". */
 function present<T extends object>(fields: T): Present<T> {
-  const kept = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
-  return Object.fromEntries(kept) as Present<T>; // Entries lose their types; the filter is what `Present` says.
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(entries) as Present<T>; // Entries lose their types; the filter is what `Present` says.
 }
 
 function textOfVersion(version: string | number | null | undefined): string | undefined {

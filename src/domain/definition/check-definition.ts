@@ -15,7 +15,7 @@ import { boundedChecks, type Checks } from '../texts/checks.ts';
 import { checkCache } from './cache.ts';
 import type { CanonicalDraft } from './canonical-form.ts';
 import { checkHeartbeat } from './check-heartbeat.ts';
-import { checkParts } from './check-parts.ts';
+import { checkRepetition } from './check-parts.ts';
 import { checkConcurrency } from './concurrency.ts';
 import { celOfCondition, suggestCel } from './conditions.ts';
 import { checkDedupe } from './dedupe.ts';
@@ -34,7 +34,7 @@ export interface DefinitionCatalogue {
   /** Top-level fields of a type's config that hold CEL and not templates. */
   literalFields(type: string): readonly string[];
   /** Why the config of a type may not hold secrets; undefined: it may. */
-  refusesSecrets?(type: string): string | undefined;
+  rejectsSecrets?(type: string): string | undefined;
   /** For actions that do not say; ours when left out. */
   defaults?: ActionDefaults;
   /** Of what its expressions, patterns and schemas are. */
@@ -141,13 +141,13 @@ function checkAction(check: Check, action: Action, index: number): Action {
   const type = checkType(check, action.action_type, `${path}.${draft.names.action_type}`);
   checkHeartbeat(action, path, faults);
   const suggest = (name: string) => faults.suggest(name, check.allNames);
-  const parts = checkParts(action, { checks: check.checks, names, variables: check.variables, suggest });
-  faults.addAll(parts.faults.map((fault) => under(path, fault)));
-  for (const name of parts.named) infer(name, path);
+  const repetition = checkRepetition(action, { checks: check.checks, names, variables: check.variables, suggest });
+  faults.addAll(repetition.faults.map((fault) => under(path, fault)));
+  for (const name of repetition.named) infer(name, path);
   const locals = localNames(action);
-  const known = locals === undefined ? names : { ...names, locals };
-  checkConfig({ ...check, names: known }, { type, config: action.config }, `${path}.${draft.names.config}`, infer);
-  const cacheKeys = checkCache(action, type, path, { names: known, faults, suggest });
+  const available = locals === undefined ? names : { ...names, locals };
+  checkConfig({ ...check, names: available }, { type, config: action.config }, `${path}.${draft.names.config}`, infer);
+  const cacheKeys = checkCache(action, type, path, { names: available, faults, suggest });
   for (const name of cacheKeys) infer(name, `${path}.cache.key`);
   const compensate = checkCompensation(check, action.compensate, `${path}.compensate`);
   const when = checkCondition(check, action, index, infer);
@@ -173,9 +173,9 @@ function checkCompensation(check: Check, written: Compensation | undefined, path
 function checkType({ catalogue, faults }: Check, written: string, path: string): string | undefined {
   const type = catalogue.canonical(written);
   if (type !== undefined) return type;
-  const known = catalogue.names();
-  const suggestion = faults.suggest(written, known);
-  faults.add(path, `unknown action type '${written}'${suggestion}; known are ${[...known].sort().join(', ')}`);
+  const types = catalogue.names();
+  const suggestion = faults.suggest(written, types);
+  faults.add(path, `unknown action type '${written}'${suggestion}; known are ${[...types].sort().join(', ')}`);
   return undefined;
 }
 
@@ -197,8 +197,8 @@ function checkConfig(check: Check, { type, config }: Typed, path: string, infer:
     if (kind === 'action') infer(name, path);
     // An expression could copy a secret into an output in a shape that nothing recognises.
     if (kind === 'secret' && literal.length > 0) faults.add(path, `${source}: secrets cannot be used in expressions`);
-    const refusal = kind === 'secret' && type !== undefined ? catalogue.refusesSecrets?.(type) : undefined;
-    if (refusal !== undefined) faults.add(path, `${source}: ${refusal}`);
+    const rejection = kind === 'secret' && type !== undefined ? catalogue.rejectsSecrets?.(type) : undefined;
+    if (rejection !== undefined) faults.add(path, `${source}: ${rejection}`);
   }
   if (typeof config === 'string') {
     if (!hasTemplate(config)) faults.add(path, 'must be an object, or a template that gives one');

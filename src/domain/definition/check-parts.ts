@@ -7,7 +7,7 @@ import { inspectTemplates, type TemplateNames } from '../templates/templates.ts'
 import type { Checks } from '../texts/checks.ts';
 import type { Action } from './definition.ts';
 
-export interface PartsCheck {
+export interface RepetitionCheck {
   names: TemplateNames;
   suggest(name: string): string;
   checks: Pick<Checks, 'expression'>;
@@ -24,7 +24,7 @@ interface Found {
 }
 
 /** The faults, with paths below the action, and the actions that are named. `own`: the action itself. */
-export function checkParts(action: Action, check: PartsCheck): { faults: FieldFault[]; named: string[] } {
+export function checkRepetition(action: Action, check: RepetitionCheck): { faults: FieldFault[]; named: string[] } {
   const found: Found = { faults: [], named: new Set() };
   const { faults, named } = found;
   const { for_each: forEach, repeat } = action;
@@ -43,7 +43,7 @@ export function checkParts(action: Action, check: PartsCheck): { faults: FieldFa
   return { faults, named: [...named] };
 }
 
-function checkItems(items: Json, check: PartsCheck, { faults, named }: Found): void {
+function checkItems(items: Json, check: RepetitionCheck, { faults, named }: Found): void {
   if (Array.isArray(items) && items.length > MAX_ITEMS) {
     faults.push({ path: 'for_each.items', message: `has ${items.length} items; one run takes at most ${MAX_ITEMS}` });
     return;
@@ -73,7 +73,7 @@ function isOneTemplate(text: string): boolean {
   return !parsed.ok || (parsed.parts.length === 1 && parsed.parts[0]?.kind === 'path');
 }
 
-function checkCel(cel: string, path: string, check: PartsCheck, { faults, named }: Found): void {
+function checkCel(cel: string, path: string, check: RepetitionCheck, { faults, named }: Found): void {
   const checked = hasTemplate(cel)
     ? { fault: 'is CEL, which has no templates', names: [] }
     : check.checks.expression(cel);

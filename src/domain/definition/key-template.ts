@@ -21,14 +21,14 @@ export function checkKey(
   key: string,
   path: string,
   { names, faults, suggest }: KeyCheck,
-  refuse: (reference: TemplateReference) => string | undefined,
+  reject: (reference: TemplateReference) => string | undefined,
 ): TemplateReference[] {
   const found = inspectTemplates(key, names, { suggest });
   faults.addAll(found.faults.map(({ message }) => ({ path, message })));
   return found.references.filter((reference) => {
-    const refusal = reference.kind === 'secret' ? 'a key is compared and must not hold secrets' : refuse(reference);
-    if (refusal !== undefined) faults.add(path, `${reference.source}: ${refusal}`);
-    return refusal === undefined;
+    const rejection = reference.kind === 'secret' ? 'a key is compared and must not hold secrets' : reject(reference);
+    if (rejection !== undefined) faults.add(path, `${reference.source}: ${rejection}`);
+    return rejection === undefined;
   });
 }
 

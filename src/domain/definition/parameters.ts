@@ -18,7 +18,7 @@ const DETAILED_FAULTS = 20;
  */
 export function checkParameters(
   declared: readonly Parameter[],
-  given: JsonObject,
+  supplied: JsonObject,
   strict: boolean,
   checks: Pick<Checks, 'matches'>,
 ): { values: JsonObject; warnings: string[] } {
@@ -28,7 +28,7 @@ export function checkParameters(
   const names = new Set(declared.map((parameter) => parameter.name));
 
   for (const parameter of declared) {
-    const value = Object.hasOwn(given, parameter.name) ? (given[parameter.name] ?? null) : null;
+    const value = Object.hasOwn(supplied, parameter.name) ? (supplied[parameter.name] ?? null) : null;
     if (value !== null) {
       values.set(parameter.name, value);
       for (const message of valueFaults(parameter, value, checks))
@@ -39,7 +39,7 @@ export function checkParameters(
       faults.push({ path: `parameters.${parameter.name}`, message: 'is required' });
     }
   }
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(supplied)) {
     if (names.has(name)) continue;
     values.set(name, value);
     if (strict) faults.push({ path: `parameters.${name}`, message: `is not declared${didYouMean(name, names)}` });

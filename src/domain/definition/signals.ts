@@ -1,8 +1,8 @@
 /** Signals of a definition: what each name means, and whether that can work. Pure. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Json, JsonObject } from '../../schemas/json.ts';
-import { hasParts } from '../runs/parts.ts';
-import { undoId } from '../runs/saga.ts';
+import { hasItems } from '../runs/parts.ts';
+import { compensationId } from '../runs/saga.ts';
 import { hasTemplate } from '../templates/template-syntax.ts';
 import { isObject } from '../texts/json-changes.ts';
 import type { Action, Definition } from './definition.ts';
@@ -30,9 +30,9 @@ export function checkSignals(
   faults: FaultList,
 ): void {
   const firstOf = new Map<string, { of: string; schema: Json | undefined }>();
-  const places = actions.flatMap((action, index) => placesOf(action, `${path.actions}.${index}`, path.config));
+  const sites = actions.flatMap((action, index) => sitesOf(action, `${path.actions}.${index}`, path.config));
   const byEvent = new Set<string>();
-  for (const { type, config, of, at, repeated } of places) {
+  for (const { type, config, of, at, repeated } of sites) {
     if (type !== SIGNAL) continue;
     if (!isObject(config)) {
       faults.add(at, 'must be written out: the name and the schema of a signal are known before the run');
@@ -75,15 +75,15 @@ function checkEvent(
 /** `parameters`: of the run, which are the config of a task of the simple door. */
 export function declaredSignals(definition: Definition, parameters: JsonObject): Map<string, DeclaredSignal> {
   const found = new Map<string, DeclaredSignal>();
-  for (const { taskId, type, config: written, repeated } of definition.actions.flatMap((action) => placesOf(action))) {
+  for (const { taskId, type, config: written, repeated } of definition.actions.flatMap((action) => sitesOf(action))) {
     if (type !== SIGNAL) continue;
     const config = written === '{{params}}' ? parameters : written;
     if (!isObject(config) || typeof config['name'] !== 'string') continue;
     const { name, schema } = config;
-    const known = found.get(name) ?? { name, schema: schema ?? undefined, actionIds: [], repeated: false };
-    found.set(name, known);
-    known.actionIds.push(taskId);
-    known.repeated ||= repeated;
+    const signal = found.get(name) ?? { name, schema: schema ?? undefined, actionIds: [], repeated: false };
+    found.set(name, signal);
+    signal.actionIds.push(taskId);
+    signal.repeated ||= repeated;
   }
   return found;
 }
@@ -92,7 +92,7 @@ export function isApproval({ action_type: type }: Pick<Action, 'action_type'>): 
   return type === APPROVAL;
 }
 
-interface Place {
+interface Site {
   taskId: string;
   type: string;
   config: Json;
@@ -103,13 +103,13 @@ interface Place {
 }
 
 /** Where an action may wait: itself, and in what undoes it. */
-function placesOf(action: Action, of = '', config = 'config'): Place[] {
+function sitesOf(action: Action, of = '', config = 'config'): Site[] {
   const { action_id: id, compensate } = action;
-  const own = { taskId: id, type: action.action_type, config: action.config, repeated: hasParts(action) };
-  const places = [{ ...own, of, at: `${of}.${config}` }];
-  if (compensate === undefined) return places;
-  const undoing = { taskId: undoId(id), type: compensate.action_type, config: compensate.config, repeated: false };
-  return [...places, { ...undoing, of: `${of}.compensate`, at: `${of}.compensate.config` }];
+  const own = { taskId: id, type: action.action_type, config: action.config, repeated: hasItems(action) };
+  const sites = [{ ...own, of, at: `${of}.${config}` }];
+  if (compensate === undefined) return sites;
+  const other = { taskId: compensationId(id), type: compensate.action_type, config: compensate.config, repeated: false };
+  return [...sites, { ...other, of: `${of}.compensate`, at: `${of}.compensate.config` }];
 }
 
 function textsIn(value: Json): string[] {

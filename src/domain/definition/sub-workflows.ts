@@ -51,7 +51,7 @@ export interface NamedWorkflow {
 export type FindWorkflow = (named: Pick<SubWorkflow, 'by' | 'named' | 'version'>) => Promise<NamedWorkflow | undefined>;
 
 /** As many are looked at as can be in a definition that people write. */
-const MAX_LOOKED_AT = 1_000;
+const MAX_VISITED = 1_000;
 
 /**
  * Why a definition cannot work for the workflows that it names: it names itself, directly or through others as they are
@@ -101,7 +101,7 @@ async function wayBack(
     for (const sub of workflow.names) {
       if (namesOwn(sub)) return [...way, sub.named];
       const next = await find(sub);
-      if (next === undefined || seen.has(keyOf(next)) || seen.size >= MAX_LOOKED_AT) continue;
+      if (next === undefined || seen.has(keyOf(next)) || seen.size >= MAX_VISITED) continue;
       seen.add(keyOf(next));
       // The loop goes on with what is added here.
       ways.push({ workflow: next, way: [...way, next.name] });
@@ -118,7 +118,7 @@ function keyOf({ id, version }: NamedWorkflow): string {
 export type Lineage = ReadonlyArray<{ runId: string; workflowId: string | null; depth: number }>;
 
 /** Why a run may not begin one of this workflow; undefined: it may. */
-export function refuseDescent(
+export function rejectDescent(
   lineage: Lineage,
   workflowId: string,
   maxDepth: number,
@@ -153,7 +153,7 @@ export interface ChildSoFar {
 }
 
 /** What an attempt of a task asks for. */
-export interface WantedChild {
+export interface RequestedChild {
   epoch: number;
   attempt: number;
   awaited: boolean;
@@ -166,8 +166,8 @@ export interface WantedChild {
 /** `same`: it is this very attempt's. `adopt`: it becomes its. `retry`: it goes on by hand, and becomes its. */
 export type WhichChild = 'same' | 'adopt' | 'retry' | 'new';
 
-export function isSame(found: ChildSoFar | undefined, wanted: Pick<WantedChild, 'epoch' | 'attempt'>): boolean {
-  return found !== undefined && found.epoch === wanted.epoch && found.attempt === wanted.attempt;
+export function isSame(found: ChildSoFar | undefined, requested: Pick<RequestedChild, 'epoch' | 'attempt'>): boolean {
+  return found !== undefined && found.epoch === requested.epoch && found.attempt === requested.attempt;
 }
 
 /**
@@ -176,17 +176,17 @@ export function isSame(found: ChildSoFar | undefined, wanted: Pick<WantedChild, 
  */
 export function whichChild(
   found: ChildSoFar | undefined,
-  wanted: WantedChild,
+  requested: RequestedChild,
   retryable: readonly string[],
 ): WhichChild {
   if (found === undefined) return 'new';
-  if (isSame(found, wanted)) return 'same';
-  if (!wanted.awaited || !found.awaited) return 'new';
-  if (found.epoch === wanted.epoch) return found.final ? 'new' : 'adopt';
+  if (isSame(found, requested)) return 'same';
+  if (!requested.awaited || !found.awaited) return 'new';
+  if (found.epoch === requested.epoch) return found.final ? 'new' : 'adopt';
   const sameWork =
-    found.workflowId === wanted.workflowId &&
-    (wanted.version === undefined || wanted.version === found.version) &&
-    isDeepStrictEqual(found.parameters, wanted.parameters);
+    found.workflowId === requested.workflowId &&
+    (requested.version === undefined || requested.version === found.version) &&
+    isDeepStrictEqual(found.parameters, requested.parameters);
   if (!sameWork) return 'new';
   if (!found.final) return 'adopt';
   if (retryable.includes(found.status)) return 'retry';

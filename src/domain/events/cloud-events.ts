@@ -32,7 +32,7 @@ export function readEvents(message: EventMessage): IncomingEvent[] {
   if (!structured && headers['ce-specversion'] !== undefined) return [normal(one(fromHeaders(message), PREFIX))];
   if (type === 'application/cloudevents-batch+json' || (!structured && Array.isArray(body))) {
     const parsed = parseWith(cloudEvents, body ?? null);
-    if (!parsed.ok) throw refused(parsed.faults);
+    if (!parsed.ok) throw invalid(parsed.faults);
     return parsed.value.map(normal);
   }
   return [normal(one(body ?? null, ''))];
@@ -41,7 +41,7 @@ export function readEvents(message: EventMessage): IncomingEvent[] {
 function one(value: Json, prefix: string): CloudEventInput {
   const parsed = parseWith(cloudEvent, value);
   if (parsed.ok) return parsed.value;
-  throw refused(parsed.faults.map(({ path, message }) => ({ path: `${path === '' ? '' : prefix}${path}`, message })));
+  throw invalid(parsed.faults.map(({ path, message }) => ({ path: `${path === '' ? '' : prefix}${path}`, message })));
 }
 
 /** Binary mode: the attributes are headers, the body is the data. Values are percent-encoded where they are not ASCII. */
@@ -68,7 +68,7 @@ function normal({ subject, time, data, ...rest }: CloudEventInput): IncomingEven
   return { ...left, id, source, type, subject: subject ?? null, time: time ?? null, data: data ?? null };
 }
 
-function refused(errors: FieldFault[]): OrchestratorError {
+function invalid(errors: FieldFault[]): OrchestratorError {
   const named = errors.slice(0, 10).map(({ path, message }) => (path === '' ? message : `${path} ${message}`));
   return new OrchestratorError('invalid_request', `This is no CloudEvent: ${named.join('; ')}`, { errors });
 }

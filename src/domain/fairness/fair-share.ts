@@ -15,7 +15,7 @@ export interface WindowUse {
 export type WeightOf = (tenantId: string) => number;
 
 /** The last one: there a tenant's runs go in the order of their adding, with those of others that had their share. */
-export const MAX_TURN = 20;
+export const MAX_RANK = 20;
 /** Kept for tenants that have less than their share when others have filled the window. */
 const RESERVE = 0.1;
 /** Below that there is room for all, whoever waits. */
@@ -25,8 +25,8 @@ const TIGHT = 0.5;
  * The turn of a run that is added when its tenant has `ahead` runs in the queue: the first few of every tenant come before
  * the many of any. One more turn for twice as many: runs of one turn go in the order of their adding.
  */
-export function turnOf(ahead: number, weight: number): number {
-  return Math.min(MAX_TURN, Math.floor(Math.log2(1 + ahead / weight)));
+export function rankOf(ahead: number, weight: number): number {
+  return Math.min(MAX_RANK, Math.floor(Math.log2(1 + ahead / weight)));
 }
 
 /**
@@ -39,7 +39,7 @@ export function isLight(used: number, usedByAll: number, share: number): boolean
 }
 
 /** How many runs a door may add for this tenant, past those that wait. */
-export function roomAtDoor(window: number, use: WindowUse, tenantId: string, weightOf: WeightOf): number {
+export function roomForNewRuns(window: number, use: WindowUse, tenantId: string, weightOf: WeightOf): number {
   const { total } = use;
   if (use.waiting.length === 0 || total < window * TIGHT) return window - total;
   // Its own runs that wait go first; the dispatcher has all of them in view.
@@ -76,11 +76,11 @@ export function shareOut(
   });
   const behind = tenants.filter(({ toShare }) => toShare > 0);
   // First up to the shares, with the reserve; what is left of the room after that goes to all.
-  const order = place(behind, Math.min(most, withReserve(window) - use.total), (tenant) => tenant.toShare);
+  const order = assignSlots(behind, Math.min(most, withReserve(window) - use.total), (tenant) => tenant.toShare);
   const least = Math.min(...(behind.length > 0 ? behind : tenants).map(({ progress }) => progress));
   // Who was not to get anything has nothing to catch up on.
   for (const tenant of tenants) if (tenant.toShare === 0) tenant.progress = Math.max(tenant.progress, least);
-  order.push(...place(tenants, Math.min(most, window - use.total) - order.length, () => Number.POSITIVE_INFINITY));
+  order.push(...assignSlots(tenants, Math.min(most, window - use.total) - order.length, () => Number.POSITIVE_INFINITY));
   const lowest = Math.min(...tenants.map(({ progress }) => progress));
   return {
     grants: new Map(tenants.filter(({ granted }) => granted > 0).map(({ id, granted }) => [id, granted])),
@@ -93,7 +93,7 @@ export function shareOut(
  * What was taken for the places, in their `order`: each tenant's own order is kept, a place for which nothing was there is
  * passed over. Were all of one tenant added before all of another, only one of them would lose by a late look at the queue.
  */
-export function inOrderOfPlaces<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
+export function inOrderOfSlots<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
   const ofTenant = new Map<string, T[]>();
   for (const { tenantId } of taken) ofTenant.set(tenantId, []);
   for (const run of taken) ofTenant.get(run.tenantId)?.push(run);
@@ -109,9 +109,9 @@ interface Tenant {
 }
 
 /** The tenants of the places that were given away, in that order. */
-function place(tenants: readonly Tenant[], places: number, limitOf: (tenant: Tenant) => number): string[] {
+function assignSlots(tenants: readonly Tenant[], slots: number, limitOf: (tenant: Tenant) => number): string[] {
   const order: string[] = [];
-  while (order.length < places) {
+  while (order.length < slots) {
     let next: Tenant | undefined;
     for (const tenant of tenants) {
       const open = tenant.granted < limitOf(tenant);

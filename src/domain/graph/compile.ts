@@ -28,7 +28,7 @@ export interface FlowOfRun {
   priority: number;
   of: DefinitionRef;
   /** Of a run that has not begun: its turn among those of its kind (see `fair-share.ts`). Left out: it is under way. */
-  turn?: number | undefined;
+  rank?: number | undefined;
   /** How near its deadline is (see `urgencyOf`). */
   urgency?: number | undefined;
 }
@@ -121,7 +121,7 @@ export function taskNode(
       priority: action.priority ?? run.priority,
       urgency: run.urgency ?? NOT_URGENT,
       depth,
-      turn: run.turn,
+      rank: run.rank,
     }),
     // A part of a millisecond (1.009 * 1000) is more than the queue in PostgreSQL can take.
     delayMs: Math.round(delayMs),

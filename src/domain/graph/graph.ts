@@ -43,8 +43,8 @@ export function buildGraph(nodes: readonly Node[]): GraphResult {
   }
   if (order.length < nodes.length) return { ok: false, cycle: findCycle(nodes, dependencies, new Set(order)) };
 
-  const place = new Map(order.map((inputIndex, index) => [inputIndex, index]));
-  const renumber = (list: readonly number[]) => list.map((index) => place.get(index) ?? 0).sort((a, b) => a - b);
+  const position = new Map(order.map((inputIndex, index) => [inputIndex, index]));
+  const renumber = (list: readonly number[]) => list.map((index) => position.get(index) ?? 0).sort((a, b) => a - b);
   return {
     ok: true,
     graph: {
@@ -80,20 +80,20 @@ export function reduceDependencies(graph: Graph): number[][] {
   const ancestors: Uint32Array[] = [];
   return graph.dependencies.map((list) => {
     const covered = new Uint32Array(words);
-    const kept: number[] = [];
+    const direct: number[] = [];
     // The latest first: what it implies lies before it.
     for (let i = list.length - 1; i >= 0; i -= 1) {
       const dependency = list[i] ?? 0;
       const word = dependency >>> 5;
       const bit = 1 << (dependency & 31);
       if (((covered[word] ?? 0) & bit) !== 0) continue;
-      kept.push(dependency);
+      direct.push(dependency);
       const of = ancestors[dependency];
       if (of !== undefined) for (let w = 0; w <= word; w += 1) covered[w] = (covered[w] ?? 0) | (of[w] ?? 0);
       covered[word] = (covered[word] ?? 0) | bit;
     }
     ancestors.push(covered);
-    return kept.reverse();
+    return direct.reverse();
   });
 }
 

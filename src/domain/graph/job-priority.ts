@@ -4,13 +4,13 @@
  * have not begun, so that a backlog gives finished runs and not a thousand half-done ones. Among tasks under way the more
  * urgent one goes first, then the deeper; among first tasks the tenants take turns, then the more urgent one goes first.
  */
-import { MAX_TURN } from '../fairness/fair-share.ts';
+import { MAX_RANK } from '../fairness/fair-share.ts';
 
 /** A run without a deadline, or with a distant one. */
 export const NOT_URGENT = 9;
 const DEPTHS = 1_000;
 const UNDER_WAY = (NOT_URGENT + 1) * DEPTHS;
-const STEP = UNDER_WAY + (MAX_TURN + 1) * (NOT_URGENT + 1);
+const STEP = UNDER_WAY + (MAX_RANK + 1) * (NOT_URGENT + 1);
 
 /** What is left until the deadline, in seconds, for each urgency from 0 on. */
 const URGENT_BELOW_SECONDS = [5, 15, 60, 300, 900, 3_600, 21_600, 86_400, 604_800];
@@ -23,13 +23,13 @@ export interface JobRank {
   /** Longest way from a source of the workflow. */
   depth: number;
   /** The run's turn among those that have not begun; undefined: it is under way. */
-  turn: number | undefined;
+  rank: number | undefined;
 }
 
-export function jobPriority({ priority, urgency, depth, turn }: JobRank): number {
+export function jobPriority({ priority, urgency, depth, rank: rank }: JobRank): number {
   const base = priority * STEP;
-  if (turn === undefined || depth > 0) return base + urgency * DEPTHS + (DEPTHS - 1 - Math.min(depth, DEPTHS - 1));
-  return base + UNDER_WAY + turn * (NOT_URGENT + 1) + urgency;
+  if (rank === undefined || depth > 0) return base + urgency * DEPTHS + (DEPTHS - 1 - Math.min(depth, DEPTHS - 1));
+  return base + UNDER_WAY + rank * (NOT_URGENT + 1) + urgency;
 }
 
 /** How the end of a run is ranked: before all of its kind. */

@@ -23,9 +23,9 @@ export interface PlannedAction {
   /** Longest way from a source; deeper tasks go first. */
   depth: number;
   /** Only of an undoing (`saga.ts`): what it undoes. */
-  undoes?: PlannedAction;
+  compensates?: PlannedAction;
   /** Only of a part (`parts.ts`): what it is a part of. */
-  part?: { of: PlannedAction; position: number };
+  item?: { of: PlannedAction; position: number };
 }
 
 /** One flow, added in one go. It ends in one action, or at the finalizer when several actions end the run. */

@@ -3,7 +3,7 @@
 /** Of a worker, after its last sign of life: four beats. */
 export const ALIVE_SECONDS = 20;
 /** Of the reconciler, which passes every second. */
-export const SWEEP_LATE_SECONDS = 30;
+export const RECONCILE_LATE_SECONDS = 30;
 /** Of an execution of which nothing has moved. */
 export const STUCK_AFTER_SECONDS = 600;
 /** Of the clock of a process against the database's: more than what a question to the database takes. */

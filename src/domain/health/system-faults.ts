@@ -73,12 +73,12 @@ export function isForgotten({ kind, lastAt }: Fault, now: number): boolean {
 
 /** The fault after one more failure of the same source. Another error is another fault. */
 export function afterFailure(
-  known: Fault | undefined,
+  previous: Fault | undefined,
   seen: Pick<Fault, 'kind' | 'source'> & FaultError,
   now: number,
 ): Fault {
-  const goesOn = known !== undefined && known.class === seen.class;
-  return { ...seen, firstAt: goesOn ? known.firstAt : now, lastAt: now, count: goesOn ? known.count + 1 : 1 };
+  const goesOn = previous !== undefined && previous.class === seen.class;
+  return { ...seen, firstAt: goesOn ? previous.firstAt : now, lastAt: now, count: goesOn ? previous.count + 1 : 1 };
 }
 
 const WORDS: ReadonlyArray<readonly [RegExp, string]> = [
@@ -150,17 +150,17 @@ export function groupFaults(faults: ReadonlyArray<Fault & { reporter?: string | 
     const lanes = fault.kind === 'delivery' ? [fault.source] : [];
     const reporters = reporter === undefined ? [] : [reporter];
     const key = `${fault.class} ${fault.message}`;
-    const known = groups.get(key);
-    if (known === undefined) {
+    const existing = groups.get(key);
+    if (existing === undefined) {
       groups.set(key, { ...own, sources: [own.source], lanes, reporters });
       continue;
     }
-    known.firstAt = Math.min(known.firstAt, fault.firstAt);
-    known.lastAt = Math.max(known.lastAt, fault.lastAt);
-    known.count = Math.max(known.count, fault.count);
-    known.sources = [...new Set([...known.sources, fault.source])];
-    known.lanes = [...new Set([...known.lanes, ...lanes])];
-    known.reporters = [...new Set([...known.reporters, ...reporters])];
+    existing.firstAt = Math.min(existing.firstAt, fault.firstAt);
+    existing.lastAt = Math.max(existing.lastAt, fault.lastAt);
+    existing.count = Math.max(existing.count, fault.count);
+    existing.sources = [...new Set([...existing.sources, fault.source])];
+    existing.lanes = [...new Set([...existing.lanes, ...lanes])];
+    existing.reporters = [...new Set([...existing.reporters, ...reporters])];
   }
   return [...groups.values()];
 }

@@ -6,7 +6,7 @@
 import { WORKFLOW_ACTION } from '../definition/sub-workflows.ts';
 import type { Plan } from '../graph/plan.ts';
 import { settledActions } from '../graph/settled.ts';
-import { hasParts } from './parts.ts';
+import { hasItems } from './parts.ts';
 import { SAGA } from './saga.ts';
 
 /** Shorter sleeps are a matter of the queue alone: the run goes on before anybody could make use of its place. */
@@ -51,18 +51,18 @@ export function sleepOf(
     if (actionType === WORKFLOW_ACTION) forRun = true;
     return true;
   };
-  const partsOf = groupParts(tasks);
+  const itemsOf = groupItems(tasks);
   for (const { index, action, dependsOn } of plan.actions) {
     if (settled.has(index) || !dependsOn.every((dependency) => settled.has(dependency))) continue;
     const own = tasks.get(action.action_id);
-    if (!hasParts(action)) {
+    if (!hasItems(action)) {
       if (!sleeps(own, action.action_type)) return undefined;
       continue;
     }
-    const parts = partsOf.get(action.action_id) ?? [];
+    const items = itemsOf.get(action.action_id) ?? [];
     // Without a part under way it is about to be woken. It waits for no time of its own.
-    if (parts.length === 0 || own === undefined || remainingMs(own, nowMs) === 0) return undefined;
-    if (!parts.every((part) => sleeps(part, action.action_type))) return undefined;
+    if (items.length === 0 || own === undefined || remainingMs(own, nowMs) === 0) return undefined;
+    if (!items.every((item) => sleeps(item, action.action_type))) return undefined;
   }
   return asleep.length === 0 ? undefined : { untilMs, forRun, tasks: asleep };
 }
@@ -79,14 +79,14 @@ export function remainingMs(
 }
 
 /** Those that were given to the queue and have not ended. */
-function groupParts(tasks: ReadonlyMap<string, SleepingTask>): Map<string, SleepingTask[]> {
-  const parts = new Map<string, SleepingTask[]>();
+function groupItems(tasks: ReadonlyMap<string, SleepingTask>): Map<string, SleepingTask[]> {
+  const items = new Map<string, SleepingTask[]>();
   for (const task of tasks.values()) {
     const { parentId, final, released } = task;
     if (parentId === null || parentId === SAGA || final || !released) continue;
-    const siblings = parts.get(parentId);
-    if (siblings === undefined) parts.set(parentId, [task]);
+    const siblings = items.get(parentId);
+    if (siblings === undefined) items.set(parentId, [task]);
     else siblings.push(task);
   }
-  return parts;
+  return items;
 }

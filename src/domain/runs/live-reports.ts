@@ -37,7 +37,7 @@ export interface LiveMessage {
 
 export type LiveCursor = Map<
   string,
-  Pick<TaskReportRow, 'execution' | 'version' | 'chunks' | 'truncated'> & { told: string }
+  Pick<TaskReportRow, 'execution' | 'version' | 'chunks' | 'truncated'> & { reported: string }
 >;
 
 /** Messages before and after the chunks that follow number `after` of the row's execution. */
@@ -56,18 +56,18 @@ export interface LiveStep {
 export function newReports(cursor: LiveCursor, rows: readonly TaskReportRow[], late: boolean): LiveStep[] {
   const steps: LiveStep[] = [];
   for (const row of rows) {
-    const known = cursor.get(row.actionId);
-    if (known?.execution === row.execution && known.version >= row.version) continue;
+    const seen = cursor.get(row.actionId);
+    if (seen?.execution === row.execution && seen.version >= row.version) continue;
     const { execution, version, chunks, truncated } = row;
-    const told = JSON.stringify([execution, row.percent, row.message]);
-    cursor.set(row.actionId, { execution, version, chunks, truncated, told });
+    const reported = JSON.stringify([execution, row.percent, row.message]);
+    cursor.set(row.actionId, { execution, version, chunks, truncated, reported: reported });
     if (late && row.over) continue;
-    const same = known?.execution === execution ? known : undefined;
+    const same = seen?.execution === execution ? seen : undefined;
     const step: LiveStep = { row, before: [], chunksAfter: undefined, behind: [] };
-    if (same === undefined && known !== undefined && known.chunks > 0)
+    if (same === undefined && seen !== undefined && seen.chunks > 0)
       step.before.push(messageOf(row, 'task.output_reset', {}));
     if (chunks > (same?.chunks ?? 0)) step.chunksAfter = same?.chunks ?? 0;
-    if (told !== known?.told && (row.percent !== null || row.message !== null)) {
+    if (reported !== seen?.reported && (row.percent !== null || row.message !== null)) {
       step.behind.push(messageOf(row, 'task.progress', { percent: row.percent, message: row.message }));
     }
     if (truncated && same?.truncated !== true) step.behind.push(messageOf(row, 'task.output_truncated', {}));

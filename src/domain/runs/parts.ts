@@ -5,9 +5,9 @@
  */
 import type { Action } from '../definition/definition.ts';
 import type { Plan, PlannedAction } from '../graph/plan.ts';
-import { undoOf } from './saga.ts';
+import { compensationOf } from './saga.ts';
 
-export interface PartRef {
+export interface ItemRef {
   actionId: string;
   position: number;
 }
@@ -16,19 +16,19 @@ export interface PartRef {
 const ITEM_NAMES: ReadonlySet<string> = new Set(['item', 'item_index']);
 const ITERATION_NAMES: ReadonlySet<string> = new Set(['iteration', 'previous']);
 
-const PART = /^(?<actionId>.+)\[(?<position>0|[1-9]\d{0,8})\]$/u;
+const ITEM = /^(?<actionId>.+)\[(?<position>0|[1-9]\d{0,8})\]$/u;
 
-export function partId(actionId: string, position: number): string {
+export function itemId(actionId: string, position: number): string {
   return `${actionId}[${position}]`;
 }
 
-export function readPartId(taskId: string): PartRef | undefined {
-  const found = PART.exec(taskId)?.groups;
+export function readItemId(taskId: string): ItemRef | undefined {
+  const found = ITEM.exec(taskId)?.groups;
   if (found === undefined) return undefined;
   return { actionId: found['actionId'] ?? '', position: Number(found['position']) };
 }
 
-export function hasParts(action: Action): boolean {
+export function hasItems(action: Action): boolean {
   return action.for_each !== undefined || action.repeat !== undefined;
 }
 
@@ -41,24 +41,24 @@ export function localNames(action: Action): ReadonlySet<string> | undefined {
 export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
   const planned = plan.byId.get(taskId);
   if (planned !== undefined) return planned;
-  const undo = undoOf(plan, taskId);
-  if (undo !== undefined) return undo;
-  const ref = readPartId(taskId);
-  const whole = ref === undefined ? undefined : plan.byId.get(ref.actionId);
-  return ref === undefined || whole === undefined || !hasParts(whole.action) ? undefined : partOf(whole, ref.position);
+  const compensation = compensationOf(plan, taskId);
+  if (compensation !== undefined) return compensation;
+  const ref = readItemId(taskId);
+  const parent = ref === undefined ? undefined : plan.byId.get(ref.actionId);
+  return ref === undefined || parent === undefined || !hasItems(parent.action) ? undefined : itemOf(parent, ref.position);
 }
 
 /** A part ends nothing but itself: it holds no gates and is nobody's dependency, and its failure is its action's to judge. */
-export function partOf(whole: PlannedAction, position: number): PlannedAction {
-  const { for_each: _, repeat: __, when: ___, delay_seconds: ____, compensate: _____, ...action } = whole.action;
+export function itemOf(parent: PlannedAction, position: number): PlannedAction {
+  const { for_each: _, repeat: __, when: ___, delay_seconds: ____, compensate: _____, ...action } = parent.action;
   return {
-    ...whole,
+    ...parent,
     index: -1,
-    action: { ...action, action_id: partId(action.action_id, position), on_failure: 'continue' },
+    action: { ...action, action_id: itemId(action.action_id, position), on_failure: 'continue' },
     dependents: [],
     children: [],
     gatedBy: [],
     gates: [],
-    part: { of: whole, position },
+    item: { of: parent, position },
   };
 }

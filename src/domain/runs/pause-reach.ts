@@ -28,9 +28,9 @@ export function pauseOf(run: Pausable): Pause {
 export type Resume = 'go_on' | 'with_parent' | 'parent_first' | 'refuse';
 
 /** `isHeldAbove`: the run of the task that waits for it is paused at this moment. */
-export function resumeOf(run: Pausable, isHeldAbove: boolean): Resume {
+export function resumeOf(run: Pausable, isPausedAbove: boolean): Resume {
   if (run.final || run.status !== 'paused') return 'refuse';
-  if (!isHeldAbove) return 'go_on';
+  if (!isPausedAbove) return 'go_on';
   return run.withParent ? 'parent_first' : 'with_parent';
 }
 

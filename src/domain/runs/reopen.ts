@@ -70,7 +70,7 @@ function mayHaveActed(task: { status: string; begun?: boolean | undefined } | un
  * Of what is reopened: what stands below something else that is. Its list or its input may be another one now, so the parts
  * of it that completed are not kept; all others go on with theirs.
  */
-export function toBeginAnew(plan: Plan, reopened: readonly string[]): string[] {
+export function toRestart(plan: Plan, reopened: readonly string[]): string[] {
   const all = new Set(reopened);
   const isReopened = (index: number) => all.has(actionAt(plan, index).action.action_id);
   return reopened.filter((id) => plan.byId.get(id)?.dependsOn.some(isReopened));

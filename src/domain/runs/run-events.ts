@@ -45,7 +45,7 @@ export function isAhead(progress: RunProgress, after: number): boolean {
 }
 
 export function hasNews(progress: RunProgress, after: number): boolean {
-  return progress.last > Math.max(after, STARTED) || (after < STARTED && hasBegun(progress));
+  return progress.last > Math.max(after, STARTED) || (after < STARTED && hasStarted(progress));
 }
 
 /**
@@ -58,7 +58,7 @@ export function hasEnded(progress: RunProgress, after: number): boolean {
 
 /** What comes next for a reader: the stored events after its position, and the beginning before them. */
 export function eventsAfter(progress: RunProgress, after: number, stored: readonly RunEvent[]): RunEvent[] {
-  if (after >= STARTED || (!hasBegun(progress) && stored.length === 0)) return [...stored];
+  if (after >= STARTED || (!hasStarted(progress) && stored.length === 0)) return [...stored];
   const at = progress.startedAt ?? stored[0]?.at;
   if (at === undefined) return [...stored];
   const started = { id: STARTED, kind: 'run.started', actionId: null, epoch: 1, attempt: null, at, details: null };
@@ -66,6 +66,6 @@ export function eventsAfter(progress: RunProgress, after: number, stored: readon
 }
 
 /** A task shows that the run has begun before the run itself is marked, which comes in batches. */
-function hasBegun({ final, startedAt, last }: RunProgress): boolean {
+function hasStarted({ final, startedAt, last }: RunProgress): boolean {
   return final || startedAt !== null || last > 0;
 }

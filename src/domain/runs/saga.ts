@@ -6,21 +6,21 @@ import type { Plan, PlannedAction } from '../graph/plan.ts';
 
 /** What the undoings of a run are parts of. No action can be called so. */
 export const SAGA = '~saga';
-export const UNDO = '~undo';
+export const COMPENSATION_SUFFIX = '~undo';
 
-export function undoId(actionId: string): string {
-  return `${actionId}${UNDO}`;
+export function compensationId(actionId: string): string {
+  return `${actionId}${COMPENSATION_SUFFIX}`;
 }
 
 /** The action that a task undoes, by their ids. */
-export function undoneBy(taskId: string): string {
-  return taskId.slice(0, -UNDO.length);
+export function compensatedBy(taskId: string): string {
+  return taskId.slice(0, -COMPENSATION_SUFFIX.length);
 }
 
 /** The planned action of an undoing, by its id. */
-export function undoOf(plan: Plan, taskId: string): PlannedAction | undefined {
-  if (!taskId.endsWith(UNDO)) return undefined;
-  const done = plan.byId.get(undoneBy(taskId));
+export function compensationOf(plan: Plan, taskId: string): PlannedAction | undefined {
+  if (!taskId.endsWith(COMPENSATION_SUFFIX)) return undefined;
+  const done = plan.byId.get(compensatedBy(taskId));
   const compensate = done?.action.compensate;
   if (done === undefined || compensate === undefined) return undefined;
   return {
@@ -41,7 +41,7 @@ export function undoOf(plan: Plan, taskId: string): PlannedAction | undefined {
     gates: [],
     segment: done.segment,
     depth: done.depth,
-    undoes: done,
+    compensates: done,
   };
 }
 
@@ -53,13 +53,13 @@ export interface KnownEffect {
 }
 
 /** The actions that have to be undone, the last ones first: what has happened, and what may have. */
-export function toUndo(plan: Plan, effectOf: (actionId: string) => KnownEffect | undefined): PlannedAction[] {
-  const undone = plan.actions.filter(({ action }) => {
+export function actionsToCompensate(plan: Plan, effectOf: (actionId: string) => KnownEffect | undefined): PlannedAction[] {
+  const compensated = plan.actions.filter(({ action }) => {
     if (action.compensate === undefined) return false;
     const effect = effectOf(action.action_id);
     return effect !== undefined && (effect.status === 'completed' || effect.effectUnknown);
   });
-  return undone.reverse();
+  return compensated.reverse();
 }
 
 /** Ends of an attempt that say nothing of what it has brought about: it took too long, or its answer cannot be kept. */
@@ -86,19 +86,19 @@ export const COMPENSATES = 'compensates';
 export const COMPENSATION_NAMES: ReadonlySet<string> = new Set([COMPENSATES]);
 
 /** Of what has to be undone, what may be now: everything that came after it, over however many steps, is undone. */
-export function readyToUndo(
+export function readyToCompensate(
   plan: Plan,
-  undone: readonly PlannedAction[],
+  compensated: readonly PlannedAction[],
   isOver: (actionId: string) => boolean,
 ): PlannedAction[] {
   const waits = new Set<number>();
   // Dependents come before what they depend on.
-  const after = new Map(undone.map((planned) => [planned.index, planned]));
+  const after = new Map(compensated.map((planned) => [planned.index, planned]));
   for (const { index, action, dependents } of [...plan.actions].reverse()) {
     const isOpen = after.has(index) && !isOver(action.action_id);
     if (isOpen || dependents.some((dependent) => waits.has(dependent))) waits.add(index);
   }
-  return undone.filter(
+  return compensated.filter(
     ({ action, dependents }) => !isOver(action.action_id) && !dependents.some((dependent) => waits.has(dependent)),
   );
 }

@@ -59,8 +59,8 @@ export class SizeBudget {
   }
 
   #measure(value: object): number {
-    const known = this.#lengths.get(value);
-    if (known !== undefined) return known;
+    const cached = this.#lengths.get(value);
+    if (cached !== undefined) return cached;
     const length = JSON.stringify(value).length;
     this.#lengths.set(value, length);
     return length;

@@ -50,12 +50,12 @@ type ParsedTemplate = { ok: true; part: TemplatePart; end: number } | { ok: fals
 
 function parseTemplate(text: string, open: number): ParsedTemplate {
   const start = skipSpace(text, open + OPEN.length);
-  const refuse = (what: string): ParsedTemplate => ({ ok: false, message: `${shorten(text.slice(open))}: ${what}` });
+  const reject = (what: string): ParsedTemplate => ({ ok: false, message: `${shorten(text.slice(open))}: ${what}` });
 
   const quoted = quotedAt(text, start);
   if (quoted !== undefined) {
     const close = skipSpace(text, quoted.end);
-    if (!text.startsWith(CLOSE, close)) return refuse("a quoted text must be followed by '}}'");
+    if (!text.startsWith(CLOSE, close)) return reject("a quoted text must be followed by '}}'");
     return { ok: true, part: { kind: 'text', text: quoted.text }, end: close + CLOSE.length };
   }
 
@@ -74,9 +74,9 @@ function parseTemplate(text: string, open: number): ParsedTemplate {
     const source = text.slice(open, close + CLOSE.length);
     return { ok: true, part: { kind: 'path', segments, dotted, source }, end: close + CLOSE.length };
   }
-  if (!text.includes(CLOSE, at)) return refuse("has no closing '}}'; literal braces are written {{'{{'}}");
-  if (segments.length === 0 && text.startsWith(CLOSE, start)) return refuse('is empty');
-  return refuse(
+  if (!text.includes(CLOSE, at)) return reject("has no closing '}}'; literal braces are written {{'{{'}}");
+  if (segments.length === 0 && text.startsWith(CLOSE, start)) return reject('is empty');
+  return reject(
     "is not a path of names and indices such as {{fetch.items.0}}; expressions belong in 'when' or a transform, literal braces are written {{'{{'}}",
   );
 }

@@ -161,7 +161,7 @@ export function bindTemplate(
   suggest: (name: string) => string = suggester(names),
 ): Bound {
   const [first = '', ...rest] = part.segments;
-  const refuse = (what: string): Bound => ({ ok: false, message: `${shorten(part.source)}: ${what}` });
+  const reject = (what: string): Bound => ({ ok: false, message: `${shorten(part.source)}: ${what}` });
   const refer = (kind: TemplateReference['kind'], name: string, path: readonly string[]): Bound => ({
     ok: true,
     reference: { kind, name, path, source: part.source },
@@ -170,23 +170,23 @@ export function bindTemplate(
   if (first === 'params') return refer('param', rest[0] ?? '', rest.slice(1));
   if (first === 'run') {
     const field = rest[0] ?? '';
-    const known = field === '' || RUN_FIELDS.some((name) => name === field);
-    if (!known)
-      return refuse(
+    const isRunField = field === '' || RUN_FIELDS.some((name) => name === field);
+    if (!isRunField)
+      return reject(
         `a run has no '${shorten(field)}'${didYouMean(field, RUN_FIELDS)}; it has ${RUN_FIELDS.join(', ')}`,
       );
     return refer('run', field, rest.slice(1));
   }
   if (first === 'secrets') {
     const [name] = rest;
-    if (name === undefined || rest.length > 1) return refuse('a secret is named as {{secrets.NAME}}');
+    if (name === undefined || rest.length > 1) return reject('a secret is named as {{secrets.NAME}}');
     return refer('secret', name, []);
   }
   if (part.segments.length === 1 && names.parameters.has(first)) return refer('param', first, []);
   const id = longestId(part.segments.slice(0, part.dotted), names.actions);
   if (id !== undefined) return refer('action', id.name, part.segments.slice(id.segments));
   if (names.parameters.has(first)) return refer('param', first, rest);
-  return refuse(
+  return reject(
     `no parameter and no action is called '${shorten(first)}'${suggest(first)}; a parameter that is not declared is {{params.${shorten(first)}}}`,
   );
 }
@@ -231,9 +231,9 @@ function lookUp(reference: TemplateReference, scope: TemplateScope): Found {
     const value = scope.locals?.[name] ?? null;
     return value === null ? found(null) : walk(value, path, source, `'${name}'`);
   }
-  const whole = kind === 'param' ? scope.params : scope.run;
-  if (name === '') return found(whole);
-  const value = ownProperty(whole, name);
+  const root = kind === 'param' ? scope.params : scope.run;
+  if (name === '') return found(root);
+  const value = ownProperty(root, name);
   if (value === undefined || value === null) return found(null);
   return walk(value, path, source, kind === 'param' ? `the parameter '${name}'` : `the run's '${name}'`);
 }

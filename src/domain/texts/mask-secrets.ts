@@ -90,8 +90,8 @@ export function redactSecrets(value: Json, secrets: readonly string[]): Json {
     if (typeof item === 'string') return mask(item);
     if (typeof item === 'number') return mask(String(item)) === MASK ? MASK : item;
     if (typeof item !== 'object' || item === null) return item;
-    const known = copies.get(item);
-    if (known !== undefined) return known;
+    const copied = copies.get(item);
+    if (copied !== undefined) return copied;
     const copy: Json = Array.isArray(item) ? [] : {};
     copies.set(item, copy);
     open.push({ from: item, to: copy });

@@ -10,7 +10,7 @@ export interface MaskedText {
 }
 
 /** At most `end`, and not between the halves of a character. */
-export function endOfWhole(text: string, end: number): number {
+export function endOfCharacter(text: string, end: number): number {
   const last = text.charCodeAt(end - 1);
   return end < 2 || Number.isNaN(last) || last < 0xd800 || last > 0xdbff ? Math.min(end, text.length) : end - 1;
 }
@@ -33,7 +33,7 @@ export function maskText(secrets: readonly string[]): MaskedText {
         moved = true;
       }
     }
-    return endOfWhole(raw, at);
+    return endOfCharacter(raw, at);
   }
 
   return {

@@ -41,8 +41,8 @@ export function matchesPattern(pattern: string, text: string): boolean {
 
 /** Throws for what is not of RE2's syntax. */
 export function compilePattern(pattern: string): RE2JS {
-  const known = compiled.get(pattern);
-  if (known !== undefined) return known;
+  const cached = compiled.get(pattern);
+  if (cached !== undefined) return cached;
   const fresh = RE2JS.compile(pattern);
   if (compiled.size >= MAX_COMPILED) compiled.clear();
   compiled.set(pattern, fresh);

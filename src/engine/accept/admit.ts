@@ -3,7 +3,7 @@
  * queue cannot be reached, a run stays pending in PostgreSQL and the dispatcher adds it later.
  */
 
-import { roomAtDoor } from '../../domain/fairness/fair-share.ts';
+import { roomForNewRuns } from '../../domain/fairness/fair-share.ts';
 import { compileSegment, type FlowNode, jobsIn } from '../../domain/graph/compile.ts';
 import { urgencyOf } from '../../domain/graph/job-priority.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
@@ -118,7 +118,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
   /** Those that there is room for; they are counted. */
   function takeIn(runs: readonly RunToAdmit[]): RunToAdmit[] {
     return runs.filter(({ tenantId }) => {
-      if (roomAtDoor(deps.window, { inQueue, total, waiting }, tenantId, weightOf) <= 0) return false;
+      if (roomForNewRuns(deps.window, { inQueue, total, waiting }, tenantId, weightOf) <= 0) return false;
       addTo(inQueue, tenantId, 1);
       total += 1;
       return true;
@@ -137,7 +137,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
             const turn = turns.next(tenantId);
             const plan = await deps.plans.of(of);
             const urgency = urgencyOf(timeoutSeconds === undefined ? undefined : timeoutSeconds * 1_000, 0);
-            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, turn, urgency });
+            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, rank: turn, urgency });
           }),
         );
         ahead = toMarkAhead(admitted, trees);

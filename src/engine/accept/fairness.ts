@@ -1,5 +1,5 @@
 /** What a process that adds runs to the queue remembers, so that the tenants take turns. */
-import { isLight, MAX_TURN, turnOf, type WeightOf } from '../../domain/fairness/fair-share.ts';
+import { isLight, MAX_RANK, rankOf, type WeightOf } from '../../domain/fairness/fair-share.ts';
 import { createRecentUse } from '../../domain/fairness/recent-use.ts';
 
 export interface Fairness {
@@ -50,7 +50,7 @@ function createTurns(weightOf: WeightOf): Turns {
       peaks.set(tenantId, ahead);
       if (!isLight(recent.of(tenantId), recent.total(), weight / weights)) heavy.add(tenantId);
       recent.add(tenantId);
-      return heavy.has(tenantId) ? MAX_TURN : turnOf(ahead, weight);
+      return heavy.has(tenantId) ? MAX_RANK : rankOf(ahead, weight);
     },
   };
 }

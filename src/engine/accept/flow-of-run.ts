@@ -5,5 +5,5 @@ import type { RunRow } from '../ports/rows.ts';
 /** What the jobs of a run are made of. `turn`: of one that has not begun. */
 export function flowOfRun(run: RunRow, gen: number, now: number, turn?: number): FlowOfRun {
   const { id: runId, epoch, priority, of, deadlineAt } = run;
-  return { runId, epoch, gen, priority, of, turn, urgency: urgencyOf(deadlineAt?.getTime(), now) };
+  return { runId, epoch, gen, priority, of, rank: turn, urgency: urgencyOf(deadlineAt?.getTime(), now) };
 }

@@ -3,7 +3,7 @@
  * serves an attempt is decided once that has passed, so a delivery that comes again finds what the one before began.
  */
 
-import { isSame, refuseDescent, whichChild } from '../../domain/definition/sub-workflows.ts';
+import { isSame, rejectDescent, whichChild } from '../../domain/definition/sub-workflows.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { type AcceptDeps, createAcceptRuns } from '../accept/accept-run.ts';
@@ -74,7 +74,7 @@ async function accept(
   };
   const workflowId = wanted.by === 'workflow_id' ? wanted.named : await idOf(deps, caller, wanted);
   const lineage = await deps.children.lineage(run.id, deps.maxDepth + 1);
-  const refused = refuseDescent(lineage, workflowId, deps.maxDepth);
+  const refused = rejectDescent(lineage, workflowId, deps.maxDepth);
   if (refused !== undefined) throw new OrchestratorError(refused.code, refused.message);
   const place = { ...task, awaited: wanted.awaited, depth: (lineage[0]?.depth ?? 0) + 1 };
   let nothingBegins = false;

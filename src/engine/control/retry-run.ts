@@ -3,7 +3,7 @@
  * reopened in the transaction that reopens the run, and only then added to the queue, as everything is that is added again.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
-import { toBeginAnew, toReopen } from '../../domain/runs/reopen.ts';
+import { toRestart, toReopen } from '../../domain/runs/reopen.ts';
 import { RUN_MOVES, type RunStatus } from '../../domain/runs/run-states.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { SagaStore } from '../deliver/compensate.ts';
@@ -81,7 +81,7 @@ export async function reopen(
     epoch: run.epoch,
     from: rerunFrom === undefined ? RETRYABLE_STATUSES : RERUNNABLE_STATUSES,
     actionIds,
-    beginAnew: [...toBeginAnew(plan, actionIds), ...(rerunFrom === undefined ? [] : [rerunFrom])],
+    beginAnew: [...toRestart(plan, actionIds), ...(rerunFrom === undefined ? [] : [rerunFrom])],
     afterSeconds,
     timeoutSeconds: plan.definition.timeout_seconds,
     by: caller.userId,

@@ -21,8 +21,8 @@ export async function releaseDependents(
   committed: TaskStatus | undefined,
 ): Promise<void> {
   const { run, plan, planned, delivery } = task;
-  if (planned.part !== undefined) return partEnded(deps, task, planned.part, committed);
-  if (planned.undoes !== undefined) return undoEnded(deps, run);
+  if (planned.item !== undefined) return partEnded(deps, task, planned.item, committed);
+  if (planned.compensates !== undefined) return undoEnded(deps, run);
   await deps.queue.removeGates(gatesOf(plan, planned, run.id, run.epoch));
   const next = plan.nextSegment(planned.index);
   if (next === undefined) return;

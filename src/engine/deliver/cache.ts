@@ -40,7 +40,7 @@ export interface CacheDeps {
 
 /** Undefined: the action has no cache, or its key says nothing here. Throws `template_unresolved`. */
 export function cacheKeyOf(plan: Plan, planned: PlannedAction, run: RunRow, scope: Scope): string | undefined {
-  const action = planned.part?.of.action ?? planned.action;
+  const action = planned.item?.of.action ?? planned.action;
   if (action.cache === undefined || !('workflow_id' in run.of)) return undefined;
   const value = resolveKey(action.cache.key, { ...scope, isServiceCall: isServiceCall(plan) }, namesFor(plan, planned));
   return value === undefined ? undefined : requestHash(cacheEntryOf(run.of.workflow_id, action, value));

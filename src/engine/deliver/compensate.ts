@@ -7,7 +7,7 @@
 import { OrchestratorError } from '../../domain/errors.ts';
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId, taskNode } from '../../domain/graph/compile.ts';
 import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
-import { readyToUndo, toUndo, undoId, undoOf } from '../../domain/runs/saga.ts';
+import { readyToCompensate, actionsToCompensate, compensationId, compensationOf } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { DefinitionRef } from '../../schemas/job.ts';
 import type { Json } from '../../schemas/json.ts';
@@ -76,7 +76,7 @@ interface EndingRun {
 /** Undefined: nothing has to be undone. */
 export async function compensate(deps: CompensateDeps, ending: EndingRun): Promise<Disposition | undefined> {
   const { plan, run, found } = ending;
-  const undone = toUndo(plan, (actionId) => found.tasks.get(actionId));
+  const undone = actionsToCompensate(plan, (actionId) => found.tasks.get(actionId));
   if (run.status !== 'compensating') {
     const hasFailed = [...found.tasks.values()].some(({ status, tolerated }) => status === 'failed' && !tolerated);
     if (undone.length === 0 || !(hasFailed || run.status === 'cancelling')) return undefined;
@@ -84,7 +84,7 @@ export async function compensate(deps: CompensateDeps, ending: EndingRun): Promi
     await deps.failpoint('saga.afterBegin');
   } else {
     // A late success, of which nobody knew at the beginning.
-    const unknown = undone.filter(({ action }) => !found.tasks.has(undoId(action.action_id)));
+    const unknown = undone.filter(({ action }) => !found.tasks.has(compensationId(action.action_id)));
     if (unknown.length > 0) await deps.sagas.extend(run, undoingsOf(unknown));
   }
   const { tasks } = await deps.runs.statuses(run.id);
@@ -94,7 +94,7 @@ export async function compensate(deps: CompensateDeps, ending: EndingRun): Promi
     await deps.failpoint('finalize.afterCommit');
     return { job: 'complete' };
   }
-  await giveToQueue(deps, ending, readyToUndo(plan, undone, isOver), tasks);
+  await giveToQueue(deps, ending, readyToCompensate(plan, undone, isOver), tasks);
   const seen = overCount(undone, isOver);
   return {
     job: 'delay',
@@ -110,12 +110,12 @@ export function undoingsOf(undone: readonly PlannedAction[]): { actionId: string
   return undone.flatMap(({ action }) =>
     action.compensate === undefined
       ? []
-      : [{ actionId: undoId(action.action_id), actionType: action.compensate.action_type }],
+      : [{ actionId: compensationId(action.action_id), actionType: action.compensate.action_type }],
   );
 }
 
 function isOverIn(tasks: Lookup['tasks']): (actionId: string) => boolean {
-  return (actionId) => tasks.get(undoId(actionId))?.final === true;
+  return (actionId) => tasks.get(compensationId(actionId))?.final === true;
 }
 
 function overCount(undone: readonly PlannedAction[], isOver: (actionId: string) => boolean): number {
@@ -129,7 +129,7 @@ async function giveToQueue(
   ready: readonly PlannedAction[],
   tasks: Lookup['tasks'],
 ): Promise<void> {
-  const undoings = ready.flatMap(({ action }) => undoOf(plan, undoId(action.action_id)) ?? []);
+  const undoings = ready.flatMap(({ action }) => compensationOf(plan, compensationId(action.action_id)) ?? []);
   const isKnown = ({ action }: PlannedAction) => tasks.get(action.action_id)?.released === true;
   const fresh = undoings.filter((undoing) => !isKnown(undoing));
   const known = undoings.filter(isKnown);

@@ -7,7 +7,7 @@ import { actionAt } from '../../domain/graph/compile.ts';
 import { endsRun } from '../../domain/graph/plan.ts';
 import { type Decision, type Dependency, decide, type TaskState } from '../../domain/runs/decide.ts';
 import { MAX_DELIVERIES, UNSUSPECTED_DELIVERIES } from '../../domain/runs/deliveries.ts';
-import { hasParts, partId, taskOf } from '../../domain/runs/parts.ts';
+import { hasItems, itemId, taskOf } from '../../domain/runs/parts.ts';
 import { holdsForChildren } from '../children/hold-for-children.ts';
 import { putOff } from '../control/pause-run.ts';
 import type { ChildStore } from '../ports/children.ts';
@@ -96,7 +96,7 @@ async function notReady(deps: ExecuteDeps, { run, planned }: FoundTask, waitsFor
 /** Of an action that was settled by hand: its dependents wait for that too, or the last one would end the run before it. */
 function openDependency(task: FoundTask): string | undefined {
   const { planned, found } = task;
-  if (planned.part !== undefined || planned.undoes !== undefined) return undefined;
+  if (planned.item !== undefined || planned.compensates !== undefined) return undefined;
   return dependenciesOf(task, found).find(({ state }) => state?.final !== true)?.actionId;
 }
 
@@ -114,7 +114,7 @@ async function proceed(
     if (run.status === 'waiting') await deps.sweep.rouse(run.id, LOOK_AFTER_ROUSE_MS);
     return startAttempt(deps, attempt, suspect).catch((error: unknown) => waitForKey(deps, attempt, error));
   }
-  if (decision.status === 'cancelled' && hasParts(planned.action)) return cancelWhole(deps, attempt, decision.reason);
+  if (decision.status === 'cancelled' && hasItems(planned.action)) return cancelWhole(deps, attempt, decision.reason);
   // It is woken when they have ended.
   if (decision.status === 'cancelled' && (await holdsForChildren(deps, run, planned.action)))
     return park(deps, attempt, undefined);
@@ -178,9 +178,9 @@ function lookUp(deps: ExecuteDeps, { delivery, plan, planned }: TaskJob): Promis
   const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
   if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== own) outputsOf.add(id);
   // An iteration sees the output of the one before it.
-  const { part } = planned;
+  const { item: part } = planned;
   if (part?.of.action.repeat !== undefined && part.position > 0) {
-    outputsOf.add(partId(part.of.action.action_id, part.position - 1));
+    outputsOf.add(itemId(part.of.action.action_id, part.position - 1));
   }
   const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
   // Whose the run is will only be known then; many tasks of one workflow, or of one type, are the next best thing.
@@ -223,5 +223,5 @@ async function takeToken(
   // One that was only added again was in nobody's hands before.
   const wasTaken = delivery.stalledCounter > 0 || delivery.attemptsStarted > delivery.attemptsMade + 1;
   const wasExecuted = own?.status === 'running' || (wasTaken && own?.status !== 'waiting');
-  return token === undefined ? undefined : { ...token, mayHaveRun: wasExecuted && !hasParts(planned.action) };
+  return token === undefined ? undefined : { ...token, mayHaveRun: wasExecuted && !hasItems(planned.action) };
 }

@@ -1,7 +1,7 @@
 /** What follows when a part of a task is final: the next one goes, or the task that it is a part of is woken. */
 import { taskNode } from '../../domain/graph/compile.ts';
 import type { PlannedAction } from '../../domain/graph/plan.ts';
-import { partOf } from '../../domain/runs/parts.ts';
+import { itemOf } from '../../domain/runs/parts.ts';
 import { flowOfRun } from '../accept/flow-of-run.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { PartStore } from '../ports/parts.ts';
@@ -50,5 +50,5 @@ export function addParts(
   { whole, positions, delayMs }: PartsToAdd,
 ): Promise<void> {
   const flow = flowOfRun(run, run.gen, deps.now());
-  return deps.queue.add(positions.map((position) => [taskNode(partOf(whole, position), flow, delayMs(position), [])]));
+  return deps.queue.add(positions.map((position) => [taskNode(itemOf(whole, position), flow, delayMs(position), [])]));
 }

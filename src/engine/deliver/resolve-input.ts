@@ -1,7 +1,7 @@
 /** From an action's config, with templates, to what its adapter gets. */
 import type { Action } from '../../domain/definition/definition.ts';
 import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
-import { hasParts, localNames, partId } from '../../domain/runs/parts.ts';
+import { hasItems, localNames, itemId } from '../../domain/runs/parts.ts';
 import { COMPENSATION_NAMES } from '../../domain/runs/saga.ts';
 import { referencesOf, resolveTemplates, type TemplateNames } from '../../domain/templates/templates.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
@@ -40,7 +40,7 @@ export function isServiceCall(plan: Plan): (actionId: string) => boolean {
 const outputsWanted = new WeakMap<Action, string[]>();
 
 /** The names that an action may use: a part, and the task that it is a part of, know more. */
-export function namesFor(plan: Plan, { action, part, undoes }: PlannedAction): TemplateNames {
+export function namesFor(plan: Plan, { action, item: part, compensates: undoes }: PlannedAction): TemplateNames {
   const locals = undoes === undefined ? localNames(part?.of.action ?? action) : COMPENSATION_NAMES;
   return locals === undefined ? templateNames(plan) : { ...templateNames(plan), locals };
 }
@@ -50,7 +50,7 @@ export function outputsNamedBy(plan: Plan, planned: PlannedAction, literalFields
   const { action } = planned;
   const known = outputsWanted.get(action);
   if (known !== undefined) return known;
-  const hasCel = action.when !== undefined || literalFields.length > 0 || hasParts(action);
+  const hasCel = action.when !== undefined || literalFields.length > 0 || hasItems(action);
   const named = hasCel
     ? planned.dependsOn.map((index) => plan.actions[index]?.action.action_id ?? '')
     : actionsIn(
@@ -88,11 +88,11 @@ function runFacts(run: RunRow): JsonObject {
 }
 
 /** What a part knows besides what its run knows. */
-export function localsOf({ part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
+export function localsOf({ item: part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
   if (part === undefined) return {};
   const { of: whole, position } = part;
   if (whole.action.for_each !== undefined) return { item: own?.item ?? null, item_index: position };
-  const before = tasks.get(partId(whole.action.action_id, position - 1));
+  const before = tasks.get(itemId(whole.action.action_id, position - 1));
   return { iteration: position + 1, previous: before?.output ?? null };
 }
 

@@ -8,7 +8,7 @@ import type { ForEach, Repeat } from '../../domain/definition/definition.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import { queuedDelayMs, taskJobId } from '../../domain/graph/compile.ts';
 import type { PlannedAction } from '../../domain/graph/plan.ts';
-import { partId } from '../../domain/runs/parts.ts';
+import { itemId } from '../../domain/runs/parts.ts';
 import { hasTemplate } from '../../domain/templates/template-syntax.ts';
 import { MAX_ITEMS } from '../../schemas/definition.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
@@ -68,7 +68,7 @@ async function fanOut(deps: PartsDeps, attempt: Attempt, forEach: ForEach, visib
     const items = await itemsOf(deps, attempt, forEach.items, visible);
     if ('failure' in items) return commitFailure(deps, attempt, items.failure);
     if (items.list.length === 0) return commitOutput(deps, attempt, [], 1);
-    const parts = items.list.map((item, position) => ({ id: partId(id, position), position, item }));
+    const parts = items.list.map((item, position) => ({ id: itemId(id, position), position, item }));
     await deps.parts.write(wholeOf(attempt), parts);
     await deps.failpoint('parts.afterWrite');
   }
@@ -85,7 +85,7 @@ async function fanOut(deps: PartsDeps, attempt: Attempt, forEach: ForEach, visib
   if (open > 0) return { job: 'delay', untilMs: deps.now() + LOOK_SOON_MS };
   if (forEach.on_item_failure === 'fail' && failed > 0) {
     const first =
-      firstFailure === undefined ? '' : `: ${partId(id, firstFailure.position)} ${messageIn(firstFailure.error)}`;
+      firstFailure === undefined ? '' : `: ${itemId(id, firstFailure.position)} ${messageIn(firstFailure.error)}`;
     const message = `${failed} of ${total} items did not complete${first}`;
     const details = { total, not_completed: failed, first_failed: firstFailure?.position ?? null };
     return commitFailure(deps, attempt, { code: 'item_failed', message, details, effectUnknown: happened > 0 });
@@ -164,7 +164,7 @@ async function beginIteration(
   position: number,
   delayMs: number,
 ): Promise<Disposition> {
-  const id = partId(attempt.planned.action.action_id, position);
+  const id = itemId(attempt.planned.action.action_id, position);
   await deps.parts.write(wholeOf(attempt), [{ id, position, item: null }]);
   await deps.failpoint('parts.afterWrite');
   return goOn(deps, attempt, delayMs, false);
@@ -191,14 +191,14 @@ async function giveToQueue(
   for (let at = 0; at < positions.length; at += ADDED_AT_ONCE) {
     const some = positions.slice(at, at + ADDED_AT_ONCE);
     if (again) await deps.queue.removeEnded(some.map((position) => jobOf(planned, run, position)));
-    const delayOf = (position: number) => sleepsMs?.(partId(planned.action.action_id, position)) ?? delayMs;
+    const delayOf = (position: number) => sleepsMs?.(itemId(planned.action.action_id, position)) ?? delayMs;
     await addParts(deps, { ...run, gen }, { whole: planned, positions: some, delayMs: delayOf });
     await deps.failpoint('parts.afterAdd');
   }
 }
 
 function jobOf({ action }: PlannedAction, run: { id: string; epoch: number }, position: number) {
-  return { queue: action.action_type, jobId: taskJobId(run.id, run.epoch, partId(action.action_id, position)) };
+  return { queue: action.action_type, jobId: taskJobId(run.id, run.epoch, itemId(action.action_id, position)) };
 }
 
 function wholeOf({ run, planned }: Attempt) {

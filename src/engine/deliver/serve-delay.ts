@@ -25,7 +25,7 @@ export async function serveDelay(deps: SettleDeps, attempt: Attempt): Promise<Di
   return settle(deps, attempt, outcome, { job: 'delay', untilMs, dueAlready: () => wasWoken(deps, outcome) });
 }
 
-function delayOf({ action, part }: PlannedAction): number | undefined {
+function delayOf({ action, item: part }: PlannedAction): number | undefined {
   if (part === undefined) return action.delay_seconds;
   return part.position === 0 ? undefined : part.of.action.repeat?.delay_seconds;
 }

@@ -1,7 +1,7 @@
 /** The start of an attempt whose task is to run: its condition, its input, its adapter. */
 
 import { describe, OrchestratorError } from '../../domain/errors.ts';
-import { hasParts } from '../../domain/runs/parts.ts';
+import { hasItems } from '../../domain/runs/parts.ts';
 import { COMPENSATES, type Compensates } from '../../domain/runs/saga.ts';
 import { redactSecrets } from '../../domain/texts/mask-secrets.ts';
 import type { Json } from '../../schemas/json.ts';
@@ -37,14 +37,14 @@ const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
 
 export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: boolean): Promise<Disposition> {
   const { plan, planned, run, found } = attempt;
-  const { action, part } = planned;
+  const { action, item: part } = planned;
   const literal = deps.executor.literalFields(action.action_type);
   let scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
   let locals = localsOf(planned, found, found.tasks.get(action.action_id));
   let compensates: Compensates | undefined;
-  if (planned.undoes !== undefined) {
+  if (planned.compensates !== undefined) {
     try {
-      const undoing = await undoingOf(deps.sagas, attempt, planned.undoes, scope.outputs);
+      const undoing = await undoingOf(deps.sagas, attempt, planned.compensates, scope.outputs);
       compensates = undoing.compensates;
       scope = { ...scope, outputs: undoing.outputs };
       locals = { [COMPENSATES]: { ...compensates } };
@@ -66,7 +66,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
         reason: `when is not true: ${action.when}`,
       });
     }
-    if (hasParts(action)) return await runWhole(deps, attempt, { scope, variables });
+    if (hasItems(action)) return await runWhole(deps, attempt, { scope, variables });
     const inScope = { ...scope, locals };
     const named = secretsNamedBy(plan, planned, literal);
     if (named.length > 0) known = await deps.secrets.of(run.tenantId, named);

@@ -10,7 +10,7 @@
 import { cleanText, makeStorable } from '../../domain/runs/storable.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { maskOf } from '../../domain/texts/mask-secrets.ts';
-import { endOfWhole, type MaskedText, maskText } from '../../domain/texts/mask-stream.ts';
+import { endOfCharacter, type MaskedText, maskText } from '../../domain/texts/mask-stream.ts';
 import type { Logger } from '../ports/logger.ts';
 
 export interface Reports {
@@ -261,7 +261,7 @@ export function createTaskReports(deps: {
 function pieces(text: string): string[] {
   const found: string[] = [];
   for (let rest = text; rest !== ''; ) {
-    const at = endOfWhole(rest, MAX_CHUNK_CHARACTERS);
+    const at = endOfCharacter(rest, MAX_CHUNK_CHARACTERS);
     found.push(rest.slice(0, at));
     rest = rest.slice(at);
   }

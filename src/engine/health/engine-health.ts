@@ -1,7 +1,7 @@
 /** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
 
 import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
-import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, SWEEP_LATE_SECONDS } from '../../domain/health/liveness.ts';
+import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, RECONCILE_LATE_SECONDS } from '../../domain/health/liveness.ts';
 import { type Fault, type FaultGroup, groupFaults } from '../../domain/health/system-faults.ts';
 
 export interface LaneHealth {
@@ -189,7 +189,7 @@ export function createEngineHealth(deps: {
 function problemsOf({ workers, sweep, stuck }: EngineFacts, lanes: readonly LaneHealth[]): string[] {
   const problems: string[] = [];
   if (workers.length === 0) problems.push('no worker is alive');
-  else if (sweep === null || sweep.ageSeconds > SWEEP_LATE_SECONDS) {
+  else if (sweep === null || sweep.ageSeconds > RECONCILE_LATE_SECONDS) {
     const since = sweep === null ? 'never' : `last ${Math.round(sweep.ageSeconds)} s ago`;
     problems.push(`the sweep does not pass: ${since}`);
   }

@@ -3,7 +3,7 @@
  * same. Where it says how it is undone the run compensates once more. The late effect is a row that says whether that is due,
  * so whatever is missed is done by the next pass.
  */
-import { toUndo } from '../../domain/runs/saga.ts';
+import { actionsToCompensate } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Plans } from '../accept/plans.ts';
 import { type SagaStore, undoingsOf } from '../deliver/compensate.ts';
@@ -24,7 +24,7 @@ export async function compensateLate(deps: CompensateLateDeps): Promise<void> {
     try {
       const plan = await deps.plans.of(run.of);
       const { tasks } = await deps.runs.statuses(run.id);
-      const undoings = undoingsOf(toUndo(plan, (actionId) => tasks.get(actionId)));
+      const undoings = undoingsOf(actionsToCompensate(plan, (actionId) => tasks.get(actionId)));
       // The reconciler adds its finalizer.
       if (await deps.sagas.reopenForLate(run, undoings)) deps.log.warn('late_effect_compensated', { run_id: run.id });
     } catch (error) {

@@ -3,7 +3,7 @@
  * waits for the backlog of another. Those that the API has only just accepted are left to it.
  */
 
-import { inOrderOfPlaces, shareOut } from '../../domain/fairness/fair-share.ts';
+import { inOrderOfSlots, shareOut } from '../../domain/fairness/fair-share.ts';
 import { isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
 import { compileSegment, type FlowNode } from '../../domain/graph/compile.ts';
 import type { Fairness } from '../accept/fairness.ts';
@@ -63,7 +63,7 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
   fairness.progress = progress;
   if (grants.size === 0) return 0;
   const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);
-  const pending = inOrderOfPlaces(order, taken.sort(inOrder));
+  const pending = inOrderOfSlots(order, taken.sort(inOrder));
   const again = await addNew(deps, pending, report);
   await inTurns(again, (run) =>
     onItsOwn(deps, run, async () => {

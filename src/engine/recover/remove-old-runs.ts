@@ -2,7 +2,7 @@
  * Retention: runs that ended long ago go, with everything that is kept of them, and their idempotency keys with them. In
  * small batches, each a short transaction, with a breath in between, so that nobody waits for it.
  */
-import { type KeptRuns, oldestToRemove } from '../../domain/retention.ts';
+import { type RetainedRuns, oldestToRemove } from '../../domain/retention.ts';
 import type { Logger } from '../ports/logger.ts';
 
 /** Which ended runs may go. */
@@ -21,7 +21,7 @@ export interface RetentionStore {
    * What is kept of runs, without indexes and free space, from samples of large tables; undefined when another process is
    * at it. Where all of it, free space included, is no more than `enough`, that is the answer, and nothing is read.
    */
-  measure(enough: number): Promise<KeptRuns | undefined>;
+  measure(enough: number): Promise<RetainedRuns | undefined>;
   /** When the last of the `count` oldest that may be removed had ended; undefined: none may. */
   endOfOldest(count: number): Promise<Date | undefined>;
 }

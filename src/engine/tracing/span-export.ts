@@ -55,7 +55,7 @@ export function deliverySpan(
   const { data, queue, jobId } = delivery;
   const { action_id: actionId } = planned.action;
   // The jobs of parts and of what undoes are not added with a segment.
-  const isOfSegment = planned.part === undefined && planned.undoes === undefined;
+  const isOfSegment = planned.item === undefined && planned.compensates === undefined;
   const sent = { traceId: ids.traceId, spanId: addSpanId(run.id, run.epoch, data.gen, planned.segment) };
   return {
     ...at,

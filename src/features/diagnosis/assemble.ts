@@ -4,7 +4,7 @@ import pg from 'pg';
 import { payloadsOf } from '../../compose/payloads.ts';
 import { createPlans } from '../../engine/accept/plans.ts';
 import type { ApiParts } from '../../feature.ts';
-import { createJobLooks } from '../../queue/job-looks.ts';
+import { createJobProbes } from '../../queue/job-looks.ts';
 import { payloadSettings } from '../../store/core/payload-client.ts';
 import { SESSION } from '../../store/core/session.ts';
 import { TenantPool } from '../../store/core/tenant-pool.ts';
@@ -42,7 +42,7 @@ export function diagnosisOf(parts: ApiParts): { why: WhyOfRuns; problems: System
     why: createWhy({
       store,
       plans: createPlans(createDefinitions(pool)),
-      jobs: createJobLooks(backend, queueOf),
+      jobs: createJobProbes(backend, queueOf),
       depths,
       queueUse,
       queueRejects,

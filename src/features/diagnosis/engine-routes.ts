@@ -80,7 +80,7 @@ function presentWorker({ worker, alive, version, lanes, ...of }: WorkerHealth): 
   };
 }
 
-function presentSweep({ worker, dispatched, checked, repaired, ...pass }: SweepHealth): schemas.SweepHealth {
+function presentSweep({ worker, dispatched, checked, repaired, ...pass }: SweepHealth): schemas.ReconcilerHealth {
   return {
     worker,
     last_pass_at: isoText(pass.lastPassAt),

@@ -10,7 +10,7 @@ import type { Plan } from '../../domain/graph/plan.ts';
 import { visibleFaults } from '../../domain/health/fault-problems.ts';
 import type { JobFact } from '../../domain/health/job-fact.ts';
 import type { Explanation, WaitCause } from '../../domain/health/why-causes.ts';
-import { hasParts } from '../../domain/runs/parts.ts';
+import { hasItems } from '../../domain/runs/parts.ts';
 import { serviceKey } from '../../domain/service-rate.ts';
 import type { Plans } from '../../engine/accept/plans.ts';
 import type { EngineHealth, LaneDepths, LaneHealth } from '../../engine/health/engine-health.ts';
@@ -144,7 +144,7 @@ function factOf(plan: Plan, action: Plan['actions'][number]['action'], dependsOn
     timeoutMs: timeout_seconds * 1000,
     delayMs: (delay_seconds ?? 0) * 1000,
     service: isCall ? named : undefined,
-    hasParts: hasParts(action),
+    hasParts: hasItems(action),
   };
 }
 

@@ -2,12 +2,12 @@
 
 import { fullnessOf, shareOf } from '../../domain/fairness/queue-room.ts';
 import type { JobFact } from '../../domain/health/job-fact.ts';
-import { SWEEP_LATE_SECONDS } from '../../domain/health/liveness.ts';
+import { RECONCILE_LATE_SECONDS } from '../../domain/health/liveness.ts';
 import { todoOfNotWritable, whyNotWritable } from '../../domain/health/queue-not-writable.ts';
 import { type Cause, cause, listed, orNull, span } from '../../domain/health/why-causes.ts';
 import type { ActionFact, RunFacts, TaskFact } from './facts.ts';
 
-export const SWEEP_LATE_MS = SWEEP_LATE_SECONDS * 1_000;
+export const SWEEP_LATE_MS = RECONCILE_LATE_SECONDS * 1_000;
 
 export const QUEUE_BACK =
   'Bring the store of the queue back: Redis (REDIS_URL), or where that is not set its tables in PostgreSQL.';

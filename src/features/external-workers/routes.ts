@@ -36,7 +36,7 @@ export const heartbeatTask = operation({
   description: LEASE_LOST,
   body: schemas.heartbeatRequest,
   notFound,
-  answers: { 200: { description: 'The lease was extended', schema: schemas.keptLease } },
+  answers: { 200: { description: 'The lease was extended', schema: schemas.extendedLease } },
   problems: [400, 401, 404, 409, 413, 415],
 });
 

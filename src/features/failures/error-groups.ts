@@ -1,6 +1,6 @@
 /** Failures in groups: what fails, since when, how often and where, and what is done about it at once. */
 import { createHash } from 'node:crypto';
-import { readPartId } from '../../domain/runs/parts.ts';
+import { readItemId } from '../../domain/runs/parts.ts';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
@@ -117,7 +117,7 @@ export function identify({ workflowId, actionType, actionId, error }: NewFailure
   const kind: FailureKind = {
     actionType,
     workflowId,
-    actionId: readPartId(actionId)?.actionId ?? actionId,
+    actionId: readItemId(actionId)?.actionId ?? actionId,
     code: textOf(error?.code),
     template: normaliseMessage(message),
   };

@@ -1,7 +1,7 @@
 /** A run as a saga: what it did, step by step, and how each step was undone. Pure. */
 
 import type { Definition } from '../../domain/definition/definition.ts';
-import { undoId } from '../../domain/runs/saga.ts';
+import { compensationId } from '../../domain/runs/saga.ts';
 import { storedMessage } from '../../domain/texts/error-message.ts';
 import { isoText } from '../../domain/texts/iso-text.ts';
 import type { Json } from '../../schemas/json.ts';
@@ -20,7 +20,7 @@ export interface StepRow {
 export function stepsOf({ actions }: Pick<Definition, 'actions'>, rows: readonly StepRow[]): Saga['steps'] {
   const byId = new Map(rows.map((row) => [row.actionId, row]));
   return actions.map(({ action_id: id, action_type: type, name, compensate }) => {
-    const undoing = byId.get(undoId(id));
+    const undoing = byId.get(compensationId(id));
     return {
       step_id: id,
       name: name ?? id,

@@ -1,6 +1,6 @@
 /** Turns at services, over all workers: taken one after the other under the row of the service. */
 import type pg from 'pg';
-import { type ServiceLimit, takeTurn } from '../../domain/service-rate.ts';
+import { type ServiceLimit, takeRateSlot } from '../../domain/service-rate.ts';
 import { createBatcher } from '../../store/core/batch.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
 import { untilItPasses } from '../../store/core/transient.ts';
@@ -56,10 +56,10 @@ async function takeIn(client: pg.PoolClient, { key, id, limit }: Ask): Promise<{
   const found = read.rows[0];
   if (found === undefined) throw new Error('SELECT without a row');
   const now = found.now.getTime();
-  const turn = takeTurn(limit, {
+  const turn = takeRateSlot(limit, {
     now,
     usedAt: found.used_at?.getTime(),
-    turnAt: found.turn_at?.getTime(),
+    slotAt: found.turn_at?.getTime(),
     batchAt: rate.batch_at?.getTime(),
     batchPlanned: rate.batch_planned,
   });

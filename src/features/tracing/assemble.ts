@@ -77,7 +77,7 @@ export function tracesOf(
           'orchestrator.process': process,
           'deployment.environment.name': nodeEnv,
         },
-        told: count,
+        onResult: count,
         failed,
       });
     },

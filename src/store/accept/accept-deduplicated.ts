@@ -14,7 +14,7 @@ import {
   newRunValues,
   RUN_FIELDS,
   storedRuns,
-  twinKey,
+  tenantKey,
 } from './accept-runs.ts';
 
 export type DeduplicatedRun = NewRun & { dedupe: RunDedupe };
@@ -145,5 +145,5 @@ function workflowOf({ of }: NewRun): string | null {
 }
 
 function holderKey(tenantId: string, workflowId: string | null, key: string): string {
-  return twinKey(tenantId, `${key} ${workflowId}`);
+  return tenantKey(tenantId, `${key} ${workflowId}`);
 }

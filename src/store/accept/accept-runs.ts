@@ -99,7 +99,7 @@ export function storedRuns(
   const stored = new Map<string, StoredRun>();
   for (const run of runs) {
     const created = createdAt.get(run.id);
-    const twin = existing.get(twinKey(run.tenantId, run.idempotencyKey ?? ''));
+    const found = existing.get(tenantKey(run.tenantId, run.idempotencyKey ?? ''));
     if (created !== undefined) {
       const requestHash = run.requestHash ?? null;
       stored.set(run.id, {
@@ -110,9 +110,9 @@ export function storedRuns(
         of: run.of,
         inserted: true,
       });
-    } else if (run.idempotencyKey !== undefined && twin !== undefined) {
-      const { id, status, created_at, request_hash: requestHash } = twin;
-      stored.set(run.id, { id, status, createdAt: created_at, requestHash, of: definitionRef(twin), inserted: false });
+    } else if (run.idempotencyKey !== undefined && found !== undefined) {
+      const { id, status, created_at, request_hash: requestHash } = found;
+      stored.set(run.id, { id, status, createdAt: created_at, requestHash, of: definitionRef(found), inserted: false });
     }
   }
   return stored;
@@ -129,9 +129,9 @@ export async function findExisting(
     text: EXISTING,
     values: [keyed.map((run) => run.tenantId), keyed.map((run) => run.idempotencyKey ?? '')],
   });
-  return new Map(rows.map((row) => [twinKey(row.tenant_id, row.idempotency_key), row]));
+  return new Map(rows.map((row) => [tenantKey(row.tenant_id, row.idempotency_key), row]));
 }
 
-export function twinKey(tenantId: string, key: string): string {
+export function tenantKey(tenantId: string, key: string): string {
   return JSON.stringify([tenantId, key]);
 }

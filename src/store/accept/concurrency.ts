@@ -16,9 +16,9 @@ export type GroupedRun = NewRun & { concurrency: NonNullable<NewRun['concurrency
 
 /** Of locks of two numbers, of which the second is the group's; ours alone in the database. */
 const GROUP_LOCK = 7_202_614;
-const GROUPS_PER_LOOK = 500;
-const LOOKS_PER_PASS = 4;
-const GIVEN_AT_ONCE = 100;
+const GROUPS_PER_PAGE = 500;
+const PAGES_PER_PASS = 4;
+const GRANTED_AT_ONCE = 100;
 
 interface Group {
   tenant_id: string;
@@ -43,7 +43,7 @@ SELECT pg_advisory_xact_lock(${GROUP_LOCK}, number) FROM (
 ) AS numbers`;
 
 // Whoever is first in a group goes first: one that may not keeps the others waiting.
-const GIVE = `
+const GRANT = `
 WITH g AS (SELECT DISTINCT * FROM ${GROUPS}), next AS (
   SELECT w.id, bool_and(held.runs + w.n <= w.concurrency_limit)
     OVER (PARTITION BY g.tenant_id, g.workflow_id, g.concurrency_key ORDER BY w.n) AS may
@@ -52,7 +52,7 @@ WITH g AS (SELECT DISTINCT * FROM ${GROUPS}), next AS (
   CROSS JOIN LATERAL (
     SELECT q.id, q.concurrency_limit, row_number() OVER (ORDER BY q.priority, q.deadline_at, q.created_at, q.id) AS n FROM (
       SELECT r.id, r.concurrency_limit, r.priority, r.deadline_at, r.created_at FROM run r WHERE ${OF_GROUP('r')} AND ${WAITS}
-      ORDER BY r.priority, r.deadline_at, r.created_at, r.id LIMIT ${GIVEN_AT_ONCE}
+      ORDER BY r.priority, r.deadline_at, r.created_at, r.id LIMIT ${GRANTED_AT_ONCE}
     ) AS q
   ) AS w
 )
@@ -145,7 +145,7 @@ export function acceptInGroups(pool: pg.Pool, runs: readonly GroupedRun[]): Prom
       runs.filter(({ id, concurrency }) => concurrency.policy === policy && stored.get(id)?.inserted === true);
     const rejected = await reject(client, inserted('reject'));
     const replaced = await replace(client, inserted('replace'));
-    const given = await give(client, groups);
+    const granted = await grant(client, groups);
     return runs.map((run): StoredRun => {
       const row = stored.get(run.id);
       if (row === undefined) throw new Error(`run ${run.id} was neither inserted nor found`);
@@ -154,7 +154,7 @@ export function acceptInGroups(pool: pg.Pool, runs: readonly GroupedRun[]): Prom
       const ofMine = replaced.filter(({ by }) => by === run.id);
       return {
         ...row,
-        ...(given.has(run.id) ? {} : { waits: true as const }),
+        ...(granted.has(run.id) ? {} : { waits: true as const }),
         ...(ofMine.length > 0 ? { replaced: ofMine } : {}),
       };
     });
@@ -178,9 +178,9 @@ function pair(id: string, row: StoredRun | undefined): Array<[string, StoredRun]
 
 async function reject(client: pg.ClientBase, runs: readonly GroupedRun[]): Promise<Set<string>> {
   // One that is delayed takes its place when it is due.
-  const asking = runs.filter(({ delaySeconds }) => delaySeconds === undefined).map(({ id }) => id);
-  if (asking.length === 0) return new Set();
-  const { rows } = await client.query<{ id: string }>({ name: 'reject-runs', text: REJECT, values: [asking] });
+  const due = runs.filter(({ delaySeconds }) => delaySeconds === undefined).map(({ id }) => id);
+  if (due.length === 0) return new Set();
+  const { rows } = await client.query<{ id: string }>({ name: 'reject-runs', text: REJECT, values: [due] });
   const ids = rows.map(({ id }) => id);
   if (ids.length > 0) await client.query('DELETE FROM run_dedupe WHERE run_id = ANY($1::text[])', [ids]);
   return new Set(ids);
@@ -190,12 +190,12 @@ async function replace(
   client: pg.ClientBase,
   runs: readonly GroupedRun[],
 ): Promise<Array<ReplacedRun & { by: string }>> {
-  const asking = runs.filter(({ delaySeconds }) => delaySeconds === undefined).map(({ id }) => id);
-  if (asking.length === 0) return [];
+  const due = runs.filter(({ delaySeconds }) => delaySeconds === undefined).map(({ id }) => id);
+  if (due.length === 0) return [];
   const { rows } = await client.query<Replaced & { cancel_reason: string }>({
     name: 'replace-runs',
     text: REPLACE,
-    values: [asking],
+    values: [due],
   });
   return rows.map((row) => ({
     id: row.id,
@@ -206,8 +206,8 @@ async function replace(
   }));
 }
 
-async function give(client: pg.ClientBase, groups: unknown[]): Promise<Set<string>> {
-  const { rows } = await client.query<{ id: string }>({ name: 'give-slots', text: GIVE, values: groups });
+async function grant(client: pg.ClientBase, groups: unknown[]): Promise<Set<string>> {
+  const { rows } = await client.query<{ id: string }>({ name: 'give-slots', text: GRANT, values: groups });
   return new Set(rows.map(({ id }) => id));
 }
 
@@ -225,12 +225,12 @@ const FIRST: Group = { tenant_id: '', workflow_id: '', concurrency_key: '' };
 export function createSlotGiver(pool: pg.Pool): () => Promise<number> {
   let after = FIRST;
   return async () => {
-    let given = 0;
-    for (let look = 0; look < LOOKS_PER_PASS; look += 1) {
+    let granted = 0;
+    for (let page = 0; page < PAGES_PER_PASS; page += 1) {
       const { rows } = await pool.query<Group & { hasRoom: boolean }>({
         name: 'groups-with-room',
         text: GROUPS_WITH_ROOM,
-        values: [after.tenant_id, after.workflow_id, after.concurrency_key, GROUPS_PER_LOOK],
+        values: [after.tenant_id, after.workflow_id, after.concurrency_key, GROUPS_PER_PAGE],
       });
       const open = rows.filter(({ hasRoom }) => hasRoom);
       if (open.length > 0) {
@@ -241,14 +241,14 @@ export function createSlotGiver(pool: pg.Pool): () => Promise<number> {
         ];
         const holders = await inTransaction(pool, async (client) => {
           await client.query({ name: 'lock-groups', text: LOCK, values: groups });
-          return give(client, groups);
+          return grant(client, groups);
         });
-        given += holders.size;
+        granted += holders.size;
       }
       const last = rows.at(-1);
-      after = rows.length < GROUPS_PER_LOOK || last === undefined ? FIRST : last;
+      after = rows.length < GROUPS_PER_PAGE || last === undefined ? FIRST : last;
       if (after === FIRST) break;
     }
-    return given;
+    return granted;
   };
 }

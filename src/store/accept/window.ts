@@ -68,12 +68,12 @@ UPDATE run SET due_at = NULL WHERE id = ANY (ARRAY(
 ))`;
 const RELEASED_PER_PASS = 10_000;
 
-export async function windowUse(pool: pg.Pool, look: WindowLook): Promise<WindowUse> {
+export async function windowUse(pool: pg.Pool, query: WindowLook): Promise<WindowUse> {
   const { rows } = await pool.query<{ tenants: string[] | null; runs: number[] | null; waiting: string[] | null }>({
     name: 'window-use',
     text: WINDOW_USE,
     // More than fit, or a window that is more than full would look as if it were just full.
-    values: [look.window * 2, look.olderThanMs, look.after, look.tenants],
+    values: [query.window * 2, query.olderThanMs, query.after, query.tenants],
   });
   const { tenants, runs, waiting } = rows[0] ?? {};
   const counts = runs ?? [];

@@ -50,23 +50,23 @@ export interface BatchWrite {
   seconds: number;
   stored: boolean;
 }
-export type ToldOfWrites = (write: BatchWrite) => void;
+export type OnWrite = (write: BatchWrite) => void;
 
 export function measured<T, R>(
   what: BatchWrite['what'],
-  told: ToldOfWrites | undefined,
+  onWrite: OnWrite | undefined,
   flush: (items: T[]) => Promise<R[]>,
 ): (items: T[]) => Promise<R[]> {
-  if (told === undefined) return flush;
+  if (onWrite === undefined) return flush;
   return async (items) => {
-    const begun = performance.now();
+    const startedAt = performance.now();
     let stored = false;
     try {
       const answers = await flush(items);
       stored = true;
       return answers;
     } finally {
-      told({ what, items: items.length, seconds: (performance.now() - begun) / 1000, stored });
+      onWrite({ what, items: items.length, seconds: (performance.now() - startedAt) / 1000, stored });
     }
   };
 }

@@ -14,16 +14,16 @@ export interface DatabaseClock {
   /** Milliseconds since 1970; this process's own until the first look. */
   now(): number;
   /** Resolves to how many milliseconds it was set forward (back: below 0) since the last look; 0 where it only went on. */
-  look(): Promise<number>;
+  probe(): Promise<number>;
 }
 
 export function createDatabaseClock(pool: Pick<pg.Pool, 'query'>, log: Logger): DatabaseClock {
   let last = { databaseMs: Date.now(), mono: performance.now() };
-  let hasLooked = false;
+  let hasProbed = false;
   const now = () => last.databaseMs + performance.now() - last.mono;
   return {
     now,
-    async look() {
+    async probe() {
       const from = performance.now();
       const { rows } = await pool.query<{ ms: number }>(
         'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms',
@@ -33,9 +33,9 @@ export function createDatabaseClock(pool: Pick<pg.Pool, 'query'>, log: Logger): 
       if (ms === undefined) return 0;
       // It was read somewhere on the way.
       const read = { databaseMs: ms + (mono - from) / 2, mono };
-      const byMs = hasLooked ? Math.round(read.databaseMs - last.databaseMs - (read.mono - last.mono)) : 0;
+      const byMs = hasProbed ? Math.round(read.databaseMs - last.databaseMs - (read.mono - last.mono)) : 0;
       last = read;
-      hasLooked = true;
+      hasProbed = true;
       const skewMs = Math.round(Date.now() - now());
       if (Math.abs(skewMs) > SKEW_MS) log.warn('clock_skew', { skew_ms: skewMs });
       if (Math.abs(byMs) <= SET_MS) return 0;
@@ -46,12 +46,12 @@ export function createDatabaseClock(pool: Pick<pg.Pool, 'query'>, log: Logger): 
 }
 
 /** A look; after the clock was set back `takeBack` is called until it has succeeded once. */
-export function watchClock(clock: Pick<DatabaseClock, 'look'>, takeBack: () => Promise<unknown>): () => Promise<void> {
-  let isOwed = false;
+export function watchClock(clock: Pick<DatabaseClock, 'probe'>, takeBack: () => Promise<unknown>): () => Promise<void> {
+  let isPending = false;
   return async () => {
-    if ((await clock.look()) < 0) isOwed = true;
-    if (!isOwed) return;
+    if ((await clock.probe()) < 0) isPending = true;
+    if (!isPending) return;
     await takeBack();
-    isOwed = false;
+    isPending = false;
   };
 }

@@ -26,8 +26,8 @@ const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
  * A process that is stopped, or cut off, in the middle of a transaction lets go of its locks after that: no row, and not
  * the lock of the sweep, may wait for whether it ever wakes.
  */
-export const SILENCE_IN_TRANSACTION_MS = 10_000;
-const LET_GO = `SET idle_in_transaction_session_timeout = ${SILENCE_IN_TRANSACTION_MS}`;
+export const IDLE_IN_TRANSACTION_MS = 10_000;
+const IDLE_LIMIT = `SET idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS}`;
 
 /** Nothing that is asked for takes so long: whoever asked has gone by then, and the locks must not stay. */
 export const LONGEST_STATEMENT_MS = 120_000;
@@ -93,7 +93,7 @@ export function openDatabase(
     async onConnect(client) {
       // A server that is not supported answers nobody, also one that has taken the place of another since the start.
       const results: unknown = await client.query(
-        `${SESSION}; ${BY_KEY}; ${plans}${LET_GO}; ${longest}; ${READ_VERSION}`,
+        `${SESSION}; ${BY_KEY}; ${plans}${IDLE_LIMIT}; ${longest}; ${READ_VERSION}`,
       );
       try {
         requireSupported((results as Array<pg.QueryResult<VersionRow>>).at(-1)?.rows[0]); // One for each statement.

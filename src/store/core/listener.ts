@@ -22,15 +22,15 @@ export function listen(
   async function connect(): Promise<void> {
     const fresh = new pg.Client({ connectionString: databaseUrl, application_name: options.name, keepAlive: true });
     let gone = false;
-    const again = (error?: Error) => {
+    const reconnect = (error?: Error) => {
       if (gone) return;
       gone = true;
       if (error !== undefined && !closed) options.onError(error);
       fresh.end().catch(() => undefined);
       if (!closed) timer = setTimeout(() => void connect(), RETRY_MS);
     };
-    fresh.on('error', again);
-    fresh.on('end', () => again());
+    fresh.on('error', reconnect);
+    fresh.on('end', () => reconnect());
     fresh.on('notification', ({ channel, payload }) => channels[channel]?.(payload ?? ''));
     try {
       await fresh.connect();
@@ -39,7 +39,7 @@ export function listen(
       if (closed) await fresh.end();
       else options.onGap();
     } catch (error) {
-      again(error instanceof Error ? error : new Error(String(error)));
+      reconnect(error instanceof Error ? error : new Error(String(error)));
     }
   }
 

@@ -10,7 +10,7 @@ import type { NewRun, StoredRun } from '../../engine/ports/runs.ts';
 import { mayBeCommitted } from './transient.ts';
 
 /** As long as a server takes that restarts after a crash, for who has been waiting anyway. */
-const LOOK_AGAIN_MS = [50, 100, 200, 400, 800, 1_600, 2_000];
+const PROBE_DELAYS_MS = [50, 100, 200, 400, 800, 1_600, 2_000];
 
 const MOST_TRIES = 3;
 
@@ -40,8 +40,8 @@ export function survivingLostReplies<R extends NewRun>(
   }
 
   /** Returns when the database answers again; `lost` is all that can be said when it does not. */
-  async function answersAgain(runs: readonly R[], lost: unknown): Promise<void> {
-    for (const delayMs of LOOK_AGAIN_MS) {
+  async function untilItAnswers(runs: readonly R[], lost: unknown): Promise<void> {
+    for (const delayMs of PROBE_DELAYS_MS) {
       await sleep(delayMs);
       const answers = await find(runs).then(
         () => true,
@@ -64,7 +64,7 @@ export function survivingLostReplies<R extends NewRun>(
     } catch (error) {
       if (!mayBeCommitted(error) || tries === MOST_TRIES) throw error;
       for (const run of open) doubtful.add(run);
-      await answersAgain(open, error);
+      await untilItAnswers(open, error);
       return send(runs, tries + 1);
     }
     return runs.map(({ id }) => {

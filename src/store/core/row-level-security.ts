@@ -50,8 +50,8 @@ export type Rule =
 
 /** Undefined: nothing says whose the rows are. */
 export function ruleFor(table: string, columns: readonly string[]): Rule | undefined {
-  const known = NOBODYS.get(table);
-  if (known !== undefined) return { kind: 'nobodys', grants: known.grants };
+  const nobodys = NOBODYS.get(table);
+  if (nobodys !== undefined) return { kind: 'nobodys', grants: nobodys.grants };
   if (columns.includes('tenant_id')) return { kind: 'tenant' };
   const above = HANGS_ON.get(table);
   if (above !== undefined) return { kind: 'parent', ...above };
@@ -63,7 +63,7 @@ export interface TableStanding {
   table: string;
   rule: Rule | undefined;
   /** The policy is there, and enabled. */
-  walled: boolean;
+  hasPolicy: boolean;
   /** The role has a right to it. */
   granted: boolean;
 }
@@ -79,7 +79,12 @@ ORDER BY c.relname`;
 
 export async function standingOfTables(db: Pick<pg.Pool, 'query'>): Promise<TableStanding[]> {
   const { rows } = await db.query<{ table: string; columns: string[]; walled: boolean; granted: boolean }>(TABLES);
-  return rows.map(({ columns, ...row }) => ({ ...row, rule: ruleFor(row.table, columns) }));
+  return rows.map(({ table, columns, walled, granted }) => ({
+    table,
+    granted,
+    hasPolicy: walled,
+    rule: ruleFor(table, columns),
+  }));
 }
 
 /** What keeps the wall from standing; undefined: it stands. */
@@ -92,13 +97,13 @@ export async function findGap(db: Pick<pg.Pool, 'query'>): Promise<string | unde
   if (role === undefined) return `the role ${TENANT_ROLE} is missing, and may not be created by the one that migrates`;
   if (role.above) return `the role ${TENANT_ROLE} stands above all policies`;
   if (!role.ours) return `the role of DATABASE_URL may not take the role ${TENANT_ROLE}`;
-  const open = (await standingOfTables(db)).filter(needsWall);
+  const open = (await standingOfTables(db)).filter(needsPolicy);
   if (open.length > 0) return `tables have no policy: ${open.map(({ table }) => table).join(', ')}`;
   return undefined;
 }
 
 /** Answers what keeps the wall from standing; undefined: it stands. Only for the holder of the lock of migrations. */
-export async function raiseWall(databaseUrl: string): Promise<string | undefined> {
+export async function applyPolicies(databaseUrl: string): Promise<string | undefined> {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     application_name: 'migrate',
@@ -109,8 +114,8 @@ export async function raiseWall(databaseUrl: string): Promise<string | undefined
   try {
     if (await makeRole(pool)) {
       // Each in a transaction of its own: nobody waits for a table because another one is busy.
-      for (const { table, rule } of (await standingOfTables(pool)).filter(isBehind)) {
-        await runScript(pool, wallOf(table, rule));
+      for (const { table, rule } of (await standingOfTables(pool)).filter(isOutdated)) {
+        await runScript(pool, policyOf(table, rule));
       }
       await runScript(pool, takeBack);
     }
@@ -120,13 +125,13 @@ export async function raiseWall(databaseUrl: string): Promise<string | undefined
   }
 }
 
-function needsWall({ rule, walled, granted }: TableStanding): boolean {
-  return rule !== undefined && rule.kind !== 'nobodys' && !(walled && granted);
+function needsPolicy({ rule, hasPolicy: hasPolicy, granted }: TableStanding): boolean {
+  return rule !== undefined && rule.kind !== 'nobodys' && !(hasPolicy && granted);
 }
 
-function isBehind(standing: TableStanding): standing is TableStanding & { rule: Rule } {
+function isOutdated(standing: TableStanding): standing is TableStanding & { rule: Rule } {
   const { rule, granted } = standing;
-  return needsWall(standing) || (rule?.kind === 'nobodys' && rule.grants !== '' && !granted);
+  return needsPolicy(standing) || (rule?.kind === 'nobodys' && rule.grants !== '' && !granted);
 }
 
 /** Two at a time may try, of several databases: roles are the server's. */
@@ -167,7 +172,7 @@ async function makeRole(pool: pg.Pool): Promise<boolean> {
 }
 
 /** Whoever else may read and write a table does so as before: the restriction is for the one role. */
-function wallOf(table: string, rule: Rule): string {
+function policyOf(table: string, rule: Rule): string {
   const name = pg.escapeIdentifier(table);
   if (rule.kind === 'nobodys') return `GRANT ${rule.grants} ON ${name} TO ${TENANT_ROLE}`;
   const own = conditionOf(name, rule);

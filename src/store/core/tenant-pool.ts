@@ -24,7 +24,7 @@ export interface TenantPoolOptions {
   everyTenant: pg.Pool;
   tenant(): string | undefined;
   /** False: the database has no second wall, and everything goes over `everyTenant`. */
-  isWalled(): Promise<boolean>;
+  isEnforced(): Promise<boolean>;
 }
 
 export class TenantPool extends GrowingPool {
@@ -51,7 +51,7 @@ export class TenantPool extends GrowingPool {
   }
 
   async #connectFor(tenantId: string | undefined): Promise<pg.PoolClient> {
-    if (tenantId === undefined || !(await this.#options.isWalled())) return this.#options.everyTenant.connect();
+    if (tenantId === undefined || !(await this.#options.isEnforced())) return this.#options.everyTenant.connect();
     for (;;) {
       const client = await super.connect();
       // What is set within a transaction would be undone with it.

@@ -11,7 +11,7 @@ export interface Migration {
   sql: string;
 }
 
-const FIND_PLACE = `
+const FIND_SCHEMA = `
 SELECT current_schema() AS schema, to_regclass(quote_ident(current_schema()) || '._prisma_migrations') IS NOT NULL AS found`;
 
 /** Of the schema that is ours by now. */
@@ -64,7 +64,7 @@ export async function noteApplied(client: pg.ClientBase, { name, sql }: Migratio
 }
 
 async function makeTable(client: pg.ClientBase): Promise<void> {
-  const { rows } = await client.query<{ schema: string | null; found: boolean }>(FIND_PLACE);
+  const { rows } = await client.query<{ schema: string | null; found: boolean }>(FIND_SCHEMA);
   if (rows[0]?.found === true) return;
   if (rows[0]?.schema == null) await client.query('CREATE SCHEMA IF NOT EXISTS public');
   const { rows: strangers } = await client.query<{ name: string }>(FIND_TABLE);

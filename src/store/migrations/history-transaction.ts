@@ -10,7 +10,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** False: another process is at it, the table is in use, or PostgreSQL answers one of `refusals`. Then nothing has changed. */
 export async function inHistoryTransaction(
   pool: pg.Pool,
-  refusals: ReadonlySet<string>,
+  rejections: ReadonlySet<string>,
   work: (client: pg.PoolClient) => Promise<boolean>,
 ): Promise<boolean> {
   const client = await pool.connect();
@@ -31,7 +31,7 @@ export async function inHistoryTransaction(
     );
     client.release(broken);
     const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-    if (code === LOCK_NOT_AVAILABLE || refusals.has(code)) return false;
+    if (code === LOCK_NOT_AVAILABLE || rejections.has(code)) return false;
     throw error;
   }
 }

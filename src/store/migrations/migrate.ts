@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { projectRoot } from '../../project-root.ts';
-import { raiseWall } from '../core/row-level-security.ts';
+import { applyPolicies } from '../core/row-level-security.ts';
 import { READ_VERSION, requireSupported, type VersionRow } from '../core/server-version.ts';
 import { SESSION } from '../core/session.ts';
 import { findMissing, type Migration, noteApplied } from './applied-migrations.ts';
@@ -13,14 +13,14 @@ import { runNoted } from './migration-script.ts';
 
 /** Any number that nothing else in the database uses as an advisory lock. */
 const MIGRATION_LOCK = 7_203_441;
-const ASK_AGAIN_MS = 200;
+const POLL_MS = 200;
 
 /** The names of the migrations that were applied now. */
 export async function migrate(databaseUrl: string, folder = MIGRATIONS_FOLDER): Promise<string[]> {
   return withLock(databaseUrl, async (client) => {
     const missing = await findMissing(client, await readMigrations(folder));
     for (const migration of missing) await apply(client, migration);
-    await raiseWall(databaseUrl);
+    await applyPolicies(databaseUrl);
     return missing.map(({ name }) => name);
   });
 }
@@ -29,9 +29,9 @@ export const MIGRATIONS_FOLDER = path.join(projectRoot(), 'prisma', 'migrations'
 
 async function apply(client: pg.Client, migration: Migration): Promise<void> {
   const { name, sql } = migration;
-  const begun = performance.now();
+  const startedAt = performance.now();
   try {
-    await runNoted(client, sql, () => noteApplied(client, migration, performance.now() - begun));
+    await runNoted(client, sql, () => noteApplied(client, migration, performance.now() - startedAt));
   } catch (error) {
     const reason = errorMessage(error);
     throw new Error(`${name}/migration.sql: ${reason}`, { cause: error });
@@ -60,7 +60,7 @@ async function withLock<T>(databaseUrl: string, work: (client: pg.Client) => Pro
   try {
     requireSupported((await client.query<VersionRow>(READ_VERSION)).rows[0]);
     // Asking again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits for all of them.
-    while (!(await tryLock(client))) await sleep(ASK_AGAIN_MS);
+    while (!(await tryLock(client))) await sleep(POLL_MS);
     await client.query(SESSION);
     return await work(client);
   } finally {

@@ -128,11 +128,11 @@ export function openStored(
 }
 
 function unmarked(stored: { [key: string]: Json }): Json | Unopened {
-  const kept: unknown = stored[SEALED_KEY];
-  if (Array.isArray(kept)) return kept[0];
+  const sealed: unknown = stored[SEALED_KEY];
+  if (Array.isArray(sealed)) return sealed[0];
   // Of somebody's own, from before the key was reserved.
-  if (typeof kept !== 'string' || !isEnvelope(kept)) return stored;
-  return new Unopened(kept);
+  if (typeof sealed !== 'string' || !isEnvelope(sealed)) return stored;
+  return new Unopened(sealed);
 }
 
 function escaped(json: string): string {

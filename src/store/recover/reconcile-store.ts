@@ -3,13 +3,13 @@ import type pg from 'pg';
 import type { SweepStore } from '../../engine/ports/reconcile.ts';
 import { createSlotGiver } from '../accept/concurrency.ts';
 import { releaseDue, takePending, UNDER_WAY } from '../accept/window.ts';
-import { SILENCE_IN_TRANSACTION_MS } from '../core/database.ts';
+import { IDLE_IN_TRANSACTION_MS } from '../core/database.ts';
 import { notBarredFrom } from '../core/states.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from '../runs/run-row.ts';
 import { createSleepStore, WAITS_IN_QUEUE, WAITS_IN_WINDOW } from './sleeping-runs.ts';
 
 /** Any constant will do, as long as it is ours alone in the database. */
-const SWEEP_LOCK = 7_202_611;
+const RECONCILE_LOCK = 7_202_611;
 
 const TAKE_TO_CHECK = `
 WITH due AS (
@@ -39,7 +39,7 @@ WITH due AS (
 )
 SELECT u.*, pg_notify('run_control', u.id) FROM u`;
 
-export function createSweepStore(pool: pg.Pool): SweepStore {
+export function createReconcileStore(pool: pg.Pool): SweepStore {
   return {
     ...createSleepStore(pool),
     async exclusively(work) {
@@ -49,12 +49,12 @@ export function createSweepStore(pool: pg.Pool): SweepStore {
       let sign: Promise<unknown> = Promise.resolve();
       const signs = setInterval(() => {
         sign = client.query('SELECT 1').catch(() => undefined);
-      }, SILENCE_IN_TRANSACTION_MS / 4);
+      }, IDLE_IN_TRANSACTION_MS / 4);
       try {
         // A lock of the transaction: one of the session would leak on a pooled connection.
         await client.query('BEGIN');
         const { rows } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS mine', [
-          SWEEP_LOCK,
+          RECONCILE_LOCK,
         ]);
         if (rows[0]?.mine !== true) return undefined;
         return await work();

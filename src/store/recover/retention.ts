@@ -29,7 +29,7 @@ const GOES_WITH_RUN = [
   'task',
 ];
 /** Whatever retention removes, and so what is measured. */
-const KEPT_TABLES = ['run', ...HISTORY_TABLES, ...GOES_WITH_RUN];
+const MEASURED_TABLES = ['run', ...HISTORY_TABLES, ...GOES_WITH_RUN];
 
 // A run whose end is still to be told stays, also one that another run, which has not ended, may still ask about.
 const NOT_NEEDED = `(r.callback_url IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.id = r.id || '.' || r.epoch AND d.status = 'pending'))
@@ -93,7 +93,7 @@ SELECT c.relname AS table, sum(pg_table_size(coalesce(i.inhrelid, c.oid)))::floa
   (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM pg_class c LEFT JOIN pg_inherits i ON i.inhparent = c.oid
-WHERE c.oid = ANY ('{${KEPT_TABLES.join(', ')}}'::regclass[]) GROUP BY c.oid, c.relname`;
+WHERE c.oid = ANY ('{${MEASURED_TABLES.join(', ')}}'::regclass[]) GROUP BY c.oid, c.relname`;
 
 interface TableSize {
   table: string;
@@ -106,12 +106,12 @@ interface TableSize {
 function sampleOf({ table, columns }: TableSize): string {
   const sizes = columns.map((name) => `coalesce(pg_column_size(h."${name}"), 0)`).join(' + ');
   // What is left of runs that were removed goes with its week.
-  const kept = HISTORY_TABLES.some((name) => name === table)
+  const condition = HISTORY_TABLES.some((name) => name === table)
     ? 'EXISTS (SELECT 1 FROM run r WHERE r.id = h.run_id)'
     : 'true';
   const ended = table === 'run' ? 'count(*) FILTER (WHERE h.final)' : '0';
   return `SELECT coalesce(sum(${ROW_OVERHEAD_BYTES} + ${sizes}), 0)::float8 AS bytes, ${ended}::float8 AS ended
-FROM "${table}" h TABLESAMPLE SYSTEM ($1) WHERE ${kept}`;
+FROM "${table}" h TABLESAMPLE SYSTEM ($1) WHERE ${condition}`;
 }
 
 interface Statement {
@@ -137,14 +137,14 @@ export function createRetentionStore(pool: pg.Pool): RetentionStore {
         const { rows } = await client.query<TableSize>(TABLE_SIZES);
         const allocated = rows.reduce((sum, table) => sum + table.allocated, 0);
         if (allocated <= enough) return { bytes: allocated, endedRuns: 0 };
-        const kept = { bytes: 0, endedRuns: 0 };
+        const measured = { bytes: 0, endedRuns: 0 };
         for (const table of rows) {
           const percent = Math.min(100, (100 * SAMPLED_BLOCKS) / Math.max(1, table.blocks));
           const sample = await client.query<{ bytes: number; ended: number }>(sampleOf(table), [percent]);
-          kept.bytes += ((sample.rows[0]?.bytes ?? 0) * 100) / percent;
-          kept.endedRuns += ((sample.rows[0]?.ended ?? 0) * 100) / percent;
+          measured.bytes += ((sample.rows[0]?.bytes ?? 0) * 100) / percent;
+          measured.endedRuns += ((sample.rows[0]?.ended ?? 0) * 100) / percent;
         }
-        return kept;
+        return measured;
       }),
     endOfOldest: (count) =>
       inTransaction(pool, async (client) => {

@@ -63,7 +63,7 @@ WITH due AS (
 UPDATE run r SET check_at = now() + make_interval(secs => $2::float8 / 1000) FROM due WHERE r.id = due.id
 RETURNING ${RUN_COLUMNS}`;
 
-const LOOK_AGAIN = `
+const CHECK_LATER = `
 UPDATE run SET check_at = $2, sleeps_until = $3
 WHERE id = $1 AND (${WAITS_IN_QUEUE} AND asleep IS TRUE) ${BY_KEY_ALONE} AND (sleeps_until IS NULL OR sleeps_until > now())`;
 
@@ -130,7 +130,7 @@ export function createSleepStore(pool: pg.Pool): SleepStore {
       return rows.map(toRunRow);
     },
     async lookAgain(runId, at, until) {
-      await pool.query({ name: 'look-again', text: LOOK_AGAIN, values: [runId, at, until ?? null] });
+      await pool.query({ name: 'look-again', text: CHECK_LATER, values: [runId, at, until ?? null] });
     },
     async leaveQueue(leaving) {
       const values = [

@@ -3,7 +3,7 @@
  * tasks were settled by hand: by notification alone, as their executions only go on for nothing.
  */
 import type pg from 'pg';
-import { readPartId } from '../../domain/runs/parts.ts';
+import { readItemId } from '../../domain/runs/parts.ts';
 import type { Control } from '../../engine/ports/executor.ts';
 
 const POLL_MS = 1_000;
@@ -67,7 +67,7 @@ export function createRunControl(pool: pg.Pool): RunControl {
       const [runId, actionId]: [string, string] = JSON.parse(payload); // What the statement sends.
       for (const { task } of watchers.get(runId) ?? []) {
         // With a task its parts end too.
-        const ended = task?.actionId === actionId || readPartId(task?.actionId ?? '')?.actionId === actionId;
+        const ended = task?.actionId === actionId || readItemId(task?.actionId ?? '')?.actionId === actionId;
         if (ended) task?.abandon();
       }
     },

@@ -9,7 +9,7 @@ import { acceptDeduplicated, type DeduplicatedRun, isDeduplicated } from '../acc
 import { acceptRuns } from '../accept/accept-runs.ts';
 import { acceptInGroups, type GroupedRun, isGrouped } from '../accept/concurrency.ts';
 import { IN_WINDOW, windowUse } from '../accept/window.ts';
-import { createBatcher, measured, type ToldOfWrites } from '../core/batch.ts';
+import { createBatcher, measured, type OnWrite } from '../core/batch.ts';
 import { BY_KEY_ALONE, EACH } from '../core/by-key.ts';
 import { inTransaction } from '../core/in-transaction.ts';
 import { survivingLostReplies } from '../core/lost-replies.ts';
@@ -80,7 +80,7 @@ export interface RunStoreOptions {
   /** Most runs end before that, and what has ended need not be marked. Less than the dispatcher's patience. */
   markQueuedAfterMs?: number;
   /** Of what was accepted together. */
-  told?: ToldOfWrites;
+  told?: OnWrite;
   /** For what counts the runs of all tenants, where `pool` may serve one of them. */
   everyTenant?: pg.Pool;
 }

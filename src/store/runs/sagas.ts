@@ -1,6 +1,6 @@
 /** The rows of runs that undo what they did. */
 import type pg from 'pg';
-import { SAGA, UNDO, undoId } from '../../domain/runs/saga.ts';
+import { SAGA, COMPENSATION_SUFFIX, compensationId } from '../../domain/runs/saga.ts';
 import type { SagaStore } from '../../engine/deliver/compensate.ts';
 import type { Json } from '../../schemas/json.ts';
 import { inTransaction } from '../core/in-transaction.ts';
@@ -51,7 +51,7 @@ UPDATE late_effect l SET compensation = CASE
   WHEN r.status = 'completed' OR NOT EXISTS (
     SELECT 1 FROM task t WHERE t.run_id = l.run_id AND t.action_id = l.action_id AND t.epoch = l.epoch AND t.effect_unknown
   ) THEN NULL
-  WHEN EXISTS (SELECT 1 FROM task u WHERE u.run_id = l.run_id AND u.action_id = l.action_id || '${UNDO}' AND u.final AND u.started_at > l.at)
+  WHEN EXISTS (SELECT 1 FROM task u WHERE u.run_id = l.run_id AND u.action_id = l.action_id || '${COMPENSATION_SUFFIX}' AND u.final AND u.started_at > l.at)
   THEN 'started' ELSE 'due' END
 FROM run r WHERE r.id = $1 AND l.run_id = $1 AND l.compensation = 'due'
 RETURNING l.action_id, l.compensation = 'due' AS due`;
@@ -155,7 +155,7 @@ export function createSagaStore(pool: pg.Pool): SagaStore {
         const ids = undoings.map(({ actionId }) => actionId);
         const types = undoings.map(({ actionType }) => actionType);
         await client.query(EXTEND, [id, now, ids, types]);
-        await client.query(REOPEN_UNDOINGS, [id, now, due.map(undoId)]);
+        await client.query(REOPEN_UNDOINGS, [id, now, due.map(compensationId)]);
         await client.query(LATE_STARTED, [id]);
         await client.query(COMPENSATING_LATE, [id, now, due.length]);
         return true;

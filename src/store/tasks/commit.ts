@@ -15,7 +15,7 @@ type Queryable = Pick<pg.ClientBase, 'query'>;
 
 /** One answer per outcome. An outcome that lost to a twin in its own batch is refused. */
 export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome[]): Promise<CommitResult[]> {
-  const sent = withoutTwins(outcomes);
+  const sent = withoutDuplicates(outcomes);
   const mono = performance.now();
   const column = <T>(pick: (outcome: Outcome) => T): T[] => sent.map(pick);
   const { rows } = await pool.query<{ accepted: number[] | null }>({
@@ -57,8 +57,8 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
     if (outcome !== undefined) accepted.add(outcome);
   }
   if (accepted.size < sent.length) {
-    const refused = sent.filter((outcome) => !accepted.has(outcome));
-    for (const outcome of await committedBefore(pool, refused)) accepted.add(outcome);
+    const rejected = sent.filter((outcome) => !accepted.has(outcome));
+    for (const outcome of await committedBefore(pool, rejected)) accepted.add(outcome);
   }
   return outcomes.map((outcome) => (accepted.has(outcome) ? 'accepted' : 'refused'));
 }
@@ -74,12 +74,12 @@ async function committedBefore(pool: Queryable, outcomes: readonly Outcome[]): P
 }
 
 /** One statement may touch a row only once, and one worker may hold two deliveries of a task: the better outcome goes. */
-function withoutTwins(outcomes: readonly Outcome[]): Outcome[] {
+function withoutDuplicates(outcomes: readonly Outcome[]): Outcome[] {
   const best = new Map<string, Outcome>();
   for (const outcome of outcomes) {
     const key = `${outcome.runId} ${outcome.actionId}`;
-    const twin = best.get(key);
-    if (twin === undefined || isBetter(outcome, twin)) best.set(key, outcome);
+    const other = best.get(key);
+    if (other === undefined || isBetter(outcome, other)) best.set(key, outcome);
   }
   return [...best.values()];
 }

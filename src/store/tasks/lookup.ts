@@ -62,14 +62,14 @@ export async function lookUp(
   const withOutput: boolean[] = [];
   const first: boolean[] = [];
   // One row per task, even if several jobs of a run ask for it; with its output if one of them wants that.
-  const wanted = new Map<string, Map<string, boolean>>();
+  const requested = new Map<string, Map<string, boolean>>();
   for (const { runId, actionIds: ids, outputsOf } of requests) {
-    const tasks = wanted.get(runId) ?? new Map<string, boolean>();
-    wanted.set(runId, tasks);
+    const tasks = requested.get(runId) ?? new Map<string, boolean>();
+    requested.set(runId, tasks);
     for (const id of ids) if (!tasks.has(id)) tasks.set(id, false);
     for (const id of outputsOf) tasks.set(id, true);
   }
-  for (const [runId, tasks] of wanted) {
+  for (const [runId, tasks] of requested) {
     let isFirst = true;
     for (const [actionId, output] of tasks) {
       runIds.push(runId);

@@ -7,7 +7,7 @@ import { isDataFault, isTransient, untilItPasses } from '../core/transient.ts';
 import { SEALED_KEY } from '../payloads/payloads.ts';
 
 const ENTRIES_PER_STATEMENT = 100;
-const KEEP_TRIES = 3;
+const STORE_TRIES = 3;
 
 const FIND = `
 SELECT k.n::int AS n, k.tenant_id, CASE WHEN c.output ? '${SEALED_KEY}' THEN c.output END AS sealed,
@@ -19,7 +19,7 @@ CROSS JOIN LATERAL (
 
 // From the row of the task, so that nothing is ever served that was not committed; its time begins with the commit. Of two
 // that computed at the same time the first one stays. Sorted, so that all writers lock in one order.
-const KEEP = `
+const STORE = `
 INSERT INTO output_cache AS c (tenant_id, key, run_id, output, expires_at)
 SELECT DISTINCT ON (k.tenant_id, k.key) k.tenant_id, k.key, t.run_id, t.output, t.finished_at + make_interval(secs => k.ttl_seconds)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::float8[])
@@ -46,13 +46,13 @@ export function createOutputCache(pool: pg.Pool): OutputCache {
     },
     retryAfter: untilItPasses,
   });
-  const keep = createBatcher<NewCacheEntry, void>({
+  const store = createBatcher<NewCacheEntry, void>({
     maxItems: ENTRIES_PER_STATEMENT,
     async flush(entries) {
       const column = <T>(pick: (entry: NewCacheEntry) => T): T[] => entries.map(pick);
       await pool.query({
         name: 'keep-cached',
-        text: KEEP,
+        text: STORE,
         values: [
           column((e) => e.tenantId),
           column((e) => e.key),
@@ -66,11 +66,11 @@ export function createOutputCache(pool: pg.Pool): OutputCache {
     },
     isDataFault,
     // The task has ended and its dependents wait: after a moment it is rather not cached.
-    retryAfter: (error, tries) => (isTransient(error) && tries < KEEP_TRIES ? 100 : undefined),
+    retryAfter: (error, tries) => (isTransient(error) && tries < STORE_TRIES ? 100 : undefined),
   });
   return {
     find,
-    keep,
+    keep: store,
     async forget({ tenantId, key }) {
       await pool.query({
         name: 'forget-cached',

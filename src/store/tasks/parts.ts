@@ -142,20 +142,20 @@ export function createPartStore(pool: pg.Pool): PartStore {
       return rows.map(({ output }) => output);
     },
     async last(runId, parentId) {
-      const { rows } = await pool.query<RawLastPart>({
+      const { rows } = await pool.query<RawLastIteration>({
         name: 'last-part',
         text: `SELECT position, status, final, output, error, (SELECT tenant_id FROM run WHERE id = $1) AS tenant_id FROM task
                WHERE run_id = $1 AND parent_id = $2 ORDER BY position DESC LIMIT 1`,
         values: [runId, parentId],
       });
       const [row] = rows;
-      return row === undefined ? undefined : toLastPart(row);
+      return row === undefined ? undefined : toLastIteration(row);
     },
     anyOpen: (runId, parentId) => anyOpen({ runId, parentId }),
   };
 }
 
-interface RawLastPart {
+interface RawLastIteration {
   position: number;
   status: TaskStatus;
   final: boolean;
@@ -163,7 +163,7 @@ interface RawLastPart {
   error: Json;
 }
 
-function toLastPart(row: RawLastPart): LastPart {
+function toLastIteration(row: RawLastIteration): LastPart {
   const { position, status, output, error } = row;
   if (!row.final) return { position, final: false };
   if (status === 'completed') return { position, final: true, status, output };

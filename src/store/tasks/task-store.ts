@@ -5,7 +5,7 @@ import { SLEEPING_TASKS } from '../../domain/runs/run-states.ts';
 import { type Failpoint, NO_FAILPOINT } from '../../engine/ports/failpoint.ts';
 import type { Lookup, LookupRequest } from '../../engine/ports/rows.ts';
 import type { CommitResult, DeliveryRecord, Outcome, TaskStore } from '../../engine/ports/tasks.ts';
-import { createBatcher, measured, type ToldOfWrites } from '../core/batch.ts';
+import { createBatcher, measured, type OnWrite } from '../core/batch.ts';
 import { BY_KEY_ALONE, EACH } from '../core/by-key.ts';
 import { mayMove, sqlList } from '../core/states.ts';
 import { isDataFault, isTransient, persist, untilItIsRepaired, untilItPasses } from '../core/transient.ts';
@@ -19,7 +19,7 @@ const OUTCOMES_PER_STATEMENT = 100;
 const GATHER_MS = 1;
 const RUNS_MARKED_PER_STATEMENT = 5_000;
 /** Many runs end before that and need no mark; until then whoever reads a run tells that it runs by its tasks. */
-const MARK_BEGUN_AFTER_MS = 500;
+const MARK_STARTED_AFTER_MS = 500;
 
 // The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
 export const CLAIM = `
@@ -57,7 +57,7 @@ WHERE r.id = ANY (ARRAY(
     FOR NO KEY UPDATE) AS locked))`;
 
 // Whoever ends a run at this moment has it locked, and has no use for the mark.
-const MARK_BEGUN = `
+const MARK_STARTED = `
 WITH u AS (
   UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
   WHERE r.id = ANY (ARRAY(
@@ -135,7 +135,7 @@ export interface OpenTaskStore extends TaskStore {
 }
 
 export interface TaskStoreObservers {
-  wrote?: ToldOfWrites | undefined;
+  wrote?: OnWrite | undefined;
   /** For spans: what a statement was sent with. */
   sent?: ((outcomes: readonly Outcome[], statement: Promise<unknown>) => void) | undefined;
   /** Hears of runs that may be asleep, a little after a commit. */
@@ -181,15 +181,15 @@ export function createTaskStore(
     },
   });
 
-  const markBegun = createBatcher<Pick<Outcome, 'runId' | 'epoch'>, void>({
+  const markStarted = createBatcher<Pick<Outcome, 'runId' | 'epoch'>, void>({
     maxItems: RUNS_MARKED_PER_STATEMENT,
-    lingerMs: MARK_BEGUN_AFTER_MS,
+    lingerMs: MARK_STARTED_AFTER_MS,
     retryAfter: (error, tries) => (isTransient(error) && tries < 3 ? 200 : undefined),
     async flush(runs) {
       const epochs = new Map(runs.map(({ runId, epoch }) => [runId, epoch]));
       const { rows } = await pool.query<{ id: string }>({
         name: 'mark-begun',
-        text: MARK_BEGUN,
+        text: MARK_STARTED,
         values: [[...epochs.keys()], [...epochs.values()]],
       });
       if (rows.length > 0) asleep?.(rows.map(({ id }) => id));
@@ -199,13 +199,13 @@ export function createTaskStore(
 
   return {
     lookup,
-    drain: () => markBegun.drain(),
+    drain: () => markStarted.drain(),
     async commit(outcome) {
       try {
         const result = await commit(outcome);
         const { runId, epoch, endsRun } = outcome;
         // Nobody waits for it, and a run without the mark is only looked at more often.
-        if (result === 'accepted' && !endsRun) markBegun({ runId, epoch }).catch(() => undefined);
+        if (result === 'accepted' && !endsRun) markStarted({ runId, epoch }).catch(() => undefined);
         return result;
       } catch (error) {
         if (isDataFault(error))

@@ -1,6 +1,6 @@
 /** Reads what became of the undoings of a run, by the action that each of them undoes. */
 import type pg from 'pg';
-import { SAGA, undoneBy } from '../../domain/runs/saga.ts';
+import { SAGA, compensatedBy } from '../../domain/runs/saga.ts';
 import type { CompensationView } from '../../engine/ports/run-views.ts';
 
 export async function readUndoings(pool: pg.Pool, runId: string): Promise<Map<string, CompensationView>> {
@@ -11,5 +11,5 @@ export async function readUndoings(pool: pg.Pool, runId: string): Promise<Map<st
            FROM task WHERE run_id = $1 AND parent_id = '${SAGA}' ORDER BY position`,
     values: [runId],
   });
-  return new Map(rows.map(({ actionId, ...view }) => [undoneBy(actionId), view]));
+  return new Map(rows.map(({ actionId, ...view }) => [compensatedBy(actionId), view]));
 }

@@ -1,5 +1,5 @@
 /** The store of sagas, in memory, over the same rows as all others. */
-import { SAGA, undoId } from '../../../src/domain/runs/saga.ts';
+import { SAGA, compensationId } from '../../../src/domain/runs/saga.ts';
 import type { SagaStore } from '../../../src/engine/deliver/compensate.ts';
 import { type FakeTask, firstFailure, rowOf, type Truth, taskKey, tasksOf } from './fence.ts';
 
@@ -62,7 +62,7 @@ export function createFakeSagas(
       }
       const again = due
         .filter(({ compensation }) => compensation === 'started')
-        .map(({ actionId }) => undoId(actionId));
+        .map(({ actionId }) => compensationId(actionId));
       if (again.length === 0) return false;
       Object.assign(run, { epoch: epoch + 1, gen: 0, final: false, status: 'compensating' });
       write(id, epoch + 1, undoings);

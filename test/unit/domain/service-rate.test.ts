@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type ServiceLimit, serviceKey, takeTurn } from '../../../src/domain/service-rate.ts';
+import { type ServiceLimit, serviceKey, takeRateSlot } from '../../../src/domain/service-rate.ts';
 import { NonRetryableError } from '../../../workers/adapter.ts';
 import { Sleep } from '../../../workers/execution.ts';
 import { plainError, revivedError } from '../../../workers/isolation-protocol.ts';
@@ -8,7 +8,7 @@ import { plainError, revivedError } from '../../../workers/isolation-protocol.ts
 /** Plays calls that ask at `asksAt` and come back `late(n)` after they were told to. When each was let through. */
 function play(limit: ServiceLimit, asksAt: readonly number[], late: (n: number) => number) {
   const used: number[] = [];
-  const pending = asksAt.map((at) => ({ at, turnAt: undefined as number | undefined }));
+  const pending = asksAt.map((at) => ({ at, slotAt: undefined as number | undefined }));
   let batch: { batchAt: number | undefined; batchPlanned: number } = { batchAt: undefined, batchPlanned: 0 };
   let deliveries = 0;
   while (pending.length > 0) {
@@ -17,10 +17,10 @@ function play(limit: ServiceLimit, asksAt: readonly number[], late: (n: number) 
     if (call === undefined) break;
     deliveries += 1;
     const now = call.at;
-    const turn = takeTurn(limit, { now, usedAt: used[used.length - limit.max], turnAt: call.turnAt, ...batch });
-    batch = { batchAt: turn.batchAt, batchPlanned: turn.batchPlanned };
-    if (turn.at <= now) used.push(now);
-    else pending.push({ at: turn.at + late(deliveries), turnAt: turn.at });
+    const slot = takeRateSlot(limit, { now, usedAt: used[used.length - limit.max], slotAt: call.slotAt, ...batch });
+    batch = { batchAt: slot.batchAt, batchPlanned: slot.batchPlanned };
+    if (slot.at <= now) used.push(now);
+    else pending.push({ at: slot.at + late(deliveries), slotAt: slot.at });
     if (deliveries > 100 * asksAt.length) throw new Error('they come back for ever');
   }
   return { used, deliveries };
@@ -54,9 +54,9 @@ test('calls below the limit do not wait, also right after one another', () => {
   expect(play({ max: 4, perMs: 1_000 }, asksAt, () => 0).used).toEqual(asksAt);
 });
 
-test('a turn that has not come is told again, and takes no place', () => {
-  const state = { now: 10, usedAt: 5, turnAt: 1_005, batchAt: 5, batchPlanned: 1 };
-  expect(takeTurn({ max: 1, perMs: 1_000 }, state)).toEqual({ at: 1_005, batchAt: 5, batchPlanned: 1 });
+test('a slot that has not come is given again, and takes no other', () => {
+  const state = { now: 10, usedAt: 5, slotAt: 1_005, batchAt: 5, batchPlanned: 1 };
+  expect(takeRateSlot({ max: 1, perMs: 1_000 }, state)).toEqual({ at: 1_005, batchAt: 5, batchPlanned: 1 });
 });
 
 test('a service is known by its name in lower case with underscores', () => {

@@ -28,8 +28,8 @@ function begin() {
     ],
     backend: {
       ping: () => (queue.answers ? Promise.resolve(true) : new Promise(() => undefined)),
-      hears: async () => queue.hears,
-      async waitingAnew(names) {
+      isListening: async () => queue.hears,
+      async probeWaiting(names) {
         asked(names);
         if (!queue.reachable) throw new Error('the queue did not answer');
         return new Map(names.map((name) => [name, queue.waiting]));

@@ -6,7 +6,7 @@ import {
   type FindWorkflow,
   faultsOfSubWorkflows,
   type Lineage,
-  refuseDescent,
+  rejectDescent,
   subWorkflowsOf,
   whichChild,
 } from '../../../../src/domain/definition/sub-workflows.ts';
@@ -86,16 +86,16 @@ describe('a run', () => {
 
   test('may begin no workflow that it, or a run above it, is of', () => {
     for (const above of ['a', 'b', 'c']) {
-      expect(refuseDescent(lineage('c', 'b', 'a'), above, 8)).toMatchObject({ code: 'workflow_recursion' });
+      expect(rejectDescent(lineage('c', 'b', 'a'), above, 8)).toMatchObject({ code: 'workflow_recursion' });
     }
-    expect(refuseDescent(lineage('c', 'b', 'a'), 'd', 8)).toBeUndefined();
+    expect(rejectDescent(lineage('c', 'b', 'a'), 'd', 8)).toBeUndefined();
   });
 
   test('may have as many above it as is allowed, and is counted from the first, even where that is gone', () => {
-    expect(refuseDescent(lineage('b', 'a'), 'd', 2)).toBeUndefined();
-    expect(refuseDescent(lineage('b', 'a'), 'd', 1)).toMatchObject({ code: 'run_too_deep' });
-    expect(refuseDescent([{ runId: 'r', workflowId: 'a', depth: 8 }], 'd', 8)).toMatchObject({ code: 'run_too_deep' });
-    expect(refuseDescent(lineage(null), 'd', 1)).toBeUndefined();
+    expect(rejectDescent(lineage('b', 'a'), 'd', 2)).toBeUndefined();
+    expect(rejectDescent(lineage('b', 'a'), 'd', 1)).toMatchObject({ code: 'run_too_deep' });
+    expect(rejectDescent([{ runId: 'r', workflowId: 'a', depth: 8 }], 'd', 8)).toMatchObject({ code: 'run_too_deep' });
+    expect(rejectDescent(lineage(null), 'd', 1)).toBeUndefined();
   });
 });
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import {
-  inOrderOfPlaces,
-  MAX_TURN,
-  roomAtDoor,
+  inOrderOfSlots,
+  MAX_RANK,
+  roomForNewRuns,
   shareOut,
-  turnOf,
+  rankOf,
   type WeightOf,
   type WindowUse,
 } from '../../../../src/domain/fairness/fair-share.ts';
@@ -21,16 +21,16 @@ const granted = (window: number, most: number, using: WindowUse, weightOf: Weigh
 
 describe('the turn of a run', () => {
   test('grows with the runs ahead, ever slower, to a bound', () => {
-    const turns = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => turnOf(ahead, 1));
+    const turns = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => rankOf(ahead, 1));
     expect(turns[0]).toBe(0);
     expect([...turns].sort((a, b) => a - b)).toEqual(turns);
     expect(new Set(turns).size).toBe(8);
-    expect(turns.at(-1)).toBe(MAX_TURN);
+    expect(turns.at(-1)).toBe(MAX_RANK);
   });
 
   test('counts by weight: who weighs four is after eight where others are after two', () => {
-    expect(turnOf(8, 4)).toBe(turnOf(2, 1));
-    expect(turnOf(8, 4)).toBeLessThan(turnOf(8, 1));
+    expect(rankOf(8, 4)).toBe(rankOf(2, 1));
+    expect(rankOf(8, 4)).toBeLessThan(rankOf(8, 1));
   });
 
   test('never goes back while a tenant has runs in the queue, and begins anew when it has none', () => {
@@ -38,7 +38,7 @@ describe('the turn of a run', () => {
     for (let n = 0; n < 500; n += 1) turns.next('much');
     for (let n = 0; n < 20; n += 1) turns.next('a');
     const late = turns.next('a');
-    expect(late).toBe(turnOf(20, 1));
+    expect(late).toBe(rankOf(20, 1));
     // Most of them have ended; what is left was added before and must stay before.
     turns.seen(new Map([['a', 3]]));
     expect(turns.next('a')).toBeGreaterThanOrEqual(late);
@@ -51,10 +51,10 @@ describe('the turn of a run', () => {
     const { turns } = createFairness(alike);
     turns.seen(new Map(Object.entries({ a: 1, b: 1 })));
     // Of the first nobody can say how much it is.
-    expect(turns.next('a')).toBeLessThan(MAX_TURN);
-    for (let n = 0; n < 99; n += 1) expect(turns.next('a')).toBe(MAX_TURN);
+    expect(turns.next('a')).toBeLessThan(MAX_RANK);
+    for (let n = 0; n < 99; n += 1) expect(turns.next('a')).toBe(MAX_RANK);
     const few = Array.from({ length: 40 }, () => turns.next('b'));
-    expect(few.filter((turn) => turn < MAX_TURN)).toHaveLength(34);
+    expect(few.filter((turn) => turn < MAX_RANK)).toHaveLength(34);
     turns.seen(new Map([['a', 1]]));
     for (let n = 0; n < 5_000; n += 1) turns.next('a');
     expect(turns.next('b')).toBe(0);
@@ -63,7 +63,7 @@ describe('the turn of a run', () => {
   test('takes in what other processes have added', () => {
     const { turns } = createFairness(alike);
     turns.seen(new Map([['a', 500]]));
-    expect(turns.next('a')).toBe(turnOf(500, 1));
+    expect(turns.next('a')).toBe(rankOf(500, 1));
   });
 });
 
@@ -109,7 +109,7 @@ describe('the dispatcher', () => {
     const { order } = shareOut(6, 6, use({}, 'a', 'b'), { weightOf });
     expect(order).toEqual(['a', 'b', 'a', 'a', 'b', 'a']);
     const taken = ['a1', 'a2', 'a3', 'b1'].map((id) => ({ id, tenantId: id[0] ?? '' }));
-    expect(inOrderOfPlaces(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
+    expect(inOrderOfSlots(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
   });
 
   test.each([1, 3, 6, 11, 20])('keeps to the weights when it looks once in %i starts', (starts) => {
@@ -133,19 +133,19 @@ describe('the dispatcher', () => {
 
 describe('the door', () => {
   test('has the room of the window for everybody while nobody waits, or while there is plenty', () => {
-    expect(roomAtDoor(100, use({ a: 90 }), 'a', alike)).toBe(10);
-    expect(roomAtDoor(100, use({ a: 100 }), 'b', alike)).toBe(0);
-    expect(roomAtDoor(100, use({ a: 40 }, 'a'), 'a', alike)).toBe(60);
+    expect(roomForNewRuns(100, use({ a: 90 }), 'a', alike)).toBe(10);
+    expect(roomForNewRuns(100, use({ a: 100 }), 'b', alike)).toBe(0);
+    expect(roomForNewRuns(100, use({ a: 40 }, 'a'), 'a', alike)).toBe(60);
   });
 
   test('leaves a tenant to the dispatcher while older runs of it wait', () => {
-    expect(roomAtDoor(100, use({ a: 90 }, 'a'), 'a', alike)).toBe(0);
+    expect(roomForNewRuns(100, use({ a: 90 }, 'a'), 'a', alike)).toBe(0);
   });
 
   test('has room for another tenant up to its share, and the reserve when the window is full', () => {
-    expect(roomAtDoor(100, use({ a: 80 }, 'a'), 'b', alike)).toBe(30);
-    expect(roomAtDoor(100, use({ a: 60, b: 45 }, 'a'), 'b', alike)).toBe(5);
-    expect(roomAtDoor(100, use({ a: 100 }, 'a'), 'b', alike)).toBe(10);
-    expect(roomAtDoor(100, use({ a: 60, b: 50 }, 'a'), 'b', alike)).toBe(0);
+    expect(roomForNewRuns(100, use({ a: 80 }, 'a'), 'b', alike)).toBe(30);
+    expect(roomForNewRuns(100, use({ a: 60, b: 45 }, 'a'), 'b', alike)).toBe(5);
+    expect(roomForNewRuns(100, use({ a: 100 }, 'a'), 'b', alike)).toBe(10);
+    expect(roomForNewRuns(100, use({ a: 60, b: 50 }, 'a'), 'b', alike)).toBe(0);
   });
 });

@@ -63,7 +63,7 @@ test('a job says which action of which run it is, and nothing else', () => {
     name: 'a',
     jobId: 'run.2.a',
     data: { v: 1, run_id: 'run', epoch: 2, gen: 3, action_id: 'a', of: { workflow_id: 'w', version: 4 } },
-    priority: jobPriority({ priority: 50, urgency: NOT_URGENT, depth: 0, turn: undefined }),
+    priority: jobPriority({ priority: 50, urgency: NOT_URGENT, depth: 0, rank: undefined }),
     delayMs: 0,
     attempts: 9,
     children: [],
@@ -73,7 +73,7 @@ test('a job says which action of which run it is, and nothing else', () => {
 test('inside one priority the deeper goes first; an action may have a priority and a delay of its own', () => {
   const change = (id: string) => (id === 'b' ? { priority: 1, delay_seconds: 1.5 } : {});
   const [tree] = compileSegment(makePlan(definitionOf({ a: [], b: ['a'], c: ['b'] }, change)), 0, run);
-  const rank = (depth: number, priority = 50) => jobPriority({ priority, urgency: NOT_URGENT, depth, turn: undefined });
+  const rank = (depth: number, priority = 50) => jobPriority({ priority, urgency: NOT_URGENT, depth, rank: undefined });
   expect([tree?.priority, tree?.children[0]?.priority, tree?.children[0]?.children[0]?.priority]).toEqual([
     rank(2),
     rank(1, 1),
@@ -89,8 +89,8 @@ test('a delay is a whole number of milliseconds, which 1.009 seconds are not by 
 
 test('the first tasks of a run that has not begun wait for their turn; the others are of a run under way by then', () => {
   const plan = planOf({ a: [], b: ['a'] });
-  const [tree] = compileSegment(plan, 0, { ...run, turn: 7, urgency: 2 });
-  const rank = (depth: number, turn?: number) => jobPriority({ priority: 50, urgency: 2, depth, turn });
+  const [tree] = compileSegment(plan, 0, { ...run, rank: 7, urgency: 2 });
+  const rank = (depth: number, turn?: number) => jobPriority({ priority: 50, urgency: 2, depth, rank: turn });
   expect(tree?.children[0]?.priority).toBe(rank(0, 7));
   expect(tree?.priority).toBe(rank(1));
   const [again] = compileSegment(plan, 0, { ...run, urgency: 2 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { MAX_TURN } from '../../../../src/domain/fairness/fair-share.ts';
+import { MAX_RANK } from '../../../../src/domain/fairness/fair-share.ts';
 import {
   endPriority,
   type JobRank,
@@ -13,19 +13,19 @@ const ranks = fc.record({
   priority: fc.integer({ min: 1, max: 100 }),
   urgency: fc.integer({ min: 0, max: NOT_URGENT }),
   depth: fc.integer({ min: 0, max: 10_000 }),
-  turn: fc.option(fc.integer({ min: 0, max: MAX_TURN }), { nil: undefined }),
+  rank: fc.option(fc.integer({ min: 0, max: MAX_RANK }), { nil: undefined }),
 });
-const isFirst = ({ depth, turn }: JobRank) => turn !== undefined && depth === 0;
+const isFirst = ({ depth, rank: rank }: JobRank) => rank !== undefined && depth === 0;
 
 /** The order in words; 0: BullMQ takes them as they were added. */
 function compare(a: JobRank, b: JobRank): number {
   const steps = [a.priority - b.priority, Number(isFirst(a)) - Number(isFirst(b))];
-  if (isFirst(a) && isFirst(b)) steps.push((a.turn ?? 0) - (b.turn ?? 0), a.urgency - b.urgency);
+  if (isFirst(a) && isFirst(b)) steps.push((a.rank ?? 0) - (b.rank ?? 0), a.urgency - b.urgency);
   else steps.push(a.urgency - b.urgency, Math.min(b.depth, 999) - Math.min(a.depth, 999));
   return steps.find((step) => step !== 0) ?? 0;
 }
 
-test('the client comes first, then what is under way, then the turns of the tenants, then what is urgent', () => {
+test('the client comes first, then what is under way, then the ranks of the tenants, then what is urgent', () => {
   fc.assert(
     fc.property(ranks, ranks, (a, b) => {
       expect(Math.sign(jobPriority(a) - jobPriority(b))).toBe(Math.sign(compare(a, b)));

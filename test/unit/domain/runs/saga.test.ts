@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../src/domain/definition/definition.ts';
 import { makePlan } from '../../../../src/domain/graph/plan.ts';
-import { readyToUndo, toUndo, undoId, undoOf } from '../../../../src/domain/runs/saga.ts';
+import { readyToCompensate, actionsToCompensate, compensationId, compensationOf } from '../../../../src/domain/runs/saga.ts';
 import { createEndReplaced } from '../../../../src/engine/accept/run-concurrency.ts';
 import { createCancelRuns } from '../../../../src/engine/control/cancel-run.ts';
 import { createRetryRuns } from '../../../../src/engine/control/retry-run.ts';
@@ -23,19 +23,19 @@ describe('what is undone', () => {
 
   test('is what completed and says how, the last first', () => {
     const effect = (id: string) => ({ status: id === 'd' ? 'failed' : 'completed', effectUnknown: false });
-    expect(ids(toUndo(plan, effect))).toEqual(['b', 'a']);
+    expect(ids(actionsToCompensate(plan, effect))).toEqual(['b', 'a']);
   });
 
   test('is what may have happened too: nobody heard how it ended', () => {
     const effect = (id: string) => ({ status: 'failed', effectUnknown: id === 'd' || id === 'c' });
-    expect(ids(toUndo(plan, effect))).toEqual(['d']);
-    expect(ids(toUndo(plan, () => undefined))).toEqual([]);
+    expect(ids(actionsToCompensate(plan, effect))).toEqual(['d']);
+    expect(ids(actionsToCompensate(plan, () => undefined))).toEqual([]);
   });
 
   test('waits for what came after it, over steps that need no undoing', () => {
-    const all = toUndo(plan, () => ({ status: 'completed', effectUnknown: false }));
+    const all = actionsToCompensate(plan, () => ({ status: 'completed', effectUnknown: false }));
     const over = new Set<string>();
-    const ready = () => ids(readyToUndo(plan, all, (id) => over.has(id)));
+    const ready = () => ids(readyToCompensate(plan, all, (id) => over.has(id)));
     expect(ready()).toEqual(['d']);
     over.add('d');
     expect(ready()).toEqual(['b']);
@@ -46,8 +46,8 @@ describe('what is undone', () => {
   });
 
   test('is found by its id, and nothing else is', () => {
-    expect(undoOf(plan, undoId('a'))?.undoes?.action.action_id).toBe('a');
-    expect([undoOf(plan, 'a'), undoOf(plan, undoId('c')), undoOf(plan, undoId('x'))]).toEqual([
+    expect(compensationOf(plan, compensationId('a'))?.compensates?.action.action_id).toBe('a');
+    expect([compensationOf(plan, 'a'), compensationOf(plan, compensationId('c')), compensationOf(plan, compensationId('x'))]).toEqual([
       undefined,
       undefined,
       undefined,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { maskOf } from '../../../../src/domain/texts/mask-secrets.ts';
-import { endOfWhole, maskText } from '../../../../src/domain/texts/mask-stream.ts';
+import { endOfCharacter, maskText } from '../../../../src/domain/texts/mask-stream.ts';
 
 const SECRETS = ['s3cr3t-value', 'value-of-another'];
 
@@ -44,6 +44,6 @@ test('without secrets everything is shown at once, but half a character', () => 
   expect(stream.take(false)).toBe('abc');
   stream.add('\ude00');
   expect(stream.take(false)).toBe('😀');
-  expect(endOfWhole('a😀', 2)).toBe(1);
-  expect(endOfWhole('a😀', 9)).toBe(3);
+  expect(endOfCharacter('a😀', 2)).toBe(1);
+  expect(endOfCharacter('a😀', 9)).toBe(3);
 });

@@ -103,7 +103,7 @@ describe('while the store of the counts is away', () => {
     const registry = new Registry();
     const metrics = createLimitMetrics(registry);
     metrics.away();
-    metrics.refused('requests');
+    metrics.rejected('requests');
     const text = await registry.metrics();
     expect(text).toMatch(/^orchestrator_rate_limit_store_away_total 1$/m);
     expect(text).toMatch(/^orchestrator_requests_limited_total\{limit="requests"\} 1$/m);

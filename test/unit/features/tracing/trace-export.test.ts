@@ -139,7 +139,7 @@ describe('the sender', () => {
     const reasons: string[] = [];
     const sending = createOtlpSender({
       ...{ url: `${url}/v1/traces`, headers: { 'x-token': 't' }, resource: { 'service.name': 'flows' }, version: '1' },
-      told: (result, spans) => {
+      onResult: (result, spans) => {
         told[result] += spans;
       },
       failed: (reason) => reasons.push(reason),

@@ -14,13 +14,13 @@ function clockOf(aheadMs: () => number) {
 
 test('it is the time of the database, whatever the clock of this process says', async () => {
   const { clock } = clockOf(() => HOUR_MS);
-  await clock.look();
+  await clock.probe();
   expect(clock.now() - Date.now()).toBeCloseTo(HOUR_MS, -3);
 });
 
 test('it goes on by itself when the clock of this process is set between two looks', async () => {
   const { clock } = clockOf(() => 0);
-  await clock.look();
+  await clock.probe();
   const before = clock.now();
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - HOUR_MS });
   try {
@@ -34,9 +34,9 @@ test('it goes on by itself when the clock of this process is set between two loo
 test('a clock that is more than a second off is reported, in either direction, and a smaller difference is not', async () => {
   let ahead = 400;
   const { clock, said } = clockOf(() => ahead);
-  await clock.look();
+  await clock.probe();
   expect(said()).toEqual([]);
-  for (ahead of [5_000, -5_000]) await clock.look();
+  for (ahead of [5_000, -5_000]) await clock.probe();
   expect(said().map(({ fields }) => (fields as { skew_ms: number }).skew_ms)).toEqual([
     expect.closeTo(-5_000, -2),
     expect.closeTo(5_000, -2),
@@ -46,24 +46,24 @@ test('a clock that is more than a second off is reported, in either direction, a
 test('a look says by how much the clock of the database was set since the one before', async () => {
   let ahead = 0;
   const { clock } = clockOf(() => ahead);
-  expect(await clock.look()).toBe(0);
-  expect(await clock.look()).toBe(0);
+  expect(await clock.probe()).toBe(0);
+  expect(await clock.probe()).toBe(0);
   ahead = HOUR_MS;
-  expect(await clock.look()).toBeCloseTo(HOUR_MS, -3);
-  expect(await clock.look()).toBe(0);
+  expect(await clock.probe()).toBeCloseTo(HOUR_MS, -3);
+  expect(await clock.probe()).toBe(0);
   ahead = 0;
-  expect(await clock.look()).toBeCloseTo(-HOUR_MS, -3);
+  expect(await clock.probe()).toBeCloseTo(-HOUR_MS, -3);
 });
 
 test('the first look compares with nothing: this process may have the wrong time', async () => {
   const { clock } = clockOf(() => -HOUR_MS);
-  expect(await clock.look()).toBe(0);
+  expect(await clock.probe()).toBe(0);
 });
 
 test('times are taken back once after the clock was set back, however often that fails first, and never after it was set forward', async () => {
   const looks = [0, HOUR_MS, -HOUR_MS, 0, 0, 0];
   const takeBack = vi.fn().mockRejectedValueOnce(new Error('the database is away')).mockResolvedValue(true);
-  const watch = watchClock({ look: async () => looks.shift() ?? 0 }, takeBack);
+  const watch = watchClock({ probe: async () => looks.shift() ?? 0 }, takeBack);
   await watch();
   await watch();
   expect(takeBack).not.toHaveBeenCalled();
