@@ -1,6 +1,6 @@
 /**
  * What a request may do: each operation names one permission, roles give permissions, and the scopes of the credentials
- * take away what they do not name. What is not given is refused.
+ * take away what they do not name. What is not granted is denied.
  */
 
 export const ROLES = ['viewer', 'operator', 'editor', 'admin', 'worker'] as const;
@@ -44,7 +44,7 @@ export const PERMISSIONS = {
 export type Permission = keyof typeof PERMISSIONS;
 export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as Permission[];
 
-/** What an operation asks for: `authenticated`: only to be somebody; `public`: nothing. */
+/** What an operation requires: `authenticated`: only to be somebody; `public`: nothing. */
 export type Needed = Permission | 'authenticated' | 'public';
 
 const VIEWER: readonly Permission[] = [
@@ -84,7 +84,7 @@ export const ROLE_PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
 export const SYSTEM_TENANT = 'default';
 
 export interface Access {
-  /** By what the caller is known; `none`: nothing is required and nothing was checked. */
+  /** How the caller was authenticated; `none`: nothing is required and nothing was checked. */
   means: 'none' | 'api_key' | 'jwt' | 'certificate' | 'session' | 'webhook';
   roles: readonly Role[];
   /** Which credential it was, in words that are no secret: for the audit. Undefined: there was none. */

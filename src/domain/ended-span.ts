@@ -1,4 +1,4 @@
-/** A span as a collector of traces is told of it: what the engine makes, and the sender takes. */
+/** A finished span, as the engine makes it and the exporter sends it to a collector of traces. */
 
 export type SpanAttributes = Record<string, string | number | boolean>;
 

@@ -1,6 +1,6 @@
 /** The catalogue of errors: code -> HTTP status, title, and whether trying again can help. docs/errors.md explains each. */
 const CATALOGUE = {
-  // The door.
+  // The API.
   invalid_request: { status: 400, title: 'The request is not valid', retryable: false },
   parameter_validation_failed: { status: 400, title: 'The parameters are not valid', retryable: false },
   malformed_json: { status: 400, title: 'The body is not JSON', retryable: false },
@@ -109,7 +109,7 @@ export class OrchestratorError extends Error {
   readonly code: ErrorCode;
   readonly errors: FieldFault[];
   readonly retryAfterSeconds: number | undefined;
-  /** The execution that stands in the way, or that was begun for the request. */
+  /** The execution that stands in the way, or that was started for the request. */
   readonly executionId: string | undefined;
   /** Where that one is. */
   readonly executionLink: string | undefined;

@@ -1,7 +1,7 @@
-/** Retention by bytes: how many runs have to go so that what is kept takes no more than it may. */
+/** Retention by bytes: how many runs to remove so that what is stored takes no more than the limit. */
 
 export interface RetainedRuns {
-  /** Of all runs with all that is kept of them. */
+  /** Of all runs, with all that is stored of them. */
   bytes: number;
   /** Only these can be removed. */
   endedRuns: number;

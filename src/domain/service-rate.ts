@@ -1,7 +1,7 @@
 /**
- * How often a service is called: at most `max` times within any `perMs`. What was really let through decides (the call
- * `max` before this one has to be a whole period ago), so a turn that is taken up late cannot make the next one too early.
- * Who has to wait is told when to come back, in batches of `max`, a period apart: that only paces those who ask.
+ * The rate limit of a service: at most `max` calls within any `perMs`. The calls that were made decide (the call
+ * `max` before this one has to be a whole period ago), so a slot that is used late cannot make the next one too early.
+ * Callers that have to wait get a slot, in batches of `max`, a period apart: that only paces them.
  */
 export interface ServiceLimit {
   max: number;
@@ -11,9 +11,9 @@ export interface ServiceLimit {
 /** Times are milliseconds of one clock. */
 export interface ServiceState {
   now: number;
-  /** When the call `max` before this one was let through. */
+  /** When the call `max` before this one was made. */
   usedAt: number | undefined;
-  /** When this attempt was told to come back. */
+  /** The slot that this attempt got before. */
   slotAt: number | undefined;
   batchAt: number | undefined;
   batchPlanned: number;
@@ -35,8 +35,8 @@ export function takeRateSlot({ max, perMs }: ServiceLimit, state: ServiceState):
   const { now, usedAt, slotAt: slotAt, batchAt, batchPlanned } = state;
   if (slotAt !== undefined && slotAt > now) return { at: slotAt, batchAt, batchPlanned };
   const freeAt = usedAt === undefined ? now : Math.max(now, usedAt + perMs);
-  // A little late, it keeps its place. Later than that (all workers were away, the lane is full) those who are late are
-  // spread anew, or they would all ask again and again at the same moments. None is refused while there is room.
+  // A little late, it keeps its slot. Later than that (all workers were away, the lane is full) those who are late are
+  // spread again, or they would all come back at the same moments. None is rejected while there is room.
   if (slotAt !== undefined && (freeAt === now || now - slotAt <= perMs)) return { at: freeAt, batchAt, batchPlanned };
   const planned = nextInBatch(max, perMs, state);
   return { at: Math.max(freeAt, planned.at), batchAt: planned.at, batchPlanned: planned.nth };

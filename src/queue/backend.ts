@@ -4,7 +4,7 @@ import type { QueueUse } from '../domain/fairness/queue-room.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { JobData } from '../schemas/job.ts';
 
-/** What is said when it has not answered, with the time. */
+/** The message of a timeout, to which the time is added. */
 export const NO_RESPONSE = 'the queue did not answer';
 
 export interface BackendOptions {
@@ -12,8 +12,8 @@ export interface BackendOptions {
   databaseUrl: string;
   prefix: string;
   /**
-   * A door must answer although Redis is away, so its commands fail at once; a worker's wait for the connection, so that
-   * nothing it holds fails for it.
+   * What commands do without a connection. The API must answer although Redis is away, so its commands fail at once; a
+   * worker's wait for the connection, so that no task fails for it.
    */
   offlineCommands: 'fail' | 'wait';
   name: string;
@@ -29,12 +29,12 @@ export interface Backend {
   queue(name: string): LaneQueue;
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
-  /** How long completed jobs stay to be looked at. */
+  /** How long completed jobs stay in the queue. */
   keepCompleted: KeepJobs;
-  /** Told how many jobs a flow had that was just added. */
+  /** To be called with the number of jobs of each flow that was added. */
   added(jobs: number): Promise<void>;
   ping(): Promise<boolean>;
-  /** Whether what tells its workers of new jobs still does. True where that shows in nothing but the jobs they take. */
+  /** Whether its workers are still notified of new jobs. True where only the jobs that they take can show it. */
   isListening(): Promise<boolean>;
   /**
    * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
@@ -51,15 +51,15 @@ export interface Backend {
   /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
   onOtherServer(listener: () => void): void;
   /**
-   * How many jobs could be taken at once, by queue, asked over a connection made for this one question; 0 for a queue
+   * How many jobs could be taken at once, by queue, read over a new connection made for this; 0 for a queue
    * that is paused. Rejects when there is no answer within that time.
    */
   probeWaiting(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
-  /** How long the lock of a job still holds; null: nobody holds it any more. */
+  /** For how long the job is still locked; null: it is not locked any more. */
   lockLeftMs(queue: string, jobId: string): Promise<number | null>;
-  /** Breaks every connection, so that each is made anew. What they were asked is asked again. */
+  /** Breaks every connection, so that each is made again. Commands under way are sent again. */
   reconnect(): void;
-  /** What an operator should hear at start about how the store is set up. */
+  /** Warnings for the operator at start about how the store is set up. */
   warnings(): Promise<string[]>;
   /** Before the end of a process, of a queue that cannot be reached: whatever waits for it fails, instead of for ever. */
   abandon(): void;

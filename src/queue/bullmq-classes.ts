@@ -10,9 +10,9 @@ import {
 import { endedWithin } from '../engine/deliver/time-limit.ts';
 import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, NO_RESPONSE } from './backend.ts';
 
-/** The name of a connection that is made to ask one question. */
+/** Ends the name of a connection that is made for one probe. */
 export const PROBE_SUFFIX = '-look';
-/** Nobody listens to the events of a queue. BullMQ would keep 10,000 of each, some megabytes. */
+/** Nobody listens to the events of a queue. BullMQ would store 10,000 of each, some megabytes. */
 const MAX_EVENTS = 100;
 /**
  * After an error of the connection. BullMQ's own default, 15 s, would delay all work for as long once the store of the queue

@@ -4,7 +4,7 @@ import { endedWithin } from '../engine/deliver/time-limit.ts';
 import type { LaneDepths } from '../engine/health/engine-health.ts';
 import { type LaneQueue, NO_RESPONSE } from './backend.ts';
 
-/** The jobs next in turn that are looked at for the oldest one; the lane is ordered by priority, not by age. */
+/** How many of the next jobs are read to find the oldest one; the lane is ordered by priority, not by age. */
 const PROBED_JOBS = 20;
 const TIMEOUT_MS = 2_000;
 

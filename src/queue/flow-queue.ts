@@ -15,9 +15,9 @@ const AT_ONCE = 50;
 
 export interface FlowQueueOptions {
   backend: Backend;
-  /** A door gives up after this; the run stays pending and the dispatcher adds it. */
+  /** The API gives up after this; the run stays pending and the dispatcher adds it. */
   timeoutMs?: number;
-  /** Heard after every gate that was removed; without it many are removed at once. */
+  /** Called after every gate that was removed; without it many are removed at once. */
   afterGate?: (() => Promise<void> | undefined) | undefined;
 }
 
@@ -91,8 +91,8 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
       await inChunks(jobs, async ({ queue: name, jobId }) => {
         const job = await queue(name).getJob(jobId);
         const state = job === undefined ? undefined : await queue(name).getJobState(jobId);
-        // One that is there and in no list is a wreck, as a Redis may leave behind that lost its newest writes: nobody will
-        // ever take it, it keeps a new one out, and its parent waits for it.
+        // One that is there and in no list is a zombie job of a Redis that lost its newest writes: nobody will
+        // ever take it, it blocks a new one, and its parent waits for it.
         if (state === 'failed' || state === 'completed' || state === 'unknown')
           await retried(() => queue(name).remove(jobId));
       });
@@ -138,7 +138,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     },
     wasWiped: () => within(timeoutMs, backend.isMarked()).then((marked) => !marked),
     async markSeen() {
-      // How many events are kept is in the store too, and a script that misses it there writes BullMQ's own default.
+      // How many events are stored is in the store too, and a script that misses it there writes BullMQ's own default.
       await within(timeoutMs, Promise.all([...queues.keys()].map(writeSettings)));
       await within(timeoutMs, backend.mark());
     },

@@ -1,4 +1,4 @@
-/** How single jobs stand in the queue, for whoever asks why they do not move. Reads only. */
+/** The state and position of single jobs in the queue, for the diagnosis of what does not move. Reads only. */
 
 import type { JobFact } from '../domain/health/job-fact.ts';
 import { endedWithin } from '../engine/deliver/time-limit.ts';
@@ -6,7 +6,7 @@ import type { JobLooks, JobRef } from '../engine/ports/queue.ts';
 import { type Backend, type LaneQueue, NO_RESPONSE } from './backend.ts';
 
 const TIMEOUT_MS = 2_000;
-/** Beyond it the place of a job in its lane is not told. */
+/** The position of a job in its lane is reported up to here. */
 const MAX_POSITION = 1_000;
 
 export function createJobProbes(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobLooks {

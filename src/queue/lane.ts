@@ -21,14 +21,14 @@ export interface LaneOptions {
   handle(delivery: Delivery): Promise<Disposition>;
   /** A fault of a store and none of the job: the job comes back later and no attempt is counted. */
   isPassing(error: unknown): boolean;
-  /** A delivery ended outside of the engine, with an error; undefined: one ended as it should, and none is left that did not. */
+  /** A delivery ended outside of the engine, with an error; undefined: one succeeded, and no job with a fault is left. */
   onEnded?(error: unknown): void;
   /**
-   * Resolves when the engine can commit what comes of a job; undefined: it can. Nothing is begun before. False: this
+   * Resolves when the engine can commit what comes of a job; undefined: it can. Nothing is started before. False: this
    * process stops, and the job goes back.
    */
   whenUsable?(): Promise<boolean> | undefined;
-  /** False: of why a job failed the queue keeps no more than the code. What an error says may be a payload. */
+  /** False: the queue stores only the code of why a job failed. What an error says may be a payload. */
   storesReasons: boolean;
   /** BullMQ gave the job up without the engine's word: it stalled too often, or its handling failed again and again. */
   onLost(delivery: Delivery, message: string): Promise<void>;
@@ -45,19 +45,19 @@ export interface Lane {
   hasRoom(): boolean;
   /** How many jobs it has ever taken. */
   taken(): number;
-  /** Its fetch loop runs, or it was told to drain. */
+  /** Its fetch loop runs, or it is draining. */
   isFetching(): boolean;
   close(): Promise<void>;
 }
 
 /** Poison is judged by deliveries in PostgreSQL, long before this. */
 const MAX_STALLED = 20;
-/** What a message begins with, where that is one word: adapters may call anything a code. */
+/** The first word of a message, where a colon follows: adapters may call anything a code. */
 const CODE = /^[A-Za-z0-9_.-]{1,64}(?=:)/;
 const FAULT_DELAY_MS = 1_000;
 /** The delay grows up to here while a job ends outside of the engine again and again. */
 const MAX_FAULT_DELAY_MS = 15_000;
-/** Jobs whose faults are remembered; the oldest are forgotten, and begin anew with the shortest delay. */
+/** Jobs whose faults are remembered; the oldest are forgotten, and start again with the shortest delay. */
 const FAULTS_REMEMBERED = 10_000;
 const UNKNOWN_VERSION_DELAY_MS = 5_000;
 
@@ -115,7 +115,7 @@ export function openLane(options: LaneOptions): Lane {
     }
   }
 
-  /** It begins with its code. */
+  /** A message starts with its code. */
   const reasonOf = (message: string) => (options.storesReasons ? message : (CODE.exec(message)?.[0] ?? 'failed'));
   function withoutReason(error: unknown): Error {
     log.error('job_not_handled', { queue, error: error instanceof Error ? error.stack : String(error) });
@@ -219,7 +219,7 @@ export function openLane(options: LaneOptions): Lane {
     },
     drain: () => worker.pause(true),
     active: () => active,
-    // One that is to go slowly leaves jobs waiting although it hears them.
+    // A lane with a rate limit leaves jobs waiting although it is responsive.
     hasRoom: () => active < options.concurrency && options.rateLimit === undefined,
     taken: () => taken,
     isFetching: () => worker.isRunning() || worker.isPaused(),

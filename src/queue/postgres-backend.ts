@@ -16,17 +16,17 @@ const KEEP_IN_POSTGRES: KeepJobs = { age: 60 };
 /** Of a process, for its queue. Its work waits in PostgreSQL anyway, and a server has a hundred for everybody by default. */
 const MAX_CONNECTIONS = 10;
 
-/** Before a worker that found no tables of the queue looks for them again. */
+/** Before a worker that found no tables of the queue checks for them again. */
 const REST_MS = 1_000;
 
 export function openPostgres(options: BackendOptions): Backend {
   const pool = new GrowingPool({
     connectionString: options.databaseUrl,
     application_name: `${options.name}-queue`,
-    // BullMQ's own schema; its statements name no schema. What its functions ask they ask of one queue at a time, so each
-    // connection plans it once (decision 69). A process that is stopped in a transaction lets go of its locks.
+    // BullMQ's own schema; its statements name no schema. Its functions query one queue at a time, so each
+    // connection plans it once (decision 69). A process that is stopped in a transaction releases its locks.
     options: '-c search_path=bullmq -c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=10000',
-    // One of them listens; the others are held for a statement each.
+    // One of them listens; the others are taken for a statement each.
     max: MAX_CONNECTIONS,
     keepAlive: true,
     connectionTimeoutMillis: options.offlineCommands === 'wait' ? 10_000 : 2_000,
@@ -55,7 +55,7 @@ export function openPostgres(options: BackendOptions): Backend {
     mark: async () => undefined,
     forgetScripts: async () => undefined,
     memoryUse: async () => undefined,
-    // It says so of the truth itself, which is asked first.
+    // It says so of the truth itself, which is probed first.
     rejectsWrites: async () => undefined,
     async probeWaiting(names, timeoutMs) {
       const fresh = new pg.Pool({
@@ -100,17 +100,17 @@ export function openPostgres(options: BackendOptions): Backend {
   };
 }
 
-/** What BullMQ's backend and its connection keep of their first look, which their types do not say. */
+/** What BullMQ's backend and its connection cache of their first check, which their types do not say. */
 interface Memo {
   waitUntilReady(): Promise<unknown>;
   readyPromise?: Promise<unknown> | undefined;
 }
 
 /**
- * BullMQ looks once whether its tables are there and remembers a failure for ever: a process that was started before the
+ * BullMQ checks once whether its tables are there and remembers a failure for ever: a process that was started before the
  * migration, or while the server was away, would never work. Its workers would even repeat what fails without a pause, in
  * microtasks alone, so that the process did nothing else and not even ended on SIGTERM. Here a failure is handed out after a
- * rest, and the next one who asks looks anew.
+ * rest, and the next caller checks again.
  */
 function adapted(listener: SharedListener, restMs: number): Factory {
   const create: typeof createPostgresBackend = (...args) => {

@@ -6,9 +6,9 @@ import { Redis } from 'ioredis';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, PROBE_SUFFIX, onError } from './bullmq-classes.ts';
 
-/** How long a connection that is begun anew is waited for. */
+/** How long a reconnection is waited for. */
 const RENEWAL_MS = 2_000;
-/** A job that is kept costs about 1.2 kB of memory, so there is a count. */
+/** A stored job costs about 1.2 kB of memory, so there is a count. */
 const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
 
 export function openRedis(options: BackendOptions, url: string): Backend {
@@ -40,7 +40,7 @@ export function openRedis(options: BackendOptions, url: string): Backend {
         if (server !== undefined && now !== server) onOther();
         server = now;
       },
-      // The connection broke again: the next one asks anew.
+      // The connection broke again: the next one asks again.
       () => undefined,
     );
   });
@@ -61,10 +61,10 @@ export function openRedis(options: BackendOptions, url: string): Backend {
       checkedServer = runIdIn(await redis.info('server'));
       return (await redis.get(`${prefix}:orchestrator:mark`)) === checkedServer;
     },
-    // Of the server that was looked at: one that took its place since has to be looked at too.
+    // Of the server that was checked: one that replaced it since has to be checked too.
     mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, checkedServer)),
     async forgetScripts() {
-      // A script that was refused inside a transaction, because Redis was full, counts as sent on that connection for
+      // A script that was rejected inside a transaction, because Redis was full, counts as sent on that connection for
       // as long as it lasts.
       renewing ??= Promise.race([once(redis, 'ready'), sleep(RENEWAL_MS)]).finally(() => {
         renewing = undefined;

@@ -18,7 +18,7 @@ export function createRedisCounts(url: string, prefix: string, commandTimeoutMs:
     commandTimeout: commandTimeoutMs,
     retryStrategy: (times) => Math.min(times * 100, 2_000),
   });
-  // Told by each count that fails.
+  // Each count that fails reports it.
   redis.on('error', () => undefined);
   return {
     of(kind, windowMs) {

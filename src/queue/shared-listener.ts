@@ -1,8 +1,8 @@
 /**
- * One connection on which all BullMQ workers of a process hear of new jobs, on PostgreSQL.
+ * One connection on which all BullMQ workers of a process are notified of new jobs, on PostgreSQL.
  *
  * BullMQ gives every worker a connection of its own for LISTEN. All of them subscribe to one channel, whose messages name
- * the queue: with a worker per tool, a process held twenty connections for what one of them hears, of the hundred that a
+ * the queue: with a worker per tool, a process had twenty connections for what one of them receives, of the hundred that a
  * PostgreSQL has by default, and every job that was added woke all twenty.
  */
 import { EventEmitter } from 'node:events';
@@ -25,7 +25,7 @@ export interface SharedListener {
   serve(connection: ListeningConnection): void;
   /**
    * Whether the connection answers and has what was subscribed to on it; true while there is none. Workers poll besides,
-   * every few seconds: one that hears nothing is only late, so that nothing else tells.
+   * every few seconds: one that is not notified is only late, so that nothing else shows it.
    */
   isListening(): Promise<boolean>;
   close(): Promise<void>;
@@ -57,7 +57,7 @@ export function shareListener(pool: pg.Pool): SharedListener {
     }
   }
 
-  /** BullMQ subscribes anew, and whoever waits looks whether there is work. */
+  /** BullMQ subscribes again, and workers that wait poll for work. */
   function lost(client: pg.PoolClient, error: Error): void {
     opening = undefined;
     subscribed.clear();
@@ -99,7 +99,7 @@ export function shareListener(pool: pg.Pool): SharedListener {
   return {
     async isListening() {
       if (opening === undefined) return true;
-      // One that is silent is asked once: the answer to come is the same.
+      // One that does not answer is probed once: the answer to come is the same.
       probing ??= probe(opening);
       return probing;
     },

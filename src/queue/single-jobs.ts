@@ -1,7 +1,7 @@
 /**
- * Jobs without children, from all who add one in the same turn of the event loop, together for each queue. A flow of
+ * Jobs without children, from all callers that add one in the same tick of the event loop, together for each queue. A flow of
  * one job needs no transaction, and `Queue.addBulk`, unlike that of the FlowProducer, rejects when one of its jobs
- * cannot be added; then all who took part hear it, although some of their jobs may be there. To add them again is
+ * cannot be added; then all callers get the error, although some of their jobs may be there. To add them again is
  * harmless: their ids are the same.
  */
 import type { BulkJobOptions } from 'bullmq';
@@ -14,7 +14,7 @@ export interface SingleJob {
   opts: BulkJobOptions;
 }
 
-/** In one go: its commands are made in one turn of the event loop and hold the connection, while others wait for both. */
+/** In one go: its commands are made in one tick of the event loop and occupy the connection, while others wait for both. */
 const JOBS_AT_ONCE = 50;
 
 export function createSingleJobs(

@@ -1,6 +1,6 @@
 /**
  * Statistics for BullMQ's tables on PostgreSQL. Until autovacuum has been there, the planner believes that a parent has one
- * child, and looks for the link of one child among those of all: a flow of ten thousand siblings is then read ten thousand
+ * child, and searches the link of one child among those of all: a flow of ten thousand siblings is then read ten thousand
  * times. So large flows are counted when they are added.
  */
 import type pg from 'pg';
@@ -10,7 +10,7 @@ const AT_MOST_EVERY_MS = 10_000;
 
 const COUNT = 'ANALYZE (SKIP_LOCKED) bullmq.job, bullmq.job_dependency';
 
-/** Tell it of every flow that was added. Never rejects: without it all is slower, and nothing else. */
+/** To be called after every flow that was added. Never rejects: without it all is slower, and nothing else. */
 export function createStatistics(
   pool: pg.Pool,
   onError: (error: Error) => void,

@@ -1,4 +1,4 @@
-/** What an API process tells: of itself, and of the engine as `GET /workflows/health` has it. */
+/** Metrics of an API process: its own, and those of the engine as `GET /workflows/health` has it. */
 import { ALIVE_SECONDS } from '../domain/health/liveness.ts';
 import { boundedNames } from './bounded-names.ts';
 import { cached } from './kept.ts';
@@ -53,7 +53,7 @@ export function createApiMetrics(source: ApiSource): ApiMetrics {
     SHORT_SECONDS,
     ['result'],
   );
-  // As 0 from the beginning: a rise from nothing is none to Prometheus, and the first to be turned away would not be seen.
+  // As 0 from the start: a rise from nothing is none to Prometheus, and the first to be turned away would not be seen.
   for (const result of ACCEPT_RESULTS) accepts.zero({ result });
   const problems = counter('orchestrator_problems_total', 'Answers of the API that were errors, by their code', [
     'code',
@@ -78,7 +78,7 @@ export function createApiMetrics(source: ApiSource): ApiMetrics {
   };
 }
 
-/** The same at every API, so the greatest of several is what holds. What the database knows is not told while it is away. */
+/** The same at every API, so the greatest of several is what holds. Metrics from the database are absent while it is away. */
 function engineGauges(
   { gauge, gauges }: Pick<ReturnType<typeof createProcessMetrics>['instruments'], 'gauge' | 'gauges'>,
   engine: () => Promise<EngineState | undefined>,

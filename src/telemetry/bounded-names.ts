@@ -1,6 +1,6 @@
 /** Names that come from outside may become labels only while there are few: each is a series for as long as the process runs. */
 
-/** Beyond that many in one process the rest is told together. */
+/** Beyond that many in one process the rest is counted together. */
 export const OTHER = 'other';
 
 /** Resolves a name to itself, or to `other` once there are `most` already. */

@@ -9,7 +9,7 @@ export interface LoopMonitor {
 }
 
 /**
- * How late a beat comes is how long the loop stood still, less one beat at most. (The histogram of node:perf_hooks forgets,
+ * How late a tick comes is how long the loop stood still, less one tick at most. (The histogram of node:perf_hooks forgets,
  * when it is reset, a stop that it has not recorded yet.)
  */
 const TICK_MS = 100;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Who reads metrics does not wait any longer for the database. */
+/** A scrape does not wait any longer for the database. */
 const TIMEOUT_MS = 1_000;
 
-/** Undefined when it has not come in time; it goes on, and whoever asks then finds it. */
+/** Undefined when it has not come in time; it goes on, and a later call finds it. */
 export function inTime<T>(promise: Promise<T>, timeoutMs = TIMEOUT_MS): Promise<T | undefined> {
   return Promise.race([promise, sleep(timeoutMs, undefined, { ref: false })]);
 }

@@ -8,9 +8,9 @@ export interface Instruments {
   registry: Registry;
   counter<L extends string>(name: string, help: string, labelNames?: L[]): Counter<L>;
   histogram<L extends string>(name: string, help: string, buckets: number[], labelNames?: L[]): Histogram<L>;
-  /** Set at each scrape. Undefined: it is not known, and nothing is told. */
+  /** Set at each scrape. Undefined: it is not known, and not shown. */
   gauge(name: string, help: string, read: () => number | undefined | Promise<number | undefined>): void;
-  /** The same with labels: what is not set at this scrape is told no more. */
+  /** The same with labels: what is not set at this scrape is not shown any more. */
   gauges<L extends string>(
     name: string,
     help: string,

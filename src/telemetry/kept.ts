@@ -1,9 +1,9 @@
 import { inTime } from './in-time.ts';
 
-/** What costs a query is asked for no more often than that. */
+/** What costs a query is read no more often than that. */
 const CACHE_MS = 5_000;
 
-/** Undefined while it cannot be had, or has not come in time: the other metrics must not fail for it. */
+/** Caches what `read` returns. Undefined while that fails, or has not come in time: the other metrics must not fail for it. */
 export function cached<T>(read: () => Promise<T>, cacheMs = CACHE_MS): () => Promise<T | undefined> {
   let value: T | undefined;
   let at = Number.NEGATIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** What the limits at the door have done in this process. */
+/** Metrics of the request limits of the API in this process. */
 import { Counter, type Registry } from 'prom-client';
 
 export interface LimitMetrics {

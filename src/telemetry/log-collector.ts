@@ -1,5 +1,5 @@
 /**
- * Sends the log to LOG_COLLECTOR_URL beside the console and the file, without ever holding the process up.
+ * Sends the log to LOG_COLLECTOR_URL beside the console and the file, without ever blocking the process.
  *
  * *Empty*: nothing waits, no timer runs. *Gathering*: the first line has set a timer; what comes until then goes into the same
  * batch. *Sending*: one request is under way, never two. *Resting*: a request failed; the next one waits for longer each time.
@@ -43,7 +43,7 @@ export const COLLECTOR_LIMITS: CollectorLimits = {
   graceMs: 5_000,
 };
 
-/** Statuses that say "not now". With any other refusal the same batch would be refused again. */
+/** Statuses that say "not now". With any other error the same batch would be rejected again. */
 const PASSING = new Set([408, 425, 429]);
 type Delivery = 'taken' | 'later' | 'refused';
 
@@ -65,7 +65,7 @@ export function createLogCollector(options: {
   let sending: Promise<void> | undefined;
   let closed = false;
 
-  /** Not while closing: who is told logs it. */
+  /** Not while closing: the callback logs it. */
   function report(reachable: boolean, count: number): void {
     if (!closed) options.onChange?.({ reachable, dropped: count });
   }

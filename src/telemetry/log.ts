@@ -140,7 +140,7 @@ function asText({ entry, fields }: Entry): string {
   return `${entry.timestamp} ${entry.level.toUpperCase().padEnd(5)} [${entry.logger}] ${entry.event}${words.join('')}`;
 }
 
-/** A field may not take the place of one that says when and from where the line is. */
+/** A field may not replace one that says when and from where the line is. */
 function plain(fields: object): Record<string, unknown> {
   const {
     timestamp: _t,

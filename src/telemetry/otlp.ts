@@ -62,7 +62,7 @@ export function createOtlpSender(options: OtlpOptions): OtlpSender {
   const counted: SpanExporter = {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
-        // Those that were given up when this process stopped are counted by then.
+        // Those that were abandoned when this process stopped are counted by then.
         if (!closed) {
           waiting -= spans.length;
           if (result.code === 0) onResult('exported', spans.length);

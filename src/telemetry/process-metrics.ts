@@ -21,7 +21,7 @@ export interface ProcessMetrics {
 export interface ProcessSource {
   process: 'api' | 'worker';
   version: string;
-  /** What the queue is kept in. */
+  /** Where the queue is stored. */
   queue: string;
   connections: { totalCount: number; idleCount: number; waitingCount: number; options: { max?: number | undefined } };
   /** The longest stop of the event loop of late. */
@@ -34,7 +34,7 @@ export interface ProcessSource {
 
 export const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const SIZES = [1, 2, 5, 10, 20, 50, 100, 200];
-/** Gauges in the name of counters; the same is told by `nodejs_active_…` without the end. */
+/** Gauges in the name of counters; `nodejs_active_…` without the end has the same values. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
 let ofNode: Metric[] | undefined;

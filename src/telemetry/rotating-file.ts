@@ -1,5 +1,5 @@
 /**
- * Appends to a file and keeps a few older ones: `name`, `name.1` (the youngest) and so on.
+ * Appends to a file and retains a few older ones: `name`, `name.1` (the youngest) and so on.
  *
  * Writes are synchronous: a line is in the file when the call returns, also the last one before a crash, and nothing piles up
  * in memory. Several processes may write to the same file; one that finds that another has moved it away opens the new one.
@@ -17,7 +17,7 @@ export function rotatingFile(file: string, options: { maxBytes: number; older: n
     closeSync(descriptor);
     descriptor = openSync(file, 'a');
   }
-  /** Asking the file system at every line would cost more than the line; once in a while is enough for both questions. */
+  /** Checking the file at every line would cost more than the line; once in a while is enough for its size and its identity. */
   function check(): void {
     const { size, ino } = fstatSync(descriptor);
     if (statSync(file, { throwIfNoEntry: false })?.ino !== ino) {

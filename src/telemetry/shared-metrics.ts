@@ -1,7 +1,7 @@
 /**
- * Metrics that either door tells whole: what all processes have counted together, under the names that the older flow runner's
+ * Metrics that every API process shows in full: what all processes counted together, under the names that the older flow runner's
  * dashboards and alerts use. Each process counts in memory, adds what is new to the totals in the database every few seconds,
- * and a door tells the totals with what it has not added yet. A crash loses those few seconds.
+ * and an API shows the totals with what it has not added yet. A crash loses those few seconds.
  */
 import {
   Counter,
@@ -20,7 +20,7 @@ import { SERVICE } from './instruments.ts';
 export const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 /** Workflows have any number of actions: beyond so many, in all processes together, they are counted as `other`. */
 export const MAX_TASKS = 500;
-/** So many new ones a process counts under their names before it looks again how many there are. */
+/** So many new ones a process counts under their names before it reads again how many there are. */
 export const NEW_TASKS = 50;
 /** What the parser of HTTP in Node.js lets through beside them is counted together. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -28,7 +28,7 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const TRACE_ID = /^[0-9a-f]{32}$/;
 export const FORWARDED_UNTRUSTED = 'orchestrator_forwarded_for_untrusted_total';
 const RUN_SECONDS = 'orchestrator_run_execution_seconds';
-/** What is read is told for so long. */
+/** What is read is cached for so long. */
 const CACHE_MS = 1_000;
 
 export interface Sample {
@@ -123,7 +123,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
     registers,
   });
 
-  /** Counted under their names: of all processes, when it was last looked for, and of this one. */
+  /** Counted under their names: of all processes, when that was last read, and of this one. */
   let namedTasks: ReadonlySet<string> = new Set();
   const ownTasks = new Set<string>();
   let newTasks = 0;
@@ -132,7 +132,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   const endedRuns = new Map<string, Exemplar>();
   /** By series, what was added already. */
   const added = new Map<string, number>();
-  /** By series, the most that was told: a counter never falls, also while what is being added is in neither place. */
+  /** By series, the most that was shown: a counter never falls, also while what is being added is in neither of the two. */
   const most = new Map<string, number>();
   const buckets = {
     bounds: [...SECONDS, Number.POSITIVE_INFINITY],
@@ -195,7 +195,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   let hasTotals = false;
   let readAt = Number.NEGATIVE_INFINITY;
 
-  /** While the database is away, or takes its time, the last totals are told. */
+  /** While the database is away, or takes its time, the last totals are shown. */
   async function read(): Promise<void> {
     if (deps.now() - readAt < CACHE_MS) return;
     reading ??= deps.totals
@@ -219,7 +219,7 @@ export function createSharedMetrics(deps: { totals: MetricTotals; now(): number 
   async function collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]> {
     await read();
     const metrics = await registry.getMetricsAsJSON();
-    // What this process alone has counted would look like a counter that began anew, and the totals after it like a rush.
+    // What this process alone has counted would look like a counter that was reset, and the totals after it like a rush.
     if (!hasTotals) return metrics.map((metric) => ({ ...metric, values: [] }));
     return metrics.map((metric) => {
       if (metric.type.toString() === 'gauge') return metric;
@@ -279,7 +279,7 @@ function exemplarOf<L extends string>(traceId: string | null | undefined): { exe
   return { exemplarLabels: { trace_id: traceId } as unknown as Record<L, string> };
 }
 
-/** Series of others that this process has none of: a counter's value, or all the parts of a histogram. */
+/** Series of others that this process has none of: a counter's value, or all series of a histogram. */
 function foreign(
   { name, type }: MetricObjectWithValues<MetricValue<string>>,
   have: ReadonlySet<string>,

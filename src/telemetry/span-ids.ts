@@ -1,4 +1,4 @@
-/** Span ids of W3C Trace Context: 8 random bytes in hex. The system is asked for many at a time. */
+/** Span ids of W3C Trace Context: 8 random bytes in hex. Random bytes for many are drawn at a time. */
 import { randomFillSync } from 'node:crypto';
 
 const BYTES = 8;

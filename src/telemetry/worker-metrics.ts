@@ -1,9 +1,9 @@
-/** What a worker tells of itself, beside what every process does. Label sets are bounded. */
+/** Metrics of a worker, beside those of every process. Label sets are bounded. */
 import { boundedNames } from './bounded-names.ts';
 import { createProcessMetrics, type ProcessMetrics, type ProcessSource } from './process-metrics.ts';
 import { SECONDS } from './shared-metrics.ts';
 
-// They are told as 0 from the beginning: a rise from nothing is none to Prometheus, and the first would raise no alert.
+// They are 0 from the start: a rise from nothing is none to Prometheus, and the first would raise no alert.
 const CALL_RESULTS = ['stored', 'dropped'] as const;
 const PASS_COUNTS = ['dispatched', 'checked', 'repaired'] as const;
 const DELIVERY_FAULTS = ['claimed', 'commit_refused', 'late_effect'] as const;
@@ -37,7 +37,7 @@ export interface WorkerSource extends ProcessSource {
   isUnresponsive(): boolean;
 }
 
-/** Faults have names; statuses are told by their class. */
+/** Faults have names; statuses are counted by their class. */
 const MAX_RESULTS = 20;
 
 export function createWorkerMetrics(source: WorkerSource): WorkerMetrics {

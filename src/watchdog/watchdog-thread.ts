@@ -1,4 +1,4 @@
-/** The watching thread. Its own ticks are what it counts by: a process that was stopped and goes on has not been blocked. */
+/** The watchdog thread. It counts by its own ticks: a process that was stopped and goes on has not been blocked. */
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 

@@ -3,7 +3,7 @@ import type { Json } from '../../schemas/json.ts';
 import type { Action } from './definition.ts';
 import { checkKey, type KeyCheck } from './key-template.ts';
 
-/** What these are for is that they happen in every run: to wait, to ask a person, to begin something else. */
+/** Types that have to run in every run, and are never cached: they wait, ask a person, or start something else. */
 const NEVER_CACHED: ReadonlySet<string> = new Set(['wait', 'approval', 'signal', 'external', 'workflow']);
 
 /** What else an action may have that a cached output cannot stand in for. */
@@ -28,7 +28,7 @@ export function checkCache(action: Action, type: string | undefined, path: strin
 
 /**
  * What a cached output belongs to: this action of this workflow, as long as it does the same, and the key. Another
- * action type or config, in a new version, begins anew.
+ * action type or config, in a new version, starts with an empty cache.
  */
 export function cacheEntryOf(workflowId: string, { action_id, action_type, config }: Action, key: Json): Json {
   return [workflowId, action_id, action_type, config, key];

@@ -163,7 +163,7 @@ function toAction(input: ActionInput, path: string, defaults: ActionDefaults, ma
   };
 }
 
-/** `compensate` as what a failure leads to says nothing where nothing says how it is undone. */
+/** `on_failure: compensate` means nothing where no action has a compensation. */
 function checkCompensable({ actions, on_failure }: WorkflowInput, unworkable: FaultList): void {
   if (actions.some(({ compensate }) => compensate !== null && compensate !== undefined)) return;
   const message = 'compensate needs an action that says how it is undone (its `compensate`)';
@@ -231,7 +231,7 @@ function toRetry(
   };
 }
 
-/** What failed inside another workflow was tried there; the whole of it is begun anew only where its action says `retry`. */
+/** What failed inside another workflow was tried there; all of it is started again only where its action says `retry`. */
 function defaultNonRetryable(input: ActionInput, defaults: RetryPolicy): string[] {
   const saysNothing = (input.retry ?? null) === null && (input.retry_count ?? null) === null;
   return input.action_type === WORKFLOW_ACTION && saysNothing

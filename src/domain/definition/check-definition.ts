@@ -58,7 +58,7 @@ const CEL_NAMES = [
   'uint',
   'google',
 ];
-/** Each round finds one cycle; a definition with more of them hears of the rest next time. */
+/** Each round finds one cycle; the rest is reported the next time. */
 const MAX_CYCLES = 10;
 const SHOWN_CYCLE = 20;
 

@@ -69,7 +69,7 @@ function checkItems(items: Json, check: RepetitionCheck, { faults, named }: Foun
 
 function isOneTemplate(text: string): boolean {
   const parsed = parseText(text.trim());
-  // What does not parse is told by whoever looks at its templates.
+  // What does not parse is reported by the check of its templates.
   return !parsed.ok || (parsed.parts.length === 1 && parsed.parts[0]?.kind === 'path');
 }
 

@@ -26,7 +26,7 @@ export function concurrencyKeyOf(definition: Definition, params: JsonObject, run
   const scope = { params, run, outputs: new Map(), isServiceCall: () => false };
   const value = resolveKey(concurrency.key, scope, namesOf(definition));
   if (value === undefined) return undefined;
-  // PostgreSQL keeps no NUL in a text.
+  // PostgreSQL stores no NUL in a text.
   const key = textOf(value).replaceAll('\0', '␀');
   if (key.length <= MAX_KEY_LENGTH) return key;
   const message = `the key has ${key.length} characters; at most ${MAX_KEY_LENGTH} are possible`;

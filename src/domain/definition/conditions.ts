@@ -6,7 +6,7 @@ export type Translated = { ok: true; cel: string } | { ok: false; message: strin
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const INDEX = /^(?:0|[1-9]\d*)$/;
-/** Words that CEL keeps for itself; as a field they must be quoted. */
+/** Words that CEL reserves; as a field they must be quoted. */
 const CEL_WORDS: ReadonlySet<string> = new Set(
   'as break const continue else false for function if import in let loop null package namespace return true var void while'.split(
     ' ',
@@ -25,7 +25,7 @@ const OTHER_LANGUAGES: ReadonlyMap<string, string> = new Map([
   ['None', 'null'],
 ]);
 
-/** A condition with templates in CEL. A template inside quotes is refused: there it would be compared as text. */
+/** A condition with templates in CEL. A template inside quotes is rejected: there it would be compared as text. */
 export function celOfCondition(
   condition: string,
   names: TemplateNames,

@@ -4,7 +4,7 @@ import type { TemplateNames } from '../templates/templates.ts';
 import type { Definition } from './definition.ts';
 import { checkKey, type KeyCheck, resolveKey } from './key-template.ts';
 
-/** What is known of a run before it is one. */
+/** The fields of a run that are known before it is accepted. */
 export const KNOWN_AT_ACCEPTANCE: ReadonlySet<string> = new Set([
   'workflow_id',
   'workflow_version',

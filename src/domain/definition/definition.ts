@@ -15,9 +15,9 @@ export interface Definition {
   actions: Action[];
   /** A template; without it a run's output is `{<action_id>: output}` of the sink actions. */
   output?: Json;
-  /** Of a whole run, from its acceptance (after its delay) or its retry by hand; none: it may take for ever. */
+  /** Of a whole run, from its acceptance (after its delay) or its manual retry; none: it may take for ever. */
   timeout_seconds?: number;
-  /** Within the window the same key begins no second run. */
+  /** Within the window the same key starts no second run. */
   dedupe?: Dedupe;
   /** Of the runs with one key only so many are under way at a time. */
   concurrency?: Concurrency;
@@ -25,7 +25,7 @@ export interface Definition {
   triggers?: Trigger[];
   /** Ended runs are removed after so many days, whatever the setting of the service says. */
   retention_days?: number;
-  /** The client's own; kept and shown, never read. */
+  /** The client's own; stored and shown, never read. */
   metadata?: JsonObject;
 }
 
@@ -44,7 +44,7 @@ export interface Concurrency {
   /** A template over the parameters and what is known of a run before it is accepted. */
   key: string;
   limit: number;
-  /** What becomes of a run for which there is no place: it waits, it is refused, or the oldest make room. */
+  /** What becomes of a run for which there is no slot: it waits, it is rejected, or the oldest make room. */
   policy: 'queue' | 'reject' | 'replace';
 }
 
@@ -87,7 +87,7 @@ export interface Action {
   delay_seconds?: number;
   /** 1 (first) to 100; the run's own when left out. */
   priority?: number;
-  /** `compensate` is `fail` in a workflow that has something to undo. */
+  /** `compensate` is `fail` in a workflow that has something to compensate. */
   on_failure: 'fail' | 'continue' | 'compensate';
   compensate?: Compensation;
   for_each?: ForEach;
@@ -107,7 +107,7 @@ export interface ForEach {
   on_item_failure: 'fail' | 'continue';
 }
 
-/** How a completed action is undone when its run fails or is cancelled. */
+/** How a completed action is compensated when its run fails or is cancelled. */
 export interface Compensation {
   action_type: string;
   /** May hold templates, of the action's own output too. */
@@ -121,7 +121,7 @@ export interface Repeat {
   /** CEL, which also sees `output` and `iteration` of the iteration that has just ended. */
   until: string;
   max_iterations: number;
-  /** Between the end of one iteration and the beginning of the next. */
+  /** Between the end of one iteration and the start of the next. */
   delay_seconds?: number;
 }
 
@@ -133,7 +133,7 @@ export interface RetryPolicy {
   /** What each delay of exponential backoff is of the one before it. */
   multiplier?: number;
   max_delay_seconds: number;
-  /** 0..1: the part of the delay that chance may take away. */
+  /** 0..1: the share of the delay that chance may take away. */
   jitter: number;
   /** Error codes that are not tried again. */
   non_retryable: string[];

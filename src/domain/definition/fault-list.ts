@@ -1,4 +1,4 @@
-/** Collects the faults of a definition, bounded, so that all of them can be told at once. */
+/** Collects the faults of a definition, bounded, so that all of them can be reported at once. */
 import { MAX_FAULTS, MAX_SUGGESTIONS } from '../../schemas/faults.ts';
 import { didYouMean } from '../../schemas/nearest.ts';
 import { type ErrorCode, type FieldFault, OrchestratorError } from '../errors.ts';

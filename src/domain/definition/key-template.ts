@@ -16,7 +16,7 @@ export interface KeyCheck {
   suggest(name: string): string;
 }
 
-/** Tells every fault of the key; `refuse` says why a reference has no place in it, undefined: it has. The references. */
+/** Reports the faults of the key; `reject` says why a reference may not be in it, undefined: it may. Returns the references. */
 export function checkKey(
   key: string,
   path: string,

@@ -14,7 +14,7 @@ const DETAILED_FAULTS = 20;
 
 /**
  * The values with the defaults filled in, or `parameter_validation_failed` with every fault at once. Null counts as
- * not given. A parameter that is not declared is kept and named in `warnings`, or with `strict` a fault.
+ * not given. A parameter that is not declared stays and is named in `warnings`, or with `strict` is a fault.
  */
 export function checkParameters(
   declared: readonly Parameter[],

@@ -72,7 +72,7 @@ function checkEvent(
   if (shared) faults.add(`${at}.name`, SHARED);
 }
 
-/** `parameters`: of the run, which are the config of a task of the simple door. */
+/** `parameters`: of the run, which are the config of a task of the single-task API. */
 export function declaredSignals(definition: Definition, parameters: JsonObject): Map<string, DeclaredSignal> {
   const found = new Map<string, DeclaredSignal>();
   for (const { taskId, type, config: written, repeated } of definition.actions.flatMap((action) => sitesOf(action))) {
@@ -102,7 +102,7 @@ interface Site {
   at: string;
 }
 
-/** Where an action may wait: itself, and in what undoes it. */
+/** Where an action may wait: in itself, and in its compensation. */
 function sitesOf(action: Action, of = '', config = 'config'): Site[] {
   const { action_id: id, compensate } = action;
   const own = { taskId: id, type: action.action_type, config: action.config, repeated: hasItems(action) };

@@ -1,4 +1,4 @@
-/** Workflows that begin others (action type `workflow`): what a definition names, what may begin what, which run serves. */
+/** Sub-workflows (action type `workflow`): what a definition names, what may start what, which child run serves an attempt. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Json } from '../../schemas/json.ts';
 import type { ErrorCode, FieldFault } from '../errors.ts';
@@ -11,7 +11,7 @@ export const WORKFLOW_ACTION = 'workflow';
 /** What an action names as far as its definition says it; undefined where only the run will know. */
 export interface SubWorkflow {
   actionId: string;
-  /** The place of the action in its definition. */
+  /** The position of the action in its definition. */
   index: number;
   by: 'workflow_id' | 'name';
   named: string;
@@ -50,7 +50,7 @@ export interface NamedWorkflow {
 /** The stored workflow that is meant; undefined where there is none. */
 export type FindWorkflow = (named: Pick<SubWorkflow, 'by' | 'named' | 'version'>) => Promise<NamedWorkflow | undefined>;
 
-/** As many are looked at as can be in a definition that people write. */
+/** More than a definition that people write can lead to. */
 const MAX_VISITED = 1_000;
 
 /**
@@ -117,7 +117,7 @@ function keyOf({ id, version }: NamedWorkflow): string {
 /** A run and all above it, itself first. */
 export type Lineage = ReadonlyArray<{ runId: string; workflowId: string | null; depth: number }>;
 
-/** Why a run may not begin one of this workflow; undefined: it may. */
+/** Why a run may not start one of this workflow; undefined: it may. */
 export function rejectDescent(
   lineage: Lineage,
   workflowId: string,
@@ -138,7 +138,7 @@ export function rejectDescent(
   };
 }
 
-/** The newest run that a task has begun. */
+/** The newest child run of a task. */
 export interface ChildSoFar {
   status: string;
   final: boolean;
@@ -152,7 +152,7 @@ export interface ChildSoFar {
   parameters: Json;
 }
 
-/** What an attempt of a task asks for. */
+/** The child run that an attempt of a task requests. */
 export interface RequestedChild {
   epoch: number;
   attempt: number;
@@ -163,7 +163,7 @@ export interface RequestedChild {
   parameters: Json;
 }
 
-/** `same`: it is this very attempt's. `adopt`: it becomes its. `retry`: it goes on by hand, and becomes its. */
+/** `same`: it is this very attempt's. `adopt`: it becomes its. `retry`: it is retried manually, and becomes its. */
 export type WhichChild = 'same' | 'adopt' | 'retry' | 'new';
 
 export function isSame(found: ChildSoFar | undefined, requested: Pick<RequestedChild, 'epoch' | 'attempt'>): boolean {
@@ -171,8 +171,8 @@ export function isSame(found: ChildSoFar | undefined, requested: Pick<RequestedC
 }
 
 /**
- * Which run serves an attempt. An attempt begins a run of its own, unless the one before is still open; but a task that
- * is retried by hand goes on with the run it had, when that does the same work: what completed in it is kept.
+ * Which run serves an attempt. An attempt starts a run of its own, unless the one before is still open; but a task that
+ * is retried manually goes on with the run it had, when that does the same work: what completed in it stays.
  */
 export function whichChild(
   found: ChildSoFar | undefined,

@@ -1,6 +1,6 @@
 /**
  * Workflows that the service brings itself. Each is a definition as a client would send it; a tenant gets its own when it is
- * first needed. Their ids begin with `system:`, which no id that we make for others does.
+ * first needed. Their ids start with `system:`, which no id that we make for others does.
  */
 import type { JsonObject } from '../../schemas/json.ts';
 
@@ -9,7 +9,7 @@ export interface SystemWorkflow {
   name: string;
   /** Everything but name and tags. */
   definition: JsonObject;
-  /** Other workflows of the service that it begins. */
+  /** Other workflows of the service that it starts. */
   uses?: readonly string[];
 }
 

@@ -47,7 +47,7 @@ function checkTemplates(value: Json, path: string, faults: FaultList): void {
   }
 }
 
-/** All patterns that match a type: itself, and every beginning of it with a star. */
+/** All patterns that match a type: itself, and every prefix of it with a star. */
 export function patternsFor(type: string): string[] {
   return [type, ...Array.from({ length: type.length + 1 }, (_, length) => `${type.slice(0, length)}${ANY}`)];
 }

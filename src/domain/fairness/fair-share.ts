@@ -1,5 +1,5 @@
 /**
- * What each tenant may take of the window, and when its runs come up inside of it. The window is what BullMQ holds; what
+ * The share of each tenant in the admission window, and the rank of its runs inside of it. The window is what BullMQ has; what
  * does not fit waits in PostgreSQL, by tenant. docs/decisions has why it is shared in this way.
  */
 export interface WindowUse {
@@ -11,26 +11,26 @@ export interface WindowUse {
   waiting: readonly string[];
 }
 
-/** A tenant's part, against 1 for all that are not named. */
+/** A tenant's weight, against 1 for all that are not named. */
 export type WeightOf = (tenantId: string) => number;
 
 /** The last one: there a tenant's runs go in the order of their adding, with those of others that had their share. */
 export const MAX_RANK = 20;
-/** Kept for tenants that have less than their share when others have filled the window. */
+/** Reserved for tenants that have less than their share when others have filled the window. */
 const RESERVE = 0.1;
 /** Below that there is room for all, whoever waits. */
 const TIGHT = 0.5;
 
 /**
- * The turn of a run that is added when its tenant has `ahead` runs in the queue: the first few of every tenant come before
- * the many of any. One more turn for twice as many: runs of one turn go in the order of their adding.
+ * The fair-share rank of a run whose tenant has `ahead` runs in the queue: the first few of every tenant come before
+ * the many of any. One rank more for twice as many: runs of one rank go in the order of their adding.
  */
 export function rankOf(ahead: number, weight: number): number {
   return Math.min(MAX_RANK, Math.floor(Math.log2(1 + ahead / weight)));
 }
 
 /**
- * Whether a tenant goes by its turn at all: of the newest runs it had less than half of its fair `share` (0 to 1). Together
+ * Whether the rank of a tenant counts at all: of the newest runs it had less than half of its fair `share` (0 to 1). Together
  * those have less than half of everything, so the others are not kept waiting for ever by tenants that always have a few
  * runs in the queue. The very first run is nobody's burden.
  */
@@ -38,7 +38,7 @@ export function isLight(used: number, usedByAll: number, share: number): boolean
   return used < (usedByAll * share) / 2 || usedByAll === 0;
 }
 
-/** How many runs a door may add for this tenant, past those that wait. */
+/** How many runs an API process may add for this tenant, past those that wait. */
 export function roomForNewRuns(window: number, use: WindowUse, tenantId: string, weightOf: WeightOf): number {
   const { total } = use;
   if (use.waiting.length === 0 || total < window * TIGHT) return window - total;
@@ -51,14 +51,14 @@ export function roomForNewRuns(window: number, use: WindowUse, tenantId: string,
 export interface Grants {
   /** How many runs of each tenant are to be added. */
   grants: Map<string, number>;
-  /** The tenant of each of these places, in the order in which they were given. */
+  /** The tenant of each of these slots, in the order in which they were assigned. */
   order: string[];
   /** How far each tenant that waits has come, for the next time: runs by weight, above who is the farthest behind. */
   progress: Map<string, number>;
 }
 
 /**
- * Shares `most` places among the tenants that wait. Each place goes to the tenant that has come the least far, runs counted
+ * Shares `most` slots among the tenants that wait. Each slot goes to the tenant that has come the least far, runs counted
  * by weight. A tenant that has its share of the window already gets nothing as long as another that waits has less than its
  * own.
  */
@@ -90,8 +90,8 @@ export function shareOut(
 }
 
 /**
- * What was taken for the places, in their `order`: each tenant's own order is kept, a place for which nothing was there is
- * passed over. Were all of one tenant added before all of another, only one of them would lose by a late look at the queue.
+ * What was taken for the slots, in their `order`: each tenant's own order stays, a slot for which nothing was there is
+ * passed over. Were all of one tenant added before all of another, only one of them would lose by a late count of the queue.
  */
 export function inOrderOfSlots<T extends { tenantId: string }>(order: readonly string[], taken: readonly T[]): T[] {
   const ofTenant = new Map<string, T[]>();
@@ -108,7 +108,7 @@ interface Tenant {
   step: number;
 }
 
-/** The tenants of the places that were given away, in that order. */
+/** The tenants of the assigned slots, in that order. */
 function assignSlots(tenants: readonly Tenant[], slots: number, limitOf: (tenant: Tenant) => number): string[] {
   const order: string[] = [];
   while (order.length < slots) {

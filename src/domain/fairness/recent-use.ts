@@ -16,7 +16,7 @@ export function createRecentUse(horizon = HORIZON): RecentUse {
       counts.set(tenantId, (counts.get(tenantId) ?? 0) + 1);
       total += 1;
       if (total < horizon) return;
-      // What is left of one is forgotten, or the memory would hold everybody who was ever served.
+      // What is left of one is forgotten, or the memory would have everybody who was ever served.
       counts = new Map([...counts].map(([id, count]) => [id, count / 2] as const).filter(([, count]) => count >= 1));
       total = [...counts.values()].reduce((sum, count) => sum + count, 0);
     },

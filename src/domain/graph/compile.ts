@@ -27,7 +27,7 @@ export interface FlowOfRun {
   /** 1 (first) to 100. */
   priority: number;
   of: DefinitionRef;
-  /** Of a run that has not begun: its turn among those of its kind (see `fair-share.ts`). Left out: it is under way. */
+  /** Fair-share rank of a run that has not started (see `fair-share.ts`). Left out: it is under way. */
   rank?: number | undefined;
   /** How near its deadline is (see `urgencyOf`). */
   urgency?: number | undefined;
@@ -50,7 +50,7 @@ export function jobsIn({ children }: FlowNode): number {
   return children.reduce((sum, child) => sum + jobsIn(child), 1);
 }
 
-/** How far a run is. Left out: nothing of it has begun. */
+/** How far a run is. Left out: nothing of it has started. */
 export interface RunSoFar {
   isFinal?: (index: number) => boolean;
   /** Of a task that sleeps, how long it does so yet. */
@@ -181,7 +181,7 @@ export function gatesOf(plan: Plan, planned: PlannedAction, runId: string, epoch
   );
 }
 
-/** BullMQ refuses colons in ids; the dot separates the parts. */
+/** BullMQ rejects colons in ids; the dot separates the parts. */
 function idSafe(text: string): string {
   return encodeURIComponent(text).replace(/[.~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }

@@ -16,7 +16,7 @@ export interface Graph {
 
 export type GraphResult = { ok: true; graph: Graph } | { ok: false; cycle: string[] };
 
-/** Every id in `dependsOn` must be a node; names of unknown nodes are ignored (the caller has refused them). */
+/** Every id in `dependsOn` must be a node; names of unknown nodes are ignored (the caller has rejected them). */
 export function buildGraph(nodes: readonly Node[]): GraphResult {
   const indexOf = new Map(nodes.map((node, index) => [node.id, index]));
   const dependencies = nodes.map((node) => [

@@ -1,8 +1,8 @@
 /**
  * The order of the jobs in a lane, as one number for BullMQ: lower goes first, equal ones go in the order of their adding.
  * The client's priority comes first. Inside one priority the tasks of runs under way go before the first tasks of runs that
- * have not begun, so that a backlog gives finished runs and not a thousand half-done ones. Among tasks under way the more
- * urgent one goes first, then the deeper; among first tasks the tenants take turns, then the more urgent one goes first.
+ * have not started, so that a backlog gives finished runs and not a thousand half-done ones. Among tasks under way the more
+ * urgent one goes first, then the deeper; among first tasks the fair-share rank decides, then the more urgent one goes first.
  */
 import { MAX_RANK } from '../fairness/fair-share.ts';
 
@@ -22,7 +22,7 @@ export interface JobRank {
   urgency: number;
   /** Longest way from a source of the workflow. */
   depth: number;
-  /** The run's turn among those that have not begun; undefined: it is under way. */
+  /** The run's fair-share rank among those that have not started; undefined: it is under way. */
   rank: number | undefined;
 }
 

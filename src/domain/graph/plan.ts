@@ -1,8 +1,8 @@
 /**
  * The plan of a version: how its actions become BullMQ flows. A flow is a tree in which a parent waits for its
- * children, so a dependency is a child of one dependent; each further dependent holds a gate (an inert job) instead.
+ * children, so a dependency is a child of one dependent; each further dependent has a gate (an inert job) instead.
  * The plan is a pure function of the version: what is left of a run is this same plan with final actions left out,
- * never a plan computed anew, because BullMQ silently ignores a child that is added again under another parent.
+ * never a new plan, because BullMQ silently ignores a child that is added again under another parent.
  */
 import type { Action, Definition } from '../definition/definition.ts';
 import { buildGraph, comparableWithAll, reduceDependencies } from './graph.ts';
@@ -10,21 +10,21 @@ import { buildGraph, comparableWithAll, reduceDependencies } from './graph.ts';
 export interface PlannedAction {
   index: number;
   action: Action;
-  /** All declared and inferred dependencies; what `decide` looks at. */
+  /** All declared and inferred dependencies; what `decide` checks. */
   dependsOn: number[];
   dependents: number[];
   /** Tree children: dependencies whose job is a child of this one. */
   children: number[];
   /** Dependencies for which a gate is a child of this job. */
   gatedBy: number[];
-  /** Dependents that are held by a gate of this action. */
+  /** Dependents that wait for a gate of this action. */
   gates: number[];
   segment: number;
   /** Longest way from a source; deeper tasks go first. */
   depth: number;
-  /** Only of an undoing (`saga.ts`): what it undoes. */
+  /** Only of a compensation (`saga.ts`): the action that it compensates. */
   compensates?: PlannedAction;
-  /** Only of a part (`parts.ts`): what it is a part of. */
+  /** Only of an item or iteration (`parts.ts`): its parent action and its position. */
   item?: { of: PlannedAction; position: number };
 }
 
@@ -42,7 +42,7 @@ export interface Plan {
   actions: PlannedAction[];
   byId: ReadonlyMap<string, PlannedAction>;
   segments: Segment[];
-  /** Some action says how it is undone: the finalizer ends every run, and decides whether it has to be. */
+  /** Some action has a compensation: the finalizer ends every run, and decides whether to compensate. */
   isSaga: boolean;
   /** Actions that nothing depends on, in order. */
   sinks: number[];
@@ -90,7 +90,7 @@ export function makePlan(definition: Definition): Plan {
     planned.depth = planned.dependsOn.reduce((depth, d) => Math.max(depth, (actions[d]?.depth ?? 0) + 1), 0);
   }
 
-  // From the sinks upwards, so that a parent's place in its tree is known before its children's.
+  // From the sinks upwards, so that a parent's position in its tree is known before its children's.
   const treeDepth = new Array<number>(size).fill(0);
   for (let index = size - 1; index >= 0; index -= 1) {
     const planned = actions[index];
@@ -164,7 +164,7 @@ function cutIntoSegments(
   return { segments, segmentOf };
 }
 
-/** With one sink its own commit ends the run; otherwise, and where something may have to be undone, the finalizer does. */
+/** With one sink its own commit ends the run; otherwise, and where something may have to be compensated, the finalizer does. */
 export function endsRun(plan: Plan, index: number): boolean {
   return !plan.isSaga && plan.sinks.length === 1 && plan.sinks[0] === index;
 }

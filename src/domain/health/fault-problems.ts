@@ -1,4 +1,4 @@
-/** Faults of the system as named problems: the same name, the same words, wherever they are told. Pure. */
+/** Faults of the system as named problems: the same name, the same words, wherever they are shown. Pure. */
 import { cannotPass, type FaultGroup, type FaultKind, plainWords, remedyOf } from './system-faults.ts';
 import { listed } from './why-causes.ts';
 
@@ -31,7 +31,7 @@ export function codeOf({ kind }: Pick<FaultGroup, 'kind'>): FaultCode {
   return CODES[kind];
 }
 
-/** With what the server said, or, where that is not for whoever asks, with what its class means. */
+/** With what the server said, or, where that is not for the caller, with what its class means. */
 export function wordsOf(fault: FaultGroup): string {
   const { class: of, message, reporters } = fault;
   const said = `${of === 'error' ? '' : `${of}, `}${plainWords(of)}${message === '' ? '' : `: ${message}`}`;
@@ -50,7 +50,7 @@ export function wordsOf(fault: FaultGroup): string {
   }
 }
 
-/** What was accepted is kept, and goes on by itself when the cause has ended. */
+/** What was accepted is stored, and goes on by itself when the cause has ended. */
 export function todoOf({ class: of }: FaultGroup): string {
   return `${remedyOf(of)} What was accepted goes on by itself then${cannotPass(of) ? ', without a restart' : ''}.`;
 }

@@ -1,6 +1,6 @@
 /** From when on something counts as gone, late or stuck. The health of the engine, `/why`, the metrics and the doctor agree on it. */
 
-/** Of a worker, after its last sign of life: four beats. */
+/** Of a worker, after its last sign of life: four heartbeats. */
 export const ALIVE_SECONDS = 20;
 /** Of the reconciler, which passes every second. */
 export const RECONCILE_LATE_SECONDS = 30;

@@ -9,7 +9,7 @@ const NOT_WRITABLE: Readonly<Record<string, string>> = {
   CLUSTERDOWN: 'The cluster is down: bring its nodes back.',
 };
 
-/** `word`: what Redis begins its answer with. */
+/** `word`: the first word of Redis's answer. */
 export function whyNotWritable(word: string): string {
   return `The store of the queue answers and takes no writes (${word}): nothing is begun.`;
 }

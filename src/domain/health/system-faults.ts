@@ -1,5 +1,5 @@
 /**
- * Faults of the system itself, told from what was observed and not from a list of what was foreseen: who failed, with what
+ * Faults of the system itself, found by what was observed and not by a list of what was foreseen: who failed, with what
  * error, how often in a row and since when. Decides which of them are problems and which cannot pass by themselves. Pure.
  */
 import { maskTokens, maskUrlPasswords } from '../texts/mask-secrets.ts';
@@ -36,7 +36,7 @@ const MAX_MESSAGE = 300;
 const REJECTED_TIMES = 2;
 /** What passes by itself is left this long to do so. */
 const PASSES_WITHIN_MS = 8_000;
-/** Sources that are asked for again only by somebody from outside end their faults by silence. */
+/** Faults of sources that are used only on requests from outside end when no more of them come. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
 /**
@@ -169,7 +169,7 @@ function byKind(one: Fault, other: Fault): number {
   return FAULT_KINDS.indexOf(one.kind) - FAULT_KINDS.indexOf(other.kind) || one.firstAt - other.firstAt;
 }
 
-/** The delay before a source that fails is asked again: it doubles from `fromMs` to `toMs`. */
+/** The delay before a source that fails is tried again: it doubles from `fromMs` to `toMs`. */
 export function growingDelay(failures: number, fromMs: number, toMs: number): number {
   return Math.min(toMs, fromMs * 2 ** Math.min(Math.max(0, failures - 1), 20));
 }

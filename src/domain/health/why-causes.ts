@@ -1,11 +1,11 @@
 /**
  * Every cause for which a run may not be finished. The order is that of their weight: what is broken comes before what is
- * only slow, and that before what waits as it was told to. Each has a section of docs/diagnosis.md.
+ * only slow, and that before what waits as it was asked to. Each has a section of docs/diagnosis.md.
  */
 import type { Json, JsonObject } from '../../schemas/json.ts';
 
 export const CAUSE_CODES = [
-  // Something is broken, and somebody has to mend it.
+  // Something is broken, and somebody has to repair it.
   'database_not_usable',
   'statements_failing',
   'deliveries_failing',
@@ -24,7 +24,7 @@ export const CAUSE_CODES = [
   'worker_too_old',
   'held_in_queue',
   'over_timeout',
-  // Somebody holds it, or a service does not do its part.
+  // Somebody paused it, or a service does not do its part.
   'lane_paused',
   'run_paused',
   'circuit_open',
@@ -61,7 +61,7 @@ export const CAUSE_CODES = [
   'failed',
   'completed',
 ] as const;
-/** Those of features begin with the name of theirs: `hello.not_greeted`. They weigh as what waits for somebody outside. */
+/** Those of features start with the name of theirs: `hello.not_greeted`. They weigh as what waits for somebody outside. */
 export type CauseCode = (typeof CAUSE_CODES)[number] | `${string}.${string}`;
 
 /** Of the causes up to here nothing gets better by itself, or only after long. */
@@ -81,7 +81,7 @@ export interface Cause {
   child?: Explanation | undefined;
 }
 
-/** A task that waits, as features are asked why. Times are milliseconds of the database's clock. */
+/** A waiting task, as the wait causes of features get it. Times are milliseconds of the database's clock. */
 export interface WaitingTask {
   actionId: string;
   actionType: string;

@@ -1,6 +1,6 @@
 /**
  * Whether a run sleeps: nothing of it runs, and everything that could go on next waits for a person, a message, a time or
- * another run. Decided from committed rows alone, so a task without a row may always be about to begin.
+ * another run. Decided from committed rows alone, so a task without a row may always be about to start.
  */
 
 import { WORKFLOW_ACTION } from '../definition/sub-workflows.ts';
@@ -9,7 +9,7 @@ import { settledActions } from '../graph/settled.ts';
 import { hasItems } from './parts.ts';
 import { SAGA } from './saga.ts';
 
-/** Shorter sleeps are a matter of the queue alone: the run goes on before anybody could make use of its place. */
+/** Shorter sleeps are a matter of the queue alone: the run goes on before anybody could make use of its slot. */
 export const SHORTEST_SLEEP_MS = 5_000;
 
 export interface SleepingTask {
@@ -26,13 +26,13 @@ export interface SleepingTask {
 export interface Sleep {
   /** When the first of its tasks is due; undefined: when one is woken. */
   untilMs: number | undefined;
-  /** Something waits for another run: then this one keeps its place in the window (see docs/decisions/0025). */
+  /** Something waits for another run: then this one keeps its slot in the window (see docs/decisions/0025). */
   forRun: boolean;
-  /** The tasks that sleep, parts included. */
+  /** The tasks that sleep, items and iterations included. */
   tasks: readonly string[];
 }
 
-/** Undefined: something of it runs, may be about to begin, or is due within `shortestMs`. */
+/** Undefined: something of it runs, may be about to start, or is due within `shortestMs`. */
 export function sleepOf(
   plan: Plan,
   tasks: ReadonlyMap<string, SleepingTask>,
@@ -60,7 +60,7 @@ export function sleepOf(
       continue;
     }
     const items = itemsOf.get(action.action_id) ?? [];
-    // Without a part under way it is about to be woken. It waits for no time of its own.
+    // Without an item under way it is about to be woken. It waits for no time of its own.
     if (items.length === 0 || own === undefined || remainingMs(own, nowMs) === 0) return undefined;
     if (!items.every((item) => sleeps(item, action.action_type))) return undefined;
   }
@@ -78,7 +78,7 @@ export function remainingMs(
   return status === 'waiting' ? Number.POSITIVE_INFINITY : 0;
 }
 
-/** Those that were given to the queue and have not ended. */
+/** Those that were added to the queue and have not ended. */
 function groupItems(tasks: ReadonlyMap<string, SleepingTask>): Map<string, SleepingTask[]> {
   const items = new Map<string, SleepingTask[]>();
   for (const task of tasks.values()) {

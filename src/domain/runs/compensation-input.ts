@@ -5,7 +5,7 @@ import { parseText } from '../templates/template-syntax.ts';
 import { referencesOf, type TemplateNames } from '../templates/templates.ts';
 
 /**
- * Where its output, which is not known, would be a part of a longer text. Null is nothing there: a path that ends in the id of
+ * Where its output, which is not known, would stand inside a longer text. Null is nothing there: a path that ends in the id of
  * an order would name all orders. A template that is a whole value becomes null, which says that it is not known.
  */
 export function textsNaming(config: Json, actionId: string, names: TemplateNames): string[] {

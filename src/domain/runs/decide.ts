@@ -11,7 +11,7 @@ export type TaskState =
 
 export interface Dependency {
   actionId: string;
-  /** undefined: no row, not begun. */
+  /** undefined: no row, not started. */
   state: TaskState | undefined;
 }
 
@@ -19,7 +19,7 @@ export type Decision =
   | { next: 'run' }
   /** A dependency is not final after all: come back later. */
   | { next: 'not_ready'; waitsFor: string }
-  /** The run is paused: nothing is begun and nothing decided until it is resumed. */
+  /** The run is paused: nothing is started and nothing decided until it is resumed. */
   | { next: 'put_off' }
   | { next: 'end'; status: 'skipped' | 'upstream_failed' | 'cancelled'; reason: string };
 

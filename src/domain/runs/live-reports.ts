@@ -1,7 +1,7 @@
 /**
- * What a running task tells of itself (progress, parts of its output) as readers get it: not events of the run, which are
- * kept and numbered, but messages that come while somebody listens. A reader remembers how much of each task it has seen;
- * whoever comes late gets what the running attempts have told so far.
+ * What a running task reports of itself (progress, chunks of its output) as readers get it: not events of the run, which are
+ * stored and numbered, but messages that come while somebody listens. A reader remembers how much of each task it has seen;
+ * whoever comes late gets what the running attempts have reported so far.
  */
 import type { Json } from '../../schemas/json.ts';
 import type { Instant } from '../texts/iso-text.ts';
@@ -11,13 +11,13 @@ export interface TaskReportRow {
   actionId: string;
   epoch: number;
   attempt: number;
-  /** One execution of the adapter; a new one begins its output anew. */
+  /** One execution of the adapter; a new one starts its output again. */
   execution: string;
   percent: number | null;
   message: string | null;
   /** How many chunks there are, numbered from 1. */
   chunks: number;
-  /** There was more output than is kept. */
+  /** There was more output than is stored. */
   truncated: boolean;
   /** One more with every report. */
   version: number;
@@ -50,7 +50,7 @@ export interface LiveStep {
 }
 
 /**
- * What is new to a reader; the cursor is moved. `late`: this reader has only just come, and is not told what tasks said
+ * What is new to a reader; the cursor is moved. `late`: this reader has only just come, and does not get what tasks reported
  * that have ended by now.
  */
 export function newReports(cursor: LiveCursor, rows: readonly TaskReportRow[], late: boolean): LiveStep[] {

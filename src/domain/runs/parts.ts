@@ -1,7 +1,7 @@
 /**
- * The parts of a task: the items of a fan-out (`for_each`) and the iterations of a loop (`repeat`). A part is a task of its
- * own, with a row, attempts and retries; the action itself is the task that writes its parts down, waits for them and
- * judges them. The id of a part is that of its action and its place, `fetch[3]`: no action can be called so.
+ * The items of a fan-out (`for_each`) and the iterations of a loop (`repeat`), both called items here. An item is a task of its
+ * own, with a row, attempts and retries; the action itself is the parent task, which writes its items down, waits for them and
+ * judges them. The id of an item is that of its action and its position, `fetch[3]`: no action can be called so.
  */
 import type { Action } from '../definition/definition.ts';
 import type { Plan, PlannedAction } from '../graph/plan.ts';
@@ -12,7 +12,7 @@ export interface ItemRef {
   position: number;
 }
 
-/** What only the parts of an action can name, by what makes the parts. */
+/** The names that only templates of items and of iterations can use. */
 const ITEM_NAMES: ReadonlySet<string> = new Set(['item', 'item_index']);
 const ITERATION_NAMES: ReadonlySet<string> = new Set(['iteration', 'previous']);
 
@@ -37,7 +37,7 @@ export function localNames(action: Action): ReadonlySet<string> | undefined {
   return action.repeat === undefined ? undefined : ITERATION_NAMES;
 }
 
-/** The planned action that a task is: one of the plan, a part of one, or its undoing. */
+/** The planned action that a task is: one of the plan, an item of one, or its compensation. */
 export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
   const planned = plan.byId.get(taskId);
   if (planned !== undefined) return planned;
@@ -48,7 +48,7 @@ export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
   return ref === undefined || parent === undefined || !hasItems(parent.action) ? undefined : itemOf(parent, ref.position);
 }
 
-/** A part ends nothing but itself: it holds no gates and is nobody's dependency, and its failure is its action's to judge. */
+/** An item ends nothing but itself: it has no gates and is nobody's dependency, and its failure is its action's to judge. */
 export function itemOf(parent: PlannedAction, position: number): PlannedAction {
   const { for_each: _, repeat: __, when: ___, delay_seconds: ____, compensate: _____, ...action } = parent.action;
   return {

@@ -1,7 +1,7 @@
 /**
  * How far a pause reaches. A run is paused by somebody, or *with its parent*: the run of a task that waits for it is paused.
- * The two are apart, so that a resume of the parent lets go on what was paused with it, and leaves alone what somebody
- * paused by itself; and whoever resumes a child does not begin anything below a run that is paused.
+ * The two are apart, so that a resume of the parent resumes what was paused with it, and leaves alone what somebody
+ * paused by itself; and a resume of a child starts nothing below a run that is paused.
  */
 
 import { RUN_MOVES } from './run-states.ts';
@@ -34,7 +34,7 @@ export function resumeOf(run: Pausable, isPausedAbove: boolean): Resume {
   return run.withParent ? 'parent_first' : 'with_parent';
 }
 
-/** What a pause of the parent makes of a run that is awaited. `pass`: it is as it was, and those below it are looked at. */
+/** What a pause of the parent makes of a run that is awaited. `pass`: it is as it was, and those below it are checked. */
 export function pausedAbove(run: Pausable): 'pause' | 'pass' | 'leave' {
   if (!run.final && run.status === 'paused') return 'pass';
   return pauseOf(run) === 'pause' ? 'pause' : 'leave';

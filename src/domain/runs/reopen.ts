@@ -1,4 +1,4 @@
-/** What a retry or a rerun by hand does again. Pure: the plan and the final states of its actions decide. */
+/** What a manual retry or a rerun does again. Pure: the plan and the final states of its actions decide. */
 
 import type { Action } from '../definition/definition.ts';
 import { actionAt } from '../graph/compile.ts';
@@ -10,7 +10,7 @@ const NEVER_RUN: ReadonlySet<string> = new Set(NEVER_RUN_TASKS);
 
 /**
  * Every action that did not complete and every descendant of one, in the order of the plan. An action that was skipped
- * while everything above it is kept stays skipped: the same states would decide the same again. `from` (a rerun) is done
+ * while nothing above it is done again stays skipped: the same states would decide the same again. `from` (a rerun) is done
  * again with its descendants whatever became of it.
  */
 export function toReopen(
@@ -60,15 +60,15 @@ export function canRepeat(action: Action, isIdempotent: (actionType: string) => 
   return action.idempotent ?? isIdempotent(action.action_type);
 }
 
-/** Its adapter may have been called: unknown counts as begun. What was skipped, or never begun, has done nothing. */
+/** Its adapter may have been called: unknown counts as started. What was skipped, or never started, has done nothing. */
 function mayHaveActed(task: { status: string; begun?: boolean | undefined } | undefined): boolean {
   if (task === undefined || task.begun === false) return false;
   return task.status !== 'pending' && !NEVER_RUN.has(task.status);
 }
 
 /**
- * Of what is reopened: what stands below something else that is. Its list or its input may be another one now, so the parts
- * of it that completed are not kept; all others go on with theirs.
+ * Of what is reopened: what stands below something else that is. Its list or its input may have changed, so its items
+ * that completed are run again; all others keep theirs.
  */
 export function toRestart(plan: Plan, reopened: readonly string[]): string[] {
   const all = new Set(reopened);

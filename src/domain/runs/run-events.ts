@@ -56,7 +56,7 @@ export function hasEnded(progress: RunProgress, after: number): boolean {
   return progress.final && after === progress.last;
 }
 
-/** What comes next for a reader: the stored events after its position, and the beginning before them. */
+/** What comes next for a reader: the stored events after its position, and the start before them. */
 export function eventsAfter(progress: RunProgress, after: number, stored: readonly RunEvent[]): RunEvent[] {
   if (after >= STARTED || (!hasStarted(progress) && stored.length === 0)) return [...stored];
   const at = progress.startedAt ?? stored[0]?.at;
@@ -65,7 +65,7 @@ export function eventsAfter(progress: RunProgress, after: number, stored: readon
   return [started, ...stored];
 }
 
-/** A task shows that the run has begun before the run itself is marked, which comes in batches. */
+/** A task shows that the run has started before the run itself is marked, which comes in batches. */
 function hasStarted({ final, startedAt, last }: RunProgress): boolean {
   return final || startedAt !== null || last > 0;
 }

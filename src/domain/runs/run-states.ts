@@ -1,15 +1,15 @@
 /**
  * The states of runs and of their tasks: which there are, and which moves lead from one to another. Whoever needs a set of
  * them takes it from here; the conditions of statements are made from it too (`store/core/states.ts`). The rows say `final`
- * besides, and what is no status at all: which epoch it is, whether a run sleeps, who holds a task.
+ * besides, and what is no status at all: which epoch it is, whether a run sleeps, which worker has a task.
  */
 import type { z } from 'zod';
 import type { runStatus, taskStatus } from '../../schemas/requests.ts';
 
 interface RunState {
-  /** It has ended. Only a retry, a rerun, or an effect that came late and is undone begins it anew, in another epoch. */
+  /** It has ended. Only a retry, a rerun, or the compensation of a late effect starts it again, in another epoch. */
   final: boolean;
-  /** Jobs of it are in the queue; a reconciler looks after it, and it counts in the window. Of one that waits its row says so. */
+  /** Jobs of it are in the queue; the reconciler checks it, and it counts in the window. Of one that waits its row says so. */
   underWay: boolean;
   /** Ended without what it was for, and nobody called it off. */
   failed: boolean;
@@ -23,18 +23,18 @@ export const RUN_STATES = {
   running: { final: false, underWay: true, failed: false },
   /** Nothing of it goes on until a time, a person, a message or another run. */
   waiting: { final: false, underWay: false, failed: false },
-  /** Begins nothing until somebody resumes it. */
+  /** Starts nothing until somebody resumes it. */
   paused: { final: false, underWay: false, failed: false },
-  /** Called off, or its deadline has passed: what runs is aborted, nothing begins. */
+  /** Called off, or its deadline has passed: what runs is aborted, nothing starts. */
   cancelling: { final: false, underWay: true, failed: false },
-  /** What it did is being undone. */
+  /** What it did is being compensated. */
   compensating: { final: false, underWay: true, failed: false },
   completed: { final: true, underWay: false, failed: false },
   failed: { final: true, underWay: false, failed: true },
   cancelled: { final: true, underWay: false, failed: false },
   timed_out: { final: true, underWay: false, failed: true },
   compensated: { final: true, underWay: false, failed: true },
-  /** Something of it could not be undone. */
+  /** Something of it could not be compensated. */
   compensation_failed: { final: true, underWay: false, failed: true },
 } as const satisfies Record<z.infer<typeof runStatus>, RunState>;
 
@@ -46,12 +46,12 @@ interface TaskState {
   final: boolean;
   /** Nothing of it goes on until a time comes or something wakes it. */
   sleeps: boolean;
-  /** It is as it should be: a retry of the run keeps it. */
+  /** It is as it should be: a retry of the run does not run it again. */
   stands: boolean;
 }
 
 export const TASK_STATES = {
-  /** It has a row before its first delivery: an item, an undoing, one that was woken early or is to be done again. */
+  /** It has a row before its first delivery: an item, a compensation, one that was woken early or is to be done again. */
   pending: { final: false, sleeps: false, stands: false },
   running: { final: false, sleeps: false, stands: false },
   waiting: { final: false, sleeps: true, stands: false },
@@ -109,7 +109,7 @@ export const RUN_MOVES = {
   resume: { from: ['paused'], to: ['pending', 'running'] },
   /** By somebody, or by its deadline. */
   cancel: { from: ['pending', 'queued', 'running', 'waiting', 'paused'], to: ['cancelling'] },
-  /** Cancelled, to make room for the next one in its group. What is being undone has to be: it keeps its place until then. */
+  /** Cancelled, to make room for the next one in its group. A compensation has to be finished: it keeps its slot until then. */
   replace: { from: ['pending', 'queued', 'running', 'waiting', 'paused'], to: ['cancelling'] },
   compensate: { from: OPEN_RUN_STATUSES.filter((status) => status !== 'compensating'), to: ['compensating'] },
   /** All of its actions are final. What runs of a paused one goes on to its end, which may be that of the run. */

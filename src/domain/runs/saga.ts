@@ -1,10 +1,10 @@
 /**
- * Sagas: what has to be undone when a run fails or is cancelled, and in which order. Each action that completed and says how
- * (`compensate`) is undone by a task of its own, `<action_id>~undo`, after every action that came after it and is undone too.
+ * Sagas: what has to be compensated when a run fails or is cancelled, and in which order. Each action that completed and
+ * has a `compensate` gets a task of its own for that, `<action_id>~undo`, after those of all actions that came after it.
  */
 import type { Plan, PlannedAction } from '../graph/plan.ts';
 
-/** What the undoings of a run are parts of. No action can be called so. */
+/** The parent task of the compensations of a run. No action can be called so. */
 export const SAGA = '~saga';
 export const COMPENSATION_SUFFIX = '~undo';
 
@@ -12,12 +12,12 @@ export function compensationId(actionId: string): string {
   return `${actionId}${COMPENSATION_SUFFIX}`;
 }
 
-/** The action that a task undoes, by their ids. */
+/** The id of the action that a task compensates. */
 export function compensatedBy(taskId: string): string {
   return taskId.slice(0, -COMPENSATION_SUFFIX.length);
 }
 
-/** The planned action of an undoing, by its id. */
+/** The planned action of a compensation, by its id. */
 export function compensationOf(plan: Plan, taskId: string): PlannedAction | undefined {
   if (!taskId.endsWith(COMPENSATION_SUFFIX)) return undefined;
   const done = plan.byId.get(compensatedBy(taskId));
@@ -30,7 +30,7 @@ export function compensationOf(plan: Plan, taskId: string): PlannedAction | unde
       ...compensate,
       depends_on: [done.action.action_id],
       run_if: 'all_done',
-      // Whether the others are undone does not depend on it; the run says that it failed, and it is a dead letter.
+      // The other compensations do not depend on it; the run says that it failed, and it is a dead letter.
       on_failure: 'fail',
       ...(done.action.priority === undefined ? {} : { priority: done.action.priority }),
     },
@@ -45,15 +45,18 @@ export function compensationOf(plan: Plan, taskId: string): PlannedAction | unde
   };
 }
 
-/** What is known of the effect of a task that says how it is undone. */
+/** What is known of the effect of a task that has a compensation. */
 export interface KnownEffect {
   status: string;
-  /** It was executed, and nobody heard how that ended. */
+  /** It was executed, and nobody knows how that ended. */
   effectUnknown: boolean;
 }
 
-/** The actions that have to be undone, the last ones first: what has happened, and what may have. */
-export function actionsToCompensate(plan: Plan, effectOf: (actionId: string) => KnownEffect | undefined): PlannedAction[] {
+/** The actions that have to be compensated, the last ones first: what has happened, and what may have. */
+export function actionsToCompensate(
+  plan: Plan,
+  effectOf: (actionId: string) => KnownEffect | undefined,
+): PlannedAction[] {
   const compensated = plan.actions.filter(({ action }) => {
     if (action.compensate === undefined) return false;
     const effect = effectOf(action.action_id);
@@ -62,7 +65,7 @@ export function actionsToCompensate(plan: Plan, effectOf: (actionId: string) => 
   return compensated.reverse();
 }
 
-/** Ends of an attempt that say nothing of what it has brought about: it took too long, or its answer cannot be kept. */
+/** Ends of an attempt that say nothing of what it has brought about: it took too long, or its answer cannot be stored. */
 const UNKNOWN_EFFECTS: ReadonlySet<string> = new Set([
   'timeout',
   'heartbeat_timeout',
@@ -75,7 +78,7 @@ export function isEffectUnknown(failure: { code: string; effectUnknown?: boolean
   return failure.effectUnknown ?? UNKNOWN_EFFECTS.has(failure.code);
 }
 
-/** What a compensation knows of what it undoes, in its templates (`{{compensates.idempotency_key}}`) and its adapter. */
+/** What a compensation knows of its action, in its templates (`{{compensates.idempotency_key}}`) and its adapter. */
 export interface Compensates {
   action_id: string;
   /** That of the action, as its adapter sent it to services. */
@@ -85,7 +88,7 @@ export interface Compensates {
 export const COMPENSATES = 'compensates';
 export const COMPENSATION_NAMES: ReadonlySet<string> = new Set([COMPENSATES]);
 
-/** Of what has to be undone, what may be now: everything that came after it, over however many steps, is undone. */
+/** Of what has to be compensated, what may be now: everything that came after it, over however many steps, is. */
 export function readyToCompensate(
   plan: Plan,
   compensated: readonly PlannedAction[],

@@ -1,5 +1,5 @@
 /**
- * Makes what an adapter returned fit for a `jsonb` column. One outcome that PostgreSQL refuses fails the whole batch
+ * Makes what an adapter returned fit for a `jsonb` column. One outcome that PostgreSQL rejects fails the whole batch
  * it is committed with, so nothing goes there that has not been through here.
  */
 
@@ -38,7 +38,7 @@ class NotStorable extends Error {
 /**
  * The value as JSON text. As in `JSON.stringify`, `toJSON` is honoured and undefined, functions and symbols are
  * dropped (null in a list, and as the whole value). NUL becomes U+2400 and half a surrogate pair U+FFFD; a key
- * `__proto__` stays a key. Refused are cycles, deep nesting, NaN and infinities, bigints. Never throws.
+ * `__proto__` stays a key. Rejected are cycles, deep nesting, NaN and infinities, bigints. Never throws.
  */
 export function makeStorable(value: unknown, options: StorableOptions): Storable {
   try {
@@ -142,7 +142,7 @@ class Copier {
     return shown;
   }
 
-  /** Throws when the length so far plus `more` is over the limit; `keep` false only looks ahead. */
+  /** Throws when the length so far plus `more` is over the limit; `keep` false only checks ahead. */
   #count(more: number, keep = true): void {
     if (this.#length + more > this.#options.maxBytes) {
       const { code, message } = tooLarge(this.#options.maxBytes);

@@ -81,7 +81,7 @@ function parseTemplate(text: string, open: number): ParsedTemplate {
   );
 }
 
-/** The next step of a path: `name` or `"name"` at its beginning, then `.name`, `[0]` or `["name"]`. */
+/** The next step of a path: `name` or `"name"` at its start, then `.name`, `[0]` or `["name"]`. */
 function stepAt(
   text: string,
   at: number,

@@ -8,7 +8,7 @@
  * | `{{params.x.path}}`, `{{params}}` | a parameter, declared or not; all of them |
  * | `{{run.id}}` | of the run: see RUN_FIELDS |
  * | `{{secrets.NAME}}` | a secret |
- * | `{{item.path}}`, `{{item_index}}` | in an action with `for_each`: its item, and the place of that from 0 |
+ * | `{{item.path}}`, `{{item_index}}` | in an action with `for_each`: its item, and the position of that from 0 |
  * | `{{iteration}}`, `{{previous.path}}` | in an action with `repeat`: its number from 1, and the output of the one before or null |
  *
  * So a parameter and an action may share a name: the parameter is named alone, the action with a path, and `params.`
@@ -40,7 +40,7 @@ export interface TemplateReference {
 export interface TemplateScope {
   params: JsonObject;
   run: JsonObject;
-  /** Null for an action that was skipped, or that failed and was let go. */
+  /** Null for an action that was skipped, or that failed and was tolerated. */
   outputs: ReadonlyMap<string, Json>;
   locals?: JsonObject | undefined;
   isServiceCall(actionId: string): boolean;

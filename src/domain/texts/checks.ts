@@ -1,6 +1,6 @@
 /**
- * What texts of tenants cost to look at depends on who wrote them: expressions, patterns, schemas, and values that schemas are
- * tried on. Pure code asks about them here and does not look itself; who answers may do so where it can be stopped.
+ * What texts of tenants cost to evaluate depends on who wrote them: expressions, patterns, schemas, and values that schemas are
+ * tried on. Pure code requests such checks here and does not evaluate itself; they may run where they can be stopped.
  */
 import type { Json } from '../../schemas/json.ts';
 import type { FieldFault } from '../errors.ts';

@@ -1,8 +1,8 @@
-/** Keeps secrets out of a text that comes in pieces: one may begin in one piece and end in another. */
+/** Keeps secrets out of a text that comes in pieces: one may start in one piece and end in another. */
 import { maskedParts, maskOf } from './mask-secrets.ts';
 
 export interface MaskedText {
-  /** What can be shown of all that was added and not yet taken; `all`: nothing more comes, so nothing is held back. */
+  /** What can be shown of all that was added and not yet taken; `all`: nothing more comes, so nothing is buffered. */
   take(all: boolean): string;
   add(text: string): void;
   /** Characters that wait. */
