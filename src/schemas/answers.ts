@@ -1,4 +1,4 @@
-/** What the HTTP door answers for tasks, of itself and of errors. The OpenAPI document is made from these. */
+/** Responses of the API about tasks, about itself and for errors. The OpenAPI document is made from these. */
 import { z } from 'zod';
 import { count, fieldFault, itemError, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 

@@ -1,2 +1,2 @@
-/** allowed: it was done; denied: by who asks (401, 403); refused: by what was asked; failed: it could not be done. */
+/** allowed: it was done; denied: by who calls (401, 403); refused: by what was requested; failed: it could not be done. */
 export const AUDIT_DECISIONS = ['allowed', 'denied', 'refused', 'failed'] as const;

@@ -7,7 +7,7 @@ const MAX_SOURCE = 2_000;
 const MAX_EXTENSIONS = 50;
 const short = z.string().min(1).max(255);
 
-/** Letters and digits in lower case, as the specification asks. */
+/** Letters and digits in lower case, as the specification requires. */
 const ATTRIBUTE = /^[a-z0-9]{1,64}$/;
 
 export const receiveEventsQuery = z.strictObject({

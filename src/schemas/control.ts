@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers for the control of executions: pause, rerun, skip and complete by hand. */
+/** Requests and responses of the API for the control of executions: pause, rerun, skip and manual completion. */
 import { z } from 'zod';
 import { count, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { lateEffects } from './late-effects.ts';
@@ -89,7 +89,7 @@ export const rerunPlan = z
     },
   });
 
-/** Who holds something back, since when and why. */
+/** Who paused something, since when and why. */
 export const pausedBy = z
   .object({ by: text, since: time, reason: text.nullable() })
   .meta({ id: 'PausedBy', example: { by: 'ada', since: WHEN, reason: 'service under repair' } });

@@ -1,7 +1,7 @@
 /**
  * What clients send as a workflow definition: the contract's form, with the older spellings beside it, and the flow
  * form. A schema only says what fits; `domain/definition/normalise.ts` says what can work and fills in the defaults. Optional
- * fields may be null, which many clients send for "left out"; a config that is null is refused, for it says nothing of what
+ * fields may be null, which many clients send for "left out"; a config that is null is rejected, for it says nothing of what
  * it should have been.
  */
 import { z } from 'zod';
@@ -318,7 +318,7 @@ const workflowFields = {
   }),
 };
 
-/** The contract's form, whole. */
+/** The contract's complete form. */
 export const workflowInput = z.strictObject(workflowFields).meta({
   id: 'WorkflowDefinition',
   description: 'A workflow: named actions and their dependencies.',

@@ -1,4 +1,4 @@
-/** What the HTTP door answers about the health of the engine. */
+/** Responses of the API about the health of the engine. */
 import { z } from 'zod';
 import { count, text, time, WHEN } from './answer-shapes.ts';
 

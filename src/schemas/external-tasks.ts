@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about tasks that workers outside do. */
+/** Requests and responses of the API about tasks of external workers. */
 import { z } from 'zod';
 import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { logLevel } from './run-logs.ts';

@@ -1,16 +1,16 @@
-/** The places at which a process can be made to fail on purpose, for tests of what follows, and what may happen there. */
+/** The points at which a process can be made to fail on purpose, for tests of what follows, and what may happen there. */
 export const FAILPOINTS = [
   /** The run is committed; nothing of it is in the queue. */
   'api.afterInsert',
   /** Its first jobs are in the queue; the run is not marked, the client has no answer. */
   'api.afterAdd',
-  /** A worker has a job and has looked nothing up. */
+  /** A worker has a job and has read nothing. */
   'worker.afterPick',
   /** The adapter has ended; nobody knows its outcome. */
   'worker.afterExecute',
   /** A batch of outcomes is about to be sent to the database. */
   'commit.beforeSend',
-  /** The batch is committed; its worker has not heard of it. */
+  /** The batch is committed; its worker does not know it yet. */
   'commit.afterReply',
   /** A task is committed; its output is not in the cache yet. */
   'cache.beforeStore',
@@ -22,32 +22,32 @@ export const FAILPOINTS = [
   'reconcile.afterRead',
   /** It has been added again; what came back and should not have is still there. */
   'reconcile.afterAdd',
-  /** Runs that waited for a place among others have one; none of them is in the queue. */
+  /** Runs that waited for a slot of their group have one; none of them is in the queue. */
   'places.afterGive',
-  /** A call has its turn at a service with a rate limit; it is not made yet. */
+  /** A call has its rate-limit slot at a service; it is not made yet. */
   'turn.afterTake',
   /** A webhook has been called; nobody has written that down. */
   'webhook.afterCall',
   /** A run is marked as cancelling; nothing has been woken. */
   'cancel.afterStatus',
-  /** A task that waits for something outside is asleep; whether it came in the meantime has not been looked at. */
+  /** A task that waits for something outside is asleep; whether it came in the meantime has not been checked. */
   'park.afterMove',
   'sleep.afterMark',
   'sleep.afterRemove',
   'sleep.afterTake',
-  /** A run is resumed; what was put off has not been woken. */
+  /** A run is resumed; what was deferred has not been woken. */
   'resume.afterStatus',
-  /** A task is settled by hand; its job sleeps on. */
+  /** A task is completed manually; its job sleeps on. */
   'settle.afterCommit',
   /** What a worker outside answered is stored, with its wake; the task has not been woken. */
   'external.afterStore',
-  /** A run undoes what it did: that is written down, and nothing of it is in the queue. */
+  /** A run compensates what it did: that is written down, and nothing of it is in the queue. */
   'saga.afterBegin',
-  /** The parts of a task are written down; none of them is in the queue. */
+  /** The items of a task are written down; none of them is in the queue. */
   'parts.afterWrite',
-  /** Parts of a task have been added; the task is not asleep yet. */
+  /** Items of a task have been added; the task is not asleep yet. */
   'parts.afterAdd',
-  /** A child run is in the queue; the task that began it is not asleep yet. */
+  /** A child run is in the queue; the task that started it is not asleep yet. */
   'child.afterAdd',
   /** A child run has ended; the task that waits for it has not been woken. */
   'child.beforeWake',

@@ -3,14 +3,14 @@ import { z } from 'zod';
 import type { Fault } from './json-guard.ts';
 import { didYouMean } from './nearest.ts';
 
-/** More than so many are not told. */
+/** More than so many are not reported. */
 export const MAX_FAULTS = 1_000;
 /** A suggestion compares with every known name; a body full of wrong ones gets it for the first of them. */
 export const MAX_SUGGESTIONS = 20;
 
 export type Parsed<T> = { ok: true; value: T } | { ok: false; faults: Fault[] };
 
-/** Parses and tells all faults at once; an unknown field is named together with the nearest known one. */
+/** Parses and reports all faults at once; an unknown field is named together with the nearest known one. */
 export function parseWith<S extends z.ZodType>(schema: S, input: unknown): Parsed<z.output<S>> {
   const result = schema.safeParse(input, { error: plainWords });
   return result.success ? { ok: true, value: result.data } : { ok: false, faults: faultsOf(result.error, schema) };

@@ -10,7 +10,7 @@ export interface Fault {
 }
 
 export const MAX_DEPTH = 100;
-/** More faults than this tell nobody more. */
+/** More faults than this help nobody. */
 const MAX_FAULTS = 100;
 /** A key of this name could change what every object has. */
 export const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);

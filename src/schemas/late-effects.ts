@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about late effects: successes that came when they were not awaited any more. */
+/** Requests and responses of the API about late effects: successes that came when they were not awaited any more. */
 import { z } from 'zod';
 import { count, json, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { taskId } from './task-id.ts';

@@ -42,7 +42,7 @@ function slips(a: string, b: string, limit: number): number {
       row.push(cost);
       smallest = Math.min(smallest, cost);
     }
-    // Two rows, because a swap looks two rows back.
+    // Two rows, because a swap reads two rows back.
     if (smallest > limit && Math.min(...last) > limit) return limit + 1;
     beforeLast = last;
     last = row;

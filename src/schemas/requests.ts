@@ -1,5 +1,5 @@
 /**
- * What the HTTP door takes, apart from workflow definitions (`definition.ts`). Bodies are strict; query strings let
+ * Requests of the API, apart from workflow definitions (`definition.ts`). Bodies are strict; query strings let
  * unknown names pass, so that a cache buster or a proxy's own parameter hurts nobody.
  */
 import { z } from 'zod';
@@ -11,7 +11,7 @@ const MAX_ATTEMPTS = 100;
 const MAX_TIMEOUT_SECONDS = 86_400;
 const MAX_DELAY_SECONDS = 31_536_000;
 
-/** Any JSON object; depth and keys were looked at when the body was read, so it is JSON by then. */
+/** Any JSON object; depth and keys were checked when the body was read, so it is JSON by then. */
 export const jsonObject = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>;
 
 const text = (max: number) => z.string().min(1).max(max);
@@ -63,7 +63,7 @@ export const taskRequest = z
     example: { task_type: 'approve_batches', params: { batch_ids: [1, 2, 3], auto_approve: true } },
   });
 
-/** The items are looked at one by one, so that a bad one does not sink the rest. */
+/** The items are checked one by one, so that a bad one does not sink the rest. */
 export const taskListRequest = z.strictObject({ tasks: z.array(z.unknown()).min(1).max(MAX_BULK_ITEMS) });
 export const taskListDocument = z
   .strictObject({ tasks: z.array(taskRequest).min(1).max(MAX_BULK_ITEMS) })

@@ -1,4 +1,4 @@
-/** What the HTTP door answers for a retry by hand. */
+/** The response of the API to a manual retry. */
 import { z } from 'zod';
 import { count, RUN, text } from './answer-shapes.ts';
 import { runStatus } from './requests.ts';

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about the events of an execution. */
+/** Requests and responses of the API about the events of an execution. */
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 

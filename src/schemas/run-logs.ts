@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about the log of an execution. */
+/** Requests and responses of the API about the log of an execution. */
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { taskId } from './task-id.ts';

@@ -1,4 +1,4 @@
-/** The formats of texts that a JSON Schema may ask for. */
+/** The formats of texts that a JSON Schema may require. */
 export const SCHEMA_FORMATS = [
   'date-time',
   'date',

@@ -1,4 +1,4 @@
-/** The id of a task: that of its action, or of a part of it, as an item or iteration (`fetch[12]`) or an undoing (`pay~undo`). */
+/** The id of a task: that of its action, of an item or iteration of it (`fetch[12]`) or of its compensation (`pay~undo`). */
 import { z } from 'zod';
 
 /** Of an action as of anything else, and a position. */

@@ -1,4 +1,4 @@
-/** What the HTTP door answers to those who ask why something does not go on. */
+/** Responses of the API that explain why something does not go on. */
 import { z } from 'zod';
 import { count, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { laneHealth } from './engine-health.ts';

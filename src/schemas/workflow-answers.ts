@@ -1,4 +1,4 @@
-/** What the HTTP door answers for workflows and executions. The stores build these shapes. */
+/** Responses of the API about workflows and executions. The stores build these shapes. */
 import { z } from 'zod';
 import { count, FLOW, fieldFault, itemError, json, object, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { pausedBy } from './control.ts';

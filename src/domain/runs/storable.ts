@@ -106,11 +106,11 @@ class Copier {
     const value = plain(given, key);
     if (typeof value === 'string') return this.#text(value);
     if (typeof value === 'number') {
-      if (!Number.isFinite(value)) throw this.#refusal(`has the number ${String(value)}`);
+      if (!Number.isFinite(value)) throw this.#rejection(`has the number ${String(value)}`);
       this.#count(1);
       return value;
     }
-    if (typeof value === 'bigint') throw this.#refusal('has a bigint');
+    if (typeof value === 'bigint') throw this.#rejection('has a bigint');
     if (typeof value === 'boolean' || value === null) {
       this.#count(4);
       return value;
@@ -120,9 +120,9 @@ class Copier {
   }
 
   #open(source: object): unknown {
-    if (this.#ancestors.has(source)) throw this.#refusal('contains itself');
+    if (this.#ancestors.has(source)) throw this.#rejection('contains itself');
     const maxDepth = this.#options.maxDepth ?? MAX_STORABLE_DEPTH;
-    if (this.#frames.length >= maxDepth) throw this.#refusal(`is nested more than ${maxDepth} levels deep`);
+    if (this.#frames.length >= maxDepth) throw this.#rejection(`is nested more than ${maxDepth} levels deep`);
     // One bracket: the entries count a comma each, which is one too many.
     this.#count(1);
     const isList = Array.isArray(source);
@@ -151,7 +151,7 @@ class Copier {
     if (keep) this.#length += more;
   }
 
-  #refusal(what: string): NotStorable {
+  #rejection(what: string): NotStorable {
     const path = this.#frames.map((frame) => keyAt(frame, frame.next - 1)).join('.');
     const where = path === '' ? '' : ` at '${cleanText(path.slice(0, 200))}'`;
     return new NotStorable('output_not_storable', `the output ${what}${where}`);

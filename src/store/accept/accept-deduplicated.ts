@@ -19,10 +19,10 @@ import {
 
 export type DeduplicatedRun = NewRun & { dedupe: RunDedupe };
 
-/** The holder of a key may go between the claim and the look at it: then the key is free and is claimed again. */
+/** The holder of a key may go between the claim and the read of it: then the key is free and is claimed again. */
 const ROUNDS = 3;
 
-// now() is when the transaction began, and the window of a holder that was waited for ends after that.
+// now() is when the transaction started, and the window of a holder that was waited for ends after that.
 const ACCEPT = `
 WITH n AS MATERIALIZED (
   SELECT n.*, k.dedupe_key, k.window_seconds FROM ${NEW_RUNS}
@@ -106,7 +106,7 @@ async function acceptOnce(client: pg.ClientBase, runs: readonly DeduplicatedRun[
     ],
   });
   const createdAt = new Map(rows.flatMap(({ id, created_at: at }) => (at === null ? [] : [[id, at] as const])));
-  // A twin with the same idempotency key and another dedupe key came first: a run that is not leaves no claim.
+  // A duplicate with the same idempotency key and another dedupe key came first: a run that is not leaves no claim.
   const without = rows.filter(({ created_at: at }) => at === null).map(({ id }) => id);
   if (without.length > 0) await client.query('DELETE FROM run_dedupe WHERE run_id = ANY($1::text[])', [without]);
   if (createdAt.size === runs.length) return storedRuns(runs, createdAt, new Map());

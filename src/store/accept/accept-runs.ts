@@ -27,7 +27,7 @@ export const NEW_RUNS = `unnest($1::text[], $2::text[], $3::text[], $4::text[], 
           correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds, concurrency_key, concurrency_limit,
           saga, parent_span_id, retention_days)`;
 
-// The twin of a run that is not inserted is either committed already, or in this very statement.
+// The duplicate of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
 INSERT INTO run (${RUN_FIELDS})
 SELECT ${insertedFields()} FROM ${NEW_RUNS}

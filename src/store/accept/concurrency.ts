@@ -1,8 +1,8 @@
 /**
- * Groups of runs: `tenant, workflow, concurrency_key`. A run of one holds a place from when `waits_for_slot` becomes null until
- * it is final, whether it is in the queue by then or not. Places are given in transactions that hold the lock of the group, by
- * a statement that begins when it is held, so that it counts what those before it have given. Nobody gives one otherwise, and
- * a place that gets free in the meantime is given by the next one.
+ * Groups of runs: `tenant, workflow, concurrency_key`. A run of one holds a slot from when `waits_for_slot` becomes null until
+ * it is final, whether it is in the queue by then or not. Slots are granted in transactions that hold the lock of the group, by
+ * a statement that starts when it is held, so that it counts what those before it have granted. Nothing else grants one, and
+ * a slot that gets free in the meantime is granted by the next one.
  */
 import type pg from 'pg';
 import type { NewRun, ReplacedRun, StoredRun } from '../../engine/ports/runs.ts';
@@ -135,7 +135,7 @@ export function isGrouped(run: NewRun): run is GroupedRun {
   return run.concurrency !== undefined;
 }
 
-/** One transaction: what is inserted gets its places, is taken away again (`reject`), or takes those of others (`replace`). */
+/** One transaction: what is inserted gets its slots, is removed again (`reject`), or takes those of others (`replace`). */
 export function acceptInGroups(pool: pg.Pool, runs: readonly GroupedRun[]): Promise<StoredRun[]> {
   const groups = groupsOf(runs);
   return inTransaction(pool, async (client) => {
@@ -177,7 +177,7 @@ function pair(id: string, row: StoredRun | undefined): Array<[string, StoredRun]
 }
 
 async function reject(client: pg.ClientBase, runs: readonly GroupedRun[]): Promise<Set<string>> {
-  // One that is delayed takes its place when it is due.
+  // One that is delayed takes its slot when it is due.
   const due = runs.filter(({ delaySeconds }) => delaySeconds === undefined).map(({ id }) => id);
   if (due.length === 0) return new Set();
   const { rows } = await client.query<{ id: string }>({ name: 'reject-runs', text: REJECT, values: [due] });
@@ -221,7 +221,7 @@ function groupsOf(runs: readonly GroupedRun[]): unknown[] {
 
 const FIRST: Group = { tenant_id: '', workflow_id: '', concurrency_key: '' };
 
-/** Gives the places that have become free, in turn: so many groups are looked at each time, from where the last look ended. */
+/** Grants the slots that have become free, some pages of groups in each pass, from where the last page ended. */
 export function createSlotGiver(pool: pg.Pool): () => Promise<number> {
   let after = FIRST;
   return async () => {

@@ -1,4 +1,4 @@
-/** Of one tenant, how many runs wait to be begun, and how many have not ended. */
+/** How many runs of a tenant wait to be started, and how many have not ended. */
 import type pg from 'pg';
 import { waitsForWindow } from './window.ts';
 

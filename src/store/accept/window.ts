@@ -47,7 +47,7 @@ WITH RECURSIVE live AS MATERIALIZED (
 SELECT (SELECT array_agg(tenant_id) FROM live) AS tenants, (SELECT array_agg(runs) FROM live) AS runs,
        (SELECT array_agg(tenant_id) FROM waiting) AS waiting`;
 
-// An array, and not a join: the planner knows neither how many tenants nor how many places there are, and would rather read
+// An array, and not a join: the planner knows neither how many tenants nor how many slots there are, and would rather read
 // all runs there are.
 const TAKE_PENDING = `
 WITH next AS (

@@ -1,7 +1,7 @@
 /**
  * Group commit: everything that becomes ready while one statement is under way goes out in the next one. In a quiet
- * moment nobody waits for a timer, unless it is asked for: the first item leaves with whatever else is ready in the same
- * turn of the event loop.
+ * moment nobody waits for a timer, unless that is requested: the first item leaves with whatever else is ready in the same
+ * tick of the event loop.
  */
 import { AsyncResource } from 'node:async_hooks';
 
@@ -21,7 +21,7 @@ export interface BatchOptions<T, R> {
   partyOf?(item: T): string;
   /** One answer per item, in order. */
   flush(items: T[]): Promise<R[]>;
-  /** Milliseconds until the same batch is sent again; undefined gives up. `tries` begins at 1. */
+  /** Milliseconds until the same batch is sent again; undefined gives up. `tries` starts at 1. */
   retryAfter?(error: unknown, tries: number): number | undefined;
   /** The fault lies in the data of one item: the batch is halved until that item is alone. */
   isDataFault?(error: unknown): boolean;
@@ -125,7 +125,7 @@ export function createBatcher<T, R>(options: BatchOptions<T, R>): Batcher<T, R> 
   async function drain(): Promise<void> {
     while (size() > 0) {
       await Promise.all([main.sent(), express.sent()]);
-      // What was only just added goes out in the next turn.
+      // What was only just added goes out in the next tick.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Behind a condition (in brackets, and never null) on the state of a row that is asked for by its key. Says the same, but no
+ * Behind a condition (in brackets, and never null) on the state of a row that is read by its key. Says the same, but no
  * partial index on that state can be proven to hold the row: where statistics remember such an index as empty the planner
  * prefers it to the key, and reads thousands of entries of it for every single row when a backlog has come since. (Measured:
  * five seconds, at 100 %, for a statement over a thousand runs.)

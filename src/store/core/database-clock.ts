@@ -1,19 +1,19 @@
 /**
  * The database's time, by which everything that is stored goes. A process whose own clock is wrong, or is set while it
- * runs, must not end the waits of others early; between two looks the time goes on by a clock that nobody can set.
+ * runs, must not end the waits of others early; between two probes the time goes on by a clock that nobody can set.
  */
 import type pg from 'pg';
 import { SKEW_MS } from '../../domain/health/liveness.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 
-/** More than what a look may be wrong by. */
+/** More than what a probe may be wrong by. */
 const SET_MS = 5_000;
 /** A worker that is more than that off says so. */
 
 export interface DatabaseClock {
-  /** Milliseconds since 1970; this process's own until the first look. */
+  /** Milliseconds since 1970; this process's own until the first probe. */
   now(): number;
-  /** Resolves to how many milliseconds it was set forward (back: below 0) since the last look; 0 where it only went on. */
+  /** Resolves to how many milliseconds it was set forward (back: below 0) since the last probe; 0 where it only went on. */
   probe(): Promise<number>;
 }
 
@@ -45,7 +45,7 @@ export function createDatabaseClock(pool: Pick<pg.Pool, 'query'>, log: Logger): 
   };
 }
 
-/** A look; after the clock was set back `takeBack` is called until it has succeeded once. */
+/** Probes the clock; after it was set back `takeBack` is called until it has succeeded once. */
 export function watchClock(clock: Pick<DatabaseClock, 'probe'>, takeBack: () => Promise<unknown>): () => Promise<void> {
   let isPending = false;
   return async () => {

@@ -16,23 +16,23 @@ import { TenantPool, type TenantPoolOptions } from './tenant-pool.ts';
 /**
  * The hot statements reach a few rows by their keys. The planner cannot know how few a list that is a parameter names, nor
  * how fast the tables grow, and would keep plans that read whole tables, or compile them. Lists over many rows lose nothing
- * by it (docs/decisions/0015-history-in-weeks.md). Set by a statement: a pooler between may refuse it as a start-up option.
+ * by it (docs/decisions/0015-history-in-weeks.md). Set by a statement: a pooler between may reject it as a start-up option.
  */
 const BY_KEY = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
   .map((name) => `SET ${name} = off`)
   .join('; ');
 
 /**
- * A process that is stopped, or cut off, in the middle of a transaction lets go of its locks after that: no row, and not
- * the lock of the sweep, may wait for whether it ever wakes.
+ * A process that is stopped, or cut off, in the middle of a transaction releases its locks after that: no row, and not
+ * the lock of the reconciler, may wait for whether it ever wakes.
  */
 export const IDLE_IN_TRANSACTION_MS = 10_000;
 const IDLE_LIMIT = `SET idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS}`;
 
-/** Nothing that is asked for takes so long: whoever asked has gone by then, and the locks must not stay. */
+/** No request takes so long: its caller has gone by then, and the locks must not stay. */
 export const LONGEST_STATEMENT_MS = 120_000;
 
-/** Whoever asks is told to ask again rather than kept waiting for a table that somebody else has locked. */
+/** Callers get an error that says to retry, rather than wait for a table that somebody else has locked. */
 export const LONGEST_LOCK_WAIT_MS = 4_000;
 
 const WAIT_FOR_CONNECTION_MS = 5_000;
@@ -40,7 +40,7 @@ const WAIT_FOR_CONNECTION_MS = 5_000;
 export interface Database {
   /** Within the scope of a tenant: for that tenant alone, as long as the database has row-level security. */
   pool: pg.Pool;
-  /** For what is done for several tenants together, whoever asks for it. */
+  /** For what is done for several tenants together, whoever requests it. */
   everyTenant: pg.Pool;
   /** Of all pools together. */
   connections: Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'> & { options: { max: number } };
@@ -52,7 +52,7 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** What a store asks: rows through the client, statements through the pool; both for the tenant whose work it is. */
+/** What a store uses: rows through the client, statements through the pool; both for the tenant whose work it is. */
 export type Clients = Pick<Database, 'pool' | 'prisma'>;
 
 export function openDatabase(
@@ -65,11 +65,11 @@ export function openDatabase(
     rowLevelSecurity?: Omit<TenantPoolOptions, 'everyTenant'>;
     longestStatementMs?: number;
     /**
-     * For a process that asks the same few statements again and again: a connection plans each of them once, and not anew
-     * for what it is asked with this time. Left out: PostgreSQL decides.
+     * For a process that runs the same few statements again and again: a connection plans each of them once, and not again
+     * for each set of parameters. Left out: PostgreSQL decides.
      */
     plansOnce?: boolean;
-    /** Told of every statement. Left out: nobody is. */
+    /** Observes every statement. */
     statements?: StatementObserver;
     longestLockWaitMs?: number;
     /** Left out: payloads are written as they are, and those that are sealed cannot be read. */
@@ -91,7 +91,7 @@ export function openDatabase(
     application_name: options.name,
     // Awaited before the connection is handed out.
     async onConnect(client) {
-      // A server that is not supported answers nobody, also one that has taken the place of another since the start.
+      // A server that is not supported answers nobody, also one that has replaced another since the start.
       const results: unknown = await client.query(
         `${SESSION}; ${BY_KEY}; ${plans}${IDLE_LIMIT}; ${longest}; ${READ_VERSION}`,
       );
@@ -117,7 +117,7 @@ export function openDatabase(
     retryDeadlocks(each);
     // An idle connection that the server drops must not end the process.
     each.on('error', options.onError);
-    // Nor may one that is held by a transaction between two statements: the pool listens to idle ones only.
+    // Nor may one that is in use by a transaction between two statements: the pool listens to idle ones only.
     each.on('connect', (client) => client.on('error', options.onError));
   }
   const client = new PrismaClient({

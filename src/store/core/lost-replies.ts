@@ -1,6 +1,6 @@
 /**
  * Runs whose acceptance was sent and not answered. The statement may have been committed: sent again it would find its own
- * rows, and a client without an idempotency key would begin its run twice. So the rows are looked for by their ids, which
+ * rows, and a client without an idempotency key would start its run twice. So the rows are read by their ids, which
  * were made before they were sent, and only what is not there is sent again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,11 +1,11 @@
-/** Connections that tell of every statement whether the database took it: the one place that all of SQL passes. */
+/** Connections that report of every statement whether the database took it: all SQL passes here. */
 import type pg from 'pg';
 import { storeFault } from './sqlstate.ts';
 
 export interface StatementObserver {
   /** Undefined: the database took it. Faults of what was sent with it are no concern of this. */
   ended(statement: string, fault: ReturnType<typeof storeFault>, error?: unknown): void;
-  /** False: nothing fails, so nobody need hear of a success. */
+  /** False: nothing fails, so a success need not be reported. */
   hasFaults(): boolean;
 }
 

@@ -13,7 +13,7 @@ const JSONB = 3802;
 /** What `pg.Client` calls them. */
 type Types = pg.CustomTypesConfig;
 
-/** A connection that may be told whose rows it reads and writes from now on. */
+/** A connection for which the tenant whose rows it reads and writes can be set. */
 export class ServingClient extends pg.Client {
   readonly #serving: { tenantId?: string | undefined };
   constructor(config: pg.ClientConfig, serving: { tenantId?: string | undefined }) {
@@ -32,7 +32,7 @@ export function payloadSettings(payloads: Payloads): { Client: new (config?: pg.
     Client: class extends ServingClient {
       constructor(config?: pg.ClientConfig) {
         const serving: { tenantId?: string | undefined } = {};
-        // Where nothing is sealed no statement pays for a look at its rows, only for what its connection knows.
+        // Where nothing is sealed no statement pays for a check of its rows, only for what its connection knows.
         const parse =
           seal === undefined
             ? (text: string) => parsePayload(payloads, text, serving.tenantId)

@@ -1,6 +1,6 @@
 /**
  * Prisma names a schema in each of its statements, `public` if nobody says another. Ours name none, and both are to find the
- * same tables. The schema is asked for with the first connection.
+ * same tables. The schema is read with the first connection.
  */
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlDriverAdapter, SqlDriverAdapterFactory } from '@prisma/driver-adapter-utils';

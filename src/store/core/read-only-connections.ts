@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { READ_ONLY } from './socket-codes.ts';
 
 export interface Discarding {
-  /** Connections that are open now are not used again: those at rest are closed at once, the others when they are given back. */
+  /** Connections that are open now are not used again: those at rest are closed at once, the others when they are released. */
   renew(): void;
 }
 
@@ -28,7 +28,7 @@ export function discardReadOnly(pool: pg.Pool): Discarding {
     });
   });
   pool.on('acquire', (client) => open.set(client, 'in use'));
-  // Before the pool looks whether it is of use still.
+  // Before the pool checks whether it is of use still.
   pool.on('release', (_, client) => {
     if (discarded.has(client)) client.end().catch(() => undefined);
     else open.set(client, 'at rest');

@@ -1,6 +1,6 @@
 /**
- * The second wall between tenants: policies of the database for the role under which an API works for one tenant. They are
- * made from what the tables themselves say, after every migration, so that a new table is behind the wall without anybody
+ * Row-level security between tenants: policies of the database for the role under which an API works for one tenant. They are
+ * made from what the tables themselves say, after every migration, so that a new table has its policy without anybody
  * having to think of it. docs/decisions/0043-a-second-wall.md.
  */
 import pg from 'pg';
@@ -87,7 +87,7 @@ export async function standingOfTables(db: Pick<pg.Pool, 'query'>): Promise<Tabl
   }));
 }
 
-/** What keeps the wall from standing; undefined: it stands. */
+/** Why row-level security is not complete; undefined: it is. */
 export async function findGap(db: Pick<pg.Pool, 'query'>): Promise<string | undefined> {
   const { rows } = await db.query<{ above: boolean; ours: boolean }>(
     `SELECT rolsuper OR rolbypassrls AS above, pg_has_role(session_user, oid, 'MEMBER') AS ours
@@ -102,7 +102,7 @@ export async function findGap(db: Pick<pg.Pool, 'query'>): Promise<string | unde
   return undefined;
 }
 
-/** Answers what keeps the wall from standing; undefined: it stands. Only for the holder of the lock of migrations. */
+/** Creates missing policies, and returns what `findGap` finds then. Only for the holder of the lock of migrations. */
 export async function applyPolicies(databaseUrl: string): Promise<string | undefined> {
   const pool = new pg.Pool({
     connectionString: databaseUrl,

@@ -10,7 +10,7 @@ export type VersionVerdict =
   | { supported: true; version: string; warning?: string }
   | { supported: false; sentence: string };
 
-/** `server_version_num` as the server tells it: 150004 is 15.4. One that is hidden, by a server that is only alike, is let pass. */
+/** `server_version_num` as the server reports it: 150004 is 15.4. One that is hidden, by a server that is only alike, is let pass. */
 export function judgeServerVersion(serverVersionNum: string | null | undefined): VersionVerdict {
   const number = Number(serverVersionNum ?? Number.NaN);
   if (!Number.isInteger(number) || number <= 0) {
@@ -36,7 +36,7 @@ export class UnsupportedServer extends Error {
   readonly code = OLD_SERVER;
 }
 
-/** Through a pooler too: it is the server that answers, and any role may ask. */
+/** Through a pooler too: it is the server that answers, and any role may read it. */
 export const READ_VERSION = `SELECT current_setting('server_version_num', true) AS version`;
 
 export interface VersionRow {
@@ -52,8 +52,8 @@ export function requireSupported(row: VersionRow | undefined): void {
 const ANSWER_MS = 5_000;
 
 /**
- * Before anything else is opened: rejects when the server is there and not supported. While it is away nobody can tell, and
- * what starts without it does so; every connection of `openDatabase` asks again.
+ * Before anything else is opened: rejects when the server is there and not supported. While it is away that is not known, and
+ * what starts without it does so; every connection of `openDatabase` checks again.
  */
 export async function expectSupportedServer(databaseUrl: string): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: ANSWER_MS });

@@ -1,6 +1,6 @@
 /**
  * What our statements and the driver take for granted. A server, a database or a role may have it set otherwise: a driver
- * that reads ISO dates gets none from a German one. By a statement: a pooler between may refuse start-up options.
+ * that reads ISO dates gets none from a German one. By a statement: a pooler between may reject start-up options.
  */
 export const SESSION = [
   `datestyle = 'ISO, YMD'`,

@@ -16,7 +16,7 @@ export function stateOf(error: unknown): string | undefined {
   return find(error, MAX_DEPTH)?.state;
 }
 
-/** The database rejects what this release says, or cannot do it: nothing that whoever asked could help. */
+/** The database rejects what this release says, or cannot do it: nothing that the caller could change. */
 export function isSystemFault(error: unknown): boolean {
   const found = find(error, MAX_DEPTH);
   if (found === undefined) return false;

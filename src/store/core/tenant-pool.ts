@@ -1,6 +1,6 @@
 /**
  * The connections over which an API does what it does for one tenant. Each has the role that is subject to the policies,
- * and the tenant that it serves; it is told of another one when it is handed out for that one, so an installation with one
+ * and the tenant that it serves; it switches to another one when it is handed out for that one, so an installation with one
  * tenant pays nothing. Work that is nobody's alone goes over `everyTenant`, whose connections never change.
  */
 import type pg from 'pg';
@@ -23,7 +23,7 @@ type Callback = (
 export interface TenantPoolOptions {
   everyTenant: pg.Pool;
   tenant(): string | undefined;
-  /** False: the database has no second wall, and everything goes over `everyTenant`. */
+  /** False: the database has no row-level security, and everything goes over `everyTenant`. */
   isEnforced(): Promise<boolean>;
 }
 

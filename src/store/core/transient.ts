@@ -44,7 +44,7 @@ export function isDataFault(error: unknown): boolean {
   return code !== undefined && code.length === 5 && ['21', '22', '23', '54'].includes(code.slice(0, 2));
 }
 
-/** 50 ms, doubling up to 2 s, for as long as it takes: what a worker holds must not be lost because the database is away. */
+/** 50 ms, doubling up to 2 s, for as long as it takes: the outcomes of a worker must not be lost because the database is away. */
 export function untilItPasses(error: unknown, tries: number): number | undefined {
   return isTransient(error) || isUnavailable(error) ? Math.min(50 * 2 ** Math.min(tries - 1, 10), 2_000) : undefined;
 }
@@ -58,7 +58,7 @@ export function needsRepair(error: unknown): boolean {
   return fault !== undefined && cannotPass(fault.class);
 }
 
-/** For outcomes, whose effects have happened: they are kept over a database that has to be repaired, too. */
+/** For outcomes, whose effects have happened: they are retried over a database that has to be repaired, too. */
 export function untilItIsRepaired(error: unknown, tries: number): number | undefined {
   const passing = untilItPasses(error, tries);
   if (passing !== undefined || !needsRepair(error)) return passing;

@@ -48,7 +48,7 @@ VALUES ($1, $2, $3, clock_timestamp() - $4 * interval '1 millisecond', clock_tim
 export async function findMissing(client: pg.ClientBase, migrations: Migration[]): Promise<Migration[]> {
   await makeTable(client);
   const { rows } = await client.query<{ name: string; checksum: string; finished: boolean }>(READ);
-  // Left by a version that noted the beginning too: what it had begun was undone, or is done anew.
+  // Left by a version that noted the start too: what it had started was rolled back, or is done again.
   if (rows.some(({ finished }) => !finished)) await client.query(FORGET_UNFINISHED);
   const applied = rows.filter(({ finished }) => finished);
   return migrations.filter((migration) => {
@@ -58,7 +58,7 @@ export async function findMissing(client: pg.ClientBase, migrations: Migration[]
   });
 }
 
-/** `tookMs`: since it was begun. */
+/** `tookMs`: since its start. */
 export async function noteApplied(client: pg.ClientBase, { name, sql }: Migration, tookMs: number): Promise<void> {
   await client.query(NOTE, [randomUUID(), checksumOf(sql), name, tookMs]);
 }

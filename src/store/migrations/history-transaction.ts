@@ -3,11 +3,11 @@ import type pg from 'pg';
 
 /** Any constant will do, as long as it is ours alone in the database. */
 const HISTORY_LOCK = 7_202_613;
-/** Who waits for a lock keeps everybody waiting who comes after. There is a next pass. */
+/** A wait for a lock blocks everybody who comes after. There is a next pass. */
 const LOCK_TIMEOUT_MS = 200;
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** False: another process is at it, the table is in use, or PostgreSQL answers one of `refusals`. Then nothing has changed. */
+/** False: another process is at it, the table is in use, or PostgreSQL answers one of `rejections`. Then nothing has changed. */
 export async function inHistoryTransaction(
   pool: pg.Pool,
   rejections: ReadonlySet<string>,

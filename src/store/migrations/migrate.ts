@@ -59,7 +59,7 @@ async function withLock<T>(databaseUrl: string, work: (client: pg.Client) => Pro
   await client.connect();
   try {
     requireSupported((await client.query<VersionRow>(READ_VERSION)).rows[0]);
-    // Asking again and again: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits for all of them.
+    // By polling: a statement that waits holds a snapshot, and CREATE INDEX CONCURRENTLY waits for all of them.
     while (!(await tryLock(client))) await sleep(POLL_MS);
     await client.query(SESSION);
     return await work(client);

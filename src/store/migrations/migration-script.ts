@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
 const LOCK_TIMEOUT_MS = 2_000;
-/** With the pauses, about two minutes. Then the script fails as a whole, and the next start tries again. */
+/** With the pauses, about two minutes. Then the script fails, and the next start tries again. */
 const MAX_TRIES = 40;
 /** Not a lock in time; a deadlock with traffic. */
 const PASSING = new Set(['55P03', '40P01']);
@@ -62,7 +62,7 @@ async function inOneTransaction(
       // A connection that cannot do that is closed, which also rolls back.
       await client.query('ROLLBACK').catch(() => undefined);
       if (tries === MAX_TRIES || !isPassing(error)) throw error;
-      // The others have their turn in between, each pause longer than a quick transaction.
+      // The others get the locks in between, each pause longer than a quick transaction.
       await sleep(500 + 1_000 * random());
     }
   }

@@ -1,6 +1,6 @@
 /**
  * The history of runs (attempts and events) lies in partitions by the week in which a run was accepted: run ids are UUIDs of
- * version 7, so they begin with a time and are ordered by it. Weeks are made ahead and dropped when retention has removed
+ * version 7, so they start with a time and are ordered by it. Weeks are made ahead and dropped when retention has removed
  * their runs, which costs nothing for each row. What has no week (another kind of id, or nobody made the week in time) is in
  * the default partition, where retention removes rows one by one.
  */
@@ -73,7 +73,7 @@ function weekName(table: HistoryTable, startMs: number): string {
   return `${table}_${new Date(startMs).toISOString().slice(0, 10).replaceAll('-', '')}`;
 }
 
-/** How the ids of that millisecond begin. */
+/** The prefix of the ids of that millisecond. */
 export function idPrefix(ms: number): string {
   const hex = Math.floor(ms).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}`;
@@ -81,7 +81,7 @@ export function idPrefix(ms: number): string {
 
 interface Partition {
   name: string;
-  /** undefined: from the beginning. */
+  /** undefined: from the start. */
   from: string | undefined;
   /** undefined: the default partition. */
   to: string | undefined;
@@ -95,7 +95,7 @@ async function partitionsOf(pool: pg.Pool, table: HistoryTable): Promise<Partiti
   });
 }
 
-/** Made beside the others and then attached: that keeps nobody from writing, but to the default partition for a moment. */
+/** Made beside the others and then attached: that blocks no writes, but those to the default partition for a moment. */
 function makeWeek(pool: pg.Pool, table: HistoryTable, startMs: number): Promise<boolean> {
   const name = weekName(table, startMs);
   const [from, to] = [idPrefix(startMs), idPrefix(startMs + WEEK_MS)];
@@ -124,7 +124,7 @@ function rowsLeft(week: string): string {
 
 /**
  * The rows of removed runs go with their week; those of the few runs that are left move to the default partition. Readers
- * and writers of the table wait for that moment, so the rows are few, and looked for before.
+ * and writers of the table wait for that moment, so the rows are few, and searched before.
  */
 function dropWeek(pool: pg.Pool, table: HistoryTable, { name, from, to }: Required<Partition>): Promise<boolean> {
   return inHistoryTransaction(pool, new Set(), async (client) => {

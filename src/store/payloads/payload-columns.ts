@@ -1,4 +1,4 @@
-/** Where payloads are kept, which are sealed with ENCRYPT_PAYLOADS: what a rotation walks through and an export opens. */
+/** Where payloads are stored, which are sealed with ENCRYPT_PAYLOADS: what a rotation walks through and an export opens. */
 
 export interface PayloadColumns {
   /** Names a row; as texts for a walk in this order. */

@@ -1,7 +1,7 @@
 /**
  * Opens sealed payloads in the rows that the Prisma client reads. The client takes what the driver gives it as text, past the
  * connections that open them for our own statements. Whose a row is says the tenant whose work it is, or else the row itself,
- * where its `tenantId` is selected. Rows that are included by a relation are not looked at.
+ * where its `tenantId` is selected. Rows that are included by a relation are not opened.
  */
 import type { Json } from '../../schemas/json.ts';
 import { Prisma, type PrismaClient } from '../generated/client.ts';

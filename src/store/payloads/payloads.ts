@@ -1,10 +1,10 @@
 /**
- * What executions are given, make and say, as it is kept: plain JSON, or sealed. Whoever writes such a value marks it
+ * The payloads of executions (inputs, outputs, messages) as they are stored: plain JSON, or sealed. Who writes a value marks it
  * (`payload`), and the connection seals it where payloads are sealed; the connection opens what is sealed when a row is read.
  * So a statement knows of no key, and plain and sealed values may lie side by side.
  *
  * A sealed value is an object whose first key is `$enc`, with an envelope; of an error its `code` stays beside it, because
- * statements look for it. A value of somebody's own that has the key is kept as the only item of a list under it.
+ * statements look for it. A value of somebody's own that has the key is stored as the only item of a list under it.
  */
 import { OrchestratorError, UnreadablePayload } from '../../domain/errors.ts';
 import { isEnvelope, type Keyring } from '../../engine/keyring.ts';
@@ -26,7 +26,7 @@ type Seal = (json: string, tenantId: string | undefined) => string;
 export interface Payloads {
   /** Undefined: values are written as they are. */
   seal: Seal | undefined;
-  /** Refuses what another tenant than this one owns; undefined: nobody knows whose it has to be. */
+  /** Rejects what another tenant than this one owns; undefined: nobody knows whose it has to be. */
   open(envelope: string, tenantId: string | undefined): string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Moves sealed payloads to the newest key. Only the few bytes of their data keys are written anew. Each value is written only
- * as it was read, and what has been moved is passed over, so it may be ended and begun again, beside workers that write.
+ * Moves sealed payloads to the newest key. Only the few bytes of their data keys are written again. Each value is written only
+ * as it was read, and what has been moved is passed over, so it may be stopped and started again, beside workers that write.
  */
 import pg from 'pg';
 import { errorMessage } from '../../domain/texts/error-message.ts';

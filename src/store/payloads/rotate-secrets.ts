@@ -1,6 +1,6 @@
 /**
  * Moves everything that is encrypted to the newest key, and encrypts what is still plain. Each row is written for itself and
- * only as it was read, so it may be ended and begun again at any time, while others write and workers run.
+ * only as it was read, so it may be stopped and started again at any time, while others write and workers run.
  */
 import type pg from 'pg';
 import { errorMessage } from '../../domain/texts/error-message.ts';
@@ -20,7 +20,7 @@ const AT_ONCE = 200;
 interface Column {
   table: 'secret' | 'webhook';
   column: 'envelope' | 'secret' | 'previous_secret';
-  /** Tells a row; texts. */
+  /** The key of a row, as texts. */
   key: readonly string[];
   also: readonly string[];
   belongsTo(row: Readonly<Record<string, string>>): string[];

@@ -1,4 +1,4 @@
-/** What the dispatcher and the reconciler need: the lock of all processes, and runs to look at, in pages. */
+/** What the dispatcher and the reconciler need: the lock of all processes, and runs to check, in pages. */
 import type pg from 'pg';
 import type { SweepStore } from '../../engine/ports/reconcile.ts';
 import { createSlotGiver } from '../accept/concurrency.ts';

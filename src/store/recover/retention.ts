@@ -9,7 +9,7 @@ const RETENTION_LOCK = 7_202_612;
 /** A run may have ten thousand tasks: after so many a batch is full. */
 export const TASKS_PER_BATCH = 5_000;
 
-/** The oldest come in the order of their index; a bitmap of all that is due would be made for each batch anew. */
+/** The oldest come in the order of their index; a bitmap of all that is due would be made for each batch again. */
 export const BY_INDEX = 'SET LOCAL enable_bitmapscan = off';
 
 /** The rows of a run that go with it in any case. */
@@ -31,7 +31,7 @@ const GOES_WITH_RUN = [
 /** Whatever retention removes, and so what is measured. */
 const MEASURED_TABLES = ['run', ...HISTORY_TABLES, ...GOES_WITH_RUN];
 
-// A run whose end is still to be told stays, also one that another run, which has not ended, may still ask about.
+// A run whose callback is not delivered yet stays, also one that another run, which has not ended, may still read.
 const NOT_NEEDED = `(r.callback_url IS NULL OR NOT EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.id = r.id || '.' || r.epoch AND d.status = 'pending'))
     AND (r.awaited IS NOT TRUE OR NOT EXISTS (SELECT 1 FROM run p WHERE p.id = r.parent_run_id AND NOT p.final))`;
 
@@ -102,7 +102,7 @@ interface TableSize {
   columns: string[];
 }
 
-/** Column by column: the size of a row as a whole would be told by fetching and unpacking all that is stored apart. */
+/** Column by column: to measure a row at once would fetch and unpack all that is stored apart. */
 function sampleOf({ table, columns }: TableSize): string {
   const sizes = columns.map((name) => `coalesce(pg_column_size(h."${name}"), 0)`).join(' + ');
   // What is left of runs that were removed goes with its week.

@@ -1,5 +1,5 @@
 /**
- * Runs that sleep. One that is `waiting` and `asleep` takes no place in the window; when it has left the queue too it is a
+ * Runs that sleep. One that is `waiting` and `asleep` takes no slot of the window; when it has left the queue too it is a
  * row and nothing else, until it is due or a wake makes it so. Whoever wakes a task has the run locked after the task, and
  * so does whoever marks the run as asleep: one of the two sees the other (see docs/decisions/0061).
  */
@@ -17,7 +17,7 @@ export const WAITS_IN_WINDOW = `${WAITS_IN_QUEUE} AND asleep IS NULL`;
 const SLEEPS_IN_QUEUE = `${WAITS_IN_QUEUE} AND asleep`;
 export const SLEEPS_APART = `status = 'waiting' AND left_queue AND sleeps_until IS NOT NULL`;
 
-/** Sets it for a row of `run`: somebody asks for it to be looked at now. */
+/** Sets it for a row of `run`: somebody wants it to be checked now. */
 export const DUE_IF_ASLEEP = `sleeps_until = CASE WHEN status = 'waiting' AND asleep THEN now() ELSE sleeps_until END`;
 
 /** `woken`: a list of tasks that were woken in the same statement, with their `run_id`. Makes their runs due. */

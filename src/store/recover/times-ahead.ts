@@ -19,7 +19,7 @@ const STATEMENTS: readonly string[] = [
          WHERE NOT final AND wake_at > now() AND (updated_at > ${AHEAD} OR started_at > ${AHEAD})
          ORDER BY run_id, action_id FOR NO KEY UPDATE) AS l
    WHERE t.run_id = l.run_id AND t.action_id = l.action_id`,
-  // Each is looked at, whether something of it waits or not.
+  // Each is checked, whether something of it waits or not.
   `UPDATE run r SET check_at = least(r.check_at, now()), created_at = least(r.created_at, now()),
      due_at = CASE WHEN l.is_ahead THEN r.due_at - (r.created_at - now()) ELSE r.due_at END,
      deadline_at = CASE WHEN l.is_ahead THEN r.deadline_at - (r.created_at - now()) ELSE r.deadline_at END
@@ -37,7 +37,7 @@ const STATEMENTS: readonly string[] = [
   `UPDATE webhook_delivery SET due_at = now(), at = least(at, now()) WHERE status = 'pending' AND at > ${AHEAD}`,
   `UPDATE delivery_circuit SET open_until = now(), updated_at = now() WHERE updated_at > ${AHEAD}`,
   `UPDATE incoming_event SET due_at = now() WHERE due_at > now() AND received_at > ${AHEAD}`,
-  // Slots that were begun by the other clock have their runs, which are found by their keys.
+  // Slots that were started by the other clock have their runs, which are found by their keys.
   `UPDATE schedule SET last_slot_at = now(), due_at = CASE WHEN due_at IS NOT NULL THEN now() END WHERE last_slot_at > ${AHEAD}`,
   // These do not say when their times were written. Done too early, or twice, they do no harm.
   `UPDATE control_operation SET requested_at = least(requested_at, now()), due_at = now(), lease = NULL, lease_until = NULL
@@ -47,7 +47,7 @@ const STATEMENTS: readonly string[] = [
   `UPDATE service_instance SET check_at = now(), checked_at = least(checked_at, now()) WHERE check_at > ${AHEAD}`,
   `UPDATE service_instance SET expires_at = expires_at - (heartbeat_at - now()), heartbeat_at = now() WHERE heartbeat_at > ${AHEAD}`,
   `UPDATE worker SET seen_at = now() WHERE seen_at > ${AHEAD}`,
-  // Windows of rate limits are counted anew.
+  // Windows of rate limits are counted again.
   `DELETE FROM request_count WHERE ends_at > now() + interval '1 hour'`,
   `UPDATE service_rate SET batch_at = now() WHERE batch_at > ${AHEAD}`,
   `DELETE FROM service_use WHERE at > ${AHEAD}`,

@@ -5,7 +5,7 @@ import { EACH } from '../core/by-key.ts';
 import { errorPayload, payload } from '../payloads/payloads.ts';
 import { COMMIT } from './sql/commit.ts';
 
-/** Refused, or committed by an earlier statement whose answer was lost. */
+/** Rejected, or committed by an earlier statement whose answer was lost. */
 const COMMITTED_BEFORE = `
 SELECT t.commit_id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS o(run_id, action_id, commit_id)
 CROSS JOIN LATERAL (SELECT commit_id FROM task WHERE run_id = o.run_id AND action_id = o.action_id AND commit_id = o.commit_id ${EACH}) t`;
@@ -13,7 +13,7 @@ CROSS JOIN LATERAL (SELECT commit_id FROM task WHERE run_id = o.run_id AND actio
 /** A pool, or a transaction. */
 type Queryable = Pick<pg.ClientBase, 'query'>;
 
-/** One answer per outcome. An outcome that lost to a twin in its own batch is refused. */
+/** One answer per outcome. An outcome that lost to a duplicate in its own batch is rejected. */
 export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome[]): Promise<CommitResult[]> {
   const sent = withoutDuplicates(outcomes);
   const mono = performance.now();
@@ -37,7 +37,7 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => errorPayload(o.error, o.tenantId)),
       column((o) => o.commitId),
       column((o) => o.worker),
-      // All stored times are the database's: the worker only says how long ago the attempt began.
+      // All stored times are the database's: the worker only says how long ago the attempt started.
       column((o) => (o.startedMono === null ? null : Math.max(0, mono - o.startedMono))),
       column((o) => o.wakeAt),
       column((o) => o.nextDelivery),
@@ -47,7 +47,7 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.cached ?? null),
       column((o) => o.effectUnknown),
       column((o) => o.notBefore ?? null),
-      // What the clock that told them says by now, unless it has been put right since.
+      // What the clock that they were read from says by now, unless it has been put right since.
       column(({ toldBy }) => (toldBy === undefined ? null : new Date(toldBy.clockMs + mono - toldBy.mono))),
     ],
   });
@@ -73,7 +73,7 @@ async function committedBefore(pool: Queryable, outcomes: readonly Outcome[]): P
   return outcomes.filter(({ commitId }) => ids.has(commitId));
 }
 
-/** One statement may touch a row only once, and one worker may hold two deliveries of a task: the better outcome goes. */
+/** One statement may touch a row only once, and one worker may have two deliveries of a task: the better outcome goes. */
 function withoutDuplicates(outcomes: readonly Outcome[]): Outcome[] {
   const best = new Map<string, Outcome>();
   for (const outcome of outcomes) {

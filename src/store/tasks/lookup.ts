@@ -1,4 +1,4 @@
-/** What is committed for the tasks that a worker holds: the look-ups of concurrent jobs go out together. */
+/** Reads what is committed of the tasks of a worker: the look-ups of concurrent jobs go out together. */
 import type pg from 'pg';
 import type { OpenTaskStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import type { Lookup, LookupRequest, RunRow, TaskFields, TaskRow, UncompletedTask } from '../../engine/ports/rows.ts';
@@ -61,7 +61,7 @@ export async function lookUp(
   const actionIds: string[] = [];
   const withOutput: boolean[] = [];
   const first: boolean[] = [];
-  // One row per task, even if several jobs of a run ask for it; with its output if one of them wants that.
+  // One row per task, even if several jobs of a run request it; with its output if one of them needs that.
   const requested = new Map<string, Map<string, boolean>>();
   for (const { runId, actionIds: ids, outputsOf } of requests) {
     const tasks = requested.get(runId) ?? new Map<string, boolean>();

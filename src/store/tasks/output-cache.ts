@@ -1,4 +1,4 @@
-/** Cached outputs. Who finds at the same time shares a statement, and so does who keeps. */
+/** Cached outputs. Concurrent reads share a statement, and so do concurrent writes. */
 import type pg from 'pg';
 import type { NewCacheEntry, OutputCache } from '../../engine/deliver/cache.ts';
 import type { Json } from '../../schemas/json.ts';
@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
   SELECT output FROM output_cache WHERE tenant_id = k.tenant_id AND key = k.key AND expires_at > now() LIMIT 1
 ) c`;
 
-// From the row of the task, so that nothing is ever served that was not committed; its time begins with the commit. Of two
+// From the row of the task, so that nothing is ever served that was not committed; its time starts with the commit. Of two
 // that computed at the same time the first one stays. Sorted, so that all writers lock in one order.
 const STORE = `
 INSERT INTO output_cache AS c (tenant_id, key, run_id, output, expires_at)

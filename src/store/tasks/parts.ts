@@ -1,4 +1,4 @@
-/** The parts of tasks (items of a fan-out, iterations of a loop): written down before they are given to the queue. */
+/** The items of a fan-out and the iterations of a loop: written down before they are added to the queue. */
 import type pg from 'pg';
 import { STANDING_TASKS, type TaskStatus } from '../../domain/runs/run-states.ts';
 import type { LastPart, PartStore } from '../../engine/ports/parts.ts';
@@ -12,7 +12,7 @@ import { payload } from '../payloads/payloads.ts';
 const ENDED_PER_STATEMENT = 200;
 
 // The list is a durable decision: whoever comes second writes nothing, and finds the same list. The task itself gets a row
-// with them, which whoever takes parts locks.
+// with them, which whoever takes items locks.
 const WRITE = `
 INSERT INTO task (run_id, action_id, action_type, epoch, status, parent_id, position, item)
 SELECT r.id, k.action_id, $4, r.epoch, 'pending', k.parent_id, k.position, k.item
@@ -35,7 +35,7 @@ SELECT s.*, f.position, f.error, CASE WHEN f.error IS NOT NULL THEN (SELECT tena
   SELECT position, error FROM task WHERE run_id = $1 AND parent_id = $2 AND status = 'failed' ORDER BY finished_at, position LIMIT 1
 ) f ON true`;
 
-// Whoever takes locks the task that they are parts of, so that two do not both fill the last free place.
+// Whoever takes locks their parent task, so that two do not both fill the last free slot.
 const TAKE = `
 WITH whole AS MATERIALIZED (
   SELECT t.run_id FROM task t WHERE t.run_id = $1 AND t.action_id = $2 AND NOT t.final FOR NO KEY UPDATE

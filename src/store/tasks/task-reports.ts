@@ -105,7 +105,7 @@ export function createTaskReportStore(pool: pg.Pool): TaskReportStore & LiveRepo
   };
 }
 
-/** Takes away the parts of outputs whose tasks ended more than `olderThanSeconds` ago; resolves to how many tasks it did. */
+/** Removes the chunks of outputs whose tasks ended more than `olderThanSeconds` ago; resolves to how many tasks it did. */
 export async function removeOldChunks(pool: pg.Pool, olderThanSeconds: number, limit: number): Promise<number> {
   const { rowCount } = await pool.query({
     name: 'remove-old-chunks',

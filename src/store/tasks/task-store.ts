@@ -18,10 +18,10 @@ const LOOK_UPS_PER_STATEMENT = 200;
 const OUTCOMES_PER_STATEMENT = 100;
 const GATHER_MS = 1;
 const RUNS_MARKED_PER_STATEMENT = 5_000;
-/** Many runs end before that and need no mark; until then whoever reads a run tells that it runs by its tasks. */
+/** Many runs end before that and need no mark; until then its tasks show that a run is running. */
 const MARK_STARTED_AFTER_MS = 500;
 
-// The token of a delivery that is not a clean first one; counting it here is what tells a poison task.
+// The token of a delivery that is not a clean first one; counting it here is what finds a poison task.
 export const CLAIM = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, attempt, ended_attempt, fence, deliveries, status, worker, started_at)
 SELECT r.id, $3, $4, r.epoch, 1, 0, 2, 2, 'running', $5, now() FROM run r WHERE r.id = $1 AND r.epoch = $2 AND (NOT r.final) ${BY_KEY_ALONE}
@@ -74,7 +74,7 @@ WHERE NOT r.final AND ${mayMove('fallAsleep', 'r.status')}
   AND NOT EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id AND NOT t.final
     AND (t.status = 'running' OR t.status = 'pending' AND t.parent_id IS NOT NULL AND t.released_at IS NOT NULL) ${EACH})`;
 
-// What wakes a task may come before the task has begun, so there may be no row yet.
+// What wakes a task may come before the task has started, so there may be no row yet.
 export const WAKE = `
 WITH w AS (
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
@@ -91,7 +91,7 @@ const ANNOUNCE = `
 UPDATE task SET next_delivery = $5, updated_at = now()
 WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND fence = $4 AND NOT final`;
 
-// Whoever holds the task, or undoes the run, knows from then on that it has happened. What another delivery completed is undone
+// The worker of the task, and a run that compensates, know from then on that it has happened. Another delivery's is compensated
 // with that one.
 const LATE_EFFECT = `
 WITH t AS (
@@ -138,7 +138,7 @@ export interface TaskStoreObservers {
   wrote?: OnWrite | undefined;
   /** For spans: what a statement was sent with. */
   sent?: ((outcomes: readonly Outcome[], statement: Promise<unknown>) => void) | undefined;
-  /** Hears of runs that may be asleep, a little after a commit. */
+  /** Called with runs that may be asleep, a little after a commit. */
   asleep?: ((runIds: readonly string[]) => void) | undefined;
 }
 
@@ -153,7 +153,7 @@ export function createTaskStore(
     partyOf: ({ party = '' }) => party,
     flush: (requests) => lookUp(pool, requests),
     retryAfter: untilItPasses,
-    // Whoever needs what cannot be decrypted is told so, and nobody else.
+    // Only who needs what cannot be decrypted gets the error.
     isDataFault: (error) => error instanceof UnreadablePayload,
   });
   const commit = createBatcher<Outcome, CommitResult>({
@@ -204,7 +204,7 @@ export function createTaskStore(
       try {
         const result = await commit(outcome);
         const { runId, epoch, endsRun } = outcome;
-        // Nobody waits for it, and a run without the mark is only looked at more often.
+        // Nobody waits for it, and a run without the mark is only checked more often.
         if (result === 'accepted' && !endsRun) markStarted({ runId, epoch }).catch(() => undefined);
         return result;
       } catch (error) {

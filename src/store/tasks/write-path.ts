@@ -1,5 +1,5 @@
 /**
- * Whether tasks can be accepted, claimed and committed on this database, asked with the very statements that do it: they run
+ * Whether tasks can be accepted, claimed and committed on this database, probed with the very statements that do it: they run
  * over nothing, so they write nothing, and yet the server checks every name, right and mode as it does for real ones.
  */
 import type pg from 'pg';
@@ -10,10 +10,10 @@ import { commitOutcomes } from './commit.ts';
 import { lookUp } from './lookup.ts';
 import { CLAIM, markTasksRunning } from './task-store.ts';
 
-/** Whoever holds a lock is told of as such; the probe does not wait for it. */
+/** A lock that somebody holds is reported as such; the probe does not wait for it. */
 const BOUNDS = `SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '3s'`;
 
-/** Rejects with the server's own error. `pool`: as the process that asks has it, so with its rights. */
+/** Rejects with the server's own error. `pool`: that of the process that probes, so with its rights. */
 export async function probeWritePath(pool: pg.Pool): Promise<void> {
   const client = await pool.connect();
   let taken = false;

@@ -44,7 +44,7 @@ describe('a path below the address of a service', () => {
     '..%3b/admin',
     'a/..%2f..%2f..%2fadmin',
     '.%0a./..%2f',
-  ])('%j leads elsewhere and is refused', (path) => {
+  ])('%j leads elsewhere and is rejected', (path) => {
     expect(addressBelow(BASE, path)).toBeUndefined();
   });
 

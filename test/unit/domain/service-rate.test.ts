@@ -5,7 +5,7 @@ import { NonRetryableError } from '../../../workers/adapter.ts';
 import { Sleep } from '../../../workers/execution.ts';
 import { plainError, revivedError } from '../../../workers/isolation-protocol.ts';
 
-/** Plays calls that ask at `asksAt` and come back `late(n)` after they were told to. When each was let through. */
+/** Plays calls that come at `asksAt` and come back `late(n)` after their slot. When each was made. */
 function play(limit: ServiceLimit, asksAt: readonly number[], late: (n: number) => number) {
   const used: number[] = [];
   const pending = asksAt.map((at) => ({ at, slotAt: undefined as number | undefined }));
@@ -63,7 +63,7 @@ test('a service is known by its name in lower case with underscores', () => {
   expect(serviceKey('Doc-Store')).toBe('doc_store');
 });
 
-test('a wait for a turn is one in an isolated process too, and other errors stay what they are', () => {
+test('a wait for a slot is one in an isolated process too, and other errors stay what they are', () => {
   const until = new Date(1_000);
   expect(revivedError(structuredClone(plainError(new Sleep(until))))).toEqual(new Sleep(until));
   expect(revivedError(plainError(new Sleep(until)))).toBeInstanceOf(Sleep);

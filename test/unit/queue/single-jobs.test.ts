@@ -24,7 +24,7 @@ function jobs(count: number, prefix: string): SingleJob[] {
   }));
 }
 
-test('those who add in one turn add together', async () => {
+test('those who add in one tick add together', async () => {
   const { goes, add } = fakeQueue();
   await Promise.all([add('lane', jobs(2, 'x')), add('lane', jobs(1, 'y'))]);
   expect(goes).toEqual([['x0', 'x1', 'y0']]);
@@ -43,7 +43,7 @@ test('very many go in pages, and a single one that comes later does not wait for
   expect(goes.flat()).toHaveLength(1_001);
 });
 
-test('all who took part hear of a page that could not be added', async () => {
+test('all who took part get the error of a page that could not be added', async () => {
   const { goes, add } = fakeQueue((ids) => ids.includes('many60'));
   const answers = await Promise.allSettled([add('lane', jobs(120, 'many')), add('lane', jobs(1, 'other'))]);
   expect(answers.map(({ status }) => status)).toEqual(['rejected', 'rejected']);

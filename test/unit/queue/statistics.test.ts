@@ -30,7 +30,7 @@ test('a large flow is counted, small ones are not, and many large ones now and t
   expect(seen.counted).toBe(2);
 });
 
-test('that it cannot be done is told and keeps nobody from adding', async () => {
+test('a failure is reported and blocks no adding', async () => {
   const { seen, added } = statistics(new Error('no'));
   await added(1_000);
   expect(seen.errors).toEqual([new Error('no')]);

@@ -24,7 +24,7 @@ test('all faults are told with their paths', () => {
   ]);
 });
 
-test('nesting of 100,000 levels is refused without overflowing the stack', () => {
+test('nesting of 100,000 levels is rejected without overflowing the stack', () => {
   let deep: unknown = 1;
   for (let level = 0; level < 100_000; level++) deep = [deep];
   expect(guardJson(deep)).toEqual([{ path: expect.any(String), message: 'is nested more than 100 levels deep' }]);

@@ -76,7 +76,7 @@ test('an address without a path gets what the older log collector takes', async 
   });
 });
 
-test('a batch has at most so many lines and bytes, one request is under way at a time, and the order is kept', async () => {
+test('a batch has at most so many lines and bytes, one request is under way at a time, and the order stays', async () => {
   let open = 0;
   let most = 0;
   const server = await serve(async (_request, response) => {
@@ -147,7 +147,7 @@ test('the buffer is bounded by its bytes too', async () => {
   expect(allEvents(server)).toEqual(['log_lines_dropped', 'a', 'c']);
 });
 
-test('a batch that is refused for good is dropped and counted, and those behind it go on', async () => {
+test('a batch that is rejected for good is dropped and counted, and those behind it go on', async () => {
   const server = await serve(({ body }, response) => void response.writeHead(body.includes('bad') ? 400 : 200).end());
   const collector = collectorOf(`${server.url}/in`, { batchLines: 2 });
   for (const event of ['bad', 'also', 'good', 'fine']) collector.take(line(event));

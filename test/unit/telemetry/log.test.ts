@@ -91,7 +91,7 @@ test('a folder that cannot be made leaves the console', async () => {
   await log.close();
 });
 
-test('a full file is moved aside and five older ones are kept', () => {
+test('a full file is moved aside and five older ones are retained', () => {
   const file = path.join(folder, 'small.log');
   const stream = rotatingFile(file, { maxBytes: 1_000, older: 5 });
   for (let number = 0; number < 200; number += 1) stream.write(`line ${number} ${'x'.repeat(90)}\n`);

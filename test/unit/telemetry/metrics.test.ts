@@ -13,7 +13,7 @@ beforeAll(async () => {
   doors = await registeredMetrics();
 });
 
-describe.each(['api', 'worker'] as const)('what the %s tells', (door) => {
+describe.each(['api', 'worker'] as const)('the metrics of the %s', (door) => {
   test.each(['text', 'openmetrics'] as const)('is well-formed %s', async (format) => {
     const families = parseExposition(await doors[door].metrics(format), format);
     expect(families.size).toBeGreaterThan(40);
@@ -63,7 +63,7 @@ test('histograms of requests, tasks and executions point at traces, in OpenMetri
   expect(await doors.worker.metrics('text')).not.toContain('trace_id');
 });
 
-test('what is odd in a name or a value is told in a form that can be read', () => {
+test('what is odd in a name or a value is shown in a form that can be read', () => {
   const family = {
     name: 'odd_total',
     help: 'Says "so" \\ and\nmore',
@@ -112,7 +112,7 @@ test.each([
   ['turned_away', new OrchestratorError('queue_full', 'no')],
   ['failed', new OrchestratorError('unavailable', 'no')],
   ['failed', new Error('the database has gone')],
-])('an acceptance is told as %s', async (result, error) => {
+])('an acceptance is counted as %s', async (result, error) => {
   const told: string[] = [];
   const inner = error === undefined ? ACCEPTS : { ...ACCEPTS, acceptTask: () => Promise.reject(error) };
   const accepts = meteredAccepts(inner, (found) => told.push(found));
@@ -124,7 +124,7 @@ test.each([
   expect(told).toEqual([result]);
 });
 
-test('a request to the outside is told by the class of its status, or by why there was none', async () => {
+test('a request to the outside is counted by the class of its status, or by why there was none', async () => {
   const told: string[] = [];
   const answers: Array<() => Promise<never>> = [
     () => Promise.resolve({ status: 204 } as never),

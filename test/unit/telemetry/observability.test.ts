@@ -80,7 +80,7 @@ beforeAll(async () => {
   }
 });
 
-/** What an expression names and nobody tells. */
+/** The metrics that an expression names and no process has. */
 function unknownIn(expr: string): string[] {
   const { uses, grouping } = readPromql(expr);
   // A budget is a number and nothing else.
@@ -107,7 +107,7 @@ test('every metric and label in rules is exported', () => {
 /** What comes with the first fault of its kind, by labels whose values nobody knows before. */
 const NAMED_LATER = ['http_requests_total', 'orchestrator_retry_attempts_total', 'orchestrator_egress_decisions_total'];
 
-test('what an alert sees rise is told as 0 before the first fault: Prometheus sees no rise from nothing', async () => {
+test('what an alert sees rise is 0 before the first fault: Prometheus sees no rise from nothing', async () => {
   const { api, worker } = freshMetrics();
   const told = new Map<string, number>();
   for (const { registry } of [api, worker]) {
@@ -209,7 +209,7 @@ test('every alert is tested to fire, with series that are exported', () => {
   expect(series.flatMap(unknownIn)).toEqual([]);
 });
 
-test('every objective has its budget, its windows and its place in SLO.md', () => {
+test('every objective has its budget, its windows and its section in SLO.md', () => {
   const budgets = rules
     .filter(({ record }) => record === 'orchestrator:slo_budget:ratio')
     .map(({ labels }) => labels?.['slo']);

@@ -47,7 +47,7 @@ async function lines(shared: SharedMetrics, name: string): Promise<string[]> {
   return text.split('\n').filter((line) => line.startsWith(name));
 }
 
-test('each process tells what all have counted, each count once, whether it has been added already or not', async () => {
+test('each process shows what all have counted, each count once, whether it has been added already or not', async () => {
   const [worker, api] = [process(), process()];
   for (let count = 0; count < 3; count += 1) worker.taskEnded('completed');
   worker.taskEnded('failed');
@@ -117,7 +117,7 @@ test('every name is there before anything has been counted', async () => {
   ]);
 });
 
-test('what cannot be added is added the next time, and meanwhile the last totals are told', async () => {
+test('what cannot be added is added the next time, and meanwhile the last totals are shown', async () => {
   const worker = process();
   worker.taskDelivered();
   await worker.families();
@@ -178,7 +178,7 @@ function ordered(line: string): string {
   return [name, ...labels.split(',').sort(), value].join(' ');
 }
 
-test('while the database takes its time what is known is told', async () => {
+test('while the database takes its time the last totals are shown', async () => {
   let slow = false;
   const read = () => (slow ? new Promise<never>(() => undefined) : totals.read());
   const shared = createSharedMetrics({ totals: { ...totals, read }, now: () => now });
@@ -190,7 +190,7 @@ test('while the database takes its time what is known is told', async () => {
   expect(await lines(shared, 'orchestrator_tasks_completed_total{')).toEqual(one);
 });
 
-test('until the totals have been read once nothing is told of them: they would fall, and then jump', async () => {
+test('until the totals have been read once none of them is shown: they would fall, and then jump', async () => {
   const older = process();
   for (let count = 0; count < 5; count += 1) older.taskDelivered();
   await older.flush();

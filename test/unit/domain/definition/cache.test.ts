@@ -13,7 +13,7 @@ const workflow = (cache: unknown, more: object = {}) => ({
 });
 
 describe('cache in a definition', () => {
-  test('is kept, and an action that its key names is waited for', () => {
+  test('is stored, and an action that its key names is waited for', () => {
     const made = normalise(workflow({ key: '{{first.id}} {{params.url}} {{run.id}}', ttl_seconds: 60 }));
     expect(made.actions[1]).toMatchObject({
       cache: { key: '{{first.id}} {{params.url}} {{run.id}}', ttl_seconds: 60 },
@@ -33,7 +33,7 @@ describe('cache in a definition', () => {
     expect(refusal.errors.map((fault) => fault.path)).toEqual([path]);
   });
 
-  test('a key that cannot work is refused with every reason at once', () => {
+  test('a key that cannot work is rejected with every reason at once', () => {
     const key = '{{secrets.KEY}} {{a.id}} {{frist.id}}';
     expect(faultsOf(() => normalise(workflow({ key, ttl_seconds: 60 })))).toEqual([
       expect.stringMatching(/^actions\.1\.cache\.key: \{\{frist\.id\}\}: no parameter and no action is called 'frist'/),
@@ -65,7 +65,7 @@ const cached = (change: Partial<Action> = {}) =>
   );
 
 describe('an action with a cache', () => {
-  test('is executed when there is nothing, and its committed output is kept', async () => {
+  test('is executed when there is nothing, and its committed output is cached', async () => {
     const engine = await cached();
     await engine.deliver('a');
     expect(engine.calls.map(({ actionId }) => actionId)).toEqual(['a']);
@@ -92,7 +92,7 @@ describe('an action with a cache', () => {
     expect(engine.calls.map(({ actionId }) => actionId)).toEqual(['b']);
     expect(engine.row('a')).toMatchObject({ status: 'completed', final: true, output: '{"kept":1}' });
     expect(engine.run()).toMatchObject({ status: 'completed' });
-    // It is not kept anew, or it would never end.
+    // It is not cached again, or it would never end.
     expect(engine.cache.kept).toEqual([]);
   });
 
@@ -100,7 +100,7 @@ describe('an action with a cache', () => {
     ['another config', { config: { x: 2 } }],
     ['another type', { action_type: 'other' }],
     ['another key', { cache: { key: 'x{{params.name}}', ttl_seconds: 60 } }],
-  ] as const)('with %s looks for another entry', async (_, change) => {
+  ] as const)('with %s reads another entry', async (_, change) => {
     const [one, other] = [await cached(), await cached(change)];
     await one.deliver('a');
     await other.deliver('a');
@@ -108,7 +108,7 @@ describe('an action with a cache', () => {
     expect(other.cache.asked).not.toEqual(one.cache.asked);
   });
 
-  test('that waits for its next try, or fails for good, keeps nothing', async () => {
+  test('that waits for its next try, or fails for good, caches nothing', async () => {
     const engine = await cached(tries(2));
     engine.behaviours.set('a', () => failure('no'));
     await engine.deliver('a');
@@ -121,7 +121,7 @@ describe('an action with a cache', () => {
     expect(last.cache.kept).toEqual([]);
   });
 
-  test('keeps nothing of a commit that was refused', async () => {
+  test('caches nothing of a commit that was rejected', async () => {
     const engine = await cached();
     engine.behaviours.set('a', async () => {
       await engine.store.runs.endAbnormally(RUN, 1, 'cancelled', [{ actionId: 'a', actionType: 'test_task' }]);
@@ -140,7 +140,7 @@ describe('an action with a cache', () => {
     expect(engine.row('a')).toMatchObject({ status: 'completed', output: '{"from":"a"}' });
   });
 
-  test('is executed in a run that goes on again by hand, and its output takes the place of the one before', async () => {
+  test('is executed in a run that is retried manually, and its output replaces the one before', async () => {
     const engine = await cached();
     await engine.deliver('a');
     const [key = ''] = engine.cache.asked;
@@ -154,7 +154,7 @@ describe('an action with a cache', () => {
     expect([...next.cache.entries]).toEqual([[key, '{"from":"a"}']]);
   });
 
-  test('whose key says nothing is neither looked for nor kept', async () => {
+  test('whose key says nothing is neither read nor cached', async () => {
     const engine = await cached({ cache: { key: '{{params.none}}', ttl_seconds: 60 } });
     await engine.deliver('a');
     expect(engine.row('a')).toMatchObject({ status: 'completed' });
@@ -167,7 +167,7 @@ describe('an action with a cache', () => {
     expect(engine.errorOf('a')).toMatchObject({ code: 'template_unresolved' });
   });
 
-  test('keeps what was committed: without secrets', async () => {
+  test('caches what was committed: without secrets', async () => {
     const engine = await cached({ config: { key: '{{secrets.KEY}}' } });
     engine.behaviours.set('a', () => output({ echo: 'open sesame' }));
     await engine.deliver('a');
@@ -175,7 +175,7 @@ describe('an action with a cache', () => {
   });
 });
 
-test('without a cache nothing is asked', async () => {
+test('without a cache nothing is read', async () => {
   const engine = await begun({ a: [], b: ['a'] });
   await engine.drain();
   expect(engine.cache).toMatchObject({ asked: [], kept: [] });

@@ -16,7 +16,7 @@ const keyOf = (key: string, params = {}, run = RUN) =>
   dedupeKeyOf(normalise(definition({ key, window_seconds: 60 })), params, run);
 
 describe('dedupe in a definition', () => {
-  test('is kept with its policy, which is reject unless said, and stays when the workflow is changed', () => {
+  test('is stored with its policy, which is reject unless said, and stays when the workflow is changed', () => {
     const made = normalise(definition({ key: '{{order.id}}', window_seconds: 60 }));
     expect(made.dedupe).toEqual({ key: '{{order.id}}', window_seconds: 60, policy: 'reject' });
     const changed = mergeDefinition(made, { description: 'new' }, catalogue);
@@ -36,7 +36,7 @@ describe('dedupe in a definition', () => {
     expect(refusal.errors.map((fault) => fault.path)).toEqual([path]);
   });
 
-  test('a key that cannot work is refused with every reason at once', () => {
+  test('a key that cannot work is rejected with every reason at once', () => {
     const key = '{{ship.id}} {{secrets.KEY}} {{run.id}} {{run.created_at}} {{run}} {{odrer}}';
     expect(faultsOf(() => normalise(definition({ key, window_seconds: 60 })))).toEqual([
       expect.stringMatching(/^dedupe\.key: \{\{odrer\}\}: no parameter and no action is called 'odrer'/),

@@ -5,7 +5,7 @@ import { catalogue, faultsOf, normalise, refusalOf } from '../../../support/defi
 const task = (action_id: string, more: object = {}) => ({ action_id, action_type: 'test_task', ...more });
 const workflow = (actions: object[], more: object = {}) => ({ name: 'w', actions, ...more });
 
-test('every fault of the schema is told at once, with its path and the nearest known field', () => {
+test('every fault of the schema is reported at once, with its path and the nearest known field', () => {
   const refusal = refusalOf(() =>
     normalise({
       nmae: 'x',
@@ -29,11 +29,11 @@ test('every fault of the schema is told at once, with its path and the nearest k
   expect(refusal.message).toContain('name: is required');
 });
 
-test.each([[undefined], [null], [3], ['text'], [[]], [{}]])('the body %j is refused as not valid', (body) => {
+test.each([[undefined], [null], [3], ['text'], [[]], [{}]])('the body %j is rejected as not valid', (body) => {
   expect(refusalOf(() => normalise(body)).code).toBe('invalid_request');
 });
 
-test('dangerous JSON is refused together with the other faults', () => {
+test('dangerous JSON is rejected together with the other faults', () => {
   const body = JSON.parse(
     '{"name":"x\\u0000","actions":[{"action_id":"a","action_type":"test_task","config":{"__proto__":{"a":1}}}],"x":1}',
   );
@@ -42,7 +42,7 @@ test('dangerous JSON is refused together with the other faults', () => {
   expect(refusal.errors.map((fault) => fault.path).sort()).toEqual(['actions.0.config', 'name', 'x']);
 });
 
-test('every fault of a definition that cannot work is told at once', () => {
+test('every fault of a definition that cannot work is reported at once', () => {
   const refusal = refusalOf(() =>
     normalise(
       workflow(
@@ -91,7 +91,7 @@ test('every fault of a definition that cannot work is told at once', () => {
   ]);
 });
 
-test('a cycle is refused by naming it, also when a template or an expression closes it', () => {
+test('a cycle is rejected by naming it, also when a template or an expression closes it', () => {
   const cycleOf = (actions: object[]) => faultsOf(() => normalise(workflow(actions)));
   expect(
     cycleOf([task('a', { depends_on: ['b'] }), task('b', { depends_on: ['a'] }), task('c', { depends_on: ['a'] })]),
@@ -137,7 +137,7 @@ test('dependencies that only a template, a condition or an expression names are 
 test.each([
   ['on_failure: continue', task('a'), { on_failure: 'continue' }, 'on_failure'],
   ['the parameter type file', task('a'), { parameters: [{ name: 'f', type: 'file' }] }, 'parameters.0.type'],
-])('%s is refused and never silently ignored', (what, action, more, path) => {
+])('%s is rejected and never silently ignored', (what, action, more, path) => {
   const refusal = refusalOf(() => normalise(workflow([action], more)));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toEqual([{ path, message: expect.stringContaining(`${what} is not supported yet`) }]);
@@ -193,7 +193,7 @@ test.each([
     'actions.1.repeat.until',
     /neither params, run nor an action/,
   ],
-])('%s is refused, naming the action', (_, more, path, message) => {
+])('%s is rejected, naming the action', (_, more, path, message) => {
   const refusal = refusalOf(() => normalise(workflow([task('a'), task('b', more)])));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toContainEqual({ path, message: expect.stringMatching(message) });
@@ -224,7 +224,7 @@ test.each([
     'actions.1.on_failure',
     /needs an action that says how it is undone/,
   ],
-])('%s in a compensation is refused, naming the action', (_, more, path, message) => {
+])('%s in a compensation is rejected, naming the action', (_, more, path, message) => {
   const refusal = refusalOf(() => normalise(workflow([task('a'), task('b', more)])));
   expect(refusal.code).toBe('definition_invalid');
   expect(refusal.errors).toContainEqual({ path, message: expect.stringMatching(message) });
@@ -261,7 +261,7 @@ test('what a fan-out or loop names is waited for, and only they know their items
   }
 });
 
-test('the time of a whole run is kept, and must be more than none', () => {
+test('the time of a whole run is stored, and must be more than none', () => {
   expect(normalise(workflow([task('a')], { timeout_seconds: 5 }))).toMatchObject({ timeout_seconds: 5 });
   expect(Object.hasOwn(normalise(workflow([task('a')], { timeout_seconds: null })), 'timeout_seconds')).toBe(false);
   expect(refusalOf(() => normalise(workflow([task('a')], { timeout_seconds: 0 })))).toMatchObject({
@@ -291,7 +291,7 @@ test('a config is only checked where no template stands', () => {
   ]);
 });
 
-test('secrets are refused beside expressions, which could disguise them', () => {
+test('secrets are rejected beside expressions, which could disguise them', () => {
   const actions = [{ action_id: 'a', action_type: 'transform', config: { expression: '1', note: '{{secrets.KEY}}' } }];
   expect(faultsOf(() => normalise(workflow(actions)))).toEqual([
     'actions.0.config: {{secrets.KEY}}: secrets cannot be used in expressions',
@@ -340,7 +340,7 @@ test('a task of its own is a workflow of one action that gets all parameters as 
 /** What takes the square of 10,000 steps never ends within it; how fast the machine is does not matter. */
 const UNTIL_MS = 60_000;
 
-test('a chain of 10,000 actions is checked, and one more action is refused', { timeout: UNTIL_MS }, () => {
+test('a chain of 10,000 actions is checked, and one more action is rejected', { timeout: UNTIL_MS }, () => {
   const chain = Array.from({ length: 10_000 }, (_, index) =>
     task(`a${index}`, index === 0 ? {} : { config: { x: `{{a${index - 1}.x}}` }, depends_on: [`a${index - 1}`] }),
   );
@@ -349,7 +349,7 @@ test('a chain of 10,000 actions is checked, and one more action is refused', { t
   expect(refusalOf(() => normalise(workflow([...chain, task('more')]))).code).toBe('invalid_request');
 });
 
-test('10,000 actions full of faults are refused, with at most 1,000 faults', { timeout: UNTIL_MS }, () => {
+test('10,000 actions full of faults are rejected, with at most 1,000 faults', { timeout: UNTIL_MS }, () => {
   const bad = Array.from({ length: 10_000 }, (_, index) =>
     task(`action_number_${index}`, {
       action_type: 'tset',

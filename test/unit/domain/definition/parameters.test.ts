@@ -27,13 +27,13 @@ test('values that fit are taken, defaults are filled in, undeclared ones are nam
   });
 });
 
-test('strict refuses parameters that are not declared, with the nearest one', () => {
+test('strict rejects parameters that are not declared, with the nearest one', () => {
   expect(faultsOf(() => checkParameters([parameter('url', { required: false })], { ulr: 'x' }, true, checks))).toEqual([
     "parameters.ulr: is not declared (did you mean 'url'?)",
   ]);
 });
 
-test('all faults are told at once, in the detail too', () => {
+test('all faults are reported at once, in the detail too', () => {
   const declared = [
     parameter('url'),
     parameter('count', { type: 'integer' }),
@@ -54,7 +54,7 @@ test.each([
   ['boolean', false, 0],
   ['object', {}, []],
   ['array', [], {}],
-] as const)('type %s takes %j and refuses %j', (type, good, bad) => {
+] as const)('type %s takes %j and rejects %j', (type, good, bad) => {
   const declared = [parameter('p', { type })];
   const copyOf = (value: unknown) => JSON.parse(JSON.stringify(value));
   expect(checkParameters(declared, { p: copyOf(good) }, false, checks).values).toEqual({ p: good });
@@ -67,14 +67,14 @@ test.each([
   [{ min_length: 2 }, 'éé', '😀', 'at least 2 characters, not 1'],
   [{ max_length: 1 }, '😀', 'ab', 'at most 1 characters, not 2'],
   [{ pattern: '^\\d{4}-\\d{2}$' }, '2026-01', '2026-1', 'must match the pattern'],
-] as const)('the rule %j takes %j and refuses %j', (rule, good, bad, reason) => {
+] as const)('the rule %j takes %j and rejects %j', (rule, good, bad, reason) => {
   const copyOf = (value: unknown) => JSON.parse(JSON.stringify(value));
   const declared = [parameter('p', copyOf(rule))];
   expect(checkParameters(declared, { p: copyOf(good) }, false, checks).values).toEqual({ p: good });
   expect(refusalOf(() => checkParameters(declared, { p: copyOf(bad) }, false, checks)).message).toContain(reason);
 });
 
-test('a pattern that would backtrack for ever takes linear time, and look-around is refused', () => {
+test('a pattern that would backtrack for ever takes linear time, and look-around is rejected', () => {
   const started = performance.now();
   refusalOf(() =>
     checkParameters([parameter('p', { pattern: '^(a+)+$' })], { p: `${'a'.repeat(100_000)}b` }, false, checks),

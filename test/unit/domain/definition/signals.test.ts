@@ -1,4 +1,4 @@
-/** What a definition with signals and approvals is told when it is created. */
+/** The faults of a definition with signals and approvals. */
 import { describe, expect, test } from 'vitest';
 import { shippedCatalogue } from '../../../../src/compose/features.ts';
 import { normaliseDefinition } from '../../../../src/domain/definition/normalise.ts';
@@ -20,7 +20,7 @@ function faultsOf(...actions: object[]): Array<{ path: string; message: string }
   }
 }
 
-describe('a definition is refused', () => {
+describe('a definition is rejected', () => {
   test('whose signal has a name that only the run will know', () => {
     const before = { action_id: 'a', action_type: 'test_task' };
     expect(faultsOf(before, signal('s', { name: '{{a.name}}' }))).toEqual([
@@ -67,7 +67,7 @@ describe('a definition is refused', () => {
   });
 });
 
-test('what undoes an action may wait as well, under the same rules', () => {
+test('a compensation may wait as well, under the same rules', () => {
   const compensate = { action_type: 'signal', config: { name: 'undone', schema: { type: 'string' } } };
   const undone = { action_id: 'a', action_type: 'test_task', compensate };
   const { definition } = normaliseDefinition({ name: 'w', actions: [undone] }, rules);

@@ -1,4 +1,4 @@
-/** Which workflows lead back to themselves, which may begin which, and which run serves an attempt. */
+/** Which workflows lead back to themselves, which may start which, and which run serves an attempt. */
 import { describe, expect, test } from 'vitest';
 import { ACTION_DEFAULTS, type Definition } from '../../../../src/domain/definition/definition.ts';
 import {
@@ -52,11 +52,11 @@ describe('a definition that names workflows', () => {
     ]);
     const [fault] = await faultsOfSubWorkflows(definition('a', id('b')), { id: 'a' }, find);
     expect(fault?.message).toContain('b -> c -> a');
-    // Of one that is not kept yet only the name is known.
+    // Of one that is not stored yet only the name is known.
     expect(await faultsOfSubWorkflows(definition('new', id('d')), { id: undefined }, find)).toHaveLength(1);
   });
 
-  test('that only lead round among themselves, far from it, is not its own fault, and is looked at once', async () => {
+  test('that only lead round among themselves, far from it, is not its own fault, and is visited once', async () => {
     const find = stored(definition('b', id('c')), definition('c', id('b')));
     expect(await faultsOfSubWorkflows(definition('a', id('b'), id('c')), { id: 'a' }, find)).toEqual([]);
   });
@@ -84,7 +84,7 @@ describe('a run', () => {
   const lineage = (...workflows: Array<string | null>): Lineage =>
     workflows.map((workflowId, at) => ({ runId: `r${at}`, workflowId, depth: workflows.length - 1 - at }));
 
-  test('may begin no workflow that it, or a run above it, is of', () => {
+  test('may start no workflow that it, or a run above it, is of', () => {
     for (const above of ['a', 'b', 'c']) {
       expect(rejectDescent(lineage('c', 'b', 'a'), above, 8)).toMatchObject({ code: 'workflow_recursion' });
     }
@@ -115,7 +115,7 @@ describe('the run that serves an attempt', () => {
   const which = (change: Partial<ChildSoFar>, of: Partial<typeof wanted> = {}) =>
     whichChild({ ...found, ...change }, { ...wanted, ...of }, ['failed', 'cancelled']);
 
-  test('is the one that it has begun, whatever became of it', () => {
+  test('is the one that it has started, whatever became of it', () => {
     for (const final of [true, false]) expect(which({ epoch: 2, attempt: 1, final })).toBe('same');
   });
 
@@ -125,7 +125,7 @@ describe('the run that serves an attempt', () => {
     expect(which({ epoch: 2, final: false, status: 'running' }, { attempt: 4 })).toBe('adopt');
   });
 
-  test('after a retry by hand is the one that failed, when it does the same work', () => {
+  test('after a manual retry is the one that failed, when it does the same work', () => {
     expect(which({})).toBe('retry');
     expect(which({ status: 'cancelled' })).toBe('retry');
     expect(which({ status: 'compensated' })).toBe('new');
@@ -134,7 +134,7 @@ describe('the run that serves an attempt', () => {
     expect(which({ version: 2 }, { version: 1 as never })).toBe('new');
   });
 
-  test('after a retry by hand is one that was retried by itself, but not one that the task had completed with', () => {
+  test('after a manual retry is one that was retried by itself, but not one that the task had completed with', () => {
     expect(which({ final: false, status: 'running' })).toBe('adopt');
     expect(which({ status: 'completed' })).toBe('adopt');
     expect(which({ status: 'completed', wasTaken: true })).toBe('new');

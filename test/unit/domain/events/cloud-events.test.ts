@@ -86,7 +86,7 @@ describe('events', () => {
     ['an empty batch', message([], 'application/cloudevents-batch+json'), ['']],
     ['one of several', message([EVENT, { ...EVENT, type: '' }], 'application/cloudevents-batch+json'), ['1.type']],
     ['a header', message(undefined, '', { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s' }), ['ce-type']],
-  ])('are refused for %s, by name', (_, read, paths) => {
+  ])('are rejected for %s, by name', (_, read, paths) => {
     expect(faultsOf(read)).toEqual(paths);
   });
 });

@@ -19,7 +19,7 @@ const use = (inQueue: Record<string, number>, ...waiting: string[]): WindowUse =
 const granted = (window: number, most: number, using: WindowUse, weightOf: WeightOf) =>
   Object.fromEntries(shareOut(window, most, using, { weightOf }).grants);
 
-describe('the turn of a run', () => {
+describe('the rank of a run', () => {
   test('grows with the runs ahead, ever slower, to a bound', () => {
     const turns = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => rankOf(ahead, 1));
     expect(turns[0]).toBe(0);
@@ -33,7 +33,7 @@ describe('the turn of a run', () => {
     expect(rankOf(8, 4)).toBeLessThan(rankOf(8, 1));
   });
 
-  test('never goes back while a tenant has runs in the queue, and begins anew when it has none', () => {
+  test('never goes back while a tenant has runs in the queue, and starts again at 0 when it has none', () => {
     const { turns } = createFairness(alike);
     for (let n = 0; n < 500; n += 1) turns.next('much');
     for (let n = 0; n < 20; n += 1) turns.next('a');
@@ -92,7 +92,7 @@ describe('the dispatcher', () => {
     expect(granted(100, 500, use({ a: 100, b: 10 }, 'a', 'b'), alike)).toEqual({});
   });
 
-  test('passes over nobody for ever: with one place at a time all of them get theirs', () => {
+  test('passes over nobody for ever: with one slot at a time all of them get theirs', () => {
     let progress: ReadonlyMap<string, number> = new Map();
     const got = new Map<string, number>();
     const weightOf = (id: string) => (id === 'a' ? 2 : 1);
@@ -104,7 +104,7 @@ describe('the dispatcher', () => {
     expect([got.get('a'), got.get('b'), got.get('c')]).toEqual([200, 100, 100]);
   });
 
-  test('adds the runs of several tenants in the order of their places, each tenant its own in their order', () => {
+  test('adds the runs of several tenants in the order of their slots, each tenant its own in their order', () => {
     const weightOf = (id: string) => (id === 'a' ? 2 : 1);
     const { order } = shareOut(6, 6, use({}, 'a', 'b'), { weightOf });
     expect(order).toEqual(['a', 'b', 'a', 'a', 'b', 'a']);
@@ -112,7 +112,7 @@ describe('the dispatcher', () => {
     expect(inOrderOfSlots(order, taken).map(({ id }) => id)).toEqual(['a1', 'b1', 'a2', 'a3']);
   });
 
-  test.each([1, 3, 6, 11, 20])('keeps to the weights when it looks once in %i starts', (starts) => {
+  test.each([1, 3, 6, 11, 20])('keeps to the weights when it counts once in %i starts', (starts) => {
     const weightOf = (id: string) => (id === 'heavy' ? 4 : 1);
     let progress: ReadonlyMap<string, number> = new Map();
     const queue: string[] = [];
@@ -131,7 +131,7 @@ describe('the dispatcher', () => {
   });
 });
 
-describe('the door', () => {
+describe('the API', () => {
   test('has the room of the window for everybody while nobody waits, or while there is plenty', () => {
     expect(roomForNewRuns(100, use({ a: 90 }), 'a', alike)).toBe(10);
     expect(roomForNewRuns(100, use({ a: 100 }), 'b', alike)).toBe(0);

@@ -33,7 +33,7 @@ test('a flow is a tree of dependencies, with an inert job for every further depe
   expect(compiled(planOf(TWO_ENDS), 1)).toEqual(['finalize(x, y)']);
 });
 
-test('what is final is left out, and the gates it would hold with it', () => {
+test('what is final is left out, and its gates with it', () => {
   const plan = planOf(GATED);
   expect(compiled(plan, 0, 'a')).toEqual(['d(b, c, s)']);
   expect(compiled(plan, 0, 'a', 'b', 's')).toEqual(['d(c)']);
@@ -44,7 +44,7 @@ test('what is final is left out, and the gates it would hold with it', () => {
   expect(compiled(planOf(TWO_ENDS), 1, 'a', 'x', 'y')).toEqual(['finalize']);
 });
 
-test('what is left of a run begins with the first flow that has something to do', () => {
+test('what is left of a run starts with the first flow that has something to do', () => {
   const plan = planOf({ ...DIAMOND, e: ['d'], f: ['d'] });
   expect(openSegment(plan, final(plan))).toBe(0);
   expect(openSegment(plan, final(plan, 'a'))).toBe(1);
@@ -87,7 +87,7 @@ test('a delay is a whole number of milliseconds, which 1.009 seconds are not by 
   expect(compileSegment(plan, 0, run)[0]?.delayMs).toBe(1_009);
 });
 
-test('the first tasks of a run that has not begun wait for their turn; the others are of a run under way by then', () => {
+test('the first tasks of a run that has not started go by their rank; the others are of a run under way by then', () => {
   const plan = planOf({ a: [], b: ['a'] });
   const [tree] = compileSegment(plan, 0, { ...run, rank: 7, urgency: 2 });
   const rank = (depth: number, turn?: number) => jobPriority({ priority: 50, urgency: 2, depth, rank: turn });
@@ -137,7 +137,7 @@ test('a gate, a task and the finalizer never share an id', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test('the gates that an action holds are those that were compiled for it', () => {
+test('the gates of an action are those that were compiled for it', () => {
   const plan = planOf(GATED);
   const a = plan.actions[indexOf(plan, 'a')];
   expect(a && gatesOf(plan, a, 'run', 2)).toEqual(['run.2.a.c']);

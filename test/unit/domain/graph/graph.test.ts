@@ -84,7 +84,7 @@ test('ten thousand actions are ordered and reduced in reasonable time, wide and 
     dependsOn: n === 0 ? [] : n === size - 1 ? numbers(0, size - 1).map((d) => `n${d}`) : ['n0'],
   }));
   const deep: Node[] = numbers(0, size).map((n) => ({ id: `n${n}`, dependsOn: n === 0 ? [] : [`n${n - 1}`] }));
-  // A fixed sequence: what is looked for is the work, not the shape.
+  // A fixed sequence: what is tested is the work, not the shape.
   let seed = 1;
   const next = (below: number) => {
     seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;

@@ -69,7 +69,7 @@ describe('shapes that need no gates', () => {
 });
 
 describe('shapes that need more', () => {
-  test('a further dependent inside a flow is held by a gate', () => {
+  test('a further dependent inside a flow waits for a gate', () => {
     // b and c share a and are no cut points of each other's: s stands beside them all.
     const plan = planOf({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
     expect(segmentsOf(plan)).toEqual([['a', 'b', 'c', 'd', 's']]);
@@ -93,7 +93,7 @@ describe('shapes that need more', () => {
     expect(plan.segments[0]?.finalizer).toBe(true);
   });
 
-  test('depth counts the longest way from a beginning', () => {
+  test('depth counts the longest way from a source', () => {
     const plan = planOf({ a: [], b: ['a'], c: ['b'], d: ['a', 'c'] });
     expect(plan.actions.map(({ depth }) => depth)).toEqual([0, 1, 2, 3]);
   });
@@ -101,7 +101,7 @@ describe('shapes that need more', () => {
 
 describe('size', () => {
   const run = { runId: 'r', epoch: 1, gen: 0, priority: 50, of: { workflow_id: 'w', version: 1 } };
-  // By hand and without recursion: the very depth is what is looked for.
+  // Built here and without recursion: the very depth is what is tested.
   function deepest(trees: readonly FlowNode[]): number {
     let depth = 0;
     for (let level = [...trees]; level.length > 0; level = level.flatMap(({ children }) => children)) depth += 1;

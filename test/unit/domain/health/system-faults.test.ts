@@ -73,7 +73,7 @@ describe('a fault is a problem', () => {
     expect(isProblem(fault({ kind: 'progress', class: 'no_answer' }))).toBe(true);
   });
 
-  test('and another one when the error is another: it begins anew', () => {
+  test('and another one when the error is another: it starts again', () => {
     const away = fault({ class: 'ECONNREFUSED', count: 9 });
     expect(afterFailure(away, fault(), 5_000)).toMatchObject({ class: '42P01', firstAt: 5_000, count: 1 });
   });
@@ -86,7 +86,7 @@ describe('a fault is a problem', () => {
 });
 
 describe('the ledger', () => {
-  test('tells what fails now, the oldest first; a success of the same source ends it, and of no other', () => {
+  test('lists what fails now, the oldest first; a success of the same source ends it, and of no other', () => {
     let now = 1_000;
     const ledger = createFaultLedger(() => now);
     expect(ledger.isEmpty()).toBe(true);

@@ -1,4 +1,4 @@
-/** What is a run that sleeps, told from rows alone. */
+/** Which runs sleep, decided from rows alone. */
 import { describe, expect, test } from 'vitest';
 import { makePlan } from '../../../../src/domain/graph/plan.ts';
 import { type SleepingTask, sleepOf } from '../../../../src/domain/runs/asleep.ts';
@@ -39,7 +39,7 @@ describe('a run sleeps', () => {
     expect(of(DIAMOND, done('a'), b, c)).toEqual({ untilMs: NOW + MINUTE, forRun: false, tasks: ['b', 'c'] });
   });
 
-  test('when all parts that are under way do', () => {
+  test('when all items that are under way do', () => {
     const plan = makePlan(definitionOf({ a: [] }, () => ({ for_each: { items: [1, 2, 3], on_item_failure: 'fail' } })));
     const part = (position: number, values: Partial<SleepingTask> = {}) =>
       task(`a[${position}]`, { parentId: 'a', released: true, ...values });

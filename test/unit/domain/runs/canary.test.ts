@@ -58,7 +58,7 @@ describe('the version of an execution', () => {
     expect(basisOf({ ...caller, correlationId: undefined }, undefined, undefined, 'run')).toBe('run');
   });
 
-  test('is the current one without a canary, and where nothing is begun', async () => {
+  test('is the current one without a canary, and where nothing is started', async () => {
     expect(await versionOf(undefined)).toBe(1);
     expect(versionFor({ ...head, canary: { version: 2, percent: 100 } }, undefined)).toBe(1);
   });

@@ -72,7 +72,7 @@ describe.each(['all_succeeded', 'all_done', 'any_succeeded'] as const)('with %s'
     }
   });
 
-  test('in a paused run nothing is decided and nothing begun, whatever its dependencies became', () => {
+  test('in a paused run nothing is decided and nothing started, whatever its dependencies became', () => {
     for (const names of [[], ['completed'], ['failed'], ['open'], ['not_begun', 'skipped']] satisfies Named[][]) {
       expect(outcome(runIf, names, 'paused')).toBe('put_off');
     }

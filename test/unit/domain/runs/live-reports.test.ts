@@ -27,7 +27,7 @@ const told = (cursor: LiveCursor, rows: TaskReportRow[], late = false) =>
     ),
   ]);
 
-test('progress is told when it is another, chunks when there are more, and a sign of life not at all', () => {
+test('progress is reported when it is another, chunks when there are more, and a sign of life not at all', () => {
   const cursor: LiveCursor = new Map();
   expect(told(cursor, [row({ percent: 10, message: 'begun' })])).toEqual([['10 begun']]);
   expect(told(cursor, [row({ percent: 10, message: 'begun' })])).toEqual([]);
@@ -42,7 +42,7 @@ test('progress is told when it is another, chunks when there are more, and a sig
   expect(told(cursor, [row({ percent: 20, message: 'begun', chunks: 5, truncated: true, version: 6 })])).toEqual([]);
 });
 
-test('a new execution says that the output begins anew, if there was any', () => {
+test('a new execution says that the output starts again, if there was any', () => {
   const cursor: LiveCursor = new Map();
   told(cursor, [row({ chunks: 2 }), row({ actionId: 'b', percent: 5 })]);
   expect(told(cursor, [row({ execution: 'y', attempt: 2, chunks: 1, version: 2 })])).toEqual([
@@ -58,7 +58,7 @@ test('who comes late gets what running tasks have said so far, and nothing of th
   const cursor: LiveCursor = new Map();
   const rows = [row({ chunks: 2, percent: 50 }), row({ actionId: 'b', chunks: 9, over: true })];
   expect(told(cursor, rows, true)).toEqual([['chunks after 0', '50 null']]);
-  // Its end is not news either; one that ends while somebody listens has told everything.
+  // Its end is not news either; one that ends while somebody listens has reported everything.
   expect(told(cursor, rows)).toEqual([]);
   expect(told(cursor, [row({ chunks: 4, percent: 50, over: true, version: 2 })])).toEqual([['chunks after 2']]);
 });

@@ -49,12 +49,12 @@ describe('a resume', () => {
     expect([resumeOf(run('paused'), false), resumeOf(WITH_PARENT, false)]).toEqual(['go_on', 'go_on']);
   });
 
-  test('of a child below a paused run only takes away its own pause, and is refused where it has none', () => {
+  test('of a child below a paused run only takes away its own pause, and is rejected where it has none', () => {
     expect(resumeOf(run('paused'), true)).toBe('with_parent');
     expect(resumeOf(WITH_PARENT, true)).toBe('parent_first');
   });
 
-  test('is refused by what is not paused', () => {
+  test('is rejected by what is not paused', () => {
     for (const one of [ENDED, ...[...LIVE, ...BUSY_ENDING].map((status) => run(status))]) {
       expect([resumeOf(one, false), resumeOf(one, true)]).toEqual(['refuse', 'refuse']);
     }

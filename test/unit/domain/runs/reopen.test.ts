@@ -9,7 +9,7 @@ function reopened(edges: Edges, states: Record<string, string>): string[] {
 
 const DIAMOND: Edges = { a: [], b: ['a'], c: ['a'], d: ['b', 'c'] };
 
-test('what completed is kept, what did not is reopened', () => {
+test('what completed stays, what did not is reopened', () => {
   expect(reopened(DIAMOND, { b: 'failed', d: 'upstream_failed' })).toEqual(['b', 'd']);
   expect(reopened(DIAMOND, { d: 'failed' })).toEqual(['d']);
   expect(reopened(DIAMOND, { a: 'cancelled', b: 'cancelled', c: 'cancelled', d: 'cancelled' })).toEqual([
@@ -29,7 +29,7 @@ test('what was skipped stays skipped as long as everything above it stands', () 
   expect(reopened({ a: [], b: ['a'], c: ['b'] }, { a: 'failed', b: 'skipped', c: 'skipped' })).toEqual(['a', 'b', 'c']);
 });
 
-test('a rerun reopens the action it begins at, every descendant of it, and what did not complete', () => {
+test('a rerun reopens the action it starts at, every descendant of it, and what did not complete', () => {
   const rerun = (edges: Edges, from: string, states: Record<string, string> = {}) =>
     toReopen(makePlan(definitionOf(edges)), (id) => states[id] ?? 'completed', from);
   expect(rerun(DIAMOND, 'b')).toEqual(['b', 'd']);

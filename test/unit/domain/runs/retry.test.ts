@@ -34,7 +34,7 @@ test('what cannot help is not tried again', () => {
   });
 });
 
-test('a service is not called before the time that it asked for, within bounds', () => {
+test('a service is not called before the time that it requested, within bounds', () => {
   const delayFor = (retryAfterMs: number) => afterFailure(DEFAULT_RETRY, 1, { ...failure, retryAfterMs }, 0);
   expect(delayFor(30_000)).toEqual({ next: 'retry', delayMs: 30_000 });
   expect(delayFor(500)).toEqual({ next: 'retry', delayMs: 2_000 });

@@ -30,7 +30,7 @@ describe('the position of a reader', () => {
     expect(readPosition(text)).toBeUndefined();
   });
 
-  test('cannot be ahead of the run; the beginning is there as soon as somebody can have seen it', () => {
+  test('cannot be ahead of the run; the start is there as soon as somebody can have seen it', () => {
     expect(isAhead({ ...begun, last: 3 }, 4)).toBe(true);
     expect(isAhead({ ...begun, last: 3 }, 3)).toBe(false);
     expect(isAhead(begun, 0)).toBe(false);
@@ -40,7 +40,7 @@ describe('the position of a reader', () => {
 });
 
 describe('news', () => {
-  test('for who has seen nothing: the run has begun, which its tasks may show first', () => {
+  test('for who has seen nothing: the run has started, which its tasks may show first', () => {
     expect(hasNews(accepted, FROM_THE_START)).toBe(false);
     expect(hasNews(begun, FROM_THE_START)).toBe(true);
     expect(hasNews({ ...accepted, last: 1 }, FROM_THE_START)).toBe(true);
@@ -61,25 +61,25 @@ describe('the end of a stream', () => {
     expect(hasEnded({ ...ended, final: false }, 3)).toBe(false);
   });
 
-  test('does not come for who has read on: the run was retried after it was looked at', () => {
+  test('does not come for who has read on: the run was retried after it was read', () => {
     expect(hasEnded({ ...begun, final: true, last: 3 }, 4)).toBe(false);
   });
 });
 
 describe('what comes next', () => {
-  test('begins with run.started, when the run began', () => {
+  test('begins with run.started, when the run started', () => {
     const started = { id: 0, kind: 'run.started', actionId: null, epoch: 1, attempt: null, at: AT, details: null };
     expect(eventsAfter(begun, FROM_THE_START, [])).toEqual([started]);
     expect(eventsAfter({ ...begun, last: 1 }, FROM_THE_START, [event(1)])).toEqual([started, event(1)]);
   });
 
-  test('takes the time of the first event for a run that is not marked as begun yet', () => {
+  test('takes the time of the first event for a run that is not marked as started yet', () => {
     const earlier = new Date('2029-01-01T00:00:00.000Z');
     const [started] = eventsAfter({ ...accepted, last: 1 }, FROM_THE_START, [event(1, earlier)]);
     expect(started).toMatchObject({ kind: 'run.started', at: earlier });
   });
 
-  test('has the beginning once', () => {
+  test('has the start once', () => {
     expect(eventsAfter({ ...begun, last: 1 }, 0, [event(1)])).toEqual([event(1)]);
     expect(eventsAfter(accepted, FROM_THE_START, [])).toEqual([]);
   });

@@ -49,7 +49,7 @@ describe('the states of runs', () => {
     expect(RUN_STATUSES.filter((status) => ![...reachable(status, moves)].some(isFinal))).toEqual([]);
   });
 
-  test('are left by one that has ended only to be done again or undone, and then it is open', () => {
+  test('are left by one that has ended only to be done again or compensated, and then it is open', () => {
     const again = MOVES.filter(([, { from }]) => from.some(isFinal));
     expect(again.map(([name]) => name).sort()).toEqual(['compensateLate', 'rerun', 'retry', 'retryCompensation']);
     for (const [, { from, to }] of again) {
@@ -69,13 +69,13 @@ describe('the states of runs', () => {
     }
   });
 
-  test('end as failed, completed, cancelled or undone by moves of their own', () => {
+  test('end as failed, completed, cancelled or compensated by moves of their own', () => {
     const ends = MOVES.filter(([, { to }]) => to.some(isFinal));
     expect(ends.map(([name]) => name).sort()).toEqual(['end', 'endCancelled', 'endCompensated']);
     expect(ends.flatMap(([, { to }]) => to).sort()).toEqual([...FINAL_RUN_STATUSES].sort());
   });
 
-  test('bar a cancellation of what is cancelled or undone already', () => {
+  test('bar a cancellation of what is cancelled or compensated already', () => {
     expect(barredFrom('cancel')).toEqual(['cancelling', 'compensating']);
     expect(barredFrom('replace')).toEqual(['cancelling', 'compensating']);
   });

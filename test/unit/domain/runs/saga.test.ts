@@ -17,7 +17,7 @@ const undo = (config: object = {}): Partial<Action> => ({
 });
 const order = ({ calls }: FakeEngine) => calls.map(({ actionId }) => actionId);
 
-describe('what is undone', () => {
+describe('what is compensated', () => {
   const plan = makePlan(definitionOf(DIAMOND, (id) => (id === 'c' ? {} : undo())));
   const ids = (planned: { action: { action_id: string } }[]) => planned.map(({ action }) => action.action_id);
 
@@ -26,13 +26,13 @@ describe('what is undone', () => {
     expect(ids(actionsToCompensate(plan, effect))).toEqual(['b', 'a']);
   });
 
-  test('is what may have happened too: nobody heard how it ended', () => {
+  test('is what may have happened too: nobody knows how it ended', () => {
     const effect = (id: string) => ({ status: 'failed', effectUnknown: id === 'd' || id === 'c' });
     expect(ids(actionsToCompensate(plan, effect))).toEqual(['d']);
     expect(ids(actionsToCompensate(plan, () => undefined))).toEqual([]);
   });
 
-  test('waits for what came after it, over steps that need no undoing', () => {
+  test('waits for what came after it, over steps that need no compensation', () => {
     const all = actionsToCompensate(plan, () => ({ status: 'completed', effectUnknown: false }));
     const over = new Set<string>();
     const ready = () => ids(readyToCompensate(plan, all, (id) => over.has(id)));
@@ -56,7 +56,7 @@ describe('what is undone', () => {
 });
 
 describe('a saga', () => {
-  test('that fails is undone in the reverse order, with the outputs that there were', async () => {
+  test('that fails is compensated in the reverse order, with the outputs that there were', async () => {
     const engine = await begun({ a: [], b: ['a'], c: ['b'] }, (id) =>
       id === 'c' ? tries(1) : undo({ what: `{{${id}.from}}` }),
     );
@@ -85,7 +85,7 @@ describe('a saga', () => {
     expect(engine.run()).toMatchObject({ status: 'failed', final: true });
   });
 
-  test('that is cancelled is undone too, and what runs at that moment counts when it succeeds', async () => {
+  test('that is cancelled is compensated too, and what runs at that moment counts when it succeeds', async () => {
     const engine = await begun({ a: [], b: ['a'], c: ['b'] }, () => undo());
     await engine.deliver('a');
     engine.behaviours.set('b', async () => {
@@ -140,7 +140,7 @@ describe('a saga', () => {
         failure: { code: 'adapter_failed', message: 'unfit', retryable: false, effectUnknown: true },
       },
     ],
-  ])('whose action %s undoes it as well, with its idempotency key', async (_, ends) => {
+  ])('whose action %s compensates it as well, with its idempotency key', async (_, ends) => {
     const engine = await begun({ a: [], b: ['a'] }, (id) =>
       undo({ what: `{{${id}}}`, key: '{{compensates.idempotency_key}}', effect: '{{compensates.effect}}' }),
     );
@@ -154,7 +154,7 @@ describe('a saga', () => {
     expect(engine.run()).toMatchObject({ status: 'compensated', final: true });
   });
 
-  test('does not undo what is known not to have happened, unless an attempt before it may have', async () => {
+  test('does not compensate what is known not to have happened, unless an attempt before it may have', async () => {
     const outcomes = [failure('late', true, 'timeout'), failure('no', false)];
     for (const first of [0, 1]) {
       const engine = await begun({ a: [] }, () => ({ ...undo(), ...tries(2) }));
@@ -165,7 +165,7 @@ describe('a saga', () => {
     }
   });
 
-  test('that is cancelled while its action runs undoes that as well, unless it is known not to have happened', async () => {
+  test('that is cancelled while its action runs compensates that as well, unless it is known not to have happened', async () => {
     for (const definite of [false, true]) {
       const engine = await begun({ a: [] }, () => undo());
       engine.behaviours.set('a', async () => {
@@ -201,7 +201,7 @@ describe('a saga', () => {
     });
   });
 
-  test('an undoing has attempts of its own; when the last one fails the others are done all the same, and a retry goes on', async () => {
+  test('a compensation has attempts of its own; when the last one fails the others are done all the same, and a retry goes on', async () => {
     const engine = await begun({ a: [], b: ['a'], c: ['b'] }, (id) => (id === 'c' ? tries(1) : undo()));
     engine.behaviours.set('c', () => failure('no'));
     engine.behaviours.set('b~undo', () => failure('stuck', false));
@@ -221,7 +221,7 @@ describe('a saga', () => {
   test.each<[string, Edges]>([
     ['with one end', { a: [], b: ['a'], c: ['b'] }],
     ['with several', { a: [], b: ['a'], c: ['a'] }],
-  ])('%s whose finalizer dies after it has written down what is to be undone goes on', async (_, edges) => {
+  ])('%s whose finalizer dies after it has written down what is to be compensated goes on', async (_, edges) => {
     const engine = await begun(edges, (id) => (id === 'c' ? tries(1) : undo()));
     engine.behaviours.set('c', () => failure('no'));
     for (const id of ['a', 'b', 'c']) await engine.deliver(id);

@@ -13,7 +13,7 @@ const nested = (depth: number) => {
   return value;
 };
 
-test('what JSON has is kept, and what it drops is dropped', () => {
+test('what JSON has stays, and what it drops is dropped', () => {
   const value = {
     a: [1, 'x', null, true, undefined, () => 1],
     b: undefined,
@@ -26,7 +26,7 @@ test('what JSON has is kept, and what it drops is dropped', () => {
   expect(parsed(-0)).toBe(0);
 });
 
-test('text that PostgreSQL refuses is replaced, in keys too', () => {
+test('text that PostgreSQL rejects is replaced, in keys too', () => {
   expect(parsed({ 'a\0': 'b\0c', x: 'half \ud800 and \udc00', pair: '😀' })).toEqual({
     'a␀': 'b␀c',
     x: 'half � and �',
@@ -56,7 +56,7 @@ test.each([
   ['101 levels', nested(101), 'is nested more than 100 levels deep'],
   ['100,000 levels', nested(100_000), 'is nested more than 100 levels deep'],
   ['a getter that throws', throws, 'the output cannot be read: no ␀ reading'],
-])('%s is refused and never thrown', (_, value, reason) => {
+])('%s is rejected and never thrown', (_, value, reason) => {
   expect(makeStorable(value, limits)).toEqual({
     ok: false,
     code: 'output_not_storable',
@@ -87,7 +87,7 @@ test.each([
   expect(performance.now() - started).toBeLessThan(30_000);
 });
 
-test('one part in two places is no cycle', () => {
+test('one object in two positions is no cycle', () => {
   const part = { x: 1 };
   expect(parsed([part, part])).toEqual([part, part]);
 });

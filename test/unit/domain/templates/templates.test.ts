@@ -115,7 +115,7 @@ test('of action ids with dots the longest that fits wins', () => {
   expect(resolve('{{a.b}}')).toEqual({ c: 'of a.b', d: 'a.b.d' });
 });
 
-test("what a service_call's output does not have is looked for in its response, and only there", () => {
+test("what a service_call's output does not have is read from its response, and only there", () => {
   expect(resolve('{{call.content}}')).toBe('text');
   expect(resolve('{{call.status}}')).toBe(200);
   expect(resolve('{{call.response.status}}')).toBe('inner');
@@ -159,14 +159,14 @@ test.each([
   ['{{a[0}}', 'is not a path'],
   ["{{'a' b}}", 'a quoted text must be followed by'],
   ['{{{title}}}', 'is not a path'],
-])('%s is refused with the reason', (template, reason) => {
+])('%s is rejected with the reason', (template, reason) => {
   const refusal = refusalOf(() => resolve({ in: [`x ${template}`] }));
   expect(refusal.code).toBe('template_unresolved');
   expect(refusal.message).toContain(reason);
   expect(refusal.errors[0]?.path).toBe('in.0');
 });
 
-test('what a value names is told, each with its path', () => {
+test('what a value names is listed, each with its path', () => {
   const references = referencesOf(
     { a: '{{fetch.items.0}} {{secrets.KEY}}', b: ['{{params}}', '{{title}}', '{{run.id}}'] },
     names,
@@ -187,7 +187,7 @@ test('hostile texts of a megabyte take linear time', () => {
     try {
       resolve(hostile);
     } catch {
-      // Refused is fine; slow is not.
+      // Rejected is fine; slow is not.
     }
   }
   expect(performance.now() - started).toBeLessThan(30_000);

@@ -64,7 +64,7 @@ test('the lines of a long secret are secrets too', () => {
   expect(maskOf([pem])('line MIIEvQIBADANBgkqhkiG9w0B of it')).toBe('line *** of it');
 });
 
-test('an excerpt that ends within a secret keeps nothing of its beginning', () => {
+test('an excerpt that ends within a secret shows nothing of its start', () => {
   const mask = maskOfExcerpt(['correct-horse-battery-staple']);
   expect(mask('the service answered 400: correct-horse-batt')).toBe('the service answered 400: ***');
   expect(mask('it ends with the word corre')).toBe('it ends with the word corre');

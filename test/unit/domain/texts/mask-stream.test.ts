@@ -5,7 +5,7 @@ import { endOfCharacter, maskText } from '../../../../src/domain/texts/mask-stre
 
 const SECRETS = ['s3cr3t-value', 'value-of-another'];
 
-test('a secret is masked wherever the text is cut, and nothing else is lost or held back for ever', () => {
+test('a secret is masked wherever the text is cut, and nothing else is lost or buffered for ever', () => {
   const word = fc.constantFrom(
     'a ',
     'value',
@@ -30,7 +30,7 @@ test('a secret is masked wherever the text is cut, and nothing else is lost or h
       shown += stream.take(true);
       for (const secret of SECRETS) expect(shown).not.toContain(secret);
       expect(stream.size()).toBe(0);
-      // Where secrets overlap the places of the masks may differ, but not what is left of the rest.
+      // Where secrets overlap the positions of the masks may differ, but not what is left of the rest.
       const rest = (masked: string) => masked.replaceAll('***', '');
       if (!text.includes('s3cr3t-value-of-another')) expect(shown).toBe(maskOf(SECRETS)(text));
       else expect(rest(shown).length).toBeLessThanOrEqual(rest(text).length);

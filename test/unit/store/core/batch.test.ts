@@ -26,7 +26,7 @@ function heldFlushes() {
   };
 }
 
-test('what comes in one turn of the event loop leaves together, each with its own answer', async () => {
+test('what comes in one tick of the event loop leaves together, each with its own answer', async () => {
   const batches: number[][] = [];
   const add = createBatcher<number, number>({
     maxItems: 100,

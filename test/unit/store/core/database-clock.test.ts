@@ -18,7 +18,7 @@ test('it is the time of the database, whatever the clock of this process says', 
   expect(clock.now() - Date.now()).toBeCloseTo(HOUR_MS, -3);
 });
 
-test('it goes on by itself when the clock of this process is set between two looks', async () => {
+test('it goes on by itself when the clock of this process is set between two probes', async () => {
   const { clock } = clockOf(() => 0);
   await clock.probe();
   const before = clock.now();
@@ -43,7 +43,7 @@ test('a clock that is more than a second off is reported, in either direction, a
   ]);
 });
 
-test('a look says by how much the clock of the database was set since the one before', async () => {
+test('a probe says by how much the clock of the database was set since the one before', async () => {
   let ahead = 0;
   const { clock } = clockOf(() => ahead);
   expect(await clock.probe()).toBe(0);
@@ -55,7 +55,7 @@ test('a look says by how much the clock of the database was set since the one be
   expect(await clock.probe()).toBeCloseTo(-HOUR_MS, -3);
 });
 
-test('the first look compares with nothing: this process may have the wrong time', async () => {
+test('the first probe compares with nothing: this process may have the wrong time', async () => {
   const { clock } = clockOf(() => -HOUR_MS);
   expect(await clock.probe()).toBe(0);
 });

@@ -20,7 +20,7 @@ test('what fails because the database is away is done again until it is back, wh
   expect(await persist(failing(away, wrapped, away))).toBe('done');
 });
 
-test('what is wrong by itself is told at once', async () => {
+test('what is wrong by itself is reported at once', async () => {
   const work = failing(wrong);
   await expect(persist(work)).rejects.toBe(wrong);
   expect(await work()).toBe('done');

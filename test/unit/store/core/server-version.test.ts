@@ -4,7 +4,7 @@ import { judgeServerVersion, requireSupported, UnsupportedServer } from '../../.
 test.each([
   ['90624', 'PostgreSQL 9.6 is not supported: PostgreSQL 14 to 18 is needed.'],
   ['130023', 'PostgreSQL 13.23 is not supported: PostgreSQL 14 to 18 is needed.'],
-])('a server of version %s is refused in one sentence', (number, sentence) => {
+])('a server of version %s is rejected in one sentence', (number, sentence) => {
   expect(judgeServerVersion(number)).toEqual({ supported: false, sentence });
   expect(() => requireSupported({ version: number })).toThrow(new UnsupportedServer(sentence));
 });
@@ -26,7 +26,7 @@ test('one that is newer than all that were tried is used, with a warning', () =>
   });
 });
 
-test.each([[null], [undefined], [''], ['unknown']])('a version that is not told (%j) is a warning', (told) => {
+test.each([[null], [undefined], [''], ['unknown']])('an unknown version (%j) is a warning', (told) => {
   expect(judgeServerVersion(told)).toMatchObject({
     supported: true,
     warning: 'the server does not tell its version: PostgreSQL 14 to 18 is supported',

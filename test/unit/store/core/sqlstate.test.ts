@@ -37,7 +37,7 @@ test('a fault is found in what Prisma makes of it, with the words of the server'
   });
 });
 
-test('an outcome is kept over a database that has to be repaired; what may be done twice is not held for it', () => {
+test('an outcome is retried over a database that has to be repaired; what may be done twice does not wait for it', () => {
   const rejected = error('42703');
   expect(untilItPasses(rejected, 1)).toBeUndefined();
   expect([1, 2, 3, 4, 5, 9].map((tries) => untilItIsRepaired(rejected, tries))).toEqual([
@@ -55,6 +55,9 @@ test.each([
   ['SELECT "public"."workflow"."id" FROM "public"."workflow" WHERE 1=1', 'select workflow'],
   ['BEGIN', 'begin'],
   [{ submit: () => undefined }, 'statement'],
-])('a statement is told by its name, or by what it does to which table, and never by its text', (statement, name) => {
-  expect(nameOf(statement)).toBe(name);
-});
+])(
+  'a statement is reported by its name, or by what it does to which table, and never by its text',
+  (statement, name) => {
+    expect(nameOf(statement)).toBe(name);
+  },
+);

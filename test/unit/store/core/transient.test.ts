@@ -18,7 +18,7 @@ const ofClient = (code: string) =>
   });
 
 test.each([...SOCKET_CODES, '08006', '53100', '53300', '57P01', '57P03', '25006'])(
-  '%s passes by itself: a worker keeps its outcome and sends it again, and the doors answer 503',
+  '%s passes by itself: a worker keeps its outcome and sends it again, and the API answers 503',
   (code) => {
     expect(isTransient(failure(code))).toBe(true);
     expect(isUnavailable(failure(code))).toBe(true);
@@ -32,7 +32,7 @@ test.each(['40001', '40P01'])('%s is tried again, though the database is there',
 });
 
 test.each(['55P03', '57014', '58030'])(
-  '%s is waited for: a worker keeps its outcome and sends it again after a while, and the doors answer 503',
+  '%s is waited for: a worker keeps its outcome and sends it again after a while, and the API answers 503',
   (code) => {
     expect(isUnavailable(failure(code))).toBe(true);
     expect(isUnavailable(new Error('wrapped', { cause: failure(code) }))).toBe(true);
