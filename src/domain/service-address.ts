@@ -1,5 +1,5 @@
 /**
- * What lies below the address of a service. A template may fill path and query of a call, never scheme, host or port, and
+ * Keeps a call below the address of its service. A template may fill path and query of a call, never scheme, host or port, and
  * where the address has a path it may not climb out of it, however it is spelled.
  */
 

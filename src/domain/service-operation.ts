@@ -1,4 +1,4 @@
-/** A call of an operation of a service: what an action says, and the request that comes of it by the service's document. */
+/** A call of an operation of a service: the request that an action makes by the service's OpenAPI document. */
 import type { Json, JsonObject } from '../schemas/json.ts';
 
 export interface CallInputs {

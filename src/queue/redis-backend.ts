@@ -40,7 +40,7 @@ export function openRedis(options: BackendOptions, url: string): Backend {
         if (server !== undefined && now !== server) onOther();
         server = now;
       },
-      // The connection broke again: the next one asks again.
+      // The connection broke again: the next one reads it again.
       () => undefined,
     );
   });

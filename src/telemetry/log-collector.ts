@@ -45,7 +45,7 @@ export const COLLECTOR_LIMITS: CollectorLimits = {
 
 /** Statuses that say "not now". With any other error the same batch would be rejected again. */
 const PASSING = new Set([408, 425, 429]);
-type Delivery = 'taken' | 'later' | 'refused';
+type Delivery = 'taken' | 'later' | 'rejected';
 
 export function createLogCollector(options: {
   url: string;
@@ -95,7 +95,7 @@ export function createLogCollector(options: {
     if (delivery === 'later') return failed();
     lines = lines.slice(batch.length);
     bytes -= batch.reduce((sum, line) => sum + line.length, 0);
-    if (delivery === 'refused') {
+    if (delivery === 'rejected') {
       dropped += batch.length;
       return failed();
     }
@@ -168,7 +168,7 @@ function sender(address: string): (lines: readonly string[], timeoutMs: number) 
       const answer = await fetch(url, { method: 'POST', headers, body, signal, redirect: 'error' });
       await answer.body?.cancel();
       if (answer.ok) return 'taken';
-      return answer.status >= 500 || PASSING.has(answer.status) ? 'later' : 'refused';
+      return answer.status >= 500 || PASSING.has(answer.status) ? 'later' : 'rejected';
     } catch {
       return 'later';
     }

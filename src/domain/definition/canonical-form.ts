@@ -1,4 +1,4 @@
-/** From what fits a schema to the canonical form: older spellings and the flow form translated, defaults filled in. */
+/** Makes the canonical form of what fits a schema: older spellings and the flow form translated, defaults filled in. */
 import { isDeepStrictEqual } from 'node:util';
 import type {
   ActionInput,

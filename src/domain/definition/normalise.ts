@@ -1,5 +1,5 @@
 /**
- * From what a client sent to the canonical definition. What does not fit the schema is `invalid_request`; what fits
+ * Makes the canonical definition of what a client sent. What does not fit the schema is `invalid_request`; what fits
  * and cannot work is `definition_invalid`. Both name all faults at once.
  */
 import { type DefinitionInput, parseDefinition, workflowUpdateInput } from '../../schemas/definition.ts';

@@ -1,4 +1,4 @@
-/** How full the store of the queue may be. What is above is left for the jobs that are there to end. */
+/** How full the store of the queue may be. The room above is reserved for the jobs that are there to end. */
 export const MAX_QUEUE_USE = 0.9;
 
 /** Of the memory of the store of the queue; undefined wherever there is no limit, or it cannot be known. */

@@ -1,5 +1,5 @@
 /**
- * What is final in such a way that nothing of it is left to do. An action that was completed manually may be final while what
+ * Which actions are final with nothing left to do. An action that was completed manually may be final while what
  * it depends on is still under way: its job then still holds back its dependents, as it waits for those above it itself.
  */
 import type { Plan } from './plan.ts';

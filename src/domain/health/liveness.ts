@@ -1,4 +1,4 @@
-/** From when on something counts as gone, late or stuck. The health of the engine, `/why`, the metrics and the doctor agree on it. */
+/** The times after which something is gone, late or stuck. The health of the engine, `/why`, the metrics and the doctor agree on it. */
 
 /** Of a worker, after its last sign of life: four heartbeats. */
 export const ALIVE_SECONDS = 20;

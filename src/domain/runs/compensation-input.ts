@@ -1,4 +1,4 @@
-/** What the config of a compensation says of an action of which nobody knows what it has brought about. Pure. */
+/** The config of a compensation whose action has an unknown effect. Pure. */
 import type { Json } from '../../schemas/json.ts';
 import { mapTexts } from '../templates/map-texts.ts';
 import { parseText } from '../templates/template-syntax.ts';

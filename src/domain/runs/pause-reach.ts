@@ -16,20 +16,20 @@ export interface Pausable {
 const CAN_BE_PAUSED: readonly string[] = RUN_MOVES.pause.from;
 
 /** `by_itself`: it stays paused, but does not go on with its parent any more. */
-export type Pause = 'pause' | 'by_itself' | 'refuse';
+export type Pause = 'pause' | 'by_itself' | 'reject';
 
 export function pauseOf(run: Pausable): Pause {
-  if (run.final) return 'refuse';
-  if (run.status === 'paused') return run.withParent ? 'by_itself' : 'refuse';
-  return CAN_BE_PAUSED.includes(run.status) ? 'pause' : 'refuse';
+  if (run.final) return 'reject';
+  if (run.status === 'paused') return run.withParent ? 'by_itself' : 'reject';
+  return CAN_BE_PAUSED.includes(run.status) ? 'pause' : 'reject';
 }
 
 /** `with_parent`: it stays paused until its parent goes on. `parent_first`: nobody paused it by itself. */
-export type Resume = 'go_on' | 'with_parent' | 'parent_first' | 'refuse';
+export type Resume = 'go_on' | 'with_parent' | 'parent_first' | 'reject';
 
 /** `isHeldAbove`: the run of the task that waits for it is paused at this moment. */
 export function resumeOf(run: Pausable, isPausedAbove: boolean): Resume {
-  if (run.final || run.status !== 'paused') return 'refuse';
+  if (run.final || run.status !== 'paused') return 'reject';
   if (!isPausedAbove) return 'go_on';
   return run.withParent ? 'parent_first' : 'with_parent';
 }

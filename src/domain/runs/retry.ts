@@ -1,4 +1,4 @@
-/** What follows a failed attempt. */
+/** Decides what follows a failed attempt. */
 import type { RetryPolicy } from '../definition/definition.ts';
 
 export interface AttemptFailure {

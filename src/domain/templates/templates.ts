@@ -1,5 +1,5 @@
 /**
- * What templates name, and what they become.
+ * Checks what templates name, and resolves them.
  *
  * | template | names |
  * | --- | --- |

@@ -1,5 +1,5 @@
 /**
- * What texts of tenants cost to evaluate depends on who wrote them: expressions, patterns, schemas, and values that schemas are
+ * Checks whose cost depends on what tenants wrote: expressions, patterns, schemas, and values that schemas are
  * tried on. Pure code requests such checks here and does not evaluate itself; they may run where they can be stopped.
  */
 import type { Json } from '../../schemas/json.ts';

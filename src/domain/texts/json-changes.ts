@@ -1,4 +1,4 @@
-/** What differs between two JSON values, field by field. */
+/** The differences between two JSON values, field by field. */
 import type { Json, JsonObject } from '../../schemas/json.ts';
 
 export interface JsonChange {

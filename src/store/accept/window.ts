@@ -1,4 +1,4 @@
-/** The window and those who wait for it: who has runs in the queue, who waits, and the next runs of each tenant. */
+/** The admission window: who has runs in the queue, who waits, and the next runs of each tenant. */
 import type pg from 'pg';
 import type { WindowUse } from '../../domain/fairness/fair-share.ts';
 import { RUNS_UNDER_WAY } from '../../domain/runs/run-states.ts';

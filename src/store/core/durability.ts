@@ -1,4 +1,4 @@
-/** What a server of PostgreSQL has to be set to, so that what was committed is still there after it has lost its power. */
+/** The settings of PostgreSQL that committed data needs to survive a power failure. */
 import type pg from 'pg';
 import { judgeServerVersion } from './server-version.ts';
 

@@ -1,4 +1,4 @@
-/** What Node says when PostgreSQL cannot be reached, or went away. */
+/** Node's error codes when PostgreSQL cannot be reached, or went away. */
 export const SOCKET_CODES: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

@@ -1,4 +1,4 @@
-/** What the database says of an error, wherever in it that stands: Prisma wraps what the driver threw. */
+/** The SQLSTATE of an error, wherever in it that stands: Prisma wraps what the driver threw. */
 import { type FaultError, OLD_SERVER, toFaultError } from '../../domain/health/system-faults.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { SOCKET_CODES } from './socket-codes.ts';

@@ -63,7 +63,7 @@ export function createPauseStore(pool: pg.Pool): PauseStore {
         if (run === undefined) return undefined;
         const was = run.status;
         const pause = pauseOf(run);
-        if (pause === 'refuse') return { was, changed: false };
+        if (pause === 'reject') return { was, changed: false };
         const attribution: Attribution = [by, reason ?? null];
         await client.query(PAUSE, [[runId], ...attribution, null]);
         // What is below one that was paused already is paused too.

@@ -1,4 +1,4 @@
-/** What tasks say of themselves while they run: written by workers in batches, read by whoever follows the run. */
+/** Reports of running tasks: written by workers in batches, read by whoever follows the run. */
 import type pg from 'pg';
 import type { TaskReportRow } from '../../domain/runs/live-reports.ts';
 import type { TaskReportStore } from '../../engine/deliver/task-reports.ts';

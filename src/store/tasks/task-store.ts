@@ -1,4 +1,4 @@
-/** The task side of the truth: look-ups, tokens, outcomes. All of it waits for the database rather than fail a task for it. */
+/** The store of tasks: look-ups, tokens, outcomes. All of it waits for the database rather than fail a task for it. */
 import type pg from 'pg';
 import { OrchestratorError, UnreadablePayload } from '../../domain/errors.ts';
 import { SLEEPING_TASKS } from '../../domain/runs/run-states.ts';

@@ -25,13 +25,13 @@ describe('a pause', () => {
   });
 
   test.each(BUSY_ENDING)('does not come in a run that is %s, nor from above', (status) => {
-    expect(pauseOf(run(status))).toBe('refuse');
+    expect(pauseOf(run(status))).toBe('reject');
     expect(pausedAbove(run(status))).toBe('leave');
   });
 
   test('does not come in a run that has ended or was paused by somebody', () => {
-    expect(pauseOf(ENDED)).toBe('refuse');
-    expect(pauseOf(run('paused'))).toBe('refuse');
+    expect(pauseOf(ENDED)).toBe('reject');
+    expect(pauseOf(run('paused'))).toBe('reject');
     expect(pausedAbove(ENDED)).toBe('leave');
   });
 
@@ -56,7 +56,7 @@ describe('a resume', () => {
 
   test('is rejected by what is not paused', () => {
     for (const one of [ENDED, ...[...LIVE, ...BUSY_ENDING].map((status) => run(status))]) {
-      expect([resumeOf(one, false), resumeOf(one, true)]).toEqual(['refuse', 'refuse']);
+      expect([resumeOf(one, false), resumeOf(one, true)]).toEqual(['reject', 'reject']);
     }
   });
 
