@@ -1,7 +1,7 @@
 /**
- * Metrics that every API process shows in full: what all processes counted together, under the names that the older flow runner's
- * dashboards and alerts use. Each process counts in memory, adds what is new to the totals in the database every few seconds,
- * and an API shows the totals with what it has not added yet. A crash loses those few seconds.
+ * Metrics that every API process shows in full: what all processes counted together, under the names that the older flow
+ * runner's dashboards and alerts use. Each process counts in memory, adds what is new to the totals in the database every few
+ * seconds, and an API shows the totals with what it has not added yet. A crash loses those few seconds.
  */
 import {
   Counter,

@@ -1,4 +1,4 @@
-/** The times after which something is gone, late or stuck. The health of the engine, `/why`, the metrics and the doctor agree on it. */
+/** After how long something is gone, late or stuck, alike for engine health, `/why`, the metrics and the doctor. */
 
 /** Of a worker, after its last sign of life: four heartbeats. */
 export const ALIVE_SECONDS = 20;

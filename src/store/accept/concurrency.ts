@@ -1,8 +1,8 @@
 /**
- * Concurrency groups: `tenant, workflow, concurrency_key`. A run of one holds a slot from when `waits_for_slot` becomes null until
- * it is final, whether it is in the queue by then or not. Slots are granted in transactions that hold the lock of the group, by
- * a statement that starts when it is held, so that it counts what those before it have granted. Nothing else grants one, and
- * a slot that gets free in the meantime is granted by the next one.
+ * Concurrency groups: `tenant, workflow, concurrency_key`. A run of one holds a slot from when `waits_for_slot` becomes null
+ * until it is final, whether it is in the queue by then or not. Slots are granted in transactions that hold the lock of the
+ * group, by a statement that starts when it is held, so that it counts what those before it have granted. Nothing else grants
+ * one, and a slot that gets free in the meantime is granted by the next one.
  */
 import type pg from 'pg';
 import type { NewRun, ReplacedRun, StoredRun } from '../../engine/ports/runs.ts';

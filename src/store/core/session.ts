@@ -1,6 +1,6 @@
 /**
- * The session settings that our statements and the driver rely on. A server, a database or a role may have it set otherwise: a driver
- * that reads ISO dates gets none from a German one. By a statement: a pooler between may reject start-up options.
+ * The session settings that our statements and the driver rely on. A server, a database or a role may have it set otherwise: a
+ * driver that reads ISO dates gets none from a German one. By a statement: a pooler between may reject start-up options.
  */
 export const SESSION = [
   `datestyle = 'ISO, YMD'`,

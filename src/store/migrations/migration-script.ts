@@ -1,6 +1,6 @@
 /**
- * Runs a migration script: as one transaction that never waits long for a lock, since whoever waits for one makes everybody wait
- * who comes after, and a long transaction may hold it for minutes. Or beside the traffic, line by line.
+ * Runs a migration script: as one transaction that never waits long for a lock, since whoever waits for one makes everybody
+ * wait who comes after, and a long transaction may hold it for minutes. Or beside the traffic, line by line.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';

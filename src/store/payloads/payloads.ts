@@ -1,7 +1,7 @@
 /**
- * The payloads of executions (inputs, outputs, messages) as they are stored: plain JSON, or sealed. Who writes a value marks it
- * (`payload`), and the connection seals it where payloads are sealed; the connection opens what is sealed when a row is read.
- * So a statement knows of no key, and plain and sealed values may lie side by side.
+ * The payloads of executions (inputs, outputs, messages) as they are stored: plain JSON, or sealed. Who writes a value marks
+ * it (`payload`), and the connection seals it where payloads are sealed; the connection opens what is sealed when a row is
+ * read. So a statement knows of no key, and plain and sealed values may lie side by side.
  *
  * A sealed value is an object whose first key is `$enc`, with an envelope; of an error its `code` stays beside it, because
  * statements look for it. A value of somebody's own that has the key is stored as the only item of a list under it.
