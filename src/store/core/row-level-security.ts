@@ -79,11 +79,10 @@ ORDER BY c.relname`;
 
 export async function standingOfTables(db: Pick<pg.Pool, 'query'>): Promise<TableStanding[]> {
   const { rows } = await db.query<{ table: string; columns: string[]; walled: boolean; granted: boolean }>(TABLES);
-  return rows.map(({ table, columns, walled, granted }) => ({
-    table,
-    granted,
-    hasPolicy: walled,
-    rule: ruleFor(table, columns),
+  return rows.map(({ columns, walled: hasPolicy, ...row }) => ({
+    ...row,
+    hasPolicy,
+    rule: ruleFor(row.table, columns),
   }));
 }
 
