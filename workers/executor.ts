@@ -95,7 +95,7 @@ async function executeIn(deps: ExecutorDeps, call: ExecutionCall, services: Serv
     context,
     suspect: call.suspect,
     mayBlock,
-    holdDeadline: call.holdDeadline,
+    holdDeadline: call.pauseDeadline,
   });
 }
 

@@ -3,7 +3,7 @@
 import { hostAllows } from '../src/domain/secret-hosts.ts';
 import { MASK, maskOf, redactSecrets } from '../src/domain/texts/mask-secrets.ts';
 import type { ExecutionResult } from '../src/engine/ports/executor.ts';
-import type { KnownSecret } from '../src/engine/ports/secrets.ts';
+import type { TaskSecret } from '../src/engine/ports/secrets.ts';
 import type { CallSpans, OpenCall } from '../src/engine/tracing/call-spans.ts';
 import type { Json } from '../src/schemas/json.ts';
 import type { Adapter, AdapterContext } from './adapter.ts';
@@ -13,7 +13,7 @@ import { failure } from './execution.ts';
 const MAX_CAUSES = 5;
 
 /** Why the adapter may not have this input. */
-export function refusalOf(adapter: Adapter, input: Json, secrets: readonly KnownSecret[]): ExecutionResult | undefined {
+export function refusalOf(adapter: Adapter, input: Json, secrets: readonly TaskSecret[]): ExecutionResult | undefined {
   const bound = secrets.find(({ hosts }) => hosts !== undefined);
   if (bound === undefined || adapter.sendsByFetchAlone?.(input) === true) return undefined;
   const message = `the secret '${bound.name}' is bound to hosts, and this action of type '${adapter.type}' does more with its input than to send it to one`;
@@ -21,7 +21,7 @@ export function refusalOf(adapter: Adapter, input: Json, secrets: readonly Known
 }
 
 /** For the fetch of such a task. */
-export function rulesOfFetch(secrets: readonly KnownSecret[]): Pick<FetchOfRun, 'withhold' | 'mask'> {
+export function rulesOfFetch(secrets: readonly TaskSecret[]): Pick<FetchOfRun, 'withhold' | 'mask'> {
   if (secrets.length === 0) return {};
   const mask = maskOf(secrets.map(({ value }) => value));
   const bound = secrets.flatMap(({ name, hosts }) => (hosts === undefined ? [] : [{ name, hosts }]));
@@ -35,7 +35,7 @@ export function rulesOfFetch(secrets: readonly KnownSecret[]): Pick<FetchOfRun, 
 }
 
 /** What an adapter says, without its secrets. */
-export function maskedLog(log: AdapterContext['log'], secrets: readonly KnownSecret[]): AdapterContext['log'] {
+export function maskedLog(log: AdapterContext['log'], secrets: readonly TaskSecret[]): AdapterContext['log'] {
   if (secrets.length === 0) return log;
   const values = secrets.map(({ value }) => value);
   const mask = maskOf(values);
@@ -61,7 +61,7 @@ function readable(value: unknown, depth: number): unknown {
 /** A call as the trace has it. */
 export function maskedSpans(
   begin: CallSpans['begin'] | undefined,
-  secrets: readonly KnownSecret[],
+  secrets: readonly TaskSecret[],
 ): CallSpans['begin'] | undefined {
   if (begin === undefined || secrets.length === 0) return begin;
   const mask = maskOf(secrets.map(({ value }) => value));

@@ -152,7 +152,7 @@ async function* invariants(
   const sweep = createReconcileStore(pool);
   const children = createChildStore(pool);
   const tasks = createTaskStore(pool);
-  const again = { plans, runs: store, sweep, queue, failpoint: createFailpoint([]), now: Date.now };
+  const again = { plans, runs: store, reconcile: sweep, queue, failpoint: createFailpoint([]), now: Date.now };
   const runs = {
     ...{ statuses: store.statuses, ended: store.ended },
     live: (limit: number) => readLiveRuns(pool, limit),
@@ -218,7 +218,7 @@ async function* invariants(
             const found = await store.statuses(id);
             if (found.run === undefined) continue;
             await promoteWoken({ queue }, found.run, await plans.of(found.run.of), found);
-            await store.nudge(id);
+            await store.checkNow(id);
           }
           return ids.length;
         }

@@ -1,6 +1,6 @@
 /** Who is alive, what is served, and what waits. */
 import type pg from 'pg';
-import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, RECONCILE_LATE_SECONDS } from '../domain/health/liveness.ts';
+import { ALIVE_SECONDS, RECONCILE_LATE_SECONDS, STUCK_AFTER_SECONDS } from '../domain/health/liveness.ts';
 import { mayMove } from '../store/core/states.ts';
 import { countDeadLetters } from '../store/health/dead-letters.ts';
 import { createEngineHealthStore } from '../store/health/engine-health.ts';

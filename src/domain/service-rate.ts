@@ -32,7 +32,7 @@ export function serviceKey(name: string): string {
 }
 
 export function takeRateSlot({ max, perMs }: ServiceLimit, state: ServiceState): RateSlot {
-  const { now, usedAt, slotAt: slotAt, batchAt, batchPlanned } = state;
+  const { now, usedAt, slotAt, batchAt, batchPlanned } = state;
   if (slotAt !== undefined && slotAt > now) return { at: slotAt, batchAt, batchPlanned };
   const freeAt = usedAt === undefined ? now : Math.max(now, usedAt + perMs);
   // A little late, it keeps its slot. Later than that (all workers were away, the lane is full) those who are late are

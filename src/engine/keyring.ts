@@ -47,8 +47,8 @@ export function createKeyring(
   keys: readonly string[],
   random: (bytes: number) => Buffer = randomBytes,
 ): Keyring | undefined {
-  const known = new Map(keys.map((text) => Buffer.from(text, 'base64')).map((key) => [idOf(key), key]));
-  const [first] = known;
+  const byId = new Map(keys.map((text) => Buffer.from(text, 'base64')).map((key) => [idOf(key), key]));
+  const [first] = byId;
   if (first === undefined) return undefined;
   const [newest, newestKey] = first;
 
@@ -56,7 +56,7 @@ export function createKeyring(
     encrypt(newestKey, dataKey, context('key', newest, belongsTo), random);
 
   function unwrap({ keyId, wrapped }: Envelope, belongsTo: readonly string[]): Buffer {
-    const key = known.get(keyId);
+    const key = byId.get(keyId);
     if (key === undefined) {
       throw new OrchestratorError(
         'encryption_key_missing',

@@ -145,7 +145,7 @@ export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOpti
     async ping() {
       return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
     },
-    async hold(lane, paused) {
+    async setPaused(lane, paused) {
       const lanes = queue(lane);
       if ((await within(timeoutMs, lanes.isPaused())) === paused) return;
       await within(timeoutMs, paused ? lanes.pause() : lanes.resume());

@@ -2,14 +2,14 @@
 
 import type { JobFact } from '../domain/health/job-fact.ts';
 import { endedWithin } from '../engine/deliver/time-limit.ts';
-import type { JobLooks, JobRef } from '../engine/ports/queue.ts';
+import type { JobProbes, JobRef } from '../engine/ports/queue.ts';
 import { type Backend, type LaneQueue, NO_RESPONSE } from './backend.ts';
 
 const TIMEOUT_MS = 2_000;
 /** The position of a job in its lane is reported up to here. */
 const MAX_POSITION = 1_000;
 
-export function createJobProbes(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobLooks {
+export function createJobProbes(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (name: string) => LaneQueue): JobProbes {
   async function probe({ queue: name, jobId }: JobRef, first: (lane: string) => Promise<string[]>): Promise<JobFact> {
     const queue = queueOf(name);
     const state = await queue.getJobState(jobId);
@@ -30,7 +30,7 @@ export function createJobProbes(backend: Pick<Backend, 'lockLeftMs'>, queueOf: (
     }
   }
   return {
-    async look(jobs) {
+    async probe(jobs) {
       const lists = new Map<string, Promise<string[]>>();
       const first = (lane: string) => {
         const list = lists.get(lane) ?? inOrder(queueOf(lane));

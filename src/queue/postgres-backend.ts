@@ -6,7 +6,7 @@ import pg from 'pg';
 import { GrowingPool } from '../postgres/growing-pool.ts';
 import { retryDeadlocks } from '../postgres/retry-deadlocks.ts';
 import type { Backend, BackendOptions } from './backend.ts';
-import { classes, countWaiting, type Factory, PROBE_SUFFIX, onError } from './bullmq-classes.ts';
+import { classes, countWaiting, type Factory, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
 

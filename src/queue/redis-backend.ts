@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeepJobs } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { Backend, BackendOptions } from './backend.ts';
-import { classes, countWaiting, PROBE_SUFFIX, onError } from './bullmq-classes.ts';
+import { classes, countWaiting, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
 
 /** How long a reconnection is waited for. */
 const RENEWAL_MS = 2_000;

@@ -47,7 +47,7 @@ const KINDS = {
 };
 
 export function createOtlpSender(options: OtlpOptions): OtlpSender {
-  const { onResult: onResult, failed, maxSpans = MAX_SPANS } = options;
+  const { onResult, failed, maxSpans = MAX_SPANS } = options;
   const exporter = new OTLPTraceExporter({
     url: options.url,
     headers: { ...options.headers },

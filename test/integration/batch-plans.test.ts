@@ -115,7 +115,7 @@ describe.each([
       'noting as asleep',
       () =>
         createSleepStore(pool).fallAsleep(
-          runIds.map((id) => ({ run: { id, epoch: 1 }, until: undefined, forRun: false, lookAfterMs: 1_000 })),
+          runIds.map((id) => ({ run: { id, epoch: 1 }, until: undefined, forRun: false, checkAfterMs: 1_000 })),
         ),
     ],
     [

@@ -140,15 +140,15 @@ describe.each(onBothBackends())('cached outputs on $backend', ({ test }) => {
       ...more,
     });
     // A commit that was refused is in no row.
-    await cache.keep(entry('a', { commitId: '00000000-0000-4000-8000-000000000000' }));
+    await cache.store(entry('a', { commitId: '00000000-0000-4000-8000-000000000000' }));
     // Too late: its time is over already.
-    await cache.keep(entry('a', { ttlSeconds: 0.000001 }));
+    await cache.store(entry('a', { ttlSeconds: 0.000001 }));
     expect(await cache.find({ tenantId: 'default', key: 'k' })).toBeUndefined();
-    await Promise.all([cache.keep(entry('a')), cache.keep(entry('b')), cache.keep(entry('a'))]);
+    await Promise.all([cache.store(entry('a')), cache.store(entry('b')), cache.store(entry('a'))]);
     const kept = await cache.find({ tenantId: 'default', key: 'k' });
-    await cache.keep(entry('b'));
+    await cache.store(entry('b'));
     expect(await cache.find({ tenantId: 'default', key: 'k' })).toBe(kept);
-    await cache.keep(entry('a'));
+    await cache.store(entry('a'));
     expect(await cache.find({ tenantId: 'default', key: 'k' })).toBe(kept);
     expect(['{"x": 1}', '{"x": 2}']).toContain(kept);
     expect(await cache.find({ tenantId: 'another', key: 'k' })).toBeUndefined();

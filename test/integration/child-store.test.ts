@@ -61,9 +61,9 @@ test('a run that is replaced has begun when it waits for a child run, whether it
   await db.runs.accept({ ...newRun('replaced-1'), concurrency: place });
   await insert('replaced-1');
   const second = await db.runs.accept({ ...newRun('replaced-2'), concurrency: place });
-  expect(second.replaced).toMatchObject([{ id: 'replaced-1', unbegun: false }]);
+  expect(second.replaced).toMatchObject([{ id: 'replaced-1', notStarted: false }]);
   const third = await db.runs.accept({ ...newRun('replaced-3'), concurrency: place });
-  expect(third.replaced).toMatchObject([{ id: 'replaced-2', unbegun: true }]);
+  expect(third.replaced).toMatchObject([{ id: 'replaced-2', notStarted: true }]);
 });
 
 test('whoever cancels the parent while a child is inserted waits, and then sees it', async () => {

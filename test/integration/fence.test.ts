@@ -32,7 +32,7 @@ describe('whose outcome counts', () => {
     const runId = await db.accepted();
     expect(await db.claim(runId)).toEqual({ fence: 2, deliveries: 2 });
     for (const status of ['failed', 'retrying', 'waiting', 'cancelled'] as const) {
-      expect(await db.commit({ runId, status, fence: 1 })).toBe('refused');
+      expect(await db.commit({ runId, status, fence: 1 })).toBe('rejected');
     }
     expect(await db.task(runId)).toMatchObject({ status: 'running', final: false });
     expect(await db.commit({ runId, status: 'failed', fence: 2 })).toBe('accepted');
@@ -42,8 +42,8 @@ describe('whose outcome counts', () => {
     const runId = await db.accepted();
     await db.claim(runId);
     expect(await db.commit({ runId, fence: 1, output: '"of the zombie"' })).toBe('accepted');
-    expect(await db.commit({ runId, fence: 2, output: '"of its successor"' })).toBe('refused');
-    expect(await db.commit({ runId, fence: 2, status: 'failed' })).toBe('refused');
+    expect(await db.commit({ runId, fence: 2, output: '"of its successor"' })).toBe('rejected');
+    expect(await db.commit({ runId, fence: 2, status: 'failed' })).toBe('rejected');
     expect(await db.task(runId)).toMatchObject({ status: 'completed', output: 'of the zombie' });
     expect(await db.attempts(runId)).toEqual(['a 1 completed']);
     expect(await db.kinds(runId)).toEqual(['task.completed']);
@@ -52,8 +52,8 @@ describe('whose outcome counts', () => {
   test('an attempt ends once: a success that comes after its failure was recorded is refused', async () => {
     const runId = await db.accepted();
     expect(await db.commit({ runId, status: 'retrying' })).toBe('accepted');
-    expect(await db.commit({ runId })).toBe('refused');
-    expect(await db.commit({ runId, status: 'failed' })).toBe('refused');
+    expect(await db.commit({ runId })).toBe('rejected');
+    expect(await db.commit({ runId, status: 'failed' })).toBe('rejected');
     expect(await db.task(runId)).toMatchObject({ status: 'retrying', final: false, ended_attempt: 1 });
     expect(await db.commit({ runId, attempt: 2 })).toBe('accepted');
     expect(await db.attempts(runId)).toEqual(['a 1 failed', 'a 2 completed']);
@@ -116,22 +116,22 @@ describe('whose outcome counts', () => {
       `UPDATE task SET epoch = 2, fence = 1, ended_attempt = 0, attempt = 0, final = false, status = 'pending' WHERE run_id = $1 AND action_id = 'again'`,
       [runId],
     );
-    expect(await db.commit({ runId, actionId: 'again' })).toBe('refused');
-    expect(await db.commit({ runId, actionId: 'new' })).toBe('refused');
+    expect(await db.commit({ runId, actionId: 'again' })).toBe('rejected');
+    expect(await db.commit({ runId, actionId: 'new' })).toBe('rejected');
     expect(await db.claim(runId, 'again')).toBeUndefined();
-    expect(await db.commit({ runId, actionId: 'kept', epoch: 2 })).toBe('refused');
+    expect(await db.commit({ runId, actionId: 'kept', epoch: 2 })).toBe('rejected');
     expect(await db.commit({ runId, actionId: 'again', epoch: 2 })).toBe('accepted');
     expect(await db.commit({ runId, actionId: 'new', epoch: 2 })).toBe('accepted');
     expect(await db.task(runId, 'kept')).toMatchObject({ epoch: 1, status: 'completed' });
   });
 
   test('of a run that is unknown or has ended nothing counts', async () => {
-    expect(await db.commit({ runId: 'unknown' })).toBe('refused');
+    expect(await db.commit({ runId: 'unknown' })).toBe('rejected');
     expect(await db.claim('unknown')).toBeUndefined();
     const runId = await db.accepted();
     await db.runs.endAbnormally(runId, 1, 'cancelled', [{ actionId: 'a', actionType: 'test_task' }]);
-    expect(await db.commit({ runId })).toBe('refused');
-    expect(await db.commit({ runId, actionId: 'not of its version' })).toBe('refused');
+    expect(await db.commit({ runId })).toBe('rejected');
+    expect(await db.commit({ runId, actionId: 'not of its version' })).toBe('rejected');
     expect(await db.claim(runId)).toBeUndefined();
     expect(await db.kinds(runId)).toEqual(['run.cancelled']);
   });
@@ -147,8 +147,8 @@ describe('times that a worker tells by its clock', () => {
     const runId = await db.accepted();
     const clockMs = Date.now() + offMs - agoMs;
     const until = new Date(clockMs + MINUTE_MS);
-    const toldBy = { clockMs, mono: performance.now() - agoMs };
-    await db.commit({ runId, status: 'waiting', wakeAt: until, notBefore: until, toldBy });
+    const clockReading = { clockMs, mono: performance.now() - agoMs };
+    await db.commit({ runId, status: 'waiting', wakeAt: until, notBefore: until, clockReading });
     return {
       left: (await db.rows<{ wake: number; due: number }>(LEFT, runId))[0],
       until,
@@ -188,7 +188,7 @@ describe('one statement for many', () => {
       outcome({ runId, status: 'failed', fence: 1 }),
     ];
     const other = outcome({ runId, actionId: 'b' });
-    expect(await commitOutcomes(db.pool, [...twins, other])).toEqual(['refused', 'accepted', 'refused', 'accepted']);
+    expect(await commitOutcomes(db.pool, [...twins, other])).toEqual(['rejected', 'accepted', 'rejected', 'accepted']);
     expect(await db.kinds(runId)).toEqual(['task.completed', 'task.completed']);
   });
 

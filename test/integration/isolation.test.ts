@@ -2,7 +2,7 @@
 import { test as base, expect } from 'vitest';
 import { bareEnvironment } from '../../src/config/config.ts';
 import { createEgress } from '../../src/egress/egress.ts';
-import { SILENCE } from '../../src/engine/deliver/task-reports.ts';
+import { CLOSED_REPORTS } from '../../src/engine/deliver/task-reports.ts';
 import type { ExecutionCall, ExecutionResult } from '../../src/engine/ports/executor.ts';
 import type { RunRow } from '../../src/engine/ports/rows.ts';
 import { attemptSpanId, traceparentOf } from '../../src/engine/tracing/span-ids.ts';
@@ -109,9 +109,9 @@ const test = base
         timeoutMs: 60_000,
         scope: { params: { n: 20 }, run: {}, outputs: {} },
         wakeAt: undefined,
-        reports: SILENCE,
+        reports: CLOSED_REPORTS,
         suspect,
-        holdDeadline() {
+        pauseDeadline() {
           held += 1;
           return () => {
             resumed += 1;

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test as plain } from 'vitest';
-import { createKeepWithinBytes } from '../../src/engine/recover/remove-old-runs.ts';
+import { createSizeRetention } from '../../src/engine/recover/remove-old-runs.ts';
 import { createRetentionStore } from '../../src/store/recover/retention.ts';
 import { accepted, field, list } from '../harness/client/client.ts';
 import { createTestLog } from '../harness/test-log.ts';
@@ -248,10 +248,10 @@ describe('a batch', () => {
     const { bytes = 0 } = (await retention.measure(0)) ?? {};
     const { signal } = new AbortController();
     // A little less than what there is: one has to go.
-    expect(await createKeepWithinBytes({ ...deps, bytes: Math.round(bytes) - 10 })(signal)).toBe(1);
+    expect(await createSizeRetention({ ...deps, bytes: Math.round(bytes) - 10 })(signal)).toBe(1);
     expect(await db.run(old)).toBeUndefined();
     for (const kept of [alive, awaited, young]) expect(await db.run(kept)).toBeDefined();
-    const keepWithin = createKeepWithinBytes({ ...deps, bytes: 1 });
+    const keepWithin = createSizeRetention({ ...deps, bytes: 1 });
     await keepWithin(signal);
     await keepWithin(signal);
     expect(await db.run(young)).toBeUndefined();

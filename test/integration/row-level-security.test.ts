@@ -7,9 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTenantScope } from '../../src/engine/tenant-scope.ts';
 import { type Database, openDatabase } from '../../src/store/core/database.ts';
 import {
+  applyPolicies,
   findGap,
   ONLY_READ,
-  applyPolicies,
   standingOfTables,
   TENANT_ROLE,
 } from '../../src/store/core/row-level-security.ts';

@@ -35,7 +35,7 @@ describe('an event that commits after one with a greater id', () => {
         runId: run,
         after,
         signal: leaving.signal,
-        begin: () => undefined,
+        start: () => undefined,
         take(events) {
           got.push(...events.map(({ id, kind, actionId }) => `${id} ${actionId ?? kind}`));
           return Promise.resolve(true);

@@ -184,7 +184,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('workflows of the se
       metadata: { content: description },
     });
     const id = systemWorkflowId('racers', 'race');
-    const keep = (content: string) => store.keep('racers', id, definition(content), content);
+    const keep = (content: string) => store.ensureVersion('racers', id, definition(content), content);
     const versions = await Promise.all(Array.from({ length: 16 }, (_, n) => keep(n % 2 === 0 ? 'old' : 'new')));
     const [old = 0, fresh = 0] = versions;
     expect([old, fresh].sort()).toEqual([1, 2]);

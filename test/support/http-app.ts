@@ -279,7 +279,7 @@ export function memory({
       resume: () => guarded({ status: 'active' as const, operation: undefined }),
     },
     operations: {
-      begin: (_caller, id) => guarded({ ...OPERATION, id }),
+      start: (_caller, id) => guarded({ ...OPERATION, id }),
       find: () => guarded(OPERATION),
     },
     lanes: { list: () => guarded([]), pause: () => guarded(undefined), resume: () => guarded(undefined) },
@@ -428,7 +428,7 @@ export function memory({
     record: () => guarded(undefined),
     newId: () => 'new-id',
     system: {
-      begin: () => guarded(run('system')),
+      start: () => guarded(run('system')),
       runAndWait: () => guarded({ accepted: run('system'), ended: undefined }),
     },
     incoming: { receive: () => guarded({ accepted: 0, repeated: 0, outcomes: [], pending: [] }) },

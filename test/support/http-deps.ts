@@ -24,7 +24,7 @@ import type {
   PauseWorkflows,
   RerunRuns,
   RetryRuns,
-  SettleByHand,
+  SettleManually,
   WaitForRuns,
 } from '../../src/engine/ports/use-cases.ts';
 import type { LoginSessions } from '../../src/features/access/login-session-ports.ts';
@@ -79,10 +79,10 @@ export interface HttpDeps extends Omit<HttpCore, 'config' | 'loginFor' | 'before
   retry: RetryRuns;
   rerun: RerunRuns;
   pause: PauseRuns;
-  byHand: SettleByHand;
+  byHand: SettleManually;
   bulk: BulkControl;
   pauseWorkflows: PauseWorkflows;
-  operations: Pick<ControlOperations, 'begin' | 'find'>;
+  operations: Pick<ControlOperations, 'start' | 'find'>;
   tenantWeights: Pick<TenantWeightStore, 'find' | 'set' | 'remove'>;
   lanes: Lanes;
   controlEvents: ControlEventReader;

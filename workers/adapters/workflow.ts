@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { anyJson, defineAdapter, type EngineCapabilities, NonRetryableError, RetryableError } from '../adapter.ts';
 
 type ChildRuns = NonNullable<EngineCapabilities['children']>;
-type ChildRun = NonNullable<Awaited<ReturnType<ChildRuns['begin']>>>;
+type ChildRun = NonNullable<Awaited<ReturnType<ChildRuns['start']>>>;
 
 export const workflow = defineAdapter({
   type: 'workflow',
@@ -32,7 +32,7 @@ export const workflow = defineAdapter({
     const children = engine?.children;
     if (children === undefined) throw new NonRetryableError('executions are begun by the engine, which is not here');
     const child = await children
-      .begin({
+      .start({
         ...(workflow_id === undefined ? { by: 'name', named: name ?? '' } : { by: 'workflow_id', named: workflow_id }),
         version,
         parameters,

@@ -125,7 +125,7 @@ export function createApiEngine(
     system: createSystemRuns({ system: kept, accept, wait: waiter, reader }),
     reopening: {
       ...{ plans, runs, queue, failpoint, window, log },
-      sweep: createReconcileStore(pool),
+      reconcile: createReconcileStore(pool),
       retries: createRetryStore(pool),
       sagas: createSagaStore(pool),
       // Only for how urgent a job is against others, in broad classes.

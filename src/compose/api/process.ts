@@ -152,7 +152,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
       onGap() {
         metrics.listening();
         waiter.readAgain();
-        events.lookAgain();
+        events.pollNow();
         for (const { onGap } of opened) onGap?.();
       },
       onError: resources.onDatabaseError,

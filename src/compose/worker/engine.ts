@@ -51,7 +51,7 @@ export function createWorkerEngine(
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const sweep = createReconcileStore(pool);
-  const again = { plans, runs, sweep, queue, failpoint, tasks, children, now: resources.now };
+  const again = { plans, runs, reconcile: sweep, queue, failpoint, tasks, children, now: resources.now };
   const fallAsleep = createFallAsleep({ ...again, log });
   const accepting = { actionTypes: catalogue, texts: expressions, workflows, plans, failpoint, pool, config, log };
   const { accept, queue: briefQueue } = acceptInWorker({

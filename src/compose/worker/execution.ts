@@ -89,7 +89,7 @@ export function createExecution(
     cache: createOutputCache(pool),
     newId: randomUUID,
     random: Math.random,
-    picked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
+    onPicked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
     spans: traced.deliveries,
   };
   return { deps, isolated, reports, logs };

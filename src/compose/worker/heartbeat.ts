@@ -1,6 +1,6 @@
 /** A worker's sign of life, given only while its event loop moves and its lanes fetch: a timer alone proves nothing. */
 import type { Fault } from '../../domain/health/system-faults.ts';
-import type { BeatStore } from '../../engine/health/engine-health.ts';
+import type { HeartbeatStore } from '../../engine/health/engine-health.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import { VERSION } from '../../version.ts';
@@ -23,7 +23,7 @@ export interface BeatSource {
 
 export async function beatUntil(
   signal: AbortSignal,
-  store: Pick<BeatStore, 'beat'>,
+  store: Pick<HeartbeatStore, 'record'>,
   source: BeatSource,
   log: Logger,
 ): Promise<void> {
@@ -34,7 +34,7 @@ export async function beatUntil(
     const { id, lanes } = source;
     const uptimeSeconds = process.uptime();
     const activeTasks = source.activeTasks();
-    await store.beat({
+    await store.record({
       id,
       lanes,
       version: VERSION,

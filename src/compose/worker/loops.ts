@@ -1,7 +1,12 @@
 /** What a worker does beside its tasks, over and over until it stops. */
 import { restAsLong } from '../../engine/control/rest.ts';
-import type { BeatStore } from '../../engine/health/engine-health.ts';
-import { repeatUntil, type SweepDeps, type SweepReport, sweepUntil } from '../../engine/recover/reconcile.ts';
+import type { HeartbeatStore } from '../../engine/health/engine-health.ts';
+import {
+  type ReconcileDeps,
+  type ReconcileReport,
+  reconcileUntil,
+  repeatUntil,
+} from '../../engine/recover/reconcile.ts';
 import { whileAnswered } from '../../engine/recover/release-lock.ts';
 import { watchClock } from '../../store/core/database-clock.ts';
 import { takeBackTimesAhead } from '../../store/recover/times-ahead.ts';
@@ -22,7 +27,7 @@ const KEEP_LANES_EVERY_MS = 1_000;
 
 interface Parts {
   lanes: WorkerLanes;
-  beats: BeatStore;
+  beats: HeartbeatStore;
   loop: Pick<LoopMonitor, 'takeLongestMs'>;
   metrics: Pick<WorkerMetrics, 'worker'>;
   keepLanes(): Promise<unknown>;
@@ -36,11 +41,11 @@ export function workerLoops(
 ): Array<Promise<unknown>> {
   const { config, backend, clock, failpoint, faults, pool, queue, worker, writePath, log } = resources;
   const { tasks, live, runs, plans } = engine;
-  const sweepDeps: SweepDeps = {
+  const sweepDeps: ReconcileDeps = {
     ...engine.again,
     tasks,
     sagas: engine.sagas,
-    sweep: whileAnswered(engine.sweep, queue.ping),
+    reconcile: whileAnswered(engine.sweep, queue.ping),
     rest: restAsLong,
     window: config.admissionWindow,
     fairness: fairnessOf(live),
@@ -49,7 +54,7 @@ export function workerLoops(
     queueUse: backend.memoryUse,
     log,
   };
-  const onPass = async (report: SweepReport, durationMs: number) => {
+  const onPass = async (report: ReconcileReport, durationMs: number) => {
     const lagMs = await beats.recordPass({ worker, durationMs, ...report });
     metrics.worker.reconciled(report, durationMs, lagMs);
   };
@@ -60,14 +65,14 @@ export function workerLoops(
     takeLongestLagMs: loop.takeLongestMs,
     isUnresponsive: lanes.isUnresponsive,
     async faults() {
-      await writePath.lookAgain();
+      await writePath.probeAgain();
       return faults.ledger.problems();
     },
   };
   const watchCommits = async () => faults.commitWaits(tasks.commitWaitsMs());
   const readClock = watchClock(clock, () => takeBackTimesAhead(pool));
   return [
-    sweepUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random: Math.random, onPass }),
+    reconcileUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random: Math.random, onPass }),
     writePath.watchUntil(signal),
     repeatUntil({ signal, log }, WATCH_COMMITS_EVERY_MS, 'watch_commits', watchCommits),
     lanes.watchUntil(signal),

@@ -12,10 +12,10 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { CancelRuns } from '../../engine/ports/use-cases.ts';
 import { type CleanGatesDeps, cleanGates } from '../../engine/recover/clean-gates.ts';
 import { type ClearEndedDeps, createClearEnded } from '../../engine/recover/clear-ended.ts';
-import { dropRemovedWeeks, keepHistory } from '../../engine/recover/keep-history.ts';
+import { dropRemovedWeeks, maintainPartitions } from '../../engine/recover/keep-history.ts';
 import { pause, repeatUntil } from '../../engine/recover/reconcile.ts';
 import { removeExpired } from '../../engine/recover/remove-expired.ts';
-import { createKeepWithinBytes, removeOldRuns } from '../../engine/recover/remove-old-runs.ts';
+import { createSizeRetention, removeOldRuns } from '../../engine/recover/remove-old-runs.ts';
 import { createHistoryStore } from '../../store/migrations/partitions.ts';
 import { countGrownTables } from '../../store/migrations/table-statistics.ts';
 import { createExpiryStore } from '../../store/recover/expired.ts';
@@ -59,7 +59,7 @@ export function maintenanceJobs(
   const { retentionDays, retentionBytes, reconcileSeconds } = config;
   const retention = createRetentionStore(pool);
   const removal = { retention, days: retentionDays, bytes: retentionBytes, removed, pause, log };
-  const keepWithinBytes = createKeepWithinBytes(removal);
+  const keepWithinBytes = createSizeRetention(removal);
   const expiry = { expiry: createExpiryStore(pool), pause, log };
   const history = { history: createHistoryStore(pool), retentionDays, now: Date.now, log };
   const operations = createControlOperations({
@@ -91,7 +91,7 @@ export function maintenanceJobs(
     repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_expired', () => removeExpired(expiry, signal)),
     repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_old_chunks', oldChunks),
     repeatUntil({ signal, log }, OPERATE_EVERY_MS, 'carry_out_operations', () => operations.work(signal)),
-    repeatUntil({ signal, log }, KEEP_HISTORY_EVERY_MS, 'keep_history', () => keepHistory(history)),
+    repeatUntil({ signal, log }, KEEP_HISTORY_EVERY_MS, 'keep_history', () => maintainPartitions(history)),
     repeatUntil({ signal, log }, DROP_REMOVED_EVERY_MS, 'drop_removed_weeks', () => dropRemovedWeeks(history)),
     repeatUntil({ signal, log }, ROUNDS_BETWEEN_CLEANING * reconcileSeconds * 1_000, 'clean_queue', clean),
   ];

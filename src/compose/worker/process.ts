@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../../domain/graph/compile.ts';
 import { codeOf } from '../../domain/health/fault-problems.ts';
 import { groupFaults } from '../../domain/health/system-faults.ts';
-import { createLaneKeeper } from '../../engine/control/lanes.ts';
+import { createLanePauseSync } from '../../engine/control/lanes.ts';
 import type { Feature, FeatureWorker, WorkerPart, WorkerParts } from '../../feature.ts';
 import { traceCalls } from '../../features/tracing/trace-calls.ts';
 import { createWorkerHealth } from '../../http/server/worker-health.ts';
@@ -107,7 +107,7 @@ export function workerProcess(
     },
     { name: 'orchestrator-worker-listen', onGap: hearingAgain, onError: resources.onDatabaseError },
   );
-  const keepLanes = createLaneKeeper({ pauses: createLanePauseStore(pool), queue, lanes: laneNames });
+  const keepLanes = createLanePauseSync({ pauses: createLanePauseStore(pool), queue, lanes: laneNames });
   let loops: Array<Promise<unknown>> = [];
   const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
@@ -181,7 +181,7 @@ export function workerProcess(
       await flushLast(shared, log);
       lanes.stop();
       loop.stop();
-      await beats.leave(worker).catch(() => undefined);
+      await beats.remove(worker).catch(() => undefined);
       control.close();
       await listener.close();
       await health.close();

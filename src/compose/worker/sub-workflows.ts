@@ -8,7 +8,7 @@ import type { AcceptDeps } from '../../engine/accept/accept-run.ts';
 import type { Admission } from '../../engine/accept/admit.ts';
 import { createOwnIds } from '../../engine/accept/system-workflows.ts';
 import { type AdmitChildrenDeps, createChildAdmission } from '../../engine/children/admit-children.ts';
-import { childRunsOf, type WantedRun } from '../../engine/children/child-runs.ts';
+import { type ChildRunRequest, childRunsOf } from '../../engine/children/child-runs.ts';
 import type { ChildStore } from '../../engine/ports/children.ts';
 import type { ExecutionCall } from '../../engine/ports/executor.ts';
 import { persist } from '../../store/core/transient.ts';
@@ -53,8 +53,9 @@ export function createSubWorkflows(
   return ({ run, actionId, attempt }) => {
     const own = childRunsOf(deps, run, actionId, attempt);
     // Those of the service call each other by their aliases.
-    const idOf = (wanted: WantedRun) => (wanted.by === 'name' ? wanted.named : ownIdOf(run.tenantId, wanted.named));
+    const idOf = (wanted: ChildRunRequest) =>
+      wanted.by === 'name' ? wanted.named : ownIdOf(run.tenantId, wanted.named);
     // Its attempt finds what it has begun already. Elsewhere a client is answered that the database is away.
-    return { begin: (wanted) => persist(() => own.begin({ ...wanted, named: idOf(wanted) })) };
+    return { start: (wanted) => persist(() => own.start({ ...wanted, named: idOf(wanted) })) };
   };
 }

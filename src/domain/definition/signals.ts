@@ -108,7 +108,12 @@ function sitesOf(action: Action, of = '', config = 'config'): Site[] {
   const own = { taskId: id, type: action.action_type, config: action.config, repeated: hasItems(action) };
   const sites = [{ ...own, of, at: `${of}.${config}` }];
   if (compensate === undefined) return sites;
-  const other = { taskId: compensationId(id), type: compensate.action_type, config: compensate.config, repeated: false };
+  const other = {
+    taskId: compensationId(id),
+    type: compensate.action_type,
+    config: compensate.config,
+    repeated: false,
+  };
   return [...sites, { ...other, of: `${of}.compensate`, at: `${of}.compensate.config` }];
 }
 

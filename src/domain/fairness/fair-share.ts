@@ -80,7 +80,9 @@ export function shareOut(
   const least = Math.min(...(behind.length > 0 ? behind : tenants).map(({ progress }) => progress));
   // Who was not to get anything has nothing to catch up on.
   for (const tenant of tenants) if (tenant.toShare === 0) tenant.progress = Math.max(tenant.progress, least);
-  order.push(...assignSlots(tenants, Math.min(most, window - use.total) - order.length, () => Number.POSITIVE_INFINITY));
+  order.push(
+    ...assignSlots(tenants, Math.min(most, window - use.total) - order.length, () => Number.POSITIVE_INFINITY),
+  );
   const lowest = Math.min(...tenants.map(({ progress }) => progress));
   return {
     grants: new Map(tenants.filter(({ granted }) => granted > 0).map(({ id, granted }) => [id, granted])),

@@ -26,7 +26,7 @@ export interface JobRank {
   rank: number | undefined;
 }
 
-export function jobPriority({ priority, urgency, depth, rank: rank }: JobRank): number {
+export function jobPriority({ priority, urgency, depth, rank }: JobRank): number {
   const base = priority * STEP;
   if (rank === undefined || depth > 0) return base + urgency * DEPTHS + (DEPTHS - 1 - Math.min(depth, DEPTHS - 1));
   return base + UNDER_WAY + rank * (NOT_URGENT + 1) + urgency;

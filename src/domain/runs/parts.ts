@@ -45,7 +45,9 @@ export function taskOf(plan: Plan, taskId: string): PlannedAction | undefined {
   if (compensation !== undefined) return compensation;
   const ref = readItemId(taskId);
   const parent = ref === undefined ? undefined : plan.byId.get(ref.actionId);
-  return ref === undefined || parent === undefined || !hasItems(parent.action) ? undefined : itemOf(parent, ref.position);
+  return ref === undefined || parent === undefined || !hasItems(parent.action)
+    ? undefined
+    : itemOf(parent, ref.position);
 }
 
 /** An item ends nothing but itself: it has no gates and is nobody's dependency, and its failure is its action's to judge. */

@@ -103,12 +103,12 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
   ): Promise<Prepared> {
     const workflow = await deps.workflows.resolve(caller.tenantId, request.task_type);
     if (workflow === undefined) {
-      const known = deps.actionTypes.names().join(', ');
+      const types = deps.actionTypes.names().join(', ');
       throw new OrchestratorError(
         'unknown_task_type',
-        `Unknown task type '${request.task_type}'. Known types: ${known}; or the name of a workflow`,
+        `Unknown task type '${request.task_type}'. Known types: ${types}; or the name of a workflow`,
         {
-          errors: [{ path: 'task_type', message: `is neither one of ${known} nor a workflow` }],
+          errors: [{ path: 'task_type', message: `is neither one of ${types} nor a workflow` }],
         },
       );
     }
@@ -146,8 +146,8 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     );
     const of = { workflow_id: workflow.id, version: workflow.version };
     const { timeout_seconds: timeoutSeconds, retention_days: retentionDays } = workflow.definition;
-    const canBeUndone = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
-    const saga = canBeUndone || request.saga === true ? (true as const) : undefined;
+    const hasCompensation = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
+    const saga = hasCompensation || request.saga === true ? (true as const) : undefined;
     const common = newRun(caller, named, { of, parameters: values }, request);
     const run = { ...common, timeoutSeconds, retentionDays, saga };
     return {
@@ -301,11 +301,11 @@ function subWorkflowsIn({ actions }: Definition): JsonObject {
   const named = actions
     .filter(({ action_type }) => action_type === WORKFLOW_ACTION)
     .map(({ action_id, config }): JsonObject => {
-      const told = ['workflow_id', 'name', 'version'].flatMap((field) => {
+      const reference = ['workflow_id', 'name', 'version'].flatMap((field) => {
         const value = ownProperty(config, field);
         return value === undefined ? [] : [[field, value] as const];
       });
-      return { action_id, ...Object.fromEntries(told) };
+      return { action_id, ...Object.fromEntries(reference) };
     });
   return named.length === 0 ? {} : { sub_workflows: named };
 }

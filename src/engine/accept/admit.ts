@@ -34,11 +34,11 @@ export interface Admission {
 
 export interface AdmitDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'markQueued' | 'markQueuedAhead' | 'nudge' | 'windowUse'>;
+  runs: Pick<RunStore, 'markQueued' | 'markQueuedAhead' | 'checkNow' | 'windowUse'>;
   queue: FlowQueue;
   failpoint: Failpoint;
   window: number;
-  fairness: Pick<Fairness, 'weightOf' | 'turns'>;
+  fairness: Pick<Fairness, 'weightOf' | 'ranks'>;
   log: Logger;
   now(): number;
 }
@@ -51,7 +51,7 @@ const SAMPLE_EVERY_MS = 1_000;
 const PAUSE_AFTER_FAULT_MS = 1_000;
 /** What the dispatcher has not added by then has to wait for room. */
 const BACKLOG_AGE_MS = 5_000;
-const TENANTS_PER_LOOK = 100;
+const TENANTS_PER_QUERY = 100;
 /**
  * Jobs of the flows of a request. To add more may take longer than the dispatcher leaves a run to the API, on a busy machine,
  * and a second add beside the first brings gates back under jobs that run by then.
@@ -59,7 +59,7 @@ const TENANTS_PER_LOOK = 100;
 const MANY_JOBS = 200;
 
 export function createAdmission(deps: AdmitDeps): Admission {
-  const { turns, weightOf } = deps.fairness;
+  const { ranks, weightOf } = deps.fairness;
   let waiting: readonly string[] = [];
   let inQueue = new Map<string, number>();
   let total = 0;
@@ -77,7 +77,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
       // What is marked while the count is made may be in neither.
       const before = new Map(unmarked);
       sampling = deps.runs
-        .windowUse({ window: deps.window, olderThanMs: BACKLOG_AGE_MS, after: '', tenants: TENANTS_PER_LOOK })
+        .windowUse({ window: deps.window, olderThanMs: BACKLOG_AGE_MS, after: '', tenants: TENANTS_PER_QUERY })
         .then((use) => {
           waiting = use.waiting;
           inQueue = new Map(use.inQueue);
@@ -85,7 +85,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
             addTo(inQueue, tenantId, Math.max(before.get(tenantId) ?? 0, unmarked.get(tenantId) ?? 0));
           }
           total = [...inQueue.values()].reduce((sum, count) => sum + count, 0);
-          turns.seen(inQueue);
+          ranks.seen(inQueue);
           sampledAt = deps.now();
         })
         .finally(() => {
@@ -134,10 +134,10 @@ export function createAdmission(deps: AdmitDeps): Admission {
         const admitted = takeIn(runs);
         const trees = await Promise.all(
           admitted.map(async ({ id, tenantId, of, priority, timeoutSeconds }) => {
-            const turn = turns.next(tenantId);
+            const rank = ranks.next(tenantId);
             const plan = await deps.plans.of(of);
             const urgency = urgencyOf(timeoutSeconds === undefined ? undefined : timeoutSeconds * 1_000, 0);
-            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, rank: turn, urgency });
+            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, rank: rank, urgency });
           }),
         );
         ahead = toMarkAhead(admitted, trees);
@@ -157,7 +157,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
         if (await answers()) return;
         pausedUntil = deps.now() + PAUSE_AFTER_FAULT_MS;
         // The dispatcher does not see them: the reconciler finds what is missing.
-        await Promise.all(ahead.map(({ id }) => deps.runs.nudge(id).catch(() => undefined)));
+        await Promise.all(ahead.map(({ id }) => deps.runs.checkNow(id).catch(() => undefined)));
       }
     },
   };

@@ -4,7 +4,7 @@ import { createRecentUse } from '../../domain/fairness/recent-use.ts';
 
 export interface Fairness {
   weightOf: WeightOf;
-  turns: Turns;
+  ranks: FairShareRanks;
   /** How far each tenant has come in the rounds of the dispatcher. */
   progress: ReadonlyMap<string, number>;
   /** Where the next look at the tenants that wait begins, when they are more than one look shows. */
@@ -12,7 +12,7 @@ export interface Fairness {
 }
 
 export function createFairness(weightOf: WeightOf): Fairness {
-  return { weightOf, turns: createTurns(weightOf), progress: new Map(), after: '' };
+  return { weightOf, ranks: createRanks(weightOf), progress: new Map(), after: '' };
 }
 
 /**
@@ -21,14 +21,14 @@ export function createFairness(weightOf: WeightOf): Fairness {
  * Who goes first by turn has less than half of all together, so nobody waits for ever behind them. While a tenant has any
  * runs there a turn is never lower than before: its older runs are not overtaken by its newer ones when the queue gets shorter.
  */
-export interface Turns {
+export interface FairShareRanks {
   /** Runs in the queue by tenant, as they were just counted. */
   seen(inQueue: ReadonlyMap<string, number>): void;
   /** The turn of the next run of this tenant, which is counted. */
   next(tenantId: string): number;
 }
 
-function createTurns(weightOf: WeightOf): Turns {
+function createRanks(weightOf: WeightOf): FairShareRanks {
   let counts = new Map<string, number>();
   let peaks = new Map<string, number>();
   let heavy = new Set<string>();

@@ -3,7 +3,7 @@ import { urgencyOf } from '../../domain/graph/job-priority.ts';
 import type { RunRow } from '../ports/rows.ts';
 
 /** What the jobs of a run are made of. `turn`: of one that has not begun. */
-export function flowOfRun(run: RunRow, gen: number, now: number, turn?: number): FlowOfRun {
+export function flowOfRun(run: RunRow, gen: number, now: number, rank?: number): FlowOfRun {
   const { id: runId, epoch, priority, of, deadlineAt } = run;
-  return { runId, epoch, gen, priority, of, rank: turn, urgency: urgencyOf(deadlineAt?.getTime(), now) };
+  return { runId, epoch, gen, priority, of, rank: rank, urgency: urgencyOf(deadlineAt?.getTime(), now) };
 }

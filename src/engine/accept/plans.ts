@@ -4,27 +4,27 @@ import type { DefinitionRef } from '../../schemas/job.ts';
 import type { Definitions } from '../ports/definitions.ts';
 
 /** Together about as much as ten thousand actions each at worst; most definitions have a few. */
-const PLANS_KEPT = 500;
+const MAX_CACHED_PLANS = 500;
 
 export interface Plans {
   of(reference: DefinitionRef): Promise<Plan>;
 }
 
 export function createPlans(definitions: Definitions): Plans {
-  const kept = new Map<string, Promise<Plan>>();
+  const cache = new Map<string, Promise<Plan>>();
   return {
     of(reference) {
       const key = keyOf(reference);
-      const known = kept.get(key);
-      const plan = known ?? definitions.load(reference).then(makePlan);
+      const cached = cache.get(key);
+      const plan = cached ?? definitions.load(reference).then(makePlan);
       // Last used is last in the map; what fails to load is not kept.
-      kept.delete(key);
-      kept.set(key, plan);
-      if (known === undefined) {
-        plan.catch(() => kept.delete(key));
-        for (const oldest of kept.keys()) {
-          if (kept.size <= PLANS_KEPT) break;
-          kept.delete(oldest);
+      cache.delete(key);
+      cache.set(key, plan);
+      if (cached === undefined) {
+        plan.catch(() => cache.delete(key));
+        for (const oldest of cache.keys()) {
+          if (cache.size <= MAX_CACHED_PLANS) break;
+          cache.delete(oldest);
         }
       }
       return plan;

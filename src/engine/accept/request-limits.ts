@@ -55,8 +55,8 @@ export function createRequestLimit(deps: {
   return {
     over,
     async take(key) {
-      const known = over(key);
-      if (known !== undefined) return known;
+      const exceeded = over(key);
+      if (exceeded !== undefined) return exceeded;
       const { count, resetMs } = await counts.add(key);
       if (count >= limit) {
         for (const oldest of ends.size >= MOST_OVER ? ends.keys() : []) {

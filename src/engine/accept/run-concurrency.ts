@@ -42,7 +42,7 @@ export function createEndReplaced(
     try {
       const plan = await deps.plans.of(run.of);
       // What began less than half a second ago has no row yet: where it could be undone, nothing is taken for not begun.
-      if (run.unbegun && !plan.isSaga) await endRun(deps, run, plan);
+      if (run.notStarted && !plan.isSaga) await endRun(deps, run, plan);
       await wakeRun(deps, plan, run.id, run.epoch);
     } catch (error) {
       const reason = errorMessage(error);

@@ -13,7 +13,7 @@ export interface SystemRunDeps {
 }
 
 export function createSystemRuns({ system, accept, wait, reader }: SystemRunDeps): SystemRuns {
-  const begin: SystemRuns['begin'] = async (caller, name, parameters, request) => {
+  const start: SystemRuns['start'] = async (caller, name, parameters, request) => {
     const { id, version } = await system.ensure(caller.tenantId, name);
     const { correlationId, idempotencyKey, priority, saga } = request;
     return accept.executeWorkflow(caller, id, {
@@ -27,9 +27,9 @@ export function createSystemRuns({ system, accept, wait, reader }: SystemRunDeps
     });
   };
   return {
-    begin,
+    start,
     async runAndWait(caller, name, parameters, { waitMs, signal, ...request }) {
-      const accepted = await begin(caller, name, parameters, request);
+      const accepted = await start(caller, name, parameters, request);
       const final = await wait.waitUntilFinal(accepted.id, waitMs, signal);
       return { accepted, ended: final ? await reader.execution(caller.tenantId, accepted.id) : undefined };
     },

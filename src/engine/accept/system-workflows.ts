@@ -32,43 +32,43 @@ export interface SystemWorkflowDeps {
   normalise(body: JsonObject): { definition: Definition };
 }
 
-const TENANTS_KNOWN = 10_000;
+const MAX_CACHED_WORKFLOWS = 10_000;
 
 export function createSystemWorkflows(deps: SystemWorkflowDeps): SystemWorkflows {
   const byName = new Map(deps.workflows.map((workflow) => [workflow.name, workflow]));
   const canonical = new Map<string, { definition: Definition; content: string }>();
   // Nobody can delete what is there, so it need not be looked for again.
-  const kept = new Map<string, Promise<{ id: string; version: number }>>();
+  const cache = new Map<string, Promise<{ id: string; version: number }>>();
 
   function canonicalOf({ name, definition }: SystemWorkflow): { definition: Definition; content: string } {
-    const known = canonical.get(name);
-    if (known !== undefined) return known;
+    const cached = canonical.get(name);
+    if (cached !== undefined) return cached;
     const made = deps.normalise({ ...definition, name: systemAlias(name), tags: [SYSTEM_TAG] }).definition;
     const content = requestHash(made);
-    const whole = { definition: { ...made, metadata: { [CONTENT]: content } }, content };
-    canonical.set(name, whole);
-    return whole;
+    const entry = { definition: { ...made, metadata: { [CONTENT]: content } }, content };
+    canonical.set(name, entry);
+    return entry;
   }
 
-  async function keep(tenantId: string, workflow: SystemWorkflow): Promise<{ id: string; version: number }> {
+  async function ensureStored(tenantId: string, workflow: SystemWorkflow): Promise<{ id: string; version: number }> {
     for (const used of workflow.uses ?? []) await ensure(tenantId, used);
     const id = systemWorkflowId(tenantId, workflow.name);
     const { definition, content } = canonicalOf(workflow);
-    return { id, version: await deps.store.keep(tenantId, id, definition, content) };
+    return { id, version: await deps.store.ensureVersion(tenantId, id, definition, content) };
   }
 
   function ensure(tenantId: string, name: string): Promise<{ id: string; version: number }> {
     const workflow = byName.get(name);
     if (workflow === undefined) throw new Error(`the service has no workflow of its own called ${name}`);
     const id = systemWorkflowId(tenantId, name);
-    const known = kept.get(id);
-    if (known !== undefined) return known;
-    const making = keep(tenantId, workflow);
-    kept.set(id, making);
-    making.catch(() => kept.delete(id));
-    for (const oldest of kept.keys()) {
-      if (kept.size <= TENANTS_KNOWN) break;
-      kept.delete(oldest);
+    const cached = cache.get(id);
+    if (cached !== undefined) return cached;
+    const making = ensureStored(tenantId, workflow);
+    cache.set(id, making);
+    making.catch(() => cache.delete(id));
+    for (const oldest of cache.keys()) {
+      if (cache.size <= MAX_CACHED_WORKFLOWS) break;
+      cache.delete(oldest);
     }
     return making;
   }

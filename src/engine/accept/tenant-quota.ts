@@ -15,7 +15,7 @@ export interface TenantQuotaDeps {
   /** 0: any number. */
   limit: number;
   code: ErrorCode;
-  refusal(runs: number, limit: number): string;
+  rejection(runs: number, limit: number): string;
   /** As long as it may take until some of them have gone. */
   againAfterSeconds: number;
   /** Of a tenant, counted up to `most`. */
@@ -32,7 +32,7 @@ export function createQueuedRunQuota(deps: CountDeps): TenantQuota {
   return createTenantQuota({
     ...deps,
     code: 'too_many_queued',
-    refusal: (runs, limit) => `${runs} executions of this tenant wait to begin; at most ${limit} may`,
+    rejection: (runs, limit) => `${runs} executions of this tenant wait to begin; at most ${limit} may`,
     againAfterSeconds: 5,
   });
 }
@@ -42,7 +42,7 @@ export function createLiveRunQuota(deps: CountDeps): TenantQuota {
   return createTenantQuota({
     ...deps,
     code: 'too_many_live',
-    refusal: (runs, limit) => `${runs} executions of this tenant have not ended; at most ${limit} may be so`,
+    rejection: (runs, limit) => `${runs} executions of this tenant have not ended; at most ${limit} may be so`,
     againAfterSeconds: 60,
   });
 }
@@ -50,13 +50,13 @@ export function createLiveRunQuota(deps: CountDeps): TenantQuota {
 function createTenantQuota(deps: TenantQuotaDeps): TenantQuota {
   const { limit, count, now } = deps;
   if (limit === 0) return async () => undefined;
-  const known = new Map<string, { until: number; runs: Promise<number>; since: number }>();
+  const counts = new Map<string, { until: number; runs: Promise<number>; since: number }>();
 
   function counted(tenantId: string) {
-    if (known.size >= MOST_TENANTS) known.clear();
+    if (counts.size >= MOST_TENANTS) counts.clear();
     // Nobody is refused because it could not be counted: whoever cannot reach the database hears of that anyway.
     const entry = { until: now() + COUNT_EVERY_MS, runs: count(tenantId, limit).catch(() => 0), since: 0 };
-    known.set(tenantId, entry);
+    counts.set(tenantId, entry);
     void entry.runs.then((runs) => {
       entry.until += Math.floor(runs / RUNS_PER_MS);
     });
@@ -64,11 +64,13 @@ function createTenantQuota(deps: TenantQuotaDeps): TenantQuota {
   }
 
   return async ({ tenantId }, more) => {
-    const last = known.get(tenantId);
+    const last = counts.get(tenantId);
     const entry = last === undefined || now() >= last.until ? counted(tenantId) : last;
     const runs = (await entry.runs) + entry.since;
     if (runs + more > limit) {
-      throw new OrchestratorError(deps.code, deps.refusal(runs, limit), { retryAfterSeconds: deps.againAfterSeconds });
+      throw new OrchestratorError(deps.code, deps.rejection(runs, limit), {
+        retryAfterSeconds: deps.againAfterSeconds,
+      });
     }
     entry.since += more;
   };

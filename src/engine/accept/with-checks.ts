@@ -17,12 +17,12 @@ export async function withChecks<Result>(
   tenantId: string,
   work: (checks: Checks) => Result,
 ): Promise<Result> {
-  const known = new Map<string, Answer>();
+  const answered = new Map<string, Answer>();
   for (;;) {
     const open = new Map<string, Question>();
     let ended: { result: Result } | { error: unknown };
     try {
-      ended = { result: work(askingChecks(known, open)) };
+      ended = { result: work(askingChecks(answered, open)) };
     } catch (error) {
       ended = { error };
     }
@@ -32,7 +32,7 @@ export async function withChecks<Result>(
     }
     const keys = [...open.keys()];
     const answers = await checker.answer(tenantId, [...open.values()]);
-    for (const [index, key] of keys.entries()) known.set(key, answers[index] ?? null);
+    for (const [index, key] of keys.entries()) answered.set(key, answers[index] ?? null);
   }
 }
 
@@ -42,9 +42,9 @@ export function answeringAtOnce(checks: Checks): TextChecker {
 }
 
 // An answer has the kind that its question asks for: both are made by `answerOf`.
-function askingChecks(known: ReadonlyMap<string, Answer>, open: Map<string, Question>): Checks {
+function askingChecks(answered: ReadonlyMap<string, Answer>, open: Map<string, Question>): Checks {
   function ask<Kind extends Answer>(key: string, question: Question, meanwhile: Kind): Kind {
-    const answer = known.get(key);
+    const answer = answered.get(key);
     if (answer !== undefined) return answer as Kind;
     open.set(key, question);
     return meanwhile;

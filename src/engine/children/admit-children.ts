@@ -10,7 +10,7 @@ import type { Logger } from '../ports/logger.ts';
 import type { RunStore } from '../ports/runs.ts';
 import { type AddAgainDeps, addAgain } from '../recover/add-again.ts';
 import { PENDING_AGE_MS } from '../recover/dispatch.ts';
-import { inTurns, onItsOwn } from '../recover/run-by-run.ts';
+import { inBatches, onItsOwn } from '../recover/run-by-run.ts';
 
 export interface AdmitChildrenDeps extends AddAgainDeps {
   children: Pick<ChildStore, 'takePending' | 'countAtDepth'>;
@@ -55,7 +55,7 @@ export function createChildAdmission(deps: AdmitChildrenDeps, depth: number, now
 export async function dispatchChildren(deps: AdmitChildrenDeps): Promise<number> {
   const pending = await deps.children.takePending(deps.window, DISPATCHED_PER_PASS, PENDING_AGE_MS);
   let added = 0;
-  await inTurns(pending, (run) =>
+  await inBatches(pending, (run) =>
     onItsOwn(deps, run, async () => {
       await addAgain(deps, run, run.gen);
       await deps.runs.markQueued(run.id, run.epoch);

@@ -25,7 +25,7 @@ export interface ChildRunDeps extends Omit<AcceptDeps, 'runs' | 'admission'> {
 }
 
 /** What an adapter asks for. */
-export interface WantedRun {
+export interface ChildRunRequest {
   by: 'workflow_id' | 'name';
   named: string;
   version: number | undefined;
@@ -39,16 +39,16 @@ export interface ChildRunsOfTask {
    * The run of this attempt as it is now: begun, gone on with, or found. Undefined: the run of the task begins nothing any
    * more. Throws what the acceptance says, with all faults in its message.
    */
-  begin(wanted: WantedRun): Promise<ChildRun | undefined>;
+  start(request: ChildRunRequest): Promise<ChildRun | undefined>;
 }
 
 export function childRunsOf(deps: ChildRunDeps, run: RunRow, actionId: string, attempt: number): ChildRunsOfTask {
   const task: ParentTask = { runId: run.id, epoch: run.epoch, actionId, attempt };
   return {
-    async begin(wanted) {
+    async start(request) {
       const before = await deps.children.find(task);
       if (isSame(before, task)) return before;
-      const id = await accept(deps, run, task, wanted).catch((error: unknown) => {
+      const id = await accept(deps, run, task, request).catch((error: unknown) => {
         throw error instanceof OrchestratorError ? withAllFaults(error) : error;
       });
       const child = id === undefined ? undefined : await deps.children.find(task);
@@ -62,7 +62,7 @@ async function accept(
   deps: ChildRunDeps,
   run: RunRow,
   task: ParentTask,
-  wanted: WantedRun,
+  request: ChildRunRequest,
 ): Promise<string | undefined> {
   const caller: Caller = {
     tenantId: run.tenantId,
@@ -72,45 +72,45 @@ async function accept(
     // Sampled, or not, as that one: it is a part of its trace.
     parentSpanId: run.parentSpan ?? undefined,
   };
-  const workflowId = wanted.by === 'workflow_id' ? wanted.named : await idOf(deps, caller, wanted);
+  const workflowId = request.by === 'workflow_id' ? request.named : await idOf(deps, caller, request);
   const lineage = await deps.children.lineage(run.id, deps.maxDepth + 1);
-  const refused = rejectDescent(lineage, workflowId, deps.maxDepth);
-  if (refused !== undefined) throw new OrchestratorError(refused.code, refused.message);
-  const place = { ...task, awaited: wanted.awaited, depth: (lineage[0]?.depth ?? 0) + 1 };
-  let nothingBegins = false;
+  const rejected = rejectDescent(lineage, workflowId, deps.maxDepth);
+  if (rejected !== undefined) throw new OrchestratorError(rejected.code, rejected.message);
+  const parentTask = { ...task, awaited: request.awaited, depth: (lineage[0]?.depth ?? 0) + 1 };
+  let nothingStarts = false;
   const acceptance = createAcceptRuns({
     ...deps,
-    admission: deps.admissionAt(place.depth),
+    admission: deps.admissionAt(parentTask.depth),
     runs: {
       async accept(prepared): Promise<StoredRun> {
         const found = await deps.children.find(task);
-        const { version } = wanted;
+        const { version } = request;
         const { parameters } = prepared;
-        const asked = { ...task, awaited: wanted.awaited, workflowId, version, parameters };
-        const which = whichChild(found, asked, RETRYABLE_STATUSES);
+        const requested = { ...task, awaited: request.awaited, workflowId, version, parameters };
+        const which = whichChild(found, requested, RETRYABLE_STATUSES);
         if (found !== undefined && which !== 'new') {
-          if (which === 'retry') nothingBegins = !(await goOn(deps, caller, found, task));
+          if (which === 'retry') nothingStarts = !(await goOn(deps, caller, found, task));
           if (which === 'adopt') await deps.children.adopt(found.id, task);
           const { id, status } = found;
           return { id, status, createdAt: run.createdAt, requestHash: null, of: prepared.of, inserted: false };
         }
         // What a key of the workflow's own would make one of two runs of does not concern it: its task is its identity.
-        const stored = await deps.children.insert({ ...prepared, dedupe: undefined }, place);
-        nothingBegins = stored === undefined;
-        return stored ?? unbegun(prepared.id, prepared.of, run);
+        const stored = await deps.children.insert({ ...prepared, dedupe: undefined }, parentTask);
+        nothingStarts = stored === undefined;
+        return stored ?? notStarted(prepared.id, prepared.of, run);
       },
     },
   });
   const { id } = await acceptance.executeWorkflow(caller, workflowId, {
-    parameters: wanted.parameters,
-    version: wanted.version,
+    parameters: request.parameters,
+    version: request.version,
     priority: run.priority,
     strict: false,
   });
-  return nothingBegins ? undefined : id;
+  return nothingStarts ? undefined : id;
 }
 
-async function idOf(deps: ChildRunDeps, caller: Caller, { named, version }: WantedRun): Promise<string> {
+async function idOf(deps: ChildRunDeps, caller: Caller, { named, version }: ChildRunRequest): Promise<string> {
   const found = await deps.workflows.resolve(caller.tenantId, named, version);
   if (found === undefined)
     throw new OrchestratorError('not_found', `Workflow not found: there is none named '${named}'`);
@@ -128,7 +128,7 @@ async function goOn(deps: ChildRunDeps, caller: Caller, child: ChildRun, task: P
   return (await reopen({ plans: deps.plans, retries }, caller, found, { afterSeconds: 0 })) !== undefined;
 }
 
-function unbegun(id: string, of: StoredRun['of'], { createdAt }: RunRow): StoredRun {
+function notStarted(id: string, of: StoredRun['of'], { createdAt }: RunRow): StoredRun {
   return { id, status: 'cancelled', createdAt, requestHash: null, of, inserted: false };
 }
 

@@ -6,14 +6,14 @@ import type { ChildStore } from '../ports/children.ts';
 import type { RunRow } from '../ports/rows.ts';
 import type { CancelRuns } from '../ports/use-cases.ts';
 
-export interface HoldDeps {
+export interface AwaitChildrenDeps {
   children: Pick<ChildStore, 'openOf'>;
   cancelRun: CancelRuns['cancelRun'];
 }
 
 /** True while a run that this task of a cancelled run waits for has not ended; it is cancelled, if it was not before. */
-export async function holdsForChildren(
-  deps: HoldDeps,
+export async function awaitsChildren(
+  deps: AwaitChildrenDeps,
   run: RunRow,
   task: { action_id: string; action_type: string },
 ): Promise<boolean> {

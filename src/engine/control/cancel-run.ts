@@ -8,7 +8,7 @@ import { FINAL_RUN_STATUSES, type RunStatus } from '../../domain/runs/run-states
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Plans } from '../accept/plans.ts';
 import { cancelQuietly } from '../children/hold-for-children.ts';
-import { refuseWhileCompensating } from '../deliver/compensate.ts';
+import { rejectWhileCompensating } from '../deliver/compensate.ts';
 import type { ChildStore } from '../ports/children.ts';
 import type { RunStore } from '../ports/runs.ts';
 import type { Caller, CancelRuns } from '../ports/use-cases.ts';
@@ -28,7 +28,7 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     if (FINAL_RUN_STATUSES.includes(request.was)) {
       throw new OrchestratorError('already_final', `The execution has already ended: ${request.was}`);
     }
-    refuseWhileCompensating(request.was);
+    rejectWhileCompensating(request.was);
     if (!request.changed) return 'cancelling';
     await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
@@ -36,9 +36,9 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     const children = await deps.children.openOf(runId);
     await cancelAll(caller, children, reason);
     // What began less than half a second ago has no row yet. Where it could be undone, nothing is taken for not begun.
-    const mayHaveBegun =
-      plan.isSaga || children.length > 0 || !(request.was === 'pending' || (await isUnbegun(request.was, runId)));
-    if (!mayHaveBegun) {
+    const mayHaveStarted =
+      plan.isSaga || children.length > 0 || !(request.was === 'pending' || (await hasNotStarted(request.was, runId)));
+    if (!mayHaveStarted) {
       // Not in the queue, or only just.
       await endRun(deps, { id: runId, epoch: request.epoch }, plan);
       await wake(plan, runId, request.epoch);
@@ -49,13 +49,13 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
   }
 
   /** Of a run that is paused nothing begins any more. */
-  async function isUnbegun(was: RunStatus, runId: string): Promise<boolean> {
+  async function hasNotStarted(was: RunStatus, runId: string): Promise<boolean> {
     return was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
   }
 
   async function cancelAll(caller: Caller, children: readonly string[], reason: string | undefined): Promise<void> {
-    const asked = children.map((id) => cancelQuietly(cancelRun, caller, id, reason));
-    for (const answer of await Promise.allSettled(asked)) {
+    const requests = children.map((id) => cancelQuietly(cancelRun, caller, id, reason));
+    for (const answer of await Promise.allSettled(requests)) {
       // The task that waits for it asks as well, every second.
       if (answer.status === 'rejected') deps.log.warn('child_not_cancelled', { error: String(answer.reason) });
     }

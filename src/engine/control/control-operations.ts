@@ -8,7 +8,7 @@ import { errorMessage } from '../../domain/texts/error-message.ts';
 import type {
   ControlOperation,
   ControlOperationStore,
-  HeldOperation,
+  LeasedOperation,
   OperationKind,
 } from '../ports/control-operations.ts';
 import type { Failpoint } from '../ports/failpoint.ts';
@@ -27,7 +27,7 @@ export interface ControlOperationsDeps {
 
 export interface ControlOperations {
   /** Does the first page at once, so that a small one is through; throws nothing for what comes later. */
-  begin(caller: Caller, id: string): Promise<ControlOperation>;
+  start(caller: Caller, id: string): Promise<ControlOperation>;
   /** Throws `not_found`. */
   find(caller: Caller, id: string): Promise<ControlOperation>;
   /** Pages of whatever is due, until nothing is or the signal aborts. */
@@ -56,7 +56,7 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
     resume: deps.pause.resumeRuns,
   };
 
-  async function doPage(operation: HeldOperation): Promise<void> {
+  async function doPage(operation: LeasedOperation): Promise<void> {
     const { tenantId, requestedBy: userId, kind, reason } = operation;
     const caller = { tenantId, userId, correlationId: undefined, traceId: '0'.repeat(32) };
     const ids = await operations.page(operation, PER_PAGE);
@@ -98,7 +98,7 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
       const error = errorMessage(problem);
       log.warn('control_operation_put_off', { operation_id: operation.id, kind: operation.kind, error });
       // When that cannot be written down either, its lease runs out.
-      await operations.putOff(operation, error, AGAIN_MS).catch(() => undefined);
+      await operations.defer(operation, error, AGAIN_MS).catch(() => undefined);
     }
     return true;
   }
@@ -111,7 +111,7 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
 
   return {
     find,
-    async begin(caller, id) {
+    async start(caller, id) {
       await step(id);
       return find(caller, id);
     },

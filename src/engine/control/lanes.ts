@@ -28,7 +28,7 @@ export interface LanePauseStore {
 
 export interface LaneSwitch {
   /** Nobody takes a job from this queue any more, or somebody may again. */
-  hold(lane: string, held: boolean): Promise<void>;
+  setPaused(lane: string, paused: boolean): Promise<void>;
 }
 
 export interface LanesDeps {
@@ -41,20 +41,20 @@ export interface LanesDeps {
 }
 
 export function createLanes(deps: LanesDeps): Lanes {
-  const known = (lane: string) => {
+  const requireLane = (lane: string) => {
     if (!deps.lanes.includes(lane)) throw new OrchestratorError('not_found', 'Lane not found');
   };
-  const isHeld = async (lane: string) => (await deps.pauses.paused()).some((one) => one.lane === lane);
-  async function apply(lane: string, held: boolean): Promise<void> {
+  const isPaused = async (lane: string) => (await deps.pauses.paused()).some((one) => one.lane === lane);
+  async function apply(lane: string, paused: boolean): Promise<void> {
     try {
-      await deps.queue.hold(lane, held);
+      await deps.queue.setPaused(lane, paused);
       // Somebody may have changed it back before that had reached the queue.
-      const now = await isHeld(lane);
-      if (now !== held) await deps.queue.hold(lane, now);
+      const now = await isPaused(lane);
+      if (now !== paused) await deps.queue.setPaused(lane, now);
     } catch (error) {
       // The workers do it within a second of their own accord.
       const reason = errorMessage(error);
-      deps.log.warn('lane_left_to_workers', { lane, held, error: reason });
+      deps.log.warn('lane_left_to_workers', { lane, held: paused, error: reason });
     }
   }
   return {
@@ -77,13 +77,13 @@ export function createLanes(deps: LanesDeps): Lanes {
       });
     },
     async pause(caller, lane, reason) {
-      known(lane);
+      requireLane(lane);
       if (!(await deps.pauses.pause(caller, lane, reason)))
         throw new OrchestratorError('conflict', `The lane '${lane}' is paused already`);
       await apply(lane, true);
     },
     async resume(caller, lane, reason) {
-      known(lane);
+      requireLane(lane);
       if (!(await deps.pauses.resume(caller, lane, reason)))
         throw new OrchestratorError('conflict', `The lane '${lane}' is not paused`);
       await apply(lane, false);
@@ -96,26 +96,26 @@ export function createLanes(deps: LanesDeps): Lanes {
  * One that may be held and should not is let go: all of them at the first pass and after any change, because whoever
  * resumed one may have died before the queue knew, and afterwards what this worker has held itself.
  */
-export function createLaneKeeper(deps: {
+export function createLanePauseSync(deps: {
   pauses: Pick<LanePauseStore, 'paused' | 'lastChange'>;
   queue: LaneSwitch;
   lanes: readonly string[];
 }): () => Promise<void> {
-  const mayBeHeld = new Set<string>();
+  const mayBePaused = new Set<string>();
   let seen: string | null | undefined;
   return async () => {
     // Before the state: a change in between is found again by the next pass.
     const change = await deps.pauses.lastChange();
     const paused = new Set((await deps.pauses.paused()).map(({ lane }) => lane));
-    if (change !== seen) for (const lane of deps.lanes) mayBeHeld.add(lane);
+    if (change !== seen) for (const lane of deps.lanes) mayBePaused.add(lane);
     seen = change;
     for (const lane of deps.lanes) {
       if (paused.has(lane)) {
-        mayBeHeld.add(lane);
-        await deps.queue.hold(lane, true);
-      } else if (mayBeHeld.has(lane)) {
-        await deps.queue.hold(lane, false);
-        mayBeHeld.delete(lane);
+        mayBePaused.add(lane);
+        await deps.queue.setPaused(lane, true);
+      } else if (mayBePaused.has(lane)) {
+        await deps.queue.setPaused(lane, false);
+        mayBePaused.delete(lane);
       }
     }
   };

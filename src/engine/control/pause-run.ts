@@ -19,21 +19,21 @@ import type { RunStore } from '../ports/runs.ts';
 import type { Caller, ChangedTogether, PauseRuns } from '../ports/use-cases.ts';
 
 /** A pause has no end of its own: what was put off just looks again now and then. */
-const LOOK_AGAIN_MS = 3_600_000;
+const RECHECK_MS = 3_600_000;
 /** Of the runs that go on together: looked up with one question. */
 const WOKEN_AT_ONCE = 20;
 /** The reconciler wakes the others: the door answers in time, however large the tree. */
-const WOKEN_BY_THE_DOOR = 400;
+const WOKEN_BY_REQUEST = 400;
 
 /** The run is paused. The resume that comes before the job is asleep is seen by reading again. */
-export function putOff(deps: SettleDeps, attempt: Attempt): Promise<Disposition> {
+export function deferWhilePaused(deps: SettleDeps, attempt: Attempt): Promise<Disposition> {
   const { run } = attempt;
   // What it has slept through already it does not sleep through again.
   const notBefore = attempt.found.tasks.get(attempt.planned.action.action_id)?.notBefore ?? undefined;
   const outcome = { ...waitingOutcome(deps, attempt, { wakeAt: null, notBefore }), wakesSeen: WAKE_TO_COME };
   return settle(deps, attempt, outcome, {
     job: 'delay',
-    untilMs: deps.now() + LOOK_AGAIN_MS,
+    untilMs: deps.now() + RECHECK_MS,
     async dueAlready() {
       await deps.failpoint('park.afterMove');
       const now = await deps.tasks.lookup({ runId: run.id, actionIds: [outcome.actionId], outputsOf: [] });
@@ -118,7 +118,7 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
 
   async function wakeResumed(goOn: readonly string[]): Promise<void> {
     await deps.failpoint('resume.afterStatus');
-    const woken = goOn.slice(0, WOKEN_BY_THE_DOOR);
+    const woken = goOn.slice(0, WOKEN_BY_REQUEST);
     for (let at = 0; at < woken.length; at += WOKEN_AT_ONCE) await wakeSome(woken.slice(at, at + WOKEN_AT_ONCE));
   }
 
@@ -140,9 +140,9 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
   return { pauseRun, resumeRun, pauseRuns, resumeRuns };
 }
 
-function inWrongState(was: RunStatus, wanted: 'paused' | 'resumed'): OrchestratorError {
+function inWrongState(was: RunStatus, requested: 'paused' | 'resumed'): OrchestratorError {
   if (FINAL_RUN_STATUSES.includes(was)) {
     return new OrchestratorError('already_final', `The execution has already ended: ${was}`);
   }
-  return new OrchestratorError('conflict', `The execution is ${was} and cannot be ${wanted}`);
+  return new OrchestratorError('conflict', `The execution is ${was} and cannot be ${requested}`);
 }

@@ -24,7 +24,7 @@ export interface WorkflowPauseStore {
 
 export function createPauseWorkflows(deps: {
   workflows: WorkflowPauseStore;
-  operations: Pick<ControlOperations, 'begin'>;
+  operations: Pick<ControlOperations, 'start'>;
   newId(): string;
 }): PauseWorkflows {
   async function change(
@@ -43,7 +43,7 @@ export function createPauseWorkflows(deps: {
     }
     return {
       status: to,
-      operation: operationId === undefined ? undefined : await deps.operations.begin(caller, operationId),
+      operation: operationId === undefined ? undefined : await deps.operations.start(caller, operationId),
     };
   }
   return {

@@ -7,7 +7,7 @@ import type { Plan } from '../../domain/graph/plan.ts';
 import { describeReopened, toReopen } from '../../domain/runs/reopen.ts';
 import type { Lookup, RunRow } from '../ports/rows.ts';
 import type { Caller, RerunRuns } from '../ports/use-cases.ts';
-import { DOOR_SECONDS, enqueue, RERUNNABLE_STATUSES, type RetryDeps, reopen } from './retry-run.ts';
+import { API_GRACE_SECONDS, enqueue, RERUNNABLE_STATUSES, type RetryDeps, reopen } from './retry-run.ts';
 
 export interface RerunDeps extends RetryDeps {
   /** Of an action type. */
@@ -55,7 +55,11 @@ export function createRerunRuns(deps: RerunDeps): RerunRuns {
     },
     async rerun(caller, runId, { actionId, reason }) {
       const { found } = await find(caller, runId, actionId);
-      const reopened = await reopen(deps, caller, found, { afterSeconds: DOOR_SECONDS, reason, rerunFrom: actionId });
+      const reopened = await reopen(deps, caller, found, {
+        afterSeconds: API_GRACE_SECONDS,
+        reason,
+        rerunFrom: actionId,
+      });
       if (reopened === undefined) {
         throw new OrchestratorError('not_retryable', 'The execution has just been begun again by somebody else');
       }

@@ -3,7 +3,7 @@
  * reopened in the transaction that reopens the run, and only then added to the queue, as everything is that is added again.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
-import { toRestart, toReopen } from '../../domain/runs/reopen.ts';
+import { toReopen, toRestart } from '../../domain/runs/reopen.ts';
 import { RUN_MOVES, type RunStatus } from '../../domain/runs/run-states.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { SagaStore } from '../deliver/compensate.ts';
@@ -25,7 +25,7 @@ export const RETRYABLE_STATUSES: readonly RunStatus[] = RUN_MOVES.retry.from;
 /** A rerun is of a completed one too. */
 export const RERUNNABLE_STATUSES: readonly RunStatus[] = RUN_MOVES.rerun.from;
 /** The dispatcher leaves a reopened run to the door that adds it for that long. */
-export const DOOR_SECONDS = 5;
+export const API_GRACE_SECONDS = 5;
 
 export function createRetryRuns(deps: RetryDeps): RetryRuns {
   return {
@@ -36,7 +36,7 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
         throw new OrchestratorError('not_found', 'Execution not found');
       }
       if (run.status === 'compensation_failed') {
-        const again = await reopenUndoings(deps, caller, run, reason);
+        const again = await reopenCompensations(deps, caller, run, reason);
         if (again === undefined) throw retriedByAnother();
         return again;
       }
@@ -46,7 +46,7 @@ export function createRetryRuns(deps: RetryDeps): RetryRuns {
           `The execution is ${run.status}; only one that is ${RETRYABLE_STATUSES.join(', ')} can be retried`,
         );
       }
-      const reopened = await reopen(deps, caller, found, { afterSeconds: DOOR_SECONDS, reason });
+      const reopened = await reopen(deps, caller, found, { afterSeconds: API_GRACE_SECONDS, reason });
       if (reopened === undefined) throw retriedByAnother();
       const { epoch } = reopened.run;
       return { epoch, reopened: reopened.actionIds.length, status: await enqueue(deps, reopened.run) };
@@ -81,7 +81,7 @@ export async function reopen(
     epoch: run.epoch,
     from: rerunFrom === undefined ? RETRYABLE_STATUSES : RERUNNABLE_STATUSES,
     actionIds,
-    beginAnew: [...toRestart(plan, actionIds), ...(rerunFrom === undefined ? [] : [rerunFrom])],
+    restart: [...toRestart(plan, actionIds), ...(rerunFrom === undefined ? [] : [rerunFrom])],
     afterSeconds,
     timeoutSeconds: plan.definition.timeout_seconds,
     by: caller.userId,
@@ -92,7 +92,7 @@ export async function reopen(
 }
 
 /** What was not undone is tried again. Undefined: somebody else was first. */
-export async function reopenUndoings(
+export async function reopenCompensations(
   deps: RetryDeps,
   caller: Caller,
   run: RunRow,
@@ -100,11 +100,11 @@ export async function reopenUndoings(
 ): Promise<{ epoch: number; reopened: number; status: RunStatus } | undefined> {
   const again = await deps.sagas.reopen(run, caller.userId, reason);
   if (again === undefined) return undefined;
-  return { epoch: again.run.epoch, reopened: again.undoings, status: await goOnUndoing(deps, again.run) };
+  return { epoch: again.run.epoch, reopened: again.compensations, status: await continueCompensation(deps, again.run) };
 }
 
 /** Never throws: the run is under way already, and the reconciler adds its finalizer when it is not added here. */
-async function goOnUndoing(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
+async function continueCompensation(deps: RetryDeps, run: RunRow): Promise<RunStatus> {
   try {
     await addAgain(deps, run);
   } catch (error) {

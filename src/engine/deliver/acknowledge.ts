@@ -9,7 +9,7 @@ import type { Disposition } from '../ports/queue.ts';
 import { type AddAgainDeps, addAgain } from '../recover/add-again.ts';
 import { tracedAdd } from '../tracing/span-export.ts';
 import type { FoundTask, TaskJob } from './attempt.ts';
-import { undoEnded } from './compensate.ts';
+import { compensationEnded } from './compensate.ts';
 import { type PartEndedDeps, partEnded } from './part-ended.ts';
 
 export interface ReleaseDeps extends AddAgainDeps, PartEndedDeps {}
@@ -22,7 +22,7 @@ export async function releaseDependents(
 ): Promise<void> {
   const { run, plan, planned, delivery } = task;
   if (planned.item !== undefined) return partEnded(deps, task, planned.item, committed);
-  if (planned.compensates !== undefined) return undoEnded(deps, run);
+  if (planned.compensates !== undefined) return compensationEnded(deps, run);
   await deps.queue.removeGates(gatesOf(plan, planned, run.id, run.epoch));
   const next = plan.nextSegment(planned.index);
   if (next === undefined) return;
@@ -35,7 +35,7 @@ export async function releaseDependents(
 }
 
 /** A job of an epoch that is over, or of a run that is gone: it holds back what is as old as itself, and nothing else. */
-export async function releaseLeftover(
+export async function releaseStale(
   deps: Pick<AddAgainDeps, 'queue'>,
   { plan, planned, delivery: { data } }: TaskJob,
 ): Promise<Disposition> {

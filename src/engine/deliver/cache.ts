@@ -21,7 +21,7 @@ export interface OutputCache {
   /** The next one that is kept takes its place. */
   forget(entry: { tenantId: string; key: string }): Promise<void>;
   /** Copies the output of a committed task, unless there is one of which the time is not over. */
-  keep(entry: NewCacheEntry): Promise<void>;
+  store(entry: NewCacheEntry): Promise<void>;
 }
 export interface NewCacheEntry {
   tenantId: string;
@@ -65,7 +65,7 @@ export async function findCached(
 }
 
 /** After an accepted commit. Whoever dies before it has only not cached. */
-export async function keepCached(
+export async function storeInCache(
   deps: CacheDeps,
   { run, planned, cacheKey }: Attempt,
   outcome: Outcome,
@@ -76,7 +76,7 @@ export async function keepCached(
   const { runId, actionId, commitId } = outcome;
   try {
     await deps.failpoint('cache.beforeStore');
-    await deps.cache.keep({
+    await deps.cache.store({
       tenantId: run.tenantId,
       key: cacheKey,
       ttlSeconds: cache.ttl_seconds,

@@ -7,7 +7,7 @@
 import { OrchestratorError } from '../../domain/errors.ts';
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId, taskNode } from '../../domain/graph/compile.ts';
 import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
-import { readyToCompensate, actionsToCompensate, compensationId, compensationOf } from '../../domain/runs/saga.ts';
+import { actionsToCompensate, compensationId, compensationOf, readyToCompensate } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { DefinitionRef } from '../../schemas/job.ts';
 import type { Json } from '../../schemas/json.ts';
@@ -20,9 +20,9 @@ import type { AddAgainDeps } from '../recover/add-again.ts';
 
 export interface SagaStore {
   /** Writes the undoings down, and the run is compensating. Does nothing for a run that is so already, or has ended. */
-  begin(
+  start(
     run: { id: string; epoch: number },
-    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+    compensations: ReadonlyArray<{ actionId: string; actionType: string }>,
   ): Promise<void>;
   /** Marks undoings as given to the queue. */
   release(runId: string, actionIds: readonly string[]): Promise<void>;
@@ -31,11 +31,11 @@ export interface SagaStore {
     run: { id: string; epoch: number },
     by: string,
     reason: string | undefined,
-  ): Promise<{ run: RunRow; undoings: number } | undefined>;
+  ): Promise<{ run: RunRow; compensations: number } | undefined>;
   /** Writes down undoings that were not known of when the run began to be undone. */
   extend(
     run: { id: string; epoch: number },
-    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+    compensations: ReadonlyArray<{ actionId: string; actionType: string }>,
   ): Promise<void>;
   /** Runs that have ended, and of which something was found afterwards that has to be undone. */
   takeLate(limit: number): Promise<Array<{ id: string; epoch: number; of: DefinitionRef }>>;
@@ -45,7 +45,7 @@ export interface SagaStore {
    */
   reopenForLate(
     run: { id: string; epoch: number },
-    undoings: ReadonlyArray<{ actionId: string; actionType: string }>,
+    compensations: ReadonlyArray<{ actionId: string; actionType: string }>,
   ): Promise<boolean>;
   /** Somebody outside has, or had, this external task. */
   wasLeased(runId: string, actionId: string, epoch: number): Promise<boolean>;
@@ -63,7 +63,7 @@ export interface CompensateDeps extends AddAgainDeps {
 }
 
 /** An undoing that could not wake it is seen then, and so is one that the queue has lost. */
-const LOOK_AGAIN_MS = 10_000;
+const RECHECK_MS = 10_000;
 
 /** A run whose actions are all final, and the add generation of its finalizer. */
 interface EndingRun {
@@ -76,38 +76,38 @@ interface EndingRun {
 /** Undefined: nothing has to be undone. */
 export async function compensate(deps: CompensateDeps, ending: EndingRun): Promise<Disposition | undefined> {
   const { plan, run, found } = ending;
-  const undone = actionsToCompensate(plan, (actionId) => found.tasks.get(actionId));
+  const toCompensate = actionsToCompensate(plan, (actionId) => found.tasks.get(actionId));
   if (run.status !== 'compensating') {
     const hasFailed = [...found.tasks.values()].some(({ status, tolerated }) => status === 'failed' && !tolerated);
-    if (undone.length === 0 || !(hasFailed || run.status === 'cancelling')) return undefined;
-    await deps.sagas.begin(run, undoingsOf(undone));
+    if (toCompensate.length === 0 || !(hasFailed || run.status === 'cancelling')) return undefined;
+    await deps.sagas.start(run, compensationsOf(toCompensate));
     await deps.failpoint('saga.afterBegin');
   } else {
     // A late success, of which nobody knew at the beginning.
-    const unknown = undone.filter(({ action }) => !found.tasks.has(compensationId(action.action_id)));
-    if (unknown.length > 0) await deps.sagas.extend(run, undoingsOf(unknown));
+    const unknown = toCompensate.filter(({ action }) => !found.tasks.has(compensationId(action.action_id)));
+    if (unknown.length > 0) await deps.sagas.extend(run, compensationsOf(unknown));
   }
   const { tasks } = await deps.runs.statuses(run.id);
   const isOver = isOverIn(tasks);
-  if (undone.every(({ action }) => isOver(action.action_id))) {
+  if (toCompensate.every(({ action }) => isOver(action.action_id))) {
     await deps.sagas.end(run);
     await deps.failpoint('finalize.afterCommit');
     return { job: 'complete' };
   }
-  await giveToQueue(deps, ending, readyToCompensate(plan, undone, isOver), tasks);
-  const seen = overCount(undone, isOver);
+  await enqueueReady(deps, ending, readyToCompensate(plan, toCompensate, isOver), tasks);
+  const seen = overCount(toCompensate, isOver);
   return {
     job: 'delay',
-    untilMs: deps.now() + LOOK_AGAIN_MS,
+    untilMs: deps.now() + RECHECK_MS,
     async dueAlready() {
       const later = await deps.runs.statuses(run.id);
-      return overCount(undone, isOverIn(later.tasks)) > seen;
+      return overCount(toCompensate, isOverIn(later.tasks)) > seen;
     },
   };
 }
 
-export function undoingsOf(undone: readonly PlannedAction[]): { actionId: string; actionType: string }[] {
-  return undone.flatMap(({ action }) =>
+export function compensationsOf(toCompensate: readonly PlannedAction[]): { actionId: string; actionType: string }[] {
+  return toCompensate.flatMap(({ action }) =>
     action.compensate === undefined
       ? []
       : [{ actionId: compensationId(action.action_id), actionType: action.compensate.action_type }],
@@ -118,21 +118,21 @@ function isOverIn(tasks: Lookup['tasks']): (actionId: string) => boolean {
   return (actionId) => tasks.get(compensationId(actionId))?.final === true;
 }
 
-function overCount(undone: readonly PlannedAction[], isOver: (actionId: string) => boolean): number {
-  return undone.filter(({ action }) => isOver(action.action_id)).length;
+function overCount(toCompensate: readonly PlannedAction[], isOver: (actionId: string) => boolean): number {
+  return toCompensate.filter(({ action }) => isOver(action.action_id)).length;
 }
 
 /** Those that were given to it before may be there, or lost, or ended there without an outcome: they get a newer token. */
-async function giveToQueue(
+async function enqueueReady(
   deps: CompensateDeps,
   { plan, run, gen }: EndingRun,
   ready: readonly PlannedAction[],
   tasks: Lookup['tasks'],
 ): Promise<void> {
-  const undoings = ready.flatMap(({ action }) => compensationOf(plan, compensationId(action.action_id)) ?? []);
-  const isKnown = ({ action }: PlannedAction) => tasks.get(action.action_id)?.released === true;
-  const fresh = undoings.filter((undoing) => !isKnown(undoing));
-  const known = undoings.filter(isKnown);
+  const compensations = ready.flatMap(({ action }) => compensationOf(plan, compensationId(action.action_id)) ?? []);
+  const wasReleased = ({ action }: PlannedAction) => tasks.get(action.action_id)?.released === true;
+  const fresh = compensations.filter((undoing) => !wasReleased(undoing));
+  const released = compensations.filter(wasReleased);
   await deps.sagas.release(
     run.id,
     fresh.map(({ action }) => action.action_id),
@@ -142,19 +142,19 @@ async function giveToQueue(
     await deps.queue.add(some.map((undoing) => [taskNode(undoing, flow, 0, [])]));
   };
   if (fresh.length > 0) await add(fresh, gen);
-  if (known.length === 0) return;
-  const newGen = await deps.sweep.raiseGen(run.id, run.epoch);
+  if (released.length === 0) return;
+  const newGen = await deps.reconcile.raiseGen(run.id, run.epoch);
   if (newGen === undefined) return;
-  const jobs = known.map(({ action }) => ({
+  const jobs = released.map(({ action }) => ({
     queue: action.action_type,
     jobId: taskJobId(run.id, run.epoch, action.action_id),
   }));
   await deps.queue.removeEnded(jobs);
-  await add(known, newGen);
+  await add(released, newGen);
 }
 
 /** Wakes the finalizer; when that fails it looks again by itself. */
-export async function undoEnded(
+export async function compensationEnded(
   { queue, log }: { queue: Pick<FlowQueue, 'promote'>; log: Logger },
   run: { id: string; epoch: number },
 ): Promise<void> {
@@ -167,7 +167,7 @@ export async function undoEnded(
 }
 
 /** A run that is undoing what it did cannot be stopped half way. */
-export function refuseWhileCompensating(status: string): void {
+export function rejectWhileCompensating(status: string): void {
   if (status !== 'compensating') return;
   throw new OrchestratorError('already_final', 'The execution is undoing what it did; that is not stopped half way');
 }

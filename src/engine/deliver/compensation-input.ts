@@ -8,17 +8,17 @@ import type { Attempt } from './attempt.ts';
 import type { SagaStore } from './compensate.ts';
 import { namesFor, type Scope } from './resolve-input.ts';
 
-export interface Undoing {
+export interface CompensationInput {
   compensates: Compensates;
   outputs: Scope['outputs'];
 }
 
-export async function undoingOf(
+export async function compensationInput(
   sagas: Pick<SagaStore, 'lateOutput'>,
   { run, found, plan, planned }: Attempt,
   undoes: PlannedAction,
   outputs: Scope['outputs'],
-): Promise<Undoing> {
+): Promise<CompensationInput> {
   const { action_id: id } = undoes.action;
   const done = found.tasks.get(id);
   // One that completed keeps the epoch that it completed in, and its services know it by that.

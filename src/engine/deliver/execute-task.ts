@@ -8,23 +8,23 @@ import { endsRun } from '../../domain/graph/plan.ts';
 import { type Decision, type Dependency, decide, type TaskState } from '../../domain/runs/decide.ts';
 import { MAX_DELIVERIES, UNSUSPECTED_DELIVERIES } from '../../domain/runs/deliveries.ts';
 import { hasItems, itemId, taskOf } from '../../domain/runs/parts.ts';
-import { holdsForChildren } from '../children/hold-for-children.ts';
-import { putOff } from '../control/pause-run.ts';
+import { awaitsChildren } from '../children/hold-for-children.ts';
+import { deferWhilePaused } from '../control/pause-run.ts';
 import type { ChildStore } from '../ports/children.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Delivery, Disposition } from '../ports/queue.ts';
 import type { Lookup, TaskRow } from '../ports/rows.ts';
 import type { RunStore } from '../ports/runs.ts';
 import type { TaskStore } from '../ports/tasks.ts';
-import { LOOK_AFTER_ROUSE_MS } from '../recover/sleeping-runs.ts';
+import { CHECK_AFTER_ROUSE_MS } from '../recover/sleeping-runs.ts';
 import type { EngineSpans } from '../tracing/span-export.ts';
-import { releaseLeftover } from './acknowledge.ts';
+import { releaseStale } from './acknowledge.ts';
 import { type Attempt, attemptNumber, attemptOf, type FoundTask, type TaskJob } from './attempt.ts';
 import { finalizeRun, NOT_READY_DELAY_MS } from './finalize-run.ts';
 import { fieldsOfTask, withFields } from './log-fields.ts';
 import { queueWaitMs } from './queue-wait.ts';
 import { outputsNamedBy, outputsOfRun } from './resolve-input.ts';
-import { cancelWhole } from './run-parts.ts';
+import { cancelParent } from './run-parts.ts';
 import { serveDelay } from './serve-delay.ts';
 import { acknowledge, acknowledgeOrLeave, commitDecision, commitFailure, park } from './settle-task.ts';
 import { type StartDeps, startAttempt } from './start-attempt.ts';
@@ -33,34 +33,34 @@ import { waitForKey } from './wait-for-key.ts';
 export interface ExecuteDeps extends StartDeps {
   children: ChildStore;
   tasks: TaskStore;
-  runs: Pick<RunStore, 'statuses' | 'nudge' | 'outputs' | 'finalize'>;
+  runs: Pick<RunStore, 'statuses' | 'checkNow' | 'outputs' | 'finalize'>;
   worker: string;
   log: Logger;
   /** A fault of a store, and none of the task. Left out: there are none. */
   isPassing?(error: unknown): boolean;
   /** Told of the first delivery of each task, for metrics. */
-  picked?(lane: string, waitedMs: number): void;
+  onPicked?(lane: string, waitedMs: number): void;
   /** For spans. */
   spans?: EngineSpans | undefined;
 }
 
 const EXTERNAL_ACTION = 'external';
 
-export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
+export async function executeTask(base: ExecuteDeps, delivery: Delivery): Promise<Disposition> {
   const { data } = delivery;
-  await given.failpoint('worker.afterPick');
-  const plan = await given.plans.of(data.of);
-  if (data.action_id === null) return finalizeRun(given, plan, data);
+  await base.failpoint('worker.afterPick');
+  const plan = await base.plans.of(data.of);
+  if (data.action_id === null) return finalizeRun(base, plan, data);
   const planned = taskOf(plan, data.action_id);
   if (planned === undefined) throw new Error(`${data.run_id} has no action '${data.action_id}'`);
 
   const job: TaskJob = { delivery, plan, planned };
-  const found = await lookUp(given, job);
-  const deps = tellingTask(given, found, data.action_id);
+  const found = await lookUp(base, job);
+  const deps = withTaskLog(base, found, data.action_id);
   const { run } = found;
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been begun anew: this job is a leftover.
-  if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, job);
+  if (run === undefined || run.epoch !== data.epoch) return releaseStale(deps, job);
   const task: FoundTask = { ...job, run, found };
   deps.spans?.delivered(delivery, run, planned);
   if (run.final) return acknowledge(deps, task);
@@ -70,7 +70,7 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
   }
 
   const waitedMs = queueWaitMs(delivery, own, found.tasks.values(), deps.now());
-  if (waitedMs !== undefined) deps.picked?.(delivery.queue, waitedMs);
+  if (waitedMs !== undefined) deps.onPicked?.(delivery.queue, waitedMs);
   const decision = decide(planned.action.run_if, dependenciesOf(job, found), run.status);
   if (decision.next === 'not_ready') return notReady(deps, task, decision.waitsFor);
 
@@ -89,7 +89,7 @@ export async function executeTask(given: ExecuteDeps, delivery: Delivery): Promi
 async function notReady(deps: ExecuteDeps, { run, planned }: FoundTask, waitsFor: string): Promise<Disposition> {
   const { action_id } = planned.action;
   deps.log.warn('task_not_ready', { run_id: run.id, action_id, waits_for: waitsFor });
-  await deps.runs.nudge(run.id);
+  await deps.runs.checkNow(run.id);
   return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
 }
 
@@ -107,16 +107,16 @@ async function proceed(
   suspect: boolean,
 ): Promise<Disposition> {
   const { run, planned } = attempt;
-  if (decision.next === 'put_off') return putOff(deps, attempt);
+  if (decision.next === 'put_off') return deferWhilePaused(deps, attempt);
   if (decision.next === 'run') {
     const delayed = await serveDelay(deps, attempt);
     if (delayed !== undefined) return delayed;
-    if (run.status === 'waiting') await deps.sweep.rouse(run.id, LOOK_AFTER_ROUSE_MS);
+    if (run.status === 'waiting') await deps.reconcile.rouse(run.id, CHECK_AFTER_ROUSE_MS);
     return startAttempt(deps, attempt, suspect).catch((error: unknown) => waitForKey(deps, attempt, error));
   }
-  if (decision.status === 'cancelled' && hasItems(planned.action)) return cancelWhole(deps, attempt, decision.reason);
+  if (decision.status === 'cancelled' && hasItems(planned.action)) return cancelParent(deps, attempt, decision.reason);
   // It is woken when they have ended.
-  if (decision.status === 'cancelled' && (await holdsForChildren(deps, run, planned.action)))
+  if (decision.status === 'cancelled' && (await awaitsChildren(deps, run, planned.action)))
     return park(deps, attempt, undefined);
   const { action_id: actionId, action_type: actionType, compensate } = planned.action;
   // Whoever leased it may have done it, and is told that nobody waits for the answer.
@@ -141,21 +141,21 @@ async function uncounted(deps: ExecuteDeps, attempt: Attempt, error: unknown): P
 }
 
 /** BullMQ has given the job up (it stalled too often): its task ends here, so that the run goes on at once. */
-export async function settleLostJob(given: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
+export async function settleLostJob(base: ExecuteDeps, delivery: Delivery, reason: string): Promise<void> {
   const { data } = delivery;
-  const plan = await given.plans.of(data.of);
+  const plan = await base.plans.of(data.of);
   const planned = data.action_id === null ? undefined : taskOf(plan, data.action_id);
   // A lost finalizer is added again by the reconciler.
-  if (planned === undefined) return given.runs.nudge(data.run_id);
+  if (planned === undefined) return base.runs.checkNow(data.run_id);
   const { action_id: actionId, action_type: actionType } = planned.action;
   const job: TaskJob = { delivery, plan, planned };
-  const found = await lookUp(given, job);
-  const deps = tellingTask(given, found, actionId);
+  const found = await lookUp(base, job);
+  const deps = withTaskLog(base, found, actionId);
   const { run } = found;
-  if (run === undefined || run.epoch !== data.epoch) return void (await releaseLeftover(deps, job));
+  if (run === undefined || run.epoch !== data.epoch) return void (await releaseStale(deps, job));
   if (run.final) return;
   // Released too early: nothing may end before what it waits for.
-  if (!dependenciesOf(job, found).every(({ state }) => state?.final)) return deps.runs.nudge(run.id);
+  if (!dependenciesOf(job, found).every(({ state }) => state?.final)) return deps.runs.checkNow(run.id);
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
   // Final by now: perhaps settled by hand, and then nobody else releases its dependents.
   if (token === undefined) return void (await acknowledgeOrLeave(deps, job));
@@ -164,7 +164,7 @@ export async function settleLostJob(given: ExecuteDeps, delivery: Delivery, reas
 }
 
 /** From here on each line says of which attempt of which task it is. */
-function tellingTask(deps: ExecuteDeps, found: Lookup, actionId: string): ExecuteDeps {
+function withTaskLog(deps: ExecuteDeps, found: Lookup, actionId: string): ExecuteDeps {
   const { run } = found;
   if (run === undefined) return deps;
   const number = attemptNumber(found, actionId);

@@ -19,7 +19,7 @@ export const NOT_READY_DELAY_MS = 1_000;
 export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, NotifyParentDeps {
   queue: AddAgainDeps['queue'];
   sagas: SagaStore;
-  runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'nudge'>;
+  runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'checkNow'>;
   now(): number;
 }
 
@@ -34,17 +34,17 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   // What is read now is what the run ends with, so it must be final now, and not only when the run ends.
   if (!plan.actions.every(({ action }) => found.tasks.get(action.action_id)?.final)) return notReady(deps, run);
   if (plan.isSaga) {
-    const undoing = await compensate(deps, { plan, run, found, gen: data.gen });
-    if (undoing?.job === 'complete') await childEnded(deps, run);
-    if (undoing !== undefined) return undoing;
+    const compensating = await compensate(deps, { plan, run, found, gen: data.gen });
+    if (compensating?.job === 'complete') await childEnded(deps, run);
+    if (compensating !== undefined) return compensating;
   }
-  const wanted = outputsOfRun(plan);
-  const outputs = await deps.runs.outputs(run.id, wanted);
-  const known = scopeOf(run, found, wanted);
+  const outputIds = outputsOfRun(plan);
+  const outputs = await deps.runs.outputs(run.id, outputIds);
+  const base = scopeOf(run, found, outputIds);
   const scope: Scope = {
-    ...known,
+    ...base,
     outputs: new Map(
-      wanted.map((id) => [id, found.tasks.get(id)?.status === 'completed' ? (outputs.get(id) ?? null) : null]),
+      outputIds.map((id) => [id, found.tasks.get(id)?.status === 'completed' ? (outputs.get(id) ?? null) : null]),
     ),
   };
   // The one task of the simple door has its output in its own row.
@@ -60,6 +60,6 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
 /** Released too early: something of this run was lost in the queue. */
 async function notReady(deps: FinalizeDeps, run: RunRow): Promise<Disposition> {
   deps.log.warn('run_not_ready_to_end', { run_id: run.id });
-  await deps.runs.nudge(run.id);
+  await deps.runs.checkNow(run.id);
   return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
 }

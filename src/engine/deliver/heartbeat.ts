@@ -2,43 +2,43 @@
 import type { ExecutionResult } from '../ports/executor.ts';
 import type { Reports } from './task-reports.ts';
 
-export interface Heart {
+export interface HeartbeatWatch {
   /** Whatever is said here is a sign of life. */
   reports: Reports;
   start(): void;
   stop(): void;
 }
 
-export function watchHeart(
+export function watchHeartbeat(
   reports: Reports,
   timeoutMs: number,
   end: (result: ExecutionResult, reason: string) => void,
-): Heart {
+): HeartbeatWatch {
   const message = `did not report for ${timeoutMs / 1000} s (heartbeat_timeout_seconds)`;
   const lost: ExecutionResult = { result: 'failure', failure: { code: 'heartbeat_timeout', message, retryable: true } };
-  const begin = () => setTimeout(() => end(lost, message), Math.min(timeoutMs, 2 ** 31 - 1));
-  let timer: NodeJS.Timeout | undefined = begin();
-  const beat = () => {
+  const startTimer = () => setTimeout(() => end(lost, message), Math.min(timeoutMs, 2 ** 31 - 1));
+  let timer: NodeJS.Timeout | undefined = startTimer();
+  const refresh = () => {
     timer?.refresh();
   };
   return {
     reports: {
       progress(percent, words) {
-        beat();
+        refresh();
         reports.progress(percent, words);
       },
       heartbeat() {
-        beat();
+        refresh();
         reports.heartbeat();
       },
       stream(chunk) {
-        beat();
+        refresh();
         reports.stream(chunk);
       },
     },
     start() {
       clearTimeout(timer);
-      timer = begin();
+      timer = startTimer();
     },
     stop() {
       clearTimeout(timer);

@@ -12,10 +12,10 @@ import type { Trust } from '../ports/queue.ts';
 import type { Outcome } from '../ports/tasks.ts';
 
 /** For a delivery that nobody watches over. */
-export const TRUSTED: Trust = { holds: () => true, onLost: () => undefined };
+export const TRUSTED: Trust = { isTrusted: () => true, onLost: () => undefined };
 
-export function mayCommit(status: Outcome['status'], trust: Pick<Trust, 'holds'>): boolean {
-  return status === 'completed' || trust.holds();
+export function mayCommit(status: Outcome['status'], trust: Pick<Trust, 'isTrusted'>): boolean {
+  return status === 'completed' || trust.isTrusted();
 }
 
 export interface JobsInHand {
@@ -33,7 +33,7 @@ export interface JobsInHand {
 const MAX_PAUSE = 0.8;
 export const PULSES_PER_LOCK = 10;
 
-interface Hold extends Trust {
+interface JobInHand extends Trust {
   release(): void;
   lose(reason: string, abort: boolean): void;
 }
@@ -46,13 +46,13 @@ export function createJobsInHand(deps: {
 }): JobsInHand {
   const { now, log } = deps;
   const maxPauseMs = deps.lockDurationMs * MAX_PAUSE;
-  const holds = new Map<string, Hold>();
+  const jobs = new Map<string, JobInHand>();
   let lastPulse = now();
 
   function loseAll(reason: string, abort: boolean): void {
-    if (holds.size === 0) return;
-    log.warn('jobs_distrusted', { reason, jobs: [...holds.keys()] });
-    for (const hold of holds.values()) hold.lose(reason, abort);
+    if (jobs.size === 0) return;
+    log.warn('jobs_distrusted', { reason, jobs: [...jobs.keys()] });
+    for (const job of jobs.values()) job.lose(reason, abort);
   }
 
   /** Whoever asks first after a pause finds it: what woke up may have something to commit before any timer runs. */
@@ -67,11 +67,11 @@ export function createJobsInHand(deps: {
   return {
     take(jobId) {
       notice();
-      holds.get(jobId)?.lose('the job was delivered again', true);
+      jobs.get(jobId)?.lose('the job was delivered again', true);
       let lost: { reason: string; abort: boolean } | undefined;
       let stop: ((reason: string) => void) | undefined;
-      const hold: Hold = {
-        holds() {
+      const job: JobInHand = {
+        isTrusted() {
           if (lost === undefined) notice();
           return lost === undefined;
         },
@@ -86,22 +86,22 @@ export function createJobsInHand(deps: {
         },
         release() {
           stop = undefined;
-          if (holds.get(jobId) === hold) holds.delete(jobId);
+          if (jobs.get(jobId) === job) jobs.delete(jobId);
         },
       };
-      holds.set(jobId, hold);
-      return hold;
+      jobs.set(jobId, job);
+      return job;
     },
-    ids: () => [...holds.keys()],
+    ids: () => [...jobs.keys()],
     pulse() {
       notice();
       lastPulse = now();
     },
     locksLost(jobIds) {
-      const ours = jobIds.filter((id) => holds.has(id));
+      const ours = jobIds.filter((id) => jobs.has(id));
       if (ours.length === 0) return;
       log.warn('jobs_distrusted', { reason: 'their locks were not renewed', jobs: ours });
-      for (const id of ours) holds.get(id)?.lose('its lock was not renewed', true);
+      for (const id of ours) jobs.get(id)?.lose('its lock was not renewed', true);
     },
     queueChanged: () => loseAll('the queue was restarted, and may have lost what was written last', false),
   };

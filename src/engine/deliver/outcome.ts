@@ -106,7 +106,7 @@ export function retryingOutcome(
     error: errorText(attempt, failure),
     wakeAt: null,
     notBefore: new Date(deps.now() + delayMs),
-    toldBy: toldBy(deps),
+    clockReading: clockReading(deps),
   };
 }
 
@@ -114,7 +114,7 @@ export function retryingOutcome(
 export function waitingOutcome(
   deps: OutcomeDeps,
   attempt: Attempt,
-  times: Pick<WaitingOutcome, 'wakeAt' | 'notBefore' | 'toldBy'>,
+  times: Pick<WaitingOutcome, 'wakeAt' | 'notBefore' | 'clockReading'>,
   effectUnknown = false,
 ): WaitingOutcome {
   return {
@@ -128,7 +128,7 @@ export function waitingOutcome(
 }
 
 /** Of an outcome whose times are so and so long from now: the database's clock may have been set without this worker knowing yet. */
-export function toldBy(deps: { now(): number }): Outcome['toldBy'] {
+export function clockReading(deps: { now(): number }): Outcome['clockReading'] {
   return { clockMs: deps.now(), mono: performance.now() };
 }
 

@@ -23,23 +23,23 @@ export interface PartEndedDeps {
 export async function partEnded(
   deps: PartEndedDeps,
   { run, delivery }: FoundTask,
-  { of: whole }: { of: PlannedAction },
+  { of: parent }: { of: PlannedAction },
   status: string | undefined,
 ): Promise<void> {
-  const { action_id: actionId, action_type: actionType, for_each: forEach } = whole.action;
+  const { action_id: actionId, action_type: actionType, for_each: forEach } = parent.action;
   const wake = () => wakeTasks(deps, run, [{ actionId, actionType }]);
-  const isKnownGood = status === 'completed' || status === 'skipped';
-  if (forEach?.on_item_failure === 'fail' && !isKnownGood) return wake();
+  const isSuccess = status === 'completed' || status === 'skipped';
+  if (forEach?.on_item_failure === 'fail' && !isSuccess) return wake();
   if (forEach?.max_parallel !== undefined && run.status !== 'cancelling') {
     const next = await deps.parts.take(run.id, actionId, forEach.max_parallel);
     if (next.length > 0)
-      return addParts(deps, { ...run, gen: delivery.data.gen }, { whole, positions: next, delayMs: () => 0 });
+      return addParts(deps, { ...run, gen: delivery.data.gen }, { parent, positions: next, delayMs: () => 0 });
   }
   if (!(await deps.parts.anyOpen(run.id, actionId))) await wake();
 }
 
 export interface PartsToAdd {
-  whole: PlannedAction;
+  parent: PlannedAction;
   positions: readonly number[];
   delayMs(position: number): number;
 }
@@ -47,8 +47,8 @@ export interface PartsToAdd {
 export function addParts(
   deps: Pick<PartEndedDeps, 'queue' | 'now'>,
   run: RunRow,
-  { whole, positions, delayMs }: PartsToAdd,
+  { parent, positions, delayMs }: PartsToAdd,
 ): Promise<void> {
   const flow = flowOfRun(run, run.gen, deps.now());
-  return deps.queue.add(positions.map((position) => [taskNode(itemOf(whole, position), flow, delayMs(position), [])]));
+  return deps.queue.add(positions.map((position) => [taskNode(itemOf(parent, position), flow, delayMs(position), [])]));
 }

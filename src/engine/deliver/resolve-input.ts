@@ -1,12 +1,12 @@
 /** From an action's config, with templates, to what its adapter gets. */
 import type { Action } from '../../domain/definition/definition.ts';
 import type { Plan, PlannedAction } from '../../domain/graph/plan.ts';
-import { hasItems, localNames, itemId } from '../../domain/runs/parts.ts';
+import { hasItems, itemId, localNames } from '../../domain/runs/parts.ts';
 import { COMPENSATION_NAMES } from '../../domain/runs/saga.ts';
 import { referencesOf, resolveTemplates, type TemplateNames } from '../../domain/templates/templates.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { Lookup, RunRow, TaskRow } from '../ports/rows.ts';
-import type { KnownSecret } from '../ports/secrets.ts';
+import type { TaskSecret } from '../ports/secrets.ts';
 
 /** What an action or the output of a workflow may look at. */
 export interface Scope {
@@ -21,8 +21,8 @@ export interface Scope {
 const namesByPlan = new WeakMap<Plan, TemplateNames>();
 
 export function templateNames(plan: Plan): TemplateNames {
-  const known = namesByPlan.get(plan);
-  if (known !== undefined) return known;
+  const cached = namesByPlan.get(plan);
+  if (cached !== undefined) return cached;
   const names = {
     parameters: new Set(plan.definition.parameters.map(({ name }) => name)),
     actions: new Set(plan.byId.keys()),
@@ -37,7 +37,7 @@ export function isServiceCall(plan: Plan): (actionId: string) => boolean {
   return (actionId) => plan.byId.get(actionId)?.action.action_type === 'service_call';
 }
 
-const outputsWanted = new WeakMap<Action, string[]>();
+const outputsByAction = new WeakMap<Action, string[]>();
 
 /** The names that an action may use: a part, and the task that it is a part of, know more. */
 export function namesFor(plan: Plan, { action, item: part, compensates: undoes }: PlannedAction): TemplateNames {
@@ -48,8 +48,8 @@ export function namesFor(plan: Plan, { action, item: part, compensates: undoes }
 /** The actions whose outputs the templates of an action name; all of its dependencies when it has CEL, which may name any. */
 export function outputsNamedBy(plan: Plan, planned: PlannedAction, literalFields: readonly string[]): string[] {
   const { action } = planned;
-  const known = outputsWanted.get(action);
-  if (known !== undefined) return known;
+  const cached = outputsByAction.get(action);
+  if (cached !== undefined) return cached;
   const hasCel = action.when !== undefined || literalFields.length > 0 || hasItems(action);
   const named = hasCel
     ? planned.dependsOn.map((index) => plan.actions[index]?.action.action_id ?? '')
@@ -57,7 +57,7 @@ export function outputsNamedBy(plan: Plan, planned: PlannedAction, literalFields
         action.cache === undefined ? action.config : [action.config, action.cache.key],
         namesFor(plan, planned),
       );
-  outputsWanted.set(action, named);
+  outputsByAction.set(action, named);
   return named;
 }
 
@@ -90,9 +90,9 @@ function runFacts(run: RunRow): JsonObject {
 /** What a part knows besides what its run knows. */
 export function localsOf({ item: part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
   if (part === undefined) return {};
-  const { of: whole, position } = part;
-  if (whole.action.for_each !== undefined) return { item: own?.item ?? null, item_index: position };
-  const before = tasks.get(itemId(whole.action.action_id, position - 1));
+  const { of: parent, position } = part;
+  if (parent.action.for_each !== undefined) return { item: own?.item ?? null, item_index: position };
+  const before = tasks.get(itemId(parent.action.action_id, position - 1));
   return { iteration: position + 1, previous: before?.output ?? null };
 }
 
@@ -101,16 +101,16 @@ export function resolveIn(plan: Plan, scope: Scope, value: Json): Json {
   return resolveTemplates(value, { ...scope, ...NO_SECRETS, isServiceCall: isServiceCall(plan) }, templateNames(plan));
 }
 
-const secretsWanted = new WeakMap<Action, string[]>();
+const secretsByAction = new WeakMap<Action, string[]>();
 
 /** The secrets that the templates of an action name. */
 export function secretsNamedBy(plan: Plan, planned: PlannedAction, literalFields: readonly string[]): string[] {
   const { action } = planned;
-  const known = secretsWanted.get(action);
-  if (known !== undefined) return known;
+  const cached = secretsByAction.get(action);
+  if (cached !== undefined) return cached;
   const references = referencesOf(action.config, namesFor(plan, planned), { literal: literalFields });
   const named = [...new Set(references.flatMap(({ kind, name }) => (kind === 'secret' ? [name] : [])))];
-  secretsWanted.set(action, named);
+  secretsByAction.set(action, named);
   return named;
 }
 
@@ -119,7 +119,7 @@ export function resolveInput(
   { plan, planned }: { plan: Plan; planned: PlannedAction },
   scope: Scope,
   literalFields: readonly string[],
-  secrets: ReadonlyMap<string, KnownSecret>,
+  secrets: ReadonlyMap<string, TaskSecret>,
 ): Json {
   const resolve = (value: Json) =>
     resolveTemplates(

@@ -2,12 +2,12 @@
 import { isEffectUnknown } from '../../domain/runs/saga.ts';
 import type { Control, ExecutionCall, ExecutionResult, Executor } from '../ports/executor.ts';
 import type { Trust } from '../ports/queue.ts';
-import { watchHeart } from './heartbeat.ts';
+import { watchHeartbeat } from './heartbeat.ts';
 
 /** Ended from outside, without an outcome of the adapter's own. */
 export type Stop =
   /** `begun`: the adapter was at it. */
-  { result: 'shutdown'; begun: boolean } | { result: 'cancelled'; effectUnknown: boolean };
+  { result: 'shutdown'; started: boolean } | { result: 'cancelled'; effectUnknown: boolean };
 
 /** What is stopped may say for so long what has really happened; after that nobody knows. */
 const GRACE_MS = 2_000;
@@ -19,7 +19,7 @@ const SLOW_AFTER_MS = 500;
 
 export async function runAdapter(
   deps: { executor: Executor; control: Control; shutdown: AbortSignal; graceMs?: number },
-  call: Omit<ExecutionCall, 'signal' | 'holdDeadline'> & {
+  call: Omit<ExecutionCall, 'signal' | 'pauseDeadline'> & {
     /** The adapter has to report at least this often. */
     heartbeatMs?: number | undefined;
     trust: Trust;
@@ -28,7 +28,7 @@ export async function runAdapter(
 ): Promise<ExecutionResult | Stop> {
   const { heartbeatMs, onSlow, trust, ...execution } = call;
   const { timeoutMs } = execution;
-  if (deps.shutdown.aborted) return { result: 'shutdown', begun: false };
+  if (deps.shutdown.aborted) return { result: 'shutdown', started: false };
   const abort = new AbortController();
   let stop: ((result: ExecutionResult | Stop) => void) | undefined;
   const stopped = new Promise<ExecutionResult | Stop>((resolve) => {
@@ -46,7 +46,7 @@ export async function runAdapter(
     abort.abort(result.result === 'failure' ? new DOMException(reason, 'TimeoutError') : new Error(reason));
   };
   const onShutdown = () =>
-    end({ result: 'shutdown', begun: true }, 'the worker is stopping', Math.min(graceMs, LAST_GRACE_MS));
+    end({ result: 'shutdown', started: true }, 'the worker is stopping', Math.min(graceMs, LAST_GRACE_MS));
   const seconds = timeoutMs / 1000;
   const timedOut: ExecutionResult = {
     result: 'failure',
@@ -56,14 +56,14 @@ export async function runAdapter(
     setTimeout(() => end(timedOut, `took longer than ${seconds} s`), Math.min(timeoutMs, 2 ** 31 - 1));
   let deadline = startDeadline();
   let over = false;
-  const heart = heartbeatMs === undefined ? undefined : watchHeart(call.reports, heartbeatMs, end);
-  const holdDeadline = () => {
+  const heartbeat = heartbeatMs === undefined ? undefined : watchHeartbeat(call.reports, heartbeatMs, end);
+  const pauseDeadline = () => {
     clearTimeout(deadline);
-    heart?.stop();
+    heartbeat?.stop();
     return () => {
       if (over) return;
       deadline = startDeadline();
-      heart?.start();
+      heartbeat?.start();
     };
   };
   let marked: Promise<void> | undefined;
@@ -83,16 +83,16 @@ export async function runAdapter(
   // It may succeed all the same, and that would count: so the task is not ended here.
   trust.onLost((reason) => abort.abort(new Error(reason)));
   try {
-    const reports = heart?.reports ?? call.reports;
+    const reports = heartbeat?.reports ?? call.reports;
     const work = deps.executor
-      .execute({ ...execution, reports, signal: abort.signal, holdDeadline })
+      .execute({ ...execution, reports, signal: abort.signal, pauseDeadline })
       .then((result) => (stopping === undefined ? result : lastWord(stopping, result)));
     return await Promise.race([stopped, work]);
   } finally {
     over = true;
     clearTimeout(deadline);
     clearTimeout(grace);
-    heart?.stop();
+    heartbeat?.stop();
     clearTimeout(slow);
     unwatch();
     deps.shutdown.removeEventListener('abort', onShutdown);

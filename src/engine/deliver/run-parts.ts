@@ -24,7 +24,7 @@ export interface PartsDeps extends SettleDeps {
   expressions: Expressions;
 }
 
-const LOOK_SOON_MS = 1_000;
+const RECHECK_SOON_MS = 1_000;
 /** Jobs that are added in one go. */
 const ADDED_AT_ONCE = 1_000;
 
@@ -35,7 +35,7 @@ interface Visible {
 }
 
 /** The task is to run: on with its parts. */
-export function runWhole(deps: PartsDeps, attempt: Attempt, visible: Visible): Promise<Disposition> {
+export function runParent(deps: PartsDeps, attempt: Attempt, visible: Visible): Promise<Disposition> {
   const { for_each: forEach, repeat } = attempt.planned.action;
   const started = { ...attempt, startedMono: performance.now() };
   if (forEach !== undefined) return fanOut(deps, started, forEach, visible);
@@ -44,14 +44,14 @@ export function runWhole(deps: PartsDeps, attempt: Attempt, visible: Visible): P
 }
 
 /** The run is being cancelled: what has not begun never will, and the task ends after the last of its parts. */
-export async function cancelWhole(deps: PartsDeps, attempt: Attempt, reason: string): Promise<Disposition> {
+export async function cancelParent(deps: PartsDeps, attempt: Attempt, reason: string): Promise<Disposition> {
   const { run, planned } = attempt;
   const id = planned.action.action_id;
   await deps.parts.cancelUnreleased(run.id, id);
   const underWay = await deps.parts.released(run.id, id);
   if (underWay.length > 0) {
     // What the queue has lost of them would never end.
-    await giveToQueue(deps, attempt, { positions: underWay, delayMs: 0, again: true });
+    await enqueueReleased(deps, attempt, { positions: underWay, delayMs: 0, again: true });
     return park(deps, attempt, undefined);
   }
   const { happened } = await deps.parts.summary(run.id, id, run.epoch);
@@ -69,7 +69,7 @@ async function fanOut(deps: PartsDeps, attempt: Attempt, forEach: ForEach, visib
     if ('failure' in items) return commitFailure(deps, attempt, items.failure);
     if (items.list.length === 0) return commitOutput(deps, attempt, [], 1);
     const parts = items.list.map((item, position) => ({ id: itemId(id, position), position, item }));
-    await deps.parts.write(wholeOf(attempt), parts);
+    await deps.parts.write(parentOf(attempt), parts);
     await deps.failpoint('parts.afterWrite');
   }
   const giveUp = forEach.on_item_failure === 'fail' && before.failed > 0;
@@ -77,12 +77,12 @@ async function fanOut(deps: PartsDeps, attempt: Attempt, forEach: ForEach, visib
   else await deps.parts.take(run.id, id, forEach.max_parallel ?? MAX_ITEMS);
   const underWay = await deps.parts.released(run.id, id);
   if (underWay.length > 0) {
-    await giveToQueue(deps, attempt, { positions: underWay, delayMs: 0, again: isWritten });
+    await enqueueReleased(deps, attempt, { positions: underWay, delayMs: 0, again: isWritten });
     return park(deps, attempt, undefined);
   }
   const { total, open, failed, happened, firstFailure } = await deps.parts.summary(run.id, id, run.epoch);
   // Somebody else is giving them to the queue at this moment.
-  if (open > 0) return { job: 'delay', untilMs: deps.now() + LOOK_SOON_MS };
+  if (open > 0) return { job: 'delay', untilMs: deps.now() + RECHECK_SOON_MS };
   if (forEach.on_item_failure === 'fail' && failed > 0) {
     const first =
       firstFailure === undefined ? '' : `: ${itemId(id, firstFailure.position)} ${messageIn(firstFailure.error)}`;
@@ -127,7 +127,7 @@ async function loop(
   const { run, planned } = attempt;
   const id = planned.action.action_id;
   const last = await deps.parts.last(run.id, id);
-  if (last === undefined) return beginIteration(deps, attempt, 0, 0);
+  if (last === undefined) return startIteration(deps, attempt, 0, 0);
   const delayMs = last.position === 0 ? 0 : queuedDelayMs(repeat.delay_seconds);
   if (!last.final) return goOn(deps, attempt, delayMs, true);
   const iteration = last.position + 1;
@@ -137,8 +137,8 @@ async function loop(
   const effectUnknown = happened > 0;
   if (last.status !== 'completed') {
     const { code, message } = failureIn(last.error);
-    const told = { code, message: `iteration ${iteration}: ${message}`, details: { iteration }, effectUnknown };
-    return commitFailure(deps, attempt, told);
+    const failure = { code, message: `iteration ${iteration}: ${message}`, details: { iteration }, effectUnknown };
+    return commitFailure(deps, attempt, failure);
   }
   try {
     const seen = { ...variables, [id]: last.output, output: last.output, iteration };
@@ -155,17 +155,17 @@ async function loop(
     const failure = { code: 'repeat_exhausted', message, details: { iteration }, effectUnknown };
     return commitFailure(deps, attempt, failure);
   }
-  return beginIteration(deps, attempt, iteration, queuedDelayMs(repeat.delay_seconds));
+  return startIteration(deps, attempt, iteration, queuedDelayMs(repeat.delay_seconds));
 }
 
-async function beginIteration(
+async function startIteration(
   deps: PartsDeps,
   attempt: Attempt,
   position: number,
   delayMs: number,
 ): Promise<Disposition> {
   const id = itemId(attempt.planned.action.action_id, position);
-  await deps.parts.write(wholeOf(attempt), [{ id, position, item: null }]);
+  await deps.parts.write(parentOf(attempt), [{ id, position, item: null }]);
   await deps.failpoint('parts.afterWrite');
   return goOn(deps, attempt, delayMs, false);
 }
@@ -174,17 +174,17 @@ async function goOn(deps: PartsDeps, attempt: Attempt, delayMs: number, again: b
   const { run, planned } = attempt;
   await deps.parts.take(run.id, planned.action.action_id, 1);
   const underWay = await deps.parts.released(run.id, planned.action.action_id);
-  await giveToQueue(deps, attempt, { positions: underWay, delayMs, again });
+  await enqueueReleased(deps, attempt, { positions: underWay, delayMs, again });
   return park(deps, attempt, undefined);
 }
 
 /** `again`: some of them may be in the queue already, which keeps what it has; or lost there, or ended without an outcome. */
-async function giveToQueue(
+async function enqueueReleased(
   deps: PartsDeps,
   { planned, run, delivery }: Attempt,
   { positions, delayMs, again }: { positions: readonly number[]; delayMs: number; again: boolean },
 ): Promise<void> {
-  const gen = again ? await deps.sweep.raiseGen(run.id, run.epoch) : delivery.data.gen;
+  const gen = again ? await deps.reconcile.raiseGen(run.id, run.epoch) : delivery.data.gen;
   if (gen === undefined) return;
   // Those that sleep until some time sleep on.
   const sleepsMs = again ? sleepsIn(await deps.runs.statuses(run.id), deps.now()) : undefined;
@@ -192,7 +192,7 @@ async function giveToQueue(
     const some = positions.slice(at, at + ADDED_AT_ONCE);
     if (again) await deps.queue.removeEnded(some.map((position) => jobOf(planned, run, position)));
     const delayOf = (position: number) => sleepsMs?.(itemId(planned.action.action_id, position)) ?? delayMs;
-    await addParts(deps, { ...run, gen }, { whole: planned, positions: some, delayMs: delayOf });
+    await addParts(deps, { ...run, gen }, { parent: planned, positions: some, delayMs: delayOf });
     await deps.failpoint('parts.afterAdd');
   }
 }
@@ -201,7 +201,7 @@ function jobOf({ action }: PlannedAction, run: { id: string; epoch: number }, po
   return { queue: action.action_type, jobId: taskJobId(run.id, run.epoch, itemId(action.action_id, position)) };
 }
 
-function wholeOf({ run, planned }: Attempt) {
+function parentOf({ run, planned }: Attempt) {
   const { action_id: parentId, action_type: actionType } = planned.action;
   return { runId: run.id, tenantId: run.tenantId, epoch: run.epoch, parentId, actionType };
 }

@@ -15,7 +15,7 @@ import { WAKE_TO_COME } from './wake-tasks.ts';
 export async function serveDelay(deps: SettleDeps, attempt: Attempt): Promise<Disposition | undefined> {
   const own = attempt.found.tasks.get(attempt.planned.action.action_id);
   const seconds = delayOf(attempt.planned);
-  if (seconds === undefined || queuedDelayMs(seconds) > 0 || hasBegun(own)) return undefined;
+  if (seconds === undefined || queuedDelayMs(seconds) > 0 || hasStarted(own)) return undefined;
   const now = deps.now();
   let readyMs = 0;
   for (const { finishedMs } of attempt.found.tasks.values()) readyMs = Math.max(readyMs, finishedMs ?? 0);
@@ -31,7 +31,7 @@ function delayOf({ action, item: part }: PlannedAction): number | undefined {
 }
 
 /** It has slept already, or an attempt of it has ended. One that was only claimed, or put off by a pause, has not. */
-function hasBegun(own: TaskRow | undefined): boolean {
+function hasStarted(own: TaskRow | undefined): boolean {
   if (own === undefined) return false;
   const hasSlept = own.status === 'waiting' && own.wakesSeen !== WAKE_TO_COME;
   return own.endedAttempt > 0 || hasSlept || own.notBefore != null;

@@ -14,26 +14,26 @@ import type { ExecutionResult, TaskFailure } from '../ports/executor.ts';
 import type { Disposition } from '../ports/queue.ts';
 import type { Outcome, TaskStore } from '../ports/tasks.ts';
 import type { EngineSpans } from '../tracing/span-export.ts';
-import { releaseDependents, releaseLeftover } from './acknowledge.ts';
+import { releaseDependents, releaseStale } from './acknowledge.ts';
 import { type Attempt, type FoundTask, NOT_EXECUTED, type TaskJob } from './attempt.ts';
-import { type CacheDeps, keepCached } from './cache.ts';
+import { type CacheDeps, storeInCache } from './cache.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
 import {
   cancelledOutcome,
+  clockReading,
   completedOutcome,
   decidedOutcome,
   failedOutcome,
   messageOf,
   retryingOutcome,
-  toldBy,
   waitingOutcome,
 } from './outcome.ts';
 import type { PartEndedDeps } from './part-ended.ts';
 import type { Stop } from './run-adapter.ts';
 
 /** A task that waits without an end looks about itself now and then. */
-const LOOK_AGAIN_MS = 24 * 3_600_000;
+const RECHECK_MS = 24 * 3_600_000;
 /** Twice as long for each delivery before, and up to twice that, so that those deferred together do not come back together. */
 const DEFER_MS = 1_000;
 const MOST_DOUBLINGS = 4;
@@ -67,12 +67,12 @@ export async function conclude(
     }
     case 'sleep': {
       const { until } = result;
-      const known = attempt.found.tasks.get(attempt.planned.action.action_id)?.wakeAt?.getTime();
+      const storedMs = attempt.found.tasks.get(attempt.planned.action.action_id)?.wakeAt?.getTime();
       const outcome = waitingOutcome(deps, attempt, {
         wakeAt: until,
         notBefore: until,
         // One that came too early sleeps on until the time that is stored, which is the database's.
-        toldBy: known === until.getTime() ? undefined : toldBy(deps),
+        clockReading: storedMs === until.getTime() ? undefined : clockReading(deps),
       });
       return settle(deps, attempt, outcome, { job: 'delay', untilMs: until.getTime() });
     }
@@ -82,8 +82,8 @@ export async function conclude(
       return defer(deps, { ...attempt, ...NOT_EXECUTED });
     case 'shutdown': {
       const untilMs = deps.now();
-      const times = { wakeAt: null, notBefore: new Date(untilMs), toldBy: toldBy(deps) };
-      const outcome = waitingOutcome(deps, attempt, times, result.begun);
+      const times = { wakeAt: null, notBefore: new Date(untilMs), clockReading: clockReading(deps) };
+      const outcome = waitingOutcome(deps, attempt, times, result.started);
       return settle(deps, attempt, outcome, { job: 'delay', untilMs });
     }
     case 'cancelled':
@@ -129,8 +129,8 @@ export async function commitSuccess(
     deps.log.warn('output_refused_by_database', { run_id: attempt.run.id, action_id: outcome.actionId });
     const message = 'the database refused the output';
     // It may be the input as well.
-    const unsaid = { ...attempt, input: null, secrets: [] };
-    return commitFailure(deps, unsaid, { code: 'output_not_storable', message });
+    const withoutInput = { ...attempt, input: null, secrets: [] };
+    return commitFailure(deps, withoutInput, { code: 'output_not_storable', message });
   }
 }
 
@@ -150,7 +150,7 @@ export function defer(deps: SettleDeps, attempt: Attempt): Promise<Disposition> 
   const doublings = Math.min(MOST_DOUBLINGS, Math.max(0, attemptsStarted - attemptsMade - 1));
   const untilMs = deps.now() + DEFER_MS * 2 ** doublings * (1 + deps.random());
   const notBefore = new Date(untilMs);
-  const outcome = waitingOutcome(deps, attempt, { wakeAt, notBefore, toldBy: toldBy(deps) });
+  const outcome = waitingOutcome(deps, attempt, { wakeAt, notBefore, clockReading: clockReading(deps) });
   return settle(deps, attempt, outcome, { job: 'delay', untilMs });
 }
 
@@ -162,7 +162,7 @@ export function park(deps: SettleDeps, attempt: Attempt, until: Date | undefined
   const outcome = waitingOutcome(deps, attempt, { wakeAt: until ?? null, notBefore: until });
   return settle(deps, attempt, outcome, {
     job: 'delay',
-    untilMs: until?.getTime() ?? deps.now() + LOOK_AGAIN_MS,
+    untilMs: until?.getTime() ?? deps.now() + RECHECK_MS,
     dueAlready: () => wasWoken(deps, outcome),
   });
 }
@@ -192,9 +192,9 @@ export async function settle(
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     deps.spans?.settled(attempt, outcome);
-    await keepCached(deps, attempt, outcome);
+    await storeInCache(deps, attempt, outcome);
     // Whoever stood still since then cannot know that nobody else has added the next flow.
-    const committed = delivery.trust.holds() ? outcome.status : undefined;
+    const committed = delivery.trust.isTrusted() ? outcome.status : undefined;
     if (outcome.final) await releaseDependents(deps, attempt, committed);
     if (outcome.endsRun) await childEnded(deps, run);
     return disposition;
@@ -208,7 +208,7 @@ export async function settle(
   if (outcome.status === 'completed') {
     await deps.tasks.recordLateEffect(outcome, planned.action.compensate !== undefined);
     // A run that undoes what it did looks again.
-    if (run.status === 'compensating') await deps.runs.nudge(run.id);
+    if (run.status === 'compensating') await deps.runs.checkNow(run.id);
   }
   return acknowledgeOrLeave(deps, attempt);
 }
@@ -218,7 +218,7 @@ export async function acknowledgeOrLeave(deps: SettleDeps, job: TaskJob): Promis
   const { action_id } = job.planned.action;
   const found = await deps.tasks.lookup({ runId: data.run_id, actionIds: [action_id], outputsOf: [] });
   const { run, tasks } = found;
-  if (run === undefined || run.epoch !== data.epoch) return releaseLeftover(deps, job);
+  if (run === undefined || run.epoch !== data.epoch) return releaseStale(deps, job);
   if (run.final || tasks.get(action_id)?.final === true) return acknowledge(deps, { ...job, run, found });
   return { job: 'leave' };
 }

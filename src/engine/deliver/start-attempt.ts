@@ -5,24 +5,24 @@ import { hasItems } from '../../domain/runs/parts.ts';
 import { COMPENSATES, type Compensates } from '../../domain/runs/saga.ts';
 import { redactSecrets } from '../../domain/texts/mask-secrets.ts';
 import type { Json } from '../../schemas/json.ts';
-import { type HoldDeps, holdsForChildren } from '../children/hold-for-children.ts';
+import { type AwaitChildrenDeps, awaitsChildren } from '../children/hold-for-children.ts';
 import type { Control, Executor } from '../ports/executor.ts';
 import type { Disposition } from '../ports/queue.ts';
-import type { KnownSecret, SecretsOfTasks } from '../ports/secrets.ts';
+import type { SecretsOfTasks, TaskSecret } from '../ports/secrets.ts';
 import type { TaskStore } from '../ports/tasks.ts';
 import type { Attempt } from './attempt.ts';
 import { cacheKeyOf, findCached } from './cache.ts';
-import { undoingOf } from './compensation-input.ts';
+import { compensationInput } from './compensation-input.ts';
 import { recordOf, storableInput } from './outcome.ts';
 import { localsOf, outputsNamedBy, resolveInput, scopeOf, secretsNamedBy } from './resolve-input.ts';
 import { runAdapter } from './run-adapter.ts';
-import { type PartsDeps, runWhole } from './run-parts.ts';
+import { type PartsDeps, runParent } from './run-parts.ts';
 import { commitDecision, commitFailure, commitSuccess, conclude, defer, park } from './settle-task.ts';
 import type { TaskLogs } from './task-logs.ts';
 import type { TaskReports } from './task-reports.ts';
 
-export interface StartDeps extends PartsDeps, HoldDeps {
-  children: PartsDeps['children'] & HoldDeps['children'];
+export interface StartDeps extends PartsDeps, AwaitChildrenDeps {
+  children: PartsDeps['children'] & AwaitChildrenDeps['children'];
   tasks: PartsDeps['tasks'] & Pick<TaskStore, 'markRunning'>;
   executor: Executor;
   control: Control;
@@ -33,7 +33,7 @@ export interface StartDeps extends PartsDeps, HoldDeps {
   secrets: Pick<SecretsOfTasks, 'of'>;
 }
 
-const NO_SECRETS: ReadonlyMap<string, KnownSecret> = new Map();
+const NO_SECRETS: ReadonlyMap<string, TaskSecret> = new Map();
 
 export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: boolean): Promise<Disposition> {
   const { plan, planned, run, found } = attempt;
@@ -44,9 +44,9 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
   let compensates: Compensates | undefined;
   if (planned.compensates !== undefined) {
     try {
-      const undoing = await undoingOf(deps.sagas, attempt, planned.compensates, scope.outputs);
-      compensates = undoing.compensates;
-      scope = { ...scope, outputs: undoing.outputs };
+      const compensation = await compensationInput(deps.sagas, attempt, planned.compensates, scope.outputs);
+      compensates = compensation.compensates;
+      scope = { ...scope, outputs: compensation.outputs };
       locals = { [COMPENSATES]: { ...compensates } };
     } catch (error) {
       if (!(error instanceof OrchestratorError) || error.code !== 'effect_unknown') throw error;
@@ -55,7 +55,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
   }
   const outputs = Object.fromEntries(scope.outputs);
   const variables = { ...outputs, outputs, params: scope.params, run: scope.run };
-  let known: ReadonlyMap<string, KnownSecret> = NO_SECRETS;
+  let secretsByName: ReadonlyMap<string, TaskSecret> = NO_SECRETS;
   let resolved: Json;
   let cacheKey: string | undefined;
   try {
@@ -66,11 +66,11 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
         reason: `when is not true: ${action.when}`,
       });
     }
-    if (hasItems(action)) return await runWhole(deps, attempt, { scope, variables });
+    if (hasItems(action)) return await runParent(deps, attempt, { scope, variables });
     const inScope = { ...scope, locals };
     const named = secretsNamedBy(plan, planned, literal);
-    if (named.length > 0) known = await deps.secrets.of(run.tenantId, named);
-    resolved = resolveInput(attempt, inScope, literal, known);
+    if (named.length > 0) secretsByName = await deps.secrets.of(run.tenantId, named);
+    resolved = resolveInput(attempt, inScope, literal, secretsByName);
     if (action.cache !== undefined) cacheKey = cacheKeyOf(plan, planned, run, inScope);
   } catch (error) {
     if (!(error instanceof OrchestratorError)) throw error;
@@ -80,7 +80,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
     return conclude(deps, { ...attempt, startedMono: performance.now() }, { result: 'failure', failure });
   }
 
-  const secrets = [...known.values()].map(({ value }) => value);
+  const secrets = [...secretsByName.values()].map(({ value }) => value);
   const input = storableInput(redactSecrets(resolved, secrets), deps.maxOutputBytes, run);
   const started: Attempt = { ...attempt, cacheKey, input, secrets, startedMono: performance.now() };
   const cached = await findCached(deps, started);
@@ -93,7 +93,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
   const result = await runAdapter(deps, {
     actionType: action.action_type,
     input: resolved,
-    secrets: [...known.values()],
+    secrets: [...secretsByName.values()],
     timeoutMs: action.timeout_seconds * 1000,
     heartbeatMs: heartbeatSeconds === undefined ? undefined : heartbeatSeconds * 1000,
     reports,
@@ -112,10 +112,9 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
   });
   logs.close();
   // Readers have the last of it before they hear of the end.
-  const said = reports.close();
-  if (said !== undefined) await said;
+  const reported = reports.close();
+  if (reported !== undefined) await reported;
   await deps.failpoint('worker.afterExecute');
-  if (result.result === 'cancelled' && (await holdsForChildren(deps, run, action)))
-    return park(deps, started, undefined);
+  if (result.result === 'cancelled' && (await awaitsChildren(deps, run, action))) return park(deps, started, undefined);
   return conclude(deps, started, result);
 }

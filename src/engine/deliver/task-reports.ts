@@ -54,13 +54,13 @@ export interface TaskReports {
 }
 
 /** For whoever listens to nothing. */
-export const SILENCE: OpenReports = {
+export const CLOSED_REPORTS: OpenReports = {
   progress: () => undefined,
   heartbeat: () => undefined,
   stream: () => undefined,
   close: () => undefined,
 };
-export const NO_REPORTS: TaskReports = { open: () => SILENCE, stop: () => undefined };
+export const NO_REPORTS: TaskReports = { open: () => CLOSED_REPORTS, stop: () => undefined };
 
 const TICK_MS = 100;
 const PROGRESS_EVERY_MS = 1_000;
@@ -72,7 +72,7 @@ const MAX_CHUNK_CHARACTERS = 16_000;
 const CHUNKS_PER_WRITE = 100;
 const TASKS_PER_WRITE = 100;
 /** The end of a task waits no longer than this for what it said last. */
-const CLOSE_PATIENCE_MS = 2_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 
 interface Execution {
   task: ReportingTask;
@@ -165,10 +165,10 @@ export function createTaskReports(deps: {
   function cutText(one: Execution, all = one.closed): void {
     one.hasText = false;
     if (one.text.size() > 0)
-      for (const piece of pieces(one.text.take(all))) keep(one, JSON.stringify(cleanText(piece)));
+      for (const piece of pieces(one.text.take(all))) append(one, JSON.stringify(cleanText(piece)));
   }
 
-  function keep(one: Execution, json: string): void {
+  function append(one: Execution, json: string): void {
     const bytes = Buffer.byteLength(json);
     if (one.truncated || one.bytes + bytes > deps.maxBytes) {
       one.truncated = true;
@@ -227,7 +227,7 @@ export function createTaskReports(deps: {
             // In the order in which they came.
             cutText(execution, true);
             const storable = makeStorable(chunk, { maxBytes: MAX_CHUNK_BYTES, mask });
-            if (storable.ok) keep(execution, storable.json);
+            if (storable.ok) append(execution, storable.json);
             else execution.truncated = true;
           }
           touch(execution);
@@ -247,7 +247,7 @@ export function createTaskReports(deps: {
   };
 
   async function closed(one: Execution): Promise<void> {
-    const until = now() + CLOSE_PATIENCE_MS;
+    const until = now() + CLOSE_TIMEOUT_MS;
     while (isDirty(one) && !stopped && now() < until) {
       await writing;
       if (isDirty(one)) await write(true);

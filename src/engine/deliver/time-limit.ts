@@ -23,10 +23,10 @@ export function firstOf(own: AbortSignal, theirs: AbortSignal): AbortSignal {
 }
 
 /** Rejects when the work has not ended in time, with `silence` and the time. It goes on, and nobody hears of its end. */
-export async function endedWithin<T>(ms: number, work: Promise<T>, silence = 'no answer'): Promise<T> {
+export async function endedWithin<T>(ms: number, work: Promise<T>, message = 'no answer'): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${silence} within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`${message} within ${ms} ms`)), ms);
   });
   try {
     return await Promise.race([work, late]);

@@ -5,16 +5,20 @@
 import { UnreadablePayload } from '../../domain/errors.ts';
 import type { Disposition } from '../ports/queue.ts';
 import type { Attempt } from './attempt.ts';
-import { toldBy, waitingOutcome } from './outcome.ts';
+import { clockReading, waitingOutcome } from './outcome.ts';
 import { type SettleDeps, settle } from './settle-task.ts';
 
-const LOOK_AGAIN_MS = 5_000;
+const RECHECK_MS = 5_000;
 
 export function waitForKey(deps: SettleDeps, attempt: Attempt, error: unknown): Promise<Disposition> {
   if (!(error instanceof UnreadablePayload)) throw error;
   const { run, planned } = attempt;
   deps.log.error(error.code, { run_id: run.id, action_id: planned.action.action_id, error: error.message });
-  const untilMs = deps.now() + LOOK_AGAIN_MS;
-  const outcome = waitingOutcome(deps, attempt, { wakeAt: null, notBefore: new Date(untilMs), toldBy: toldBy(deps) });
+  const untilMs = deps.now() + RECHECK_MS;
+  const outcome = waitingOutcome(deps, attempt, {
+    wakeAt: null,
+    notBefore: new Date(untilMs),
+    clockReading: clockReading(deps),
+  });
   return settle(deps, attempt, outcome, { job: 'delay', untilMs });
 }

@@ -44,7 +44,7 @@ export interface Reader {
   after: number;
   signal: AbortSignal;
   /** The run exists, and there will be something to read. */
-  begin(): void;
+  start(): void;
   /** Resolves when it may get more; false: it takes no more. The signal: the reader goes, or the process stops. */
   take(events: readonly RunEvent[], signal: AbortSignal): Promise<boolean>;
   /** The same for what running tasks say; it has no position, so a reader that comes back gets it from its beginning. */
@@ -66,7 +66,7 @@ export interface FollowRuns {
 export interface RunFollower extends FollowRuns {
   /** For the channels `run_final` and `run_live`: one id, or several with commas between them. */
   notice(runIds: string): void;
-  lookAgain(): void;
+  pollNow(): void;
   /** Ends all streams; their readers go on elsewhere. */
   close(): void;
 }
@@ -84,35 +84,35 @@ export function createRunFollower(
   const waiting = new Map<string, Set<(seen: SeenRun | undefined) => void>>();
   const closing = new AbortController();
   let readers = 0;
-  let looking = false;
-  let lookOnceMore = false;
+  let polling = false;
+  let pollAgain = false;
   let timer: NodeJS.Timeout | undefined;
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    if (looking) {
+    if (polling) {
       // The look under way may be older than what made this one necessary.
-      lookOnceMore = true;
+      pollAgain = true;
       return;
     }
-    looking = true;
-    lookOnceMore = false;
+    polling = true;
+    pollAgain = false;
     try {
       const runIds = [...waiting.keys()];
       const seen = runIds.length === 0 ? new Map<string, SeenRun>() : await events.progress(runIds);
-      for (const runId of runIds) for (const tell of [...(waiting.get(runId) ?? [])]) tell(seen.get(runId));
+      for (const runId of runIds) for (const notify of [...(waiting.get(runId) ?? [])]) notify(seen.get(runId));
     } catch {
       // The database is away; the next look may find it again.
     } finally {
-      looking = false;
-      if (lookOnceMore) setImmediate(() => void look());
-      else lookLater();
+      polling = false;
+      if (pollAgain) setImmediate(() => void poll());
+      else pollLater();
     }
   }
 
-  function lookLater(): void {
-    if (timer === undefined && !looking && waiting.size > 0) timer = setTimeout(() => void look(), pollMs);
+  function pollLater(): void {
+    if (timer === undefined && !polling && waiting.size > 0) timer = setTimeout(() => void poll(), pollMs);
   }
 
   /** Undefined: the run is not there any more, or the signal was aborted. */
@@ -126,19 +126,19 @@ export function createRunFollower(
       const ofRun = waiting.get(runId) ?? new Set();
       waiting.set(runId, ofRun);
       const settle = (seen: SeenRun | undefined) => {
-        ofRun.delete(tell);
+        ofRun.delete(notify);
         if (ofRun.size === 0 && waiting.get(runId) === ofRun) waiting.delete(runId);
-        signal.removeEventListener('abort', leave);
+        signal.removeEventListener('abort', onAbort);
         resolve(seen);
       };
-      const tell = (seen: SeenRun | undefined) => {
+      const notify = (seen: SeenRun | undefined) => {
         if (seen === undefined || hasNews(seen, after) || hasEnded(seen, after) || seen.reports !== reports)
           settle(seen);
       };
-      const leave = () => settle(undefined);
-      signal.addEventListener('abort', leave, { once: true });
-      ofRun.add(tell);
-      lookLater();
+      const onAbort = () => settle(undefined);
+      signal.addEventListener('abort', onAbort, { once: true });
+      ofRun.add(notify);
+      pollLater();
     });
   }
 
@@ -159,7 +159,7 @@ export function createRunFollower(
     let seen = await find(tenantId, runId, after);
     if (seen === undefined) return 'unknown';
     if (hasEnded(seen, after)) return 'nothing';
-    reader.begin();
+    reader.start();
     const cursor = new LiveReader(live, runId);
     let reports = 0;
     for (;;) {
@@ -210,9 +210,9 @@ export function createRunFollower(
       return { events: found, progress: seen, more: hasNews(seen, found.at(-1)?.id ?? after) };
     },
     notice(runIds) {
-      if (waiting.size > 0 && runIds.split(',').some((runId) => waiting.has(runId))) void look();
+      if (waiting.size > 0 && runIds.split(',').some((runId) => waiting.has(runId))) void poll();
     },
-    lookAgain: () => void look(),
+    pollNow: () => void poll(),
     close() {
       closing.abort();
       clearTimeout(timer);

@@ -1,7 +1,7 @@
 /** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
 
 import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
-import { ALIVE_SECONDS, STUCK_AFTER_SECONDS, RECONCILE_LATE_SECONDS } from '../../domain/health/liveness.ts';
+import { ALIVE_SECONDS, RECONCILE_LATE_SECONDS, STUCK_AFTER_SECONDS } from '../../domain/health/liveness.ts';
 import { type Fault, type FaultGroup, groupFaults } from '../../domain/health/system-faults.ts';
 
 export interface LaneHealth {
@@ -62,7 +62,7 @@ export interface EngineHealthStore {
 }
 
 /** A worker's sign of life. */
-export interface Beat {
+export interface Heartbeat {
   id: string;
   lanes: readonly string[];
   version: string;
@@ -75,7 +75,7 @@ export interface Beat {
   faults: readonly Fault[];
 }
 
-export interface SweepRecord {
+export interface ReconcilePass {
   worker: string;
   durationMs: number;
   dispatched: number;
@@ -83,11 +83,11 @@ export interface SweepRecord {
   repaired: number;
 }
 
-export interface BeatStore {
-  beat(beat: Beat): Promise<void>;
-  leave(id: string): Promise<void>;
+export interface HeartbeatStore {
+  record(beat: Heartbeat): Promise<void>;
+  remove(id: string): Promise<void>;
   /** Resolves to how long the most overdue run has waited to be looked at, after the pass. */
-  recordPass(pass: SweepRecord): Promise<number>;
+  recordPass(pass: ReconcilePass): Promise<number>;
 }
 
 /** The queue's own count of its jobs. Rejects when the queue cannot be reached. */
@@ -117,8 +117,8 @@ export interface EngineHealth {
   report(): Promise<EngineHealthReport>;
 }
 
-const KEEP_MS = 1_000;
-const NOTHING_KNOWN: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: [], sweep: null, faults: [] };
+const CACHE_MS = 1_000;
+const NO_FACTS: EngineFacts = { active: 0, queued: 0, stuck: 0, workers: [], sweep: null, faults: [] };
 
 export function createEngineHealth(deps: {
   store: EngineHealthStore;
@@ -131,10 +131,10 @@ export function createEngineHealth(deps: {
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
 }): EngineHealth {
-  let kept: Promise<EngineHealthReport> | undefined;
+  let cached: Promise<EngineHealthReport> | undefined;
   let at = Number.NEGATIVE_INFINITY;
 
-  async function look(): Promise<EngineHealthReport> {
+  async function compute(): Promise<EngineHealthReport> {
     let rejected = false;
     const [facts, depths] = await Promise.all([
       deps.store.facts(STUCK_AFTER_SECONDS, ALIVE_SECONDS).catch((error: unknown) => {
@@ -143,7 +143,7 @@ export function createEngineHealth(deps: {
       }),
       deps.queue.depths().catch(() => undefined),
     ]);
-    const { active, queued, stuck, workers, sweep, faults: reported } = facts ?? NOTHING_KNOWN;
+    const { active, queued, stuck, workers, sweep, faults: reported } = facts ?? NO_FACTS;
     const faults = groupFaults([...deps.faults(), ...reported]);
     const alive = workers.filter((worker) => worker.alive);
     const lanes = (depths ?? []).map((lane) => ({
@@ -177,11 +177,11 @@ export function createEngineHealth(deps: {
 
   return {
     report() {
-      if (kept === undefined || deps.now() - at > KEEP_MS) {
+      if (cached === undefined || deps.now() - at > CACHE_MS) {
         at = deps.now();
-        kept = look();
+        cached = compute();
       }
-      return kept;
+      return cached;
     },
   };
 }

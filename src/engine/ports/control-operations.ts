@@ -27,7 +27,7 @@ export interface ControlOperation {
 }
 
 /** With what its holder goes on from. */
-export interface HeldOperation extends ControlOperation {
+export interface LeasedOperation extends ControlOperation {
   lease: string;
   after: string;
   /** Of this page, that came to nothing. */
@@ -50,10 +50,10 @@ export interface ControlOperationStore {
    * One that is due and that nobody holds, those longest untouched first, or the one with this id, due or not: one that was
    * just asked for is due in a moment. None of a workflow of which somebody still holds another.
    */
-  take(lease: string, leaseMs: number, id?: string): Promise<HeldOperation | undefined>;
+  take(lease: string, leaseMs: number, id?: string): Promise<LeasedOperation | undefined>;
   /** Runs that it is about, after those that were looked at. */
-  page(operation: HeldOperation, limit: number): Promise<string[]>;
+  page(operation: LeasedOperation, limit: number): Promise<string[]>;
   /** Both give the lease back, and do nothing without it. */
-  save(operation: HeldOperation, page: Page): Promise<void>;
-  putOff(operation: HeldOperation, error: string, afterMs: number): Promise<void>;
+  save(operation: LeasedOperation, page: Page): Promise<void>;
+  defer(operation: LeasedOperation, error: string, afterMs: number): Promise<void>;
 }

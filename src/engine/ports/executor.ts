@@ -6,7 +6,7 @@ import type { Json } from '../../schemas/json.ts';
 import type { OpenLog } from '../deliver/task-logs.ts';
 import type { Reports } from '../deliver/task-reports.ts';
 import type { RunRow } from './rows.ts';
-import type { KnownSecret } from './secrets.ts';
+import type { TaskSecret } from './secrets.ts';
 
 export interface TaskFailure {
   code: ErrorCode | (string & {});
@@ -30,7 +30,7 @@ export interface ExecutionCall {
   actionType: string;
   input: Json;
   /** What is secret in it. */
-  secrets: readonly KnownSecret[];
+  secrets: readonly TaskSecret[];
   signal: AbortSignal;
   idempotencyKey: string;
   attempt: number;
@@ -51,7 +51,7 @@ export interface ExecutionCall {
   /** Where what it logs is kept for the run. */
   logs?: OpenLog | undefined;
   /** While the task waits for its turn its deadline does not run. What is returned begins it anew, in full. */
-  holdDeadline(): () => void;
+  pauseDeadline(): () => void;
 }
 
 export type ExecutionResult =

@@ -22,7 +22,7 @@ export interface PartsSummary {
 }
 
 /** The newest iteration of a loop. */
-export type LastPart = { position: number } & (
+export type LastIteration = { position: number } & (
   | { final: false }
   | { final: true; status: 'completed'; output: Json }
   | { final: true; status: Exclude<FinalTaskStatus, 'completed'>; error: Json }
@@ -31,7 +31,7 @@ export type LastPart = { position: number } & (
 export interface PartStore {
   /** Writes what is not written yet. Does nothing for a run that is final or in another epoch. */
   write(
-    whole: { runId: string; tenantId: string; epoch: number; parentId: string; actionType: string },
+    parent: { runId: string; tenantId: string; epoch: number; parentId: string; actionType: string },
     parts: readonly NewPart[],
   ): Promise<void>;
   summary(runId: string, parentId: string, epoch: number): Promise<PartsSummary>;
@@ -43,6 +43,6 @@ export interface PartStore {
   cancelUnreleased(runId: string, parentId: string): Promise<void>;
   /** In their order; null for what did not complete. */
   outputs(runId: string, parentId: string): Promise<Json[]>;
-  last(runId: string, parentId: string): Promise<LastPart | undefined>;
+  last(runId: string, parentId: string): Promise<LastIteration | undefined>;
   anyOpen(runId: string, parentId: string): Promise<boolean>;
 }

@@ -7,7 +7,7 @@ import type { JobData } from '../../schemas/job.ts';
 /** Whether a delivery's job is still ours, as far as this worker can tell. */
 export interface Trust {
   /** False: of this delivery only a success may be committed. */
-  holds(): boolean;
+  isTrusted(): boolean;
   /** Told once when the adapter should stop. There is one listener, the last one. */
   onLost(listener: (reason: string) => void): void;
 }
@@ -85,7 +85,7 @@ export interface JobRef {
   jobId: string;
 }
 
-export interface JobLooks {
+export interface JobProbes {
   /** Rejects when the queue does not answer in time. */
-  look(jobs: readonly JobRef[]): Promise<ReadonlyMap<string, JobFact>>;
+  probe(jobs: readonly JobRef[]): Promise<ReadonlyMap<string, JobFact>>;
 }

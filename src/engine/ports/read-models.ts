@@ -155,7 +155,7 @@ export interface RunWindow {
   after: { createdAt: Date; id: string } | undefined;
 }
 
-export interface PartsWanted {
+export interface PartsQuery {
   of: string;
   status: TaskStatus | undefined;
   limit: number;
@@ -167,11 +167,7 @@ export interface RunReader {
   result(tenantId: string, runId: string): Promise<RunResult | undefined>;
   execution(tenantId: string, runId: string): Promise<RunView | undefined>;
   /** Items of a fan-out or iterations of a loop, in their order; undefined: no such run. */
-  parts(
-    tenantId: string,
-    runId: string,
-    wanted: PartsWanted,
-  ): Promise<{ items: PartView[]; more: boolean } | undefined>;
+  parts(tenantId: string, runId: string, query: PartsQuery): Promise<{ items: PartView[]; more: boolean } | undefined>;
   list(
     tenantId: string,
     filter: RunFilter,

@@ -3,7 +3,7 @@ import type { RunRow } from './rows.ts';
 import type { SleepStore } from './sleep.ts';
 
 /** The sweep: one at a time across all processes. */
-export interface SweepStore extends SleepStore {
+export interface ReconcileStore extends SleepStore {
   /** Runs `work` while holding the lock of all processes; undefined when another holds it. */
   exclusively<T>(work: () => Promise<T>): Promise<T | undefined>;
   /** Gives places in groups that have become free to those that wait for them, in order; how many. */

@@ -63,7 +63,7 @@ export interface ReplacedRun {
   epoch: number;
   of: DefinitionRef;
   /** Nothing of it has begun, and it is not in the queue. */
-  unbegun: boolean;
+  notStarted: boolean;
 }
 
 /** The task that begins a run, and which of its attempts. */
@@ -74,7 +74,7 @@ export interface ParentTask {
   attempt: number;
 }
 
-export interface WindowLook {
+export interface WindowQuery {
   window: number;
   olderThanMs: number;
   /** At most `tenants` of those that wait are told, in the order of their ids, from the one after this. */
@@ -91,7 +91,7 @@ export interface RunStore {
   /** How many runs are in the queue now, counted up to `limit`. */
   countInQueue(limit: number): Promise<number>;
   /** Who has runs in the queue, counted a little beyond `window`, and who has some that have waited for longer than that. */
-  windowUse(look: WindowLook): Promise<WindowUse>;
+  windowUse(query: WindowQuery): Promise<WindowUse>;
   /** Ends a run whose actions are all final (several sinks). False when one is not final yet. */
   finalize(end: {
     runId: string;
@@ -117,10 +117,10 @@ export interface RunStore {
   /** The same of several runs at once, those that are gone left out. */
   statusesOf(runIds: readonly string[]): Promise<ReadonlyMap<string, Lookup>>;
   /** Those of which some task has a row. */
-  begunAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
+  startedAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   outputs(runId: string, actionIds: readonly string[]): Promise<ReadonlyMap<string, Json>>;
   /** Asks the reconciler to look at a run at once. */
-  nudge(runId: string): Promise<void>;
+  checkNow(runId: string): Promise<void>;
 }
 
 export interface RetryStore {
@@ -131,7 +131,7 @@ export interface RetryStore {
     from: readonly RunStatus[];
     actionIds: readonly string[];
     /** Of these, those whose parts are not kept. */
-    beginAnew?: readonly string[];
+    restart?: readonly string[];
     afterSeconds: number;
     /** The new deadline, from now. */
     timeoutSeconds?: number | undefined;

@@ -20,7 +20,7 @@ export interface SealedSecret {
 }
 
 /** A secret as a task gets it. */
-export interface KnownSecret {
+export interface TaskSecret {
   name: string;
   value: string;
   hosts: readonly string[] | undefined;
@@ -57,7 +57,7 @@ export function secretContext(tenantId: string, name: string, version: number): 
 
 export interface SecretsOfTasks {
   /** Throws `secret_unknown`, which names the first one that is not there. */
-  of(tenantId: string, names: readonly string[]): Promise<ReadonlyMap<string, KnownSecret>>;
+  of(tenantId: string, names: readonly string[]): Promise<ReadonlyMap<string, TaskSecret>>;
   /** Some secret has changed. */
   forget(): void;
 }

@@ -7,7 +7,7 @@ export interface NewSleep {
   /** It waits for another run, and keeps its place in the window. */
   forRun: boolean;
   /** When it is looked at first, in milliseconds from now. */
-  lookAfterMs: number;
+  checkAfterMs: number;
 }
 
 export interface Leaving {
@@ -20,16 +20,16 @@ export interface SleepStore {
   /** Runs that are under way are `waiting` from now on; does nothing to any other. */
   fallAsleep(sleeps: readonly NewSleep[]): Promise<void>;
   /** A run that is waiting runs again; does nothing to any other. `lookAfterMs`: when the reconciler looks at it. */
-  rouse(runId: string, lookAfterMs: number): Promise<void>;
+  rouse(runId: string, checkAfterMs: number): Promise<void>;
   /** Sleeping runs that are still in the queue and whose time to be looked at has come. */
   takeSleepers(limit: number, againAfterMs: number): Promise<RunRow[]>;
   /** Sets when such a run is looked at next, and until when it sleeps. */
-  lookAgain(runId: string, at: Date, until: Date | undefined): Promise<void>;
+  recheckAt(runId: string, at: Date, until: Date | undefined): Promise<void>;
   /**
    * Says that nothing of these is in the queue any more; resolves to the ids of those for which it did: another does not sleep
    * any more, or was added again since.
    */
   leaveQueue(leaving: ReadonlyArray<Leaving>): Promise<string[]>;
   /** Runs that have left the queue and are due, the tenants in turn. They run from then on; raises their gen. */
-  takeDue(limit: number, lookAfterMs: number): Promise<RunRow[]>;
+  takeDue(limit: number, checkAfterMs: number): Promise<RunRow[]>;
 }

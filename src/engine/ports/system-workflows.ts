@@ -9,7 +9,7 @@ export const CONTENT = 'content';
 
 export interface SystemWorkflowStore {
   /** The number of the version with that content, which is made when there is none: one, however many ask at the same time. */
-  keep(tenantId: string, id: string, definition: Definition, content: string): Promise<number>;
+  ensureVersion(tenantId: string, id: string, definition: Definition, content: string): Promise<number>;
 }
 
 export interface SystemRunRequest {
@@ -22,7 +22,7 @@ export interface SystemRunRequest {
 }
 
 export interface SystemRuns {
-  begin(caller: Caller, name: string, parameters: JsonObject, request: SystemRunRequest): Promise<AcceptedRun>;
+  start(caller: Caller, name: string, parameters: JsonObject, request: SystemRunRequest): Promise<AcceptedRun>;
   /** `ended` is undefined when it is still under way by then, and goes on. */
   runAndWait(
     caller: Caller,

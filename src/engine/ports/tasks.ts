@@ -35,7 +35,7 @@ interface FinalOutcome extends DeliveryRecord {
   runOutput: string | null;
   wakeAt: null;
   notBefore?: undefined;
-  toldBy?: undefined;
+  clockReading?: undefined;
   nextDelivery: null;
 }
 
@@ -48,7 +48,7 @@ interface OpenOutcome extends DeliveryRecord {
   tolerated: false;
   cached?: undefined;
   /** Where its times were told from the worker's clock: what that said, in milliseconds since 1970, and `performance.now()` then. */
-  toldBy?: { clockMs: number; mono: number } | undefined;
+  clockReading?: { clockMs: number; mono: number } | undefined;
   nextDelivery: number;
 }
 
@@ -117,7 +117,7 @@ export type Outcome =
   | RetryingOutcome
   | WaitingOutcome;
 
-export type CommitResult = 'accepted' | 'refused';
+export type CommitResult = 'accepted' | 'rejected';
 
 export interface TaskStore {
   lookup(request: LookupRequest): Promise<Lookup>;

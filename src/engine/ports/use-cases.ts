@@ -112,7 +112,7 @@ export interface ChangedTogether {
 }
 
 /** 404 unknown run, 422 unknown action, 409 when the run or the action has ended. */
-export interface SettleByHand {
+export interface SettleManually {
   skip(caller: Caller, action: ActionOfRun, how: ManualEnd): Promise<Settled>;
   /** 413 or 400 when the output cannot be stored. */
   complete(caller: Caller, action: ActionOfRun, output: Json, how: ManualEnd): Promise<Settled>;

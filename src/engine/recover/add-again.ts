@@ -20,7 +20,7 @@ import { flowOfRun } from '../accept/flow-of-run.ts';
 import type { Plans } from '../accept/plans.ts';
 import type { Failpoint } from '../ports/failpoint.ts';
 import type { FlowQueue } from '../ports/queue.ts';
-import type { SweepStore } from '../ports/reconcile.ts';
+import type { ReconcileStore } from '../ports/reconcile.ts';
 import type { Lookup, RunRow, TaskRow } from '../ports/rows.ts';
 import type { RunStore } from '../ports/runs.ts';
 import { tracedAdd } from '../tracing/span-export.ts';
@@ -28,7 +28,7 @@ import { tracedAdd } from '../tracing/span-export.ts';
 export interface AddAgainDeps {
   plans: Plans;
   runs: Pick<RunStore, 'statuses'>;
-  sweep: Pick<SweepStore, 'raiseGen' | 'rouse'>;
+  reconcile: Pick<ReconcileStore, 'raiseGen' | 'rouse'>;
   queue: FlowQueue;
   failpoint: Failpoint;
   now(): number;
@@ -36,7 +36,7 @@ export interface AddAgainDeps {
 
 /** `gen`: raised already by the statement that decided; otherwise it is raised here. True when something was added. */
 export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): Promise<boolean> {
-  const newGen = gen ?? (await deps.sweep.raiseGen(run.id, run.epoch));
+  const newGen = gen ?? (await deps.reconcile.raiseGen(run.id, run.epoch));
   if (newGen === undefined) return false;
   const plan = await deps.plans.of(run.of);
   const found = await deps.runs.statuses(run.id);
@@ -47,8 +47,8 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const before = finalActions(plan, found);
   const segment = openSegment(plan, (index) => before.has(index));
   // One that has not begun has waited for long enough: it comes before all that are new.
-  const turn = before.size === 0 ? 0 : undefined;
-  const flow = flowOfRun(run, newGen, deps.now(), turn);
+  const rank = before.size === 0 ? 0 : undefined;
+  const flow = flowOfRun(run, newGen, deps.now(), rank);
   // A job that BullMQ gave up, though its task has no outcome, is kept there and would keep the new one out.
   const ready = plan.actions.filter(
     ({ index, dependsOn }) => !before.has(index) && dependsOn.every((d) => before.has(d)),
@@ -87,8 +87,8 @@ export function sleepsIn({ run, tasks }: Lookup, nowMs: number): (actionId: stri
   return (actionId) => {
     const task = tasks.get(actionId);
     if (task === undefined || task.status === 'pending' || run?.status === 'cancelling') return undefined;
-    const left = remainingMs(task, nowMs);
-    return left === Number.POSITIVE_INFINITY ? 0 : left;
+    const remaining = remainingMs(task, nowMs);
+    return remaining === Number.POSITIVE_INFINITY ? 0 : remaining;
   };
 }
 

@@ -9,14 +9,14 @@ import type { FlowQueue, JobState } from '../ports/queue.ts';
 export interface ClearEndedDeps {
   queue: Pick<FlowQueue, 'promote' | 'removeTrees'> & {
     /** Ids of jobs of a queue in one state: the delayed in the order in which they are due. */
-    jobPage(queue: string, state: LeftBehind, offset: number, limit: number): Promise<string[]>;
+    jobPage(queue: string, state: StaleJobState, offset: number, limit: number): Promise<string[]>;
   };
   runs: {
     /** Which of these runs are final, or gone. */
     ended(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   };
 }
-export type LeftBehind = Extract<JobState, 'delayed' | 'waiting-children'>;
+export type StaleJobState = Extract<JobState, 'delayed' | 'waiting-children'>;
 
 const PAGE = 200;
 
@@ -24,11 +24,11 @@ const PAGE = 200;
 export function createClearEnded(
   deps: ClearEndedDeps,
   queues: readonly string[],
-): () => Promise<Record<LeftBehind, number>> {
+): () => Promise<Record<StaleJobState, number>> {
   const offsets = new Map<string, number>();
 
   async function clear(
-    state: LeftBehind,
+    state: StaleJobState,
     deal: (jobs: Array<{ queue: string; jobId: string }>) => Promise<unknown>,
   ): Promise<number> {
     let cleared = 0;

@@ -6,7 +6,7 @@
 import { actionsToCompensate } from '../../domain/runs/saga.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Plans } from '../accept/plans.ts';
-import { type SagaStore, undoingsOf } from '../deliver/compensate.ts';
+import { compensationsOf, type SagaStore } from '../deliver/compensate.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { RunStore } from '../ports/runs.ts';
 
@@ -24,9 +24,10 @@ export async function compensateLate(deps: CompensateLateDeps): Promise<void> {
     try {
       const plan = await deps.plans.of(run.of);
       const { tasks } = await deps.runs.statuses(run.id);
-      const undoings = undoingsOf(actionsToCompensate(plan, (actionId) => tasks.get(actionId)));
+      const compensations = compensationsOf(actionsToCompensate(plan, (actionId) => tasks.get(actionId)));
       // The reconciler adds its finalizer.
-      if (await deps.sagas.reopenForLate(run, undoings)) deps.log.warn('late_effect_compensated', { run_id: run.id });
+      if (await deps.sagas.reopenForLate(run, compensations))
+        deps.log.warn('late_effect_compensated', { run_id: run.id });
     } catch (error) {
       const reason = errorMessage(error);
       deps.log.warn('late_effect_not_compensated', { run_id: run.id, error: reason });

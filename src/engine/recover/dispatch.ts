@@ -9,16 +9,16 @@ import { compileSegment, type FlowNode } from '../../domain/graph/compile.ts';
 import type { Fairness } from '../accept/fairness.ts';
 import { flowOfRun } from '../accept/flow-of-run.ts';
 import type { Logger } from '../ports/logger.ts';
-import type { SweepStore } from '../ports/reconcile.ts';
+import type { ReconcileStore } from '../ports/reconcile.ts';
 import type { RunRow } from '../ports/rows.ts';
 import type { RunStore } from '../ports/runs.ts';
 import { tracedAdd } from '../tracing/span-export.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
-import { inTurns, onItsOwn } from './run-by-run.ts';
+import { inBatches, onItsOwn } from './run-by-run.ts';
 
 export interface DispatchDeps extends AddAgainDeps {
-  runs: Pick<RunStore, 'statuses' | 'begunAmong' | 'markQueued' | 'windowUse'>;
-  sweep: SweepStore;
+  runs: Pick<RunStore, 'statuses' | 'startedAmong' | 'markQueued' | 'windowUse'>;
+  reconcile: ReconcileStore;
   window: number;
   fairness: Fairness;
   /** The share of its memory that the queue's store uses. */
@@ -36,14 +36,14 @@ export interface DispatchReport {
 export const PENDING_AGE_MS = 2_000;
 const DISPATCH_PER_PAGE = 500;
 const PAGES_PER_PASS = 20;
-const TENANTS_PER_LOOK = 1_000;
+const TENANTS_PER_QUERY = 1_000;
 
 /** With a long backlog the pace is the queue's, not that of the passes. */
 export async function dispatch(deps: DispatchDeps, report: DispatchReport): Promise<void> {
-  await deps.sweep.releaseDue();
-  if ((await deps.sweep.giveSlots()) > 0) await deps.failpoint('places.afterGive');
+  await deps.reconcile.releaseDue();
+  if ((await deps.reconcile.giveSlots()) > 0) await deps.failpoint('places.afterGive');
   for (let page = 0; page < PAGES_PER_PASS; page += 1) {
-    if (await isHeldBack(deps, report)) return;
+    if (await isThrottled(deps, report)) return;
     if ((await dispatchPage(deps, report)) === 0) return;
   }
 }
@@ -55,17 +55,17 @@ async function dispatchPage(deps: DispatchDeps, report: DispatchReport): Promise
     window,
     olderThanMs: PENDING_AGE_MS,
     after: fairness.after,
-    tenants: TENANTS_PER_LOOK,
+    tenants: TENANTS_PER_QUERY,
   });
-  fairness.after = use.waiting.length < TENANTS_PER_LOOK ? '' : (use.waiting.at(-1) ?? '');
-  fairness.turns.seen(use.inQueue);
+  fairness.after = use.waiting.length < TENANTS_PER_QUERY ? '' : (use.waiting.at(-1) ?? '');
+  fairness.ranks.seen(use.inQueue);
   const { grants, order, progress } = shareOut(window, DISPATCH_PER_PAGE, use, fairness);
   fairness.progress = progress;
   if (grants.size === 0) return 0;
-  const taken = await deps.sweep.takePending(grants, PENDING_AGE_MS);
+  const taken = await deps.reconcile.takePending(grants, PENDING_AGE_MS);
   const pending = inOrderOfSlots(order, taken.sort(inOrder));
   const again = await addNew(deps, pending, report);
-  await inTurns(again, (run) =>
+  await inBatches(again, (run) =>
     onItsOwn(deps, run, async () => {
       await addAgain(deps, run, run.gen);
       await deps.runs.markQueued(run.id, run.epoch);
@@ -92,20 +92,20 @@ function deadlineOf({ deadlineAt }: RunRow): number {
  */
 async function addNew(deps: DispatchDeps, pending: readonly RunRow[], report: DispatchReport): Promise<RunRow[]> {
   const untouched = pending.filter(({ gen }) => gen === 1);
-  const begun = await deps.runs.begunAmong(untouched.map(({ id }) => id));
+  const started = await deps.runs.startedAmong(untouched.map(({ id }) => id));
   const trees: FlowNode[][] = [];
   const added: RunRow[] = [];
-  for (const run of untouched.filter(({ id }) => !begun.has(id))) {
+  for (const run of untouched.filter(({ id }) => !started.has(id))) {
     const plan = await deps.plans.of(run.of).catch(() => undefined);
     // It says what is wrong when it is tried on its own.
     if (plan === undefined) continue;
-    const turn = deps.fairness.turns.next(run.tenantId);
-    trees.push(compileSegment(plan, 0, flowOfRun(run, run.gen, deps.now(), turn)));
+    const rank = deps.fairness.ranks.next(run.tenantId);
+    trees.push(compileSegment(plan, 0, flowOfRun(run, run.gen, deps.now(), rank)));
     added.push(run);
   }
   const traced = added.map((run) => tracedAdd(run, run.gen, 0));
   await deps.queue.add(trees, traced);
-  const since = await deps.runs.begunAmong(added.map(({ id }) => id));
+  const since = await deps.runs.startedAmong(added.map(({ id }) => id));
   const done = added.filter(({ id }) => !since.has(id));
   await Promise.all(done.map(({ id, epoch }) => deps.runs.markQueued(id, epoch)));
   report.dispatched += done.length;
@@ -113,7 +113,7 @@ async function addNew(deps: DispatchDeps, pending: readonly RunRow[], report: Di
   return pending.filter((run) => !isDone.has(run));
 }
 
-export async function isHeldBack(
+export async function isThrottled(
   deps: Pick<DispatchDeps, 'queueUse'>,
   report: Pick<DispatchReport, 'heldBack'>,
 ): Promise<boolean> {

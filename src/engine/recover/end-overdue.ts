@@ -8,21 +8,21 @@ import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Plans } from '../accept/plans.ts';
 import { type EndRunDeps, endRun } from '../control/end-run.ts';
 import type { ChildStore } from '../ports/children.ts';
-import type { SweepStore } from '../ports/reconcile.ts';
+import type { ReconcileStore } from '../ports/reconcile.ts';
 import type { RunStore } from '../ports/runs.ts';
 
 const OVERDUE_PER_PASS = 500;
 
 export interface EndOverdueDeps extends EndRunDeps {
   plans: Plans;
-  runs: Pick<RunStore, 'endAbnormally' | 'begunAmong'>;
-  sweep: Pick<SweepStore, 'takeOverdue'>;
+  runs: Pick<RunStore, 'endAbnormally' | 'startedAmong'>;
+  reconcile: Pick<ReconcileStore, 'takeOverdue'>;
   children: Pick<ChildStore, 'openOf' | 'parentOf'>;
 }
 
 /** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the look at the run. */
 export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
-  for (const run of await deps.sweep.takeOverdue(OVERDUE_PER_PASS)) {
+  for (const run of await deps.reconcile.takeOverdue(OVERDUE_PER_PASS)) {
     deps.log.info('run_overdue', { run_id: run.id });
     if (!run.wasPending) continue;
     try {
@@ -32,11 +32,11 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
       // What began less than half a second ago has no row yet: its finalizer undoes what there is to undo.
       if (plan.isSaga) continue;
       // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
-      const begun = await deps.runs.begunAmong([run.id]);
+      const started = await deps.runs.startedAmong([run.id]);
       const mayBeDelayed = plan.actions.some(
         ({ action, dependsOn }) => dependsOn.length === 0 && action.delay_seconds !== undefined,
       );
-      if (begun.has(run.id) || mayBeDelayed) continue;
+      if (started.has(run.id) || mayBeDelayed) continue;
       // Not in the queue, or only just.
       await endRun(deps, run, plan);
     } catch (error) {

@@ -20,7 +20,7 @@ export interface HistoryDeps {
 
 const DAY_MS = 24 * 3600 * 1000;
 
-export async function keepHistory({ history, retentionDays, now, log }: HistoryDeps): Promise<void> {
+export async function maintainPartitions({ history, retentionDays, now, log }: HistoryDeps): Promise<void> {
   const made = await history.makeWeeks(now());
   if (made.length > 0) log.info('history_weeks_made', { partitions: made });
   if (retentionDays === 0) return;

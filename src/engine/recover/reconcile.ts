@@ -22,12 +22,12 @@ import type { RunStore } from '../ports/runs.ts';
 import type { TaskStore } from '../ports/tasks.ts';
 import { addAgain } from './add-again.ts';
 import { type CompensateLateDeps, compensateLate } from './compensate-late.ts';
-import { type DispatchDeps, type DispatchReport, dispatch, isHeldBack } from './dispatch.ts';
+import { type DispatchDeps, type DispatchReport, dispatch, isThrottled } from './dispatch.ts';
 import { endOverdue } from './end-overdue.ts';
 import { onItsOwn } from './run-by-run.ts';
-import { addDue, fallAsleep, lookAtSleepers, type SleepingDeps } from './sleeping-runs.ts';
+import { addDue, checkSleepers, fallAsleep, type SleepingDeps } from './sleeping-runs.ts';
 
-export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
+export interface ReconcileDeps extends DispatchDeps, CheckChildrenDeps {
   queue: DispatchDeps['queue'];
   children: ChildStore;
   tasks: Pick<TaskStore, 'wake'>;
@@ -41,16 +41,16 @@ export interface SweepDeps extends DispatchDeps, CheckChildrenDeps {
   rest?: SleepingDeps['rest'] | undefined;
 }
 
-export interface SweepReport extends DispatchReport {
+export interface ReconcileReport extends DispatchReport {
   checked: number;
   repaired: number;
 }
 
 const CHECK_PER_PASS = 500;
 /** A cancelled run in which nothing runs is not waited for any longer. */
-const CANCEL_PATIENCE_MS = 30_000;
+const CANCEL_TIMEOUT_MS = 30_000;
 /** How often a run that is being cancelled is looked at. */
-const CANCEL_LOOK_MS = 1_000;
+const CANCEL_CHECK_MS = 1_000;
 /**
  * A job is lost when it is missing twice, this far apart: between the commit of a task and the add of the next flow it
  * is missing too, and adding at the same time as that worker would bring gates back.
@@ -60,36 +60,36 @@ const CONFIRM_AFTER_MS = 3_000;
 const PROBES_PER_RUN = 20;
 
 /** One pass; undefined when another process is at it. Rejects when a store is away: the next pass tries again. */
-export function sweepOnce(deps: SweepDeps): Promise<SweepReport | undefined> {
-  return deps.sweep.exclusively(async () => {
+export function reconcileOnce(deps: ReconcileDeps): Promise<ReconcileReport | undefined> {
+  return deps.reconcile.exclusively(async () => {
     await endOverdue(deps);
     await compensateLate(deps);
     // Commands would wait for the connection, and the lock of all processes with them.
     if (!(await deps.queue.ping())) throw new Error('the queue does not answer');
     if (await deps.queue.wasWiped()) {
-      await deps.sweep.checkAllNow();
+      await deps.reconcile.checkAllNow();
       await deps.queue.markSeen();
     }
     const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
     // What was begun is finished first.
-    if (!(await isHeldBack(deps, report))) {
+    if (!(await isThrottled(deps, report))) {
       await addDue(deps, report);
       report.dispatched += await dispatchChildren(deps);
     }
     await dispatch(deps, report);
-    for (const run of await deps.sweep.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
+    for (const run of await deps.reconcile.takeToCheck(CHECK_PER_PASS, deps.checkEveryMs)) {
       await onItsOwn(deps, run, async () => {
         report.checked += 1;
         if (await check(deps, run, report)) report.repaired += 1;
       });
     }
-    await lookAtSleepers(deps);
+    await checkSleepers(deps);
     return report;
   });
 }
 
 /** True when the run had to be repaired. */
-async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise<boolean> {
+async function check(deps: ReconcileDeps, run: RunRow, report: ReconcileReport): Promise<boolean> {
   const plan = await deps.plans.of(run.of);
   const found = await deps.runs.statuses(run.id);
   if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
@@ -100,22 +100,22 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
     // A task may have gone to sleep in the very moment of the cancellation.
     await wakeRun(deps, plan, run.id, run.epoch);
     if (ended) return true;
-    await deps.sweep.checkAgain(run.id, CANCEL_LOOK_MS);
+    await deps.reconcile.checkAgain(run.id, CANCEL_CHECK_MS);
   }
   await checkChildren(deps, run, plan, found);
   const sleep = await fallAsleep(deps, run, plan, found);
   if (sleep !== undefined && !sleep.forRun) return false;
   // It goes on, and nothing of it is in the queue: it was cancelled, or resumed, while it slept.
-  if (found.run.leftQueue) return !(await isHeldBack(deps, report)) && addAgain(deps, run);
+  if (found.run.leftQueue) return !(await isThrottled(deps, report)) && addAgain(deps, run);
   await promoteWoken(deps, run, plan, found);
   const lost = await findLost(deps, run, plan, found);
   const suspected = deps.suspects.get(run.id);
   deps.suspects.delete(run.id);
   if (lost === undefined) return false;
   // While nothing may be added it stays suspected.
-  if (suspected !== lost.jobId || (await isHeldBack(deps, report))) {
+  if (suspected !== lost.jobId || (await isThrottled(deps, report))) {
     deps.suspects.set(run.id, lost.jobId);
-    await deps.sweep.checkAgain(run.id, CONFIRM_AFTER_MS);
+    await deps.reconcile.checkAgain(run.id, CONFIRM_AFTER_MS);
     return false;
   }
   if (lost.state === 'delayed') {
@@ -130,10 +130,10 @@ async function check(deps: SweepDeps, run: RunRow, report: SweepReport): Promise
   return true;
 }
 
-async function isAbandoned(deps: SweepDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
+async function isAbandoned(deps: ReconcileDeps, run: RunRow, { tasks }: Lookup): Promise<boolean> {
   const running = [...tasks.values()].some(({ status }) => status === 'running');
   if (running || (await deps.children.openOf(run.id)).length > 0) return false;
-  return (await deps.sweep.cancellingForMs(run.id)) > CANCEL_PATIENCE_MS;
+  return (await deps.reconcile.cancellingForMs(run.id)) > CANCEL_TIMEOUT_MS;
 }
 
 interface LostJob {
@@ -150,7 +150,7 @@ interface LostJob {
  * although its task runs. The last is what a queue without its newest writes makes of a task that slept and was woken.
  */
 async function findLost(
-  deps: SweepDeps,
+  deps: ReconcileDeps,
   run: RunRow,
   plan: Plan,
   { tasks }: Lookup,
@@ -192,23 +192,23 @@ async function findLost(
 }
 
 /** Sweeps until the signal aborts. */
-export function sweepUntil(
-  deps: SweepDeps,
+export function reconcileUntil(
+  deps: ReconcileDeps,
   options: {
     everyMs: number;
     signal: AbortSignal;
-    onPass?(report: SweepReport, durationMs: number): Promise<void> | void;
+    onPass?(report: ReconcileReport, durationMs: number): Promise<void> | void;
     random(): number;
   },
 ): Promise<void> {
-  let heldBack = false;
+  let wasThrottled = false;
   const pass = async () => {
     const from = performance.now();
-    const report = await sweepOnce(deps);
+    const report = await reconcileOnce(deps);
     if (report === undefined) return;
     await options.onPass?.(report, performance.now() - from);
-    if (report.heldBack !== heldBack) deps.log.warn(report.heldBack ? 'sweep_held_back' : 'sweep_goes_on', report);
-    heldBack = report.heldBack;
+    if (report.heldBack !== wasThrottled) deps.log.warn(report.heldBack ? 'sweep_held_back' : 'sweep_goes_on', report);
+    wasThrottled = report.heldBack;
     if (report.dispatched > 0 || report.repaired > 0) deps.log.info('sweep', report);
   };
   return repeatUntil({ ...options, log: deps.log }, options.everyMs, 'sweep', pass);

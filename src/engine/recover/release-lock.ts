@@ -3,16 +3,20 @@
  * breaks nothing: commands wait for it for as long as the process lasts, and all other reconcilers wait for the lock. So
  * the lock is held only while the queue answers this process.
  */
-import type { SweepStore } from '../ports/reconcile.ts';
+import type { ReconcileStore } from '../ports/reconcile.ts';
 import { pause } from './reconcile.ts';
 
-const LOOK_EVERY_MS = 2_500;
+const PING_EVERY_MS = 2_500;
 /** One may be lost in a reconnect. */
 const UNANSWERED = 2;
 
 /** `answers`: within a bounded time. What was under way then goes on without the lock, as that of a process that stood still. */
-export function whileAnswered(sweep: SweepStore, answers: () => Promise<boolean>, everyMs = LOOK_EVERY_MS): SweepStore {
-  async function silence(ended: AbortSignal): Promise<never> {
+export function whileAnswered(
+  store: ReconcileStore,
+  answers: () => Promise<boolean>,
+  everyMs = PING_EVERY_MS,
+): ReconcileStore {
+  async function failWhenUnanswered(ended: AbortSignal): Promise<never> {
     for (let unanswered = 0; unanswered < UNANSWERED && !ended.aborted; ) {
       await pause(everyMs, ended);
       unanswered = ended.aborted || (await answers()) ? 0 : unanswered + 1;
@@ -21,12 +25,12 @@ export function whileAnswered(sweep: SweepStore, answers: () => Promise<boolean>
   }
 
   return {
-    ...sweep,
+    ...store,
     exclusively: (work) =>
-      sweep.exclusively(async () => {
+      store.exclusively(async () => {
         const ended = new AbortController();
         try {
-          return await Promise.race([work(), silence(ended.signal)]);
+          return await Promise.race([work(), failWhenUnanswered(ended.signal)]);
         } finally {
           ended.abort();
         }

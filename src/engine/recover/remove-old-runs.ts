@@ -2,7 +2,7 @@
  * Retention: runs that ended long ago go, with everything that is kept of them, and their idempotency keys with them. In
  * small batches, each a short transaction, with a breath in between, so that nobody waits for it.
  */
-import { type RetainedRuns, oldestToRemove } from '../../domain/retention.ts';
+import { oldestToRemove, type RetainedRuns } from '../../domain/retention.ts';
 import type { Logger } from '../ports/logger.ts';
 
 /** Which ended runs may go. */
@@ -53,22 +53,22 @@ export async function removeOldRuns(deps: RetentionDeps, signal: AbortSignal): P
 }
 
 /** A pass that removes the oldest ended runs, whatever their days, until what is kept takes no more than it may. */
-export function createKeepWithinBytes(deps: RetentionDeps): (signal: AbortSignal) => Promise<number> {
+export function createSizeRetention(deps: RetentionDeps): (signal: AbortSignal) => Promise<number> {
   const { retention, bytes: limit, log } = deps;
   let isExceeded = false;
   return async (signal) => {
     if (limit === 0) return 0;
     let runs = 0;
     while (!signal.aborted) {
-      const kept = await retention.measure(limit);
-      if (kept === undefined) break;
-      const count = oldestToRemove(kept, limit);
+      const stored = await retention.measure(limit);
+      if (stored === undefined) break;
+      const count = oldestToRemove(stored, limit);
       // By a time, not by a number: another process that has measured the same removes the same, and not as many again.
       const endedBy = count === 0 ? undefined : await retention.endOfOldest(count);
       const wasExceeded = isExceeded;
       isExceeded = count > 0 && endedBy === undefined;
       if (isExceeded && !wasExceeded)
-        log.warn('retention_bytes_exceeded', { bytes: Math.round(kept.bytes), limit_bytes: limit });
+        log.warn('retention_bytes_exceeded', { bytes: Math.round(stored.bytes), limit_bytes: limit });
       if (endedBy === undefined) break;
       const removed = await removeAll(deps, { by: 'end', endedBy }, signal);
       if (removed === 0) break;

@@ -22,11 +22,11 @@ export type Responsiveness =
   | { state: 'unrecoverable'; reason: string };
 
 /** `waiting`: jobs that could be taken at once, by lane. */
-export type Look = { lanes: readonly LaneState[]; waiting: ReadonlyMap<string, number>; answers: boolean };
+export type Probe = { lanes: readonly LaneState[]; waiting: ReadonlyMap<string, number>; answers: boolean };
 
 export function createResponsiveness({ unresponsiveMs, maxGapMs }: { unresponsiveMs: number; maxGapMs: number }): {
   /** `at`: milliseconds of a clock that only goes forward. */
-  look(look: Look, at: number): Responsiveness;
+  look(look: Probe, at: number): Responsiveness;
   /** Nothing can be said: the queue cannot be reached at all, or this process stood still. */
   forget(): void;
 } {
@@ -40,16 +40,16 @@ export function createResponsiveness({ unresponsiveMs, maxGapMs }: { unresponsiv
     reconnectedAt = undefined;
   }
 
-  function silentLanes({ lanes, waiting }: Look, at: number): string[] {
+  function idleLanes({ lanes, waiting }: Probe, at: number): string[] {
     return lanes.flatMap(({ queue, isFetching, hasRoom, taken }) => {
-      const known = silent.get(queue);
+      const before = silent.get(queue);
       const ought = !isFetching || (hasRoom && (waiting.get(queue) ?? 0) > 0);
-      if (!ought || (known !== undefined && known.taken !== taken)) {
+      if (!ought || (before !== undefined && before.taken !== taken)) {
         silent.delete(queue);
         return [];
       }
-      if (known === undefined) silent.set(queue, { since: at, taken });
-      return known !== undefined && at - known.since >= unresponsiveMs ? [queue] : [];
+      if (before === undefined) silent.set(queue, { since: at, taken });
+      return before !== undefined && at - before.since >= unresponsiveMs ? [queue] : [];
     });
   }
 
@@ -58,7 +58,7 @@ export function createResponsiveness({ unresponsiveMs, maxGapMs }: { unresponsiv
     look(look, at) {
       if (lastLook !== undefined && at - lastLook > maxGapMs) forget();
       lastLook = at;
-      const lanes = silentLanes(look, at);
+      const lanes = idleLanes(look, at);
       if (look.answers && lanes.length === 0) {
         reconnectedAt = undefined;
         return { state: 'responsive' };

@@ -6,7 +6,7 @@ import type { RunRow } from '../ports/rows.ts';
 /** Side by side; more would only wait for connections. */
 const AT_ONCE = 20;
 
-export async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+export async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }
 
@@ -15,7 +15,7 @@ export async function onItsOwn(deps: { log: Logger }, run: RunRow, work: () => P
   try {
     await work();
   } catch (error) {
-    logNotSwept(deps, run, error);
+    logNotReconciled(deps, run, error);
   }
 }
 
@@ -28,10 +28,10 @@ export async function togetherOrAlone<T>(
   try {
     await work(items);
   } catch {
-    await inTurns(items, (item) => work([item]).catch((error: unknown) => failed(item, error)));
+    await inBatches(items, (item) => work([item]).catch((error: unknown) => failed(item, error)));
   }
 }
 
-export function logNotSwept({ log }: { log: Logger }, run: RunRow, error: unknown): void {
+export function logNotReconciled({ log }: { log: Logger }, run: RunRow, error: unknown): void {
   log.error('run_not_swept', { run_id: run.id, error: errorMessage(error) });
 }

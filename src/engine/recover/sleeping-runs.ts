@@ -20,11 +20,11 @@ import type { RunStore } from '../ports/runs.ts';
 import type { NewSleep, SleepStore } from '../ports/sleep.ts';
 import { type AddAgainDeps, addAgain } from './add-again.ts';
 import type { DispatchReport } from './dispatch.ts';
-import { inTurns, logNotSwept, onItsOwn, togetherOrAlone } from './run-by-run.ts';
+import { inBatches, logNotReconciled, onItsOwn, togetherOrAlone } from './run-by-run.ts';
 
 export interface SleepingDeps extends AddAgainDeps {
   runs: AddAgainDeps['runs'] & Pick<RunStore, 'countInQueue' | 'statusesOf'>;
-  sweep: AddAgainDeps['sweep'] & SleepStore;
+  reconcile: AddAgainDeps['reconcile'] & SleepStore;
   window: number;
   /** Between pieces of work that nobody waits for: see `restAsLong`. Left out: there is no rest. */
   rest?: ((startedAt: number) => Promise<void>) | undefined;
@@ -32,10 +32,10 @@ export interface SleepingDeps extends AddAgainDeps {
 }
 
 /** Until then a run that was roused is in the hands of whoever roused it. */
-export const LOOK_AFTER_ROUSE_MS = 5_000;
+export const CHECK_AFTER_ROUSE_MS = 5_000;
 /** Its job has come to rest by then. */
-const LOOK_AFTER_FALL_MS = 2_000;
-const LOOK_AGAIN_MS = 30_000;
+const CHECK_AFTER_FALL_MS = 2_000;
+const RECHECK_MS = 30_000;
 /** It takes a moment until the queue delivers what is due. */
 const LATE_MS = 5_000;
 /** Shorter sleeps stay in the queue, which wakes them to the millisecond. */
@@ -52,13 +52,13 @@ const NOTED_TOGETHER = 50;
 /** What was begun has as much room in the queue again as what is begun. */
 const WINDOWS = 2;
 
-type Looked = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
+type FallAsleepDeps = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
   runs: Pick<RunStore, 'statusesOf'>;
-  sweep: Pick<SleepStore, 'fallAsleep'>;
+  reconcile: Pick<SleepStore, 'fallAsleep'>;
 };
 
 /** Looks at runs of which something sleeps; those that do so altogether are waiting from then on. Never rejects. */
-export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => Promise<void> {
+export function createFallAsleep(deps: FallAsleepDeps): (runIds: readonly string[]) => Promise<void> {
   async function note(runIds: readonly string[]): Promise<void> {
     const sleeps: NewSleep[] = [];
     for (const found of (await deps.runs.statusesOf(runIds)).values()) {
@@ -67,7 +67,7 @@ export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => P
       const sleep = sleepIn(deps, run, await deps.plans.of(run.of), found);
       if (sleep !== undefined) sleeps.push(newSleep(run, sleep));
     }
-    if (sleeps.length > 0) await deps.sweep.fallAsleep(sleeps);
+    if (sleeps.length > 0) await deps.reconcile.fallAsleep(sleeps);
   }
   return async (runIds) => {
     for (let at = 0; at < runIds.length; at += NOTED_TOGETHER) {
@@ -81,25 +81,25 @@ export function createFallAsleep(deps: Looked): (runIds: readonly string[]) => P
 
 /** Undefined: it does not sleep, or ends. */
 export async function fallAsleep(
-  deps: Pick<Looked, 'now' | 'sweep'>,
+  deps: Pick<FallAsleepDeps, 'now' | 'reconcile'>,
   run: RunRow,
   plan: Plan,
   found: Lookup,
 ): Promise<Sleep | undefined> {
   const sleep = sleepIn(deps, run, plan, found);
   // Already noted, unless it came back from a pause.
-  if (sleep !== undefined && run.status !== 'waiting') await deps.sweep.fallAsleep([newSleep(run, sleep)]);
+  if (sleep !== undefined && run.status !== 'waiting') await deps.reconcile.fallAsleep([newSleep(run, sleep)]);
   return sleep;
 }
 
 function newSleep({ id, epoch }: RunRow, sleep: Sleep): NewSleep {
-  return { run: { id, epoch }, until: timeOf(sleep), forRun: sleep.forRun, lookAfterMs: LOOK_AFTER_FALL_MS };
+  return { run: { id, epoch }, until: timeOf(sleep), forRun: sleep.forRun, checkAfterMs: CHECK_AFTER_FALL_MS };
 }
 
 /** One that waits already may sleep on, and for longer. */
 const CAN_SLEEP: readonly RunStatus[] = [...RUN_MOVES.fallAsleep.from, 'waiting'];
 
-function sleepIn(deps: Pick<Looked, 'now'>, { epoch, waitsForSlot }: RunRow, plan: Plan, found: Lookup) {
+function sleepIn(deps: Pick<FallAsleepDeps, 'now'>, { epoch, waitsForSlot }: RunRow, plan: Plan, found: Lookup) {
   const { run, tasks } = found;
   if (run === undefined || run.final || run.epoch !== epoch || waitsForSlot) return undefined;
   return CAN_SLEEP.includes(run.status) ? sleepOf(plan, tasks, deps.now()) : undefined;
@@ -115,9 +115,9 @@ export async function addDue(deps: SleepingDeps, report: DispatchReport): Promis
     const most = deps.window * WINDOWS;
     const room = most - (await deps.runs.countInQueue(most));
     if (room <= 0) return;
-    const due = await deps.sweep.takeDue(Math.min(room, PER_PAGE), LOOK_AFTER_ROUSE_MS);
+    const due = await deps.reconcile.takeDue(Math.min(room, PER_PAGE), CHECK_AFTER_ROUSE_MS);
     if (due.length > 0) await deps.failpoint('sleep.afterTake');
-    await inTurns(due, async (run) => {
+    await inBatches(due, async (run) => {
       await onItsOwn(deps, run, async () => {
         await addAgain(deps, run, run.gen);
         report.dispatched += 1;
@@ -128,15 +128,15 @@ export async function addDue(deps: SleepingDeps, report: DispatchReport): Promis
 }
 
 /** Takes those that sleep for longer out of the queue; nobody waits for that, so half of the time is left to others. */
-export async function lookAtSleepers(deps: SleepingDeps): Promise<void> {
+export async function checkSleepers(deps: SleepingDeps): Promise<void> {
   for (let page = 0; page < SLEEPER_PAGES_PER_PASS; page += 1) {
-    const sleepers = await deps.sweep.takeSleepers(PER_PAGE, LOOK_AGAIN_MS);
+    const sleepers = await deps.reconcile.takeSleepers(PER_PAGE, RECHECK_MS);
     for (let at = 0; at < sleepers.length; at += LEAVE_TOGETHER) {
       const startedAt = performance.now();
       await togetherOrAlone(
         sleepers.slice(at, at + LEAVE_TOGETHER),
-        (some) => lookAt(deps, some),
-        (run, error) => logNotSwept(deps, run, error),
+        (some) => takeOut(deps, some),
+        (run, error) => logNotReconciled(deps, run, error),
       );
       await deps.rest?.(startedAt);
     }
@@ -151,29 +151,29 @@ interface Leaver {
   jobs: Array<{ queue: string; jobId: string }>;
 }
 
-async function lookAt(deps: SleepingDeps, runs: readonly RunRow[]): Promise<void> {
+async function takeOut(deps: SleepingDeps, runs: readonly RunRow[]): Promise<void> {
   const found = await deps.runs.statusesOf(runs.map(({ id }) => id));
   const leavers: Leaver[] = [];
-  await inTurns(runs, (run) =>
+  await inBatches(runs, (run) =>
     onItsOwn(deps, run, async () => {
       const leaver = await leaverOf(deps, run, found.get(run.id));
       if (leaver !== undefined) leavers.push(leaver);
     }),
   );
   if (leavers.length === 0) return;
-  const marked = new Set(await deps.sweep.leaveQueue(leavers));
+  const marked = new Set(await deps.reconcile.leaveQueue(leavers));
   const gone = leavers.filter(({ run }) => marked.has(run.id));
   if (gone.length === 0) return;
   await deps.failpoint('sleep.afterMark');
   const removed = new Set<string>();
-  await inTurns(gone, ({ run, jobs }) =>
+  await inBatches(gone, ({ run, jobs }) =>
     onItsOwn(deps, run, async () => {
       if (await deps.queue.removeTrees(jobs)) removed.add(run.id);
     }),
   );
   await deps.failpoint('sleep.afterRemove');
   const after = await deps.runs.statusesOf(gone.map(({ run }) => run.id));
-  await inTurns(gone, ({ run }) =>
+  await inBatches(gone, ({ run }) =>
     onItsOwn(deps, run, async () => {
       const now = after.get(run.id)?.run;
       const isOut = removed.has(run.id) && now?.leftQueue === true && now.gen === run.gen;
@@ -191,12 +191,12 @@ async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefin
   const plan = await deps.plans.of(run.of);
   const sleep = sleepIn(deps, run, plan, found);
   // Woken or due: its job is, or somebody died before he could make it so. The reconciler looks.
-  if (sleep === undefined || sleep.forRun) return void (await deps.sweep.rouse(run.id, 0));
+  if (sleep === undefined || sleep.forRun) return void (await deps.reconcile.rouse(run.id, 0));
   const until = timeOf(sleep);
-  const leftMs = (sleep.untilMs ?? Number.POSITIVE_INFINITY) - deps.now();
-  if (leftMs < SHORTEST_APART_MS || sleep.tasks.length > MOST_TASKS_APART) {
-    const againMs = Math.min(leftMs + LATE_MS, 3_600_000);
-    return void (await deps.sweep.lookAgain(run.id, new Date(deps.now() + againMs), until));
+  const remainingMs = (sleep.untilMs ?? Number.POSITIVE_INFINITY) - deps.now();
+  if (remainingMs < SHORTEST_APART_MS || sleep.tasks.length > MOST_TASKS_APART) {
+    const againMs = Math.min(remainingMs + LATE_MS, 3_600_000);
+    return void (await deps.reconcile.recheckAt(run.id, new Date(deps.now() + againMs), until));
   }
   const jobs = sleep.tasks.flatMap((actionId) => {
     const planned = taskOf(plan, actionId);
@@ -208,7 +208,7 @@ async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefin
   if (states.some((state) => LOST.includes(state))) return void (await addAgainAwake(deps, run));
   // Somebody has it, or will in a moment.
   if (states.some((state) => state !== 'delayed')) {
-    return void (await deps.sweep.lookAgain(run.id, new Date(deps.now() + LOOK_AGAIN_MS), until));
+    return void (await deps.reconcile.recheckAt(run.id, new Date(deps.now() + RECHECK_MS), until));
   }
   const parts = jobs.filter((_, index) => plan.byId.get(sleep.tasks[index] ?? '') === undefined);
   return { run, until, jobs: [...rootsOf(deps, run, plan, found), ...parts] };
@@ -217,7 +217,7 @@ async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefin
 const LOST: readonly JobState[] = ['missing', 'completed', 'failed'];
 
 async function addAgainAwake(deps: SleepingDeps, run: RunRow): Promise<void> {
-  await deps.sweep.rouse(run.id, LOOK_AFTER_ROUSE_MS);
+  await deps.reconcile.rouse(run.id, CHECK_AFTER_ROUSE_MS);
   await addAgain(deps, run);
 }
 

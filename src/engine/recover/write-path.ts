@@ -16,7 +16,7 @@ export interface WritePath {
   /** Resolves when something can be committed, as far as is known; to false when the signal aborts before. */
   whenUsable(signal: AbortSignal): Promise<boolean> | undefined;
   /** Resolves when a fault that is known has been asked for anew: whoever tells others of it then tells of now. */
-  lookAgain(): Promise<void>;
+  probeAgain(): Promise<void>;
   watchUntil(signal: AbortSignal): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ const EVERY_MS = 2_000;
 /** While it is known to fail: its end is to be seen soon. */
 const RETRY_MS = 500;
 /** Whoever needs to know waits no longer: a database that does not answer says so to the statements that follow. */
-const PATIENCE_MS = 1_500;
+const PROBE_TIMEOUT_MS = 1_500;
 const WORD = 'database';
 
 export function createWritePath({
@@ -49,7 +49,7 @@ export function createWritePath({
   everyMs = EVERY_MS,
 }: WritePathDeps): WritePath {
   let verdict: { fault: Fault | undefined } | undefined;
-  let asking: Promise<Fault | undefined> | undefined;
+  let probing: Promise<Fault | undefined> | undefined;
   let failures = 0;
   let waiting: Array<() => void> = [];
 
@@ -71,7 +71,7 @@ export function createWritePath({
     return fault;
   }
 
-  async function ask(): Promise<Fault | undefined> {
+  async function probeNow(): Promise<Fault | undefined> {
     try {
       await probe();
       faults.succeeded('write_path', WORD);
@@ -85,15 +85,16 @@ export function createWritePath({
       return verdict?.fault;
     }
   }
-  function askOnce(): Promise<Fault | undefined> {
-    asking ??= ask().finally(() => {
-      asking = undefined;
+  function probeOnce(): Promise<Fault | undefined> {
+    probing ??= probeNow().finally(() => {
+      probing = undefined;
     });
-    return asking;
+    return probing;
   }
 
   return {
-    fault: () => (verdict === undefined ? endedWithin(PATIENCE_MS, askOnce()).catch(() => undefined) : verdict.fault),
+    fault: () =>
+      verdict === undefined ? endedWithin(PROBE_TIMEOUT_MS, probeOnce()).catch(() => undefined) : verdict.fault,
     lastFault: () => verdict?.fault,
     whenUsable(signal) {
       if (verdict?.fault === undefined) return undefined;
@@ -107,15 +108,15 @@ export function createWritePath({
         });
       });
     },
-    async lookAgain() {
+    async probeAgain() {
       if (verdict?.fault === undefined) return;
       // What is being asked may have been asked before the end.
-      const anew = (asking ?? Promise.resolve()).then(askOnce);
-      await endedWithin(PATIENCE_MS, anew).catch(() => undefined);
+      const anew = (probing ?? Promise.resolve()).then(probeOnce);
+      await endedWithin(PROBE_TIMEOUT_MS, anew).catch(() => undefined);
     },
     async watchUntil(signal) {
       while (!signal.aborted) {
-        await askOnce();
+        await probeOnce();
         await pause(failures === 0 ? everyMs : growingDelay(failures, RETRY_MS, everyMs), signal);
       }
     },

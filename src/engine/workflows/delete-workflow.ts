@@ -5,7 +5,7 @@ import type { DeleteWorkflow } from '../ports/manage-workflows.ts';
 import { checkNotSystem, type WorkflowDeps, workflowNotFound } from './workflow-deps.ts';
 
 export interface DeleteWorkflowDeps extends Pick<WorkflowDeps, 'store' | 'system'> {
-  operations: Pick<ControlOperations, 'begin'>;
+  operations: Pick<ControlOperations, 'start'>;
   newId(): string;
 }
 
@@ -19,6 +19,6 @@ export function createDeleteWorkflow({ store, system, operations, newId }: Delet
     if (outcome === 'active')
       throw new OrchestratorError('active_runs', 'Runs of this workflow are active; ?force=true cancels them');
     // Deleted first, so that no run can be accepted between the two.
-    return outcome === 'cancelling' && operationId !== undefined ? operations.begin(caller, operationId) : undefined;
+    return outcome === 'cancelling' && operationId !== undefined ? operations.start(caller, operationId) : undefined;
   };
 }

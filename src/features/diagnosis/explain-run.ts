@@ -14,7 +14,7 @@ import { hasItems } from '../../domain/runs/parts.ts';
 import { serviceKey } from '../../domain/service-rate.ts';
 import type { Plans } from '../../engine/accept/plans.ts';
 import type { EngineHealth, LaneDepths, LaneHealth } from '../../engine/health/engine-health.ts';
-import type { JobLooks, JobRef } from '../../engine/ports/queue.ts';
+import type { JobProbes, JobRef } from '../../engine/ports/queue.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 
 import { explain } from './domain.ts';
@@ -24,7 +24,7 @@ import type { WhyRun, WhyStore } from './ports.ts';
 export interface WhyDeps {
   store: WhyStore;
   plans: Plans;
-  jobs: JobLooks;
+  jobs: JobProbes;
   depths: LaneDepths;
   queueUse(): QueueUse | undefined;
   /** The queue's own word for why it takes no writes. */
@@ -84,7 +84,7 @@ async function gather(
   const calls = shown.filter(({ actionId, service }) => service !== undefined && status(actionId) === 'waiting');
   const isPending = of.run.status === 'pending' && of.run.dueAt === undefined;
   const [jobs, lanes, waits, externals, children, turns, group, window] = await Promise.all([
-    of.run.final ? new Map() : deps.jobs.look(jobsOf(of, shown)).catch(() => undefined),
+    of.run.final ? new Map() : deps.jobs.probe(jobsOf(of, shown)).catch(() => undefined),
     of.run.final ? [] : deps.depths.depths().catch(() => undefined),
     store.waits(of, asleep),
     store.externals(of, asleep),

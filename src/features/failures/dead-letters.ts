@@ -1,7 +1,7 @@
 /** Dead letters: tasks that failed for good and wait until somebody retries their runs or lets them go. */
 
 import type { RunStatus } from '../../domain/runs/run-states.ts';
-import { RETRYABLE_STATUSES, type RetryDeps, reopen, reopenUndoings } from '../../engine/control/retry-run.ts';
+import { RETRYABLE_STATUSES, type RetryDeps, reopen, reopenCompensations } from '../../engine/control/retry-run.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { DeadLetter, DeadLetterStats } from './dead-letter-schemas.ts';
 
@@ -72,7 +72,7 @@ export function createDeadLetters(deps: RetryDeps & { deadLetters: DeadLetterSto
   async function retryRun(caller: Caller, runId: string): Promise<boolean> {
     const found = await deps.runs.statuses(runId);
     if (found.run?.status === 'compensation_failed')
-      return (await reopenUndoings(deps, caller, found.run, undefined)) !== undefined;
+      return (await reopenCompensations(deps, caller, found.run, undefined)) !== undefined;
     return (await reopen(deps, caller, found, { afterSeconds: 0 })) !== undefined;
   }
 

@@ -17,7 +17,7 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { FlowQueue } from '../../engine/ports/queue.ts';
 import type { RunStore } from '../../engine/ports/runs.ts';
 import type { CompletedOutcome, SkippedOutcome } from '../../engine/ports/tasks.ts';
-import type { ActionOfRun, Caller, ManualEnd, SettleByHand, Settled } from '../../engine/ports/use-cases.ts';
+import type { ActionOfRun, Caller, ManualEnd, Settled, SettleManually } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { namesPeople } from '../approvals/domain.ts';
 
@@ -51,7 +51,7 @@ export interface SettleByHandDeps {
 
 type Settlement = { status: 'skipped' } | { status: 'completed'; output: Json };
 
-export function createSettleByHand(deps: SettleByHandDeps): SettleByHand {
+export function createSettleByHand(deps: SettleByHandDeps): SettleManually {
   async function settle(
     caller: Caller,
     { runId, actionId }: ActionOfRun,

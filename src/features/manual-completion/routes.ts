@@ -1,7 +1,7 @@
 /** An action of a live execution is settled manually: skipped, or completed with an output. */
 
 import type { Response } from 'express';
-import type { SettleByHand, Settled } from '../../engine/ports/use-cases.ts';
+import type { Settled, SettleManually } from '../../engine/ports/use-cases.ts';
 import { markPermission } from '../../http/middleware/audit-requests.ts';
 import { hasPermission } from '../../http/middleware/authorise.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
@@ -42,7 +42,7 @@ export const completeAction = operation({
 });
 
 interface Needs {
-  byHand: SettleByHand;
+  byHand: SettleManually;
 }
 
 export const manualCompletionRoutes = endpoints([skipAction, completeAction], serve);

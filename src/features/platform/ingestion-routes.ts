@@ -91,7 +91,7 @@ function serve(routes: Routes, deps: Needs): void {
     const caller = correlated(who, body.correlation_id, deps);
     const parameters = { source: body.source, scope: body.scope ?? {} };
     const asked = systemRequest(idempotencyKey(request), undefined);
-    const accepted = await deps.system.begin(caller, 'ingest_source', parameters, asked);
+    const accepted = await deps.system.start(caller, 'ingest_source', parameters, asked);
     await tellRequested(caller, accepted, [body.source], parameters.scope);
     sendJson(response, 200, {
       status: 'accepted',
@@ -117,7 +117,7 @@ function serve(routes: Routes, deps: Needs): void {
     }
     const accepted =
       workflow === undefined
-        ? await deps.system.begin(
+        ? await deps.system.start(
             caller,
             'ingest_sources',
             { sources, scope: body.scope ?? {} },

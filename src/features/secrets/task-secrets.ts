@@ -7,7 +7,7 @@
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Keyring } from '../../engine/keyring.ts';
 import type { SecretsOfTasks } from '../../engine/ports/secrets.ts';
-import { type KnownSecret, type SealedSecret, type SecretStore, secretContext } from '../../engine/ports/secrets.ts';
+import { type SealedSecret, type SecretStore, secretContext, type TaskSecret } from '../../engine/ports/secrets.ts';
 
 export interface SecretsOfTasksDeps {
   store: Pick<SecretStore, 'sealed'>;
@@ -47,13 +47,13 @@ export function createSecretsOfTasks({ store, keyring, installed, shared, now }:
     return found;
   }
 
-  function fromInstallation(tenantId: string, name: string): KnownSecret | undefined {
+  function fromInstallation(tenantId: string, name: string): TaskSecret | undefined {
     const allowed = shared === '*' || shared.includes(tenantId);
     const value = allowed && Object.hasOwn(installed, name) ? installed[name] : undefined;
     return value === undefined ? undefined : { name, value, hosts: undefined };
   }
 
-  function open(tenantId: string, { name, version, hosts, envelope }: SealedSecret): KnownSecret {
+  function open(tenantId: string, { name, version, hosts, envelope }: SealedSecret): TaskSecret {
     if (keyring === undefined) {
       throw new OrchestratorError(
         'encryption_key_missing',
@@ -74,7 +74,7 @@ export function createSecretsOfTasks({ store, keyring, installed, shared, now }:
         else if (!isFresh || fromInstallation(tenantId, name) === undefined) asked.push(name);
       }
       if (asked.length > 0) for (const [name, sealed] of await read(tenantId, asked)) own.set(name, sealed);
-      const found = new Map<string, KnownSecret>();
+      const found = new Map<string, TaskSecret>();
       for (const name of names) {
         const sealed = own.get(name);
         const secret = sealed === undefined ? fromInstallation(tenantId, name) : open(tenantId, sealed);

@@ -20,7 +20,7 @@ export const getControlOperation = operation({
 });
 
 interface Needs {
-  operations: Pick<ControlOperations, 'begin' | 'find'>;
+  operations: Pick<ControlOperations, 'start' | 'find'>;
   links: Links;
 }
 

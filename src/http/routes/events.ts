@@ -107,7 +107,7 @@ function serve(routes: Routes, deps: Needs): void {
         runId: executionId,
         after: from.after,
         signal: AbortSignal.any([signal, over.signal]),
-        begin() {
+        start() {
           stream();
           beginStream(response);
           heartbeat = setInterval(() => {

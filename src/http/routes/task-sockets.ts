@@ -239,7 +239,7 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
       runId: taskId,
       after: FROM_THE_START,
       signal,
-      begin: () => undefined,
+      start: () => undefined,
       async take() {
         look.soon();
         return !signal.aborted;

@@ -201,7 +201,7 @@ async function replace(
     id: row.id,
     epoch: row.epoch,
     of: definitionRef(row),
-    unbegun: !row.begun && (row.was === 'pending' || row.was === 'paused'),
+    notStarted: !row.begun && (row.was === 'pending' || row.was === 'paused'),
     by: row.cancel_reason.replace('replaced by ', ''),
   }));
 }

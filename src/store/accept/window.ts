@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { WindowUse } from '../../domain/fairness/fair-share.ts';
 import { RUNS_UNDER_WAY } from '../../domain/runs/run-states.ts';
 import type { RunRow } from '../../engine/ports/rows.ts';
-import type { WindowLook } from '../../engine/ports/runs.ts';
+import type { WindowQuery } from '../../engine/ports/runs.ts';
 import { sqlList } from '../core/states.ts';
 import { WAITS_IN_QUEUE, WAITS_IN_WINDOW } from '../recover/sleeping-runs.ts';
 import { type RawRun, RUN_COLUMNS, toRunRow } from '../runs/run-row.ts';
@@ -68,7 +68,7 @@ UPDATE run SET due_at = NULL WHERE id = ANY (ARRAY(
 ))`;
 const RELEASED_PER_PASS = 10_000;
 
-export async function windowUse(pool: pg.Pool, query: WindowLook): Promise<WindowUse> {
+export async function windowUse(pool: pg.Pool, query: WindowQuery): Promise<WindowUse> {
   const { rows } = await pool.query<{ tenants: string[] | null; runs: number[] | null; waiting: string[] | null }>({
     name: 'window-use',
     text: WINDOW_USE,

@@ -124,7 +124,7 @@ export async function applyPolicies(databaseUrl: string): Promise<string | undef
   }
 }
 
-function needsPolicy({ rule, hasPolicy: hasPolicy, granted }: TableStanding): boolean {
+function needsPolicy({ rule, hasPolicy, granted }: TableStanding): boolean {
   return rule !== undefined && rule.kind !== 'nobodys' && !(hasPolicy && granted);
 }
 

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { ALIVE_SECONDS } from '../../domain/health/liveness.ts';
 import { FAULT_KINDS, type Fault, type FaultKind } from '../../domain/health/system-faults.ts';
 import { STARTED_TASKS } from '../../domain/runs/run-states.ts';
-import type { BeatStore, EngineHealthStore } from '../../engine/health/engine-health.ts';
+import type { EngineHealthStore, HeartbeatStore } from '../../engine/health/engine-health.ts';
 import { IN_QUEUE, IN_WINDOW } from '../accept/window.ts';
 import { sqlList } from '../core/states.ts';
 import { SLEEPS_APART } from '../recover/sleeping-runs.ts';
@@ -71,13 +71,13 @@ interface RawPass {
   last_repair_at: Date | null;
 }
 
-export function createBeatStore(pool: pg.Pool): BeatStore {
+export function createBeatStore(pool: pg.Pool): HeartbeatStore {
   return {
-    async beat({ id, lanes, version, activeTasks, loopLagMs, uptimeSeconds, faults }) {
+    async record({ id, lanes, version, activeTasks, loopLagMs, uptimeSeconds, faults }) {
       const told = JSON.stringify(faults.slice(0, FAULTS_TOLD));
       await pool.query(BEAT, [id, lanes, version, activeTasks, loopLagMs, uptimeSeconds, told]);
     },
-    async leave(id) {
+    async remove(id) {
       await pool.query('DELETE FROM worker WHERE id = $1', [id]);
     },
     async recordPass({ worker, durationMs, dispatched, checked, repaired }) {

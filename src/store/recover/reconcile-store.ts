@@ -1,6 +1,6 @@
 /** What the dispatcher and the reconciler need: the lock of all processes, and runs to check, in pages. */
 import type pg from 'pg';
-import type { SweepStore } from '../../engine/ports/reconcile.ts';
+import type { ReconcileStore } from '../../engine/ports/reconcile.ts';
 import { createSlotGiver } from '../accept/concurrency.ts';
 import { releaseDue, takePending, UNDER_WAY } from '../accept/window.ts';
 import { IDLE_IN_TRANSACTION_MS } from '../core/database.ts';
@@ -39,7 +39,7 @@ WITH due AS (
 )
 SELECT u.*, pg_notify('run_control', u.id) FROM u`;
 
-export function createReconcileStore(pool: pg.Pool): SweepStore {
+export function createReconcileStore(pool: pg.Pool): ReconcileStore {
   return {
     ...createSleepStore(pool),
     async exclusively(work) {

@@ -114,7 +114,7 @@ export function createSleepStore(pool: pg.Pool): SleepStore {
         sleeps.map(({ run }) => run.epoch),
         sleeps.map(({ until }) => until ?? null),
         sleeps.map(({ forRun }) => forRun),
-        sleeps.map(({ lookAfterMs }) => lookAfterMs),
+        sleeps.map(({ checkAfterMs: lookAfterMs }) => lookAfterMs),
       ];
       await pool.query({ name: 'fall-asleep', text: FALL_ASLEEP, values });
     },
@@ -129,7 +129,7 @@ export function createSleepStore(pool: pg.Pool): SleepStore {
       });
       return rows.map(toRunRow);
     },
-    async lookAgain(runId, at, until) {
+    async recheckAt(runId, at, until) {
       await pool.query({ name: 'look-again', text: CHECK_LATER, values: [runId, at, until ?? null] });
     },
     async leaveQueue(leaving) {

@@ -73,7 +73,7 @@ export function createControlOperationStore(pool: pg.Pool): ControlOperationStor
     async save({ id, lease }, { after, done, skipped, failed, error, last }) {
       await pool.query(SAVE, [id, lease, after ?? null, done, skipped, failed, error ?? null, last]);
     },
-    async putOff({ id, lease }, error, afterMs) {
+    async defer({ id, lease }, error, afterMs) {
       await pool.query(PUT_OFF, [id, lease, error, afterMs]);
     },
   };

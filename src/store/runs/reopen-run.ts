@@ -58,7 +58,7 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
   return {
     async reopen(request) {
       const { childOf } = request;
-      const { runId, epoch, from, actionIds, beginAnew, afterSeconds, timeoutSeconds, by, reason, rerunFrom } = request;
+      const { runId, epoch, from, actionIds, restart, afterSeconds, timeoutSeconds, by, reason, rerunFrom } = request;
       const client = await pool.connect();
       try {
         await client.query('BEGIN');
@@ -80,7 +80,7 @@ export function createRetryStore(pool: pg.Pool): RetryStore {
         if (raw !== undefined) {
           await client.query(RETRIED, [runId, raw.epoch, by, actionIds.length, reason ?? null, rerunFrom ?? null]);
           if (raw.status === 'paused') await client.query(PAUSED_WITH_PARENT, [runId, by]);
-          await client.query(REMOVE_PARTS, [runId, beginAnew ?? []]);
+          await client.query(REMOVE_PARTS, [runId, restart ?? []]);
           await client.query(REOPEN_TASKS, [runId, raw.epoch, actionIds]);
           if (childOf !== undefined) await client.query(GIVE_TO_PARENT, [runId, childOf.epoch, childOf.attempt]);
         }

@@ -200,7 +200,7 @@ export function createRunStore(
     },
     statuses: async (runId) => (await statusesOf(pool, [runId])).get(runId) ?? { run: undefined, tasks: new Map() },
     statusesOf: (runIds) => statusesOf(pool, runIds),
-    async begunAmong(runIds) {
+    async startedAmong(runIds) {
       if (runIds.length === 0) return new Set();
       const { rows } = await pool.query<{ id: string }>({
         name: 'begun-among',
@@ -217,7 +217,7 @@ export function createRunStore(
       );
       return new Map(rows.map((row) => [row.action_id, row.output]));
     },
-    async nudge(runId) {
+    async checkNow(runId) {
       await pool.query(
         `UPDATE run SET check_at = now(), ${DUE_IF_ASLEEP}
          WHERE id = $1 AND NOT final`,

@@ -1,6 +1,6 @@
 /** The rows of runs that undo what they did. */
 import type pg from 'pg';
-import { SAGA, COMPENSATION_SUFFIX, compensationId } from '../../domain/runs/saga.ts';
+import { COMPENSATION_SUFFIX, compensationId, SAGA } from '../../domain/runs/saga.ts';
 import type { SagaStore } from '../../engine/deliver/compensate.ts';
 import type { Json } from '../../schemas/json.ts';
 import { inTransaction } from '../core/in-transaction.ts';
@@ -109,7 +109,7 @@ VALUES ($1, $2, 'run.retried', jsonb_strip_nulls(jsonb_build_object('by', $3::te
 
 export function createSagaStore(pool: pg.Pool): SagaStore {
   return {
-    async begin({ id, epoch }, undoings) {
+    async start({ id, epoch }, undoings) {
       const ids = undoings.map(({ actionId }) => actionId);
       const types = undoings.map(({ actionType }) => actionType);
       await pool.query({ name: 'begin-saga', text: BEGIN, values: [id, epoch, ids, types] });
@@ -129,7 +129,7 @@ export function createSagaStore(pool: pg.Pool): SagaStore {
         if (raw === undefined) return undefined;
         const { rowCount } = await client.query(REOPEN_UNDOINGS, [id, raw.epoch, []]);
         await client.query(RETRIED, [id, raw.epoch, by, rowCount ?? 0, reason ?? null]);
-        return { run: toRunRow(raw), undoings: rowCount ?? 0 };
+        return { run: toRunRow(raw), compensations: rowCount ?? 0 };
       }),
     async extend({ id, epoch }, undoings) {
       const ids = undoings.map(({ actionId }) => actionId);

@@ -20,7 +20,7 @@ UPDATE workflow SET current_version = $2, newest_version = $2, description = $3,
 
 export function createSystemWorkflowStore(pool: pg.Pool): SystemWorkflowStore {
   return {
-    keep: (tenantId, id, definition, content) =>
+    ensureVersion: (tenantId, id, definition, content) =>
       inTransaction(pool, async (client) => {
         const { name, description = null, tags } = definition;
         await client.query(MAKE, [id, tenantId, name, description, tags]);

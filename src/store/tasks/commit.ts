@@ -48,7 +48,9 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
       column((o) => o.effectUnknown),
       column((o) => o.notBefore ?? null),
       // What the clock that they were read from says by now, unless it has been put right since.
-      column(({ toldBy }) => (toldBy === undefined ? null : new Date(toldBy.clockMs + mono - toldBy.mono))),
+      column(({ clockReading }) =>
+        clockReading === undefined ? null : new Date(clockReading.clockMs + mono - clockReading.mono),
+      ),
     ],
   });
   const accepted = new Set<Outcome>();
@@ -60,7 +62,7 @@ export async function commitOutcomes(pool: Queryable, outcomes: readonly Outcome
     const rejected = sent.filter((outcome) => !accepted.has(outcome));
     for (const outcome of await committedBefore(pool, rejected)) accepted.add(outcome);
   }
-  return outcomes.map((outcome) => (accepted.has(outcome) ? 'accepted' : 'refused'));
+  return outcomes.map((outcome) => (accepted.has(outcome) ? 'accepted' : 'rejected'));
 }
 
 async function committedBefore(pool: Queryable, outcomes: readonly Outcome[]): Promise<Outcome[]> {

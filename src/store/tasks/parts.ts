@@ -1,7 +1,7 @@
 /** The items of a fan-out and the iterations of a loop: written down before they are added to the queue. */
 import type pg from 'pg';
 import { STANDING_TASKS, type TaskStatus } from '../../domain/runs/run-states.ts';
-import type { LastPart, PartStore } from '../../engine/ports/parts.ts';
+import type { LastIteration, PartStore } from '../../engine/ports/parts.ts';
 import type { UncompletedTask } from '../../engine/ports/rows.ts';
 import type { Json } from '../../schemas/json.ts';
 import { createBatcher } from '../core/batch.ts';
@@ -163,7 +163,7 @@ interface RawLastIteration {
   error: Json;
 }
 
-function toLastIteration(row: RawLastIteration): LastPart {
+function toLastIteration(row: RawLastIteration): LastIteration {
   const { position, status, output, error } = row;
   if (!row.final) return { position, final: false };
   if (status === 'completed') return { position, final: true, status, output };

@@ -1,6 +1,6 @@
 /** Reads what became of the undoings of a run, by the action that each of them undoes. */
 import type pg from 'pg';
-import { SAGA, compensatedBy } from '../../domain/runs/saga.ts';
+import { compensatedBy, SAGA } from '../../domain/runs/saga.ts';
 import type { CompensationView } from '../../engine/ports/run-views.ts';
 
 export async function readUndoings(pool: pg.Pool, runId: string): Promise<Map<string, CompensationView>> {

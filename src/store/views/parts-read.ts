@@ -1,7 +1,7 @@
 /** Reads the parts of tasks for the doors: how many of each status, and page by page what became of them. */
 import type pg from 'pg';
 import type { TaskStatus } from '../../domain/runs/run-states.ts';
-import type { PartsWanted } from '../../engine/ports/read-models.ts';
+import type { PartsQuery } from '../../engine/ports/read-models.ts';
 import type { PartCounts, PartView } from '../../engine/ports/run-views.ts';
 import type { Json } from '../../schemas/json.ts';
 import type { Clients } from '../core/database.ts';
@@ -44,7 +44,7 @@ export async function readParts(
   { pool, prisma }: Clients,
   tenantId: string,
   runId: string,
-  { of, status, limit, after }: PartsWanted,
+  { of, status, limit, after }: PartsQuery,
 ): Promise<{ items: PartView[]; more: boolean } | undefined> {
   const run = await prisma.run.findFirst({ where: { id: runId, tenantId }, select: { epoch: true } });
   if (run === null) return undefined;

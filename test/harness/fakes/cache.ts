@@ -5,26 +5,26 @@ import type { FakeStore } from './store.ts';
 export interface FakeCache extends OutputCache {
   /** Key -> JSON text. */
   entries: Map<string, string>;
-  asked: string[];
-  kept: NewCacheEntry[];
+  lookups: string[];
+  stored: NewCacheEntry[];
 }
 
 export function createFakeCache(store: Pick<FakeStore, 'task'>): FakeCache {
   const cache: FakeCache = {
     entries: new Map(),
-    asked: [],
-    kept: [],
+    lookups: [],
+    stored: [],
     async find({ key }) {
-      cache.asked.push(key);
+      cache.lookups.push(key);
       return cache.entries.get(key);
     },
     async forget({ key }) {
       cache.entries.delete(key);
     },
-    async keep(entry) {
+    async store(entry) {
       const task = store.task(entry.runId, entry.actionId);
       if (task?.commitId !== entry.commitId || task.status !== 'completed') throw new Error('not a committed output');
-      cache.kept.push(entry);
+      cache.stored.push(entry);
       if (task.output !== null) cache.entries.set(entry.key, task.output);
     },
   };

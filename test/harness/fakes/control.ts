@@ -25,8 +25,8 @@ export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHan
       if (run === undefined || run.tenantId !== tenantId) return undefined;
       const was = run.status;
       if (was !== 'paused') return { was, changed: false, status: was, goOn: [] };
-      const begun = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
-      run.status = begun ? 'running' : 'pending';
+      const started = tasksOf(truth, runId).some(({ epoch, status }) => epoch === run.epoch && status !== 'pending');
+      run.status = started ? 'running' : 'pending';
       note(run, 'run.resumed');
       store.due.add(runId);
       return { was, changed: true, status: run.status, goOn: [runId] };

@@ -39,7 +39,7 @@ export interface FakeEngine {
   /** Set per action; without one it gives `{from: <action_id>}`. */
   behaviours: Map<string, Behaviour>;
   /** Accepts the run and adds its first flow, as the API does. */
-  begin(): Promise<void>;
+  start(): Promise<void>;
   take(actionId: string | null): Lease;
   work(lease: Lease): Promise<Disposition>;
   /** Takes the job of an action, works on it and ends it. */
@@ -62,14 +62,14 @@ export const failure = (message: string, retryable = true, code = 'network_error
 export const output = (value: unknown): ExecutionResult => ({ result: 'output', output: value });
 
 /** A worker, and one run of the definition, accepted and in the queue. */
-export async function begun(
+export async function startedEngine(
   edges: Edges,
   change?: (actionId: string) => Partial<Action>,
   rest: Partial<Definition> = {},
 ): Promise<FakeEngine> {
   const parameters = ['name', 'yes', 'no'].map((name) => ({ name, type: 'string' as const, required: false }));
   const engine = createFakeEngine(definitionOf(edges, change, { parameters, ...rest }));
-  await engine.begin();
+  await engine.start();
   return engine;
 }
 
@@ -108,7 +108,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     tasks: store.tasks,
     parts: store.parts,
     sagas: store.sagas,
-    sweep: store.sweep,
+    reconcile: store.reconcile,
     queue,
     cache,
     children: NO_CHILDREN,
@@ -152,7 +152,7 @@ export function createFakeEngine(definition: Definition): FakeEngine {
     shutdown,
     calls,
     behaviours,
-    async begin() {
+    async start() {
       const run = store.insert({ id: RUN, of: WORKFLOW, parameters: { name: 'Ada', yes: true, no: false } });
       const plan = await plans.of(WORKFLOW);
       const flow = { runId: RUN, epoch: run.epoch, gen: 0, priority: run.priority, of: WORKFLOW };

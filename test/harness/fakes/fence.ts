@@ -165,11 +165,11 @@ export function commitBatch(truth: Truth, outcomes: readonly Outcome[], rules: F
   for (const outcome of accepted) {
     const { runId, actionId, epoch, attempt, status } = outcome;
     if (outcome.ended && outcome.startedMono !== null) {
-      const known = truth.attempts.some(
+      const recorded = truth.attempts.some(
         (a) => a.runId === runId && a.actionId === actionId && a.epoch === epoch && a.attempt === attempt,
       );
       const ended = status === 'retrying' ? 'failed' : status;
-      if (!known) truth.attempts.push({ runId, actionId, epoch, attempt, status: ended });
+      if (!recorded) truth.attempts.push({ runId, actionId, epoch, attempt, status: ended });
     }
     truth.events.push({ runId, actionId, epoch, attempt, kind: `task.${status}` });
     const run = truth.runs.get(runId);
@@ -193,7 +193,7 @@ export function commitBatch(truth: Truth, outcomes: readonly Outcome[], rules: F
       .filter((o) => accepted.includes(o) || before.get(taskKey(o.runId, o.actionId))?.commitId === o.commitId)
       .map(({ commitId }) => commitId),
   );
-  return outcomes.map(({ commitId }) => (lasting.has(commitId) ? 'accepted' : 'refused'));
+  return outcomes.map(({ commitId }) => (lasting.has(commitId) ? 'accepted' : 'rejected'));
 }
 
 function chooseOnePerTask(outcomes: readonly Outcome[]): Outcome[] {

@@ -1,5 +1,5 @@
 /** The store of the parts of tasks, in memory, over the same rows as all others. */
-import type { LastPart, PartStore } from '../../../src/engine/ports/parts.ts';
+import type { LastIteration, PartStore } from '../../../src/engine/ports/parts.ts';
 import type { Json } from '../../../src/schemas/json.ts';
 import { type FakeTask, type Truth, taskKey } from './fence.ts';
 
@@ -15,7 +15,7 @@ export function createFakeParts(
       .sort((a, b) => (a.position ?? 0) - (b.position ?? 0));
   const change = (task: FakeTask, values: Partial<FakeTask>) =>
     truth.tasks.set(taskKey(task.runId, task.actionId), { ...task, ...values });
-  const places = (tasks: FakeTask[]) => tasks.map(({ position }) => position ?? 0);
+  const positions = (tasks: FakeTask[]) => tasks.map(({ position }) => position ?? 0);
   const isReleased = ({ final, released }: FakeTask) => !final && released;
   return {
     async write({ runId, epoch, parentId, actionType }, parts) {
@@ -48,9 +48,9 @@ export function createFakeParts(
       const room = Math.max(0, atOnce - all.filter(isReleased).length);
       const taken = all.filter(({ final, released }) => !final && !released).slice(0, room);
       for (const task of taken) change(task, { released: true });
-      return places(taken);
+      return positions(taken);
     },
-    released: async (runId, parentId) => places(partsOf(runId, parentId).filter(isReleased)),
+    released: async (runId, parentId) => positions(partsOf(runId, parentId).filter(isReleased)),
     async cancelUnreleased(runId, parentId) {
       for (const task of partsOf(runId, parentId)) {
         if (!task.final && !task.released) change(task, { status: 'cancelled', final: true, tolerated: true });
@@ -63,7 +63,7 @@ export function createFakeParts(
       if (task === undefined) return undefined;
       const { position, status, final } = task;
       const last = { position: position ?? 0, status, final, output: parsed(task.output), error: parsed(task.error) };
-      return last as LastPart; // As `rowOf`.
+      return last as LastIteration; // As `rowOf`.
     },
     anyOpen: async (runId, parentId) => partsOf(runId, parentId).some(({ final }) => !final),
   };

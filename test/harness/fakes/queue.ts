@@ -62,13 +62,13 @@ export function createFakeQueue(): FakeQueue {
 
   function insert(node: FlowNode, parent: FakeJob | undefined): void {
     const key = keyOf(node.queue, node.jobId);
-    const known = jobs.get(key);
-    if (known !== undefined) {
-      if (known.parent !== parent?.key && known.parent !== undefined && jobs.has(known.parent)) {
-        throw new Error(`${node.jobId} is a child of ${known.parent} already`);
+    const existing = jobs.get(key);
+    if (existing !== undefined) {
+      if (existing.parent !== parent?.key && existing.parent !== undefined && jobs.has(existing.parent)) {
+        throw new Error(`${node.jobId} is a child of ${existing.parent} already`);
       }
-      known.parent = parent?.key;
-      if (known.state !== 'completed') parent?.pending.add(key);
+      existing.parent = parent?.key;
+      if (existing.state !== 'completed') parent?.pending.add(key);
     } else {
       jobs.set(key, {
         key,
@@ -87,8 +87,9 @@ export function createFakeQueue(): FakeQueue {
     }
     const job = jobs.get(key);
     for (const child of node.children) insert(child, job);
-    if (known === undefined && job !== undefined) job.state = job.pending.size > 0 ? 'waiting-children' : startOf(node);
-    if (known?.state === 'waiting-children' && known.pending.size === 0) known.state = startOf(known.node);
+    if (existing === undefined && job !== undefined)
+      job.state = job.pending.size > 0 ? 'waiting-children' : startOf(node);
+    if (existing?.state === 'waiting-children' && existing.pending.size === 0) existing.state = startOf(existing.node);
   }
 
   function release(job: FakeJob): void {
@@ -175,10 +176,10 @@ export function createFakeQueue(): FakeQueue {
       marked = false;
     },
     save() {
-      const kept = [...jobs.values()].map((job) => ({ ...job, pending: new Set(job.pending) }));
+      const saved = [...jobs.values()].map((job) => ({ ...job, pending: new Set(job.pending) }));
       return () => {
         jobs.clear();
-        for (const job of kept) jobs.set(job.key, { ...job, pending: new Set(job.pending) });
+        for (const job of saved) jobs.set(job.key, { ...job, pending: new Set(job.pending) });
       };
     },
     isMarked: () => marked,

@@ -1,5 +1,5 @@
 /** The store of sagas, in memory, over the same rows as all others. */
-import { SAGA, compensationId } from '../../../src/domain/runs/saga.ts';
+import { compensationId, SAGA } from '../../../src/domain/runs/saga.ts';
 import type { SagaStore } from '../../../src/engine/deliver/compensate.ts';
 import { type FakeTask, firstFailure, rowOf, type Truth, taskKey, tasksOf } from './fence.ts';
 
@@ -11,10 +11,10 @@ export function createFakeSagas(
     const run = truth.runs.get(id);
     return run === undefined || run.final || run.epoch !== epoch ? undefined : run;
   };
-  const tell = (runId: string, epoch: number, kind: string) =>
+  const emit = (runId: string, epoch: number, kind: string) =>
     truth.events.push({ runId, actionId: null, epoch, attempt: null, kind });
   const isDue = ({ compensation }: Truth['lateEffects'][number]) => compensation === 'due';
-  const write: (runId: string, epoch: number, undoings: Parameters<SagaStore['begin']>[1]) => void = (
+  const write: (runId: string, epoch: number, compensations: Parameters<SagaStore['start']>[1]) => void = (
     runId,
     epoch,
     undoings,
@@ -33,17 +33,17 @@ export function createFakeSagas(
     }
   };
   return {
-    async begin({ id, epoch }, undoings) {
+    async start({ id, epoch }, compensations) {
       const run = live({ id, epoch });
       if (run === undefined || run.status === 'compensating') return;
       run.error = run.status === 'cancelling' ? null : (firstFailure(tasksOf(truth, id))?.error ?? null);
       run.status = 'compensating';
-      tell(id, epoch, 'run.compensating');
-      write(id, epoch, undoings);
+      emit(id, epoch, 'run.compensating');
+      write(id, epoch, compensations);
     },
-    async extend({ id, epoch }, undoings) {
+    async extend({ id, epoch }, compensations) {
       if (live({ id, epoch })?.status !== 'compensating') return;
-      write(id, epoch, undoings);
+      write(id, epoch, compensations);
     },
     async takeLate() {
       const due = new Set(truth.lateEffects.filter(isDue).map(({ runId }) => runId));
@@ -51,7 +51,7 @@ export function createFakeSagas(
         .filter((run) => run.final && due.has(run.id))
         .map(({ id, epoch, of }) => ({ id, epoch, of }));
     },
-    async reopenForLate({ id, epoch }, undoings) {
+    async reopenForLate({ id, epoch }, compensations) {
       const run = truth.runs.get(id);
       if (run === undefined || !run.final || run.epoch !== epoch) return false;
       const due = truth.lateEffects.filter((late) => late.runId === id && isDue(late));
@@ -65,9 +65,9 @@ export function createFakeSagas(
         .map(({ actionId }) => compensationId(actionId));
       if (again.length === 0) return false;
       Object.assign(run, { epoch: epoch + 1, gen: 0, final: false, status: 'compensating' });
-      write(id, epoch + 1, undoings);
+      write(id, epoch + 1, compensations);
       reset(id, epoch + 1, again);
-      tell(id, epoch + 1, 'run.compensating');
+      emit(id, epoch + 1, 'run.compensating');
       return true;
     },
     // There is nobody outside.
@@ -86,18 +86,18 @@ export function createFakeSagas(
     },
     async end({ id, epoch }) {
       const run = live({ id, epoch });
-      const undoings = tasksOf(truth, id).filter(({ parentId }) => parentId === SAGA);
-      if (run?.status !== 'compensating' || !undoings.every(({ final }) => final)) return;
+      const compensations = tasksOf(truth, id).filter(({ parentId }) => parentId === SAGA);
+      if (run?.status !== 'compensating' || !compensations.every(({ final }) => final)) return;
       run.final = true;
-      run.status = undoings.every(({ status }) => status === 'completed') ? 'compensated' : 'compensation_failed';
-      tell(id, epoch, `run.${run.status}`);
+      run.status = compensations.every(({ status }) => status === 'completed') ? 'compensated' : 'compensation_failed';
+      emit(id, epoch, `run.${run.status}`);
     },
     async reopen({ id, epoch }) {
       const run = truth.runs.get(id);
       if (run === undefined || run.epoch !== epoch || run.status !== 'compensation_failed') return undefined;
       Object.assign(run, { epoch: epoch + 1, gen: 0, final: false, status: 'compensating' });
       reset(id, epoch + 1, []);
-      return { run: rowOf(run), undoings: 1 };
+      return { run: rowOf(run), compensations: 1 };
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { SagaStore } from '../../../src/engine/deliver/compensate.ts';
 import type { PartStore } from '../../../src/engine/ports/parts.ts';
-import type { SweepStore } from '../../../src/engine/ports/reconcile.ts';
+import type { ReconcileStore } from '../../../src/engine/ports/reconcile.ts';
 import type { Lookup, RunRow, TaskRow } from '../../../src/engine/ports/rows.ts';
 import type { RetryStore, RunStore, StoredRun } from '../../../src/engine/ports/runs.ts';
 import type { TaskStore } from '../../../src/engine/ports/tasks.ts';
@@ -32,7 +32,7 @@ export interface FakeStore {
   parts: PartStore;
   sagas: SagaStore;
   runs: RunStore;
-  sweep: SweepStore;
+  reconcile: ReconcileStore;
   retries: RetryStore;
   /** Runs whose time to be looked at has come; whoever takes them to check sets it anew. */
   due: Set<string>;
@@ -60,9 +60,9 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     truth.runs.set(run.id, run);
     return run;
   };
-  const lookup = (runId: string, wanted: (actionId: string) => boolean, outputsOf: readonly string[]): Lookup => {
+  const lookup = (runId: string, isRequested: (actionId: string) => boolean, outputsOf: readonly string[]): Lookup => {
     const run = truth.runs.get(runId);
-    const rows = tasksOf(truth, runId).filter(({ actionId }) => wanted(actionId));
+    const rows = tasksOf(truth, runId).filter(({ actionId }) => isRequested(actionId));
     return {
       run: run === undefined ? undefined : rowOf(run),
       tasks: new Map(rows.map((task) => [task.actionId, toRow(task, outputsOf.includes(task.actionId))])),
@@ -75,8 +75,8 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
 
   const tasks: TaskStore = {
     async lookup({ runId, actionIds, outputsOf }) {
-      const wanted = new Set([...actionIds, ...outputsOf]);
-      return lookup(runId, (id) => wanted.has(id), outputsOf);
+      const requested = new Set([...actionIds, ...outputsOf]);
+      return lookup(runId, (id) => requested.has(id), outputsOf);
     },
     async claim({ runId, epoch, actionId, actionType, worker }) {
       if (live(runId, epoch) === undefined) return undefined;
@@ -99,7 +99,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       truth.tasks.set(taskKey(runId, actionId), { ...task, nextDelivery });
     },
     async commit(outcome) {
-      return commitBatch(truth, [outcome], rules)[0] ?? 'refused';
+      return commitBatch(truth, [outcome], rules)[0] ?? 'rejected';
     },
     async markRunning({ runId, epoch, actionId, actionType, attempt, fence, worker, input }) {
       const run = live(runId, epoch);
@@ -196,7 +196,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       }
       return { found: true, was, changed, epoch: run.epoch, of: run.of };
     },
-    async begunAmong(runIds) {
+    async startedAmong(runIds) {
       return new Set(runIds.filter((id) => tasksOf(truth, id).length > 0));
     },
     async statuses(runId) {
@@ -210,7 +210,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
       const found = tasksOf(truth, runId).filter(({ actionId }) => actionIds.includes(actionId));
       return new Map(found.map((task) => [task.actionId, parsed(task.output)]));
     },
-    async nudge(runId) {
+    async checkNow(runId) {
       const run = truth.runs.get(runId);
       if (run === undefined || run.final) return;
       due.add(runId);
@@ -220,14 +220,14 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
 
   const isDue = ({ sleepsUntil }: FakeRun) => sleepsUntil !== undefined && sleepsUntil <= now();
 
-  const sweep: SweepStore = {
+  const reconcile: ReconcileStore = {
     exclusively: (work) => work(),
     giveSlots: async () => 0,
     releaseDue: async () => undefined,
     async takePending(grants) {
       const pending = [...truth.runs.values()].filter(waits);
-      const taken = [...grants].flatMap(([tenantId, places]) =>
-        pending.filter((run) => run.tenantId === tenantId).slice(0, places),
+      const taken = [...grants].flatMap(([tenantId, slots]) =>
+        pending.filter((run) => run.tenantId === tenantId).slice(0, slots),
       );
       return taken.map((run) => {
         run.gen += 1;
@@ -268,7 +268,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     async takeSleepers() {
       return [...truth.runs.values()].filter((run) => sleeps(run) && !run.leftQueue).map(rowOf);
     },
-    async lookAgain(runId, _at, until) {
+    async recheckAt(runId, _at, until) {
       const run = truth.runs.get(runId);
       if (run === undefined || !sleeps(run) || run.leftQueue || isDue(run)) return;
       run.sleepsUntil = until?.getTime();
@@ -345,7 +345,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     parts: createFakeParts(truth, newTask),
     sagas: createFakeSagas(truth, newTask),
     runs,
-    sweep,
+    reconcile: reconcile,
     retries,
     due,
     overdue,

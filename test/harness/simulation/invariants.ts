@@ -59,8 +59,8 @@ export function watchOver(world: World, plan: Plan, maxAttempts: number): Watch 
     const run = truth.runs.get(RUN_ID);
     const incomplete = run?.final === true ? endIsWhole(run, tasksOf(truth, RUN_ID), plan) : undefined;
     if (incomplete !== undefined) return `I4: ${incomplete}`;
-    const held = isQuiet(world) && !world.interrupted ? heldByFinal(world, plan) : undefined;
-    if (held !== undefined) return `I5: ${held}`;
+    const blocked = isQuiet(world) && !world.interrupted ? blockedByFinal(world, plan) : undefined;
+    if (blocked !== undefined) return `I5: ${blocked}`;
     for (; attemptsSeen < truth.attempts.length; attemptsSeen += 1) {
       const attempt = truth.attempts[attemptsSeen];
       if (attempt !== undefined && attempt.attempt > maxAttempts)
@@ -102,7 +102,7 @@ function isHeld(state: FakeJob['state']): boolean {
 }
 
 /** A gate whose source is final holds its dependent back for ever. */
-function heldByFinal(world: World, plan: Plan): string | undefined {
+function blockedByFinal(world: World, plan: Plan): string | undefined {
   const run = world.store.truth.runs.get(RUN_ID);
   for (const job of world.queue.jobs()) {
     if (job.queue !== GATE_QUEUE) continue;

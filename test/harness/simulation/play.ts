@@ -40,7 +40,7 @@ type Move = (game: Game) => void | Promise<void>;
 function anyOf<T>(items: readonly T[], random: () => number): T | undefined {
   return items[Math.floor(random() * items.length)];
 }
-const processes = ({ workers, sweeper, api }: World): Actor[] => [...workers, sweeper, api];
+const processes = ({ workers, reconciler: sweeper, api }: World): Actor[] => [...workers, sweeper, api];
 const active = (world: World) => world.queue.jobs().filter(({ state }) => state === 'active');
 const runOf = (world: World) => world.store.truth.runs.get(RUN_ID);
 
@@ -118,7 +118,7 @@ const forget: Move = ({ world, random }) => {
   world.story.push(`${job.jobId} is kept no longer`);
   world.queue.forget(job);
 };
-const sweep: Move = ({ world }) => world.sweep();
+const reconcile: Move = ({ world }) => world.reconcile();
 const clean: Move = ({ world }) => world.clean();
 const clock: Move = ({ world, random }) => {
   world.now += Math.floor(random() * 60_000);
@@ -155,7 +155,7 @@ const LIFE: Moves = [
   [0.3, settleByHand],
 ];
 /** Jobs are delivered twice and the queue forgets, but nothing is left half done: what is in the queue is always right. */
-const LOSSES: Moves = [...LIFE, [3, stall], [1, wipe], [4, sweep], [1, clock], [1, forget]];
+const LOSSES: Moves = [...LIFE, [3, stall], [1, wipe], [4, reconcile], [1, clock], [1, forget]];
 const FAULTS: Moves = [
   ...LOSSES,
   [1, giveUp],
@@ -232,7 +232,7 @@ export async function calmDown(world: World, watch: Watch, nets: boolean, wakes:
     // What has lost its worker stalls.
     for (const job of active(world)) world.queue.stall(job);
     for (const job of world.queue.ready()) world.take(world.workers[0] ?? fail(), job);
-    if (nets && round % 3 === 2) await world.sweep();
+    if (nets && round % 3 === 2) await world.reconcile();
     if (nets && round % 10 === 9) await world.clean();
     world.noticeCancel();
     await world.settle();

@@ -3,7 +3,7 @@
  * ways. The first way is that all goes well; in the others the store is away, an answer is lost, a statement is sent again.
  */
 import type { FlowQueue } from '../../../src/engine/ports/queue.ts';
-import type { SweepStore } from '../../../src/engine/ports/reconcile.ts';
+import type { ReconcileStore } from '../../../src/engine/ports/reconcile.ts';
 import type { Lookup } from '../../../src/engine/ports/rows.ts';
 import type { RetryStore, RunStore } from '../../../src/engine/ports/runs.ts';
 import type { TaskStore } from '../../../src/engine/ports/tasks.ts';
@@ -64,7 +64,7 @@ export interface Faulty {
 export interface FakePorts {
   tasks: TaskStore;
   runs: RunStore;
-  sweep: SweepStore;
+  reconcile: ReconcileStore;
   retries: RetryStore;
   queue: FlowQueue;
 }
@@ -154,9 +154,9 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
           return lastRead;
         }),
       statusesOf: (ids) => maybe('statuses of', () => store.runs.statusesOf(ids)),
-      begunAmong: (ids) =>
+      startedAmong: (ids) =>
         maybe('begun among', async () =>
-          added && faulty.noSecondReading === true ? new Set() : store.runs.begunAmong(ids),
+          added && faulty.noSecondReading === true ? new Set() : store.runs.startedAmong(ids),
         ),
       windowUse: (look) => maybe('look at the window', () => store.runs.windowUse(look)),
       finalize: (end) => maybe('finalize', () => store.runs.finalize(end)),
@@ -165,14 +165,14 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
       requestCancel: (...request) => maybe('request cancel', () => store.runs.requestCancel(...request)),
       endAbnormally: (...end) => maybe('end abnormally', () => store.runs.endAbnormally(...end)),
     },
-    sweep: {
-      ...store.sweep,
-      raiseGen: (...run) => maybe('raise gen', () => store.sweep.raiseGen(...run)),
-      takePending: (...page) => maybe('take pending', () => store.sweep.takePending(...page)),
-      fallAsleep: (...run) => maybe('fall asleep', () => store.sweep.fallAsleep(...run)),
-      rouse: (...run) => maybe('rouse', () => store.sweep.rouse(...run)),
-      leaveQueue: (...run) => maybe('leave the queue', () => store.sweep.leaveQueue(...run)),
-      takeToCheck: (...page) => maybe('take to check', () => store.sweep.takeToCheck(...page)),
+    reconcile: {
+      ...store.reconcile,
+      raiseGen: (...run) => maybe('raise gen', () => store.reconcile.raiseGen(...run)),
+      takePending: (...page) => maybe('take pending', () => store.reconcile.takePending(...page)),
+      fallAsleep: (...run) => maybe('fall asleep', () => store.reconcile.fallAsleep(...run)),
+      rouse: (...run) => maybe('rouse', () => store.reconcile.rouse(...run)),
+      leaveQueue: (...run) => maybe('leave the queue', () => store.reconcile.leaveQueue(...run)),
+      takeToCheck: (...page) => maybe('take to check', () => store.reconcile.takeToCheck(...page)),
     },
     retries: { reopen: (retry) => maybe('reopen', () => store.retries.reopen(retry)) },
   };

@@ -65,21 +65,21 @@ export async function searchAll({
   sabotage = {},
 }: SearchOptions): Promise<Searched> {
   /** With how many disturbances left a state was gone through. */
-  const known = new Map<string, number>();
+  const seen = new Map<string, number>();
   const found: Searched = { states: 0, schedules: 0, ends: 0, wrong: undefined, story: [] };
   const open: number[][] = [[]];
   const options = { shape, disturbances, kind, sabotage };
 
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     found.schedules += 1;
-    const at = await begin(options);
+    const at = await start(options);
     let wrong: string | undefined;
     for (const move of path) wrong ??= await make(at, move);
     while (wrong === undefined) {
       const state = stateOf(at);
-      if ((known.get(state) ?? -1) >= at.left) break;
-      if (!known.has(state)) found.states += 1;
-      known.set(state, at.left);
+      if ((seen.get(state) ?? -1) >= at.left) break;
+      if (!seen.has(state)) found.states += 1;
+      seen.set(state, at.left);
       const moves = movesOf(at);
       const [first, ...others] = moves.keys();
       const good = first !== undefined && moves[first]?.disturbs === false;
@@ -98,7 +98,7 @@ export async function searchAll({
   return found;
 }
 
-async function begin({ shape, disturbances, kind, sabotage }: Required<SearchOptions>): Promise<Position> {
+async function start({ shape, disturbances, kind, sabotage }: Required<SearchOptions>): Promise<Position> {
   const world = createWorld({
     plans: shape.plans,
     sabotage,
@@ -112,7 +112,7 @@ async function begin({ shape, disturbances, kind, sabotage }: Required<SearchOpt
 }
 
 function end(world: World): void {
-  for (const actor of [...world.workers, world.api, world.sweeper]) world.crash(actor);
+  for (const actor of [...world.workers, world.api, world.reconciler]) world.crash(actor);
 }
 
 async function make(at: Position, index: number): Promise<string | undefined> {
@@ -160,7 +160,7 @@ function movesOf({ world, saved, left, kind }: Position): Move[] {
     if (job.state === 'active') disturb(() => world.giveUp(job, free ?? world.workers[0] ?? world.api));
     if (job.state === 'completed' || job.state === 'failed') disturb(() => world.queue.forget(job));
   }
-  if (!busy.has(world.sweeper) && run?.final === false) disturb(() => world.sweep(true));
+  if (!busy.has(world.reconciler) && run?.final === false) disturb(() => world.reconcile(true));
   if (run?.final === false && run.status !== 'cancelling') disturb(() => world.cancel());
   if (run?.final === true && run.status !== 'completed') disturb(() => world.retry());
   return moves;

@@ -17,7 +17,7 @@ import { NO_FAILPOINT } from '../../../src/engine/ports/failpoint.ts';
 import type { Disposition } from '../../../src/engine/ports/queue.ts';
 import type { TaskRow } from '../../../src/engine/ports/rows.ts';
 import { cleanGates } from '../../../src/engine/recover/clean-gates.ts';
-import { sweepOnce } from '../../../src/engine/recover/reconcile.ts';
+import { reconcileOnce } from '../../../src/engine/recover/reconcile.ts';
 import { createSettleByHand } from '../../../src/features/manual-completion/complete-manually.ts';
 import { createFakeControl } from '../fakes/control.ts';
 import { ALL_RULES, type FenceRules } from '../fakes/fence.ts';
@@ -77,7 +77,7 @@ export interface World {
   unexpected: unknown[];
   workers: Actor[];
   api: Actor;
-  sweeper: Actor;
+  reconciler: Actor;
   /** Jobs that were missing when the sweep last looked for them. */
   suspects: Map<string, string>;
   /** Something may have been left half done, or came back: only the nets clear it away. */
@@ -96,7 +96,7 @@ export interface World {
   /** Skips the action, or completes it with an output. */
   settleByHand(actionId: string, skips: boolean): void;
   /** `confirmed`: it has looked already once, at this moment. */
-  sweep(confirmed?: boolean): Promise<void>;
+  reconcile(confirmed?: boolean): Promise<void>;
   clean(): Promise<void>;
   take(worker: Actor, job: FakeJob): void;
   /** BullMQ gives a job up: it stalled too often. A worker that lives hears of it. */
@@ -168,7 +168,7 @@ export function createWorld({
       onOutdated: (what) => world.outdated.push(what),
     });
 
-  function begin(
+  function start(
     actor: Actor,
     name: string,
     work: (ports: FakePorts, chain: Chain) => Promise<unknown>,
@@ -240,7 +240,7 @@ export function createWorld({
       cancelRun: async () => 'cancelling',
       executor: { literalFields: () => [], execute: ({ actionId, attempt }) => execute(chain, actionId, attempt) },
       expressions: { evaluate: async () => true },
-      cache: { find: async () => undefined, keep: async () => undefined, forget: async () => undefined },
+      cache: { find: async () => undefined, store: async () => undefined, forget: async () => undefined },
       control,
       shutdown: chain.actor.shutdown.signal,
       secrets: { of: () => Promise.resolve(new Map()) },
@@ -272,7 +272,7 @@ export function createWorld({
     if (lost) await settleLostJob(deps, lease.delivery, 'it was given up');
   }
 
-  const people = createFakeControl(store);
+  const controls = createFakeControl(store);
   /** The caller hears that the store is away: it was before the call, or the answer was lost. */
   const uncertain = <T>(chain: Chain, what: string, effect: () => Promise<T>) =>
     stop<T>(chain, what, {
@@ -286,9 +286,9 @@ export function createWorld({
       ...quiet,
       plans,
       pauses: {
-        ...people.pauses,
-        pause: (...call) => uncertain(chain, 'set paused', () => people.pauses.pause(...call)),
-        resume: (...call) => uncertain(chain, 'set resumed', () => people.pauses.resume(...call)),
+        ...controls.pauses,
+        pause: (...call) => uncertain(chain, 'set paused', () => controls.pauses.pause(...call)),
+        resume: (...call) => uncertain(chain, 'set resumed', () => controls.pauses.resume(...call)),
       },
     });
 
@@ -303,7 +303,7 @@ export function createWorld({
     unexpected: [],
     workers: [newActor('w1'), newActor('w2')],
     api: newActor('api'),
-    sweeper: newActor('sweep'),
+    reconciler: newActor('sweep'),
     suspects: new Map(),
     interrupted: false,
     now: 0,
@@ -322,46 +322,46 @@ export function createWorld({
       const run = newRun(RUN_ID);
       store.insert({ id: run.id, of: run.of });
       const fairness = createFairness(() => 1);
-      void begin(world.api, 'accept', (ports) =>
+      void start(world.api, 'accept', (ports) =>
         createAdmission({ ...ports, ...quiet, plans, window: WINDOW, fairness, now: () => 0 }).admit([run]),
       );
     },
     cancel() {
       // That it has ended already is an answer too, and so is that the database is away.
-      void begin(world.api, 'cancel', (ports) =>
+      void start(world.api, 'cancel', (ports) =>
         createCancelRuns({ ...ports, ...quiet, plans })
           .cancelRun(CALLER, RUN_ID, undefined)
           .catch(() => undefined),
       );
     },
     retry() {
-      void begin(world.api, 'retry', (ports) =>
+      void start(world.api, 'retry', (ports) =>
         createRetryRuns({ ...ports, ...quiet, sagas: store.sagas, plans, window: WINDOW, now: () => 0 })
           .retryRun(CALLER, RUN_ID)
           .catch(() => undefined),
       );
     },
     pause() {
-      void begin(world.api, 'pause', (ports, chain) =>
+      void start(world.api, 'pause', (ports, chain) =>
         pausing(ports, chain)
           .pauseRun(CALLER, RUN_ID, undefined)
           .catch(() => undefined),
       );
     },
     resume() {
-      void begin(world.api, 'resume', (ports, chain) =>
+      void start(world.api, 'resume', (ports, chain) =>
         pausing(ports, chain)
           .resumeRun(CALLER, RUN_ID, undefined)
           .catch(() => undefined),
       );
     },
     settleByHand(actionId, skips) {
-      void begin(world.api, `settle ${actionId}`, (ports, chain) => {
+      void start(world.api, `settle ${actionId}`, (ports, chain) => {
         const byHand = createSettleByHand({
           ...ports,
           ...quiet,
           plans,
-          byHand: { settle: (...call) => uncertain(chain, 'settle', () => people.byHand.settle(...call)) },
+          byHand: { settle: (...call) => uncertain(chain, 'settle', () => controls.byHand.settle(...call)) },
           newId: () => `by hand ${count(takes, 'by hand')}`,
           now: () => new Date(0),
           maxOutputBytes: 1_000,
@@ -372,12 +372,12 @@ export function createWorld({
         return done.catch(() => undefined);
       });
     },
-    async sweep(confirmed = false) {
+    async reconcile(confirmed = false) {
       if (sabotage.noSweep === true) return;
-      if ([...world.chains].some(({ actor }) => actor === world.sweeper)) return;
+      if ([...world.chains].some(({ actor }) => actor === world.reconciler)) return;
       const { suspects } = world;
       const pass = (ports: FakePorts) =>
-        sweepOnce({
+        reconcileOnce({
           ...ports,
           ...quiet,
           sagas: store.sagas,
@@ -391,13 +391,13 @@ export function createWorld({
         });
       if (confirmed) {
         store.due.add(RUN_ID);
-        await begin(world.sweeper, 'look', (ports, chain) => {
+        await start(world.reconciler, 'look', (ports, chain) => {
           chain.instant = true;
           return pass(ports);
         });
       }
       store.due.add(RUN_ID);
-      void begin(world.sweeper, 'sweep', pass);
+      void start(world.reconciler, 'sweep', pass);
     },
     async clean() {
       await cleanGates(
@@ -413,13 +413,13 @@ export function createWorld({
       const name = `${actionId ?? 'end'} of ${job.node.data?.epoch}, take ${count(takes, job.key)}`;
       story.push(`${worker.name} takes ${name}`);
       const lease = queue.take(job);
-      void begin(worker, name, (ports, chain) => work(ports, chain, lease), lease);
+      void start(worker, name, (ports, chain) => work(ports, chain, lease), lease);
     },
     giveUp(job, worker) {
       const delivery = queue.giveUp(job);
       const name = `${job.jobId} given up`;
       story.push(name);
-      void begin(worker, name, (ports, chain) => settleLostJob(depsOf(ports, chain), delivery, 'stalled too often'));
+      void start(worker, name, (ports, chain) => settleLostJob(depsOf(ports, chain), delivery, 'stalled too often'));
     },
     crash(actor) {
       actor.alive = false;
@@ -434,8 +434,8 @@ export function createWorld({
       // Only so that its timers go; nothing of it is let through any more.
       actor.shutdown.abort(DEAD);
       const next = newActor(actor.name);
-      if (actor === world.sweeper) {
-        world.sweeper = next;
+      if (actor === world.reconciler) {
+        world.reconciler = next;
         world.suspects.clear();
       } else if (actor === world.api) world.api = next;
       else world.workers = world.workers.map((worker) => (worker === actor ? next : worker));

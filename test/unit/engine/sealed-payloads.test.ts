@@ -34,7 +34,7 @@ function printed(value: Json): string {
 }
 const written = (value: Payload | null, { seal }: Payloads): string =>
   (seal === undefined ? value?.toPostgres() : value?.sealed(seal)) ?? 'null';
-const kept = (value: Payload | null, by: Payloads): string => printed(JSON.parse(written(value, by)));
+const storedText = (value: Payload | null, by: Payloads): string => printed(JSON.parse(written(value, by)));
 
 /** What it is without the differences that JSON does not tell. */
 const json = fc.jsonValue().map((value): Json => JSON.parse(JSON.stringify(value)));
@@ -54,7 +54,7 @@ describe('a payload', () => {
   ])('that is kept %s is read as it was written, whatever keys it has', (_, by) => {
     fc.assert(
       fc.property(anything, (value) => {
-        expect(parsePayload(by, kept(payload(JSON.stringify(value), 't'), by), 't')).toEqual(value);
+        expect(parsePayload(by, storedText(payload(JSON.stringify(value), 't'), by), 't')).toEqual(value);
       }),
     );
   });
@@ -74,7 +74,7 @@ describe('a payload', () => {
     expect(parsePayload(sealing, printed(stored), 't')).toEqual(error);
     const odd = JSON.stringify({ ...error, code: 'code of planted' });
     expect(Object.keys(JSON.parse(written(errorPayload(odd, 't'), sealing)))).toEqual([SEALED_KEY]);
-    expect(parsePayload(sealing, kept(errorPayload(odd, 't'), sealing), 't')).toEqual(JSON.parse(odd));
+    expect(parsePayload(sealing, storedText(errorPayload(odd, 't'), sealing), 't')).toEqual(JSON.parse(odd));
   });
 
   test('of text is text in its column, or the text of an envelope, which cannot be pretended', () => {
@@ -90,13 +90,13 @@ describe('a payload', () => {
   });
 
   test('is read after the option is taken away, and beside one that is plain', () => {
-    const stored = kept(payload('{"a":1}', 't'), sealing);
+    const stored = storedText(payload('{"a":1}', 't'), sealing);
     expect(parsePayload(payloadsOf(false, OLD), stored, 't')).toEqual({ a: 1 });
     expect(parsePayload(sealing, '{"a": 1}', 't')).toEqual({ a: 1 });
   });
 
   test('of a key that is not there says so, and one that was changed is no garbage', () => {
-    const stored = kept(payload('{"a":1}', 't'), sealing);
+    const stored = storedText(payload('{"a":1}', 't'), sealing);
     for (const without of [plain, payloadsOf(true, NEW)])
       expect(() => parsePayload(without, stored, 't')).toThrowError(
         expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_key_missing' }),
@@ -109,21 +109,21 @@ describe('a payload', () => {
 });
 
 describe('a payload that was moved', () => {
-  const stored = (tenantId: string | undefined) => kept(payload('{"a":1}', tenantId), sealing);
-  const refused = expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_unreadable' });
+  const stored = (tenantId: string | undefined) => storedText(payload('{"a":1}', tenantId), sealing);
+  const rejected = expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_unreadable' });
 
   test('to another tenant is refused, where the connection or the row says whose it is', () => {
     expect(parsePayload(sealing, stored('one'), 'one')).toEqual({ a: 1 });
-    expect(() => parsePayload(sealing, stored('one'), 'other')).toThrowError(refused);
+    expect(() => parsePayload(sealing, stored('one'), 'other')).toThrowError(rejected);
     const row = (tenant_id: string) => ({ tenant_id, plain: 'x', none: null, output: storedPayload(stored('one')) });
     const own = row('one');
     openRow(sealing, own, undefined);
     expect(own).toEqual({ tenant_id: 'one', plain: 'x', none: null, output: { a: 1 } });
-    expect(() => openRow(sealing, row('other'), undefined)).toThrowError(refused);
+    expect(() => openRow(sealing, row('other'), undefined)).toThrowError(rejected);
     const asTheModel = { tenantId: 'other', output: storedPayload(stored('one')) };
-    expect(() => openRow(sealing, asTheModel, undefined)).toThrowError(refused);
+    expect(() => openRow(sealing, asTheModel, undefined)).toThrowError(rejected);
     // A row cannot talk a connection out of whom it serves.
-    expect(() => openRow(sealing, row('one'), 'other')).toThrowError(refused);
+    expect(() => openRow(sealing, row('one'), 'other')).toThrowError(rejected);
     const nobodys = { output: storedPayload(stored('one')) };
     openRow(sealing, nobodys, undefined);
     expect(nobodys).toEqual({ output: { a: 1 } });
@@ -136,8 +136,8 @@ describe('a payload that was moved', () => {
     expect(claims('one')).toBe(envelope);
     for (const forged of [head, `${head}:`, claims('other'), `${envelope}:x`]) {
       const text = printed({ [SEALED_KEY]: forged });
-      expect(() => parsePayload(sealing, text, 'other')).toThrowError(refused);
-      expect(() => parsePayload(sealing, text, undefined)).toThrowError(refused);
+      expect(() => parsePayload(sealing, text, 'other')).toThrowError(rejected);
+      expect(() => parsePayload(sealing, text, undefined)).toThrowError(rejected);
     }
   });
 
@@ -147,7 +147,7 @@ describe('a payload that was moved', () => {
     const moved = createKeyring([NEW, OLD])?.rewrap(before, PAYLOAD_CONTEXT) ?? '';
     const text = printed({ [SEALED_KEY]: moved });
     expect(parsePayload(payloadsOf(true, NEW), text, 'one')).toEqual({ a: 1 });
-    expect(() => parsePayload(payloadsOf(true, NEW), text, 'other')).toThrowError(refused);
+    expect(() => parsePayload(payloadsOf(true, NEW), text, 'other')).toThrowError(rejected);
   });
 });
 

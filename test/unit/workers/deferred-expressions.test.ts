@@ -4,7 +4,7 @@ import { OrchestratorError } from '../../../src/domain/errors.ts';
 import { serviceCall } from '../../../workers/adapters/service-call.ts';
 import { transform } from '../../../workers/adapters/transform.ts';
 import { runAdapterIn } from '../../../workers/execution.ts';
-import { begun, type FakeEngine, NOW, output } from '../../harness/fakes/engine.ts';
+import { type FakeEngine, NOW, output, startedEngine } from '../../harness/fakes/engine.ts';
 import { startService } from '../../harness/services/service.ts';
 import { adapterContext } from '../../support/adapter-context.ts';
 import { runAdapter } from '../../support/run-adapter.ts';
@@ -29,7 +29,7 @@ describe('a task whose expression has no turn', () => {
   const TIMES = 14;
 
   test('goes back to the queue for longer and longer, as often as it takes, and then has its first attempt', async () => {
-    const engine = await begun({ a: [], b: ['a'] }, (id) => (id === 'a' ? { when: 'yes' } : {}));
+    const engine = await startedEngine({ a: [], b: ['a'] }, (id) => (id === 'a' ? { when: 'yes' } : {}));
     busyFor(engine, TIMES);
     for (let time = 0; time < TIMES; time += 1) {
       const seconds = [1, 2, 4, 8, 16][time] ?? 16;
@@ -45,7 +45,7 @@ describe('a task whose expression has no turn', () => {
     ['the list of a fan-out', { for_each: { items: 'list', on_item_failure: 'fail' as const } }],
     ['the end of a loop', { repeat: { until: 'yes', max_iterations: 3 } }],
   ])('is deferred for %s too', async (what, action) => {
-    const engine = await begun({ a: [] }, () => action);
+    const engine = await startedEngine({ a: [] }, () => action);
     if (what.includes('loop')) {
       await engine.deliver('a');
       await engine.deliver('a[0]');
@@ -57,7 +57,7 @@ describe('a task whose expression has no turn', () => {
   });
 
   test('keeps the time that its adapter was told to sleep until', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const until = new Date(NOW + 60_000);
     engine.behaviours.set('a', async ({ wakeAt }) => {
       if (wakeAt === undefined) return { result: 'sleep', until };

@@ -22,13 +22,13 @@ function starts(weights: Record<string, number>, arrivals: Arrivals): Map<string
     const inQueue = new Map<string, number>();
     for (const { tenantId } of queue) addTo(inQueue, tenantId, 1);
     const use = { inQueue, total: queue.length, waiting: [...waiting.keys()].filter((id) => waiting.get(id) !== 0) };
-    fairness.turns.seen(inQueue);
+    fairness.ranks.seen(inQueue);
     const { grants, progress } = shareOut(WINDOW, 500, use, fairness);
     fairness.progress = progress;
     for (const [tenantId, places] of grants) {
       const count = Math.min(places, waiting.get(tenantId) ?? 0);
       addTo(waiting, tenantId, -count);
-      for (let n = 0; n < count; n += 1) queue.push({ tenantId, turn: fairness.turns.next(tenantId) });
+      for (let n = 0; n < count; n += 1) queue.push({ tenantId, turn: fairness.ranks.next(tenantId) });
     }
     // The sort is stable: those of one turn stay in the order of their adding.
     queue.sort((a, b) => a.turn - b.turn);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../src/domain/definition/definition.ts';
 import { mergeDefinition } from '../../../../src/domain/definition/normalise.ts';
-import { begun, failure, output, RUN, tries } from '../../../harness/fakes/engine.ts';
+import { failure, output, RUN, startedEngine, tries } from '../../../harness/fakes/engine.ts';
 import { catalogue, faultsOf, normalise, refusalOf } from '../../../support/definitions.ts';
 
 const workflow = (cache: unknown, more: object = {}) => ({
@@ -60,7 +60,7 @@ test.each([
 });
 
 const cached = (change: Partial<Action> = {}) =>
-  begun({ a: [], b: ['a'] }, (id) =>
+  startedEngine({ a: [], b: ['a'] }, (id) =>
     id === 'a' ? { cache: { key: '{{params.name}}', ttl_seconds: 60 }, config: { x: 1 }, ...change } : {},
   );
 
@@ -69,10 +69,10 @@ describe('an action with a cache', () => {
     const engine = await cached();
     await engine.deliver('a');
     expect(engine.calls.map(({ actionId }) => actionId)).toEqual(['a']);
-    expect(engine.cache.kept).toEqual([
+    expect(engine.cache.stored).toEqual([
       {
         tenantId: 't',
-        key: engine.cache.asked[0],
+        key: engine.cache.lookups[0],
         ttlSeconds: 60,
         runId: RUN,
         actionId: 'a',
@@ -86,14 +86,14 @@ describe('an action with a cache', () => {
     const before = await cached();
     await before.deliver('a');
     const engine = await cached();
-    const [key = ''] = before.cache.asked;
+    const [key = ''] = before.cache.lookups;
     engine.cache.entries.set(key, '{"kept":1}');
     await engine.drain();
     expect(engine.calls.map(({ actionId }) => actionId)).toEqual(['b']);
     expect(engine.row('a')).toMatchObject({ status: 'completed', final: true, output: '{"kept":1}' });
     expect(engine.run()).toMatchObject({ status: 'completed' });
     // It is not cached again, or it would never end.
-    expect(engine.cache.kept).toEqual([]);
+    expect(engine.cache.stored).toEqual([]);
   });
 
   test.each([
@@ -104,8 +104,8 @@ describe('an action with a cache', () => {
     const [one, other] = [await cached(), await cached(change)];
     await one.deliver('a');
     await other.deliver('a');
-    expect(other.cache.asked).toHaveLength(1);
-    expect(other.cache.asked).not.toEqual(one.cache.asked);
+    expect(other.cache.lookups).toHaveLength(1);
+    expect(other.cache.lookups).not.toEqual(one.cache.lookups);
   });
 
   test('that waits for its next try, or fails for good, caches nothing', async () => {
@@ -113,12 +113,12 @@ describe('an action with a cache', () => {
     engine.behaviours.set('a', () => failure('no'));
     await engine.deliver('a');
     expect(engine.row('a')).toMatchObject({ status: 'retrying' });
-    expect(engine.cache.kept).toEqual([]);
+    expect(engine.cache.stored).toEqual([]);
     const last = await cached(tries(1));
     last.behaviours.set('a', () => failure('no'));
     await last.deliver('a');
     expect(last.row('a')).toMatchObject({ status: 'failed' });
-    expect(last.cache.kept).toEqual([]);
+    expect(last.cache.stored).toEqual([]);
   });
 
   test('caches nothing of a commit that was rejected', async () => {
@@ -129,7 +129,7 @@ describe('an action with a cache', () => {
     });
     await engine.deliver('a');
     expect(engine.store.truth.lateEffects).toHaveLength(1);
-    expect(engine.cache.kept).toEqual([]);
+    expect(engine.cache.stored).toEqual([]);
   });
 
   test('is executed and completes while the cache cannot be reached', async () => {
@@ -143,7 +143,7 @@ describe('an action with a cache', () => {
   test('is executed in a run that is retried manually, and its output replaces the one before', async () => {
     const engine = await cached();
     await engine.deliver('a');
-    const [key = ''] = engine.cache.asked;
+    const [key = ''] = engine.cache.lookups;
     const next = await cached();
     next.cache.entries.set(key, '{"kept":1}');
     const run = next.run();
@@ -158,7 +158,7 @@ describe('an action with a cache', () => {
     const engine = await cached({ cache: { key: '{{params.none}}', ttl_seconds: 60 } });
     await engine.deliver('a');
     expect(engine.row('a')).toMatchObject({ status: 'completed' });
-    expect(engine.cache).toMatchObject({ asked: [], kept: [] });
+    expect(engine.cache).toMatchObject({ lookups: [], stored: [] });
   });
 
   test('whose key names what is not there fails', async () => {
@@ -176,7 +176,7 @@ describe('an action with a cache', () => {
 });
 
 test('without a cache nothing is read', async () => {
-  const engine = await begun({ a: [], b: ['a'] });
+  const engine = await startedEngine({ a: [], b: ['a'] });
   await engine.drain();
-  expect(engine.cache).toMatchObject({ asked: [], kept: [] });
+  expect(engine.cache).toMatchObject({ lookups: [], stored: [] });
 });

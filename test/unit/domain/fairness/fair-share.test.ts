@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import {
   inOrderOfSlots,
   MAX_RANK,
+  rankOf,
   roomForNewRuns,
   shareOut,
-  rankOf,
   type WeightOf,
   type WindowUse,
 } from '../../../../src/domain/fairness/fair-share.ts';
@@ -34,7 +34,7 @@ describe('the rank of a run', () => {
   });
 
   test('never goes back while a tenant has runs in the queue, and starts again at 0 when it has none', () => {
-    const { turns } = createFairness(alike);
+    const { ranks: turns } = createFairness(alike);
     for (let n = 0; n < 500; n += 1) turns.next('much');
     for (let n = 0; n < 20; n += 1) turns.next('a');
     const late = turns.next('a');
@@ -48,7 +48,7 @@ describe('the rank of a run', () => {
   });
 
   test('is the last one for who had half of its fair share lately, until others had more', () => {
-    const { turns } = createFairness(alike);
+    const { ranks: turns } = createFairness(alike);
     turns.seen(new Map(Object.entries({ a: 1, b: 1 })));
     // Of the first nobody can say how much it is.
     expect(turns.next('a')).toBeLessThan(MAX_RANK);
@@ -61,7 +61,7 @@ describe('the rank of a run', () => {
   });
 
   test('takes in what other processes have added', () => {
-    const { turns } = createFairness(alike);
+    const { ranks: turns } = createFairness(alike);
     turns.seen(new Map([['a', 500]]));
     expect(turns.next('a')).toBe(rankOf(500, 1));
   });

@@ -15,7 +15,7 @@ const ranks = fc.record({
   depth: fc.integer({ min: 0, max: 10_000 }),
   rank: fc.option(fc.integer({ min: 0, max: MAX_RANK }), { nil: undefined }),
 });
-const isFirst = ({ depth, rank: rank }: JobRank) => rank !== undefined && depth === 0;
+const isFirst = ({ depth, rank }: JobRank) => rank !== undefined && depth === 0;
 
 /** The order in words; 0: BullMQ takes them as they were added. */
 function compare(a: JobRank, b: JobRank): number {

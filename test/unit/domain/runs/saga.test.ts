@@ -1,14 +1,27 @@
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../src/domain/definition/definition.ts';
 import { makePlan } from '../../../../src/domain/graph/plan.ts';
-import { readyToCompensate, actionsToCompensate, compensationId, compensationOf } from '../../../../src/domain/runs/saga.ts';
+import {
+  actionsToCompensate,
+  compensationId,
+  compensationOf,
+  readyToCompensate,
+} from '../../../../src/domain/runs/saga.ts';
 import { createEndReplaced } from '../../../../src/engine/accept/run-concurrency.ts';
 import { createCancelRuns } from '../../../../src/engine/control/cancel-run.ts';
 import { createRetryRuns } from '../../../../src/engine/control/retry-run.ts';
 import type { ExecutionResult } from '../../../../src/engine/ports/executor.ts';
 import { endOverdue } from '../../../../src/engine/recover/end-overdue.ts';
 import { DIAMOND, definitionOf, type Edges } from '../../../harness/dags.ts';
-import { begun, type FakeEngine, failure, output, RUN, tries, WORKFLOW } from '../../../harness/fakes/engine.ts';
+import {
+  type FakeEngine,
+  failure,
+  output,
+  RUN,
+  startedEngine,
+  tries,
+  WORKFLOW,
+} from '../../../harness/fakes/engine.ts';
 
 const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '0'.repeat(32) };
 const undo = (config: object = {}): Partial<Action> => ({
@@ -47,17 +60,17 @@ describe('what is compensated', () => {
 
   test('is found by its id, and nothing else is', () => {
     expect(compensationOf(plan, compensationId('a'))?.compensates?.action.action_id).toBe('a');
-    expect([compensationOf(plan, 'a'), compensationOf(plan, compensationId('c')), compensationOf(plan, compensationId('x'))]).toEqual([
-      undefined,
-      undefined,
-      undefined,
-    ]);
+    expect([
+      compensationOf(plan, 'a'),
+      compensationOf(plan, compensationId('c')),
+      compensationOf(plan, compensationId('x')),
+    ]).toEqual([undefined, undefined, undefined]);
   });
 });
 
 describe('a saga', () => {
   test('that fails is compensated in the reverse order, with the outputs that there were', async () => {
-    const engine = await begun({ a: [], b: ['a'], c: ['b'] }, (id) =>
+    const engine = await startedEngine({ a: [], b: ['a'], c: ['b'] }, (id) =>
       id === 'c' ? tries(1) : undo({ what: `{{${id}.from}}` }),
     );
     engine.behaviours.set('c', () => failure('no'));
@@ -72,21 +85,21 @@ describe('a saga', () => {
   });
 
   test('that completes is not', async () => {
-    const engine = await begun({ a: [], b: ['a'] }, () => undo());
+    const engine = await startedEngine({ a: [], b: ['a'] }, () => undo());
     await engine.drain();
     expect(order(engine)).toEqual(['a', 'b']);
     expect(engine.run()).toMatchObject({ status: 'completed', final: true });
   });
 
   test('that has done nothing yet just fails', async () => {
-    const engine = await begun({ a: [], b: ['a'] }, () => undo());
+    const engine = await startedEngine({ a: [], b: ['a'] }, () => undo());
     engine.behaviours.set('a', () => failure('no'));
     await engine.drain();
     expect(engine.run()).toMatchObject({ status: 'failed', final: true });
   });
 
   test('that is cancelled is compensated too, and what runs at that moment counts when it succeeds', async () => {
-    const engine = await begun({ a: [], b: ['a'], c: ['b'] }, () => undo());
+    const engine = await startedEngine({ a: [], b: ['a'], c: ['b'] }, () => undo());
     await engine.deliver('a');
     engine.behaviours.set('b', async () => {
       await engine.store.runs.requestCancel('t', RUN, undefined);
@@ -103,7 +116,7 @@ describe('a saga', () => {
       'replaced',
       async ({ deps, store }) => {
         await store.runs.requestCancel('t', RUN, undefined);
-        await createEndReplaced({ ...deps, ...store })([{ id: RUN, epoch: 1, of: WORKFLOW, unbegun: true }]);
+        await createEndReplaced({ ...deps, ...store })([{ id: RUN, epoch: 1, of: WORKFLOW, notStarted: true }]);
       },
     ],
     [
@@ -114,7 +127,7 @@ describe('a saga', () => {
       },
     ],
   ])('that is %s while what runs has no row yet is undone all the same', async (_, end) => {
-    const engine = await begun({ a: [], b: ['a'] }, () => undo());
+    const engine = await startedEngine({ a: [], b: ['a'] }, () => undo());
     const run = engine.run();
     // Its mark as queued is late too.
     if (run !== undefined) run.status = 'pending';
@@ -140,8 +153,8 @@ describe('a saga', () => {
         failure: { code: 'adapter_failed', message: 'unfit', retryable: false, effectUnknown: true },
       },
     ],
-  ])('whose action %s compensates it as well, with its idempotency key', async (_, ends) => {
-    const engine = await begun({ a: [], b: ['a'] }, (id) =>
+  ])('whose action %s undoes it as well, with its idempotency key', async (_, ends) => {
+    const engine = await startedEngine({ a: [], b: ['a'] }, (id) =>
       undo({ what: `{{${id}}}`, key: '{{compensates.idempotency_key}}', effect: '{{compensates.effect}}' }),
     );
     engine.behaviours.set('b', () => ends);
@@ -157,7 +170,7 @@ describe('a saga', () => {
   test('does not compensate what is known not to have happened, unless an attempt before it may have', async () => {
     const outcomes = [failure('late', true, 'timeout'), failure('no', false)];
     for (const first of [0, 1]) {
-      const engine = await begun({ a: [] }, () => ({ ...undo(), ...tries(2) }));
+      const engine = await startedEngine({ a: [] }, () => ({ ...undo(), ...tries(2) }));
       const left = outcomes.slice(first);
       engine.behaviours.set('a', () => left.shift() ?? failure('more'));
       await engine.drain();
@@ -167,7 +180,7 @@ describe('a saga', () => {
 
   test('that is cancelled while its action runs compensates that as well, unless it is known not to have happened', async () => {
     for (const definite of [false, true]) {
-      const engine = await begun({ a: [] }, () => undo());
+      const engine = await startedEngine({ a: [] }, () => undo());
       engine.behaviours.set('a', async () => {
         await engine.store.runs.requestCancel('t', RUN, undefined);
         engine.cancel();
@@ -180,7 +193,7 @@ describe('a saga', () => {
   });
 
   test('that is cancelled while the worker of its action is gone undoes that as well', async () => {
-    const engine = await begun({ a: [] }, () => undo());
+    const engine = await startedEngine({ a: [] }, () => undo());
     engine.take('a');
     for (const job of engine.queue.open().filter(({ state }) => state === 'active')) engine.queue.stall(job);
     await engine.store.runs.requestCancel('t', RUN, undefined);
@@ -190,7 +203,7 @@ describe('a saga', () => {
   });
 
   test('ends as compensation_failed, and says why, where its compensation needs what nobody knows', async () => {
-    const engine = await begun({ a: [] }, () => undo({ path: '/orders/{{a.id}}' }));
+    const engine = await startedEngine({ a: [] }, () => undo({ path: '/orders/{{a.id}}' }));
     engine.behaviours.set('a', () => failure('late', false, 'timeout'));
     await engine.drain();
     expect(order(engine)).toEqual(['a']);
@@ -202,7 +215,7 @@ describe('a saga', () => {
   });
 
   test('a compensation has attempts of its own; when the last one fails the others are done all the same, and a retry goes on', async () => {
-    const engine = await begun({ a: [], b: ['a'], c: ['b'] }, (id) => (id === 'c' ? tries(1) : undo()));
+    const engine = await startedEngine({ a: [], b: ['a'], c: ['b'] }, (id) => (id === 'c' ? tries(1) : undo()));
     engine.behaviours.set('c', () => failure('no'));
     engine.behaviours.set('b~undo', () => failure('stuck', false));
     await engine.drain();
@@ -222,7 +235,7 @@ describe('a saga', () => {
     ['with one end', { a: [], b: ['a'], c: ['b'] }],
     ['with several', { a: [], b: ['a'], c: ['a'] }],
   ])('%s whose finalizer dies after it has written down what is to be compensated goes on', async (_, edges) => {
-    const engine = await begun(edges, (id) => (id === 'c' ? tries(1) : undo()));
+    const engine = await startedEngine(edges, (id) => (id === 'c' ? tries(1) : undo()));
     engine.behaviours.set('c', () => failure('no'));
     for (const id of ['a', 'b', 'c']) await engine.deliver(id);
     engine.deps.failpoint = async (name) => {

@@ -14,7 +14,7 @@ function wide(actions: number): Edges {
   return { ...Object.fromEntries(ids.map((id) => [id, []])), last: ids };
 }
 
-function door(window: number, edges = DIAMOND) {
+function admission(window: number, edges = DIAMOND) {
   const store = createFakeStore();
   const queue = createFakeQueue();
   const log = createTestLog();
@@ -43,7 +43,7 @@ function door(window: number, edges = DIAMOND) {
 }
 
 test('while there is room an accepted run is in the queue at once, its first flow alone', async () => {
-  const { queue, accept, statusOf } = door(10);
+  const { queue, accept, statusOf } = admission(10);
   await accept('r1', 'r2');
   expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r1.1.a', 'r2.1.a']);
   expect(queue.jobs()[0]?.node.data).toMatchObject({ gen: 0, epoch: 1 });
@@ -51,7 +51,7 @@ test('while there is room an accepted run is in the queue at once, its first flo
 });
 
 test('what does not fit into the window stays pending', async () => {
-  const { queue, accept, statusOf } = door(2);
+  const { queue, accept, statusOf } = admission(2);
   await accept('r1', 'r2', 'r3');
   await accept('r4');
   expect(queue.jobs().map(({ jobId }) => jobId)).toEqual(['r1.1.a', 'r2.1.a']);
@@ -59,7 +59,7 @@ test('what does not fit into the window stays pending', async () => {
 });
 
 test('runs that others have in the queue count, and are counted once a second', async () => {
-  const { store, clock, queue, accept } = door(2);
+  const { store, clock, queue, accept } = admission(2);
   const count = vi.spyOn(store.runs, 'windowUse');
   store.insert({ id: 'other1', of: WORKFLOW, status: 'running' });
   store.insert({ id: 'other2', of: WORKFLOW, status: 'queued' });
@@ -76,14 +76,14 @@ test('runs that others have in the queue count, and are counted once a second', 
 });
 
 test('many that come together are counted for once', async () => {
-  const { store, accept } = door(100);
+  const { store, accept } = admission(100);
   const count = vi.spyOn(store.runs, 'windowUse');
   await Promise.all([accept('r1'), accept('r2'), accept('r3')]);
   expect(count).toHaveBeenCalledTimes(1);
 });
 
 test('a queue that cannot be reached leaves the run to the dispatcher, and is left alone for a second', async () => {
-  const { queue, clock, log, accept, statusOf } = door(10);
+  const { queue, clock, log, accept, statusOf } = admission(10);
   queue.down = true;
   await accept('r1');
   expect(statusOf('r1')).toBe('pending');
@@ -98,7 +98,7 @@ test('a queue that cannot be reached leaves the run to the dispatcher, and is le
 });
 
 test('one flow that takes too long to add is left to the dispatcher alone, while the queue answers', async () => {
-  const { queue, accept, acceptFor, statusOf } = door(10);
+  const { queue, accept, acceptFor, statusOf } = admission(10);
   vi.spyOn(queue, 'add').mockRejectedValueOnce(new Error('no answer within 2000 ms'));
   const ping = vi.spyOn(queue, 'ping');
   await accept('large');
@@ -109,14 +109,14 @@ test('one flow that takes too long to add is left to the dispatcher alone, while
 });
 
 test('a database that does not answer leaves it to the dispatcher too', async () => {
-  const { store, queue, accept } = door(10);
+  const { store, queue, accept } = admission(10);
   vi.spyOn(store.runs, 'windowUse').mockRejectedValueOnce(new Error('away'));
   await accept('r1');
   expect(queue.jobs()).toEqual([]);
 });
 
 test('a run that cannot be marked as queued is in the queue all the same', async () => {
-  const { store, queue, log, accept } = door(10);
+  const { store, queue, log, accept } = admission(10);
   vi.spyOn(store.runs, 'markQueued').mockRejectedValueOnce(new Error('away'));
   await accept('r1');
   expect(queue.jobs()).toHaveLength(1);
@@ -124,7 +124,7 @@ test('a run that cannot be marked as queued is in the queue all the same', async
 });
 
 test('the first run of a tenant comes up before what another has added already', async () => {
-  const { queue, acceptFor } = door(100);
+  const { queue, acceptFor } = admission(100);
   await acceptFor('a', ...Array.from({ length: 20 }, (_, n) => `a${n}`));
   await acceptFor('b', 'b0');
   const inTurn = queue.jobs().sort((x, y) => x.node.priority - y.node.priority);
@@ -133,7 +133,7 @@ test('the first run of a tenant comes up before what another has added already',
 });
 
 test('while runs of a tenant wait its new ones wait behind them, and those of others have their share', async () => {
-  const { queue, waiting, acceptFor } = door(20);
+  const { queue, waiting, acceptFor } = admission(20);
   waiting.push('a');
   await acceptFor('other', ...Array.from({ length: 10 }, (_, n) => `o${n}`));
   expect(queue.jobs()).toHaveLength(10);
@@ -148,7 +148,7 @@ test('while runs of a tenant wait its new ones wait behind them, and those of ot
 });
 
 test('a flow of many jobs is marked before it is added, so that the dispatcher does not add it as well', async () => {
-  const { queue, accept, statusOf } = door(10, wide(300));
+  const { queue, accept, statusOf } = admission(10, wide(300));
   const { add } = queue;
   let before: string | undefined;
   queue.add = async (...parameters) => {
@@ -161,16 +161,16 @@ test('a flow of many jobs is marked before it is added, so that the dispatcher d
 });
 
 test('a flow of many jobs that could not be added because the queue is away is looked at next', async () => {
-  const { store, queue, accept, statusOf } = door(10, wide(300));
-  const nudge = vi.spyOn(store.runs, 'nudge');
+  const { store, queue, accept, statusOf } = admission(10, wide(300));
+  const checkNow = vi.spyOn(store.runs, 'checkNow');
   queue.down = true;
   await accept('r1');
   expect(statusOf('r1')).toBe('queued');
-  expect(nudge.mock.calls).toEqual([['r1']]);
+  expect(checkNow.mock.calls).toEqual([['r1']]);
 });
 
 test('a small flow is marked when it was added', async () => {
-  const { queue, accept, statusOf } = door(10, wide(20));
+  const { queue, accept, statusOf } = admission(10, wide(20));
   queue.down = true;
   await accept('r1');
   expect(statusOf('r1')).toBe('pending');

@@ -33,9 +33,9 @@ describe('concurrency in a definition', () => {
     [{ key: 'x', limit: 1, policy: 'drop' }, 'concurrency.policy'],
     [{ key: 'x', limit: 1, max: 1 }, 'concurrency.max'],
   ])('%j does not fit', (concurrency, path) => {
-    const refusal = refusalOf(() => normalise(definition(concurrency)));
-    expect(refusal.code).toBe('invalid_request');
-    expect(refusal.errors.map((fault) => fault.path)).toEqual([path]);
+    const rejection = refusalOf(() => normalise(definition(concurrency)));
+    expect(rejection.code).toBe('invalid_request');
+    expect(rejection.errors.map((fault) => fault.path)).toEqual([path]);
   });
 
   test('a key that cannot work is refused with every reason at once', () => {

@@ -18,7 +18,7 @@ function counting(now: () => number, windowMs = 60_000) {
       return Promise.resolve({ count: window.count, resetMs: window.end - now() });
     },
   };
-  return { counts, asked: () => asked };
+  return { counts, calls: () => asked };
 }
 
 describe('a limit', () => {
@@ -47,7 +47,7 @@ describe('a limit', () => {
     const store = counting(() => 0);
     const limit = createRequestLimit({ limit: 2, counts: store.counts, now: () => 0 });
     for (let i = 0; i < 50; i += 1) await limit.take('a');
-    expect(store.asked()).toBe(2);
+    expect(store.calls()).toBe(2);
     expect(limit.over('a')).toMatchObject({ allowed: false, remaining: 0 });
     expect(limit.over('b')).toBeUndefined();
   });

@@ -5,8 +5,8 @@ import { endRun } from '../../../../src/engine/control/end-run.ts';
 import { executeTask } from '../../../../src/engine/deliver/execute-task.ts';
 import type { ChildStore } from '../../../../src/engine/ports/children.ts';
 import type { RunStore } from '../../../../src/engine/ports/runs.ts';
-import { sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
-import { begun, type FakeEngine, output, RUN, WORKFLOW } from '../../../harness/fakes/engine.ts';
+import { reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { type FakeEngine, output, RUN, startedEngine, WORKFLOW } from '../../../harness/fakes/engine.ts';
 import { NO_CHILDREN } from '../../../harness/fakes/no-children.ts';
 
 const CHILD = { id: 'child', epoch: 1 };
@@ -14,7 +14,7 @@ const PARENT = { runId: RUN, epoch: 1, actionId: 'a' };
 
 /** Run of one action of the type `workflow` that sleeps until its child has ended. */
 async function waiting(children: Partial<ChildStore>): Promise<FakeEngine> {
-  const engine = await begun({ a: [] }, () => ({ action_type: 'workflow' }));
+  const engine = await startedEngine({ a: [] }, () => ({ action_type: 'workflow' }));
   engine.behaviours.set('a', () => ({ result: 'park', until: undefined }));
   Object.assign(engine.deps, { children: { ...NO_CHILDREN, ...children } });
   await engine.deliver('a');
@@ -26,12 +26,12 @@ const ending = ({ store }: FakeEngine, ended: boolean): Pick<RunStore, 'endAbnor
   endAbnormally: async () => ended,
 });
 
-async function sweep(engine: FakeEngine): Promise<void> {
+async function reconcile(engine: FakeEngine): Promise<void> {
   engine.store.due.add(RUN);
-  await sweepOnce({
+  await reconcileOnce({
     ...engine.deps,
     runs: engine.store.runs,
-    sweep: engine.store.sweep,
+    reconcile: engine.store.reconcile,
     window: 10,
     fairness: createFairness(() => 1),
     checkEveryMs: 30_000,
@@ -53,10 +53,10 @@ describe('the end of a child', () => {
   test('is found by the reconciler when whoever ended it died before the wake', async () => {
     let ended: string[] = [];
     const engine = await waiting({ tasksOfEnded: async () => ended });
-    await sweep(engine);
+    await reconcile(engine);
     expect(engine.row('a')?.wakes).toBe(0);
     ended = ['a'];
-    await sweep(engine);
+    await reconcile(engine);
     expect(engine.row('a')?.wakes).toBe(1);
     engine.behaviours.set('a', () => output('done'));
     await engine.deliver('a');
@@ -69,7 +69,7 @@ describe('the end of a child', () => {
       parents.push(id);
       return undefined;
     };
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf } });
     Object.assign(engine.run() ?? {}, { awaited: true });
     const lease = engine.take('a');
@@ -80,7 +80,7 @@ describe('the end of a child', () => {
   });
 
   test('of which nobody waits asks for nothing', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     // NO_CHILDREN would throw for anything but what is asked of every run.
     Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf: () => Promise.reject(new Error('asked')) } });
     await engine.deliver('a');
@@ -90,10 +90,10 @@ describe('the end of a child', () => {
 
 test('a task of a cancelled run cancels the run that it waits for, and ends after it', async () => {
   let open = ['child'];
-  const asked: Array<string | undefined> = [];
+  const parents: Array<string | undefined> = [];
   const engine = await waiting({
     openOf: async (_run, actionId) => {
-      asked.push(actionId);
+      parents.push(actionId);
       return open;
     },
   });
@@ -107,7 +107,7 @@ test('a task of a cancelled run cancels the run that it waits for, and ends afte
   await engine.store.runs.requestCancel('t', RUN, undefined, 'u');
   expect(await engine.deliver('a')).toMatchObject({ job: 'delay' });
   expect([cancelled, engine.row('a')?.status, engine.run()?.final]).toEqual([['child'], 'waiting', false]);
-  expect(asked).toEqual(['a']);
+  expect(parents).toEqual(['a']);
   open = [];
   await engine.deliver('a');
   expect(engine.run()).toMatchObject({ status: 'cancelled', final: true });

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { OrchestratorError } from '../../../../src/domain/errors.ts';
 import { createControlOperations } from '../../../../src/engine/control/control-operations.ts';
-import type { HeldOperation, Page } from '../../../../src/engine/ports/control-operations.ts';
+import type { LeasedOperation, Page } from '../../../../src/engine/ports/control-operations.ts';
 import { createTestLog } from '../../../harness/test-log.ts';
 
 const CALLER = { tenantId: 't', userId: 'ada', correlationId: undefined, traceId: '' };
@@ -11,7 +11,7 @@ function operationOn(
   runs: readonly string[],
   together: (ids: readonly string[]) => { changed: string[]; left: string[] },
 ) {
-  const operation: HeldOperation = {
+  const operation: LeasedOperation = {
     ...{ id: 'o', tenantId: 't', workflowId: 'w', kind: 'pause', status: 'running', reason: null, requestedBy: 'ada' },
     ...{ total: runs.length, done: 0, skipped: 0, failed: 0, error: null, requestedAt: new Date(0), finishedAt: null },
     ...{ lease: 'l', after: '', tries: 0 },
@@ -31,7 +31,7 @@ function operationOn(
       take: async () => operation,
       page: async () => [...runs],
       save: async (_, page) => void pages.push(page),
-      async putOff() {
+      async defer() {
         operation.tries += 1;
       },
     },
@@ -41,7 +41,7 @@ function operationOn(
     failpoint: async () => undefined,
     log: createTestLog(),
   });
-  return { pages, alone, step: () => operations.begin(CALLER, 'o') };
+  return { pages, alone, step: () => operations.start(CALLER, 'o') };
 }
 
 test('a page is done together, but for the runs that have to be done one by one', async () => {

@@ -1,7 +1,7 @@
 /** Lanes that are held: what workers and doors do about it, over a queue that forgets and doors that die. */
 import { expect, test } from 'vitest';
 import {
-  createLaneKeeper,
+  createLanePauseSync,
   createLanes,
   type LanePauseStore,
   type PausedLane,
@@ -31,9 +31,9 @@ function world() {
     },
   };
   const queue = {
-    async hold(lane: string, wanted: boolean) {
+    async setPaused(lane: string, paused: boolean) {
       if (queueIsAway) throw new Error('away');
-      if (wanted) held.add(lane);
+      if (paused) held.add(lane);
       else held.delete(lane);
     },
   };
@@ -43,7 +43,7 @@ function world() {
     pauses,
     queue,
     lanes: createLanes({ pauses, queue, depths, lanes: LANES, log: createTestLog() }),
-    keeper: () => createLaneKeeper({ pauses, queue, lanes: LANES }),
+    keeper: () => createLanePauseSync({ pauses, queue, lanes: LANES }),
     queueGoesAway(isAway: boolean) {
       queueIsAway = isAway;
     },
@@ -51,21 +51,21 @@ function world() {
 }
 
 test('a lane is held at once, and by the workers where the queue is away or has forgotten it', async () => {
-  const { held, lanes, keeper, queueGoesAway } = world();
-  const pass = keeper();
+  const { held: pausedLanes, lanes, keeper: sync, queueGoesAway } = world();
+  const pass = sync();
   await lanes.pause(CALLER, 'a', undefined);
-  expect([...held]).toEqual(['a']);
-  held.clear();
+  expect([...pausedLanes]).toEqual(['a']);
+  pausedLanes.clear();
   await pass();
-  expect([...held]).toEqual(['a']);
+  expect([...pausedLanes]).toEqual(['a']);
   queueGoesAway(true);
   await lanes.resume(CALLER, 'a', undefined);
   await lanes.pause(CALLER, 'b', undefined);
-  expect([...held]).toEqual(['a']);
+  expect([...pausedLanes]).toEqual(['a']);
   await expect(pass()).rejects.toThrow('away');
   queueGoesAway(false);
   await pass();
-  expect([...held]).toEqual(['b']);
+  expect([...pausedLanes]).toEqual(['b']);
 });
 
 test('what a door that died has left held is let go, also when it was paused and resumed between two passes', async () => {
@@ -83,19 +83,19 @@ test('what a door that died has left held is let go, also when it was paused and
 
 test('a pause that reaches the queue after the resume is taken back by whoever made it', async () => {
   const { held, pauses, queue, lanes, keeper } = world();
-  const hold = queue.hold;
-  queue.hold = async (lane, wanted) => {
-    queue.hold = hold;
+  const setPaused = queue.setPaused;
+  queue.setPaused = async (lane, paused) => {
+    queue.setPaused = setPaused;
     await pauses.resume(CALLER, lane, undefined);
-    await hold(lane, wanted);
+    await setPaused(lane, paused);
   };
   await lanes.pause(CALLER, 'a', undefined);
   expect([...held]).toEqual([]);
   const pass = keeper();
   await pauses.pause(CALLER, 'b', undefined);
-  queue.hold = async (lane, wanted) => {
-    if (wanted) await pauses.resume(CALLER, lane, undefined);
-    await hold(lane, wanted);
+  queue.setPaused = async (lane, paused) => {
+    if (paused) await pauses.resume(CALLER, lane, undefined);
+    await setPaused(lane, paused);
   };
   await pass();
   expect([...held]).toEqual(['b']);

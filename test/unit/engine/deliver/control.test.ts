@@ -3,18 +3,18 @@ import { describe, expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { createPauseRuns } from '../../../../src/engine/control/pause-run.ts';
 import { settleLostJob } from '../../../../src/engine/deliver/execute-task.ts';
-import { type SweepDeps, sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { type ReconcileDeps, reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
 import { createSettleByHand } from '../../../../src/features/manual-completion/complete-manually.ts';
 import { DIAMOND, type Edges } from '../../../harness/dags.ts';
 import { createFakeControl } from '../../../harness/fakes/control.ts';
-import { begun, type FakeEngine, failure, NOW, output, RUN, tries } from '../../../harness/fakes/engine.ts';
+import { type FakeEngine, failure, NOW, output, RUN, startedEngine, tries } from '../../../harness/fakes/engine.ts';
 
 const CALLER = { tenantId: 't', userId: 'ada', correlationId: undefined, traceId: '' };
 const UNSAID = { reason: undefined };
 const CHAIN: Edges = { a: [], b: ['a'], c: ['b'] };
 
-async function controlled(edges: Edges, change?: Parameters<typeof begun>[1]) {
-  const engine = await begun(edges, change);
+async function controlled(edges: Edges, change?: Parameters<typeof startedEngine>[1]) {
+  const engine = await startedEngine(edges, change);
   const { store, queue, deps, log } = engine;
   const { pauses, byHand } = createFakeControl(store);
   const common = { plans: deps.plans, runs: store.runs, queue, log };
@@ -33,10 +33,10 @@ async function controlled(edges: Edges, change?: Parameters<typeof begun>[1]) {
       maxOutputBytes,
       failpoint: fails ? dies : failpoint,
     });
-  const sweep: SweepDeps = {
+  const sweep: ReconcileDeps = {
     ...deps,
     runs: store.runs,
-    sweep: store.sweep,
+    reconcile: store.reconcile,
     window: 100,
     checkEveryMs: 30_000,
     suspects: new Map(),
@@ -49,7 +49,7 @@ async function controlled(edges: Edges, change?: Parameters<typeof begun>[1]) {
     hand,
     pass: () => {
       store.due.add(RUN);
-      return sweepOnce(sweep);
+      return reconcileOnce(sweep);
     },
   };
 }

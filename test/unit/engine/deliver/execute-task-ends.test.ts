@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { executeTask, settleLostJob } from '../../../../src/engine/deliver/execute-task.ts';
 import { DIAMOND, type Edges } from '../../../harness/dags.ts';
-import { begun, failure, output, RUN, tries } from '../../../harness/fakes/engine.ts';
+import { failure, output, RUN, startedEngine, tries } from '../../../harness/fakes/engine.ts';
 
 const CHAIN: Edges = { a: [], b: ['a'] };
 
 describe('cancellation', () => {
   test('a running task ends as cancelled, what follows too, and the last one ends the run', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     engine.behaviours.set('a', async () => {
       await engine.store.runs.requestCancel('t', RUN, 'enough');
       engine.cancel();
@@ -21,7 +21,7 @@ describe('cancellation', () => {
   });
 
   test('a success that comes in time still counts', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     engine.behaviours.set('a', async () => {
       await engine.store.runs.requestCancel('t', RUN, 'enough');
       return output('done all the same');
@@ -33,14 +33,14 @@ describe('cancellation', () => {
 });
 
 describe('a delivery whose job may not be ours any more', () => {
-  const lost = { trust: { holds: () => false, onLost: () => undefined } };
+  const lost = { trust: { isTrusted: () => false, onLost: () => undefined } };
   test.each([
     ['a failure for good', () => failure('no', false)],
     ['a failure that is tried again', () => failure('no', true)],
     ['a sleep', () => ({ result: 'sleep', until: new Date(1e12) }) as const],
     ['an output that cannot be stored', () => output(Number.NaN)],
   ])('leaves %s to whoever has the job now: no row, and the job is not touched', async (_, behaviour) => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     engine.behaviours.set('a', behaviour);
     expect(await engine.deliverByHand('a', lost)).toEqual({ job: 'leave' });
     expect(engine.row('a')).toBeUndefined();
@@ -48,7 +48,7 @@ describe('a delivery whose job may not be ours any more', () => {
   });
 
   test('commits its success: the effect has happened', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     expect(await engine.deliverByHand('a', lost)).toEqual({ job: 'complete' });
     expect(engine.row('a')).toMatchObject({ status: 'completed', final: true });
   });
@@ -56,7 +56,7 @@ describe('a delivery whose job may not be ours any more', () => {
 
 describe('a job that BullMQ has given up', () => {
   test('ends its task at once and releases what waits for it', async () => {
-    const engine = await begun(DIAMOND);
+    const engine = await startedEngine(DIAMOND);
     const lease = engine.take('a');
     await settleLostJob(engine.deps, lease.delivery, 'job stalled more than allowable limit');
     expect(engine.errorOf('a')).toMatchObject({
@@ -69,7 +69,7 @@ describe('a job that BullMQ has given up', () => {
   });
 
   test('and whose task has ended meanwhile is left alone', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const lease = engine.take('a');
     await engine.work(lease);
     await settleLostJob(engine.deps, lease.delivery, 'stalled');
@@ -77,7 +77,7 @@ describe('a job that BullMQ has given up', () => {
   });
 
   test('and that was released too early waits for what it depends on', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     await settleLostJob(
       engine.deps,
       {
@@ -92,7 +92,7 @@ describe('a job that BullMQ has given up', () => {
   });
 
   test('gives the run the outputs that it names, where the failure was let go', async () => {
-    const engine = await begun(CHAIN, (id) => (id === 'b' ? { on_failure: 'continue' } : {}), {
+    const engine = await startedEngine(CHAIN, (id) => (id === 'b' ? { on_failure: 'continue' } : {}), {
       output: { first: '{{a.from}}' },
     });
     await engine.deliver('a');
@@ -103,7 +103,7 @@ describe('a job that BullMQ has given up', () => {
 
 describe('the finalizer', () => {
   test('ends the run only when every action is final', async () => {
-    const engine = await begun({ x: [], y: [] });
+    const engine = await startedEngine({ x: [], y: [] });
     await engine.deliver('x');
     const finalizer = engine.queue.jobs().find(({ queue }) => queue === 'runs');
     if (finalizer === undefined) throw new Error('no finalizer');
@@ -113,11 +113,11 @@ describe('the finalizer', () => {
   });
 
   test('is told of failures and of cancellation', async () => {
-    const failing = await begun({ x: [], y: [] }, () => tries(1));
+    const failing = await startedEngine({ x: [], y: [] }, () => tries(1));
     failing.behaviours.set('y', () => failure('no'));
     await failing.drain();
     expect(failing.run()).toMatchObject({ status: 'failed', error: failing.row('y')?.error });
-    const cancelled = await begun({ x: [], y: [] });
+    const cancelled = await startedEngine({ x: [], y: [] });
     await cancelled.store.runs.requestCancel('t', RUN, undefined);
     await cancelled.drain();
     expect(cancelled.run()).toMatchObject({ status: 'cancelled', output: null, error: null });
@@ -129,9 +129,9 @@ test('a worker that may have lost its job adds the next flow as what is added ag
     [true, 0],
     [false, 1],
   ] as const) {
-    const engine = await begun(DIAMOND);
+    const engine = await startedEngine(DIAMOND);
     const lease = engine.take('a');
-    const trust = { holds: () => holds, onLost: () => undefined };
+    const trust = { isTrusted: () => holds, onLost: () => undefined };
     engine.queue.end(lease, await executeTask(engine.deps, { ...lease.delivery, trust }));
     expect(engine.row('a')).toMatchObject({ status: 'completed' });
     expect(engine.queue.job('test_task', 'run.1.b')?.node.data?.gen).toBe(gen);

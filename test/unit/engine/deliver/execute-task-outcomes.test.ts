@@ -1,12 +1,12 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { Edges } from '../../../harness/dags.ts';
-import { begun, failure, NOW, output, tries } from '../../../harness/fakes/engine.ts';
+import { failure, NOW, output, startedEngine, tries } from '../../../harness/fakes/engine.ts';
 
 const CHAIN: Edges = { a: [], b: ['a'] };
 
 describe('tries', () => {
   test('a retry and then a success are two attempts of one task', async () => {
-    const engine = await begun({ a: [] }, () => tries(3));
+    const engine = await startedEngine({ a: [] }, () => tries(3));
     engine.behaviours.set('a', ({ attempt }) => (attempt === 1 ? failure('not yet') : output('now')));
     expect(await engine.deliver('a')).toEqual({ job: 'retry', message: 'network_error: not yet', delayMs: 3_000 });
     expect(engine.row('a')).toMatchObject({ status: 'retrying', final: false, endedAttempt: 1 });
@@ -19,7 +19,7 @@ describe('tries', () => {
   });
 
   test('the last failure is final, and what follows ends as upstream_failed without being executed', async () => {
-    const engine = await begun(CHAIN, () => tries(2));
+    const engine = await startedEngine(CHAIN, () => tries(2));
     engine.behaviours.set('a', () => failure('never'));
     await engine.deliver('a');
     expect(await engine.deliver('a')).toEqual({ job: 'fail', message: 'network_error: never' });
@@ -32,14 +32,14 @@ describe('tries', () => {
   });
 
   test('a failure that cannot be helped is not tried again', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', () => failure('bad input', false, 'input_invalid'));
     expect(await engine.deliver('a')).toEqual({ job: 'fail', message: 'input_invalid: bad input' });
     expect(engine.run()).toMatchObject({ status: 'failed' });
   });
 
   test('a failure that is let go fails neither what follows nor the run; its output is null', async () => {
-    const engine = await begun(CHAIN, (id) =>
+    const engine = await startedEngine(CHAIN, (id) =>
       id === 'a' ? { ...tries(1), on_failure: 'continue' } : { config: { got: '{{a.x}}' } },
     );
     engine.behaviours.set('a', () => failure('no'));
@@ -50,7 +50,7 @@ describe('tries', () => {
   });
 
   test('a task that was delivered ten times without an outcome is taken to be what ends its workers', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', () => {
       throw new Error('the end of the process');
     });
@@ -70,7 +70,7 @@ describe('tries', () => {
 
 describe('conditions and inputs', () => {
   test('an action whose condition does not hold is skipped, and a branch below it with it', async () => {
-    const engine = await begun({ a: [], b: ['a'] }, (id) => (id === 'a' ? { when: 'no' } : {}));
+    const engine = await startedEngine({ a: [], b: ['a'] }, (id) => (id === 'a' ? { when: 'no' } : {}));
     await engine.drain();
     expect([engine.row('a')?.status, engine.row('b')?.status]).toEqual(['skipped', 'skipped']);
     expect(engine.calls).toEqual([]);
@@ -78,13 +78,13 @@ describe('conditions and inputs', () => {
   });
 
   test('one whose condition holds is executed', async () => {
-    const engine = await begun({ a: [] }, () => ({ when: 'yes' }));
+    const engine = await startedEngine({ a: [] }, () => ({ when: 'yes' }));
     await engine.drain();
     expect(engine.calls).toHaveLength(1);
   });
 
   test('a template that cannot be resolved fails the task without a try', async () => {
-    const engine = await begun(CHAIN, (id) => (id === 'b' ? { config: { x: '{{a.missing}}' } } : {}));
+    const engine = await startedEngine(CHAIN, (id) => (id === 'b' ? { config: { x: '{{a.missing}}' } } : {}));
     await engine.drain();
     expect(engine.errorOf('b')).toMatchObject({ code: 'template_unresolved' });
     expect(engine.calls).toHaveLength(1);
@@ -92,7 +92,7 @@ describe('conditions and inputs', () => {
   });
 
   test('a secret reaches the adapter and nothing that is stored', async () => {
-    const engine = await begun({ a: [] }, () => ({ config: { key: '{{secrets.KEY}}' } }));
+    const engine = await startedEngine({ a: [] }, () => ({ config: { key: '{{secrets.KEY}}' } }));
     engine.behaviours.set('a', ({ input }) => output({ echoed: input }));
     await engine.drain();
     expect(engine.calls[0]?.input).toEqual({ key: 'sesame' });
@@ -102,7 +102,7 @@ describe('conditions and inputs', () => {
   });
 
   test('an output beyond the limit fails the task, not the worker', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', () => output('x'.repeat(2_000)));
     expect(await engine.deliver('a')).toMatchObject({ job: 'fail' });
     expect(engine.errorOf('a')).toMatchObject({ code: 'output_too_large' });
@@ -112,7 +112,7 @@ describe('conditions and inputs', () => {
 
 describe('planned returns', () => {
   test('a task that sleeps comes back by itself: the delivery that was announced claims nothing', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const until = new Date(NOW + 60_000);
     engine.behaviours.set('a', ({ wakeAt }) => (wakeAt === undefined ? { result: 'sleep', until } : output('awake')));
     expect(await engine.deliver('a')).toEqual({ job: 'delay', untilMs: until.getTime() });
@@ -135,40 +135,40 @@ describe('planned returns', () => {
   ] as const)(
     '%s says by which clock it was told, so that it lasts as long if the database has another one',
     async (_, result) => {
-      const engine = await begun({ a: [] }, () => tries(3));
+      const engine = await startedEngine({ a: [] }, () => tries(3));
       const commit = vi.spyOn(engine.store.tasks, 'commit');
       engine.behaviours.set('a', () => result);
       await engine.deliver('a');
       const [outcome] = commit.mock.calls[0] ?? [];
       expect(outcome?.notBefore?.getTime()).toBeGreaterThan(NOW);
-      expect(outcome?.toldBy).toEqual({ clockMs: NOW, mono: expect.any(Number) });
+      expect(outcome?.clockReading).toEqual({ clockMs: NOW, mono: expect.any(Number) });
     },
   );
 
   test('what was delivered too early sleeps on until the time that is stored, whatever the worker’s clock says', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const commit = vi.spyOn(engine.store.tasks, 'commit');
     const until = new Date(NOW + 60_000);
     engine.behaviours.set('a', ({ wakeAt }) => ({ result: 'sleep', until: wakeAt ?? until }));
     await engine.deliver('a');
     await engine.deliver('a');
     const [first, second] = commit.mock.calls.map(([outcome]) => outcome);
-    expect(first?.toldBy).toBeDefined();
+    expect(first?.clockReading).toBeDefined();
     expect(second).toMatchObject({ wakeAt: until, notBefore: until });
-    expect(second?.toldBy).toBeUndefined();
+    expect(second?.clockReading).toBeUndefined();
   });
 
   test('a time that the database has told is not said to be the worker’s', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const commit = vi.spyOn(engine.store.tasks, 'commit');
     engine.behaviours.set('a', () => ({ result: 'park', until: new Date(NOW + 60_000) }));
     await engine.deliver('a');
     expect(commit.mock.calls[0]?.[0]).toMatchObject({ notBefore: new Date(NOW + 60_000) });
-    expect(commit.mock.calls[0]?.[0]?.toldBy).toBeUndefined();
+    expect(commit.mock.calls[0]?.[0]?.clockReading).toBeUndefined();
   });
 
   test('one that comes back otherwise than announced claims', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', ({ wakeAt }) =>
       wakeAt === undefined ? { result: 'sleep', until: new Date(NOW) } : output('awake'),
     );
@@ -181,7 +181,7 @@ describe('planned returns', () => {
   });
 
   test('the end of the worker gives the task back at once, and its next delivery is clean', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', ({ signal }) =>
       engine.calls.length > 1
         ? output('again')

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { DIAMOND, type Edges } from '../../../harness/dags.ts';
-import { begun, type FakeEngine, failure, NOW, output, RUN, tries } from '../../../harness/fakes/engine.ts';
+import { type FakeEngine, failure, NOW, output, RUN, startedEngine, tries } from '../../../harness/fakes/engine.ts';
 import { taskKey } from '../../../harness/fakes/fence.ts';
 
 const CHAIN: Edges = { a: [], b: ['a'] };
@@ -9,7 +9,7 @@ const kinds = (engine: FakeEngine) =>
 
 describe('a clean first delivery', () => {
   test('commits with one write: it claims nothing', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     const claim = vi.spyOn(engine.deps.tasks, 'claim');
     expect(await engine.deliver('a')).toEqual({ job: 'complete' });
     expect(claim).not.toHaveBeenCalled();
@@ -23,7 +23,7 @@ describe('a clean first delivery', () => {
   });
 
   test('gives the adapter its input, its attempt and the key that it may send on', async () => {
-    const engine = await begun({ a: [] }, () => ({ config: { greeting: 'Hello {{name}}' } }));
+    const engine = await startedEngine({ a: [] }, () => ({ config: { greeting: 'Hello {{name}}' } }));
     await engine.deliver('a');
     expect(engine.calls).toMatchObject([
       {
@@ -38,7 +38,7 @@ describe('a clean first delivery', () => {
   });
 
   test('of the last action ends the run in the same statement, with the output of the run', async () => {
-    const engine = await begun(CHAIN, undefined, { output: { first: '{{a.from}}', all: '{{b}}' } });
+    const engine = await startedEngine(CHAIN, undefined, { output: { first: '{{a.from}}', all: '{{b}}' } });
     await engine.drain();
     expect(engine.run()).toMatchObject({ status: 'completed', final: true });
     expect(JSON.parse(engine.run()?.output ?? '')).toEqual({ first: 'a', all: { from: 'b' } });
@@ -46,14 +46,14 @@ describe('a clean first delivery', () => {
   });
 
   test('without a template the output of the run is that of its last actions, also of several', async () => {
-    const engine = await begun({ a: [], x: ['a'], y: ['a'] });
+    const engine = await startedEngine({ a: [], x: ['a'], y: ['a'] });
     await engine.drain();
     expect(engine.run()).toMatchObject({ status: 'completed' });
     expect(JSON.parse(engine.run()?.output ?? '')).toEqual({ x: { from: 'x' }, y: { from: 'y' } });
   });
 
   test('the next flow is added before the job ends, and nothing is left when all have ended', async () => {
-    const engine = await begun(DIAMOND);
+    const engine = await startedEngine(DIAMOND);
     const lease = engine.take('a');
     await engine.work(lease);
     expect(engine.queue.job('test_task', 'run.1.b')?.state).toBe('waiting');
@@ -65,7 +65,7 @@ describe('a clean first delivery', () => {
   });
 
   test('the gates of a task go when it is final, and release what they held', async () => {
-    const engine = await begun({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
+    const engine = await startedEngine({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
     expect(engine.queue.gates()).toEqual(['run.1.a.c']);
     await engine.deliver('a');
     expect(engine.queue.gates()).toEqual([]);
@@ -77,7 +77,7 @@ describe('a delivery that a fault of a store ends', () => {
   const FAULT = new Error('relation "external_task" does not exist');
 
   test('is no poison, however often that is: it costs no attempt, and one claim at most', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.deps.isPassing = (error) => error === FAULT;
     engine.behaviours.set('a', () => {
       if (engine.calls.length <= 15) throw FAULT;
@@ -95,7 +95,7 @@ describe('a delivery that a fault of a store ends', () => {
   });
 
   test('is told from one that ends otherwise, which counts and is given up', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.deps.isPassing = () => false;
     engine.behaviours.set('a', () => {
       throw new TypeError('a fault of the service');
@@ -112,7 +112,7 @@ describe('a delivery that a fault of a store ends', () => {
 
 describe('any other delivery', () => {
   test('claims a new token before it executes', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     const claim = vi.spyOn(engine.deps.tasks, 'claim');
     engine.take('a');
     const job = engine.queue.jobs()[0];
@@ -127,13 +127,13 @@ describe('any other delivery', () => {
     ['was started more often than it was tried', { attemptsStarted: 2 }, {}],
     ['was added again', {}, { gen: 1 }],
   ])('claims when the job %s', async (_, counters, data) => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     await engine.deliverByHand('a', counters, data);
     expect(engine.row('a')?.fence).toBe(2);
   });
 
   test('claims when a row shows that another has begun', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', async (call) => {
       if (engine.calls.length > 1) return output('second');
       await engine.store.tasks.markRunning({
@@ -161,7 +161,7 @@ describe('any other delivery', () => {
   });
 
   test('of a task that is final only acknowledges it: gates, next flow, and a plain return', async () => {
-    const engine = await begun(DIAMOND);
+    const engine = await startedEngine(DIAMOND);
     const lease = engine.take('a');
     await engine.work(lease);
     // The worker died before it could end the job; the next flow is lost with the queue.
@@ -173,7 +173,7 @@ describe('any other delivery', () => {
   });
 
   test('of a failed task that is final is a plain return too: its failure is known', async () => {
-    const engine = await begun(CHAIN, () => tries(1));
+    const engine = await startedEngine(CHAIN, () => tries(1));
     engine.behaviours.set('a', () => failure('no'));
     expect(await engine.deliver('a')).toMatchObject({ job: 'fail' });
     expect(await engine.deliverByHand('a', { stalledCounter: 1 })).toEqual({ job: 'complete' });
@@ -181,7 +181,7 @@ describe('any other delivery', () => {
   });
 
   test('of another epoch, or of a run that is gone, touches nothing', async () => {
-    const engine = await begun({ a: [] });
+    const engine = await startedEngine({ a: [] });
     expect(await engine.deliverByHand('a', {}, { epoch: 2 })).toEqual({ job: 'complete' });
     expect(await engine.deliverByHand('a', {}, { run_id: 'gone' })).toEqual({ job: 'complete' });
     expect(engine.calls).toEqual([]);
@@ -191,7 +191,7 @@ describe('any other delivery', () => {
 
 describe('a task whose dependencies are not final', () => {
   test('comes back a second later, counts neither attempt nor delivery, and has the run looked at', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     expect(await engine.deliverByHand('b')).toEqual({ job: 'delay', untilMs: NOW + 1_000 });
     expect(engine.row('b')).toBeUndefined();
     expect([...engine.store.due]).toEqual([RUN]);
@@ -199,7 +199,7 @@ describe('a task whose dependencies are not final', () => {
   });
 
   test('waits even when the run is being cancelled', async () => {
-    const engine = await begun(CHAIN);
+    const engine = await startedEngine(CHAIN);
     await engine.store.runs.requestCancel('t', RUN, undefined);
     expect(await engine.deliverByHand('b')).toMatchObject({ job: 'delay' });
     expect(engine.run()?.final).toBe(false);
@@ -209,7 +209,7 @@ describe('a task whose dependencies are not final', () => {
 describe('a refused commit', () => {
   /** While `a` executes, somebody else writes its row. */
   const overtaken = async (result: Parameters<typeof failure>[0] | 'success', change: object, action = {}) => {
-    const engine = await begun(CHAIN, () => ({ ...tries(1), ...action }));
+    const engine = await startedEngine(CHAIN, () => ({ ...tries(1), ...action }));
     engine.behaviours.set('a', async () => {
       await engine.store.tasks.claim({ runId: RUN, epoch: 1, actionId: 'a', actionType: 'test_task', worker: 'other' });
       const key = taskKey(RUN, 'a');

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { wakeTasks } from '../../../../src/engine/deliver/wake-tasks.ts';
-import { sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
-import { begun, type FakeEngine, NOW, output, RUN } from '../../../harness/fakes/engine.ts';
+import { reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { type FakeEngine, NOW, output, RUN, startedEngine } from '../../../harness/fakes/engine.ts';
 
 const A = [{ actionId: 'a', actionType: 'test_task' }];
 const wake = ({ store, queue, log }: FakeEngine) =>
@@ -11,7 +11,7 @@ const wake = ({ store, queue, log }: FakeEngine) =>
 
 /** Action `a` waits until `happened()`. */
 async function waiting(until?: Date) {
-  const engine = await begun({ a: [] });
+  const engine = await startedEngine({ a: [] });
   let happened = false;
   engine.behaviours.set('a', () => (happened ? output('done') : { result: 'park', until }));
   return {
@@ -84,11 +84,11 @@ describe('a task that waits for something outside', () => {
     };
     const pass = () => {
       engine.store.due.add(RUN);
-      return sweepOnce({
+      return reconcileOnce({
         ...engine.deps,
         queue,
         runs: engine.store.runs,
-        sweep: engine.store.sweep,
+        reconcile: engine.store.reconcile,
         window: 10,
         fairness: createFairness(() => 1),
         checkEveryMs: 30_000,

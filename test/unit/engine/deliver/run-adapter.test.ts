@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { TRUSTED } from '../../../../src/engine/deliver/jobs-in-hand.ts';
 import { runAdapter, type Stop } from '../../../../src/engine/deliver/run-adapter.ts';
-import { SILENCE } from '../../../../src/engine/deliver/task-reports.ts';
+import { CLOSED_REPORTS } from '../../../../src/engine/deliver/task-reports.ts';
 import type { ExecutionCall, ExecutionResult } from '../../../../src/engine/ports/executor.ts';
 import type { RunRow } from '../../../../src/engine/ports/rows.ts';
 
@@ -76,9 +76,9 @@ function start(
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
-      reports: SILENCE,
+      reports: CLOSED_REPORTS,
       trust: {
-        holds: () => true,
+        isTrusted: () => true,
         onLost(listener) {
           lose = listener;
         },
@@ -209,7 +209,7 @@ describe('an adapter that is stopped may say in its grace what has really happen
   const done: ExecutionResult = { result: 'output', output: 'done' };
   const asleep: ExecutionResult = { result: 'park', until: undefined };
   const timeout = { failure: { code: 'timeout' } };
-  const back = { result: 'shutdown', begun: true };
+  const back = { result: 'shutdown', started: true };
   const cancelled = (effectUnknown: boolean) => ({ result: 'cancelled', effectUnknown });
   test.each<[string, ExecutionResult, 'cancel' | 'deadline' | 'shutdown', object]>([
     ['a success of a cancelled run', done, 'cancel', done],
@@ -242,7 +242,7 @@ test('the end of the worker ends the task soon, without an outcome', async () =>
   await vi.advanceTimersByTimeAsync(10);
   task.shutdown.abort();
   await vi.advanceTimersByTimeAsync(LAST_GRACE_MS);
-  expect(await task.result).toEqual({ result: 'shutdown', begun: true });
+  expect(await task.result).toEqual({ result: 'shutdown', started: true });
   expect(task.signal()?.aborted).toBe(true);
 });
 
@@ -278,13 +278,13 @@ test('a worker that is stopping begins nothing', async () => {
       scope: { params: {}, run: {}, outputs: {} },
       wakeAt: undefined,
       suspect: false,
-      reports: SILENCE,
+      reports: CLOSED_REPORTS,
       trust: TRUSTED,
       timeoutMs: 1_000,
       onSlow: async () => undefined,
     },
   );
-  expect(result).toEqual({ result: 'shutdown', begun: false });
+  expect(result).toEqual({ result: 'shutdown', started: false });
   expect(execute).not.toHaveBeenCalled();
 });
 
@@ -336,7 +336,7 @@ test('a deadline beyond what a timer can hold does not come at once', async () =
 test('while a task waits for its turn its deadline does not run, and then it has all of its time', async () => {
   const task = start({ timeoutMs: 1_000 });
   await vi.advanceTimersByTimeAsync(900);
-  const goOn = task.call()?.holdDeadline();
+  const goOn = task.call()?.pauseDeadline();
   await vi.advanceTimersByTimeAsync(60_000);
   expect(task.answer()).toBeUndefined();
   goOn?.();
@@ -363,7 +363,7 @@ test('an adapter that says nothing for too long has failed this attempt, and wha
 
 test('a task that waits for its turn need not report', async () => {
   const task = start({ timeoutMs: 60_000, heartbeatMs: 1_000 });
-  const goOn = task.call()?.holdDeadline();
+  const goOn = task.call()?.pauseDeadline();
   await vi.advanceTimersByTimeAsync(30_000);
   expect(task.answer()).toBeUndefined();
   goOn?.();
@@ -373,7 +373,7 @@ test('a task that waits for its turn need not report', async () => {
 
 test('a turn that comes when the task has ended begins no deadline', async () => {
   const task = start({ timeoutMs: 1_000 });
-  const goOn = task.call()?.holdDeadline();
+  const goOn = task.call()?.pauseDeadline();
   task.cancel();
   await vi.advanceTimersByTimeAsync(GRACE_MS);
   expect(await task.result).toMatchObject({ result: 'cancelled' });

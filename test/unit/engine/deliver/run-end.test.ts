@@ -2,12 +2,12 @@
 import { expect, test } from 'vitest';
 import { createRetryRuns } from '../../../../src/engine/control/retry-run.ts';
 import { NO_FAILPOINT } from '../../../../src/engine/ports/failpoint.ts';
-import { begun, RUN } from '../../../harness/fakes/engine.ts';
+import { RUN, startedEngine } from '../../../harness/fakes/engine.ts';
 
 const CALLER = { tenantId: 't', userId: 'u', correlationId: undefined, traceId: '' };
 
 test('a run that was cancelled when its last action completed ends as completed when it is retried', async () => {
-  const engine = await begun({ a: [] });
+  const engine = await startedEngine({ a: [] });
   const { deps, store, queue } = engine;
   const lease = engine.take('a');
   engine.behaviours.set('a', async () => {
@@ -18,11 +18,11 @@ test('a run that was cancelled when its last action completed ends as completed 
   expect([engine.run()?.status, engine.row('a')?.status]).toEqual(['cancelled', 'completed']);
 
   const { plans, log } = deps;
-  const { runs, sweep, retries } = store;
+  const { runs, reconcile: sweep, retries } = store;
   const retry = createRetryRuns({
     plans,
     runs,
-    sweep,
+    reconcile: sweep,
     retries,
     sagas: store.sagas,
     queue,
@@ -39,7 +39,7 @@ test('a run that was cancelled when its last action completed ends as completed 
 });
 
 test('a finalizer that is released too early does not end the run with what it read before the last action ended', async () => {
-  const engine = await begun({ x: [], y: [] });
+  const engine = await startedEngine({ x: [], y: [] });
   const { store, deps } = engine;
   const { outputs } = store.runs;
   await engine.deliver('x');

@@ -2,15 +2,15 @@
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../src/domain/definition/definition.ts';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
-import { sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
 import type { Json } from '../../../../src/schemas/json.ts';
-import { begun, type FakeEngine, failure, NOW, output, RUN } from '../../../harness/fakes/engine.ts';
+import { type FakeEngine, failure, NOW, output, RUN, startedEngine } from '../../../harness/fakes/engine.ts';
 
 type Part = Partial<Action>;
 
 /** The run of `a`, which has parts, and `b` after it. */
-async function running(whole: Part): Promise<FakeEngine> {
-  const engine = await begun({ a: [], b: ['a'] }, (id) => (id === 'a' ? { ...whole, retry: ONCE } : {}));
+async function running(parent: Part): Promise<FakeEngine> {
+  const engine = await startedEngine({ a: [], b: ['a'] }, (id) => (id === 'a' ? { ...parent, retry: ONCE } : {}));
   // An expression in these tests is a function of what it sees.
   engine.deps.expressions = {
     evaluate: async (text, seen) =>
@@ -179,10 +179,10 @@ describe('a fan-out', () => {
     engine.queue.wipe();
     const pass = () => {
       engine.store.due.add(RUN);
-      return sweepOnce({
+      return reconcileOnce({
         ...engine.deps,
         runs: engine.store.runs,
-        sweep: engine.store.sweep,
+        reconcile: engine.store.reconcile,
         window: 10,
         fairness: createFairness(() => 1),
         checkEveryMs: 30_000,

@@ -8,13 +8,13 @@ import {
   type TaskLine,
 } from '../../../../src/engine/deliver/task-logs.ts';
 import { createTenantScope } from '../../../../src/engine/tenant-scope.ts';
-import { begun } from '../../../harness/fakes/engine.ts';
+import { startedEngine } from '../../../harness/fakes/engine.ts';
 import { createTestLog } from '../../../harness/test-log.ts';
 import { until } from '../../../harness/until.ts';
 
 const TASK = { tenantId: 't', runId: 'r', actionId: 'a', epoch: 1, attempt: 1 };
 
-function logsInto(refuse: () => boolean = () => false) {
+function logsInto(reject: () => boolean = () => false) {
   const lines: TaskLine[] = [];
   const dropped = new Map<string, number>();
   const times = [5_000, 4_000, 6_000.4];
@@ -22,7 +22,7 @@ function logsInto(refuse: () => boolean = () => false) {
   const logs = createTaskLogs({
     store: {
       write(written, lost) {
-        if (refuse()) return Promise.reject(new Error('the database is away'));
+        if (reject()) return Promise.reject(new Error('the database is away'));
         lines.push(...written);
         for (const [runId, count] of lost) dropped.set(runId, (dropped.get(runId) ?? 0) + count);
         return Promise.resolve();
@@ -139,7 +139,7 @@ test('fields of a task are in every line, what a line says itself wins, and none
 });
 
 test('whatever the engine says about a task has its ids', async () => {
-  const engine = await begun({ a: [], b: ['a'] });
+  const engine = await startedEngine({ a: [], b: ['a'] });
   // Of several kinds: released too early, refused, left to whom it belongs.
   await engine.deliverByHand('b');
   const late = engine.take('a');
@@ -148,7 +148,7 @@ test('whatever the engine says about a task has its ids', async () => {
     return { result: 'failure', failure: { code: 'x', message: 'no', retryable: true } };
   });
   await engine.work(late);
-  const trust = { holds: () => false, onLost: () => undefined };
+  const trust = { isTrusted: () => false, onLost: () => undefined };
   await engine.deliverByHand('a', { trust, attemptsStarted: 2 });
   const said = engine.log.lines.filter(({ event }) =>
     ['task_not_ready', 'commit_refused', 'outcome_left'].includes(event),
@@ -163,9 +163,11 @@ test('whatever the engine says about a task has its ids', async () => {
 
 test('a line that is written while a request is served carries who asks and its trace, also behind what is awaited', async () => {
   const lines: object[] = [];
-  const keep = (event: string, fields?: object) => void lines.push({ event, ...fields });
+  const collect = (event: string, fields?: object) => void lines.push({ event, ...fields });
   const scope = createTenantScope();
-  const log = withFields({ debug: keep, info: keep, warn: keep, error: keep }, () => fieldsOfCaller(scope.caller()));
+  const log = withFields({ debug: collect, info: collect, warn: collect, error: collect }, () =>
+    fieldsOfCaller(scope.caller()),
+  );
   const caller = { tenantId: 'acme', userId: 'ada', correlationId: 'order-7', traceId: 'f'.repeat(32) };
   await scope.in(caller, async () => {
     await Promise.resolve();

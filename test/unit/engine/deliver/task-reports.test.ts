@@ -12,7 +12,7 @@ afterEach(() => {
 });
 
 const TASK = { tenantId: 't', runId: 'r', actionId: 'a', epoch: 1, attempt: 1, fence: 1 };
-function begin(maxBytes = 1_000_000) {
+function start(maxBytes = 1_000_000) {
   const writes: TaskReport[][] = [];
   let away = false;
   const ids = ['execution-3', 'execution-2', 'execution-1'];
@@ -40,13 +40,13 @@ function begin(maxBytes = 1_000_000) {
 }
 
 test('who says nothing causes nothing', () => {
-  const { reports, writes } = begin();
+  const { reports, writes } = start();
   expect(reports.open(TASK, []).close()).toBeUndefined();
   expect(writes).toEqual([]);
 });
 
 test('of a thousand reports in a second the latest is written, at most once a second', async () => {
-  const { reports, writes } = begin();
+  const { reports, writes } = start();
   const task = reports.open(TASK, []);
   for (let n = 0; n < 3_000; n += 1) {
     task.progress(n / 30, `step ${n}`);
@@ -64,7 +64,7 @@ test('of a thousand reports in a second the latest is written, at most once a se
 });
 
 test('what many tasks say at the same time is one statement', async () => {
-  const { reports, writes } = begin();
+  const { reports, writes } = start();
   const tasks = Array.from({ length: 50 }, (_, n) => reports.open({ ...TASK, actionId: `a${n}` }, []));
   for (const task of tasks) task.heartbeat();
   await vi.advanceTimersByTimeAsync(150);
@@ -74,7 +74,7 @@ test('what many tasks say at the same time is one statement', async () => {
 });
 
 test('pieces of text become one chunk, JSON keeps its own, and the order is that in which they came', async () => {
-  const { reports, chunks } = begin();
+  const { reports, chunks } = start();
   const task = reports.open(TASK, []);
   for (const piece of ['Hel', 'lo', { tool: 'x' }, [1], 'wor', 'ld', null]) task.stream(piece);
   await vi.advanceTimersByTimeAsync(150);
@@ -92,7 +92,7 @@ test('pieces of text become one chunk, JSON keeps its own, and the order is that
 });
 
 test('no more than its bytes are kept, and it says so', async () => {
-  const { reports, chunks, writes } = begin(100);
+  const { reports, chunks, writes } = start(100);
   const task = reports.open(TASK, []);
   for (let n = 0; n < 1_000; n += 1) task.stream('x'.repeat(10));
   await task.close();
@@ -106,7 +106,7 @@ test('no more than its bytes are kept, and it says so', async () => {
 });
 
 test('secrets are masked, also where one is cut in two', async () => {
-  const { reports, chunks, writes } = begin();
+  const { reports, chunks, writes } = start();
   const task = reports.open(TASK, ['hunter22']);
   task.stream('the word is hun');
   await vi.advanceTimersByTimeAsync(150);
@@ -123,7 +123,7 @@ test('secrets are masked, also where one is cut in two', async () => {
 });
 
 test('while the database is away nothing is lost, and the end of the task does not wait for long', async () => {
-  const { reports, writes, chunks, beAway } = begin();
+  const { reports, writes, chunks, beAway } = start();
   const task = reports.open(TASK, []);
   beAway(true);
   task.stream('a');

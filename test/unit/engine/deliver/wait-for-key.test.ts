@@ -1,9 +1,9 @@
 import { expect, test, vi } from 'vitest';
 import { UnreadablePayload } from '../../../../src/domain/errors.ts';
-import { begun, NOW } from '../../../harness/fakes/engine.ts';
+import { NOW, startedEngine } from '../../../harness/fakes/engine.ts';
 
 test('a task that needs what cannot be decrypted waits, however often it is delivered, and then goes on in its attempt', async () => {
-  const engine = await begun({ a: [] });
+  const engine = await startedEngine({ a: [] });
   const execute = vi.spyOn(engine.deps.executor, 'execute');
   execute.mockRejectedValue(new UnreadablePayload('payload_key_missing', 'SECRETS_KEY of this process is not set'));
   for (let deliveries = 1; deliveries <= 12; deliveries += 1) {
@@ -16,7 +16,7 @@ test('a task that needs what cannot be decrypted waits, however often it is deli
 });
 
 test('another error is nobody else’s to hide', async () => {
-  const engine = await begun({ a: [] });
+  const engine = await startedEngine({ a: [] });
   vi.spyOn(engine.deps.executor, 'execute').mockRejectedValue(new Error('a defect'));
   await expect(engine.deliver('a')).rejects.toThrow('a defect');
 });

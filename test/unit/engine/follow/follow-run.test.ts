@@ -25,7 +25,7 @@ function read(from: RunFollower, runId: string, after = FROM_THE_START, tenantId
     runId,
     after,
     signal: leaving.signal,
-    begin: () => {
+    start: () => {
       begun = true;
     },
     take: (events) => {
@@ -33,7 +33,7 @@ function read(from: RunFollower, runId: string, after = FROM_THE_START, tenantId
       return Promise.resolve(true);
     },
   });
-  return { got, end, begun: () => begun, leave: () => leaving.abort() };
+  return { got, end, started: () => begun, leave: () => leaving.abort() };
 }
 
 describe('a reader', () => {
@@ -69,7 +69,7 @@ describe('a reader', () => {
     expect(second.got).toEqual(['2 run.completed']);
     const third = read(from, 'r', 2);
     expect(await third.end).toBe('nothing');
-    expect(third.begun()).toBe(false);
+    expect(third.started()).toBe(false);
   });
 
   test('that comes back after a retry reads the new epoch', async () => {
@@ -103,7 +103,7 @@ describe('a reader', () => {
     const events = fakeRunEvents('a', 'b', 'c');
     const from = follower(events);
     const [a, b, c] = [read(from, 'a'), read(from, 'b'), read(from, 'c')];
-    await until(() => a.begun() && b.begun() && c.begun());
+    await until(() => a.started() && b.started() && c.started());
     a.leave();
     expect(await a.end).toBe('left');
     events.runs.delete('b');
@@ -114,7 +114,7 @@ describe('a reader', () => {
 
   test('outlives a database that is away', async () => {
     const events = fakeRunEvents('r');
-    const { got, end, begun } = read(follower(events), 'r');
+    const { got, end, started: begun } = read(follower(events), 'r');
     await until(begun);
     events.away = true;
     const seen = events.looks.length;
@@ -130,7 +130,7 @@ test('all readers share one look at their runs, and nobody looks when nobody wai
   const events = fakeRunEvents('a', 'b');
   const from = follower(events);
   const readers = [read(from, 'a'), read(from, 'a'), read(from, 'b'), read(from, 'b')];
-  await until(() => readers.every(({ begun }) => begun()));
+  await until(() => readers.every(({ started: begun }) => begun()));
   const first = events.looks.length;
   await until(() => events.looks.length > first + 3);
   for (const look of events.looks.slice(first + 1)) expect(look.sort()).toEqual(['a', 'b']);
@@ -138,7 +138,7 @@ test('all readers share one look at their runs, and nobody looks when nobody wai
   events.end('b', 'run.completed');
   await Promise.all(readers.map(({ end }) => end));
   const after = events.looks.length;
-  from.lookAgain();
+  from.pollNow();
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(events.looks.length).toBe(after);
 });
@@ -159,7 +159,7 @@ test('the news that a run has ended comes before the next look is due', async ()
   const events = fakeRunEvents('r', 's');
   const made = createRunFollower(events, { pollMs: 3_600_000 });
   followers.push(made);
-  const { end, begun } = read(made, 'r');
+  const { end, started: begun } = read(made, 'r');
   await until(begun);
   events.end('r', 'run.completed');
   made.notice('other');

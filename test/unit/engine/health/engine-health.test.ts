@@ -116,12 +116,12 @@ test('without the database nothing is known', async () => {
 
 test('however many ask, the stores are asked once a second', async () => {
   const clock = { now: 0 };
-  const { report, asked } = healthOf(WELL, [], clock);
+  const { report, asked: calls } = healthOf(WELL, [], clock);
   await Promise.all([report(), report(), report()]);
-  expect(asked()).toBe(1);
+  expect(calls()).toBe(1);
   clock.now = 1_001;
   await report();
-  expect(asked()).toBe(2);
+  expect(calls()).toBe(2);
 });
 
 test('a queue that is nearly full is said, because nothing is added to it', async () => {

@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
-import { type SweepDeps, sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { type ReconcileDeps, reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
 import { DIAMOND } from '../../../harness/dags.ts';
-import { begun, RUN, WORKFLOW } from '../../../harness/fakes/engine.ts';
+import { RUN, startedEngine, WORKFLOW } from '../../../harness/fakes/engine.ts';
 
 async function overdue(id: string) {
-  const engine = await begun(DIAMOND);
-  const deps: SweepDeps = {
+  const engine = await startedEngine(DIAMOND);
+  const deps: ReconcileDeps = {
     ...engine.deps,
     runs: engine.store.runs,
-    sweep: engine.store.sweep,
+    reconcile: engine.store.reconcile,
     window: 100,
     fairness: createFairness(() => 1),
     checkEveryMs: 30_000,
@@ -23,7 +23,7 @@ async function overdue(id: string) {
 
 test('a run that waits to be added to the queue when its deadline passes is not added any more', async () => {
   const { engine, deps, status } = await overdue('p1');
-  await sweepOnce(deps);
+  await reconcileOnce(deps);
   expect(status()).toBe('timed_out');
   expect(engine.queue.job('test_task', 'p1.1.a')).toBeUndefined();
   expect(['a', 'b', 'c', 'd'].map((id) => engine.store.task('p1', id)?.status)).toEqual(Array(4).fill('cancelled'));
@@ -31,13 +31,13 @@ test('a run that waits to be added to the queue when its deadline passes is not 
 
 test('deadlines hold while the queue does not answer', async () => {
   const { deps, status } = await overdue('p1');
-  await expect(sweepOnce({ ...deps, queue: { ...deps.queue, ping: async () => false } })).rejects.toThrow();
+  await expect(reconcileOnce({ ...deps, queue: { ...deps.queue, ping: async () => false } })).rejects.toThrow();
   expect(status()).toBe('timed_out');
 });
 
 test('a run in the queue goes through its remaining actions without executing them, and ends as timed out', async () => {
   const { engine, deps, status } = await overdue(RUN);
-  await sweepOnce(deps);
+  await reconcileOnce(deps);
   expect(status()).toBe('cancelling');
   await engine.drain();
   expect([status(), engine.calls]).toEqual(['timed_out', []]);
@@ -47,12 +47,12 @@ test('a run in the queue goes through its remaining actions without executing th
 test('a process that dies between the mark and the end leaves a run that ends all the same', async () => {
   const { engine, deps, status } = await overdue('p1');
   const endAbnormally = async () => Promise.reject(new Error('gone'));
-  await sweepOnce({ ...deps, runs: { ...deps.runs, endAbnormally } });
+  await reconcileOnce({ ...deps, runs: { ...deps.runs, endAbnormally } });
   expect(status()).toBe('cancelling');
   // Nothing of it is in the queue: it is missing twice, and then added.
   for (let pass = 0; pass < 3; pass += 1) {
     engine.store.due.add('p1');
-    await sweepOnce(deps);
+    await reconcileOnce(deps);
   }
   await engine.drain();
   expect(status()).toBe('timed_out');
@@ -64,7 +64,7 @@ test('a run whose task sleeps in the queue, and of which only the mark as queued
   if (run !== undefined) run.status = 'pending';
   engine.behaviours.set('a', () => ({ result: 'park', until: undefined }));
   expect(await engine.deliver('a')).toMatchObject({ job: 'delay' });
-  await sweepOnce(deps);
+  await reconcileOnce(deps);
   // Nothing would take it before its time.
   expect(engine.queue.open().filter(({ state }) => state === 'delayed')).toEqual([]);
   await engine.drain();

@@ -28,7 +28,7 @@ function noting(broken: string) {
         return new Map(runIds.map((id) => [id, found(id)]));
       },
     },
-    sweep: { fallAsleep: async (sleeps) => void asleep.push(...sleeps.map(({ run }) => run.id)) },
+    reconcile: { fallAsleep: async (sleeps) => void asleep.push(...sleeps.map(({ run }) => run.id)) },
     log: { debug: () => undefined, info: () => undefined, warn, error: warn },
     now: () => 0,
   });

@@ -2,21 +2,21 @@ import { describe, expect, test, vi } from 'vitest';
 import type { QueueUse } from '../../../../src/domain/fairness/queue-room.ts';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { addAgain } from '../../../../src/engine/recover/add-again.ts';
-import { repeatUntil, type SweepDeps, sweepOnce } from '../../../../src/engine/recover/reconcile.ts';
+import { type ReconcileDeps, reconcileOnce, repeatUntil } from '../../../../src/engine/recover/reconcile.ts';
 import { DIAMOND, type Edges } from '../../../harness/dags.ts';
-import { begun, type FakeEngine, failure, RUN, tries, WORKFLOW } from '../../../harness/fakes/engine.ts';
+import { type FakeEngine, failure, RUN, startedEngine, tries, WORKFLOW } from '../../../harness/fakes/engine.ts';
 import { rowOf } from '../../../harness/fakes/fence.ts';
 import { outcome } from '../../../harness/outcomes.ts';
 
 const GATED: Edges = { a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] };
 
 /** The sweep beside a worker; `pass` looks at the run whatever its time. */
-async function swept(edges: Edges, window = 100, change?: Parameters<typeof begun>[1]) {
-  const engine = await begun(edges, change);
-  const deps: SweepDeps = {
+async function reconciled(edges: Edges, window = 100, change?: Parameters<typeof startedEngine>[1]) {
+  const engine = await startedEngine(edges, change);
+  const deps: ReconcileDeps = {
     ...engine.deps,
     runs: engine.store.runs,
-    sweep: engine.store.sweep,
+    reconcile: engine.store.reconcile,
     window,
     fairness: createFairness(() => 1),
     checkEveryMs: 30_000,
@@ -25,7 +25,7 @@ async function swept(edges: Edges, window = 100, change?: Parameters<typeof begu
   };
   const pass = () => {
     engine.store.due.add(RUN);
-    return sweepOnce(deps);
+    return reconcileOnce(deps);
   };
   return { engine, deps, pass, events: () => engine.log.lines.map(({ event }) => event) };
 }
@@ -38,9 +38,9 @@ const executed = ({ calls }: FakeEngine) => calls.map(({ actionId }) => actionId
 
 describe('the dispatcher', () => {
   test('adds runs that are committed and not in the queue, as far as there is room', async () => {
-    const { engine, deps } = await swept(DIAMOND, 3);
+    const { engine, deps } = await reconciled(DIAMOND, 3);
     for (const id of ['p1', 'p2', 'p3']) engine.store.insert({ id, of: WORKFLOW });
-    expect(await sweepOnce(deps)).toEqual({ dispatched: 2, checked: 0, repaired: 0, heldBack: false });
+    expect(await reconcileOnce(deps)).toEqual({ dispatched: 2, checked: 0, repaired: 0, heldBack: false });
     const statuses = ['p1', 'p2', 'p3'].map((id) => engine.store.truth.runs.get(id)?.status);
     expect(statuses).toEqual(['queued', 'queued', 'pending']);
     // It cannot know whether the API has added them: whoever takes these jobs claims.
@@ -48,15 +48,15 @@ describe('the dispatcher', () => {
   });
 
   test('adds nothing while the store of the queue is nearly full, and goes on when there is room again', async () => {
-    const { engine, deps } = await swept(DIAMOND);
+    const { engine, deps } = await reconciled(DIAMOND);
     engine.store.insert({ id: 'p1', of: WORKFLOW });
     // What has to be repaired would be added too.
     engine.queue.wipe();
     let use: QueueUse | undefined = { usedBytes: 95, maxBytes: 100 };
-    const limited: SweepDeps = { ...deps, queueUse: async () => use };
+    const limited: ReconcileDeps = { ...deps, queueUse: async () => use };
     const pass = () => {
       engine.store.due.add(RUN);
-      return sweepOnce(limited);
+      return reconcileOnce(limited);
     };
     for (let n = 0; n < 3; n += 1) expect(await pass()).toMatchObject({ dispatched: 0, repaired: 0, heldBack: true });
     expect(engine.queue.jobs()).toEqual([]);
@@ -68,7 +68,7 @@ describe('the dispatcher', () => {
   });
 
   test('one that cannot be added does not keep the others from it', async () => {
-    const { engine, deps, events } = await swept(DIAMOND);
+    const { engine, deps, events } = await reconciled(DIAMOND);
     engine.store.insert({ id: 'p1', of: { workflow_id: 'gone', version: 1 } });
     engine.store.insert({ id: 'p2', of: WORKFLOW });
     const { plans } = deps;
@@ -78,12 +78,12 @@ describe('the dispatcher', () => {
           ? Promise.reject(new Error('its definition is gone'))
           : plans.of(of),
     };
-    expect(await sweepOnce(deps)).toMatchObject({ dispatched: 1 });
+    expect(await reconcileOnce(deps)).toMatchObject({ dispatched: 1 });
     expect(events()).toContain('run_not_swept');
   });
 
   test('a run that begins while it is added loses the gates that came back with it', async () => {
-    const { engine, deps } = await swept(GATED);
+    const { engine, deps } = await reconciled(GATED);
     // The API had added it and could not say so: its first task ends while the dispatcher adds it once more.
     const run = engine.store.truth.runs.get(RUN);
     if (run !== undefined) run.status = 'pending';
@@ -94,7 +94,7 @@ describe('the dispatcher', () => {
       if (adds === 1) for (const action of ['a', 's']) await engine.deliver(action);
       await add(trees);
     };
-    await sweepOnce(deps);
+    await reconcileOnce(deps);
     expect(adds).toBe(2);
     deps.queue.add = add;
     await finish(engine);
@@ -102,20 +102,20 @@ describe('the dispatcher', () => {
   });
 
   test('a run that it takes once more is added on its own, less what is final', async () => {
-    const { engine, deps } = await swept(DIAMOND);
+    const { engine, deps } = await reconciled(DIAMOND);
     engine.store.insert({ id: 'p1', of: WORKFLOW });
     const { add } = deps.queue;
     deps.queue.add = async () => Promise.reject(new Error('the queue is away'));
-    await expect(sweepOnce(deps)).rejects.toThrow('the queue is away');
+    await expect(reconcileOnce(deps)).rejects.toThrow('the queue is away');
     deps.queue.add = add;
     const raised = vi.spyOn(engine.store.runs, 'statuses');
-    expect(await sweepOnce(deps)).toMatchObject({ dispatched: 1 });
+    expect(await reconcileOnce(deps)).toMatchObject({ dispatched: 1 });
     expect(raised).toHaveBeenCalledWith('p1');
     expect(engine.queue.job('test_task', 'p1.1.a')?.node.data?.gen).toBe(2);
   });
 
   test('while the queue does not answer nothing is done', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     engine.queue.down = true;
     await expect(pass()).rejects.toThrow();
     expect(engine.run()?.gen).toBe(0);
@@ -124,7 +124,7 @@ describe('the dispatcher', () => {
 
 describe('the reconciler', () => {
   test('leaves a healthy run alone, at every point of its way', async () => {
-    const { engine, pass } = await swept({ ...DIAMOND, e: ['b'], f: ['d'] });
+    const { engine, pass } = await reconciled({ ...DIAMOND, e: ['b'], f: ['d'] });
     for (let job = engine.queue.ready()[0]; job !== undefined; job = engine.queue.ready()[0]) {
       expect(await pass()).toMatchObject({ repaired: 0 });
       const lease = engine.queue.take(job);
@@ -135,7 +135,7 @@ describe('the reconciler', () => {
   });
 
   test('adds what is left of a run again when it is missing twice', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     await engine.deliver('a');
     await engine.deliver('b');
     engine.queue.wipe();
@@ -154,7 +154,7 @@ describe('the reconciler', () => {
   });
 
   test('what was only between a commit and the next flow is not added again', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     const lease = engine.take('a');
     const add = engine.queue.add;
     let sweptMeanwhile: unknown;
@@ -170,7 +170,7 @@ describe('the reconciler', () => {
   });
 
   test('another job that is missing the second time is suspected anew', async () => {
-    const { engine, pass } = await swept(GATED);
+    const { engine, pass } = await reconciled(GATED);
     engine.queue.wipe();
     await pass();
     // One of the two that are ready is there by now.
@@ -181,7 +181,7 @@ describe('the reconciler', () => {
   });
 
   test('frees what is held back by the gate of a task that is final', async () => {
-    const { engine, pass } = await swept(GATED);
+    const { engine, pass } = await reconciled(GATED);
     const lease = engine.take('a');
     const removal = vi.spyOn(engine.queue, 'removeGates').mockResolvedValueOnce();
     await engine.work(lease);
@@ -195,7 +195,7 @@ describe('the reconciler', () => {
   });
 
   test('brings back a job that BullMQ keeps as failed although its task has no outcome', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     engine.queue.end(engine.take('a'), { job: 'fail', message: 'the database was away for long' });
     await pass();
     expect(await pass()).toMatchObject({ repaired: 1 });
@@ -203,7 +203,7 @@ describe('the reconciler', () => {
   });
 
   test('a definitive failure that is kept does not hang what is added again above it', async () => {
-    const { engine, deps } = await swept(DIAMOND, 100, (id) => (id === 'b' ? tries(1) : {}));
+    const { engine, deps } = await reconciled(DIAMOND, 100, (id) => (id === 'b' ? tries(1) : {}));
     engine.behaviours.set('b', () => failure('no'));
     await engine.deliver('a');
     await engine.deliver('b');
@@ -214,7 +214,7 @@ describe('the reconciler', () => {
   });
 
   test('wakes what is final and sleeps once more in a queue that has lost its newest writes', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     await engine.deliver('a');
     const lease = engine.take('b');
     await engine.work(lease);
@@ -228,7 +228,7 @@ describe('the reconciler', () => {
   });
 
   test('wakes a task that runs and sleeps in the queue, whose worker could not say what became of it', async () => {
-    const { engine, pass, events } = await swept(DIAMOND);
+    const { engine, pass, events } = await reconciled(DIAMOND);
     const lease = engine.take('a');
     await engine.store.tasks.markRunning(outcome({ runId: RUN, actionId: 'a' }));
     engine.queue.end(lease, { job: 'delay', untilMs: Number.MAX_SAFE_INTEGER });
@@ -242,7 +242,7 @@ describe('the reconciler', () => {
   });
 
   test('brings the finalizer back when it is all that is left', async () => {
-    const { engine, pass } = await swept({ x: [], y: [] });
+    const { engine, pass } = await reconciled({ x: [], y: [] });
     await engine.deliver('x');
     await engine.deliver('y');
     engine.queue.wipe();
@@ -252,19 +252,19 @@ describe('the reconciler', () => {
   });
 
   test('after a wipe looks at every run at once', async () => {
-    const { engine, deps } = await swept(DIAMOND);
-    expect(await sweepOnce(deps)).toMatchObject({ checked: 0 });
+    const { engine, deps } = await reconciled(DIAMOND);
+    expect(await reconcileOnce(deps)).toMatchObject({ checked: 0 });
     engine.queue.wipe();
-    expect(await sweepOnce(deps)).toMatchObject({ checked: 1 });
-    expect(await sweepOnce(deps)).toMatchObject({ repaired: 1 });
+    expect(await reconcileOnce(deps)).toMatchObject({ checked: 1 });
+    expect(await reconcileOnce(deps)).toMatchObject({ repaired: 1 });
     await finish(engine);
   });
 
   test('ends a cancelled run in which nothing has moved for long, with a final row for every action', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     await engine.deliver('a');
     await engine.store.runs.requestCancel('t', RUN, undefined);
-    const since = vi.spyOn(engine.store.sweep, 'cancellingForMs').mockResolvedValue(1_000);
+    const since = vi.spyOn(engine.store.reconcile, 'cancellingForMs').mockResolvedValue(1_000);
     expect(await pass()).toMatchObject({ repaired: 0 });
     since.mockResolvedValue(31_000);
     expect(await pass()).toMatchObject({ repaired: 1 });
@@ -277,10 +277,10 @@ describe('the reconciler', () => {
   });
 
   test('not while one of its tasks is known to run', async () => {
-    const { engine, pass } = await swept(DIAMOND);
+    const { engine, pass } = await reconciled(DIAMOND);
     await engine.store.tasks.claim({ runId: RUN, epoch: 1, actionId: 'a', actionType: 'test_task', worker: 'other' });
     await engine.store.runs.requestCancel('t', RUN, undefined);
-    vi.spyOn(engine.store.sweep, 'cancellingForMs').mockResolvedValue(31_000);
+    vi.spyOn(engine.store.reconcile, 'cancellingForMs').mockResolvedValue(31_000);
     await pass();
     expect(engine.run()?.final).toBe(false);
   });
@@ -288,7 +288,7 @@ describe('the reconciler', () => {
 
 describe('adding again', () => {
   test('under a task that runs, brings no gate back for what became final meanwhile', async () => {
-    const { engine, deps } = await swept(GATED);
+    const { engine, deps } = await reconciled(GATED);
     const lease = engine.take('a');
     const run = engine.run();
     const add = engine.queue.add;
@@ -304,7 +304,7 @@ describe('adding again', () => {
   });
 
   test('of a run that is begun anew meanwhile leaves no gate of the epoch that is over', async () => {
-    const { engine, deps } = await swept(GATED);
+    const { engine, deps } = await reconciled(GATED);
     const run = engine.run();
     if (run === undefined) throw new Error('no run');
     const stale = { ...run };
@@ -320,7 +320,7 @@ describe('adding again', () => {
   });
 
   test('of a run that has ended, or is in another epoch, adds nothing', async () => {
-    const { engine, deps } = await swept(DIAMOND);
+    const { engine, deps } = await reconciled(DIAMOND);
     await engine.drain();
     const run = engine.run();
     if (run === undefined) throw new Error('no run');

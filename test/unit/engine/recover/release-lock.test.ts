@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { SweepStore } from '../../../../src/engine/ports/reconcile.ts';
+import type { ReconcileStore } from '../../../../src/engine/ports/reconcile.ts';
 import { whileAnswered } from '../../../../src/engine/recover/release-lock.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -8,7 +8,7 @@ afterEach(() => void vi.useRealTimers());
 /** Its lock is held while the work is under way, and told. */
 function locked(answers: () => Promise<boolean>) {
   const lock = { held: false };
-  const sweep = {
+  const reconcile = {
     async exclusively<T>(work: () => Promise<T>) {
       lock.held = true;
       try {
@@ -17,8 +17,8 @@ function locked(answers: () => Promise<boolean>) {
         lock.held = false;
       }
     },
-  } as SweepStore; // Nothing else of it is used.
-  return { lock, sweep: whileAnswered(sweep, answers, 2_500) };
+  } as ReconcileStore; // Nothing else of it is used.
+  return { lock, sweep: whileAnswered(reconcile, answers, 2_500) };
 }
 const never = () => new Promise<never>(() => undefined);
 
@@ -34,10 +34,10 @@ test('the lock of all reconcilers is let go when the queue answers its holder no
 });
 
 test('a long pass keeps it while the queue answers, though not every time', async () => {
-  let looks = 0;
+  let probes = 0;
   const { lock, sweep } = locked(async () => {
-    looks += 1;
-    return looks % 2 === 0;
+    probes += 1;
+    return probes % 2 === 0;
   });
   let end: (report: string) => void = () => undefined;
   const work = new Promise<string>((resolve) => {
@@ -45,7 +45,7 @@ test('a long pass keeps it while the queue answers, though not every time', asyn
   });
   const pass = sweep.exclusively(() => work);
   await vi.advanceTimersByTimeAsync(60_000);
-  expect([lock.held, looks]).toEqual([true, 24]);
+  expect([lock.held, probes]).toEqual([true, 24]);
   end('done');
   expect(await pass).toBe('done');
   expect([lock.held, vi.getTimerCount()]).toEqual([false, 0]);

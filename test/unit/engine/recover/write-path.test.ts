@@ -129,7 +129,7 @@ test('a fault that has ended since it was last looked at is not told of, also wh
     faults,
     log: createTestLog(),
   });
-  await path.lookAgain();
+  await path.probeAgain();
   expect(answers).toHaveLength(0);
   const stop = new AbortController();
   const watching = path.watchUntil(stop.signal);
@@ -140,7 +140,7 @@ test('a fault that has ended since it was last looked at is not told of, also wh
   const told: unknown[] = [];
   const beating = beatUntil(
     stop.signal,
-    { beat: async ({ faults: found }) => void told.push(found) },
+    { record: async ({ faults: found }) => void told.push(found) },
     {
       id: 'worker',
       lanes: [],
@@ -148,7 +148,7 @@ test('a fault that has ended since it was last looked at is not told of, also wh
       takeLongestLagMs: () => 0,
       isUnresponsive: () => false,
       async faults() {
-        await path.lookAgain();
+        await path.probeAgain();
         return faults.problems();
       },
     },

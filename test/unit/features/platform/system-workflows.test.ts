@@ -17,7 +17,7 @@ function memory() {
   const kept = new Map<string, Array<{ content: string; definition: Definition }>>();
   const store = {
     asked: 0,
-    async keep(_tenant: string, id: string, definition: Definition, content: string) {
+    async ensureVersion(_tenant: string, id: string, definition: Definition, content: string) {
       store.asked += 1;
       const versions = kept.get(id) ?? [];
       kept.set(id, versions);
@@ -87,7 +87,7 @@ test('what could not be kept is tried again with the next need', async () => {
   const system = createSystemWorkflows({
     workflows: [{ name: 'job', definition: { actions: [ACTION] } }],
     store: {
-      keep: (...given) => (isDown ? Promise.reject(new Error('away')) : store.keep(...given)),
+      ensureVersion: (...given) => (isDown ? Promise.reject(new Error('away')) : store.ensureVersion(...given)),
     },
     normalise,
   });
