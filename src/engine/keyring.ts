@@ -1,5 +1,5 @@
 /**
- * Encryption of what is kept: envelopes. Each value has a data key of its own (AES-256-GCM), and that is wrapped by a master
+ * Encryption of stored values: envelopes. Each value has a data key of its own (AES-256-GCM), and that is wrapped by a master
  * key of the installation, so a change of the master key rewrites a few bytes and not the value. What the value belongs to
  * (tenant, name, version) is authenticated with it: an envelope that is moved to another row cannot be opened.
  */
@@ -10,7 +10,7 @@ export interface Keyring {
   /** Names the key that new envelopes are sealed with. */
   readonly newest: string;
   seal(plain: string, belongsTo: readonly string[]): string;
-  /** Throws `encryption_key_missing`, or `unreadable_envelope` when it is not whole or belongs to something else. */
+  /** Throws `encryption_key_missing`, or `unreadable_envelope` when it is incomplete or belongs to something else. */
   open(envelope: string, belongsTo: readonly string[]): string;
   /** Under the newest key; the same text when it is already. */
   rewrap(envelope: string, belongsTo: readonly string[]): string;
@@ -19,13 +19,13 @@ export interface Keyring {
    * A value with an owner is authenticated with it, and its envelope names it.
    */
   sealer(belongsTo: readonly string[], now: () => number): (plain: string, owner?: string) => string;
-  /** As `open`, and remembers the data keys that it has unwrapped. With an owner, refuses what names another one. */
+  /** As `open`, and remembers the data keys that it has unwrapped. With an owner, rejects what names another one. */
   opener(belongsTo: readonly string[]): (envelope: string, owner?: string) => string;
 }
 
 /**
  * `enc:v1:<key id>:<wrapped data key>:<value>`, and with an owner `:<owner>` behind it. A program that knows of no owners
- * refuses the longer one; another first word it would take for a plain value.
+ * rejects the longer one; another first word it would take for a plain value.
  */
 const PREFIX = 'enc:v1:';
 export const ENVELOPE_PREFIX = PREFIX;

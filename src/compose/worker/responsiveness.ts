@@ -84,7 +84,7 @@ export function watchResponsiveness({
       return;
     }
     reachable = true;
-    const checked = responsiveness.look({ lanes: states, waiting, answers: doubtless }, performance.now());
+    const checked = responsiveness.probe({ lanes: states, waiting, answers: doubtless }, performance.now());
     if (checked.state === 'responsive') {
       if (unresponsive) log.warn('worker_hears_again', { worker });
       unresponsive = false;

@@ -1,4 +1,4 @@
-/** What the caller of an acceptance hears: a run of its own, one that was there already, or why there is none. */
+/** The answer to a request for a run: the new run, one that was there already, or why there is none. */
 import type { Concurrency } from '../../domain/definition/definition.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { NewRun, StoredRun } from '../ports/runs.ts';
@@ -39,7 +39,7 @@ export function acceptedOrThrow([stored]: readonly Stored[]): AcceptedRun {
   throw new OrchestratorError(code, detail, { errors, executionId });
 }
 
-/** The answers of those that were stored, in the places of what was prepared. */
+/** Puts the answers of what was stored, and the faults of what was not, in the order of the items. */
 export function inOrder(
   prepared: ReadonlyArray<Prepared | ItemFault>,
   stored: ReadonlyArray<AcceptedRun | ItemFault>,

@@ -35,12 +35,12 @@ import type { TenantQuota } from './tenant-quota.ts';
 import { type TextChecker, withChecks } from './with-checks.ts';
 
 export interface AcceptDeps {
-  /** Of this process and of the queue's store. Undefined: what a worker accepts has its place already. */
+  /** Of this process and of the queue's store. Undefined: what a worker accepts needs no check. */
   capacity?: AcceptCapacity;
   /** Of live runs and of queued ones, checked in this order. Undefined as above. */
   tenantQuotas?: readonly TenantQuota[];
   actionTypes: ActionTypes;
-  /** Looks at expressions of tasks, and tries patterns on parameters. */
+  /** Checks expressions of tasks, and tries patterns on parameters. */
   texts: TextChecker;
   workflows: Pick<WorkflowStore, 'resolve'>;
   /** Undefined: no such workflow, or it was deleted. */
@@ -60,7 +60,7 @@ const DEFAULT_PRIORITY = 50;
 /** Of a request with many: between them the event loop serves others. */
 const ITEMS_AT_ONCE = 100;
 
-/** What a request is known by: the id of its run, its key, and what a repetition of the key has to agree with. */
+/** What identifies a request: the id of its run, its key, and what a repetition of the key has to agree with. */
 interface RequestIdentity {
   id: string;
   idempotencyKey: string | undefined;
@@ -179,7 +179,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     };
   }
 
-  /** Holds the runs in hand until the work is done, however it ends. */
+  /** Counts the runs as being accepted until the work is done, however it ends. */
   async function checkCapacity<T>(runs: number, work: () => Promise<T>): Promise<T> {
     const release = deps.capacity?.take(runs);
     try {
@@ -202,7 +202,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     return stored;
   }
 
-  /** One way into the queue for all that are new and may begin at once. */
+  /** Admits all that are new and may start at once. */
   async function admit(stored: readonly Stored[]): Promise<void> {
     const fresh = stored.filter(({ run, row }) => row.inserted && run.delaySeconds === undefined && row.waits !== true);
     await deps.admission.admit(fresh.map(({ run }) => run));

@@ -23,7 +23,7 @@ export interface RunToAdmit {
   /** For spans. */
   traceId?: string | null;
   parentSpanId?: string | undefined;
-  /** Of the whole run. */
+  /** Of the run, not of a task. */
   timeoutSeconds?: number | undefined;
 }
 
@@ -46,7 +46,7 @@ export interface AdmitDeps {
 const SAMPLE_EVERY_MS = 1_000;
 /**
  * After the queue did not answer a ping, requests do not wait for it again for a while. An add that took too long says nothing
- * of the queue: the flow may have been very large, and others have no part in that.
+ * of the queue: the flow may have been very large, which is no matter of others.
  */
 const PAUSE_AFTER_FAULT_MS = 1_000;
 /** What the dispatcher has not added by then has to wait for room. */

@@ -24,7 +24,7 @@ export function basisOf(
   return idempotencyKey ?? correlationId ?? caller.correlationId ?? runId;
 }
 
-/** Undefined as `basis`: nothing is begun, and what most would get is told. */
+/** Undefined as `basis`: nothing is started, and the version is the one that most would get. */
 export function versionFor(
   { id, currentVersion, canary }: Pick<WorkflowHead, 'id' | 'currentVersion' | 'canary'>,
   basis: string | undefined,
@@ -41,7 +41,7 @@ export async function workflowToRun(
 ): Promise<WorkflowToRun> {
   const chosen = version ?? versionFor(head, basis);
   if (chosen < 1 || chosen > head.newestVersion) throw new OrchestratorError('not_found', 'Workflow not found');
-  // A version never changes, and its plan is kept.
+  // A version never changes, and its plan is cached.
   const { definition } = await plans.of({ workflow_id: head.id, version: chosen });
   return { id: head.id, version: chosen, status: head.status, definition };
 }

@@ -1,4 +1,4 @@
-/** What a process that adds runs to the queue remembers, so that the tenants take turns. */
+/** What a process that adds runs to the queue remembers, so that each tenant gets its fair share. */
 import { isLight, MAX_RANK, rankOf, type WeightOf } from '../../domain/fairness/fair-share.ts';
 import { createRecentUse } from '../../domain/fairness/recent-use.ts';
 
@@ -7,7 +7,7 @@ export interface Fairness {
   ranks: FairShareRanks;
   /** How far each tenant has come in the rounds of the dispatcher. */
   progress: ReadonlyMap<string, number>;
-  /** Where the next look at the tenants that wait begins, when they are more than one look shows. */
+  /** Where the next query for tenants that wait starts, when they are more than one query returns. */
   after: string;
 }
 
@@ -16,15 +16,15 @@ export function createFairness(weightOf: WeightOf): Fairness {
 }
 
 /**
- * The turns of the runs that this process adds. A tenant that had less than half of its fair share of what was added lately
- * goes by how many runs it has in the queue; every other one is in the last turn, where runs go in the order of their adding.
- * Who goes first by turn has less than half of all together, so nobody waits for ever behind them. While a tenant has any
- * runs there a turn is never lower than before: its older runs are not overtaken by its newer ones when the queue gets shorter.
+ * The fair-share ranks of the runs that this process adds. A tenant that had less than half of its fair share of what was
+ * added lately is ranked by how many runs it has in the queue; every other one has the last rank, in which runs go in the
+ * order of their adding. Those ranked first have less than half of all together, so nobody waits for ever behind them. While
+ * a tenant has any runs there its rank never falls: its newer runs do not overtake its older ones when the queue gets shorter.
  */
 export interface FairShareRanks {
   /** Runs in the queue by tenant, as they were just counted. */
   seen(inQueue: ReadonlyMap<string, number>): void;
-  /** The turn of the next run of this tenant, which is counted. */
+  /** The rank of the next run of this tenant, which is counted. */
   next(tenantId: string): number;
 }
 

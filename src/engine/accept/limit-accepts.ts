@@ -1,6 +1,6 @@
 /**
- * Refuses what could not be taken in anyhow, before memory runs out: more runs than may wait for the database at a time,
- * and any run while the queue's store is nearly full. What is refused was not begun, and the answer says when to come back.
+ * Backpressure of the acceptance: rejects more runs than may wait for the database at a time, before memory runs out, and
+ * any run while the queue's store is nearly full. What is rejected was not started; the answer says when to try again.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
@@ -49,7 +49,7 @@ export function createAcceptCapacity({ maxRuns, queueUse }: CapacityLimits): Acc
 
 const SAMPLE_EVERY_MS = 1_000;
 
-/** The last sample; whoever asks for it when it is old has a new one taken, and does not wait for it. */
+/** Returns the last sample; when it is old, takes a new one in the background. */
 export function sampled<T>(read: () => Promise<T | undefined>, now: () => number): () => T | undefined {
   let value: T | undefined;
   let at = Number.NEGATIVE_INFINITY;
@@ -60,7 +60,7 @@ export function sampled<T>(read: () => Promise<T | undefined>, now: () => number
       void read()
         .catch(() => undefined)
         .then((sample) => {
-          // A store that is away refuses nobody: runs wait in the database.
+          // A store that is away rejects nobody: runs wait in the database.
           value = sample;
           at = now();
           reading = false;

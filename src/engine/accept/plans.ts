@@ -1,4 +1,4 @@
-/** Plans by definition: versions are immutable, so a plan is made once per process and kept while it is in use. */
+/** Plans by definition: versions are immutable, so a plan is made once per process and cached while it is in use. */
 import { makePlan, type Plan } from '../../domain/graph/plan.ts';
 import type { DefinitionRef } from '../../schemas/job.ts';
 import type { Definitions } from '../ports/definitions.ts';
@@ -17,7 +17,7 @@ export function createPlans(definitions: Definitions): Plans {
       const key = keyOf(reference);
       const cached = cache.get(key);
       const plan = cached ?? definitions.load(reference).then(makePlan);
-      // Last used is last in the map; what fails to load is not kept.
+      // Last used is last in the map; what fails to load is not cached.
       cache.delete(key);
       cache.set(key, plan);
       if (cached === undefined) {
@@ -32,7 +32,7 @@ export function createPlans(definitions: Definitions): Plans {
   };
 }
 
-/** Asked for every job, so it is put together by hand. The last part may hold anything, the others hold no space. */
+/** Called for every job, so it is a plain string. Only the last field may contain a space. */
 function keyOf(of: DefinitionRef): string {
   return 'workflow_id' in of
     ? `workflow ${of.version} ${of.workflow_id}`

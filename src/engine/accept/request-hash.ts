@@ -1,4 +1,4 @@
-/** A digest of what was asked, so that a reused idempotency key with another body is told from a repetition. */
+/** A digest of a request, which distinguishes a reused idempotency key with another body from a repetition. */
 import { createHash } from 'node:crypto';
 
 /** Equal JSON gives an equal digest, whatever the order of its keys. Undefined fields do not count. */
@@ -6,7 +6,7 @@ export function requestHash(request: unknown): string {
   return createHash('sha256').update(canonicalJson(request)).digest('hex');
 }
 
-// The door has bounded the depth of what comes here.
+// The API has bounded the depth of what comes here.
 /** Keys sorted at every depth, no spaces. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;

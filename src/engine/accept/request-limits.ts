@@ -1,10 +1,10 @@
 /**
- * How many requests a client may make within a window. What is counted is kept in a store that all processes share; while
+ * How many requests a client may make within a window. The counts are in a store that all processes share; while
  * that is away each process counts by itself, so that no request fails because nobody could count it.
  */
 import { endedWithin } from '../deliver/time-limit.ts';
 
-/** Counts within windows of one length, which begin with the first request of a key. */
+/** Counts within windows of one length, which start with the first request of a key. */
 export interface RequestCounts {
   /** One more; resolves to how many there are in the window, and when it ends. Rejects when the store is away. */
   add(key: string): Promise<Counted>;
@@ -27,7 +27,7 @@ export interface Taken {
 export interface RequestLimit {
   /** Counts one. Never rejects. */
   take(key: string): Promise<Taken>;
-  /** Whether it is known here that the key has none left; counts nothing. */
+  /** The limit, if this process has seen that the key has none left; counts nothing. */
   over(key: string): Taken | undefined;
 }
 
@@ -75,7 +75,7 @@ export function createRequestLimit(deps: {
   };
 }
 
-/** A store that does not answer is not asked again for so long: each request would wait for it. */
+/** A store that does not answer is not called again for so long: each request would wait for it. */
 const REST_MS = 5_000;
 
 /** Counts in `shared`, and in `own` while that does not answer in time. */

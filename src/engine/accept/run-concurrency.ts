@@ -30,7 +30,7 @@ export type EndReplaced = (runs: readonly ReplacedRun[]) => Promise<void>;
 
 /**
  * The second half of their cancellation: the first one is committed with the run that replaces them, so whatever is missed
- * here the reconciler does, which looks at cancelling runs every second. Never throws.
+ * here the reconciler does, which checks cancelling runs every second. Never throws.
  */
 export function createEndReplaced(
   deps: EndRunDeps & {
@@ -41,7 +41,7 @@ export function createEndReplaced(
   async function end(run: ReplacedRun): Promise<void> {
     try {
       const plan = await deps.plans.of(run.of);
-      // What began less than half a second ago has no row yet: where it could be undone, nothing is taken for not begun.
+      // What started less than half a second ago has no row yet: with a compensation, nothing is taken for not started.
       if (run.notStarted && !plan.isSaga) await endRun(deps, run, plan);
       await wakeRun(deps, plan, run.id, run.epoch);
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Runs of the service's own workflows: what a door does by a run, which others can see, retry and stop like any other. */
+/** Runs of the service's own workflows: what an endpoint does by a run, which can be seen, retried and stopped like any other. */
 
 import type { RunReader } from '../ports/read-models.ts';
 import type { SystemRuns } from '../ports/system-workflows.ts';

@@ -21,7 +21,7 @@ import { requestHash } from './request-hash.ts';
 export interface SystemWorkflows {
   /** The tenant's own workflow, and the version that this release means. */
   ensure(tenantId: string, name: string): Promise<{ id: string; version: number }>;
-  /** The id of the tenant's own for `system:<name>`; any other id is given back. */
+  /** The id of the tenant's own for `system:<name>`; any other id is returned as it is. */
   idOf(tenantId: string, workflowId: string): Promise<string>;
 }
 
@@ -37,7 +37,7 @@ const MAX_CACHED_WORKFLOWS = 10_000;
 export function createSystemWorkflows(deps: SystemWorkflowDeps): SystemWorkflows {
   const byName = new Map(deps.workflows.map((workflow) => [workflow.name, workflow]));
   const canonical = new Map<string, { definition: Definition; content: string }>();
-  // Nobody can delete what is there, so it need not be looked for again.
+  // Nobody can delete what is there, so it need not be read again.
   const cache = new Map<string, Promise<{ id: string; version: number }>>();
 
   function canonicalOf({ name, definition }: SystemWorkflow): { definition: Definition; content: string } {
@@ -83,14 +83,14 @@ export function createSystemWorkflows(deps: SystemWorkflowDeps): SystemWorkflows
   };
 }
 
-/** The same wherever it is asked for; a tenant may be called anything. */
+/** The same in every process; a tenant may be called anything. */
 export function systemWorkflowId(tenantId: string, name: string): string {
   return `${systemAlias(name)}:${createHash('sha256').update(tenantId).digest('hex').slice(0, 32)}`;
 }
 
 /**
  * The id of the tenant's own for `system:<name>`, for whoever needs no more, because the workflow is there: it was made with
- * the one that begins it. `workflows`: those that there are.
+ * the one that starts it. `workflows`: those that there are.
  */
 export function createOwnIds(workflows: readonly SystemWorkflow[]): (tenantId: string, workflowId: string) => string {
   const names: ReadonlySet<string> = new Set(workflows.map(({ name }) => name));
@@ -102,7 +102,7 @@ export function createOwnIds(workflows: readonly SystemWorkflow[]): (tenantId: s
 
 type FindHead = (tenantId: string, workflowId: string) => Promise<WorkflowHead | undefined>;
 
-/** Only for what may be an alias is anything asked. */
+/** Reads nothing more for what cannot be an alias. */
 export function headsWithSystem(find: FindHead, system: SystemWorkflows): FindHead {
   return async (tenantId, id) => find(tenantId, isSystemId(id) ? await system.idOf(tenantId, id) : id);
 }

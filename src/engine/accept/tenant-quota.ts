@@ -1,6 +1,6 @@
 /**
- * How many runs of one tenant there may be: that wait to be begun, and that live at all. What is beyond is refused, so that
- * a tenant that sends without end hears of it while there is room for others. They are counted once in a while, not for each
+ * Tenant quotas: how many runs of one tenant may wait to be started, and be live at all. What is beyond is rejected, so that
+ * a tenant that sends without end gets an error while there is room for others. They are counted once in a while, not for each
  * request: up to what is accepted meanwhile by other processes there may be more.
  */
 import { type ErrorCode, OrchestratorError } from '../../domain/errors.ts';
@@ -27,7 +27,7 @@ export interface TenantQuotaDeps {
 export type TenantQuota = (caller: Pick<Caller, 'tenantId'>, more: number) => Promise<void>;
 export type CountDeps = Pick<TenantQuotaDeps, 'limit' | 'count' | 'now'>;
 
-/** Of those that wait to be begun. */
+/** Of those that wait to be started. */
 export function createQueuedRunQuota(deps: CountDeps): TenantQuota {
   return createTenantQuota({
     ...deps,
@@ -54,7 +54,7 @@ function createTenantQuota(deps: TenantQuotaDeps): TenantQuota {
 
   function counted(tenantId: string) {
     if (counts.size >= MOST_TENANTS) counts.clear();
-    // Nobody is refused because it could not be counted: whoever cannot reach the database hears of that anyway.
+    // Nobody is rejected because the count failed: whoever cannot reach the database gets that error anyway.
     const entry = { until: now() + COUNT_EVERY_MS, runs: count(tenantId, limit).catch(() => 0), since: 0 };
     counts.set(tenantId, entry);
     void entry.runs.then((runs) => {

@@ -1,12 +1,12 @@
 /**
- * Lets pure code ask about texts of tenants (`domain/texts/checks.ts`) that are looked at elsewhere. The code runs, and what it asks
+ * Lets pure code ask about texts of tenants (`domain/texts/checks.ts`) that are checked elsewhere. The code runs, and what it asks
  * is written down and answered as if nothing were wrong; then the questions are answered together, and it runs again with the
  * answers. It ends with the run that asks nothing new, so it must do nothing but compute.
  */
 import { type Answer, answerOf, type Checks, type Question } from '../../domain/texts/checks.ts';
 import type { Json } from '../../schemas/json.ts';
 
-/** Looks at texts where that can be stopped. Answers come in the order of the questions. */
+/** Checks texts where that can be stopped. Answers come in the order of the questions. */
 export interface TextChecker {
   /** Throws an OrchestratorError: `expressions_busy`, `expression_timeout`, `expression_failed`. */
   answer(tenantId: string, questions: readonly Question[]): Promise<Answer[]>;

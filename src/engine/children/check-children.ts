@@ -10,7 +10,7 @@ export interface CheckChildrenDeps extends WakeDeps {
   children: Pick<ChildStore, 'tasksOfEnded'>;
 }
 
-/** Tasks of this run that sleep although what they wait for has ended. Asks only where there may be one. */
+/** Tasks of this run that sleep although what they wait for has ended. Queries only where there may be one. */
 export async function checkChildren(
   deps: CheckChildrenDeps,
   run: RunRow,

@@ -1,7 +1,7 @@
 /**
- * What follows when a run has ended that a task of another run waits for: that task is woken, and looks. Whoever ended
+ * Wakes the task of another run that waits for a run, when that run has ended; the task then reads its result. Whoever ended
  * the run does it after the commit; what a crash leaves out is made up for by the acknowledgement of the redelivered job,
- * and by the reconciler when it looks at the run of the task.
+ * and by the reconciler when it checks the run of the task.
  */
 import { WORKFLOW_ACTION } from '../../domain/definition/sub-workflows.ts';
 import { type WakeDeps, wakeTasks } from '../deliver/wake-tasks.ts';

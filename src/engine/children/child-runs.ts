@@ -1,6 +1,6 @@
 /**
- * The runs that a task begins (action type `workflow`). They go through the same acceptance as everybody's; which run
- * serves an attempt is decided once that has passed, so a delivery that comes again finds what the one before began.
+ * The runs that a task starts (action type `workflow`). They go through the same acceptance as everybody's; which run
+ * serves an attempt is decided once that has passed, so a delivery that comes again finds what the one before started.
  */
 
 import { isSame, rejectDescent, whichChild } from '../../domain/definition/sub-workflows.ts';
@@ -24,7 +24,7 @@ export interface ChildRunDeps extends Omit<AcceptDeps, 'runs' | 'admission'> {
   newTraceId(): string;
 }
 
-/** What an adapter asks for. */
+/** The child run that an adapter requests. */
 export interface ChildRunRequest {
   by: 'workflow_id' | 'name';
   named: string;
@@ -36,7 +36,7 @@ export interface ChildRunRequest {
 
 export interface ChildRunsOfTask {
   /**
-   * The run of this attempt as it is now: begun, gone on with, or found. Undefined: the run of the task begins nothing any
+   * The run of this attempt as it is now: started, retried, or found. Undefined: the run of the task starts nothing any
    * more. Throws what the acceptance says, with all faults in its message.
    */
   start(request: ChildRunRequest): Promise<ChildRun | undefined>;
@@ -69,7 +69,7 @@ async function accept(
     userId: run.userId,
     correlationId: run.correlationId ?? undefined,
     traceId: run.traceId ?? deps.newTraceId(),
-    // Sampled, or not, as that one: it is a part of its trace.
+    // Sampled, or not, as that one: it belongs to its trace.
     parentSpanId: run.parentSpan ?? undefined,
   };
   const workflowId = request.by === 'workflow_id' ? request.named : await idOf(deps, caller, request);
@@ -118,9 +118,9 @@ async function idOf(deps: ChildRunDeps, caller: Caller, { named, version }: Chil
 }
 
 /**
- * The run goes on as by a retry by hand, in the transaction that makes it this attempt's; the dispatcher adds it. False:
- * the run of the task begins nothing any more, or somebody else retries the child at this moment, and then it is looked
- * at again.
+ * The run goes on as by a manual retry, in the transaction that makes it this attempt's; the dispatcher adds it. False:
+ * the run of the task starts nothing any more, or somebody else retries the child at this moment, and then it is checked
+ * again.
  */
 async function goOn(deps: ChildRunDeps, caller: Caller, child: ChildRun, task: ParentTask): Promise<boolean> {
   const found = await deps.runs.statuses(child.id);

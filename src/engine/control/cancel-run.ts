@@ -32,10 +32,10 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     if (!request.changed) return 'cancelling';
     await deps.failpoint('cancel.afterStatus');
     const plan = await deps.plans.of(request.of);
-    // Once the run is marked it begins no more of them. Its own tasks end after those they wait for.
+    // Once the run is marked it starts no more of them. Its own tasks end after those they wait for.
     const children = await deps.children.openOf(runId);
     await cancelAll(caller, children, reason);
-    // What began less than half a second ago has no row yet. Where it could be undone, nothing is taken for not begun.
+    // What started less than half a second ago has no row yet. With a compensation, nothing is taken for not started.
     const mayHaveStarted =
       plan.isSaga || children.length > 0 || !(request.was === 'pending' || (await hasNotStarted(request.was, runId)));
     if (!mayHaveStarted) {
@@ -48,7 +48,7 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
     return 'cancelling';
   }
 
-  /** Of a run that is paused nothing begins any more. */
+  /** Nothing of a paused run starts any more. */
   async function hasNotStarted(was: RunStatus, runId: string): Promise<boolean> {
     return was === 'paused' && (await deps.runs.statuses(runId)).tasks.size === 0;
   }
@@ -56,7 +56,7 @@ export function createCancelRuns(deps: CancelDeps): CancelRuns {
   async function cancelAll(caller: Caller, children: readonly string[], reason: string | undefined): Promise<void> {
     const requests = children.map((id) => cancelQuietly(cancelRun, caller, id, reason));
     for (const answer of await Promise.allSettled(requests)) {
-      // The task that waits for it asks as well, every second.
+      // The task that waits for it requests that as well, every second.
       if (answer.status === 'rejected') deps.log.warn('child_not_cancelled', { error: String(answer.reason) });
     }
   }

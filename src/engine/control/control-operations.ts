@@ -1,7 +1,7 @@
 /**
- * Carries out what was asked for all live runs of a workflow, page by page. Whoever dies in the middle of a page leaves a
+ * Carries out a request for all live runs of a workflow, page by page. A process that dies in the middle of a page leaves a
  * lease that ends, and the page is done again: what has been paused, resumed or cancelled already is passed over. Between
- * two pages another operation has its turn, so a large one holds up no small one.
+ * two pages another operation may go on, so a large one delays no small one.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
@@ -62,7 +62,7 @@ export function createControlOperations(deps: ControlOperationsDeps): ControlOpe
     const ids = await operations.page(operation, PER_PAGE);
     const counts = { done: 0, skipped: 0, failed: 0 };
     let error: string | undefined;
-    // When that came to nothing, the one that is at fault is to hold up itself alone.
+    // When that came to nothing, the one that is at fault is to delay itself alone.
     const all = operation.tries === 0 ? together[kind] : undefined;
     const done: ChangedTogether = (await all?.(caller, ids, reason ?? undefined)) ?? { changed: [], left: ids };
     counts.done += done.changed.length;

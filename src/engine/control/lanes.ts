@@ -1,6 +1,6 @@
 /**
- * Lanes that somebody holds: their workers take nothing more from them, what runs goes on. PostgreSQL says which; BullMQ's
- * own pause of the queue is how, and every worker applies it again each second, as the queue may have forgotten it.
+ * Paused lanes: workers take nothing more from them, what runs goes on. PostgreSQL says which are paused; BullMQ's own pause
+ * of the queue is how, and every worker applies it again each second, as the queue may have forgotten it.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
@@ -18,7 +18,7 @@ export interface PausedLane {
 
 export interface LanePauseStore {
   paused(): Promise<PausedLane[]>;
-  /** Of the last change, which tells that there was one although all is as before. */
+  /** Identifies the last change, which shows that there was one although all is as before. */
   lastChange(): Promise<string | null>;
   /** False: it is paused already. */
   pause(caller: Caller, lane: string, reason: string | undefined): Promise<boolean>;
@@ -92,9 +92,9 @@ export function createLanes(deps: LanesDeps): Lanes {
 }
 
 /**
- * One pass of a worker, to be repeated. A lane that is held is held again each time, as the queue may have forgotten it.
- * One that may be held and should not is let go: all of them at the first pass and after any change, because whoever
- * resumed one may have died before the queue knew, and afterwards what this worker has held itself.
+ * One pass of a worker, to be repeated. A paused lane is paused again each time, as the queue may have forgotten it.
+ * One that may be paused and should not be is resumed: all of them at the first pass and after any change, because whoever
+ * resumed one may have died before the queue knew, and afterwards what this worker has paused itself.
  */
 export function createLanePauseSync(deps: {
   pauses: Pick<LanePauseStore, 'paused' | 'lastChange'>;

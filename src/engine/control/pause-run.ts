@@ -1,8 +1,8 @@
 /**
- * A pause: the status of the run says so, and every delivery of one of its tasks looks there before it begins anything.
+ * A pause: the status of the run says so, and every delivery of one of its tasks checks that before it starts anything.
  * What finds its run paused goes back to sleep with a wake to come; adapters that run go on to their end. A resume sets
- * the status back and makes due what was put off. Backoffs, waits and delays keep their times: what came due meanwhile was
- * put off as well. It reaches the runs that tasks of the run wait for, and those below them (see `domain/runs/pause-reach.ts`).
+ * the status back and makes due what was deferred. Backoffs, waits and delays keep their times: what came due meanwhile was
+ * deferred as well. It reaches the runs that tasks of the run wait for, and those below them (see `domain/runs/pause-reach.ts`).
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { FINAL_RUN_STATUSES, type RunStatus } from '../../domain/runs/run-states.ts';
@@ -18,11 +18,11 @@ import type { Disposition, FlowQueue } from '../ports/queue.ts';
 import type { RunStore } from '../ports/runs.ts';
 import type { Caller, ChangedTogether, PauseRuns } from '../ports/use-cases.ts';
 
-/** A pause has no end of its own: what was put off just looks again now and then. */
+/** A pause has no end of its own: what was deferred is just checked now and then. */
 const RECHECK_MS = 3_600_000;
-/** Of the runs that go on together: looked up with one question. */
+/** Of the runs that go on together: looked up with one query. */
 const WOKEN_AT_ONCE = 20;
-/** The reconciler wakes the others: the door answers in time, however large the tree. */
+/** The reconciler wakes the others: the request is answered in time, however large the tree. */
 const WOKEN_BY_REQUEST = 400;
 
 /** The run is paused. The resume that comes before the job is asleep is seen by reading again. */
@@ -43,8 +43,8 @@ export function deferWhilePaused(deps: SettleDeps, attempt: Attempt): Promise<Di
 }
 
 /**
- * Each is one transaction over the run and all below it that goes with it, so no crash leaves a part of them behind. A run
- * that is begun below at that moment is seen by it, or sees it.
+ * Each is one transaction over the run and all below it that goes with it, so no crash leaves some of them behind. A run
+ * that is started below at that moment is seen by it, or sees it.
  */
 export interface PauseStore {
   /** Undefined: no such run of this tenant. `changed`: false when it is in another status than those a pause may come in. */
@@ -131,7 +131,7 @@ export function createPauseRuns(deps: PauseDeps): PauseRuns {
         }),
       );
     } catch (error) {
-      // The reconciler has been asked to look at these runs, and makes due what has a wake to come.
+      // The reconciler checks these runs soon, and makes due what has a wake to come.
       const reason = errorMessage(error);
       deps.log.warn('resumed_runs_not_woken', { runs: runIds.length, first: runIds[0], error: reason });
     }

@@ -1,4 +1,4 @@
-/** A workflow that accepts no runs until it is resumed; its live runs are paused with it when that is asked for. */
+/** A workflow that accepts no runs until it is resumed; its live runs are paused with it on request. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { WorkflowStatus } from '../ports/read-models.ts';
 import type { Caller, PauseWorkflows } from '../ports/use-cases.ts';
@@ -37,7 +37,7 @@ export function createPauseWorkflows(deps: {
     const operationId = runs === 'keep' ? undefined : deps.newId();
     const done = await deps.workflows.setStatus(caller, workflowId, { from, to, reason, runs, operationId });
     if (done === undefined) throw new OrchestratorError('not_found', 'Workflow not found');
-    // Asked for again, it is about the runs.
+    // Requested again, it is about the runs.
     if (!done.changed && !(done.was === to && operationId !== undefined)) {
       throw new OrchestratorError('conflict', `The workflow is ${done.was}`);
     }

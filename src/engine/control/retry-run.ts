@@ -1,5 +1,5 @@
 /**
- * A retry by hand: a run that failed or was cancelled goes on in a new epoch. What completed keeps its rows; the rest is
+ * A manual retry: a run that failed or was cancelled goes on in a new epoch. What completed keeps its rows; the rest is
  * reopened in the transaction that reopens the run, and only then added to the queue, as everything is that is added again.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -24,7 +24,7 @@ export interface RetryDeps extends AddAgainDeps {
 export const RETRYABLE_STATUSES: readonly RunStatus[] = RUN_MOVES.retry.from;
 /** A rerun is of a completed one too. */
 export const RERUNNABLE_STATUSES: readonly RunStatus[] = RUN_MOVES.rerun.from;
-/** The dispatcher leaves a reopened run to the door that adds it for that long. */
+/** For so long the dispatcher leaves a reopened run to the API process that adds it. */
 export const API_GRACE_SECONDS = 5;
 
 export function createRetryRuns(deps: RetryDeps): RetryRuns {
@@ -62,7 +62,7 @@ export interface ReopenOptions {
   /** When the dispatcher may take it. */
   afterSeconds: number;
   reason?: string | undefined;
-  /** The action that a rerun begins at; without it: a retry. */
+  /** The action that a rerun starts at; without it: a retry. */
   rerunFrom?: string | undefined;
 }
 
@@ -91,7 +91,7 @@ export async function reopen(
   return reopened === undefined ? undefined : { run: reopened, actionIds };
 }
 
-/** What was not undone is tried again. Undefined: somebody else was first. */
+/** Tries again what was not compensated. Undefined: somebody else was first. */
 export async function reopenCompensations(
   deps: RetryDeps,
   caller: Caller,

@@ -14,7 +14,7 @@ export async function wakeRun(
   const { run, tasks } = await deps.runs.statuses(runId);
   const sleeping = plan.actions.filter(({ action }) => {
     const task = tasks.get(action.action_id);
-    // After the end of the run the rows no longer tell what their jobs were doing.
+    // After the end of the run the rows no longer show what their jobs were doing.
     if (run?.final === true)
       return action.delay_seconds !== undefined || task?.wakeAt != null || task?.status === 'cancelled';
     return task === undefined

@@ -34,7 +34,7 @@ export async function releaseDependents(
   await deps.queue.add([compileSegment(plan, next, flow)], [tracedAdd(run, delivery.data.gen, next)]);
 }
 
-/** A job of an epoch that is over, or of a run that is gone: it holds back what is as old as itself, and nothing else. */
+/** A job of an epoch that is over, or of a run that is gone: it blocks what is as old as itself, and nothing else. */
 export async function releaseStale(
   deps: Pick<AddAgainDeps, 'queue'>,
   { plan, planned, delivery: { data } }: TaskJob,

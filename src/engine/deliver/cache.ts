@@ -1,6 +1,6 @@
 /**
  * The outputs that actions with `cache` share between runs. Only committed outputs are served: an entry is copied from
- * the row of the task that made it, after its commit. The cache never fails a task and holds none up: what goes wrong
+ * the row of the task that made it, after its commit. The cache never fails or delays a task: what goes wrong
  * with it is a miss.
  */
 import { cacheEntryOf } from '../../domain/definition/cache.ts';
@@ -18,7 +18,7 @@ import { isServiceCall, namesFor, type Scope } from './resolve-input.ts';
 export interface OutputCache {
   /** JSON text, as it was committed; undefined: there is none, or its time is over. */
   find(entry: { tenantId: string; key: string }): Promise<string | undefined>;
-  /** The next one that is kept takes its place. */
+  /** The next one that is stored replaces it. */
   forget(entry: { tenantId: string; key: string }): Promise<void>;
   /** Copies the output of a committed task, unless there is one of which the time is not over. */
   store(entry: NewCacheEntry): Promise<void>;
@@ -46,7 +46,7 @@ export function cacheKeyOf(plan: Plan, planned: PlannedAction, run: RunRow, scop
   return value === undefined ? undefined : requestHash(cacheEntryOf(run.of.workflow_id, action, value));
 }
 
-/** A person who lets a run go on again wants it executed: then the entry goes, and what comes of it is the next one. */
+/** After a manual retry or rerun the action is to be executed: the entry goes, and the new output is the next one. */
 export async function findCached(
   { cache, log }: CacheDeps,
   { run, planned, cacheKey }: Attempt,

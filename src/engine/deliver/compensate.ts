@@ -1,6 +1,6 @@
 /**
- * The end of a run that has something to undo. The finalizer writes the undoings down in the statement that makes the run
- * `compensating`, gives those to the queue that may begin, and sleeps; every undoing that ends wakes it, and after the last
+ * The compensation of a run, before it ends. The finalizer stores the compensations in the statement that makes the run
+ * `compensating`, adds those to the queue that may start, and sleeps; each of them wakes it when it ends, and after the last
  * one it ends the run. All of its state is in rows, so any delivery of it goes on from what is there.
  */
 
@@ -19,29 +19,29 @@ import type { RunStore } from '../ports/runs.ts';
 import type { AddAgainDeps } from '../recover/add-again.ts';
 
 export interface SagaStore {
-  /** Writes the undoings down, and the run is compensating. Does nothing for a run that is so already, or has ended. */
+  /** Stores the compensations, and the run is compensating. Does nothing for a run that is so already, or has ended. */
   start(
     run: { id: string; epoch: number },
     compensations: ReadonlyArray<{ actionId: string; actionType: string }>,
   ): Promise<void>;
-  /** Marks undoings as given to the queue. */
+  /** Marks compensations as added to the queue. */
   release(runId: string, actionIds: readonly string[]): Promise<void>;
-  /** A run whose compensation failed goes on with what was not undone, in a new epoch; undefined: somebody else was first. */
+  /** A run whose compensation failed goes on with what was not compensated, in a new epoch; undefined: somebody else was first. */
   reopen(
     run: { id: string; epoch: number },
     by: string,
     reason: string | undefined,
   ): Promise<{ run: RunRow; compensations: number } | undefined>;
-  /** Writes down undoings that were not known of when the run began to be undone. */
+  /** Stores compensations that were not known of when the compensation started. */
   extend(
     run: { id: string; epoch: number },
     compensations: ReadonlyArray<{ actionId: string; actionType: string }>,
   ): Promise<void>;
-  /** Runs that have ended, and of which something was found afterwards that has to be undone. */
+  /** Runs that have ended, and of which something was found afterwards that has to be compensated. */
   takeLate(limit: number): Promise<Array<{ id: string; epoch: number; of: DefinitionRef }>>;
   /**
-   * Such a run is compensating again, in a new epoch, with what was not undone, or was undone before it was known to have
-   * happened. False: nothing of it has to be.
+   * Such a run is compensating again, in a new epoch, with what was not compensated, or was so before it was known to have
+   * happened. False: nothing has to be compensated.
    */
   reopenForLate(
     run: { id: string; epoch: number },
@@ -51,7 +51,7 @@ export interface SagaStore {
   wasLeased(runId: string, actionId: string, epoch: number): Promise<boolean>;
   /** Of an action that did not complete and succeeded all the same. */
   lateOutput(runId: string, actionId: string, epoch: number): Promise<{ output: Json } | undefined>;
-  /** Ends a run whose undoings are all final. */
+  /** Ends a run whose compensations are all final. */
   end(run: { id: string; epoch: number }): Promise<void>;
 }
 
@@ -62,7 +62,7 @@ export interface CompensateDeps extends AddAgainDeps {
   log: Logger;
 }
 
-/** An undoing that could not wake it is seen then, and so is one that the queue has lost. */
+/** A compensation that could not wake it is seen then, and so is one that the queue has lost. */
 const RECHECK_MS = 10_000;
 
 /** A run whose actions are all final, and the add generation of its finalizer. */
@@ -73,7 +73,7 @@ interface EndingRun {
   gen: number;
 }
 
-/** Undefined: nothing has to be undone. */
+/** Undefined: nothing has to be compensated. */
 export async function compensate(deps: CompensateDeps, ending: EndingRun): Promise<Disposition | undefined> {
   const { plan, run, found } = ending;
   const toCompensate = actionsToCompensate(plan, (actionId) => found.tasks.get(actionId));
@@ -83,7 +83,7 @@ export async function compensate(deps: CompensateDeps, ending: EndingRun): Promi
     await deps.sagas.start(run, compensationsOf(toCompensate));
     await deps.failpoint('saga.afterBegin');
   } else {
-    // A late success, of which nobody knew at the beginning.
+    // A late success, of which nobody knew at the start.
     const unknown = toCompensate.filter(({ action }) => !found.tasks.has(compensationId(action.action_id)));
     if (unknown.length > 0) await deps.sagas.extend(run, compensationsOf(unknown));
   }
@@ -122,7 +122,7 @@ function overCount(toCompensate: readonly PlannedAction[], isOver: (actionId: st
   return toCompensate.filter(({ action }) => isOver(action.action_id)).length;
 }
 
-/** Those that were given to it before may be there, or lost, or ended there without an outcome: they get a newer token. */
+/** Those that were added before may be there, or lost, or ended there without an outcome: they get a new add generation. */
 async function enqueueReady(
   deps: CompensateDeps,
   { plan, run, gen }: EndingRun,
@@ -131,7 +131,7 @@ async function enqueueReady(
 ): Promise<void> {
   const compensations = ready.flatMap(({ action }) => compensationOf(plan, compensationId(action.action_id)) ?? []);
   const wasReleased = ({ action }: PlannedAction) => tasks.get(action.action_id)?.released === true;
-  const fresh = compensations.filter((undoing) => !wasReleased(undoing));
+  const fresh = compensations.filter((planned) => !wasReleased(planned));
   const released = compensations.filter(wasReleased);
   await deps.sagas.release(
     run.id,
@@ -139,7 +139,7 @@ async function enqueueReady(
   );
   const add = async (some: readonly PlannedAction[], newGen: number) => {
     const flow = flowOfRun(run, newGen, deps.now());
-    await deps.queue.add(some.map((undoing) => [taskNode(undoing, flow, 0, [])]));
+    await deps.queue.add(some.map((planned) => [taskNode(planned, flow, 0, [])]));
   };
   if (fresh.length > 0) await add(fresh, gen);
   if (released.length === 0) return;
@@ -153,7 +153,7 @@ async function enqueueReady(
   await add(released, newGen);
 }
 
-/** Wakes the finalizer; when that fails it looks again by itself. */
+/** Wakes the finalizer; when that fails it checks again by itself. */
 export async function compensationEnded(
   { queue, log }: { queue: Pick<FlowQueue, 'promote'>; log: Logger },
   run: { id: string; epoch: number },
@@ -166,7 +166,7 @@ export async function compensationEnded(
   }
 }
 
-/** A run that is undoing what it did cannot be stopped half way. */
+/** A compensation cannot be stopped half way. */
 export function rejectWhileCompensating(status: string): void {
   if (status !== 'compensating') return;
   throw new OrchestratorError('already_final', 'The execution is undoing what it did; that is not stopped half way');

@@ -1,4 +1,4 @@
-/** What a compensation is told of the action that it undoes, and where it cannot be made without what nobody knows. */
+/** What a compensation gets of the action that it undoes; it fails where it needs an output that nobody knows. */
 
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { PlannedAction } from '../../domain/graph/plan.ts';
@@ -21,7 +21,7 @@ export async function compensationInput(
 ): Promise<CompensationInput> {
   const { action_id: id } = undoes.action;
   const done = found.tasks.get(id);
-  // One that completed keeps the epoch that it completed in, and its services know it by that.
+  // One that completed keeps the epoch that it completed in, which is in the idempotency key that its services have.
   const key = `${run.id}.${done?.epoch ?? run.epoch}.${id}`;
   const compensates = (effect: Compensates['effect']) => ({ action_id: id, idempotency_key: key, effect });
   if (done?.status === 'completed') return { compensates: compensates('completed'), outputs };

@@ -38,7 +38,7 @@ export interface ExecuteDeps extends StartDeps {
   log: Logger;
   /** A fault of a store, and none of the task. Left out: there are none. */
   isPassing?(error: unknown): boolean;
-  /** Told of the first delivery of each task, for metrics. */
+  /** Called with the first delivery of each task, for metrics. */
   onPicked?(lane: string, waitedMs: number): void;
   /** For spans. */
   spans?: EngineSpans | undefined;
@@ -59,7 +59,7 @@ export async function executeTask(base: ExecuteDeps, delivery: Delivery): Promis
   const deps = withTaskLog(base, found, data.action_id);
   const { run } = found;
   const own = found.tasks.get(data.action_id);
-  // The run is gone, or has been begun anew: this job is a leftover.
+  // The run is gone, or has been retried: this job is stale.
   if (run === undefined || run.epoch !== data.epoch) return releaseStale(deps, job);
   const task: FoundTask = { ...job, run, found };
   deps.spans?.delivered(delivery, run, planned);
@@ -93,7 +93,7 @@ async function notReady(deps: ExecuteDeps, { run, planned }: FoundTask, waitsFor
   return { job: 'delay', untilMs: deps.now() + NOT_READY_DELAY_MS };
 }
 
-/** Of an action that was settled by hand: its dependents wait for that too, or the last one would end the run before it. */
+/** Of a manually settled action: its dependents wait for that too, or the last one would end the run before it. */
 function openDependency(task: FoundTask): string | undefined {
   const { planned, found } = task;
   if (planned.item !== undefined || planned.compensates !== undefined) return undefined;
@@ -119,7 +119,7 @@ async function proceed(
   if (decision.status === 'cancelled' && (await awaitsChildren(deps, run, planned.action)))
     return park(deps, attempt, undefined);
   const { action_id: actionId, action_type: actionType, compensate } = planned.action;
-  // Whoever leased it may have done it, and is told that nobody waits for the answer.
+  // Whoever leased it may have done it, and learns that nobody waits for the answer.
   const isOutside = decision.status === 'cancelled' && compensate !== undefined && actionType === EXTERNAL_ACTION;
   if (isOutside && (await deps.sagas.wasLeased(run.id, actionId, run.epoch)))
     return commitDecision(deps, { ...attempt, mayHaveRun: true }, decision);
@@ -157,7 +157,7 @@ export async function settleLostJob(base: ExecuteDeps, delivery: Delivery, reaso
   // Released too early: nothing may end before what it waits for.
   if (!dependenciesOf(job, found).every(({ state }) => state?.final)) return deps.runs.checkNow(run.id);
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
-  // Final by now: perhaps settled by hand, and then nobody else releases its dependents.
+  // Final by now: perhaps settled manually, and then nobody else releases its dependents.
   if (token === undefined) return void (await acknowledgeOrLeave(deps, job));
   const attempt = attemptOf({ ...job, run, found }, { fence: token.fence, mayHaveRun: false });
   await commitFailure(deps, attempt, { code: 'worker_crashed', message: reason });
@@ -204,7 +204,7 @@ function stateOf(row: TaskRow | undefined): TaskState | undefined {
 
 /**
  * A clean first delivery needs no claim, and neither does one that a committed return announced. Every other one gets a
- * new token from PostgreSQL: BullMQ's counters cannot tell two holders of one attempt apart. undefined: final by now.
+ * new token from PostgreSQL: BullMQ's counters cannot distinguish two holders of one attempt. undefined: final by now.
  */
 async function takeToken(
   deps: ExecuteDeps,
@@ -214,7 +214,7 @@ async function takeToken(
   const announced = own?.nextDelivery !== null && own?.nextDelivery === delivery.attemptsStarted;
   const first =
     delivery.attemptsStarted === delivery.attemptsMade + 1 && delivery.stalledCounter === 0 && delivery.data.gen === 0;
-  // Pending: it was woken, or written down as a part of another task, before it began.
+  // Pending: it was woken, or stored as an item or iteration of another task, before it started.
   const untouched = own === undefined || own.status === 'retrying' || own.status === 'pending';
   if (own !== undefined && announced) return { fence: own.fence, deliveries: own.deliveries, mayHaveRun: false };
   if (first && untouched) return { fence: own?.fence ?? 1, deliveries: own?.deliveries ?? 1, mayHaveRun: false };

@@ -47,7 +47,7 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
       outputIds.map((id) => [id, found.tasks.get(id)?.status === 'completed' ? (outputs.get(id) ?? null) : null]),
     ),
   };
-  // The one task of the simple door has its output in its own row.
+  // A single task has its output in its own row.
   const output = 'workflow_id' in run.of ? runOutputText(deps, plan, scope, run.id) : null;
   const of = { runId: run.id, tenantId: run.tenantId, epoch: run.epoch };
   const ended = await deps.runs.finalize({ ...of, actions: plan.actions.length, output });

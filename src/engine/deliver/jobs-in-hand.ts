@@ -19,7 +19,7 @@ export function mayCommit(status: Outcome['status'], trust: Pick<Trust, 'isTrust
 }
 
 export interface JobsInHand {
-  /** A delivery begins. Of two of one job in this process the older one is not ours any more. */
+  /** A delivery starts. Of two of one job in this process the older one is not ours any more. */
   take(jobId: string): Trust & { release(): void };
   ids(): string[];
   /** Shows that this process moves; to be called every `PULSES_PER_LOCK`th part of a lock's time. */

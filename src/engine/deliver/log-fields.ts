@@ -1,6 +1,6 @@
 /**
  * The ids that every line about a task carries, so that nobody has to pass them: whatever works on a delivery gets a log that
- * knows them. Made by hand and not by an asynchronous context, which would cost every promise of the worker something; here
+ * knows them. It is passed on and not in an asynchronous context, which would cost every promise of the worker something; here
  * a line that is not written costs nothing.
  */
 import type { Logger, LogLevel } from '../ports/logger.ts';

@@ -182,7 +182,7 @@ function scopedRunOutput(
   { plan, planned, run, found }: Attempt,
   output: string | null,
 ): string | null {
-  // The one task of the simple door has its output in its own row.
+  // A single task has its output in its own row.
   if (!endsRun(plan, planned.index) || !('workflow_id' in run.of)) return null;
   const scope = scopeOf(run, found, outputsOfRun(plan));
   const own: Json = output === null ? null : JSON.parse(output); // Text that makeStorable wrote.
@@ -230,7 +230,7 @@ export function messageOf(error: string): string {
   return `${parsed.code}: ${parsed.message}`;
 }
 
-/** Not stored for the one task of the simple door: its input is the run's parameters. */
+/** Not stored for a single task: its input is the run's parameters. */
 export function storableInput(input: Json, maxBytes: number, run: RunRow): string | null {
   if (!('workflow_id' in run.of)) return null;
   const storable = makeStorable(input, { maxBytes });

@@ -1,4 +1,4 @@
-/** What follows when a part of a task is final: the next one goes, or the task that it is a part of is woken. */
+/** What follows when a part of a task (an item of a fan-out, an iteration of a loop) is final. */
 import { taskNode } from '../../domain/graph/compile.ts';
 import type { PlannedAction } from '../../domain/graph/plan.ts';
 import { itemOf } from '../../domain/runs/parts.ts';
@@ -19,7 +19,7 @@ export interface PartEndedDeps {
   now(): number;
 }
 
-/** A part is final: the next one goes, or the task that it is a part of is woken. `status`: undefined where it is not known. */
+/** Adds the next part to the queue, or wakes the parent task. `status`: undefined where it is not known. */
 export async function partEnded(
   deps: PartEndedDeps,
   { run, delivery }: FoundTask,

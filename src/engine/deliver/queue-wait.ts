@@ -10,7 +10,7 @@ export function queueWaitMs(
   nowMs: number,
 ): number | undefined {
   if (added === undefined || attemptsStarted !== 1) return undefined;
-  // A row that has only been written down, or woken, before its beginning.
+  // A row that has only been stored, or woken, before its start.
   if (own !== undefined && own.status !== 'pending') return undefined;
   let readyMs = added.atMs;
   for (const row of dependencies) readyMs = Math.max(readyMs, row?.finishedMs ?? 0);

@@ -8,13 +8,13 @@ import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { Lookup, RunRow, TaskRow } from '../ports/rows.ts';
 import type { TaskSecret } from '../ports/secrets.ts';
 
-/** What an action or the output of a workflow may look at. */
+/** What the templates of an action or of the output of a workflow may read. */
 export interface Scope {
   params: JsonObject;
   run: JsonObject;
-  /** null for what was skipped, or failed and was let go. */
+  /** null for what was skipped, or failed and was tolerated. */
   outputs: ReadonlyMap<string, Json>;
-  /** What only a part of a fan-out or loop knows. */
+  /** What only an item of a fan-out or an iteration of a loop has. */
   locals: JsonObject;
 }
 
@@ -39,7 +39,7 @@ export function isServiceCall(plan: Plan): (actionId: string) => boolean {
 
 const outputsByAction = new WeakMap<Action, string[]>();
 
-/** The names that an action may use: a part, and the task that it is a part of, know more. */
+/** The names that an action may use: an item or iteration, and its parent task, have more. */
 export function namesFor(plan: Plan, { action, item: part, compensates: undoes }: PlannedAction): TemplateNames {
   const locals = undoes === undefined ? localNames(part?.of.action ?? action) : COMPENSATION_NAMES;
   return locals === undefined ? templateNames(plan) : { ...templateNames(plan), locals };
@@ -87,7 +87,7 @@ function runFacts(run: RunRow): JsonObject {
   };
 }
 
-/** What a part knows besides what its run knows. */
+/** What an item or iteration has besides what its run has. */
 export function localsOf({ item: part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
   if (part === undefined) return {};
   const { of: parent, position } = part;

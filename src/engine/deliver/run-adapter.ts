@@ -6,7 +6,7 @@ import { watchHeartbeat } from './heartbeat.ts';
 
 /** Ended from outside, without an outcome of the adapter's own. */
 export type Stop =
-  /** `begun`: the adapter was at it. */
+  /** `started`: the adapter was at it. */
   { result: 'shutdown'; started: boolean } | { result: 'cancelled'; effectUnknown: boolean };
 
 /** What is stopped may say for so long what has really happened; after that nobody knows. */
@@ -37,12 +37,12 @@ export async function runAdapter(
   const { graceMs = GRACE_MS } = deps;
   let stopping: ExecutionResult | Stop | undefined;
   let grace: NodeJS.Timeout | undefined;
-  // An adapter that does not heed its signal must not hold the task: what it does after its grace is ignored.
+  // An adapter that does not heed its signal must not block the task: what it does after its grace is ignored.
   const end = (result: ExecutionResult | Stop, reason: string, ms = graceMs) => {
     if (stopping !== undefined) return;
     stopping = result;
     grace = setTimeout(() => stop?.(result), ms);
-    // What was called can be told from who was stopped.
+    // The callee can distinguish a timeout from a stop.
     abort.abort(result.result === 'failure' ? new DOMException(reason, 'TimeoutError') : new Error(reason));
   };
   const onShutdown = () =>

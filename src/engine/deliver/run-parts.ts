@@ -1,7 +1,7 @@
 /**
- * A task that has parts: a fan-out over a list, or a loop. Its own job writes the parts down, gives them to the queue and
- * sleeps; every part that ends gives the next one, or wakes it; then it judges them. All of its state is in the rows of
- * its parts, so any delivery of it goes on from what is there.
+ * A parent task: a fan-out over the items of a list, or a loop with its iterations; both are its parts. Its own job stores
+ * them, adds them to the queue and sleeps; every part that ends adds the next one, or wakes it; then it evaluates them. All
+ * of its state is in the rows of its parts, so any delivery of it goes on from what is there.
  */
 
 import type { ForEach, Repeat } from '../../domain/definition/definition.ts';
@@ -43,7 +43,7 @@ export function runParent(deps: PartsDeps, attempt: Attempt, visible: Visible): 
   throw new Error(`${attempt.planned.action.action_id} has no parts`);
 }
 
-/** The run is being cancelled: what has not begun never will, and the task ends after the last of its parts. */
+/** The run is being cancelled: what has not started never will, and the task ends after the last of its parts. */
 export async function cancelParent(deps: PartsDeps, attempt: Attempt, reason: string): Promise<Disposition> {
   const { run, planned } = attempt;
   const id = planned.action.action_id;
@@ -81,7 +81,7 @@ async function fanOut(deps: PartsDeps, attempt: Attempt, forEach: ForEach, visib
     return park(deps, attempt, undefined);
   }
   const { total, open, failed, happened, firstFailure } = await deps.parts.summary(run.id, id, run.epoch);
-  // Somebody else is giving them to the queue at this moment.
+  // Somebody else is adding them to the queue at this moment.
   if (open > 0) return { job: 'delay', untilMs: deps.now() + RECHECK_SOON_MS };
   if (forEach.on_item_failure === 'fail' && failed > 0) {
     const first =
@@ -178,7 +178,7 @@ async function goOn(deps: PartsDeps, attempt: Attempt, delayMs: number, again: b
   return park(deps, attempt, undefined);
 }
 
-/** `again`: some of them may be in the queue already, which keeps what it has; or lost there, or ended without an outcome. */
+/** `again`: some of them may be in the queue already, where they stay; or lost there, or ended without an outcome. */
 async function enqueueReleased(
   deps: PartsDeps,
   { planned, run, delivery }: Attempt,

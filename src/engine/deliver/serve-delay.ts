@@ -30,7 +30,7 @@ function delayOf({ action, item: part }: PlannedAction): number | undefined {
   return part.position === 0 ? undefined : part.of.action.repeat?.delay_seconds;
 }
 
-/** It has slept already, or an attempt of it has ended. One that was only claimed, or put off by a pause, has not. */
+/** It has slept already, or an attempt of it has ended. One that was only claimed, or deferred by a pause, has not. */
 function hasStarted(own: TaskRow | undefined): boolean {
   if (own === undefined) return false;
   const hasSlept = own.status === 'waiting' && own.wakesSeen !== WAKE_TO_COME;

@@ -1,6 +1,6 @@
 /**
  * The second half of a delivery: commit what became of the task, then release its dependents and say what becomes of
- * the job. What is refused belongs to somebody else and is left alone.
+ * the job. What is rejected belongs to somebody else and is left alone.
  */
 
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -32,7 +32,7 @@ import {
 import type { PartEndedDeps } from './part-ended.ts';
 import type { Stop } from './run-adapter.ts';
 
-/** A task that waits without an end looks about itself now and then. */
+/** A task that waits without an end is delivered now and then. */
 const RECHECK_MS = 24 * 3_600_000;
 /** Twice as long for each delivery before, and up to twice that, so that those deferred together do not come back together. */
 const DEFER_MS = 1_000;
@@ -139,12 +139,12 @@ export function commitFailure(deps: SettleDeps, attempt: Attempt, failure: TaskF
   return settle(deps, attempt, outcome, { job: 'fail', message: messageOf(outcome.error) });
 }
 
-/** Its tenant has more expressions waiting than their turns come: it comes again soon, in the same attempt. */
+/** Its tenant has more expressions waiting than are evaluated in time: it comes again soon, in the same attempt. */
 export function defer(deps: SettleDeps, attempt: Attempt): Promise<Disposition> {
   const { run, planned, found } = attempt;
   const { action_id: actionId } = planned.action;
   deps.log.info('expression_deferred', { run_id: run.id, action_id: actionId });
-  // The time that an adapter was told stays: it goes on from there.
+  // The time that an adapter has asked for stays: it goes on from there.
   const wakeAt = found.tasks.get(actionId)?.wakeAt ?? null;
   const { attemptsStarted, attemptsMade } = attempt.delivery;
   const doublings = Math.min(MOST_DOUBLINGS, Math.max(0, attemptsStarted - attemptsMade - 1));
@@ -167,7 +167,7 @@ export function park(deps: SettleDeps, attempt: Attempt, until: Date | undefined
   });
 }
 
-/** Asked once the job is asleep: whether a wake has come since the delivery began. */
+/** Called once the job is asleep: whether a wake has come since the delivery started. */
 export async function wasWoken(
   deps: Pick<SettleDeps, 'tasks' | 'failpoint'>,
   { runId, actionId, wakesSeen }: Outcome,
@@ -177,7 +177,7 @@ export async function wasWoken(
   return (tasks.get(actionId)?.wakes ?? 0) > wakesSeen;
 }
 
-/** Commits; what was accepted releases the dependents and ends the job, what was refused leaves it to whom it belongs. */
+/** Commits; what was accepted releases the dependents and ends the job, what was rejected leaves it to whom it belongs. */
 export async function settle(
   deps: SettleDeps,
   attempt: Attempt,
@@ -207,7 +207,7 @@ export async function settle(
   });
   if (outcome.status === 'completed') {
     await deps.tasks.recordLateEffect(outcome, planned.action.compensate !== undefined);
-    // A run that undoes what it did looks again.
+    // A compensating run checks what it has to compensate again.
     if (run.status === 'compensating') await deps.runs.checkNow(run.id);
   }
   return acknowledgeOrLeave(deps, attempt);
@@ -227,7 +227,7 @@ export async function acknowledgeOrLeave(deps: SettleDeps, job: TaskJob): Promis
 export async function acknowledge(deps: SettleDeps, task: FoundTask): Promise<Disposition> {
   const { run, plan, planned, delivery } = task;
   await releaseDependents(deps, task, undefined);
-  // The commit of the last action ends the run, unless it was settled by hand.
+  // The commit of the last action ends the run, unless it was settled manually.
   if (!run.final && endsRun(plan, planned.index)) return finalizeRun(deps, plan, delivery.data);
   if (run.final) await childEnded(deps, run);
   return { job: 'complete' };

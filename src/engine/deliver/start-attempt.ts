@@ -111,7 +111,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
     onSlow: () => deps.tasks.markRunning(recordOf(deps, started)),
   });
   logs.close();
-  // Readers have the last of it before they hear of the end.
+  // Readers have the last of it before the end.
   const reported = reports.close();
   if (reported !== undefined) await reported;
   await deps.failpoint('worker.afterExecute');

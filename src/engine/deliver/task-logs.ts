@@ -1,5 +1,5 @@
 /**
- * What adapters log, kept for whoever looks at the run. It is gathered here and written in one statement for all tasks of
+ * What adapters log, stored for whoever reads the run. It is gathered here and written in one statement for all tasks of
  * this worker, at most five times a second; a task never waits for it, not even at its end. What is too much is counted,
  * and a line says so where it would have been: too many lines of one execution of an adapter, a line that is too long, more
  * than may wait for the database.
@@ -28,7 +28,7 @@ export interface TaskLine {
 export type LoggingTask = Pick<TaskLine, 'tenantId' | 'runId' | 'actionId' | 'epoch' | 'attempt'>;
 
 export interface TaskLogStore {
-  /** In the order given. Of a run that has all the lines it may have only their number is kept. */
+  /** In the order given. Of a run that has all the lines it may have only their number is stored. */
   write(lines: readonly TaskLine[], dropped: ReadonlyMap<string, number>): Promise<void>;
 }
 
@@ -85,7 +85,7 @@ export function createTaskLogs(deps: {
   /** False: the database did not take it. Never rejects. */
   function write(): Promise<boolean> {
     const lines = waiting.slice(0, LINES_PER_WRITE);
-    // Whoever reads how many there are that were not kept, finds all that were.
+    // Whoever reads how many were not stored, finds all that were.
     const lost = waiting.length > lines.length ? new Map<string, number>() : new Map(dropped);
     if (lines.length + lost.size === 0) return Promise.resolve(true);
     writing = store
@@ -122,7 +122,7 @@ export function createTaskLogs(deps: {
   return {
     open(task) {
       let lines = 0;
-      /** Not kept: above what an execution may log, and what found no room to wait. */
+      /** Not stored: above what an execution may log, and what found no room to wait. */
       let beyond = 0;
       let crowded = 0;
       let last = 0;
@@ -166,7 +166,7 @@ export function createTaskLogs(deps: {
 
 type Mask = (text: string) => string;
 
-/** What a line keeps of what somebody says in it, and of what `mask` does not know: tokens, passwords in addresses. */
+/** Masks and shortens a line; also what `mask` does not know: tokens, passwords in addresses. */
 export function lineTexts(
   message: string,
   fields: object | undefined,

@@ -1,10 +1,10 @@
 /**
- * What adapters say while they run: progress, signs of life, parts of their output. It is gathered here and written in
- * one statement for all tasks of this worker: parts of an output at most ten times a second, progress at most once a second
+ * What adapters say while they run: progress, heartbeats, chunks of their output. It is gathered here and written in
+ * one statement for all tasks of this worker: chunks of an output at most ten times a second, progress at most once a second
  * for each task, where the latest counts. An adapter that says nothing costs nothing, and none ever waits for it.
  *
  * An execution is *clean* while there is nothing to write, *dirty* until what it said is committed (what could not be
- * written is kept and tried again), and *closed* when its adapter has ended: what is said after that is ignored.
+ * written is tried again), and *closed* when its adapter has ended: what is said after that is ignored.
  */
 
 import { cleanText, makeStorable } from '../../domain/runs/storable.ts';
@@ -32,13 +32,13 @@ export interface TaskReport {
   percent: number | null;
   message: string | null;
   truncated: boolean;
-  /** JSON texts, numbered from 1 over the whole execution. */
+  /** JSON texts, numbered from 1 within the execution. */
   chunks: ReadonlyArray<{ n: number; json: string }>;
 }
 export type ReportingTask = Pick<TaskReport, 'tenantId' | 'runId' | 'actionId' | 'epoch' | 'attempt' | 'fence'>;
 
 export interface TaskReportStore {
-  /** In one statement. What a newer attempt, or a newer holder of this one, has begun is left alone. */
+  /** In one statement. What a newer attempt, or a newer holder of this one, has started is left alone. */
   write(reports: readonly TaskReport[]): Promise<void>;
 }
 
@@ -85,7 +85,7 @@ interface Execution {
   written: number;
   writtenAt: number;
   text: MaskedText;
-  /** Text has come since the last was taken; its end may be held back. */
+  /** Text has come since the last was taken; its end may wait for more. */
   hasText: boolean;
   chunks: Array<{ n: number; json: string }>;
   numbered: number;
@@ -98,7 +98,7 @@ export function createTaskReports(deps: {
   newId(): string;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
-  /** Of the output of one execution; what comes after that is not kept. */
+  /** Of the output of one execution; what comes after that is dropped. */
   maxBytes: number;
   log: Logger;
 }): TaskReports {

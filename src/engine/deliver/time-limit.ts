@@ -22,7 +22,7 @@ export function firstOf(own: AbortSignal, theirs: AbortSignal): AbortSignal {
   return AbortSignal.any([own, theirs]);
 }
 
-/** Rejects when the work has not ended in time, with `silence` and the time. It goes on, and nobody hears of its end. */
+/** Rejects when the work has not ended in time, with `message` and the time. It goes on, and its end is ignored. */
 export async function endedWithin<T>(ms: number, work: Promise<T>, message = 'no answer'): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

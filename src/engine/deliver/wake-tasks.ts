@@ -1,7 +1,7 @@
 /**
  * Wakes tasks that wait for something outside (`park`): an approval, a signal, the end of a child run. Whatever brings it
  * about is committed before. The wake is counted, and then the job is made due, so it does not matter at which step the
- * task is: not begun, about to be moved, or asleep. A process that dies in between leaves a wake that the reconciler finds.
+ * task is: not started, about to be moved, or asleep. A process that dies in between leaves a wake that the reconciler finds.
  */
 import { taskJobId } from '../../domain/graph/compile.ts';
 import type { Plan } from '../../domain/graph/plan.ts';
@@ -53,7 +53,7 @@ export const WAKE_TO_COME = -1;
 
 /**
  * Makes due what has a wake to come: whoever woke them, or they themselves, died between two steps. What is final was
- * settled by hand, and its job is only to be acknowledged. Jobs that are not asleep are left alone. What has slept for
+ * settled manually, and its job is only to be acknowledged. Jobs that are not asleep are left alone. What has slept for
  * longer than it was to is due as well: the clock that it went by was set in the meantime.
  */
 export async function promoteWoken(

@@ -1,5 +1,5 @@
 /**
- * Following runs live. All readers of this process share one look at the runs that are followed, made while somebody
+ * Following runs live. All readers of this process share one poll of the runs that are followed, made while somebody
  * waits; a reader whose run has news then reads its own pages, so it may be as slow as it likes and costs no memory.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -47,7 +47,7 @@ export interface Reader {
   start(): void;
   /** Resolves when it may get more; false: it takes no more. The signal: the reader goes, or the process stops. */
   take(events: readonly RunEvent[], signal: AbortSignal): Promise<boolean>;
-  /** The same for what running tasks say; it has no position, so a reader that comes back gets it from its beginning. */
+  /** The same for what running tasks say; it has no position, so a reader that comes back gets it from its start. */
   takeLive?(messages: readonly LiveMessage[], signal: AbortSignal): Promise<boolean>;
 }
 
@@ -92,7 +92,7 @@ export function createRunFollower(
     clearTimeout(timer);
     timer = undefined;
     if (polling) {
-      // The look under way may be older than what made this one necessary.
+      // The poll under way may be older than what made this one necessary.
       pollAgain = true;
       return;
     }
@@ -103,7 +103,7 @@ export function createRunFollower(
       const seen = runIds.length === 0 ? new Map<string, SeenRun>() : await events.progress(runIds);
       for (const runId of runIds) for (const notify of [...(waiting.get(runId) ?? [])]) notify(seen.get(runId));
     } catch {
-      // The database is away; the next look may find it again.
+      // The database is away; the next poll may find it again.
     } finally {
       polling = false;
       if (pollAgain) setImmediate(() => void poll());

@@ -25,7 +25,7 @@ export interface LiveReports {
 
 const CHUNKS_PER_PAGE = 100;
 
-/** *late* until `hasCome`: what tasks said that have ended by then is not told. After that everything is. */
+/** *late* until `hasCome`: what tasks said that have ended by then is left out. After that everything is read. */
 export class LiveReader {
   readonly #live: LiveReports;
   readonly #runId: string;
@@ -61,7 +61,7 @@ export class LiveReader {
         limit: CHUNKS_PER_PAGE,
       });
       if (page.length > 0) yield page.map(({ n, chunk }) => chunkMessage(row, n, chunk));
-      // Fewer than there were: a new attempt has taken their place, and is told next.
+      // Fewer than there were: a new attempt has replaced them, and is read next.
       after = page.length < CHUNKS_PER_PAGE ? undefined : page.at(-1)?.n;
     }
     if (behind.length > 0) yield behind;

@@ -1,4 +1,4 @@
-/** The health of the engine as operators see it: lanes, workers, runs that do not move, and the sweep. */
+/** The health of the engine as operators see it: lanes, workers, runs that do not move, and the reconciler. */
 
 import { fullnessOf, isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
 import { ALIVE_SECONDS, RECONCILE_LATE_SECONDS, STUCK_AFTER_SECONDS } from '../../domain/health/liveness.ts';
@@ -47,7 +47,7 @@ export interface SweepHealth {
 /** What the database knows. */
 export interface EngineFacts {
   active: number;
-  /** Not begun: in the queue, or waiting for room in it. */
+  /** Not started: in the queue, or waiting for room in it. */
   queued: number;
   /** Live, and nothing of them has moved, slept or run for a while. */
   stuck: number;
@@ -67,7 +67,7 @@ export interface Heartbeat {
   lanes: readonly string[];
   version: string;
   activeTasks: number;
-  /** The longest stop of its event loop since the beat before. */
+  /** The longest stop of its event loop since the heartbeat before. */
   loopLagMs: number;
   /** Of the process. */
   uptimeSeconds: number;
@@ -84,9 +84,9 @@ export interface ReconcilePass {
 }
 
 export interface HeartbeatStore {
-  record(beat: Heartbeat): Promise<void>;
+  record(heartbeat: Heartbeat): Promise<void>;
   remove(id: string): Promise<void>;
-  /** Resolves to how long the most overdue run has waited to be looked at, after the pass. */
+  /** Resolves to how long the most overdue run has waited to be checked, after the pass. */
   recordPass(pass: ReconcilePass): Promise<number>;
 }
 
@@ -113,7 +113,7 @@ export interface EngineHealthReport {
 }
 
 export interface EngineHealth {
-  /** Kept for a second; never rejects. */
+  /** Cached for a second; never rejects. */
   report(): Promise<EngineHealthReport>;
 }
 
@@ -126,7 +126,7 @@ export function createEngineHealth(deps: {
   queueUse(): QueueUse | undefined;
   /** Of this process. */
   faults(): readonly Fault[];
-  /** The database answers, and rejects what it is asked. */
+  /** The database answers, and rejects the query. */
   isRejected(error: unknown): boolean;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;

@@ -1,10 +1,10 @@
-/** The audit: what is written down about who did what, and what keeps it. docs/decisions/0047 has why. */
+/** The audit: the log of who did what, and its store. docs/decisions/0047 has why. */
 import type { AUDIT_DECISIONS } from '../../schemas/audit-decisions.ts';
 import type { Json } from '../../schemas/json.ts';
 
 export type AuditDecision = (typeof AUDIT_DECISIONS)[number];
 
-/** The chain of what belongs to no tenant: requests of nobody known. No tenant can be called that. */
+/** The chain of what belongs to no tenant: requests of unknown callers. No tenant can be called that. */
 export const NOBODYS_CHAIN = '';
 
 export interface AuditEvent {
@@ -70,17 +70,17 @@ export interface AuditReader {
 }
 
 export interface AuditStore extends AuditReader {
-  /** In the order given, all or none; the new heads of their chains. */
+  /** In order, all or none; the new heads of their chains. */
   append(events: readonly AuditEvent[]): Promise<AuditHead[]>;
   /** In the order of their tenants, those behind `after`. */
   chains(after: string | undefined, limit: number): Promise<AuditChain[]>;
   /** In order, those behind `after`. */
   entries(tenantId: string, after: number, limit: number): Promise<AuditEntry[]>;
-  /** Removes what is older, from the beginning of chains; the entries removed, at most about `limit`. */
+  /** Removes what is older, from the start of chains; the entries removed, at most about `limit`. */
   prune(olderThanDays: number, limit: number): Promise<number>;
 }
 
-/** What the doors and the engine tell the audit. */
+/** What the API and the engine report to the audit. */
 export interface Audit {
   /** Resolves when it is written, or when waiting for that has taken too long: it is still written then. */
   write(event: AuditEvent): Promise<void>;

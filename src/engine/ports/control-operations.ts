@@ -1,9 +1,9 @@
-/** What is done to all live runs of a workflow because somebody asked for it: an intent that is a row, and how far it is. */
+/** Operations on all live runs of a workflow: a row that says what was requested, and the progress. */
 
 /** What becomes of each run. */
 export type OperationKind = 'pause' | 'resume' | 'cancel';
 
-/** `superseded`: something else was asked for the same workflow before this one was through. */
+/** `superseded`: something else was requested for the same workflow before this one was through. */
 export type OperationStatus = 'pending' | 'running' | 'completed' | 'superseded';
 
 export interface ControlOperation {
@@ -14,7 +14,7 @@ export interface ControlOperation {
   status: OperationStatus;
   reason: string | null;
   requestedBy: string;
-  /** Runs that it was about when it was asked for. */
+  /** Runs that it was about when it was requested. */
   total: number;
   done: number;
   /** They had ended, or were in another state already. */
@@ -26,7 +26,7 @@ export interface ControlOperation {
   finishedAt: Date | null;
 }
 
-/** With what its holder goes on from. */
+/** With its lease, and from where it goes on. */
 export interface LeasedOperation extends ControlOperation {
   lease: string;
   after: string;
@@ -35,7 +35,7 @@ export interface LeasedOperation extends ControlOperation {
 }
 
 export interface Page {
-  /** The last run that was looked at. */
+  /** The last run that was processed. */
   after: string | undefined;
   done: number;
   skipped: number;
@@ -47,11 +47,11 @@ export interface Page {
 export interface ControlOperationStore {
   find(tenantId: string, id: string): Promise<ControlOperation | undefined>;
   /**
-   * One that is due and that nobody holds, those longest untouched first, or the one with this id, due or not: one that was
-   * just asked for is due in a moment. None of a workflow of which somebody still holds another.
+   * One that is due and not leased, those longest untouched first, or the one with this id, due or not: one that was just
+   * requested is due in a moment. None of a workflow of which another one is leased.
    */
   take(lease: string, leaseMs: number, id?: string): Promise<LeasedOperation | undefined>;
-  /** Runs that it is about, after those that were looked at. */
+  /** Runs that it is about, after those that were processed. */
   page(operation: LeasedOperation, limit: number): Promise<string[]>;
   /** Both give the lease back, and do nothing without it. */
   save(operation: LeasedOperation, page: Page): Promise<void>;

@@ -11,7 +11,7 @@ import type { TaskSecret } from './secrets.ts';
 export interface TaskFailure {
   code: ErrorCode | (string & {});
   message: string;
-  /** For people, beside the message. */
+  /** For human readers, beside the message. */
   details?: Json | undefined;
   /** Whether it may have happened all the same, where the code does not say. */
   effectUnknown?: boolean | undefined;
@@ -48,20 +48,20 @@ export interface ExecutionCall {
   suspect: boolean;
   /** What the adapter says while it runs. */
   reports: Reports;
-  /** Where what it logs is kept for the run. */
+  /** Where what it logs is stored for the run. */
   logs?: OpenLog | undefined;
-  /** While the task waits for its turn its deadline does not run. What is returned begins it anew, in full. */
+  /** While the task waits for a free slot its deadline does not run. What is returned starts it again, in full. */
   pauseDeadline(): () => void;
 }
 
 export type ExecutionResult =
   | { result: 'output'; output: unknown }
   | { result: 'failure'; failure: TaskFailure & { retryable: boolean; retryAfterMs?: number | undefined } }
-  /** The adapter wants to go on later, without holding the worker. */
+  /** The adapter wants to go on later, without occupying the worker. */
   | { result: 'sleep'; until: Date }
   /** The adapter waits for something outside, at most until that time. Whoever brings it about wakes the task. */
   | { result: 'park'; until: Date | undefined }
-  /** An expression did not get its turn in time: the attempt goes on when there is room. */
+  /** An expression was not evaluated in time: the attempt goes on when there is room. */
   | { result: 'deferred' };
 
 /** Evaluates CEL; rejects with an OrchestratorError. */
@@ -69,10 +69,10 @@ export interface Expressions {
   evaluate(expression: string, variables: Record<string, Json>, by: { tenantId: string }): Promise<Json>;
 }
 
-/** Tells a worker which of the runs it works on are to stop. */
+/** Notifies a worker which of the runs it works on are to stop. */
 export interface Control {
   /**
-   * Calls `stop` once when the run is being cancelled, and `abandon` when this task of it was settled by hand; returns how
+   * Calls `stop` once when the run is being cancelled, and `abandon` when this task of it was settled manually; returns how
    * to stop listening.
    */
   watch(runId: string, stop: () => void, task?: { actionId: string; abandon(): void }): () => void;

@@ -1,4 +1,4 @@
-/** A named place in the engine at which a test may make the process fail. Nothing happens there otherwise. */
+/** A named point in the engine at which a test may make the process fail. Nothing happens there otherwise. */
 import type { FailpointName } from '../../schemas/failpoints.ts';
 
 export type Failpoint = (name: FailpointName) => Promise<void> | undefined;

@@ -1,4 +1,4 @@
-/** What the engine says while it works. */
+/** The log that the engine writes. */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -9,6 +9,6 @@ export interface Logger {
   error(event: string, fields?: object): void;
   /** False: such a line is not written, so nothing need be made for it. Left out: all are. */
   isEnabled?(level: LogLevel): boolean;
-  /** A pass of background work has ended, with its error or well. Left out: the process keeps no ledger of its faults. */
+  /** A pass of background work has failed, or completed. Left out: the process has no ledger of its faults. */
   passed?(work: string, error: unknown): void;
 }

@@ -1,4 +1,4 @@
-/** What the engine needs to keep the parts of tasks. `store/tasks/parts.ts` implements it. */
+/** The store of items of fan-outs and iterations of loops, both called parts. `store/tasks/parts.ts` implements it. */
 import type { FinalTaskStatus } from '../../domain/runs/run-states.ts';
 import type { Json } from '../../schemas/json.ts';
 
@@ -35,11 +35,11 @@ export interface PartStore {
     parts: readonly NewPart[],
   ): Promise<void>;
   summary(runId: string, parentId: string, epoch: number): Promise<PartsSummary>;
-  /** Marks parts as given to the queue, the first ones first, so that at most `atOnce` are on their way; their positions. */
+  /** Marks parts as added to the queue, the first ones first, so that at most `atOnce` are on their way; their positions. */
   take(runId: string, parentId: string, atOnce: number): Promise<number[]>;
-  /** Those given to the queue that are not final. */
+  /** Those added to the queue that are not final. */
   released(runId: string, parentId: string): Promise<number[]>;
-  /** Ends those that were never given to the queue. */
+  /** Ends those that were never added to the queue. */
   cancelUnreleased(runId: string, parentId: string): Promise<void>;
   /** In their order; null for what did not complete. */
   outputs(runId: string, parentId: string): Promise<Json[]>;

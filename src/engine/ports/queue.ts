@@ -8,7 +8,7 @@ import type { JobData } from '../../schemas/job.ts';
 export interface Trust {
   /** False: of this delivery only a success may be committed. */
   isTrusted(): boolean;
-  /** Told once when the adapter should stop. There is one listener, the last one. */
+  /** Calls the listener once, when the adapter should stop. There is one listener, the last one. */
   onLost(listener: (reason: string) => void): void;
 }
 
@@ -19,7 +19,7 @@ export interface Delivery {
   data: JobData;
   /** By the clock of whoever added it, and how long it was to wait once it was ready; for metrics alone. */
   added?: { atMs: number; delayMs: number };
-  /** BullMQ's counters. They tell a clean first delivery from any other; none of them is a token. */
+  /** BullMQ's counters. They distinguish a clean first delivery from any other; none of them is a token. */
   attemptsMade: number;
   attemptsStarted: number;
   stalledCounter: number;
@@ -31,12 +31,12 @@ export type Disposition =
   | { job: 'complete' }
   | { job: 'fail'; message: string }
   | { job: 'retry'; message: string; delayMs: number }
-  /** Moved to delayed; no attempt is counted. `dueAlready` is asked once it is there: true makes it due at once. */
+  /** Moved to delayed; no attempt is counted. `dueAlready` is called once it is there: true makes it due at once. */
   | { job: 'delay'; untilMs: number; dueAlready?: () => Promise<boolean> }
   /** Not touched: a newer holder is at work, and if the job was ours it stalls and is delivered again. */
   | { job: 'leave' };
 
-/** What is known of a run wherever its jobs are added to the queue. */
+/** A run whose jobs are added to the queue, for its span. */
 export interface TracedAdd {
   run: { id: string; tenantId: string; traceId?: string | null; parentSpanId?: string | undefined };
   epoch: number;
@@ -51,7 +51,7 @@ export interface FlowQueue {
    */
   add(runs: ReadonlyArray<readonly FlowNode[]>, traced?: readonly TracedAdd[]): Promise<void>;
   removeGates(jobIds: readonly string[]): Promise<void>;
-  /** Removes jobs that have ended in BullMQ and are still kept there, and wrecks in no list; leaves every other one alone. */
+  /** Removes jobs that have ended in BullMQ and are still stored there, and broken ones in no list; leaves every other one alone. */
   removeEnded(jobs: ReadonlyArray<{ queue: string; jobId: string }>): Promise<void>;
   /** Removes each job with all below it, in one step each, unless one of these is in the hands of a worker: then false. */
   removeTrees(roots: ReadonlyArray<{ queue: string; jobId: string }>): Promise<boolean>;
@@ -79,7 +79,7 @@ export interface ScheduleTicks {
 }
 
 export interface JobRef {
-  /** By what it is looked up in the answer. */
+  /** Its key in the answer. */
   name: string;
   queue: string;
   jobId: string;

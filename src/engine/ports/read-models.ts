@@ -1,4 +1,4 @@
-/** What the doors read and the workflows they keep. The stores implement these; everything is bound to a tenant. */
+/** What the API reads, and the store of workflows. The stores implement these; everything is bound to a tenant. */
 
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { Canary } from '../../domain/runs/canary.ts';
@@ -119,8 +119,8 @@ export interface WorkflowStore {
   /** The canary becomes the current version; undefined: there is no canary. */
   promoteCanary(tenantId: string, id: string): Promise<number | undefined>;
   /**
-   * `active`: refused because runs are active and no operation was given. `cancelling`: the operation that cancels them is
-   * written down with it.
+   * `active`: rejected because runs are active and there was no operation. `cancelling`: the operation that cancels them is
+   * stored with it.
    */
   remove(
     by: Pick<Caller, 'tenantId' | 'userId'>,
@@ -133,13 +133,13 @@ export interface RunFilter {
   workflowId?: string | undefined;
   correlationId?: string | undefined;
   status?: RunStatus | undefined;
-  /** Without the tasks of the simple door. */
+  /** Without single tasks. */
   ofWorkflows?: boolean | undefined;
   /** Of workflows that have this tag now. */
   workflowTag?: string | undefined;
-  /** Who began it. */
+  /** Who started it. */
   userId?: string | undefined;
-  /** Those that tasks of this run began. */
+  /** Those that tasks of this run started. */
   parent?: string | undefined;
   /** Any of these. */
   statuses?: readonly RunStatus[] | undefined;

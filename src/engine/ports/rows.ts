@@ -19,7 +19,7 @@ export interface RunFields {
   parentSpan?: string | null;
   createdAt: Date;
   deadlineAt: Date | null;
-  /** It may not begin before others of its group have ended. */
+  /** It may not start before others of its group have ended. */
   waitsForSlot?: true;
   /** A task of another run waits for its end. */
   awaited?: true;
@@ -61,7 +61,7 @@ export interface TaskFields {
   wakesSeen: number;
   /** It may have been executed; only where all of a run are read. */
   begun?: boolean;
-  /** Of a part: what it is a part of, whether it was given to the queue, and, where it was looked up alone, its item. */
+  /** Of an item or iteration: its parent task, whether it was added to the queue, and, where it was looked up alone, its item. */
   parentId: string | null;
   released: boolean;
   item?: Json;
@@ -76,7 +76,7 @@ export interface OpenTask extends TaskFields {
 export interface CompletedTask extends TaskFields {
   status: 'completed';
   final: true;
-  /** null where it was not asked for. */
+  /** null where it was not requested. */
   output: Json;
 }
 
@@ -93,7 +93,7 @@ export interface LookupRequest {
   runId: string;
   actionIds: readonly string[];
   outputsOf: readonly string[];
-  /** Of one party are those that may come in crowds together; left out: of no party. */
+  /** Look-ups of one party may come in crowds together; left out: of no party. */
   party?: string;
 }
 

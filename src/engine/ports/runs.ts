@@ -1,4 +1,4 @@
-/** Runs as they are kept. `src/store/` implements it. */
+/** The store of runs. `src/store/` implements it. */
 import type { Concurrency, Dedupe } from '../../domain/definition/definition.ts';
 import type { WindowUse } from '../../domain/fairness/fair-share.ts';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
@@ -15,15 +15,15 @@ export interface NewRun {
   priority: number;
   /** Seconds from the database's now. */
   delaySeconds: number | undefined;
-  /** Of the whole run, from when it may begin; its deadline. */
+  /** Of the run, from when it may start; its deadline. */
   timeoutSeconds?: number | undefined;
   /** Removed so many days after its end; undefined: as the setting says. */
   retentionDays?: number | undefined;
   correlationId: string | undefined;
   traceId: string;
-  /** The span that began it, in that trace, as `storedParent` has it. */
+  /** The span that started it, in that trace, as `storedParent` has it. */
   parentSpanId?: string | undefined;
-  /** Something may have to be undone, or whoever began it says so. */
+  /** Something may have to be compensated, or whoever started it says so. */
   saga?: true | undefined;
   callbackUrl: string | undefined;
   idempotencyKey: string | undefined;
@@ -50,9 +50,9 @@ export interface StoredRun {
   inserted: boolean;
   /** Of a row that was there before: found by its `dedupe` key. */
   deduplicated?: true;
-  /** Waits for a place in its group. */
+  /** Waits for a slot in its concurrency group. */
   waits?: true;
-  /** Not stored: there is no place in this group. */
+  /** Not stored: there is no slot in this group. */
   full?: Concurrency;
   /** Cancelled in the same transaction, to make room. */
   replaced?: ReplacedRun[];
@@ -62,11 +62,11 @@ export interface ReplacedRun {
   id: string;
   epoch: number;
   of: DefinitionRef;
-  /** Nothing of it has begun, and it is not in the queue. */
+  /** Nothing of it has started, and it is not in the queue. */
   notStarted: boolean;
 }
 
-/** The task that begins a run, and which of its attempts. */
+/** The task that starts a run, and which of its attempts. */
 export interface ParentTask {
   runId: string;
   epoch: number;
@@ -77,7 +77,7 @@ export interface ParentTask {
 export interface WindowQuery {
   window: number;
   olderThanMs: number;
-  /** At most `tenants` of those that wait are told, in the order of their ids, from the one after this. */
+  /** At most `tenants` of those that wait are returned, in the order of their ids, from the one after this. */
   after: string;
   tenants: number;
 }
@@ -119,7 +119,7 @@ export interface RunStore {
   /** Those of which some task has a row. */
   startedAmong(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   outputs(runId: string, actionIds: readonly string[]): Promise<ReadonlyMap<string, Json>>;
-  /** Asks the reconciler to look at a run at once. */
+  /** Makes the run due for a check by the reconciler. */
   checkNow(runId: string): Promise<void>;
 }
 
@@ -130,16 +130,16 @@ export interface RetryStore {
     epoch: number;
     from: readonly RunStatus[];
     actionIds: readonly string[];
-    /** Of these, those whose parts are not kept. */
+    /** Of these, those whose items or iterations are removed. */
     restart?: readonly string[];
     afterSeconds: number;
     /** The new deadline, from now. */
     timeoutSeconds?: number | undefined;
     by: string;
     reason?: string | undefined;
-    /** The action that a rerun begins at; without it: a retry. */
+    /** The action that a rerun starts at; without it: a retry. */
     rerunFrom?: string | undefined;
-    /** The attempt that goes on with it; nothing is reopened when the run of that one begins nothing any more. */
+    /** The attempt that goes on with it; nothing is reopened when the run of that one starts nothing any more. */
     childOf?: ParentTask | undefined;
   }): Promise<RunRow | undefined>;
 }

@@ -1,4 +1,4 @@
-/** What the engine asks of whoever keeps the secrets of tenants. Values come and go as envelopes: the store never sees one. */
+/** The store of the secrets of tenants. Values come and go as envelopes: the store never sees one. */
 
 export interface SecretView {
   name: string;

@@ -1,4 +1,4 @@
-/** The service's own workflows, as they are kept and as doors begin runs of them. */
+/** The service's own workflows: their store, and how the API starts runs of them. */
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { RunView } from './run-views.ts';

@@ -1,7 +1,7 @@
-/** Tasks as they are kept: look-ups, fencing tokens, outcomes. `src/store/` implements it. */
+/** The store of tasks: look-ups, fencing tokens, outcomes. `src/store/` implements it. */
 import type { Lookup, LookupRequest } from './rows.ts';
 
-/** What is known of a delivery, whatever became of its task. */
+/** What is recorded of a delivery, whatever became of its task. */
 export interface DeliveryRecord {
   runId: string;
   /** Whose it is; what is encrypted of it is of no use to others. */
@@ -17,9 +17,9 @@ export interface DeliveryRecord {
   input: string | null;
   commitId: string;
   worker: string;
-  /** performance.now() of the beginning; null where nothing was executed. */
+  /** performance.now() of the start; null where nothing was executed. */
   startedMono: number | null;
-  /** The wakes that this delivery knew of when it began. */
+  /** The wakes that this delivery knew of when it started. */
   wakesSeen: number;
   /** For metrics, which may point at a trace, and for spans. */
   traceId?: string | null;
@@ -47,7 +47,7 @@ interface OpenOutcome extends DeliveryRecord {
   output: null;
   tolerated: false;
   cached?: undefined;
-  /** Where its times were told from the worker's clock: what that said, in milliseconds since 1970, and `performance.now()` then. */
+  /** Where its times are by the worker's clock: what that said, in milliseconds since 1970, and `performance.now()` then. */
   clockReading?: { clockMs: number; mono: number } | undefined;
   nextDelivery: number;
 }
@@ -103,7 +103,7 @@ export interface WaitingOutcome extends OpenOutcome {
   status: 'waiting';
   ended: false;
   error: null;
-  /** The time that an adapter has asked for. */
+  /** The time that an adapter has requested. */
   wakeAt: Date | null;
   /** When it is due; undefined: when it is woken. */
   notBefore: Date | undefined;
@@ -140,8 +140,8 @@ export interface TaskStore {
   commit(outcome: Outcome): Promise<CommitResult>;
   /** Shows a task that has run for a while; the fence is left alone. */
   markRunning(task: DeliveryRecord): Promise<void>;
-  /** `isCompensated`: its action says how it is undone. */
+  /** `isCompensated`: its action has a compensation. */
   recordLateEffect(outcome: CompletedOutcome, isCompensated: boolean): Promise<void>;
-  /** Counts a wake of each task of a live run that is not final, whether it has begun or not. */
+  /** Counts a wake of each task of a live run that is not final, whether it has started or not. */
   wake(runId: string, tasks: ReadonlyArray<{ actionId: string; actionType: string }>): Promise<void>;
 }

@@ -10,7 +10,7 @@ export interface TenantWeight {
 export interface TenantWeightStore {
   find(tenantId: string): Promise<TenantWeight | undefined>;
   set(tenantId: string, weight: number, by: string): Promise<TenantWeight>;
-  /** Then what is configured holds again. */
+  /** Then what is configured applies again. */
   remove(tenantId: string): Promise<void>;
   all(): Promise<ReadonlyMap<string, number>>;
 }

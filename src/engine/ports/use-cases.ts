@@ -1,5 +1,5 @@
 /**
- * What the doors may ask of the engine. `compose/` puts the implementations together; a door parses, calls one of
+ * The use cases that the API calls. `compose/` puts the implementations together; an endpoint parses, calls one of
  * these and answers. All throw `OrchestratorError`; everything is bound to the caller's tenant.
  */
 
@@ -16,9 +16,9 @@ export interface Caller {
   userId: string;
   /** X-Correlation-ID, else undefined. */
   correlationId: string | undefined;
-  /** 32 hex digits, from `traceparent` or made at the door. */
+  /** 32 hex digits, from `traceparent` or made for the request. */
   traceId: string;
-  /** What it began by, as `storedParent` has it: the span of the request where spans are exported, else the caller's. */
+  /** Its parent span, as `storedParent` has it: that of the request where spans are exported, else the caller's. */
   parentSpanId?: string | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface AcceptedRun {
   createdAt: Date;
   /** Undeclared parameters that were accepted all the same. */
   warnings: string[];
-  /** True when nothing new was begun: the idempotency key had been used before, or `deduplicated`. */
+  /** True when nothing new was started: the idempotency key had been used before, or `deduplicated`. */
   repeated: boolean;
   /** An execution within the window of the workflow's `dedupe` has the same key: it is this one. */
   deduplicated?: true;
@@ -62,9 +62,9 @@ export interface ExecuteRequest {
   correlation_id?: string | undefined;
   idempotency_key?: string | undefined;
   callback_url?: string | undefined;
-  /** Refuse undeclared parameters. */
+  /** Reject undeclared parameters. */
   strict: boolean;
-  /** Shown among the sagas, although nothing in it says how it is undone. */
+  /** Shown among the sagas, although nothing in it has a compensation. */
   saga?: true | undefined;
 }
 
@@ -166,7 +166,7 @@ export interface Lanes {
   resume(caller: Caller, lane: string, reason: string | undefined): Promise<void>;
 }
 
-/** Runs to do something to; at least one field is given. */
+/** Selects runs; at least one field is set. */
 export interface BulkFilter {
   executionIds?: readonly string[] | undefined;
   workflowId?: string | undefined;
@@ -228,11 +228,11 @@ export interface WaitForRuns {
 }
 
 export interface Health {
-  /** Asks both stores, bounded to a second or two. `redis` is null on the PostgreSQL queue. `problems`: what fails now, by name. */
+  /** Probes both stores, bounded to a second or two. `redis` is null on the PostgreSQL queue. `problems`: what fails now, by name. */
   check(): Promise<{ database: boolean; redis: boolean | null; problems: string[] }>;
 }
 
-/** What the catalogue of adapters tells the doors. */
+/** The catalogue of adapters, as the API reads it. */
 export interface ActionTypes {
   list(): Array<{
     action_type: string;

@@ -1,7 +1,7 @@
 /**
  * Every add of a run's jobs but the first: after a crash between commit and add, by the dispatcher, by the reconciler.
  * One procedure, in this order, because adding again is not harmless by itself: a gate that comes back under a running
- * job makes BullMQ fail it, one that comes back after the end stays for ever, and a kept failed child hangs its parent.
+ * job makes BullMQ fail it, one that comes back after the end stays for ever, and a failed child that is still stored hangs its parent.
  */
 
 import {
@@ -34,7 +34,7 @@ export interface AddAgainDeps {
   now(): number;
 }
 
-/** `gen`: raised already by the statement that decided; otherwise it is raised here. True when something was added. */
+/** `gen`: the add generation, where it was raised already; otherwise it is raised here. True when something was added. */
 export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): Promise<boolean> {
   const newGen = gen ?? (await deps.reconcile.raiseGen(run.id, run.epoch));
   if (newGen === undefined) return false;
@@ -46,10 +46,10 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   }
   const before = finalActions(plan, found);
   const segment = openSegment(plan, (index) => before.has(index));
-  // One that has not begun has waited for long enough: it comes before all that are new.
+  // One that has not started has waited for long enough: it comes before all that are new.
   const rank = before.size === 0 ? 0 : undefined;
   const flow = flowOfRun(run, newGen, deps.now(), rank);
-  // A job that BullMQ gave up, though its task has no outcome, is kept there and would keep the new one out.
+  // A job that BullMQ gave up, though its task has no outcome, is still stored there and would keep the new one out.
   const ready = plan.actions.filter(
     ({ index, dependsOn }) => !before.has(index) && dependsOn.every((d) => before.has(d)),
   );
@@ -59,18 +59,18 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
   const soFar = { isFinal: (index: number) => before.has(index), sleepsMs: sleepsIn(found, deps.now()) };
   const trees = compileSegment(plan, segment, flow, soFar);
   await deps.queue.add([trees], [tracedAdd(run, newGen, segment)]);
-  // One that slept in the queue all the same is not made anew by that: whoever took the run out of it may have died half way.
+  // One that slept in the queue all the same is not replaced: whoever took the run out of it may have died half way.
   const due = ready.filter(({ action }) => isDue(found.tasks.get(action.action_id), deps.now()));
   if (due.length > 0) await deps.queue.promote(due.map((planned) => jobOf(run, planned)));
   await deps.failpoint('reconcile.afterAdd');
 
   // What became final while the flow was added has had its gates removed before they came back.
   const after = await deps.runs.statuses(run.id);
-  // Begun anew meanwhile: all that was added is of an epoch that is over, and its jobs end by themselves.
+  // Retried meanwhile: all that was added is of an epoch that is over, and its jobs end by themselves.
   if (isOver(run, after)) await deps.queue.removeGates(allGates(plan, run));
   const final = [...finalActions(plan, after)].map((index) => actionAt(plan, index));
   await deps.queue.removeGates(final.flatMap((planned) => gatesOf(plan, planned, run.id, run.epoch)));
-  // On Redis a kept failed child is a pending dependency again, whatever its task became.
+  // On Redis a failed child that is still stored is a pending dependency again, whatever its task became.
   const jobs = final.filter((planned) => planned.segment === segment).map((planned) => jobOf(run, planned));
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
   await deps.queue.removeEnded(jobs.filter((_, index) => states[index] === 'failed' || states[index] === 'missing'));
@@ -80,7 +80,7 @@ export async function addAgain(deps: AddAgainDeps, run: RunRow, gen?: number): P
 }
 
 /**
- * What has a time of its own sleeps on until then. What waits to be woken is delivered and looks, in case nobody knows of a
+ * What has a time of its own sleeps on until then. What waits to be woken is delivered and checks, in case nobody knows of a
  * wake; and so does everything once the run is to end.
  */
 export function sleepsIn({ run, tasks }: Lookup, nowMs: number): (actionId: string) => number | undefined {

@@ -1,5 +1,5 @@
 /**
- * The janitor of the queue `gates`: a gate whose run has ended holds back jobs that have nothing left to do, for ever.
+ * The janitor of the queue `gates`: a gate whose run has ended blocks jobs that have nothing left to do, for ever.
  * That is left behind when a process dies between adding a flow again and removing the gates of what is final, or when
  * Redis loses its newest writes after the end of a run.
  */
@@ -19,7 +19,7 @@ export interface CleanGatesDeps {
 
 const PAGE = 500;
 
-/** Looks at one page, the oldest first; resolves to where the next page begins and how many gates were removed. */
+/** Checks one page, the oldest first; resolves to where the next page starts and how many gates were removed. */
 export async function cleanGates(deps: CleanGatesDeps, offset: number): Promise<{ next: number; removed: number }> {
   const gates = await deps.queue.gatePage(offset, PAGE);
   const runOf = new Map(gates.map((jobId) => [jobId, runOfJob(jobId)]));

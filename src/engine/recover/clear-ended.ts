@@ -1,6 +1,6 @@
 /**
  * The janitor of what a run leaves behind in the queue when Redis loses its newest writes after the end of the run. A delayed
- * job holds nobody up, but stays until it is due, which may be days away, and its parents with it: made due, it finds its run
+ * job delays nobody, but stays until it is due, which may be days away, and its parents with it: made due, it finds its run
  * final and is only acknowledged. A parent whose child is lost waits for ever: it is removed, with what else it waits for.
  */
 import { runOfJob } from '../../domain/graph/compile.ts';
@@ -20,7 +20,7 @@ export type StaleJobState = Extract<JobState, 'delayed' | 'waiting-children'>;
 
 const PAGE = 200;
 
-/** Each call looks at one page of each queue, and resolves to how many jobs of ended runs it dealt with. */
+/** Each call checks one page of each queue, and resolves to how many jobs of ended runs it dealt with. */
 export function createClearEnded(
   deps: ClearEndedDeps,
   queues: readonly string[],

@@ -1,6 +1,6 @@
 /**
  * Successes that came when their run had ended already: an action that was given up, and whose adapter had done it all the
- * same. Where it says how it is undone the run compensates once more. The late effect is a row that says whether that is due,
+ * same. Where it has a compensation the run compensates once more. The late effect is a row that says whether that is due,
  * so whatever is missed is done by the next pass.
  */
 import { actionsToCompensate } from '../../domain/runs/saga.ts';

@@ -86,8 +86,8 @@ function deadlineOf({ deadlineAt }: RunRow): number {
 }
 
 /**
- * Runs of which nothing has begun, and that the dispatcher takes for the first time, are added together: nothing of them
- * is final, so there is nothing to leave out and no gate to remove. That is looked at again when they have been added,
+ * Runs of which nothing has started, and that the dispatcher takes for the first time, are added together: nothing of them
+ * is final, so there is nothing to leave out and no gate to remove. That is checked again when they have been added,
  * because the API may have added one before it could say so. Resolves to the others, which are added one by one.
  */
 async function addNew(deps: DispatchDeps, pending: readonly RunRow[], report: DispatchReport): Promise<RunRow[]> {

@@ -1,6 +1,6 @@
 /**
  * Deadlines of runs (`timeout_seconds` of a workflow). A run whose deadline has passed is ended as a cancellation ends it:
- * running adapters get their signal aborted, what sleeps is woken, nothing new begins. Only its row says that it ends as
+ * running adapters get their signal aborted, what sleeps is woken, nothing new starts. Only its row says that it ends as
  * `timed_out`, so whatever statement ends it, and whoever is first, there is one end.
  */
 
@@ -20,7 +20,7 @@ export interface EndOverdueDeps extends EndRunDeps {
   children: Pick<ChildStore, 'openOf' | 'parentOf'>;
 }
 
-/** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the look at the run. */
+/** Needs the database alone: deadlines hold while the queue is away. What sleeps in it is woken by the check of the run. */
 export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
   for (const run of await deps.reconcile.takeOverdue(OVERDUE_PER_PASS)) {
     deps.log.info('run_overdue', { run_id: run.id });
@@ -29,7 +29,7 @@ export async function endOverdue(deps: EndOverdueDeps): Promise<void> {
       // It ends after them, as one that was in the queue.
       if ((await deps.children.openOf(run.id)).length > 0) continue;
       const plan = await deps.plans.of(run.of);
-      // What began less than half a second ago has no row yet: its finalizer undoes what there is to undo.
+      // What started less than half a second ago has no row yet: its finalizer compensates what there is to compensate.
       if (plan.isSaga) continue;
       // Its mark as queued may be late: what sleeps in the queue would be left there until it is due.
       const started = await deps.runs.startedAmong([run.id]);

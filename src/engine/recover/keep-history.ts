@@ -1,4 +1,4 @@
-/** Keeps the partitions of the history: weeks to come are there in time, and weeks whose runs were removed go. */
+/** Maintains the partitions of the history: makes weeks to come in time, and drops weeks whose runs were removed. */
 import type { Logger } from '../ports/logger.ts';
 
 export interface HistoryStore {

@@ -1,6 +1,6 @@
 /**
- * The net under everything: the dispatcher adds runs that are committed but not in the queue, the reconciler looks at
- * live runs now and then and adds again what the queue has lost. One process at a time does it.
+ * One pass of the dispatcher and the reconciler. The dispatcher adds runs that are committed but not in the queue; the
+ * reconciler checks live runs now and then and adds again what the queue has lost. One process at a time does it.
  */
 import { FINALIZER_QUEUE, finalizerJobId, taskJobId } from '../../domain/graph/compile.ts';
 import type { Plan } from '../../domain/graph/plan.ts';
@@ -33,9 +33,9 @@ export interface ReconcileDeps extends DispatchDeps, CheckChildrenDeps {
   tasks: Pick<TaskStore, 'wake'>;
   runs: DispatchDeps['runs'] & Pick<RunStore, 'endAbnormally' | 'countInQueue' | 'statusesOf'>;
   sagas: CompensateLateDeps['sagas'];
-  /** A healthy run is looked at this often. */
+  /** A healthy run is checked this often. */
   checkEveryMs: number;
-  /** Jobs that were missing when last looked for, by run; kept from pass to pass. */
+  /** Jobs that were missing in the last check, by run; passed on from pass to pass. */
   suspects: Map<string, string>;
   /** See `SleepingDeps`. */
   rest?: SleepingDeps['rest'] | undefined;
@@ -49,14 +49,14 @@ export interface ReconcileReport extends DispatchReport {
 const CHECK_PER_PASS = 500;
 /** A cancelled run in which nothing runs is not waited for any longer. */
 const CANCEL_TIMEOUT_MS = 30_000;
-/** How often a run that is being cancelled is looked at. */
+/** How often a run that is being cancelled is checked. */
 const CANCEL_CHECK_MS = 1_000;
 /**
  * A job is lost when it is missing twice, this far apart: between the commit of a task and the add of the next flow it
  * is missing too, and adding at the same time as that worker would bring gates back.
  */
 const CONFIRM_AFTER_MS = 3_000;
-/** Of a fan-out of thousands a few tell whether it is there. */
+/** Of a fan-out of thousands a few show whether it is there. */
 const PROBES_PER_RUN = 20;
 
 /** One pass; undefined when another process is at it. Rejects when a store is away: the next pass tries again. */
@@ -71,7 +71,7 @@ export function reconcileOnce(deps: ReconcileDeps): Promise<ReconcileReport | un
       await deps.queue.markSeen();
     }
     const report = { dispatched: 0, checked: 0, repaired: 0, heldBack: false };
-    // What was begun is finished first.
+    // What was started is finished first.
     if (!(await isThrottled(deps, report))) {
       await addDue(deps, report);
       report.dispatched += await dispatchChildren(deps);
@@ -94,7 +94,7 @@ async function check(deps: ReconcileDeps, run: RunRow, report: ReconcileReport):
   const found = await deps.runs.statuses(run.id);
   if (found.run === undefined || found.run.final || found.run.epoch !== run.epoch) return false;
   if (run.status === 'cancelling') {
-    // What a saga has done is undone by its finalizer.
+    // What a saga has done is compensated by its finalizer.
     const abandoned = !plan.isSaga && (await isAbandoned(deps, run, found));
     const ended = abandoned && (await endRun(deps, run, plan));
     // A task may have gone to sleep in the very moment of the cancellation.
@@ -125,7 +125,7 @@ async function check(deps: ReconcileDeps, run: RunRow, report: ReconcileReport):
   }
   deps.log.warn('run_added_again', { run_id: run.id, job_id: lost.jobId, state: lost.state });
   if (lost.partOf === undefined) return addAgain(deps, run);
-  // The task that it is a part of gives all of its parts to the queue again.
+  // The parent task adds all of its items or iterations to the queue again.
   await wakeTasks(deps, run, [{ actionId: lost.partOf, actionType: lost.queue }]);
   return true;
 }
@@ -139,14 +139,14 @@ async function isAbandoned(deps: ReconcileDeps, run: RunRow, { tasks }: Lookup):
 interface LostJob {
   queue: string;
   jobId: string;
-  /** The task that it is a part of. */
+  /** The parent task of an item or iteration. */
   partOf?: string;
-  /** Somebody executes it, or has begun to. */
+  /** Somebody executes it, or has started to. */
   isRunning: boolean;
 }
 
 /**
- * A job that should be on its way and is not: missing, ended without its outcome, held back by what is final, or asleep
+ * A job that should be on its way and is not: missing, ended without its outcome, blocked by what is final, or asleep
  * although its task runs. The last is what a queue without its newest writes makes of a task that slept and was woken.
  */
 async function findLost(
@@ -165,7 +165,7 @@ async function findLost(
     isRunning: tasks.get(action.action_id)?.status === 'running',
   }));
   for (const { actionId, status, final, released, parentId } of tasks.values()) {
-    // The finalizer gives what has to be undone to the queue again, whenever it looks.
+    // The finalizer adds compensations to the queue again, whenever it runs.
     if (parentId === null || parentId === SAGA || final || !released) continue;
     const planned = taskOf(plan, actionId);
     if (planned === undefined) continue;
@@ -191,7 +191,7 @@ async function findLost(
   return state === undefined || job === undefined ? undefined : { ...job, state };
 }
 
-/** Sweeps until the signal aborts. */
+/** Makes passes until the signal aborts. */
 export function reconcileUntil(
   deps: ReconcileDeps,
   options: {
@@ -225,7 +225,7 @@ export interface Background {
 const MAX_DELAY_MS = 4_000;
 
 /**
- * Does `work` again and again, about `everyMs` after its last end; its faults are logged, told, and do not end the loop.
+ * Does `work` again and again, about `everyMs` after its last end; its faults are logged, reported, and do not end the loop.
  * While it fails, pass after pass, the time between grows.
  */
 export async function repeatUntil(

@@ -1,7 +1,7 @@
 /**
- * Who sweeps has the lock of all processes. A connection to the queue that is forgotten on its way answers nothing and
- * breaks nothing: commands wait for it for as long as the process lasts, and all other reconcilers wait for the lock. So
- * the lock is held only while the queue answers this process.
+ * Releases the lock of all processes, which a reconcile pass has, when the queue no longer answers this process. A connection
+ * that is forgotten on its way answers nothing and breaks nothing: commands would wait for it for as long as the process
+ * lasts, and all other reconcilers for the lock.
  */
 import type { ReconcileStore } from '../ports/reconcile.ts';
 import { pause } from './reconcile.ts';

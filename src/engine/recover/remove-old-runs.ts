@@ -1,5 +1,5 @@
 /**
- * Retention: runs that ended long ago go, with everything that is kept of them, and their idempotency keys with them. In
+ * Retention: runs that ended long ago go, with everything that is stored of them, and their idempotency keys with them. In
  * small batches, each a short transaction, with a breath in between, so that nobody waits for it.
  */
 import { oldestToRemove, type RetainedRuns } from '../../domain/retention.ts';
@@ -7,7 +7,7 @@ import type { Logger } from '../ports/logger.ts';
 
 /** Which ended runs may go. */
 export type Due =
-  /** Those whose workflow says for how many days they are kept. */
+  /** Those whose workflow says how many days they are retained. */
   | { by: 'own_days' }
   /** The others, so many days after their end. Their attempts and events go with their week, unless they have to go at once. */
   | { by: 'setting'; days: number; history: 'with_week' | 'at_once' }
@@ -18,7 +18,7 @@ export interface RetentionStore {
   /** Removes at most `limit` runs, the oldest first; undefined when another process is at it. */
   removeBatch(due: Due, limit: number): Promise<number | undefined>;
   /**
-   * What is kept of runs, without indexes and free space, from samples of large tables; undefined when another process is
+   * What is stored of runs, without indexes and free space, from samples of large tables; undefined when another process is
    * at it. Where all of it, free space included, is no more than `enough`, that is the answer, and nothing is read.
    */
   measure(enough: number): Promise<RetainedRuns | undefined>;
@@ -28,9 +28,9 @@ export interface RetentionStore {
 
 export interface RetentionDeps {
   retention: RetentionStore;
-  /** Of runs whose workflow does not say; 0: they are kept. */
+  /** Of runs whose workflow does not say; 0: they are never removed. */
   days: number;
-  /** 0: what is kept may grow. */
+  /** 0: what is stored may grow. */
   bytes: number;
   removed?(runs: number): void;
   pause(milliseconds: number, signal: AbortSignal): Promise<void>;
@@ -44,7 +44,7 @@ const BREATH_MS = 50;
 export async function removeOldRuns(deps: RetentionDeps, signal: AbortSignal): Promise<number> {
   const { days, bytes } = deps;
   const own = await removeAll(deps, { by: 'own_days' }, signal);
-  // What is left of removed runs would take place for nothing.
+  // What is left of removed runs would take space for nothing.
   const history = bytes > 0 ? 'at_once' : 'with_week';
   const others = days > 0 ? await removeAll(deps, { by: 'setting', days, history }, signal) : 0;
   const runs = own + others;
@@ -52,7 +52,7 @@ export async function removeOldRuns(deps: RetentionDeps, signal: AbortSignal): P
   return runs;
 }
 
-/** A pass that removes the oldest ended runs, whatever their days, until what is kept takes no more than it may. */
+/** A pass that removes the oldest ended runs, whatever their days, until what is stored takes no more than it may. */
 export function createSizeRetention(deps: RetentionDeps): (signal: AbortSignal) => Promise<number> {
   const { retention, bytes: limit, log } = deps;
   let isExceeded = false;

@@ -10,7 +10,7 @@ export async function inBatches<T>(items: readonly T[], work: (item: T) => Promi
   for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }
 
-/** A run that cannot be added (its definition is gone, say) must not keep the others from it. */
+/** A run that cannot be added (its definition is gone, say) must not prevent that of the others. */
 export async function onItsOwn(deps: { log: Logger }, run: RunRow, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -19,7 +19,7 @@ export async function onItsOwn(deps: { log: Logger }, run: RunRow, work: () => P
   }
 }
 
-/** All in one, or each alone where that fails: then `failed` hears of those that do so again. */
+/** All in one, or each alone where that fails: then `failed` is called with those that do so again. */
 export async function togetherOrAlone<T>(
   items: readonly T[],
   work: (some: readonly T[]) => Promise<void>,

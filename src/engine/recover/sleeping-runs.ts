@@ -1,8 +1,8 @@
 /**
  * Runs that sleep: nothing of them runs, and all that could go on waits for somebody or for a time. Such a run is `waiting`
- * and gives its place in the window back; when it sleeps for longer its jobs are taken out of the queue, and it is added
+ * and no longer counts in the admission window; when it sleeps for longer its jobs are taken out of the queue, and it is added
  * again when it is due or was woken. That it sleeps is only noted: a delivery of one of its tasks makes it run again, so a
- * note that comes too late does no harm, and whoever takes it out of the queue looks again before and after.
+ * note that comes too late does no harm, and whoever takes it out of the queue checks again before and after.
  */
 
 import { compileSegment, openSegment, taskJobId } from '../../domain/graph/compile.ts';
@@ -44,12 +44,12 @@ const SHORTEST_APART_MS = 30_000;
 const MOST_TASKS_APART = 20;
 const PER_PAGE = 500;
 const PAGES_PER_PASS = 20;
-/** While it goes on no other pass of the reconciler begins. */
+/** While it goes on no other pass of the reconciler starts. */
 const SLEEPER_PAGES_PER_PASS = 4;
 const LEAVE_TOGETHER = 20;
 /** A run may have many tasks. */
 const NOTED_TOGETHER = 50;
-/** What was begun has as much room in the queue again as what is begun. */
+/** Runs that were started have as much room in the queue again as new ones. */
 const WINDOWS = 2;
 
 type FallAsleepDeps = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
@@ -57,7 +57,7 @@ type FallAsleepDeps = Pick<SleepingDeps, 'plans' | 'log' | 'now'> & {
   reconcile: Pick<SleepStore, 'fallAsleep'>;
 };
 
-/** Looks at runs of which something sleeps; those that do so altogether are waiting from then on. Never rejects. */
+/** Checks runs of which something sleeps; those that sleep altogether are waiting from then on. Never rejects. */
 export function createFallAsleep(deps: FallAsleepDeps): (runIds: readonly string[]) => Promise<void> {
   async function note(runIds: readonly string[]): Promise<void> {
     const sleeps: NewSleep[] = [];
@@ -72,7 +72,7 @@ export function createFallAsleep(deps: FallAsleepDeps): (runIds: readonly string
   return async (runIds) => {
     for (let at = 0; at < runIds.length; at += NOTED_TOGETHER) {
       await togetherOrAlone(runIds.slice(at, at + NOTED_TOGETHER), note, (runId, error) => {
-        // The reconciler looks at it as well.
+        // The reconciler checks it as well.
         deps.log.warn('sleep_not_noted', { run_id: runId, error: errorMessage(error) });
       });
     }
@@ -109,7 +109,7 @@ function timeOf({ untilMs }: Sleep): Date | undefined {
   return untilMs === undefined ? undefined : new Date(untilMs);
 }
 
-/** Gives runs that are due to the queue again, before any that are new: what was begun is finished first. */
+/** Adds runs that are due to the queue again, before any that are new: what was started is finished first. */
 export async function addDue(deps: SleepingDeps, report: DispatchReport): Promise<void> {
   for (let page = 0; page < PAGES_PER_PASS; page += 1) {
     const most = deps.window * WINDOWS;
@@ -190,7 +190,7 @@ async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefin
   if (found === undefined || found.run?.leftQueue === true) return undefined;
   const plan = await deps.plans.of(run.of);
   const sleep = sleepIn(deps, run, plan, found);
-  // Woken or due: its job is, or somebody died before he could make it so. The reconciler looks.
+  // Woken or due: its job is, or somebody died before he could make it so. The reconciler checks it.
   if (sleep === undefined || sleep.forRun) return void (await deps.reconcile.rouse(run.id, 0));
   const until = timeOf(sleep);
   const remainingMs = (sleep.untilMs ?? Number.POSITIVE_INFINITY) - deps.now();
@@ -204,7 +204,7 @@ async function leaverOf(deps: SleepingDeps, run: RunRow, found: Lookup | undefin
     return [{ queue: planned.action.action_type, jobId: taskJobId(run.id, run.epoch, actionId) }];
   });
   const states = await Promise.all(jobs.map(({ queue, jobId }) => deps.queue.state(queue, jobId)));
-  // What the queue has lost is added again, as of any other run: what waits to be woken looks by itself.
+  // What the queue has lost is added again, as of any other run: what waits to be woken checks by itself.
   if (states.some((state) => LOST.includes(state))) return void (await addAgainAwake(deps, run));
   // Somebody has it, or will in a moment.
   if (states.some((state) => state !== 'delayed')) {

@@ -1,6 +1,6 @@
 /**
- * What is known of whether tasks can be committed: asked every two seconds, remembered between, and asked at once by whoever
- * needs it and finds it unknown. A database that does not answer leaves it unknown: that is said elsewhere, and passes.
+ * Whether tasks can be committed: probed every two seconds, cached between, and probed at once by whoever needs it and finds
+ * it unknown. A database that does not answer leaves it unknown: that is reported elsewhere, and passes.
  */
 import { cannotPass, type Fault, type FaultError, growingDelay } from '../../domain/health/system-faults.ts';
 import { endedWithin } from '../deliver/time-limit.ts';
@@ -9,13 +9,13 @@ import type { FaultLedger } from './fault-ledger.ts';
 import { pause } from './reconcile.ts';
 
 export interface WritePath {
-  /** The fault for which nothing can be committed, as last found; asks the database only while nothing is known. */
+  /** The fault for which nothing can be committed, as last found; probes the database only while that is unknown. */
   fault(): Promise<Fault | undefined> | Fault | undefined;
   /** As last found. */
   lastFault(): Fault | undefined;
-  /** Resolves when something can be committed, as far as is known; to false when the signal aborts before. */
+  /** Resolves when something can be committed, by the last probe; to false when the signal aborts before. */
   whenUsable(signal: AbortSignal): Promise<boolean> | undefined;
-  /** Resolves when a fault that is known has been asked for anew: whoever tells others of it then tells of now. */
+  /** Probes again while there is a fault, so that whoever reports it reports the present. */
   probeAgain(): Promise<void>;
   watchUntil(signal: AbortSignal): Promise<void>;
 }
@@ -34,7 +34,7 @@ export interface WritePathDeps {
 }
 
 const EVERY_MS = 2_000;
-/** While it is known to fail: its end is to be seen soon. */
+/** While it fails: its end is to be seen soon. */
 const RETRY_MS = 500;
 /** Whoever needs to know waits no longer: a database that does not answer says so to the statements that follow. */
 const PROBE_TIMEOUT_MS = 1_500;
@@ -79,7 +79,7 @@ export function createWritePath({
     } catch (error) {
       const seen = faultOf(error);
       if (seen !== undefined && cannotPass(seen.class)) return found(faults.failed('write_path', WORD, seen));
-      // A lock, or no connection that is free: what was found before still holds, and nobody has to wait to ask again.
+      // A lock, or no connection that is free: what was found before still holds, and nobody has to wait to probe again.
       const isGone = seen?.connection === true && seen.class !== 'no_answer';
       if (isGone && verdict?.fault === undefined) verdict = undefined;
       return verdict?.fault;
@@ -110,7 +110,7 @@ export function createWritePath({
     },
     async probeAgain() {
       if (verdict?.fault === undefined) return;
-      // What is being asked may have been asked before the end.
+      // A probe under way may have started before the end.
       const anew = (probing ?? Promise.resolve()).then(probeOnce);
       await endedWithin(PROBE_TIMEOUT_MS, anew).catch(() => undefined);
     },

@@ -1,6 +1,6 @@
 /**
  * The fence of `src/store/tasks/commit.ts` and its neighbours as pure rules over plain values: what each statement accepts, and
- * what it writes. A conformance test holds it to the real SQL, so that what is tried against it counts.
+ * what it writes. A conformance test compares it with the real SQL, so that what is tried against it counts.
  */
 
 import type { RunStatus, TaskStatus } from '../../../src/domain/runs/run-states.ts';
@@ -68,7 +68,7 @@ export interface FakeEvent {
   kind: string;
 }
 
-/** All that the database holds of runs. */
+/** All that the database has of runs. */
 export interface Truth {
   runs: Map<string, FakeRun>;
   /** By `taskKey`. */
@@ -81,7 +81,7 @@ export interface Truth {
 
 /** What can be switched off, to see that something notices. */
 export interface FenceRules {
-  /** Only a success may come from whoever does not hold the token. */
+  /** Only a success may come from whoever does not have the token. */
   token: boolean;
   /** An attempt ends once, and what is final stays. */
   oneOutcome: boolean;
@@ -151,7 +151,7 @@ function written(task: FakeTask | undefined, outcome: Outcome, statement: number
 /** The group commit. One answer per outcome, in order. */
 export function commitBatch(truth: Truth, outcomes: readonly Outcome[], rules: FenceRules = ALL_RULES): CommitResult[] {
   truth.statements += 1;
-  // What the statement sees: rows as they were when it began.
+  // What the statement sees: rows as they were when it started.
   const before = new Map(truth.tasks);
   const chosen = chooseOnePerTask(outcomes);
   const accepted = chosen.filter((outcome) => {

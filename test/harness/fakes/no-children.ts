@@ -1,8 +1,8 @@
-/** No run of these tests was begun by another one. */
+/** No run of these tests was started by another one. */
 import type { ChildStore } from '../../../src/engine/ports/children.ts';
 
 const none = async (): Promise<never> => {
-  throw new Error('no run of this test begins another one');
+  throw new Error('no run of this test starts another one');
 };
 
 export const NO_CHILDREN: ChildStore = {

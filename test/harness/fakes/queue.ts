@@ -1,6 +1,6 @@
 /**
  * BullMQ as the engine knows it, in memory: what was tried on the real one (both backends), as few rules as will do.
- * A parent waits for its children; a job whose id exists is not made again, but a kept failed child is pending again;
+ * A parent waits for its children; a job whose id exists is not made again, but a failed child that is still stored is pending again;
  * a job that ends while something is pending under it fails; only the holder of the lock may end a job.
  */
 import { type FlowNode, GATE_QUEUE } from '../../../src/domain/graph/compile.ts';
@@ -43,9 +43,9 @@ export interface FakeQueue extends FlowQueue {
   /** It has stalled too often: it fails without anybody having worked on it. */
   giveUp(job: FakeJob): Delivery;
   wipe(): void;
-  /** What the queue holds now; calling it brings that back, as a store does that loses its newest writes. */
+  /** What the queue has now; calling it brings that back, as a store does that loses its newest writes. */
   save(): () => void;
-  /** An ended job is not kept for ever; whatever waited for it is released. */
+  /** An ended job is not stored for ever; whatever waited for it is released. */
   forget(job: FakeJob): void;
   isMarked(): boolean;
   /** Calls fail while it is true. */

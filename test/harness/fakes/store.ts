@@ -34,11 +34,11 @@ export interface FakeStore {
   runs: RunStore;
   reconcile: ReconcileStore;
   retries: RetryStore;
-  /** Runs whose time to be looked at has come; whoever takes them to check sets it anew. */
+  /** Runs that are due for a check; whoever takes them sets the next time. */
   due: Set<string>;
   /** Runs whose deadline has passed. */
   overdue: Set<string>;
-  /** As a run is accepted, for a test that begins with it. */
+  /** As a run is accepted, for a test that starts with it. */
   insert(run: Pick<RunRow, 'id' | 'of'> & Partial<RunRow>): FakeRun;
   task(runId: string, actionId: string): FakeTask | undefined;
 }

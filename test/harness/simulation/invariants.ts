@@ -101,7 +101,7 @@ function isHeld(state: FakeJob['state']): boolean {
   return state === 'waiting-children' || state === 'completed' || state === 'failed';
 }
 
-/** A gate whose source is final holds its dependent back for ever. */
+/** A gate whose source is final blocks its dependent for ever. */
 function blockedByFinal(world: World, plan: Plan): string | undefined {
   const run = world.store.truth.runs.get(RUN_ID);
   for (const job of world.queue.jobs()) {

@@ -40,7 +40,7 @@ type Move = (game: Game) => void | Promise<void>;
 function anyOf<T>(items: readonly T[], random: () => number): T | undefined {
   return items[Math.floor(random() * items.length)];
 }
-const processes = ({ workers, reconciler: sweeper, api }: World): Actor[] => [...workers, sweeper, api];
+const processes = ({ workers, reconciler, api }: World): Actor[] => [...workers, reconciler, api];
 const active = (world: World) => world.queue.jobs().filter(({ state }) => state === 'active');
 const runOf = (world: World) => world.store.truth.runs.get(RUN_ID);
 
@@ -115,7 +115,7 @@ const forget: Move = ({ world, random }) => {
     random,
   );
   if (job === undefined) return;
-  world.story.push(`${job.jobId} is kept no longer`);
+  world.story.push(`${job.jobId} is removed by the queue`);
   world.queue.forget(job);
 };
 const reconcile: Move = ({ world }) => world.reconcile();

@@ -18,7 +18,7 @@ export interface Actor {
   shutdown: AbortController;
 }
 
-/** One delivery, one pass of the sweep, one request: calls in a row, made by one process. */
+/** One delivery, one reconcile pass, one request: calls in a row, made by one process. */
 export interface Chain {
   actor: Actor;
   name: string;
@@ -28,9 +28,9 @@ export interface Chain {
   ended: boolean;
   /** Not stopped at calls. */
   instant: boolean;
-  /** Its own task was final already when it looked. */
+  /** Its own task was final already when it was looked up. */
   sawFinal: boolean;
-  /** The token that it holds, as far as it knows. */
+  /** The token that it has, as far as it knows. */
   fence: number;
 }
 
@@ -75,7 +75,7 @@ export interface PortsOptions {
   store: FakeStore;
   queue: FakeQueue;
   faulty: Faulty;
-  /** An outcome other than a success was written although a newer token had been given out. */
+  /** An outcome other than a success was written although a newer token had been issued. */
   onOutdated(what: string): void;
 }
 
@@ -84,7 +84,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
   let lastRead: Lookup | undefined;
 
   const well = <T>(what: string, effect: () => Promise<T>) => stop(chain, what, { [WELL]: effect });
-  /** The caller hears that the store is away: it was before the call, or the answer was lost. */
+  /** The caller gets the error that the store is away: it was before the call, or the answer was lost. */
   const maybe = <T>(what: string, effect: () => Promise<T>) =>
     stop<T>(chain, what, {
       [WELL]: effect,
@@ -140,7 +140,7 @@ export function createFakePorts({ chain, stop, store, queue, faulty, onOutdated 
           return answer;
         }),
       announce: (...of) => maybe('announce', () => store.tasks.announce(...of)),
-      // By a timer of the engine's own, and time does not pass here: an execution that is slow is a way of its beginning.
+      // By a timer of the engine's own, and time does not pass here: an execution that is slow is a way of its start.
       markRunning: async () => undefined,
       wake: (...woken) => persistently('wake', () => store.tasks.wake(...woken)),
       recordLateEffect: (...late) => well('late effect', () => store.tasks.recordLateEffect(...late)),

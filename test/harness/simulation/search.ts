@@ -1,15 +1,15 @@
 /**
  * Goes through every order of events there is, up to a number of disturbances. The state of a world is its database, its
  * queue, and for each chain of calls all that it was answered: the engine is deterministic, so that is its local state.
- * States that are equal are gone through once. A state cannot be copied, so it is reached again from the beginning.
+ * States that are equal are gone through once. A state cannot be copied, so it is reached again from the start.
  *
  * What is exhausted: the moves of two workers that serve one job each at a time, of the API that adds the run, and of the
- * sweep, call by call, together with at most so many disturbances, each at any moment. A disturbance is a death of any
+ * reconciler, call by call, together with at most so many disturbances, each at any moment. A disturbance is a death of any
  * process, or a lock that runs out (which makes a zombie of its holder); of the kind `faults` also a queue that is wiped or
  * loses its newest write, a call that fails or whose answer is lost; of the kind `all` also an attempt that fails, fails for good or sleeps, a job that is
- * given up, an ended job that is kept no longer, a cancellation, a retry by hand, and a pass of the sweep that has looked
+ * given up, an ended job that the queue removes, a cancellation, a manual retry, and a reconcile pass that has checked
  * once already. What is left out there is left to the seeds.
- * Every state that has nothing left to do is held to the promise that all ends once the faults stop.
+ * Every state that has nothing left to do is checked against the promise that all ends once the faults stop.
  */
 import { createHash } from 'node:crypto';
 import { taskJobId } from '../../../src/domain/graph/compile.ts';
@@ -22,7 +22,7 @@ import { createWorld, RUN_ID, type Sabotage, type World } from './world.ts';
 
 export interface Searched {
   states: number;
-  /** Ways through the world from its beginning that were played. */
+  /** Ways through the world from its start that were played. */
   schedules: number;
   /** States in which nothing was left to do. */
   ends: number;
@@ -168,7 +168,7 @@ function movesOf({ world, saved, left, kind }: Position): Move[] {
 
 /**
  * Counters count only by what is compared: whether a delivery is a clean first one, and which one a planned return has
- * announced. Otherwise a job that is put off again and again would be in another state every time.
+ * announced. Otherwise a job that is deferred again and again would be in another state every time.
  */
 function stateOf({ world, saved, left }: Position): string {
   const { truth, due } = world.store;

@@ -1,5 +1,5 @@
 /**
- * A small world in one thread: a run, workers that crash, sleep and stall, a queue that forgets, a sweep, people who
+ * A small world in one thread: a run, workers that crash, sleep and stall, a queue that forgets, a reconciler, users who
  * cancel and retry. The engine is the real one; its ports stop at every call until whoever plays the world lets it
  * through. Nothing here is decided by chance.
  */
@@ -47,11 +47,11 @@ export interface Sabotage extends Faulty {
 export interface WorldOptions {
   plans: Plans;
   sabotage?: Sabotage;
-  /** Chains keep what they were answered, so that states of the world can be told apart. */
+  /** Chains keep what they were answered, so that states of the world can be distinguished. */
   remember?: boolean;
   /** An execution may sleep for so long that its run leaves the queue. */
   longSleeps?: boolean;
-  /** Calls that go on at once: a search looks at fewer moments. */
+  /** Calls that go on at once: a search visits fewer moments. */
   unstopped?: ReadonlySet<string>;
 }
 
@@ -60,7 +60,7 @@ export interface Execution {
   attempt: number;
   /** Dependencies that were not final in the epoch of the execution. */
   open: string[];
-  /** Its outcome was committed already when this delivery looked. */
+  /** Its outcome was committed already when this delivery looked it up. */
   wasFinal: boolean;
 }
 
@@ -72,13 +72,13 @@ export interface World {
   calls: Call[];
   chains: Set<Chain>;
   executed: Execution[];
-  /** Outcomes other than a success that counted although a newer token had been given out. */
+  /** Outcomes other than a success that counted although a newer token had been issued. */
   outdated: string[];
   unexpected: unknown[];
   workers: Actor[];
   api: Actor;
   reconciler: Actor;
-  /** Jobs that were missing when the sweep last looked for them. */
+  /** Jobs that were missing in the last reconcile pass. */
   suspects: Map<string, string>;
   /** Something may have been left half done, or came back: only the nets clear it away. */
   interrupted: boolean;
@@ -95,11 +95,11 @@ export interface World {
   resume(): void;
   /** Skips the action, or completes it with an output. */
   settleByHand(actionId: string, skips: boolean): void;
-  /** `confirmed`: it has looked already once, at this moment. */
+  /** `confirmed`: it has checked already once, at this moment. */
   reconcile(confirmed?: boolean): Promise<void>;
   clean(): Promise<void>;
   take(worker: Actor, job: FakeJob): void;
-  /** BullMQ gives a job up: it stalled too often. A worker that lives hears of it. */
+  /** BullMQ gives a job up: it stalled too often. A worker that lives gets the event. */
   giveUp(job: FakeJob, worker: Actor): void;
   crash(actor: Actor): void;
   rollBack(bringBack: () => void): void;
@@ -192,7 +192,7 @@ export function createWorld({
   }
 
   async function execute(chain: Chain, actionId: string, attempt: number): Promise<ExecutionResult> {
-    // A cancellation may end the task before its adapter has really begun.
+    // A cancellation may end the task before its adapter has really started.
     const wasFinal = chain.sawFinal;
     const noteBegin = async () => {
       const plan = await plans.of(newRun(RUN_ID).of);
@@ -273,7 +273,7 @@ export function createWorld({
   }
 
   const controls = createFakeControl(store);
-  /** The caller hears that the store is away: it was before the call, or the answer was lost. */
+  /** The caller gets the error that the store is away: it was before the call, or the answer was lost. */
   const uncertain = <T>(chain: Chain, what: string, effect: () => Promise<T>) =>
     stop<T>(chain, what, {
       [WELL]: effect,
@@ -303,7 +303,7 @@ export function createWorld({
     unexpected: [],
     workers: [newActor('w1'), newActor('w2')],
     api: newActor('api'),
-    reconciler: newActor('sweep'),
+    reconciler: newActor('reconciler'),
     suspects: new Map(),
     interrupted: false,
     now: 0,
@@ -391,13 +391,13 @@ export function createWorld({
         });
       if (confirmed) {
         store.due.add(RUN_ID);
-        await start(world.reconciler, 'look', (ports, chain) => {
+        await start(world.reconciler, 'check', (ports, chain) => {
           chain.instant = true;
           return pass(ports);
         });
       }
       store.due.add(RUN_ID);
-      void start(world.reconciler, 'sweep', pass);
+      void start(world.reconciler, 'reconcile', pass);
     },
     async clean() {
       await cleanGates(

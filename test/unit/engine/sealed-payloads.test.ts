@@ -36,7 +36,7 @@ const written = (value: Payload | null, { seal }: Payloads): string =>
   (seal === undefined ? value?.toPostgres() : value?.sealed(seal)) ?? 'null';
 const storedText = (value: Payload | null, by: Payloads): string => printed(JSON.parse(written(value, by)));
 
-/** What it is without the differences that JSON does not tell. */
+/** What it is without the differences that JSON does not show. */
 const json = fc.jsonValue().map((value): Json => JSON.parse(JSON.stringify(value)));
 const withTheKey = fc
   .tuple(json, fc.dictionary(fc.string({ maxLength: 6 }), json))
@@ -51,7 +51,7 @@ describe('a payload', () => {
   test.each([
     ['plain', plain],
     ['sealed', sealing],
-  ])('that is kept %s is read as it was written, whatever keys it has', (_, by) => {
+  ])('that is stored %s is read as it was written, whatever keys it has', (_, by) => {
     fc.assert(
       fc.property(anything, (value) => {
         expect(parsePayload(by, storedText(payload(JSON.stringify(value), 't'), by), 't')).toEqual(value);
@@ -112,7 +112,7 @@ describe('a payload that was moved', () => {
   const stored = (tenantId: string | undefined) => storedText(payload('{"a":1}', tenantId), sealing);
   const rejected = expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_unreadable' });
 
-  test('to another tenant is refused, where the connection or the row says whose it is', () => {
+  test('to another tenant is rejected, where the connection or the row says whose it is', () => {
     expect(parsePayload(sealing, stored('one'), 'one')).toEqual({ a: 1 });
     expect(() => parsePayload(sealing, stored('one'), 'other')).toThrowError(rejected);
     const row = (tenant_id: string) => ({ tenant_id, plain: 'x', none: null, output: storedPayload(stored('one')) });
@@ -129,7 +129,7 @@ describe('a payload that was moved', () => {
     expect(nobodys).toEqual({ output: { a: 1 } });
   });
 
-  test('is refused also when what it says of its owner is changed or taken away', () => {
+  test('is rejected also when what it says of its owner is changed or taken away', () => {
     const envelope: string = JSON.parse(stored('one'))[SEALED_KEY];
     const head = envelope.slice(0, envelope.lastIndexOf(':'));
     const claims = (owner: string) => `${head}:${Buffer.from(owner).toString('base64url')}`;
@@ -141,7 +141,7 @@ describe('a payload that was moved', () => {
     }
   });
 
-  test('is read when it is from before owners were kept, and moves to a newer key with its owner', () => {
+  test('is read when it is from before owners were stored, and moves to a newer key with its owner', () => {
     expect(parsePayload(sealing, stored(undefined), 'one')).toEqual({ a: 1 });
     const before: string = JSON.parse(stored('one'))[SEALED_KEY];
     const moved = createKeyring([NEW, OLD])?.rewrap(before, PAYLOAD_CONTEXT) ?? '';

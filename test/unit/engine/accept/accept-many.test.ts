@@ -58,7 +58,7 @@ test('answers and faults stand in the order of the items, over all pages', async
   expect(log.filter((line) => line.startsWith('added'))).toEqual([...Array<string>(8).fill('added 100'), 'added 57']);
 });
 
-test('nothing is stored before every item was looked at: what cannot be answered leaves nothing behind', async () => {
+test('nothing is stored before every item was checked: what cannot be answered leaves nothing behind', async () => {
   const { accept, log } = acceptance();
   const requests = Array.from({ length: 300 }, (_, index) => task(index === 250 ? { breaks: true } : {}));
   await expect(accept.acceptTasks(CALLER, requests)).rejects.toThrow('a fault of ours');
@@ -66,7 +66,7 @@ test('nothing is stored before every item was looked at: what cannot be answered
   expect(log).not.toContain('stored');
 });
 
-test('others have their turns between the pages of a request with many', async () => {
+test('others are served between the pages of a request with many', async () => {
   const { accept, log } = acceptance();
   const turn = () => {
     log.push('another');

@@ -22,7 +22,7 @@ function admission(window: number, edges = DIAMOND) {
   /** Tenants with runs that have waited for long. */
   const waiting: string[] = [];
   const { windowUse } = store.runs;
-  store.runs.windowUse = async (look) => ({ ...(await windowUse(look)), waiting });
+  store.runs.windowUse = async (query) => ({ ...(await windowUse(query)), waiting });
   const admission = createAdmission({
     plans: plansOf(definitionOf(edges)),
     runs: store.runs,
@@ -160,7 +160,7 @@ test('a flow of many jobs is marked before it is added, so that the dispatcher d
   expect(queue.jobs().length).toBeGreaterThan(300);
 });
 
-test('a flow of many jobs that could not be added because the queue is away is looked at next', async () => {
+test('a flow of many jobs that could not be added because the queue is away is checked next', async () => {
   const { store, queue, accept, statusOf } = admission(10, wide(300));
   const checkNow = vi.spyOn(store.runs, 'checkNow');
   queue.down = true;

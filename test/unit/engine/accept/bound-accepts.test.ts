@@ -10,7 +10,7 @@ const CALLER: Caller = { tenantId: 't', userId: 'u', correlationId: undefined, t
 const TASK: TaskRequest = { task_type: 'test_task', params: {} };
 const EXECUTION = { parameters: {}, strict: false };
 
-/** Stores nothing until it is told to; what needs a workflow fails, because the database is away. */
+/** Stores nothing until it is released; what needs a workflow fails, because the database is away. */
 function slow(limits: Partial<CapacityLimits>) {
   const waiting: Array<() => void> = [];
   let stored = 0;
@@ -68,7 +68,7 @@ test('what fails is in hand no longer', async () => {
   expect(inHand()).toBe(0);
 });
 
-test('nothing is begun while the queue is nearly full; a plan is still looked for', async () => {
+test('nothing is started while the queue is nearly full; a plan is still made', async () => {
   let use: QueueUse | undefined = { usedBytes: 95, maxBytes: 100 };
   const { accept, stored, go } = slow({ queueUse: () => use });
   const full = { code: 'queue_full', retryAfterSeconds: 5 };
@@ -84,7 +84,7 @@ test('nothing is begun while the queue is nearly full; a plan is still looked fo
   expect(await taken).toMatchObject([{ id: 'run-0' }]);
 });
 
-test('a sample is taken once a second at most, and one that cannot be had refuses nobody', async () => {
+test('a sample is taken once a second at most, and one that cannot be had rejects nobody', async () => {
   let now = 0;
   let reads = 0;
   let answer: () => Promise<number | undefined> = () => Promise.resolve(0.95);

@@ -18,7 +18,7 @@ const groupOf = (key: string, parameters = {}) =>
   ).concurrency;
 
 describe('concurrency in a definition', () => {
-  test('is kept with its policy, which is queue unless said, and stays when the workflow is changed', () => {
+  test('is stored with its policy, which is queue unless said, and stays when the workflow is changed', () => {
     const made = normalise(definition({ key: '{{order.id}}', limit: 2 }));
     expect(made.concurrency).toEqual({ key: '{{order.id}}', limit: 2, policy: 'queue' });
     expect(mergeDefinition(made, { description: 'new' }, catalogue).concurrency).toEqual(made.concurrency);
@@ -38,7 +38,7 @@ describe('concurrency in a definition', () => {
     expect(rejection.errors.map((fault) => fault.path)).toEqual([path]);
   });
 
-  test('a key that cannot work is refused with every reason at once', () => {
+  test('a key that cannot work is rejected with every reason at once', () => {
     const key = '{{ship.id}} {{secrets.KEY}} {{run.id}} {{odrer}}';
     const faults = faultsOf(() => normalise(definition({ key, limit: 1 })));
     expect(faults).toHaveLength(4);

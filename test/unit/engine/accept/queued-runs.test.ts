@@ -42,7 +42,7 @@ function setUp(limit: number, waiting: Record<string, number>, createQuota = cre
   };
 }
 
-test('what a tenant sends beyond its number is refused, and others go on', async () => {
+test('what a tenant sends beyond its quota is rejected, and others go on', async () => {
   const { accepted, take } = setUp(3, { many: 2, few: 0 });
   await take('many');
   await expect(take('many')).rejects.toMatchObject({ code: 'too_many_queued', status: 429, retryAfterSeconds: 5 });
@@ -50,14 +50,14 @@ test('what a tenant sends beyond its number is refused, and others go on', async
   expect(accepted).toEqual(['many', 'few']);
 });
 
-test('many at once are taken as a whole or not at all', async () => {
+test('many at once are accepted together or not at all', async () => {
   const { accepted, takeMany } = setUp(3, {});
   await expect(takeMany('a', 4)).rejects.toMatchObject({ code: 'too_many_queued' });
   await takeMany('a', 3);
   expect(accepted).toEqual(['a', 'a', 'a']);
 });
 
-test('it is counted once in a while, and again when runs have begun', async () => {
+test('it is counted once in a while, and again when runs have started', async () => {
   const waiting = { a: 3 };
   const { count, take, pass } = setUp(3, waiting);
   await expect(take('a')).rejects.toMatchObject({ code: 'too_many_queued' });
@@ -74,7 +74,7 @@ test('without a limit nothing is counted', async () => {
   expect(count).not.toHaveBeenCalled();
 });
 
-test('nobody is refused because it cannot be counted', async () => {
+test('nobody is rejected because it cannot be counted', async () => {
   const { accepted, count, take } = setUp(1, {});
   count.mockRejectedValueOnce(new Error('away'));
   await take('a');
@@ -99,12 +99,12 @@ test('the more there are, the longer it is until they are counted again', async 
   expect(count).toHaveBeenCalledTimes(2);
 });
 
-test('executions count as tasks do, one by one and many at once, before their workflow is looked for', async () => {
+test('executions count as tasks do, one by one and many at once, before their workflow is read', async () => {
   const { accept } = setUp(1, { many: 1 });
   const execution = { parameters: {}, strict: false };
-  const refused = { code: 'too_many_queued' };
-  await expect(accept.executeWorkflow(caller('many'), 'w', execution)).rejects.toMatchObject(refused);
-  await expect(accept.executeWorkflowMany(caller('few'), 'w', [execution, execution])).rejects.toMatchObject(refused);
+  const rejected = { code: 'too_many_queued' };
+  await expect(accept.executeWorkflow(caller('many'), 'w', execution)).rejects.toMatchObject(rejected);
+  await expect(accept.executeWorkflowMany(caller('few'), 'w', [execution, execution])).rejects.toMatchObject(rejected);
   await expect(accept.executeWorkflow(caller('few'), 'w', execution)).rejects.toThrow('not used here');
 });
 

@@ -22,7 +22,7 @@ function counting(now: () => number, windowMs = 60_000) {
 }
 
 describe('a limit', () => {
-  test('lets so many through within a window, tells what is left, and begins anew', async () => {
+  test('lets so many through within a window, says what is left, and starts again', async () => {
     let time = 0;
     const limit = createRequestLimit({ limit: 3, counts: counting(() => time).counts, now: () => time });
     const taken = [];
@@ -43,7 +43,7 @@ describe('a limit', () => {
     expect(await limit.take('a')).toMatchObject({ allowed: true, remaining: 2, resetSeconds: 60 });
   });
 
-  test('asks the store once for each request, and no more for who has none left', async () => {
+  test('calls the store once for each request, and no more for who has none left', async () => {
     const store = counting(() => 0);
     const limit = createRequestLimit({ limit: 2, counts: store.counts, now: () => 0 });
     for (let i = 0; i < 50; i += 1) await limit.take('a');
@@ -62,7 +62,7 @@ describe('a limit', () => {
 });
 
 describe('while the store of the counts is away', () => {
-  test('a process counts by itself, says so, and asks again after a while', async () => {
+  test('a process counts by itself, says so, and calls the store again after a while', async () => {
     let time = 0;
     let away = true;
     const shared = counting(() => time);
@@ -88,7 +88,7 @@ describe('while the store of the counts is away', () => {
     expect(add).toHaveBeenCalledTimes(2);
   });
 
-  test('a store that does not answer holds a request up for no longer than that', async () => {
+  test('a store that does not answer delays a request for no longer than that', async () => {
     const counts = insured({
       shared: { add: () => new Promise<never>(() => undefined) },
       own: counting(() => 0).counts,

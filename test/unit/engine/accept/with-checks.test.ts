@@ -40,7 +40,7 @@ test('a definition comes out as it does when everything is answered at once, and
   expect(checker.rounds).toHaveLength(1);
 });
 
-test('a definition with faults is refused with the same faults', async () => {
+test('a definition with faults is rejected with the same faults', async () => {
   const body = {
     name: 'w',
     parameters: [
@@ -60,7 +60,7 @@ test('a definition with faults is refused with the same faults', async () => {
   expect(expected.errors[2]?.message).toContain('write a.ok && b.ok');
 });
 
-test('what asks nothing is not waited for, and who cannot answer is heard', async () => {
+test('what asks nothing is not waited for, and a failure to answer is passed on', async () => {
   const busy: TextChecker = { answer: () => Promise.reject(new OrchestratorError('expressions_busy', 'later')) };
   await expect(withChecks(busy, 'acme', () => 7)).resolves.toBe(7);
   const work = withChecks(busy, 'acme', (asked) => asked.expression('a').names);

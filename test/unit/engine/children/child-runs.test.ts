@@ -1,4 +1,4 @@
-/** A task that waits for a run that it began, and who wakes it when that has ended; on hand-written ports. */
+/** A task that waits for a run that it started, and who wakes it when that has ended; on hand-written ports. */
 import { describe, expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { endRun } from '../../../../src/engine/control/end-run.ts';
@@ -63,7 +63,7 @@ describe('the end of a child', () => {
     expect(engine.run()).toMatchObject({ status: 'completed' });
   });
 
-  test('is told once more by the job of the child that comes again', async () => {
+  test('is woken once more by the job of the child that comes again', async () => {
     const parents: string[] = [];
     const parentOf = async (id: string) => {
       parents.push(id);
@@ -79,10 +79,10 @@ describe('the end of a child', () => {
     expect(parents).toEqual([RUN, RUN]);
   });
 
-  test('of which nobody waits asks for nothing', async () => {
+  test('of which nobody waits reads nothing', async () => {
     const engine = await startedEngine({ a: [] });
-    // NO_CHILDREN would throw for anything but what is asked of every run.
-    Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf: () => Promise.reject(new Error('asked')) } });
+    // NO_CHILDREN would throw for anything but what is read for every run.
+    Object.assign(engine.deps, { children: { ...NO_CHILDREN, parentOf: () => Promise.reject(new Error('read')) } });
     await engine.deliver('a');
     expect(engine.run()).toMatchObject({ status: 'completed' });
   });

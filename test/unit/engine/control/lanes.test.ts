@@ -1,4 +1,4 @@
-/** Lanes that are held: what workers and doors do about it, over a queue that forgets and doors that die. */
+/** Paused lanes: what workers and API processes do about it, over a queue that forgets and processes that die. */
 import { expect, test } from 'vitest';
 import {
   createLanePauseSync,
@@ -50,7 +50,7 @@ function world() {
   };
 }
 
-test('a lane is held at once, and by the workers where the queue is away or has forgotten it', async () => {
+test('a lane is paused at once, and by the workers where the queue is away or has forgotten it', async () => {
   const { held: pausedLanes, lanes, keeper: sync, queueGoesAway } = world();
   const pass = sync();
   await lanes.pause(CALLER, 'a', undefined);
@@ -68,7 +68,7 @@ test('a lane is held at once, and by the workers where the queue is away or has 
   expect([...pausedLanes]).toEqual(['b']);
 });
 
-test('what a door that died has left held is let go, also when it was paused and resumed between two passes', async () => {
+test('what an API process that died has left paused is resumed, also when it was paused and resumed between two passes', async () => {
   const { held, pauses, keeper } = world();
   held.add('a');
   const pass = keeper();
@@ -103,7 +103,7 @@ test('a pause that reaches the queue after the resume is taken back by whoever m
   expect([...held]).toEqual([]);
 });
 
-test('what somebody holds in the board alone is left alone while nothing changes', async () => {
+test('what somebody pauses in the board alone is left alone while nothing changes', async () => {
   const { held, keeper } = world();
   const pass = keeper();
   await pass();
@@ -112,7 +112,7 @@ test('what somebody holds in the board alone is left alone while nothing changes
   expect([...held]).toEqual(['b']);
 });
 
-test('the list says who holds a lane to those of the same tenant, and goes on without the queue', async () => {
+test('the list says who paused a lane to those of the same tenant, and goes on without the queue', async () => {
   const { lanes } = world();
   await lanes.pause(CALLER, 'a', 'hot');
   const unknown = { depth: null, active: null, delayed: null };

@@ -1,4 +1,4 @@
-/** Pausing, resuming and settling by hand, over ports in memory: what no door and no process has to be there for. */
+/** Pausing, resuming and settling manually, over ports in memory: what needs no API and no process. */
 import { describe, expect, test } from 'vitest';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { createPauseRuns } from '../../../../src/engine/control/pause-run.ts';
@@ -19,7 +19,7 @@ async function controlled(edges: Edges, change?: Parameters<typeof startedEngine
   const { pauses, byHand } = createFakeControl(store);
   const common = { plans: deps.plans, runs: store.runs, queue, log };
   const { failpoint, newId, maxOutputBytes } = deps;
-  /** A door that dies between its commit and what it does in the queue. */
+  /** A request whose process dies between its commit and what it does in the queue. */
   const dies = async () => {
     throw new Error('the process is dead');
   };
@@ -64,7 +64,7 @@ const jobState = (engine: FakeEngine, id: string) => engine.queue.job('test_task
 const executed = ({ calls }: FakeEngine) => calls.map(({ actionId }) => actionId);
 
 describe('a paused run', () => {
-  test('puts off what is delivered: nothing is executed, decided or counted, until it is resumed', async () => {
+  test('defers what is delivered: nothing is executed, decided or counted, until it is resumed', async () => {
     const { engine, pause } = await controlled(DIAMOND);
     await engine.deliver('a');
     await pause().pauseRun(CALLER, RUN, undefined);
@@ -84,7 +84,7 @@ describe('a paused run', () => {
 
   test('of any number of pauses none counts as a delivery', async () => {
     const { engine, pause } = await controlled(CHAIN);
-    for (let turn = 0; turn < 15; turn += 1) {
+    for (let round = 0; round < 15; round += 1) {
       await pause().pauseRun(CALLER, RUN, undefined);
       expect(await engine.deliver('a')).toMatchObject({ job: 'delay' });
       await pause().resumeRun(CALLER, RUN, undefined);
@@ -97,14 +97,14 @@ describe('a paused run', () => {
     const { engine, pause } = await controlled(CHAIN);
     await pause().pauseRun(CALLER, RUN, undefined);
     const disposition = await engine.work(engine.take('a'));
-    if (disposition.job !== 'delay') throw new Error(`was to be put off, not to ${disposition.job}`);
+    if (disposition.job !== 'delay') throw new Error(`was to be deferred, not to ${disposition.job}`);
     expect(await disposition.dueAlready?.()).toBe(false);
     // The job is still active, so the resume finds nothing to wake.
     await pause().resumeRun(CALLER, RUN, undefined);
     expect(await disposition.dueAlready?.()).toBe(true);
   });
 
-  test('that is resumed by a door that dies is woken by the reconciler', async () => {
+  test('that is resumed by a process that dies is woken by the reconciler', async () => {
     const { engine, pause, pass } = await controlled(DIAMOND);
     await engine.deliver('a');
     await pause().pauseRun(CALLER, RUN, undefined);
@@ -133,7 +133,7 @@ describe('a paused run', () => {
     await finish(engine);
   });
 
-  test('lets what runs end, counts its attempts, and begins no next one', async () => {
+  test('lets what runs end, counts its attempts, and starts no next one', async () => {
     const { engine, pause } = await controlled(CHAIN, () => tries(2));
     engine.behaviours.set('a', async ({ attempt }) => {
       if (attempt > 1) return output('well');
@@ -147,7 +147,7 @@ describe('a paused run', () => {
     expect(executed(engine)).toEqual(['a']);
   });
 
-  test('ends when its last running action ends, as there is nothing left to begin', async () => {
+  test('ends when its last running action ends, as there is nothing left to start', async () => {
     const { engine, pause } = await controlled({ a: [] });
     engine.behaviours.set('a', async () => {
       await pause().pauseRun(CALLER, RUN, undefined);
@@ -158,8 +158,8 @@ describe('a paused run', () => {
   });
 });
 
-describe('an action that is settled by hand', () => {
-  test('while its adapter runs: the outcome of that is refused, and a success is kept as a late effect', async () => {
+describe('an action that is settled manually', () => {
+  test('while its adapter runs: the outcome of that is rejected, and a success is stored as a late effect', async () => {
     const { engine, hand } = await controlled(CHAIN);
     engine.behaviours.set('a', async () => {
       await hand().complete(CALLER, { runId: RUN, actionId: 'a' }, { by: 'hand' }, UNSAID);
@@ -183,7 +183,7 @@ describe('an action that is settled by hand', () => {
     await finish(engine);
   });
 
-  test('before its turn, keeps its place: the run does not end before what stands above it', async () => {
+  test('before it is ready, keeps its position: the run does not end before what stands above it', async () => {
     const { engine, hand } = await controlled(CHAIN);
     await hand().complete(CALLER, { runId: RUN, actionId: 'c' }, 1, UNSAID);
     await hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID);
@@ -194,7 +194,7 @@ describe('an action that is settled by hand', () => {
     expect(executed(engine)).toEqual(['a']);
   });
 
-  test('before its turn, and then the queue is wiped: what stands above it is added again too', async () => {
+  test('before it is ready, and then the queue is wiped: what stands above it is added again too', async () => {
     // In a chain it would be left out with all that is under its job, and the run ended before `a` was done.
     for (const [edges, others] of [
       [CHAIN, ['a', 'c']],
@@ -211,7 +211,7 @@ describe('an action that is settled by hand', () => {
     }
   });
 
-  test('while it sleeps, by a door that dies: the reconciler has it acknowledged, though a last one has ended all', async () => {
+  test('while it sleeps, by a process that dies: the reconciler has it acknowledged, though a last one has ended all', async () => {
     for (const edges of [CHAIN, { a: [] }, { a: [], b: [] }] satisfies Edges[]) {
       const { engine, hand, pass } = await controlled(edges);
       engine.behaviours.set('a', () => ({ result: 'sleep', until: new Date(NOW + 1e9) }));
@@ -225,7 +225,7 @@ describe('an action that is settled by hand', () => {
     }
   });
 
-  test('and whose job the queue gives up: what it holds back is released all the same', async () => {
+  test('and whose job the queue gives up: what waits for it is released all the same', async () => {
     const { engine, hand } = await controlled({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
     const lease = engine.take('a');
     const job = engine.queue.job('test_task', lease.delivery.jobId);
@@ -244,28 +244,30 @@ describe('an action that is settled by hand', () => {
     expect(states(engine)).toEqual({ a: 'skipped', b: 'completed', c: 'skipped', d: 'completed' });
   });
 
-  test('is refused once it or its run has ended, is being cancelled, or when its output cannot be stored', async () => {
+  test('is rejected once it or its run has ended, is being cancelled, or when its output cannot be stored', async () => {
     const { engine, hand } = await controlled(CHAIN);
     await engine.deliver('a');
-    const refusal = (code: string) => expect.objectContaining({ code });
-    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'a' }, UNSAID)).rejects.toEqual(refusal('conflict'));
+    const rejection = (code: string) => expect.objectContaining({ code });
+    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'a' }, UNSAID)).rejects.toEqual(rejection('conflict'));
     await expect(hand().skip(CALLER, { runId: RUN, actionId: 'nobody' }, UNSAID)).rejects.toEqual(
-      refusal('unknown_action'),
+      rejection('unknown_action'),
     );
     await expect(hand().complete(CALLER, { runId: RUN, actionId: 'b' }, 'x'.repeat(2_000), UNSAID)).rejects.toEqual(
-      refusal('output_too_large'),
+      rejection('output_too_large'),
     );
     await expect(hand().skip({ ...CALLER, tenantId: 'other' }, { runId: RUN, actionId: 'b' }, UNSAID)).rejects.toEqual(
-      refusal('not_found'),
+      rejection('not_found'),
     );
     await engine.store.runs.requestCancel('t', RUN, undefined);
-    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID)).rejects.toEqual(refusal('conflict'));
+    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID)).rejects.toEqual(rejection('conflict'));
     await finish(engine);
-    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID)).rejects.toEqual(refusal('already_final'));
+    await expect(hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID)).rejects.toEqual(
+      rejection('already_final'),
+    );
   });
 });
 
-test('an action settled by hand is not acknowledged before what it waits for has ended, although its job was released', async () => {
+test('an action settled manually is not acknowledged before what it waits for has ended, although its job was released', async () => {
   const { engine, hand } = await controlled(CHAIN);
   const lease = engine.take('a');
   await hand().skip(CALLER, { runId: RUN, actionId: 'b' }, UNSAID);

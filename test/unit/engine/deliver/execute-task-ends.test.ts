@@ -91,7 +91,7 @@ describe('a job that BullMQ has given up', () => {
     expect([...engine.store.due]).toEqual([RUN]);
   });
 
-  test('gives the run the outputs that it names, where the failure was let go', async () => {
+  test('gives the run the outputs that it names, where the failure was tolerated', async () => {
     const engine = await startedEngine(CHAIN, (id) => (id === 'b' ? { on_failure: 'continue' } : {}), {
       output: { first: '{{a.from}}' },
     });
@@ -112,7 +112,7 @@ describe('the finalizer', () => {
     expect([...engine.store.due]).toEqual([RUN]);
   });
 
-  test('is told of failures and of cancellation', async () => {
+  test('ends a run with a failure as failed, and a cancelled one as cancelled', async () => {
     const failing = await startedEngine({ x: [], y: [] }, () => tries(1));
     failing.behaviours.set('y', () => failure('no'));
     await failing.drain();

@@ -38,7 +38,7 @@ describe('tries', () => {
     expect(engine.run()).toMatchObject({ status: 'failed' });
   });
 
-  test('a failure that is let go fails neither what follows nor the run; its output is null', async () => {
+  test('a failure that is tolerated fails neither what follows nor the run; its output is null', async () => {
     const engine = await startedEngine(CHAIN, (id) =>
       id === 'a' ? { ...tries(1), on_failure: 'continue' } : { config: { got: '{{a.x}}' } },
     );
@@ -133,7 +133,7 @@ describe('planned returns', () => {
     ['a sleep', { result: 'sleep', until: new Date(NOW + 60_000) }],
     ['a retry', failure('not yet')],
   ] as const)(
-    '%s says by which clock it was told, so that it lasts as long if the database has another one',
+    '%s says by which clock it was measured, so that it lasts as long if the database has another one',
     async (_, result) => {
       const engine = await startedEngine({ a: [] }, () => tries(3));
       const commit = vi.spyOn(engine.store.tasks, 'commit');
@@ -158,7 +158,7 @@ describe('planned returns', () => {
     expect(second?.clockReading).toBeUndefined();
   });
 
-  test('a time that the database has told is not said to be the worker’s', async () => {
+  test('a time that is the database’s is not said to be the worker’s', async () => {
     const engine = await startedEngine({ a: [] });
     const commit = vi.spyOn(engine.store.tasks, 'commit');
     engine.behaviours.set('a', () => ({ result: 'park', until: new Date(NOW + 60_000) }));

@@ -64,7 +64,7 @@ describe('a clean first delivery', () => {
     expect([engine.queue.open(), engine.queue.violations]).toEqual([[], []]);
   });
 
-  test('the gates of a task go when it is final, and release what they held', async () => {
+  test('the gates of a task go when it is final, and release what they blocked', async () => {
     const engine = await startedEngine({ a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] });
     expect(engine.queue.gates()).toEqual(['run.1.a.c']);
     await engine.deliver('a');
@@ -94,7 +94,7 @@ describe('a delivery that a fault of a store ends', () => {
     expect(engine.row('a')).toMatchObject({ status: 'completed', attempt: 1, fence: 2 });
   });
 
-  test('is told from one that ends otherwise, which counts and is given up', async () => {
+  test('is distinguished from one that ends otherwise, which counts and is given up', async () => {
     const engine = await startedEngine({ a: [] });
     engine.deps.isPassing = () => false;
     engine.behaviours.set('a', () => {
@@ -132,7 +132,7 @@ describe('any other delivery', () => {
     expect(engine.row('a')?.fence).toBe(2);
   });
 
-  test('claims when a row shows that another has begun', async () => {
+  test('claims when a row shows that another has started', async () => {
     const engine = await startedEngine({ a: [] });
     engine.behaviours.set('a', async (call) => {
       if (engine.calls.length > 1) return output('second');
@@ -190,7 +190,7 @@ describe('any other delivery', () => {
 });
 
 describe('a task whose dependencies are not final', () => {
-  test('comes back a second later, counts neither attempt nor delivery, and has the run looked at', async () => {
+  test('comes back a second later, counts neither attempt nor delivery, and has the run checked', async () => {
     const engine = await startedEngine(CHAIN);
     expect(await engine.deliverByHand('b')).toEqual({ job: 'delay', untilMs: NOW + 1_000 });
     expect(engine.row('b')).toBeUndefined();
@@ -206,7 +206,7 @@ describe('a task whose dependencies are not final', () => {
   });
 });
 
-describe('a refused commit', () => {
+describe('a rejected commit', () => {
   /** While `a` executes, somebody else writes its row. */
   const overtaken = async (result: Parameters<typeof failure>[0] | 'success', change: object, action = {}) => {
     const engine = await startedEngine(CHAIN, () => ({ ...tries(1), ...action }));
@@ -236,7 +236,7 @@ describe('a refused commit', () => {
     expect(engine.store.truth.lateEffects).toEqual([]);
   });
 
-  test('of a success is kept as a late effect', async () => {
+  test('of a success is stored as a late effect', async () => {
     const engine = await overtaken('success', { endedAttempt: 1, attempt: 1, status: 'retrying' });
     expect(await engine.deliver('a')).toEqual({ job: 'leave' });
     expect(engine.store.truth.lateEffects).toMatchObject([
@@ -244,14 +244,14 @@ describe('a refused commit', () => {
     ]);
   });
 
-  test('of a success of an action that can be undone is to be undone', async () => {
+  test('of a success of an action with a compensation is to be compensated', async () => {
     const compensate = { action_type: 'notification', config: {}, timeout_seconds: 1, ...tries(1) };
     const engine = await overtaken('success', { endedAttempt: 1, attempt: 1, status: 'retrying' }, { compensate });
     expect(await engine.deliver('a')).toEqual({ job: 'leave' });
     expect(engine.store.truth.lateEffects).toMatchObject([{ actionId: 'a', compensation: 'due' }]);
   });
 
-  test('a success is not refused for a lost token: its effect has happened', async () => {
+  test('a success is not rejected for a lost token: its effect has happened', async () => {
     const engine = await overtaken('success', {});
     expect(await engine.deliver('a')).toEqual({ job: 'complete' });
     expect(engine.row('a')).toMatchObject({ status: 'completed', output: '"mine"' });

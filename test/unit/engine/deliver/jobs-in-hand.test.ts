@@ -101,7 +101,7 @@ test('of two deliveries of one job the older one is not ours any more, and its e
   expect(worker.ids()).toEqual([]);
 });
 
-test('who begins to listen when the trust is lost already hears it at once', () => {
+test('who starts to listen when the trust is lost already hears it at once', () => {
   const worker = start();
   const hold = worker.take('a');
   worker.locksLost(['a']);

@@ -23,7 +23,7 @@ async function waiting(until?: Date) {
 }
 
 describe('a task that waits for something outside', () => {
-  test('is asleep until its deadline, or looks again after a day, and no attempt is counted', async () => {
+  test('is asleep until its deadline, or checks again after a day, and no attempt is counted', async () => {
     const deadline = new Date(NOW + 60_000);
     for (const [until, untilMs] of [
       [deadline, NOW + 60_000],
@@ -36,7 +36,7 @@ describe('a task that waits for something outside', () => {
     }
   });
 
-  test('that is woken looks again, with the token it has', async () => {
+  test('that is woken checks again, with the token it has', async () => {
     const { engine, happen } = await waiting();
     await engine.deliver('a');
     happen();
@@ -61,7 +61,7 @@ describe('a task that waits for something outside', () => {
     expect(disposition.job === 'delay' && (await disposition.dueAlready?.())).toBe(false);
   });
 
-  test('that was woken before it began knows of it, and waits for the next wake only', async () => {
+  test('that was woken before it started knows of it, and waits for the next wake only', async () => {
     const { engine } = await waiting();
     await wake(engine);
     expect(engine.row('a')).toMatchObject({ status: 'pending', wakes: 1 });

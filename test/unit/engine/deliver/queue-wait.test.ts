@@ -22,7 +22,7 @@ test('the delay that a task was given is no waiting', () => {
   expect(queueWaitMs(delivery({ added: { atMs: 1_000, delayMs: 500 } }), undefined, [], 1_250)).toBe(0);
 });
 
-test('only the first delivery tells, also of a task that was written down before', () => {
+test('only the first delivery counts, also of a task that was stored before', () => {
   expect(queueWaitMs(delivery({ attemptsStarted: 2 }), undefined, [], 1_250)).toBeUndefined();
   expect(queueWaitMs(delivery({}), row({ status: 'retrying' }), [], 1_250)).toBeUndefined();
   expect(queueWaitMs(delivery({}), row({ status: 'pending', finishedMs: null }), [], 1_250)).toBe(250);

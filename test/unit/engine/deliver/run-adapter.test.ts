@@ -114,7 +114,7 @@ beforeEach(() => {
   vi.useFakeTimers();
 });
 afterEach(() => {
-  // Nothing may be left that would hold the process or fire later.
+  // Nothing may be left that would keep the process alive or fire later.
   expect(vi.getTimerCount()).toBe(0);
   vi.useRealTimers();
 });
@@ -161,7 +161,7 @@ test('at its deadline the attempt has failed and can be tried again; the signal 
   expect(task.signal()?.aborted).toBe(true);
 });
 
-test('an adapter that ignores its signal does not hold the task, and what it does later is ignored', async () => {
+test('an adapter that ignores its signal does not block the task, and what it does later is ignored', async () => {
   const task = start({ timeoutMs: 1_000 });
   await vi.advanceTimersByTimeAsync(1_000 + GRACE_MS);
   expect((await task.result).result).toBe('failure');
@@ -246,7 +246,7 @@ test('the end of the worker ends the task soon, without an outcome', async () =>
   expect(task.signal()?.aborted).toBe(true);
 });
 
-test('an adapter whose job may not be ours any more is told to stop, and what it answers is still its result', async () => {
+test('an adapter whose job may not be ours any more gets its signal aborted, and what it answers is still its result', async () => {
   const task = start();
   task.lose('its lock was not renewed');
   expect(task.signal()?.reason).toEqual(new Error('its lock was not renewed'));
@@ -256,7 +256,7 @@ test('an adapter whose job may not be ours any more is told to stop, and what it
   expect(await task.result).toEqual({ result: 'output', output: 'done' });
 });
 
-test('a worker that is stopping begins nothing', async () => {
+test('a worker that is stopping starts nothing', async () => {
   const execute = vi.fn(async (): Promise<ExecutionResult> => ({ result: 'output', output: 1 }));
   const shutdown = new AbortController();
   shutdown.abort();
@@ -309,7 +309,7 @@ test('a fault of the executor itself is passed on, and nothing is left behind', 
   expect(task.isWatched()).toBe(false);
 });
 
-test('what became of a slow task is told after it was marked: a mark must not come after the outcome', async () => {
+test('the result of a slow task comes after it was marked: a mark must not come after the outcome', async () => {
   const task = start();
   let written: () => void = () => undefined;
   task.slow.mockReturnValueOnce(
@@ -325,7 +325,7 @@ test('what became of a slow task is told after it was marked: a mark must not co
   expect((await task.result).result).toBe('output');
 });
 
-test('a deadline beyond what a timer can hold does not come at once', async () => {
+test('a deadline beyond what a timer allows does not come at once', async () => {
   const task = start({ timeoutMs: 2 ** 40 });
   await vi.advanceTimersByTimeAsync(60_000);
   expect(task.answer()).toBeUndefined();
@@ -333,7 +333,7 @@ test('a deadline beyond what a timer can hold does not come at once', async () =
   await task.result;
 });
 
-test('while a task waits for its turn its deadline does not run, and then it has all of its time', async () => {
+test('while a task waits for a free slot its deadline does not run, and then it has all of its time', async () => {
   const task = start({ timeoutMs: 1_000 });
   await vi.advanceTimersByTimeAsync(900);
   const goOn = task.call()?.pauseDeadline();
@@ -361,7 +361,7 @@ test('an adapter that says nothing for too long has failed this attempt, and wha
   task.call()?.reports.heartbeat();
 });
 
-test('a task that waits for its turn need not report', async () => {
+test('a task that waits for a free slot need not report', async () => {
   const task = start({ timeoutMs: 60_000, heartbeatMs: 1_000 });
   const goOn = task.call()?.pauseDeadline();
   await vi.advanceTimersByTimeAsync(30_000);
@@ -371,7 +371,7 @@ test('a task that waits for its turn need not report', async () => {
   expect(await task.result).toMatchObject({ failure: { code: 'heartbeat_timeout' } });
 });
 
-test('a turn that comes when the task has ended begins no deadline', async () => {
+test('a slot that comes when the task has ended starts no deadline', async () => {
   const task = start({ timeoutMs: 1_000 });
   const goOn = task.call()?.pauseDeadline();
   task.cancel();
@@ -380,7 +380,7 @@ test('a turn that comes when the task has ended begins no deadline', async () =>
   goOn?.();
 });
 
-test('the adapter is told who it is and what it may send on', async () => {
+test('the adapter gets its identity and what it may send on', async () => {
   const task = start();
   expect(task.call()).toMatchObject({ actionId: 'a', idempotencyKey: 'run.1.a', attempt: 1 });
   for (const own of ['trust', 'onSlow']) expect(Object.keys(task.call() ?? {})).not.toContain(own);

@@ -1,4 +1,4 @@
-/** Fan-outs and loops in the engine alone: what is written down, given to the queue, judged, and what a crash leaves behind. */
+/** Fan-outs and loops in the engine alone: what is stored, added to the queue, evaluated, and what a crash leaves behind. */
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../src/domain/definition/definition.ts';
 import { createFairness } from '../../../../src/engine/accept/fairness.ts';
@@ -28,7 +28,7 @@ const ONCE = {
 };
 const over = (items: Json, rest: object = {}): Part => ({ for_each: { items, on_item_failure: 'fail', ...rest } });
 
-/** Delivers what is ready and not asleep, and promotes as the real queue would be told to. */
+/** Delivers what is ready and not asleep, and promotes as in the real queue. */
 async function drain(engine: FakeEngine): Promise<void> {
   const asleep = new Set<string>();
   const { queue } = engine;
@@ -113,7 +113,7 @@ describe('a fan-out', () => {
     ).toEqual(['a[0]', 'a[1]', 'a[2]', 'a[3]', 'a[4]']);
   });
 
-  test('an item that fails fails the action, and what has not begun never does', async () => {
+  test('an item that fails fails the action, and what has not started never does', async () => {
     const engine = await running(over([0, 1, 2, 3], { max_parallel: 1 }));
     engine.behaviours.set('a[1]', () => failure('no'));
     await drain(engine);
@@ -127,7 +127,7 @@ describe('a fan-out', () => {
     expect(engine.run()).toMatchObject({ status: 'failed', final: true });
   });
 
-  test('with on_item_failure: continue it leaves null in its place', async () => {
+  test('with on_item_failure: continue it leaves null at its position', async () => {
     const engine = await running(over([0, 1], { on_item_failure: 'continue' }));
     engine.behaviours.set('a[0]', () => failure('no'));
     await drain(engine);
@@ -135,7 +135,7 @@ describe('a fan-out', () => {
     expect(engine.run()).toMatchObject({ status: 'completed' });
   });
 
-  test('that is cancelled ends after its items, and those that were not begun never are', async () => {
+  test('that is cancelled ends after its items, and those that were not started never are', async () => {
     const engine = await running(over([0, 1, 2], { max_parallel: 1 }));
     await engine.deliver('a');
     await engine.store.runs.requestCancel('t', RUN, undefined);

@@ -50,7 +50,7 @@ test('lines keep their order, and their time never goes back', async () => {
   await logs.stop();
 });
 
-test('what is secret by name, by value or by its looks is not kept, and errors have words', async () => {
+test('what is secret by name, by value or by its looks is not stored, and errors have words', async () => {
   const { logs, lines } = logsInto();
   logs.open(TASK).add('info', 'with installed-secret to https://u:p4ssw0rd@example.com', {
     api_key: 'k',
@@ -140,7 +140,7 @@ test('fields of a task are in every line, what a line says itself wins, and none
 
 test('whatever the engine says about a task has its ids', async () => {
   const engine = await startedEngine({ a: [], b: ['a'] });
-  // Of several kinds: released too early, refused, left to whom it belongs.
+  // Of several kinds: released too early, rejected, left to whom it belongs.
   await engine.deliverByHand('b');
   const late = engine.take('a');
   engine.behaviours.set('a', async () => {
@@ -161,7 +161,7 @@ test('whatever the engine says about a task has its ids', async () => {
   }
 });
 
-test('a line that is written while a request is served carries who asks and its trace, also behind what is awaited', async () => {
+test('a line that is written while a request is served carries the caller and its trace, also behind what is awaited', async () => {
   const lines: object[] = [];
   const collect = (event: string, fields?: object) => void lines.push({ event, ...fields });
   const scope = createTenantScope();

@@ -91,7 +91,7 @@ test('pieces of text become one chunk, JSON keeps its own, and the order is that
   await vi.advanceTimersByTimeAsync(200);
 });
 
-test('no more than its bytes are kept, and it says so', async () => {
+test('no more than its bytes are stored, and it says so', async () => {
   const { reports, chunks, writes } = start(100);
   const task = reports.open(TASK, []);
   for (let n = 0; n < 1_000; n += 1) task.stream('x'.repeat(10));

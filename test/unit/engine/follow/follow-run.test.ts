@@ -15,7 +15,7 @@ function follower(events: FakeRunEvents, options: { maxReaders?: number } = {}):
   return made;
 }
 
-/** Follows a run and keeps what comes. */
+/** Follows a run and collects what comes. */
 function read(from: RunFollower, runId: string, after = FROM_THE_START, tenantId = 'default') {
   const leaving = new AbortController();
   const got: string[] = [];
@@ -84,14 +84,14 @@ describe('a reader', () => {
     expect(got).toEqual(['2 run.retried', '3 run.completed']);
   });
 
-  test('of a run that is unknown, or of another tenant, is told so', async () => {
+  test('of a run that is unknown, or of another tenant, gets that answer', async () => {
     const from = follower(fakeRunEvents('r'));
     expect(await read(from, 'other').end).toBe('unknown');
     expect(await read(from, 'r', FROM_THE_START, 'another').end).toBe('unknown');
     expect(await from.page('another', { runId: 'r', after: -1, limit: 1 })).toBeUndefined();
   });
 
-  test('with an id that the run has not given is refused', async () => {
+  test('with an id that is not of the run is rejected', async () => {
     const from = follower(fakeRunEvents('r'));
     await expect(read(from, 'r', 5).end).rejects.toMatchObject({ code: 'invalid_request' });
     await expect(from.page('default', { runId: 'r', after: 5, limit: 1 })).rejects.toMatchObject({
@@ -99,7 +99,7 @@ describe('a reader', () => {
     });
   });
 
-  test('is let go when it leaves, when the process stops, and when its run is removed', async () => {
+  test('is released when it leaves, when the process stops, and when its run is removed', async () => {
     const events = fakeRunEvents('a', 'b', 'c');
     const from = follower(events);
     const [a, b, c] = [read(from, 'a'), read(from, 'b'), read(from, 'c')];
@@ -126,14 +126,14 @@ describe('a reader', () => {
   });
 });
 
-test('all readers share one look at their runs, and nobody looks when nobody waits', async () => {
+test('all readers share one poll of their runs, and nobody polls when nobody waits', async () => {
   const events = fakeRunEvents('a', 'b');
   const from = follower(events);
   const readers = [read(from, 'a'), read(from, 'a'), read(from, 'b'), read(from, 'b')];
   await until(() => readers.every(({ started: begun }) => begun()));
   const first = events.looks.length;
   await until(() => events.looks.length > first + 3);
-  for (const look of events.looks.slice(first + 1)) expect(look.sort()).toEqual(['a', 'b']);
+  for (const poll of events.looks.slice(first + 1)) expect(poll.sort()).toEqual(['a', 'b']);
   events.end('a', 'run.completed');
   events.end('b', 'run.completed');
   await Promise.all(readers.map(({ end }) => end));
@@ -155,7 +155,7 @@ test('there are only so many readers at a time; one that leaves makes room', asy
   expect(await second.end).toBe('ended');
 });
 
-test('the news that a run has ended comes before the next look is due', async () => {
+test('the news that a run has ended comes before the next poll is due', async () => {
   const events = fakeRunEvents('r', 's');
   const made = createRunFollower(events, { pollMs: 3_600_000 });
   followers.push(made);

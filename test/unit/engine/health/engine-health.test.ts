@@ -97,8 +97,8 @@ test('an engine in which all is well has no problems, and its lanes know who ser
 
 test.each([
   ['no worker', { ...WELL, workers: [worker({ alive: false })] }, [], 'no worker is alive'],
-  ['a sweep that is late', { ...WELL, sweep: sweep(31) }, [], 'the sweep does not pass: last 31 s ago'],
-  ['a sweep that never was', { ...WELL, sweep: null }, [], 'the sweep does not pass: never'],
+  ['a reconcile pass that is late', { ...WELL, sweep: sweep(31) }, [], 'the sweep does not pass: last 31 s ago'],
+  ['a reconcile pass that never was', { ...WELL, sweep: null }, [], 'the sweep does not pass: never'],
   ['a lane that nobody serves', WELL, [lane('b', 2)], "nobody serves the lane 'b': 2 jobs wait"],
   ['runs that do not move', { ...WELL, stuck: 4 }, [], '4 executions have not moved for 10 minutes'],
   ['a queue that is away', WELL, undefined, 'the queue cannot be reached'],
@@ -114,7 +114,7 @@ test('without the database nothing is known', async () => {
   });
 });
 
-test('however many ask, the stores are asked once a second', async () => {
+test('however many callers there are, the stores are queried once a second', async () => {
   const clock = { now: 0 };
   const { report, asked: calls } = healthOf(WELL, [], clock);
   await Promise.all([report(), report(), report()]);

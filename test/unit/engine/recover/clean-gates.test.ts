@@ -26,7 +26,7 @@ test('gates of runs that have ended are removed, and those of live runs stay', a
   expect(gates).toEqual([gateJobId('c', 1, 'from.3', 'to')]);
 });
 
-test('page after page every gate is looked at, also behind those of runs that live for long', async () => {
+test('page after page every gate is checked, also behind those of runs that live for long', async () => {
   const { queue, gates } = gatesOf([...Array.from({ length: 700 }, () => 'live'), 'gone', 'live', 'gone']);
   let next = 0;
   do next = (await cleanGates({ queue, runs: ended('gone') }, next)).next;

@@ -39,7 +39,7 @@ test('of a run that has ended, what sleeps is made due and what waits for childr
 });
 
 test.each<State>(['delayed', 'waiting-children'])(
-  'call after call every %s job is looked at, also behind live ones',
+  'call after call every %s job is checked, also behind live ones',
   async (state) => {
     const live = (count: number) => Array.from({ length: count }, () => 'live');
     const { queue, left } = leftBehind({ wait: [...live(450), 'gone', ...live(3), 'gone'] }, [state]);

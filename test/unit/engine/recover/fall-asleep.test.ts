@@ -6,7 +6,7 @@ import { createFallAsleep } from '../../../../src/engine/recover/sleeping-runs.t
 import { definitionOf } from '../../../harness/dags.ts';
 
 const PLAN = makePlan(definitionOf({ a: [] }));
-// As much of a row as is looked at.
+// As much of a row as is read.
 const ASLEEP = { actionId: 'a', status: 'waiting', final: false, wakes: 0, wakesSeen: 0, parentId: null } as TaskRow;
 
 /** `broken`: a run that nobody can read. */

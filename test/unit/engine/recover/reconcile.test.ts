@@ -10,7 +10,7 @@ import { outcome } from '../../../harness/outcomes.ts';
 
 const GATED: Edges = { a: [], s: [], b: ['a'], c: ['a'], d: ['b', 'c', 's'] };
 
-/** The sweep beside a worker; `pass` looks at the run whatever its time. */
+/** The reconciler beside a worker; `pass` checks the run whatever its time. */
 async function reconciled(edges: Edges, window = 100, change?: Parameters<typeof startedEngine>[1]) {
   const engine = await startedEngine(edges, change);
   const deps: ReconcileDeps = {
@@ -67,7 +67,7 @@ describe('the dispatcher', () => {
     expect(engine.queue.job('test_task', 'run.1.a')).toBeDefined();
   });
 
-  test('one that cannot be added does not keep the others from it', async () => {
+  test('one that cannot be added does not prevent that of the others', async () => {
     const { engine, deps, events } = await reconciled(DIAMOND);
     engine.store.insert({ id: 'p1', of: { workflow_id: 'gone', version: 1 } });
     engine.store.insert({ id: 'p2', of: WORKFLOW });
@@ -82,7 +82,7 @@ describe('the dispatcher', () => {
     expect(events()).toContain('run_not_swept');
   });
 
-  test('a run that begins while it is added loses the gates that came back with it', async () => {
+  test('a run that starts while it is added loses the gates that came back with it', async () => {
     const { engine, deps } = await reconciled(GATED);
     // The API had added it and could not say so: its first task ends while the dispatcher adds it once more.
     const run = engine.store.truth.runs.get(RUN);
@@ -169,7 +169,7 @@ describe('the reconciler', () => {
     await finish(engine);
   });
 
-  test('another job that is missing the second time is suspected anew', async () => {
+  test('another job that is missing the second time is a new suspect', async () => {
     const { engine, pass } = await reconciled(GATED);
     engine.queue.wipe();
     await pass();
@@ -180,7 +180,7 @@ describe('the reconciler', () => {
     await finish(engine);
   });
 
-  test('frees what is held back by the gate of a task that is final', async () => {
+  test('frees what is blocked by the gate of a task that is final', async () => {
     const { engine, pass } = await reconciled(GATED);
     const lease = engine.take('a');
     const removal = vi.spyOn(engine.queue, 'removeGates').mockResolvedValueOnce();
@@ -194,7 +194,7 @@ describe('the reconciler', () => {
     await finish(engine);
   });
 
-  test('brings back a job that BullMQ keeps as failed although its task has no outcome', async () => {
+  test('brings back a job that BullMQ has stored as failed although its task has no outcome', async () => {
     const { engine, pass } = await reconciled(DIAMOND);
     engine.queue.end(engine.take('a'), { job: 'fail', message: 'the database was away for long' });
     await pass();
@@ -202,7 +202,7 @@ describe('the reconciler', () => {
     await finish(engine);
   });
 
-  test('a definitive failure that is kept does not hang what is added again above it', async () => {
+  test('a definitive failure that is still stored does not hang what is added again above it', async () => {
     const { engine, deps } = await reconciled(DIAMOND, 100, (id) => (id === 'b' ? tries(1) : {}));
     engine.behaviours.set('b', () => failure('no'));
     await engine.deliver('a');
@@ -251,7 +251,7 @@ describe('the reconciler', () => {
     await finish(engine);
   });
 
-  test('after a wipe looks at every run at once', async () => {
+  test('after a wipe checks every run at once', async () => {
     const { engine, deps } = await reconciled(DIAMOND);
     expect(await reconcileOnce(deps)).toMatchObject({ checked: 0 });
     engine.queue.wipe();
@@ -276,7 +276,7 @@ describe('the reconciler', () => {
     expect(executed(engine)).toEqual(['a']);
   });
 
-  test('not while one of its tasks is known to run', async () => {
+  test('not while one of its tasks runs', async () => {
     const { engine, pass } = await reconciled(DIAMOND);
     await engine.store.tasks.claim({ runId: RUN, epoch: 1, actionId: 'a', actionType: 'test_task', worker: 'other' });
     await engine.store.runs.requestCancel('t', RUN, undefined);
@@ -303,7 +303,7 @@ describe('adding again', () => {
     expect(executed(engine)).toEqual(['a', 'b', 'c', 'd', 's']);
   });
 
-  test('of a run that is begun anew meanwhile leaves no gate of the epoch that is over', async () => {
+  test('of a run that is retried meanwhile leaves no gate of the epoch that is over', async () => {
     const { engine, deps } = await reconciled(GATED);
     const run = engine.run();
     if (run === undefined) throw new Error('no run');

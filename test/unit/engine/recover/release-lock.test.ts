@@ -5,7 +5,7 @@ import { whileAnswered } from '../../../../src/engine/recover/release-lock.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Its lock is held while the work is under way, and told. */
+/** A store that says whether its lock is held, which it is while the work is under way. */
 function locked(answers: () => Promise<boolean>) {
   const lock = { held: false };
   const reconcile = {
@@ -51,7 +51,7 @@ test('a long pass keeps it while the queue answers, though not every time', asyn
   expect([lock.held, vi.getTimerCount()]).toEqual([false, 0]);
 });
 
-test('what a pass fails with is told as it is', async () => {
+test('a pass rejects with the error of its work', async () => {
   const { lock, sweep } = locked(() => Promise.resolve(true));
   await expect(sweep.exclusively(() => Promise.reject(new Error('the database has gone')))).rejects.toThrow('database');
   expect([lock.held, vi.getTimerCount()]).toEqual([false, 0]);

@@ -16,13 +16,13 @@ const probeOf = (more: Partial<LaneState> = {}, waiting = 1, answers = true): Pr
 const start = () => createResponsiveness({ unresponsiveMs: 30_000, maxGapMs: 25_000 });
 const responsive = { state: 'responsive' };
 
-/** What each look says, ten seconds apart. */
+/** What each probe says, ten seconds apart. */
 function verdicts(every: readonly Probe[]) {
   const responsiveness = start();
-  return every.map((each, n) => responsiveness.look(each, n * 10_000));
+  return every.map((each, n) => responsiveness.probe(each, n * 10_000));
 }
 
-describe('a worker is hearing', () => {
+describe('a worker is responsive', () => {
   test.each([
     ['while it takes jobs, however many wait', [0, 1, 2, 3, 4, 5].map((taken) => probeOf({ taken }, 1_000))],
     ['while nothing waits', Array.from({ length: 6 }, () => probeOf({}, 0))],
@@ -35,23 +35,23 @@ describe('a worker is hearing', () => {
     for (const said of verdicts(every)) expect(said).toEqual(responsive);
   });
 
-  test('when it is this process that stood still between two looks', () => {
+  test('when it is this process that stood still between two probes', () => {
     const responsiveness = start();
-    expect(responsiveness.look(probeOf(), 0)).toEqual(responsive);
-    expect(responsiveness.look(probeOf(), 40_000)).toEqual(responsive);
-    expect(responsiveness.look(probeOf(), 60_000)).toEqual(responsive);
+    expect(responsiveness.probe(probeOf(), 0)).toEqual(responsive);
+    expect(responsiveness.probe(probeOf(), 40_000)).toEqual(responsive);
+    expect(responsiveness.probe(probeOf(), 60_000)).toEqual(responsive);
   });
 
   test('when nothing could be said for a while', () => {
     const responsiveness = start();
-    responsiveness.look(probeOf(), 0);
-    responsiveness.look(probeOf(), 20_000);
+    responsiveness.probe(probeOf(), 0);
+    responsiveness.probe(probeOf(), 20_000);
     responsiveness.forget();
-    expect(responsiveness.look(probeOf(), 40_000)).toEqual(responsive);
+    expect(responsiveness.probe(probeOf(), 40_000)).toEqual(responsive);
   });
 });
 
-test('jobs that wait for long, with room for them, make it deaf: it reconnects once, and then is beyond help', () => {
+test('jobs that wait for long, with room for them, make it unresponsive: it reconnects once, and then is unrecoverable', () => {
   const said = verdicts(Array.from({ length: 7 }, () => probeOf()));
   expect(said.slice(0, 3)).toEqual([responsive, responsive, responsive]);
   expect(said[3]).toEqual({ state: 'unresponsive', reason: 'jobs wait and none is taken in a', act: 'reconnect' });
@@ -63,14 +63,18 @@ test('jobs that wait for long, with room for them, make it deaf: it reconnects o
 });
 
 test('one that takes jobs again after the reconnect has all of its chances again', () => {
-  const deaf = Array.from({ length: 4 }, () => probeOf());
-  const said = verdicts([...deaf, probeOf({ taken: 1 }), ...Array.from({ length: 4 }, () => probeOf({ taken: 1 }))]);
+  const unresponsive = Array.from({ length: 4 }, () => probeOf());
+  const said = verdicts([
+    ...unresponsive,
+    probeOf({ taken: 1 }),
+    ...Array.from({ length: 4 }, () => probeOf({ taken: 1 })),
+  ]);
   expect(said[3]).toMatchObject({ act: 'reconnect' });
   expect(said[4]).toEqual(responsive);
   expect(said.at(-1)).toMatchObject({ act: 'reconnect' });
 });
 
-test('a loop that has ended is deaf whether anything waits or not', () => {
+test('a loop that has ended is unresponsive whether anything waits or not', () => {
   expect(verdicts(Array.from({ length: 4 }, () => probeOf({ isFetching: false }, 0))).at(-1)).toMatchObject({
     state: 'unresponsive',
   });

@@ -42,7 +42,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('whoever asks first has the database asked, all of them once, and then it is known', async () => {
+test('whoever asks first has the database probed, all of them once, and then the answer is cached', async () => {
   const { path, probes } = opened();
   expect(await Promise.all([path.fault(), path.fault(), path.fault()])).toEqual([undefined, undefined, undefined]);
   expect(probes()).toBe(1);
@@ -69,7 +69,7 @@ test('a database that rejects is known from the next probe on, logged once, and 
   await watching;
 });
 
-test('a database that is away leaves it unknown, so that who comes next asks; it ends no fault that was found', async () => {
+test('a database that is away leaves it unknown, so that who comes next probes; it ends no fault that was found', async () => {
   const { path, fail, probes } = opened();
   fail(AWAY);
   expect(await path.fault()).toBeUndefined();
@@ -93,14 +93,14 @@ test('a probe that waits for a lock says nothing of what was found before, and m
   const stop = new AbortController();
   const watching = path.watchUntil(stop.signal);
   await vi.advanceTimersByTimeAsync(5_000);
-  const asked = probes();
+  const before = probes();
   expect(path.fault()).toBeUndefined();
-  expect(probes()).toBe(asked);
+  expect(probes()).toBe(before);
   stop.abort();
   await watching;
 });
 
-test('what is to be begun waits until something can be committed, or until this process stops', async () => {
+test('what is to be started waits until something can be committed, or until this process stops', async () => {
   const { path, fail } = opened();
   const stop = new AbortController();
   await path.fault();
@@ -120,7 +120,7 @@ test('what is to be begun waits until something can be committed, or until this 
   await watching;
 });
 
-test('a fault that has ended since it was last looked at is not told of, also when a probe from before is under way', async () => {
+test('a fault that has ended since the last probe is not reported, also when a probe from before is under way', async () => {
   const faults = createFaultLedger(() => 0);
   const answers: Array<(error?: Error) => void> = [];
   const path = createWritePath({
@@ -137,10 +137,10 @@ test('a fault that has ended since it was last looked at is not told of, also wh
   await vi.advanceTimersByTimeAsync(500);
   expect(answers).toHaveLength(2);
 
-  const told: unknown[] = [];
+  const reported: unknown[] = [];
   const beating = beatUntil(
     stop.signal,
-    { record: async ({ faults: found }) => void told.push(found) },
+    { record: async ({ faults: found }) => void reported.push(found) },
     {
       id: 'worker',
       lanes: [],
@@ -158,10 +158,10 @@ test('a fault that has ended since it was last looked at is not told of, also wh
   answers[1]?.(REJECTED);
   await vi.advanceTimersByTimeAsync(0);
   expect(answers).toHaveLength(3);
-  expect(told).toEqual([]);
+  expect(reported).toEqual([]);
   answers[2]?.();
   await vi.advanceTimersByTimeAsync(0);
-  expect(told).toEqual([[]]);
+  expect(reported).toEqual([[]]);
   stop.abort();
   await vi.advanceTimersByTimeAsync(0);
   await Promise.all([watching, beating]);

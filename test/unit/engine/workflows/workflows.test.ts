@@ -29,7 +29,7 @@ function setUp(check: () => Promise<void>, updates: Array<'stale' | 'unknown'> =
     merge: async () => DEFINITION,
   };
   const deps = { store, rules, system: { idOf: async (_: string, id: string) => id }, beforeSave: () => [check] };
-  const operations = { begin: () => Promise.reject(new Error('not asked')) };
+  const operations = { start: () => Promise.reject(new Error('not asked')) };
   const deleteWorkflow = createDeleteWorkflow({ ...deps, operations, newId: () => 'operation' });
   return { stored, workflows: createWorkflows(deps), deleteWorkflow };
 }
