@@ -112,7 +112,7 @@ describe('a payload that was moved', () => {
   const stored = (tenantId: string | undefined) => storedText(payload('{"a":1}', tenantId), sealing);
   const rejected = expect.objectContaining({ name: 'UnreadablePayload', code: 'payload_unreadable' });
 
-  test('to another tenant is rejected, where the connection or the row says whose it is', () => {
+  test('to another tenant is refused, where the connection or the row says whose it is', () => {
     expect(parsePayload(sealing, stored('one'), 'one')).toEqual({ a: 1 });
     expect(() => parsePayload(sealing, stored('one'), 'other')).toThrowError(rejected);
     const row = (tenant_id: string) => ({ tenant_id, plain: 'x', none: null, output: storedPayload(stored('one')) });

@@ -42,7 +42,7 @@ function setUp(limit: number, waiting: Record<string, number>, createQuota = cre
   };
 }
 
-test('what a tenant sends beyond its quota is rejected, and others go on', async () => {
+test('what a tenant sends beyond its number is refused, and others go on', async () => {
   const { accepted, take } = setUp(3, { many: 2, few: 0 });
   await take('many');
   await expect(take('many')).rejects.toMatchObject({ code: 'too_many_queued', status: 429, retryAfterSeconds: 5 });

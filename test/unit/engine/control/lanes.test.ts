@@ -13,7 +13,7 @@ const LANES = ['a', 'b'];
 
 function world() {
   const rows = new Map<string, PausedLane>();
-  const held = new Set<string>();
+  const pausedLanes = new Set<string>();
   let changes = 0;
   let queueIsAway = false;
   const pauses: LanePauseStore = {
@@ -33,17 +33,17 @@ function world() {
   const queue = {
     async setPaused(lane: string, paused: boolean) {
       if (queueIsAway) throw new Error('away');
-      if (paused) held.add(lane);
-      else held.delete(lane);
+      if (paused) pausedLanes.add(lane);
+      else pausedLanes.delete(lane);
     },
   };
   const depths = { depths: () => Promise.reject(new Error('away')) };
   return {
-    held,
+    pausedLanes,
     pauses,
     queue,
     lanes: createLanes({ pauses, queue, depths, lanes: LANES, log: createTestLog() }),
-    keeper: () => createLanePauseSync({ pauses, queue, lanes: LANES }),
+    sync: () => createLanePauseSync({ pauses, queue, lanes: LANES }),
     queueGoesAway(isAway: boolean) {
       queueIsAway = isAway;
     },
@@ -51,7 +51,7 @@ function world() {
 }
 
 test('a lane is paused at once, and by the workers where the queue is away or has forgotten it', async () => {
-  const { held: pausedLanes, lanes, keeper: sync, queueGoesAway } = world();
+  const { pausedLanes, lanes, sync, queueGoesAway } = world();
   const pass = sync();
   await lanes.pause(CALLER, 'a', undefined);
   expect([...pausedLanes]).toEqual(['a']);
@@ -69,20 +69,20 @@ test('a lane is paused at once, and by the workers where the queue is away or ha
 });
 
 test('what an API process that died has left paused is resumed, also when it was paused and resumed between two passes', async () => {
-  const { held, pauses, keeper } = world();
-  held.add('a');
-  const pass = keeper();
+  const { pausedLanes, pauses, sync } = world();
+  pausedLanes.add('a');
+  const pass = sync();
   await pass();
-  expect([...held], 'at the first pass').toEqual([]);
+  expect([...pausedLanes], 'at the first pass').toEqual([]);
   await pauses.pause(CALLER, 'a', undefined);
-  held.add('a');
+  pausedLanes.add('a');
   await pauses.resume(CALLER, 'a', undefined);
   await pass();
-  expect([...held]).toEqual([]);
+  expect([...pausedLanes]).toEqual([]);
 });
 
 test('a pause that reaches the queue after the resume is taken back by whoever made it', async () => {
-  const { held, pauses, queue, lanes, keeper } = world();
+  const { pausedLanes, pauses, queue, lanes, sync } = world();
   const setPaused = queue.setPaused;
   queue.setPaused = async (lane, paused) => {
     queue.setPaused = setPaused;
@@ -90,26 +90,26 @@ test('a pause that reaches the queue after the resume is taken back by whoever m
     await setPaused(lane, paused);
   };
   await lanes.pause(CALLER, 'a', undefined);
-  expect([...held]).toEqual([]);
-  const pass = keeper();
+  expect([...pausedLanes]).toEqual([]);
+  const pass = sync();
   await pauses.pause(CALLER, 'b', undefined);
   queue.setPaused = async (lane, paused) => {
     if (paused) await pauses.resume(CALLER, lane, undefined);
     await setPaused(lane, paused);
   };
   await pass();
-  expect([...held]).toEqual(['b']);
+  expect([...pausedLanes]).toEqual(['b']);
   await pass();
-  expect([...held]).toEqual([]);
+  expect([...pausedLanes]).toEqual([]);
 });
 
 test('what somebody pauses in the board alone is left alone while nothing changes', async () => {
-  const { held, keeper } = world();
-  const pass = keeper();
+  const { pausedLanes, sync } = world();
+  const pass = sync();
   await pass();
-  held.add('b');
+  pausedLanes.add('b');
   await pass();
-  expect([...held]).toEqual(['b']);
+  expect([...pausedLanes]).toEqual(['b']);
 });
 
 test('the list says who paused a lane to those of the same tenant, and goes on without the queue', async () => {

@@ -63,11 +63,11 @@ function healthOf(
   faults: Fault[] = [],
   error = new Error('away'),
 ) {
-  let asked = 0;
+  let calls = 0;
   const health = createEngineHealth({
     store: {
       facts: () => {
-        asked += 1;
+        calls += 1;
         return facts === undefined ? Promise.reject(error) : Promise.resolve(facts);
       },
     },
@@ -77,7 +77,7 @@ function healthOf(
     isRejected: (thrown) => thrown === REJECTED,
     now: () => clock.now,
   });
-  return { report: () => health.report(), asked: () => asked };
+  return { report: () => health.report(), calls: () => calls };
 }
 
 test('an engine in which all is well has no problems, and its lanes know who serves them', async () => {
@@ -116,7 +116,7 @@ test('without the database nothing is known', async () => {
 
 test('however many callers there are, the stores are queried once a second', async () => {
   const clock = { now: 0 };
-  const { report, asked: calls } = healthOf(WELL, [], clock);
+  const { report, calls } = healthOf(WELL, [], clock);
   await Promise.all([report(), report(), report()]);
   expect(calls()).toBe(1);
   clock.now = 1_001;
