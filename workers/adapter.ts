@@ -40,14 +40,14 @@ export interface AdapterContext {
    */
   acquire(
     service: string,
-    ask: { besides: readonly string[]; again: boolean; wait: boolean },
-  ): Promise<ServicePlace | undefined>;
-  release(place: ServicePlace, outcome: CallOutcome): Promise<void>;
+    options: { besides: readonly string[]; again: boolean; wait: boolean },
+  ): Promise<ServicePermit | undefined>;
+  release(permit: ServicePermit, outcome: CallOutcome): Promise<void>;
   /**
    * Before a call of a service: returns when it may be called now. Else it ends this delivery without holding the worker,
    * and the task is delivered again when its turn has come. Without a limit for that service it returns at once.
    */
-  turn(service: string): Promise<void>;
+  awaitRateLimit(service: string): Promise<void>;
   /** A call of an operation of a service, by its newest OpenAPI document. Throws what does not fit it. */
   operation(service: string, operationId: string, inputs: CallInputs): Promise<OperationCall>;
   /** A setting of the worker's configuration that adapters may read (`SMTP_URL`, `SLACK_WEBHOOK_URL`, `ESC_URL`, …). */
@@ -86,11 +86,11 @@ export interface AdapterContext {
 }
 
 /** Services for one attempt, as its adapter gets them. `close`: the attempt is over. */
-export interface ServicesOfTask extends Pick<AdapterContext, 'service' | 'acquire' | 'release' | 'turn'> {
+export interface ServicesOfTask extends Pick<AdapterContext, 'service' | 'acquire' | 'release' | 'awaitRateLimit'> {
   close(): void;
 }
 
-export interface ServicePlace {
+export interface ServicePermit {
   /** Of this attempt. */
   number: number;
   instanceId: string;

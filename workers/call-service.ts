@@ -36,25 +36,25 @@ export async function callService<T>(
   let failed: unknown;
   for (;;) {
     const again = besides.length > 0;
-    const place = await context.acquire(service, { besides, again, wait: onOpen === 'wait' });
-    if (place === undefined)
+    const permit = await context.acquire(service, { besides, again, wait: onOpen === 'wait' });
+    if (permit === undefined)
       throw failed ?? new NonRetryableError(`the service '${service}' is gone`, { code: 'service_unknown' });
     const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(), Math.min(place.timeoutSeconds * 1_000, 2 ** 31 - 1));
+    const timer = setTimeout(() => timeout.abort(), Math.min(permit.timeoutSeconds * 1_000, 2 ** 31 - 1));
     const signal = AbortSignal.any([context.signal, timeout.signal]);
-    const end = await exchange(place.baseUrl, signal).catch((error: unknown): Exchange<T> => {
+    const end = await exchange(permit.baseUrl, signal).catch((error: unknown): Exchange<T> => {
       if (!timeout.signal.aborted || context.signal.aborted)
         return { outcome: outcomeOf(error, context.signal), error };
-      const late = `${service} did not answer within ${place.timeoutSeconds} s`;
+      const late = `${service} did not answer within ${permit.timeoutSeconds} s`;
       return { outcome: 'failed', error: new RetryableError(late, { code: 'timeout', cause: error }) };
     });
     // Minutes are long to keep what is over.
     clearTimeout(timer);
-    await context.release(place, end.outcome);
+    await context.release(permit, end.outcome);
     if ('value' in end) return end.value;
     failed = end.error;
-    if (context.signal.aborted || end.outcome !== 'failed' || !mayAskAnother(method, failed)) throw failed;
-    besides.push(place.instanceId);
+    if (context.signal.aborted || end.outcome !== 'failed' || !mayTryAnother(method, failed)) throw failed;
+    besides.push(permit.instanceId);
   }
 }
 
@@ -66,7 +66,7 @@ function outcomeOf(error: unknown, signal: AbortSignal): CallOutcome {
   return error instanceof RetryableError ? 'failed' : 'unclear';
 }
 
-function mayAskAnother(method: string, error: unknown): boolean {
+function mayTryAnother(method: string, error: unknown): boolean {
   if (REPEATABLE.has(method)) return true;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('code' in cause && typeof cause.code === 'string' && NOT_CONNECTED.has(cause.code)) return true;

@@ -76,7 +76,7 @@ function shapeFaults(schema: z.ZodType, config: Json): FieldFault[] {
   const parsed = schema.safeParse(config, { error: plainWords });
   if (parsed.success) return [];
   const certain = parsed.error.issues.filter(
-    (issue) => issue.code === 'unrecognized_keys' || !holdsTemplate(valueAt(config, issue.path)),
+    (issue) => issue.code === 'unrecognized_keys' || !containsTemplate(valueAt(config, issue.path)),
   );
   return faultsOf(new z.ZodError(certain), schema);
 }
@@ -102,7 +102,7 @@ function jsonSchemaFaults(fields: readonly string[], config: Json, checks: Check
 function conditionFaults(paths: readonly string[], config: Json, checks: Checks): FieldFault[] {
   return paths.flatMap((path) => {
     const condition = valueAt(config, path.split('.'));
-    return condition === undefined || holdsTemplate(condition) ? [] : celFaults(condition, path, checks);
+    return condition === undefined || containsTemplate(condition) ? [] : celFaults(condition, path, checks);
   });
 }
 
@@ -124,8 +124,8 @@ function valueAt(config: Json, path: readonly PropertyKey[]): Json | undefined {
   return at;
 }
 
-function holdsTemplate(value: Json | undefined): boolean {
+function containsTemplate(value: Json | undefined): boolean {
   if (typeof value === 'string') return hasTemplate(value);
   if (typeof value !== 'object' || value === null) return false;
-  return Object.values(value).some(holdsTemplate);
+  return Object.values(value).some(containsTemplate);
 }

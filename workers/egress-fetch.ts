@@ -21,7 +21,7 @@ export interface FetchOfRun {
   withhold?: ((url: URL) => string | undefined) | undefined;
   mask?: ((text: string) => string) | undefined;
   /** Writes the call down as a span of its own, which is the parent of whatever it brings about. */
-  begin?(call: { method: string; url: string; service: string | undefined }): OpenCall | undefined;
+  startSpan?(call: { method: string; url: string; service: string | undefined }): OpenCall | undefined;
 }
 
 export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterContext['fetch'] {
@@ -33,18 +33,18 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
   }
 
   return async (url, { service, ...init } = {}) => {
-    const call = run.begin?.({ method: init.method ?? 'GET', url, service });
+    const call = run.startSpan?.({ method: init.method ?? 'GET', url, service });
     const traceparent = call?.traceparent ?? run.traceparent;
     const all = traceparent === undefined ? own : [...own, ['traceparent', traceparent] as const];
-    const given = Object.entries(init.headers ?? {});
-    const names = new Set(given.map(([name]) => name.toLowerCase()));
+    const requested = Object.entries(init.headers ?? {});
+    const names = new Set(requested.map(([name]) => name.toLowerCase()));
     const signal = init.signal === undefined ? run.signal : firstOf(run.signal, init.signal);
     try {
       const answer = await egress.fetch(url, {
         ...init,
         tenantId: run.tenantId,
         source: run.idempotencyKey,
-        headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...given]),
+        headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...requested]),
         signal,
         ...(run.withhold === undefined ? {} : { withhold: run.withhold }),
         ...(run.mask === undefined ? {} : { mask: run.mask }),

@@ -86,14 +86,14 @@ function failed(
   retryable: boolean,
   retryAfterMs?: number,
 ): ExecutionResult {
-  const told = {
+  const reported = {
     code,
     message,
     retryable,
     retryAfterMs,
     ...(retryable && BROKEN_OFF.has(code) ? {} : { definite: true }),
   };
-  return { result: 'failure', failure: details === undefined ? told : { ...told, details } };
+  return { result: 'failure', failure: details === undefined ? reported : { ...reported, details } };
 }
 
 export function failure(code: string, message: string, retryable: boolean, retryAfterMs?: number): ExecutionResult {

@@ -16,7 +16,7 @@ import type { Catalogue } from './catalogue.ts';
 import { createAdapterFetch } from './egress-fetch.ts';
 import { failure, park, runAdapterIn, sleeper } from './execution.ts';
 import type { IsolatedPool } from './isolated-pool.ts';
-import { maskedLog, maskedSpans, refusalOf, rulesOfFetch } from './task-secrets.ts';
+import { maskedLog, maskedSpans, rejectionOf, rulesOfFetch } from './task-secrets.ts';
 
 export interface ExecutorDeps {
   catalogue: Catalogue;
@@ -45,7 +45,7 @@ const NO_SERVICES: ServicesOfTask = {
   service: () => Promise.resolve(undefined),
   acquire: () => Promise.resolve(undefined),
   release: () => Promise.resolve(),
-  turn: () => Promise.resolve(),
+  awaitRateLimit: () => Promise.resolve(),
   close: () => undefined,
 };
 const NO_OPERATION: AdapterContext['operation'] = (service) =>
@@ -55,11 +55,11 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   return {
     literalFields: (actionType) => deps.catalogue.literalFields(actionType),
     async execute(call) {
-      const begun = performance.now();
+      const startedAt = performance.now();
       const services = deps.services?.(call) ?? NO_SERVICES;
       try {
         const result = await executeIn(deps, call, services);
-        logEnd(deps.log, call, result, performance.now() - begun);
+        logEnd(deps.log, call, result, performance.now() - startedAt);
         return result;
       } finally {
         services.close();
@@ -81,8 +81,8 @@ function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: n
 async function executeIn(deps: ExecutorDeps, call: ExecutionCall, services: ServicesOfTask): Promise<ExecutionResult> {
   const adapter = deps.catalogue.get(call.actionType);
   if (adapter === undefined) return failure('input_invalid', `this worker has no adapter '${call.actionType}'`, false);
-  const refusal = refusalOf(adapter, call.input, call.secrets);
-  if (refusal !== undefined) return refusal;
+  const rejection = rejectionOf(adapter, call.input, call.secrets);
+  if (rejection !== undefined) return rejection;
   const context = contextOf(deps, call, services);
   const mayBlock = adapter.isolated === true;
   if (!mayBlock && (!call.suspect || adapter.usesEngine === true))
@@ -113,14 +113,14 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, services: ServicesOf
   const sampled = deps.isSampled(traceId ?? '', parentSpan);
   const traceparent = traceId === null ? undefined : traceparentOf(traceId, parentId, sampled);
   const { tenantId } = run;
-  const place = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
+  const attemptKey = { runId: run.id, actionId, epoch: run.epoch, attempt: call.attempt };
   const lines = withFields(deps.log, () => fieldsOf(call));
   const say = (level: LogLevel) => (message: string, data?: object) => {
     lines[level](message, data);
     call.logs?.add(level, message, data);
   };
   const own = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
-  const begin = maskedSpans(deps.callSpans?.begin, call.secrets);
+  const startSpan = maskedSpans(deps.callSpans?.begin, call.secrets);
   return {
     signal: call.signal,
     log: maskedLog(own, call.secrets),
@@ -138,15 +138,15 @@ function contextOf(deps: ExecutorDeps, call: ExecutionCall, services: ServicesOf
       correlationId,
       traceparent,
       ...rulesOfFetch(call.secrets),
-      begin: (request) =>
+      startSpan: (request) =>
         traceId === null
           ? undefined
-          : begin?.({ tenantId, traceId, parentSpan, parentId, kind: 'request', ...place }, request),
+          : startSpan?.({ tenantId, traceId, parentSpan, parentId, kind: 'request', ...attemptKey }, request),
     }),
     service: services.service,
     acquire: services.acquire,
     release: services.release,
-    turn: services.turn,
+    awaitRateLimit: services.awaitRateLimit,
     operation: deps.operations?.(tenantId) ?? NO_OPERATION,
     setting: (name) => deps.settings[name],
     scope: call.scope,

@@ -9,12 +9,12 @@ import { firstOf } from '../src/engine/deliver/time-limit.ts';
 import type { ExecutionResult } from '../src/engine/ports/executor.ts';
 import type { Json } from '../src/schemas/json.ts';
 import { startWatchdog } from '../src/watchdog/watchdog.ts';
-import type { AdapterContext, AdapterFetchInit, AdapterResponse, ServicePlace } from './adapter.ts';
+import type { AdapterContext, AdapterFetchInit, AdapterResponse, ServicePermit } from './adapter.ts';
 import { park, runAdapterIn, sleeper } from './execution.ts';
 import {
-  BEAT_EVERY_MS,
   type FetchAnswer,
   type FromChild,
+  HEARTBEAT_EVERY_MS,
   type IsolatedResult,
   type IsolatedTask,
   type Question,
@@ -86,9 +86,9 @@ function contextOf(task: IsolatedTask, signal: AbortSignal): AdapterContext {
       (await ask({ ask: 'service', name }, signal)) as { name: string; baseUrl: string } | undefined,
     operation: async (service, id, inputs) =>
       (await ask({ ask: 'operation', service, id, inputs }, signal)) as OperationCall,
-    turn: async (service) => void (await ask({ ask: 'turn', service }, signal)),
-    acquire: async (service, how) => (await ask({ ask: 'acquire', service, how }, signal)) as ServicePlace | undefined,
-    release: async (place, outcome) => void (await ask({ ask: 'release', place, outcome })),
+    awaitRateLimit: async (service) => void (await ask({ ask: 'turn', service }, signal)),
+    acquire: async (service, how) => (await ask({ ask: 'acquire', service, how }, signal)) as ServicePermit | undefined,
+    release: async (permit, outcome) => void (await ask({ ask: 'release', permit: permit, outcome })),
     setting: (name) => task.settings[name],
     evaluate: async (expression, variables) => (await ask({ ask: 'evaluate', expression, variables }, signal)) as Json, // The evaluator gives nothing else.
   };
@@ -98,18 +98,18 @@ async function fetchThrough(url: string, init: AdapterFetchInit, task: AbortSign
   const { signal: own, ...rest } = init;
   const signal = own === undefined ? task : firstOf(task, own);
   const { status, headers, body, hasBody } = (await ask({ ask: 'fetch', url, init: rest }, signal)) as FetchAnswer;
-  async function* parts() {
+  async function* chunks() {
     for (;;) {
-      const part = (await ask({ ask: 'part', body }, signal)) as Uint8Array | undefined;
-      if (part === undefined) return;
-      yield part;
+      const chunk = (await ask({ ask: 'part', body }, signal)) as Uint8Array | undefined;
+      if (chunk === undefined) return;
+      yield chunk;
     }
   }
   return {
     status,
     headers,
     text: async () => (await ask({ ask: 'text', body }, signal)) as string,
-    body: hasBody ? parts() : undefined,
+    body: hasBody ? chunks() : undefined,
   };
 }
 
@@ -175,5 +175,5 @@ try {
 } catch {
   // Only Linux has it.
 }
-setInterval(() => say({ say: 'beat' }), BEAT_EVERY_MS);
+setInterval(() => say({ say: 'beat' }), HEARTBEAT_EVERY_MS);
 say({ say: 'ready' });

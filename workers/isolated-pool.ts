@@ -38,7 +38,7 @@ export interface IsolatedPool {
   close(): Promise<void>;
 }
 
-const KEPT_WARM = 2;
+const MAX_IDLE = 2;
 /** What leaks in a library must not add up for ever. */
 const TASKS_PER_PROCESS = 500;
 const ABORT_GRACE_MS = 500;
@@ -58,15 +58,15 @@ export function createIsolatedPool(options: IsolatedPoolOptions): IsolatedPool {
       return;
     }
     await new Promise<void>((resolve, reject) => {
-      const leave = () => {
+      const onAbort = () => {
         queue.splice(queue.indexOf(enter), 1);
         reject(signal.reason);
       };
       const enter = () => {
-        signal.removeEventListener('abort', leave);
+        signal.removeEventListener('abort', onAbort);
         resolve();
       };
-      signal.addEventListener('abort', leave, { once: true });
+      signal.addEventListener('abort', onAbort, { once: true });
       queue.push(enter);
     });
   }
@@ -107,8 +107,8 @@ export function createIsolatedPool(options: IsolatedPoolOptions): IsolatedPool {
   }
 
   function giveBack(child: IsolatedProcess, suspect: boolean): void {
-    const keep = child.isAlive() && !suspect && !closed && child.tasks() < TASKS_PER_PROCESS && idle.length < KEPT_WARM;
-    if (keep) idle.push(child);
+    const reuse = child.isAlive() && !suspect && !closed && child.tasks() < TASKS_PER_PROCESS && idle.length < MAX_IDLE;
+    if (reuse) idle.push(child);
     else if (child.isAlive()) child.kill('it is not needed any more');
   }
 

@@ -10,9 +10,9 @@ import { fork } from 'node:child_process';
 import { programFile } from '../src/program-file.ts';
 import type { AdapterContext, AdapterResponse } from './adapter.ts';
 import {
-  BEAT_EVERY_MS,
   type FetchAnswer,
   type FromChild,
+  HEARTBEAT_EVERY_MS,
   type IsolatedResult,
   type IsolatedTask,
   plainError,
@@ -39,7 +39,7 @@ export type ChildContext = Pick<
   | 'operation'
   | 'acquire'
   | 'release'
-  | 'turn'
+  | 'awaitRateLimit'
   | 'evaluate'
   | 'log'
   | 'signal'
@@ -74,7 +74,7 @@ export interface IsolatedProcess {
   kill(why: string): void;
 }
 
-const KEPT_WORDS = 2_000;
+const MAX_WORDS = 2_000;
 
 export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedProcess {
   const child = fork(programFile('workers/isolated-child.js'), options.underTest ? [UNDER_TEST] : [], {
@@ -90,7 +90,7 @@ export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedP
   let receive: (message: FromChild) => void = () => undefined;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => {
-      words = (words + text).slice(-KEPT_WORDS);
+      words = (words + text).slice(-MAX_WORDS);
     });
   }
   const ended = new Promise<End>((resolve) => {
@@ -132,20 +132,20 @@ export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedP
       tasks += 1;
       const { signal } = context;
       const answers = answerer(context, say);
-      let beats = 0;
+      let heartbeats = 0;
       let grace: NodeJS.Timeout | undefined;
       const result = new Promise<IsolatedResult>((resolve) => {
         receive = (message) => {
-          beats += 1;
+          heartbeats += 1;
           if (message.say === 'result') resolve(message.result);
-          else answers.hear(message);
+          else answers.receive(message);
         };
       });
       const onAbort = () => {
         say({ say: 'abort', reason: signal.reason instanceof Error ? signal.reason.message : 'aborted' });
         grace = setTimeout(() => kill('it did not end when it was told to'), options.abortGraceMs);
       };
-      const watch = maxBlockMs === undefined ? undefined : watchLoop(() => beats, maxBlockMs, kill);
+      const watch = maxBlockMs === undefined ? undefined : watchLoop(() => heartbeats, maxBlockMs, kill);
       signal.addEventListener('abort', onAbort, { once: true });
       say({ say: 'run', task });
       if (signal.aborted) onAbort();
@@ -163,14 +163,14 @@ export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedP
 }
 
 /** Counts its own looks, not time: when this process stands still, the child's beats wait to be read. */
-function watchLoop(beats: () => number, maxBlockMs: number, kill: (why: string) => void): NodeJS.Timeout {
-  let last = beats();
+function watchLoop(heartbeats: () => number, maxBlockMs: number, kill: (why: string) => void): NodeJS.Timeout {
+  let last = heartbeats();
   let still = 0;
   return setInterval(() => {
-    still = beats() === last ? still + 1 : 0;
-    last = beats();
-    if (still * BEAT_EVERY_MS > maxBlockMs) kill(`its event loop stood still for ${maxBlockMs / 1000} s`);
-  }, BEAT_EVERY_MS);
+    still = heartbeats() === last ? still + 1 : 0;
+    last = heartbeats();
+    if (still * HEARTBEAT_EVERY_MS > maxBlockMs) kill(`its event loop stood still for ${maxBlockMs / 1000} s`);
+  }, HEARTBEAT_EVERY_MS);
 }
 
 export function wordsOf({ code, signal, killed }: End): string {
@@ -182,9 +182,9 @@ export function wordsOf({ code, signal, killed }: End): string {
 function answerer(
   context: Omit<ChildContext, 'signal'>,
   say: (message: ToChild) => void,
-): { hear(message: FromChild): void; close(): void } {
+): { receive(message: FromChild): void; close(): void } {
   const requests = new Map<number, AbortController>();
-  const bodies = new Map<number, { answer: AdapterResponse; parts: AsyncIterator<Uint8Array> | undefined }>();
+  const bodies = new Map<number, { answer: AdapterResponse; chunks: AsyncIterator<Uint8Array> | undefined }>();
 
   async function answer(question: number, what: Question): Promise<unknown> {
     switch (what.ask) {
@@ -193,11 +193,11 @@ function answerer(
       case 'operation':
         return context.operation(what.service, what.id, what.inputs);
       case 'turn':
-        return context.turn(what.service);
+        return context.awaitRateLimit(what.service);
       case 'acquire':
         return context.acquire(what.service, what.how);
       case 'release':
-        return context.release(what.place, what.outcome);
+        return context.release(what.permit, what.outcome);
       case 'evaluate':
         return context.evaluate(what.expression, what.variables);
       case 'fetch': {
@@ -205,7 +205,7 @@ function answerer(
         requests.set(question, request);
         try {
           const answered = await context.fetch(what.url, { ...what.init, signal: request.signal });
-          bodies.set(question, { answer: answered, parts: answered.body?.[Symbol.asyncIterator]() });
+          bodies.set(question, { answer: answered, chunks: answered.body?.[Symbol.asyncIterator]() });
           const { status, headers, body } = answered;
           return { status, headers, body: question, hasBody: body !== undefined } satisfies FetchAnswer;
         } finally {
@@ -215,14 +215,14 @@ function answerer(
       case 'text':
         return bodies.get(what.body)?.answer.text();
       case 'part': {
-        const next = await bodies.get(what.body)?.parts?.next();
+        const next = await bodies.get(what.body)?.chunks?.next();
         return next?.done === false ? next.value : undefined;
       }
     }
   }
 
   return {
-    hear(message) {
+    receive(message) {
       if (message.say === 'drop') requests.get(message.question)?.abort();
       if (message.say === 'report') pass(context, message);
       if (message.say === 'log') context.log[message.level](message.message, message.data as object); // It sends objects only.

@@ -14,13 +14,13 @@ import {
   type CallOutcome,
   NonRetryableError,
   RetryableError,
-  type ServicePlace,
+  type ServicePermit,
 } from './adapter.ts';
 import { Sleep } from './execution.ts';
 
 /** An argument of the child: it has the adapters for tests too. */
 export const UNDER_TEST = '--under-test';
-export const BEAT_EVERY_MS = 500;
+export const HEARTBEAT_EVERY_MS = 500;
 
 /** Everything of the context that is plain data. */
 export interface IsolatedTask
@@ -47,7 +47,7 @@ export type Question =
   | { ask: 'turn'; service: string }
   | { ask: 'operation'; service: string; id: string; inputs: CallInputs }
   | { ask: 'acquire'; service: string; how: Parameters<AdapterContext['acquire']>[1] }
-  | { ask: 'release'; place: ServicePlace; outcome: CallOutcome }
+  | { ask: 'release'; permit: ServicePermit; outcome: CallOutcome }
   | { ask: 'evaluate'; expression: string; variables: Record<string, Json> };
 
 export interface FetchAnswer {

@@ -13,7 +13,11 @@ import { failure } from './execution.ts';
 const MAX_CAUSES = 5;
 
 /** Why the adapter may not have this input. */
-export function refusalOf(adapter: Adapter, input: Json, secrets: readonly TaskSecret[]): ExecutionResult | undefined {
+export function rejectionOf(
+  adapter: Adapter,
+  input: Json,
+  secrets: readonly TaskSecret[],
+): ExecutionResult | undefined {
   const bound = secrets.find(({ hosts }) => hosts !== undefined);
   if (bound === undefined || adapter.sendsByFetchAlone?.(input) === true) return undefined;
   const message = `the secret '${bound.name}' is bound to hosts, and this action of type '${adapter.type}' does more with its input than to send it to one`;
@@ -27,8 +31,8 @@ export function rulesOfFetch(secrets: readonly TaskSecret[]): Pick<FetchOfRun, '
   const bound = secrets.flatMap(({ name, hosts }) => (hosts === undefined ? [] : [{ name, hosts }]));
   return {
     withhold(url) {
-      const kept = bound.find(({ hosts }) => !hostAllows(hosts, url));
-      return kept === undefined ? undefined : `the secret '${kept.name}' may not go to ${mask(url.host)}`;
+      const blocked = bound.find(({ hosts }) => !hostAllows(hosts, url));
+      return blocked === undefined ? undefined : `the secret '${blocked.name}' may not go to ${mask(url.host)}`;
     },
     mask,
   };

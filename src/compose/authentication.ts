@@ -5,7 +5,7 @@ import { createEgress } from '../egress/egress.ts';
 import { within } from '../engine/deliver/time-limit.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { Credentials } from '../feature.ts';
-import { createIdentify, type WhoAsks } from '../http/auth/identify.ts';
+import { createIdentify, type Identify } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
 
@@ -13,7 +13,7 @@ const JWKS_TIMEOUT_MS = 5_000;
 const MAX_JWKS_BYTES = 256 * 1_024;
 
 export interface Authentication {
-  whoAsks: WhoAsks;
+  whoAsks: Identify;
   close(): Promise<void>;
 }
 

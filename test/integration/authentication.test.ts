@@ -124,7 +124,7 @@ describe.each(onBothBackends({ environment }).filter(({ backend }) => backend ==
     }) => {
       const [sessions, directory] = [createLoginSessions(db), createSessionDirectory(db)];
       const begin = (id: string, tenantId: string, userId: string, seconds = 60) =>
-        directory.begin({ id, tenantId, userId, seconds });
+        directory.start({ id, tenantId, userId, seconds });
       await begin('over', 'a', 'anna', -1);
       await begin('s1', 'a', 'anna');
       await begin('s2', 'a', 'anna');

@@ -73,7 +73,7 @@ const test = base
       services: createServicesOfTasks({
         find: async (tenant, name) => asConfigured(name, `${service.url}/of-${tenant}`, undefined),
         calls: createServiceCalls({ now: Date.now, random: Math.random, onChange: () => undefined }),
-        turn: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
+        takeRateSlot: async (name) => (name === 'busy' ? BUSY_UNTIL : undefined),
         now: () => new Date(),
       }),
       operations: () => () => Promise.reject(new Error('no document is known')),

@@ -1,7 +1,13 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
 import { CHANGED_COLUMNS, createErasureSteps } from '../../src/features/erasure/store.ts';
-import { HANGING_TABLES, KEPT_TABLES, OF_USER, RUN_TABLES, TENANT_TABLES } from '../../src/features/erasure/tables.ts';
+import {
+  HANGING_TABLES,
+  OF_USER,
+  RETAINED_TABLES,
+  RUN_TABLES,
+  TENANT_TABLES,
+} from '../../src/features/erasure/tables.ts';
 import { keysOf } from '../harness/checker/at-rest.ts';
 import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
@@ -77,20 +83,20 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
   }) => {
     const all = await columns(stack);
     const known = (table: string) =>
-      [RUN_TABLES, TENANT_TABLES, HANGING_TABLES, KEPT_TABLES].some((tables) => Object.hasOwn(tables, table));
+      [RUN_TABLES, TENANT_TABLES, HANGING_TABLES, RETAINED_TABLES].some((tables) => Object.hasOwn(tables, table));
     const owned = ['tenant_id', 'run_id', 'workflow_id', 'schedule_id', 'webhook_id', 'user_id'];
     const forgotten = [...all].filter(
       ([table, names]) => table !== 'run' && names.some((name) => owned.includes(name)) && !known(table),
     );
     expect(forgotten.map(([table]) => table)).toEqual([]);
     const tables = [...Object.keys(RUN_TABLES), ...Object.keys(TENANT_TABLES), ...Object.keys(HANGING_TABLES)];
-    expect([...tables, ...Object.keys(KEPT_TABLES)].filter((table) => !all.has(table))).toEqual([]);
+    expect([...tables, ...Object.keys(RETAINED_TABLES)].filter((table) => !all.has(table))).toEqual([]);
     const covered = new Set(CHANGED_COLUMNS.map(({ table, column }) => `${table}.${column}`));
     for (const table of OF_USER) covered.add(`${table}.user_id`);
     const whose = [...all].flatMap(([table, names]) =>
       names.filter((name) => /^by$|_by$|^user_id$/.test(name)).map((name) => `${table}.${name}`),
     );
-    const kept = (name: string) => Object.hasOwn(KEPT_TABLES, name.split('.', 1)[0] ?? '');
+    const kept = (name: string) => Object.hasOwn(RETAINED_TABLES, name.split('.', 1)[0] ?? '');
     expect(whose.filter((name) => !covered.has(name) && !kept(name))).toEqual([]);
     const hidden = new Map(
       Object.entries({ ...RUN_TABLES, ...TENANT_TABLES }).map(([table, of]) => [table, of.hidden]),
@@ -98,7 +104,7 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     const secret = [...all].flatMap(([table, names]) =>
       names
         .filter((name) => /secret$|token$|envelope|^(?:previous_)?hash$/.test(name))
-        .filter((name) => !Object.hasOwn(KEPT_TABLES, table) && !hidden.get(table)?.includes(name))
+        .filter((name) => !Object.hasOwn(RETAINED_TABLES, table) && !hidden.get(table)?.includes(name))
         .map((name) => `${table}.${name}`),
     );
     // Of a document that a service serves to everybody.

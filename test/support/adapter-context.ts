@@ -94,7 +94,7 @@ export function adapterContext(options: AdapterContextOptions = {}): TestContext
         outcomes.push(outcome);
         return Promise.resolve();
       },
-      turn: (service) => {
+      awaitRateLimit: (service) => {
         turns.push(service);
         return Promise.resolve();
       },

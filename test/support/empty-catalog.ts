@@ -10,7 +10,7 @@ export function emptyCatalog(): Pick<
   'templates' | 'search' | 'statistics' | 'statisticsOf' | 'history' | 'activity'
 > {
   return {
-    templates: { list: async () => new Map(), get: unknown, make: unknown, keep: unknown, remove: unknown },
+    templates: { list: async () => new Map(), get: unknown, make: unknown, save: unknown, remove: unknown },
     search: { search: async () => ({ items: [], total: 0, match: 'words' }) },
     statistics: {
       ofTenant: async () => ({

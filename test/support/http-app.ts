@@ -199,7 +199,7 @@ export function memory({
       ...config,
     },
     log: { debug: keep, info: keep, warn: keep, error: keep },
-    whoAsks: createIdentify({
+    identify: createIdentify({
       required: required ?? (apiKeys.length > 0 || jwt !== undefined),
       ...{ apiKeys, madeKeys, jwt, certificates, trustedCallers, metricsTokens, sessions },
     }),

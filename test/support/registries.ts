@@ -4,7 +4,7 @@ import { apiMetrics, meteredAnswers } from '../../src/compose/api/metrics.ts';
 import { meteredTasks, servedMetrics } from '../../src/compose/shared-metrics.ts';
 import { workerMetrics } from '../../src/compose/worker/metrics.ts';
 import type { TaskStore } from '../../src/engine/ports/tasks.ts';
-import { tellAudit } from '../../src/features/audit/metrics.ts';
+import { addAuditMetrics } from '../../src/features/audit/metrics.ts';
 import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
 import type { MetricsRegistry } from '../../src/http/server/metrics.ts';
 import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
@@ -86,7 +86,8 @@ export function freshMetrics() {
   services.register(worker.registry);
   const limits = createLimitMetrics(api.registry);
   const audit = { dropped: 0 };
-  for (const { registry } of [api, worker]) tellAudit(registry, { queued: () => 1, dropped: () => audit.dropped });
+  for (const { registry } of [api, worker])
+    addAuditMetrics(registry, { queued: () => 1, dropped: () => audit.dropped });
   const spans = [api, worker].map(({ registry }) => spanCounter(registry));
   return { api, worker, shared, services, limits, audit, spans };
 }

@@ -18,8 +18,8 @@ export const findService = defineAdapter({
   }),
   output: z.object({ service: name.nullable() }),
   async run({ names, required }, { service }) {
-    for (const wanted of names) {
-      if ((await service(wanted)) !== undefined) return { service: wanted };
+    for (const candidate of names) {
+      if ((await service(candidate)) !== undefined) return { service: candidate };
     }
     if (!required) return { service: null };
     throw new NonRetryableError(`none of the services ${names.join(', ')} is known: register one of them`, {

@@ -54,8 +54,8 @@ export const notification = defineAdapter({
   config,
   output,
   sendsByFetchAlone: (input) => {
-    const given = config.shape.channels.safeParse((input as { channels?: unknown } | null)?.channels);
-    return given.success && given.data.every((channel) => channel === 'webhook' || channel === 'slack');
+    const channels = config.shape.channels.safeParse((input as { channels?: unknown } | null)?.channels);
+    return channels.success && channels.data.every((channel) => channel === 'webhook' || channel === 'slack');
   },
   run: (input, context) => notify(input, context),
 });
@@ -121,8 +121,8 @@ function targetOf(
   context: NotifyContext,
 ): { url: string; trusted: boolean } {
   const { field, setting } = TARGETS[channel];
-  const given = input[field];
-  if (given !== undefined) return { url: given, trusted: false };
+  const fromDefinition = input[field];
+  if (fromDefinition !== undefined) return { url: fromDefinition, trusted: false };
   const url = context.setting(setting);
   if (url !== undefined) return { url, trusted: true };
   throw notConfigured(channel, `give ${field} or set ${setting}`);

@@ -99,13 +99,10 @@ export const serviceCall = defineAdapter({
       error: 'operation_id needs a service',
       path: ['operation_id'],
     })
-    .refine(
-      (given) => given.operation_id === undefined || (given.endpoint ?? given.path ?? given.method) === undefined,
-      {
-        error: 'operation_id stands instead of endpoint and method',
-        path: ['operation_id'],
-      },
-    )
+    .refine((call) => call.operation_id === undefined || (call.endpoint ?? call.path ?? call.method) === undefined, {
+      error: 'operation_id stands instead of endpoint and method',
+      path: ['operation_id'],
+    })
     .refine(({ endpoint, path }) => endpoint === undefined || path === undefined, {
       error: 'endpoint and path exclude each other',
       path: ['path'],
@@ -131,8 +128,8 @@ export const serviceCall = defineAdapter({
         ...(service === undefined ? {} : { service }),
       });
       // A service that refuses, or asks for patience, does what it should.
-      const refuses = answer.status >= 400 && answer.status < 500 && !isGood(answer, expect);
-      const outcome = refuses ? 'answered' : 'failed';
+      const rejects = answer.status >= 400 && answer.status < 500 && !isGood(answer, expect);
+      const outcome = rejects ? 'answered' : 'failed';
       try {
         return { outcome: 'answered', value: await readAnswer(answer, what, expect, context) };
       } catch (error) {
@@ -144,7 +141,7 @@ export const serviceCall = defineAdapter({
       if ('value' in end) return end.value;
       throw end.error;
     }
-    await context.turn(service);
+    await context.awaitRateLimit(service);
     return callService({ service, method: request.method, onOpen: input.on_circuit_open }, context, exchange);
   },
 });

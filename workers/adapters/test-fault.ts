@@ -54,11 +54,11 @@ async function run(input: Input, context: Context) {
   }
   if (input.tell !== undefined) tell(input.tell, context);
   if (input.call !== undefined) {
-    const known = await service('elsewhere');
-    const answer = await fetch(input.call, { method: 'POST', body: JSON.stringify({ known: known?.baseUrl ?? null }) });
+    const found = await service('elsewhere');
+    const answer = await fetch(input.call, { method: 'POST', body: JSON.stringify({ known: found?.baseUrl ?? null }) });
     if (input.in_parts !== true) return { status: answer.status, body: await answer.text(), idempotencyKey };
     let bytes = 0;
-    for await (const part of answer.body ?? []) bytes += part.length;
+    for await (const chunk of answer.body ?? []) bytes += chunk.length;
     return { bytes };
   }
   if (input.block_seconds !== undefined) block(input.block_seconds * 1000);
@@ -94,8 +94,8 @@ function breakProcess(fault: (typeof FAULTS)[number]): void {
     case 'spin':
       for (;;);
     case 'fill_memory': {
-      const held: string[][] = [];
-      for (;;) held.push(Array.from({ length: 10_000 }, (_, n) => `${n} of ${held.length}`));
+      const filled: string[][] = [];
+      for (;;) filled.push(Array.from({ length: 10_000 }, (_, n) => `${n} of ${filled.length}`));
     }
     case 'throw_later':
       setTimeout(() => {

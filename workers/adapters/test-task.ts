@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { type AdapterContext, anyJson, defineAdapter, RetryableError } from '../adapter.ts';
 
-interface Telling {
+interface Work {
   duration?: number | undefined;
   report_steps?: number | undefined;
   stream_chunks?: unknown[] | undefined;
@@ -63,18 +63,18 @@ export const testTask = defineAdapter({
 
 /** The duration, divided by whatever has most to say. */
 async function work(
-  { duration = 0, report_steps: steps = 0, stream_chunks: chunks = [] }: Telling,
+  { duration = 0, report_steps: steps = 0, stream_chunks: chunks = [] }: Work,
   { signal, progress, stream }: Pick<AdapterContext, 'signal' | 'progress' | 'stream'>,
 ): Promise<void> {
-  const parts = Math.max(1, steps, chunks.length);
-  for (let part = 1; part <= parts; part += 1) {
+  const rounds = Math.max(1, steps, chunks.length);
+  for (let round = 1; round <= rounds; round += 1) {
     if (duration > 0) {
-      await delay((duration * 1000) / parts, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await delay((duration * 1000) / rounds, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
-    const chunk = chunks[part - 1];
+    const chunk = chunks[round - 1];
     if (chunk !== undefined) stream(chunk);
-    const step = Math.floor((part * steps) / parts);
-    if (step > Math.floor(((part - 1) * steps) / parts)) progress((step / steps) * 100, `step ${step} of ${steps}`);
+    const step = Math.floor((round * steps) / rounds);
+    if (step > Math.floor(((round - 1) * steps) / rounds)) progress((step / steps) * 100, `step ${step} of ${steps}`);
   }
 }
 

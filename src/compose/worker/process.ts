@@ -112,12 +112,12 @@ export function workerProcess(
   const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
-    whoAsks: authentication.whoAsks,
+    identify: authentication.whoAsks,
     state: () => ({
       worker,
       lanes: lanes.names,
       draining: stopping.signal.aborted,
-      deaf: lanes.isUnresponsive(),
+      unresponsive: lanes.isUnresponsive(),
       problems: problemsNow(),
     }),
   });

@@ -46,7 +46,7 @@ export interface ApiKeyStore {
   revoke(tenantId: string, id: string): Promise<boolean>;
 }
 
-export interface KnownKey extends Pick<ApiKey, 'id' | 'tenantId' | 'roles' | 'scopes'> {
+export interface FoundKey extends Pick<ApiKey, 'id' | 'tenantId' | 'roles' | 'scopes'> {
   hash: Buffer;
   /** For how long it holds yet, at most. */
   remainingMs: number;
@@ -55,6 +55,6 @@ export interface KnownKey extends Pick<ApiKey, 'id' | 'tenantId' | 'roles' | 'sc
 /** Of all tenants: whose a key is, is what is asked. */
 export interface ApiKeyDirectory {
   /** A key that holds now. */
-  lookUp(hash: Buffer): Promise<KnownKey | undefined>;
+  lookUp(hash: Buffer): Promise<FoundKey | undefined>;
   used(ids: readonly string[]): Promise<void>;
 }

@@ -46,10 +46,10 @@ export const rotateRequest = z
   })
   .meta({ id: 'RotateApiKeyRequest', example: { grace_seconds: 3_600 } });
 
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 export const apiKeyListQuery = z.object({
-  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
-  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+  page: integer(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: integer(1, 200).default(50).meta({ example: 50 }),
 });
 
 const shown = {

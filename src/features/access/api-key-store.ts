@@ -4,7 +4,7 @@ import { ROLES, type Role } from '../../domain/access.ts';
 import { createBatcher } from '../../store/core/batch.ts';
 import { columnsOf } from '../../store/core/columns.ts';
 import { Prisma } from '../../store/generated/client.ts';
-import type { ApiKey, ApiKeyDirectory, ApiKeyStore, KnownKey } from './api-key-ports.ts';
+import type { ApiKey, ApiKeyDirectory, ApiKeyStore, FoundKey } from './api-key-ports.ts';
 
 /** What nobody is shown. */
 const HASHES = { hash: true, previousHash: true, limited: true } as const;
@@ -83,7 +83,7 @@ export function createApiKeyStore(pool: pg.Pool): ApiKeyStore {
 }
 
 export function createApiKeyDirectory(pool: pg.Pool): ApiKeyDirectory {
-  const lookUp = createBatcher<Buffer, KnownKey | undefined>({
+  const lookUp = createBatcher<Buffer, FoundKey | undefined>({
     maxItems: LOOKED_UP_AT_ONCE,
     async flush(wanted) {
       const { rows } = await pool.query<Found>(LOOK_UP, [wanted]);
@@ -106,7 +106,7 @@ type Found = Pick<Row, 'id' | 'tenantId' | 'roles' | 'scopes'> & {
   remaining_ms: number | null;
 };
 
-function toKnownKey({ id, tenantId, roles, scopes, fitting, remaining_ms: remaining }: Found): KnownKey {
+function toKnownKey({ id, tenantId, roles, scopes, fitting, remaining_ms: remaining }: Found): FoundKey {
   const may = { roles: knownRoles(roles), scopes: scopes ?? undefined };
   return { id, tenantId, ...may, hash: fitting, remainingMs: remaining ?? Number.POSITIVE_INFINITY };
 }

@@ -17,7 +17,7 @@ const TIMEOUT_MS = 10_000;
 export function loginOf(
   config: Pick<Config, 'authentication'>,
   log: Logger,
-  kept?: SessionRules['kept'],
+  directory?: SessionRules['directory'],
 ): { login: Login; close(): Promise<void> } | undefined {
   const { oidc } = config.authentication;
   if (oidc === undefined) return undefined;
@@ -31,7 +31,15 @@ export function loginOf(
         redirectUri: publicUrl + CALLBACK,
         elapsed: () => performance.now(),
       }),
-      sessions: createSessions({ secrets, hours: oidc.sessionHours, issuer, clientId, publicUrl, now, kept }),
+      sessions: createSessions({
+        secrets,
+        hours: oidc.sessionHours,
+        issuer,
+        clientId,
+        publicUrl,
+        now,
+        directory: directory,
+      }),
       attempts: createSealer({ secrets, purpose: 'login', now }),
       claims: oidc,
       publicUrl,

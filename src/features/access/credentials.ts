@@ -17,7 +17,7 @@ export function credentialsOf(parts: Pick<ApiParts, 'config' | 'everyTenant' | '
     directory: createApiKeyDirectory(everyTenant),
     elapsed: () => performance.now(),
   });
-  const browsers = loginOf(config, log, keptSessions(parts));
+  const browsers = loginOf(config, log, sessionDirectory(parts));
   const stopping = new AbortController();
   const flushing = repeatUntil({ signal: stopping.signal, log }, FLUSH_EVERY_MS, 'note_api_keys', madeKeys.flush);
   return {
@@ -34,8 +34,8 @@ export function credentialsOf(parts: Pick<ApiParts, 'config' | 'everyTenant' | '
   };
 }
 
-function keptSessions({ everyTenant, log }: Pick<ApiParts, 'everyTenant' | 'log'>): SessionRules['kept'] {
+function sessionDirectory({ everyTenant, log }: Pick<ApiParts, 'everyTenant' | 'log'>): SessionRules['directory'] {
   const directory = createSessionDirectory(everyTenant);
   const isEnded = createEndedSessions({ directory, elapsed: () => performance.now(), log });
-  return { begin: directory.begin, isEnded };
+  return { start: directory.start, isEnded };
 }

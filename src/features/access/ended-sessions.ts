@@ -9,7 +9,7 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { SessionDirectory } from '../../http/auth/sessions.ts';
 
 /** What a session that was ended goes on for, at most. */
-export const SESSIONS_HOLD_MS = 5_000;
+export const SESSIONS_CACHED_MS = 5_000;
 
 export function createEndedSessions(deps: {
   directory: Pick<SessionDirectory, 'ended'>;
@@ -18,18 +18,18 @@ export function createEndedSessions(deps: {
   log: Logger;
 }): (id: string) => Promise<boolean> {
   const { directory, elapsed, log } = deps;
-  let known: ReadonlySet<string> = new Set();
+  let ended: ReadonlySet<string> = new Set();
   let until = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
 
   async function read(): Promise<void> {
-    const asked = elapsed();
+    const startedAt = elapsed();
     try {
-      known = await directory.ended();
+      ended = await directory.ended();
     } catch (error) {
       log.warn('ended_sessions_unknown', { error: errorMessage(error) });
     } finally {
-      until = asked + SESSIONS_HOLD_MS;
+      until = startedAt + SESSIONS_CACHED_MS;
       reading = undefined;
     }
   }
@@ -39,6 +39,6 @@ export function createEndedSessions(deps: {
       reading ??= read();
       await reading;
     }
-    return known.has(id);
+    return ended.has(id);
   };
 }

@@ -6,48 +6,48 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import type { FindApiKey } from '../../http/auth/made-keys.ts';
-import type { ApiKeyDirectory, KnownKey } from './api-key-ports.ts';
+import type { ApiKeyDirectory, FoundKey } from './api-key-ports.ts';
 import { hashOfKey, isApiKey, prefixOfKey } from './api-key-text.ts';
 
 /** What a key that is revoked goes on for, at most. */
-export const KEY_HOLDS_MS = 5_000;
-const MAX_KNOWN = 10_000;
+export const KEY_CACHED_MS = 5_000;
+const MAX_CACHED = 10_000;
 
 interface Entry {
   until: number;
-  found: Promise<KnownKey | undefined>;
+  found: Promise<FoundKey | undefined>;
 }
 
 export function createFindApiKey(deps: {
   directory: ApiKeyDirectory;
   /** Milliseconds of a clock that does not jump. */
   elapsed(): number;
-  holdsMs?: number;
-  maxKnown?: number;
+  cachedMs?: number;
+  maxCached?: number;
 }): FindApiKey {
-  const { directory, elapsed, holdsMs = KEY_HOLDS_MS, maxKnown = MAX_KNOWN } = deps;
-  const known = new Map<string, Entry>();
+  const { directory, elapsed, cachedMs = KEY_CACHED_MS, maxCached = MAX_CACHED } = deps;
+  const cache = new Map<string, Entry>();
   const used = new Set<string>();
 
-  function lookUp(hash: Buffer): Promise<KnownKey | undefined> {
+  function lookUp(hash: Buffer): Promise<FoundKey | undefined> {
     const name = hash.toString('base64');
-    const before = known.get(name);
+    const before = cache.get(name);
     if (before !== undefined && elapsed() < before.until) return before.found;
-    known.delete(name);
+    cache.delete(name);
     // The first is the one that was put in first.
-    for (const [oldest] of known) {
-      if (known.size < maxKnown) break;
-      known.delete(oldest);
+    for (const [oldest] of cache) {
+      if (cache.size < maxCached) break;
+      cache.delete(oldest);
     }
-    const asked = elapsed();
-    const entry: Entry = { until: asked + holdsMs, found: directory.lookUp(hash) };
-    known.set(name, entry);
+    const readAt = elapsed();
+    const entry: Entry = { until: readAt + cachedMs, found: directory.lookUp(hash) };
+    cache.set(name, entry);
     entry.found.then(
       (key) => {
-        entry.until = asked + Math.min(holdsMs, key?.remainingMs ?? holdsMs);
+        entry.until = readAt + Math.min(cachedMs, key?.remainingMs ?? cachedMs);
       },
       () => {
-        if (known.get(name) === entry) known.delete(name);
+        if (cache.get(name) === entry) cache.delete(name);
       },
     );
     return entry.found;

@@ -24,7 +24,7 @@ const LOGIN = '/auth/login';
 const LOGOUT = '/auth/logout';
 export const CALLBACK = '/auth/callback';
 
-export const beginLogin = operation({
+export const startLogin = operation({
   id: 'beginLogin',
   permission: 'public',
   tag: 'Service',
@@ -115,14 +115,14 @@ interface Needs {
   loginSessions: LoginSessions;
 }
 
-export const loginRoutes = endpoints([beginLogin, finishLogin, viewLogout, logout, getMe], serve);
+export const loginRoutes = endpoints([startLogin, finishLogin, viewLogout, logout, getMe], serve);
 
 function serve(routes: Routes, { login, loginSessions }: Needs): void {
-  routes.raw(beginLogin, (request, response) =>
+  routes.raw(startLogin, (request, response) =>
     answer(request, response, async () => {
       const { provider, attempts, publicUrl } = configured(login);
       const attempt = newAttempt();
-      const to = await provider.begin(attempt);
+      const to = await provider.start(attempt);
       const sealed = await attempts.seal({ ...attempt, to: ownPath(request.query['return_to']) }, ATTEMPT_SECONDS);
       response.append('Set-Cookie', attemptCookie(publicUrl).set(sealed, ATTEMPT_SECONDS));
       response.redirect(302, to.href);
@@ -145,7 +145,7 @@ function serve(routes: Routes, { login, loginSessions }: Needs): void {
           `What the identity provider says of this user cannot be used (${claims.why})`,
         );
       }
-      response.append('Set-Cookie', await sessions.begin(claims));
+      response.append('Set-Cookie', await sessions.start(claims));
       const context = contextOf(response);
       context.caller = namedCaller(claims, context);
       context.access = { means: 'session', roles: claims.roles, scopes: claims.scopes };
@@ -182,7 +182,8 @@ function serve(routes: Routes, { login, loginSessions }: Needs): void {
         await loginSessions.end(caller.tenantId, caller.userId, session.id, caller.userId);
       const end = access?.means === 'session' ? await provider.endOfSession(publicUrl + LOGOUT) : undefined;
       response.append('Set-Cookie', sessions.end());
-      if (!wantsPage(request)) return sendJson(response, 200, { logged_out: true, end_session_url: end?.href ?? null });
+      if (!acceptsPage(request))
+        return sendJson(response, 200, { logged_out: true, end_session_url: end?.href ?? null });
       sendPage(response, 200, {
         title: 'Logged out',
         lines: [],
@@ -226,8 +227,8 @@ async function attemptOf(
   request: Request,
   { attempts, publicUrl }: Pick<Login, 'attempts' | 'publicUrl'>,
 ): Promise<Attempt & { to: string }> {
-  const given = cookiesNamed(attemptCookie(publicUrl).name, request.headersDistinct['cookie']);
-  for (const text of given.slice(0, 2)) {
+  const cookies = cookiesNamed(attemptCookie(publicUrl).name, request.headersDistinct['cookie']);
+  for (const text of cookies.slice(0, 2)) {
     const { data } = pending.safeParse(await attempts.open(text));
     // Of another login than the one that is answered: one in another tab, or one that somebody else began.
     if (data !== undefined && data.state === request.query['state']) return { ...data, to: ownPath(data.to) };
@@ -246,7 +247,7 @@ async function answer(request: Request, response: Response, work: () => Promise<
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof OrchestratorError) || !wantsPage(request)) throw error;
+    if (!(error instanceof OrchestratorError) || !acceptsPage(request)) throw error;
     contextOf(response).problem = error.code;
     if (error.status === 503) response.setHeader('Retry-After', '5');
     sendPage(response, error.status, problemPage(error, request));
@@ -260,6 +261,6 @@ function problemPage(error: OrchestratorError, request: Request): Page {
   return { title: 'The login did not succeed', lines: [error.message], link };
 }
 
-function wantsPage(request: Request): boolean {
+function acceptsPage(request: Request): boolean {
   return request.accepts(['json', 'html']) === 'html';
 }

@@ -39,7 +39,7 @@ export function createLoginSessions(pool: pg.Pool): LoginSessions {
 /** `pool`: for every tenant. */
 export function createSessionDirectory(pool: pg.Pool): SessionDirectory {
   return {
-    async begin({ id, tenantId, userId, seconds }) {
+    async start({ id, tenantId, userId, seconds }) {
       await pool.query(FORGET);
       await pool.query(BEGIN, [id, tenantId, userId, seconds]);
     },

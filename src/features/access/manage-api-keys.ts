@@ -46,8 +46,8 @@ export function createApiKeys(deps: { keys: ApiKeyStore; newId(): string; random
 
   return {
     async create({ caller, access }, { name, roles, scopes, expires_in_seconds: expiresInSeconds }) {
-      refuseUnknownScopes(scopes ?? []);
-      refuseMore({ caller, access }, { roles, scopes });
+      rejectUnknownScopes(scopes ?? []);
+      rejectEscalation({ caller, access }, { roles, scopes });
       const key = makeApiKey(deps.random);
       const { tenantId, userId: createdBy } = caller;
       const shown = { id: deps.newId(), tenantId, name, prefix: prefixOfKey(key), createdBy };
@@ -65,7 +65,7 @@ export function createApiKeys(deps: { keys: ApiKeyStore; newId(): string; random
     get: find,
     async rotate(grantor, id, graceSeconds) {
       // Whoever replaces a key holds it afterwards.
-      refuseMore(grantor, await find(grantor.caller, id));
+      rejectEscalation(grantor, await find(grantor.caller, id));
       const key = makeApiKey(deps.random);
       const fresh = { hash: hashOfKey(key), prefix: prefixOfKey(key), graceSeconds };
       const apiKey = await keys.rotate(grantor.caller.tenantId, id, fresh);
@@ -78,7 +78,7 @@ export function createApiKeys(deps: { keys: ApiKeyStore; newId(): string; random
   };
 }
 
-function refuseUnknownScopes(scopes: readonly string[]): void {
+function rejectUnknownScopes(scopes: readonly string[]): void {
   const errors: FieldFault[] = scopes.flatMap((scope, at) =>
     isScope(scope) ? [] : [{ path: `scopes.${at}`, message: `'${scope}' is no permission and no <resource>:*` }],
   );
@@ -86,11 +86,11 @@ function refuseUnknownScopes(scopes: readonly string[]): void {
   throw new OrchestratorError('invalid_request', errors.map(({ message }) => message).join('; '), { errors });
 }
 
-function refuseMore({ caller, access }: Grantor, { roles, scopes }: Pick<ApiKey, 'roles' | 'scopes'>): void {
+function rejectEscalation({ caller, access }: Grantor, { roles, scopes }: Pick<ApiKey, 'roles' | 'scopes'>): void {
   const { tenantId } = caller;
-  const given: Access = { means: 'api_key', roles, scopes };
+  const granted: Access = { means: 'api_key', roles, scopes };
   const beyond = ALL_PERMISSIONS.filter(
-    (permission) => allows({ tenantId, access: given }, permission) && !allows({ tenantId, access }, permission),
+    (permission) => allows({ tenantId, access: granted }, permission) && !allows({ tenantId, access }, permission),
   );
   if (beyond.length === 0) return;
   throw new OrchestratorError(

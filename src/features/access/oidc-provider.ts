@@ -39,7 +39,7 @@ export function createLoginProvider(deps: ProviderDeps): LoginProvider {
   const { issuer, clientId, scopes, redirectUri, elapsed, log } = deps;
   const { maxAgeMs = MAX_AGE_MS, cooldownMs = COOLDOWN_MS } = deps;
   const insecure = issuer.startsWith('http:');
-  let known: { metadata: oidc.ServerMetadata; at: number } | undefined;
+  let cached: { metadata: oidc.ServerMetadata; at: number } | undefined;
   let tried = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
 
@@ -51,7 +51,7 @@ export function createLoginProvider(deps: ProviderDeps): LoginProvider {
         timeout: TIMEOUT_SECONDS,
         ...(insecure ? { execute: [oidc.allowInsecureRequests] } : {}),
       });
-      known = { metadata: found.serverMetadata(), at: elapsed() };
+      cached = { metadata: found.serverMetadata(), at: elapsed() };
     } catch (error) {
       log.warn('login_provider_unavailable', { error: reasonsOf(error) });
     } finally {
@@ -60,17 +60,17 @@ export function createLoginProvider(deps: ProviderDeps): LoginProvider {
   }
 
   async function configuration(): Promise<oidc.Configuration> {
-    if (known === undefined || elapsed() - known.at > maxAgeMs) {
+    if (cached === undefined || elapsed() - cached.at > maxAgeMs) {
       if (reading === undefined && elapsed() - tried >= cooldownMs) reading = read();
       await reading;
     }
-    if (known === undefined) throw away();
+    if (cached === undefined) throw away();
     // Its keys are remembered with the object: each login has its own.
     const config = new oidc.Configuration(
-      { ...known.metadata },
+      { ...cached.metadata },
       clientId,
       { [oidc.clockTolerance]: deps.toleranceSeconds },
-      clientAuthentication(known.metadata, deps.clientSecret),
+      clientAuthentication(cached.metadata, deps.clientSecret),
     );
     config[oidc.customFetch] = deps.fetch;
     config.timeout = TIMEOUT_SECONDS;
@@ -81,7 +81,7 @@ export function createLoginProvider(deps: ProviderDeps): LoginProvider {
   }
 
   return {
-    async begin({ state, nonce, verifier }) {
+    async start({ state, nonce, verifier }) {
       return oidc.buildAuthorizationUrl(await configuration(), {
         redirect_uri: redirectUri,
         scope: scopes,
@@ -103,7 +103,7 @@ export function createLoginProvider(deps: ProviderDeps): LoginProvider {
         if (claims === undefined) throw new Error('there is no ID token');
         return claims;
       } catch (error) {
-        throw refusalOf(error, log);
+        throw loginError(error, log);
       }
     },
     async endOfSession(returnTo) {
@@ -129,7 +129,7 @@ function clientAuthentication(
 }
 
 /** What the provider itself said is told; what did not hold about its answer is for our log. */
-function refusalOf(error: unknown, log: Logger): OrchestratorError {
+function loginError(error: unknown, log: Logger): OrchestratorError {
   const reasons = reasonsOf(error);
   if (isAway(error)) {
     log.warn('login_provider_unavailable', { error: reasons });

@@ -77,7 +77,7 @@ export interface Approvals {
   decide(
     caller: Caller,
     runId: string,
-    wanted: { actionId: string; verdict: 'approved' | 'rejected'; comment: string | undefined },
+    decision: { actionId: string; verdict: 'approved' | 'rejected'; comment: string | undefined },
     requestKey: string | undefined,
   ): Promise<DecisionAnswer>;
   list(caller: Caller, filter: ApprovalFilter): Promise<{ items: ApprovalRow[]; total: number }>;
@@ -88,7 +88,7 @@ export interface Approvals {
   issueLinks(
     caller: Caller,
     action: ActionOfRun,
-    wanted: { for: string; expiresInSeconds: number; mayHave: boolean },
+    options: { for: string; expiresInSeconds: number; mayHave: boolean },
     signal: AbortSignal,
   ): Promise<IssuedLinks>;
   /** Changes nothing. 404 not one of ours, 410 used or over. */
@@ -101,7 +101,7 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
 
   async function settle(run: { id: string }, request: DecisionRequest): Promise<DecisionAnswer> {
     const result = await approvals.decide(request);
-    if (result.done !== 'decided' && result.done !== 'repeated') throw refusal(result, request);
+    if (result.done !== 'decided' && result.done !== 'repeated') throw decisionError(result, request);
     await deps.failpoint('inbox.afterCommit');
     const jobId = taskJobId(run.id, result.epoch, request.actionId);
     await makeDue(deps, run.id, [{ queue: 'approval', jobId }]);
@@ -137,38 +137,38 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
 
     list: (caller, filter) => approvals.list(caller.tenantId, filter),
 
-    async issueLinks(caller, { runId, actionId }, wanted, signal) {
+    async issueLinks(caller, { runId, actionId }, options, signal) {
       const run = await approvalOf(caller, runId, actionId);
       const signer = signing();
       const found = await approvals.find(caller.tenantId, runId, actionId);
       if (run.final) throw new OrchestratorError('already_final', `The execution has already ended: ${run.status}`);
       if (found === undefined || found.epoch !== run.epoch) throw notWaiting(actionId);
       if (found.decision !== undefined) throw decidedBefore(actionId, found.decision);
-      if (!mayDecide(found, wanted.for)) throw notApprover(found, actionId, wanted.for);
-      if (!wanted.mayHave && caller.userId !== run.userId && !found.approvers.includes(caller.userId)) {
+      if (!mayDecide(found, options.for)) throw notApprover(found, actionId, options.for);
+      if (!options.mayHave && caller.userId !== run.userId && !found.approvers.includes(caller.userId)) {
         throw new OrchestratorError('forbidden', 'Only who began the execution, or an approver, may have links made');
       }
       // A link lets its holder decide as somebody else, so nobody else gets to see it.
-      const isHanded = wanted.mayHave || caller.userId === wanted.for;
-      const sending = isHanded ? undefined : deps.sendLinks.channelFor(wanted.for);
+      const isHanded = options.mayHave || caller.userId === options.for;
+      const sending = isHanded ? undefined : deps.sendLinks.channelFor(options.for);
       if (sending !== undefined && 'missing' in sending) {
         throw new OrchestratorError(
           'links_not_configured',
           `Links go to the approver, and nothing is configured to send them by: ${sending.missing}`,
         );
       }
-      const until = new Date(found.now.getTime() + wanted.expiresInSeconds * 1000);
+      const until = new Date(found.now.getTime() + options.expiresInSeconds * 1000);
       const expiresAt = found.deadline !== undefined && found.deadline < until ? found.deadline : until;
       const via = sending?.channel;
-      await approvals.recordLink(found, { for: wanted.for, by: caller.userId, expiresAt, via });
-      const claim = { runId, epoch: run.epoch, actionId, for: wanted.for, expiresAt };
+      await approvals.recordLink(found, { for: options.for, by: caller.userId, expiresAt, via });
+      const claim = { runId, epoch: run.epoch, actionId, for: options.for, expiresAt };
       const tokens = {
         approve: signer.write({ ...claim, verdict: 'approved' }),
         reject: signer.write({ ...claim, verdict: 'rejected' }),
       };
       if (via === undefined) return { tokens, sentBy: undefined, expiresAt };
       try {
-        await deps.sendLinks.send(via, { row: found, for: wanted.for, ...tokens, expiresAt }, signal);
+        await deps.sendLinks.send(via, { row: found, for: options.for, ...tokens, expiresAt }, signal);
       } catch (error) {
         deps.log.warn('approval_link_not_sent', {
           run_id: runId,
@@ -212,7 +212,7 @@ export function createApprovals(deps: ApprovalDeps): Approvals {
   };
 }
 
-function refusal(
+function decisionError(
   result: Exclude<DecisionResult, { done: 'decided' | 'repeated' }>,
   { actionId, by, link }: DecisionRequest,
 ): OrchestratorError {

@@ -34,7 +34,7 @@ export function needsOtherEyes({ fourEyes, startedBy }: Deciders, userId: string
  * Whether an approval, by the config of its action, is for certain people, so that nobody else may settle it as any action.
  * What a template will say counts as somebody.
  */
-export function namesPeople(config: Json | undefined): boolean {
+export function namesApprovers(config: Json | undefined): boolean {
   if (config === undefined || config === null) return false;
   if (typeof config !== 'object' || Array.isArray(config)) return true;
   const { approvers, escalate_to: escalateTo, four_eyes: fourEyes } = config;

@@ -47,10 +47,10 @@ export function createApprovalLinks(secrets: readonly string[]): ApprovalLinks |
     read(token) {
       if (token.length > MAX_TOKEN_LENGTH) return undefined;
       const [encoded = '', mac = '', ...more] = token.split('.');
-      const given = Buffer.from(mac, 'base64url');
+      const presented = Buffer.from(mac, 'base64url');
       // Two spellings of one MAC would be two links.
-      if (more.length > 0 || given.toString('base64url') !== mac) return undefined;
-      const isOurs = secrets.map((secret) => isEqual(given, macOf(secret, encoded))).includes(true);
+      if (more.length > 0 || presented.toString('base64url') !== mac) return undefined;
+      const isOurs = secrets.map((secret) => isEqual(presented, macOf(secret, encoded))).includes(true);
       if (!isOurs) return undefined;
       const parsed = body.safeParse(JSON.parse(Buffer.from(encoded, 'base64url').toString('utf8')));
       if (!parsed.success) return undefined;
@@ -64,6 +64,6 @@ function macOf(secret: string, encoded: string): Buffer {
   return createHmac('sha256', secret).update(`${PURPOSE}\n${encoded}`).digest();
 }
 
-function isEqual(given: Buffer, expected: Buffer): boolean {
-  return given.length === expected.length && timingSafeEqual(given, expected);
+function isEqual(presented: Buffer, expected: Buffer): boolean {
+  return presented.length === expected.length && timingSafeEqual(presented, expected);
 }

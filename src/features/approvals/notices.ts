@@ -29,8 +29,8 @@ export function approvalNotices(
     async send(channel, { row, for: approver, approve, reject, expiresAt }, stopping) {
       const signal = within(TIMEOUT_MS, stopping);
       const [yes, no] = [approve, reject].map((token) => `${publicUrl ?? ''}/approvals/${token}`);
-      const asked = row.message ?? `The action ${row.actionId} asks for approval.`;
-      const message = `${asked}\n\nApprove: ${yes}\nReject: ${no}\n\nThe links are for ${approver}, until ${expiresAt.toISOString()}.`;
+      const question = row.message ?? `The action ${row.actionId} asks for approval.`;
+      const message = `${question}\n\nApprove: ${yes}\nReject: ${no}\n\nThe links are for ${approver}, until ${expiresAt.toISOString()}.`;
       const idempotencyKey = `${row.runId}.${row.epoch}.${row.actionId}.link.${randomUUID()}`;
       const input = {
         channels: [channel],

@@ -96,8 +96,8 @@ function serve(routes: Routes, { approvals, links }: Needs): void {
   ] as const) {
     routes.serve(op, async ({ params, body, caller, request, response }) => {
       const runId = params['execution_id'] ?? '';
-      const wanted = { actionId: body.action_id, verdict, comment: body.comment };
-      const { decision, repeated } = await approvals.decide(caller, runId, wanted, idempotencyKey(request));
+      const answer = { actionId: body.action_id, verdict, comment: body.comment };
+      const { decision, repeated } = await approvals.decide(caller, runId, answer, idempotencyKey(request));
       if (repeated) response.setHeader('Idempotency-Replayed', 'true');
       sendJson(response, 202, {
         execution_id: runId,
@@ -112,9 +112,9 @@ function serve(routes: Routes, { approvals, links }: Needs): void {
 
   routes.serve(issueApprovalLinks, async ({ params, body, caller, response, signal }) => {
     const mayHave = hasPermission(response, 'approvals:link');
-    const wanted = { for: body.for, expiresInSeconds: body.expires_in_seconds, mayHave };
+    const options = { for: body.for, expiresInSeconds: body.expires_in_seconds, mayHave };
     const [runId, actionId] = [params['execution_id'] ?? '', params['action_id'] ?? ''];
-    const { tokens, sentBy, expiresAt } = await approvals.issueLinks(caller, { runId, actionId }, wanted, signal);
+    const { tokens, sentBy, expiresAt } = await approvals.issueLinks(caller, { runId, actionId }, options, signal);
     const about = { for: body.for, expires_at: expiresAt.toISOString() };
     if (tokens === undefined) return sendJson(response, 202, { ...about, sent_by: sentBy ?? null });
     const { approve, reject } = tokens;

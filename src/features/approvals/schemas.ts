@@ -77,15 +77,15 @@ export const linkDecisionRequest = z
   .strictObject({ comment })
   .meta({ id: 'LinkDecisionRequest', example: { comment: 'as discussed' } });
 
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 export const approvalQuery = z.object({
   status: z.enum(['pending', 'decided']).default('pending').meta({ example: 'pending' }),
   approver: z.string().min(1).max(255).optional().meta({
     description: 'Approvals that this user may decide; `me`: the caller',
     example: 'me',
   }),
-  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
-  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+  page: integer(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: integer(1, 200).default(50).meta({ example: 50 }),
 });
 
 const approval = z

@@ -94,7 +94,7 @@ type Row = Question & { [Name in keyof Answer]: Answer[Name] | null } & {
 
 export function createApprovalStore(pool: pg.Pool): ApprovalStore {
   return {
-    async ask(task, tenantId, { approvers, message, timeoutSeconds, onTimeout, escalateTo, fourEyes }) {
+    async request(task, tenantId, { approvers, message, timeoutSeconds, onTimeout, escalateTo, fourEyes }) {
       const key = [task.runId, task.epoch, task.actionId];
       const text = textPayload(message ?? null, tenantId);
       const asked = [tenantId, text, approvers, onTimeout, escalateTo, timeoutSeconds ?? null, fourEyes];

@@ -10,7 +10,7 @@ export const worker: FeatureWorker = {
       capabilities: ({ run, actionId }) => ({
         async approval(question): Promise<ApprovalAnswer> {
           const task = { runId: run.id, epoch: run.epoch, actionId };
-          const { decision, deadline } = await approvals.ask(task, run.tenantId, question);
+          const { decision, deadline } = await approvals.request(task, run.tenantId, question);
           if (decision === undefined) return { is: 'open', deadline };
           const { verdict, by, comment, at } = decision;
           return { is: verdict, by, comment, at };

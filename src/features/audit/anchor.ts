@@ -22,10 +22,10 @@ export function anchorOf(head: AuditHead, at: string, secrets: readonly string[]
 
 /** By any of the secrets. */
 export function isSigned({ signature, ...anchor }: AuditAnchor, secrets: readonly string[]): boolean {
-  const given = Buffer.from(signature ?? '', 'hex');
+  const presented = Buffer.from(signature ?? '', 'hex');
   return secrets.some((secret) => {
-    const wanted = signed(anchor, secret);
-    return given.length === wanted.length && timingSafeEqual(given, wanted);
+    const expected = signed(anchor, secret);
+    return presented.length === expected.length && timingSafeEqual(presented, expected);
   });
 }
 

@@ -4,6 +4,6 @@ import { auditOf } from './assemble.ts';
 import { auditRoutes } from './routes.ts';
 
 export const api = featureApi([auditRoutes], ({ config, everyTenant, log }) => {
-  const { trail, reader, count, keepUntil, close } = auditOf(config, everyTenant, log);
-  return { auditLog: reader, hooks: { audit: trail, registerMetrics: count, work: keepUntil, close } };
+  const { trail, reader, count, runUntil, close } = auditOf(config, everyTenant, log);
+  return { auditLog: reader, hooks: { audit: trail, registerMetrics: count, work: runUntil, close } };
 });

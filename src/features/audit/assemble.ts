@@ -12,8 +12,8 @@ import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import { createBatcher } from '../../store/core/batch.ts';
 import { isDataFault, untilItPasses } from '../../store/core/transient.ts';
 import { anchorOf } from './anchor.ts';
-import { refusedRequest } from './egress.ts';
-import { tellAudit } from './metrics.ts';
+import { deniedRequest } from './egress.ts';
+import { addAuditMetrics } from './metrics.ts';
 import { createAuditStore } from './store.ts';
 import { type AuditTrail, createAuditTrail } from './trail.ts';
 
@@ -28,14 +28,14 @@ export interface ProcessAudit {
   trail: AuditTrail;
   reader: AuditReader;
   count(registry: Registry): void;
-  keepUntil(signal: AbortSignal): Promise<void>;
+  runUntil(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
 /** For `onDecision` of the way out. */
-export function auditingRefusals(trail: Pick<AuditTrail, 'denied'>): (decision: EgressDecision) => void {
+export function auditingDenials(trail: Pick<AuditTrail, 'denied'>): (decision: EgressDecision) => void {
   return ({ refusal, ...request }) => {
-    if (refusal !== undefined) trail.denied(refusedRequest({ refusal, ...request }));
+    if (refusal !== undefined) trail.denied(deniedRequest({ refusal, ...request }));
   };
 }
 
@@ -62,8 +62,8 @@ export function auditOf(config: Config, pool: pg.Pool, log: Logger): ProcessAudi
   return {
     trail,
     reader: store,
-    count: (registry) => tellAudit(registry, trail),
-    async keepUntil(signal) {
+    count: (registry) => addAuditMetrics(registry, trail),
+    async runUntil(signal) {
       const writeCounted = async () => trail.writeCounted();
       await Promise.all([
         repeatUntil({ signal, log }, WRITE_COUNTED_EVERY_MS, 'count_audit_denials', writeCounted),

@@ -29,7 +29,7 @@ export async function checkChain(
   pages: ChainPages,
   anchors: readonly AuditHead[],
 ): Promise<{ entries: number; broken: BrokenChain | undefined }> {
-  const told = new Map(anchors.map(({ seq, hash }) => [seq, hash]));
+  const anchored = new Map(anchors.map(({ seq, hash }) => [seq, hash]));
   let [seq, hash, entries] = [chain.pruned_seq, chain.pruned_hash, 0];
   let previous: string | undefined;
   for (let page = await pages(seq); page.length > 0; page = await pages(seq)) {
@@ -45,12 +45,12 @@ export async function checkChain(
         return { entries, broken: broken('inserted', entry.seq, `the chain ends with entry ${chain.seq}`) };
       }
       [previous, seq, hash, entries] = [hash, entry.seq, entry.hash, entries + 1];
-      if ((told.get(seq) ?? hash) !== hash) {
+      if ((anchored.get(seq) ?? hash) !== hash) {
         return { entries, broken: broken('rewritten', seq, 'an anchor has another hash for it') };
       }
     }
   }
-  const end = Math.max(chain.seq, ...told.keys());
+  const end = Math.max(chain.seq, ...anchored.keys());
   if (end > seq) {
     return {
       entries,
@@ -61,7 +61,7 @@ export async function checkChain(
   return { entries, broken: undefined };
 }
 
-interface Place {
+interface Position {
   seq: number;
   hash: string;
   /** The hash before that. */
@@ -69,7 +69,7 @@ interface Place {
 }
 
 /** `rest` begins with the entry that does not follow from what is before it. */
-function explain(before: Place, rest: readonly AuditEntry[]): BrokenChain {
+function explain(before: Position, rest: readonly AuditEntry[]): BrokenChain {
   const [entry, next] = rest;
   const expected = before.seq + 1;
   if (entry === undefined) throw new Error('there is nothing to explain');

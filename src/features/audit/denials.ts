@@ -24,9 +24,9 @@ export function createDenials(now: () => number): Denials {
   const counted = new Map<string, Counted>();
   return {
     take(event) {
-      const known = counted.get(kindOf(event));
-      if (known !== undefined) {
-        known.more += 1;
+      const sameKind = counted.get(kindOf(event));
+      if (sameKind !== undefined) {
+        sameKind.more += 1;
         return undefined;
       }
       if (counted.size < MAX_KINDS) {

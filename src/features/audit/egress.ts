@@ -1,7 +1,7 @@
 /** What the outbound policy refused, for the audit: whose it was and where it was to go, never what is there. */
 import { type AuditEvent, NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
 
-export interface RefusedRequest {
+export interface DeniedRequest {
   /** The class of the reason. */
   refusal: string;
   /** Undefined: the service itself asked. */
@@ -14,8 +14,8 @@ export interface RefusedRequest {
   source: string | undefined;
 }
 
-export function refusedRequest(refused: RefusedRequest): AuditEvent {
-  const { refusal, tenantId, host, scheme, method, redirected, source } = refused;
+export function deniedRequest(denied: DeniedRequest): AuditEvent {
+  const { refusal, tenantId, host, scheme, method, redirected, source } = denied;
   return {
     tenant_id: tenantId ?? NOBODYS_CHAIN,
     actor: 'orchestrator',

@@ -1,7 +1,7 @@
 /** What waits to be written to the audit in this process, and what was lost of it. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-export function tellAudit(registry: Registry, trail: { queued(): number; dropped(): number }): void {
+export function addAuditMetrics(registry: Registry, trail: { queued(): number; dropped(): number }): void {
   new Gauge({
     name: 'orchestrator_audit_queued',
     help: 'Audit entries of this process that are not written yet',

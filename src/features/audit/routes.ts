@@ -24,7 +24,7 @@ export const listAudit = operation({
   problems: [400, 401, 403],
 });
 
-const place = z.strictObject({ s: z.int().min(1) });
+const position = z.strictObject({ s: z.int().min(1) });
 
 interface Needs {
   auditLog: AuditReader;
@@ -40,7 +40,7 @@ function serve(routes: Routes, { auditLog }: Needs): void {
       throw new OrchestratorError('forbidden', `The chain of the installation is for the tenant ${SYSTEM_TENANT}`);
     }
     const filter = { ...exact, from: momentOf(from), to: momentOf(to) };
-    const before = cursor === undefined ? undefined : readCursorAs(place, cursor).s;
+    const before = cursor === undefined ? undefined : readCursorAs(position, cursor).s;
     const tenantId = chain === 'installation' ? NOBODYS_CHAIN : caller.tenantId;
     const { entries, more } = await auditLog.list(tenantId, filter, { limit, before });
     const last = entries.at(-1);

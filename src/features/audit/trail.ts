@@ -11,8 +11,8 @@ import { createDenials } from './denials.ts';
 const MAX_QUEUED = 20_000;
 const MAX_DENIED_QUEUED = 10_000;
 /** An answer waits no longer for its entry. */
-const PATIENCE_MS = 2_000;
-const TELL_DROPPED_EVERY_MS = 10_000;
+const WRITE_TIMEOUT_MS = 2_000;
+const LOG_DROPPED_EVERY_MS = 10_000;
 /** So many entries are anchored without waiting for the minute to be over. */
 export const ANCHOR_EVERY_ENTRIES = 1_000;
 
@@ -51,8 +51,8 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
   const denials = createDenials(now);
   const grown = new Map<string, AuditHead>();
   let dropped = 0;
-  let droppedUntold = 0;
-  let toldAt = Number.NEGATIVE_INFINITY;
+  let droppedUnlogged = 0;
+  let loggedAt = Number.NEGATIVE_INFINITY;
   let unanchored = 0;
   let anchoring = Promise.resolve();
   const send = queue(async (events) => {
@@ -65,9 +65,9 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
 
   function drop(event: AuditEvent, why: string): void {
     dropped += 1;
-    droppedUntold += 1;
-    if (now() - toldAt < TELL_DROPPED_EVERY_MS) return;
-    toldAt = now();
+    droppedUnlogged += 1;
+    if (now() - loggedAt < LOG_DROPPED_EVERY_MS) return;
+    loggedAt = now();
     log.error('audit_dropped', { dropped, tenant_id: event.tenant_id, action: event.action, why });
   }
 
@@ -97,7 +97,7 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
         timer = setTimeout(() => {
           log.warn('audit_late', { tenant_id: event.tenant_id, action: event.action, queued: send.size() });
           resolve();
-        }, PATIENCE_MS);
+        }, WRITE_TIMEOUT_MS);
       });
       return Promise.race([written, late]).finally(() => clearTimeout(timer));
     },
@@ -112,9 +112,9 @@ export function createAuditTrail({ queue, store, mask, anchor, now, log }: Audit
     dropped: () => dropped,
     writeCounted() {
       for (const event of denials.due()) void enqueue(event);
-      if (droppedUntold > 0 && send.size() === 0) {
-        const count = droppedUntold;
-        droppedUntold = 0;
+      if (droppedUnlogged > 0 && send.size() === 0) {
+        const count = droppedUnlogged;
+        droppedUnlogged = 0;
         void enqueue(lost(count));
       }
     },

@@ -69,9 +69,9 @@ export async function readAnchors(file: string, secrets: readonly string[] = [])
     if (secrets.length > 0 && !isSigned(head, secrets)) {
       throw new Error(`${file}: line ${number} is not signed with AUDIT_ANCHOR_SECRET`);
     }
-    const known = anchors.get(head.tenant_id);
-    if (known === undefined) anchors.set(head.tenant_id, [head]);
-    else known.push(head);
+    const listed = anchors.get(head.tenant_id);
+    if (listed === undefined) anchors.set(head.tenant_id, [head]);
+    else listed.push(head);
   }
   return anchors;
 }

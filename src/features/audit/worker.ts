@@ -1,7 +1,7 @@
 /** What a worker has of it: it writes what the outbound policy refuses, and removes what is older than the audit is kept. */
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import type { FeatureWorker } from '../../feature.ts';
-import { auditingRefusals, auditOf } from './assemble.ts';
+import { auditingDenials, auditOf } from './assemble.ts';
 import { createAuditStore } from './store.ts';
 
 const PRUNE_EVERY_MS = 60_000;
@@ -14,10 +14,10 @@ export const worker: FeatureWorker = {
     const { prune } = createAuditStore(pool);
     const pass = () => prune(config.auditRetentionDays, REMOVED_AT_ONCE);
     return {
-      onDecision: auditingRefusals(audit.trail),
+      onDecision: auditingDenials(audit.trail),
       registerMetrics: audit.count,
       work: (signal) =>
-        Promise.all([audit.keepUntil(signal), repeatUntil({ signal, log }, PRUNE_EVERY_MS, 'prune_audit', pass)]),
+        Promise.all([audit.runUntil(signal), repeatUntil({ signal, log }, PRUNE_EVERY_MS, 'prune_audit', pass)]),
       close: audit.close,
     };
   },

@@ -26,12 +26,12 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
     { executionIds, ...filter }: BulkFilter,
   ): Promise<{ items: RunSummary[]; total: number }> {
     const possible = verb === 'cancel' ? RUN_MOVES.cancel.from : RETRYABLE_STATUSES;
-    const wanted = { ...filter, statuses: possible, ...(executionIds === undefined ? {} : { ids: executionIds }) };
-    return deps.reader.list(caller.tenantId, wanted, { limit: RUNS_PER_REQUEST, skip: 0, after: undefined });
+    const query = { ...filter, statuses: possible, ...(executionIds === undefined ? {} : { ids: executionIds }) };
+    return deps.reader.list(caller.tenantId, query, { limit: RUNS_PER_REQUEST, skip: 0, after: undefined });
   }
 
   /** Actions that would be cancelled, or done again; of those, what would act once more. */
-  async function look(verb: Verb, { id: runId }: RunSummary) {
+  async function inspect(verb: Verb, { id: runId }: RunSummary) {
     const { run, tasks } = await deps.runs.statuses(runId);
     if (run === undefined) return undefined;
     const plan = await deps.plans.of(run.of);
@@ -73,16 +73,16 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
       const users = new Map<string, number>();
       const workflows = new Map<string, number>();
       const again = new Map<string, BulkReport['actsAgain'][number]>();
-      await inTurn(items, async (item) => {
-        const seen = await look(verb, item);
+      await inBatches(items, async (item) => {
+        const seen = await inspect(verb, item);
         if (seen === undefined) return;
         report.actions += seen.actions;
         add(users, item.userId);
         if (item.workflowId !== null) add(workflows, item.workflowId);
         for (const { action_id: actionId, action_type: actionType } of seen.again) {
           const key = JSON.stringify([item.workflowId, actionId, actionType]);
-          const known = again.get(key) ?? { workflowId: item.workflowId, actionId, actionType, runs: 0 };
-          again.set(key, { ...known, runs: known.runs + 1 });
+          const group = again.get(key) ?? { workflowId: item.workflowId, actionId, actionType, runs: 0 };
+          again.set(key, { ...group, runs: group.runs + 1 });
         }
       });
       return {
@@ -95,7 +95,7 @@ export function createBulkControl(deps: BulkDeps): BulkControl {
     async carryOut(caller, verb, filter, reason) {
       const { items, total } = await find(caller, verb, filter);
       let runs = 0;
-      await inTurn(items, async ({ id: runId }) => {
+      await inBatches(items, async ({ id: runId }) => {
         if (await carryOutOne(caller, verb, runId, reason)) runs += 1;
       });
       return { matched: total, runs };
@@ -108,6 +108,6 @@ function add(counts: Map<string, number>, key: string): void {
 }
 
 /** A few at a time. */
-async function inTurn<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
 }

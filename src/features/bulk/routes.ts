@@ -70,13 +70,13 @@ function serve(routes: Routes, { bulk }: Needs): void {
   }
 }
 
-function filterOf(given: schemas.BulkRequest['filter']): BulkFilter {
+function filterOf(filter: schemas.BulkRequest['filter']): BulkFilter {
   return {
-    executionIds: given.execution_ids,
-    workflowId: given.workflow_id,
-    correlationId: given.correlation_id,
-    status: given.status,
-    from: given.from === undefined ? undefined : new Date(given.from),
-    to: given.to === undefined ? undefined : new Date(given.to),
+    executionIds: filter.execution_ids,
+    workflowId: filter.workflow_id,
+    correlationId: filter.correlation_id,
+    status: filter.status,
+    from: filter.from === undefined ? undefined : new Date(filter.from),
+    to: filter.to === undefined ? undefined : new Date(filter.to),
   };
 }

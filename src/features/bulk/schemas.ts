@@ -13,7 +13,7 @@ const filter = z
     from: moment.optional().meta({ description: 'Created at or after' }),
     to: moment.optional().meta({ description: 'Created before' }),
   })
-  .refine((given) => Object.values(given).some((value) => value !== undefined), {
+  .refine((fields) => Object.values(fields).some((value) => value !== undefined), {
     error: 'must say which: at least one field',
   })
   .meta({ id: 'BulkFilter', example: { workflow_id: FLOW, status: 'failed' } });

@@ -54,7 +54,7 @@ export function diagnosisOf(parts: ApiParts): { why: WhyOfRuns; problems: System
     problems: createSystemProblems({
       store,
       engine: engineHealth,
-      gapInWall: parts.rowLevelSecurity.gap,
+      isolationGap: parts.rowLevelSecurity.gap,
       queueUse,
       queueRejects,
       lanes,

@@ -24,9 +24,9 @@ export interface SystemHealth {
   report(caller: Caller): Promise<SystemReport>;
 }
 
-const KEEP_MS = 1_000;
+const CACHED_MS = 1_000;
 /** Reports are kept by tenant; beyond so many the oldest goes. */
-const MAX_KEPT = 200;
+const MAX_CACHED = 200;
 /** A worker that has not said farewell is shown for so long: after that it has been replaced, or there are no others. */
 const GONE_FOR_MS = 300_000;
 
@@ -46,20 +46,20 @@ export function createSystemHealth(deps: {
 }): SystemHealth {
   const { now, timeoutMs } = deps;
 
-  async function ask<T>(work: Promise<T>): Promise<{ latencyMs: number; answer: T | undefined; detail: string }> {
-    const begun = now();
+  async function probe<T>(work: Promise<T>): Promise<{ latencyMs: number; answer: T | undefined; detail: string }> {
+    const startedAt = now();
     const { answer, detail } = await within(work, timeoutMs);
-    return { latencyMs: Math.round(now() - begun), answer, detail };
+    return { latencyMs: Math.round(now() - startedAt), answer, detail };
   }
 
   async function store(name: string, kind: 'database' | 'queue', work: Promise<boolean>): Promise<Findings> {
-    const { answer, latencyMs, detail } = await ask(work);
+    const { answer, latencyMs, detail } = await probe(work);
     if (answer === true) return [[name, { kind, status: 'healthy', latency_ms: latencyMs }]];
     return [[name, { kind, status: 'unhealthy', latency_ms: latencyMs, detail }]];
   }
 
   async function engine(): Promise<Findings> {
-    const { answer, latencyMs, detail } = await ask(deps.engine.report());
+    const { answer, latencyMs, detail } = await probe(deps.engine.report());
     if (answer === undefined)
       return [['engine', { kind: 'engine', status: 'unhealthy', latency_ms: latencyMs, detail }]];
     // Whoever asks: the classes, and what they mean.
@@ -73,19 +73,19 @@ export function createSystemHealth(deps: {
   }
 
   async function services(caller: Caller): Promise<Findings> {
-    const { answer, latencyMs, detail } = await ask(deps.registry.list(caller));
+    const { answer, latencyMs, detail } = await probe(deps.registry.list(caller));
     if (answer === undefined)
       return [['registry', { kind: 'registry', status: 'unhealthy', latency_ms: latencyMs, detail }]];
     return answer.map((service) => [`service:${service.name}`, standingOf(service)]);
   }
 
   async function peers(caller: Caller): Promise<Findings> {
-    const { answer, latencyMs, detail } = await ask(deps.peers.list(caller));
+    const { answer, latencyMs, detail } = await probe(deps.peers.list(caller));
     if (answer === undefined) return [['peers', { kind: 'peer', status: 'unhealthy', latency_ms: latencyMs, detail }]];
     return answer.map((peer) => [`peer:${withoutCredentials(peer.url)}`, peerOf(peer)]);
   }
 
-  const shared = kept(now, async () => {
+  const shared = cached(now, async () => {
     const found = await Promise.all([
       store(
         'postgres',
@@ -100,15 +100,15 @@ export function createSystemHealth(deps: {
   const byTenant = new Map<string, () => Promise<Findings>>();
 
   function ofTenant(caller: Caller): Promise<Findings> {
-    const known =
+    const findings =
       byTenant.get(caller.tenantId) ??
-      kept(now, async () => (await Promise.all([services(caller), peers(caller)])).flat());
+      cached(now, async () => (await Promise.all([services(caller), peers(caller)])).flat());
     // Again at the end: the one that nobody has asked for longest is the first.
     byTenant.delete(caller.tenantId);
-    byTenant.set(caller.tenantId, known);
+    byTenant.set(caller.tenantId, findings);
     const [oldest] = byTenant.keys();
-    if (byTenant.size > MAX_KEPT && oldest !== undefined) byTenant.delete(oldest);
-    return known();
+    if (byTenant.size > MAX_CACHED && oldest !== undefined) byTenant.delete(oldest);
+    return findings();
   }
 
   return {
@@ -200,10 +200,10 @@ async function within<T>(work: Promise<T>, timeoutMs: number): Promise<{ answer:
 }
 
 /** One reading at a time, whoever asks, and none again for a while after it has ended. */
-function kept<T>(now: () => number, read: () => Promise<T>): () => Promise<T> {
+function cached<T>(now: () => number, read: () => Promise<T>): () => Promise<T> {
   let last: { value: Promise<T>; endedAt: number | undefined } | undefined;
   return () => {
-    if (last !== undefined && (last.endedAt === undefined || now() - last.endedAt <= KEEP_MS)) return last.value;
+    if (last !== undefined && (last.endedAt === undefined || now() - last.endedAt <= CACHED_MS)) return last.value;
     const entry: { value: Promise<T>; endedAt: number | undefined } = { value: read(), endedAt: undefined };
     const ended = () => {
       entry.endedAt = now();

@@ -19,10 +19,10 @@ import {
   jobsMissing,
   laneCause,
   noWorker,
+  PASS_LATE_MS,
   queueFull,
   queueNotWritable,
   queueUnreachable,
-  SWEEP_LATE_MS,
 } from './why-jobs.ts';
 import { taskCauses } from './why-tasks.ts';
 
@@ -94,22 +94,22 @@ function runCause(facts: RunFacts, tasks: readonly TaskCause[]): Cause {
 }
 
 function paused({ run, now }: RunFacts): Cause {
-  const { paused: told, pausedWith, workflowStatus } = run;
-  const by = told?.by === undefined ? '' : ` by ${told.by}`;
-  const reason = told?.reason === undefined ? '' : `: ${told.reason}`;
+  const { paused: pausedBy, pausedWith, workflowStatus } = run;
+  const by = pausedBy?.by === undefined ? '' : ` by ${pausedBy.by}`;
+  const reason = pausedBy?.reason === undefined ? '' : `: ${pausedBy.reason}`;
   const workflow = workflowStatus === 'paused' ? ' Its workflow is paused too.' : '';
   return cause(
     'run_paused',
-    `It is paused${pausedWith === undefined ? '' : ` with the execution ${pausedWith}, which waits for it,`}${by}${told === undefined ? '' : `, for ${span(now - told.at)}`}${reason}.${workflow}`,
+    `It is paused${pausedWith === undefined ? '' : ` with the execution ${pausedWith}, which waits for it,`}${by}${pausedBy === undefined ? '' : `, for ${span(now - pausedBy.at)}`}${reason}.${workflow}`,
     `Resume ${pausedWith === undefined ? 'it' : 'that one'}: POST /workflows/executions/${pausedWith ?? run.id}/resume.`,
     {
       data: {
-        by: orNull(told?.by),
-        reason: orNull(told?.reason),
+        by: orNull(pausedBy?.by),
+        reason: orNull(pausedBy?.reason),
         workflow_status: orNull(workflowStatus),
         ...(pausedWith === undefined ? {} : { paused_with: pausedWith }),
       },
-      since: told?.at,
+      since: pausedBy?.at,
     },
   );
 }
@@ -141,7 +141,7 @@ function notInQueue(facts: RunFacts): Cause | undefined {
   if (facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
   if (facts.queueFull) return queueFull(facts);
   if (!facts.workers.some(({ alive }) => alive)) return noWorker(facts);
-  if (facts.sweep === undefined || now - facts.sweep.at > SWEEP_LATE_MS) return sweepStopped(facts);
+  if (facts.lastPass === undefined || now - facts.lastPass.at > PASS_LATE_MS) return reconcilerStopped(facts);
   if (window !== undefined && window.used >= window.size) {
     return cause(
       'admission_window',
@@ -161,12 +161,12 @@ function notInQueue(facts: RunFacts): Cause | undefined {
   );
 }
 
-function sweepStopped({ sweep, now }: RunFacts): Cause {
+function reconcilerStopped({ lastPass, now }: RunFacts): Cause {
   return cause(
     'sweep_stopped',
-    `The dispatcher and reconciler ${sweep === undefined ? 'have never passed' : `passed last ${span(now - sweep.at)} ago`}, although workers are alive.`,
+    `The dispatcher and reconciler ${lastPass === undefined ? 'have never passed' : `passed last ${span(now - lastPass.at)} ago`}, although workers are alive.`,
     'Look for `background_work_failed` in the logs of the workers: the message there is the cause.',
-    { data: { worker: orNull(sweep?.worker) }, since: sweep?.at },
+    { data: { worker: orNull(lastPass?.worker) }, since: lastPass?.at },
   );
 }
 
@@ -188,31 +188,31 @@ function ending(facts: RunFacts): Cause {
 
 function cancelling({ run, now }: RunFacts, tasks: readonly TaskCause[]): Cause {
   const under = tasks.filter(({ status }) => status === 'running').map(({ actionId }) => actionId);
-  const told = run.cancelling;
+  const cancelledBy = run.cancelling;
   const waits = under.length === 0 ? 'it ends in a moment' : `${listed(under)} must stop first`;
   return cause(
     'cancelling',
-    `It is being cancelled${told?.by === undefined ? '' : ` by ${told.by}`}${run.cancelReason === undefined ? '' : ` (${run.cancelReason})`}: ${waits}.`,
+    `It is being cancelled${cancelledBy?.by === undefined ? '' : ` by ${cancelledBy.by}`}${run.cancelReason === undefined ? '' : ` (${run.cancelReason})`}: ${waits}.`,
     'Nothing: adapters that run have been told to stop; what does not is given up after half a minute.',
     {
-      data: { by: orNull(told?.by), reason: orNull(run.cancelReason), waits_for: under.slice(0, 20) },
-      since: told?.at ?? now,
+      data: { by: orNull(cancelledBy?.by), reason: orNull(run.cancelReason), waits_for: under.slice(0, 20) },
+      since: cancelledBy?.at ?? now,
     },
   );
 }
 
 function compensating({ parts, tasks }: RunFacts): Cause {
-  const undone = parts.get(SAGA) ?? { total: 0, open: 0 };
-  const done = undone.total - undone.open;
+  const steps = parts.get(SAGA) ?? { total: 0, open: 0 };
+  const done = steps.total - steps.open;
   const failing = [...(tasks ?? [])].find(
     ([id, task]) => id.startsWith(SAGA) && !task.final && task.error !== undefined,
   );
   return cause(
     'compensating',
-    `What it did is being undone: ${done} of ${undone.total} steps are done.${failing === undefined ? '' : ` The next one failed last with ${failing[1].error?.code}: ${failing[1].error?.message}`}`,
+    `What it did is being undone: ${done} of ${steps.total} steps are done.${failing === undefined ? '' : ` The next one failed last with ${failing[1].error?.code}: ${failing[1].error?.message}`}`,
     'Nothing: it ends when all is undone. A step that keeps failing is in its error.',
     {
-      data: { done, total: undone.total, error: failing?.[1].error === undefined ? null : { ...failing[1].error } },
+      data: { done, total: steps.total, error: failing?.[1].error === undefined ? null : { ...failing[1].error } },
     },
   );
 }

@@ -49,18 +49,20 @@ export interface WhyOfRuns {
 }
 
 /** Tasks of one run that are looked for in the queue. */
-const LOOKED_AT = 20;
-const CHILDREN_LOOKED_AT = 3;
+const MAX_ACTIONS = 20;
+const MAX_CHILDREN = 3;
 const DEPTH = 3;
 
 export function createWhy(deps: WhyDeps): WhyOfRuns {
-  async function look(tenantId: string, runId: string, depth: number): Promise<RunExplanation | undefined> {
+  async function explainRun(tenantId: string, runId: string, depth: number): Promise<RunExplanation | undefined> {
     const of = await deps.store.run(tenantId, runId);
     if (of === undefined) return undefined;
-    const facts = await gather(deps, of, (child) => (depth < DEPTH ? look(tenantId, child, depth + 1) : undefined));
+    const facts = await gather(deps, of, (child) =>
+      depth < DEPTH ? explainRun(tenantId, child, depth + 1) : undefined,
+    );
     return { runId, status: of.run.status, now: of.now, ...explain(facts) };
   }
-  return { explain: (caller, runId) => look(caller.tenantId, runId, 1) };
+  return { explain: (caller, runId) => explainRun(caller.tenantId, runId, 1) };
 }
 
 async function gather(
@@ -78,18 +80,18 @@ async function gather(
   const actions = plan.actions.map(({ action, dependsOn }) => factOf(plan, action, dependsOn));
   const tasks = read?.tasks;
   const open = of.run.final || tasks === undefined ? [] : readyActions(actions, tasks);
-  const shown = open.slice(0, LOOKED_AT);
+  const shown = open.slice(0, MAX_ACTIONS);
   const status = (actionId: string) => tasks?.get(actionId)?.status;
   const asleep = shown.filter(({ actionId }) => status(actionId) === 'waiting').map(({ actionId }) => actionId);
   const calls = shown.filter(({ actionId, service }) => service !== undefined && status(actionId) === 'waiting');
   const isPending = of.run.status === 'pending' && of.run.dueAt === undefined;
-  const [jobs, lanes, waits, externals, children, turns, group, window] = await Promise.all([
+  const [jobs, lanes, waits, externals, children, rateSlots, group, window] = await Promise.all([
     of.run.final ? new Map() : deps.jobs.probe(jobsOf(of, shown)).catch(() => undefined),
     of.run.final ? [] : deps.depths.depths().catch(() => undefined),
     store.waits(of, asleep),
     store.externals(of, asleep),
     childrenOf(deps, of, shown, whyOf),
-    turnsOf(deps, of, calls, (actionId) => tasks?.get(actionId)?.attempts ?? 0),
+    rateSlotsOf(deps, of, calls, (actionId) => tasks?.get(actionId)?.attempts ?? 0),
     of.waitsForSlot ? store.group(of) : undefined,
     isPending && !of.waitsForSlot ? store.window(of, deps.window) : undefined,
   ]);
@@ -114,7 +116,7 @@ async function gather(
     waitsSince: waits.since,
     externals,
     children,
-    turns,
+    rateSlots: rateSlots,
     group,
     window,
   };
@@ -152,8 +154,8 @@ function factOf(plan: Plan, action: Plan['actions'][number]['action'], dependsOn
 function readyActions(actions: readonly ActionFact[], tasks: NonNullable<RunFacts['tasks']>): ActionFact[] {
   const isFinal = (id: string) => tasks.get(id)?.final === true;
   const ready = actions.filter(({ actionId, dependsOn }) => !isFinal(actionId) && dependsOn.every(isFinal));
-  const begun = ready.filter(({ actionId }) => tasks.has(actionId));
-  return [...begun, ...ready.filter(({ actionId }) => !tasks.has(actionId))];
+  const started = ready.filter(({ actionId }) => tasks.has(actionId));
+  return [...started, ...ready.filter(({ actionId }) => !tasks.has(actionId))];
 }
 
 function jobsOf({ run, epoch }: WhyRun, actions: readonly ActionFact[]): JobRef[] {
@@ -174,16 +176,16 @@ async function childrenOf(
 ): Promise<Map<string, ChildFact>> {
   const parents = actions.filter(({ actionType }) => actionType === WORKFLOW_ACTION).map(({ actionId }) => actionId);
   const open = parents.length === 0 ? [] : await store.children(of, parents);
-  const told = await Promise.all(
+  const explained = await Promise.all(
     open.map(async ({ actionId, ...child }, index): Promise<[string, ChildFact]> => {
-      const why = index < CHILDREN_LOOKED_AT ? await whyOf(child.runId) : undefined;
+      const why = index < MAX_CHILDREN ? await whyOf(child.runId) : undefined;
       return [actionId, { ...child, why }];
     }),
   );
-  return new Map(told);
+  return new Map(explained);
 }
 
-async function turnsOf(
+async function rateSlotsOf(
   { store }: WhyDeps,
   { run, epoch }: WhyRun,
   calls: readonly ActionFact[],
@@ -194,18 +196,18 @@ async function turnsOf(
   const idsOf = (actionId: string) =>
     [attempts(actionId), attempts(actionId) + 1].map((attempt) => `${run.id}.${epoch}.${actionId}.${attempt}`);
   const keys = [...new Set(calls.map(({ service = '' }) => serviceKey(service)))];
-  const found = await store.turns(
+  const found = await store.rateSlots(
     keys,
     calls.flatMap(({ actionId }) => idsOf(actionId)),
   );
-  const turns = new Map<string, number>();
+  const slots = new Map<string, number>();
   for (const { actionId } of calls) {
     const at = idsOf(actionId)
       .map((id) => found.get(id))
       .find((one) => one !== undefined);
-    if (at !== undefined) turns.set(actionId, at);
+    if (at !== undefined) slots.set(actionId, at);
   }
-  return turns;
+  return slots;
 }
 
 export function lanesOf(

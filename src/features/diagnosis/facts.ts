@@ -30,12 +30,12 @@ export interface RunFact {
   leftQueue?: boolean | undefined;
   isSaga: boolean;
   /** The newest of each: who paused it, who asked for its end. */
-  paused: Told | undefined;
+  paused: ControlAct | undefined;
   /** It goes on with this run, which is above it and was paused by somebody. */
   pausedWith: string | undefined;
-  cancelling: Told | undefined;
+  cancelling: ControlAct | undefined;
 }
-export interface Told {
+export interface ControlAct {
   at: number;
   by: string | undefined;
   reason: string | undefined;
@@ -109,7 +109,7 @@ export interface Surroundings {
   queueRejects: string | undefined;
   queueFull: boolean;
   workers: readonly WorkerFact[];
-  sweep: { at: number; worker: string } | undefined;
+  lastPass: { at: number; worker: string } | undefined;
   lanes: ReadonlyMap<string, LaneFact>;
   /** Sessions of workers that have waited for a lock of the database for longer than is usual. */
   blocked: { sessions: number; longestMs: number; by: readonly string[] } | undefined;
@@ -136,7 +136,7 @@ export interface RunFacts extends Surroundings {
   externals: ReadonlyMap<string, ExternalFact>;
   children: ReadonlyMap<string, ChildFact>;
   /** When it is the turn of a call at a service with a rate limit. */
-  turns: ReadonlyMap<string, number>;
+  rateSlots: ReadonlyMap<string, number>;
   group: GroupFact | undefined;
   window: { used: number; size: number; ahead: number; ofTenant: number } | undefined;
 }

@@ -29,7 +29,7 @@ export interface SystemProblemsDeps {
   store: Pick<WhyStore, 'surroundings'>;
   engine: Pick<EngineHealth, 'report'>;
   /** What keeps the second wall between tenants from standing; undefined: it stands. */
-  gapInWall(): Promise<string | undefined>;
+  isolationGap(): Promise<string | undefined>;
   queueUse(): QueueUse | undefined;
   /** The queue's own word for why it takes no writes. */
   queueRejects(): string | undefined;
@@ -59,7 +59,7 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
   }
   async function factsOf({ tenantId }: Pick<Caller, 'tenantId'>): Promise<SystemFacts | undefined> {
     const before = deps.now();
-    const [around, report, gapInWall] = await Promise.all([
+    const [around, report, isolationGap] = await Promise.all([
       deps.store
         .surroundings(tenantId)
         // What the question took is nobody's clock.
@@ -67,7 +67,7 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
         .catch(() => undefined),
       deps.engine.report(),
       // A database that does not answer is told of as such.
-      deps.gapInWall().catch(() => undefined),
+      deps.isolationGap().catch(() => undefined),
     ]);
     if (around === undefined) return undefined;
     const use = deps.queueUse();
@@ -76,7 +76,7 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
       faults: visibleFaults(report.faults, tenantId),
       lanes: lanesOf(report.lanes, around.paused, tenantId),
       stuck: report.stuck,
-      gapInWall,
+      isolationGap: isolationGap,
       queueReachable: report.queueConnected,
       queueRejects: deps.queueRejects(),
       queueUse: use,

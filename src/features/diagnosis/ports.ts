@@ -28,15 +28,15 @@ export interface WhyStore {
   ): Promise<(Pick<RunFacts, 'tasks' | 'parts'> & { tasks: ReadonlyMap<string, TaskFact> }) | undefined>;
   surroundings(
     tenantId: string,
-  ): Promise<Pick<Surroundings, 'workers' | 'sweep' | 'blocked' | 'circuits'> & { now: number; paused: PausedLane[] }>;
+  ): Promise<Pick<Surroundings, 'workers' | 'lastPass' | 'blocked' | 'circuits'> & { now: number; paused: PausedLane[] }>;
   waits(
     run: WhyRun,
     actionIds: readonly string[],
   ): Promise<{ waits: ReadonlyMap<string, WaitFact>; since: ReadonlyMap<string, number> }>;
   externals(run: WhyRun, actionIds: readonly string[]): Promise<ReadonlyMap<string, ExternalFact>>;
   children(run: WhyRun, actionIds: readonly string[]): Promise<OpenChild[]>;
-  /** By idempotency key and attempt (see service turns). */
-  turns(keys: readonly string[], ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** By idempotency key and attempt (see `rate-limit.ts` of the services). */
+  rateSlots(keys: readonly string[], ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
   group(run: WhyRun): Promise<GroupFact | undefined>;
   window(run: WhyRun, size: number): Promise<{ used: number; size: number; ahead: number; ofTenant: number }>;
 }

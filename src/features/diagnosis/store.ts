@@ -7,7 +7,7 @@ import { needsRepair } from '../../store/core/transient.ts';
 import { readText } from '../../store/payloads/payloads.ts';
 import { definitionRef, type RawRun } from '../../store/runs/run-row.ts';
 import { waitsOf } from '../../store/views/waiting-for.ts';
-import type { ExternalFact, RunFact, TaskFact, Told, WhyError } from './facts.ts';
+import type { ControlAct, ExternalFact, RunFact, TaskFact, WhyError } from './facts.ts';
 import type { OpenChild, PausedLane, WhyRun, WhyStore } from './ports.ts';
 
 /** Statements wait for each other for moments all the time. */
@@ -198,7 +198,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
           seenAt: seen,
           alive,
         })),
-        sweep: pass === undefined || pass.worker === null ? undefined : { at: pass.at, worker: pass.worker },
+        lastPass: pass === undefined || pass.worker === null ? undefined : { at: pass.at, worker: pass.worker },
         paused: paused.rows,
         blocked:
           locks === undefined || locks.sessions === 0
@@ -249,7 +249,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
       const { rows } = await pool.query<OpenChild & { final: boolean }>(CHILDREN, [run.id, actionIds]);
       return rows.filter((child) => !child.final).map(({ final: _, ...child }) => child);
     },
-    async turns(keys, ids) {
+    async rateSlots(keys, ids) {
       const { rows } = await everyTenant.query<{ id: string; at: number }>(
         `SELECT id, ${ms('at')} AS at FROM service_turn WHERE key = ANY ($1::text[]) AND id = ANY ($2::text[])`,
         [keys, ids],
@@ -274,7 +274,7 @@ export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
 }
 
 function toWhyRun(row: RawHead): WhyRun {
-  const told = (kind: string): Told | undefined => {
+  const told = (kind: string): ControlAct | undefined => {
     const one = row.told?.[kind];
     return one && { at: one.at, by: one.by ?? undefined, reason: one.reason ?? undefined };
   };

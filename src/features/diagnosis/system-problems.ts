@@ -7,7 +7,7 @@ import { todoOfNotWritable, whyNotWritable } from '../../domain/health/queue-not
 import type { FaultGroup } from '../../domain/health/system-faults.ts';
 import { listed, span } from '../../domain/health/why-causes.ts';
 import type { Surroundings } from './facts.ts';
-import { QUEUE_BACK, SWEEP_LATE_MS } from './why-jobs.ts';
+import { PASS_LATE_MS, QUEUE_BACK } from './why-jobs.ts';
 
 export const PROBLEM_CODES = [
   'database_unreachable',
@@ -46,11 +46,11 @@ export interface SystemFacts extends Surroundings {
   /** How far the clock of this process is from the database's. */
   skewMs: number;
   /** What keeps the second wall between tenants from standing; undefined: it stands. */
-  gapInWall: string | undefined;
+  isolationGap: string | undefined;
 }
 
 /** A worker that has not said farewell is told of for so long. */
-const SILENT_FOR_MS = 300_000;
+const UNRESPONSIVE_FOR_MS = 300_000;
 
 /** `faults`: where the database does not say more, or rejects to. */
 export function systemProblems(facts: SystemFacts | undefined, faults: readonly FaultGroup[] = []): Problem[] {
@@ -115,7 +115,7 @@ function* ofStores({
   }
 }
 
-function* ofWorkers({ now, workers, sweep, version }: SystemFacts): Generator<Problem> {
+function* ofWorkers({ now, workers, lastPass, version }: SystemFacts): Generator<Problem> {
   const alive = workers.filter((worker) => worker.alive);
   if (alive.length === 0) {
     const last = workers.length === 0 ? undefined : Math.max(...workers.map(({ seenAt }) => seenAt));
@@ -125,17 +125,17 @@ function* ofWorkers({ now, workers, sweep, version }: SystemFacts): Generator<Pr
       since: last,
       todo: 'Start workers: `npm run worker`.',
     };
-  } else if (sweep === undefined || now - sweep.at > SWEEP_LATE_MS) {
-    const when = sweep === undefined ? 'have never passed' : `passed last ${span(now - sweep.at)} ago`;
+  } else if (lastPass === undefined || now - lastPass.at > PASS_LATE_MS) {
+    const when = lastPass === undefined ? 'have never passed' : `passed last ${span(now - lastPass.at)} ago`;
     yield {
       code: 'sweep_stopped',
       message: `The dispatcher and reconciler ${when}.`,
-      since: sweep?.at,
+      since: lastPass?.at,
       todo: 'Look for `background_work_failed` in the logs of the workers.',
     };
   }
-  const silent = workers.filter((worker) => !worker.alive && now - worker.seenAt < SILENT_FOR_MS);
-  for (const { id, seenAt } of silent.slice(0, 10)) {
+  const unresponsive = workers.filter((worker) => !worker.alive && now - worker.seenAt < UNRESPONSIVE_FOR_MS);
+  for (const { id, seenAt } of unresponsive.slice(0, 10)) {
     yield {
       code: 'worker_silent',
       message: `Worker ${id} has not been heard of for ${span(now - seenAt)}, and did not say farewell.`,
@@ -179,7 +179,7 @@ function* ofLanes({ lanes, workers, now }: SystemFacts): Generator<Problem> {
   }
 }
 
-function* ofRest({ stuck, skewMs, gapInWall, circuits }: SystemFacts): Generator<Problem> {
+function* ofRest({ stuck, skewMs, isolationGap, circuits }: SystemFacts): Generator<Problem> {
   if (stuck > 0) {
     yield {
       code: 'runs_stuck',
@@ -194,10 +194,10 @@ function* ofRest({ stuck, skewMs, gapInWall, circuits }: SystemFacts): Generator
       todo: 'Let NTP set both. Times that are stored are the database’s, so nothing is lost.',
     };
   }
-  if (gapInWall !== undefined) {
+  if (isolationGap !== undefined) {
     yield {
       code: 'row_level_security_off',
-      message: `The second wall between tenants does not stand: ${gapInWall}. Queries are bound to the tenant without it too.`,
+      message: `The second wall between tenants does not stand: ${isolationGap}. Queries are bound to the tenant without it too.`,
       todo: 'docs/security.md says how it is raised; then start the API again.',
     };
   }

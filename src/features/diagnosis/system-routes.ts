@@ -35,7 +35,7 @@ interface Needs {
 export const systemHealthRoutes = endpoints([getSystemHealth], serve);
 
 function serve(routes: Routes, deps: Needs): void {
-  const begun = deps.clock.now().getTime();
+  const startedAt = deps.clock.now().getTime();
   routes.serve(getSystemHealth, async ({ caller, response }) => {
     const [{ status, services }, problems] = await Promise.all([
       deps.systemHealth.report(caller),
@@ -53,7 +53,7 @@ function serve(routes: Routes, deps: Needs): void {
       services_checked: healthy + unhealthy,
       healthy_services: healthy,
       unhealthy_services: unhealthy,
-      uptime: Math.round((now.getTime() - begun) / 1000),
+      uptime: Math.round((now.getTime() - startedAt) / 1000),
       timestamp: now.toISOString(),
     });
   });

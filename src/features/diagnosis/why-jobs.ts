@@ -7,7 +7,7 @@ import { todoOfNotWritable, whyNotWritable } from '../../domain/health/queue-not
 import { type Cause, cause, listed, orNull, span } from '../../domain/health/why-causes.ts';
 import type { ActionFact, RunFacts, TaskFact } from './facts.ts';
 
-export const SWEEP_LATE_MS = RECONCILE_LATE_SECONDS * 1_000;
+export const PASS_LATE_MS = RECONCILE_LATE_SECONDS * 1_000;
 
 export const QUEUE_BACK =
   'Bring the store of the queue back: Redis (REDIS_URL), or where that is not set its tables in PostgreSQL.';
@@ -21,11 +21,11 @@ export function workerLost(
 ): Cause | undefined {
   if (job?.state !== 'active') return undefined;
   const worker = facts.workers.find(({ id }) => id === task?.worker);
-  const silent = worker !== undefined && !worker.alive;
-  if (job.lockLeftMs !== null && !silent) return undefined;
+  const unresponsive = worker !== undefined && !worker.alive;
+  if (job.lockLeftMs !== null && !unresponsive) return undefined;
   // Its worker is there, and could not renew its lock.
-  if (!silent && facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
-  if (!silent && facts.queueFull) return queueFull(facts);
+  if (!unresponsive && facts.queueRejects !== undefined) return queueNotWritable(facts.queueRejects);
+  if (!unresponsive && facts.queueFull) return queueFull(facts);
   const others = facts.workers.filter(
     ({ alive, id, lanes }) => alive && id !== task?.worker && lanes.includes(lane),
   ).length;
@@ -138,16 +138,16 @@ export function readyAt(facts: RunFacts, action: ActionFact): number {
 export function laneCause(facts: RunFacts, lane: string, ahead: number | undefined): Cause | undefined {
   const alive = facts.workers.filter((worker) => worker.alive);
   const serving = alive.filter(({ lanes }) => lanes.includes(lane));
-  const known = facts.lanes.get(lane);
+  const fact = facts.lanes.get(lane);
   const data = {
     lane,
     ahead: orNull(ahead),
     workers: serving.length,
-    depth: orNull(known?.depth),
-    active: orNull(known?.active),
+    depth: orNull(fact?.depth),
+    active: orNull(fact?.active),
   };
-  if (known?.paused !== undefined) {
-    const { by, reason, since } = known.paused;
+  if (fact?.paused !== undefined) {
+    const { by, reason, since } = fact.paused;
     return cause(
       'lane_paused',
       `The lane '${lane}' is paused${by === null ? '' : ` by ${by}`}, for ${span(facts.now - since)}${reason === null ? '' : `: ${reason}`}.`,
@@ -167,7 +167,7 @@ export function laneCause(facts: RunFacts, lane: string, ahead: number | undefin
   if (facts.blocked !== undefined) return databaseBlocked(facts.blocked, facts.now);
   return cause(
     'lane_busy',
-    `${ahead === undefined ? 'It waits' : `${ahead} jobs come before it`} in the lane '${lane}', which ${serving.length} workers serve${known?.active === undefined ? '' : ` (${known.active} tasks run)`}.`,
+    `${ahead === undefined ? 'It waits' : `${ahead} jobs come before it`} in the lane '${lane}', which ${serving.length} workers serve${fact?.active === undefined ? '' : ` (${fact.active} tasks run)`}.`,
     'Nothing, or more workers: all that serve the lane are busy, or its rate limit holds it.',
     { data },
   );
@@ -189,19 +189,20 @@ export function noWorker(facts: RunFacts): Cause {
 }
 
 export function jobsMissing(facts: RunFacts, actionId: string, state: string): Cause {
-  const { now, run, sweep } = facts;
-  const sweeps = sweep !== undefined && now - sweep.at < SWEEP_LATE_MS && facts.workers.some(({ alive }) => alive);
+  const { now, run, lastPass } = facts;
+  const reconciles =
+    lastPass !== undefined && now - lastPass.at < PASS_LATE_MS && facts.workers.some(({ alive }) => alive);
   const lost = state === 'missing' ? 'is not in the queue' : `has ended in the queue (${state}) without an outcome`;
   return cause(
     'jobs_missing',
     `The job of '${actionId}' ${lost}: the queue has lost it.`,
-    sweeps
+    reconciles
       ? 'Nothing: the reconciler adds it again at its next look. `npm run doctor -- --repair` does it now.'
       : 'Start a worker: the reconciler, which adds it again, is part of every worker. `npm run doctor -- --repair` does it now.',
     {
-      data: { action_id: actionId, job_state: state, reconciler_runs: sweeps },
-      times: { last_pass_at: sweep?.at },
-      until: sweeps ? Math.max(run.checkAt, now) : undefined,
+      data: { action_id: actionId, job_state: state, reconciler_runs: reconciles },
+      times: { last_pass_at: lastPass?.at },
+      until: reconciles ? Math.max(run.checkAt, now) : undefined,
     },
   );
 }

@@ -19,9 +19,9 @@ export function taskCauses(facts: RunFacts, action: ActionFact, waitsFor: readon
   if (own === undefined) return [queue ?? unknown(facts)];
   if (queue === undefined) return [own];
   // Somebody else brings it about, and what the queue has lost is found again by itself.
-  return WAITS_FOR_PEOPLE.has(own.code) ? [own, queue] : [queue, own];
+  return WAITS_FOR_HUMANS.has(own.code) ? [own, queue] : [queue, own];
 }
-const WAITS_FOR_PEOPLE: ReadonlySet<string> = new Set(['approval', 'signal', 'external_no_worker', 'child_run']);
+const WAITS_FOR_HUMANS: ReadonlySet<string> = new Set(['approval', 'signal', 'external_no_worker', 'child_run']);
 
 function dependencies(waitsFor: readonly string[]): Cause {
   return cause('dependencies', `It waits for ${listed(waitsFor)}.`, 'Nothing here: look at what it waits for.', {
@@ -187,16 +187,16 @@ function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
       },
     );
   }
-  const turn = facts.turns.get(action.actionId);
-  if (turn !== undefined && turn > now) {
+  const rateSlot = facts.rateSlots.get(action.actionId);
+  if (rateSlot !== undefined && rateSlot > now) {
     return cause(
       'service_turn',
-      `It waits for its turn at the service '${action.service ?? ''}', which is called only so often: in ${span(turn - now)}.`,
+      `It waits for its turn at the service '${action.service ?? ''}', which is called only so often: in ${span(rateSlot - now)}.`,
       'Nothing: it holds no worker. SERVICE_RATE_LIMITS says how often.',
       {
         data: { service: orNull(action.service) },
         since,
-        until: turn,
+        until: rateSlot,
       },
     );
   }

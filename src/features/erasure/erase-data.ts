@@ -9,7 +9,7 @@ import type { Failpoint } from '../../engine/ports/failpoint.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { JobRemoval } from '../../engine/ports/queue.ts';
 import type { CancelRuns } from '../../engine/ports/use-cases.ts';
-import type { Cleared, ErasureSteps, Leaving } from './ports.ts';
+import type { Cleared, ErasureSteps, NextRuns } from './ports.ts';
 
 const CANCELLED_AT_ONCE = 100;
 const ROWS_PER_STEP = 500;
@@ -29,7 +29,7 @@ export async function eraseData(
   { steps, cancelRun, queue, failpoint, pause, log }: EraseDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!(await steps.isAsked())) return;
+  if (!(await steps.isRequested())) return;
   for (const { tenantId, runId } of await steps.activeRuns(CANCELLED_AT_ONCE)) {
     await cancelRun({ tenantId, ...WHO }, runId, 'Its data is to be erased').catch((error: unknown) => {
       // It ended by itself, or is being undone, which has to end.
@@ -37,7 +37,7 @@ export async function eraseData(
     });
   }
   while (!signal.aborted) {
-    const cleared = await clearQueue(queue, await steps.leaving());
+    const cleared = await clearQueue(queue, await steps.nextRuns());
     const done = await steps.step(ROWS_PER_STEP, cleared);
     if (done === undefined) return;
     await failpoint('erase.afterBatch');
@@ -50,9 +50,9 @@ export async function eraseData(
  * Before the rows go, because they say which jobs there may be; whoever crashes in between finds the rows and does it again.
  * Gates are not among them: a run that has ended has none, but for orphans that are looked for anyhow.
  */
-async function clearQueue(queue: JobRemoval, leaving: Leaving | undefined): Promise<Cleared | undefined> {
-  if (leaving === undefined) return undefined;
-  const { erasureId, runs } = leaving;
+async function clearQueue(queue: JobRemoval, next: NextRuns | undefined): Promise<Cleared | undefined> {
+  if (next === undefined) return undefined;
+  const { erasureId, runs } = next;
   let jobs = 0;
   for (const { runId, epoch: last, tasks } of runs) {
     for (let epoch = 1; epoch <= last; epoch += 1) {

@@ -38,7 +38,7 @@ export interface TenantData {
 }
 
 /** Executions that go next, with the tasks that the queue may still have a job of. */
-export interface Leaving {
+export interface NextRuns {
   erasureId: string;
   runs: ReadonlyArray<{
     runId: string;
@@ -57,11 +57,11 @@ export interface Cleared {
 /** What a worker does of it. */
 export interface ErasureSteps {
   /** False: there is nothing to erase, as nearly always. */
-  isAsked(): Promise<boolean>;
+  isRequested(): Promise<boolean>;
   /** Executions that an erasure which may cancel them waits for. */
   activeRuns(limit: number): Promise<Array<{ tenantId: string; runId: string }>>;
   /** Those that ended so long ago that the queue has forgotten them are not among them. Undefined: there are none. */
-  leaving(): Promise<Leaving | undefined>;
+  nextRuns(): Promise<NextRuns | undefined>;
   /**
    * One batch, in one transaction with how far it is; undefined: nothing can be done now. Executions that have ended a short
    * while ago go only when they are in `cleared`.

@@ -117,9 +117,9 @@ function serve(routes: Routes, { tenantData, clock, links }: Needs): void {
 
 /** Their own; who runs the installation, any. */
 function ownTenant(params: Record<string, string>, { tenantId }: Caller): string {
-  const asked = params['tenant_id'] ?? '';
-  if (asked !== tenantId && tenantId !== SYSTEM_TENANT) throw notFound('Tenant not found');
-  return asked;
+  const requested = params['tenant_id'] ?? '';
+  if (requested !== tenantId && tenantId !== SYSTEM_TENANT) throw notFound('Tenant not found');
+  return requested;
 }
 
 function inWire(erasure: Erasure, links: Links) {

@@ -93,7 +93,7 @@ const SUBJECT_STEPS: readonly Step[] = [
 export function createErasureSteps(pool: pg.Pool, tables: TenantTables = {}): ErasureSteps {
   const ofTenant = tenantSteps(tables);
   return {
-    async isAsked() {
+    async isRequested() {
       const text = `SELECT FROM erasure WHERE status <> 'completed' LIMIT 1`;
       return (await pool.query({ name: 'open-erasure', text })).rowCount === 1;
     },
@@ -101,7 +101,7 @@ export function createErasureSteps(pool: pg.Pool, tables: TenantTables = {}): Er
       const { rows } = await pool.query<{ tenant_id: string; id: string }>(RUNS_TO_CANCEL, [limit]);
       return rows.map(({ tenant_id: tenantId, id: runId }) => ({ tenantId, runId }));
     },
-    leaving: () => leaving(pool),
+    nextRuns: () => leaving(pool),
     step: (limit, cleared) =>
       inTransaction(pool, async (client) => {
         const of = (await client.query<ErasureRow>(TAKE)).rows[0];
@@ -138,7 +138,7 @@ interface LeavingRow {
   action_type: string | null;
 }
 
-async function leaving(pool: pg.Pool): ReturnType<ErasureSteps['leaving']> {
+async function leaving(pool: pg.Pool): ReturnType<ErasureSteps['nextRuns']> {
   const { rows } = await pool.query<LeavingRow>(LEAVING);
   const runs = new Map<string, { runId: string; epoch: number; tasks: { actionId: string; actionType: string }[] }>();
   for (const { id, epoch, action_id: actionId, action_type: actionType } of rows) {

@@ -62,7 +62,7 @@ export const HANGING_TABLES: Readonly<Record<string, { key: readonly string[]; c
 };
 
 /** They stay. */
-export const KEPT_TABLES: Readonly<Record<string, string>> = {
+export const RETAINED_TABLES: Readonly<Record<string, string>> = {
   audit_entry: 'who did what, erasing among it, must be known for as long as AUDIT_RETENTION_DAYS says',
   audit_head: 'as audit_entry',
   erasure: 'says that and when it was done; removed after 400 days',

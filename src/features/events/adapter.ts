@@ -33,7 +33,7 @@ export const replayEvents = defineAdapter({
   async run({ events, target }, { engine, fetch, progress, signal }) {
     if (engine?.replay === undefined) throw new Error('the log of events is the engine’s own, and it is not here');
     const replayed = await engine.replay({
-      places: events.map(({ event_id: id, execution_id: runId }) => ({ id, runId })),
+      positions: events.map(({ event_id: id, execution_id: runId }) => ({ id, runId })),
       target,
       signal,
       onProgress: progress,

@@ -17,7 +17,7 @@ export interface LoggedEvent {
 }
 
 /** Where an event is found: an id alone does not say in which run to look. */
-export interface EventPlace {
+export interface EventPosition {
   id: string;
   /** Null: an event of the platform. */
   runId: string | null;
@@ -43,14 +43,14 @@ export interface EventLogStore {
   /** No further than `atMost`. */
   count(tenantId: string, filter: EventFilter, atMost: number): Promise<number>;
   /** The first ones, oldest first. */
-  places(tenantId: string, filter: EventFilter, limit: number): Promise<EventPlace[]>;
+  positions(tenantId: string, filter: EventFilter, limit: number): Promise<EventPosition[]>;
   /** In the order of the places; those that are gone are left out. */
-  read(tenantId: string, places: readonly EventPlace[]): Promise<LoggedEvent[]>;
+  read(tenantId: string, positions: readonly EventPosition[]): Promise<LoggedEvent[]>;
   /** Undefined: too many parts of the log are cleared on their own already. */
   clear(
     caller: Caller,
     filter: Pick<EventFilter, 'kinds' | 'correlationId'>,
-    maxParts: number,
+    maxEntries: number,
   ): Promise<number | undefined>;
 }
 

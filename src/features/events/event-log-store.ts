@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { inTransaction } from '../../store/core/in-transaction.ts';
-import type { EventFilter, EventLogStore, EventPlace, RecordPlatformEvent } from './event-log-ports.ts';
+import type { EventFilter, EventLogStore, EventPosition, RecordPlatformEvent } from './event-log-ports.ts';
 import { PLATFORM_EVENT, type RawLoggedEvent, RUN_EVENT, toLoggedEvent } from './logged-events.ts';
 
 /** Of a tenant with more of them the events of older runs are found by execution or correlation id. */
@@ -78,10 +78,10 @@ export function createEventLogStore(pool: pg.Pool): EventLogStore {
       const { rows } = await pool.query<{ total: number }>(COUNT, [...values(tenantId, filter), atMost]);
       return rows[0]?.total ?? 0;
     },
-    async places(tenantId, filter, limit) {
+    async positions(tenantId, filter, limit) {
       const asked = [...values(tenantId, filter), limit];
       const { rows } = await pool.query<{ id: string; run_id: string | null }>(PLACES, asked);
-      return rows.map(({ id, run_id: runId }): EventPlace => ({ id, runId }));
+      return rows.map(({ id, run_id: runId }): EventPosition => ({ id, runId }));
     },
     async read(tenantId, places) {
       const ids = places.map(({ id }) => id);

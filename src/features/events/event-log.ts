@@ -7,7 +7,7 @@ import type { ReplayTarget } from './replay.ts';
 /** Counted no further, so that one page costs no more than that. */
 export const MAX_COUNTED = 100_000;
 /** Kinds and correlation ids that were cleared on their own, of one tenant. */
-const MAX_PARTS = 1_000;
+const MAX_CLEARED = 1_000;
 /** Of the run that replays. */
 const TIMEOUT_SECONDS = 3_600;
 
@@ -44,30 +44,30 @@ export function createEventLog(deps: EventLogDeps): EventLog {
       ]);
       return { ...found, total };
     },
-    async replay(caller, filter, { limit, target: wanted }) {
-      const target = wanted ?? (stream === undefined ? { webhooks: true as const } : { stream });
+    async replay(caller, filter, { limit, target: requested }) {
+      const target = requested ?? (stream === undefined ? { webhooks: true as const } : { stream });
       if ('stream' in target) checkStream(target.stream, stream);
-      const places = await log.places(caller.tenantId, filter, limit);
-      const ids = places.map(({ id }) => id);
+      const positions = await log.positions(caller.tenantId, filter, limit);
+      const ids = positions.map(({ id }) => id);
       if (ids.length === 0) return { ids, target, executionId: undefined };
-      const events = places.map(({ id, runId }) => ({ event_id: id, execution_id: runId }));
+      const events = positions.map(({ id, runId }) => ({ event_id: id, execution_id: runId }));
       const params = { events, target: { ...target } };
       const request = { task_type: 'replay_events', params, timeout_seconds: TIMEOUT_SECONDS };
       const { id } = await deps.accept.acceptTask(caller, request, undefined);
       return { ids, target, executionId: id };
     },
     async clear(caller, filter) {
-      const cleared = await log.clear(caller, filter, MAX_PARTS);
+      const cleared = await log.clear(caller, filter, MAX_CLEARED);
       if (cleared !== undefined) return cleared;
-      const detail = `${MAX_PARTS} kinds and correlation ids are cleared on their own already: clear the whole log once`;
+      const detail = `${MAX_CLEARED} kinds and correlation ids are cleared on their own already: clear the whole log once`;
       throw new OrchestratorError('conflict', detail);
     },
   };
 }
 
 /** Nobody may write to keys of the queue, which are in the same Redis. */
-function checkStream(asked: string, stream: string | undefined): void {
-  if (stream !== undefined && (asked === stream || asked.startsWith(`${stream}:`))) return;
+function checkStream(requested: string, stream: string | undefined): void {
+  if (stream !== undefined && (requested === stream || requested.startsWith(`${stream}:`))) return;
   const message =
     stream === undefined
       ? 'is not to be had: EVENTS_STREAM is not set'

@@ -4,32 +4,32 @@ import type { JsonObject } from '../../schemas/json.ts';
 import type { LoggedEvent } from './event-log-ports.ts';
 
 /** An event that is owed. Undefined event: it went with its run. */
-export interface OwedEvent {
-  owed: string;
+export interface PendingEvent {
+  outId: string;
   event: LoggedEvent | undefined;
 }
 
 export interface EventsOut {
   /** Makes sure that events are written down for the stream from now on. */
-  want(): Promise<void>;
+  subscribe(): Promise<void>;
   /** Something waits to be sent, or was sent as something greater than `last`. */
-  owes(last: StreamPosition): Promise<boolean>;
+  hasPending(last: StreamPosition): Promise<boolean>;
   /** Undefined when another process is at it. Resolves when what `work` did is committed. */
-  exclusively<T>(work: (held: HeldEventsOut) => Promise<T>): Promise<T | undefined>;
+  exclusively<T>(work: (outbox: LockedOutbox) => Promise<T>): Promise<T | undefined>;
   /** Takes away what was sent a while ago, and what nobody took for days; how many of the latter. */
   removeOld(limit: number): Promise<{ sent: number; unsent: number }>;
 }
 
-export interface HeldEventsOut {
-  waiting(limit: number): Promise<OwedEvent[]>;
+export interface LockedOutbox {
+  waiting(limit: number): Promise<PendingEvent[]>;
   /** `undefined`: there was nothing to send. */
-  sent(marks: ReadonlyArray<{ owed: string; as: StreamPosition | undefined }>): Promise<void>;
+  sent(marks: ReadonlyArray<{ outId: string; as: StreamPosition | undefined }>): Promise<void>;
   /** What was sent as something greater is owed again; how many. */
-  owedAgain(last: StreamPosition): Promise<number>;
+  requeueLost(last: StreamPosition): Promise<number>;
 }
 
 /** An event as it is told outside. */
-export function toldEvent({ id, kind, correlationId, traceId, runId, tenantId, at, data }: LoggedEvent): JsonObject {
+export function publicEvent({ id, kind, correlationId, traceId, runId, tenantId, at, data }: LoggedEvent): JsonObject {
   return {
     event_id: id,
     event_type: kind,

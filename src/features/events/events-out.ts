@@ -1,22 +1,22 @@
 /** What the stream is owed. The rows are written by a trigger, with the event: docs/decisions has why. */
 import type pg from 'pg';
 import { inTransaction } from '../../store/core/in-transaction.ts';
-import type { EventsOut, HeldEventsOut } from './event-stream-ports.ts';
+import type { EventsOut, LockedOutbox } from './event-stream-ports.ts';
 import { PLATFORM_EVENT, type RawLoggedEvent, RUN_EVENT, toLoggedEvent } from './logged-events.ts';
 
 /** Any constant will do, as long as it is ours alone. */
 const STREAM_LOCK = 7_202_641;
 /** Events are written down for so long after the last worker with a stream was there. */
-const WANTED = `interval '1 day'`;
+const SUBSCRIBED = `interval '1 day'`;
 const RENEWED = `interval '12 hours'`;
 /** What Redis may still lose after it has said that it has it. */
-const SENT_KEPT = `interval '1 minute'`;
-const UNSENT_KEPT = `interval '7 days'`;
+const SENT_RETENTION = `interval '1 minute'`;
+const UNSENT_RETENTION = `interval '7 days'`;
 /** Whoever holds the lock and says nothing for so long is taken for dead. */
-const SILENCE = '30s';
+const LOCK_TIMEOUT = '30s';
 
-const WANT = `
-INSERT INTO event_stream AS s (name, wanted_until) VALUES ($1, now() + ${WANTED})
+const SUBSCRIBE = `
+INSERT INTO event_stream AS s (name, wanted_until) VALUES ($1, now() + ${SUBSCRIBED})
 ON CONFLICT (name) DO UPDATE SET wanted_until = EXCLUDED.wanted_until WHERE s.wanted_until < now() + ${RENEWED}`;
 
 const WAITING = `
@@ -35,31 +35,31 @@ const SENT = `
 UPDATE event_out o SET sent_at = now(), sent_ms = k.ms, sent_n = k.n
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS k(id, ms, n) WHERE o.id = k.id`;
 
-const OWED_AGAIN = `
+const REQUEUE_LOST = `
 UPDATE event_out SET sent_at = NULL, sent_ms = NULL, sent_n = NULL
 WHERE sent_at IS NOT NULL AND (sent_ms, sent_n) > ($1::bigint, $2::bigint)`;
 
-const OWES = `
+const HAS_PENDING = `
 SELECT EXISTS (SELECT FROM event_out WHERE sent_at IS NULL)
   OR EXISTS (SELECT FROM event_out WHERE sent_at IS NOT NULL AND (sent_ms, sent_n) > ($1::bigint, $2::bigint)) AS owes`;
 
 const REMOVE_SENT = `
 DELETE FROM event_out WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM event_out WHERE sent_at < now() - ${SENT_KEPT} ORDER BY sent_at LIMIT $1))`;
+  SELECT ctid FROM event_out WHERE sent_at < now() - ${SENT_RETENTION} ORDER BY sent_at LIMIT $1))`;
 const REMOVE_UNSENT = `
 DELETE FROM event_out WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM event_out WHERE sent_at IS NULL AND at < now() - ${UNSENT_KEPT} ORDER BY id LIMIT $1))`;
+  SELECT ctid FROM event_out WHERE sent_at IS NULL AND at < now() - ${UNSENT_RETENTION} ORDER BY id LIMIT $1))`;
 
-type RawOwed = { owed: string } & (RawLoggedEvent | { id: null });
+type RawPending = { owed: string } & (RawLoggedEvent | { id: null });
 
 export function createEventsOut(pool: pg.Pool, name: string): EventsOut {
   return {
-    async want() {
-      await pool.query({ name: 'want-events', text: WANT, values: [name] });
+    async subscribe() {
+      await pool.query({ name: 'want-events', text: SUBSCRIBE, values: [name] });
     },
-    async owes({ ms, n }) {
+    async hasPending({ ms, n }) {
       const values = [ms.toString(), n.toString()];
-      const { rows } = await pool.query<{ owes: boolean }>({ name: 'owes-events', text: OWES, values });
+      const { rows } = await pool.query<{ owes: boolean }>({ name: 'owes-events', text: HAS_PENDING, values });
       return rows[0]?.owes === true;
     },
     async exclusively(work) {
@@ -69,8 +69,8 @@ export function createEventsOut(pool: pg.Pool, name: string): EventsOut {
           STREAM_LOCK,
         ]);
         if (rows[0]?.mine !== true) return false;
-        await client.query(`SET LOCAL idle_in_transaction_session_timeout = '${SILENCE}'`);
-        done = { value: await work(held(client)) };
+        await client.query(`SET LOCAL idle_in_transaction_session_timeout = '${LOCK_TIMEOUT}'`);
+        done = { value: await work(lockedOutbox(client)) };
         return true;
       });
       return done?.value;
@@ -83,11 +83,11 @@ export function createEventsOut(pool: pg.Pool, name: string): EventsOut {
   };
 }
 
-function held(client: pg.PoolClient): HeldEventsOut {
+function lockedOutbox(client: pg.PoolClient): LockedOutbox {
   return {
     async waiting(limit) {
-      const { rows } = await client.query<RawOwed>({ name: 'events-to-send', text: WAITING, values: [limit] });
-      return rows.map(({ owed, ...row }) => ({ owed, event: row.id === null ? undefined : toLoggedEvent(row) }));
+      const { rows } = await client.query<RawPending>({ name: 'events-to-send', text: WAITING, values: [limit] });
+      return rows.map(({ owed: outId, ...row }) => ({ outId, event: row.id === null ? undefined : toLoggedEvent(row) }));
     },
     async sent(marks) {
       const positions = marks.map(({ as }) => as);
@@ -95,16 +95,16 @@ function held(client: pg.PoolClient): HeldEventsOut {
         name: 'events-sent',
         text: SENT,
         values: [
-          marks.map(({ owed }) => owed),
+          marks.map(({ outId }) => outId),
           positions.map((as) => as?.ms.toString() ?? null),
           positions.map((as) => as?.n.toString() ?? null),
         ],
       });
     },
-    async owedAgain({ ms, n }) {
+    async requeueLost({ ms, n }) {
       const { rowCount } = await client.query({
         name: 'events-owed-again',
-        text: OWED_AGAIN,
+        text: REQUEUE_LOST,
         values: [ms.toString(), n.toString()],
       });
       return rowCount ?? 0;

@@ -8,12 +8,12 @@ import type { ExecutionCall } from '../../engine/ports/executor.ts';
 import type { AcceptRuns, Caller } from '../../engine/ports/use-cases.ts';
 import type { ReplayWebhooks } from '../webhooks/ports.ts';
 import { webhookHeaders } from '../webhooks/sign-webhook.ts';
-import type { EventLogStore, EventPlace, LoggedEvent } from './event-log-ports.ts';
-import { toldEvent } from './event-stream-ports.ts';
+import type { EventLogStore, EventPosition, LoggedEvent } from './event-log-ports.ts';
+import { publicEvent } from './event-stream-ports.ts';
 import type { ReplayTarget } from './replay.ts';
 
 export interface ReplayRequest {
-  places: readonly EventPlace[];
+  positions: readonly EventPosition[];
   target: ReplayTarget;
   signal: AbortSignal;
   onProgress(percent: number): void;
@@ -46,29 +46,31 @@ export function createReplay(
 ): (call: ExecutionCall) => { replay(request: ReplayRequest): Promise<number> } {
   return (call) => ({
     async replay(request) {
-      const tell = await teller(deps, call, request);
-      let told = 0;
-      for (let at = 0; at < request.places.length; at += AT_ONCE) {
+      const send = await senderTo(deps, call, request);
+      let sent = 0;
+      for (let at = 0; at < request.positions.length; at += AT_ONCE) {
         request.signal.throwIfAborted();
-        const events = await deps.log.read(call.run.tenantId, request.places.slice(at, at + AT_ONCE));
-        await tell(events);
-        told += events.length;
-        request.onProgress(Math.floor((100 * Math.min(at + AT_ONCE, request.places.length)) / request.places.length));
+        const events = await deps.log.read(call.run.tenantId, request.positions.slice(at, at + AT_ONCE));
+        await send(events);
+        sent += events.length;
+        request.onProgress(
+          Math.floor((100 * Math.min(at + AT_ONCE, request.positions.length)) / request.positions.length),
+        );
       }
-      return told;
+      return sent;
     },
   });
 }
 
-async function teller(
+async function senderTo(
   deps: ReplayDeps,
   { run, idempotencyKey }: ExecutionCall,
   { target, post, signal }: ReplayRequest,
 ): Promise<(events: readonly LoggedEvent[]) => Promise<void>> {
   if ('webhook_url' in target) {
     const { webhook_url: url } = target;
-    const known = await deps.webhooks.secretsOf(run.tenantId, url);
-    const secrets = known.length > 0 ? known : deps.secrets;
+    const own = await deps.webhooks.secretsOf(run.tenantId, url);
+    const secrets = own.length > 0 ? own : deps.secrets;
     return async (events) => {
       for (const event of events) {
         signal.throwIfAborted();
@@ -80,7 +82,7 @@ async function teller(
   if ('stream' in target) {
     const { stream } = deps;
     if (stream === undefined) throw new Error('this worker has no stream: EVENTS_STREAM is not set');
-    return async (events) => void (await stream.append(events.map(toldEvent), target.stream));
+    return async (events) => void (await stream.append(events.map(publicEvent), target.stream));
   }
   if ('workflow_id' in target) {
     return async (events) => {
@@ -90,7 +92,7 @@ async function teller(
         const traceId = event.traceId ?? run.traceId ?? '';
         const caller: Caller = { tenantId, userId, correlationId: event.correlationId ?? undefined, traceId };
         await deps.accept.executeWorkflow(caller, target.workflow_id, {
-          parameters: { event: toldEvent(event) },
+          parameters: { event: publicEvent(event) },
           // Another attempt of this replay starts nothing twice; another replay starts it once more.
           idempotency_key: `${idempotencyKey}.${event.id}`,
           strict: false,
@@ -98,7 +100,7 @@ async function teller(
       }
     };
   }
-  return (events) => deps.webhooks.owe(run.tenantId, events, idempotencyKey);
+  return (events) => deps.webhooks.enqueue(run.tenantId, events, idempotencyKey);
 }
 
 /** As a webhook says it. */

@@ -31,7 +31,7 @@ export function createReplayWebhooks(pool: pg.Pool, keyring: Keyring | undefined
         ),
       );
     },
-    async owe(tenantId, events, replay) {
+    async enqueue(tenantId, events, replay) {
       await pool.query(OWE, [tenantId, events.map(({ id }) => id), events.map(({ runId }) => runId), replay]);
     },
   };

@@ -50,14 +50,14 @@ function serve(routes: Routes, { incoming }: Needs): void {
     const headers = textsOf(request.headers);
     const events = readEvents({ contentType: headers['content-type'] ?? '', headers, body: bodyOf(request) });
     const { accepted, repeated, outcomes, pending } = await incoming.receive(caller, events);
-    const told = <T extends object>(pick: (outcome: (typeof outcomes)[number]['outcome']) => readonly T[]) =>
+    const collect = <T extends object>(pick: (outcome: (typeof outcomes)[number]['outcome']) => readonly T[]) =>
       outcomes.flatMap(({ eventId, outcome }) => pick(outcome).map((item) => ({ event_id: eventId, ...item })));
     sendJson(response, 202, {
       accepted,
       repeated,
-      started: told(({ started }) => started),
-      signalled: told(({ signalled }) => signalled),
-      failed: told(({ failed }) => failed),
+      started: collect(({ started }) => started),
+      signalled: collect(({ signalled }) => signalled),
+      failed: collect(({ failed }) => failed),
       pending,
     });
   });

@@ -17,7 +17,7 @@ export type SignalForEvents = (
 ) => Promise<SignalState>;
 
 /** The oldest ones; a wait takes one, and a name that waits for events has one wait. */
-const LOOKED_AT = 10;
+const MAX_CHECKED = 10;
 
 export function createSignalForEvents(deps: {
   receive: SignalStore['receive'];
@@ -29,7 +29,7 @@ export function createSignalForEvents(deps: {
     await deps.waits.open({ ...task, tenantId }, { name, ...from });
     const state = await deps.receive(task, name, timeoutSeconds);
     if (state.is !== 'open') return state;
-    for (const stored of await deps.waits.early(tenantId, task.runId, from, LOOKED_AT)) {
+    for (const stored of await deps.waits.early(tenantId, task.runId, from, MAX_CHECKED)) {
       try {
         await signalWith(deps.signals, stored, task.runId, name);
         break;

@@ -12,7 +12,7 @@ import { rawBodyOf, readBody } from '../../http/middleware/body.ts';
 import { clientOf } from '../../http/middleware/client-address.ts';
 import { contextOf, isIdentity } from '../../http/middleware/context.ts';
 import { type ApiLimits, addressIn } from '../../http/middleware/limits.ts';
-import { faultOf, type Refusal, verifyWebhook } from '../webhooks/verify-webhook.ts';
+import { faultOf, type SignatureFault, verifyWebhook } from '../webhooks/verify-webhook.ts';
 import { createSlowLanes } from './slow-lanes.ts';
 
 const PATH = /^\/events\/?$/;
@@ -38,7 +38,7 @@ export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {
   // A tenant that has none is not told from one whose secret is another, by the time that it takes either.
   const nobodys = [randomBytes(32).toString('base64')];
 
-  function reject(reason: Refusal | 'no_tenant', over: Taken | undefined): OrchestratorError {
+  function reject(reason: SignatureFault | 'no_tenant', over: Taken | undefined): OrchestratorError {
     limits?.signatureRejected?.(reason);
     if (over !== undefined) return tooMany(over);
     return new OrchestratorError(
@@ -63,15 +63,15 @@ export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {
     const over = limits?.signatures?.over(key);
     // Whoever shares an address with somebody who guesses waits a little, and is not refused for it.
     if (over !== undefined && !(await lanes.wait(key))) throw tooMany(over);
-    await new Promise<void>((resolve, refuse) => {
-      const reading = read(request, response, (error?: unknown) => (error === undefined ? resolve() : refuse(error)));
-      Promise.resolve(reading).catch(refuse);
+    await new Promise<void>((resolve, reject) => {
+      const reading = read(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
+      Promise.resolve(reading).catch(reject);
     });
     const body = rawBodyOf(request) ?? Buffer.alloc(0);
-    const refusal = verifyWebhook(secrets.get(tenant) ?? nobodys, { ...message, body }, clock.now());
-    if (refusal !== undefined) {
+    const rejected = verifyWebhook(secrets.get(tenant) ?? nobodys, { ...message, body }, clock.now());
+    if (rejected !== undefined) {
       void limits?.signatures?.take(key); // Never rejects.
-      throw reject(refusal, over);
+      throw reject(rejected, over);
     }
     const { correlationId, traceId, parentSpanId } = context;
     context.caller = { tenantId: tenant, userId: 'webhook', correlationId, traceId, parentSpanId };

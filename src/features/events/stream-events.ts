@@ -7,7 +7,7 @@
 import type { EventStream } from '../../engine/ports/event-stream.ts';
 import type { Failpoint } from '../../engine/ports/failpoint.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
-import { type EventsOut, type HeldEventsOut, toldEvent } from './event-stream-ports.ts';
+import { type EventsOut, type LockedOutbox, publicEvent } from './event-stream-ports.ts';
 
 export interface StreamEventsDeps {
   out: EventsOut;
@@ -29,13 +29,13 @@ interface Batch {
 export async function streamEvents(deps: StreamEventsDeps): Promise<number | undefined> {
   const { out, stream, log } = deps;
   // Without Redis, or without anything to do, nothing is locked for it.
-  if (!(await out.owes(await stream.last()))) return 0;
+  if (!(await out.hasPending(await stream.last()))) return 0;
   let made: number | undefined;
   for (let batch = 0; batch < BATCHES_PER_PASS; batch++) {
-    const one = await out.exclusively(async (held) => {
-      const lost = await held.owedAgain(await stream.last());
+    const one = await out.exclusively(async (outbox) => {
+      const lost = await outbox.requeueLost(await stream.last());
       if (lost > 0) log.warn('events_sent_again', { stream: stream.name, events: lost });
-      return sendSome(deps, held);
+      return sendSome(deps, outbox);
     });
     if (one === undefined) return made;
     made = (made ?? 0) + one.made;
@@ -44,15 +44,15 @@ export async function streamEvents(deps: StreamEventsDeps): Promise<number | und
   return made;
 }
 
-async function sendSome({ stream, failpoint }: StreamEventsDeps, held: HeldEventsOut): Promise<Batch> {
-  const owed = await held.waiting(AT_ONCE);
-  if (owed.length === 0) return { taken: 0, made: 0 };
-  const events = owed.flatMap(({ event }) => (event === undefined ? [] : [event]));
-  const positions = events.length === 0 ? [] : await stream.append(events.map(toldEvent));
+async function sendSome({ stream, failpoint }: StreamEventsDeps, outbox: LockedOutbox): Promise<Batch> {
+  const pending = await outbox.waiting(AT_ONCE);
+  if (pending.length === 0) return { taken: 0, made: 0 };
+  const events = pending.flatMap(({ event }) => (event === undefined ? [] : [event]));
+  const positions = events.length === 0 ? [] : await stream.append(events.map(publicEvent));
   await failpoint('stream.afterAppend');
   const next = positions[Symbol.iterator]();
-  await held.sent(
-    owed.map(({ owed: id, event }) => ({ owed: id, as: event === undefined ? undefined : next.next().value })),
+  await outbox.sent(
+    pending.map(({ outId, event }) => ({ outId, as: event === undefined ? undefined : next.next().value })),
   );
-  return { taken: owed.length, made: positions.length };
+  return { taken: pending.length, made: positions.length };
 }

@@ -150,9 +150,9 @@ async function follow(deps: IncomingDeps, stored: StoredEvent): Promise<EventPro
   const outcome: EventOutcome = { started: [...started], signalled: [...signalled], failed: [...failed] };
   const open: OpenEffect[] = [];
   const until = deps.now() + BUDGET_MS;
-  const left = effects.sort((a, b) => a.tries - b.tries).values();
+  const remaining = effects.sort((a, b) => a.tries - b.tries).values();
   async function work(): Promise<void> {
-    for (const effect of left) {
+    for (const effect of remaining) {
       const { id, tries } = effect;
       if (deps.now() >= until) {
         open.push({ id, tries });

@@ -14,7 +14,7 @@ import { createSignalForEvents } from './signal-for-event.ts';
 import { createEventWaits } from './store.ts';
 import { streamEvents } from './stream-events.ts';
 
-const WANT_EVERY_MS = 10_000;
+const SUBSCRIBE_EVERY_MS = 10_000;
 const STREAM_EVERY_MS = 250;
 const TAKE_UP_EVERY_MS = 1_000;
 const REMOVE_EVERY_MS = 10_000;
@@ -51,7 +51,7 @@ export const worker: FeatureWorker = {
         if (unsent > 0) log.error('events_not_sent', { stream: stream.name, events: unsent });
       };
       return [
-        repeatUntil({ signal: until, log }, WANT_EVERY_MS, 'want_events', out.want),
+        repeatUntil({ signal: until, log }, SUBSCRIBE_EVERY_MS, 'want_events', out.subscribe),
         repeatUntil({ signal: until, log }, STREAM_EVERY_MS, 'stream_events', send),
         repeatUntil({ signal: until, log }, REMOVE_EVERY_MS, 'remove_old_events', remove),
       ];

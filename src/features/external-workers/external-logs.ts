@@ -27,16 +27,16 @@ export function createExternalLogs(deps: {
   return async (tenantId, { since, now, ...task }, lines) => {
     if (lines.length === 0) return;
     const { runId, actionId, epoch, attempt } = task;
-    const kept = lines.map(({ level, message, at, data }) => ({
+    const rows = lines.map(({ level, message, at, data }) => ({
       ...{ tenantId, runId, actionId, epoch, attempt, level },
       ...lineTexts(message, data, deps.mask),
       atMs: timeOf(at, since, now),
     }));
     try {
-      await deps.store.write(kept, new Map());
+      await deps.store.write(rows, new Map());
     } catch (error) {
       const reason = errorMessage(error);
-      deps.log.warn('task_logs_not_written', { run_id: runId, count: kept.length, error: reason });
+      deps.log.warn('task_logs_not_written', { run_id: runId, count: rows.length, error: reason });
     }
   };
 }

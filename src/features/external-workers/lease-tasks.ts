@@ -43,7 +43,7 @@ export interface ExternalTasks {
   heartbeat(
     caller: Caller,
     taskId: string,
-    beat: {
+    heartbeat: {
       leaseToken: string;
       progress: TaskProgress | undefined;
       extendSeconds: number | undefined;
@@ -111,7 +111,7 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
     outcome: ExternalOutcome,
   ): Promise<WokenTask> {
     const stored = await deps.tasks.answer({ tenantId: caller.tenantId, taskId, leaseToken, outcome });
-    if (typeof stored === 'string') throw refusal(stored);
+    if (typeof stored === 'string') throw leaseError(stored);
     await deps.failpoint('external.afterStore');
     // The same answer once more brings the same lines.
     if (stored.of !== undefined) await deps.logs(caller.tenantId, stored.of, logs);
@@ -126,14 +126,17 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
 
   return {
     poll({ tenantId }, { waitSeconds, ...request }, signal) {
-      const look = () => lease({ ...request, tenantId }, signal);
-      return deps.polls.until(topicKey(tenantId, request.topic), look, { milliseconds: waitSeconds * 1_000, signal });
+      const tryLease = () => lease({ ...request, tenantId }, signal);
+      return deps.polls.until(topicKey(tenantId, request.topic), tryLease, {
+        milliseconds: waitSeconds * 1_000,
+        signal,
+      });
     },
     async heartbeat({ tenantId }, taskId, { leaseToken, progress, extendSeconds, logs = [] }) {
-      const kept = await deps.tasks.extend({ tenantId, taskId, leaseToken, progress, seconds: extendSeconds });
-      if (typeof kept === 'string') throw refusal(kept);
-      await deps.logs(tenantId, kept.of, logs);
-      return kept;
+      const extended = await deps.tasks.extend({ tenantId, taskId, leaseToken, progress, seconds: extendSeconds });
+      if (typeof extended === 'string') throw leaseError(extended);
+      await deps.logs(tenantId, extended.of, logs);
+      return extended;
     },
     complete(caller, taskId, { output, ...lease }) {
       return answer(caller, taskId, lease, { status: 'completed', output: storable(output) });
@@ -154,7 +157,7 @@ function storable(output: Json): string {
   });
 }
 
-function refusal(why: NoLease): OrchestratorError {
+function leaseError(why: NoLease): OrchestratorError {
   switch (why) {
     case 'unknown':
       return new OrchestratorError('not_found', 'Task not found');

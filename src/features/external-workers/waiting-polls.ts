@@ -5,12 +5,16 @@
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 
-const LOOK_UNASKED_MS = 1_000;
+const POLL_EVERY_MS = 1_000;
 const MAX_WAITING = 1_000;
 
 export interface WaitingPolls {
   /** What `look` finds, at once or within that time; nothing when the time is over, the client goes, or this process stops. */
-  until<T>(key: string, look: () => Promise<T[]>, options: { milliseconds: number; signal: AbortSignal }): Promise<T[]>;
+  until<T>(
+    key: string,
+    probe: () => Promise<T[]>,
+    options: { milliseconds: number; signal: AbortSignal },
+  ): Promise<T[]>;
   /** There may be something for this key. */
   notice(key: string): void;
   /** There may be something for every key. */
@@ -26,10 +30,10 @@ interface Waiter {
 
 export function createWaitingPolls({
   maxWaiting = MAX_WAITING,
-  lookUnaskedMs = LOOK_UNASKED_MS,
+  pollEveryMs = POLL_EVERY_MS,
 }: {
   maxWaiting?: number;
-  lookUnaskedMs?: number;
+  pollEveryMs?: number;
 } = {}): WaitingPolls {
   /** In the order they came. */
   const waiting = new Map<string, Set<Waiter>>();
@@ -48,10 +52,10 @@ export function createWaitingPolls({
   const noticeAll = () => {
     for (const key of waiting.keys()) poke(key);
   };
-  const timer = setInterval(noticeAll, lookUnaskedMs);
+  const timer = setInterval(noticeAll, pollEveryMs);
   timer.unref();
 
-  async function wait<T>(key: string, look: () => Promise<T[]>, over: AbortSignal): Promise<T[]> {
+  async function wait<T>(key: string, probe: () => Promise<T[]>, over: AbortSignal): Promise<T[]> {
     const waiter: Waiter = { poked: false, wake: () => undefined };
     const ofKey = waiting.get(key) ?? new Set();
     waiting.set(key, ofKey.add(waiter));
@@ -62,7 +66,7 @@ export function createWaitingPolls({
     try {
       for (;;) {
         waiter.poked = false;
-        found = await look();
+        found = await probe();
         if (found.length > 0) return found;
         while (!waiter.poked && !over.aborted) {
           await new Promise<void>((resolve) => {
@@ -82,17 +86,17 @@ export function createWaitingPolls({
   }
 
   return {
-    async until(key, look, { milliseconds, signal }) {
-      if (milliseconds <= 0 || closing.signal.aborted) return look();
+    async until(key, probe, { milliseconds, signal }) {
+      if (milliseconds <= 0 || closing.signal.aborted) return probe();
       if (count >= maxWaiting) {
-        const found = await look();
+        const found = await probe();
         if (found.length > 0) return found;
         throw new OrchestratorError('overloaded', `${maxWaiting} polls wait at this process already`);
       }
       const late = new AbortController();
       const lateTimer = setTimeout(() => late.abort(), milliseconds);
       try {
-        return await wait(key, look, AbortSignal.any([signal, closing.signal, late.signal]));
+        return await wait(key, probe, AbortSignal.any([signal, closing.signal, late.signal]));
       } finally {
         clearTimeout(lateTimer);
       }

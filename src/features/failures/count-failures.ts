@@ -20,7 +20,7 @@ const TAKE = `
 SELECT run_id, action_id, epoch, attempt, tenant_id, workflow_id, action_type, final, error, at
 FROM task_failure WHERE fingerprint IS NULL ORDER BY at LIMIT $1 FOR UPDATE SKIP LOCKED`;
 
-const KNOWN = `
+const EXISTING = `
 SELECT k.tenant_id, k.fingerprint FROM unnest($1::text[], $2::text[]) AS k(tenant_id, fingerprint)
 JOIN error_group g ON g.tenant_id = k.tenant_id AND g.fingerprint = k.fingerprint`;
 
@@ -120,39 +120,39 @@ function add(groups: Map<string, Counted>, tenantId: string, of: Identified, fai
 
 /** A tenant whose messages are all different must not fill the database with groups. */
 async function withinBounds(client: pg.PoolClient, found: Counted[], maxGroups: number): Promise<Counted[]> {
-  const { rows } = await client.query<{ tenant_id: string; fingerprint: string }>(KNOWN, [
+  const { rows } = await client.query<{ tenant_id: string; fingerprint: string }>(EXISTING, [
     found.map(({ tenantId }) => tenantId),
     found.map(({ of }) => of.fingerprint),
   ]);
-  const known = new Set(rows.map((row) => JSON.stringify([row.tenant_id, row.fingerprint])));
-  const kept = new Map<string, Counted>();
+  const existing = new Set(rows.map((row) => JSON.stringify([row.tenant_id, row.fingerprint])));
+  const bounded = new Map<string, Counted>();
   for (const tenantId of new Set(found.map((group) => group.tenantId))) {
     const own = found.filter((group) => group.tenantId === tenantId);
-    const isKnown = ({ of }: Counted) => known.has(JSON.stringify([tenantId, of.fingerprint]));
-    let room = await roomFor(client, own, own.filter((group) => !isKnown(group)).length, { tenantId, maxGroups });
+    const exists = ({ of }: Counted) => existing.has(JSON.stringify([tenantId, of.fingerprint]));
+    let room = await roomFor(client, own, own.filter((group) => !exists(group)).length, { tenantId, maxGroups });
     for (const group of own) {
-      if (!isKnown(group)) room -= 1;
-      add(kept, tenantId, isKnown(group) || room >= 0 ? group.of : OVERFLOW, group.failures);
+      if (!exists(group)) room -= 1;
+      add(bounded, tenantId, exists(group) || room >= 0 ? group.of : OVERFLOW, group.failures);
     }
   }
-  return [...kept.values()];
+  return [...bounded.values()];
 }
 
 async function roomFor(
   client: pg.PoolClient,
   own: readonly Counted[],
-  wanted: number,
+  requested: number,
   { tenantId, maxGroups }: { tenantId: string; maxGroups: number },
 ): Promise<number> {
-  if (wanted === 0) return 0;
+  if (requested === 0) return 0;
   const { rows } = await client.query<{ groups: number }>(
     `SELECT count(*)::int AS groups FROM error_group WHERE tenant_id = $1 AND fingerprint <> '${OVERFLOW.fingerprint}'`,
     [tenantId],
   );
   const room = maxGroups - (rows[0]?.groups ?? 0);
-  if (room >= wanted) return room;
+  if (room >= requested) return room;
   const seen = own.map(({ of }) => of.fingerprint);
-  const { rowCount } = await client.query(MAKE_ROOM, [tenantId, wanted - Math.max(0, room), seen]);
+  const { rowCount } = await client.query(MAKE_ROOM, [tenantId, requested - Math.max(0, room), seen]);
   return room + (rowCount ?? 0);
 }
 
@@ -202,9 +202,9 @@ async function count(client: pg.PoolClient, groups: readonly Counted[]): Promise
     all.map(({ of }) => of.fingerprint),
   ]);
   const regressed = rows.map(({ tenant_id: tenantId, fingerprint }) => ({ tenantId, fingerprint }));
-  const tell = createPlatformEvents(client);
+  const record = createPlatformEvents(client);
   for (const { tenantId, fingerprint } of regressed) {
-    await tell({ tenantId, kind: 'error.regressed', data: { fingerprint } });
+    await record({ tenantId, kind: 'error.regressed', data: { fingerprint } });
   }
   return regressed;
 }

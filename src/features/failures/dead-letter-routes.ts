@@ -160,7 +160,7 @@ function serve(routes: Routes, { deadLetters }: Needs): void {
   routes.serve(removeDeadLetterByEventId, (call) => remove(call, call.params['event_id'] ?? ''));
 }
 
-interface Wanted {
+interface FilterQuery {
   event_ids?: string[] | undefined;
   action_type?: string | undefined;
   workflow_id?: string | undefined;
@@ -169,14 +169,14 @@ interface Wanted {
   to?: string | undefined;
 }
 
-function filterOf(wanted: Wanted): DeadLetterFilter {
+function filterOf(query: FilterQuery): DeadLetterFilter {
   return {
-    tasks: wanted.event_ids?.map(taskOf),
-    actionType: wanted.action_type,
-    workflowId: wanted.workflow_id,
-    errorCode: wanted.error_code,
-    from: wanted.from === undefined ? undefined : new Date(wanted.from),
-    to: wanted.to === undefined ? undefined : new Date(wanted.to),
+    tasks: query.event_ids?.map(taskOf),
+    actionType: query.action_type,
+    workflowId: query.workflow_id,
+    errorCode: query.error_code,
+    from: query.from === undefined ? undefined : new Date(query.from),
+    to: query.to === undefined ? undefined : new Date(query.to),
   };
 }
 

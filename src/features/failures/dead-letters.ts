@@ -83,17 +83,17 @@ export function createDeadLetters(deps: RetryDeps & { deadLetters: DeadLetterSto
       const total = await deadLetters.count(caller.tenantId, filter);
       const runs = await deadLetters.runsOf(caller.tenantId, filter, RETRYABLE_STATUSES, limit);
       let retried = 0;
-      let begun = 0;
+      let count = 0;
       for (let at = 0; at < runs.length; at += AT_ONCE) {
         await Promise.all(
           runs.slice(at, at + AT_ONCE).map(async ({ runId, tasks }) => {
             if (!dryRun && !(await retryRun(caller, runId))) return;
             retried += tasks;
-            begun += 1;
+            count += 1;
           }),
         );
       }
-      return { retried, total, runs: begun };
+      return { retried, total, runs: count };
     },
     async discard(caller, filter, dryRun) {
       const total = await deadLetters.count(caller.tenantId, filter);

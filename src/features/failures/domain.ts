@@ -5,7 +5,7 @@
  */
 
 /** More of a message is not looked at: a message may be 16 kB, and its beginning says what it is about. */
-const MAX_LOOKED_AT = 2_000;
+const MAX_READ = 2_000;
 const MAX_TEMPLATE = 500;
 const MAX_SEGMENTS = 12;
 
@@ -42,8 +42,8 @@ interface Found {
 
 /** The message without what differs from one time to the next. Normal already: it stays as it is. */
 export function normaliseMessage(message: string): string {
-  const looked = message.slice(0, MAX_LOOKED_AT).replace(/\s+/g, ' ').trim();
-  return looked
+  const excerpt = message.slice(0, MAX_READ).replace(/\s+/g, ' ').trim();
+  return excerpt
     .replace(VARIABLE, (text: string, ...rest: unknown[]) => stand(text, rest.at(-1) as Found)) // The groups come last.
     .slice(0, MAX_TEMPLATE)
     .trimEnd();

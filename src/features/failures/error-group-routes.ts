@@ -75,7 +75,7 @@ export const ignoreErrorGroup = operation({
 
 /** The last moment that a date has; no count is greater. */
 const MAX_VALUE = 8_640_000_000_000_000;
-const place = z.strictObject({ v: z.int().min(0).max(MAX_VALUE), f: z.string().min(1).max(64), p: z.int().min(1) });
+const position = z.strictObject({ v: z.int().min(0).max(MAX_VALUE), f: z.string().min(1).max(64), p: z.int().min(1) });
 
 interface Needs {
   errorGroups: ErrorGroups;
@@ -89,7 +89,7 @@ export const errorGroupRoutes = endpoints(
 function serve(routes: Routes, { errorGroups }: Needs): void {
   routes.serve(listErrorGroups, async ({ query, caller, response }) => {
     const { limit, sort } = query;
-    const cursor = query.cursor === undefined ? undefined : readCursorAs(place, query.cursor);
+    const cursor = query.cursor === undefined ? undefined : readCursorAs(position, query.cursor);
     const filter = {
       state: query.state,
       workflowId: query.workflow_id,

@@ -48,13 +48,13 @@ export interface Start {
 export type Activity = { change: Change } | { start: Start };
 
 /** Where a page of activity ended, in each of the two streams that it is made of; undefined: at their beginning. */
-export interface ActivityPlace {
+export interface ActivityPosition {
   change: string | undefined;
   execution: { createdAt: Date; id: string } | undefined;
 }
 export interface ActivityReader {
   list(
     tenantId: string,
-    filter: { userId: string | undefined; limit: number; after: ActivityPlace },
-  ): Promise<{ items: Activity[]; next: ActivityPlace | undefined }>;
+    filter: { userId: string | undefined; limit: number; after: ActivityPosition },
+  ): Promise<{ items: Activity[]; next: ActivityPosition | undefined }>;
 }

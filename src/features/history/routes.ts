@@ -5,7 +5,7 @@ import { isoText } from '../../domain/texts/iso-text.ts';
 import type { RunReader } from '../../engine/ports/read-models.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
-import type { Activity, ActivityPlace, ActivityReader, HistoryReader, StoredStep } from './ports.ts';
+import type { Activity, ActivityPosition, ActivityReader, HistoryReader, StoredStep } from './ports.ts';
 import * as schemas from './schemas.ts';
 
 const tag = 'Workflows';
@@ -95,7 +95,7 @@ function serve(routes: Routes, deps: Needs): void {
     const { items, next } = await deps.activity.list(caller.tenantId, {
       userId: query.user_id,
       limit: query.limit,
-      after: placeOf(query.cursor),
+      after: positionOf(query.cursor),
     });
     sendJson(response, 200, {
       activities: items.map(presentActivity),
@@ -104,12 +104,12 @@ function serve(routes: Routes, deps: Needs): void {
   });
 }
 
-function placeOf(cursor: string | undefined): ActivityPlace {
+function positionOf(cursor: string | undefined): ActivityPosition {
   const { c, t, i } = cursor === undefined ? {} : readCursorAs(activityCursor, cursor);
   return { change: c, execution: t === undefined || i === undefined ? undefined : { createdAt: new Date(t), id: i } };
 }
 
-function cursorOf({ change, execution }: ActivityPlace): string {
+function cursorOf({ change, execution }: ActivityPosition): string {
   return writeCursor({
     ...(change === undefined ? {} : { c: change }),
     ...(execution === undefined ? {} : { t: isoText(execution.createdAt), i: execution.id }),

@@ -21,7 +21,7 @@ export const listLateEffects = operation({
   problems: [400, 401],
 });
 
-const place = z.strictObject({ i: z.string().regex(/^\d{1,18}$/), p: z.int().min(1) });
+const position = z.strictObject({ i: z.string().regex(/^\d{1,18}$/), p: z.int().min(1) });
 
 interface Needs {
   lateEffects: LateEffectReader;
@@ -31,7 +31,7 @@ export const lateEffectRoutes = endpoints([listLateEffects], serve);
 
 function serve(routes: Routes, { lateEffects }: Needs): void {
   routes.serve(listLateEffects, async ({ query, caller, response }) => {
-    const cursor = query.cursor === undefined ? undefined : readCursorAs(place, query.cursor);
+    const cursor = query.cursor === undefined ? undefined : readCursorAs(position, query.cursor);
     const filter = { runId: query.execution_id, actionId: query.action_id, compensated: query.compensated };
     const window = { limit: query.limit, before: cursor?.i };
     const { items, more } = await lateEffects.list(caller.tenantId, filter, window);

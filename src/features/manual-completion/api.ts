@@ -2,14 +2,14 @@
 
 import { randomUUID } from 'node:crypto';
 import { featureApi } from '../../feature.ts';
-import { createSettleByHand } from './complete-manually.ts';
+import { createManualCompletion } from './complete-manually.ts';
 import { manualCompletionRoutes } from './routes.ts';
 import { createHandStore } from './store.ts';
 
 export const api = featureApi([manualCompletionRoutes], ({ config, pool, clock, ...parts }) => ({
-  byHand: createSettleByHand({
+  byHand: createManualCompletion({
     ...parts,
-    byHand: createHandStore(pool),
+    ends: createHandStore(pool),
     newId: randomUUID,
     now: clock.now,
     maxOutputBytes: config.maxOutputBytes,

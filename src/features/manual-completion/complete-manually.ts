@@ -19,14 +19,14 @@ import type { RunStore } from '../../engine/ports/runs.ts';
 import type { CompletedOutcome, SkippedOutcome } from '../../engine/ports/tasks.ts';
 import type { ActionOfRun, Caller, ManualEnd, Settled, SettleManually } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
-import { namesPeople } from '../approvals/domain.ts';
+import { namesApprovers } from '../approvals/domain.ts';
 
 /** What is shown where the name of a worker would be. */
-export const BY_HAND = 'by hand';
+export const MANUAL_WORKER = 'by hand';
 
 type Unnumbered<Of> = Omit<Of, 'fence' | 'attempt'>;
 
-export interface HandStore {
+export interface ManualEnds {
   /**
    * The token and the number of the attempt are the store's to say. Resolves to the parts that ended with it; undefined:
    * the task or the run has ended by now.
@@ -37,10 +37,10 @@ export interface HandStore {
   ): Promise<string[] | undefined>;
 }
 
-export interface SettleByHandDeps {
+export interface ManualCompletionDeps {
   plans: Plans;
   runs: Pick<RunStore, 'statuses'>;
-  byHand: HandStore;
+  ends: ManualEnds;
   queue: Pick<FlowQueue, 'promote'>;
   failpoint: Failpoint;
   newId(): string;
@@ -51,7 +51,7 @@ export interface SettleByHandDeps {
 
 type Settlement = { status: 'skipped' } | { status: 'completed'; output: Json };
 
-export function createSettleByHand(deps: SettleByHandDeps): SettleManually {
+export function createManualCompletion(deps: ManualCompletionDeps): SettleManually {
   async function settle(
     caller: Caller,
     { runId, actionId }: ActionOfRun,
@@ -72,14 +72,14 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleManually {
       throw new OrchestratorError('unknown_action', `The execution has no action '${actionId}'`);
     const ended = () => new OrchestratorError('conflict', `The action '${actionId}' has already ended`);
     if (tasks.get(actionId)?.final === true) throw ended();
-    const overridden = isApproval(action) && namesPeople(action.config);
+    const overridden = isApproval(action) && namesApprovers(action.config);
     if (overridden && !mayOverride) {
       const detail = `'${actionId}' is for its approvers to decide: to settle it takes the permission 'approvals:override'`;
       throw new OrchestratorError('forbidden', detail);
     }
     const output = settlement.status === 'completed' ? settlement.output : null;
     const decided = overridden && output !== null ? asOverride(output, caller, reason, deps.now()) : output;
-    const parts = await deps.byHand.settle(
+    const items = await deps.ends.settle(
       {
         runId,
         tenantId: run.tenantId,
@@ -93,7 +93,7 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleManually {
         input: null,
         error: null,
         commitId: deps.newId(),
-        worker: BY_HAND,
+        worker: MANUAL_WORKER,
         startedMono: null,
         wakeAt: null,
         wakesSeen: WAKE_TO_COME,
@@ -106,9 +106,9 @@ export function createSettleByHand(deps: SettleByHandDeps): SettleManually {
       },
       { by: caller.userId, reason, overridden },
     );
-    if (parts === undefined) throw ended();
+    if (items === undefined) throw ended();
     await deps.failpoint('settle.afterCommit');
-    const jobs = [actionId, ...parts].map((id) => ({
+    const jobs = [actionId, ...items].map((id) => ({
       queue: action.action_type,
       jobId: taskJobId(runId, run.epoch, id),
     }));
@@ -141,7 +141,7 @@ function asOverride(output: Json, { userId }: Caller, comment: string | undefine
   return { approved, by: userId, comment: comment ?? null, at: at.toISOString(), overridden: true };
 }
 
-function storable(deps: SettleByHandDeps, output: Json): string {
+function storable(deps: ManualCompletionDeps, output: Json): string {
   const made = makeStorable(output, { maxBytes: deps.maxOutputBytes });
   if (!made.ok) throw new OrchestratorError(made.code, made.message);
   return made.json;

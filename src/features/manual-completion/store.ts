@@ -4,7 +4,7 @@ import { WAKE_TO_COME } from '../../engine/deliver/wake-tasks.ts';
 import { DUE_IF_ASLEEP } from '../../store/recover/sleeping-runs.ts';
 import { commitOutcomes } from '../../store/tasks/commit.ts';
 import { CLAIM } from '../../store/tasks/task-store.ts';
-import type { HandStore } from './complete-manually.ts';
+import type { ManualEnds } from './complete-manually.ts';
 
 // The row is locked by the claim, so the number of its next attempt does not change any more.
 const NEXT_ATTEMPT = `SELECT ended_attempt + 1 AS attempt FROM task WHERE run_id = $1 AND action_id = $2`;
@@ -28,7 +28,7 @@ WITH u AS (UPDATE run SET check_at = now(), ${DUE_IF_ASLEEP}
   WHERE id = $1 AND NOT final)
 SELECT pg_notify('task_control', json_build_array($1::text, $2::text)::text)`;
 
-export function createHandStore(pool: pg.Pool): HandStore {
+export function createHandStore(pool: pg.Pool): ManualEnds {
   return {
     async settle(outcome, { by, reason, overridden }) {
       const { runId, actionId, actionType, epoch, status, worker } = outcome;

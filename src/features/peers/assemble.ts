@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
-import { createPeers, type Peers, type TellPeersDeps, tellPeers } from './exchange.ts';
+import { createPeers, type NotifyPeersDeps, notifyPeers, type Peers } from './exchange.ts';
 import { createReplicaStore } from './replica-store.ts';
 import { createPeerStore } from './store.ts';
 
-const LOOK_EVERY_MS = 500;
+const POLL_EVERY_MS = 500;
 const FORGET_EVERY_MS = 60_000;
 const FORGOTTEN_AT_ONCE = 1_000;
 
@@ -27,15 +27,15 @@ export function peersOf(
   });
 }
 
-export async function keepPeers(
+export async function runPeers(
   { peers: urls, peerSecrets: secrets }: Settings,
-  { pool, log, ...rest }: Pick<TellPeersDeps, 'fetch' | 'now' | 'log'> & { pool: pg.Pool },
+  { pool, log, ...rest }: Pick<NotifyPeersDeps, 'fetch' | 'now' | 'log'> & { pool: pg.Pool },
   signal: AbortSignal,
 ): Promise<void> {
   if (urls.length === 0) return;
   if (secrets.length === 0) log.warn('peers_not_signed', { peers: urls, problem: 'PEER_SECRET is not set' });
   const peers = createPeerStore(pool);
-  const deps: TellPeersDeps = {
+  const deps: NotifyPeersDeps = {
     ...rest,
     log,
     peers,
@@ -44,14 +44,14 @@ export async function keepPeers(
     random: Math.random,
     elapsed: () => performance.now(),
   };
-  let known = false;
+  let ensured = false;
   const pass = async () => {
-    if (!known) await peers.ensure(urls);
-    known = true;
-    await tellPeers(deps, signal);
+    if (!ensured) await peers.ensure(urls);
+    ensured = true;
+    await notifyPeers(deps, signal);
   };
   await Promise.all([
-    repeatUntil({ signal, log }, LOOK_EVERY_MS, 'send_to_peers', pass),
+    repeatUntil({ signal, log }, POLL_EVERY_MS, 'send_to_peers', pass),
     repeatUntil({ signal, log }, FORGET_EVERY_MS, 'forget_peers', () => peers.forget(FORGOTTEN_AT_ONCE)),
   ]);
 }

@@ -11,7 +11,7 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { supersedes } from './domain.ts';
-import type { DuePeer, OwedChange, PeerState, PeerStore, ReplicaOutcome, ReplicaStore } from './ports.ts';
+import type { DuePeer, PeerState, PeerStore, PendingChange, ReplicaOutcome, ReplicaStore } from './ports.ts';
 import { type ReplicateRequest, replicated } from './schemas.ts';
 import { peerFault, peerHeaders } from './sign-peer.ts';
 
@@ -29,7 +29,7 @@ const MAX_AGAIN_MS = 300_000;
 const JITTER = 0.2;
 const MAX_ERROR = 300;
 
-export interface TellPeersDeps {
+export interface NotifyPeersDeps {
   peers: PeerStore;
   urls: readonly string[];
   /** The first one signs; empty: nothing is signed. */
@@ -46,16 +46,16 @@ export interface TellPeersDeps {
 }
 
 /** Tells those whose time it is what they are owed. */
-export async function tellPeers(deps: TellPeersDeps, signal: AbortSignal): Promise<void> {
+export async function notifyPeers(deps: NotifyPeersDeps, signal: AbortSignal): Promise<void> {
   const due = await deps.peers.takeDue(deps.urls, LEASE_MS);
   if (due.length === 0) return;
   const from = await deps.peers.installation();
-  await Promise.all(due.map((peer) => tellPeer(deps, peer, from, signal)));
+  await Promise.all(due.map((peer) => notifyPeer(deps, peer, from, signal)));
 }
 
-async function tellPeer(deps: TellPeersDeps, peer: DuePeer, from: string, stopping: AbortSignal): Promise<void> {
+async function notifyPeer(deps: NotifyPeersDeps, peer: DuePeer, from: string, stopping: AbortSignal): Promise<void> {
   try {
-    const seen = await tellAll(deps, peer, from, stopping);
+    const seen = await sendAll(deps, peer, from, stopping);
     await deps.peers.succeeded(peer, { ...seen, nextMs: PING_MS });
   } catch (error) {
     // The end of this worker says nothing about the other side.
@@ -72,32 +72,32 @@ export function delayAfter(failures: number, random: number): number {
 }
 
 /** In order, batch by batch; with nothing to tell it only asks whether the peer is there. */
-async function tellAll(
-  deps: TellPeersDeps,
+async function sendAll(
+  deps: NotifyPeersDeps,
   peer: DuePeer,
   from: string,
   stopping: AbortSignal,
 ): Promise<{ id: string; latencyMs: number; error: string | null }> {
-  let after: OwedChange | undefined;
+  let after: PendingChange | undefined;
   let full = 0;
   for (;;) {
-    const batch = bounded(await deps.peers.owed(peer.url, after, AT_ONCE));
-    const begun = deps.elapsed();
+    const batch = bounded(await deps.peers.pending(peer.url, after, AT_ONCE));
+    const startedAt = deps.elapsed();
     const { id, results } = await send(deps, peer.url, { from, changes: batch.map(toWire) }, stopping);
-    const latencyMs = deps.elapsed() - begun;
+    const latencyMs = deps.elapsed() - startedAt;
     if (results.length !== batch.length) throw new Error('it did not answer for each change');
     const taken = batch.filter((_, index) => results[index]?.outcome !== 'full');
     full += batch.length - taken.length;
     if (taken.length > 0) await deps.peers.acknowledge(peer.url, taken);
     after = batch.at(-1);
     if (after === undefined || batch.length < AT_ONCE) {
-      const more = after !== undefined && (await deps.peers.owed(peer.url, after, 1)).length > 0;
+      const more = after !== undefined && (await deps.peers.pending(peer.url, after, 1)).length > 0;
       if (!more) return { id, latencyMs, error: full === 0 ? null : `it has no room for ${full} services` };
     }
   }
 }
 
-function bounded(changes: readonly OwedChange[]): OwedChange[] {
+function bounded(changes: readonly PendingChange[]): PendingChange[] {
   let bytes = 0;
   // One always goes.
   const end = changes.findIndex((change, index) => {
@@ -107,12 +107,12 @@ function bounded(changes: readonly OwedChange[]): OwedChange[] {
   return changes.slice(0, end === -1 ? changes.length : end);
 }
 
-function toWire({ tenantId, name, version, service }: OwedChange): { [key: string]: Json } {
+function toWire({ tenantId, name, version, service }: PendingChange): { [key: string]: Json } {
   return { tenant_id: tenantId, name, version, service };
 }
 
 async function send(
-  { secrets, fetch, now }: TellPeersDeps,
+  { secrets, fetch, now }: NotifyPeersDeps,
   url: string,
   body: { from: string; changes: Json[] },
   stopping: AbortSignal,
@@ -166,8 +166,8 @@ export interface PeersDeps {
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
-const SYNC_PATIENCE_MS = 12_000;
-const LOOK_EVERY_MS = 100;
+const SYNC_TIMEOUT_MS = 12_000;
+const POLL_EVERY_MS = 100;
 
 export function createPeers(deps: PeersDeps): Peers {
   const { peers, replicas, urls, secrets } = deps;
@@ -178,11 +178,11 @@ export function createPeers(deps: PeersDeps): Peers {
       return states.map((state) => ({ ...state, status: statusOf(state, self) }));
     },
     async sync({ tenantId }, signal) {
-      if (urls.length > 0) await peers.ask(urls, tenantId);
-      for (let waited = 0; ; waited += LOOK_EVERY_MS) {
+      if (urls.length > 0) await peers.requestAll(urls, tenantId);
+      for (let waited = 0; ; waited += POLL_EVERY_MS) {
         const { open, sent, pending } = await peers.progress(urls, tenantId);
-        if (open === 0 || waited >= SYNC_PATIENCE_MS || signal.aborted) return { sent, peers: urls.length, pending };
-        await deps.wait(LOOK_EVERY_MS, signal);
+        if (open === 0 || waited >= SYNC_TIMEOUT_MS || signal.aborted) return { sent, peers: urls.length, pending };
+        await deps.wait(POLL_EVERY_MS, signal);
       }
     },
     async receive(read, { body, timestamp, signature }) {

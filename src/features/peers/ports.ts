@@ -24,7 +24,7 @@ export interface DuePeer {
 }
 
 /** A service that was registered or deleted here, as a peer is told. */
-export interface OwedChange {
+export interface PendingChange {
   tenantId: string;
   name: string;
   version: number;
@@ -42,7 +42,7 @@ export interface PeerStore {
   /** Those to talk to now, which are nobody else's until the lease is over. */
   takeDue(urls: readonly string[], leaseMs: number): Promise<DuePeer[]>;
   /** In the order of tenants and names, after this one. */
-  owed(url: string, after: { tenantId: string; name: string } | undefined, limit: number): Promise<OwedChange[]>;
+  pending(url: string, after: { tenantId: string; name: string } | undefined, limit: number): Promise<PendingChange[]>;
   acknowledge(url: string, taken: ReadonlyArray<{ tenantId: string; name: string; version: number }>): Promise<void>;
   succeeded(
     peer: DuePeer,
@@ -53,7 +53,7 @@ export interface PeerStore {
   release(peer: DuePeer): Promise<void>;
   states(urls: readonly string[], tenantId: string): Promise<PeerState[]>;
   /** All that the tenant has is owed once more; what was asked for, by peer. */
-  ask(urls: readonly string[], tenantId: string): Promise<void>;
+  requestAll(urls: readonly string[], tenantId: string): Promise<void>;
   /** How much of what was asked for is done, and how much the peers have taken of the tenant's. */
   progress(urls: readonly string[], tenantId: string): Promise<{ open: number; sent: number; pending: number }>;
   /** What was taken of services that are not known any more. */

@@ -20,23 +20,23 @@ export function peerHeaders(secret: string, now: Date, body: Json): Record<strin
 /** What is wrong with a request that should be signed with one of these secrets; undefined: nothing. */
 export function peerFault(
   secrets: readonly string[],
-  given: { timestamp: string | undefined; signature: string | undefined },
+  presented: { timestamp: string | undefined; signature: string | undefined },
   now: Date,
   body: Json,
 ): string | undefined {
-  const { timestamp = '', signature: signed = '' } = given;
+  const { timestamp = '', signature: signed = '' } = presented;
   if (!/^\d{1,12}$/.test(timestamp) || !signed.startsWith(SCHEME)) return 'The request is not signed by a peer';
   if (Math.abs(now.getTime() / 1000 - Number(timestamp)) > WINDOW_SECONDS) {
     return `The request was signed more than ${WINDOW_SECONDS} s ago, or will be`;
   }
   const bytes = Buffer.from(signed.slice(SCHEME.length), 'base64');
   // Looks at every secret, so that the time taken tells nothing.
-  let known = false;
+  let isSigned = false;
   for (const secret of secrets) {
     const expected = Buffer.from(signature(secret, timestamp, body), 'base64');
-    known = (bytes.length === expected.length && timingSafeEqual(bytes, expected)) || known;
+    isSigned = (bytes.length === expected.length && timingSafeEqual(bytes, expected)) || isSigned;
   }
-  return known ? undefined : 'The request is signed with another secret';
+  return isSigned ? undefined : 'The request is signed with another secret';
 }
 
 function signature(secret: string, timestamp: string, body: Json): string {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { JsonObject } from '../../schemas/json.ts';
 import { columnsOf } from '../../store/core/columns.ts';
-import type { OwedChange, PeerState, PeerStore } from './ports.ts';
+import type { PeerState, PeerStore, PendingChange } from './ports.ts';
 
 const INSTALLATION = `
 WITH made AS (INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
@@ -106,7 +106,7 @@ export function createPeerStore(pool: pg.Pool): PeerStore {
       });
       return rows;
     },
-    async owed(url, after, limit) {
+    async pending(url, after, limit) {
       const { rows } = await pool.query<RawOwed>({
         name: 'peers-owed',
         text: OWED,
@@ -139,7 +139,7 @@ export function createPeerStore(pool: pg.Pool): PeerStore {
     async states(urls, tenantId) {
       return (await pool.query<PeerState>({ name: 'peers-states', text: STATES, values: [urls, tenantId] })).rows;
     },
-    async ask(urls, tenantId) {
+    async requestAll(urls, tenantId) {
       await pool.query('DELETE FROM peer_sent WHERE peer = ANY ($1) AND tenant_id = $2', [urls, tenantId]);
       await pool.query({
         name: 'peers-ask',
@@ -171,7 +171,7 @@ interface RawOwed {
 }
 
 /** One that has just been changed again is owed with its next version. */
-function toOwed({ tenant_id: tenantId, name, version, deleted, service }: RawOwed): OwedChange[] {
+function toOwed({ tenant_id: tenantId, name, version, deleted, service }: RawOwed): PendingChange[] {
   if (!deleted && service === null) return [];
   const told = service === null ? null : (JSON.parse(service) as JsonObject); // PostgreSQL has built an object.
   return [{ tenantId, name, version, service: told, bytes: Buffer.byteLength(service ?? '') }];

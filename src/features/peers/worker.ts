@@ -1,9 +1,9 @@
 /** What a worker has of it: it tells peers which services there are. */
 import type { FeatureWorker } from '../../feature.ts';
-import { keepPeers } from './assemble.ts';
+import { runPeers } from './assemble.ts';
 
 export const worker: FeatureWorker = {
   open: ({ config, pool, fetch, now, log }) => ({
-    work: (signal) => keepPeers(config, { pool, fetch, now: () => new Date(now()), log }, signal),
+    work: (signal) => runPeers(config, { pool, fetch, now: () => new Date(now()), log }, signal),
   }),
 };

@@ -13,7 +13,7 @@ import { endpoints, notFound, operation, type Routes, sendJson } from '../../htt
 import type { JsonObject } from '../../schemas/json.ts';
 import type { RecordPlatformEvent } from '../events/event-log-ports.ts';
 import * as schemas from './ingestion-schemas.ts';
-import { EXECUTION_HEADERS, given, IDEMPOTENCY_HEADER, systemRequest, tellExecution } from './system-run.ts';
+import { defined, EXECUTION_HEADERS, IDEMPOTENCY_HEADER, setExecutionHeaders, systemRequest } from './system-run.ts';
 
 const INGESTION = 'multi_source_ingestion';
 const common = { tag: 'Platform', method: 'post', headers: IDEMPOTENCY_HEADER } as const;
@@ -70,19 +70,19 @@ function serve(routes: Routes, deps: Needs): void {
 
   /** Every run has a correlation id, its own where nobody gives one; one that is answered again keeps what it had. */
   async function traced(caller: Caller, accepted: AcceptedRun, response: Response) {
-    tellExecution(response, accepted, links);
+    setExecutionHeaders(response, accepted, links);
     if (!accepted.repeated) return { correlation_id: caller.correlationId ?? accepted.id, trace_id: caller.traceId };
     const run = await deps.runs.execution(caller.tenantId, accepted.id);
     return { correlation_id: run?.correlationId ?? accepted.id, trace_id: run?.traceId ?? caller.traceId };
   }
 
   /** For those who listen. The run is there already, so an event that cannot be kept holds nothing up. */
-  async function tellRequested(caller: Caller, { id, repeated }: AcceptedRun, sources: string[], scope: JsonObject) {
+  async function recordRequested(caller: Caller, { id, repeated }: AcceptedRun, sources: string[], scope: JsonObject) {
     if (repeated) return;
     const { tenantId, correlationId, traceId } = caller;
     const event = { tenantId, kind: 'ingestion.requested', correlationId, traceId, runId: id };
-    const told = sources.map((source) => deps.record({ ...event, data: { source, scope } }));
-    await Promise.all(told).catch((error: unknown) => {
+    const recorded = sources.map((source) => deps.record({ ...event, data: { source, scope } }));
+    await Promise.all(recorded).catch((error: unknown) => {
       deps.log.warn('event_not_recorded', { kind: event.kind, run_id: id, error: String(error) });
     });
   }
@@ -90,9 +90,9 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(ingest, async ({ body, caller: who, request, response }) => {
     const caller = correlated(who, body.correlation_id, deps);
     const parameters = { source: body.source, scope: body.scope ?? {} };
-    const asked = systemRequest(idempotencyKey(request), undefined);
-    const accepted = await deps.system.start(caller, 'ingest_source', parameters, asked);
-    await tellRequested(caller, accepted, [body.source], parameters.scope);
+    const runRequest = systemRequest(idempotencyKey(request), undefined);
+    const accepted = await deps.system.start(caller, 'ingest_source', parameters, runRequest);
+    await recordRequested(caller, accepted, [body.source], parameters.scope);
     sendJson(response, 200, {
       status: 'accepted',
       source: body.source,
@@ -124,13 +124,13 @@ function serve(routes: Routes, deps: Needs): void {
             { ...systemRequest(key, undefined), priority, saga: true },
           )
         : await deps.accept.executeWorkflow(caller, workflow, {
-            parameters: { ...given({ sources: body.sources, scope: body.scope }), ...body.parameters },
+            parameters: { ...defined({ sources: body.sources, scope: body.scope }), ...body.parameters },
             priority,
             idempotency_key: key,
             saga: true,
             strict: false,
           });
-    if (workflow === undefined) await tellRequested(caller, accepted, sources, body.scope ?? {});
+    if (workflow === undefined) await recordRequested(caller, accepted, sources, body.scope ?? {});
     const { correlation_id } = await traced(caller, accepted, response);
     const steps =
       workflow === undefined
@@ -147,8 +147,8 @@ function serve(routes: Routes, deps: Needs): void {
   });
 }
 
-function correlated(caller: Caller, given: string | null | undefined, { newId }: Pick<Needs, 'newId'>): Caller {
-  return { ...caller, correlationId: given ?? caller.correlationId ?? newId() };
+function correlated(caller: Caller, correlationId: string | null | undefined, { newId }: Pick<Needs, 'newId'>): Caller {
+  return { ...caller, correlationId: correlationId ?? caller.correlationId ?? newId() };
 }
 
 /** Undefined: the ingestion. */

@@ -7,7 +7,7 @@ import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import * as schemas from './job-schemas.ts';
-import { EXECUTION_HEADERS, given, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
+import { defined, EXECUTION_HEADERS, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
 
 const common = { tag: 'Platform', method: 'post', query: waitQuery, headers: IDEMPOTENCY_HEADER } as const;
 
@@ -63,7 +63,7 @@ function serve(routes: Routes, deps: Needs): void {
   });
 
   routes.serve(notifyConsolidation, async (call) => {
-    const parameters: JsonObject = given(call.body);
+    const parameters: JsonObject = defined(call.body);
     const run = await runForAnswer(call, { deps, links }, 'notify_consolidation', parameters);
     if (run !== undefined) sendJson(call.response, 200, schemas.notifyConsolidationAnswer.parse(run.output));
   });

@@ -31,9 +31,9 @@ export interface DocumentStore {
 
 export interface ReportReader {
   /** How the newest runs stand or ended, without the one that asks. */
-  statuses(tenantId: string, asking: string): Promise<string[]>;
+  statuses(tenantId: string, callerRunId: string): Promise<string[]>;
   /** Newest first. */
-  events(tenantId: string, asking: string): Promise<PlatformEvent[]>;
+  events(tenantId: string, callerRunId: string): Promise<PlatformEvent[]>;
 }
 
 /** What the adapters get of it, bound to their task. */

@@ -9,7 +9,7 @@ import { endpoints, notFound, operation, type Routes, sendJson } from '../../htt
 import type { JsonObject } from '../../schemas/json.ts';
 import type { DocumentStore } from './ports.ts';
 import * as schemas from './proxy-schemas.ts';
-import { EXECUTION_HEADERS, given, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
+import { defined, EXECUTION_HEADERS, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
 
 const MAX_CONTENT_BYTES = 1_048_576;
 const common = { tag: 'Platform', method: 'post', query: waitQuery, headers: IDEMPOTENCY_HEADER } as const;
@@ -93,7 +93,7 @@ export const proxyRoutes = endpoints([saveDocument, getDocument, requestReport, 
 
 function serve(routes: Routes, deps: Needs): void {
   const { links } = deps;
-  const door = { deps, links };
+  const access = { deps, links };
 
   routes.serve(saveDocument, async (call) => {
     const { content, content_hash: claimed, ...rest } = call.body;
@@ -107,7 +107,7 @@ function serve(routes: Routes, deps: Needs): void {
         errors: [{ path: 'content_hash', message }],
       });
     }
-    const run = await runForAnswer(call, door, 'docstore_save', { ...given(rest), content, content_hash: hash });
+    const run = await runForAnswer(call, access, 'docstore_save', { ...defined(rest), content, content_hash: hash });
     if (run === undefined) return;
     const saved = schemas.savedOutput.parse(run.output);
     const created_at = saved.created_at ?? isoText(run.finishedAt ?? deps.clock.now());
@@ -130,20 +130,20 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(requestReport, async (call) => {
     const { kind, format, payload } = call.body;
     const body: JsonObject = { ...payload, ...(format == null ? {} : { format }) };
-    const run = await runForAnswer(call, door, 'request_report', { path: schemas.REPORT_PATHS[kind], body });
+    const run = await runForAnswer(call, access, 'request_report', { path: schemas.REPORT_PATHS[kind], body });
     if (run !== undefined) sendJson(call.response, 200, run.output);
   });
 
   routes.serve(suggestSummary, async (call) => {
-    const run = await runForAnswer(call, door, 'suggest_summary', given(call.body));
+    const run = await runForAnswer(call, access, 'suggest_summary', defined(call.body));
     if (run !== undefined) sendJson(call.response, 200, schemas.suggestAnswer.parse(run.output));
   });
 
   routes.serve(demoE2e, async (call) => {
     const { format, log_service: service, log_level: level, log_limit: limit } = call.body;
-    const log: JsonObject = { limit: limit ?? 100, ...given({ service, level }) };
+    const log: JsonObject = { limit: limit ?? 100, ...defined({ service, level }) };
     const log_request: JsonObject = { format: format ?? 'json', ...log };
-    const run = await runForAnswer(call, door, 'demo_e2e', { format: format ?? 'json', log, log_request });
+    const run = await runForAnswer(call, access, 'demo_e2e', { format: format ?? 'json', log, log_request });
     if (run !== undefined) sendJson(call.response, 200, schemas.demoAnswer.parse(run.output));
   });
 }

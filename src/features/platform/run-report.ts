@@ -48,8 +48,8 @@ export function runReport(
   { limit, service, level }: { limit: number; service: string | undefined; level: string | undefined },
 ): RunReport {
   const severities = statuses.map((status) => SEVERITIES.get(status)).filter((severity) => severity !== undefined);
-  const wanted = service === undefined || service === SERVICE ? events : [];
-  const lines = wanted
+  const selected = service === undefined || service === SERVICE ? events : [];
+  const lines = selected
     .map((event) => ({ service: SERVICE, level: levelOf(event.kind), message: messageOf(event) }))
     .filter((line) => level === undefined || line.level === level)
     .slice(0, limit);

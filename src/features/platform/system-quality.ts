@@ -39,8 +39,8 @@ export const recalcQuality: SystemWorkflow = {
 const LINE =
   'string(item.id) + " conf=" + "%.2f".format([double(item.confidence)]) + " owners=[" + (has(item.owners) && item.owners != null ? item.owners.join(",") : "") + "] flags=" + (has(item.flags) && item.flags != null ? item.flags.join(",") : "")';
 const TITLE = 'Confluence consolidation candidates';
-const CAN_TELL = 'size(chosen) > 0';
-const TO_WEBHOOK = `${CAN_TELL} && has(params.webhook_url)`;
+const HAS_CANDIDATES = 'size(chosen) > 0';
+const TO_WEBHOOK = `${HAS_CANDIDATES} && has(params.webhook_url)`;
 
 export const notifyConsolidation: SystemWorkflow = {
   name: 'notify_consolidation',
@@ -73,7 +73,7 @@ export const notifyConsolidation: SystemWorkflow = {
       {
         action_id: 'message',
         action_type: 'transform',
-        when: CAN_TELL,
+        when: HAS_CANDIDATES,
         config: { expression: 'chosen.join("\\n")' },
       },
       {
@@ -119,7 +119,7 @@ export const notifyConsolidation: SystemWorkflow = {
       {
         action_id: 'log',
         action_type: 'notification',
-        when: `${CAN_TELL} && !has(params.webhook_url)`,
+        when: `${HAS_CANDIDATES} && !has(params.webhook_url)`,
         config: { channels: ['log'], title: TITLE, message: '{{message}}', metadata: { count: '{{told}}' } },
       },
     ],

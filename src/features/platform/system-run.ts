@@ -5,7 +5,7 @@ import { describe, type ErrorCode, isErrorCode, OrchestratorError } from '../../
 import type { RunView } from '../../engine/ports/run-views.ts';
 import type { SystemRunRequest, SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { AcceptedRun } from '../../engine/ports/use-cases.ts';
-import { idempotencyKey, tellReplay } from '../../http/server/idempotency.ts';
+import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import type { Call } from '../../http/server/operation.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
@@ -47,25 +47,25 @@ export async function runForAnswer(
     signal,
   });
   if (signal.aborted) return undefined;
-  tellExecution(response, accepted, links);
+  setExecutionHeaders(response, accepted, links);
   if (ended?.status === 'completed') return ended;
   throw ended === undefined ? stillRunning(accepted.id, links) : failed(ended, links);
 }
 
 /** Without what was left out; null counts as that. */
-export function given(fields: Record<string, Json | undefined>): JsonObject {
-  const kept = Object.entries(fields).flatMap(([name, value]) =>
+export function defined(fields: Record<string, Json | undefined>): JsonObject {
+  const entries = Object.entries(fields).flatMap(([name, value]) =>
     value === undefined || value === null ? [] : [[name, value] as const],
   );
-  return Object.fromEntries(kept);
+  return Object.fromEntries(entries);
 }
 
 export function systemRequest(key: string | undefined, correlationId: string | undefined): SystemRunRequest {
   return { idempotencyKey: key, correlationId };
 }
 
-export function tellExecution(response: Response, accepted: AcceptedRun, links: Links): void {
-  tellReplay(response, accepted);
+export function setExecutionHeaders(response: Response, accepted: AcceptedRun, links: Links): void {
+  setReplayHeaders(response, accepted);
   response.setHeader('X-Execution-ID', accepted.id);
   response.setHeader('Location', links.execution(accepted.id));
 }
@@ -82,18 +82,18 @@ function stillRunning(id: string, links: Links): OrchestratorError {
 function failed(run: RunView, links: Links): OrchestratorError {
   const { code, actionId } = errorOf(run.error);
   const service = serviceOf(run, actionId);
-  const told = { executionId: run.id, executionLink: links.execution(run.id) };
+  const details = { executionId: run.id, executionLink: links.execution(run.id) };
   if (run.status === 'cancelled')
-    return new OrchestratorError('run_cancelled', `The execution ${run.id} was cancelled`, told);
+    return new OrchestratorError('run_cancelled', `The execution ${run.id} was cancelled`, details);
   if (service === undefined) {
     const mine: ErrorCode = isErrorCode(code) && describe(code).status < 500 ? code : 'internal';
-    return new OrchestratorError(mine, `The execution ${run.id} ended as ${run.status} (${code})`, told);
+    return new OrchestratorError(mine, `The execution ${run.id} ended as ${run.status} (${code})`, details);
   }
   if (code === 'upstream_rejected')
-    return new OrchestratorError(code, `The service '${service}' refused the request (${code})`, told);
+    return new OrchestratorError(code, `The service '${service}' refused the request (${code})`, details);
   if (UNFIT.has(code))
-    return new OrchestratorError('upstream_error', `The service '${service}' gave an answer of another form`, told);
-  return new OrchestratorError('upstream_unavailable', `The service '${service}' is not available (${code})`, told);
+    return new OrchestratorError('upstream_error', `The service '${service}' gave an answer of another form`, details);
+  return new OrchestratorError('upstream_unavailable', `The service '${service}' is not available (${code})`, details);
 }
 
 /** What an expression of ours ends with when an answer has not got what it is to have. */

@@ -3,7 +3,7 @@
 import type { LogLevel } from '../../engine/ports/logger.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 
-export interface LogPlace {
+export interface LogPosition {
   at: Date;
   /** 0: a line, 1: an event. */
   kind: number;
@@ -11,7 +11,7 @@ export interface LogPlace {
 }
 
 export interface LogEntry {
-  place: LogPlace;
+  position: LogPosition;
   /** Null: an event of the whole run. */
   actionId: string | null;
   epoch: number;
@@ -37,6 +37,6 @@ export interface LogReader {
     tenantId: string,
     runId: string,
     filter: LogFilter,
-    window: { limit: number; after: LogPlace | undefined },
+    window: { limit: number; after: LogPosition | undefined },
   ): Promise<{ entries: LogEntry[]; more: boolean; dropped: number } | undefined>;
 }

@@ -37,7 +37,7 @@ export const getExecutionLogs = operation({
   path: '/executions/{execution_id}/logs',
 });
 
-const place = z.strictObject({ t: z.iso.datetime(), k: z.int().min(0).max(1), i: z.string().regex(/^\d{1,18}$/) });
+const position = z.strictObject({ t: z.iso.datetime(), k: z.int().min(0).max(1), i: z.string().regex(/^\d{1,18}$/) });
 
 interface Needs {
   logs: LogReader;
@@ -49,7 +49,7 @@ function serve(routes: Routes, { logs }: Needs): void {
   for (const op of [getWorkflowExecutionLogs, getExecutionLogs]) {
     routes.serve(op, async ({ params, query, caller, request, response }) => {
       const executionId = params['execution_id'] ?? '';
-      const cursor = query.cursor === undefined ? undefined : readCursorAs(place, query.cursor);
+      const cursor = query.cursor === undefined ? undefined : readCursorAs(position, query.cursor);
       const found = await logs.page(
         caller.tenantId,
         executionId,
@@ -62,7 +62,7 @@ function serve(routes: Routes, { logs }: Needs): void {
         { limit: query.limit, after: cursor && { at: new Date(cursor.t), kind: cursor.k, id: cursor.i } },
       );
       if (found === undefined) throw notFound('Execution not found');
-      const last = found.more ? found.entries.at(-1)?.place : undefined;
+      const last = found.more ? found.entries.at(-1)?.position : undefined;
       const next = last === undefined ? null : writeCursor({ t: last.at.toISOString(), k: last.kind, i: last.id });
       const items = found.entries.map(viewOf);
       response.vary('Accept');

@@ -127,5 +127,5 @@ export function createLogReader(pool: pg.Pool): LogReader {
 function toEntry({ kind, id, action_id: actionId, epoch, attempt, level, message, fields, at }: RawEntry): LogEntry {
   const place = { at, kind, id };
   // Both are written as objects, where they are written at all.
-  return { place, actionId, epoch, attempt, level, message, fields: fields as JsonObject | null, at };
+  return { position: place, actionId, epoch, attempt, level, message, fields: fields as JsonObject | null, at };
 }

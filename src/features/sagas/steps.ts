@@ -20,7 +20,7 @@ export interface StepRow {
 export function stepsOf({ actions }: Pick<Definition, 'actions'>, rows: readonly StepRow[]): Saga['steps'] {
   const byId = new Map(rows.map((row) => [row.actionId, row]));
   return actions.map(({ action_id: id, action_type: type, name, compensate }) => {
-    const undoing = byId.get(compensationId(id));
+    const compensation = byId.get(compensationId(id));
     return {
       step_id: id,
       name: name ?? id,
@@ -31,7 +31,7 @@ export function stepsOf({ actions }: Pick<Definition, 'actions'>, rows: readonly
           ? null
           : {
               action_type: compensate.action_type,
-              ...(undoing === undefined ? { ...stateOf(undefined), status: 'not_begun' } : stateOf(undoing)),
+              ...(compensation === undefined ? { ...stateOf(undefined), status: 'not_begun' } : stateOf(compensation)),
             },
     };
   });

@@ -123,7 +123,7 @@ function parseFault(cron: string): string | undefined {
 }
 
 /** Moments on the wall are spelled as if the wall were in UTC, where no clock is ever changed. */
-function createWall(cron: string): { everyHour: boolean; next(afterWall: number): number | undefined } {
+function createWallClock(cron: string): { everyHour: boolean; next(afterWall: number): number | undefined } {
   const expression = CronExpressionParser.parse(cron, { tz: 'UTC', currentDate: 0 });
   return {
     everyHour: expression.fields.hour.values.length === 24,
@@ -140,7 +140,7 @@ function createWall(cron: string): { everyHour: boolean; next(afterWall: number)
 }
 
 function nextOfCron(cron: string, zone: string, afterMs: number): number | undefined {
-  const wall = createWall(cron);
+  const wall = createWallClock(cron);
   return wall.everyHour ? nextByPace(wall.next, zone, afterMs) : nextByDay(wall.next, zone, afterMs);
 }
 

@@ -100,7 +100,8 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     const slots = schedule.paused ? [] : nextSlots(schedule.timing, after, count);
     return { schedule, nextRuns: slots.map((slot) => dueOf(schedule, slot)), recent };
   };
-  const whole = async (schedule: Schedule) => view(schedule, NEXT_RUNS, await schedules.recent(schedule.id, RECENT));
+  const withRecent = async (schedule: Schedule) =>
+    view(schedule, NEXT_RUNS, await schedules.recent(schedule.id, RECENT));
 
   async function find(caller: Caller, id: string): Promise<Schedule> {
     const found = await schedules.find(caller.tenantId, id);
@@ -112,12 +113,12 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     const changed = await schedules.change(caller.tenantId, id, (current, waits) => {
       const schedule = apply(current);
       // What waits for the end of a run is looked after at once.
-      const lookAt = waits && !schedule.paused ? deps.now() : lookAtOf(schedule);
-      return { schedule, lookAt };
+      const nextCheckAt = waits && !schedule.paused ? deps.now() : nextCheckOf(schedule);
+      return { schedule, nextCheckAt: nextCheckAt };
     });
     if (changed === 'unknown') throw unknown();
     if (changed === 'name_taken') throw nameTaken();
-    return whole(changed);
+    return withRecent(changed);
   }
 
   return {
@@ -126,7 +127,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const timing = timingOf(fields, fields.timezone ?? 'UTC', now);
       if (timing === undefined || fields.name === undefined || fields.workflow_id === undefined)
         throw new Error('the door lets no such request pass');
-      const wanted: Schedule = {
+      const requested: Schedule = {
         id: deps.newId(),
         tenantId: caller.tenantId,
         name: fields.name,
@@ -144,14 +145,14 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
         createdAt: new Date(now),
         updatedAt: new Date(now),
       };
-      const schedule = { ...wanted, workflowId: await check(caller, wanted, true) };
-      const outcome = await schedules.create(schedule, lookAtOf(schedule), MAX_SCHEDULES);
+      const schedule = { ...requested, workflowId: await check(caller, requested, true) };
+      const outcome = await schedules.create(schedule, nextCheckOf(schedule), MAX_SCHEDULES);
       if (outcome === 'name_taken') throw nameTaken();
       if (outcome === 'too_many')
         throw new OrchestratorError('conflict', `There are ${MAX_SCHEDULES} schedules already; delete one first`);
-      return whole(schedule);
+      return withRecent(schedule);
     },
-    get: async (caller, id) => whole(await find(caller, id)),
+    get: async (caller, id) => withRecent(await find(caller, id)),
     async list(caller, filter) {
       const { items, total } = await schedules.list(caller.tenantId, filter);
       return { items: items.map((schedule) => view(schedule, 1)), total };
@@ -193,10 +194,10 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
 /** A new timing, and the end of a pause, begin now: what lies before is not made up for. */
 function changed(current: Schedule, fields: ScheduleFields, now: number): Schedule {
   const timezone = fields.timezone ?? current.timezone;
-  const kept = 'cron' in current.timing ? { ...current.timing, timezone } : current.timing;
-  const timing = timingOf(fields, timezone, now) ?? kept;
+  const unchanged = 'cron' in current.timing ? { ...current.timing, timezone } : current.timing;
+  const timing = timingOf(fields, timezone, now) ?? unchanged;
   const paused = fields.paused ?? current.paused;
-  const beginsAnew = timing !== kept || timezone !== current.timezone || (current.paused && !paused);
+  const restarts = timing !== unchanged || timezone !== current.timezone || (current.paused && !paused);
   return {
     ...current,
     name: fields.name ?? current.name,
@@ -209,7 +210,7 @@ function changed(current: Schedule, fields: ScheduleFields, now: number): Schedu
     jitterSeconds: fields.jitter_seconds ?? current.jitterSeconds,
     paused,
     pauseReason: paused ? current.pauseReason : null,
-    lastSlot: beginsAnew ? Math.max(now, current.lastSlot) : current.lastSlot,
+    lastSlot: restarts ? Math.max(now, current.lastSlot) : current.lastSlot,
   };
 }
 
@@ -219,7 +220,7 @@ function timingOf(fields: ScheduleFields, timezone: string, now: number): Timing
   return fields.at === undefined ? undefined : { atMs: Date.parse(fields.at) };
 }
 
-function lookAtOf(schedule: Schedule): number | undefined {
+function nextCheckOf(schedule: Schedule): number | undefined {
   if (schedule.paused) return undefined;
   const slot = nextSlot(schedule.timing, schedule.lastSlot);
   return slot === undefined ? undefined : dueOf(schedule, slot);

@@ -51,7 +51,7 @@ export interface SlotVerdict {
   records: SlotRecord[];
   lastSlot: number;
   /** Undefined: nothing is left to be looked at. */
-  lookAgainAt: number | undefined;
+  nextCheckAt: number | undefined;
   /** The schedule is paused for this reason. */
   pause?: string;
 }
@@ -59,12 +59,16 @@ export interface SlotVerdict {
 /** What a change of a schedule leads to; `lookAt`: see `lookAgainAt`. */
 export interface ChangedSchedule {
   schedule: Schedule;
-  lookAt: number | undefined;
+  nextCheckAt: number | undefined;
 }
 
 export interface ScheduleStore {
   /** `name_taken`: the tenant has another one of that name. `too_many`: it has `limit` already. */
-  create(schedule: Schedule, lookAt: number | undefined, limit: number): Promise<'created' | 'name_taken' | 'too_many'>;
+  create(
+    schedule: Schedule,
+    nextCheckAt: number | undefined,
+    limit: number,
+  ): Promise<'created' | 'name_taken' | 'too_many'>;
   find(tenantId: string, id: string): Promise<Schedule | undefined>;
   list(
     tenantId: string,

@@ -1,7 +1,7 @@
 /** Schedules: workflows that run by themselves. */
 
 import { z } from 'zod';
-import { idempotencyKey, tellReplay } from '../../http/server/idempotency.ts';
+import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
@@ -185,7 +185,7 @@ function serve(routes: Routes, { schedules, links }: Needs): void {
   routes.serve(triggerSchedule, async ({ params, caller, request, response }) => {
     const id = idOf(params);
     const run = await schedules.trigger(caller, id, idempotencyKey(request));
-    tellReplay(response, run);
+    setReplayHeaders(response, run);
     response.setHeader('Location', links.execution(run.id));
     sendJson(response, 202, {
       schedule_id: id,

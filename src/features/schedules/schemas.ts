@@ -54,11 +54,12 @@ const fields = {
   paused: z.boolean().optional().meta({ example: false }),
 };
 
-const given = (request: Record<string, unknown>) => timings.filter((timing) => request[timing] !== undefined).length;
+const timingsOf = (request: Record<string, unknown>) =>
+  timings.filter((timing) => request[timing] !== undefined).length;
 
 export const scheduleRequest = z
   .strictObject(fields)
-  .refine((request) => given(request) === 1, {
+  .refine((request) => timingsOf(request) === 1, {
     path: ['cron'],
     error: 'give one of cron, interval_seconds and at, and only one',
   })
@@ -69,13 +70,16 @@ export const scheduleRequest = z
 
 export const scheduleUpdate = z
   .strictObject({ ...fields, name: fields.name.optional(), workflow_id: fields.workflow_id.optional() })
-  .refine((request) => given(request) <= 1, { path: ['cron'], error: 'give only one of cron, interval_seconds and at' })
+  .refine((request) => timingsOf(request) <= 1, {
+    path: ['cron'],
+    error: 'give only one of cron, interval_seconds and at',
+  })
   .meta({ id: 'ScheduleUpdate', example: { cron: '0 3 * * *' } });
 
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 export const scheduleListQuery = z.object({
-  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
-  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+  page: integer(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: integer(1, 200).default(50).meta({ example: 50 }),
   workflow_id: id.optional(),
   paused: z
     .enum(['true', 'false'])

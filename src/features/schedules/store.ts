@@ -96,7 +96,7 @@ export function createScheduleStore({ pool, prisma }: Clients): ScheduleStore {
           const { rows } = await client.query<Row>(HELD, [tenantId, id]);
           if (rows[0] === undefined) return 'unknown';
           const waiting = await client.query(`${WAITING} LIMIT 1`, [id]);
-          const { schedule, lookAt } = change(toSchedule(rows[0]), (waiting.rowCount ?? 0) > 0);
+          const { schedule, nextCheckAt: lookAt } = change(toSchedule(rows[0]), (waiting.rowCount ?? 0) > 0);
           const changed = await client.query<Row>(UPDATE, [id, ...written(schedule, lookAt)]);
           return changed.rows[0] === undefined ? 'unknown' : toSchedule(changed.rows[0]);
         });
@@ -162,7 +162,7 @@ async function settleDue(client: pg.PoolClient, work: (due: DueSchedule) => Prom
   });
   await write(client, raw.id, verdict.records);
   if (verdict.records.length > 0) await client.query(FORGET, [raw.id, KEPT_SLOTS]);
-  const { lastSlot, lookAgainAt, pause } = verdict;
+  const { lastSlot, nextCheckAt: lookAgainAt, pause } = verdict;
   await client.query(ADVANCE, [raw.id, new Date(lastSlot), toDate(lookAgainAt), pause ?? null]);
   return true;
 }

@@ -20,10 +20,10 @@ export interface TickDeps {
 
 const SCHEDULES_PER_TICK = 1_000;
 /** A long backlog lets others have their turn in between. */
-const SLOTS_PER_TURN = 50;
+const SLOTS_PER_PASS = 50;
 const MAX_WAITING = 1_000;
 /** How often it is looked whether the run before has ended. */
-const WAIT_LOOK_MS = 1_000;
+const WAIT_POLL_MS = 1_000;
 const AFTER_FAULT_MS = 5_000;
 
 /** How many schedules were looked at. */
@@ -52,26 +52,26 @@ async function onItsOwn(deps: TickDeps, due: DueSchedule): Promise<SlotVerdict> 
   } catch (error) {
     const message = errorMessage(error);
     deps.log.error('schedule_not_handled', { schedule_id: due.schedule.id, error: message });
-    return { records: [], lastSlot: due.schedule.lastSlot, lookAgainAt: due.now + AFTER_FAULT_MS };
+    return { records: [], lastSlot: due.schedule.lastSlot, nextCheckAt: due.now + AFTER_FAULT_MS };
   }
 }
 
-async function settle(deps: TickDeps, { schedule, now, active: running, waiting: held }: DueSchedule) {
+async function settle(deps: TickDeps, { schedule, now, active: running, waiting: stored }: DueSchedule) {
   const records = new Map<number, SlotRecord>();
   const active = [...running];
-  let waiting = [...held];
+  let waiting = [...stored];
   let pause: string | undefined;
   const decide = (slot: number, status: SlotRecord['status'], reason: string | null, runId: string | null = null) => {
     records.set(slot, { slot, kind: 'slot', status, reason, runId });
   };
-  const begun = (slot: number, runId: string) => {
+  const recordStart = (slot: number, runId: string) => {
     decide(slot, 'started', null, runId);
     active.push(runId);
   };
   const start = async (slot: number) => {
     const started = await startRun(deps, schedule, slot);
-    if ('runId' in started) return begun(slot, started.runId);
-    decide(slot, 'refused', started.refused);
+    if ('runId' in started) return recordStart(slot, started.runId);
+    decide(slot, 'refused', started.rejection);
     if (started.gone) pause = 'workflow_deleted';
   };
 
@@ -81,7 +81,7 @@ async function settle(deps: TickDeps, { schedule, now, active: running, waiting:
     await start(first);
   }
 
-  const due = dueSlots(schedule, schedule.lastSlot, now, SLOTS_PER_TURN);
+  const due = dueSlots(schedule, schedule.lastSlot, now, SLOTS_PER_PASS);
   if (due.missed !== undefined) {
     const until = new Date(due.missedUntil).toISOString();
     decide(due.missed, 'missed', `older than the catch-up window, as every later slot before ${until}`);
@@ -100,8 +100,8 @@ async function settle(deps: TickDeps, { schedule, now, active: running, waiting:
       continue;
     }
     // By somebody who died before it could be written down.
-    const known = await deps.schedules.runOf(schedule.tenantId, slotKey(schedule.id, slot));
-    if (known !== undefined) begun(slot, known);
+    const startedRun = await deps.schedules.runOf(schedule.tenantId, slotKey(schedule.id, slot));
+    if (startedRun !== undefined) recordStart(slot, startedRun);
     else if (next === 'skip') decide(slot, 'skipped', 'the run before has not ended');
     else if (next === 'wait' && waiting.length >= MAX_WAITING)
       decide(slot, 'skipped', `${MAX_WAITING} slots wait already`);
@@ -116,11 +116,11 @@ async function settle(deps: TickDeps, { schedule, now, active: running, waiting:
     }
   }
   const later = due.nextDue === undefined ? Number.POSITIVE_INFINITY : Math.max(due.nextDue, now);
-  const look = Math.min(later, waiting.length > 0 ? now + WAIT_LOOK_MS : Number.POSITIVE_INFINITY);
+  const nextCheck = Math.min(later, waiting.length > 0 ? now + WAIT_POLL_MS : Number.POSITIVE_INFINITY);
   return {
     records: [...records.values()],
     lastSlot: due.last,
-    lookAgainAt: Number.isFinite(look) ? look : undefined,
+    nextCheckAt: Number.isFinite(nextCheck) ? nextCheck : undefined,
     ...(pause === undefined ? {} : { pause }),
   };
 }
@@ -129,10 +129,10 @@ async function startRun(
   deps: TickDeps,
   schedule: Schedule,
   slot: number,
-): Promise<{ runId: string } | { refused: string; gone: boolean }> {
+): Promise<{ runId: string } | { rejection: string; gone: boolean }> {
   const key = slotKey(schedule.id, slot);
-  const known = await deps.schedules.runOf(schedule.tenantId, key);
-  if (known !== undefined) return { runId: known };
+  const startedRun = await deps.schedules.runOf(schedule.tenantId, key);
+  if (startedRun !== undefined) return { runId: startedRun };
   try {
     const { id } = await deps.accept.executeWorkflow(callerOf(schedule, deps.newTraceId()), schedule.workflowId, {
       parameters: schedule.parameters,
@@ -143,7 +143,7 @@ async function startRun(
   } catch (error) {
     if (!(error instanceof OrchestratorError) || error.status >= 500 || error.status === 429) throw error;
     deps.log.warn('schedule_slot_refused', { schedule_id: schedule.id, code: error.code, error: error.message });
-    return { refused: `${error.code}: ${error.message}`, gone: error.code === 'not_found' };
+    return { rejection: `${error.code}: ${error.message}`, gone: error.code === 'not_found' };
   }
 }
 

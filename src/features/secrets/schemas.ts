@@ -41,10 +41,10 @@ export function secretRequestWith(isHost: (text: string) => boolean) {
     .meta({ id: 'SecretRequest' });
 }
 
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
 export const secretListQuery = z.object({
-  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
-  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+  page: integer(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: integer(1, 200).default(50).meta({ example: 50 }),
 });
 
 export const secret = z

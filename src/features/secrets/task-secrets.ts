@@ -21,10 +21,10 @@ export interface SecretsOfTasksDeps {
 }
 
 /** A change that nobody heard of is known after this. */
-const KEPT_MS = 5_000;
-const MAX_KEPT = 1_000;
+const CACHED_MS = 5_000;
+const MAX_CACHED = 1_000;
 
-interface Kept {
+interface CachedSecret {
   at: number;
   /** Undefined: the tenant has none of that name. */
   sealed: SealedSecret | undefined;
@@ -32,7 +32,7 @@ interface Kept {
 
 export function createSecretsOfTasks({ store, keyring, installed, shared, now }: SecretsOfTasksDeps): SecretsOfTasks {
   /** By tenant and name. */
-  const kept = new Map<string, Kept>();
+  const cache = new Map<string, CachedSecret>();
   let changes = 0;
   const keyOf = (tenantId: string, name: string) => JSON.stringify([tenantId, name]);
 
@@ -42,8 +42,8 @@ export function createSecretsOfTasks({ store, keyring, installed, shared, now }:
     const found = new Map((await store.sealed(tenantId, names)).map((sealed) => [sealed.name, sealed]));
     // What changed while it was read may be older than the change.
     if (mark !== changes) return found;
-    if (kept.size >= MAX_KEPT) kept.clear();
-    for (const name of names) kept.set(keyOf(tenantId, name), { at, sealed: found.get(name) });
+    if (cache.size >= MAX_CACHED) cache.clear();
+    for (const name of names) cache.set(keyOf(tenantId, name), { at, sealed: found.get(name) });
     return found;
   }
 
@@ -66,14 +66,14 @@ export function createSecretsOfTasks({ store, keyring, installed, shared, now }:
   return {
     async of(tenantId, names) {
       const own = new Map<string, SealedSecret>();
-      const asked: string[] = [];
+      const missing: string[] = [];
       for (const name of new Set(names)) {
-        const one = kept.get(keyOf(tenantId, name));
-        const isFresh = one !== undefined && now() - one.at < KEPT_MS;
+        const one = cache.get(keyOf(tenantId, name));
+        const isFresh = one !== undefined && now() - one.at < CACHED_MS;
         if (isFresh && one.sealed !== undefined) own.set(name, one.sealed);
-        else if (!isFresh || fromInstallation(tenantId, name) === undefined) asked.push(name);
+        else if (!isFresh || fromInstallation(tenantId, name) === undefined) missing.push(name);
       }
-      if (asked.length > 0) for (const [name, sealed] of await read(tenantId, asked)) own.set(name, sealed);
+      if (missing.length > 0) for (const [name, sealed] of await read(tenantId, missing)) own.set(name, sealed);
       const found = new Map<string, TaskSecret>();
       for (const name of names) {
         const sealed = own.get(name);
@@ -85,7 +85,7 @@ export function createSecretsOfTasks({ store, keyring, installed, shared, now }:
     },
     forget() {
       changes += 1;
-      kept.clear();
+      cache.clear();
     },
   };
 }

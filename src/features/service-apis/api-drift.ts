@@ -65,14 +65,14 @@ function changesOf(was: ApiOperation, is: ApiOperation, schemas: SchemaDrift): O
 
 function ownChanges(was: ApiOperation, is: ApiOperation): OperationChange[] {
   const changes: OperationChange[] = [];
-  const tell = (breaking: boolean, message: string) => changes.push({ where: 'operation', breaking, message });
+  const report = (breaking: boolean, message: string) => changes.push({ where: 'operation', breaking, message });
   if (was.operationId !== is.operationId && was.operationId !== undefined) {
     // Whoever names it by its id does not find it.
-    tell(true, `operationId was ${was.operationId} and is ${is.operationId ?? 'not said'}`);
+    report(true, `operationId was ${was.operationId} and is ${is.operationId ?? 'not said'}`);
   }
-  if (!was.deprecated && is.deprecated) tell(false, 'is deprecated now');
-  if (!was.secured && is.secured) tell(true, 'asks for credentials now');
-  if (was.secured && !is.secured) tell(false, 'asks for no credentials any more');
+  if (!was.deprecated && is.deprecated) report(false, 'is deprecated now');
+  if (!was.secured && is.secured) report(true, 'asks for credentials now');
+  if (was.secured && !is.secured) report(false, 'asks for no credentials any more');
   return changes;
 }
 
@@ -82,14 +82,14 @@ function parameterChanges(was: ApiOperation, is: ApiOperation, schemas: SchemaDr
   const now = new Map(is.parameters.map((parameter) => [key(parameter), parameter]));
   const changes: OperationChange[] = [];
   for (const [where, parameter] of old) {
-    const kept = now.get(where);
-    if (kept === undefined) {
+    const current = now.get(where);
+    if (current === undefined) {
       changes.push({ where, breaking: true, message: 'is not there any more' });
       continue;
     }
-    if (!parameter.required && kept.required) changes.push({ where, breaking: true, message: 'is required now' });
-    if (parameter.required && !kept.required) changes.push({ where, breaking: false, message: 'is optional now' });
-    changes.push(...under(where, schemas.compare(parameter.schema, kept.schema, 'request')));
+    if (!parameter.required && current.required) changes.push({ where, breaking: true, message: 'is required now' });
+    if (parameter.required && !current.required) changes.push({ where, breaking: false, message: 'is optional now' });
+    changes.push(...under(where, schemas.compare(parameter.schema, current.schema, 'request')));
   }
   for (const [where, { required }] of now) {
     if (old.has(where)) continue;

@@ -19,14 +19,14 @@ export function createOperationsCheck(deps: {
 }): BeforeSaveWorkflow {
   return async (tenantId, { actions }) => {
     const errors: FieldFault[] = [];
-    const known = new Map<string, readonly string[] | undefined>();
+    const cache = new Map<string, readonly string[] | undefined>();
     for (const [index, action] of actions.entries()) {
       for (const [config, path] of callsIn(action, `actions.${index}`)) {
         const [service, id] = [literal(config, 'service'), literal(config, 'operation_id')];
         if (service === undefined || id === undefined) continue;
         const name = canonicalName(deps.configured, service);
-        if (!known.has(name)) known.set(name, await deps.operationIds(tenantId, name));
-        const ids = known.get(name);
+        if (!cache.has(name)) cache.set(name, await deps.operationIds(tenantId, name));
+        const ids = cache.get(name);
         if (ids === undefined || ids.includes(id)) continue;
         const message = `of the action '${action.action_id}': ${unknownOperation(name, id, ids)}`;
         errors.push({ path: `${path}.operation_id`, message });

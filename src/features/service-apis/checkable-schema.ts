@@ -106,10 +106,10 @@ function limits(written: JsonObject, checks: Pick<Checks, 'patternFault'>): Json
 /** What only the service fills in is not asked of who calls it. */
 function requiredOf(written: JsonObject, fields: JsonObject, resolve: ApiDocument['resolve']): string[] {
   const names = Array.isArray(written['required']) ? written['required'] : [];
-  const asked = names.filter((name): name is string => {
+  const required = names.filter((name): name is string => {
     if (typeof name !== 'string') return false;
     const field = Object.hasOwn(fields, name) ? resolve(fields[name]) : undefined;
     return !(isObject(field) && field['readOnly'] === true);
   });
-  return [...new Set(asked)];
+  return [...new Set(required)];
 }

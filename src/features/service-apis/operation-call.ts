@@ -75,10 +75,10 @@ function isJson(type: string): boolean {
 
 export function prepareCall(operation: CallableOperation, inputs: CallInputs, check: CheckSchema): PreparedCall {
   const faults: FieldFault[] = [];
-  const given = isObject(inputs.parameters) ? inputs.parameters : {};
+  const parameters = isObject(inputs.parameters) ? inputs.parameters : {};
   const names = new Set(operation.parameters.map(({ name }) => name));
   const rest = Object.fromEntries(
-    Object.entries(given).filter(([name]) => !names.has(name) || isField(operation.body?.schema, name)),
+    Object.entries(parameters).filter(([name]) => !names.has(name) || isField(operation.body?.schema, name)),
   );
   const call: OperationCall = {
     method: operation.method,
@@ -89,21 +89,21 @@ export function prepareCall(operation: CallableOperation, inputs: CallInputs, ch
   };
 
   for (const parameter of operation.parameters) {
-    const value = own(given, parameter.name);
+    const value = own(parameters, parameter.name);
     const at = `parameters.${parameter.name}`;
     if (value === undefined || (value === null && parameter.in !== 'path')) {
-      if (parameter.required && !isGivenElsewhere(parameter, inputs)) faults.push({ path: at, message: 'is required' });
+      if (parameter.required && !isSetElsewhere(parameter, inputs)) faults.push({ path: at, message: 'is required' });
       continue;
     }
     faults.push(...check(parameter.schema, asTyped(parameter.schema, value)).map((fault) => under(at, fault)));
     faults.push(...place(call, parameter, value, at));
   }
-  if (operation.body === null) faults.push(...leftOver(operation, rest, inputs.parameters));
+  if (operation.body === null) faults.push(...unknownFields(operation, rest, inputs.parameters));
   else faults.push(...placeBody(call, operation.body, { rest, given: inputs.parameters }, check));
   return faults.length > 0 ? { ok: false, faults } : { ok: true, call };
 }
 
-function isGivenElsewhere({ in: where, name }: { in: ParameterPlace; name: string }, inputs: CallInputs): boolean {
+function isSetElsewhere({ in: where, name }: { in: ParameterPlace; name: string }, inputs: CallInputs): boolean {
   if (where === 'query') return own(inputs.query ?? {}, name) !== undefined;
   const header = name.toLowerCase();
   return where === 'header' && Object.keys(inputs.headers).some((given) => given.toLowerCase() === header);
@@ -134,7 +134,11 @@ function place(
   return [];
 }
 
-function leftOver({ name, parameters }: CallableOperation, rest: JsonObject, given: Json | undefined): FieldFault[] {
+function unknownFields(
+  { name, parameters }: CallableOperation,
+  rest: JsonObject,
+  given: Json | undefined,
+): FieldFault[] {
   const known = parameters.map((parameter) => parameter.name).join(', ') || 'none';
   if (given !== undefined && given !== null && !isObject(given)) {
     return [{ path: 'parameters', message: `must be an object: ${name} takes no body` }];
@@ -152,11 +156,11 @@ function placeBody(
   check: CheckSchema,
 ): FieldFault[] {
   const only = Object.keys(rest).length === 1 ? own(rest, WHOLE_BODY) : undefined;
-  const isWhole = only !== undefined && !isField(body.schema, WHOLE_BODY);
+  const isWholeBody = only !== undefined && !isField(body.schema, WHOLE_BODY);
   const isNone = given === undefined || given === null || (isObject(given) && Object.keys(rest).length === 0);
   if (isNone && !body.required) return [];
-  const value = isWhole ? only : given === undefined || given === null || isObject(given) ? rest : given;
-  const at = isWhole ? `parameters.${WHOLE_BODY}` : 'parameters';
+  const value = isWholeBody ? only : given === undefined || given === null || isObject(given) ? rest : given;
+  const at = isWholeBody ? `parameters.${WHOLE_BODY}` : 'parameters';
   const faults = check(body.schema, value).map((fault) => under(at, fault));
   const text = textOfBody(body.media_type, value);
   if (text === undefined) faults.push({ path: at, message: `cannot be sent as ${body.media_type}` });
@@ -181,8 +185,7 @@ function textOfBody(mediaType: string, value: Json): string | undefined {
 function asTyped(schema: Json, value: Json): Json {
   if (Array.isArray(value))
     return value.map((item) => asTyped(isObject(schema) ? (schema['items'] ?? true) : true, item));
-  if (typeof value !== 'string' || !isObject(schema))
-    return typeof value === 'object' ? value : textWanted(schema, value);
+  if (typeof value !== 'string' || !isObject(schema)) return typeof value === 'object' ? value : asText(schema, value);
   const types = Array.isArray(schema['type']) ? schema['type'] : [schema['type'] ?? 'string'];
   if (types.includes('string')) return value;
   if ((types.includes('integer') || types.includes('number')) && /^-?\d+(?:\.\d+)?$/.test(value)) return Number(value);
@@ -191,7 +194,7 @@ function asTyped(schema: Json, value: Json): Json {
 }
 
 /** And a number is good where a text is wanted. */
-function textWanted(schema: Json, value: Json): Json {
+function asText(schema: Json, value: Json): Json {
   return isObject(schema) && schema['type'] === 'string' && value !== null ? String(value) : value;
 }
 

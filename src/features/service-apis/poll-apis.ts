@@ -41,7 +41,7 @@ export interface ServiceApis {
   /** Names of all services there are. */
   names(tenantId: string): Promise<string[]>;
   /** `cause`: the task that asks; when it asks again it is told the same. */
-  keep(tenantId: string, service: string, from: DriftCause & { url: string }, document: Json): Promise<Polled>;
+  store(tenantId: string, service: string, from: DriftCause & { url: string }, document: Json): Promise<Polled>;
   prepare(tenantId: string, service: string, operationId: string, inputs: CallInputs): Promise<Prepared>;
 }
 
@@ -88,7 +88,7 @@ export function createServiceApis({ store, services, configured, texts }: Servic
     async names(tenantId) {
       return (await listServices(services, configured, tenantId)).map(({ name }) => name);
     },
-    async keep(tenantId, service, { url, ...from }, document) {
+    async store(tenantId, service, { url, ...from }, document) {
       const read = readAll(document);
       const before = await store.driftOf(tenantId, service, from.cause);
       if (before !== undefined) return polledBefore(service, before);
@@ -173,8 +173,8 @@ export function canonicalName(configured: ReadonlyMap<string, string>, name: str
   return configured.has(serviceKey(name)) ? serviceKey(name) : name;
 }
 
-export function unknownOperation(service: string, operationId: string, known: readonly string[]): string {
-  return `the service '${service}' has no operation '${operationId}'${didYouMean(operationId, known)}`;
+export function unknownOperation(service: string, operationId: string, operationIds: readonly string[]): string {
+  return `the service '${service}' has no operation '${operationId}'${didYouMean(operationId, operationIds)}`;
 }
 
 function readAll(document: Json): { document: JsonObject; api: ApiDocument } {

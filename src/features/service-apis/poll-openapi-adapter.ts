@@ -57,7 +57,7 @@ export const pollOpenapi = defineAdapter({
       throw new NonRetryableError(`the service '${service}' is not known`, { code: 'service_unknown' });
     }
     const text = await fetchText(source, timeout_seconds * 1000, context);
-    const { isNew, changed, ...polled } = await apis.keep(source.name, source.url, text);
+    const { isNew, changed, ...polled } = await apis.store(source.name, source.url, text);
     return { ...polled, changed: isNew, changed_operations: changed };
   },
 });
@@ -89,17 +89,17 @@ async function fetchText(
 
 /** Many services say nothing, or the wrong thing, about the type of their document: what it is decides. */
 function readDocument(text: string, contentType: string, what: string): Json {
-  const begin = text.slice(0, EXCERPT).trimStart();
+  const start = text.slice(0, EXCERPT).trimStart();
   if (text.length > MAX_CHARACTERS) {
     throw new NonRetryableError(`${what} is longer than ${MAX_CHARACTERS} characters`, { code: 'output_too_large' });
   }
-  if (begin.startsWith('<') || /\bhtml\b/i.test(contentType)) {
-    throw new NonRetryableError(`${what} is a page: ${JSON.stringify(begin.slice(0, 40))}`, {
+  if (start.startsWith('<') || /\bhtml\b/i.test(contentType)) {
+    throw new NonRetryableError(`${what} is a page: ${JSON.stringify(start.slice(0, 40))}`, {
       code: 'upstream_rejected',
     });
   }
   try {
-    if (begin.startsWith('{')) return JSON.parse(text) as Json; // JSON.parse gives nothing else.
+    if (start.startsWith('{')) return JSON.parse(text) as Json; // JSON.parse gives nothing else.
     if (text.length > MAX_YAML_CHARACTERS) {
       throw new NonRetryableError(`${what} is YAML of more than ${MAX_YAML_CHARACTERS} characters`, {
         code: 'output_too_large',

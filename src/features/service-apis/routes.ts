@@ -21,7 +21,7 @@ import * as schemas from './schemas.ts';
 const tag = 'Registry';
 const notFound = 'Service not found';
 /** A run polls no more. */
-const MAX_PARTS = 2_000;
+const MAX_ITEMS = 2_000;
 
 export const pollOpenApi = operation({
   id: 'pollOpenApi',
@@ -100,9 +100,9 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(pollOpenApi, async (call) => {
     const run = await runForAnswer(call, { deps, links }, 'poll_openapi', asParameters(call.body));
     if (run === undefined) return;
-    const wanted = { of: POLL_ACTION, status: undefined, limit: MAX_PARTS, after: undefined };
-    const parts = await deps.runs.parts(call.caller.tenantId, run.id, wanted);
-    const results = (parts?.items ?? []).map(({ item, output, error }) => toResult(item, output, error));
+    const query = { of: POLL_ACTION, status: undefined, limit: MAX_ITEMS, after: undefined };
+    const items = await deps.runs.parts(call.caller.tenantId, run.id, query);
+    const results = (items?.items ?? []).map(({ item, output, error }) => toResult(item, output, error));
     sendJson(call.response, 200, { results });
   });
 

@@ -41,7 +41,7 @@ const CHOICES = ['oneOf', 'anyOf'] as const;
 export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve): SchemaDrift {
   const numberOf = numbering();
   /** By pairs of schemas; whole, whoever asks. */
-  const known = new Map<string, SchemaChange[]>();
+  const cache = new Map<string, SchemaChange[]>();
   /** What was cut short inside of a circle is whole only together with what is told where the circle was entered. */
   const partial = new Map<string, SchemaChange[]>();
   const open = new Set<string>();
@@ -52,7 +52,7 @@ export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve)
     const [was, is] = [resolveBefore(before), resolveAfter(after)];
     // A schema is the one place in its document, by whatever way it is reached: a reference, `allOf`, `items`.
     const key = `${numberOf(was)} ${numberOf(is)} ${direction}`;
-    const remembered = known.get(key);
+    const remembered = cache.get(key);
     if (remembered !== undefined) return remembered;
     // A part that contains itself differs there in what differs around it, and in nothing more.
     const around = open.has(key) ? [] : partial.get(key);
@@ -65,14 +65,14 @@ export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve)
     const changes = compareResolved(was, is, direction);
     open.delete(key);
     if (open.size === 0) closeCircles(changes);
-    if (open.size === 0 || cuts === cutsBefore) known.set(key, changes);
+    if (open.size === 0 || cuts === cutsBefore) cache.set(key, changes);
     else partial.set(key, changes);
     return changes;
   }
 
   /** Where nothing differs, nothing that was met on the way does. */
   function closeCircles(changes: readonly SchemaChange[]): void {
-    if (changes.length === 0) for (const [key, nothing] of partial) known.set(key, nothing);
+    if (changes.length === 0) for (const [key, nothing] of partial) cache.set(key, nothing);
     partial.clear();
   }
 
@@ -240,7 +240,7 @@ function limitChanges(was: Shape, is: Shape, direction: Direction): SchemaChange
       if (isSame(before, after)) continue;
       const narrower = strictness(after, sign) > strictness(before, sign);
       changes.push(
-        changed('', narrower && direction === 'request', `${name} was ${told(before)} and is ${told(after)}`),
+        changed('', narrower && direction === 'request', `${name} was ${excerptOf(before)} and is ${excerptOf(after)}`),
       );
     }
   }
@@ -248,7 +248,7 @@ function limitChanges(was: Shape, is: Shape, direction: Direction): SchemaChange
     const [before, after] = [was.plain[name], is.plain[name]];
     if (isSame(before, after)) continue;
     const breaking = direction === 'request' ? after !== undefined : before !== undefined;
-    changes.push(changed('', breaking, `${name} was ${told(before)} and is ${told(after)}`));
+    changes.push(changed('', breaking, `${name} was ${excerptOf(before)} and is ${excerptOf(after)}`));
   }
   return changes;
 }
@@ -299,7 +299,7 @@ function shown(values: readonly Json[]): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
-function told(value: Json | undefined): string {
+function excerptOf(value: Json | undefined): string {
   return value === undefined ? 'not said' : shown([value]);
 }
 

@@ -9,7 +9,7 @@ import type { Polled, ServiceApis } from './poll-apis.ts';
 interface ServiceApisOfTask {
   names(): Promise<string[]>;
   source(service: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
-  keep(service: string, url: string, document: Json): Promise<Polled>;
+  store(service: string, url: string, document: Json): Promise<Polled>;
 }
 
 declare module '../../../workers/adapter.ts' {
@@ -27,8 +27,8 @@ export function operationsOf(apis: ServiceApis, tenantId: string): AdapterContex
       case 'unknown':
         throw new NonRetryableError(prepared.message, { code: 'input_invalid' });
       case 'unfit': {
-        const told = prepared.faults.map(({ path, message }) => `${path}: ${message}`).join('; ');
-        throw new NonRetryableError(told, { code: 'input_invalid' });
+        const message = prepared.faults.map(({ path, message }) => `${path}: ${message}`).join('; ');
+        throw new NonRetryableError(message, { code: 'input_invalid' });
       }
     }
   };
@@ -41,9 +41,9 @@ export function createApisOfTasks(
     apis: {
       names: () => apis.names(tenantId),
       source: (service) => apis.source(tenantId, service),
-      keep(service, url, document) {
+      store(service, url, document) {
         const by = { cause, runId, correlationId: correlationId ?? undefined, traceId: traceId ?? undefined };
-        return apis.keep(tenantId, service, { url, ...by }, document);
+        return apis.store(tenantId, service, { url, ...by }, document);
       },
     },
   });

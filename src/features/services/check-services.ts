@@ -31,11 +31,11 @@ export function createServiceChecks(deps: {
   const underWay = new Set<Promise<void>>();
 
   async function check(of: DueCheck, stopping: AbortSignal): Promise<void> {
-    const begun = deps.now();
+    const startedAt = deps.now();
     const error = await faultOf(of, stopping);
     // Whoever is stopped has found out nothing.
     if (stopping.aborted) return;
-    const health = await deps.checks.record({ of, error, latencyMs: deps.now() - begun });
+    const health = await deps.checks.record({ of, error, latencyMs: deps.now() - startedAt });
     if (health === undefined) return;
     const { tenantId, name, instanceId } = of;
     const fields = { tenant_id: tenantId, target: name, instance_id: instanceId, health, error };

@@ -36,15 +36,17 @@ export function chooseInstance(
   const least = Math.min(...candidates.map(load));
   const equals: readonly Candidate[] =
     policy === 'round_robin' ? candidates : candidates.filter((candidate) => load(candidate) === least);
-  const owed = new Map(equals.map((candidate) => [candidate.id, (credit.get(candidate.id) ?? 0) + candidate.weight]));
+  const credits = new Map(
+    equals.map((candidate) => [candidate.id, (credit.get(candidate.id) ?? 0) + candidate.weight]),
+  );
   const total = equals.reduce((sum, candidate) => sum + candidate.weight, 0);
   let chosen = candidates[0].id;
   let most = Number.NEGATIVE_INFINITY;
-  for (const [id, value] of owed) {
+  for (const [id, value] of credits) {
     if (value <= most) continue;
     most = value;
     chosen = id;
   }
-  owed.set(chosen, most - total);
-  return { id: chosen, credit: owed };
+  credits.set(chosen, most - total);
+  return { id: chosen, credit: credits };
 }

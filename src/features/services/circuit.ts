@@ -21,7 +21,7 @@ export interface Circuit {
 class CallFailed extends Error {}
 
 /** While the one call is under way that decides. */
-const LOOK_AGAIN_MS = 1_000;
+const PROBE_AGAIN_MS = 1_000;
 
 export function createCircuit(
   { failure_threshold, recovery_timeout }: ServiceSettings['breaker'],
@@ -41,7 +41,7 @@ export function createCircuit(
 
   const waitMs = () => {
     if (policy.state === CircuitState.Closed) return 0;
-    if (policy.state === CircuitState.HalfOpen) return LOOK_AGAIN_MS;
+    if (policy.state === CircuitState.HalfOpen) return PROBE_AGAIN_MS;
     return Math.max(0, openedAt + recoveryMs - deps.now());
   };
 
@@ -52,18 +52,18 @@ export function createCircuit(
     enter() {
       // cockatiel would hold a second call until the first one has decided.
       if (policy.state === CircuitState.HalfOpen) return undefined;
-      const begun: Array<(outcome: CallOutcome) => void> = [];
+      const started: Array<(outcome: CallOutcome) => void> = [];
       const call = () =>
         new Promise<void>((resolve, reject) => {
           const decides = policy.state === CircuitState.Open;
-          begun.push((outcome) => {
+          started.push((outcome) => {
             if (outcome === 'answered') resolve();
             // A call that was to decide and says nothing leaves it open.
             else reject(outcome === 'failed' || decides ? new CallFailed() : new Error(outcome));
           });
         });
       policy.execute(call).catch(() => undefined);
-      const end = begun[0];
+      const end = started[0];
       if (end === undefined) return undefined;
       outstanding += 1;
       return (outcome) => {

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import type { ExpiryStore } from '../../engine/recover/remove-expired.ts';
 
-const KEPT = `interval '30 days'`;
+const RETENTION = `interval '30 days'`;
 
 /** A name as the configuration spells it: `serviceKey`. */
 const CONFIGURED = (name: string) => `replace(lower(${name}), '-', '_') = ANY ($2)`;
@@ -14,7 +14,7 @@ const CONFIGURED = (name: string) => `replace(lower(${name}), '-', '_') = ANY ($
 const TOMBSTONES = `
 DELETE FROM service_tombstone WHERE ctid = ANY (ARRAY(
   SELECT t.ctid FROM service_tombstone t
-  WHERE t.deleted_at < now() - ${KEPT} AND (t.origin IS NOT NULL OR NOT EXISTS (
+  WHERE t.deleted_at < now() - ${RETENTION} AND (t.origin IS NOT NULL OR NOT EXISTS (
     SELECT FROM (SELECT url FROM peer UNION SELECT unnest($2::text[])) p
     LEFT JOIN peer_sent s ON s.peer = p.url AND s.tenant_id = t.tenant_id AND s.name = t.name
     WHERE s.version IS NULL OR s.version < t.version))
@@ -36,7 +36,7 @@ const DOCUMENTS = `
 WITH gone AS (
   DELETE FROM service_document WHERE ctid = ANY (ARRAY(
     SELECT d.ctid FROM service_document d
-    WHERE d.fetched_at < now() - ${KEPT} AND NOT ${CONFIGURED('d.service')}
+    WHERE d.fetched_at < now() - ${RETENTION} AND NOT ${CONFIGURED('d.service')}
       AND NOT EXISTS (SELECT FROM service s WHERE s.tenant_id = d.tenant_id AND s.name = d.service)
     LIMIT greatest($1::int / 100, 1) FOR UPDATE SKIP LOCKED))
   RETURNING tenant_id, service

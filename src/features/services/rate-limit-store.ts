@@ -4,7 +4,7 @@ import { type ServiceLimit, takeRateSlot } from '../../domain/service-rate.ts';
 import { createBatcher } from '../../store/core/batch.ts';
 import { inTransaction } from '../../store/core/in-transaction.ts';
 import { untilItPasses } from '../../store/core/transient.ts';
-import type { ServiceTurns } from './rate-limit.ts';
+import type { RateSlots } from './rate-limit.ts';
 
 const LOCK = `
 INSERT INTO service_rate (key) VALUES ($1) ON CONFLICT (key) DO UPDATE SET key = EXCLUDED.key
@@ -30,7 +30,7 @@ ON CONFLICT (key, id) DO UPDATE SET at = EXCLUDED.at, expires_at = EXCLUDED.expi
 
 type Ask = { key: string; id: string; limit: ServiceLimit };
 
-export function createServiceTurnStore(pool: pg.Pool): ServiceTurns {
+export function createServiceTurnStore(pool: pg.Pool): RateSlots {
   // One at a time in each worker: those who wait for the lock must not take all its connections.
   const take = createBatcher<Ask, { waitMs: number; until: Date }>({
     maxItems: 1,

@@ -84,9 +84,9 @@ export function createRegistry(deps: {
     circuits: ({ tenantId }) => deps.circuits.list(tenantId),
     async heartbeat({ tenantId }, name, instanceId = ONLY_INSTANCE) {
       const key = serviceKey(name);
-      const beat = await services.heartbeat(tenantId, configured.has(key) ? key : name, instanceId);
-      if (beat === undefined) throw new OrchestratorError('not_found', 'Service not found');
-      return beat;
+      const renewed = await services.heartbeat(tenantId, configured.has(key) ? key : name, instanceId);
+      if (renewed === undefined) throw new OrchestratorError('not_found', 'Service not found');
+      return renewed;
     },
   };
 }
@@ -124,19 +124,19 @@ export async function findService(
 
 /** A service that the configuration names is where the configuration says, whatever else was registered about it. */
 export function asConfigured(name: string, baseUrl: string, registered: Service | undefined): Service {
-  const known = registered?.instances[0];
+  const first = registered?.instances[0];
   const instance: ServiceInstance = {
     instanceId: ONLY_INSTANCE,
     baseUrl,
     weight: 1,
     ttlSeconds: null,
-    heartbeatAt: known?.heartbeatAt ?? null,
+    heartbeatAt: first?.heartbeatAt ?? null,
     expiresAt: null,
     expired: false,
-    health: known?.health ?? 'unknown',
-    checkedAt: known?.checkedAt ?? null,
-    latencyMs: known?.latencyMs ?? null,
-    lastError: known?.lastError ?? null,
+    health: first?.health ?? 'unknown',
+    checkedAt: first?.checkedAt ?? null,
+    latencyMs: first?.latencyMs ?? null,
+    lastError: first?.lastError ?? null,
   };
   return {
     openapiUrl: registered?.openapiUrl ?? null,

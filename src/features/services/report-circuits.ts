@@ -2,13 +2,13 @@
 import type { CircuitStore } from './ports.ts';
 import type { CircuitChange } from './service-calls.ts';
 
-export interface TellCircuits {
+export interface CircuitReporter {
   changed(change: CircuitChange): void;
   /** What has changed since the last time; what could not be told is told the next time. */
   flush(): Promise<void>;
 }
 
-export function createTellCircuits(deps: { circuits: CircuitStore; worker: string }): TellCircuits {
+export function createCircuitReporter(deps: { circuits: CircuitStore; worker: string }): CircuitReporter {
   let changes = new Map<string, CircuitChange>();
   return {
     changed(change) {
@@ -16,12 +16,12 @@ export function createTellCircuits(deps: { circuits: CircuitStore; worker: strin
     },
     async flush() {
       if (changes.size === 0) return;
-      const told = changes;
+      const reported = changes;
       changes = new Map();
       try {
-        await deps.circuits.write(deps.worker, [...told.values()]);
+        await deps.circuits.write(deps.worker, [...reported.values()]);
       } catch (error) {
-        changes = new Map([...told, ...changes]);
+        changes = new Map([...reported, ...changes]);
         throw error;
       }
     },

@@ -138,7 +138,9 @@ function circuitOf(of: readonly OpenCircuit[], name: string, instanceId: string)
 }
 
 function present(service: Service, circuits: readonly OpenCircuit[]): schemas.ServiceAnswer {
-  const beats = service.instances.flatMap(({ heartbeatAt }) => (heartbeatAt === null ? [] : [heartbeatAt.getTime()]));
+  const heartbeats = service.instances.flatMap(({ heartbeatAt }) =>
+    heartbeatAt === null ? [] : [heartbeatAt.getTime()],
+  );
   return {
     name: service.name,
     base_url: shown(service.baseUrl),
@@ -146,7 +148,7 @@ function present(service: Service, circuits: readonly OpenCircuit[]): schemas.Se
     endpoints: service.endpoints,
     metadata: service.metadata,
     status: serviceStatus(service.instances),
-    last_heartbeat: beats.length === 0 ? null : new Date(Math.max(...beats)).toISOString(),
+    last_heartbeat: heartbeats.length === 0 ? null : new Date(Math.max(...heartbeats)).toISOString(),
     source: service.source,
     origin: service.origin,
     version: service.version,

@@ -8,15 +8,15 @@ import { type CallOutcome, type Circuit, type CircuitName, createCircuit } from 
 import type { Service, ServiceInstance } from './ports.ts';
 import { type BudgetWindow, countCall } from './retry-budget.ts';
 
-export interface PlaceAsk {
+export interface PermitRequest {
   /** Instances that this attempt has called already. */
   besides: readonly string[];
   /** Within the same attempt: only as far as the budget of the service goes. */
   again: boolean;
 }
 
-export type Place =
-  | { is: 'place'; instanceId: string; baseUrl: string; timeoutSeconds: number; end(outcome: CallOutcome): void }
+export type Permit =
+  | { is: 'permit'; instanceId: string; baseUrl: string; timeoutSeconds: number; end(outcome: CallOutcome): void }
   /** No circuit lets a call through; one may in `waitMs`. */
   | { is: 'open'; waitMs: number }
   /** As many calls are under way as may be. */
@@ -32,7 +32,7 @@ export interface CircuitChange {
 }
 
 export interface ServiceCalls {
-  place(tenantId: string, service: Service, ask: PlaceAsk, signal: AbortSignal): Promise<Place>;
+  permit(tenantId: string, service: Service, request: PermitRequest, signal: AbortSignal): Promise<Permit>;
   circuits(): CircuitChange[];
 }
 
@@ -41,7 +41,7 @@ const WAIT_HERE_MS = 500;
 const BUSY_WAIT_MS = 1_000;
 const FORGET_AFTER_MS = 600_000;
 
-interface Known {
+interface ServiceState {
   tenantId: string;
   name: string;
   limit: number;
@@ -58,11 +58,11 @@ export function createServiceCalls(deps: {
   random(): number;
   onChange(change: CircuitChange): void;
 }): ServiceCalls {
-  const known = new Map<string, Known>();
+  const states = new Map<string, ServiceState>();
 
-  function knownOf(tenantId: string, { name, settings }: Service): Known {
+  function stateOf(tenantId: string, { name, settings }: Service): ServiceState {
     const key = JSON.stringify([tenantId, name]);
-    const found = known.get(key);
+    const found = states.get(key);
     const limit = settings.bulkhead;
     if (found === undefined) forgetUnused();
     const entry = found ?? {
@@ -80,19 +80,19 @@ export function createServiceCalls(deps: {
       entry.slots = bulkhead(limit, Number.POSITIVE_INFINITY);
     }
     entry.usedAt = deps.now();
-    known.set(key, entry);
+    states.set(key, entry);
     return entry;
   }
 
   function forgetUnused(): void {
     const before = deps.now() - FORGET_AFTER_MS;
-    for (const [key, { usedAt, circuits }] of known) {
+    for (const [key, { usedAt, circuits }] of states) {
       const idle = [...circuits.values()].every(({ circuit }) => circuit.outstanding() === 0);
-      if (usedAt < before && idle) known.delete(key);
+      if (usedAt < before && idle) states.delete(key);
     }
   }
 
-  function circuitOf(entry: Known, instance: ServiceInstance, { settings: { breaker } }: Service): Circuit {
+  function circuitOf(entry: ServiceState, instance: ServiceInstance, { settings: { breaker } }: Service): Circuit {
     const { tenantId, name } = entry;
     const { instanceId } = instance;
     // At another address, or with another patience, it begins anew.
@@ -108,7 +108,7 @@ export function createServiceCalls(deps: {
     return circuit;
   }
 
-  function forgetGone(entry: Known, { instances }: Service): void {
+  function forgetGone(entry: ServiceState, { instances }: Service): void {
     for (const [instanceId, { circuit }] of entry.circuits) {
       if (instances.some((instance) => instance.instanceId === instanceId)) continue;
       entry.circuits.delete(instanceId);
@@ -119,7 +119,7 @@ export function createServiceCalls(deps: {
   }
 
   /** Undefined when there is no room in time. */
-  function takeSlot({ slots }: Known, signal: AbortSignal): Promise<(() => void) | undefined> {
+  function takeSlot({ slots }: ServiceState, signal: AbortSignal): Promise<(() => void) | undefined> {
     return new Promise((resolve) => {
       let waiting = true;
       const settle = (slot: (() => void) | undefined) => {
@@ -140,13 +140,13 @@ export function createServiceCalls(deps: {
   }
 
   return {
-    async place(tenantId, service, { besides, again }, signal) {
-      const entry = knownOf(tenantId, service);
+    async permit(tenantId, service, { besides, again }, signal) {
+      const entry = stateOf(tenantId, service);
       forgetGone(entry, service);
       const instances = service.instances.filter(({ instanceId }) => !besides.includes(instanceId));
       const circuit = (instance: ServiceInstance) => circuitOf(entry, instance, service);
       const ready = () => callable(instances, (instance) => circuit(instance).waitMs() === 0);
-      const closed = (): Place => {
+      const closed = (): Permit => {
         const waits = instances.filter(({ expired }) => !expired).map((instance) => circuit(instance).waitMs());
         return waits.length === 0 ? { is: 'none' } : { is: 'open', waitMs: Math.min(...waits) };
       };
@@ -172,8 +172,8 @@ export function createServiceCalls(deps: {
       const choice = chooseInstance(load_balancing, [candidate(first), ...others.map(candidate)], entry.credit);
       const chosen = [first, ...others].find(({ instanceId }) => instanceId === choice.id) ?? first;
       const budget = countCall(entry.budget, deps.now(), again);
-      const leave = budget === undefined ? undefined : circuit(chosen).enter();
-      if (budget === undefined || leave === undefined) {
+      const exitCircuit = budget === undefined ? undefined : circuit(chosen).enter();
+      if (budget === undefined || exitCircuit === undefined) {
         slot();
         return budget === undefined ? { is: 'none' } : closed();
       }
@@ -182,20 +182,20 @@ export function createServiceCalls(deps: {
       const { instanceId, baseUrl } = chosen;
       let ended = false;
       return {
-        is: 'place',
+        is: 'permit',
         instanceId,
         baseUrl,
         timeoutSeconds: timeout_seconds,
         end(outcome) {
           if (ended) return;
           ended = true;
-          leave(outcome);
+          exitCircuit(outcome);
           slot();
         },
       };
     },
     circuits: () =>
-      [...known.values()].flatMap(({ tenantId, name, circuits }) =>
+      [...states.values()].flatMap(({ tenantId, name, circuits }) =>
         [...circuits].map(([instanceId, { circuit }]) => ({ tenantId, name, instanceId, state: circuit.state() })),
       ),
   };

@@ -7,29 +7,29 @@ export interface ServiceDirectory {
   forget(): void;
 }
 
-const KEPT_MS = 1_000;
-const MOST_KEPT = 1_000;
+const CACHED_MS = 1_000;
+const MAX_CACHED = 1_000;
 
 export function createServiceDirectory(deps: {
   find(tenantId: string, name: string): Promise<Service | undefined>;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
 }): ServiceDirectory {
-  const kept = new Map<string, { at: number; service: Promise<Service | undefined> }>();
+  const cache = new Map<string, { at: number; service: Promise<Service | undefined> }>();
   return {
     find(tenantId, name) {
       const key = JSON.stringify([tenantId, name]);
-      const known = kept.get(key);
-      if (known !== undefined && deps.now() - known.at < KEPT_MS) return known.service;
+      const cached = cache.get(key);
+      if (cached !== undefined && deps.now() - cached.at < CACHED_MS) return cached.service;
       const entry = { at: deps.now(), service: deps.find(tenantId, name) };
-      if (kept.size >= MOST_KEPT) kept.clear();
-      kept.set(key, entry);
+      if (cache.size >= MAX_CACHED) cache.clear();
+      cache.set(key, entry);
       const drop = () => {
-        if (kept.get(key) === entry) kept.delete(key);
+        if (cache.get(key) === entry) cache.delete(key);
       };
       entry.service.then((service) => service ?? drop(), drop);
       return entry.service;
     },
-    forget: () => kept.clear(),
+    forget: () => cache.clear(),
   };
 }

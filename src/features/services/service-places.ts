@@ -2,26 +2,26 @@
 import { type AdapterContext, type CallOutcome, RetryableError } from '../../../workers/adapter.ts';
 import { Sleep } from '../../../workers/execution.ts';
 import type { Service } from './ports.ts';
-import type { Place, ServiceCalls } from './service-calls.ts';
+import type { Permit, ServiceCalls } from './service-calls.ts';
 
-export interface ServicePlaces {
+export interface ServicePermits {
   acquire: AdapterContext['acquire'];
   release: AdapterContext['release'];
   /** The attempt is over. */
   releaseAll(): void;
 }
 
-export function createServicePlaces(deps: {
+export function createServicePermits(deps: {
   find(name: string): Promise<Service | undefined>;
-  place(
+  permit(
     service: Service,
-    ask: { besides: readonly string[]; again: boolean },
+    request: { besides: readonly string[]; again: boolean },
     signal: AbortSignal,
-  ): ReturnType<ServiceCalls['place']>;
+  ): ReturnType<ServiceCalls['permit']>;
   signal: AbortSignal;
   now(): Date;
-}): ServicePlaces {
-  const taken = new Map<number, Extract<Place, { is: 'place' }>>();
+}): ServicePermits {
+  const taken = new Map<number, Extract<Permit, { is: 'permit' }>>();
   let count = 0;
   const sleep = (waitMs: number) => new Sleep(new Date(deps.now().getTime() + waitMs));
 
@@ -29,21 +29,21 @@ export function createServicePlaces(deps: {
     async acquire(name, { besides, again, wait }) {
       const service = await deps.find(name);
       if (service === undefined) return undefined;
-      const place = await deps.place(service, { besides, again }, deps.signal);
-      switch (place.is) {
-        case 'place': {
+      const permit = await deps.permit(service, { besides, again }, deps.signal);
+      switch (permit.is) {
+        case 'permit': {
           count += 1;
-          taken.set(count, place);
-          const { instanceId, baseUrl, timeoutSeconds } = place;
+          taken.set(count, permit);
+          const { instanceId, baseUrl, timeoutSeconds } = permit;
           return { number: count, instanceId, baseUrl, timeoutSeconds };
         }
         case 'open':
           if (again) return undefined;
-          if (wait) throw sleep(place.waitMs);
+          if (wait) throw sleep(permit.waitMs);
           throw new RetryableError(`the circuit of the service '${name}' is open`, { code: 'circuit_open' });
         case 'full':
           if (again) return undefined;
-          throw sleep(place.waitMs);
+          throw sleep(permit.waitMs);
         case 'none':
           if (again) return undefined;
           throw new RetryableError(`no instance of the service '${name}' may be called`, { code: 'no_instance' });
@@ -54,7 +54,7 @@ export function createServicePlaces(deps: {
       taken.delete(number);
     },
     releaseAll() {
-      for (const place of taken.values()) place.end(outcomeOfAborted(deps.signal));
+      for (const permit of taken.values()) permit.end(outcomeOfAborted(deps.signal));
       taken.clear();
     },
   };

@@ -4,13 +4,13 @@ import { Sleep } from '../../../workers/execution.ts';
 import type { ExecutionCall } from '../../engine/ports/executor.ts';
 import type { Service } from './ports.ts';
 import type { ServiceCalls } from './service-calls.ts';
-import { createServicePlaces } from './service-places.ts';
+import { createServicePermits } from './service-places.ts';
 
 export interface TaskServicesDeps {
   find(tenantId: string, name: string): Promise<Service | undefined>;
-  calls: Pick<ServiceCalls, 'place'>;
+  calls: Pick<ServiceCalls, 'permit'>;
   /** A call's turn at a service: when to ask again, or undefined when it may be called. */
-  turn(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
+  takeRateSlot(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
   now(): Date;
 }
 
@@ -18,9 +18,9 @@ type Attempt = Pick<ExecutionCall, 'run' | 'idempotencyKey' | 'attempt' | 'signa
 
 export function createServicesOfTasks(deps: TaskServicesDeps): (call: Attempt) => ServicesOfTask {
   return ({ run: { tenantId }, idempotencyKey, attempt, signal }) => {
-    const { acquire, release, releaseAll } = createServicePlaces({
+    const { acquire, release, releaseAll } = createServicePermits({
       find: (name) => deps.find(tenantId, name),
-      place: (service, ask, until) => deps.calls.place(tenantId, service, ask, until),
+      permit: (service, request, until) => deps.calls.permit(tenantId, service, request, until),
       signal,
       now: deps.now,
     });
@@ -30,9 +30,9 @@ export function createServicesOfTasks(deps: TaskServicesDeps): (call: Attempt) =
         const found = await deps.find(tenantId, name);
         return found === undefined ? undefined : { name: found.name, baseUrl: found.baseUrl };
       },
-      async turn(name) {
+      async awaitRateLimit(name) {
         // By attempt: a redelivery finds the time that it was told, and another attempt is another call.
-        const until = await deps.turn(name, `${idempotencyKey}.${attempt}`, signal);
+        const until = await deps.takeRateSlot(name, `${idempotencyKey}.${attempt}`, signal);
         if (until !== undefined) throw new Sleep(until);
       },
       close: releaseAll,

@@ -8,13 +8,13 @@ import { createServiceCheckStore } from './check-store.ts';
 import { createCircuitStore } from './circuit-store.ts';
 import type { Service, ServiceStore } from './ports.ts';
 import { findService } from './registry.ts';
-import { createTellCircuits } from './report-circuits.ts';
+import { createCircuitReporter } from './report-circuits.ts';
 import { createServiceCalls, type ServiceCalls } from './service-calls.ts';
 import { createServiceDirectory } from './service-directory.ts';
 import { createServiceStore } from './store.ts';
 
-const LOOK_EVERY_MS = 500;
-const TELL_EVERY_MS = 500;
+const CHECK_EVERY_MS = 500;
+const REPORT_EVERY_MS = 500;
 const REMOVE_EVERY_MS = 10_000;
 const REMOVED_AT_ONCE = 500;
 
@@ -25,7 +25,7 @@ export interface WorkerServices {
   /** The registry has changed. */
   forget(): void;
   calls: ServiceCalls;
-  keep(fetch: Egress['fetch'], signal: AbortSignal): Promise<void>;
+  run(fetch: Egress['fetch'], signal: AbortSignal): Promise<void>;
   /** When no call is under way any more. */
   close(): Promise<void>;
 }
@@ -44,21 +44,21 @@ export function createWorkerServices(deps: {
     now: () => performance.now(),
   });
   const circuits = createCircuitStore(pool);
-  const tell = createTellCircuits({ circuits, worker });
-  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: tell.changed });
+  const reporter = createCircuitReporter({ circuits, worker });
+  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: reporter.changed });
   const checks = createServiceCheckStore(pool);
   return {
     find: directory.find,
     forget: directory.forget,
     store,
     calls,
-    async keep(fetch, signal) {
+    async run(fetch, signal) {
       const health = createServiceChecks({ checks, configured, fetch, now: () => performance.now(), log });
       // Of the process before this one that had the same name.
       await circuits.clear(worker).catch(() => undefined);
       await Promise.all([
-        repeatUntil({ signal, log }, LOOK_EVERY_MS, 'check_services', () => health.pass(signal)),
-        repeatUntil({ signal, log }, TELL_EVERY_MS, 'store_circuits', tell.flush),
+        repeatUntil({ signal, log }, CHECK_EVERY_MS, 'check_services', () => health.pass(signal)),
+        repeatUntil({ signal, log }, REPORT_EVERY_MS, 'store_circuits', reporter.flush),
         repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_service_checks', () =>
           checks.removeGone(REMOVED_AT_ONCE),
         ),

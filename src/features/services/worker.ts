@@ -4,7 +4,7 @@ import { removeExpired } from '../../engine/recover/remove-expired.ts';
 import type { FeatureWorker } from '../../feature.ts';
 import { createGoneServices } from './gone-services.ts';
 import { createServiceMetrics } from './metrics.ts';
-import { createServiceTurns } from './rate-limit.ts';
+import { createRateLimit } from './rate-limit.ts';
 import { createServiceTurnStore } from './rate-limit-store.ts';
 import { SERVICE_CHANNEL } from './store.ts';
 import { createServicesOfTasks } from './task-services.ts';
@@ -17,24 +17,24 @@ export const worker: FeatureWorker = {
     const { peers, services: configured, serviceRateLimits } = config;
     const services = createWorkerServices({ pool, configured, worker: name, log });
     const metrics = createServiceMetrics(services.calls.circuits);
-    const turn = createServiceTurns({
+    const takeRateSlot = createRateLimit({
       limits: serviceRateLimits,
-      turns: createServiceTurnStore(pool),
+      slots: createServiceTurnStore(pool),
       failpoint,
-      onPutOff: metrics.callPutOff,
+      onDefer: metrics.callPutOff,
     });
     const expiry = createGoneServices(pool, { peers, configured: Object.keys(configured) });
     const pass = (signal: AbortSignal) => removeExpired({ expiry, pause, log }, signal);
     return {
       services: createServicesOfTasks({
-        ...{ find: services.find, calls: services.calls, turn },
+        ...{ find: services.find, calls: services.calls, takeRateSlot: takeRateSlot },
         now: () => new Date(now()),
       }),
       channels: { [SERVICE_CHANNEL]: services.forget },
       registerMetrics: metrics.register,
       work: (signal) =>
         Promise.all([
-          services.keep(fetch, signal),
+          services.run(fetch, signal),
           repeatUntil({ signal, log }, REMOVE_EVERY_MS, 'remove_gone_services', () => pass(signal)),
         ]),
       close: services.close,

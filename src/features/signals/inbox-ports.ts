@@ -78,7 +78,7 @@ export interface ApprovalFilter {
 
 export interface ApprovalStore {
   /** For the task itself: asks once in an epoch, does what is due at the deadline, and tells how it stands. */
-  ask(task: InboxTask, tenantId: string, question: ApprovalQuestion): Promise<ApprovalRow>;
+  request(task: InboxTask, tenantId: string, question: ApprovalQuestion): Promise<ApprovalRow>;
   /** Commits the decision, its event and the wake of the task at once. */
   decide(request: DecisionRequest): Promise<DecisionResult>;
   /** The newest of an action. Without a tenant: of any, for a link, which names the run. */

@@ -69,7 +69,7 @@ export function createSignals(deps: SignalDeps): Signals {
         takers: signal.actionIds,
         repeated: signal.repeated,
       });
-      if (result.done !== 'sent' && result.done !== 'repeated') throw refusal(result, name);
+      if (result.done !== 'sent' && result.done !== 'repeated') throw signalError(result, name);
       await deps.failpoint('inbox.afterCommit');
       if (result.actionId !== undefined) {
         const jobId = taskJobId(runId, result.epoch, result.actionId);
@@ -99,7 +99,7 @@ function fault(errors: FieldFault[]): OrchestratorError {
   return new OrchestratorError('invalid_request', `The payload does not fit: ${named.join('; ')}${rest}`, { errors });
 }
 
-function refusal(result: Exclude<SignalResult, { done: 'sent' | 'repeated' }>, name: string): OrchestratorError {
+function signalError(result: Exclude<SignalResult, { done: 'sent' | 'repeated' }>, name: string): OrchestratorError {
   switch (result.done) {
     case 'key_reused':
       return new OrchestratorError(

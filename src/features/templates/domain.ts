@@ -44,79 +44,82 @@ export function customise(template: Definition, customizations: JsonObject): Cus
   // What a definition is made of is JSON, which its interface cannot say.
   const base = structuredClone(template) as unknown as JsonObject;
   const { parameters, actions, ...fields } = customizations;
-  const places = { parameters: new Map<string, string>(), actions: new Map<string, string>() };
+  const paths = { parameters: new Map<string, string>(), actions: new Map<string, string>() };
   const body: JsonObject = {
     ...mergeObjects(base, fields),
-    parameters: mergeListed('parameters', base, parameters, { places: places.parameters, faults }),
-    actions: mergeListed('actions', base, actions, { places: places.actions, faults }),
+    parameters: mergeListed('parameters', base, parameters, { places: paths.parameters, faults }),
+    actions: mergeListed('actions', base, actions, { places: paths.actions, faults }),
   };
   faults.throwIfAny('invalid_request', UNREADABLE);
-  const placeOf = (path: string): string => {
+  const pathOf = (path: string): string => {
     const [list = '', index = '', ...rest] = path.split('.');
     if (path === '') return 'customizations';
     if (list !== 'parameters' && list !== 'actions') return `customizations.${path}`;
     const key = listOf(body[list])[Number(index)]?.[KEYS[list]];
     if (typeof key !== 'string') return `customizations.${path}`;
-    return ['customizations', list, places[list].get(key) ?? key, ...rest].join('.');
+    return ['customizations', list, paths[list].get(key) ?? key, ...rest].join('.');
   };
-  return { body, placed: ({ path, message }) => ({ path: placeOf(path), message }) };
+  return { body, placed: ({ path, message }) => ({ path: pathOf(path), message }) };
 }
 
 interface Entry {
   key: string;
   /** As the client wrote it: a key, or the place in its list. */
-  place: string;
-  wanted: JsonObject | null;
+  path: string;
+  change: JsonObject | null;
 }
 
 function mergeListed(
   list: Listed,
   base: JsonObject,
-  wanted: Json | undefined,
-  { places, faults }: { places: Map<string, string>; faults: FaultList },
+  changes: Json | undefined,
+  { places: paths, faults }: { places: Map<string, string>; faults: FaultList },
 ): JsonObject[] {
   const merged = new Map(listOf(base[list]).map((item): [string, JsonObject] => [String(item[KEYS[list]]), item]));
-  for (const { key, place, wanted: change } of entriesOf(list, wanted, faults)) {
-    if (places.has(key)) {
-      faults.add(`customizations.${list}.${place}`, `'${key}' is already changed by ${list}.${places.get(key)}`);
+  for (const { key, path, change } of entriesOf(list, changes, faults)) {
+    if (paths.has(key)) {
+      faults.add(`customizations.${list}.${path}`, `'${key}' is already changed by ${list}.${paths.get(key)}`);
       continue;
     }
-    places.set(key, place);
-    const known = merged.get(key);
+    paths.set(key, path);
+    const original = merged.get(key);
     if (change === null) {
       if (!merged.delete(key))
-        faults.add(`customizations.${list}.${place}`, `the template has no '${key}' to take away`);
-      if (list === 'actions' && known !== undefined) handOnDependencies(merged, key, known);
+        faults.add(`customizations.${list}.${path}`, `the template has no '${key}' to take away`);
+      if (list === 'actions' && original !== undefined) handOnDependencies(merged, key, original);
     } else {
       const keyed = { ...change, [KEYS[list]]: key };
-      merged.set(key, known === undefined ? keyed : mergeObjects(withoutNewerSpellings(list, known, change), keyed));
+      merged.set(
+        key,
+        original === undefined ? keyed : mergeObjects(withoutNewerSpellings(list, original, change), keyed),
+      );
     }
   }
   return [...merged.values()];
 }
 
 /** What was said of it is in an object by their keys, or in a list of objects that have them. */
-function entriesOf(list: Listed, wanted: Json | undefined, faults: FaultList): Entry[] {
+function entriesOf(list: Listed, changes: Json | undefined, faults: FaultList): Entry[] {
   const at = `customizations.${list}`;
-  if (wanted === undefined) return [];
-  if (typeof wanted !== 'object' || wanted === null) {
+  if (changes === undefined) return [];
+  if (typeof changes !== 'object' || changes === null) {
     faults.add(at, `must be an object by ${KEYS[list]}, or a list of objects with ${KEYS[list]}`);
     return [];
   }
-  const written = Array.isArray(wanted)
-    ? wanted.map((value, index): [string | undefined, string, Json] => [keyOf(list, value), String(index), value])
-    : Object.entries(wanted).map(([key, value]): [string | undefined, string, Json] => [key, key, value]);
-  return written.flatMap(([key, place, value]) => {
-    const mayBeNull = !Array.isArray(wanted);
+  const written = Array.isArray(changes)
+    ? changes.map((value, index): [string | undefined, string, Json] => [keyOf(list, value), String(index), value])
+    : Object.entries(changes).map(([key, value]): [string | undefined, string, Json] => [key, key, value]);
+  return written.flatMap(([key, path, value]) => {
+    const mayBeNull = !Array.isArray(changes);
     if (!isObject(value) && !(mayBeNull && value === null)) {
-      faults.add(`${at}.${place}`, mayBeNull ? 'must be an object, or null to take it away' : 'must be an object');
+      faults.add(`${at}.${path}`, mayBeNull ? 'must be an object, or null to take it away' : 'must be an object');
       return [];
     }
-    const field = `${at}.${place}.${KEYS[list]}`;
+    const field = `${at}.${path}.${KEYS[list]}`;
     if (key === undefined || key === '' || PROTOTYPE_NAMES.has(key)) faults.add(field, 'is required');
     else if (isObject(value) && Object.hasOwn(value, KEYS[list]) && value[KEYS[list]] !== key) {
       faults.add(field, `differs from its key '${key}': take the one away and add the other`);
-    } else return [{ key, place, wanted: value }];
+    } else return [{ key, path, change: value }];
     return [];
   });
 }
@@ -140,21 +143,21 @@ function handOnDependencies(actions: Map<string, JsonObject>, removed: string, {
   }
 }
 
-function withoutNewerSpellings(list: Listed, known: JsonObject, change: JsonObject): JsonObject {
-  const kept = structuredClone(known);
+function withoutNewerSpellings(list: Listed, original: JsonObject, change: JsonObject): JsonObject {
+  const copy = structuredClone(original);
   for (const [older, newer] of Object.entries(OLDER[list])) {
     if ((change[older] ?? null) === null) continue;
     for (const path of newer) {
       const [field = '', inner] = path.split('.');
-      const value = kept[field];
-      if (inner === undefined) delete kept[field];
+      const value = copy[field];
+      if (inner === undefined) delete copy[field];
       else if (isObject(value)) delete value[inner];
     }
   }
   // Whether a parameter has to be given follows from its default again, unless that too is said.
   const saysDefault = Object.hasOwn(change, 'default') || Object.hasOwn(change, 'default_value');
-  if (list === 'parameters' && saysDefault && !Object.hasOwn(change, 'required')) delete kept['required'];
-  return kept;
+  if (list === 'parameters' && saysDefault && !Object.hasOwn(change, 'required')) delete copy['required'];
+  return copy;
 }
 
 function mergeObjects(base: JsonObject, patch: JsonObject): JsonObject {

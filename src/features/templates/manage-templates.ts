@@ -15,7 +15,7 @@ export interface TemplateSummary {
   parametersCount: number;
   actionsCount: number;
 }
-export interface KeptTemplate {
+export interface StoredTemplate {
   definition: Definition;
   createdBy: string;
   createdAt: Date;
@@ -25,20 +25,20 @@ export interface KeptTemplate {
 export interface Template {
   templateName: string;
   definition: Definition;
-  kept?: Omit<KeptTemplate, 'definition'>;
+  stored?: Omit<StoredTemplate, 'definition'>;
 }
 
 export interface TemplateStore {
   /** By their names. */
   list(tenantId: string): Promise<Map<string, TemplateSummary>>;
-  find(tenantId: string, name: string): Promise<KeptTemplate | undefined>;
+  find(tenantId: string, name: string): Promise<StoredTemplate | undefined>;
   /** `replace`: also where there is one of that name. */
-  keep(
+  save(
     caller: Caller,
     name: string,
     definition: Definition,
     options: { replace: boolean; limit: number },
-  ): Promise<{ done: 'created' | 'replaced'; template: KeptTemplate } | { done: 'exists' } | { done: 'too_many' }>;
+  ): Promise<{ done: 'created' | 'replaced'; template: StoredTemplate } | { done: 'exists' } | { done: 'too_many' }>;
   remove(tenantId: string, name: string): Promise<boolean>;
 }
 
@@ -49,7 +49,7 @@ export interface WorkflowTemplates {
   /** Checked like any definition; a fault names the place in the customizations where it is mended. */
   make(caller: Caller, name: string, customizations: JsonObject): Promise<StoredWorkflow>;
   /** 409 for the name of a shipped one, and for a name that is taken unless `replace`. */
-  keep(
+  save(
     caller: Caller,
     name: string,
     definition: Definition,
@@ -73,11 +73,11 @@ export function createWorkflowTemplates(deps: {
     if (definition !== undefined) return { templateName: name, definition };
     const found = await templates.find(caller.tenantId, name);
     if (found === undefined) throw new OrchestratorError('not_found', 'Template not found');
-    const { definition: own, ...kept } = found;
-    return { templateName: name, definition: own, kept };
+    const { definition: own, ...stored } = found;
+    return { templateName: name, definition: own, stored: stored };
   }
 
-  function refuseShipped(name: string, verb: string): void {
+  function rejectShipped(name: string, verb: string): void {
     if (shipped.has(name))
       throw new OrchestratorError('conflict', `The template '${name}' is shipped and cannot be ${verb}`);
   }
@@ -102,19 +102,19 @@ export function createWorkflowTemplates(deps: {
         throw faults.toError(error.code, UNWORKABLE);
       }
     },
-    async keep(caller, name, definition, replace) {
-      refuseShipped(name, 'replaced');
-      const kept = await templates.keep(caller, name, definition, { replace, limit: MAX_PER_TENANT });
-      if (kept.done === 'exists') throw new OrchestratorError('conflict', `There is a template '${name}' already`);
-      if (kept.done === 'too_many') {
+    async save(caller, name, definition, replace) {
+      rejectShipped(name, 'replaced');
+      const saved = await templates.save(caller, name, definition, { replace, limit: MAX_PER_TENANT });
+      if (saved.done === 'exists') throw new OrchestratorError('conflict', `There is a template '${name}' already`);
+      if (saved.done === 'too_many') {
         const message = `There are ${MAX_PER_TENANT} templates already, which is all there may be`;
         throw new OrchestratorError('conflict', message);
       }
-      const { definition: stored, ...rest } = kept.template;
-      return { created: kept.done === 'created', template: { templateName: name, definition: stored, kept: rest } };
+      const { definition: stored, ...rest } = saved.template;
+      return { created: saved.done === 'created', template: { templateName: name, definition: stored, stored: rest } };
     },
     async remove({ tenantId }, name) {
-      refuseShipped(name, 'deleted');
+      rejectShipped(name, 'deleted');
       if (!(await templates.remove(tenantId, name))) throw new OrchestratorError('not_found', 'Template not found');
     },
   };

@@ -154,21 +154,21 @@ function serve(routes: Routes, deps: Needs): void {
 
   routes.serve(createTemplate, async ({ body, caller, response }) => {
     const { template_name: name, definition, workflow_id: workflowId, version } = body;
-    const { template } = await templates.keep(caller, name, await wanted(), false);
+    const { template } = await templates.save(caller, name, await definitionOf(), false);
     response.setHeader('Location', at(name));
     sendJson(response, 201, presentTemplate(template));
 
-    async function wanted() {
+    async function definitionOf() {
       if (workflowId === undefined) return normalised(definition ?? {}, 'definition');
       const found = await deps.workflows.find(caller.tenantId, workflowId, version);
       if (found === undefined) throw notFound('Workflow not found');
       return found.definition;
     }
-    async function normalised(written: JsonObject, place: string) {
+    async function normalised(written: JsonObject, field: string) {
       try {
         return await readDefinition(deps.definitions, caller, written);
       } catch (error) {
-        throw placedBelow(place, error);
+        throw placedBelow(field, error);
       }
     }
   });
@@ -181,7 +181,7 @@ function serve(routes: Routes, deps: Needs): void {
     const name = parse(schemas.templateName, params['template_name']);
     const written = Object.fromEntries(Object.entries(body).filter(([field]) => !READ_ONLY.has(field)));
     const definition = await readDefinition(deps.definitions, caller, written);
-    const { created, template } = await templates.keep(caller, name, definition, true);
+    const { created, template } = await templates.save(caller, name, definition, true);
     if (created) response.setHeader('Location', at(name));
     sendJson(response, created ? 201 : 200, presentTemplate(template));
   });
@@ -206,11 +206,11 @@ function serve(routes: Routes, deps: Needs): void {
   });
 }
 
-function presentTemplate({ templateName, definition, kept }: Template): schemas.TemplateAnswer {
+function presentTemplate({ templateName, definition, stored }: Template): schemas.TemplateAnswer {
   const { name, description, tags, parameters, actions, ...more } = definition;
   return {
     template_name: templateName,
-    source: kept === undefined ? 'shipped' : 'user',
+    source: stored === undefined ? 'shipped' : 'user',
     name,
     description: description ?? null,
     tags,
@@ -218,19 +218,19 @@ function presentTemplate({ templateName, definition, kept }: Template): schemas.
     parameters: parameters as unknown as JsonObject[],
     actions: actions as unknown as JsonObject[],
     ...(more as Pick<schemas.TemplateAnswer, 'version' | 'output' | 'timeout_seconds' | 'metadata'>),
-    ...(kept === undefined
+    ...(stored === undefined
       ? {}
       : {
-          created_by: kept.createdBy,
-          created_at: kept.createdAt.toISOString(),
-          updated_at: kept.updatedAt.toISOString(),
+          created_by: stored.createdBy,
+          created_at: stored.createdAt.toISOString(),
+          updated_at: stored.updatedAt.toISOString(),
         }),
   };
 }
 
 /** Faults of what stands below a field of the body are told with that field. */
-function placedBelow(place: string, error: unknown): unknown {
+function placedBelow(field: string, error: unknown): unknown {
   if (!(error instanceof OrchestratorError) || error.errors.length === 0) return error;
-  const errors = error.errors.map(({ path, message }) => ({ path: path === '' ? place : `${place}.${path}`, message }));
+  const errors = error.errors.map(({ path, message }) => ({ path: path === '' ? field : `${field}.${path}`, message }));
   return new OrchestratorError(error.code, error.message, { errors });
 }

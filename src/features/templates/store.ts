@@ -3,7 +3,7 @@ import type { Definition } from '../../domain/definition/definition.ts';
 import { columnsOf } from '../../store/core/columns.ts';
 import type { Clients } from '../../store/core/database.ts';
 import type { Prisma } from '../../store/generated/client.ts';
-import type { KeptTemplate, TemplateStore } from './manage-templates.ts';
+import type { StoredTemplate, TemplateStore } from './manage-templates.ts';
 
 const KEPT = { definition: true, createdBy: true, createdAt: true, updatedAt: true } as const;
 type Row = Prisma.WorkflowTemplateGetPayload<{ select: typeof KEPT }>;
@@ -24,7 +24,7 @@ ON CONFLICT (tenant_id, name) DO UPDATE SET definition = EXCLUDED.definition, up
 RETURNING ${columnsOf(KEPT)}, xmax = 0 AS created`;
 
 export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
-  async function find(tenantId: string, name: string): Promise<KeptTemplate | undefined> {
+  async function find(tenantId: string, name: string): Promise<StoredTemplate | undefined> {
     const row = await prisma.workflowTemplate.findFirst({
       where: { tenantId, name },
       select: KEPT,
@@ -48,7 +48,7 @@ export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
         ]),
       );
     },
-    async keep({ tenantId, userId }, name, definition, { replace, limit }) {
+    async save({ tenantId, userId }, name, definition, { replace, limit }) {
       const values = [tenantId, name, userId, JSON.stringify(definition), limit, replace];
       const { rows } = await pool.query<Row & { created: boolean }>(KEEP, values);
       const row = rows[0];
@@ -61,7 +61,7 @@ export function createTemplateStore({ pool, prisma }: Clients): TemplateStore {
   };
 }
 
-function toTemplate({ definition, createdBy, createdAt, updatedAt }: Row): KeptTemplate {
+function toTemplate({ definition, createdBy, createdAt, updatedAt }: Row): StoredTemplate {
   // It went in as a Definition.
   return { definition: definition as unknown as Definition, createdBy, createdAt, updatedAt };
 }

@@ -133,13 +133,13 @@ function durationOf(inOrder: readonly Span[], now: Date | undefined): number {
 }
 
 function ofRun(run: RunRecord): Span {
-  const begun =
+  const parent =
     run.parent_run_id === null
       ? run.parent_span_id
       : attemptSpanId(run.parent_run_id, run.parent_epoch ?? 1, run.parent_action_id ?? '', run.parent_attempt ?? 1);
   return {
     span_id: runSpanId(run.id),
-    parent_span_id: begun,
+    parent_span_id: parent,
     kind: 'run',
     name: run.name,
     service_name: OWN_SERVICE,
@@ -165,7 +165,7 @@ function ofTask(task: TaskRecord, attempts: readonly AttemptRecord[]): Span[] {
   const start = earliest(task.started_at, first?.started_at ?? null) ?? task.finished_at;
   if (start === null) return [];
   const { run_id: runId, action_id: actionId } = task;
-  const whole: Span = {
+  const taskSpan: Span = {
     ...taskHead(runId, actionId, task.parent_id),
     ...times(start, task.final ? task.finished_at : null),
     status: task.final ? (TASK_ENDS[task.status] ?? 'error') : 'active',
@@ -181,10 +181,10 @@ function ofTask(task: TaskRecord, attempts: readonly AttemptRecord[]): Span[] {
     },
   };
   const isUnderWay = task.status === 'running' || task.status === 'waiting';
-  if (!isUnderWay) return [whole];
+  if (!isUnderWay) return [taskSpan];
   // It began after the one before it.
   const since = attempts.at(-1)?.finished_at ?? start;
-  return [whole, openAttempt({ runId, actionId, epoch: task.epoch, attempt: task.ended_attempt + 1 }, since)];
+  return [taskSpan, openAttempt({ runId, actionId, epoch: task.epoch, attempt: task.ended_attempt + 1 }, since)];
 }
 
 const TASK_ENDS: Partial<Record<TaskStatus, Span['status']>> = {
@@ -197,9 +197,9 @@ const TASK_ENDS: Partial<Record<TaskStatus, Span['status']>> = {
 function taskHead(
   runId: string,
   actionId: string,
-  partOf: string | null,
+  parentTask: string | null,
 ): Pick<Span, 'span_id' | 'parent_span_id' | 'kind' | 'name' | 'service_name'> {
-  const parent = partOf === null || partOf === SAGA ? runSpanId(runId) : taskSpanId(runId, partOf);
+  const parent = parentTask === null || parentTask === SAGA ? runSpanId(runId) : taskSpanId(runId, parentTask);
   return {
     span_id: taskSpanId(runId, actionId),
     parent_span_id: parent,

@@ -116,7 +116,7 @@ export function tracedAnswers(answered: Answered, spans: SpanExport | undefined,
   return (request) => {
     answered(request);
     const { span, traceId, method, endpoint, status, seconds, problem, tenantId } = request;
-    if (span === undefined || (span.parentId === null && isAskedByMachines(endpoint))) return;
+    if (span === undefined || (span.parentId === null && isPolledByMachines(endpoint))) return;
     const endMs = now();
     spans.add({
       ...{ traceId, ...span, name: `${method} ${endpoint}`, kind: 'server', startMs: endMs - seconds * 1_000, endMs },
@@ -134,7 +134,7 @@ export function tracedAnswers(answered: Answered, spans: SpanExport | undefined,
 }
 
 /** All the time, and they begin nothing. */
-function isAskedByMachines(endpoint: string): boolean {
+function isPolledByMachines(endpoint: string): boolean {
   return isProbe(endpoint) || endpoint === '/metrics';
 }
 

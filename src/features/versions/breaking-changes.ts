@@ -31,14 +31,14 @@ function parameterReasons(before: Definition, after: Definition): FieldFault[] {
 /** What of a request that was fine is refused now. */
 function narrowed(was: Parameter | undefined, is: Parameter): string[] {
   const reasons: string[] = [];
-  if (mustBeGiven(is) && (was === undefined || !mustBeGiven(was))) reasons.push('is required now');
+  if (isRequired(is) && (was === undefined || !isRequired(was))) reasons.push('is required now');
   if (was === undefined) return reasons;
   if (was.type !== is.type && !(was.type === 'integer' && is.type === 'number'))
     reasons.push(`was of type ${was.type} and is of type ${is.type}`);
-  const refused = is.enum === undefined ? [] : (was.enum ?? []).filter((value) => !includes(is.enum, value));
+  const rejected = is.enum === undefined ? [] : (was.enum ?? []).filter((value) => !includes(is.enum, value));
   if (is.enum !== undefined && was.enum === undefined) reasons.push('takes only certain values now');
-  if (refused.length > 0)
-    reasons.push(`does not take ${refused.map((value) => JSON.stringify(value)).join(', ')} any more`);
+  if (rejected.length > 0)
+    reasons.push(`does not take ${rejected.map((value) => JSON.stringify(value)).join(', ')} any more`);
   if ((is.min_length ?? 0) > (was.min_length ?? 0)) reasons.push(`must have a length of at least ${is.min_length} now`);
   if (is.max_length !== undefined && is.max_length < (was.max_length ?? Number.POSITIVE_INFINITY))
     reasons.push(`must have a length of at most ${is.max_length} now`);
@@ -46,18 +46,18 @@ function narrowed(was: Parameter | undefined, is: Parameter): string[] {
   return reasons;
 }
 
-function mustBeGiven({ required, default: fallback }: Parameter): boolean {
+function isRequired({ required, default: fallback }: Parameter): boolean {
   return required && fallback === undefined;
 }
 
-function includes(values: readonly Json[] | undefined, wanted: Json): boolean {
-  return values?.some((value) => isSame(value, wanted)) === true;
+function includes(values: readonly Json[] | undefined, sought: Json): boolean {
+  return values?.some((value) => isSame(value, sought)) === true;
 }
 
 function outputReasons(before: Definition, after: Definition): FieldFault[] {
   const was = new Map(before.actions.map((action) => [action.action_id, action]));
   const is = new Map(after.actions.map((action) => [action.action_id, action]));
-  const reasons = missingParts(outputOf(before), outputOf(after));
+  const reasons = missingFields(outputOf(before), outputOf(after));
   for (const id of actionsInOutput(before)) {
     const [older, newer] = [was.get(id), is.get(id)];
     const path = `actions.${id}`;
@@ -94,7 +94,7 @@ function actionsInOutput(definition: Definition): string[] {
 }
 
 /** Parts of the output that were there and are not, or are of another kind. What a template becomes is not known. */
-function missingParts(before: Json, after: Json): FieldFault[] {
+function missingFields(before: Json, after: Json): FieldFault[] {
   const reasons: FieldFault[] = [];
   const open: Array<{ was: Json; is: Json | undefined; path: string }> = [{ was: before, is: after, path: 'output' }];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {

@@ -100,11 +100,12 @@ export function webhookDelay(attempts: number, random: number): number | undefin
 }
 
 async function deliver(deps: DeliveryDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
-  const told = await bodyOf(deps, delivery).catch((error: unknown) => new Error(errorMessage(error)));
+  const payload = await bodyOf(deps, delivery).catch((error: unknown) => new Error(errorMessage(error)));
   // The next end has a delivery of its own.
-  if (told === undefined) return drop(deps, delivery, 'The execution was started again before this could be delivered');
-  const unsendable = told instanceof Error ? told.message : delivery.unsignable;
-  const body = JSON.stringify(told);
+  if (payload === undefined)
+    return drop(deps, delivery, 'The execution was started again before this could be delivered');
+  const unsendable = payload instanceof Error ? payload.message : delivery.unsignable;
+  const body = JSON.stringify(payload);
   const signal = within(TIMEOUT_MS, stopping);
   const call = spanOf(deps.calls, delivery);
   const trace = call === undefined ? {} : { traceparent: call.traceparent };

@@ -86,7 +86,7 @@ export interface ReplayWebhooks {
   /** Of the tenant's webhooks with this address, the present one of each first. */
   secretsOf(tenantId: string, url: string): Promise<string[]>;
   /** Deliveries of these events to the active webhooks that listen to them; once for each `replay`. */
-  owe(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
+  enqueue(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
 }
 
 /** What a run tells its callback of how it ended. */

@@ -45,14 +45,14 @@ export const webhookUpdate = z
   .strictObject({ ...fields, url: fields.url.optional(), events: fields.events.optional() })
   .meta({ id: 'WebhookUpdate', example: { active: true } });
 
-const whole = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
-const pageAsked = {
-  page: whole(1, 1_000_000).default(1).meta({ example: 1 }),
-  page_size: whole(1, 200).default(50).meta({ example: 50 }),
+const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
+const pageQuery = {
+  page: integer(1, 1_000_000).default(1).meta({ example: 1 }),
+  page_size: integer(1, 200).default(50).meta({ example: 50 }),
 };
-export const webhookListQuery = z.object(pageAsked);
+export const webhookListQuery = z.object(pageQuery);
 const deliveryStatus = z.enum(['pending', 'delivered', 'dead']);
-export const deliveryListQuery = z.object({ ...pageAsked, status: deliveryStatus.optional() });
+export const deliveryListQuery = z.object({ ...pageQuery, status: deliveryStatus.optional() });
 
 const shown = {
   webhook_id: text,

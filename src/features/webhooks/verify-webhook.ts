@@ -12,7 +12,7 @@ export interface SignedMessage {
   body: Uint8Array;
 }
 
-export type Refusal = 'incomplete' | 'too_old' | 'too_new' | 'wrong_signature';
+export type SignatureFault = 'incomplete' | 'too_old' | 'too_new' | 'wrong_signature';
 
 const TOLERANCE_SECONDS = 300;
 const ID = /^[\x21-\x7e]{1,255}$/;
@@ -21,7 +21,10 @@ const MOST_SIGNATURES = 16;
 export const MOST_SECRETS = 16;
 
 /** What is wrong with a message whatever its body and whoever has signed it; undefined: nothing. */
-export function faultOf({ id, timestamp, signature }: Omit<SignedMessage, 'body'>, now: Date): Refusal | undefined {
+export function faultOf(
+  { id, timestamp, signature }: Omit<SignedMessage, 'body'>,
+  now: Date,
+): SignatureFault | undefined {
   if (id === undefined || timestamp === undefined || signature === undefined) return 'incomplete';
   // A dot in the id could move what belongs to it into the timestamp.
   if (!ID.test(id) || id.includes('.') || !/^\d{1,12}$/.test(timestamp)) return 'incomplete';
@@ -31,11 +34,15 @@ export function faultOf({ id, timestamp, signature }: Omit<SignedMessage, 'body'
 }
 
 /** Whether one of these secrets has signed it: there may be several, so that they can be changed. */
-export function verifyWebhook(secrets: readonly string[], message: SignedMessage, now: Date): Refusal | undefined {
+export function verifyWebhook(
+  secrets: readonly string[],
+  message: SignedMessage,
+  now: Date,
+): SignatureFault | undefined {
   const fault = faultOf(message, now);
   if (fault !== undefined) return fault;
   const { id = '', timestamp = '', signature = '', body } = message;
-  const given = signature
+  const signatures = signature
     .split(' ')
     .filter((one) => one.startsWith('v1,'))
     .slice(0, MOST_SIGNATURES)
@@ -44,7 +51,7 @@ export function verifyWebhook(secrets: readonly string[], message: SignedMessage
   // All of them are looked at, so that the time taken tells nothing.
   for (const secret of secrets.slice(0, MOST_SECRETS)) {
     const expected = createHmac('sha256', webhookKey(secret)).update(`${id}.${timestamp}.`).update(body).digest();
-    for (const one of given) if (one.length === expected.length && timingSafeEqual(one, expected)) holds = true;
+    for (const one of signatures) if (one.length === expected.length && timingSafeEqual(one, expected)) holds = true;
   }
   return holds ? undefined : 'wrong_signature';
 }

@@ -6,9 +6,9 @@ import type { FeatureWorker } from '../../feature.ts';
 import { createDeliveryPump } from './deliver-webhooks.ts';
 import { createWebhookDeliveryStore } from './delivery-store.ts';
 
-const LOOK_EVERY_MS = 500;
+const POLL_EVERY_MS = 500;
 const FORGET_EVERY_MS = 60_000;
-const KEPT_DAYS = { delivered: 7, dead: 30, callback: 4 };
+const RETENTION_DAYS = { delivered: 7, dead: 30, callback: 4 };
 const FORGOTTEN_AT_ONCE = 5_000;
 
 export const worker: FeatureWorker = {
@@ -20,11 +20,11 @@ export const worker: FeatureWorker = {
       now: () => new Date(now()),
       random: Math.random,
     });
-    const forget = () => deliveries.removeOld(KEPT_DAYS, FORGOTTEN_AT_ONCE);
+    const forget = () => deliveries.removeOld(RETENTION_DAYS, FORGOTTEN_AT_ONCE);
     return {
       async work(signal) {
         await Promise.all([
-          repeatUntil({ signal, log }, LOOK_EVERY_MS, 'deliver_webhooks', () => pump.pass(signal)),
+          repeatUntil({ signal, log }, POLL_EVERY_MS, 'deliver_webhooks', () => pump.pass(signal)),
           repeatUntil({ signal, log }, FORGET_EVERY_MS, 'forget_webhooks', forget),
         ]);
         await pump.idle();

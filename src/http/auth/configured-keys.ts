@@ -2,14 +2,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 /** Resolves to the first 8 hex digits of the digest of the key that fits: a name for it that is no secret. */
-export function configuredKeys(keys: readonly string[]): (given: string) => string | undefined {
+export function configuredKeys(keys: readonly string[]): (presented: string) => string | undefined {
   const digests = keys.map(digest);
-  return (given) => {
-    const wanted = digest(given);
+  return (presented) => {
+    const presentedDigest = digest(presented);
     let found: string | undefined;
     // Every one is looked at, whichever fits.
     for (const candidate of digests) {
-      if (timingSafeEqual(candidate, wanted)) found = candidate.toString('hex').slice(0, 8);
+      if (timingSafeEqual(candidate, presentedDigest)) found = candidate.toString('hex').slice(0, 8);
     }
     return found;
   };

@@ -10,22 +10,22 @@ import { type CertificateHolder, holderOf } from './certificates.ts';
 import { configuredKeys } from './configured-keys.ts';
 import type { JwtVerifier } from './jwt.ts';
 import type { FindApiKey } from './made-keys.ts';
-import { type Asked, presentedBy } from './presented.ts';
+import { type AuthRequest, presentedBy } from './presented.ts';
 import type { Principal } from './principal.ts';
 import type { Sessions } from './sessions.ts';
 
-export interface Refusal {
+export interface Rejection {
   /** For the client: nothing in it says how near it was. */
-  refused: string;
+  detail: string;
   /** For our log. */
   why: string;
   presented: boolean;
   /** It was a cookie, which a browser sends by itself: where nothing is needed it is passed over. */
-  unasked?: true;
+  fromCookie?: true;
 }
 
-export type Identity = { caller: Caller; access: Access } | Refusal;
-export type WhoAsks = (request: Asked, context: TraceContext) => Identity | Promise<Identity>;
+export type Identity = { caller: Caller; access: Access } | Rejection;
+export type Identify = (request: AuthRequest, context: TraceContext) => Identity | Promise<Identity>;
 
 export interface IdentifyDeps {
   /** Whether credentials are asked for at all. */
@@ -49,7 +49,7 @@ const MISSING = 'Credentials are required: Authorization: Bearer, or X-API-Key';
 const METRICS = /^\/metrics\/?(?:\?|$)/;
 const WRONG = 'The credentials are not valid';
 
-export function createIdentify(deps: IdentifyDeps): WhoAsks {
+export function createIdentify(deps: IdentifyDeps): Identify {
   const { required, jwt, madeKeys, sessions } = deps;
   const keyNamed = configuredKeys(deps.apiKeys);
   const certificates = deps.certificates ?? new Map<string, CertificateHolder>();
@@ -57,16 +57,16 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
   const metricsTokenNamed = configuredKeys(metricsTokens);
   const trusted = new Set(deps.trustedCallers ?? []);
 
-  function principalOf(text: string, bearer: boolean): Principal | Refusal | Promise<Principal | Refusal> {
-    const known = keyNamed(text);
-    if (known !== undefined) return ofConfiguredKey(known);
-    if (madeKeys?.isOne(text) === true) return madeKeys.find(text).then((found) => found ?? refusal('unknown_key'));
-    if (bearer && jwt !== undefined) return jwt(text).then((found) => ('why' in found ? refusal(found.why) : found));
-    return refusal('unknown_key');
+  function principalOf(text: string, bearer: boolean): Principal | Rejection | Promise<Principal | Rejection> {
+    const name = keyNamed(text);
+    if (name !== undefined) return ofConfiguredKey(name);
+    if (madeKeys?.isOne(text) === true) return madeKeys.find(text).then((found) => found ?? rejection('unknown_key'));
+    if (bearer && jwt !== undefined) return jwt(text).then((found) => ('why' in found ? rejection(found.why) : found));
+    return rejection('unknown_key');
   }
 
-  function identity(found: Principal | Refusal, request: Asked, context: TraceContext): Identity {
-    if ('refused' in found) return found;
+  function identity(found: Principal | Rejection, request: AuthRequest, context: TraceContext): Identity {
+    if ('detail' in found) return found;
     const { userId, tenantId, access } = found;
     const mayName = trusted.has(trustedName(found));
     const caller = mayName
@@ -85,16 +85,16 @@ export function createIdentify(deps: IdentifyDeps): WhoAsks {
         return session
           .find(request)
           .then((found) =>
-            'why' in found ? { ...refusal(found.why), unasked: true } : identity(found, request, context),
+            'why' in found ? { ...rejection(found.why), fromCookie: true } : identity(found, request, context),
           );
       }
       const holder = certificates.size === 0 ? undefined : holderOf(request.socket, certificates);
-      if (holder === 'unknown') return refusal('unknown_certificate');
+      if (holder === 'unknown') return rejection('unknown_certificate');
       if (holder !== undefined) return identity(holder, request, context);
-      return { refused: MISSING, why: 'none', presented: false };
+      return { detail: MISSING, why: 'none', presented: false };
     }
-    if (presented.kind === 'unreadable') return refusal(presented.why);
-    if (session !== undefined) return refusal('two_credentials');
+    if (presented.kind === 'unreadable') return rejection(presented.why);
+    if (session !== undefined) return rejection('two_credentials');
     const scraper = guarded ? metricsTokenNamed(presented.text) : undefined;
     if (scraper !== undefined) return identity(ofMetricsToken(scraper), request, context);
     const found = principalOf(presented.text, presented.bearer);
@@ -120,6 +120,6 @@ function trustedName({ userId, tenantId, issuer = '', access: { means } }: Princ
   return means === 'jwt' ? `jwt:${issuer}|${tenantId}|${userId}` : `${means}:${userId}`;
 }
 
-function refusal(why: string): Refusal {
-  return { refused: WRONG, why, presented: true };
+function rejection(why: string): Rejection {
+  return { detail: WRONG, why, presented: true };
 }

@@ -50,7 +50,7 @@ type Keys = ReadonlyMap<string | undefined, readonly PinnedKey[]>;
 
 export function createKeySet(deps: KeySetDeps): KeySet {
   const { fetchKeys, elapsed, log, maxAgeMs = MAX_AGE_MS, cooldownMs = COOLDOWN_MS } = deps;
-  let known: { keys: Keys; at: number } | undefined;
+  let cached: { keys: Keys; at: number } | undefined;
   let tried = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
 
@@ -59,7 +59,7 @@ export function createKeySet(deps: KeySetDeps): KeySet {
     try {
       const keys = await keysOf(await fetchKeys());
       if (keys.size === 0) throw new Error('there is no key in it that can be used');
-      known = { keys, at: elapsed() };
+      cached = { keys, at: elapsed() };
     } catch (error) {
       log.warn('jwks_unavailable', { error: errorMessage(error) });
     } finally {
@@ -69,16 +69,16 @@ export function createKeySet(deps: KeySetDeps): KeySet {
 
   return {
     async find(kid) {
-      const age = known === undefined ? Number.POSITIVE_INFINITY : elapsed() - known.at;
-      const found = known?.keys.get(kid);
+      const age = cached === undefined ? Number.POSITIVE_INFINITY : elapsed() - cached.at;
+      const found = cached?.keys.get(kid);
       if (found === undefined || age > maxAgeMs) {
         if (reading === undefined && elapsed() - tried >= cooldownMs) reading = read();
         await reading;
       }
-      if (known === undefined || elapsed() - known.at > MAX_STALE_MS) {
+      if (cached === undefined || elapsed() - cached.at > MAX_STALE_MS) {
         throw new OrchestratorError('unavailable', 'The keys that tokens are checked with cannot be read');
       }
-      return known.keys.get(kid) ?? [];
+      return cached.keys.get(kid) ?? [];
     },
   };
 }

@@ -21,7 +21,7 @@ export interface Attempt {
 
 export interface LoginProvider {
   /** Where the browser is sent. */
-  begin(attempt: Attempt): Promise<URL>;
+  start(attempt: Attempt): Promise<URL>;
   /** `answer`: where the browser came back to. The claims of the token, once everything about it holds. */
   finish(answer: URL, attempt: Attempt): Promise<Readonly<Record<string, unknown>>>;
   /** Where its own session is ended; undefined: it has no such place, or it is not known at the moment. */

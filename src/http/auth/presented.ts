@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Headers } from '../middleware/context.ts';
 
 /** A request as this door needs it: of Express, or of a connection that is to become a socket. */
-export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {
+export interface AuthRequest extends Headers, Pick<IncomingMessage, 'socket'> {
   method: string;
   /** Every header line of its own; what is merged or dropped elsewhere would hide a second credential. */
   headersDistinct: Readonly<Record<string, string[] | undefined>>;
@@ -12,7 +12,13 @@ export interface Asked extends Headers, Pick<IncomingMessage, 'socket'> {
 }
 
 /** Of a request that Express has not seen. */
-export function askedBy({ method = 'GET', headers, headersDistinct, socket, url = '' }: IncomingMessage): Asked {
+export function authRequestOf({
+  method = 'GET',
+  headers,
+  headersDistinct,
+  socket,
+  url = '',
+}: IncomingMessage): AuthRequest {
   return {
     method,
     socket,
@@ -34,9 +40,9 @@ export type Presented =
 
 const BEARER = /^bearer +(\S+) *$/i;
 
-export function presentedBy({ headersDistinct }: Asked): Presented {
-  const keys = given(headersDistinct['x-api-key']);
-  const authorizations = given(headersDistinct['authorization']);
+export function presentedBy({ headersDistinct }: AuthRequest): Presented {
+  const keys = valuesOf(headersDistinct['x-api-key']);
+  const authorizations = valuesOf(headersDistinct['authorization']);
   const tokens = authorizations.map((line) => BEARER.exec(line)?.[1]);
   const [first, ...others] = [...keys, ...tokens];
   if (keys.length + authorizations.length === 0) return { kind: 'nothing' };
@@ -45,6 +51,6 @@ export function presentedBy({ headersDistinct }: Asked): Presented {
   return { kind: 'credential', text: first, bearer: keys.length === 0 };
 }
 
-function given(lines: readonly string[] | undefined): string[] {
+function valuesOf(lines: readonly string[] | undefined): string[] {
   return (lines ?? []).map((line) => line.trim()).filter((line) => line !== '');
 }

@@ -9,7 +9,7 @@ import { ROLES } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import { cookiesNamed, createCookie } from './cookies.ts';
 import type { Claims } from './jwt-claims.ts';
-import type { Asked } from './presented.ts';
+import type { AuthRequest } from './presented.ts';
 import type { Principal } from './principal.ts';
 import { createSealer, MAX_SEALED_LENGTH } from './sealed.ts';
 
@@ -21,14 +21,14 @@ export interface Session extends Principal {
 
 export interface Sessions {
   /** Whether the request has the cookie, good or bad. */
-  isPresentedBy(request: Asked): boolean;
+  isPresentedBy(request: AuthRequest): boolean;
   /** `why`: it does not count, for our log. */
-  find(request: Asked): Promise<Session | { why: string }>;
+  find(request: AuthRequest): Promise<Session | { why: string }>;
   /** What the browser is told to keep. */
-  begin(claims: Claims): Promise<string>;
+  start(claims: Claims): Promise<string>;
   /** What tells the browser to forget it. */
   end(): string;
-  isFromOwnPage(request: Asked): boolean;
+  isFromOwnPage(request: AuthRequest): boolean;
 }
 
 export interface SessionRules {
@@ -41,7 +41,7 @@ export interface SessionRules {
   publicUrl: string;
   now(): Date;
   /** Left out: none is ended before its time. */
-  kept?: { begin: SessionDirectory['begin']; isEnded(id: string): Promise<boolean> } | undefined;
+  directory?: { start: SessionDirectory['start']; isEnded(id: string): Promise<boolean> } | undefined;
 }
 
 const content = z.object({
@@ -58,14 +58,22 @@ const content = z.object({
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
-export function createSessions({ secrets, hours, issuer, clientId, publicUrl, now, kept }: SessionRules): Sessions {
+export function createSessions({
+  secrets,
+  hours,
+  issuer,
+  clientId,
+  publicUrl,
+  now,
+  directory,
+}: SessionRules): Sessions {
   const { origin, protocol } = new URL(publicUrl);
   const cookie = createCookie('orchestrator_session', protocol === 'https:');
   const sealer = createSealer({ secrets, purpose: 'session', now });
   const lasting = hours * 3_600;
-  const given = (request: Asked) => cookiesNamed(cookie.name, request.headersDistinct['cookie']);
+  const cookiesOf = (request: AuthRequest) => cookiesNamed(cookie.name, request.headersDistinct['cookie']);
 
-  function isFromOwnPage(request: Asked): boolean {
+  function isFromOwnPage(request: AuthRequest): boolean {
     const from = request.get('origin');
     const site = request.get('sec-fetch-site');
     if (from !== undefined && from !== origin) return false;
@@ -74,7 +82,7 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
   }
 
   /** A look by another origin's page counts for nothing either: a socket, which it could read, begins with one. */
-  function counts(request: Asked): boolean {
+  function counts(request: AuthRequest): boolean {
     const from = request.get('origin');
     if (SAFE.has(request.method)) return from === undefined || from === origin;
     return isFromOwnPage(request) && (!hasBody(request) || JSON_TYPE.test(request.get('content-type') ?? ''));
@@ -82,9 +90,9 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
 
   return {
     isFromOwnPage,
-    isPresentedBy: (request) => given(request).length > 0,
+    isPresentedBy: (request) => cookiesOf(request).length > 0,
     async find(request) {
-      const [first, ...others] = given(request);
+      const [first, ...others] = cookiesOf(request);
       if (first === undefined) return { why: 'none' };
       if (others.some((other) => other !== first)) return { why: 'two_credentials' };
       if (!counts(request)) return { why: 'session_of_another_page' };
@@ -92,7 +100,7 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
       if (opened === undefined) return { why: 'session_over' };
       const { data } = content.safeParse(opened);
       if (data === undefined || data.iss !== issuer || data.client !== clientId) return { why: 'session_of_another' };
-      if (data.sid !== undefined && (await kept?.isEnded(data.sid)) === true) return { why: 'session_ended' };
+      if (data.sid !== undefined && (await directory?.isEnded(data.sid)) === true) return { why: 'session_ended' };
       return {
         id: data.sid,
         userId: data.sub,
@@ -101,28 +109,28 @@ export function createSessions({ secrets, hours, issuer, clientId, publicUrl, no
         expiresAt: new Date(data.exp * 1_000),
       };
     },
-    async begin({ userId, tenantId, roles, scopes }) {
+    async start({ userId, tenantId, roles, scopes }) {
       const who = { iss: issuer, client: clientId, sub: userId, tenant: tenantId };
       const id = randomUUID();
       const sealed = await sealer.seal({ ...who, sid: id, roles, scopes: scopes ?? null }, lasting);
       if (sealed.length > MAX_SEALED_LENGTH) {
         throw new OrchestratorError('login_failed', 'The provider says more of this user than a session can hold');
       }
-      await kept?.begin({ id, tenantId, userId, seconds: lasting });
+      await directory?.start({ id, tenantId, userId, seconds: lasting });
       return cookie.set(sealed, lasting);
     },
     end: cookie.clear,
   };
 }
 
-function hasBody(request: Asked): boolean {
+function hasBody(request: AuthRequest): boolean {
   const length = request.get('content-length');
   return request.get('transfer-encoding') !== undefined || (length !== undefined && length !== '0');
 }
 
 /** For whoever finds out who asks. */
 export interface SessionDirectory {
-  begin(session: { id: string; tenantId: string; userId: string; seconds: number }): Promise<void>;
+  start(session: { id: string; tenantId: string; userId: string; seconds: number }): Promise<void>;
   /** All that were ended, as long as they would have lasted. */
   ended(): Promise<ReadonlySet<string>>;
 }

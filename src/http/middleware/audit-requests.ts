@@ -26,7 +26,7 @@ export const NOTED_OPERATIONS: ReadonlySet<string> = new Set([
   ...['requestReport', 'suggestSummary', 'demoE2e', 'replicate'],
 ]);
 /** They only say that somebody is there, all the time: audited with the reads. */
-export const BEATS: ReadonlySet<string> = new Set(['pollTasks', 'heartbeatTask', 'heartbeatService']);
+export const HEARTBEATS: ReadonlySet<string> = new Set(['pollTasks', 'heartbeatTask', 'heartbeatService']);
 /** Reads that are audited in any case. */
 export const SENSITIVE_READS: ReadonlySet<string> = new Set([
   'listAudit',
@@ -41,7 +41,7 @@ const SENSITIVE_PERMISSIONS = /^(?:audit|secrets|keys|data):/;
 export type Weight = 'waits' | 'noted' | 'read';
 
 export function weightOf({ id, method, permission = '' }: AuditedOperation): Weight {
-  if (BEATS.has(id)) return 'read';
+  if (HEARTBEATS.has(id)) return 'read';
   if (NOTED_OPERATIONS.has(id)) return 'noted';
   if (method !== 'get') return 'waits';
   return SENSITIVE_READS.has(id) || SENSITIVE_PERMISSIONS.test(permission) ? 'noted' : 'read';
@@ -64,8 +64,8 @@ export function markOperation(op: AuditedOperation): RequestHandler {
 
 /** Of an operation that takes another permission for what was asked of it. */
 export function markPermission(response: Response, permission: string): void {
-  const asked = marked.get(response);
-  if (asked !== undefined) marked.set(response, { ...asked, op: { ...asked.op, permission } });
+  const mark = marked.get(response);
+  if (mark !== undefined) marked.set(response, { ...mark, op: { ...mark.op, permission } });
 }
 
 interface AuditScope {
@@ -78,16 +78,16 @@ interface AuditScope {
 /** Comes right after the context. */
 export function auditRequests(audit: Audit, scope: AuditScope): RequestHandler {
   return (request, response, next) => {
-    const end = response.end.bind(response) as (...given: unknown[]) => Response; // Whichever of its forms is called.
+    const end = response.end.bind(response) as (...args: unknown[]) => Response; // Whichever of its forms is called.
     let ended = false;
-    response.end = ((...given: unknown[]) => {
+    response.end = ((...args: unknown[]) => {
       if (ended) return response;
       ended = true;
       const written = record(audit, request, response, scope);
-      if (written === undefined || response.headersSent) return end(...given);
+      if (written === undefined || response.headersSent) return end(...args);
       // From here on nobody else begins an answer.
       response.writeHead(response.statusCode);
-      void written.finally(() => end(...given));
+      void written.finally(() => end(...args));
       return response;
     }) as Response['end'];
     next();
@@ -101,17 +101,17 @@ function record(
   response: Response,
   { reads, isBoard }: AuditScope,
 ): Promise<void> | undefined {
-  const asked = marked.get(response);
+  const mark = marked.get(response);
   const status = response.statusCode;
   const denied = status === 401 || status === 403;
   const safe = request.method === 'GET' || request.method === 'HEAD' || request.method === 'OPTIONS';
-  const board = asked === undefined && isBoard(request.originalUrl);
-  if (asked === undefined && !denied && !(board && !safe)) return undefined;
-  const weight = asked === undefined ? 'waits' : weightOf(asked.op);
+  const board = mark === undefined && isBoard(request.originalUrl);
+  if (mark === undefined && !denied && !(board && !safe)) return undefined;
+  const weight = mark === undefined ? 'waits' : weightOf(mark.op);
   if (weight === 'read' && !reads && !denied) return undefined;
   // Who had no session has not ended one.
-  if (asked?.op.id === 'logout' && contextOf(response).caller === undefined && status < 400) return undefined;
-  const event = eventOf(request, response, asked, board ? 'board' : 'unknown');
+  if (mark?.op.id === 'logout' && contextOf(response).caller === undefined && status < 400) return undefined;
+  const event = eventOf(request, response, mark, board ? 'board' : 'unknown');
   // Of what was asked wrongly nothing came: it is counted like what was denied.
   if (denied || (status >= 400 && status < 500)) audit.denied(event);
   else if (weight === 'waits' && status < 500) return audit.write(event);
@@ -122,7 +122,7 @@ function record(
 const MAX_FIELDS = 30;
 const MAX_QUERY = 200;
 
-function eventOf(request: Request, response: Response, asked: Marked | undefined, otherwise: string): AuditEvent {
+function eventOf(request: Request, response: Response, mark: Marked | undefined, otherwise: string): AuditEvent {
   const { requestId, traceId, caller, access, problem } = contextOf(response);
   const status = response.statusCode;
   return {
@@ -130,9 +130,9 @@ function eventOf(request: Request, response: Response, asked: Marked | undefined
     actor: caller?.userId ?? 'unknown',
     means: access?.means ?? 'unknown',
     credential: access?.credential ?? null,
-    action: asked?.op.id ?? otherwise,
-    permission: asked?.op.permission ?? null,
-    ...resourceOf(asked, response),
+    action: mark?.op.id ?? otherwise,
+    permission: mark?.op.permission ?? null,
+    ...resourceOf(mark, response),
     address: request.ip === undefined ? null : plainAddress(request.ip),
     user_agent: request.get('user-agent')?.slice(0, 256) ?? null,
     decision:
@@ -141,19 +141,19 @@ function eventOf(request: Request, response: Response, asked: Marked | undefined
     status,
     request_id: requestId,
     trace_id: traceId,
-    details: detailsOf(request, asked, response),
+    details: detailsOf(request, mark, response),
   };
 }
 
 /** The first id in the path, else what was made. */
-function resourceOf(asked: Marked | undefined, response: Response): Pick<AuditEvent, 'resource_type' | 'resource_id'> {
-  if (asked === undefined) return { resource_type: null, resource_id: null };
-  const words = asked.op.path.split('/').filter((word) => word !== '');
+function resourceOf(mark: Marked | undefined, response: Response): Pick<AuditEvent, 'resource_type' | 'resource_id'> {
+  if (mark === undefined) return { resource_type: null, resource_id: null };
+  const words = mark.op.path.split('/').filter((word) => word !== '');
   const at = words.findIndex((word) => word.startsWith('{'));
   const name = words[at]?.slice(1, -1);
   if (name === undefined) return { resource_type: words[0] ?? null, resource_id: createdBy(response) };
   const type = /_id$/.test(name) ? name.replace(/_id$/, '') : (words[at - 1] ?? name);
-  return { resource_type: type, resource_id: isSecretKey(name) ? MASK : textOf(asked.params[name]) };
+  return { resource_type: type, resource_id: isSecretKey(name) ? MASK : textOf(mark.params[name]) };
 }
 
 function createdBy(response: Response): string | null {
@@ -161,17 +161,17 @@ function createdBy(response: Response): string | null {
   return typeof location === 'string' ? (location.split('?', 1)[0]?.split('/').at(-1) ?? null) : null;
 }
 
-function detailsOf(request: Request, asked: Marked | undefined, response: Response): Record<string, Json> {
-  if (asked === undefined) {
+function detailsOf(request: Request, mark: Marked | undefined, response: Response): Record<string, Json> {
+  if (mark === undefined) {
     const { caller, claimedTenant } = contextOf(response);
     const claimed = caller === undefined && claimedTenant !== undefined ? { tenant: claimedTenant } : {};
     return { method: request.method, path: loggedPath(request).slice(0, MAX_QUERY), ...claimed };
   }
   const body = bodyOf(request);
   const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
-  const others = Object.entries(asked.params).slice(1);
-  const query = UNTOLD_QUERIES.has(asked.op.id) ? [] : Object.entries(request.query).slice(0, MAX_FIELDS);
-  const made = Object.keys(asked.params).length > 0 ? createdBy(response) : null;
+  const others = Object.entries(mark.params).slice(1);
+  const query = UNTOLD_QUERIES.has(mark.op.id) ? [] : Object.entries(request.query).slice(0, MAX_FIELDS);
+  const made = Object.keys(mark.params).length > 0 ? createdBy(response) : null;
   return {
     ...(others.length > 0 ? { path: masked(others) } : {}),
     ...(query.length > 0 ? { query: masked(query) } : {}),

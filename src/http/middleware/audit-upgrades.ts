@@ -16,12 +16,12 @@ export interface DeniedUpgrade {
 }
 
 export function deniedUpgrade({ request, context, identity, address, taskId, status }: DeniedUpgrade): AuditEvent {
-  const known = identity !== undefined && 'caller' in identity ? identity : undefined;
+  const identified = identity !== undefined && 'caller' in identity ? identity : undefined;
   return {
-    tenant_id: known?.caller.tenantId ?? NOBODYS_CHAIN,
-    actor: known?.caller.userId ?? 'unknown',
-    means: known?.access.means ?? 'unknown',
-    credential: known?.access.credential ?? null,
+    tenant_id: identified?.caller.tenantId ?? NOBODYS_CHAIN,
+    actor: identified?.caller.userId ?? 'unknown',
+    means: identified?.access.means ?? 'unknown',
+    credential: identified?.access.credential ?? null,
     action: 'watchTask',
     permission: 'executions:read',
     resource_type: 'task',

@@ -6,7 +6,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
-import type { Identity, Refusal, WhoAsks } from '../auth/identify.ts';
+import type { Identify, Identity, Rejection } from '../auth/identify.ts';
 import { isProbe, withoutSlash } from '../server/probes.ts';
 import { contextOf } from './context.ts';
 import { type Guesses, tooManyGuesses } from './limits.ts';
@@ -18,14 +18,14 @@ const LINK = /^\/approvals\/[^/]+\/?$/;
 
 /** `loginFor`: where a browser logs in that wants to see this path; undefined: nobody can. `guesses`: counts wrong credentials. */
 export function authenticate(
-  whoAsks: WhoAsks,
+  identify: Identify,
   log: Logger,
   { loginFor, guesses }: { loginFor?: ((path: string) => string) | undefined; guesses?: Guesses | undefined } = {},
 ): RequestHandler {
   /** A cookie is none: a browser sends it by itself. */
-  async function wrong(request: Request, response: Response, found: Refusal): Promise<Error> {
+  async function wrong(request: Request, response: Response, found: Rejection): Promise<Error> {
     const { requestId } = contextOf(response);
-    const over = found.presented && found.unasked !== true ? await guesses?.count(request) : undefined;
+    const over = found.presented && found.fromCookie !== true ? await guesses?.count(request) : undefined;
     const rejected = challenge(response, found);
     if (over !== undefined) return tooManyGuesses(over);
     if (found.presented) log.info('credentials_refused', { why: found.why, request_id: requestId });
@@ -42,15 +42,15 @@ export function authenticate(
         context.access = found.access;
         return next();
       }
-      const asNobody = !found.presented || found.unasked === true;
+      const asNobody = !found.presented || found.fromCookie === true;
       if (asNobody && isOpen(`${request.baseUrl}${request.path}`)) return next();
-      if (asNobody && loginFor !== undefined && isForPeople(request)) {
+      if (asNobody && loginFor !== undefined && isPageRequest(request)) {
         response.setHeader('Cache-Control', 'no-store');
         return response.redirect(302, loginFor(request.originalUrl));
       }
       return void wrong(request, response, found).then(next, next);
     };
-    const found = whoAsks(request, context);
+    const found = identify(request, context);
     if (found instanceof Promise) found.then(settle).catch(next);
     else settle(found);
   };
@@ -61,13 +61,13 @@ export function challengeOf(presented: boolean): string {
   return `Bearer realm="orchestrator"${presented ? ', error="invalid_token"' : ''}`;
 }
 
-function challenge(response: Response, { refused, presented }: { refused: string; presented: boolean }): Error {
+function challenge(response: Response, { detail, presented }: { detail: string; presented: boolean }): Error {
   response.setHeader('WWW-Authenticate', challengeOf(presented));
-  return new OrchestratorError('unauthorized', refused);
+  return new OrchestratorError('unauthorized', detail);
 }
 
 /** Somebody looks at a page: not a program, and not a script of a page. */
-function isForPeople(request: Request): boolean {
+function isPageRequest(request: Request): boolean {
   if (request.method !== 'GET' && request.method !== 'HEAD') return false;
   if ((request.get('sec-fetch-mode') ?? 'navigate') !== 'navigate') return false;
   return request.accepts(['json', 'html']) === 'html';

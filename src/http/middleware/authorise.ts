@@ -14,8 +14,8 @@ export function permit(needed: Needed): RequestHandler {
 
 /** Bull Board shows and changes the queues of all tenants; it changes nothing by GET. */
 export const permitBoard: RequestHandler = (request: Request, response, next) => {
-  const looks = request.method === 'GET' || request.method === 'HEAD';
-  requireAccess(response, looks ? 'system:inspect' : 'system:control');
+  const reads = request.method === 'GET' || request.method === 'HEAD';
+  requireAccess(response, reads ? 'system:inspect' : 'system:control');
   next();
 };
 

@@ -8,7 +8,7 @@ import { detailOf } from '../server/parse.ts';
 const LINGER_MS = 1_000;
 const LINGER_BYTES = 16 * 1024 * 1024;
 /** Of all requests under way together. */
-const HELD_BYTES = 256 * 1024 * 1024;
+const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;
 
 /** `undefined`: there was none. */
 const bodies = new WeakMap<Request, Json>();
@@ -26,21 +26,21 @@ export function rawBodyOf(request: Request): Buffer | undefined {
 
 export function readBody(
   limitBytes: number,
-  { heldBytes = HELD_BYTES, keepRaw = false }: { heldBytes?: number; keepRaw?: boolean } = {},
+  { maxBufferedBytes = MAX_BUFFERED_BYTES, keepRaw = false }: { maxBufferedBytes?: number; keepRaw?: boolean } = {},
 ): RequestHandler {
-  let held = 0;
+  let buffered = 0;
   return async (request, response, next) => {
     if (hasBody(request) && !raws.has(request)) {
       checkMediaType(request);
       // Where no length is announced it may become as long as is allowed.
       const announced = Math.min(Number(request.headers['content-length'] ?? limitBytes), limitBytes);
-      if (held > 0 && held + announced > heldBytes)
+      if (buffered > 0 && buffered + announced > maxBufferedBytes)
         throw new OrchestratorError('overloaded', 'Too many bodies are being read at the same time', {
           retryAfterSeconds: 1,
         });
-      held += announced;
+      buffered += announced;
       response.once('close', () => {
-        held -= announced;
+        buffered -= announced;
       });
       const bytes = await readBytes(request, limitBytes);
       if (keepRaw) raws.set(request, bytes);
@@ -89,15 +89,15 @@ function hasBody(request: Request): boolean {
 
 /** A closed list, not a guess: a page of another site can send text/plain and forms without asking, but not JSON. */
 function checkMediaType(request: Request): void {
-  const given = request.get('content-type') ?? '';
-  const [type = '', ...parameters] = given.split(';').map((part) => part.trim().toLowerCase());
+  const contentType = request.get('content-type') ?? '';
+  const [type = '', ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
   const charset = parameters
     .find((parameter) => parameter.startsWith('charset='))
     ?.slice('charset='.length)
     .replaceAll('"', '');
   const json = type === 'application/json' || /^application\/[\w.!#$&^-]+\+json$/.test(type);
   if (!json) {
-    const said = given === '' ? 'without Content-Type' : `of type '${given.slice(0, 100)}'`;
+    const said = contentType === '' ? 'without Content-Type' : `of type '${contentType.slice(0, 100)}'`;
     throw new OrchestratorError('unsupported_media_type', `The body must be application/json; it came ${said}`);
   }
   // Nothing that we are sent is worth the risk of a compressed bomb.

@@ -43,7 +43,7 @@ export interface RequestSpan {
 export type TraceContext = Pick<RequestContext, 'correlationId' | 'traceId' | 'parentSpanId'>;
 
 /** Undefined where it is asked for: no spans are exported. */
-export type DoorSpans = Pick<SpanExport, 'isSampled' | 'newSpanId'>;
+export type ApiSpans = Pick<SpanExport, 'isSampled' | 'newSpanId'>;
 
 /** All that is read of a request here, so that an upgrade to another protocol can be asked the same. */
 export interface Headers {
@@ -53,7 +53,7 @@ export interface Headers {
 const contexts = new WeakMap<Response, RequestContext>();
 
 /** Comes first of all: every answer, also of an error, carries the ids. */
-export function giveContext(spans?: DoorSpans): RequestHandler {
+export function giveContext(spans?: ApiSpans): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
     const context = readContext(request, spans);
     contexts.set(response, context);
@@ -82,7 +82,7 @@ export function accessOf(response: Response): Access {
   return access;
 }
 
-export function readContext(request: Headers, spans?: DoorSpans): RequestContext {
+export function readContext(request: Headers, spans?: ApiSpans): RequestContext {
   const requestId = request.get('x-request-id');
   const correlationId = request.get('x-correlation-id');
   const sent = request.get('traceparent');
@@ -91,8 +91,8 @@ export function readContext(request: Headers, spans?: DoorSpans): RequestContext
   const random = taken === null ? randomBytes(24).toString('hex') : '';
   const traceId = taken?.[1] ?? random.slice(0, 32);
   const parentId = taken?.[2];
-  const begunBy = parentId === undefined ? undefined : storedParent(parentId, isSampled(taken?.[3]));
-  const sampled = spans?.isSampled(traceId, begunBy) ?? true;
+  const parentSpan = parentId === undefined ? undefined : storedParent(parentId, isSampled(taken?.[3]));
+  const sampled = spans?.isSampled(traceId, parentSpan) ?? true;
   const spanId = spans === undefined ? undefined : taken === null ? random.slice(32) : spans.newSpanId();
   const ownId = requestId !== undefined && SENT_ID.test(requestId) ? requestId : randomUUID();
   return {
@@ -101,7 +101,7 @@ export function readContext(request: Headers, spans?: DoorSpans): RequestContext
     correlationId: correlationId === undefined || SENT_ID.test(correlationId) ? correlationId : ownId,
     traceparent: taken !== null && sent !== undefined ? sent : traceparentOf(traceId, random.slice(32), sampled),
     traceId,
-    parentSpanId: spanId === undefined ? begunBy : storedParent(spanId, sampled),
+    parentSpanId: spanId === undefined ? parentSpan : storedParent(spanId, sampled),
     span: spanId === undefined || !sampled ? undefined : { spanId, parentId: parentId ?? null },
     caller: undefined,
     access: undefined,

@@ -27,6 +27,6 @@ export function ignoredUpgrade(server: Server, request: IncomingMessage, stream:
 function withoutOffer(name: string, value: string): string | undefined {
   if (OFFER.has(name)) return undefined;
   if (name !== 'connection') return value;
-  const kept = value.split(',').filter((token) => !OFFER.has(token.trim().toLowerCase()));
-  return kept.length === 0 ? undefined : kept.join(',');
+  const remaining = value.split(',').filter((token) => !OFFER.has(token.trim().toLowerCase()));
+  return remaining.length === 0 ? undefined : remaining.join(',');
 }

@@ -41,8 +41,8 @@ export function limitRequests({ requests, addressOf }: ApiLimits): RequestHandle
       if (isProbe(`${request.baseUrl}${request.path}`)) return next();
       const { caller, access } = contextOf(response);
       const taken = await requests.take(whoIs(caller, access, request, addressOf));
-      tell(response, taken);
-      if (!taken.allowed) throw refusal('Too many requests', taken);
+      setHeaders(response, taken);
+      if (!taken.allowed) throw rateLimited('Too many requests', taken);
       return next();
     },
   ];
@@ -74,7 +74,7 @@ export function createGuesses({ failures, addressOf }: ApiLimits): Guesses {
 }
 
 export function tooManyGuesses(taken: Taken): OrchestratorError {
-  return refusal('Too many wrong credentials have come from this address', taken);
+  return rateLimited('Too many wrong credentials have come from this address', taken);
 }
 
 /** Before everything that goes by addresses. */
@@ -106,12 +106,12 @@ function whoIs(
   return shortened(JSON.stringify([access.means, caller.tenantId, caller.userId]));
 }
 
-function tell(response: Response, { limit, remaining, resetSeconds }: Taken): void {
+function setHeaders(response: Response, { limit, remaining, resetSeconds }: Taken): void {
   response.setHeader('RateLimit-Policy', `"default";q=${limit};w=${WINDOW_SECONDS}`);
   response.setHeader('RateLimit', `"default";r=${remaining};t=${resetSeconds}`);
 }
 
-function refusal(what: string, { resetSeconds }: Taken): OrchestratorError {
+function rateLimited(what: string, { resetSeconds }: Taken): OrchestratorError {
   return new OrchestratorError('rate_limited', `${what}; come back in ${resetSeconds} s`, {
     retryAfterSeconds: resetSeconds,
   });

@@ -14,13 +14,13 @@ export function lets(origins: readonly string[], origin: string): boolean {
  * A browser sends some requests of any page without asking first, such as a POST without a body. CORS only keeps their
  * answers from the page, so what changes something has to be refused here.
  */
-export function refuseForeignPages(origins: readonly string[]): RequestHandler {
+export function rejectForeignPages(origins: readonly string[]): RequestHandler {
   return (request, _response, next) => {
     const origin = request.get('origin');
     if (origin === undefined || SAFE.has(request.method)) return next();
     // A cookie is sent along whether the page knows it or not, so any page would speak for whoever looks at it.
-    const known = request.get('cookie') === undefined ? origins : origins.filter((one) => one !== '*');
-    if (lets(known, origin) || isOwn(origin, request.get('host'))) return next();
+    const allowed = request.get('cookie') === undefined ? origins : origins.filter((one) => one !== '*');
+    if (lets(allowed, origin) || isOwn(origin, request.get('host'))) return next();
     throw new OrchestratorError(
       'forbidden',
       'Pages of this origin may change nothing here; CORS_ORIGINS lists those that may',
@@ -36,7 +36,7 @@ export function isOwn(origin: string, host: string | undefined): boolean {
  * Without authentication nothing but the loopback interface keeps strangers out, and a page can have its own name resolve
  * to it (DNS rebinding): to the browser we are that page's server then. An address in place of a name is nobody's trick.
  */
-export function refuseOtherNames(names: readonly string[]): RequestHandler {
+export function rejectOtherNames(names: readonly string[]): RequestHandler {
   return (request, _response, next) => {
     if (isOneOf(names, request.get('host'))) return next();
     throw new OrchestratorError('forbidden', 'Nothing is served under this name; PUBLIC_URL says which one it has');

@@ -9,7 +9,7 @@ import { databaseNotUsable } from '../server/problem.ts';
 const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 const LOGIN = '/auth/';
 
-export function refuseUnlessUsable(writePath: Pick<WritePath, 'fault'>): RequestHandler {
+export function rejectUnlessUsable(writePath: Pick<WritePath, 'fault'>): RequestHandler {
   return async (request, _response, next) => {
     if (READS.has(request.method) || request.path.startsWith(LOGIN)) return next();
     const found = writePath.fault();

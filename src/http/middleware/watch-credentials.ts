@@ -4,8 +4,8 @@
  */
 import { allows, type Permission } from '../../domain/access.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { WhoAsks } from '../auth/identify.ts';
-import type { Asked } from '../auth/presented.ts';
+import type { Identify } from '../auth/identify.ts';
+import type { AuthRequest } from '../auth/presented.ts';
 import type { TraceContext } from './context.ts';
 
 /** With the seconds for which a key is believed it is less than a minute. */
@@ -13,14 +13,14 @@ export const CREDENTIALS_WATCHED_EVERY_MS = 30_000;
 
 /** Calls `onOver` once, when they are. Until `stop` is called. */
 export function watchCredentials(
-  { whoAsks, everyMs = CREDENTIALS_WATCHED_EVERY_MS }: { whoAsks: WhoAsks; everyMs?: number | undefined },
-  opened: { request: Asked; context: TraceContext; caller: Caller; needed: Permission },
+  { identify, everyMs = CREDENTIALS_WATCHED_EVERY_MS }: { identify: Identify; everyMs?: number | undefined },
+  opened: { request: AuthRequest; context: TraceContext; caller: Caller; needed: Permission },
   onOver: () => void,
 ): { stop(): void } {
   const { request, context, caller, needed } = opened;
 
-  async function hold(): Promise<boolean> {
-    const found = await whoAsks(request, context);
+  async function stillHold(): Promise<boolean> {
+    const found = await identify(request, context);
     if (!('caller' in found)) return false;
     const { tenantId, userId } = found.caller;
     return (
@@ -28,19 +28,19 @@ export function watchCredentials(
     );
   }
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     // While nobody can be asked, what was said last holds.
-    if (await hold().catch(() => true)) return;
+    if (await stillHold().catch(() => true)) return;
     clearInterval(timer);
     onOver();
   }
 
-  let looking = false;
+  let checking = false;
   const timer = setInterval(() => {
-    if (looking) return;
-    looking = true;
-    void look().finally(() => {
-      looking = false;
+    if (checking) return;
+    checking = true;
+    void check().finally(() => {
+      checking = false;
     });
   }, everyMs);
   timer.unref();

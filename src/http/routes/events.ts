@@ -8,7 +8,7 @@ import { FROM_THE_START, type RunEvent, readPosition } from '../../domain/runs/r
 import { within } from '../../engine/deliver/time-limit.ts';
 import type { FollowRuns } from '../../engine/follow/follow-run.ts';
 import * as schemas from '../../schemas/run-events.ts';
-import type { WhoAsks } from '../auth/identify.ts';
+import type { Identify } from '../auth/identify.ts';
 import { contextOf } from '../middleware/context.ts';
 import type { ApiLimits } from '../middleware/limits.ts';
 import { watchCredentials } from '../middleware/watch-credentials.ts';
@@ -58,7 +58,7 @@ interface Needs {
   config: HttpConfig;
   events: FollowRuns;
   limits?: ApiLimits | undefined;
-  whoAsks: WhoAsks;
+  identify: Identify;
 }
 
 export const eventRoutes = endpoints([getExecutionEvents], serve);
@@ -92,7 +92,7 @@ function serve(routes: Routes, deps: Needs): void {
     let heartbeat: NodeJS.Timeout | undefined;
     const over = new AbortController();
     const opened = { request, context: contextOf(response), caller, needed: 'executions:read' as const };
-    const watch = watchCredentials({ whoAsks: deps.whoAsks, everyMs }, opened, () => over.abort());
+    const watch = watchCredentials({ identify: deps.identify, everyMs }, opened, () => over.abort());
     const write = async <T>(items: readonly T[], text: (item: T) => string, open: AbortSignal) => {
       for (const item of items) {
         if (response.write(text(item)) || (await drained(response, patienceMs, open))) continue;

@@ -15,7 +15,7 @@ import {
 } from '../../schemas/requests.ts';
 import * as answers from '../../schemas/workflow-answers.ts';
 import { executionPage, presentExecution } from '../present/runs.ts';
-import { idempotencyKey, refuseIdempotencyKey, tellReplay } from '../server/idempotency.ts';
+import { idempotencyKey, rejectIdempotencyKey, setReplayHeaders } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { windowOf } from '../server/paging.ts';
@@ -162,14 +162,14 @@ function serve(routes: Routes, deps: Needs): void {
     if (dry_run ?? query.dry_run ?? false)
       return sendJson(response, 200, await deps.accept.dryRun(caller, workflowId, wanted));
     const run = await deps.accept.executeWorkflow(caller, workflowId, wanted);
-    tellReplay(response, run);
+    setReplayHeaders(response, run);
     response.setHeader('Location', links.execution(run.id));
     sendJson(response, 202, accepted(run, workflowId, links));
   });
 
   routes.serve(executeMany, async ({ params, body, caller, request, response }) => {
     const workflowId = workflowIdOf(params);
-    refuseIdempotencyKey(request, 'give each item its idempotency_key');
+    rejectIdempotencyKey(request, 'give each item its idempotency_key');
     const parsed = body.items.map((item) => parseWith(executeItem, item));
     const good = parsed.flatMap((item): ExecuteRequest[] => (item.ok ? [{ ...item.value, strict: false }] : []));
     const outcomes = await deps.accept.executeWorkflowMany(caller, workflowId, good);

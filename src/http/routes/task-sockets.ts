@@ -20,8 +20,8 @@ import type { FollowRuns } from '../../engine/follow/follow-run.ts';
 import type { Audit } from '../../engine/ports/audit.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { Identity, WhoAsks } from '../auth/identify.ts';
-import { type Asked, askedBy } from '../auth/presented.ts';
+import type { Identify, Identity } from '../auth/identify.ts';
+import { type AuthRequest, authRequestOf } from '../auth/presented.ts';
 import { deniedUpgrade } from '../middleware/audit-upgrades.ts';
 import { challengeOf } from '../middleware/authenticate.ts';
 import { type RequestContext, readContext } from '../middleware/context.ts';
@@ -33,7 +33,7 @@ import { presentTaskOutput, presentTaskState } from '../present/events.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
 
 export interface TaskSocketsDeps {
-  whoAsks: WhoAsks;
+  identify: Identify;
   config: {
     corsOrigins: readonly string[];
     hostNames?: readonly string[] | undefined;
@@ -59,7 +59,7 @@ interface Asking {
   stream: Duplex;
   head: Buffer;
   /** As the authentication reads it. */
-  asked: Asked;
+  asked: AuthRequest;
   context: RequestContext;
 }
 
@@ -115,7 +115,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   async function admit(found: Identity, asking: Asking): Promise<undefined> {
     const { request, taskId, stream, head } = asking;
     if (!('caller' in found)) {
-      const tooMany = found.presented && found.unasked !== true ? await guesses?.count(request) : undefined;
+      const tooMany = found.presented && found.fromCookie !== true ? await guesses?.count(request) : undefined;
       if (tooMany !== undefined) return refuse(stream, 429, undefined, tooMany.resetSeconds);
       return deny(asking, 401, found);
     }
@@ -137,7 +137,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       const { caller } = found;
       const opened = { request: asking.asked, context: asking.context, caller, needed: 'executions:read' as const };
       const watch = watchCredentials(
-        { whoAsks: deps.whoAsks, everyMs: deps.config.sockets?.credentialsMs },
+        { identify: deps.identify, everyMs: deps.config.sockets?.credentialsMs },
         opened,
         () => {
           socket.close(UNAUTHORIZED, 'the credentials are over');
@@ -172,7 +172,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
       if (hostNames !== undefined && !isOneOf(hostNames, request.headers.host)) return deny(asking, 403);
       if (!isFriendly(request, corsOrigins)) return deny(asking, 403);
       deps.limits?.noticeForwarding?.(request);
-      const found = deps.whoAsks(asked, context);
+      const found = deps.identify(asked, context);
       Promise.resolve(found)
         .then((identity) => admit(identity, asking))
         .catch((error: unknown) => refuseFor(stream, error, 503));
@@ -338,8 +338,8 @@ function isFriendly({ headers }: IncomingMessage, corsOrigins: readonly string[]
 }
 
 /** The key of a browser, which cannot set headers, is where a header would have it. */
-function withSubprotocol(request: IncomingMessage): Asked {
-  const asked = askedBy(request);
+function withSubprotocol(request: IncomingMessage): AuthRequest {
+  const asked = authRequestOf(request);
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   const [first, key] = offered;
   if (first !== 'bearer' || key === undefined) return asked;

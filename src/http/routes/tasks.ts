@@ -16,7 +16,7 @@ import { parseWith } from '../../schemas/faults.ts';
 import { resultQuery, taskListDocument, taskListRequest, taskRequest } from '../../schemas/requests.ts';
 import { hasPermission, missing, requireAccess } from '../middleware/authorise.ts';
 import { presentResult } from '../present/tasks.ts';
-import { idempotencyKey, refuseIdempotencyKey, tellReplay } from '../server/idempotency.ts';
+import { idempotencyKey, rejectIdempotencyKey, setReplayHeaders } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { detailOf } from '../server/parse.ts';
@@ -121,7 +121,7 @@ function serve(routes: Routes, deps: Needs): void {
   routes.serve(assignTask, async ({ body, caller, request, response }) => {
     if (isTask(body)) requireAccess(response, 'executions:assign');
     const run = await deps.accept.acceptTask(caller, body, idempotencyKey(request));
-    tellReplay(response, run);
+    setReplayHeaders(response, run);
     response.setHeader('Location', links.result(run.id));
     sendJson(response, 202, {
       task_id: run.id,
@@ -132,7 +132,7 @@ function serve(routes: Routes, deps: Needs): void {
   });
 
   routes.serve(assignTasks, async ({ body, caller, request, response }) => {
-    refuseIdempotencyKey(request, 'send the task by POST /assign-task');
+    rejectIdempotencyKey(request, 'send the task by POST /assign-task');
     const parsed = body.tasks.map((item) => parseWith(taskRequest, item));
     const refused = hasPermission(response, 'executions:assign') ? undefined : missing('executions:assign');
     const isRefused = (item: TaskRequest) => refused !== undefined && isTask(item);

@@ -11,8 +11,8 @@ import { readBody } from '../middleware/body.ts';
 import { contextOf, giveContext } from '../middleware/context.ts';
 import { cors } from '../middleware/cors.ts';
 import { createGuesses, limitRequests, noticeForwarding } from '../middleware/limits.ts';
-import { isOwn, refuseForeignPages, refuseOtherNames } from '../middleware/origins.ts';
-import { refuseUnlessUsable } from '../middleware/usable-database.ts';
+import { isOwn, rejectForeignPages, rejectOtherNames } from '../middleware/origins.ts';
+import { rejectUnlessUsable } from '../middleware/usable-database.ts';
 import type { HttpConfig, HttpCore } from './core.ts';
 import { docsAssets, docsRoutes } from './docs.ts';
 import { type BoundEndpoints, bind, createRoutes } from './operation.ts';
@@ -37,20 +37,20 @@ export function createHttpApp(deps: HttpCore, endpoints: readonly BoundEndpoints
   const authenticated = [
     ...(deps.limits === undefined ? [] : noticeForwarding(deps.limits)),
     ...(deps.before ?? []),
-    authenticate(deps.whoAsks, log, {
+    authenticate(deps.identify, log, {
       loginFor: deps.loginFor,
       guesses: deps.limits && createGuesses(deps.limits),
     }),
     ...(deps.limits === undefined ? [] : limitRequests(deps.limits)),
   ];
-  if (config.hostNames !== undefined) app.use(refuseOtherNames(config.hostNames));
-  app.use(refuseLongAddresses);
+  if (config.hostNames !== undefined) app.use(rejectOtherNames(config.hostNames));
+  app.use(rejectLongUrls);
   // Before CORS: no other site may reach into the queues.
   const own = config.publicUrl === undefined ? [] : [new URL(config.publicUrl).origin];
   app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin(own), deps.board);
-  app.use(cors(config.corsOrigins), refuseForeignPages([...config.corsOrigins, ...own]), authenticated);
+  app.use(cors(config.corsOrigins), rejectForeignPages([...config.corsOrigins, ...own]), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
-  app.use(refuseUnlessUsable(deps.writePath));
+  app.use(rejectUnlessUsable(deps.writePath));
   const operations = [...endpoints, docsRoutes].flatMap((table) => table.operations);
   const tables = [...endpoints, ...bind([docsRoutes], { config, operations })];
   createRoutes(tables, deps.inTenant).mount(app, readBody(config.bodyLimitBytes));
@@ -106,7 +106,7 @@ function securityPolicy(https: boolean): ReturnType<typeof helmet> {
   });
 }
 
-const refuseLongAddresses: RequestHandler = (request, _response, next) => {
+const rejectLongUrls: RequestHandler = (request, _response, next) => {
   if (request.originalUrl.length <= MAX_URL_LENGTH) return next();
   throw new OrchestratorError('uri_too_long', `The address is longer than ${MAX_URL_LENGTH} characters`);
 };
@@ -123,9 +123,9 @@ function sameOrigin(own: readonly string[]): RequestHandler {
 
 function accessLog(log: Logger, answered: HttpCore['answered']): RequestHandler {
   return (request, response, next) => {
-    const begun = performance.now();
+    const startedAt = performance.now();
     response.once('finish', () => {
-      const ms = performance.now() - begun;
+      const ms = performance.now() - startedAt;
       const { requestId, traceId, correlationId, caller, problem, span } = contextOf(response);
       answered?.({
         method: request.method,

@@ -4,8 +4,8 @@ import type { ErrorCode } from '../../domain/errors.ts';
 import type { Audit } from '../../engine/ports/audit.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { WritePath } from '../../engine/recover/write-path.ts';
-import type { WhoAsks } from '../auth/identify.ts';
-import type { DoorSpans, RequestSpan } from '../middleware/context.ts';
+import type { Identify } from '../auth/identify.ts';
+import type { ApiSpans, RequestSpan } from '../middleware/context.ts';
 import type { ApiLimits } from '../middleware/limits.ts';
 import type { InTenant } from './operation.ts';
 import type { DatabaseFaults } from './problem.ts';
@@ -33,7 +33,7 @@ export interface HttpCore extends DatabaseFaults {
   config: HttpConfig;
   log: Logger;
   /** Who asks, and what that one may do. */
-  whoAsks: WhoAsks;
+  identify: Identify;
   /** Where a browser logs in that wants to see `path`; undefined: no browser can. */
   loginFor?: ((path: string) => string) | undefined;
   inTenant: InTenant;
@@ -57,5 +57,5 @@ export interface HttpCore extends DatabaseFaults {
     tenantId?: string | undefined;
   }): void;
   /** Undefined: no spans are exported. */
-  spans?: DoorSpans | undefined;
+  spans?: ApiSpans | undefined;
 }

@@ -15,12 +15,12 @@ export function idempotencyKey(request: Request, inBody?: string): string | unde
 }
 
 /** A bulk request has a key per item, if any; one for all would be silently without effect. */
-export function refuseIdempotencyKey(request: Request, instead: string): void {
+export function rejectIdempotencyKey(request: Request, instead: string): void {
   if (request.get(HEADER) !== undefined) throw bad(`is not taken here; ${instead}`);
 }
 
 /** Says that nothing new was begun: the key had been used before, or the workflow's `dedupe` found an execution. */
-export function tellReplay(response: Response, { repeated, deduplicated }: AcceptedRun): void {
+export function setReplayHeaders(response: Response, { repeated, deduplicated }: AcceptedRun): void {
   if (deduplicated === true) response.setHeader('Execution-Deduplicated', 'true');
   else if (repeated) response.setHeader('Idempotency-Replayed', 'true');
 }

@@ -106,7 +106,7 @@ function headerParameters(op: Operation): oas31.ParameterObject[] {
 /** Of every operation: an id in a header that is too long. */
 const MALFORMED = 400;
 /** Also what needs no credentials refuses wrong ones, and what pages of other sites send, or what comes under another name. */
-const REFUSALS = [401, 403];
+const REJECTIONS = [401, 403];
 
 function responses(op: Operation): ZodOpenApiResponsesObject {
   const described: Array<[number, ZodOpenApiResponseObject]> = Object.entries(op.answers).map(([status, answer]) => [
@@ -114,7 +114,7 @@ function responses(op: Operation): ZodOpenApiResponsesObject {
     describeAnswer(answer),
   ]);
   const answered = new Set(described.map(([status]) => status));
-  for (const status of [MALFORMED, ...op.problems, ...REFUSALS, ...ALWAYS]) {
+  for (const status of [MALFORMED, ...op.problems, ...REJECTIONS, ...ALWAYS]) {
     if (!answered.has(status)) described.push([status, problemOf(op, status)]);
   }
   return Object.fromEntries(
@@ -157,16 +157,16 @@ function descriptionOf(status: number): string {
 
 /** One component for each status, shared by all operations. */
 const PROBLEMS = (() => {
-  const known = new Map<number, ZodOpenApiResponseObject>();
+  const cached = new Map<number, ZodOpenApiResponseObject>();
   return (status: number): ZodOpenApiResponseObject => {
-    const found = known.get(status);
+    const found = cached.get(status);
     if (found !== undefined) return found;
     const made: ZodOpenApiResponseObject = {
       id: `Problem${status}`,
       description: descriptionOf(status),
       content: { 'application/problem+json': { schema: problem } },
     };
-    known.set(status, made);
+    cached.set(status, made);
     return made;
   };
 })();

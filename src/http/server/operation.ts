@@ -104,9 +104,9 @@ export interface Call<B extends z.ZodType, Q extends z.ZodType> {
 export const nothing = z.object({});
 
 export function operation<B extends z.ZodType = typeof nothing, Q extends z.ZodType = typeof nothing>(
-  given: Operation<B, Q>,
+  definition: Operation<B, Q>,
 ): Operation<B, Q> {
-  return given;
+  return definition;
 }
 
 const REQUEST_SECONDS = 30;
@@ -218,7 +218,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
 ): RequestHandler {
   return async (request, response) => {
     const caller = callerOf(response);
-    refuseLongHeaders(request);
+    rejectLongHeaders(request);
     const params = pathParameters(op.lengths, request);
     const query = queryOf(op, request);
     const body = parseBody(op, bodyOf(request));
@@ -248,9 +248,9 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
 }
 
 /** How long the client itself is ready to wait. */
-function secondsOf(asked: unknown, name: string): number {
-  if (typeof asked !== 'object' || asked === null || !Object.hasOwn(asked, name)) return 0;
-  return Number((asked as Record<string, unknown>)[name]); // Its own, as the schema has parsed it.
+function secondsOf(fields: unknown, name: string): number {
+  if (typeof fields !== 'object' || fields === null || !Object.hasOwn(fields, name)) return 0;
+  return Number((fields as Record<string, unknown>)[name]); // Its own, as the schema has parsed it.
 }
 
 function queryOf<Q extends z.ZodType>(op: Operation<z.ZodType, Q>, request: Request): z.output<Q> {
@@ -283,7 +283,7 @@ function pathParameters(lengths: Operation['lengths'], request: Request): Record
 }
 
 /** Ids that only travel along are taken over from headers; one that is insane otherwise is replaced by one of ours. */
-function refuseLongHeaders(request: Request): void {
+function rejectLongHeaders(request: Request): void {
   for (const name of ['X-Correlation-ID', 'X-Request-Id'])
     if ((request.get(name)?.length ?? 0) > MAX_ID_LENGTH) throw notAnId(name);
 }

@@ -45,8 +45,8 @@ export function windowOf(query: ExecutionsQuery): { window: RunWindow; filter: R
   return { window: { limit, skip: 0, after: { createdAt: new Date(t), id: i } }, filter, page: p };
 }
 
-export function writeCursor(place: object): string {
-  return Buffer.from(JSON.stringify(place)).toString('base64url');
+export function writeCursor(position: object): string {
+  return Buffer.from(JSON.stringify(position)).toString('base64url');
 }
 
 export function readCursorAs<S extends z.ZodType>(shape: S, cursor: string): z.output<S> {

@@ -84,8 +84,8 @@ export function problemHandler(log: Logger, database: DatabaseFaults): ErrorRequ
   return (thrown: unknown, request, response, _next) => {
     const error = toOrchestratorError(thrown, database);
     // What became of an execution is told by the execution; that the database cannot be used is logged when it is found.
-    const isTold = error.executionId !== undefined || (error.code === 'database_not_usable' && error === thrown);
-    if (error.status >= 500 && !isTold) {
+    const isReported = error.executionId !== undefined || (error.code === 'database_not_usable' && error === thrown);
+    if (error.status >= 500 && !isReported) {
       const { requestId, traceId, correlationId } = contextOf(response);
       log.error('request failed', {
         method: request.method,

@@ -16,7 +16,7 @@ const MAX_HEADER_BYTES = 16_384;
 const MAX_HEADERS = 200;
 const MAX_CONNECTIONS = 10_000;
 
-const REFUSALS = new Map<string, { line: string; status: number; title: string }>([
+const REJECTIONS = new Map<string, { line: string; status: number; title: string }>([
   [
     'HPE_HEADER_OVERFLOW',
     { line: '431 Request Header Fields Too Large', status: 431, title: 'The headers are too large' },
@@ -56,8 +56,8 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
     // Who did not get through the handshake could not read an answer.
     const unheard = error.code === 'ECONNRESET' || error.code?.startsWith('ERR_SSL') === true;
     if (unheard || !socket.writable) return socket.destroy();
-    const { line, status, title } = REFUSALS.get(error.code ?? '') ?? BAD_REQUEST;
-    socket.end(refusal(line, status, title));
+    const { line, status, title } = REJECTIONS.get(error.code ?? '') ?? BAD_REQUEST;
+    socket.end(rejection(line, status, title));
     return undefined;
   });
   return server;
@@ -71,7 +71,7 @@ function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
 }
 
 /** As every other answer, although nothing of the request is known: neither where it went nor which ids it has. */
-function refusal(line: string, status: number, title: string): string {
+function rejection(line: string, status: number, title: string): string {
   const traceId = randomBytes(16).toString('hex');
   const problem: Problem = {
     type: 'urn:orchestrator:problem:invalid_request',

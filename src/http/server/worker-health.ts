@@ -2,8 +2,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { WhoAsks } from '../auth/identify.ts';
-import { askedBy } from '../auth/presented.ts';
+import type { Identify } from '../auth/identify.ts';
+import { authRequestOf } from '../auth/presented.ts';
 import { challengeOf } from '../middleware/authenticate.ts';
 import { readContext } from '../middleware/context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
@@ -16,14 +16,20 @@ export interface WorkerHealth {
 export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
-  whoAsks: WhoAsks;
+  identify: Identify;
   /** `problems`: what fails in it now, by name; it goes on trying. */
-  state(): { worker: string; lanes: readonly string[]; draining: boolean; deaf: boolean; problems: readonly string[] };
+  state(): {
+    worker: string;
+    lanes: readonly string[];
+    draining: boolean;
+    unresponsive: boolean;
+    problems: readonly string[];
+  };
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
     if (path === '/metrics' && source.registry !== undefined) {
-      tellMetrics(source.registry, source.whoAsks, request, response).catch((error: unknown) => {
+      serveMetrics(source.registry, source.identify, request, response).catch((error: unknown) => {
         const status = error instanceof OrchestratorError ? error.status : 500;
         if (!response.headersSent) response.writeHead(status);
         response.end();
@@ -31,12 +37,12 @@ export function createWorkerHealth(source: {
       return;
     }
     if (path === '/health') {
-      const { draining, deaf, ...state } = source.state();
+      const { draining, unresponsive, ...state } = source.state();
       const failing = state.problems.length > 0 ? 'degraded' : 'healthy';
-      const status = draining ? 'draining' : deaf ? 'deaf' : failing;
+      const status = draining ? 'draining' : unresponsive ? 'deaf' : failing;
       const body = { status, ...state, timestamp: new Date().toISOString() };
       response
-        .writeHead(draining || deaf ? 503 : 200, { 'content-type': 'application/json' })
+        .writeHead(draining || unresponsive ? 503 : 200, { 'content-type': 'application/json' })
         .end(JSON.stringify(body));
       return;
     }
@@ -61,16 +67,16 @@ export function createWorkerHealth(source: {
   };
 }
 
-async function tellMetrics(
+async function serveMetrics(
   registry: MetricsRegistry,
-  whoAsks: WhoAsks,
+  identify: Identify,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const asked = askedBy(request);
-  const found = await whoAsks(asked, readContext(asked));
+  const authRequest = authRequestOf(request);
+  const found = await identify(authRequest, readContext(authRequest));
   if ('caller' in found) return sendMetrics(registry, request, response);
-  const body = JSON.stringify({ title: 'Credentials are missing or wrong', status: 401, detail: found.refused });
+  const body = JSON.stringify({ title: 'Credentials are missing or wrong', status: 401, detail: found.detail });
   response
     .writeHead(401, {
       'content-type': 'application/problem+json',

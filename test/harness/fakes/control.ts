@@ -1,10 +1,10 @@
 /** The stores behind the control of runs, over the same rows as the other fakes. */
 import type { PauseStore } from '../../../src/engine/control/pause-run.ts';
-import type { HandStore } from '../../../src/features/manual-completion/complete-manually.ts';
+import type { ManualEnds } from '../../../src/features/manual-completion/complete-manually.ts';
 import { type FakeRun, tasksOf } from './fence.ts';
 import type { FakeStore } from './store.ts';
 
-export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHand: HandStore } {
+export function createFakeControl(store: FakeStore): { pauses: PauseStore; byHand: ManualEnds } {
   const { truth } = store;
   const note = (run: FakeRun, kind: string) =>
     truth.events.push({ runId: run.id, actionId: null, epoch: run.epoch, attempt: null, kind });

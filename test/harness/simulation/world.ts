@@ -18,7 +18,7 @@ import type { Disposition } from '../../../src/engine/ports/queue.ts';
 import type { TaskRow } from '../../../src/engine/ports/rows.ts';
 import { cleanGates } from '../../../src/engine/recover/clean-gates.ts';
 import { reconcileOnce } from '../../../src/engine/recover/reconcile.ts';
-import { createSettleByHand } from '../../../src/features/manual-completion/complete-manually.ts';
+import { createManualCompletion } from '../../../src/features/manual-completion/complete-manually.ts';
 import { createFakeControl } from '../fakes/control.ts';
 import { ALL_RULES, type FenceRules } from '../fakes/fence.ts';
 import { NO_CHILDREN } from '../fakes/no-children.ts';
@@ -357,11 +357,11 @@ export function createWorld({
     },
     settleByHand(actionId, skips) {
       void start(world.api, `settle ${actionId}`, (ports, chain) => {
-        const byHand = createSettleByHand({
+        const byHand = createManualCompletion({
           ...ports,
           ...quiet,
           plans,
-          byHand: { settle: (...call) => uncertain(chain, 'settle', () => controls.byHand.settle(...call)) },
+          ends: { settle: (...call) => uncertain(chain, 'settle', () => controls.byHand.settle(...call)) },
           newId: () => `by hand ${count(takes, 'by hand')}`,
           now: () => new Date(0),
           maxOutputBytes: 1_000,

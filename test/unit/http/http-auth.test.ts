@@ -201,8 +201,8 @@ test.each([true, false])(
         metrics: async () => 'metrics 1\n',
         getMetricsAsJSON: async () => [],
       },
-      whoAsks: createIdentify(settings),
-      state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false, problems: [] }),
+      identify: createIdentify(settings),
+      state: () => ({ worker: 'w', lanes: [], draining: false, unresponsive: false, problems: [] }),
     });
     const port = await worker.listen(0, '127.0.0.1');
     closing.push(() => worker.close());
@@ -231,7 +231,7 @@ test('a socket takes a token as HTTP does, of a browser as a subprotocol, and se
   const follower = createRunFollower(fakeRunEvents('r'), { pollMs: 5 });
   const asked: string[] = [];
   const sockets = attachTaskSockets(server, {
-    whoAsks: createIdentify({ required: true, apiKeys: ['key-1'], jwt: jwt() }),
+    identify: createIdentify({ required: true, apiKeys: ['key-1'], jwt: jwt() }),
     config: { corsOrigins: [] },
     inTenant: (_caller, work) => work(),
     events: follower,

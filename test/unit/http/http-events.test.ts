@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import type { Access, Role } from '../../../src/domain/access.ts';
 import { createRunFollower, type RunFollower } from '../../../src/engine/follow/follow-run.ts';
-import type { WhoAsks } from '../../../src/http/auth/identify.ts';
+import type { Identify } from '../../../src/http/auth/identify.ts';
 import { namedCaller } from '../../../src/http/middleware/context.ts';
 import { createStreamSlots } from '../../../src/http/middleware/stream-slots.ts';
 import { CREDENTIALS_WATCHED_EVERY_MS } from '../../../src/http/middleware/watch-credentials.ts';
@@ -220,11 +220,11 @@ test('a tenant may follow only so many at a time, another tenant is not held up,
 });
 
 /** Credentials that hold until they are told not to. */
-function passing(): { whoAsks: WhoAsks; now: { held: boolean; roles: Role[]; away: boolean } } {
+function passing(): { whoAsks: Identify; now: { held: boolean; roles: Role[]; away: boolean } } {
   const now = { held: true, roles: ['viewer'] as Role[], away: false };
-  const whoAsks: WhoAsks = async (_request, context) => {
+  const whoAsks: Identify = async (_request, context) => {
     if (now.away) throw new Error('the database is away');
-    if (!now.held) return { refused: 'The credentials are not valid', why: 'expired', presented: true };
+    if (!now.held) return { detail: 'The credentials are not valid', why: 'expired', presented: true };
     const access: Access = { means: 'jwt', roles: now.roles, scopes: undefined };
     return { caller: namedCaller({ userId: 'anna', tenantId: 'default' }, context), access };
   };
@@ -237,7 +237,7 @@ test.each(['expired', 'without its role'])(
     expect(CREDENTIALS_WATCHED_EVERY_MS).toBeLessThanOrEqual(30_000);
     const { whoAsks, now } = passing();
     const events = fakeRunEvents('r');
-    const { door } = await open(events, { credentialsMs: 5 }, { whoAsks });
+    const { door } = await open(events, { credentialsMs: 5 }, { identify: whoAsks });
     const stream = await openEvents(`${door.url}${PATH}`);
     const told = (event: string) => stream.events.some((one) => one.event === event);
     events.add('r', 'task.started', { actionId: 'a', attempt: 1 });

@@ -10,7 +10,7 @@ import {
   type Role,
   SYSTEM_TENANT,
 } from '../../../src/domain/access.ts';
-import type { WhoAsks } from '../../../src/http/auth/identify.ts';
+import type { Identify } from '../../../src/http/auth/identify.ts';
 import { type Door, openDoor } from '../../support/http-app.ts';
 
 const API_OPERATIONS = await operationsOf();
@@ -19,9 +19,9 @@ const TENANTS = [SYSTEM_TENANT, 'acme'];
 const OTHERS = ['get', 'put', 'post', 'delete', 'patch'];
 
 /** Credentials that say by themselves who they are: `tenant role,role scope,scope`. */
-const byWord: WhoAsks = (request, { correlationId, traceId, parentSpanId }) => {
+const byWord: Identify = (request, { correlationId, traceId, parentSpanId }) => {
   const said = request.get('authorization');
-  if (said === undefined) return { refused: 'Credentials are required', why: 'none', presented: false };
+  if (said === undefined) return { detail: 'Credentials are required', why: 'none', presented: false };
   const [tenantId = '', roles = '', scopes] = said.split(' ');
   const access: Access = {
     means: 'jwt',
@@ -37,7 +37,7 @@ beforeAll(async () => {
   door = await openDoor(
     {},
     {
-      whoAsks: byWord,
+      identify: byWord,
       board: (request, response) => {
         boarded.push(`${request.method} ${request.originalUrl}`);
         response.end('the board');

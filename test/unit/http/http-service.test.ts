@@ -49,8 +49,8 @@ test('metrics are text for Prometheus and JSON for who accepts only that, on the
   const door = await open({}, { metrics: registry() });
   const worker = createWorkerHealth({
     registry: registry(),
-    whoAsks: createIdentify({ required: false, apiKeys: [] }),
-    state: () => ({ worker: 'w', lanes: ['wait'], draining: false, deaf: false, problems: [] }),
+    identify: createIdentify({ required: false, apiKeys: [] }),
+    state: () => ({ worker: 'w', lanes: ['wait'], draining: false, unresponsive: false, problems: [] }),
   });
   const port = await worker.listen(0, '127.0.0.1');
   closing.push(() => worker.close());
@@ -101,8 +101,8 @@ test('with METRICS_ENABLED=false neither the API nor a worker serves metrics', a
   expect(await answer.json()).toMatchObject({ code: 'not_found', detail: 'METRICS_ENABLED is false' });
   const worker = createWorkerHealth({
     registry: undefined,
-    whoAsks: createIdentify({ required: false, apiKeys: [] }),
-    state: () => ({ worker: 'w', lanes: [], draining: false, deaf: false, problems: [] }),
+    identify: createIdentify({ required: false, apiKeys: [] }),
+    state: () => ({ worker: 'w', lanes: [], draining: false, unresponsive: false, problems: [] }),
   });
   const port = await worker.listen(0, '127.0.0.1');
   closing.push(() => worker.close());

@@ -4,7 +4,7 @@ import { createFairness } from '../../../../src/engine/accept/fairness.ts';
 import { createPauseRuns } from '../../../../src/engine/control/pause-run.ts';
 import { settleLostJob } from '../../../../src/engine/deliver/execute-task.ts';
 import { type ReconcileDeps, reconcileOnce } from '../../../../src/engine/recover/reconcile.ts';
-import { createSettleByHand } from '../../../../src/features/manual-completion/complete-manually.ts';
+import { createManualCompletion } from '../../../../src/features/manual-completion/complete-manually.ts';
 import { DIAMOND, type Edges } from '../../../harness/dags.ts';
 import { createFakeControl } from '../../../harness/fakes/control.ts';
 import { type FakeEngine, failure, NOW, output, RUN, startedEngine, tries } from '../../../harness/fakes/engine.ts';
@@ -25,9 +25,9 @@ async function controlled(edges: Edges, change?: Parameters<typeof startedEngine
   };
   const pause = (fails = false) => createPauseRuns({ ...common, pauses, failpoint: fails ? dies : failpoint });
   const hand = (fails = false) =>
-    createSettleByHand({
+    createManualCompletion({
       ...common,
-      byHand,
+      ends: byHand,
       newId,
       now: () => new Date(0),
       maxOutputBytes,

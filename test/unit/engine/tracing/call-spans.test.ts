@@ -141,7 +141,7 @@ test('an adapter gets its answers and errors whether its calls can be written do
     idempotencyKey: 'k',
     correlationId: undefined,
     traceparent: `00-${ORIGIN.traceId}-${ORIGIN.parentId}-01`,
-    begin: (call) => calls.begin(ORIGIN, call),
+    startSpan: (call) => calls.begin(ORIGIN, call),
   });
   try {
     expect((await fetch(`${server.url}/path?secret=1`, { method: 'POST', service: 'pay' })).status).toBe(503);

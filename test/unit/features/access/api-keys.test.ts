@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { Access, Role } from '../../../../src/domain/access.ts';
 import type { Caller } from '../../../../src/engine/ports/use-cases.ts';
-import type { ApiKey, ApiKeyStore, KnownKey, NewApiKey } from '../../../../src/features/access/api-key-ports.ts';
+import type { ApiKey, ApiKeyStore, FoundKey, NewApiKey } from '../../../../src/features/access/api-key-ports.ts';
 import { hashOfKey, isApiKey, makeApiKey, prefixOfKey } from '../../../../src/features/access/api-key-text.ts';
 import { createFindApiKey } from '../../../../src/features/access/find-api-key.ts';
 import { createApiKeys } from '../../../../src/features/access/manage-api-keys.ts';
@@ -115,7 +115,7 @@ test('a scope that is no permission is named', async () => {
 });
 
 function directory() {
-  const known = new Map<string, KnownKey>();
+  const known = new Map<string, FoundKey>();
   const asked: string[] = [];
   const used: string[][] = [];
   let now = 0;
@@ -139,8 +139,8 @@ function directory() {
       },
     },
     elapsed: () => now,
-    holdsMs: 5_000,
-    maxKnown: 3,
+    cachedMs: 5_000,
+    maxCached: 3,
   });
   return {
     ...{ finder, known, asked, used, add },

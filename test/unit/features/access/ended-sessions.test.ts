@@ -1,6 +1,6 @@
 /** Which sessions were ended, as a process knows it: a few seconds old at most, and what it knew while nobody answers. */
 import { expect, test } from 'vitest';
-import { createEndedSessions, SESSIONS_HOLD_MS } from '../../../../src/features/access/ended-sessions.ts';
+import { createEndedSessions, SESSIONS_CACHED_MS } from '../../../../src/features/access/ended-sessions.ts';
 
 function setUp() {
   const world = { now: 0, reads: 0, ended: new Set<string>(), away: false, warned: 0 };
@@ -27,9 +27,9 @@ test('is known within the time that a reading holds, and many who ask share one 
   expect(await Promise.all([isEnded('a'), isEnded('a'), isEnded('b')])).toEqual([false, false, false]);
   expect(world.reads).toBe(1);
   world.ended.add('a');
-  world.now = SESSIONS_HOLD_MS - 1;
+  world.now = SESSIONS_CACHED_MS - 1;
   expect(await isEnded('a')).toBe(false);
-  world.now = SESSIONS_HOLD_MS;
+  world.now = SESSIONS_CACHED_MS;
   expect([await isEnded('a'), await isEnded('b')]).toEqual([true, false]);
   expect(world.reads).toBe(2);
 });
@@ -39,11 +39,11 @@ test('while nobody answers what was read last holds, and it is asked again no so
   world.ended.add('a');
   expect(await isEnded('a')).toBe(true);
   world.away = true;
-  world.now = SESSIONS_HOLD_MS;
+  world.now = SESSIONS_CACHED_MS;
   expect([await isEnded('a'), await isEnded('b'), await isEnded('a')]).toEqual([true, false, true]);
   expect([world.reads, world.warned]).toEqual([2, 1]);
   world.away = false;
   world.ended.add('b');
-  world.now = 2 * SESSIONS_HOLD_MS;
+  world.now = 2 * SESSIONS_CACHED_MS;
   expect(await isEnded('b')).toBe(true);
 });

@@ -76,7 +76,7 @@ async function open(settings: Record<string, string> = {}, given?: Provider): Pr
 
 /** As the database keeps sessions. */
 function keptInMemory(): {
-  directory: NonNullable<SessionRules['kept']>;
+  directory: NonNullable<SessionRules['directory']>;
   sessions: LoginSessions;
 } {
   const rows = new Map<string, LoginSession & { tenantId: string; ended: boolean }>();
@@ -86,7 +86,7 @@ function keptInMemory(): {
     );
   return {
     directory: {
-      async begin({ id, tenantId, userId, seconds }) {
+      async start({ id, tenantId, userId, seconds }) {
         const createdAt = new Date();
         const expiresAt = new Date(createdAt.getTime() + seconds * 1_000);
         rows.set(id, { id, tenantId, userId, createdAt, expiresAt, ended: false });
@@ -320,7 +320,7 @@ test('a cookie that was changed, is over, or is of another secret, provider or p
   const rules = { secrets: [SECRET], hours: 1, issuer: provider.issuer, clientId: CLIENT.id, publicUrl: url };
   const cookieIn = (line: string) => /=([^;]*)/.exec(line)?.[1] ?? '';
   const made = async (more: Partial<Parameters<typeof createSessions>[0]> = {}) =>
-    cookieIn(await createSessions({ ...rules, now: () => new Date(), ...more }).begin(claims));
+    cookieIn(await createSessions({ ...rules, now: () => new Date(), ...more }).start(claims));
   const sealed = (purpose: string) =>
     createSealer({ secrets: [SECRET], purpose, now: () => new Date() }).seal(
       { iss: provider.issuer, client: CLIENT.id, sub: 'anna', tenant: 'default', roles: ['admin'], scopes: null },

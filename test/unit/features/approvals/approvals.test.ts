@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { approval } from '../../../../src/features/approvals/adapter.ts';
-import { atDeadline, mayDecide, namesPeople, type OnTimeout } from '../../../../src/features/approvals/domain.ts';
+import { atDeadline, mayDecide, namesApprovers, type OnTimeout } from '../../../../src/features/approvals/domain.ts';
 import type { Json } from '../../../../src/schemas/json.ts';
 
 const state = (onTimeout: OnTimeout, more: { overdue?: boolean; escalated?: boolean } = {}) => ({
@@ -50,7 +50,7 @@ test.each<[Json, boolean]>([
   [{ four_eyes: '{{params.strict}}' }, true],
   ['{{params.config}}', true],
 ])('an approval with %j is for certain people: %j', (config, expected) => {
-  expect(namesPeople(config)).toBe(expected);
+  expect(namesApprovers(config)).toBe(expected);
 });
 
 describe('a config is refused', () => {

@@ -5,9 +5,14 @@ import { maskOf } from '../../../../src/domain/texts/mask-secrets.ts';
 import type { AuditEvent, AuditHead } from '../../../../src/engine/ports/audit.ts';
 import { anchorOf, isSigned } from '../../../../src/features/audit/anchor.ts';
 import { createDenials } from '../../../../src/features/audit/denials.ts';
-import { refusedRequest } from '../../../../src/features/audit/egress.ts';
+import { deniedRequest } from '../../../../src/features/audit/egress.ts';
 import { ANCHOR_EVERY_ENTRIES, createAuditTrail } from '../../../../src/features/audit/trail.ts';
-import { BEATS, NOTED_OPERATIONS, SENSITIVE_READS, weightOf } from '../../../../src/http/middleware/audit-requests.ts';
+import {
+  HEARTBEATS,
+  NOTED_OPERATIONS,
+  SENSITIVE_READS,
+  weightOf,
+} from '../../../../src/http/middleware/audit-requests.ts';
 import { createBatcher } from '../../../../src/store/core/batch.ts';
 
 const API_OPERATIONS = await operationsOf();
@@ -55,7 +60,7 @@ function open(append: (events: readonly AuditEvent[]) => Promise<void>, retryAft
 
 test('the operations that are audited otherwise than others are there', () => {
   const ids = new Set(API_OPERATIONS.map(({ id }) => id));
-  expect([...NOTED_OPERATIONS, ...BEATS, ...SENSITIVE_READS].filter((id) => !ids.has(id))).toEqual([]);
+  expect([...NOTED_OPERATIONS, ...HEARTBEATS, ...SENSITIVE_READS].filter((id) => !ids.has(id))).toEqual([]);
 });
 
 test('answers about what is changed by hand wait, those about runs do not, and plain reads leave nothing', () => {
@@ -71,7 +76,7 @@ test('answers about what is changed by hand wait, those about runs do not, and p
   }
   // Of what changes something nothing is left out but those who only say that they are there.
   const silent = API_OPERATIONS.filter((op) => op.method !== 'get' && weightOf(op) === 'read').map(({ id }) => id);
-  expect(new Set(silent)).toEqual(BEATS);
+  expect(new Set(silent)).toEqual(HEARTBEATS);
 });
 
 test('of a flood the first is written at once, and then how many more there were', () => {
@@ -91,7 +96,7 @@ test('of a flood the first is written at once, and then how many more there were
 test('a loop that is refused the way out is one entry for each host and reason, with whose task it was', () => {
   const denials = createDenials(() => 0);
   const refused = (host: string, refusal = 'policy') =>
-    refusedRequest({
+    deniedRequest({
       ...{ refusal, host, tenantId: 'acme', scheme: 'http', method: 'GET', redirected: false, source: 'r.1.a' },
     });
   expect(denials.take(refused('10.0.0.1'))).toMatchObject({

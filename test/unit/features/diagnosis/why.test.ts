@@ -80,7 +80,7 @@ const base: RunFacts = {
   waitsSince: new Map(),
   externals: new Map(),
   children: new Map(),
-  turns: new Map(),
+  rateSlots: new Map(),
   group: undefined,
   window: undefined,
   queueReachable: true,
@@ -89,7 +89,7 @@ const base: RunFacts = {
   faults: [],
   queueFull: false,
   workers: [WORKER],
-  sweep: { at: NOW - 900, worker: 'w-1' },
+  lastPass: { at: NOW - 900, worker: 'w-1' },
   lanes: new Map([['http_request', LANE]]),
   blocked: undefined,
   circuits: new Map(),
@@ -392,7 +392,7 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     'a turn at a service',
     {
       actions: [call],
-      turns: new Map([['a', NOW + 5_000]]),
+      rateSlots: new Map([['a', NOW + 5_000]]),
       tasks: row({ wakeAt: NOW + 5_000 }),
       jobs: job({ state: 'delayed' }),
     },
@@ -560,7 +560,7 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
   ],
   [
     'a pending run and a sweep that stands',
-    { ...pending, sweep: { at: NOW - 31_000, worker: 'w-1' } },
+    { ...pending, lastPass: { at: NOW - 31_000, worker: 'w-1' } },
     { code: 'sweep_stopped', since: NOW - 31_000 },
   ],
   [
@@ -732,7 +732,7 @@ const SYSTEM: SystemFacts = {
   ...base,
   stuck: 0,
   skewMs: 0,
-  gapInWall: undefined,
+  isolationGap: undefined,
   lanes: new Map([['http_request', LANE]]),
 };
 const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
@@ -747,7 +747,7 @@ const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [{ workers: [] }, ['no_worker']],
   [{ workers: [DEAD] }, ['no_worker', 'worker_silent']],
   [{ workers: [WORKER, { ...DEAD, seenAt: NOW - 400_000 }] }, []],
-  [{ sweep: undefined }, ['sweep_stopped']],
+  [{ lastPass: undefined }, ['sweep_stopped']],
   [{ workers: [{ ...WORKER, lanes: [] }] }, ['lane_without_worker']],
   [{ workers: [{ ...WORKER, lanes: [] }], lanes: new Map([['http_request', { ...LANE, depth: 0 }]]) }, []],
   [
@@ -757,7 +757,7 @@ const SYSTEMS: Array<[Partial<SystemFacts> | undefined, string[]]> = [
   [{ workers: [{ ...WORKER, version: '2' }] }, ['mixed_versions']],
   [{ stuck: 3, skewMs: -1_500 }, ['runs_stuck', 'clock_skew']],
   [{ skewMs: 1_000 }, []],
-  [{ gapInWall: 'the role is missing' }, ['row_level_security_off']],
+  [{ isolationGap: 'the role is missing' }, ['row_level_security_off']],
   [{ circuits }, ['circuit_open']],
 ];
 test.each(SYSTEMS)('of the system, %j gives %j', (more, codes) => {

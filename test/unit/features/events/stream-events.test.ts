@@ -41,25 +41,25 @@ function world(owed: number, options: { gone?: readonly number[]; locked?: boole
   };
   const isLost = ({ as }: (typeof rows)[number], last: StreamPosition) => as !== undefined && as.ms > last.ms;
   const out: EventsOut = {
-    want: async () => undefined,
-    owes: async (last) => rows.some((row) => !row.sent || isLost(row, last)),
+    subscribe: async () => undefined,
+    hasPending: async (last) => rows.some((row) => !row.sent || isLost(row, last)),
     async exclusively(work) {
       if (options.locked === true) return undefined;
       return work({
         async waiting(limit) {
           const waiting = rows.filter(({ sent }) => !sent).slice(0, limit);
           return waiting.map(({ id }) => ({
-            owed: String(id),
+            outId: String(id),
             event: options.gone?.includes(id) === true ? undefined : event(id),
           }));
         },
         async sent(marks) {
-          for (const { owed: id, as } of marks) {
+          for (const { outId: id, as } of marks) {
             const row = rows[Number(id) - 1];
             if (row !== undefined) Object.assign(row, { sent: true, as });
           }
         },
-        async owedAgain(last) {
+        async requeueLost(last) {
           const lost = rows.filter((row) => isLost(row, last));
           for (const row of lost) Object.assign(row, { sent: false, as: undefined });
           return lost.length;

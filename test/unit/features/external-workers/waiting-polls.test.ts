@@ -6,7 +6,7 @@ const opened: WaitingPolls[] = [];
 afterEach(() => {
   for (const polls of opened.splice(0)) polls.close();
 });
-function open(options: Parameters<typeof createWaitingPolls>[0] = { lookUnaskedMs: 1_000_000 }): WaitingPolls {
+function open(options: Parameters<typeof createWaitingPolls>[0] = { pollEveryMs: 1_000_000 }): WaitingPolls {
   const polls = createWaitingPolls(options);
   opened.push(polls);
   return polls;
@@ -75,7 +75,7 @@ test('a notice that comes while a poll looks makes it look again', async () => {
 
 test('without a notice it looks unasked', async () => {
   const { things, look } = place();
-  const polls = open({ lookUnaskedMs: 5 });
+  const polls = open({ pollEveryMs: 5 });
   const poll = polls.until('k', look('one'), forLong);
   await settle();
   things.push('a');
@@ -104,7 +104,7 @@ test('a poll ends empty when its time is over, its client goes, or the process s
 
 test('more than may wait are refused, unless there is something for them', async () => {
   const { things, look } = place();
-  const polls = open({ maxWaiting: 1, lookUnaskedMs: 1_000_000 });
+  const polls = open({ maxWaiting: 1, pollEveryMs: 1_000_000 });
   void polls.until('k', look('one'), forLong);
   await settle();
   await expect(polls.until('k', look('two'), forLong)).rejects.toMatchObject({ code: 'overloaded' });

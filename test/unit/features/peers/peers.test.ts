@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { supersedes, type Versioned } from '../../../../src/features/peers/domain.ts';
-import { delayAfter, type TellPeersDeps, tellPeers } from '../../../../src/features/peers/exchange.ts';
-import type { DuePeer, OwedChange, PeerStore } from '../../../../src/features/peers/ports.ts';
+import { delayAfter, type NotifyPeersDeps, notifyPeers } from '../../../../src/features/peers/exchange.ts';
+import type { DuePeer, PeerStore, PendingChange } from '../../../../src/features/peers/ports.ts';
 import {
   peerFault,
   peerHeaders,
@@ -79,7 +79,7 @@ describe('a signature', () => {
 
 describe('a peer', () => {
   const due: DuePeer = { url: 'http://peer:1', failures: 2, asked: 3 };
-  const change = (index: number, bytes = 10): OwedChange => ({
+  const change = (index: number, bytes = 10): PendingChange => ({
     tenantId: 't',
     name: `s${String(index).padStart(3, '0')}`,
     version: index,
@@ -88,7 +88,7 @@ describe('a peer', () => {
   });
 
   function telling(
-    owed: OwedChange[],
+    owed: PendingChange[],
     answer: (changes: Array<{ name: string }>) => { status?: number; body: unknown },
   ) {
     const told: string[][] = [];
@@ -97,7 +97,7 @@ describe('a peer', () => {
     const peers = {
       takeDue: async () => [due],
       installation: async () => 'me',
-      owed: async (_url, after, limit) =>
+      pending: async (_url, after, limit) =>
         owed.filter(({ name }) => !acknowledged.has(name) && name > (after?.name ?? '')).slice(0, limit),
       acknowledge: async (_url, taken) => void taken.map(({ name }) => acknowledged.add(name)),
       succeeded: async (_peer, seen) => void ends.push(['succeeded', seen]),
@@ -106,7 +106,7 @@ describe('a peer', () => {
     } satisfies Partial<PeerStore>;
     const log = createTestLog();
     let time = 0;
-    const deps: TellPeersDeps = {
+    const deps: NotifyPeersDeps = {
       peers: peers as unknown as PeerStore, // What telling uses of it.
       urls: [due.url],
       secrets: [],
@@ -131,7 +131,7 @@ describe('a peer', () => {
       Array.from({ length: 120 }, (_, index) => change(index)),
       taking,
     );
-    await tellPeers(deps, new AbortController().signal);
+    await notifyPeers(deps, new AbortController().signal);
     expect(told.map(({ length }) => length)).toEqual([50, 50, 20]);
     expect(acknowledged.size).toBe(120);
     expect(ends).toEqual([['succeeded', { id: 'it', latencyMs: 5, error: null, nextMs: 30_000 }]]);
@@ -139,13 +139,13 @@ describe('a peer', () => {
 
   test('is told less at once when it is much', async () => {
     const { deps, told } = telling([change(1, 300_000), change(2, 300_000), change(3, 900_000), change(4)], taking);
-    await tellPeers(deps, new AbortController().signal);
+    await notifyPeers(deps, new AbortController().signal);
     expect(told).toEqual([['s001'], ['s002'], ['s003'], ['s004']]);
   });
 
   test('with nothing to be told is asked whether it is there', async () => {
     const { deps, told, ends } = telling([], taking);
-    await tellPeers(deps, new AbortController().signal);
+    await notifyPeers(deps, new AbortController().signal);
     expect([told, ends[0]?.[0]]).toEqual([[[]], 'succeeded']);
   });
 
@@ -153,7 +153,7 @@ describe('a peer', () => {
     const { deps, ends, acknowledged } = telling([change(1), change(2), change(3)], (changes) => ({
       body: { id: 'it', results: changes.map(({ name }) => ({ outcome: name === 's002' ? 'full' : 'stale' })) },
     }));
-    await tellPeers(deps, new AbortController().signal);
+    await notifyPeers(deps, new AbortController().signal);
     expect([...acknowledged]).toEqual(['s001', 's003']);
     expect(ends).toMatchObject([['succeeded', { error: 'it has no room for 1 services' }]]);
   });
@@ -165,14 +165,14 @@ describe('a peer', () => {
     ['answers for less', { body: { id: 'it', results: [] } }, 'it did not answer for each change'],
   ])('that %s is asked again later and owed all of it', async (_what, answer, why) => {
     const { deps, ends, acknowledged } = telling([change(1)], () => answer);
-    await tellPeers(deps, new AbortController().signal);
+    await notifyPeers(deps, new AbortController().signal);
     expect(acknowledged.size).toBe(0);
     expect(ends).toEqual([['failed', { error: expect.stringContaining(why), againMs: 4_000 }]]);
   });
 
   test('is somebody else’s at once when this worker ends', async () => {
     const { deps, ends } = telling([change(1)], taking);
-    await tellPeers(deps, AbortSignal.abort());
+    await notifyPeers(deps, AbortSignal.abort());
     expect(ends).toEqual([['released', {}]]);
   });
 

@@ -68,7 +68,7 @@ function world(given: { overlap?: Overlap; catchupSeconds?: number } = {}) {
         schedule.lastSlot = verdict.lastSlot;
         schedule.paused = verdict.pause !== undefined;
         schedule.pauseReason = verdict.pause ?? null;
-        state.lookAt = verdict.lookAgainAt;
+        state.lookAt = verdict.nextCheckAt;
         return true;
       },
     },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createServiceChecks } from '../../../../src/features/services/check-services.ts';
 import type { CheckResult, DueCheck } from '../../../../src/features/services/ports.ts';
-import { createTellCircuits } from '../../../../src/features/services/report-circuits.ts';
+import { createCircuitReporter } from '../../../../src/features/services/report-circuits.ts';
 import { createTestLog } from '../../../harness/test-log.ts';
 
 const HOW = { path: '/health', interval_seconds: 10, timeout_seconds: 2, healthy_threshold: 1, unhealthy_threshold: 1 };
@@ -106,7 +106,7 @@ test('a configured service is checked where the configuration says, and a check 
 test('of what happens to a circuit between two batches the last is told, and again when it could not be told', async () => {
   const written: string[][] = [];
   let fails = true;
-  const tell = createTellCircuits({
+  const tell = createCircuitReporter({
     worker: 'w',
     circuits: {
       write: async (worker, changes) => {

@@ -6,8 +6,8 @@ import { asConfigured } from '../../../../src/features/services/registry.ts';
 import {
   type CircuitChange,
   createServiceCalls,
-  type Place,
-  type PlaceAsk,
+  type Permit,
+  type PermitRequest,
 } from '../../../../src/features/services/service-calls.ts';
 import { createServiceDirectory } from '../../../../src/features/services/service-directory.ts';
 
@@ -15,7 +15,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const never = new AbortController().signal;
-const FIRST: PlaceAsk = { besides: [], again: false };
+const FIRST: PermitRequest = { besides: [], again: false };
 
 function service(instances: Array<Partial<ServiceInstance>>, settings: Partial<ServiceSettings> = {}): Service {
   const [only] = asConfigured('s', 'http://s', undefined).instances;
@@ -30,12 +30,12 @@ function service(instances: Array<Partial<ServiceInstance>>, settings: Partial<S
 function open() {
   const changes: CircuitChange[] = [];
   const calls = createServiceCalls({ now: Date.now, random: () => 0, onChange: (change) => void changes.push(change) });
-  const place = (of: Service, ask = FIRST, signal = never) => calls.place('t', of, ask, signal);
+  const place = (of: Service, ask = FIRST, signal = never) => calls.permit('t', of, ask, signal);
   return { calls, place, changes };
 }
 
-async function end(place: Place, outcome: 'answered' | 'failed' | 'unclear'): Promise<void> {
-  if (place.is !== 'place') throw new Error(`no place: ${place.is}`);
+async function end(place: Permit, outcome: 'answered' | 'failed' | 'unclear'): Promise<void> {
+  if (place.is !== 'permit') throw new Error(`no permit: ${place.is}`);
   place.end(outcome);
   await vi.advanceTimersByTimeAsync(0);
 }
@@ -58,7 +58,7 @@ test('after its recovery time one call is let through and decides', async () => 
   expect(await place(one)).toEqual({ is: 'open', waitMs: 1_000 });
   await vi.advanceTimersByTimeAsync(1_000);
   const probe = await place(one);
-  expect(probe).toMatchObject({ is: 'place', instanceId: 'i0' });
+  expect(probe).toMatchObject({ is: 'permit', instanceId: 'i0' });
   expect(await place(one)).toEqual({ is: 'open', waitMs: 1_000 });
   await end(probe, 'failed');
   expect(await place(one)).toEqual({ is: 'open', waitMs: 60_000 });
@@ -68,7 +68,7 @@ test('after its recovery time one call is let through and decides', async () => 
   expect(await place(one)).toMatchObject({ is: 'open' });
   await vi.advanceTimersByTimeAsync(60_000);
   await end(await place(one), 'answered');
-  expect(await place(one)).toMatchObject({ is: 'place' });
+  expect(await place(one)).toMatchObject({ is: 'permit' });
   const states = changes.map(({ state }) => state);
   expect(states).toEqual(['open', 'half_open', 'open', 'half_open', 'open', 'half_open', 'closed']);
 });
@@ -84,7 +84,7 @@ test('an instance whose circuit is open is left out while there is another, also
   }
   expect(await place(two, { besides: ['i1'], again: true })).toEqual({ is: 'open', waitMs: 60_000 });
   expect(await place(two, { besides: ['i0', 'i1'], again: true })).toEqual({ is: 'none' });
-  expect(await calls.place('another', two, FIRST, never)).toMatchObject({ instanceId: 'i0' });
+  expect(await calls.permit('another', two, FIRST, never)).toMatchObject({ instanceId: 'i0' });
   expect(calls.circuits().map(({ tenantId, instanceId, state }) => `${tenantId} ${instanceId} ${state}`)).toEqual([
     't i0 open',
     't i1 closed',
@@ -115,7 +115,7 @@ test('no more calls than the bulkhead are under way; the next waits a moment, an
   const third = place(one);
   await vi.advanceTimersByTimeAsync(400);
   await end(first, 'answered');
-  expect(await third).toMatchObject({ is: 'place' });
+  expect(await third).toMatchObject({ is: 'permit' });
   const late = place(one);
   await vi.advanceTimersByTimeAsync(500);
   expect(await late).toEqual({ is: 'full', waitMs: 1_000 });
@@ -127,7 +127,7 @@ test('no more calls than the bulkhead are under way; the next waits a moment, an
   await refused;
   const waiting = place(one);
   await end(second, 'answered');
-  expect(await waiting).toMatchObject({ is: 'place' });
+  expect(await waiting).toMatchObject({ is: 'permit' });
 });
 
 test('calls again within an attempt end with the budget of the service', async () => {
@@ -138,10 +138,10 @@ test('calls again within an attempt end with the budget of the service', async (
   for (let n = 0; n < 4; n += 1) {
     const next = await place(two, again);
     answers.push(next.is);
-    if (next.is === 'place') await end(next, 'answered');
+    if (next.is === 'permit') await end(next, 'answered');
   }
-  expect(answers).toEqual(['place', 'place', 'place', 'none']);
-  expect(await place(two)).toMatchObject({ is: 'place' });
+  expect(answers).toEqual(['permit', 'permit', 'permit', 'none']);
+  expect(await place(two)).toMatchObject({ is: 'permit' });
 });
 
 test('a call ends once, whoever says so again', async () => {

@@ -6,7 +6,7 @@ import type { Role } from '../../../../src/domain/access.ts';
 import type { TaskState } from '../../../../src/engine/deliver/task-states.ts';
 import { createRunFollower } from '../../../../src/engine/follow/follow-run.ts';
 import type { AuditEvent } from '../../../../src/engine/ports/audit.ts';
-import { createIdentify, type WhoAsks } from '../../../../src/http/auth/identify.ts';
+import { createIdentify, type Identify } from '../../../../src/http/auth/identify.ts';
 import type { FindApiKey } from '../../../../src/http/auth/made-keys.ts';
 import { clientAddress } from '../../../../src/http/middleware/client-address.ts';
 import { createStreamSlots } from '../../../../src/http/middleware/stream-slots.ts';
@@ -32,7 +32,7 @@ async function door({ apiKeys = [], ...config }: DoorConfig = {}, instead: Parti
   const follower = createRunFollower(events, { pollMs: 5 });
   const server = createHttpServer((_request, response) => response.end('http'));
   const sockets = attachTaskSockets(server, {
-    whoAsks: createIdentify({ required: apiKeys.length > 0, apiKeys }),
+    identify: createIdentify({ required: apiKeys.length > 0, apiKeys }),
     config: { corsOrigins: [], ...config },
     events: follower,
     states: { read: async (tenantId, runId) => states.get(`${tenantId}/${runId}`) },
@@ -113,13 +113,13 @@ test("a task that has ended is told once; one that is not there, or another tena
 });
 
 test('who may not see executions sees no task', async () => {
-  const identity = (roles: Role[]): ReturnType<WhoAsks> => ({
+  const identity = (roles: Role[]): ReturnType<Identify> => ({
     caller: { tenantId: 'default', userId: 'u', correlationId: undefined, traceId: 't', parentSpanId: undefined },
     access: { means: 'jwt', roles, scopes: undefined },
   });
   const { open } = await door(
     {},
-    { whoAsks: (request) => identity(request.get('x-role') === 'viewer' ? ['viewer'] : ['worker']) },
+    { identify: (request) => identity(request.get('x-role') === 'viewer' ? ['viewer'] : ['worker']) },
   );
   expect(await open().ended()).toBe(403);
   const viewer = open('/ws/task/r', { headers: { 'x-role': 'viewer' } });
@@ -148,14 +148,14 @@ test('who may not come in through HTTP may not come in here; a browser names its
 test('who is not let in is in the audit: nobody known in nobody’s chain, who may not in its own', async () => {
   const events: AuditEvent[] = [];
   const audit = { denied: (event: AuditEvent) => void events.push(event) };
-  const identity: ReturnType<WhoAsks> = {
+  const identity: ReturnType<Identify> = {
     caller: { tenantId: 'acme', userId: 'u', correlationId: undefined, traceId: 't', parentSpanId: undefined },
     access: { means: 'jwt', credential: 'sub u', roles: ['worker'], scopes: undefined },
   };
   const { open } = await door({ apiKeys: ['k1'] }, { audit });
   expect(await open('/ws/task/r', { headers: { 'x-api-key': 'no', 'x-request-id': 'q1' } }).ended()).toBe(401);
   expect(await open('/ws/task/r', { headers: { ...HEADERS, origin: 'https://evil.example' } }).ended()).toBe(403);
-  const { open: openAs } = await door({}, { audit, whoAsks: () => identity });
+  const { open: openAs } = await door({}, { audit, identify: () => identity });
   expect(await openAs().ended()).toBe(403);
   const task = { action: 'watchTask', permission: 'executions:read', resource_type: 'task', resource_id: 'r' };
   expect(events).toMatchObject([
@@ -291,7 +291,7 @@ test('a socket whose credential is revoked is closed, and the code says why', as
     flush: async () => undefined,
   };
   const whoAsks = createIdentify({ required: true, apiKeys: [], madeKeys: directory });
-  const { open, be } = await door({ sockets: { credentialsMs: 5 } }, { whoAsks });
+  const { open, be } = await door({ sockets: { credentialsMs: 5 } }, { identify: whoAsks });
   const socket = open('/ws/task/r', { headers: HEADERS });
   await until(() => socket.messages.length === 1);
   be({ status: 'running' });
