@@ -13,15 +13,15 @@ export interface AdapterContext {
   /** Aborted at the deadline (`timeout_seconds`), on cancellation and at shutdown. Hand it on. */
   signal: AbortSignal;
   /**
-   * What it says goes to the log of the worker, with the ids of the run, and is kept for readers of the run: so many lines of
+   * What it says goes to the log of the worker, with the ids of the run, and is stored for readers of the run: so many lines of
    * an attempt, so many bytes of a line. It never waits.
    */
   log: Record<'debug' | 'info' | 'warn' | 'error', (message: string, data?: object) => void>;
   /** `<run>.<epoch>.<action>`: the same for every attempt; send it on to services. */
   idempotencyKey: string;
   /**
-   * Of a compensation: what it undoes. `fetch` sends the idempotency key of that as `Compensates-Idempotency-Key`, by which a
-   * service finds what it did, or sees that it never did it. `effect`: `unknown` where nobody heard how it ended.
+   * Of a compensation: what it compensates. `fetch` sends the idempotency key of that as `Compensates-Idempotency-Key`, by which a
+   * service finds what it did, or sees that it never did it. `effect`: `unknown` where its end is unknown.
    */
   compensates?: Compensates | undefined;
   /** 1 for the first try. */
@@ -34,8 +34,8 @@ export interface AdapterContext {
   /** A service by name: from configuration (`<NAME>_URL`, SERVICES) or the registry table; undefined when unknown. */
   service(name: string): Promise<{ name: string; baseUrl: string } | undefined>;
   /**
-   * A place where a service may be called now: an instance whose circuit lets the call through. Tell with `release` how the
-   * call ended. Without `again` it ends this attempt (`circuit_open`, `no_instance`) or delivery (the service is busy; the
+   * A permit to call a service now: an instance whose circuit lets the call through. `release` reports how the call
+   * ended. Without `again` it ends this attempt (`circuit_open`, `no_instance`) or delivery (the service is busy; the
    * circuit is open and `wait` says to wait) when there is none; with it, for a second try within the attempt, undefined.
    */
   acquire(
@@ -44,8 +44,8 @@ export interface AdapterContext {
   ): Promise<ServicePermit | undefined>;
   release(permit: ServicePermit, outcome: CallOutcome): Promise<void>;
   /**
-   * Before a call of a service: returns when it may be called now. Else it ends this delivery without holding the worker,
-   * and the task is delivered again when its turn has come. Without a limit for that service it returns at once.
+   * Before a call of a service: returns when it may be called now. Else it ends this delivery without occupying the worker,
+   * and the task is delivered again when it has a rate-limit slot. Without a limit for that service it returns at once.
    */
   awaitRateLimit(service: string): Promise<void>;
   /** A call of an operation of a service, by its newest OpenAPI document. Throws what does not fit it. */
@@ -54,31 +54,31 @@ export interface AdapterContext {
   setting(name: AdapterSetting): string | undefined;
   /**
    * Outputs and parameters of the run, for adapters that evaluate expressions themselves (`transform`). `locals`: what only
-   * a part of a fan-out or loop knows, as `item`.
+   * an item of a fan-out or an iteration of a loop has, as `item`.
    */
   scope: { params: Json; run: Json; outputs: Record<string, Json>; locals?: Record<string, Json> };
   /** Evaluates CEL over `variables`, bounded in size, depth and time, in a thread that can be killed. */
   evaluate(expression: string, variables: Record<string, Json>): Promise<Json>;
   /**
-   * Ends this delivery without holding the worker; the task is delivered again at that time. The first call's time is
+   * Ends this delivery without occupying the worker; the task is delivered again at that time. The first call's time is
    * the one that counts: later deliveries get it back as `wakeAt`. Never returns while the time has not come.
    */
   sleepUntil(time: Date): Promise<void>;
   /**
-   * Ends this delivery without holding the worker, because something outside has to happen first: the task is delivered
-   * again when it is woken (`wakeTasks` in the engine), or at that time, and then looks again. Never returns.
+   * Ends this delivery without occupying the worker, because something outside has to happen first: the task is delivered
+   * again when it is woken (`wakeTasks` in the engine), or at that time, and then checks again. Never returns.
    */
   park(until?: Date): Promise<never>;
   /** The time an earlier delivery of this task began to sleep until. */
   wakeAt: Date | undefined;
   /**
-   * How far it is, 0 to 100, for people who watch; the latest counts. Cheap: it is gathered, and never waits. With
+   * How far it is, 0 to 100, for whoever watches; the latest counts. Cheap: it is gathered, and never waits. With
    * `heartbeat_timeout_seconds` each of these three is also the sign of life that the action asks for.
    */
   progress(percent: number, message?: string): void;
   /** A sign of life without news. */
   heartbeat(): void;
-  /** A part of the output, text or JSON, for readers of the run's events while it runs. The output itself is returned. */
+  /** A chunk of the output, text or JSON, for readers of the run's events while it runs. The output itself is returned. */
   stream(chunk: unknown): void;
   now(): Date;
   /** What only adapters that come with the engine use. An isolated child has none of it. */
@@ -98,14 +98,14 @@ export interface ServicePermit {
   timeoutSeconds: number;
 }
 
-/** `answered`: the service does what it should, also when it refuses. `unclear`: the end says nothing about it. */
+/** `answered`: the service works, also when it rejects the call. `unclear`: the end says nothing about it. */
 export type CallOutcome = 'answered' | 'failed' | 'unclear';
 
 /** A feature adds what its own adapters get, in a `declare module` beside the code that makes it. */
 export interface EngineCapabilities {
-  /** Runs that this task begins. */
+  /** Runs that this task starts. */
   children?: ChildRunsOfTask;
-  /** The oldest message of that name that nobody has; once given, every later delivery finds it again. */
+  /** The oldest message of that name that nobody has; once taken, every later delivery finds it again. */
   signal?(
     name: string,
     timeoutSeconds: number | undefined,
@@ -134,7 +134,7 @@ export interface AdapterFetchInit {
   signal?: AbortSignal;
   /** Host and port come from configuration, so private addresses are allowed for them. Never for what a tenant has registered. */
   trusted?: boolean;
-  /** Its name, for whoever looks at the trace; its host unless said. */
+  /** Its name in the trace; its host unless said. */
   service?: string;
 }
 
@@ -158,7 +158,7 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   literal?: readonly string[];
   /** Fields of `config` that hold a JSON Schema, which is checked when a definition is accepted. */
   jsonSchemas?: readonly string[];
-  /** Paths in `config` to CEL over what only the adapter knows, checked when a definition is accepted. */
+  /** Paths in `config` to CEL over what only the adapter has, checked when a definition is accepted. */
   conditions?: readonly string[];
   /** Older spellings of the type. */
   aliases?: readonly string[];
@@ -168,15 +168,15 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
    */
   isolated?: boolean;
   /**
-   * Running it again changes nothing outside: it only reads, or waits, or computes. Left out: it may. Whoever runs a task
-   * again on purpose is told which actions would act once more; an action's own `idempotent` overrides this.
+   * Running it again changes nothing outside: it only reads, or waits, or computes. Left out: it may. A manual retry
+   * lists the actions that would act once more; an action's own `idempotent` overrides this.
    */
   idempotent?: boolean;
   /** Runs where the engine is, always: it does no work of its own that could harm anybody. */
   usesEngine?: boolean;
   /**
    * True: whatever is in this input (as resolved, not yet parsed) leaves by `context.fetch` alone, to the host that the
-   * request names. Only then it may hold secrets that are bound to hosts. Left out: it may not.
+   * request names. Only then it may contain secrets that are bound to hosts. Left out: it may not.
    */
   sendsByFetchAlone?(input: Json): boolean;
   run(input: z.output<Config>, context: AdapterContext): Promise<z.output<Output>>;
@@ -218,7 +218,7 @@ export class NonRetryableError extends Error {
 
 /**
  * Hands a good answer back and throws for the others: 408, 425, 429 and 5xx can be tried again, other 4xx cannot.
- * `excerpt`: the beginning of the answer's body, which says why.
+ * `excerpt`: the start of the answer's body, which says why.
  */
 export function assertOk(answer: AdapterResponse, what = 'the service', excerpt = ''): AdapterResponse {
   if (answer.status >= 200 && answer.status < 300) return answer;
@@ -243,7 +243,7 @@ export function parseRetryAfter(value: string | undefined, now: number = Date.no
 
 const EXCERPT_CHARACTERS = 2_000;
 
-/** `assertOk`, with the beginning of the body in the error, so that an operator sees why. */
+/** `assertOk`, with the start of the body in the error, so that an operator sees why. */
 export async function expectOk(answer: AdapterResponse, what: string): Promise<AdapterResponse> {
   if (answer.status >= 200 && answer.status < 300) return answer;
   return assertOk(answer, what, (await answer.text()).trim().slice(0, EXCERPT_CHARACTERS));

@@ -1,4 +1,4 @@
-/** One call of a service, what its end says about the service, and whether another instance may be asked as well. */
+/** One call of a service, what its end says about the service, and whether another instance may be tried as well. */
 import { addressBelow } from '../src/domain/service-address.ts';
 import { type AdapterContext, type CallOutcome, NonRetryableError, RetryableError } from './adapter.ts';
 
@@ -11,7 +11,7 @@ interface ServiceCall {
 
 export type Exchange<T> = { outcome: CallOutcome } & ({ value: T } | { error: unknown });
 
-/** Asking twice is as good as asking once (RFC 9110, 9.2.2). */
+/** Idempotent methods (RFC 9110, 9.2.2). */
 const REPEATABLE = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS']);
 /** The request was never sent. */
 const NOT_CONNECTED = new Set([
@@ -48,7 +48,7 @@ export async function callService<T>(
       const late = `${service} did not answer within ${permit.timeoutSeconds} s`;
       return { outcome: 'failed', error: new RetryableError(late, { code: 'timeout', cause: error }) };
     });
-    // Minutes are long to keep what is over.
+    // The timer must not outlive the call by minutes.
     clearTimeout(timer);
     await context.release(permit, end.outcome);
     if ('value' in end) return end.value;

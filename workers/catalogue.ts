@@ -1,4 +1,4 @@
-/** The adapters there are, by type: what the workers execute and what the doors tell about it. */
+/** The adapters there are, by type: what the workers execute and the API lists. */
 import { z } from 'zod';
 import type { FieldFault } from '../src/domain/errors.ts';
 import { hasTemplate } from '../src/domain/templates/template-syntax.ts';
@@ -13,7 +13,7 @@ export interface Catalogue extends ActionTypes {
   /** By canonical type. */
   get(type: string): Adapter | undefined;
   literalFields(type: string): readonly string[];
-  /** Why the config of a canonical type may not hold secrets. */
+  /** Why the config of a canonical type may not contain secrets. */
   rejectsSecrets(type: string): string | undefined;
   /** By canonical type: running it again changes nothing outside. */
   isIdempotent(type: string): boolean;
@@ -70,7 +70,7 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonObject {
   return JSON.parse(JSON.stringify(rest)) as JsonObject; // Only JSON is left after the round trip.
 }
 
-/** What the schema refuses, except where a template stands for a value that only the run will know. */
+/** What the schema rejects, except where a template stands for a value that only the run will have. */
 function shapeFaults(schema: z.ZodType, config: Json): FieldFault[] {
   if (typeof config === 'string' && hasTemplate(config)) return [];
   const parsed = schema.safeParse(config, { error: plainWords });

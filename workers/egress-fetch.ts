@@ -12,12 +12,12 @@ export interface FetchOfRun {
   /** The deadline and cancellation of the attempt. */
   signal: AbortSignal;
   idempotencyKey: string;
-  /** Of what a compensation undoes. */
+  /** Of what a compensation compensates. */
   compensatedKey?: string | undefined;
   tenantId: string;
   correlationId: string | undefined;
   traceparent: string | undefined;
-  /** What goes out holds secrets: where they may not go, and what is one. */
+  /** For a request that contains secrets: where they may not go, and what is one. */
   withhold?: ((url: URL) => string | undefined) | undefined;
   mask?: ((text: string) => string) | undefined;
   /** Writes the call down as a span of its own, which is the parent of whatever it brings about. */
@@ -59,7 +59,7 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
   };
 }
 
-/** For everybody who may see the trace: what cannot be sent is not repeated, it may hold a secret. */
+/** For everybody who may see the trace: what cannot be sent is not repeated, it may contain a secret. */
 function reasonOf(error: unknown): string {
   if (error instanceof RetryableError || error instanceof NonRetryableError)
     return error.code === 'input_invalid' ? error.code : `${error.code}: ${error.message}`;

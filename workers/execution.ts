@@ -6,7 +6,7 @@ import { faultsOf } from '../src/schemas/faults.ts';
 import { type AdapterContext, NonRetryableError, RetryableError } from './adapter.ts';
 import type { AnyAdapter } from './shipped-adapters.ts';
 
-/** Thrown by `sleepUntil` and `turn` to leave the adapter; never an error that anybody sees. */
+/** Thrown by `sleepUntil` and `awaitRateLimit` to leave the adapter; never an error that anybody sees. */
 export class Sleep extends Error {
   readonly until: Date;
   constructor(until: Date) {

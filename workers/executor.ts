@@ -23,9 +23,9 @@ export interface ExecutorDeps {
   egress: Egress;
   expressions: Expressions;
   isolated: Pick<IsolatedPool, 'run'>;
-  /** Left out: no service is known. */
+  /** Left out: there are no services. */
   services?: ((call: ExecutionCall) => ServicesOfTask) | undefined;
-  /** Of a tenant: prepares calls of operations. Left out: no operation is known. */
+  /** Of a tenant: prepares calls of operations. Left out: there are no operations. */
   operations?: ((tenantId: string) => AdapterContext['operation']) | undefined;
   /** For adapters that come with the engine. */
   engine(call: ExecutionCall): EngineCapabilities;
@@ -33,10 +33,10 @@ export interface ExecutorDeps {
   maxOutputBytes: number;
   /** Undefined: calls are not written down. */
   callSpans: Pick<CallSpans, 'begin'> | undefined;
-  /** Whether a trace is exported somewhere, as the services that are called are told. */
+  /** Whether a trace is exported somewhere, for the header of calls. */
   isSampled(traceId: string, parentSpan: string | null | undefined): boolean;
   now(): Date;
-  /** What an adapter asked of the engine failed because of a store: no failure of the attempt. Left out: there is none. */
+  /** A call of the engine failed because of a store: no failure of the attempt. Left out: there is none. */
   isStoreFault?(error: unknown): boolean;
   log: Logger;
 }
@@ -68,7 +68,7 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   };
 }
 
-/** One line for every attempt: those that failed for everybody, the others for who looks closely. */
+/** One line for every attempt: failures at `info`, the others at `debug`. */
 function logEnd(log: Logger, call: ExecutionCall, result: ExecutionResult, ms: number): void {
   const fields = () => ({ ...fieldsOf(call), execution_time_ms: Math.round(ms) });
   if (result.result !== 'failure') withFields(log, fields).debug('task_attempt_ended', { result: result.result });

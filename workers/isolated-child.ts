@@ -1,5 +1,5 @@
 /**
- * The process of isolated adapters: one task at a time, with a context that asks the worker for everything. It has no
+ * The process of isolated adapters: one task at a time, with a context that forwards every call to the worker. It has no
  * connection, no secret and no environment of the worker's, and may be killed at any moment.
  */
 import { writeFileSync } from 'node:fs';

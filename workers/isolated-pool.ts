@@ -1,6 +1,6 @@
 /**
  * The children of a worker. At most `limit` run at a time, each with one task; the others wait in order, and their
- * deadlines with them. A few are kept warm. A task that is suspected of having ended workers gets a child that nobody
+ * deadlines with them. A few idle ones are kept. A task that is suspected of having ended workers gets a child that nobody
  * used before and nobody uses after, so that what happens to it is its own doing.
  */
 import { errorMessage } from '../src/domain/texts/error-message.ts';
@@ -28,7 +28,7 @@ export interface IsolatedCall {
   suspect: boolean;
   /** Its adapter is isolated by its author's wish, and may block. */
   mayBlock: boolean;
-  /** Holds the deadline until what it returns is called. */
+  /** Pauses the deadline until what it returns is called. */
   holdDeadline(): () => void;
 }
 
@@ -170,7 +170,7 @@ function revived(result: IsolatedResult): ExecutionResult {
   return { result: 'output', output: JSON.parse(result.json) };
 }
 
-/** The task has been given up already: nobody hears this. */
+/** The task has been given up already: nobody reads this. */
 function aborted(): ExecutionResult {
   return { result: 'failure', failure: { code: 'cancelled', message: 'given up before it began', retryable: true } };
 }

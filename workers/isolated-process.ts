@@ -1,7 +1,7 @@
 /**
  * One child process for isolated adapters.
- * - *starting*: forked, its modules load; the task that it was started for waits, and its deadline has not begun;
- * - *idle*: ready, holds no task;
+ * - *starting*: forked, its modules load; the task that it was started for waits, and its deadline has not started;
+ * - *idle*: ready, without a task;
  * - *busy*: runs one task. Its result makes it idle; an abort that it does not heed, or a loop that stands still although
  *   it may not, has it killed;
  * - *ended*: by itself, by a crash, or killed. It is never used again.
@@ -31,7 +31,7 @@ export interface IsolatedProcessOptions {
   abortGraceMs: number;
 }
 
-/** What the child asks of the worker, and tells it. */
+/** What of the context the child calls in the worker. */
 export type ChildContext = Pick<
   AdapterContext,
   | 'fetch'
@@ -112,9 +112,9 @@ export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedP
     });
     void ended.then((end) => reject(new Error(`it did not start: ${wordsOf(end)}`)));
   });
-  ready.catch(() => undefined); // Whoever waits for it hears of it.
+  ready.catch(() => undefined); // Whoever waits for it gets the error.
   const say = (message: ToChild) => {
-    // A child that has just ended cannot be spoken to; its end is told elsewhere.
+    // A child that has just ended cannot be spoken to; its end is handled elsewhere.
     if (child.connected) child.send(message, () => undefined);
   };
   const kill = (why: string) => {
@@ -162,7 +162,7 @@ export function startIsolatedProcess(options: IsolatedProcessOptions): IsolatedP
   };
 }
 
-/** Counts its own looks, not time: when this process stands still, the child's beats wait to be read. */
+/** Counts its own checks, not time: when this process stands still, the child's heartbeats wait to be read. */
 function watchLoop(heartbeats: () => number, maxBlockMs: number, kill: (why: string) => void): NodeJS.Timeout {
   let last = heartbeats();
   let still = 0;
@@ -178,7 +178,7 @@ export function wordsOf({ code, signal, killed }: End): string {
   return signal === null ? `exit code ${code}` : `signal ${signal}`;
 }
 
-/** Answers what the child asks with the context of the worker, which obeys the outbound policy. */
+/** Answers the child's calls with the context of the worker, which obeys the outbound policy. */
 function answerer(
   context: Omit<ChildContext, 'signal'>,
   say: (message: ToChild) => void,

@@ -1,6 +1,6 @@
 /**
- * What a worker and an isolated child say to each other, over the channel of `fork` (structured clones). The child knows
- * nothing and reaches nothing: whatever its adapter asks of the context, it asks the worker.
+ * What a worker and an isolated child say to each other, over the channel of `fork` (structured clones). The child has
+ * no data and no access of its own: it forwards each call of the context to the worker.
  */
 
 import { isErrorCode, OrchestratorError } from '../src/domain/errors.ts';

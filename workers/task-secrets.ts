@@ -1,4 +1,4 @@
-/** What a task that holds secrets may do with them, and what its worker may say of it. */
+/** Where a task may send its secrets, and how they are masked in what its worker writes. */
 
 import { hostAllows } from '../src/domain/secret-hosts.ts';
 import { MASK, maskOf, redactSecrets } from '../src/domain/texts/mask-secrets.ts';

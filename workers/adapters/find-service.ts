@@ -1,4 +1,4 @@
-/** `find_service`: which of several services there is, so that the actions after it can be told. */
+/** `find_service`: which of several services there is, for the actions after it. */
 import { z } from 'zod';
 import { defineAdapter, NonRetryableError } from '../adapter.ts';
 

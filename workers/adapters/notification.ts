@@ -1,4 +1,4 @@
-/** `notification`: tells people something, over one or more channels. */
+/** `notification`: sends a message over one or more channels. */
 import { createTransport } from 'nodemailer';
 import { z } from 'zod';
 import {
@@ -68,7 +68,7 @@ export type NotifyContext = Pick<
 
 export async function notify(input: Input, context: NotifyContext): Promise<{ delivered: Delivered[] }> {
   const channels = new Set(input.channels.map((channel) => (channel === 'console' ? 'log' : channel)));
-  // Every channel is looked at before the first one sends: what is not configured must not end half delivered.
+  // Every channel is checked before the first one sends: what is not configured must not end half delivered.
   const sends = [...channels].map((channel) => prepare(channel, input, context));
   const delivered: Delivered[] = [];
   for (const send of sends) delivered.push(await send());
@@ -114,7 +114,7 @@ const TARGETS = {
   slack: { field: 'slack_webhook_url', setting: 'SLACK_WEBHOOK_URL' },
 } as const;
 
-/** An address from the definition goes through the whole outbound policy, one from the configuration is trusted. */
+/** An address from the definition goes through the outbound policy, one from the configuration is trusted. */
 function targetOf(
   channel: keyof typeof TARGETS,
   input: Input,
@@ -165,7 +165,7 @@ function prepareEmail(input: Input, message: string, { setting, signal, idempote
         to,
         subject: input.title ?? message.split('\n', 1)[0]?.slice(0, 100) ?? '',
         text: input.metadata === undefined ? message : `${message}\n\n${JSON.stringify(input.metadata, null, 2)}`,
-        // The same for every attempt: a mail server or a reader can tell a repetition.
+        // The same for every attempt: a mail server or a reader can recognise a repetition.
         messageId: `<${idempotencyKey}@orchestrator>`,
         signal,
       });

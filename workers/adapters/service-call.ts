@@ -127,7 +127,7 @@ export const serviceCall = defineAdapter({
         signal,
         ...(service === undefined ? {} : { service }),
       });
-      // A service that refuses, or asks for patience, does what it should.
+      // A service that rejects a call, or asks to wait, works.
       const rejects = answer.status >= 400 && answer.status < 500 && !isGood(answer, expect);
       const outcome = rejects ? 'answered' : 'failed';
       try {
@@ -178,8 +178,8 @@ async function readAnswer(
 }
 
 /**
- * What cannot be asked of an answer does not hold of it. The service has been called by now: while others have their turns
- * this waits, as coming again would call it once more.
+ * An expression that fails on an answer is false. The service has been called by now: while others are evaluated this
+ * waits, as another delivery would call it once more.
  */
 async function holds(expression: string, variables: Record<string, Json>, context: AdapterContext): Promise<boolean> {
   for (;;) {

@@ -1,4 +1,4 @@
-/** `signal`: goes on when a message of that name has come to the run, with its payload. No worker is held meanwhile. */
+/** `signal`: goes on when a message of that name has come to the run, with its payload. No worker is occupied meanwhile. */
 import { z } from 'zod';
 import { anyJson, defineAdapter, NonRetryableError } from '../adapter.ts';
 

@@ -1,4 +1,4 @@
-/** `test_fault`: ends, blocks or fills the process it runs in, to try out what is left of the others. For tests only. */
+/** `test_fault`: ends, blocks or fills the process it runs in, to test what becomes of the others. For tests only. */
 import { abort } from 'node:process';
 import { z } from 'zod';
 import { anyJson, defineAdapter, NonRetryableError, RetryableError } from '../adapter.ts';
@@ -32,7 +32,7 @@ const base = {
     wait_for_signal: z.boolean().optional(),
     fail: z.enum(['retryable', 'non_retryable']).optional(),
     call: z.string().optional(),
-    /** Reads the answer part by part. */
+    /** Reads the answer chunk by chunk. */
     in_parts: z.boolean().optional(),
   }),
   output: z.looseObject({}),

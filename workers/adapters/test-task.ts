@@ -1,4 +1,4 @@
-/** `test_task`: echoes its parameters, after a while if asked to, or fails as it is told. */
+/** `test_task`: echoes its parameters, after a delay or with a failure where configured. */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';

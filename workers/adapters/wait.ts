@@ -1,4 +1,4 @@
-/** `wait`: holds the run for a while or until a time, without holding a worker. */
+/** `wait`: delays the run for a while or until a time, without occupying a worker. */
 import { z } from 'zod';
 import { defineAdapter } from '../adapter.ts';
 
@@ -27,7 +27,7 @@ export const wait = defineAdapter({
     }),
   output: z.object({ waited_until: z.iso.datetime() }),
   async run({ seconds, until }, { wakeAt, sleepUntil, now }) {
-    // A later delivery goes by the time the first one chose, or the wait would begin anew.
+    // A later delivery goes by the time the first one chose, or the wait would start anew.
     const end = wakeAt ?? (until === undefined ? new Date(now().getTime() + (seconds ?? 0) * 1000) : new Date(until));
     await sleepUntil(end);
     return { waited_until: end.toISOString() };

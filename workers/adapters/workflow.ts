@@ -1,4 +1,4 @@
-/** `workflow`: a run of another workflow, which this task waits for without holding a worker. */
+/** `workflow`: a run of another workflow, which this task waits for without occupying a worker. */
 import { z } from 'zod';
 import { anyJson, defineAdapter, type EngineCapabilities, NonRetryableError, RetryableError } from '../adapter.ts';
 

@@ -1,4 +1,4 @@
-/** The keys of API_KEY and METRICS_TOKEN: compared by their digests, in a time that tells nothing. */
+/** The keys of API_KEY and METRICS_TOKEN: compared by their digests in constant time. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 /** Resolves to the first 8 hex digits of the digest of the key that fits: a name for it that is no secret. */
@@ -7,7 +7,7 @@ export function configuredKeys(keys: readonly string[]): (presented: string) => 
   return (presented) => {
     const presentedDigest = digest(presented);
     let found: string | undefined;
-    // Every one is looked at, whichever fits.
+    // All are compared, whichever fits.
     for (const candidate of digests) {
       if (timingSafeEqual(candidate, presentedDigest)) found = candidate.toString('hex').slice(0, 8);
     }

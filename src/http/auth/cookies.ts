@@ -1,4 +1,4 @@
-/** Cookies as browsers send them and as they are told to keep them. */
+/** Reads the cookies that browsers send, and makes those that they store. */
 
 /** All values under that name: a page of a neighbouring host may have set a second one. */
 export function cookiesNamed(name: string, lines: readonly string[] | undefined): string[] {

@@ -1,7 +1,7 @@
 /**
- * Who asks, for every door that speaks HTTP at first. Where nothing is configured nothing is required and what is
- * presented is ignored. Where something is, a request has exactly one credential and that one decides: a wrong one is
- * refused, however much else the request says, and never makes its sender anonymous.
+ * Identifies the caller of every HTTP request and upgrade. Without configured credentials nothing is required and what is
+ * presented is ignored. Else a request has exactly one credential and that one decides: a wrong one is rejected, whatever
+ * else the request says, and never makes its sender anonymous.
  */
 import { type Access, OPEN_ACCESS } from '../../domain/access.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
@@ -28,14 +28,14 @@ export type Identity = { caller: Caller; access: Access } | Rejection;
 export type Identify = (request: AuthRequest, context: TraceContext) => Identity | Promise<Identity>;
 
 export interface IdentifyDeps {
-  /** Whether credentials are asked for at all. */
+  /** Whether credentials are required at all. */
   required: boolean;
   apiKeys: readonly string[];
   /** Keys that tenants have made for themselves. */
   madeKeys?: FindApiKey | undefined;
   /** Undefined: tokens are not taken. */
   jwt?: JwtVerifier | undefined;
-  /** By their names; where there are any a certificate of a client says who asks while no other credential does. */
+  /** By their names; where there are any, a client certificate identifies the caller if no other credential does. */
   certificates?: ReadonlyMap<string, CertificateHolder> | undefined;
   /** Those of browsers that have logged in. */
   sessions?: Pick<Sessions, 'isPresentedBy' | 'find'> | undefined;

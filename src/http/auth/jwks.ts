@@ -1,7 +1,7 @@
 /**
  * The public keys of an identity provider. They are read when a token first needs them and again when they are old or
  * when a token names one that is not among them, which is how keys are rotated; never more often than the cooldown, so
- * that tokens with invented names make no requests. While the provider is away those that are known go on holding.
+ * that tokens with invented names make no requests. While the provider is away the cached keys stay valid.
  */
 import { type CryptoKey, importJWK, type JWK } from 'jose';
 import { z } from 'zod';
@@ -9,14 +9,14 @@ import { OrchestratorError } from '../../domain/errors.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 
-/** A key has one algorithm, its own: a token may name another and is refused then. */
+/** A key has one algorithm, its own: a token that names another is rejected. */
 export interface PinnedKey {
   alg: string;
   key: CryptoKey;
 }
 
 export interface KeySet {
-  /** All keys of that name; without a name the only key there is. Throws `unavailable` while none are known. */
+  /** All keys of that name; without a name the only key there is. Throws `unavailable` while none are cached. */
   find(kid: string | undefined): Promise<readonly PinnedKey[]>;
 }
 
@@ -32,7 +32,7 @@ export interface KeySetDeps {
 
 const MAX_AGE_MS = 10 * 60_000;
 const COOLDOWN_MS = 10_000;
-/** Of a provider that is away: a key that it has withdrawn holds no longer than that. */
+/** Of a provider that is away: a key that it has withdrawn is valid no longer than that. */
 const MAX_STALE_MS = 24 * 3_600_000;
 const MAX_KEYS = 100;
 const MIN_RSA_BYTES = 256;

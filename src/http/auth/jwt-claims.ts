@@ -1,4 +1,4 @@
-/** What the claims of a token say of whoever holds it, once its signature and its times hold. */
+/** Reads the caller from the claims of a token whose signature and times are valid. */
 import { ROLES, type Role } from '../../domain/access.ts';
 import { isIdentity } from '../middleware/context.ts';
 
@@ -6,7 +6,7 @@ export interface ClaimRules {
   /** The name of a claim, or a path of names with dots between them. */
   tenantClaim: string;
   rolesClaim: string;
-  /** For a token that names no tenant; undefined: it is refused. */
+  /** For a token that names no tenant; undefined: it is rejected. */
   defaultTenant: string | undefined;
   /** For a token that says nothing of roles. */
   defaultRoles: readonly Role[];
@@ -56,7 +56,7 @@ function wordsOf(value: unknown): string[] | undefined {
   return value;
 }
 
-/** Names of claims may be URLs, which have dots of their own: the whole name comes first. */
+/** Names of claims may be URLs, which have dots of their own: the full name comes first. */
 function claim(payload: Payload, name: string): unknown {
   const whole = own(payload, name);
   if (whole !== undefined) return whole;

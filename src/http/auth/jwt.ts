@@ -1,6 +1,6 @@
 /**
  * Tokens, as RFC 8725 wants them checked: what is signed with is decided by our keys and never by the token, which may
- * neither bring a key nor say where one is; it has an end; it is for us. Why one is refused is for our log alone.
+ * neither bring a key nor say where one is; it has an end; it is for us. The reason of a rejection goes to our log alone.
  */
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
 import type { KeySet, PinnedKey } from './jwks.ts';

@@ -1,13 +1,13 @@
-/** What a request presents to say who asks: one credential, from one header. Addresses and bodies are never looked at. */
+/** Reads the credential that a request presents, from one header. Addresses and bodies are never read. */
 import type { IncomingMessage } from 'node:http';
 import type { Headers } from '../middleware/context.ts';
 
-/** A request as this door needs it: of Express, or of a connection that is to become a socket. */
+/** A request as authentication needs it: of Express, or of a connection that is to become a socket. */
 export interface AuthRequest extends Headers, Pick<IncomingMessage, 'socket'> {
   method: string;
   /** Every header line of its own; what is merged or dropped elsewhere would hide a second credential. */
   headersDistinct: Readonly<Record<string, string[] | undefined>>;
-  /** As it was sent, wherever in the app it is looked at. */
+  /** As it was sent, wherever in the app it is read. */
   originalUrl: string;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Sessions of browsers. One is a cookie: whoever has it is who it says until its time is over, it is ended, or the secret
- * that it was sealed with is gone. A browser sends it by itself, so it is a credential for what changes something
- * only when the browser says that a page of ours asks.
+ * Sessions of browsers. A session is a sealed cookie, valid until it expires, is ended, or the secret that sealed it is
+ * gone. Browsers send cookies by themselves, so a session authenticates a request that changes something only when the
+ * browser says that the request comes from a page of ours.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -24,9 +24,9 @@ export interface Sessions {
   isPresentedBy(request: AuthRequest): boolean;
   /** `why`: it does not count, for our log. */
   find(request: AuthRequest): Promise<Session | { why: string }>;
-  /** What the browser is told to keep. */
+  /** The `Set-Cookie` header that starts the session. */
   start(claims: Claims): Promise<string>;
-  /** What tells the browser to forget it. */
+  /** The `Set-Cookie` header that deletes the cookie. */
   end(): string;
   isFromOwnPage(request: AuthRequest): boolean;
 }
@@ -40,7 +40,7 @@ export interface SessionRules {
   /** Where browsers reach us: says which origin is ours, and whether cookies are for https alone. */
   publicUrl: string;
   now(): Date;
-  /** Left out: none is ended before its time. */
+  /** Left out: sessions last until they expire. */
   directory?: { start: SessionDirectory['start']; isEnded(id: string): Promise<boolean> } | undefined;
 }
 
@@ -81,7 +81,7 @@ export function createSessions({
     return from !== undefined || site !== undefined;
   }
 
-  /** A look by another origin's page counts for nothing either: a socket, which it could read, begins with one. */
+  /** A GET by another origin's page counts for nothing either: a socket, which it could read, starts with one. */
   function counts(request: AuthRequest): boolean {
     const from = request.get('origin');
     if (SAFE.has(request.method)) return from === undefined || from === origin;
@@ -128,7 +128,7 @@ function hasBody(request: AuthRequest): boolean {
   return request.get('transfer-encoding') !== undefined || (length !== undefined && length !== '0');
 }
 
-/** For whoever finds out who asks. */
+/** Stored sessions, for authentication. */
 export interface SessionDirectory {
   start(session: { id: string; tenantId: string; userId: string; seconds: number }): Promise<void>;
   /** All that were ended, as long as they would have lasted. */

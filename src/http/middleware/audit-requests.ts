@@ -1,6 +1,6 @@
 /**
- * What a request leaves in the audit. It is decided when the answer is ready: an answer about a change by hand waits until its
- * entry is written, what comes by the thousand (executions, tasks) and what was denied does not.
+ * Writes requests to the audit, once the answer is ready: the answer to a manual change waits until its entry is written,
+ * what comes by the thousand (executions, tasks) and what was denied does not.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { isSecretKey, MASK } from '../../domain/texts/mask-secrets.ts';
@@ -54,7 +54,7 @@ interface Marked {
 
 const marked = new WeakMap<Response, Marked>();
 
-/** In front of the handler of an operation: from here it is known what was asked, also when it fails. */
+/** In front of the handler of an operation: from here the operation is recorded, also when it fails. */
 export function markOperation(op: AuditedOperation): RequestHandler {
   return (request, response, next) => {
     marked.set(response, { op, params: request.params });
@@ -62,7 +62,7 @@ export function markOperation(op: AuditedOperation): RequestHandler {
   };
 }
 
-/** Of an operation that takes another permission for what was asked of it. */
+/** For an operation whose permission depends on the request. */
 export function markPermission(response: Response, permission: string): void {
   const mark = marked.get(response);
   if (mark !== undefined) marked.set(response, { ...mark, op: { ...mark.op, permission } });
@@ -85,7 +85,7 @@ export function auditRequests(audit: Audit, scope: AuditScope): RequestHandler {
       ended = true;
       const written = record(audit, request, response, scope);
       if (written === undefined || response.headersSent) return end(...args);
-      // From here on nobody else begins an answer.
+      // From here on nobody else starts an answer.
       response.writeHead(response.statusCode);
       void written.finally(() => end(...args));
       return response;
@@ -112,7 +112,7 @@ function record(
   // Who had no session has not ended one.
   if (mark?.op.id === 'logout' && contextOf(response).caller === undefined && status < 400) return undefined;
   const event = eventOf(request, response, mark, board ? 'board' : 'unknown');
-  // Of what was asked wrongly nothing came: it is counted like what was denied.
+  // An invalid request changed nothing: it is counted like what was denied.
   if (denied || (status >= 400 && status < 500)) audit.denied(event);
   else if (weight === 'waits' && status < 500) return audit.write(event);
   else audit.note(event);

@@ -1,4 +1,4 @@
-/** Who was not let in to a socket, for the audit: what becomes one has no answer that `auditRequests` could look at. */
+/** Audits denied upgrades to a socket, which have no answer that `auditRequests` could read. */
 import type { IncomingMessage } from 'node:http';
 import { type AuditEvent, NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
 import type { Identity } from '../auth/identify.ts';
@@ -8,7 +8,7 @@ import type { RequestContext } from './context.ts';
 export interface DeniedUpgrade {
   request: IncomingMessage;
   context: Pick<RequestContext, 'requestId' | 'traceId'>;
-  /** Undefined: nobody had asked yet who it is. */
+  /** Undefined: it was denied before the authentication. */
   identity: Identity | undefined;
   address: string;
   taskId: string;

@@ -1,7 +1,7 @@
 /**
- * The door's keeper. Every path but liveness, readiness, the links of approvals and what peers sign needs credentials
- * where any are configured; those that are presented hold on every path, so that wrong ones are refused there too. Where
- * people can log in a browser that has to is sent there.
+ * Authenticates requests. Every path but liveness, readiness, the links of approvals and what peers sign needs credentials
+ * where any are configured; those that are presented count on every path, so that wrong ones are rejected there too. Where
+ * a login is configured, a browser without a session is redirected to it.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -34,7 +34,7 @@ export function authenticate(
 
   return (request, response, next) => {
     const context = contextOf(response);
-    // A signature has said who asks.
+    // A signature has identified the caller.
     if (context.caller !== undefined) return next();
     const settle = (found: Identity) => {
       if ('caller' in found) {
@@ -56,7 +56,7 @@ export function authenticate(
   };
 }
 
-/** RFC 6750: whoever presented nothing is not told of an error. */
+/** RFC 6750: whoever presented nothing gets no error code. */
 export function challengeOf(presented: boolean): string {
   return `Bearer realm="orchestrator"${presented ? ', error="invalid_token"' : ''}`;
 }
@@ -66,7 +66,7 @@ function challenge(response: Response, { detail, presented }: { detail: string; 
   return new OrchestratorError('unauthorized', detail);
 }
 
-/** Somebody looks at a page: not a program, and not a script of a page. */
+/** A browser navigates to a page: not a program, and not a script of a page. */
 function isPageRequest(request: Request): boolean {
   if (request.method !== 'GET' && request.method !== 'HEAD') return false;
   if ((request.get('sec-fetch-mode') ?? 'navigate') !== 'navigate') return false;

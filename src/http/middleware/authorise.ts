@@ -1,4 +1,4 @@
-/** May who asks do what is asked? Every door goes through here, before anything of the request but its head is read. */
+/** Checks the permission of the caller, for every endpoint, before anything of the request but its head is read. */
 import type { Request, RequestHandler, Response } from 'express';
 import { allows, type Needed, type Permission } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';

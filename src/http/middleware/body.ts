@@ -17,7 +17,7 @@ export function bodyOf(request: Request): Json | undefined {
   return bodies.get(request);
 }
 
-/** The bytes themselves, where they were asked to be kept. */
+/** The bytes themselves, where `keepRaw` is set. */
 const raws = new WeakMap<Request, Buffer>();
 
 export function rawBodyOf(request: Request): Buffer | undefined {
@@ -52,7 +52,7 @@ export function readBody(
 
 /**
  * What goes beyond the limit is thrown away unread, but not for ever: a client that is still sending when the
- * connection closes may never see the answer, and one that sends without end must not hold us.
+ * connection closes may never see the answer, and one that sends without end must not occupy us.
  */
 function readBytes(request: Request, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {

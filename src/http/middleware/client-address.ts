@@ -22,13 +22,13 @@ export function clientAddress(trusted: TrustedProxies): ClientAddress {
   };
 }
 
-/** Whether somebody says for whom it asks whom nobody believes. */
+/** Whether an untrusted peer sends the headers of a proxy. */
 export function isUnbelieved(trusted: TrustedProxies): (remote: string, forwarded: string | undefined) => boolean {
   const isTrusted = typeof trusted === 'number' ? () => trusted > 0 : among(trusted);
   return (remote, forwarded) => forwarded !== undefined && forwarded.trim() !== '' && !isTrusted(remote);
 }
 
-/** As people write it: a socket for both families tells one of IPv4 as one of IPv6. */
+/** As people write it: a socket for both families gives one of IPv4 as one of IPv6. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d)/, '');
 }

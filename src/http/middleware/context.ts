@@ -1,4 +1,4 @@
-/** Who asks, and under which ids: taken over from the headers where they are sane, made where they are not. */
+/** The caller and the ids of a request: taken over from the headers where they are sane, made where they are not. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Access } from '../../domain/access.ts';
@@ -7,7 +7,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { SpanExport } from '../../engine/tracing/span-export.ts';
 import { storedParent, traceparentOf } from '../../engine/tracing/span-ids.ts';
 
-/** What is written into logs, told back and sent on: nothing in it that means something to a shell, a page or a log. */
+/** What is written into logs, sent back and sent on: nothing in it that means something to a shell, a page or a log. */
 const SENT_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 const IDENTITY = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 /** W3C Trace Context; versions after the first may append to it. */
@@ -20,7 +20,7 @@ export interface RequestContext {
   correlationId: string | undefined;
   traceparent: string;
   traceId: string;
-  /** What is begun by this request is below this span, as `storedParent` has it: the request's own, else that of whoever asks. */
+  /** The parent span of what this request starts, as `storedParent` has it: the request's own, else the caller's. */
   parentSpanId: string | undefined;
   /** That of the request, where spans are exported and this one is. */
   span: RequestSpan | undefined;
@@ -28,7 +28,7 @@ export interface RequestContext {
   caller: Caller | undefined;
   /** Set with the caller. */
   access: Access | undefined;
-  /** The tenant that a signed request names, whether its signature holds or not. */
+  /** The tenant that a signed request names, whether its signature is valid or not. */
   claimedTenant?: string;
   /** The code of the problem that was answered, if it was one. */
   problem?: ErrorCode;
@@ -42,10 +42,10 @@ export interface RequestSpan {
 /** What a caller takes over from the request. */
 export type TraceContext = Pick<RequestContext, 'correlationId' | 'traceId' | 'parentSpanId'>;
 
-/** Undefined where it is asked for: no spans are exported. */
+/** Undefined where it is optional: no spans are exported. */
 export type ApiSpans = Pick<SpanExport, 'isSampled' | 'newSpanId'>;
 
-/** All that is read of a request here, so that an upgrade to another protocol can be asked the same. */
+/** All that is read of a request here, so that an upgrade to another protocol can be read alike. */
 export interface Headers {
   get(name: string): string | undefined;
 }

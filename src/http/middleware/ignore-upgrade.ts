@@ -1,5 +1,5 @@
 /**
- * A server that takes WebSockets is handed every request with `Upgrade`, also those that only ask whether there is HTTP/2
+ * A server that takes WebSockets is handed every request with `Upgrade`, also those that only offer HTTP/2
  * (`h2c`), as some clients do with every first request. RFC 9110, 7.8: such an offer may be ignored. So the request goes to
  * the server once more as it was, but for the offer.
  */

@@ -23,21 +23,21 @@ export interface ApiLimits {
   failures: RequestLimit | undefined;
   /** Of wrong signatures of events, by tenant and address. */
   signatures?: RequestLimit | undefined;
-  /** Told of each. */
+  /** Called for each. */
   signatureRejected?: ((reason: string) => void) | undefined;
   streams: StreamSlots;
-  /** Looks whether a peer that nobody trusts says for whom it asks: all behind a proxy are one client then. */
+  /** Notices an untrusted peer that forwards requests for others: all behind a proxy are one client then. */
   noticeForwarding?: ((request: IncomingMessage) => void) | undefined;
 }
 
 const WINDOW_SECONDS = 60;
 
-/** After the authentication: it says who asks. */
+/** After the authentication, which identifies the caller. */
 export function limitRequests({ requests, addressOf }: ApiLimits): RequestHandler[] {
   if (requests === undefined) return [];
   return [
     async (request, response, next) => {
-      // What watches over the service must see it however much others ask.
+      // Monitoring must reach the service however many requests others make.
       if (isProbe(`${request.baseUrl}${request.path}`)) return next();
       const { caller, access } = contextOf(response);
       const taken = await requests.take(whoIs(caller, access, request, addressOf));
@@ -48,7 +48,7 @@ export function limitRequests({ requests, addressOf }: ApiLimits): RequestHandle
   ];
 }
 
-/** For doors that are none of express: undefined while the client has not used up what it may. */
+/** For upgrades, which Express does not see: undefined while the client has not used up what it may. */
 export async function overLimit(
   { requests, addressOf }: ApiLimits,
   { caller, access }: { caller: Caller; access: Access },
@@ -58,7 +58,7 @@ export async function overLimit(
   return taken?.allowed === false ? taken : undefined;
 }
 
-/** Who presents wrong credentials. Right ones are never held against anybody: they are let in however many wrong ones come. */
+/** Counts wrong credentials by address. Right ones are let in however many wrong ones come. */
 export interface Guesses {
   /** Counts one wrong credential; what it is answered with when too many have come from its address. Never rejects. */
   count(request: IncomingMessage): Promise<Taken | undefined>;

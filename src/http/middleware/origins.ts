@@ -11,14 +11,14 @@ export function lets(origins: readonly string[], origin: string): boolean {
 }
 
 /**
- * A browser sends some requests of any page without asking first, such as a POST without a body. CORS only keeps their
- * answers from the page, so what changes something has to be refused here.
+ * A browser sends some requests of any page without a preflight, such as a POST without a body. CORS only keeps their
+ * answers from the page, so what changes something has to be rejected here.
  */
 export function rejectForeignPages(origins: readonly string[]): RequestHandler {
   return (request, _response, next) => {
     const origin = request.get('origin');
     if (origin === undefined || SAFE.has(request.method)) return next();
-    // A cookie is sent along whether the page knows it or not, so any page would speak for whoever looks at it.
+    // A cookie is sent along whether the page can read it or not, so any page would act for whoever opens it.
     const allowed = request.get('cookie') === undefined ? origins : origins.filter((one) => one !== '*');
     if (lets(allowed, origin) || isOwn(origin, request.get('host'))) return next();
     throw new OrchestratorError(

@@ -1,4 +1,4 @@
-/** How many connections of a tenant may follow something at a time: each holds memory for as long as its client likes. */
+/** Limits how many streams a tenant may have open at a time: each occupies memory for as long as its client likes. */
 export interface StreamSlots {
   /** A slot, or undefined when the tenant has all it may have. */
   take(tenantId: string): { leave(): void } | undefined;

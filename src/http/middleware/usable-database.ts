@@ -1,5 +1,5 @@
 /**
- * While tasks cannot be committed on the database, nothing new is taken: what is not answered with 202 is not owed to anybody.
+ * While tasks cannot be committed on the database, nothing new is accepted: what is not answered with 202 is nobody's loss.
  * Reading goes on, as far as the database allows it, and so does a log-in, which operators need to see what is wrong.
  */
 import type { RequestHandler } from 'express';
@@ -13,7 +13,7 @@ export function rejectUnlessUsable(writePath: Pick<WritePath, 'fault'>): Request
   return async (request, _response, next) => {
     if (READS.has(request.method) || request.path.startsWith(LOGIN)) return next();
     const found = writePath.fault();
-    // Known, nearly always: nobody waits for it.
+    // Cached, nearly always: nobody waits for it.
     const fault = found instanceof Promise ? await found : found;
     if (fault !== undefined) throw databaseNotUsable(fault.class);
     next();

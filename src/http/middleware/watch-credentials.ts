@@ -1,6 +1,6 @@
 /**
- * What is open for long was opened with credentials that may be over by now: expired, revoked, their session ended, or with
- * fewer roles. So they are looked at again while it is open, as they would be with a new request.
+ * Checks the credentials of a long connection again while it is open, as those of a new request: they may have expired,
+ * been revoked or lost roles, or their session may have ended.
  */
 import { allows, type Permission } from '../../domain/access.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
@@ -29,7 +29,7 @@ export function watchCredentials(
   }
 
   async function check(): Promise<void> {
-    // While nobody can be asked, what was said last holds.
+    // While they cannot be checked the last result counts.
     if (await stillHold().catch(() => true)) return;
     clearInterval(timer);
     onOver();

@@ -1,4 +1,4 @@
-/** The HTTP door, put together. What comes first holds for everything after it, so the order here is the policy. */
+/** The HTTP server, put together. What comes first holds for everything after it, so the order here is the policy. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -71,7 +71,7 @@ function securityHeaders({ publicUrl, tls }: HttpConfig): RequestHandler {
   };
 }
 
-/** The headers depend on nothing in a request, so the middleware is asked for them once. */
+/** The headers depend on nothing in a request, so the middleware makes them once. */
 function alwaysTheSame(middleware: ReturnType<typeof helmet>): ReadonlyMap<string, string> {
   const headers = new Map<string, string>();
   const response = {

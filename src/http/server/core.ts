@@ -1,4 +1,4 @@
-/** What the HTTP door needs for itself, whatever it serves; `compose/` puts it together. */
+/** What the HTTP server needs for itself, whatever it serves; `compose/` puts it together. */
 import type { RequestHandler } from 'express';
 import type { ErrorCode } from '../../domain/errors.ts';
 import type { Audit } from '../../engine/ports/audit.ts';
@@ -13,7 +13,7 @@ import type { DatabaseFaults } from './problem.ts';
 export interface HttpConfig {
   /** `*`: any. */
   corsOrigins: readonly string[];
-  /** The names under which it may be asked; undefined: any. */
+  /** The host names that are served; undefined: any. */
   hostNames?: readonly string[] | undefined;
   bodyLimitBytes: number;
   /** Whose X-Forwarded-For is believed; undefined: nobody's. */
@@ -32,7 +32,7 @@ export interface HttpConfig {
 export interface HttpCore extends DatabaseFaults {
   config: HttpConfig;
   log: Logger;
-  /** Who asks, and what that one may do. */
+  /** The caller of a request, and its access. */
   identify: Identify;
   /** Where a browser logs in that wants to see `path`; undefined: no browser can. */
   loginFor?: ((path: string) => string) | undefined;
@@ -41,11 +41,11 @@ export interface HttpCore extends DatabaseFaults {
   writePath: Pick<WritePath, 'fault' | 'lastFault'>;
   /** Bull Board, served under /admin/queues. */
   board: RequestHandler;
-  /** Undefined: everybody may come as often as they want. */
+  /** Undefined: requests are not limited. */
   limits?: ApiLimits | undefined;
-  /** What sees a request before anybody has asked who sends it. */
+  /** What sees a request before its authentication. */
   before?: readonly RequestHandler[] | undefined;
-  /** Told of every answer; `endpoint` is the path of the operation, not that of the request. */
+  /** Called for every answer; `endpoint` is the path of the operation, not that of the request. */
   answered?(request: {
     method: string;
     endpoint: string;

@@ -19,7 +19,7 @@ export function rejectIdempotencyKey(request: Request, instead: string): void {
   if (request.get(HEADER) !== undefined) throw bad(`is not taken here; ${instead}`);
 }
 
-/** Says that nothing new was begun: the key had been used before, or the workflow's `dedupe` found an execution. */
+/** Says that nothing new was started: the key had been used before, or the workflow's `dedupe` found an execution. */
 export function setReplayHeaders(response: Response, { repeated, deduplicated }: AcceptedRun): void {
   if (deduplicated === true) response.setHeader('Execution-Deduplicated', 'true');
   else if (repeated) response.setHeader('Idempotency-Replayed', 'true');

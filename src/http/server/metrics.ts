@@ -1,4 +1,4 @@
-/** `/metrics`, as the API and the workers serve it: the text format of Prometheus, or JSON for who asks for it. */
+/** `/metrics`, as the API and the workers serve it: the text format of Prometheus, or JSON by `Accept`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CONTENT_TYPES, type ExpositionFormat, type Family } from '../../telemetry/exposition.ts';
 

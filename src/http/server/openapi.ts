@@ -105,7 +105,7 @@ function headerParameters(op: Operation): oas31.ParameterObject[] {
 
 /** Of every operation: an id in a header that is too long. */
 const MALFORMED = 400;
-/** Also what needs no credentials refuses wrong ones, and what pages of other sites send, or what comes under another name. */
+/** Also what needs no credentials rejects wrong ones, requests of other sites' pages, and other host names. */
 const REJECTIONS = [401, 403];
 
 function responses(op: Operation): ZodOpenApiResponsesObject {

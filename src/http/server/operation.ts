@@ -1,5 +1,5 @@
 /**
- * One operation of the door: its path, what it takes, what it answers. Routes are served from it and the OpenAPI
+ * One operation of the API: its path, what it takes, what it answers. Routes are served from it and the OpenAPI
  * document is written from it, so the two cannot differ. Paths are spelled as OpenAPI spells them: `/result/{task_id}`.
  */
 import type { Express, Request, RequestHandler, Response } from 'express';
@@ -72,18 +72,18 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   summary: string;
   description?: string;
   body?: B;
-  /** Shown in the document instead of `body`, where the real check happens behind the door. */
+  /** Shown in the document instead of `body`, where the real check happens later. */
   bodyDocument?: z.ZodType;
   /** No body is read as `{}`. */
   bodyOptional?: boolean;
   query?: Q;
-  /** Request headers beyond the common ones: name -> description. */
+  /** Request headers besides the common ones: name -> description. */
   headers?: Record<string, string>;
   notFound?: NotFound;
   answers: Record<number, Answer>;
-  /** Statuses of problem documents beyond 429, 500 and 503, which every operation can answer. */
+  /** Statuses of problem documents besides 429, 500 and 503, which every operation can answer. */
   problems: number[];
-  /** Those that are a page for who asks for text/html rather than JSON. */
+  /** Those that are a page for a caller that prefers text/html to JSON. */
   problemPages?: number[];
 }
 
@@ -100,7 +100,7 @@ export interface Call<B extends z.ZodType, Q extends z.ZodType> {
   stream(): void;
 }
 
-/** Nothing asked for, nothing looked at. */
+/** Without parameters, and what is sent is ignored. */
 export const nothing = z.object({});
 
 export function operation<B extends z.ZodType = typeof nothing, Q extends z.ZodType = typeof nothing>(
@@ -152,7 +152,7 @@ export function createRoutes(tables: readonly BoundEndpoints[], inTenant: InTena
   const entries: Array<{ op: Operation; handler: RequestHandler }> = [];
   const routes: Routes = {
     serve(op, handle) {
-      // A query and body of any schema: the entry only keeps what the document needs.
+      // A query and body of any schema: the entry has only what the document needs.
       entries.push({ op: op as unknown as Operation, handler: handlerOf(op, handle, inTenant) });
     },
     raw(op, handler) {

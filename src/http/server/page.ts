@@ -1,4 +1,4 @@
-/** The small pages that people see of the API itself. What anybody wrote is text here, whatever it looks like. */
+/** The small HTML pages of the API itself. What anybody wrote is text here, whatever it looks like. */
 import type { Response } from 'express';
 
 export interface Page {

@@ -1,4 +1,4 @@
-/** The paths that tell machines whether this process lives and is ready: open, never counted, and asked all the time. */
+/** The paths of the liveness and readiness probes: open, and never counted by the rate limit. */
 const PROBES: ReadonlySet<string> = new Set(['/health', '/livez', '/healthz', '/ready', '/readyz']);
 
 export function isProbe(path: string): boolean {

@@ -1,4 +1,4 @@
-/** Errors as RFC 9457 problem documents. What we did not foresee is logged whole and shown as nothing but `internal`. */
+/** Errors as RFC 9457 problem documents. An unforeseen error is logged in full and shown as nothing but `internal`. */
 import type { ErrorRequestHandler, Request, Response } from 'express';
 import {
   describe,
@@ -35,7 +35,7 @@ export function sendProblem(request: Request, response: Response, error: Orchest
   };
   const retryAfter = error.retryAfterSeconds ?? (status === 503 || status === 429 ? RETRY_AFTER_SECONDS : undefined);
   if (retryAfter !== undefined) response.setHeader('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
-  // The rest of a body that is refused is not worth reading.
+  // The rest of a rejected body is not read.
   if (status === 413) response.setHeader('Connection', 'close');
   const bytes = Buffer.from(JSON.stringify(body));
   response.status(status);
@@ -51,7 +51,7 @@ export function loggedPath(request: Request): string {
   return path.replace(/^\/approvals\/.+/, '/approvals/{token}');
 }
 
-/** One item of a bulk request that was refused. */
+/** One rejected item of a bulk request. */
 export function itemError(code: ErrorCode, detail: string, errors: FieldFault[], executionId?: string): object {
   return {
     code,
@@ -63,7 +63,7 @@ export function itemError(code: ErrorCode, detail: string, errors: FieldFault[],
   };
 }
 
-/** What the errors of the database mean, by whoever knows it. */
+/** What the errors of the database mean. */
 export interface DatabaseFaults {
   /** It cannot be reached at the moment. */
   isUnavailable(error: unknown): boolean;
@@ -83,7 +83,7 @@ export function databaseNotUsable(errorClass: string, cause?: unknown): Orchestr
 export function problemHandler(log: Logger, database: DatabaseFaults): ErrorRequestHandler {
   return (thrown: unknown, request, response, _next) => {
     const error = toOrchestratorError(thrown, database);
-    // What became of an execution is told by the execution; that the database cannot be used is logged when it is found.
+    // What became of an execution is in the execution; that the database cannot be used is logged when it is found.
     const isReported = error.executionId !== undefined || (error.code === 'database_not_usable' && error === thrown);
     if (error.status >= 500 && !isReported) {
       const { requestId, traceId, correlationId } = contextOf(response);

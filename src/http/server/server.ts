@@ -1,4 +1,4 @@
-/** The HTTP server around the app: how long a client may take, and what it hears when it does not speak HTTP. */
+/** The HTTP server around the app: its timeouts, and the answer to a client that does not speak HTTP. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -32,7 +32,7 @@ const BAD_REQUEST = { line: '400 Bad Request', status: 400, title: 'This is not 
 export interface ServerTls {
   cert: string;
   key: string;
-  /** Who vouches for the certificates of clients, and whether each must have one; undefined: they are not asked for. */
+  /** Who vouches for the certificates of clients, and whether each must have one; undefined: they are not requested. */
   clients?: { ca: string; required: boolean } | undefined;
 }
 
@@ -50,7 +50,7 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
       ? createServer(limits, app)
       : createTlsServer({ ...limits, ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
   server.maxHeadersCount = MAX_HEADERS;
-  // What comes beyond is closed at once, so that those that are open go on.
+  // More connections are closed at once, so that those that are open go on.
   server.maxConnections = maxConnections;
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // Who did not get through the handshake could not read an answer.
@@ -63,14 +63,14 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
   return server;
 }
 
-/** Where none is required one that nobody vouches for is refused by the door, in words. */
+/** Where none is required, authentication rejects one that nobody vouches for, with a problem document. */
 function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
   const common = { cert, key, minVersion: 'TLSv1.2' as const };
   if (clients === undefined) return common;
   return { ...common, ca: clients.ca, requestCert: true, rejectUnauthorized: clients.required };
 }
 
-/** As every other answer, although nothing of the request is known: neither where it went nor which ids it has. */
+/** As every other answer, although neither the path nor the ids of the request could be read. */
 function rejection(line: string, status: number, title: string): string {
   const traceId = randomBytes(16).toString('hex');
   const problem: Problem = {

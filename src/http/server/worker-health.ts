@@ -1,4 +1,4 @@
-/** The worker's own small door: `/health`, which is open, and `/metrics`, which asks who wants them as the API does; on WORKER_PORT. */
+/** The worker's own endpoints on WORKER_PORT: `/health`, which is open, and `/metrics`, with the authentication of the API. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
