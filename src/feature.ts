@@ -1,7 +1,7 @@
 /**
  * The seam between the trunk and the features. A feature is a folder below `features/` that can be deleted: its `index.ts`
  * exports one value of this type, and one line in `compose/features.ts` adds it to the router, the OpenAPI document, the
- * table of permissions and the processes. The trunk knows features by nothing else.
+ * table of permissions and the processes. The trunk has no other reference to features.
  */
 import type { RequestHandler } from 'express';
 import type pg from 'pg';
@@ -72,7 +72,7 @@ export type TenantTables = Readonly<Record<string, { key: readonly string[]; hid
 /** What a feature has in an API process. */
 export interface FeatureApi {
   endpoints: readonly Endpoints<never>[];
-  /** Who asks, beyond what is configured. One feature at most offers it; it is made before `open` is called. */
+  /** Credentials besides the configured ones. One feature at most offers it; it is made before `open` is called. */
   credentials?: (parts: Pick<ApiParts, 'config' | 'everyTenant' | 'log'>) => Credentials;
   /** Made once for a process. */
   open(parts: ApiParts): ApiPart;
@@ -92,15 +92,15 @@ export interface ApiPart extends ApiHooks {
   endpoints: readonly BoundEndpoints[];
 }
 
-/** Where the trunk asks a feature in an API process. */
+/** Hooks of the trunk in an API process. */
 export interface ApiHooks {
-  /** Sees a request before anybody has asked who sends it. */
+  /** Sees a request before its authentication. */
   before?: readonly RequestHandler[];
   /** Before a workflow is created, or gets another definition. */
   beforeSave?: BeforeSaveWorkflow;
-  /** By channel of the database: what is told there. */
+  /** By channel of the database: what is notified there. */
   channels?: Readonly<Record<string, (payload: string) => void>>;
-  /** Something may have been told that was not heard. */
+  /** A notification may have been lost. */
   onGap?: () => void;
   /** Who did what. One feature at most offers it. */
   audit?: Audit;
@@ -195,7 +195,7 @@ export interface FeatureWorker {
   open(parts: WorkerParts): WorkerPart;
 }
 
-/** Where the trunk asks a feature in a worker. */
+/** Hooks of the trunk in a worker. */
 export interface WorkerPart {
   /** What its adapters get of the engine, bound to the task that they run. */
   capabilities?: (call: ExecutionCall) => Partial<EngineCapabilities>;
@@ -207,11 +207,11 @@ export interface WorkerPart {
   secrets?: Pick<SecretsOfTasks, 'of'>;
   /** Where it is stored what adapters say. */
   taskLogs?: TaskLogStore;
-  /** By channel of the database: what is told there. */
+  /** By channel of the database: what is notified there. */
   channels?: Readonly<Record<string, (payload: string) => void>>;
   /** Adds metrics of its own to those of the process. */
   registerMetrics?: (registry: Registry) => void;
-  /** Hears what the outbound policy decides. */
+  /** Called with each decision of the outbound policy. */
   onDecision?: (decision: EgressDecision) => void;
   /** Before the worker takes anything. */
   ready?: () => Promise<unknown>;

@@ -1,4 +1,4 @@
-/** `npm run audit:verify`: 0 when every chain is whole, 1 when one is not, 2 when it could not be checked. */
+/** `npm run audit:verify`: 0 when every chain is intact, 1 when one is not, 2 when it could not be checked. */
 
 import { errorMessage } from '../domain/texts/error-message.ts';
 import { createAuditStore } from '../features/audit/store.ts';

@@ -11,7 +11,7 @@ if (databaseUrl === undefined)
 try {
   for (const name of await migrate(databaseUrl)) process.stdout.write(`Applied the migration ${name}.\n`);
   if (redisUrl === undefined) await migrateQueue(databaseUrl);
-  process.exit(0); // Idle connections of the queue would hold the end up.
+  process.exit(0); // Idle connections of the queue would delay the end.
 } catch (error) {
   if (error instanceof UnsupportedServer) exitBecause(error.message);
   process.stderr.write(`The migration failed: ${errorMessage(error)}\n`);

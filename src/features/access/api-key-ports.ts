@@ -13,7 +13,7 @@ export interface ApiKey {
   createdBy: string;
   createdAt: Date;
   rotatedAt: Date | null;
-  /** The key before holds until then. */
+  /** The key before is valid until then. */
   previousUntil: Date | null;
   lastUsedAt: Date | null;
   revokedAt: Date | null;
@@ -36,7 +36,7 @@ export interface ApiKeyStore {
   create(key: NewApiKey, limit: number): Promise<ApiKey | undefined>;
   list(tenantId: string, page: number, pageSize: number): Promise<{ items: ApiKey[]; total: number }>;
   find(tenantId: string, id: string): Promise<ApiKey | undefined>;
-  /** The key that there is goes on holding for `graceSeconds`. Undefined: there is none, or it is over. */
+  /** The present key stays valid for `graceSeconds`. Undefined: there is none, or it is over. */
   rotate(
     tenantId: string,
     id: string,
@@ -48,13 +48,13 @@ export interface ApiKeyStore {
 
 export interface FoundKey extends Pick<ApiKey, 'id' | 'tenantId' | 'roles' | 'scopes'> {
   hash: Buffer;
-  /** For how long it holds yet, at most. */
+  /** For how long it is valid yet, at most. */
   remainingMs: number;
 }
 
-/** Of all tenants: whose a key is, is what is asked. */
+/** Of all tenants: the key says which one. */
 export interface ApiKeyDirectory {
-  /** A key that holds now. */
+  /** A key that is valid now. */
   lookUp(hash: Buffer): Promise<FoundKey | undefined>;
   used(ids: readonly string[]): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about API keys. */
+/** Requests and responses of the API about API keys. */
 import { z } from 'zod';
 import { paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

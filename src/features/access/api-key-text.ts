@@ -1,6 +1,6 @@
 /**
- * How a key is spelled: a name that scanners for leaked secrets can look for, 256 random bits, and a checksum, so that
- * what was mistyped or made up is refused without a question to the database. Only its SHA-256 is kept: of so many
+ * How a key is spelled: a prefix that scanners for leaked secrets recognise, 256 random bits, and a checksum, so that
+ * what was mistyped or made up is rejected without a query. Only its SHA-256 is stored: of so many
  * random bits nobody finds the key for a hash, however fast hashes are made.
  */
 import { createHash } from 'node:crypto';

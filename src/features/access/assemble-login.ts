@@ -1,4 +1,4 @@
-/** How people log in with their browsers. */
+/** Logins with a browser, from the settings. */
 import type { Config } from '../../config/config.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import { createEgress } from '../../egress/egress.ts';

@@ -1,4 +1,4 @@
-/** Who asks, beyond what is configured: keys that tenants have made, and sessions of browsers. */
+/** Credentials besides the configured ones: keys that tenants have made, and sessions of browsers. */
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import type { ApiParts, Credentials } from '../../feature.ts';
 import type { SessionRules } from '../../http/auth/sessions.ts';

@@ -1,7 +1,7 @@
 /**
- * Whether a session was ended before its time. They are few, so all of them are read together, and what was read holds for a
- * few seconds: a session that is ended is refused within that time by every process, and nobody waits for a look-up of their
- * own. While the database gives no answer what was read last goes on holding: sessions do not end because it is away.
+ * Whether a session was ended before its time. They are few, so all of them are read together and cached for a
+ * few seconds: a session that is ended is rejected within that time by every process, and no request waits for a look-up of
+ * its own. While the database gives no answer the cache stays valid: sessions do not end because it is away.
  */
 
 import { errorMessage } from '../../domain/texts/error-message.ts';

@@ -1,7 +1,7 @@
 /**
- * Whose a presented key is. What the database says holds for a few seconds without being asked again, also that it does
- * not know a key: so a key that is revoked is refused within that time by every process, and a client in a loop costs
- * one look-up per key. That a key was used is written down behind all that, many at a time.
+ * Finds the owner of a presented key. What the database says is cached for a few seconds, also that a key is unknown: so a
+ * revoked key is rejected within that time by every process, and a client in a loop costs one look-up per key. That a key
+ * was used is written later, many at a time.
  */
 
 import { timingSafeEqual } from 'node:crypto';

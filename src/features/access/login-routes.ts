@@ -1,7 +1,7 @@
 /**
  * Logging in with a browser, at the provider that is configured. What a login is bound to (state, nonce, the verifier of
- * PKCE, the page to go on to) waits in a cookie of its own for ten minutes: an answer that this browser has not asked for, or
- * has had already, begins nothing.
+ * PKCE, the page to go on to) waits in a cookie of its own for ten minutes: an answer that this browser has not requested, or
+ * has had already, starts nothing.
  */
 
 import type { Request, Response } from 'express';
@@ -187,7 +187,7 @@ function serve(routes: Routes, { login, loginSessions }: Needs): void {
       sendPage(response, 200, {
         title: 'Logged out',
         lines: [],
-        // The policy of pages keeps forms from leading elsewhere, also by a redirect.
+        // The policy of pages forbids forms that lead elsewhere, also by a redirect.
         leadsTo: end?.href,
         link:
           end === undefined
@@ -230,7 +230,7 @@ async function attemptOf(
   const cookies = cookiesNamed(attemptCookie(publicUrl).name, request.headersDistinct['cookie']);
   for (const text of cookies.slice(0, 2)) {
     const { data } = pending.safeParse(await attempts.open(text));
-    // Of another login than the one that is answered: one in another tab, or one that somebody else began.
+    // Of another login than the one that is answered: one in another tab, or one that somebody else started.
     if (data !== undefined && data.state === request.query['state']) return { ...data, to: ownPath(data.to) };
   }
   throw new OrchestratorError(
@@ -239,7 +239,7 @@ async function attemptOf(
   );
 }
 
-/** Pages for people, problems for others. */
+/** Pages for browsers, problem documents for others. */
 async function answer(request: Request, response: Response, work: () => Promise<void>): Promise<void> {
   response.setHeader('Cache-Control', 'no-store');
   response.setHeader('X-Robots-Tag', 'noindex');

@@ -1,4 +1,4 @@
-/** Sessions of browsers, as far as they are kept: that each was begun, and whether it was ended before its time. */
+/** Sessions of browsers, as far as they are stored: that each was started, and whether it was ended before its time. */
 
 export interface LoginSession {
   id: string;

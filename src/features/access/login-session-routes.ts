@@ -1,4 +1,4 @@
-/** Sessions of browsers, to be looked at and ended one by one: one's own, or those of the tenant. */
+/** Sessions of browsers, to list and to end one by one: one's own, or those of the tenant. */
 
 import { allows } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';

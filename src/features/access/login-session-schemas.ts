@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about sessions of browsers. */
+/** Requests and responses of the API about sessions of browsers. */
 import { z } from 'zod';
 import { paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { apiKeyListQuery } from './api-key-schemas.ts';

@@ -12,13 +12,13 @@ export interface ApiKeyFields {
   expires_in_seconds?: number | undefined;
 }
 
-/** Who asks, and what that one may do. */
+/** The caller, and its access. */
 export interface Grantor {
   caller: Caller;
   access: Access;
 }
 
-/** `key`: told once. */
+/** `key`: shown once. */
 export interface IssuedKey {
   apiKey: ApiKey;
   key: string;
@@ -64,7 +64,7 @@ export function createApiKeys(deps: { keys: ApiKeyStore; newId(): string; random
     list: ({ tenantId }, page, pageSize) => keys.list(tenantId, page, pageSize),
     get: find,
     async rotate(grantor, id, graceSeconds) {
-      // Whoever replaces a key holds it afterwards.
+      // Whoever replaces a key has it afterwards.
       rejectEscalation(grantor, await find(grantor.caller, id));
       const key = makeApiKey(deps.random);
       const fresh = { hash: hashOfKey(key), prefix: prefixOfKey(key), graceSeconds };

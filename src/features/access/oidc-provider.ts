@@ -1,7 +1,7 @@
 /**
- * The OpenID provider that people log in at: authorization code with PKCE. What it says of itself is read when a login first
+ * The OpenID provider for logins: authorization code with PKCE. Its metadata is read when a login first
  * needs it and again when that is old, so that no start depends on it; while it is away there are no logins, and nothing else
- * is missing. Its keys are read for each login anew: logins are rare, and keys that were rotated hold at once.
+ * is missing. Its keys are read for each login anew: logins are rare, and rotated keys are valid at once.
  */
 
 import * as oidc from 'openid-client';
@@ -30,7 +30,7 @@ export interface ProviderDeps {
 export class ProviderAway extends Error {}
 
 const MAX_AGE_MS = 3_600_000;
-/** While it is away it is not asked more often, however many want to log in. */
+/** While it is away it is not called more often, however many try to log in. */
 const COOLDOWN_MS = 5_000;
 const TIMEOUT_SECONDS = 10;
 const MAX_SHOWN = 200;
@@ -128,7 +128,7 @@ function clientAuthentication(
   return inBody ? oidc.ClientSecretPost(secret) : oidc.ClientSecretBasic(secret);
 }
 
-/** What the provider itself said is told; what did not hold about its answer is for our log. */
+/** The provider's own error is shown; what is invalid about its answer goes to our log. */
 function loginError(error: unknown, log: Logger): OrchestratorError {
   const reasons = reasonsOf(error);
   if (isAway(error)) {

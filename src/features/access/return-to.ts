@@ -2,7 +2,7 @@
 
 export const AFTER_LOGIN = '/docs';
 const MAX_LENGTH = 2_048;
-/** What a browser, or a proxy that decodes a path, may take for the beginning of another host. */
+/** What a browser, or a proxy that decodes a path, may take for the start of another host. */
 const OTHER_HOST = /^\/(?:[/\\]|%(?:25)*(?:2f|5c))/i;
 const PRINTABLE = /^[\x21-\x5b\x5d-\x7e]+$/;
 /** A login that leads to a login would go round for ever. */

@@ -1,4 +1,4 @@
-/** `approval`: goes on when somebody who may has approved. No worker is held meanwhile. */
+/** `approval`: waits for an approver, without occupying a worker. */
 import { z } from 'zod';
 import { defineAdapter, NonRetryableError } from '../../../workers/adapter.ts';
 
@@ -8,11 +8,11 @@ export type ApprovalAnswer =
 
 declare module '../../../workers/adapter.ts' {
   interface EngineCapabilities {
-    /** Asks the approvers, once in each epoch of the run, and tells what has become of it. */
+    /** Requests the approval, once in each epoch of the run, and returns how it stands. */
     approval?(question: {
       message: string | undefined;
       approvers: readonly string[];
-      /** Who began the run may not decide. */
+      /** Who started the run may not decide. */
       fourEyes: boolean;
       timeoutSeconds: number | undefined;
       onTimeout: 'fail' | 'approve' | 'reject' | 'escalate';

@@ -1,6 +1,6 @@
 /**
  * Decisions about approvals. A decision is committed together with its event and the wake of the task; making the job due
- * comes after, so a process that dies in between leaves what the reconciler finds.
+ * comes after, so after a crash in between the reconciler finds it.
  */
 
 import { isApproval } from '../../domain/definition/signals.ts';
@@ -53,7 +53,7 @@ export interface IssuedLinks {
   expiresAt: Date;
 }
 
-/** How links reach an approver. Who asks for them is not told what is in it. */
+/** How links reach an approver. Who requests them does not see it. */
 export interface SendLinks {
   /** `missing`: which settings would let links be sent. */
   channelFor(userId: string): { channel: LinkChannel } | { missing: string };
@@ -65,7 +65,7 @@ export interface SendLinks {
   ): Promise<void>;
 }
 
-/** What a link is about, for the page that asks. */
+/** What a link is about, for its page. */
 export interface LinkView {
   claim: LinkClaim;
   message: string | null;
@@ -82,8 +82,8 @@ export interface Approvals {
   ): Promise<DecisionAnswer>;
   list(caller: Caller, filter: ApprovalFilter): Promise<{ items: ApprovalRow[]; total: number }>;
   /**
-   * One for each verdict; whoever has one decides as that user. So they are sent to that user, unless it is who asks, or who
-   * asks `mayHave` the links of others. 409 where nothing is configured to send them by, 502 when they were not taken.
+   * One for each verdict; whoever has one decides as that user. So they are sent to that user, unless that is the caller, or the
+   * caller `mayHave` the links of others. 409 where nothing is configured to send them by, 502 when they were not taken.
    */
   issueLinks(
     caller: Caller,

@@ -16,7 +16,7 @@ export interface OpenApproval {
 export interface Deciders {
   /** Nobody named: everybody of the tenant. */
   approvers: readonly string[];
-  /** Who began the run may not decide. */
+  /** Who started the run may not decide. */
   fourEyes: boolean;
   startedBy: string;
 }

@@ -1,6 +1,6 @@
 /**
- * The links of approvals. Their token is the credential, so they need no other one, and it is kept out of logs. What only
- * looks at a link (a preview in a chat, a scanner of mails) uses GET, which shows a page that asks; POST decides.
+ * The links of approvals. Their token is the credential, so they need no other one, and it is masked in logs. What only
+ * opens a link (a preview in a chat, a scanner of mails) uses GET, which shows a page with a form; POST decides.
  */
 
 import type { Request, Response } from 'express';
@@ -95,7 +95,7 @@ function serve(routes: Routes, { approvals }: Needs): void {
 interface Said {
   title: string;
   lines: string[];
-  /** Asks: it sends the form, and so decides. */
+  /** The page with the form, which decides when it is sent. */
   button?: string;
   json: object;
 }

@@ -20,7 +20,7 @@ export function approvalNotices(
   log: Logger,
 ): SendLinks {
   return {
-    // A channel of Slack has many readers: who asks for the links may be one of them.
+    // A channel of Slack has many readers: the caller may be one of them.
     channelFor(userId) {
       if (publicUrl === undefined) return { missing: MISSING };
       if (settings['SMTP_URL'] !== undefined && MAIL_ADDRESS.test(userId)) return { channel: 'email' };

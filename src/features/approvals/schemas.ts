@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about approvals. */
+/** Requests and responses of the API about approvals. */
 import { z } from 'zod';
 import { paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

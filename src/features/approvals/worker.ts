@@ -1,4 +1,4 @@
-/** What a worker has of it: the adapter of approvals asks, and hears what has become of it. */
+/** The worker's part: what the adapter of approvals calls. */
 import type { FeatureWorker } from '../../feature.ts';
 import type { ApprovalAnswer } from './adapter.ts';
 import { createApprovalStore } from './store.ts';

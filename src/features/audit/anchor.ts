@@ -1,5 +1,5 @@
 /**
- * The line that tells outside of the database how far a chain is. Signed, it is of use also where whoever could rewrite the
+ * The line that records outside of the database how far a chain is. Signed, it is of use also where whoever could rewrite the
  * chain can write lines too: without the secret none of them can be made or changed.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';

@@ -32,7 +32,7 @@ export interface ProcessAudit {
   close(): Promise<void>;
 }
 
-/** For `onDecision` of the way out. */
+/** For `onDecision` of the outbound policy. */
 export function auditingDenials(trail: Pick<AuditTrail, 'denied'>): (decision: EgressDecision) => void {
   return ({ refusal, ...request }) => {
     if (refusal !== undefined) trail.denied(deniedRequest({ refusal, ...request }));

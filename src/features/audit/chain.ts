@@ -1,6 +1,6 @@
 /**
  * The chain of a tenant's audit: SHA-256 over the hash of the entry before and the canonical JSON of the entry, in which
- * its number and time are too. What was tampered with is named as exactly as what is left allows.
+ * its number and time are too. What was tampered with is named as exactly as what remains allows.
  */
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../../engine/accept/request-hash.ts';
@@ -68,7 +68,7 @@ interface Position {
   previous: string | undefined;
 }
 
-/** `rest` begins with the entry that does not follow from what is before it. */
+/** `rest` starts with the entry that does not follow from what is before it. */
 function explain(before: Position, rest: readonly AuditEntry[]): BrokenChain {
   const [entry, next] = rest;
   const expected = before.seq + 1;

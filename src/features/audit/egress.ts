@@ -1,16 +1,16 @@
-/** What the outbound policy refused, for the audit: whose it was and where it was to go, never what is there. */
+/** What the outbound policy denied, for the audit: whose it was and where it was to go, never what is there. */
 import { type AuditEvent, NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
 
 export interface DeniedRequest {
   /** The class of the reason. */
   refusal: string;
-  /** Undefined: the service itself asked. */
+  /** Undefined: the service itself made it. */
   tenantId: string | undefined;
   host: string;
   scheme: string;
   method: string;
   redirected: boolean;
-  /** The idempotency key of the task that asked: execution, epoch and action. */
+  /** The idempotency key of the task that made it: execution, epoch and action. */
   source: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about the audit. */
+/** Requests and responses of the API about the audit. */
 
 import { z } from 'zod';
 import { count, FLOW, json, text, time } from '../../schemas/answer-shapes.ts';

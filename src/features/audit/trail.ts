@@ -1,6 +1,6 @@
 /**
- * Writes the audit, off the way of what is audited: entries leave in groups, in the order in which they came. The queue is
- * bounded; what has no room in it, or is left at the end, is counted and logged, and the count is itself an entry.
+ * Writes the audit beside what is audited: entries are sent in groups, in the order in which they came. The queue is
+ * bounded; what has no room in it, or remains at the end, is counted and logged, and the count is itself an entry.
  */
 
 import type { Audit, AuditEvent, AuditHead, AuditStore } from '../../engine/ports/audit.ts';
@@ -16,7 +16,7 @@ const LOG_DROPPED_EVERY_MS = 10_000;
 /** So many entries are anchored without waiting for the minute to be over. */
 export const ANCHOR_EVERY_ENTRIES = 1_000;
 
-/** Sends what is given to it in groups and in order (src/store/core/batch.ts). */
+/** Sends its items in groups and in order (src/store/core/batch.ts). */
 export interface AuditQueue {
   (event: AuditEvent): Promise<AuditHead | undefined>;
   size(): number;
@@ -28,7 +28,7 @@ export interface AuditTrailDeps {
   store: Pick<AuditStore, 'append'>;
   /** Takes away values that are secrets. */
   mask(text: string): string;
-  /** Told of the end of each chain that grew, every minute and every thousand entries. */
+  /** Called with the end of each chain that grew, every minute and every thousand entries. */
   anchor(heads: readonly AuditHead[]): Promise<void>;
   now(): number;
   log: Logger;
@@ -43,7 +43,7 @@ export interface AuditTrail extends Audit {
   writeCounted(): void;
   /** The ends of the chains that grew here since the last time; called every minute. */
   anchorGrown(): Promise<void>;
-  /** At most that long; what is left then is lost, and said to be. */
+  /** At most that long; what remains then is lost, and logged. */
   close(graceMs: number): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** What a worker has of it: it writes what the outbound policy refuses, and removes what is older than the audit is kept. */
+/** The worker's part: it audits what the outbound policy denies, and removes what is past its retention. */
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import type { FeatureWorker } from '../../feature.ts';
 import { auditingDenials, auditOf } from './assemble.ts';

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers for many executions at once. */
+/** Requests and responses of the API for many executions at once. */
 import { z } from 'zod';
 import { count, FLOW, text } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

@@ -1,6 +1,6 @@
 /**
- * How everything stands that the service depends on: its stores, its lanes and workers, the services of the tenant that asks, peers.
- * Each is asked at the same time as the others and has so long to answer, so the report never waits for one that hangs.
+ * The health of what the service depends on: its stores, its lanes and workers, the services of the caller's tenant, peers.
+ * All are probed at the same time, with a timeout, so the report never waits for one that hangs.
  */
 import { linesOfFaults, visibleFaults } from '../../domain/health/fault-problems.ts';
 import { isoText } from '../../domain/texts/iso-text.ts';
@@ -20,12 +20,12 @@ export interface SystemReport {
 }
 
 export interface SystemHealth {
-  /** Kept for a second; never rejects. */
+  /** Cached for a second; never rejects. */
   report(caller: Caller): Promise<SystemReport>;
 }
 
 const CACHED_MS = 1_000;
-/** Reports are kept by tenant; beyond so many the oldest goes. */
+/** Reports are cached by tenant; of more than so many the oldest goes. */
 const MAX_CACHED = 200;
 /** A worker that has not said farewell is shown for so long: after that it has been replaced, or there are no others. */
 const GONE_FOR_MS = 300_000;
@@ -62,7 +62,7 @@ export function createSystemHealth(deps: {
     const { answer, latencyMs, detail } = await probe(deps.engine.report());
     if (answer === undefined)
       return [['engine', { kind: 'engine', status: 'unhealthy', latency_ms: latencyMs, detail }]];
-    // Whoever asks: the classes, and what they mean.
+    // For any caller: the classes, and what they mean.
     const problems = [...linesOfFaults(visibleFaults(answer.faults, undefined)), ...answer.problems];
     const status = problems.length === 0 ? 'healthy' : 'unhealthy';
     const own: DependencyHealth = { kind: 'engine', status, latency_ms: latencyMs };
@@ -103,7 +103,7 @@ export function createSystemHealth(deps: {
     const findings =
       byTenant.get(caller.tenantId) ??
       cached(now, async () => (await Promise.all([services(caller), peers(caller)])).flat());
-    // Again at the end: the one that nobody has asked for longest is the first.
+    // Again at the end: the least recently used one is the first.
     byTenant.delete(caller.tenantId);
     byTenant.set(caller.tenantId, findings);
     const [oldest] = byTenant.keys();
@@ -176,7 +176,7 @@ function standingOf({ baseUrl, instances }: Service): DependencyHealth {
   return finding;
 }
 
-/** As the worker that keeps it up to date has last found it. */
+/** As the worker that checks it has last found it. */
 function peerOf({ url, status: standing, lastSeenAt, lastError, latencyMs }: PeerView): DependencyHealth {
   const status = standing === 'up' ? 'healthy' : standing === 'down' ? 'unhealthy' : 'unknown';
   const finding: DependencyHealth = { kind: 'peer', status, latency_ms: latencyMs, url: withoutCredentials(url) };
@@ -199,7 +199,7 @@ async function within<T>(work: Promise<T>, timeoutMs: number): Promise<{ answer:
   return Promise.race([done, late]).finally(() => clearTimeout(timer));
 }
 
-/** One reading at a time, whoever asks, and none again for a while after it has ended. */
+/** One reading at a time for all callers, and none again for a while after it has ended. */
 function cached<T>(now: () => number, read: () => Promise<T>): () => Promise<T> {
   let last: { value: Promise<T>; endedAt: number | undefined } | undefined;
   return () => {

@@ -1,4 +1,4 @@
-/** Why a run is not finished, or why it ended as it did: decided from what is known of it. Pure. */
+/** Why a run is not finished, or why it ended as it did: decided from its facts. Pure. */
 
 import {
   byWeight,
@@ -114,7 +114,7 @@ function paused({ run, now }: RunFacts): Cause {
   );
 }
 
-/** A run that the dispatcher has not given to the queue, and why; undefined: it is there after all. */
+/** A run that the dispatcher has not added to the queue, and why; undefined: it is there after all. */
 function notInQueue(facts: RunFacts): Cause | undefined {
   const { run, now, window, group } = facts;
   if (run.dueAt !== undefined) {

@@ -1,4 +1,4 @@
-/** The health of the engine behind the door. */
+/** The health of the engine behind the API. */
 
 import { linesOfFaults, visibleFaults } from '../../domain/health/fault-problems.ts';
 import { isoText } from '../../domain/texts/iso-text.ts';

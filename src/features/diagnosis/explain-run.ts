@@ -1,6 +1,6 @@
 /**
- * `GET /executions/{id}/why`: gathers what is known of a run, in a bounded number of questions, and lets the domain say what
- * of it is the cause. Whatever does not answer is left out, and is a cause itself.
+ * `GET /executions/{id}/why`: gathers the facts of a run, in a bounded number of queries, and lets the domain decide which
+ * of them is the cause. Whatever does not answer is left out, and is a cause itself.
  */
 
 import { WORKFLOW_ACTION } from '../../domain/definition/sub-workflows.ts';
@@ -48,7 +48,7 @@ export interface WhyOfRuns {
   explain(caller: Pick<Caller, 'tenantId'>, runId: string): Promise<RunExplanation | undefined>;
 }
 
-/** Tasks of one run that are looked for in the queue. */
+/** Tasks of one run whose jobs are read from the queue. */
 const MAX_ACTIONS = 20;
 const MAX_CHILDREN = 3;
 const DEPTH = 3;
@@ -192,7 +192,7 @@ async function rateSlotsOf(
   attempts: (actionId: string) => number,
 ): Promise<Map<string, number>> {
   if (calls.length === 0) return new Map();
-  // The attempt that waits is the one after the last that has ended, or that one when nothing has begun it.
+  // The attempt that waits is the one after the last that has ended, or that one when nothing has started it.
   const idsOf = (actionId: string) =>
     [attempts(actionId), attempts(actionId) + 1].map((attempt) => `${run.id}.${epoch}.${actionId}.${attempt}`);
   const keys = [...new Set(calls.map(({ service = '' }) => serviceKey(service)))];

@@ -1,6 +1,6 @@
 /**
- * What is known of a run that is asked about: of its rows, its jobs, its workers and stores. Times are milliseconds of the
- * database's clock. Undefined is always: not known, because whoever knows did not answer.
+ * The facts of a run to explain: its rows, its jobs, its workers and stores. Times are milliseconds of the
+ * database's clock. Undefined is always: not known, because its source did not answer.
  */
 
 import type { QueueUse } from '../../domain/fairness/queue-room.ts';
@@ -24,12 +24,12 @@ export interface RunFact {
   deadlineAt: number | undefined;
   cancelReason: string | undefined;
   workflowStatus: string | undefined;
-  /** When the reconciler looks at it next. */
+  /** When the reconciler checks it next. */
   checkAt: number;
   /** It sleeps, and its jobs were taken out of the queue until it is due or woken. */
   leftQueue?: boolean | undefined;
   isSaga: boolean;
-  /** The newest of each: who paused it, who asked for its end. */
+  /** The newest of each: who paused it, who requested its end. */
   paused: ControlAct | undefined;
   /** It goes on with this run, which is above it and was paused by somebody. */
   pausedWith: string | undefined;
@@ -98,7 +98,7 @@ export interface ExternalFact {
 }
 
 export interface Surroundings {
-  /** What fails now in any process, with no more of it than whoever asks may see. */
+  /** What fails now in any process, with no more of it than the caller may see. */
   faults: readonly FaultGroup[];
   /** The version of the process that answers. */
   version: string;
@@ -123,11 +123,11 @@ export interface RunFacts extends Surroundings {
   now: number;
   run: RunFact;
   actions: readonly ActionFact[];
-  /** By action; parts under their own ids. Undefined: the table could not be read in time. */
+  /** By action; items and iterations under their own ids. Undefined: the table could not be read in time. */
   tasks: ReadonlyMap<string, TaskFact> | undefined;
-  /** Of an action with parts, and of what is undone (`~saga`): how many there are, and how many are still open. */
+  /** Of an action with items or iterations, and of compensations (`~saga`): how many there are, and how many are still open. */
   parts: ReadonlyMap<string, { total: number; open: number }>;
-  /** Of the tasks that could go on, as far as they were looked at. */
+  /** Of the tasks that could go on, as far as they were read. */
   jobs: ReadonlyMap<string, JobFact>;
   /** Of the finalizer, when every action is final. */
   finalizer: JobFact | undefined;
@@ -135,7 +135,7 @@ export interface RunFacts extends Surroundings {
   waitsSince: ReadonlyMap<string, number>;
   externals: ReadonlyMap<string, ExternalFact>;
   children: ReadonlyMap<string, ChildFact>;
-  /** When it is the turn of a call at a service with a rate limit. */
+  /** The rate-limit slots of calls that wait for one. */
   rateSlots: ReadonlyMap<string, number>;
   group: GroupFact | undefined;
   window: { used: number; size: number; ahead: number; ofTenant: number } | undefined;
@@ -148,7 +148,7 @@ export interface ChildFact {
   runId: string;
   status: string;
   createdAt: number;
-  /** Why that one is not finished; undefined below the depth that is looked at. */
+  /** Why that one is not finished; undefined below the depth that is read. */
   why: Explanation | undefined;
 }
 export interface GroupFact {

@@ -1,4 +1,4 @@
-/** What is not as it should be, of the whole system and of one lane: read from the stores, decided by the domain. */
+/** Problems of the system and of one lane: read from the stores, decided by the domain. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { isQueueFull, type QueueUse } from '../../domain/fairness/queue-room.ts';
 import { visibleFaults } from '../../domain/health/fault-problems.ts';
@@ -28,7 +28,7 @@ export interface LaneExplanation {
 export interface SystemProblemsDeps {
   store: Pick<WhyStore, 'surroundings'>;
   engine: Pick<EngineHealth, 'report'>;
-  /** What keeps the second wall between tenants from standing; undefined: it stands. */
+  /** Why row-level security does not hold; undefined: it does. */
   isolationGap(): Promise<string | undefined>;
   queueUse(): QueueUse | undefined;
   /** The queue's own word for why it takes no writes. */
@@ -66,7 +66,7 @@ export function createSystemProblems(deps: SystemProblemsDeps): SystemProblems {
         .then((found) => ({ ...found, skewMs: skewOf(before, deps.now(), found.now) }))
         .catch(() => undefined),
       deps.engine.report(),
-      // A database that does not answer is told of as such.
+      // A database that does not answer is reported as such.
       deps.isolationGap().catch(() => undefined),
     ]);
     if (around === undefined) return undefined;

@@ -28,7 +28,9 @@ export interface WhyStore {
   ): Promise<(Pick<RunFacts, 'tasks' | 'parts'> & { tasks: ReadonlyMap<string, TaskFact> }) | undefined>;
   surroundings(
     tenantId: string,
-  ): Promise<Pick<Surroundings, 'workers' | 'lastPass' | 'blocked' | 'circuits'> & { now: number; paused: PausedLane[] }>;
+  ): Promise<
+    Pick<Surroundings, 'workers' | 'lastPass' | 'blocked' | 'circuits'> & { now: number; paused: PausedLane[] }
+  >;
   waits(
     run: WhyRun,
     actionIds: readonly string[],

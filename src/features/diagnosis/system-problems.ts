@@ -1,4 +1,4 @@
-/** What of the whole system is not as it should be, each with what to do about it. Pure. */
+/** Decides which problems the system has, each with what to do about it. Pure. */
 
 import { fullnessOf } from '../../domain/fairness/queue-room.ts';
 import { FAULT_CODES, problemsOfFaults } from '../../domain/health/fault-problems.ts';
@@ -45,11 +45,11 @@ export interface SystemFacts extends Surroundings {
   stuck: number;
   /** How far the clock of this process is from the database's. */
   skewMs: number;
-  /** What keeps the second wall between tenants from standing; undefined: it stands. */
+  /** Why row-level security does not hold; undefined: it does. */
   isolationGap: string | undefined;
 }
 
-/** A worker that has not said farewell is told of for so long. */
+/** A worker that ended without deregistering is reported for so long. */
 const UNRESPONSIVE_FOR_MS = 300_000;
 
 /** `faults`: where the database does not say more, or rejects to. */

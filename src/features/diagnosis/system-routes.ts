@@ -59,7 +59,7 @@ function serve(routes: Routes, deps: Needs): void {
   });
 }
 
-/** Of what is not ours: the rest is told by its cause. */
+/** Of other services: the rest is reported by its cause. */
 function dependencyProblems(services: Record<string, DependencyHealth>): Problem[] {
   return Object.entries(services)
     .filter(([, { kind, status }]) => status === 'unhealthy' && (kind === 'service' || kind === 'peer'))

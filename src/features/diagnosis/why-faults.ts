@@ -14,7 +14,7 @@ const OF_EVERY_KIND: ReadonlySet<FaultKind> = new Set(['write_path', 'connection
 const DISPATCHER = 'sweep';
 const FINALIZER = 'runs';
 
-/** What holds every run, or this one because of where it stands. */
+/** What blocks every run, or this one because of its state. */
 export function faultOfRun(facts: Facts & Pick<RunFacts, 'run' | 'tasks'>): Cause | undefined {
   const { faults, run, tasks } = facts;
   const all = faults.find(
@@ -30,7 +30,7 @@ export function faultOfRun(facts: Facts & Pick<RunFacts, 'run' | 'tasks'>): Caus
   return tasks === undefined && first !== undefined ? causeOf(first, facts) : undefined;
 }
 
-/** What ends the deliveries of one lane, or keeps it from getting anywhere. */
+/** What ends the deliveries of one lane, or blocks it. */
 export function faultOfLane(facts: Facts, lane: string): Cause | undefined {
   const fault = facts.faults.find(
     ({ kind, sources, lanes }) =>
@@ -40,7 +40,7 @@ export function faultOfLane(facts: Facts, lane: string): Cause | undefined {
 }
 
 function causeOf(fault: FaultGroup, { blocked, now }: Facts): Cause {
-  // What has no answer in time waits for that lock, and who holds it is known.
+  // What times out waits for that lock, whose holder is known.
   if (blocked !== undefined && mayBeOfLock(fault.class)) return databaseBlocked(blocked, now);
   const { class: of, message, firstAt, count, sources } = fault;
   return cause(codeOf(fault), wordsOf(fault), todoOf(fault), {

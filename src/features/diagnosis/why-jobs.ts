@@ -66,7 +66,7 @@ export function jobCause(
     case 'missing':
     case 'completed':
     case 'failed':
-      // Whoever runs it commits what comes of it; the queue is asked for nothing.
+      // Whoever runs it commits what comes of it; the queue does not matter.
       if (task?.status === 'running' && facts.workers.some(({ id, alive }) => alive && id === task.worker))
         return undefined;
       return jobsMissing(facts, action.actionId, job.state);
@@ -207,7 +207,7 @@ export function jobsMissing(facts: RunFacts, actionId: string, state: string): C
   );
 }
 
-/** Without Redis the queue is in the database: whoever locks its tables keeps everybody from it, and can be named. */
+/** Without Redis the queue is in the database: whoever locks its tables blocks everybody, and can be named. */
 export function queueUnreachable({ blocked, now }: Pick<RunFacts, 'blocked' | 'now'>): Cause {
   if (blocked !== undefined) return databaseBlocked(blocked, now);
   return cause(

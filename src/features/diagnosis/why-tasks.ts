@@ -7,7 +7,7 @@ import { isoText } from '../../domain/texts/iso-text.ts';
 import type { ActionFact, ExternalFact, RunFacts, TaskFact } from './facts.ts';
 import { databaseBlocked, jobCause, unknown, workerLost } from './why-jobs.ts';
 
-/** Beyond its time it has been told to stop; what it needs to do so. */
+/** Past its timeout it has been aborted; what it needs to stop. */
 const TIMEOUT_MARGIN_MS = 5_000;
 /** `waitsFor`: what it depends on and is not final. */
 export function taskCauses(facts: RunFacts, action: ActionFact, waitsFor: readonly string[]): Cause[] {
@@ -29,7 +29,7 @@ function dependencies(waitsFor: readonly string[]): Cause {
   });
 }
 
-/** What the row says: it runs, it sleeps, it is tried again. Undefined: it has not begun, or is about to go on. */
+/** What the row says: it runs, it sleeps, it is tried again. Undefined: it has not started, or is about to go on. */
 function rowCause(
   facts: RunFacts,
   action: ActionFact,

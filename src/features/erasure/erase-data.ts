@@ -1,6 +1,6 @@
 /**
- * Erases in the background what somebody asked to be erased, a batch in a transaction with how far it is: whoever comes after
- * a crash goes on from there. Executions under way end first.
+ * Carries out requested erasures in the background, each batch in a transaction with its progress: after a crash they go on
+ * from there. Executions under way end first.
  */
 
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -32,7 +32,7 @@ export async function eraseData(
   if (!(await steps.isRequested())) return;
   for (const { tenantId, runId } of await steps.activeRuns(CANCELLED_AT_ONCE)) {
     await cancelRun({ tenantId, ...WHO }, runId, 'Its data is to be erased').catch((error: unknown) => {
-      // It ended by itself, or is being undone, which has to end.
+      // It ended by itself, or is being compensated, which has to end.
       if (!(error instanceof OrchestratorError)) throw error;
     });
   }
@@ -48,7 +48,7 @@ export async function eraseData(
 
 /**
  * Before the rows go, because they say which jobs there may be; whoever crashes in between finds the rows and does it again.
- * Gates are not among them: a run that has ended has none, but for orphans that are looked for anyhow.
+ * Gates are not among them: a run that has ended has none, but for orphans, which are looked for anyway.
  */
 async function clearQueue(queue: JobRemoval, next: NextRuns | undefined): Promise<Cleared | undefined> {
   if (next === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Erasure and export: everything of a tenant, or of one user of it, is removed or given out. */
+/** Erasure and export: everything of a tenant, or of one user of it, is removed or exported. */
 import type { Feature } from '../../feature.ts';
 
 export const erasure: Feature = {

@@ -1,4 +1,4 @@
-/** Erasing and exporting what is kept of a tenant or of one user. docs/decisions/0048 has what goes and what stays. */
+/** Erasing and exporting what is stored of a tenant or of one user. docs/decisions/0048 has what goes and what stays. */
 
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
@@ -33,7 +33,7 @@ export interface TenantData {
   /** One that is under way for the same is answered again. */
   request(caller: Caller, scope: ErasureScope, force: boolean): Promise<Erasure>;
   find(tenantId: string, id: string): Promise<Erasure | undefined>;
-  /** Page by page, by keys: nothing is held between pages. */
+  /** Page by page, by keys: nothing is locked between pages. */
   rows(tenantId: string): AsyncIterable<ExportedRow[]>;
 }
 

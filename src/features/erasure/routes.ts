@@ -1,4 +1,4 @@
-/** What is kept of a tenant or of one user: all of it to take along, and all of it to be erased. */
+/** Export and erasure of the data of a tenant or of one user. */
 
 import { once } from 'node:events';
 import { SYSTEM_TENANT } from '../../domain/access.ts';

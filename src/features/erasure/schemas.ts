@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about erasing and exporting. */
+/** Requests and responses of the API about erasing and exporting. */
 import { z } from 'zod';
 import { count, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

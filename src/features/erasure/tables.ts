@@ -1,5 +1,5 @@
 /**
- * Which rows belong to a tenant, and to one user of it: what erasing removes and an export tells. A test compares this with
+ * Which rows belong to a tenant, and to one user of it: what erasing removes and an export contains. A test compares this with
  * the tables that there are, so none is forgotten.
  */
 

@@ -1,4 +1,4 @@
-/** `replay_events`: tells somebody of events that have happened, once more. `POST /infrastructure/events/replay` begins it. */
+/** `replay_events`: sends events of the past once more. `POST /infrastructure/events/replay` starts it. */
 import { z } from 'zod';
 import { assertOk, defineAdapter } from '../../../workers/adapter.ts';
 import { replayTarget } from './replay.ts';

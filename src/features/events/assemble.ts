@@ -1,4 +1,4 @@
-/** What takes events from outside: the API as they come, a worker when they were left lying. */
+/** Takes events from outside: the API as they come, a worker those that were not finished. */
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';
 import { createFindRun } from '../signals/inbox-store.ts';

@@ -4,7 +4,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 
 export interface LoggedEvent {
-  /** Rises with time, over all runs of all tenants; the same wherever the event is told. */
+  /** Rises with time, over all runs of all tenants; the same wherever the event is sent. */
   id: string;
   /** `run.started` and `task.completed` of runs, `events.cleared` and the like of the platform. */
   kind: string;
@@ -16,14 +16,14 @@ export interface LoggedEvent {
   data: JsonObject;
 }
 
-/** Where an event is found: an id alone does not say in which run to look. */
+/** Where an event is found: an id alone does not say in which run it is. */
 export interface EventPosition {
   id: string;
   /** Null: an event of the platform. */
   runId: string | null;
 }
 
-/** What is left out does not matter. */
+/** What is left out is not filtered by. */
 export interface EventFilter {
   kinds?: readonly string[] | undefined;
   correlationId?: string | undefined;
@@ -32,7 +32,7 @@ export interface EventFilter {
   to?: Date | undefined;
 }
 
-/** Of what a tenant has cleared nothing is told. All look at the newest runs of the tenant only (`MAX_RUNS`). */
+/** Without what a tenant has cleared. All read the newest runs of the tenant only (`MAX_RUNS`). */
 export interface EventLogStore {
   /** Newest first, those before the event `before`. */
   list(
@@ -44,7 +44,7 @@ export interface EventLogStore {
   count(tenantId: string, filter: EventFilter, atMost: number): Promise<number>;
   /** The first ones, oldest first. */
   positions(tenantId: string, filter: EventFilter, limit: number): Promise<EventPosition[]>;
-  /** In the order of the places; those that are gone are left out. */
+  /** In the order of the positions; those that are gone are left out. */
   read(tenantId: string, positions: readonly EventPosition[]): Promise<LoggedEvent[]>;
   /** Undefined: too many parts of the log are cleared on their own already. */
   clear(

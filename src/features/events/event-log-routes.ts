@@ -1,4 +1,4 @@
-/** The log of events: to read, to tell somebody once more, to begin a clean page. */
+/** The log of events: to read, to replay, to clear. */
 
 import { z } from 'zod';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about the log of events. */
+/** Requests and responses of the API about the log of events. */
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

@@ -1,4 +1,4 @@
-/** The log of events as the doors see it: what happened, once more what happened, and a clean page. */
+/** The log of events for the API: history, replay and clearing. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { AcceptRuns, Caller } from '../../engine/ports/use-cases.ts';
 import type { EventFilter, EventLogStore, LoggedEvent } from './event-log-ports.ts';
@@ -17,7 +17,7 @@ export interface EventLog {
     filter: EventFilter,
     window: { limit: number; before: string | undefined },
   ): Promise<{ events: LoggedEvent[]; more: boolean; total: number }>;
-  /** Begins a run that tells the target of them, oldest first; none when there is nothing to tell. */
+  /** Starts a run that replays them to the target, oldest first; none when there are no events. */
   replay(
     caller: Caller,
     filter: EventFilter,

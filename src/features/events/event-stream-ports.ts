@@ -1,9 +1,9 @@
-/** The stream of all events, and what of it is still owed. */
+/** The outbox of the stream of all events. */
 import type { StreamPosition } from '../../engine/ports/event-stream.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { LoggedEvent } from './event-log-ports.ts';
 
-/** An event that is owed. Undefined event: it went with its run. */
+/** An event to be sent. Undefined event: it was removed with its run. */
 export interface PendingEvent {
   outId: string;
   event: LoggedEvent | undefined;
@@ -24,11 +24,11 @@ export interface LockedOutbox {
   waiting(limit: number): Promise<PendingEvent[]>;
   /** `undefined`: there was nothing to send. */
   sent(marks: ReadonlyArray<{ outId: string; as: StreamPosition | undefined }>): Promise<void>;
-  /** What was sent as something greater is owed again; how many. */
+  /** What was sent as something greater is to be sent again; how many. */
   requeueLost(last: StreamPosition): Promise<number>;
 }
 
-/** An event as it is told outside. */
+/** An event in its public format. */
 export function publicEvent({ id, kind, correlationId, traceId, runId, tenantId, at, data }: LoggedEvent): JsonObject {
   return {
     event_id: id,

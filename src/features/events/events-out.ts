@@ -1,4 +1,4 @@
-/** What the stream is owed. The rows are written by a trigger, with the event: docs/decisions has why. */
+/** The outbox of the event stream. Its rows are written by a trigger, with the event: docs/decisions has why. */
 import type pg from 'pg';
 import { inTransaction } from '../../store/core/in-transaction.ts';
 import type { EventsOut, LockedOutbox } from './event-stream-ports.ts';
@@ -12,7 +12,7 @@ const RENEWED = `interval '12 hours'`;
 /** What Redis may still lose after it has said that it has it. */
 const SENT_RETENTION = `interval '1 minute'`;
 const UNSENT_RETENTION = `interval '7 days'`;
-/** Whoever holds the lock and says nothing for so long is taken for dead. */
+/** A session that has the lock and is idle for so long is closed. */
 const LOCK_TIMEOUT = '30s';
 
 const SUBSCRIBE = `
@@ -87,7 +87,10 @@ function lockedOutbox(client: pg.PoolClient): LockedOutbox {
   return {
     async waiting(limit) {
       const { rows } = await client.query<RawPending>({ name: 'events-to-send', text: WAITING, values: [limit] });
-      return rows.map(({ owed: outId, ...row }) => ({ outId, event: row.id === null ? undefined : toLoggedEvent(row) }));
+      return rows.map(({ owed: outId, ...row }) => ({
+        outId,
+        event: row.id === null ? undefined : toLoggedEvent(row),
+      }));
     },
     async sent(marks) {
       const positions = marks.map(({ as }) => as);

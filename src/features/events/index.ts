@@ -1,4 +1,4 @@
-/** Events: those from outside begin and wake executions, and all that happened is kept, streamed and replayed. */
+/** Events: those from outside start and wake executions, and all that happened is stored, streamed and replayed. */
 import type { Feature } from '../../feature.ts';
 import { replayEvents } from './adapter.ts';
 

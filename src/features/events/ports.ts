@@ -29,9 +29,9 @@ export interface StoredEvent {
   key: string;
   caller: Caller;
   event: IncomingEvent;
-  /** How often somebody began on it before. */
+  /** How often it was tried before. */
   tries: number;
-  /** Undefined: nothing has been looked at yet. */
+  /** Undefined: nothing has been checked yet. */
   progress: EventProgress | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface IncomingStore {
     events: ReadonlyArray<{ key: string; event: IncomingEvent }>,
     leaseMs: number,
   ): Promise<Array<{ fresh: boolean; done: boolean; outcome: EventOutcome | undefined }>>;
-  /** Some of each tenant that is not `busy`, which nobody is at any more; they are put off for as long as that may take. */
+  /** Some of each tenant that is not `busy`, which no process works on any more; they are leased for as long as that may take. */
   takeDue(perTenant: number, busy: readonly string[], leaseMs: number): Promise<StoredEvent[]>;
   /** Writes down what followed, in the log of the tenant too; nothing when that was done before. */
   done(event: StoredEvent, outcome: EventOutcome): Promise<void>;

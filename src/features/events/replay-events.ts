@@ -1,6 +1,6 @@
 /**
- * Tells a target of events once more, in their order, each under the id that it always had: a replay that is tried again
- * repeats events, and whoever gets them can tell.
+ * Replays events to a target, in their order, each under the id that it always had: a replay that is tried again repeats
+ * events, and the receiver recognises them.
  */
 
 import type { EventStream } from '../../engine/ports/event-stream.ts';
@@ -23,7 +23,7 @@ export interface ReplayRequest {
 
 declare module '../../../workers/adapter.ts' {
   interface EngineCapabilities {
-    /** Tells a target of events once more; resolves to how many there still are. */
+    /** Replays events to a target; resolves to how many there still are. */
     replay?(request: ReplayRequest): Promise<number>;
   }
 }

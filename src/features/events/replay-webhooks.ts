@@ -1,4 +1,4 @@
-/** Deliveries of events that have been told before. */
+/** Enqueues events of the past as deliveries of webhooks. */
 import type pg from 'pg';
 import type { Keyring } from '../../engine/keyring.ts';
 import { sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';

@@ -1,4 +1,4 @@
-/** Where events are told once more. */
+/** The targets of a replay. */
 import { z } from 'zod';
 import { id } from '../../schemas/ids.ts';
 

@@ -35,7 +35,7 @@ export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {
   if (secrets.size === 0) return [];
   const read = readBody(deps.bodyLimitBytes, { keepRaw: true });
   const lanes = createSlowLanes({ everyMs: SLOW_EVERY_MS, mostWaiting: MOST_WAITING });
-  // A tenant that has none is not told from one whose secret is another, by the time that it takes either.
+  // A tenant without a secret takes as long as one with another secret.
   const nobodys = [randomBytes(32).toString('base64')];
 
   function reject(reason: SignatureFault | 'no_tenant', over: Taken | undefined): OrchestratorError {
@@ -61,7 +61,7 @@ export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {
     const from = limits === undefined ? '' : clientOf(addressIn(request, limits.addressOf));
     const key = JSON.stringify([tenant, from]);
     const over = limits?.signatures?.over(key);
-    // Whoever shares an address with somebody who guesses waits a little, and is not refused for it.
+    // Whoever shares an address with somebody who guesses waits a little, and is not rejected for it.
     if (over !== undefined && !(await lanes.wait(key))) throw tooMany(over);
     await new Promise<void>((resolve, reject) => {
       const reading = read(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
@@ -82,7 +82,7 @@ export function acceptSignedEvents(deps: SignedEventsDeps): RequestHandler[] {
     (request, response, next) => {
       const signature = request.get('webhook-signature');
       if (request.method !== 'POST' || !PATH.test(request.path) || signature === undefined) return next();
-      // Who has both is asked for the credentials: one of them decides.
+      // With both, the credentials decide.
       if (presentedBy(request).kind !== 'nothing') return next();
       if (Object.keys(request.headers).some((name) => name.startsWith('ce-'))) {
         const message = 'is not signed: send a signed event as one JSON document';

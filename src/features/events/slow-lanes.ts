@@ -1,4 +1,4 @@
-/** Lets one through every so often, by key. Nothing is kept of a key that nobody waits for. */
+/** Lets one through every so often, by key. Nothing is stored of a key that nobody waits for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface SlowLanes {

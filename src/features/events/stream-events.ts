@@ -1,7 +1,7 @@
 /**
- * Brings events to the stream. What is owed is a row, written with its event; it is marked once the entry is there. Whoever
- * dies in between has it sent again under the same event id. A stream that ends before what it was sent has lost that
- * (FLUSHALL, a server that came back without its newest writes), so it is sent again too, as far as it is still kept.
+ * Sends events to the stream from a transactional outbox: a row is written with its event, and marked once the entry is in
+ * the stream. After a crash in between it is sent again under the same event id. A stream that ends before what it was sent
+ * has lost that (FLUSHALL, a server without its newest writes), so it is sent again too, as far as it is still stored.
  */
 
 import type { EventStream } from '../../engine/ports/event-stream.ts';
@@ -17,7 +17,7 @@ export interface StreamEventsDeps {
 }
 
 const AT_ONCE = 500;
-/** The lock is given back now and then, so that nothing else waits for a vacuum. */
+/** The lock is released now and then, so that nothing else waits for a vacuum. */
 const BATCHES_PER_PASS = 20;
 
 interface Batch {

@@ -36,7 +36,7 @@ export interface ReceivedEvents {
 
 export interface IncomingEvents {
   receive(caller: Caller, events: readonly IncomingEvent[]): Promise<ReceivedEvents>;
-  /** Takes up what was left lying, tenants side by side; resolves before that is done, to how many. */
+  /** Takes up what was not finished, tenants side by side; resolves before that is done, to how many. */
   takeUp(): Promise<number>;
   /** Resolves when nothing that was taken up is under way. */
   idle(): Promise<void>;
@@ -48,7 +48,7 @@ const PER_TENANT = 5;
 /** One event starts no more workflows, and ends no more waits. */
 const MAX_EFFECTS = 1_000;
 const AT_ONCE = 4;
-/** After that no other trigger or wait of an event is begun on; the rest comes later. */
+/** After that no other trigger or wait of an event is started; the rest comes later. */
 const BUDGET_MS = 5_000;
 const AGAIN_MS = 2_000;
 const MAX_AGAIN_MS = 600_000;
@@ -143,7 +143,7 @@ interface Effect extends OpenEffect {
   giveUp(outcome: EventOutcome, reason: string): void;
 }
 
-/** Follows what is open, those that failed least first. Throws when nothing of it can be known. */
+/** Follows what is open, those that failed least first. Throws when nothing of it can be read. */
 async function follow(deps: IncomingDeps, stored: StoredEvent): Promise<EventProgress> {
   const effects = await effectsOf(deps, stored);
   const { started, signalled, failed } = stored.progress?.outcome ?? NOTHING;
@@ -177,7 +177,7 @@ async function follow(deps: IncomingDeps, stored: StoredEvent): Promise<EventPro
   return { outcome, open };
 }
 
-/** All that the event is for, or what of that was left open before. */
+/** All that the event is for, or what of that is still open. */
 async function effectsOf(deps: IncomingDeps, stored: StoredEvent): Promise<Effect[]> {
   const { caller, event, progress } = stored;
   const patterns = patternsFor(event.type);

@@ -1,4 +1,4 @@
-/** What a worker has of it: it brings events to the stream, tells them once more, and takes up those that were left lying. */
+/** The worker's part: it sends events to the stream, replays them, and finishes those that the API did not. */
 
 import { createKeyring } from '../../engine/keyring.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';

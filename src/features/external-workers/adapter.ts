@@ -1,4 +1,4 @@
-/** `external`: done by a worker in any language, which leases it over HTTP. No worker of ours is held meanwhile. */
+/** `external`: done by a worker in any language, which leases it over HTTP. No worker of ours is occupied meanwhile. */
 import { z } from 'zod';
 import { anyJson, defineAdapter, NonRetryableError, RetryableError, taskTopic } from '../../../workers/adapter.ts';
 

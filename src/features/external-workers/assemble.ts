@@ -1,4 +1,4 @@
-/** The door of workers outside. */
+/** The API of external workers. */
 import type pg from 'pg';
 import { maskOf } from '../../domain/texts/mask-secrets.ts';
 import { createTaskLogStore } from '../run-logs/store.ts';

@@ -1,5 +1,5 @@
 /**
- * Workers outside: they lease tasks of a topic, keep their leases, and answer. What follows an answer (retries, dependents,
+ * External workers: they lease tasks of a topic, extend their leases, and answer. What follows an answer (retries, dependents,
  * the end of the run) is the engine's own work: the task that sleeps meanwhile is woken and reads what was stored.
  */
 
@@ -119,7 +119,7 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
     return stored;
   }
 
-  /** The wake is counted with the outcome: whoever dies before this leaves it to the reconciler. */
+  /** The wake is counted with the outcome: after a crash before this the reconciler finds it. */
   function wake({ runId, epoch, actionId }: WokenTask): Promise<void> {
     return makeDue(deps, runId, [{ queue: EXTERNAL, jobId: taskJobId(runId, epoch, actionId) }]);
   }
@@ -148,7 +148,7 @@ export function createExternalTasks(deps: ExternalTaskDeps): ExternalTasks {
   };
 }
 
-/** Its size is looked at by the engine, like that of every output: too much of it fails the task. */
+/** Its size is checked by the engine, like that of every output: too much of it fails the task. */
 function storable(output: Json): string {
   const made = makeStorable(output, { maxBytes: Number.MAX_SAFE_INTEGER });
   if (made.ok) return made.json;

@@ -13,7 +13,7 @@ export interface AttemptKey {
 export interface NewExternalAttempt extends AttemptKey {
   tenantId: string;
   topic: string;
-  /** JSON text that is known to be storable. */
+  /** JSON text that was checked to be storable. */
   input: string;
   priority: number;
   timeoutMs: number;
@@ -32,7 +32,7 @@ export interface LeasedTask {
   leaseUntil: Date;
 }
 
-/** What a worker tells of a task that it works on. */
+/** What a worker reports of a task that it works on. */
 export interface TaskProgress {
   percent?: number | undefined;
   message?: string | undefined;
@@ -70,7 +70,7 @@ export interface LoggedAttempt extends AttemptKey {
   now: Date;
 }
 
-/** Why a lease is worth nothing. `ended`: the run has ended, is being cancelled, or was begun anew. */
+/** Why a lease is worth nothing. `ended`: the run has ended, is being cancelled, or was started anew. */
 export type NoLease = 'unknown' | 'lost' | 'ended';
 
 export interface ExternalTaskFilter {
@@ -117,7 +117,7 @@ export interface ExternalTaskStore {
     taskId: string;
     leaseToken: string;
     progress: TaskProgress | undefined;
-    /** As long as the lease was asked for when left out. */
+    /** Left out: as long as the lease was requested for. */
     seconds: number | undefined;
   }): Promise<NoLease | { leaseUntil: Date; deadline: Date; of: LoggedAttempt }>;
   /** Stores the outcome and counts the wake in one statement; the same once more is answered in the same way. */

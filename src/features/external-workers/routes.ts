@@ -1,4 +1,4 @@
-/** The door of workers outside: they take tasks of a topic, keep them, and answer. */
+/** The API of external workers: they lease tasks of a topic, extend the leases, and answer. */
 
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';

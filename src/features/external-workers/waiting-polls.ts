@@ -1,7 +1,7 @@
 /**
  * Long polls that wait in this process, by what they wait for. Something new pokes the one that has waited longest, and one
- * that found something pokes the next: as many look as there is to find. Every so often one of each key looks unasked, for
- * what no notification told of. A waiting poll holds no connection.
+ * that found something pokes the next: as many probe as there is to find. Every second one of each key probes anyway, in
+ * case a notification was lost. A waiting poll occupies no connection.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 
@@ -9,7 +9,7 @@ const POLL_EVERY_MS = 1_000;
 const MAX_WAITING = 1_000;
 
 export interface WaitingPolls {
-  /** What `look` finds, at once or within that time; nothing when the time is over, the client goes, or this process stops. */
+  /** What `probe` finds, at once or within that time; nothing when the time is over, the client goes, or this process stops. */
   until<T>(
     key: string,
     probe: () => Promise<T[]>,
@@ -22,7 +22,7 @@ export interface WaitingPolls {
   close(): void;
 }
 
-/** Asleep until it is poked; a poke that comes while it looks makes it look again. */
+/** Asleep until it is poked; a poke that comes while it probes makes it probe again. */
 interface Waiter {
   poked: boolean;
   wake: () => void;
@@ -80,7 +80,7 @@ export function createWaitingPolls({
       count -= 1;
       ofKey.delete(waiter);
       if (ofKey.size === 0 && waiting.get(key) === ofKey) waiting.delete(key);
-      // Whatever it was poked for, and what is left of what it found, is for the next one.
+      // Whatever it was poked for, and the rest of what it found, is for the next one.
       if (waiter.poked || found.length > 0) poke(key);
     }
   }

@@ -226,7 +226,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Groups that were last seen before any run that is kept; resolves to how many. */
+/** Groups that were last seen before any stored run; resolves to how many. */
 export async function removeOldGroups(pool: pg.Pool, olderThanDays: number, limit: number): Promise<number> {
   const { rowCount } = await pool.query(
     `DELETE FROM error_group WHERE ctid = ANY (ARRAY(

@@ -1,4 +1,4 @@
-/** Dead letters: tasks that failed for good, to look at, to retry, to let go. */
+/** Dead letters: tasks that failed for good, to list, to retry, to discard. */
 
 import { z } from 'zod';
 import {

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about tasks that failed for good. */
+/** Requests and responses of the API about tasks that failed for good. */
 import { z } from 'zod';
 import { count, FLOW, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

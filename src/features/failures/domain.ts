@@ -4,13 +4,13 @@
  * failed stays: the host of a URL, the status that a service answered.
  */
 
-/** More of a message is not looked at: a message may be 16 kB, and its beginning says what it is about. */
+/** More of a message is not read: a message may be 16 kB, and its start says what it is about. */
 const MAX_READ = 2_000;
 const MAX_TEMPLATE = 500;
 const MAX_SEGMENTS = 12;
 
 /**
- * One pass, the first that fits wins, and every alternative takes a bounded run of characters or looks at each once: a
+ * One pass, the first that fits wins, and every alternative takes a bounded run of characters or reads each once: a
  * hostile message costs its length.
  */
 const VARIABLE = new RegExp(
@@ -89,7 +89,7 @@ export interface FailureKind {
   actionType: string;
   /** Null: a task of its own. */
   workflowId: string | null;
-  /** A part of a fan-out or loop fails as the whole does. */
+  /** An item or iteration fails as its parent task does. */
   actionId: string;
   code: string;
   /** As `normaliseMessage` has it. */

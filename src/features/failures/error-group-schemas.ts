@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about failures in groups. */
+/** Requests and responses of the API about failures in groups. */
 import { z } from 'zod';
 import { count, FLOW, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

@@ -35,7 +35,7 @@ export interface GroupDetails extends ErrorGroup {
   recent: Array<{ runId: string; status: RunStatus; failures: number; lastAt: Date }>;
   /** Failed attempts of the last 24 hours, the oldest hour first. */
   hours: Array<{ from: Date; failures: number }>;
-  /** Tasks that failed with it and were neither retried nor let go since. */
+  /** Tasks that failed with it and were neither retried nor discarded since. */
   waiting: number;
 }
 

@@ -1,4 +1,4 @@
-/** What is found and told of the workflows of a tenant and of their executions. The stores implement it. */
+/** Reads the activity of the workflows and executions of a tenant. The stores implement it. */
 
 import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import type { RunSummary } from '../../engine/ports/run-views.ts';
@@ -47,7 +47,7 @@ export interface Start {
 
 export type Activity = { change: Change } | { start: Start };
 
-/** Where a page of activity ended, in each of the two streams that it is made of; undefined: at their beginning. */
+/** Where a page of activity ended, in each of the two streams that it is made of; undefined: at their start. */
 export interface ActivityPosition {
   change: string | undefined;
   execution: { createdAt: Date; id: string } | undefined;

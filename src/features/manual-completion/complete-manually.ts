@@ -1,5 +1,5 @@
 /**
- * An action that somebody skips or completes by hand: a final row under a token of its own, as any outcome. Its job is not
+ * Skips or completes an action manually: a final row under a token of its own, as any outcome. Its job is not
  * touched but for being woken; whoever works on it, or is delivered it, finds the row final and acknowledges it, which
  * releases its dependents. So those wait as well for what the action itself waited for. The run is ended by that
  * acknowledgement too, and never here.
@@ -28,7 +28,7 @@ type Unnumbered<Of> = Omit<Of, 'fence' | 'attempt'>;
 
 export interface ManualEnds {
   /**
-   * The token and the number of the attempt are the store's to say. Resolves to the parts that ended with it; undefined:
+   * The token and the number of the attempt are the store's to say. Resolves to the items and iterations that ended with it; undefined:
    * the task or the run has ended by now.
    */
   settle(
@@ -113,7 +113,7 @@ export function createManualCompletion(deps: ManualCompletionDeps): SettleManual
       jobId: taskJobId(runId, run.epoch, id),
     }));
     await deps.queue.promote(jobs).catch((error: unknown) => {
-      // The row says that its job is to be woken, and the reconciler has been asked to look at the run.
+      // The row says that its job is to be woken, and the reconciler is to check the run.
       deps.log.warn('settled_job_not_promoted', {
         run_id: runId,
         action_id: actionId,

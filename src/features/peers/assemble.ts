@@ -1,4 +1,4 @@
-/** Peers: the doors' part, and the part of a worker that tells them. */
+/** Peers: for the API, and the loop of a worker that notifies them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';

@@ -1,5 +1,5 @@
 /**
- * Which of two states of a service holds, at every installation alike and in whatever order they come: the one with the
+ * Which of two states of a service wins, at every installation alike and in whatever order they come: the one with the
  * higher version, and of two with the same the one from the installation whose id comes later. A deletion is a state too.
  */
 export interface Versioned {

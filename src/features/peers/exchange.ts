@@ -1,6 +1,6 @@
 /**
- * Peers: installations that tell each other of the services that were registered or deleted with them. Each tells what was
- * made with it and nothing that it was told, so nothing goes round. What a peer is owed follows from the rows themselves,
+ * Peers: installations that send each other the services that were registered or deleted with them. Each sends what was
+ * made with it and nothing that it received, so nothing goes round. What a peer has to get follows from the rows themselves,
  * so a peer that was away, or a worker that died in between, costs time and no change.
  */
 import type { z } from 'zod';
@@ -20,9 +20,9 @@ const AT_ONCE = 50;
 /** Far below what a body may have. */
 const BYTES_AT_ONCE = 400_000;
 const TIMEOUT_MS = 10_000;
-/** Longer than all that is owed may take; a worker that dies is replaced then. */
+/** Longer than sending all may take; a worker that dies is replaced then. */
 const LEASE_MS = 60_000;
-/** A peer that is owed nothing is asked whether it is there. */
+/** With nothing to send a peer is pinged. */
 const PING_MS = 30_000;
 const AGAIN_MS = 1_000;
 const MAX_AGAIN_MS = 300_000;
@@ -45,7 +45,7 @@ export interface NotifyPeersDeps {
   log: Logger;
 }
 
-/** Tells those whose time it is what they are owed. */
+/** Sends the peers that are due what they have not got. */
 export async function notifyPeers(deps: NotifyPeersDeps, signal: AbortSignal): Promise<void> {
   const due = await deps.peers.takeDue(deps.urls, LEASE_MS);
   if (due.length === 0) return;
@@ -71,7 +71,7 @@ export function delayAfter(failures: number, random: number): number {
   return Math.min(AGAIN_MS * 2 ** failures, MAX_AGAIN_MS) * (1 - JITTER * random);
 }
 
-/** In order, batch by batch; with nothing to tell it only asks whether the peer is there. */
+/** In order, batch by batch; with nothing to send it only pings the peer. */
 async function sendAll(
   deps: NotifyPeersDeps,
   peer: DuePeer,
@@ -148,9 +148,9 @@ export interface Peers {
   list(caller: Caller): Promise<PeerView[]>;
   /** Everything of the tenant, once more; resolves when all peers have answered or failed, or after a while. */
   sync(caller: Caller, signal: AbortSignal): Promise<{ sent: number; peers: number; pending: number }>;
-  /** What a peer tells. Throws 401 when it is not known to be one. */
+  /** What a peer sends. Throws 401 when it is not signed by one. */
   receive(
-    /** Looks at the body, which nobody does before it is known whose it is. */
+    /** Parses the body, once its signature is verified. */
     read: () => ReplicateRequest,
     signed: { body: Json; timestamp: string | undefined; signature: string | undefined },
   ): Promise<{ id: string; results: Array<{ outcome: ReplicaOutcome }> }>;

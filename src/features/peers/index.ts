@@ -1,4 +1,4 @@
-/** Peers: installations tell each other which services they have. */
+/** Peers: installations replicate their registered services. */
 import type { Feature } from '../../feature.ts';
 
 export const peers: Feature = {

@@ -1,4 +1,4 @@
-/** What peers ask of their store. */
+/** What peers need of their store. */
 
 import type { JsonObject } from '../../schemas/json.ts';
 import type { Versioned } from './domain.ts';
@@ -12,18 +12,18 @@ export interface PeerState {
   failures: number;
   latencyMs: number | null;
   nextAt: Date;
-  /** Of the tenant that asks. */
+  /** Of the caller's tenant. */
   pending: number;
 }
 
 export interface DuePeer {
   url: string;
   failures: number;
-  /** What had been asked for when it was taken. */
+  /** The number of the request for everything, when it was taken. */
   asked: number;
 }
 
-/** A service that was registered or deleted here, as a peer is told. */
+/** A service that was registered or deleted here, as a peer gets it. */
 export interface PendingChange {
   tenantId: string;
   name: string;
@@ -33,11 +33,11 @@ export interface PendingChange {
   bytes: number;
 }
 
-/** Sends: who is owed what follows from the services themselves and from what each peer has taken. */
+/** What a peer has to get follows from the services themselves and from what it has taken. */
 export interface PeerStore {
-  /** Of this installation; made when it is first asked for. */
+  /** Of this installation; made when it is first needed. */
   installation(): Promise<string>;
-  /** Known from now on. */
+  /** Makes their rows. */
   ensure(urls: readonly string[]): Promise<void>;
   /** Those to talk to now, which are nobody else's until the lease is over. */
   takeDue(urls: readonly string[], leaseMs: number): Promise<DuePeer[]>;
@@ -52,17 +52,17 @@ export interface PeerStore {
   /** Nothing came of it: another worker may take it. */
   release(peer: DuePeer): Promise<void>;
   states(urls: readonly string[], tenantId: string): Promise<PeerState[]>;
-  /** All that the tenant has is owed once more; what was asked for, by peer. */
+  /** All that the tenant has is to be sent once more. */
   requestAll(urls: readonly string[], tenantId: string): Promise<void>;
-  /** How much of what was asked for is done, and how much the peers have taken of the tenant's. */
+  /** How much of what was requested is done, and how much the peers have taken of the tenant's. */
   progress(urls: readonly string[], tenantId: string): Promise<{ open: number; sent: number; pending: number }>;
-  /** What was taken of services that are not known any more. */
+  /** What was taken of services that are gone. */
   forget(limit: number): Promise<number>;
 }
 
 export type ReplicaOutcome = 'applied' | 'stale' | 'full';
 
-/** Takes what peers tell. */
+/** Stores what peers send. */
 export interface ReplicaStore {
   now(): Promise<Date>;
   apply(

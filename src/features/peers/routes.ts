@@ -1,4 +1,4 @@
-/** Peers: other installations that are told of services, and what they tell. */
+/** Peers: other installations that exchange registered services with this one. */
 
 import { z } from 'zod';
 import { bodyOf } from '../../http/middleware/body.ts';

@@ -1,4 +1,4 @@
-/** What installations tell each other, and what the HTTP door answers about them. */
+/** What peers send each other, and the responses of the API about them. */
 import { z } from 'zod';
 import { count, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

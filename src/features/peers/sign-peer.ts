@@ -30,7 +30,7 @@ export function peerFault(
     return `The request was signed more than ${WINDOW_SECONDS} s ago, or will be`;
   }
   const bytes = Buffer.from(signed.slice(SCHEME.length), 'base64');
-  // Looks at every secret, so that the time taken tells nothing.
+  // Compares every secret, in constant time.
   let isSigned = false;
   for (const secret of secrets) {
     const expected = Buffer.from(signature(secret, timestamp, body), 'base64');

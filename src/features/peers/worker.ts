@@ -1,4 +1,4 @@
-/** What a worker has of it: it tells peers which services there are. */
+/** The worker's part: it sends peers the services that there are. */
 import type { FeatureWorker } from '../../feature.ts';
 import { runPeers } from './assemble.ts';
 

@@ -68,7 +68,7 @@ function serve(routes: Routes, deps: Needs): void {
     result: links.result(id),
   });
 
-  /** Every run has a correlation id, its own where nobody gives one; one that is answered again keeps what it had. */
+  /** Every run has a correlation id, its own where the request has none; a repeated one has what it had. */
   async function traced(caller: Caller, accepted: AcceptedRun, response: Response) {
     setExecutionHeaders(response, accepted, links);
     if (!accepted.repeated) return { correlation_id: caller.correlationId ?? accepted.id, trace_id: caller.traceId };
@@ -76,7 +76,7 @@ function serve(routes: Routes, deps: Needs): void {
     return { correlation_id: run?.correlationId ?? accepted.id, trace_id: run?.traceId ?? caller.traceId };
   }
 
-  /** For those who listen. The run is there already, so an event that cannot be kept holds nothing up. */
+  /** The run is there already, so an event that cannot be stored delays nothing. */
   async function recordRequested(caller: Caller, { id, repeated }: AcceptedRun, sources: string[], scope: JsonObject) {
     if (repeated) return;
     const { tenantId, correlationId, traceId } = caller;

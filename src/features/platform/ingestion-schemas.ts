@@ -1,4 +1,4 @@
-/** What the doors of ingestion take and answer. */
+/** Requests and responses of ingestion. */
 import { z } from 'zod';
 import { RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { jsonObject } from '../../schemas/requests.ts';

@@ -1,4 +1,4 @@
-/** What the service keeps and knows itself where the older platform had services of its own for it. */
+/** Documents and reports of the service itself, where the older platform had services for them. */
 
 import type { JsonObject } from '../../schemas/json.ts';
 import type { PlatformEvent, RunReport } from './run-report.ts';
@@ -30,7 +30,7 @@ export interface DocumentStore {
 }
 
 export interface ReportReader {
-  /** How the newest runs stand or ended, without the one that asks. */
+  /** How the newest runs stand or ended, without the one that reads them. */
   statuses(tenantId: string, callerRunId: string): Promise<string[]>;
   /** Newest first. */
   events(tenantId: string, callerRunId: string): Promise<PlatformEvent[]>;
@@ -48,7 +48,7 @@ export interface PlatformAccess {
 
 declare module '../../../workers/adapter.ts' {
   interface EngineCapabilities {
-    /** What the service keeps and knows itself where no service for it is registered. */
+    /** Documents and reports of the service itself, where no service for them is registered. */
     platform?: PlatformAccess;
   }
 }

@@ -1,4 +1,4 @@
-/** Doors to other services, each by an execution: document store, report service, secure analyzer. */
+/** Endpoints for other services, each by an execution: document store, report service, secure analyzer. */
 
 import { createHash } from 'node:crypto';
 import { OrchestratorError } from '../../domain/errors.ts';

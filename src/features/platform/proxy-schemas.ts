@@ -1,4 +1,4 @@
-/** What the doors to other services take and answer: document store, report service, secure analyzer. */
+/** Requests and responses of the endpoints for other services: document store, report service, secure analyzer. */
 import { z } from 'zod';
 import { count, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
@@ -30,7 +30,7 @@ const DOCUMENT = {
 export const savedDocument = z
   .object({ id: text, content_hash: text, created_at: time })
   .meta({ id: 'SavedDocument', example: DOCUMENT });
-/** Of any document store, which may not tell when. */
+/** Of any document store, which may leave out the time. */
 export const savedOutput = z.object({ id: text, content_hash: text, created_at: text.nullable() });
 
 export const storedDocument = z

@@ -17,7 +17,7 @@ export interface RunReport {
   };
 }
 
-/** Of all that is told here. */
+/** Of all lines of the report. */
 export const SERVICE = 'orchestrator';
 const SAMPLE = 10;
 

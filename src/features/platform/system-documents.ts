@@ -1,4 +1,4 @@
-/** `docstore_save` and `ingest_source`: what is kept, in the document store or, without one, by the service itself. */
+/** `docstore_save` and `ingest_source`: saved in the document store or, without one, by the service itself. */
 
 import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
 import { systemAlias } from '../../domain/definition/system-workflow.ts';

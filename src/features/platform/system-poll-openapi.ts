@@ -1,7 +1,7 @@
-/** `poll_openapi`: what changed in the OpenAPI documents of services; each service is a part of its own, tried by itself. */
+/** `poll_openapi`: what changed in the OpenAPI documents of services; each service is an item of its own, tried by itself. */
 import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
 
-/** The action whose parts are the services. */
+/** The action whose items are the services. */
 export const POLL_ACTION = 'poll';
 export const POLL_TIMEOUT_SECONDS = 8;
 

@@ -1,4 +1,4 @@
-/** `recalc_quality` and `notify_consolidation`: what the document store has flagged, and who is told of candidates. */
+/** `recalc_quality` and `notify_consolidation`: what the document store has flagged, and the notifications of candidates. */
 
 import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
 import { SOON } from './system-retries.ts';

@@ -1,4 +1,4 @@
-/** `request_report`, `suggest_summary` and `demo_e2e`: what the report service and the secure analyzer are asked. */
+/** `request_report`, `suggest_summary` and `demo_e2e`: requests to the report service and the secure analyzer. */
 
 import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
 import { SOON } from './system-retries.ts';

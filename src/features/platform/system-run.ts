@@ -1,4 +1,4 @@
-/** Doors that answer with the end of a run of one of the service's own workflows. The run stays when the client goes. */
+/** Endpoints that answer with the end of a run of one of the service's own workflows. The run stays when the client goes. */
 import type { Response } from 'express';
 import { z } from 'zod';
 import { describe, type ErrorCode, isErrorCode, OrchestratorError } from '../../domain/errors.ts';
@@ -21,7 +21,7 @@ export const IDEMPOTENCY_HEADER = {
   'Idempotency-Key':
     'A repeated request with the same key and body returns the same execution; with another body the response is 409',
 };
-/** Of every such door, beside its own. */
+/** Of every such endpoint, besides its own. */
 export const RUN_PROBLEMS = [400, 401, 409, 413, 415, 429, 502, 504];
 
 /** How long the client is ready to wait; the run goes on after that. */
@@ -34,7 +34,7 @@ export const waitQuery = z.object({
 
 type AnyCall = Pick<Call<z.ZodType, typeof waitQuery>, 'caller' | 'query' | 'request' | 'response' | 'signal'>;
 
-/** The run once it has completed; undefined: the client has gone. Throws what the door answers to any other end. */
+/** The run once it has completed; undefined: the client has gone. Throws what the endpoint answers to any other end. */
 export async function runForAnswer(
   { caller, query, request, response, signal }: AnyCall,
   { deps, links }: { deps: { system: SystemRuns }; links: Links },
@@ -78,7 +78,7 @@ function stillRunning(id: string, links: Links): OrchestratorError {
   });
 }
 
-/** What a service did not do is 502, whatever the reason; the execution tells it to those who may know. */
+/** What a service did not do is 502, whatever the reason; the execution has it for those who may read it. */
 function failed(run: RunView, links: Links): OrchestratorError {
   const { code, actionId } = errorOf(run.error);
   const service = serviceOf(run, actionId);

@@ -1,4 +1,4 @@
-/** All workflows of the service. One that others begin (`uses`) stands here too. */
+/** All workflows of the service. One that others start (`uses`) stands here too. */
 
 import type { SystemWorkflow } from '../../domain/definition/system-workflow.ts';
 import { docstoreSave, ingestSource, ingestSources } from './system-documents.ts';

@@ -1,4 +1,4 @@
-/** The log of a run: what its adapters said, and its events among it if asked for, in the order of time. */
+/** The log of a run: what its adapters said, and its events among it if requested, in the order of time. */
 
 import type { LogLevel } from '../../engine/ports/logger.ts';
 import type { JsonObject } from '../../schemas/json.ts';
@@ -12,7 +12,7 @@ export interface LogPosition {
 
 export interface LogEntry {
   position: LogPosition;
-  /** Null: an event of the whole run. */
+  /** Null: an event of the run itself. */
   actionId: string | null;
   epoch: number;
   attempt: number | null;
@@ -32,7 +32,7 @@ export interface LogFilter {
 }
 
 export interface LogReader {
-  /** Undefined: the tenant has no such run. `dropped`: lines that were not kept. */
+  /** Undefined: the tenant has no such run. `dropped`: lines that were not stored. */
   page(
     tenantId: string,
     runId: string,

@@ -1,4 +1,4 @@
-/** The log of an execution: what its adapters said, as JSON, as JSON lines, or as text for people. */
+/** The log of an execution: what its adapters said, as JSON, as JSON lines, or as plain text. */
 import type { Response } from 'express';
 import { z } from 'zod';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';

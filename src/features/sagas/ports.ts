@@ -1,4 +1,4 @@
-/** What the doors are told of sagas: runs of which something may have to be undone, or that were begun as one. */
+/** Reads sagas for the API: runs with compensations, or that were started as sagas. */
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import type { Json } from '../../schemas/json.ts';

@@ -1,4 +1,4 @@
-/** Sagas: executions of which something may have to be undone. */
+/** Sagas: executions with compensations. */
 
 import { storedMessage } from '../../domain/texts/error-message.ts';
 import { isoText } from '../../domain/texts/iso-text.ts';

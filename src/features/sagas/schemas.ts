@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about sagas. */
+/** Requests and responses of the API about sagas. */
 import { z } from 'zod';
 import { count, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { runStatus, taskStatus } from '../../schemas/requests.ts';

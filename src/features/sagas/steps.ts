@@ -1,4 +1,4 @@
-/** A run as a saga: what it did, step by step, and how each step was undone. Pure. */
+/** A run as a saga: what it did, step by step, and how each step was compensated. Pure. */
 
 import type { Definition } from '../../domain/definition/definition.ts';
 import { compensationId } from '../../domain/runs/saga.ts';
@@ -16,7 +16,7 @@ export interface StepRow {
   finishedAt: Date | null;
 }
 
-/** Every action, in the order of the definition; one without a row has not begun. */
+/** Every action, in the order of the definition; one without a row has not started. */
 export function stepsOf({ actions }: Pick<Definition, 'actions'>, rows: readonly StepRow[]): Saga['steps'] {
   const byId = new Map(rows.map((row) => [row.actionId, row]));
   return actions.map(({ action_id: id, action_type: type, name, compensate }) => {

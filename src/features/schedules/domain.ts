@@ -1,11 +1,11 @@
 /**
- * When a schedule is due. A **slot** is a moment that its timing names, in milliseconds since 1970; a slot is begun
- * `jitterMs` later. Slots depend on the timing alone, never on when somebody looked, so any two processes agree on them.
+ * When a schedule is due. A **slot** is a moment that its timing names, in milliseconds since 1970; a slot is started
+ * `jitterMs` later. Slots depend on the timing alone, never on when they are computed, so any two processes agree on them.
  *
  * Where clocks are put forward or back, an expression that names its hours means times of the day: a time that does not
  * exist that day is taken at the first moment after the gap, one that comes twice is taken the first time, and several
- * that fall on one moment are one slot. An expression that runs in every hour means a pace: it goes on by the clock on
- * the wall as it stands, through the gap and through both of the hours that have the same name.
+ * that fall on one moment are one slot. An expression that runs in every hour means a pace: it follows the wall clock
+ * as it stands, through the gap and through both of the hours that have the same name.
  */
 import { CronExpressionParser } from 'cron-parser';
 import { utcOffsetMs } from './time-zone.ts';
@@ -44,7 +44,7 @@ export function nextSlots(timing: Timing, afterMs: number, count: number): numbe
   return slots;
 }
 
-/** Below `jitterSeconds`, and the same each time that it is asked. */
+/** Below `jitterSeconds`, and always the same for a slot. */
 export function jitterMs(scheduleId: string, slot: number, jitterSeconds: number): number {
   if (jitterSeconds === 0) return 0;
   return Math.floor((hash(`${scheduleId}/${slot}`) / 2 ** 32) * jitterSeconds * 1000);
@@ -58,11 +58,11 @@ export interface Due {
   missedUntil: number;
   /** The last slot that is decided about with this. */
   last: number;
-  /** When the next slot is to be begun. May be in the past already, when there are more than `limit`. */
+  /** When the next slot is to be started. May be in the past already, when there are more than `limit`. */
   nextDue: number | undefined;
 }
 
-/** What is due after the slot `lastMs`. A slot that could have been begun longer ago than the window is missed. */
+/** What is due after the slot `lastMs`. A slot that was due longer ago than the window is missed. */
 export function dueSlots(
   schedule: { id: string; timing: Timing; jitterSeconds: number; catchupSeconds: number },
   lastMs: number,
@@ -122,7 +122,7 @@ function parseFault(cron: string): string | undefined {
   }
 }
 
-/** Moments on the wall are spelled as if the wall were in UTC, where no clock is ever changed. */
+/** Wall-clock times are written as if they were in UTC, where no clock is ever changed. */
 function createWallClock(cron: string): { everyHour: boolean; next(afterWall: number): number | undefined } {
   const expression = CronExpressionParser.parse(cron, { tz: 'UTC', currentDate: 0 });
   return {
@@ -133,7 +133,7 @@ function createWallClock(cron: string): { everyHour: boolean; next(afterWall: nu
       try {
         return cursor.next().getTime();
       } catch {
-        return undefined; // No such day in any year that it looks at.
+        return undefined; // No such day in any year that it tries.
       }
     },
   };
@@ -171,7 +171,7 @@ function nextByPace(next: (wall: number) => number | undefined, zone: string, af
   return undefined;
 }
 
-/** The first moment at which the wall shows this, or the one at which the gap ends that it lies in. */
+/** The first moment with this wall-clock time, or the end of the gap that it lies in. */
 function firstMomentOf(wall: number, zone: string): number {
   const before = utcOffsetMs(zone, wall - DAY_MS);
   const after = utcOffsetMs(zone, wall + DAY_MS);

@@ -1,4 +1,4 @@
-/** Schedules as the doors see them: made, changed, paused, triggered. Their runs are started by `tick-schedules.ts`. */
+/** Creates, changes, pauses and triggers schedules, for the API. Their runs are started by `tick-schedules.ts`. */
 
 import { checkParameters } from '../../domain/definition/parameters.ts';
 import { type FieldFault, OrchestratorError } from '../../domain/errors.ts';
@@ -11,7 +11,7 @@ import type { Schedule, ScheduleStore, SlotRecord } from './ports.ts';
 import { callerOf } from './tick-schedules.ts';
 import { isTimeZone } from './time-zone.ts';
 
-/** Of the three timings at most one is given. */
+/** At most one of the three timings is set. */
 export interface ScheduleFields {
   name?: string | undefined;
   workflow_id?: string | undefined;
@@ -112,7 +112,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
   async function change(caller: Caller, id: string, apply: (current: Schedule) => Schedule): Promise<ScheduleView> {
     const changed = await schedules.change(caller.tenantId, id, (current, waits) => {
       const schedule = apply(current);
-      // What waits for the end of a run is looked after at once.
+      // What waits for the end of a run is checked at once.
       const nextCheckAt = waits && !schedule.paused ? deps.now() : nextCheckOf(schedule);
       return { schedule, nextCheckAt: nextCheckAt };
     });
@@ -191,7 +191,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
   };
 }
 
-/** A new timing, and the end of a pause, begin now: what lies before is not made up for. */
+/** A new timing, and the end of a pause, count from now: earlier slots are not caught up. */
 function changed(current: Schedule, fields: ScheduleFields, now: number): Schedule {
   const timezone = fields.timezone ?? current.timezone;
   const unchanged = 'cron' in current.timing ? { ...current.timing, timezone } : current.timing;

@@ -1,4 +1,4 @@
-/** Schedules as they are kept, and what wakes those who start their runs. `store/` and `queue/` implement it. */
+/** Schedules as they are stored, and the ticks that start their runs. `store/` and `queue/` implement it. */
 
 import type { JsonObject } from '../../schemas/json.ts';
 import type { Overlap, Timing } from './domain.ts';
@@ -10,7 +10,7 @@ export interface Schedule {
   workflowId: string;
   parameters: JsonObject;
   timing: Timing;
-  /** Also of a schedule that has no expression: it is kept for when it gets one. */
+  /** Also of a schedule that has no expression: it is stored for when it gets one. */
   timezone: string;
   overlap: Overlap;
   catchupSeconds: number;
@@ -31,7 +31,7 @@ export interface Schedule {
 export type SlotStatus = 'waiting' | 'started' | 'skipped' | 'missed' | 'refused';
 export interface SlotRecord {
   slot: number;
-  /** `trigger`: begun by hand at that moment. */
+  /** `trigger`: started manually at that moment. */
   kind: 'slot' | 'trigger';
   status: SlotStatus;
   reason: string | null;
@@ -40,7 +40,7 @@ export interface SlotRecord {
 
 export interface DueSchedule {
   schedule: Schedule;
-  /** The database's now: that of all who look. */
+  /** By the clock of the database, the same for all processes. */
   now: number;
   /** Runs of the schedule that have not ended. */
   active: string[];
@@ -50,13 +50,13 @@ export interface DueSchedule {
 export interface SlotVerdict {
   records: SlotRecord[];
   lastSlot: number;
-  /** Undefined: nothing is left to be looked at. */
+  /** Undefined: nothing is left to be checked. */
   nextCheckAt: number | undefined;
   /** The schedule is paused for this reason. */
   pause?: string;
 }
 
-/** What a change of a schedule leads to; `lookAt`: see `lookAgainAt`. */
+/** What a change of a schedule leads to. */
 export interface ChangedSchedule {
   schedule: Schedule;
   nextCheckAt: number | undefined;
@@ -87,7 +87,7 @@ export interface ScheduleStore {
 }
 
 export interface DueSchedules {
-  /** The run that was begun under this key. */
+  /** The run that was started under this key. */
   runOf(tenantId: string, idempotencyKey: string): Promise<string | undefined>;
   /** Takes the schedule that is due longest and that nobody else has in hand; false when there is none. */
   withDue(work: (due: DueSchedule) => Promise<SlotVerdict>): Promise<boolean>;

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about schedules. */
+/** Requests and responses of the API about schedules. */
 import { z } from 'zod';
 import { count, FLOW, object, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';

@@ -1,5 +1,5 @@
 /**
- * Starts the runs of schedules whose time has come. A schedule is in one pair of hands at a time, and the run of a slot is
+ * Starts the runs of schedules whose time has come. A schedule is locked by one process at a time, and the run of a slot is
  * accepted under a key made of schedule and slot: whoever dies between its commit and that of the schedule leaves a run
  * that the next one finds.
  */
@@ -19,14 +19,14 @@ export interface TickDeps {
 }
 
 const SCHEDULES_PER_TICK = 1_000;
-/** A long backlog lets others have their turn in between. */
+/** A long backlog lets other schedules in between. */
 const SLOTS_PER_PASS = 50;
 const MAX_WAITING = 1_000;
-/** How often it is looked whether the run before has ended. */
+/** How often the end of the run before is polled for. */
 const WAIT_POLL_MS = 1_000;
 const AFTER_FAULT_MS = 5_000;
 
-/** How many schedules were looked at. */
+/** How many schedules were checked. */
 export async function tickSchedules(deps: TickDeps, signal: AbortSignal): Promise<number> {
   let taken = 0;
   while (taken < SCHEDULES_PER_TICK && !signal.aborted) {
@@ -92,7 +92,7 @@ async function settle(deps: TickDeps, { schedule, now, active: running, waiting:
     });
   }
   for (const slot of due.slots) {
-    // The end of a pause begins anew, so nothing is owed for the rest.
+    // After a pause slots count from its end, so the rest is dropped.
     if (pause !== undefined) break;
     const next = onOverlap(schedule.overlap, active.length, waiting.length);
     if (next === 'start') {

@@ -1,4 +1,4 @@
-/** Secrets at the API, which keeps them, and at a worker, which uses them. */
+/** Secrets at the API, which stores them, and at a worker, which uses them. */
 import type { Config } from '../../config/config.ts';
 import { createKeyring } from '../../engine/keyring.ts';
 import type { SecretsOfTasks } from '../../engine/ports/secrets.ts';

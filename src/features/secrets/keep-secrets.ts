@@ -1,4 +1,4 @@
-/** The secrets of a tenant, as it keeps them. Nobody gets a value back: only workers open the envelopes. */
+/** Manages the secrets of a tenant. Nobody gets a value back: only workers open the envelopes. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Keyring } from '../../engine/keyring.ts';
 import { type SecretStore, type SecretView, secretContext } from '../../engine/ports/secrets.ts';
@@ -19,7 +19,7 @@ export interface Secrets {
 }
 
 const MAX_PER_TENANT = 1_000;
-/** Two who write one secret at the same time take turns. */
+/** Concurrent writes of one secret are serialised. */
 const MAX_TRIES = 5;
 
 export function createSecrets({ secrets, keyring }: { secrets: SecretStore; keyring: Keyring | undefined }): Secrets {

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about secrets: their values go in only. */
+/** Requests and responses of the API about secrets: their values go in only. */
 import { z } from 'zod';
 import { count, paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
@@ -7,7 +7,7 @@ const MAX_HOSTS = 50;
 /** As they can be written in a template. */
 export const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,127}$/;
 
-/** `isHost` comes from the domain, which alone knows what a host is. */
+/** `isHost` comes from the domain, which alone decides what a host is. */
 export function secretRequestWith(isHost: (text: string) => boolean) {
   return z
     .strictObject({

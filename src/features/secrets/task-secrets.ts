@@ -1,7 +1,7 @@
 /**
  * Where a worker finds the secrets that a task names: the tenant's own first, then those of the installation (SECRET_<NAME>,
- * SECRETS_DIR) where that tenant may use them. What was read is kept for a few seconds, so tasks with secrets cost one look
- * in a while and tasks without cost none. A secret that is unknown is always looked for once more before a task fails for it.
+ * SECRETS_DIR) where that tenant may use them. What was read is cached for a few seconds, so tasks with secrets cost one query
+ * in a while and tasks without cost none. A secret that is unknown is always read once more before a task fails for it.
  */
 
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -20,7 +20,7 @@ export interface SecretsOfTasksDeps {
   now(): number;
 }
 
-/** A change that nobody heard of is known after this. */
+/** A change whose notification was lost is seen after this. */
 const CACHED_MS = 5_000;
 const MAX_CACHED = 1_000;
 

@@ -41,7 +41,7 @@ export function driftOf(before: ApiDocument, after: ApiDocument): ApiDrift {
     if (now === undefined) continue;
     const all = changesOf(old, now, schemas);
     if (all.length === 0) continue;
-    // Of too many those that hurt are told.
+    // Of too many the breaking ones are reported.
     const changes = [...all.filter(({ breaking }) => breaking), ...all.filter(({ breaking }) => !breaking)];
     const breaking = all.some((change) => change.breaking);
     changed.push({ operation, breaking, changes: changes.slice(0, MAX_CHANGES_OF_OPERATION) });

@@ -1,4 +1,4 @@
-/** The OpenAPI documents of services, for a worker and for the doors. */
+/** The OpenAPI documents of services, for a worker and for the API. */
 import type { Config } from '../../config/config.ts';
 import type { TextChecker } from '../../engine/accept/with-checks.ts';
 import type { BeforeSaveWorkflow } from '../../engine/ports/definitions.ts';

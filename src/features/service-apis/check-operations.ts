@@ -1,6 +1,6 @@
 /**
- * Before a workflow is saved: an action that calls an operation of a service whose OpenAPI document is known
- * names one that is in it. Where no document is known, or a template stands in the way, the call itself tells.
+ * Before a workflow is saved: an action that calls an operation of a service whose OpenAPI document is stored
+ * names one that is in it. Without a document, or with a template, the call itself checks.
  */
 import type { Definition } from '../../domain/definition/definition.ts';
 import { type FieldFault, OrchestratorError } from '../../domain/errors.ts';
@@ -38,7 +38,7 @@ export function createOperationsCheck(deps: {
   };
 }
 
-/** The configs of its calls, also of the one that undoes it, with their paths. */
+/** The configs of its calls, also of its compensation, with their paths. */
 function callsIn(
   { action_type, config, compensate }: Definition['actions'][number],
   path: string,

@@ -1,7 +1,7 @@
 /**
  * From a schema in an OpenAPI document to one that inputs can be checked against: draft 2020-12, closed in itself, of few
- * parts. A document is written by somebody else, so what cannot be said in it, or would not end, becomes "anything": a check
- * that lets something through costs an answer of the service, one that refuses what is good costs the call.
+ * schemas. A document is written by somebody else, so what cannot be said in it, or would not end, becomes "anything": a check
+ * that lets something through costs an answer of the service, one that rejects what is valid costs the call.
  */
 
 import type { Checks } from '../../domain/texts/checks.ts';
@@ -50,7 +50,7 @@ export function checkableSchema(
     if (Object.keys(fields).length > 0) {
       schema['properties'] = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, below(field)]));
     }
-    // In a part of `allOf` it would refuse the fields of the other parts, as the document's author has meant it to.
+    // In a schema of `allOf` it would reject the fields of the others, as the document's author has meant it to.
     if (written['additionalProperties'] === false) schema['additionalProperties'] = false;
     else if (isObject(written['additionalProperties'])) {
       schema['additionalProperties'] = below(written['additionalProperties']);
@@ -103,7 +103,7 @@ function limits(written: JsonObject, checks: Pick<Checks, 'patternFault'>): Json
   return schema;
 }
 
-/** What only the service fills in is not asked of who calls it. */
+/** What only the service fills in is not required of the caller. */
 function requiredOf(written: JsonObject, fields: JsonObject, resolve: ApiDocument['resolve']): string[] {
   const names = Array.isArray(written['required']) ? written['required'] : [];
   const required = names.filter((name): name is string => {

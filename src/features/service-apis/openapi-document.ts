@@ -30,7 +30,7 @@ export interface ApiOperation {
   path: string;
   summary: string | undefined;
   deprecated: boolean;
-  /** Credentials are asked for. */
+  /** Credentials are required. */
   secured: boolean;
   parameters: readonly ApiParameter[];
   body: ApiBody | undefined;
@@ -95,7 +95,7 @@ interface Place {
 function readOperation(place: Place, path: string, method: string, operation: JsonObject): ApiOperation {
   const { document, resolve, item } = place;
   const isOld = typeof document['swagger'] === 'string';
-  // Those of the operation stand for those of the path with the same name and place.
+  // Those of the operation stand for those of the path with the same name and location.
   const written = [...listOf(item['parameters']), ...listOf(operation['parameters'])].map(resolve).filter(isObject);
   const parameters = new Map<string, ApiParameter>();
   for (const parameter of written) {

@@ -1,5 +1,5 @@
 /**
- * A call of an operation by its name: what is given goes where the document says, and is checked before anything is sent.
+ * A call of an operation by its name: each input goes where the document says, and is checked before anything is sent.
  * A name goes to the parameter of that name; to the body go the fields that the body names, and all that is no parameter.
  */
 
@@ -29,7 +29,7 @@ export type PreparedCall = { ok: true; call: OperationCall } | { ok: false; faul
 
 export type CheckSchema = Checks['valueFaults'];
 
-/** As `parameters` this is the body as a whole, where neither a parameter nor a field of the body is called so. */
+/** As `parameters` this is the entire body, where neither a parameter nor a field of the body is called so. */
 const WHOLE_BODY = 'body';
 
 export function callable(
@@ -63,7 +63,7 @@ export function callable(
   };
 }
 
-/** JSON before all others: everything that is given can be said in it. */
+/** JSON before all others: every input can be expressed in it. */
 function preferred(types: readonly string[]): string | undefined {
   const rank = (type: string) => (type === 'application/json' ? 0 : isJson(type) ? 1 : type === FORM ? 2 : 3);
   return [...types].sort((one, other) => rank(one) - rank(other))[0];
@@ -193,7 +193,7 @@ function asTyped(schema: Json, value: Json): Json {
   return value;
 }
 
-/** And a number is good where a text is wanted. */
+/** A number is also valid for a string. */
 function asText(schema: Json, value: Json): Json {
   return isObject(schema) && schema['type'] === 'string' && value !== null ? String(value) : value;
 }

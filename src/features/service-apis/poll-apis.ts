@@ -1,5 +1,5 @@
 /**
- * The OpenAPI documents of services. The newest one of each is kept; what a document says is compared to the one before
+ * The OpenAPI documents of services. The newest one of each is stored; what a document says is compared to the one before
  * when it comes, and calls of its operations are made by the newest.
  */
 
@@ -40,12 +40,12 @@ export interface ServiceApis {
   source(tenantId: string, name: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
   /** Names of all services there are. */
   names(tenantId: string): Promise<string[]>;
-  /** `cause`: the task that asks; when it asks again it is told the same. */
+  /** `cause`: the calling task; a repeated call gets the same answer. */
   store(tenantId: string, service: string, from: DriftCause & { url: string }, document: Json): Promise<Polled>;
   prepare(tenantId: string, service: string, operationId: string, inputs: CallInputs): Promise<Prepared>;
 }
 
-/** What the doors tell; 404 for a service that is not known, or of which no document is. */
+/** For the API; 404 for an unknown service, or one without a document. */
 export interface ServiceApiReader {
   document(caller: Caller, name: string): Promise<StoredDocument & { operations: number }>;
   /** By what names them in a call. */
@@ -64,7 +64,7 @@ export interface ServiceApiDeps {
 const DEFAULT_PATH = '/openapi.json';
 /** Of polls of one service at the same time: all but one find another document than they compared to. */
 const TRIES = 5;
-/** Of a document. What they ask for beyond is for the service to say. */
+/** Of a document. What else they require is for the service to check. */
 const MAX_PATTERNS = 1_000;
 
 export function createServiceApis({ store, services, configured, texts }: ServiceApiDeps): ServiceApis {
@@ -168,7 +168,7 @@ export function createServiceApiReader({
   };
 }
 
-/** What a service is called whose name the configuration knows in another spelling. */
+/** What a service is called whose name the configuration spells otherwise. */
 export function canonicalName(configured: ReadonlyMap<string, string>, name: string): string {
   return configured.has(serviceKey(name)) ? serviceKey(name) : name;
 }

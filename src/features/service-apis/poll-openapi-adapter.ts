@@ -1,4 +1,4 @@
-/** `poll_openapi`: fetches the OpenAPI document of a service, keeps it, and tells what changed. */
+/** `poll_openapi`: fetches the OpenAPI document of a service, stores it, and reports what changed. */
 
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
@@ -105,7 +105,7 @@ function readDocument(text: string, contentType: string, what: string): Json {
         code: 'output_too_large',
       });
     }
-    // The core schema knows JSON's types only, so nothing else comes of it once its numbers are checked.
+    // The core schema has JSON's types only, so nothing else comes of it once its numbers are checked.
     return parseYaml(text, { schema: 'core', maxAliasCount: MAX_ALIASES, logLevel: 'silent' }) as Json;
   } catch (cause) {
     if (cause instanceof NonRetryableError) throw cause;

@@ -1,4 +1,4 @@
-/** What the OpenAPI documents of services ask of their store. */
+/** What the OpenAPI documents of services need of their store. */
 
 import type { JsonObject } from '../../schemas/json.ts';
 import type { ApiDrift } from './api-drift.ts';
@@ -57,10 +57,10 @@ export interface ServiceApiStore {
   drifts(tenantId: string, service: string, limit: number): Promise<StoredDrift[]>;
   /** What this cause has found before. */
   driftOf(tenantId: string, service: string, cause: string): Promise<StoredDrift | undefined>;
-  /** Asked for again and found unchanged; false: it is not that document any more. */
+  /** Fetched again and found unchanged; false: it is not that document any more. */
   unchanged(tenantId: string, service: string, hash: string, url: string): Promise<boolean>;
   /**
-   * In one transaction with its drift and the event that tells of it (a first document is none), and only while the stored document is still the one with `fromHash` (null: none);
+   * In one transaction with its drift and the event about it (a first document is none), and only while the stored document is still the one with `fromHash` (null: none);
    * false: it is not.
    */
   replace(

@@ -1,4 +1,4 @@
-/** The OpenAPI documents of services: asked for again, and what is known of them. */
+/** The OpenAPI documents of services: their drift, and fetching them again. */
 
 import { z } from 'zod';
 import type { RunReader } from '../../engine/ports/read-models.ts';
@@ -133,7 +133,7 @@ function asParameters({ services, timeout_seconds }: schemas.PollRequest): JsonO
 
 const failure = z.object({ message: z.string() });
 
-/** As the adapter has given it. */
+/** As the adapter has returned it. */
 function toResult(item: Json, output: Json, error: Json): object {
   const failed = failure.safeParse(error);
   if (failed.success) return { service: item, error: failed.data.message };

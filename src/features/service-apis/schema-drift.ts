@@ -1,6 +1,6 @@
 /**
  * What changed between two schemas, and whether somebody who wrote a client for the first one is broken by the second.
- * That depends on who reads: of what a client sends (`request`) nothing may become narrower, of what it is given
+ * That depends on who reads: of what a client sends (`request`) nothing may become narrower, of what it gets
  * (`response`) nothing that it reads may go or become something else.
  */
 
@@ -21,7 +21,7 @@ export interface SchemaDrift {
   compare(before: Json | undefined, after: Json | undefined, direction: Direction): SchemaChange[];
 }
 
-/** Of one pair of documents; more is not looked at, which is said. */
+/** Of one pair of documents; more is not compared, which is said. */
 const MAX_COMPARED = 100_000;
 /** Of schemas in schemas: each is a call in a call. */
 const MAX_DEPTH = 500;
@@ -40,9 +40,9 @@ const CHOICES = ['oneOf', 'anyOf'] as const;
 
 export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve): SchemaDrift {
   const numberOf = numbering();
-  /** By pairs of schemas; whole, whoever asks. */
+  /** By pairs of schemas; complete, for any caller. */
   const cache = new Map<string, SchemaChange[]>();
-  /** What was cut short inside of a circle is whole only together with what is told where the circle was entered. */
+  /** What was cut short inside of a circle is complete only together with what is reported where the circle was entered. */
   const partial = new Map<string, SchemaChange[]>();
   const open = new Set<string>();
   let cuts = 0;
@@ -54,7 +54,7 @@ export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve)
     const key = `${numberOf(was)} ${numberOf(is)} ${direction}`;
     const remembered = cache.get(key);
     if (remembered !== undefined) return remembered;
-    // A part that contains itself differs there in what differs around it, and in nothing more.
+    // A schema that contains itself differs there in what differs around it, and in nothing more.
     const around = open.has(key) ? [] : partial.get(key);
     if (around !== undefined || open.size === MAX_DEPTH) {
       cuts += 1;

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about the OpenAPI documents of services. */
+/** Requests and responses of the API about the OpenAPI documents of services. */
 import { z } from 'zod';
 import { count, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

@@ -1,4 +1,4 @@
-/** What adapters may ask of the OpenAPI documents of services. */
+/** What adapters may do with the OpenAPI documents of services. */
 
 import { type AdapterContext, NonRetryableError } from '../../../workers/adapter.ts';
 import type { ExecutionCall } from '../../engine/ports/executor.ts';

@@ -1,4 +1,4 @@
-/** What a worker has of it: its adapters ask services for their documents and store them, and calls of operations are made by those. */
+/** The worker's part: its adapters fetch the documents of services and store them, and prepare calls of operations by them. */
 import type { FeatureWorker } from '../../feature.ts';
 import { createServiceStore } from '../services/store.ts';
 import { serviceApisOf } from './assemble.ts';

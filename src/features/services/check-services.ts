@@ -1,6 +1,6 @@
 /**
  * Health checks of registered instances. Each worker takes what is due, as far as it has room; a check is made by whoever
- * took it. A pass does not wait for the checks that it has begun, so one that is slow holds up no other.
+ * took it. A pass does not wait for the checks that it has started, so a slow one delays no other.
  */
 import { serviceKey } from '../../domain/service-rate.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';

@@ -23,9 +23,9 @@ export function callable<T extends Choosable>(instances: readonly T[], may: (ins
 }
 
 /**
- * One of at least one candidate. `credit`: what each is owed, as the choice before left it; the new one is handed back.
+ * One of at least one candidate. `credit`: the credit of each, as the choice before left it; the new one is returned.
  * Round robin is smooth: with weights 2 and 1 it is a, b, a and not a, a, b. Least outstanding counts calls under way by
- * weight, and takes turns among equals.
+ * weight, and round robin among equals.
  */
 export function chooseInstance(
   policy: LoadBalancing,

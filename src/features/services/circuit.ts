@@ -6,7 +6,7 @@ import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'co
 import type { ServiceSettings } from './domain.ts';
 
 export type CircuitName = 'closed' | 'half_open' | 'open';
-/** `answered`: it does what it should, also when it refuses. `unclear`: the end of the call says nothing about it. */
+/** `answered`: it works, also when it rejects the call. `unclear`: the end of the call says nothing about it. */
 export type CallOutcome = 'answered' | 'failed' | 'unclear';
 
 export interface Circuit {
@@ -14,13 +14,13 @@ export interface Circuit {
   /** Milliseconds until it lets a call through; 0: now. */
   waitMs(): number;
   outstanding(): number;
-  /** Begins a call. Undefined: it is open. */
+  /** Starts a call. Undefined: it is open. */
   enter(): ((outcome: CallOutcome) => void) | undefined;
 }
 
 class CallFailed extends Error {}
 
-/** While the one call is under way that decides. */
+/** While the probe call is under way. */
 const PROBE_AGAIN_MS = 1_000;
 
 export function createCircuit(
@@ -50,7 +50,7 @@ export function createCircuit(
     waitMs,
     outstanding: () => outstanding,
     enter() {
-      // cockatiel would hold a second call until the first one has decided.
+      // cockatiel would delay a second call until the first one has decided.
       if (policy.state === CircuitState.HalfOpen) return undefined;
       const started: Array<(outcome: CallOutcome) => void> = [];
       const call = () =>

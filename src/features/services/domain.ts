@@ -1,4 +1,4 @@
-/** Registered services: what is known of them, and how they stand. Settings keep the wire's names. */
+/** Registered services: their settings and status. Settings have the wire's names. */
 export interface HealthCheck {
   path: string;
   interval_seconds: number;

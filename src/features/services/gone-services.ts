@@ -1,6 +1,6 @@
 /**
- * What is kept of services that are gone, for a while: their tombstones, while a peer may still have to be told; their
- * documents, in case they come again; what peers have taken that nobody names any more; circuits of nothing.
+ * Removes, after a while, what is left of deleted services: their tombstones, which peers may still have to get; their
+ * documents, in case they come again; what peers have taken that no configuration names any more; circuits of nothing.
  */
 import type pg from 'pg';
 import type { ExpiryStore } from '../../engine/recover/remove-expired.ts';
@@ -10,7 +10,7 @@ const RETENTION = `interval '30 days'`;
 /** A name as the configuration spells it: `serviceKey`. */
 const CONFIGURED = (name: string) => `replace(lower(${name}), '-', '_') = ANY ($2)`;
 
-// Also one that this process does not name may be owed it: by another, until nobody has tried for a day.
+// Also one that this process does not name may have to get it: from another, until nobody has tried for a day.
 const TOMBSTONES = `
 DELETE FROM service_tombstone WHERE ctid = ANY (ARRAY(
   SELECT t.ctid FROM service_tombstone t
@@ -20,7 +20,7 @@ DELETE FROM service_tombstone WHERE ctid = ANY (ARRAY(
     WHERE s.version IS NULL OR s.version < t.version))
   ORDER BY t.deleted_at LIMIT $1 FOR UPDATE OF t SKIP LOCKED))`;
 
-// Every worker with a peer in its configuration moves the time of its next turn, whether the peer answers or not.
+// Every worker with a peer in its configuration moves the time of its next request, whether the peer answers or not.
 const PEERS = `
 DELETE FROM peer WHERE url = ANY (ARRAY(
   SELECT url FROM peer WHERE url <> ALL ($2::text[]) AND next_at < now() - interval '1 day'

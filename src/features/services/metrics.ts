@@ -8,7 +8,7 @@ const CIRCUIT_STATES = ['closed', 'half_open', 'open'];
 const MAX_SERVICES = 200;
 
 export interface ServiceMetrics {
-  /** A call that has to wait for its turn at a service. */
+  /** A call that has to wait for a rate limit. */
   callPutOff(service: string): void;
   register(registry: Registry): void;
 }

@@ -1,4 +1,4 @@
-/** What the registry of services asks of its store. */
+/** What the registry of services needs of its store. */
 
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
@@ -40,7 +40,7 @@ export interface Service {
 export interface Registration {
   name: string;
   baseUrl: string;
-  /** Undefined: the service is this one place, and whatever else was registered under the name goes. */
+  /** Undefined: the service is this one instance, and whatever else was registered under the name goes. */
   instanceId: string | undefined;
   weight: number;
   ttlSeconds: number | null;
@@ -83,7 +83,7 @@ export interface CircuitStore {
       state: 'closed' | 'open' | 'half_open';
     }>,
   ): Promise<void>;
-  /** Of a worker that begins or ends. */
+  /** Of a worker that starts or ends. */
   clear(worker: string): Promise<void>;
   list(tenantId: string): Promise<OpenCircuit[]>;
 }

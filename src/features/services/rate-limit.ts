@@ -1,10 +1,10 @@
-/** A call's turn at a service with a rate limit. */
+/** Rate limits of services: when a call may be made. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ServiceLimit, serviceKey } from '../../domain/service-rate.ts';
 import type { Failpoint } from '../../engine/ports/failpoint.ts';
 
 export interface RateSlots {
-  /** Milliseconds until this attempt is to ask again; 0: the call was counted and may be made. */
+  /** Milliseconds until this attempt is to try again; 0: the call was counted and may be made. */
   take(request: { key: string; id: string; limit: ServiceLimit }): Promise<{ waitMs: number; until: Date }>;
 }
 

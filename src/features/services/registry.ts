@@ -1,7 +1,7 @@
 /**
  * The services of a tenant: those that were registered, and those that the configuration names. A configured service is
- * where the configuration says: who registers it elsewhere is refused, and nobody deletes it. What a tenant registers gets
- * the tenant's outbound policy: it is rejected here where that is known already, and checked again by each call.
+ * where the configuration says: registering it elsewhere is rejected, and nobody deletes it. What a tenant registers gets
+ * the tenant's outbound policy: it is rejected here where that is certain already, and checked again by each call.
  */
 import { type FieldFault, OrchestratorError } from '../../domain/errors.ts';
 import { serviceKey } from '../../domain/service-rate.ts';
@@ -9,7 +9,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import { DEFAULT_SETTINGS, ONLY_INSTANCE } from './domain.ts';
 import type { CircuitStore, OpenCircuit, Registration, Service, ServiceInstance, ServiceStore } from './ports.ts';
 
-/** Why a tenant may not have a service there, for the tenant to read; undefined where nothing is known against it. */
+/** Why a tenant may not have a service there, for the tenant to read; undefined where nothing forbids it. */
 export type CheckAddress = (tenantId: string, url: string) => Promise<string | undefined>;
 
 export interface Registry {
@@ -62,7 +62,7 @@ export function createRegistry(deps: {
         );
       }
       await rejectForbidden(caller.tenantId, registration, baseUrl);
-      // One place, which does not pass away.
+      // One instance, which does not expire.
       const fixed = { ...registration, name: key, instanceId: undefined, weight: 1, ttlSeconds: null };
       if ((await services.register(caller, baseUrl === undefined ? registration : fixed)) === 'full') {
         throw new OrchestratorError('conflict', 'There are as many services, or instances of it, as there may be');

@@ -1,10 +1,10 @@
-/** Tells the database, in batches, which circuits of this worker are not closed. */
+/** Stores, in batches, which circuits of this worker are not closed. */
 import type { CircuitStore } from './ports.ts';
 import type { CircuitChange } from './service-calls.ts';
 
 export interface CircuitReporter {
   changed(change: CircuitChange): void;
-  /** What has changed since the last time; what could not be told is told the next time. */
+  /** What has changed since the last time; what could not be stored is stored the next time. */
   flush(): Promise<void>;
 }
 

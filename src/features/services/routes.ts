@@ -171,7 +171,7 @@ function present(service: Service, circuits: readonly OpenCircuit[]): schemas.Se
   };
 }
 
-/** What the configuration says may hold a password. */
+/** A configured address may contain a password. */
 function shown(url: string): string {
   const { username, password } = new URL(url);
   if (username === '' && password === '') return url;

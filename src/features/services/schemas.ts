@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about services. */
+/** Requests and responses of the API about services. */
 import { z } from 'zod';
 import { count, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import type { JsonObject } from '../../schemas/json.ts';
@@ -93,8 +93,8 @@ export const registerRequest = z
   });
 
 /**
- * A service as one installation tells it to another: with its instances, without their times, which are told elsewhere. The
- * other one may be of a later release: what is not known here is left out.
+ * A service as one installation sends it to another: with its instances, without their times, which are told elsewhere. The
+ * other one may be of a later release: unknown fields are left out.
  */
 export const replicatedService = z.object({
   name,

@@ -95,7 +95,7 @@ export function createServiceCalls(deps: {
   function circuitOf(entry: ServiceState, instance: ServiceInstance, { settings: { breaker } }: Service): Circuit {
     const { tenantId, name } = entry;
     const { instanceId } = instance;
-    // At another address, or with another patience, it begins anew.
+    // At another address, or with other thresholds, it starts anew.
     const of = JSON.stringify([instance.baseUrl, breaker]);
     const found = entry.circuits.get(instanceId);
     if (found?.of === of) return found.circuit;
@@ -131,7 +131,7 @@ export function createServiceCalls(deps: {
       const giveUp = () => settle(undefined);
       const late = setTimeout(giveUp, WAIT_HERE_MS);
       signal.addEventListener('abort', giveUp, { once: true });
-      // Without the signal: what is aborted while it waits there would keep the next one from its slot.
+      // Without the signal: what is aborted while it waits there would block the slot of the next one.
       void slots.execute(() => {
         if (!waiting) return Promise.resolve();
         return new Promise<void>((free) => settle(free));

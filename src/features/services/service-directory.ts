@@ -1,4 +1,4 @@
-/** Services by name, kept for a moment: a worker asks for the same few with every call. What is unknown is asked again. */
+/** Caches services by name for a moment: a worker reads the same few with every call. Unknown names are not cached. */
 import type { Service } from './ports.ts';
 
 export interface ServiceDirectory {

@@ -1,4 +1,4 @@
-/** The places where one attempt calls services. What it has not released when it ends is released then. */
+/** The permits of one attempt to call services. What it has not released when it ends is released then. */
 import { type AdapterContext, type CallOutcome, RetryableError } from '../../../workers/adapter.ts';
 import { Sleep } from '../../../workers/execution.ts';
 import type { Service } from './ports.ts';

@@ -9,7 +9,7 @@ import { createServicePermits } from './service-places.ts';
 export interface TaskServicesDeps {
   find(tenantId: string, name: string): Promise<Service | undefined>;
   calls: Pick<ServiceCalls, 'permit'>;
-  /** A call's turn at a service: when to ask again, or undefined when it may be called. */
+  /** The next rate-limit slot of a service: when to try again, or undefined when it may be called. */
   takeRateSlot(service: string, id: string, signal: AbortSignal): Promise<Date | undefined>;
   now(): Date;
 }
@@ -31,7 +31,7 @@ export function createServicesOfTasks(deps: TaskServicesDeps): (call: Attempt) =
         return found === undefined ? undefined : { name: found.name, baseUrl: found.baseUrl };
       },
       async awaitRateLimit(name) {
-        // By attempt: a redelivery finds the time that it was told, and another attempt is another call.
+        // By attempt: a redelivery finds its slot again, and another attempt is another call.
         const until = await deps.takeRateSlot(name, `${idempotencyKey}.${attempt}`, signal);
         if (until !== undefined) throw new Sleep(until);
       },

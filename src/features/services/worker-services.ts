@@ -1,4 +1,4 @@
-/** What a worker knows of services and does for them: where they are, how its own calls went, and their health checks. */
+/** The worker's side of services: cached addresses, circuits of its own calls, and health checks. */
 import type pg from 'pg';
 import type { Egress } from '../../egress/egress.ts';
 import type { Logger } from '../../engine/ports/logger.ts';

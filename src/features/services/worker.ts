@@ -1,4 +1,4 @@
-/** What a worker has of it: calls find an instance and wait for their turn, and what is left of services that are gone is removed. */
+/** The worker's part: instances and rate limits for calls, and removal of what is left of deleted services. */
 import { pause, repeatUntil } from '../../engine/recover/reconcile.ts';
 import { removeExpired } from '../../engine/recover/remove-expired.ts';
 import type { FeatureWorker } from '../../feature.ts';

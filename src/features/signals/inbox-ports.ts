@@ -8,7 +8,7 @@ import type { OnTimeout, Verdict } from '../approvals/domain.ts';
 export interface InboxTask {
   runId: string;
   epoch: number;
-  /** `each[3]` for a part of `each`. */
+  /** `each[3]` for an item of `each`. */
   actionId: string;
 }
 
@@ -35,7 +35,7 @@ export interface ApprovalRow extends InboxTask {
   message: string | null;
   /** Since an escalation: those whom it was escalated to. */
   approvers: string[];
-  /** Who began the run may not decide. */
+  /** Who started the run may not decide. */
   fourEyes: boolean;
   startedBy: string;
   requestedAt: Date;
@@ -77,7 +77,7 @@ export interface ApprovalFilter {
 }
 
 export interface ApprovalStore {
-  /** For the task itself: asks once in an epoch, does what is due at the deadline, and tells how it stands. */
+  /** For the task itself: requests once in an epoch, does what is due at the deadline, and returns how it stands. */
   request(task: InboxTask, tenantId: string, question: ApprovalQuestion): Promise<ApprovalRow>;
   /** Commits the decision, its event and the wake of the task at once. */
   decide(request: DecisionRequest): Promise<DecisionResult>;
@@ -87,7 +87,7 @@ export interface ApprovalStore {
     runId: string,
     actionId: string,
   ): Promise<(ApprovalRow & { now: Date }) | undefined>;
-  /** `via`: how it was sent; undefined: it was handed to who asked. */
+  /** `via`: how it was sent; undefined: it was returned to the caller. */
   recordLink(
     row: InboxTask,
     link: { for: string; by: string; expiresAt: Date; via: LinkChannel | undefined },
@@ -104,7 +104,7 @@ export interface SignalRequest {
   tenantId: string;
   runId: string;
   name: string;
-  /** JSON text that is known to be storable. */
+  /** JSON text that was checked to be storable. */
   payload: string;
   by: string;
   requestKey: string | undefined;
@@ -127,7 +127,7 @@ export type SignalResult =
 export interface SignalStore {
   /** For the task itself: waits in line, takes what is there, ends the wait at its deadline. */
   receive(task: InboxTask, name: string, timeoutSeconds: number | undefined): Promise<SignalState>;
-  /** Keeps the message and gives it to the first in line, whose wake is counted in the same transaction. */
+  /** Stores the message and gives it to the first in line, whose wake is counted in the same transaction. */
   send(request: SignalRequest): Promise<SignalResult>;
 }
 

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about signals. */
+/** Requests and responses of the API about signals. */
 import { z } from 'zod';
 import { json, RUN, text } from '../../schemas/answer-shapes.ts';
 

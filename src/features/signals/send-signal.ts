@@ -1,4 +1,4 @@
-/** Messages to a run: checked against what its definition says of their name, kept, and given to whoever waits first. */
+/** Messages to a run: checked against its definition, stored, and given to the task that waits first. */
 
 import { declaredSignals } from '../../domain/definition/signals.ts';
 import { type FieldFault, OrchestratorError } from '../../domain/errors.ts';
@@ -16,7 +16,7 @@ import type { Json } from '../../schemas/json.ts';
 import { didYouMean } from '../../schemas/nearest.ts';
 import type { FindRun, SignalResult, SignalStore } from './inbox-ports.ts';
 
-/** Every fault of a payload is told, so it may not be any size. */
+/** Every fault of a payload is reported, so it may not be any size. */
 const MAX_PAYLOAD_BYTES = 262_144;
 
 export interface SignalDeps {
@@ -33,8 +33,8 @@ export interface SignalDeps {
 
 export interface Signals {
   /**
-   * 404 unknown run or name; 409 nobody is left who could take it, or the run has ended; 400 the payload does not fit.
-   * `actionId`: who has it already; null: it is kept.
+   * 404 unknown run or name; 409 no task can take it any more, or the run has ended; 400 the payload does not fit.
+   * `actionId`: who has it already; null: it is stored.
    */
   send(
     caller: Caller,

@@ -1,6 +1,6 @@
 /**
- * A template and what a client wants otherwise. The rule is that of JSON Merge Patch (RFC 7396): objects go into each
- * other, null takes away, everything else replaces. Parameters are told apart by their name and actions by their
+ * Customizes a template. The rule is that of JSON Merge Patch (RFC 7396): objects go into each
+ * other, null takes away, everything else replaces. Parameters are matched by name and actions by
  * action_id; what the template has not is added at the end. An action that is taken away hands its dependencies on.
  */
 
@@ -12,7 +12,7 @@ import { isObject } from '../../domain/texts/json-changes.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import { PROTOTYPE_NAMES } from '../../schemas/json-guard.ts';
 
-/** What `parameters` and `actions` are told apart by. */
+/** What `parameters` and `actions` are matched by. */
 const KEYS = { parameters: 'name', actions: 'action_id' } as const;
 type Listed = keyof typeof KEYS;
 /** Who says something in an older spelling means it instead of what the template says in the newer one. */
@@ -35,7 +35,7 @@ const UNREADABLE = 'The customizations are not valid';
 export interface Customised {
   /** A definition as a client sends one, still to be checked. */
   body: JsonObject;
-  /** A fault of that definition, at the place in the customizations where it is mended. */
+  /** A fault of that definition, at the field of the customizations where it is fixed. */
   placed(fault: FieldFault): FieldFault;
 }
 
@@ -64,7 +64,7 @@ export function customise(template: Definition, customizations: JsonObject): Cus
 
 interface Entry {
   key: string;
-  /** As the client wrote it: a key, or the place in its list. */
+  /** As the client wrote it: a key, or the index in its list. */
   path: string;
   change: JsonObject | null;
 }
@@ -154,7 +154,7 @@ function withoutNewerSpellings(list: Listed, original: JsonObject, change: JsonO
       else if (isObject(value)) delete value[inner];
     }
   }
-  // Whether a parameter has to be given follows from its default again, unless that too is said.
+  // Whether a parameter is required follows from its default again, unless that too is said.
   const saysDefault = Object.hasOwn(change, 'default') || Object.hasOwn(change, 'default_value');
   if (list === 'parameters' && saysDefault && !Object.hasOwn(change, 'required')) delete copy['required'];
   return copy;

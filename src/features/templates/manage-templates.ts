@@ -1,4 +1,4 @@
-/** Templates: definitions to make workflows from, those that are shipped and those that a tenant keeps. */
+/** Templates: definitions to make workflows from, those that are shipped and those that a tenant has saved. */
 
 import type { Definition } from '../../domain/definition/definition.ts';
 import { FaultList } from '../../domain/definition/fault-list.ts';
@@ -21,7 +21,7 @@ export interface StoredTemplate {
   createdAt: Date;
   updatedAt: Date;
 }
-/** `kept` is undefined for a shipped one. */
+/** `stored` is undefined for a shipped one. */
 export interface Template {
   templateName: string;
   definition: Definition;
@@ -46,7 +46,7 @@ export interface WorkflowTemplates {
   list(caller: Caller): Promise<Map<string, TemplateSummary & { source: 'shipped' | 'user' }>>;
   /** 404 unknown. */
   get(caller: Caller, name: string): Promise<Template>;
-  /** Checked like any definition; a fault names the place in the customizations where it is mended. */
+  /** Checked like any definition; a fault names the field of the customizations where it is fixed. */
   make(caller: Caller, name: string, customizations: JsonObject): Promise<StoredWorkflow>;
   /** 409 for the name of a shipped one, and for a name that is taken unless `replace`. */
   save(

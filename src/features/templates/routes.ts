@@ -1,4 +1,4 @@
-/** Templates of workflows: those that are shipped, and those that a tenant keeps. */
+/** Templates of workflows: those that are shipped, and those that a tenant has saved. */
 
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { DefinitionRules } from '../../engine/ports/definitions.ts';
@@ -214,7 +214,7 @@ function presentTemplate({ templateName, definition, stored }: Template): schema
     name,
     description: description ?? null,
     tags,
-    // The domain's interfaces hold JSON only, which their types cannot say.
+    // The domain's interfaces contain JSON only, which their types cannot say.
     parameters: parameters as unknown as JsonObject[],
     actions: actions as unknown as JsonObject[],
     ...(more as Pick<schemas.TemplateAnswer, 'version' | 'output' | 'timeout_seconds' | 'metadata'>),
@@ -228,7 +228,7 @@ function presentTemplate({ templateName, definition, stored }: Template): schema
   };
 }
 
-/** Faults of what stands below a field of the body are told with that field. */
+/** Faults below a field of the body get that field as their prefix. */
 function placedBelow(field: string, error: unknown): unknown {
   if (!(error instanceof OrchestratorError) || error.errors.length === 0) return error;
   const errors = error.errors.map(({ path, message }) => ({ path: path === '' ? field : `${field}.${path}`, message }));

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers for templates of workflows. */
+/** Requests and responses of the API for templates of workflows. */
 import { z } from 'zod';
 import { count, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { jsonObject } from '../../schemas/requests.ts';

@@ -53,7 +53,7 @@ export function tracesOf(
       try {
         sender?.add(span);
       } catch (error) {
-        // Whatever is wrong with it, the work that it tells of is right.
+        // Whatever is wrong with a span, the work that it describes goes on.
         count('dropped', 1);
         failed(errorMessage(error), 1);
       }

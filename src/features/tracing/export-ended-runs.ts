@@ -32,7 +32,7 @@ const RUNS_PER_READ = 100;
 const MAX_WAITING = 10_000;
 
 export function createEndedRuns({ reader, add, dropped, log }: EndedRunsDeps): EndedRuns {
-  // Each once, however often it is told.
+  // Each once, however often it is reported.
   const waiting = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let reading: Promise<void> = Promise.resolve();

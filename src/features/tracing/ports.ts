@@ -1,9 +1,9 @@
-/** What the doors are told of traces: of runs, from the rows that there are, and of the calls that were written down. */
+/** Reads traces for the API: of runs, from the rows that there are, and of the calls that were written down. */
 import type { ServiceTraces, Trace, TracingStats } from './schemas.ts';
 
 export interface TraceReader {
   stats(tenantId: string, hours: number): Promise<TracingStats>;
-  /** One that nobody knows has no spans. */
+  /** An unknown one has no spans. */
   trace(tenantId: string, traceId: string): Promise<Trace>;
   /** The newest first. */
   ofService(tenantId: string, service: string, limit: number): Promise<ServiceTraces>;

@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about traces. */
+/** Requests and responses of the API about traces. */
 import { z } from 'zod';
 import { count, object, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

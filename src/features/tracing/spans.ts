@@ -1,6 +1,6 @@
 /**
  * The spans of a trace, from the rows that there are: a span for each run, each task of it, each attempt of that, and each
- * call. Pure. What runs right now may have no row of its own yet: its calls tell of it.
+ * call. Pure. What runs right now may have no row of its own yet: its calls show it.
  */
 import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import { SAGA } from '../../domain/runs/saga.ts';
@@ -159,7 +159,7 @@ function ofRun(run: RunRecord): Span {
 
 const RUN_ENDS: Partial<Record<RunStatus, Span['status']>> = { completed: 'ok', cancelled: 'cancelled' };
 
-/** The task and, where one of its attempts has not ended, that one. A part that has not begun is nothing yet. */
+/** The task and, where one of its attempts has not ended, that one. An item that has not started has none yet. */
 function ofTask(task: TaskRecord, attempts: readonly AttemptRecord[]): Span[] {
   const first = attempts[0];
   const start = earliest(task.started_at, first?.started_at ?? null) ?? task.finished_at;
@@ -182,7 +182,7 @@ function ofTask(task: TaskRecord, attempts: readonly AttemptRecord[]): Span[] {
   };
   const isUnderWay = task.status === 'running' || task.status === 'waiting';
   if (!isUnderWay) return [taskSpan];
-  // It began after the one before it.
+  // It started after the one before it.
   const since = attempts.at(-1)?.finished_at ?? start;
   return [taskSpan, openAttempt({ runId, actionId, epoch: task.epoch, attempt: task.ended_attempt + 1 }, since)];
 }
@@ -252,7 +252,7 @@ function attemptHead({
   };
 }
 
-/** The task and attempt that a call is a part of, for as long as they have no rows. */
+/** The task and attempt that a call belongs to, for as long as they have no rows. */
 function underWay(call: CallRecord, run: RunRecord | undefined): Span[] {
   const { action_id: actionId, epoch, attempt } = call;
   if (run === undefined || run.final || actionId === null || epoch === null || attempt === null) return [];

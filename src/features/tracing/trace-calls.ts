@@ -1,4 +1,4 @@
-/** The part of a worker that writes down which calls it made; undefined where none are kept or exported. */
+/** Records the calls of a worker as spans; undefined where none are stored or exported. */
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';
 import { type CallSpans, type CallSpansDeps, createCallSpans } from '../../engine/tracing/call-spans.ts';

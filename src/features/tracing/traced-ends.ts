@@ -1,4 +1,4 @@
-/** Tells a collector of runs that end in this process. */
+/** Exports runs that end in this process to a collector. */
 import type pg from 'pg';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Traces } from './assemble.ts';

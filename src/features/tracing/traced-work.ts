@@ -133,7 +133,7 @@ export function tracedAnswers(answered: Answered, spans: SpanExport | undefined,
   };
 }
 
-/** All the time, and they begin nothing. */
+/** All the time, and they start nothing. */
 function isPolledByMachines(endpoint: string): boolean {
   return isProbe(endpoint) || endpoint === '/metrics';
 }
@@ -177,7 +177,7 @@ export function tracedCommits(spans: SpanExport | undefined, now: Now) {
       now,
       () => statement,
       (at) => spans.add(commitSpan(sampled, ids, at, outcomes.length)),
-    ).catch(() => undefined); // Whoever sent it hears of that.
+    ).catch(() => undefined); // Whoever sent it gets that error.
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * What of a new version breaks others: who begins executions (parameters), who reads their outputs, and who answers what
+ * What of a new version breaks others: who starts executions (parameters), who reads their outputs, and who answers what
  * an execution waits for. What an execution does inside is its own matter.
  */
 
@@ -28,7 +28,7 @@ function parameterReasons(before: Definition, after: Definition): FieldFault[] {
   return [...removed, ...others];
 }
 
-/** What of a request that was fine is refused now. */
+/** What of a valid request is rejected now. */
 function narrowed(was: Parameter | undefined, is: Parameter): string[] {
   const reasons: string[] = [];
   if (isRequired(is) && (was === undefined || !isRequired(was))) reasons.push('is required now');
@@ -93,7 +93,7 @@ function actionsInOutput(definition: Definition): string[] {
   return [...new Set(references.flatMap(({ kind, name }) => (kind === 'action' ? [name] : [])))];
 }
 
-/** Parts of the output that were there and are not, or are of another kind. What a template becomes is not known. */
+/** Fields of the output that were there and are not, or are of another kind. What a template becomes is not known. */
 function missingFields(before: Json, after: Json): FieldFault[] {
   const reasons: FieldFault[] = [];
   const open: Array<{ was: Json; is: Json | undefined; path: string }> = [{ was: before, is: after, path: 'output' }];

@@ -1,5 +1,5 @@
 /**
- * What differs between two versions of a workflow, and whether that breaks whoever begins its executions or reads their
+ * What differs between two versions of a workflow, and whether that breaks whoever starts its executions or reads their
  * outputs. Parameters are matched by name and actions by id; their order, and that of tags and dependencies, says nothing.
  */
 

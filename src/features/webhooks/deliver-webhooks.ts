@@ -1,8 +1,8 @@
 /**
- * Makes the calls that webhooks and callbacks are owed. A delivery is a row, written with what it tells of; it is taken for
- * as long as a call may last, so one whose worker dies before it has said so is made again, with the same `webhook-id`.
- * Lanes go side by side: a receiver that is slow holds up itself alone. A host that does not answer at all is left alone
- * for a while, longer each time, and then tried with one call: what waits for it takes no room from anybody.
+ * Delivers webhooks and callbacks from a transactional outbox: a delivery is a row, written with its event. It is leased for
+ * as long as a call may last, so after a crash of its worker it is made again, with the same `webhook-id`. Lanes go side by
+ * side: a slow receiver delays itself alone. A host that does not answer at all has a circuit: it is tried again with one
+ * call after a while, longer each time, and what waits for it takes no room from others.
  */
 
 import { errorMessage } from '../../domain/texts/error-message.ts';

@@ -1,4 +1,4 @@
-/** Webhooks of a tenant: where it hears of events, and what became of each delivery. */
+/** Webhooks of a tenant: the addresses for events, and what became of each delivery. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { DeliveryStatus, Webhook, WebhookChange, WebhookDelivery, WebhookPage, WebhookStore } from './ports.ts';
@@ -14,7 +14,7 @@ export interface WebhookFields {
 export type WebhookPatch = { [K in keyof WebhookFields]?: WebhookFields[K] | undefined };
 
 export interface Webhooks {
-  /** `secret`: told once. */
+  /** `secret`: shown once. */
   create(caller: Caller, fields: WebhookFields): Promise<{ webhook: Webhook; secret: string }>;
   list(caller: Caller, page: number, pageSize: number): Promise<WebhookPage<Webhook>>;
   get(caller: Caller, id: string): Promise<Webhook>;

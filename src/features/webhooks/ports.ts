@@ -89,7 +89,7 @@ export interface ReplayWebhooks {
   enqueue(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
 }
 
-/** What a run tells its callback of how it ended. */
+/** What a run sends its callback about its end. */
 export type CallbackBody = JsonObject;
 
 /** How many calls may be under way, and how many are. */
@@ -111,11 +111,11 @@ export interface DeliveryFailure {
 
 export interface WebhookDeliveryStore {
   /**
-   * Some of each lane that has room. Each is put off by `leaseMs` in the same statement: nobody else makes the call, and it
-   * is made again when nothing is heard of this one.
+   * Some of each lane that has room. Each is leased for `leaseMs` in the same statement: nobody else makes the call, and it
+   * is made again when this one does not report its end.
    */
   takeDue(room: DeliveryRoom, leaseMs: number): Promise<DueDelivery[]>;
-  /** Undefined: the run was started again, and tells its next end. */
+  /** Undefined: the run was started again, and sends its next end. */
   callbackOf(delivery: Pick<DueDelivery, 'runId' | 'epoch'>): Promise<CallbackBody | undefined>;
   /** Nothing else has been tried since `attempts`. */
   delivered(delivery: DueDelivery, status: number): Promise<void>;
@@ -126,6 +126,6 @@ export interface WebhookDeliveryStore {
     againAfterSeconds: number | undefined,
     disableAfterSeconds: number,
   ): Promise<boolean>;
-  /** Ended ones that nobody looks at any more. A callback that is older than `callback` is given up. */
+  /** Ended ones past their retention. A callback that is older than `callback` is given up. */
   removeOld(olderThanDays: { delivered: number; dead: number; callback: number }, limit: number): Promise<number>;
 }

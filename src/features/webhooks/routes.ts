@@ -1,4 +1,4 @@
-/** Webhooks: where a tenant hears of events, and what became of each delivery. */
+/** Webhooks: the addresses for a tenant's events, and what became of each delivery. */
 
 import { z } from 'zod';
 import type { Links } from '../../http/server/links.ts';

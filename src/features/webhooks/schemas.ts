@@ -1,4 +1,4 @@
-/** What the HTTP door takes and answers about webhooks. */
+/** Requests and responses of the API about webhooks. */
 import { z } from 'zod';
 import { count, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 

@@ -1,4 +1,4 @@
-/** What a worker has of it: it makes the calls of webhooks and callbacks, and forgets those that nobody asks about any more. */
+/** The worker's part: it delivers webhooks and callbacks, and removes old deliveries. */
 
 import { createKeyring } from '../../engine/keyring.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';

@@ -76,7 +76,7 @@ function serve(routes: Routes, { tenantWeights, config }: Needs): void {
   });
 }
 
-/** Of others only the tenant of the system knows, also where nobody has to say who asks. */
+/** Only the tenant of the system sees other tenants, also where no credentials are required. */
 function tenantOf(params: Record<string, string>, caller: Caller): string {
   const tenantId = params['tenant_id'];
   if (tenantId !== caller.tenantId && caller.tenantId !== SYSTEM_TENANT) throw notFound('Tenant not found');

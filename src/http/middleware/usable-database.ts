@@ -1,5 +1,5 @@
 /**
- * While tasks cannot be committed on the database, nothing new is accepted: what is not answered with 202 is nobody's loss.
+ * While tasks cannot be committed on the database, nothing new is accepted: only what was answered with 202 has to run.
  * Reading goes on, as far as the database allows it, and so does a log-in, which operators need to see what is wrong.
  */
 import type { RequestHandler } from 'express';

@@ -190,7 +190,7 @@ describe('service_call', () => {
     await runAdapter(serviceCall, { url: server.url }, context);
     await failureOf(runAdapter(serviceCall, { service: 'unknown' }, context));
     expect(turns).toEqual(['s']);
-    const notYet = { ...context, turn: () => Promise.reject(new NonRetryableError('not yet')) };
+    const notYet = { ...context, awaitRateLimit: () => Promise.reject(new NonRetryableError('not yet')) };
     await failureOf(runAdapter(serviceCall, { service: 's' }, notYet));
     expect(server.received).toHaveLength(2);
   });
