@@ -69,11 +69,11 @@ export interface AdapterContext {
    * again when it is woken (`wakeTasks` in the engine), or at that time, and then checks again. Never returns.
    */
   park(until?: Date): Promise<never>;
-  /** The time an earlier delivery of this task began to sleep until. */
+  /** The time that an earlier delivery of this task sleeps until. */
   wakeAt: Date | undefined;
   /**
    * How far it is, 0 to 100, for whoever watches; the latest counts. Cheap: it is gathered, and never waits. With
-   * `heartbeat_timeout_seconds` each of these three is also the sign of life that the action asks for.
+   * `heartbeat_timeout_seconds` each of these three is also the sign of life that the action requires.
    */
   progress(percent: number, message?: string): void;
   /** A sign of life without news. */
@@ -153,10 +153,10 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   /** The shape of the resolved `config`. */
   config: Config;
   output: Output;
-  /** Fields of `config` that hold CEL (`transform`): handed over as written, without resolving templates, and checked
+  /** Fields of `config` that contain CEL (`transform`): handed over as written, without resolving templates, and checked
    * when a definition is accepted. */
   literal?: readonly string[];
-  /** Fields of `config` that hold a JSON Schema, which is checked when a definition is accepted. */
+  /** Fields of `config` that contain a JSON Schema, which is checked when a definition is accepted. */
   jsonSchemas?: readonly string[];
   /** Paths in `config` to CEL over what only the adapter has, checked when a definition is accepted. */
   conditions?: readonly string[];
@@ -190,7 +190,7 @@ export function defineAdapter<C extends z.ZodType, O extends z.ZodType>(adapter:
 export class RetryableError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
-  /** For people, beside the message. */
+  /** For the reader, beside the message. */
   readonly details: Json | undefined;
   constructor(
     message: string,

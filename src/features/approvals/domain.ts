@@ -31,7 +31,7 @@ export function needsOtherEyes({ fourEyes, startedBy }: Deciders, userId: string
 }
 
 /**
- * Whether an approval, by the config of its action, is for certain people, so that nobody else may settle it as any action.
+ * Whether an approval, by the config of its action, is for certain approvers, so that nobody else may settle it as any action.
  * What a template will say counts as somebody.
  */
 export function namesApprovers(config: Json | undefined): boolean {

@@ -13,7 +13,7 @@ export interface BulkDeps extends Pick<RetryDeps, 'plans' | 'retries' | 'runs'> 
   isIdempotent(actionType: string): boolean;
 }
 
-/** What one request does; the oldest of a longer list are left to the next. */
+/** What one request does; the oldest of a longer list are for the next. */
 const RUNS_PER_REQUEST = 1_000;
 const AT_ONCE = 4;
 

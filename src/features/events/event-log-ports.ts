@@ -46,7 +46,7 @@ export interface EventLogStore {
   positions(tenantId: string, filter: EventFilter, limit: number): Promise<EventPosition[]>;
   /** In the order of the positions; those that are gone are left out. */
   read(tenantId: string, positions: readonly EventPosition[]): Promise<LoggedEvent[]>;
-  /** Undefined: too many parts of the log are cleared on their own already. */
+  /** Undefined: too many kinds and correlation ids are cleared on their own already. */
   clear(
     caller: Caller,
     filter: Pick<EventFilter, 'kinds' | 'correlationId'>,

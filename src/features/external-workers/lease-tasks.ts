@@ -82,7 +82,7 @@ export interface ExternalTaskDeps {
   log: Logger;
 }
 
-/** What polls wait for. A notification has the same text; a topic holds no space, so no two are alike. */
+/** What polls wait for. A notification has the same text; a topic contains no space, so no two are alike. */
 function topicKey(tenantId: string, topic: string): string {
   return `${tenantId} ${topic}`;
 }

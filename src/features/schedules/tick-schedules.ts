@@ -1,7 +1,7 @@
 /**
  * Starts the runs of schedules whose time has come. A schedule is locked by one process at a time, and the run of a slot is
- * accepted under a key made of schedule and slot: whoever dies between its commit and that of the schedule leaves a run
- * that the next one finds.
+ * accepted under a key made of schedule and slot: after a crash between its commit and that of the
+ * schedule the next tick finds the run.
  */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { errorMessage } from '../../domain/texts/error-message.ts';
@@ -45,7 +45,7 @@ export function callerOf(schedule: Schedule, traceId: string): Caller {
   return { tenantId, userId: createdBy, correlationId: id, traceId };
 }
 
-/** One that cannot be started must not keep the others from it. What was accepted before the fault is found next time. */
+/** One that cannot be started must not block the others. What was accepted before the fault is found next time. */
 async function onItsOwn(deps: TickDeps, due: DueSchedule): Promise<SlotVerdict> {
   try {
     return await settle(deps, due);

@@ -2,7 +2,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { boundedNames } from '../../telemetry/bounded-names.ts';
 
-/** Each has the number of its place. */
+/** The value is the index in this list. */
 const CIRCUIT_STATES = ['closed', 'half_open', 'open'];
 /** Tenants register services under names of their own. */
 const MAX_SERVICES = 200;

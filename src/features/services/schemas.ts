@@ -93,7 +93,7 @@ export const registerRequest = z
   });
 
 /**
- * A service as one installation sends it to another: with its instances, without their times, which are told elsewhere. The
+ * A service as one installation sends it to another: with its instances, without their times. The
  * other one may be of a later release: unknown fields are left out.
  */
 export const replicatedService = z.object({

@@ -18,7 +18,7 @@ export interface Traces extends SpanExport {
   start(registry: Registry): Promise<void>;
   /** Of spans that never came to be. */
   lost(spans: number): void;
-  /** Sends what is left, within the grace time. */
+  /** Sends what remains, within the grace time. */
   stop(): Promise<void>;
 }
 

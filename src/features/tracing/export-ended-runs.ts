@@ -15,7 +15,7 @@ export interface EndedRunReader {
 
 export interface EndedRuns {
   notice(runId: string): void;
-  /** Sends what is left. */
+  /** Sends what remains. */
   stop(): Promise<void>;
 }
 

@@ -16,8 +16,8 @@ export interface CertificateHolder {
 }
 
 /**
- * Undefined: there is no certificate. `unknown`: nobody vouches for it, or the configuration does not know its names. These are `URI:…` and `DNS:…` of the subject alternative
- * name and `CN:…` of the subject; of several that the configuration knows the first in this order counts.
+ * Undefined: there is no certificate. `unknown`: nobody vouches for it, or the configuration has none of its names. These are `URI:…` and `DNS:…` of the subject alternative
+ * name and `CN:…` of the subject; of several that the configuration has the first in this order counts.
  */
 export function holderOf(
   socket: Pick<Socket, 'destroyed'>,

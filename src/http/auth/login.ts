@@ -22,7 +22,7 @@ export interface Attempt {
 export interface LoginProvider {
   /** Where the browser is sent. */
   start(attempt: Attempt): Promise<URL>;
-  /** `answer`: where the browser came back to. The claims of the token, once everything about it holds. */
+  /** `answer`: where the browser came back to. The claims of the token, once everything about it is valid. */
   finish(answer: URL, attempt: Attempt): Promise<Readonly<Record<string, unknown>>>;
   /** Where its own session is ended; undefined: it has none, or it cannot be read at the moment. */
   endOfSession(returnTo: string): Promise<URL | undefined>;

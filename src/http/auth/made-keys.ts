@@ -1,4 +1,4 @@
-/** Keys that tenants have made for themselves, as the authentication knows them. */
+/** Keys that tenants have made for themselves, for the authentication. */
 import type { Access } from '../../domain/access.ts';
 
 export interface KeyHolder {

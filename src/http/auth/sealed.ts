@@ -1,5 +1,5 @@
 /**
- * What a browser keeps for us in a cookie: encrypted and authenticated (AES-256-GCM), with an end, readable for nobody
+ * Seals the content of cookies: encrypted and authenticated (AES-256-GCM), with an end, readable for nobody
  * else. Each purpose has a key of its own, so that what was sealed for one opens nothing as another.
  */
 import { hkdfSync } from 'node:crypto';
@@ -19,7 +19,7 @@ export interface SealerDeps {
 }
 
 const KEY_BYTES = 32;
-/** What browsers keep of one cookie is 4,096 bytes with its name and attributes. */
+/** Browsers store at most 4,096 bytes of a cookie, with its name and attributes. */
 export const MAX_SEALED_LENGTH = 3_800;
 
 export function createSealer({ secrets, purpose, now }: SealerDeps): Sealer {

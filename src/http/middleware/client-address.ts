@@ -28,7 +28,7 @@ export function isUnbelieved(trusted: TrustedProxies): (remote: string, forwarde
   return (remote, forwarded) => forwarded !== undefined && forwarded.trim() !== '' && !isTrusted(remote);
 }
 
-/** As people write it: a socket for both families gives one of IPv4 as one of IPv6. */
+/** In the usual notation: a socket for both families gives one of IPv4 as one of IPv6. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d)/, '');
 }

@@ -1,4 +1,4 @@
-/** The HTTP server, put together. What comes first holds for everything after it, so the order here is the policy. */
+/** The HTTP server, put together. What comes first applies to everything after it, so the order here is the policy. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';

@@ -55,7 +55,7 @@ export const docsRoutes = endpoints([getDocs, getRedoc, getOpenApiJson, getOpenA
 
 function serve(routes: Routes, { config, operations }: Needs): void {
   const { publicUrl, version } = config;
-  // Takes some milliseconds: made when first asked for.
+  // Takes some milliseconds: made at the first request.
   let made: ReturnType<typeof createApiDocument> | undefined;
   const document = () => {
     made ??= createApiDocument(operations, { version, serverUrl: publicUrl });

@@ -143,7 +143,7 @@ export interface Routes {
   /** Operations that read no schema and need no caller: liveness, readiness. Also plain handlers (`/metrics`). */
   raw(op: Operation, handler: RequestHandler): void;
   operations(): Operation[];
-  /** Paths with fixed words before those with ids in their place; each also answers OPTIONS, and 405 to what it does not take. */
+  /** Paths with fixed words before those with ids instead; each also answers OPTIONS, and 405 to what it does not take. */
   mount(app: Express, readBody: RequestHandler): void;
 }
 
@@ -181,7 +181,7 @@ export function createRoutes(tables: readonly BoundEndpoints[], inTenant: InTena
   return routes;
 }
 
-/** At the first part in which they differ a fixed word comes first: `/workflows/search` before `/workflows/{workflow_id}`. */
+/** At the first segment in which they differ a fixed word comes first: `/workflows/search` before `/workflows/{workflow_id}`. */
 function bySpecificity(one: string, other: string): number {
   const rank = (path: string) => path.split('/').map((part) => (part.startsWith('{') ? undefined : part));
   const [left, right] = [rank(one), rank(other)];

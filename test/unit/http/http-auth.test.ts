@@ -1,4 +1,4 @@
-/** Credentials at the doors: what is let in, as whom, and what is refused without a word too much. */
+/** Credentials over HTTP: what is let in, as whom, and what is rejected without a word too much. */
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -51,7 +51,7 @@ async function open(...config: Parameters<typeof openDoor>): Promise<Door> {
 
 const askedBy = (door: Door) => door.asked.tasks.map(({ caller }) => `${caller.userId}@${caller.tenantId}`);
 
-test('a token says who asks; headers and keys that are not its own change nothing', async () => {
+test('a token identifies the caller; headers and keys that are not its own change nothing', async () => {
   const door = await open({ jwt: jwt(), apiKeys: ['key-1'] });
   const claimed = { 'x-user-id': 'root', 'x-tenant-id': 'other' };
   expect((await door.post('/assign-task', TASK, { ...bearer(token()), ...claimed })).status).toBe(202);
@@ -135,12 +135,12 @@ test('paths of the board that are spelled like liveness are not open', async () 
   for (const path of ['/admin/queues/health', '/admin/queues/ready', '/admin/queues/approvals/x']) {
     const answer = await door.fetch(path);
     expect(answer.status, path).toBe(401);
-    // By the keeper of the door, not only by what comes behind it.
+    // By the authentication, not only by what comes after it.
     expect(answer.headers.get('www-authenticate'), path).toBe('Bearer realm="orchestrator"');
   }
 });
 
-test('while the keys of the provider cannot be read a token is 503, and a key of our own holds', async () => {
+test('while the keys of the provider cannot be read a token is 503, and a key of our own is valid', async () => {
   const keys = createKeySet({
     fetchKeys: () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.9:443')),
     elapsed: () => 0,

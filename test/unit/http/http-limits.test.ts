@@ -109,7 +109,7 @@ describe('requests of one client', () => {
     expect((await ask({ 'x-forwarded-for': '203.0.113.9' })).status).toBe(429);
   });
 
-  test('count for the address that a trusted proxy tells', async () => {
+  test('count for the address that a trusted proxy sends', async () => {
     const { door } = await open({ requests: 1, trustProxy: ['127.0.0.0/8'] });
     const from = (address: string) => door.fetch('/tasks', { headers: { 'x-forwarded-for': address } });
     expect(await statuses([from('203.0.113.1'), from('203.0.113.2')])).toEqual([200, 200]);
@@ -122,7 +122,7 @@ describe('requests of one client', () => {
 describe('wrong credentials', () => {
   const ask = (door: Door, key: string) => door.fetch('/tasks', { headers: { 'x-api-key': key } });
 
-  test('are refused after too many of them, for a while; right ones from that address always pass', async () => {
+  test('are rejected after too many of them, for a while; right ones from that address always pass', async () => {
     const { door, pass } = await open({ failures: 3, apiKeys: ['right', 'also-right'] });
     for (let i = 0; i < 3; i += 1) expect((await ask(door, `wrong${i}`)).status).toBe(401);
     const refused = await ask(door, 'wrong3');

@@ -38,7 +38,7 @@ describe('pages', () => {
     const read = await door.fetch('/tasks', { headers: { origin } });
     expect(read.headers.has('access-control-allow-origin')).toBe(may);
     expect(read.headers.has('access-control-allow-credentials')).toBe(false);
-    // A form without a body is sent without asking.
+    // A form without a body is sent without a preflight.
     const cancel = await door.fetch('/workflows/executions/run-1/cancel', { method: 'POST', headers: { origin } });
     expect(cancel.status).toBe(may ? 202 : 403);
     expect(door.asked.cancelled).toEqual(may ? ['run-1'] : []);
@@ -52,7 +52,7 @@ describe('pages', () => {
     expect((await door.post('/assign-task', TASK)).status).toBe(202);
   });
 
-  test('any page may, but none with the cookies of whoever looks at it', async () => {
+  test('any page may, but none with the cookies of whoever opens it', async () => {
     const door = await open({ corsOrigins: ['*', 'https://front.example'] });
     const ask = async (origin: string) =>
       (await door.post('/assign-task', TASK, { origin, cookie: 'session=1' })).status;

@@ -76,7 +76,7 @@ test.each([
   expect(answer.headers.get('traceparent') === traceparent).toBe(isTaken);
 });
 
-test('a problem has all of its members, and none of them tells the query', async () => {
+test('a problem has all of its members, and none of them shows the query', async () => {
   const door = await open();
   const answer = await door.fetch('/result/unknown?token=geheim', {
     headers: { traceparent: `00-${TRACE}-00f067aa0ba902b7-01` },
@@ -127,7 +127,7 @@ test.each(['search', 'statistics', 'health', 'templates', 'history', 'executions
   },
 );
 
-test('all faults of a body are told at once, each with its path and unknown fields with the nearest known one', async () => {
+test('all faults of a body are reported at once, each with its path and unknown fields with the nearest known one', async () => {
   const door = await open();
   const answer = await door.post('/assign-task', {
     task_typ: 'x',
@@ -292,7 +292,7 @@ test('pages load scripts from here only, and nothing tells what serves them', as
   expect(answer.headers.has('x-powered-by')).toBe(false);
 });
 
-test('what was not foreseen is 500 without a word about it, and logged whole', async () => {
+test('what was not foreseen is 500 without a word about it, and logged in full', async () => {
   const door = await open();
   door.failWith(new Error('relation "run" does not exist: SELECT geheim FROM run'));
   const answer = await door.post('/assign-task', { task_type: 'test_task' });
@@ -313,7 +313,7 @@ test('a database that cannot be reached is 503 with Retry-After', async () => {
   expect(JSON.stringify(body)).not.toContain('10.0.0.7');
 });
 
-test('health tells both stores, and 503 when one is away', async () => {
+test('health reports both stores, and 503 when one is away', async () => {
   const door = await open();
   const timestamp = '2030-01-01T12:00:00.000Z';
   const rest = { service: 'orchestrator', version: '9.9.9', problems: [], timestamp };
@@ -392,7 +392,7 @@ test('what is not HTTP at all is 400 as a problem', async () => {
   expect(heard).toContain('application/problem+json');
 });
 
-test('headers that are too large are 431, as a whole problem with the ids of every answer', async () => {
+test('headers that are too large are 431, as a full problem with the ids of every answer', async () => {
   const door = await open();
   const answer = await door.fetch('/tasks', { headers: { 'x-large': 'y'.repeat(20_000) } });
   expect(answer.status).toBe(431);

@@ -1,4 +1,4 @@
-/** Each role asks each operation: let in or refused exactly as the tables of the domain say. */
+/** Each role calls each operation: let in or denied exactly as the tables of the domain say. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { operationsOf } from '../../../src/compose/features.ts';
 import {
@@ -57,7 +57,7 @@ async function ask(method: string, path: string, authorization?: string) {
 }
 
 describe.each(TENANTS)('in the tenant %s', (tenantId) => {
-  test.each(ROLES)('a %s is let in or refused as the table says', async (role: Role) => {
+  test.each(ROLES)('a %s is let in or denied as the table says', async (role: Role) => {
     for (const { id, method, path, permission } of API_OPERATIONS) {
       const answer = await ask(method, path, `${tenantId} ${role}`);
       const free = permission === 'public' || permission === 'authenticated';
@@ -118,7 +118,7 @@ test('a scope lets in to what it names and to nothing else', async () => {
   }
 });
 
-test('who may not is told so before the body is looked at, and nothing is done', async () => {
+test('who may not is denied before the body is read, and nothing is done', async () => {
   const answer = await door.fetch('/assign-task', {
     method: 'POST',
     headers: { authorization: 'acme viewer', 'content-type': 'application/json' },
@@ -156,13 +156,13 @@ test('an operator starts workflows that exist, alone, many at once and by name, 
   expect((await door.post('/assign-task', task, { authorization: 'acme editor' })).status).toBe(202);
 });
 
-test('HEAD asks for the same permission as GET', async () => {
+test('HEAD requires the same permission as GET', async () => {
   const head = (authorization: string) => door.fetch('/workflows', { method: 'HEAD', headers: { authorization } });
   expect((await head('acme worker')).status).toBe(403);
   expect((await head('acme viewer')).status).toBe(200);
 });
 
-test('only the methods of an operation are served, whoever asks', async () => {
+test('only the methods of an operation are served, whoever the caller is', async () => {
   for (const path of new Set(API_OPERATIONS.map((op) => op.path))) {
     const served = API_OPERATIONS.filter((op) => op.path === path).map(({ method }) => method as string);
     for (const method of OTHERS.filter((other) => !served.includes(other))) {
@@ -189,7 +189,7 @@ describe('Bull Board', () => {
     },
   );
 
-  test('a key that may only look changes nothing', async () => {
+  test('a key that may only read changes nothing', async () => {
     boarded = [];
     const word = 'default admin system:inspect';
     expect((await ask('get', '/admin/queues', word)).status).toBe(200);

@@ -213,7 +213,7 @@ test.each(['/ready', '/readyz', '/ready/'])(
   },
 );
 
-test.each(['/livez', '/healthz'])('%s asks no store', async (path) => {
+test.each(['/livez', '/healthz'])('%s calls no store', async (path) => {
   const door = await open({}, { health: { check: () => Promise.reject(new Error('asked')) } });
   const answer = await door.fetch(path);
   expect(answer.status).toBe(200);

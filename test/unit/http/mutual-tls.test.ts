@@ -85,12 +85,12 @@ test('a certificate says who asks, with the roles that the configuration gives i
   const claimed = { 'x-user-id': 'anna', 'x-tenant-id': 'inc' };
   expect(await ask('gateway')).toBe(202);
   expect(await ask('gateway', claimed)).toBe(202);
-  // It may work on external tasks and begin none.
+  // It may work on external tasks and start none.
   expect(await ask('worker', claimed)).toBe(403);
   expect(who()).toEqual(['gateway@default', 'anna@inc']);
 });
 
-test.each(['unknown', 'two names', 'hidden'])('one whose names stand for nobody is refused: %s', async (name) => {
+test.each(['unknown', 'two names', 'hidden'])('one whose names stand for nobody is rejected: %s', async (name) => {
   for (const required of [true, false]) {
     const { ask, who } = await open(required);
     expect(await ask(name)).toBe(401);
@@ -98,7 +98,7 @@ test.each(['unknown', 'two names', 'hidden'])('one whose names stand for nobody 
   }
 });
 
-test.each(['of others', 'self-signed', 'expired'])('one that is not vouched for is refused: %s', async (name) => {
+test.each(['of others', 'self-signed', 'expired'])('one that is not vouched for is rejected: %s', async (name) => {
   const { ask, who } = await open(false);
   expect(await ask(name)).toBe(401);
   await expect((await open(true)).ask(name)).rejects.toThrow();

@@ -114,14 +114,14 @@ describe('http_request', () => {
     if (error instanceof RetryableError) expect(error.retryAfterMs).toBe(7_000);
   });
 
-  test('only the beginning of a long error is kept', async () => {
+  test('only the start of a long error is stored', async () => {
     const server = await serve((_request, response) => void response.writeHead(500).end('x'.repeat(100_000)));
     expect((await failureOf(runAdapter(httpRequest, { url: server.url }, contextOf()))).message.length).toBeLessThan(
       2_200,
     );
   });
 
-  test('a network fault can be tried again, what the policy refuses cannot', async () => {
+  test('a network fault can be tried again, what the policy denies cannot', async () => {
     const gone = await startHttpServer(echo);
     await gone.close();
     expect(await failureOf(runAdapter(httpRequest, { url: gone.url }, contextOf()))).toMatchObject({
@@ -182,7 +182,7 @@ describe('service_call', () => {
     ]);
   });
 
-  test('a service is called when its turn has come; a URL and an unknown service have none', async () => {
+  test('a service is called when its rate limit allows it; a URL and an unknown service have none', async () => {
     const server = await serve(echo);
     const { context, turns, close } = adapterContext({ services: { s: server.url } });
     closers.push(close);
@@ -387,7 +387,7 @@ describe('approve_batches', () => {
     });
   }
 
-  test('the system at ESC_URL decides, and what it has decided is not asked for again', async () => {
+  test('the system at ESC_URL decides, and what it has decided is not requested again', async () => {
     const esc = await escSystem();
     const context = contextOf({ settings: { ESC_URL: `${esc.url}/` }, egress: { policy: 'none' } });
     const output = await runAdapter(approveBatches, { batch_ids: [1, 2, 3, '4', 'a/b'] }, context);

@@ -20,7 +20,7 @@ function contextWith(options: AdapterContextOptions) {
   return made.context;
 }
 
-/** A platform that keeps `room` documents, with three runs. */
+/** A platform that stores `room` documents, with three runs. */
 function platform(room = 10) {
   const saved: Array<[tenantId: string, document: NewDocument]> = [];
   const access = createPlatformAccess({
@@ -84,7 +84,7 @@ describe('store_document', () => {
     ]);
   });
 
-  test('refuses what is too large in bytes, and more than there is room for', async () => {
+  test('rejects what is too large in bytes, and more than there is room for', async () => {
     const { saved, context } = platform(1);
     const of = (content: string) => storeDocument.config.safeParse({ content }).success;
     expect([of('ä'.repeat(524_288)), of('ä'.repeat(524_289))]).toEqual([true, false]);
@@ -94,7 +94,7 @@ describe('store_document', () => {
   });
 });
 
-test('run_report tells of the runs of the tenant, without the one that asks', async () => {
+test('run_report reports the runs of the tenant, without its own', async () => {
   expect(await runAdapter(runReport, { limit: 5, service: null }, platform().context)).toEqual({
     summary: { total: 2, by_severity: { low: 1, high: 1 } },
     log_analysis: {

@@ -35,7 +35,7 @@ describe('test_task', () => {
     expect(await runAdapter(testTask, given, contextOf().context)).toEqual(given);
   });
 
-  test('fails as it is told, for as many attempts as it is told', async () => {
+  test('fails as configured, for as many attempts as configured', async () => {
     const config = { fail_with: 'Connection timeout to ESC system', fail_attempts: 2 };
     for (const attempt of [1, 2]) {
       const error = await failureOf(runAdapter(testTask, config, contextOf({ attempt }).context));

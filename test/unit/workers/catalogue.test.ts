@@ -50,7 +50,7 @@ test('older names lead to the type', () => {
   expect(catalogue.literalFields('wait')).toEqual([]);
 });
 
-test('two adapters of one name are refused', () => {
+test('two adapters of one name are rejected', () => {
   const made = (type: string, aliases: string[] = []) =>
     defineAdapter({
       type,
@@ -80,7 +80,7 @@ describe('check', () => {
     expect(paths('wait', { seconds: 1, until: '2030-01-01T00:00:00Z' })).toEqual(['seconds']);
   });
 
-  test('a value that holds a template is left to the run, everything around it is not', () => {
+  test('a value that contains a template is left to the run, everything around it is not', () => {
     expect(faults('approve_batches', { batch_ids: '{{ids}}' })).toEqual([]);
     expect(faults('approve_batches', { batch_ids: [1, '{{id}}'], auto_approve: '{{yes}}' })).toEqual([]);
     expect(faults('http_request', { url: '{{base}}/items', method: '{{method}}', json: { a: '{{b}}' } })).toEqual([]);
@@ -93,7 +93,7 @@ describe('check', () => {
     expect(paths('notification', { channels: ['{{c}}', 'pigeon'] })).toEqual(['message', 'channels.1']);
   });
 
-  test('an expression is checked before a run begins', () => {
+  test('an expression is checked before a run starts', () => {
     expect(faults('transform', { expression: 'fetch.items.map(i, i.n)' })).toEqual([]);
     expect(paths('transform', { expression: 'a ===' })).toEqual(['expression']);
     expect(paths('transform', { outputs: { good: '1', bad: '(' } })).toEqual(['outputs.bad']);

@@ -1,4 +1,4 @@
-/** An expression that does not get its turn defers its task: in the same attempt, without a failure, and not for ever. */
+/** An expression that gets no thread in time defers its task: in the same attempt, without a failure, and not for ever. */
 import { describe, expect, test } from 'vitest';
 import { OrchestratorError } from '../../../src/domain/errors.ts';
 import { serviceCall } from '../../../workers/adapters/service-call.ts';
@@ -11,7 +11,7 @@ import { runAdapter } from '../../support/run-adapter.ts';
 
 const busy = () => new OrchestratorError('expressions_busy', 'The expression was not looked at: others come first');
 
-/** Its expressions get their turn from the `times`th on. */
+/** Its expressions are evaluated from the `times`th on. */
 function busyFor(engine: FakeEngine, times: number): void {
   let asked = 0;
   const { evaluate } = engine.deps.expressions;
@@ -24,7 +24,7 @@ function busyFor(engine: FakeEngine, times: number): void {
   };
 }
 
-describe('a task whose expression has no turn', () => {
+describe('a task whose expression is not evaluated in time', () => {
   // More often than a task may be delivered without an outcome.
   const TIMES = 14;
 
@@ -56,7 +56,7 @@ describe('a task whose expression has no turn', () => {
     expect(engine.row('a')).toMatchObject({ status: 'waiting', final: false });
   });
 
-  test('keeps the time that its adapter was told to sleep until', async () => {
+  test('keeps the time that its adapter sleeps until', async () => {
     const engine = await startedEngine({ a: [] });
     const until = new Date(NOW + 60_000);
     engine.behaviours.set('a', async ({ wakeAt }) => {
@@ -70,7 +70,7 @@ describe('a task whose expression has no turn', () => {
   });
 });
 
-describe('an adapter whose expression has no turn', () => {
+describe('an adapter whose expression is not evaluated in time', () => {
   test('is deferred when it has done nothing yet', async () => {
     const { context, close } = adapterContext();
     const result = await runAdapterIn(

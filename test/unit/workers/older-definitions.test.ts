@@ -41,7 +41,7 @@ test.each([
   }
 });
 
-test('the configs of the examples are kept as they were sent', () => {
+test('the configs of the examples are stored as they were sent', () => {
   const sent = JSON.parse(E9);
   expect(normalise(sent).actions.map((action) => action.config)).toEqual(
     sent.actions.map((action: { config: unknown }) => action.config),
@@ -152,7 +152,7 @@ test('nulls stand for fields that were left out', () => {
   );
 });
 
-test('two spellings of one field that disagree are refused', () => {
+test('two spellings of one field that disagree are rejected', () => {
   const faults = faultsOf(() =>
     normalise({
       name: 'two',

@@ -1,4 +1,4 @@
-/** API keys: how they are spelled, what may be given, and for how long what is known of one holds. */
+/** API keys: how they are spelled, what may be granted, and for how long a look-up is cached. */
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { Access, Role } from '../../../../src/domain/access.ts';
@@ -12,7 +12,7 @@ const caller = (tenantId = 'acme'): Caller => ({
   ...{ tenantId, userId: 'anna', correlationId: undefined, traceId: '0'.repeat(32), parentSpanId: undefined },
 });
 
-test('a key has 256 random bits, shows eight letters of them, and is known by its checksum', () => {
+test('a key has 256 random bits, shows eight letters of them, and is recognised by its checksum', () => {
   const key = makeApiKey(randomBytes);
   expect(key).toMatch(/^orch_[\w-]{49}$/);
   expect(makeApiKey(randomBytes)).not.toBe(key);
@@ -153,7 +153,7 @@ function directory() {
   };
 }
 
-test('what is known of a key holds for five seconds: then one that was revoked is nobody’s', async () => {
+test('a key is cached for five seconds: then one that was revoked is nobody’s', async () => {
   const { finder, known, asked, add, pass } = directory();
   const key = add();
   const found = await Promise.all([finder.find(key), finder.find(key), finder.find(key)]);
@@ -170,12 +170,12 @@ test('what is known of a key holds for five seconds: then one that was revoked i
   expect(await finder.find(key)).toBeDefined();
   pass(1);
   expect(await finder.find(key)).toBeUndefined();
-  // Nor is an unknown key asked for again and again.
+  // Nor is an unknown key read again and again.
   expect(await finder.find(key)).toBeUndefined();
   expect(asked).toHaveLength(2);
 });
 
-test('a key that expires within these seconds holds no longer than it may', async () => {
+test('a key that expires within these seconds is valid no longer than it may', async () => {
   const { finder, known, add, pass } = directory();
   const key = add(1_000);
   expect(await finder.find(key)).toBeDefined();
@@ -184,7 +184,7 @@ test('a key that expires within these seconds holds no longer than it may', asyn
   expect(await finder.find(key)).toBeUndefined();
 });
 
-test('a failed look-up is no answer, and is asked again at once', async () => {
+test('a failed look-up is not cached', async () => {
   const { finder, asked, add, fail } = directory();
   const key = add();
   fail(true);
@@ -194,7 +194,7 @@ test('a failed look-up is no answer, and is asked again at once', async () => {
   expect(asked).toHaveLength(2);
 });
 
-test('only so many are kept, the oldest goes', async () => {
+test('only so many are cached, the oldest goes', async () => {
   const { finder, asked, add } = directory();
   const keys = Array.from({ length: 5 }, () => add());
   for (const key of keys) await finder.find(key);

@@ -1,4 +1,4 @@
-/** Which sessions were ended, as a process knows it: a few seconds old at most, and what it knew while nobody answers. */
+/** Which sessions were ended, as a process caches it: a few seconds old at most, and older while the database does not answer. */
 import { expect, test } from 'vitest';
 import { createEndedSessions, SESSIONS_CACHED_MS } from '../../../../src/features/access/ended-sessions.ts';
 
@@ -22,7 +22,7 @@ function setUp() {
   return { world, isEnded };
 }
 
-test('is known within the time that a reading holds, and many who ask share one reading', async () => {
+test('is seen within the time that a reading is cached, and concurrent callers share one reading', async () => {
   const { world, isEnded } = setUp();
   expect(await Promise.all([isEnded('a'), isEnded('a'), isEnded('b')])).toEqual([false, false, false]);
   expect(world.reads).toBe(1);
@@ -34,7 +34,7 @@ test('is known within the time that a reading holds, and many who ask share one 
   expect(world.reads).toBe(2);
 });
 
-test('while nobody answers what was read last holds, and it is asked again no sooner than before', async () => {
+test('while nobody answers the cache stays valid, and it is read again no sooner than before', async () => {
   const { world, isEnded } = setUp();
   world.ended.add('a');
   expect(await isEnded('a')).toBe(true);

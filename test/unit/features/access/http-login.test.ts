@@ -1,4 +1,4 @@
-/** Logging in with a browser, at a provider that runs beside it: what a session opens, and what begins none. */
+/** Logging in with a browser, at a provider that runs beside it: what a session opens, and what starts none. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Express } from 'express';
@@ -74,7 +74,7 @@ async function open(settings: Record<string, string> = {}, given?: Provider): Pr
   return { url, door, provider, browser: createBrowser(), audited, at: (path) => `${url}${path}` };
 }
 
-/** As the database keeps sessions. */
+/** As the database stores sessions. */
 function keptInMemory(): {
   directory: NonNullable<SessionRules['directory']>;
   sessions: LoginSessions;
@@ -118,7 +118,7 @@ const sessionIn = (browser: Browser) => browser.cookies.get('orchestrator_sessio
 const whys = ({ door }: Site) =>
   door.logged.flatMap(({ fields }) => (fields !== undefined && 'why' in fields ? [fields.why] : []));
 
-test('a browser is sent to log in, comes back to the page that it wanted, and is itself until it logs out', async () => {
+test('a browser is sent to log in, comes back to the page that it requested, and is itself until it logs out', async () => {
   const site = await open();
   const { browser, at, provider, audited } = site;
   const { answer, way } = await browser.visit(at(`${BOARD}?page=2`));
@@ -255,7 +255,7 @@ test('cookies are for our own host, for no script, and for no longer than said',
   expect(page.headers.get('location')).toBe('https://orch.example/at/auth/login?return_to=%2Fdocs');
 });
 
-test('programs are told 401 as ever, scripts of pages too, and only looking at a page leads to the login', async () => {
+test('programs get 401 as ever, scripts of pages too, and only navigating to a page leads to the login', async () => {
   const { browser, at } = await open();
   for (const [path, init] of [
     ['/tasks', { headers: { accept: 'application/json' } }],
@@ -373,7 +373,7 @@ test('a secret is replaced by another: sessions of the old one go on while it is
   expect((await ask(after)).status).toBe(302);
 });
 
-test('an answer that this browser has not asked for, or has had, begins nothing and asks the provider nothing', async () => {
+test('an answer that this browser has not requested, or has had, starts nothing and calls the provider for nothing', async () => {
   const site = await open();
   const { browser, provider } = site;
   const own = await comeBack(site);
@@ -404,7 +404,7 @@ test('an answer that this browser has not asked for, or has had, begins nothing 
   expect(sessionIn(browser)).toBeUndefined();
 });
 
-test('a token that is wrong in any way begins no session', async () => {
+test('a token that is wrong in any way starts no session', async () => {
   const site = await open();
   const { provider, at } = site;
   const other = makeKeys.rsa();
@@ -430,7 +430,7 @@ test('a token that is wrong in any way begins no session', async () => {
     expect(await answer.text(), what).toContain('does not hold');
     expect(sessionIn(browser), what).toBeUndefined();
   }
-  // Who mixes up providers is not even told the code.
+  // Who mixes up providers does not even get the code.
   const tokens = provider.paths().filter((path) => path === '/token').length;
   expect(tokens).toBe(lies.length - 1);
   provider.lie = {};
@@ -438,7 +438,7 @@ test('a token that is wrong in any way begins no session', async () => {
   expect((await site.browser.visit(at('/docs'))).answer.status).toBe(200);
 });
 
-test('what a provider says of a failed login is text in the page, and said only to who began that login', async () => {
+test('what a provider says of a failed login is text in the page, and shown only to who started that login', async () => {
   const site = await open();
   const html = '<script>alert(1)</script>&"';
   const back = new URL(await comeBack(site));
@@ -458,7 +458,7 @@ test('what a provider says of a failed login is text in the page, and said only 
   expect(await problem.json()).toMatchObject({ code: 'login_failed', status: 400 });
 });
 
-test('while the provider is away nobody logs in, and keys and sessions hold', async () => {
+test('while the provider is away nobody logs in, and keys and sessions stay valid', async () => {
   const site = await open();
   const { at, provider } = site;
   await site.browser.visit(at('/docs'));
@@ -470,11 +470,11 @@ test('while the provider is away nobody logs in, and keys and sessions hold', as
     expect(answer.headers.get('retry-after')).toBe('5');
     expect(await answer.text()).toContain('The identity provider cannot be reached');
   }
-  // However many want to log in, it is asked once within a while.
+  // However many try to log in, it is called once within a while.
   expect(provider.paths().filter((path) => path.startsWith('/.well-known'))).toHaveLength(2);
   expect((await createBrowser().ask(fresh.at('/tasks'), { headers: { 'x-api-key': 'key-1' } })).status).toBe(200);
   expect((await site.browser.ask(at('/docs'))).status).toBe(200);
-  // It is known already, and goes away between the two steps.
+  // It is cached already, and goes away between the two steps.
   provider.lie = {};
   const back = await comeBack(site);
   provider.lie = { status: 503 };

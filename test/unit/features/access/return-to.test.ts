@@ -23,7 +23,7 @@ test('what is no text leads there too', () => {
   for (const value of [undefined, null, 1, ['/docs'], { path: '/docs' }]) expect(ownPath(value)).toBe(AFTER_LOGIN);
 });
 
-test('whatever is asked for, a browser stays with us and has no second answer', () => {
+test('whatever is requested, a browser stays with us and has no second answer', () => {
   const parts = fc.constantFrom(
     '/',
     '\\',

@@ -43,15 +43,15 @@ describe('a link', () => {
   });
 });
 
-describe('at the door', () => {
-  test('a link needs no key, its page asks and decides nothing, and its token is in no log', async () => {
+describe('over HTTP', () => {
+  test('a link needs no key, its page decides nothing, and its token is in no log', async () => {
     const door = await openDoor({ apiKeys: ['the key'] });
     try {
       const page = await door.fetch('/approvals/secret.token', { headers: { accept: 'text/html' } });
       const html = await page.text();
       expect(page.status).toBe(200);
       expect(html).toContain('<form method="post"><button>Approve</button></form>');
-      // What people wrote stays text.
+      // What users wrote stays text.
       expect(html).toContain('Pay &#60;b&#62;42&#60;/b&#62;?');
       // To nobody else, and its own form has an origin: under `no-referrer` browsers send `Origin: null`.
       expect(page.headers.get('referrer-policy')).toBe('same-origin');

@@ -32,7 +32,7 @@ test('where nobody is named everybody may decide, else those who are named', () 
   expect(mayDecide(deciders(['anna']), 'Anna')).toBe(false);
 });
 
-test('with four eyes who began the run decides nothing, named or not', () => {
+test('with four eyes who started the run decides nothing, named or not', () => {
   expect(mayDecide(deciders(['anna', 'ben'], true), 'anna')).toBe(false);
   expect(mayDecide(deciders(['anna', 'ben'], true), 'ben')).toBe(true);
   expect(mayDecide(deciders([], true), 'anna')).toBe(false);
@@ -53,7 +53,7 @@ test.each<[Json, boolean]>([
   expect(namesApprovers(config)).toBe(expected);
 });
 
-describe('a config is refused', () => {
+describe('a config is rejected', () => {
   test.each([
     [{ on_timeout: 'approve' }, 'timeout_seconds'],
     [{ on_timeout: 'escalate', timeout_seconds: 1 }, 'escalate_to'],

@@ -41,7 +41,7 @@ async function verify(chain: AuditChain | undefined, entries: AuditEntry[], anch
   return { broken: fault && [fault.what, fault.seq], whole, lines };
 }
 
-test('a chain that nobody touched is whole, over many pages', async () => {
+test('a chain that nobody touched is intact, over many pages', async () => {
   const { chain, entries } = grow(1_203);
   const anchor = entries[700] as AuditEntry; // It is there.
   expect(await verify(chain, entries, [anchor])).toEqual({
@@ -52,7 +52,7 @@ test('a chain that nobody touched is whole, over many pages', async () => {
   expect(await verify({ ...chain, seq: 0, hash: NO_HASH }, [])).toMatchObject({ broken: undefined, whole: 0 });
 });
 
-test('of a chain whose beginning has been removed by retention the rest is checked', async () => {
+test('of a chain whose start has been removed by retention the rest is checked', async () => {
   const { chain, entries } = grow(9);
   const pruned = { ...chain, pruned_seq: 4, pruned_hash: entries[3]?.hash ?? '' };
   expect(await verify(pruned, entries.slice(4), [entries[1] as AuditEntry])).toMatchObject({
@@ -121,7 +121,7 @@ test('an end that was cut off is found by the head, and with the head by an anch
   expect((await verify(undefined, [], [entries[1] as AuditEntry])).broken).toEqual(['truncated', 1]);
 });
 
-test('a chain that was written anew as a whole is found by an anchor only', async () => {
+test('a chain that was written anew entirely is found by an anchor only', async () => {
   const { entries } = grow(8);
   let hash = NO_HASH;
   const anew = entries.map(({ seq }) => {

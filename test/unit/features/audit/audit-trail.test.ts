@@ -93,7 +93,7 @@ test('of a flood the first is written at once, and then how many more there were
   expect(denials.take(denied())).toBeDefined();
 });
 
-test('a loop that is refused the way out is one entry for each host and reason, with whose task it was', () => {
+test('a loop that the outbound policy denies is one entry for each host and reason, with whose task it was', () => {
   const denials = createDenials(() => 0);
   const refused = (host: string, refusal = 'policy') =>
     deniedRequest({
@@ -116,7 +116,7 @@ test('the ends of chains are anchored after so many entries, without waiting for
   expect(anchored.map(({ tenant_id }) => tenant_id).sort()).toEqual(['last', 't']);
 });
 
-test('an anchor is signed by the first secret, known by any of them, and no other line passes for one', () => {
+test('an anchor is signed by the first secret, verified by any of them, and no other line passes for one', () => {
   const head = { tenant_id: 't', seq: 7, hash: 'ab'.repeat(32) };
   const anchor = anchorOf(head, '2026-01-01T00:00:00.000Z', ['new', 'old']);
   expect(isSigned(anchor, ['old', 'new'])).toBe(true);
@@ -194,7 +194,7 @@ test('the queue is bounded, and the end of the process waits for what is in it',
   expect(anchored).toEqual(Array(20).fill({ tenant_id: 't', seq: 1, hash: '' }));
 });
 
-test('a process that may not wait any longer says what it leaves behind', async () => {
+test('a process that may not wait any longer says what it loses', async () => {
   const { trail, logged } = open(() => new Promise(() => undefined));
   trail.note(event());
   trail.note(event());

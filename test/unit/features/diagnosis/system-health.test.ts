@@ -127,7 +127,7 @@ test('without the database nothing is healthy; without the queue runs are still 
   });
 });
 
-test('a lane whose jobs nobody takes is unhealthy, and a worker that fell silent of late; one from long ago is gone', async () => {
+test('a lane whose jobs nobody takes is unhealthy, and a worker that became unresponsive of late; one from long ago is gone', async () => {
   const report = await world.engine();
   const ago = (ms: number) => new Date(AT.getTime() - ms).toISOString();
   world.engine = () =>
@@ -212,7 +212,7 @@ test('peers stand as they were last found: seen, failing, or not yet talked to',
   });
 });
 
-test('a report is kept for a second, and while one is being made everybody waits for that one', async () => {
+test('a report is cached for a second, and while one is being made everybody waits for that one', async () => {
   const answers: Array<() => void> = [];
   world.database = () => new Promise<void>((resolve) => void answers.push(resolve));
   const first = [health.report(caller('a')), health.report(caller('a')), health.report(caller('b'))];

@@ -1,4 +1,4 @@
-/** Why a run is not finished: from what is known of it, decided by the domain alone. */
+/** Why a run is not finished: from its facts, decided by the domain alone. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { visibleFaults } from '../../../../src/domain/health/fault-problems.ts';
@@ -624,7 +624,7 @@ describe('the cause of a run that is not finished', () => {
     expect(rootOf(more)).toMatchObject(expected);
   });
 
-  test('what is broken comes before what waits as it was told to, in the list and as the root', () => {
+  test('what is broken comes before what waits as configured, in the list and as the root', () => {
     const actions = ['sleeps', 'lost', 'asks'].map((actionId) => ({ ...ACTION, actionId }));
     const found = explain(
       facts({
@@ -766,7 +766,7 @@ test.each(SYSTEMS)('of the system, %j gives %j', (more, codes) => {
   for (const { todo } of found) expect(todo).not.toBe('');
 });
 
-test('a span is told in the unit that fits', () => {
+test('a span is shown in the unit that fits', () => {
   expect([999, 119_000, 121_000, 3 * 3_600_000, 72 * 3_600_000].map(span)).toEqual([
     '1 s',
     '119 s',

@@ -82,7 +82,7 @@ describe('a trigger that cannot be followed now', () => {
     expect(seen.done).toEqual([{ ...outcome, failed }]);
   });
 
-  test('has a share of the time; what is not begun comes soon, those that never failed first', async () => {
+  test('has a share of the time; what is not started comes soon, those that never failed first', async () => {
     const filters = ['slow 1', 'slow 2', 'slow 3', 'slow 4', 'a', 'b'];
     const { incoming, seen, pass } = incomingOf(filters, async (filter) => {
       if (!filter.startsWith('slow')) return true;

@@ -30,7 +30,7 @@ describe('a signature', () => {
   const seconds = (n: number) => new Date(NOW.getTime() + n * 1_000);
   const OWN = [NEW, OLD];
 
-  test('is known by the example of the standard', () => {
+  test('verifies the example of the standard', () => {
     const verdict = verifyWebhook(
       ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'],
       {

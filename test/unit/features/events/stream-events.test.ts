@@ -1,4 +1,4 @@
-/** One pass over what the stream is owed. */
+/** One pass over the outbox of the stream. */
 import { describe, expect, test } from 'vitest';
 import type { EventStream, StreamPosition } from '../../../../src/engine/ports/event-stream.ts';
 import type { LoggedEvent } from '../../../../src/features/events/event-log-ports.ts';
@@ -79,7 +79,7 @@ function world(owed: number, options: { gone?: readonly number[]; locked?: boole
 const upTo = (n: number) => Array.from({ length: n }, (_, index) => index + 1);
 
 describe('a pass', () => {
-  test('sends what is owed in its order, however many batches that takes, and then nothing', async () => {
+  test('sends what is pending in its order, however many batches that takes, and then nothing', async () => {
     const { pass, ids, seen, rows } = world(1_200);
     expect(await pass()).toBe(1_200);
     expect(ids()).toEqual(upTo(1_200));
@@ -89,7 +89,7 @@ describe('a pass', () => {
     expect(seen.batches).toBe(3);
   });
 
-  test('leaves out events that went with their run, and owes them no longer', async () => {
+  test('leaves out events that were removed with their run, and marks them', async () => {
     const { pass, ids, rows } = world(5, { gone: [2, 5] });
     expect(await pass()).toBe(3);
     expect(ids()).toEqual([1, 3, 4]);
@@ -106,7 +106,7 @@ describe('a pass', () => {
     expect(ids()).toEqual(upTo(700));
   });
 
-  test('that dies before it marks is repeated whole', async () => {
+  test('that dies before it marks is repeated entirely', async () => {
     const { pass, ids } = world(3);
     await expect(pass(() => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
     await pass();

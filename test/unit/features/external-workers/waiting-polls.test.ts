@@ -1,4 +1,4 @@
-/** Long polls: who looks when, and what ends the wait. */
+/** Long polls: which probes when, and what ends the wait. */
 import { afterEach, expect, test } from 'vitest';
 import { createWaitingPolls, type WaitingPolls } from '../../../../src/features/external-workers/waiting-polls.ts';
 
@@ -12,7 +12,7 @@ function open(options: Parameters<typeof createWaitingPolls>[0] = { pollEveryMs:
   return polls;
 }
 
-/** Things to find, and how often each poll has looked for them. */
+/** Things to find, and how often each poll has probed for them. */
 function place() {
   const things: string[] = [];
   const looks = new Map<string, number>();
@@ -48,14 +48,14 @@ test('a notice pokes the poll that has waited longest, of its own key only; what
   expect(await first).toEqual(['a']);
   expect(await second).toEqual(['b']);
   await settle();
-  // The third looked because the second had found something, and found nothing.
+  // The third probed because the second had found something, and found nothing.
   expect(Object.fromEntries(looks)).toEqual({ first: 2, second: 2, third: 2, other: 1 });
   things.push('c');
   polls.noticeAll();
   expect(await third).toEqual(['c']);
 });
 
-test('a notice that comes while a poll looks makes it look again', async () => {
+test('a notice that comes while a poll probes makes it probe again', async () => {
   const polls = open();
   let answer: (found: string[]) => void = () => undefined;
   let looks = 0;
@@ -73,7 +73,7 @@ test('a notice that comes while a poll looks makes it look again', async () => {
   expect(await poll).toEqual(['late']);
 });
 
-test('without a notice it looks unasked', async () => {
+test('without a notice it probes at an interval', async () => {
   const { things, look } = place();
   const polls = open({ pollEveryMs: 5 });
   const poll = polls.until('k', look('one'), forLong);
@@ -102,7 +102,7 @@ test('a poll ends empty when its time is over, its client goes, or the process s
   expect(await polls.until('k', look('after'), forLong)).toEqual([]);
 });
 
-test('more than may wait are refused, unless there is something for them', async () => {
+test('more than may wait are rejected, unless there is something for them', async () => {
   const { things, look } = place();
   const polls = open({ maxWaiting: 1, pollEveryMs: 1_000_000 });
   void polls.until('k', look('one'), forLong);
@@ -112,7 +112,7 @@ test('more than may wait are refused, unless there is something for them', async
   expect(await polls.until('k', look('two'), forLong)).toEqual(['a']);
 });
 
-test('a look that fails ends its poll alone', async () => {
+test('a probe that fails ends its poll alone', async () => {
   const { things, look } = place();
   const polls = open();
   const failing = polls.until('k', () => Promise.reject(new Error('no database')), forLong);

@@ -54,7 +54,7 @@ test('another host and another status are another failure', () => {
   expect(normaliseMessage('answered 500')).not.toBe(normaliseMessage('answered 503'));
 });
 
-test('only the beginning counts', () => {
+test('only the start counts', () => {
   expect(normaliseMessage(`${'word '.repeat(1_000)}a`)).toBe(normaliseMessage(`${'word '.repeat(1_000)}b`));
   expect(normaliseMessage('word '.repeat(1_000)).length).toBeLessThanOrEqual(500);
 });

@@ -15,7 +15,7 @@ import { createTestLog } from '../../../harness/test-log.ts';
 describe('of several states', () => {
   const state: fc.Arbitrary<Versioned> = fc.record({ version: fc.nat(5), origin: fc.constantFrom('a', 'b', 'c') });
 
-  test('the same one holds in whatever order they come, however often', () => {
+  test('the same one wins in whatever order they come, however often', () => {
     const merge = (states: readonly Versioned[]) =>
       states.reduce<Versioned | undefined>((held, next) => (supersedes(next, held) ? next : held), undefined);
     fc.assert(
@@ -58,7 +58,7 @@ describe('a signature', () => {
     expect(check(headers, -301)).toContain('more than 300 s');
   });
 
-  test('of any of several secrets is known, of no other one', () => {
+  test('of any of several secrets is valid, of no other one', () => {
     expect(check(headers, 0, body, ['t', 's'])).toBeUndefined();
     expect(check(headers, 0, body, ['t'])).toContain('another secret');
     expect(check(headers, 0, { ...(body as object), c: 1 })).toContain('another secret');
@@ -107,7 +107,7 @@ describe('a peer', () => {
     const log = createTestLog();
     let time = 0;
     const deps: NotifyPeersDeps = {
-      peers: peers as unknown as PeerStore, // What telling uses of it.
+      peers: peers as unknown as PeerStore, // What notifying uses of it.
       urls: [due.url],
       secrets: [],
       fetch: async (_url, { body, signal }) => {
@@ -126,7 +126,7 @@ describe('a peer', () => {
   }
   const taking = (changes: unknown[]) => ({ body: { id: 'it', results: changes.map(() => ({ outcome: 'applied' })) } });
 
-  test('is told in batches, each change once, and seen when it has taken all', async () => {
+  test('is sent in batches, each change once, and seen when it has taken all', async () => {
     const { deps, told, ends, acknowledged } = telling(
       Array.from({ length: 120 }, (_, index) => change(index)),
       taking,
@@ -137,19 +137,19 @@ describe('a peer', () => {
     expect(ends).toEqual([['succeeded', { id: 'it', latencyMs: 5, error: null, nextMs: 30_000 }]]);
   });
 
-  test('is told less at once when it is much', async () => {
+  test('is sent less at once when it is much', async () => {
     const { deps, told } = telling([change(1, 300_000), change(2, 300_000), change(3, 900_000), change(4)], taking);
     await notifyPeers(deps, new AbortController().signal);
     expect(told).toEqual([['s001'], ['s002'], ['s003'], ['s004']]);
   });
 
-  test('with nothing to be told is asked whether it is there', async () => {
+  test('with nothing to be sent is pinged', async () => {
     const { deps, told, ends } = telling([], taking);
     await notifyPeers(deps, new AbortController().signal);
     expect([told, ends[0]?.[0]]).toEqual([[[]], 'succeeded']);
   });
 
-  test('that has no room for one is owed it still, and the others are not held up', async () => {
+  test('that has no room for one gets it later, and the others are not delayed', async () => {
     const { deps, ends, acknowledged } = telling([change(1), change(2), change(3)], (changes) => ({
       body: { id: 'it', results: changes.map(({ name }) => ({ outcome: name === 's002' ? 'full' : 'stale' })) },
     }));
@@ -176,7 +176,7 @@ describe('a peer', () => {
     expect(ends).toEqual([['released', {}]]);
   });
 
-  test('is asked again after a second, then twice as late each time, and after five minutes at the latest', () => {
+  test('is tried again after a second, then twice as late each time, and after five minutes at the latest', () => {
     expect([0, 1, 2, 8, 9, 50].map((failures) => delayAfter(failures, 0))).toEqual([
       1_000, 2_000, 4_000, 256_000, 300_000, 300_000,
     ]);

@@ -23,7 +23,7 @@ describe('a report of runs', () => {
     });
   });
 
-  test('tells what happened in words, with the action and the level', () => {
+  test('reports what happened in words, with the action and the level', () => {
     const events = [event('task.upstream_failed', 'b'), event('task.retried', 'a'), event('run.requested')];
     expect(runReport([], events, ALL).log_analysis).toEqual({
       overview: { count: 3, by_level: { error: 1, warn: 1, info: 1 } },

@@ -12,7 +12,7 @@ const rules = { ...shippedCatalogue(), checks };
 const normalise = (body: JsonObject) => normaliseDefinition(body, rules);
 const ACTION = { action_id: 'a', action_type: 'test_task' };
 
-/** Keeps what it is given, as the store does, and counts how often it is asked. */
+/** Stores what it gets, as the store does, and counts how often it is called. */
 function memory() {
   const kept = new Map<string, Array<{ content: string; definition: Definition }>>();
   const store = {
@@ -37,7 +37,7 @@ test.each(SYSTEM_WORKFLOWS.map(({ name, definition }) => [name, definition] as c
   },
 );
 
-test('their names are their own, and every workflow that one begins is there', () => {
+test('their names are their own, and every workflow that one starts is there', () => {
   const names = SYSTEM_WORKFLOWS.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
   for (const { uses = [], definition } of SYSTEM_WORKFLOWS) {
@@ -81,7 +81,7 @@ test('a release with other content uses a version of its own, and the one before
   expect(versions).toEqual([1, 2, 1, 2]);
 });
 
-test('what could not be kept is tried again with the next need', async () => {
+test('what could not be stored is tried again with the next need', async () => {
   const { store } = memory();
   let isDown = true;
   const system = createSystemWorkflows({

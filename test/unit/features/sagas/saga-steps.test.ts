@@ -16,7 +16,7 @@ const row = (id: string, more: Partial<StepRow> = {}): StepRow => ({
 const TIMES = { started_at: at(0).toISOString(), completed_at: at(1).toISOString() };
 const NOT_BEGUN = { attempts: 0, started_at: null, completed_at: null, error_message: null };
 
-test('the steps of a saga are its actions in their order, each with its undoing', () => {
+test('the steps of a saga are its actions in their order, each with its compensation', () => {
   const definition = definitionOf({ a: [], b: ['a'], c: ['b'], d: ['c'] }, (id) =>
     id === 'c' ? {} : { compensate: { action_type: 'notification', config: {}, timeout_seconds: 1, ...tries(1) } },
   );

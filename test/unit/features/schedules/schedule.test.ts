@@ -28,7 +28,7 @@ describe('an expression', () => {
     ]);
   });
 
-  test('of six fields begins with the second', () => {
+  test('of six fields starts with the second', () => {
     expect(slots(utc('*/20 * * * * *'), '2026-01-01T00:00:05Z', 3)).toEqual([
       '2026-01-01T00:00:20Z',
       '2026-01-01T00:00:40Z',
@@ -117,7 +117,7 @@ describe('when clocks are put back', () => {
     ]);
   });
 
-  test('half an hour is enough to be told apart', () => {
+  test('half an hour is enough to be distinguished', () => {
     // Lord Howe: 5 April 2026, 02:00 -> 01:30 (15:00Z the day before).
     expect(slots({ cron: '45 1 * * *', timezone: 'Australia/Lord_Howe' }, '2026-04-04T12:00:00Z', 2)).toEqual([
       '2026-04-04T14:45:00Z',
@@ -135,7 +135,7 @@ test('a day that a zone left out is taken at its end', () => {
 
 describe('an interval', () => {
   const anchorMs = ms('2026-01-01T10:00:07Z');
-  test('is counted from its anchor, whenever it is asked', () => {
+  test('is counted from its anchor, whenever it is computed', () => {
     const timing = { intervalSeconds: 90, anchorMs };
     expect(slots(timing, '2026-01-01T10:00:07Z', 2)).toEqual(['2026-01-01T10:01:37Z', '2026-01-01T10:03:07Z']);
     expect(slots(timing, '2026-01-01T10:03:06Z', 1)).toEqual(['2026-01-01T10:03:07Z']);
@@ -172,7 +172,7 @@ describe('what is due', () => {
     });
   });
 
-  test('after a long pause is what the window holds; what is older is missed', () => {
+  test('after a long pause is what the window covers; what is older is missed', () => {
     const due = dueSlots(minutely, at('08:00:00'), at('10:00:30'), 100);
     expect(due.missed).toBe(at('08:01:00'));
     expect(due.slots[0]).toBe(at('09:51:00'));
@@ -228,7 +228,7 @@ test.each([
   expect(onOverlap(overlap, 0, 1)).toBe(beside);
 });
 
-describe('a wrong expression is refused with what is wrong', () => {
+describe('a wrong expression is rejected with what is wrong', () => {
   test.each([
     ['61 * * * *', /minute of '61'.*range 0-59/],
     ['0 25 * * *', /hour of '25'.*range 0-23/],

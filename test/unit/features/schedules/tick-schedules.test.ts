@@ -1,4 +1,4 @@
-/** What becomes of due slots, over a store in memory: who dies in between, and what a workflow refuses. */
+/** What becomes of due slots, over a store in memory: crashes in between, and what a workflow rejects. */
 import { describe, expect, test } from 'vitest';
 import { OrchestratorError } from '../../../../src/domain/errors.ts';
 import type { Overlap } from '../../../../src/features/schedules/domain.ts';
@@ -108,7 +108,7 @@ function world(given: { overlap?: Overlap; catchupSeconds?: number } = {}) {
   return { schedule, state, statuses, tick };
 }
 
-test('each slot begins one run, under the key of schedule and slot', async () => {
+test('each slot starts one run, under the key of schedule and slot', async () => {
   const { state, statuses, tick } = world();
   for (const minutes of [0.5, 1, 1, 2.2, 5]) await tick(minutes);
   expect(statuses('started')).toEqual([1, 2, 3, 4, 5]);
@@ -123,7 +123,7 @@ test.each(['skip', 'queue', 'cancel_previous', 'allow'] as const)(
     await expect(tick(1)).rejects.toThrow('died');
     expect(state.runs.size).toBe(1);
     state.dies = false;
-    // Somebody else has begun another one by hand since.
+    // Somebody else has started another one manually since.
     state.records.set(T0 + 1, { slot: T0 + 1, kind: 'trigger', status: 'started', reason: null, runId: 'by hand' });
     await tick(1.01);
     expect(state.runs.size).toBe(1);
@@ -152,7 +152,7 @@ test('the queue being full is no word about the slot', async () => {
 });
 
 describe('slots that wait', () => {
-  test('queue: begin one after the other, oldest first', async () => {
+  test('queue: start one after the other, oldest first', async () => {
     const { state, statuses, tick } = world({ overlap: 'queue' });
     for (const minutes of [1, 2, 3]) await tick(minutes);
     expect([statuses('started'), statuses('waiting')]).toEqual([[1], [2, 3]]);
@@ -165,7 +165,7 @@ describe('slots that wait', () => {
     expect([statuses('started'), statuses('waiting')]).toEqual([[1, 2, 3], []]);
   });
 
-  test('cancel_previous: only the newest waits, for a run that was told to end', async () => {
+  test('cancel_previous: only the newest waits, for a run that was cancelled', async () => {
     const { state, statuses, tick } = world({ overlap: 'cancel_previous' });
     for (const minutes of [1, 2, 3]) await tick(minutes);
     expect([statuses('started'), statuses('skipped'), statuses('waiting')]).toEqual([[1], [2], [3]]);
@@ -183,7 +183,7 @@ describe('slots that wait', () => {
   });
 });
 
-test('skip: a slot beside another run is skipped, and the next one is begun when it has ended', async () => {
+test('skip: a slot beside another run is skipped, and the next one is started when it has ended', async () => {
   const { state, statuses, tick } = world({ overlap: 'skip' });
   await tick(1);
   await tick(2);
@@ -198,7 +198,7 @@ test('what is older than the window is missed, in one record', async () => {
   expect([statuses('missed'), statuses('started')]).toEqual([[1], [98, 99, 100]]);
 });
 
-test('what a workflow refuses is on record; a workflow that is gone pauses the schedule and leaves the rest alone', async () => {
+test('what a workflow rejects is on record; a workflow that is gone pauses the schedule and leaves the rest alone', async () => {
   const { schedule, state, statuses, tick } = world();
   state.fault = { error: new OrchestratorError('workflow_paused', 'The workflow is paused'), after: false };
   await tick(1);

@@ -69,7 +69,7 @@ test('what was read is read again after a while, at a change, and when it is not
   expect(await value('default', 'B')).toBe('now');
 });
 
-test('those of the installation too cost one look in a while', async () => {
+test('those of the installation too cost one query in a while', async () => {
   const { asked, value } = setUp();
   await value('default', 'SHARED');
   await value('default', 'SHARED');

@@ -51,7 +51,7 @@ describe('operations', () => {
     });
   });
 
-  test('are changed by another place in the path only as another operation', () => {
+  test('are changed by another position in the path only as another operation', () => {
     expect(drift(documentOf({ '/a/{id}': get({}) }), documentOf({ '/a/{key}': get({}) })).added).toEqual([
       'GET /a/{key}',
     ]);
@@ -298,7 +298,7 @@ describe('references', () => {
     ]);
   });
 
-  test('inside a circle are looked at for each operation that enters it elsewhere', () => {
+  test('inside a circle are compared for each operation that enters it elsewhere', () => {
     const circle = (value: JsonObject): JsonObject =>
       documentOf(
         { '/a': answered({ $ref: '#/components/schemas/A' }), '/b': answered({ $ref: '#/components/schemas/B' }) },

@@ -47,7 +47,7 @@ const document: Json = {
   required: ['title'],
 };
 
-describe('what is given goes where the document says', () => {
+describe('inputs go where the document says', () => {
   test('path, query, headers, cookies and the rest as the body', () => {
     const operation = {
       parameters: [
@@ -89,7 +89,7 @@ describe('what is given goes where the document says', () => {
     });
   });
 
-  test('the body as a whole, when it is called so or is no object', () => {
+  test('the entire body, when it is called so or is no object', () => {
     const list = json({ type: 'array', items: { type: 'integer' } });
     expect(prepare('/x', list, [1, 2])).toMatchObject({ ok: true, call: { body: { text: '[1,2]' } } });
     expect(prepare('/x', list, { body: [1, 2] })).toMatchObject({ ok: true, call: { body: { text: '[1,2]' } } });
@@ -97,7 +97,7 @@ describe('what is given goes where the document says', () => {
     expect(prepare('/x', own, { body: 'b' })).toMatchObject({ ok: true, call: { body: { text: '{"body":"b"}' } } });
   });
 
-  test('no body, when none is given and none is asked for', () => {
+  test('no body, when none is set and none is required', () => {
     expect(prepare('/x', json(document, false))).toMatchObject({ ok: true, call: { body: undefined } });
     expect(faults(prepare('/x', json(document)))).toEqual(['parameters.title: is required']);
   });
@@ -177,7 +177,7 @@ describe('what does not fit names its field', () => {
     expect(faults(prepare('/documents/{id}', find, given))).toEqual(expected);
   });
 
-  test('texts that say numbers and truths are good, as numbers are where a text is wanted', () => {
+  test('texts that say numbers and truths are good, as numbers are for a string', () => {
     expect(prepare('/documents/{id}', find, { id: '7', page: '2', on: 'true', sort: 'asc' })).toMatchObject({
       ok: true,
       call: { path: '/documents/7' },

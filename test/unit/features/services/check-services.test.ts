@@ -74,7 +74,7 @@ test('2xx passes, other answers and none do not, and each says why', async () =>
   expect(told.map(({ fields }) => (fields as { target: string }).target).sort()).toEqual(['gone', 'ill', 'slow']);
 });
 
-test('no more than twenty checks are under way, and one that is slow holds up no other', async () => {
+test('no more than twenty checks are under way, and a slow one delays no other', async () => {
   const waiting = Array.from({ length: 30 }, (_, n) => due(`s${n}`));
   const ends: Array<() => void> = [];
   const { checks, recorded, asked } = open(
@@ -103,7 +103,7 @@ test('a configured service is checked where the configuration says, and a check 
   expect(recorded).toEqual([]);
 });
 
-test('of what happens to a circuit between two batches the last is told, and again when it could not be told', async () => {
+test('of what happens to a circuit between two batches the last is stored, and again when it could not be stored', async () => {
   const written: string[][] = [];
   let fails = true;
   const tell = createCircuitReporter({

@@ -28,7 +28,7 @@ test('an instance that was away does not get at once all that it has missed', ()
   expect(Math.max(...back.values())).toBeLessThanOrEqual(1);
 });
 
-test('the least outstanding calls by weight win, and equals take turns', () => {
+test('the least outstanding calls by weight win, and equals are called by round robin', () => {
   expect(rounds('least_outstanding', [one('a', 1, 3), one('b', 1, 2)], 2)).toEqual(['b', 'b']);
   expect(rounds('least_outstanding', [one('a', 4, 3), one('b', 1, 1)], 2)).toEqual(['a', 'a']);
   expect(rounds('least_outstanding', [one('a', 1, 1), one('b', 1, 1), one('c', 1, 5)], 4)).toEqual([

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createServiceMetrics } from '../../../../src/features/services/metrics.ts';
 
-test('a circuit is told by the name of its service, the worst of its instances, and no more once it is gone', async () => {
+test('a circuit is reported by the name of its service, the worst of its instances, and no more once it is gone', async () => {
   type State = 'closed' | 'half_open' | 'open';
   let circuits: Array<{ name: string; state: State }> = [
     { name: 'ranker', state: 'half_open' },

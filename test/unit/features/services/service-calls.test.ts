@@ -93,7 +93,7 @@ test('an instance whose circuit is open is left out while there is another, also
   ]);
 });
 
-test('an instance at another address begins with a closed circuit, and one that is gone leaves none behind', async () => {
+test('an instance at another address starts with a closed circuit, and one that is gone leaves none behind', async () => {
   const { place, changes, calls } = open();
   const settings = { breaker: { failure_threshold: 1, recovery_timeout: 60 } };
   await end(await place(service([{}], settings)), 'failed');
@@ -173,7 +173,7 @@ test('a half-open circuit takes no second call, not even for later', async () =>
   expect([states.at(-1), circuit.outstanding()]).toEqual(['closed', 0]);
 });
 
-test('what is known of a service is kept for a second, what is unknown or could not be read is not', async () => {
+test('a service is cached for a second, what is unknown or could not be read is not', async () => {
   let now = 0;
   const asked: string[] = [];
   let answer: () => Promise<Service | undefined> = () => Promise.resolve(service([{}]));

@@ -137,7 +137,7 @@ describe('customizations', () => {
     ]);
   });
 
-  test('a parameter is taken away, and one that gets a default need not be given any more', () => {
+  test('a parameter is taken away, and one that gets a default is not required any more', () => {
     const parameters = { url: { default: 'https://example.com' }, size: null };
     const { parameters: left } = made({ parameters, actions: { clean: { config: { n: 2 } } } });
     expect(left).toEqual([{ name: 'url', type: 'string', required: false, default: 'https://example.com' }]);
@@ -187,7 +187,7 @@ describe('customizations', () => {
     expect(actions.at(-1)).toMatchObject({ action_id: 'check_it', name: 'Check It' });
   });
 
-  test('what cannot be read is told at its place, all at once', () => {
+  test('what cannot be read is reported at its field, all at once', () => {
     const act = () =>
       customise(base, {
         parameters: 'none',
@@ -206,7 +206,7 @@ describe('customizations', () => {
     ]);
   });
 
-  test('a definition that cannot work is refused, each fault at its place in the customizations', async () => {
+  test('a definition that cannot work is rejected, each fault at its field of the customizations', async () => {
     const listed = await refused({
       colour: 'red',
       parameters: [{ name: 'size', type: 'number of pages' }],

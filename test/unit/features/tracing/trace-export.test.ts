@@ -41,7 +41,7 @@ describe('samplers', () => {
   });
 });
 
-test('what a run was begun by says whether its trace is sampled, and so does what it calls', () => {
+test('what started a run says whether its trace is sampled, and so does what it calls', () => {
   expect([storedParent(SPAN, true), storedParent(SPAN, false)]).toEqual([SPAN, `${SPAN}-00`]);
   expect([SPAN, `${SPAN}-00`].map((stored) => [parentIdOf(stored), saysUnsampled(stored)])).toEqual([
     [SPAN, false],
@@ -61,7 +61,7 @@ describe('a request', () => {
     isSampled: (id: string, stored?: string | null) => own.isSampled(id, stored ? !saysUnsampled(stored) : undefined),
   };
 
-  test('has a span of its own below that of the client, and above what it begins', () => {
+  test('has a span of its own below that of the client, and above what it starts', () => {
     const sent = `00-${TRACE}-${SPAN}-01`;
     expect(readContext(asking(sent), spans)).toMatchObject({
       ...{ traceparent: sent, parentSpanId: 'a'.repeat(16), span: { spanId: 'a'.repeat(16), parentId: SPAN } },
@@ -71,7 +71,7 @@ describe('a request', () => {
     expect(alone.parentSpanId).toBe(alone.span?.spanId);
   });
 
-  test('that is not sampled has none, and says so to what it begins', () => {
+  test('that is not sampled has none, and says so to what it starts', () => {
     const sent = `00-${TRACE}-${SPAN}-00`;
     expect(readContext(asking(sent), spans)).toMatchObject({ parentSpanId: `${'a'.repeat(16)}-00`, span: undefined });
     const none = readContext(asking(), { ...spans, isSampled: () => false });
@@ -148,7 +148,7 @@ describe('the sender', () => {
     return { sending, told, reasons };
   }
 
-  test('sends what it was given as protobuf, also at the very end', async () => {
+  test('sends its spans as protobuf, also at the very end', async () => {
     receiver = await startOtlpReceiver();
     const { sending, told } = sender(receiver.url);
     sending.add(span(1));

@@ -40,14 +40,14 @@ const records = (more: Partial<TraceRecords>): TraceRecords => ({
   ...{ runs: [], tasks: [], attempts: [], calls: [], truncated: false },
   ...more,
 });
-/** What it is, and what it is a part of. */
+/** What it is, and what it belongs to. */
 const tree = (spans: readonly Span[]) =>
   spans.map(({ kind, name, parent_span_id, status }) => {
     const parent = spans.find(({ span_id }) => span_id === parent_span_id);
     return [`${kind} ${name}`, parent === undefined ? parent_span_id : `${parent.kind} ${parent.name}`, status];
   });
 
-test('ids follow from what a span is of, and every part of it counts', () => {
+test('ids follow from what a span is of, and every field of it counts', () => {
   expect(attemptSpanId('r', 1, 'a', 1)).toBe(attemptSpanId('r', 1, 'a', 1));
   const ids = [
     ...[runSpanId('r'), runSpanId('s'), taskSpanId('r', 'a'), taskSpanId('r', 'b'), attemptSpanId('r', 1, 'a', 1)],
@@ -102,7 +102,7 @@ test('a run that has ended is its tasks, their attempts and their calls', () => 
   });
 });
 
-test('parts belong to their task, undoings to the run, and a child run to the attempt that began it', () => {
+test('items belong to their task, compensations to the run, and a child run to the attempt that started it', () => {
   const child = run('c', { parent_run_id: 'r', parent_action_id: 'sub', parent_epoch: 2, parent_attempt: 3 });
   const { spans } = traceOf(
     TRACE,
@@ -157,7 +157,7 @@ test('what is under way is active, also what has no row yet, and lasts until now
     ['attempt a #2', 'task a', 'active'],
     ['call POST pay', 'attempt a #2', 'ok'],
   ]);
-  // What has a row is told by it.
+  // What has a row is shown by it.
   expect(trace.spans[1]?.attributes).toMatchObject({ action_type: 'service_call', worker: 'w:1' });
   expect(trace.spans[0]).toMatchObject({ end_time: null, duration_ms: null });
 });

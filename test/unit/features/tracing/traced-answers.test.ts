@@ -20,9 +20,9 @@ function answered(endpoint: string, parentId: string | null): EndedSpan[] {
 
 const PROBES = [getHealth, ...liveness, ...readiness, getMetrics].map(({ path }) => path);
 
-test.each(PROBES)('what machines ask all the time, %s, makes no span of its own', (path) => {
+test.each(PROBES)('what machines poll, %s, makes no span of its own', (path) => {
   expect(answered(path, null)).toEqual([]);
-  // Whoever asks within a trace wants to see it there.
+  // Who calls it within a trace expects it there.
   expect(answered(path, '00f067aa0ba902b7')).toMatchObject([
     { parentId: '00f067aa0ba902b7', startMs: 500, endMs: 1_000 },
   ]);

@@ -113,7 +113,7 @@ describe('the difference of two versions', () => {
   });
 });
 
-describe('a version breaks who begins executions', () => {
+describe('a version breaks who starts executions', () => {
   test.each([
     ['a parameter that is gone', parameter(), {}, 'is not declared any more'],
     ['a new one that is required', {}, parameter(), 'is required now'],

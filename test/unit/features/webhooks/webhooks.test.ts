@@ -117,7 +117,7 @@ describe('the pump', () => {
     return { pump, marked, asked, log };
   }
 
-  test('one that is slow holds up itself alone', async () => {
+  test('a slow one delays itself alone', async () => {
     let finish: () => void = () => undefined;
     const slow = new Promise<{ status: number }>((resolve) => {
       finish = () => resolve({ status: 204 });
@@ -166,7 +166,7 @@ describe('the pump', () => {
     expect(log.lines.map(({ event }) => event)).toContain('webhook_disabled');
   });
 
-  test('a callback tells how its run ended; one that was started again, or cannot be read, tells nothing', async () => {
+  test('a callback reports how its run ended; one that was started again, or cannot be read, sends nothing', async () => {
     const bodies: unknown[] = [];
     const callback = (id: string, runId: string) => ({
       ...delivery(id, 'x'),

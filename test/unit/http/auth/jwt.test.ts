@@ -86,7 +86,7 @@ describe('a token is taken', () => {
     });
   });
 
-  test('is told apart by its issuer, its key and its subject', async () => {
+  test('is distinguished by its issuer, its key and its subject', async () => {
     const credential = async (token: string) => {
       const found = await verifier({ issuers: [] })(token);
       return 'why' in found ? found.why : found.access.credential;
@@ -221,7 +221,7 @@ const REFUSED: Array<[string, string, string]> = [
   ['nothing', '', 'no_token'],
 ];
 
-describe('a token is refused', () => {
+describe('a token is rejected', () => {
   test.each(REFUSED)('%s', async (_what, token, why) => {
     expect(await verifier()(token)).toEqual({ why });
   });
@@ -324,7 +324,7 @@ describe('the keys of a provider', () => {
     expect(reads).toBe(3);
   });
 
-  test('go on holding for a day while the provider is away', async () => {
+  test('stay valid for a day while the provider is away', async () => {
     let now = 0;
     let away = false;
     const keys = keySet({
