@@ -126,7 +126,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const now = deps.now();
       const timing = timingOf(fields, fields.timezone ?? 'UTC', now);
       if (timing === undefined || fields.name === undefined || fields.workflow_id === undefined)
-        throw new Error('the door lets no such request pass');
+        throw new Error('the schema lets no such request pass');
       const requested: Schedule = {
         id: deps.newId(),
         tenantId: caller.tenantId,

@@ -119,7 +119,7 @@ function toRegistration(body: schemas.RegisterRequest): Registration {
     weight: body.weight,
     ttlSeconds: body.ttl_seconds ?? null,
     openapiUrl: body.openapi_url,
-    endpoints: body.endpoints as Registration['endpoints'], // The door's JSON.
+    endpoints: body.endpoints as Registration['endpoints'], // The API's JSON.
     metadata: body.metadata,
     settings: {
       ...(health_check === undefined ? {} : { health_check }),

@@ -74,7 +74,7 @@ export const registerRequest = z
       .max(1_000)
       .optional()
       .meta({ example: ['/analyze'] }),
-    metadata: (z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>).optional(), // The door's JSON.
+    metadata: (z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>).optional(), // The API's JSON.
     instance_id: instanceId.optional().meta({
       description:
         'Id of one of several instances. Left out: the service has a single instance, which replaces all that were registered under the name',

@@ -81,7 +81,7 @@ function made(customizations: JsonObject) {
 async function refused(customizations: JsonObject) {
   const templates = createWorkflowTemplates({
     shipped: new Map([['base', base]]),
-    templates: {} as TemplateStore, // Not asked: the template is a shipped one.
+    templates: {} as TemplateStore, // Not called: the template is a shipped one.
     workflows: {
       create: async (_caller, body) => {
         normalise(body);
