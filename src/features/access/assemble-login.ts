@@ -38,7 +38,7 @@ export function loginOf(
         clientId,
         publicUrl,
         now,
-        directory: directory,
+        directory,
       }),
       attempts: createSealer({ secrets, purpose: 'login', now }),
       claims: oidc,

@@ -1,7 +1,7 @@
 /** Limits how many streams a tenant may have open at a time: each occupies memory for as long as its client likes. */
 export interface StreamSlots {
   /** A slot, or undefined when the tenant has all it may have. */
-  take(tenantId: string): { leave(): void } | undefined;
+  take(tenantId: string): { release(): void } | undefined;
 }
 
 export function createStreamSlots(perTenant: number): StreamSlots {
@@ -11,11 +11,11 @@ export function createStreamSlots(perTenant: number): StreamSlots {
       const count = taken.get(tenantId) ?? 0;
       if (count >= perTenant) return undefined;
       taken.set(tenantId, count + 1);
-      let left = false;
+      let released = false;
       return {
-        leave() {
-          if (left) return;
-          left = true;
+        release() {
+          if (released) return;
+          released = true;
           const now = (taken.get(tenantId) ?? 1) - 1;
           if (now === 0) taken.delete(tenantId);
           else taken.set(tenantId, now);

@@ -123,7 +123,7 @@ function serve(routes: Routes, deps: Needs): void {
       if (end === 'nothing') response.status(204).end();
       else response.end();
     } finally {
-      place?.leave();
+      place?.release();
       watch.stop();
       clearInterval(heartbeat);
     }

@@ -129,7 +129,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
     if (stream.destroyed) return undefined;
     const place = deps.limits?.streams.take(found.caller.tenantId);
     if (deps.limits !== undefined && place === undefined) return refuse(stream, 429);
-    stream.once('close', () => place?.leave());
+    stream.once('close', () => place?.release());
     sockets.handleUpgrade(request, stream, head, (socket) => {
       alive.add(socket);
       socket.on('pong', () => alive.add(socket));

@@ -140,8 +140,8 @@ describe('what is too much', () => {
       false,
       true,
     ]);
-    first?.leave();
-    first?.leave();
+    first?.release();
+    first?.release();
     expect(places.take('a')).toBeDefined();
     expect(places.take('a')).toBeUndefined();
   });
