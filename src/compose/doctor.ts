@@ -149,10 +149,10 @@ async function* invariants(
   const queue = createFlowQueue({ backend, timeoutMs: 5_000 });
   const plans = createPlans(createDefinitions(pool));
   const store = createRunStore(pool);
-  const sweep = createReconcileStore(pool);
+  const reconcile = createReconcileStore(pool);
   const children = createChildStore(pool);
   const tasks = createTaskStore(pool);
-  const again = { plans, runs: store, reconcile: sweep, queue, failpoint: createFailpoint([]), now: Date.now };
+  const again = { plans, runs: store, reconcile, queue, failpoint: createFailpoint([]), now: Date.now };
   const runs = {
     ...{ statuses: store.statuses, ended: store.ended },
     live: (limit: number) => readLiveRuns(pool, limit),
@@ -185,7 +185,7 @@ async function* invariants(
           const [lane] = queue.queues([name]);
           if ((await lane?.remove(jobId)) !== 1) throw new Error('it is in somebody’s hands');
         },
-        addAgain: async (run) => (await sweep.exclusively(() => addAgain(again, run))) === true,
+        addAgain: async (run) => (await reconcile.exclusively(() => addAgain(again, run))) === true,
         pause: () => sleep(confirmMs),
       },
       repair,
@@ -205,10 +205,10 @@ async function* invariants(
 
   /** By the engine's own ways, and under its lock; how many. Undefined: somebody else is at it. */
   async function mend({ check, total = 0, ids = [] }: Finding): Promise<number | undefined> {
-    return sweep.exclusively(async () => {
+    return reconcile.exclusively(async () => {
       switch (check) {
         case 'places_are_given':
-          return Math.min(total, await sweep.giveSlots());
+          return Math.min(total, await reconcile.giveSlots());
         case 'deadlines_are_kept':
           await endOverdue({ ...again, runs: store, children, tasks, log: SILENT });
           return total;

@@ -50,8 +50,8 @@ export function createWorkerEngine(
   const runs = traced.runs(createRunStore(pool, { told: wrote }));
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
-  const sweep = createReconcileStore(pool);
-  const again = { plans, runs, reconcile: sweep, queue, failpoint, tasks, children, now: resources.now };
+  const reconcile = createReconcileStore(pool);
+  const again = { plans, runs, reconcile, queue, failpoint, tasks, children, now: resources.now };
   const fallAsleep = createFallAsleep({ ...again, log });
   const accepting = { actionTypes: catalogue, texts: expressions, workflows, plans, failpoint, pool, config, log };
   const { accept, queue: briefQueue } = acceptInWorker({
@@ -63,7 +63,7 @@ export function createWorkerEngine(
     weights: live.weights,
   });
   return {
-    ...{ catalogue, tasks, live, children, runs, plans, sweep, again, accept, briefQueue },
+    ...{ catalogue, tasks, live, children, runs, plans, sweep: reconcile, again, accept, briefQueue },
     sagas: traced.sagas(createSagaStore(pool)),
     control: createRunControl(pool),
     cancelRun: createCancelRuns({ ...again, log }).cancelRun,

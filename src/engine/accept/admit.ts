@@ -137,7 +137,7 @@ export function createAdmission(deps: AdmitDeps): Admission {
             const rank = ranks.next(tenantId);
             const plan = await deps.plans.of(of);
             const urgency = urgencyOf(timeoutSeconds === undefined ? undefined : timeoutSeconds * 1_000, 0);
-            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, rank: rank, urgency });
+            return compileSegment(plan, 0, { runId: id, epoch: 1, gen: 0, priority, of, rank, urgency });
           }),
         );
         ahead = toMarkAhead(admitted, trees);

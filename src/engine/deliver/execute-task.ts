@@ -178,9 +178,9 @@ function lookUp(deps: ExecuteDeps, { delivery, plan, planned }: TaskJob): Promis
   const outputsOf = new Set(outputsNamedBy(plan, planned, deps.executor.literalFields(planned.action.action_type)));
   if (endsRun(plan, planned.index)) for (const id of outputsOfRun(plan)) if (id !== own) outputsOf.add(id);
   // An iteration sees the output of the one before it.
-  const { item: part } = planned;
-  if (part?.of.action.repeat !== undefined && part.position > 0) {
-    outputsOf.add(itemId(part.of.action.action_id, part.position - 1));
+  const { item } = planned;
+  if (item?.of.action.repeat !== undefined && item.position > 0) {
+    outputsOf.add(itemId(item.of.action.action_id, item.position - 1));
   }
   const dependencies = planned.dependsOn.map((index) => actionAt(plan, index).action.action_id);
   // Whose the run is will only be known then; many tasks of one workflow, or of one type, are the next best thing.

@@ -40,8 +40,8 @@ export function isServiceCall(plan: Plan): (actionId: string) => boolean {
 const outputsByAction = new WeakMap<Action, string[]>();
 
 /** The names that an action may use: an item or iteration, and its parent task, have more. */
-export function namesFor(plan: Plan, { action, item: part, compensates: undoes }: PlannedAction): TemplateNames {
-  const locals = undoes === undefined ? localNames(part?.of.action ?? action) : COMPENSATION_NAMES;
+export function namesFor(plan: Plan, { action, item, compensates }: PlannedAction): TemplateNames {
+  const locals = compensates === undefined ? localNames(item?.of.action ?? action) : COMPENSATION_NAMES;
   return locals === undefined ? templateNames(plan) : { ...templateNames(plan), locals };
 }
 
@@ -88,9 +88,9 @@ function runFacts(run: RunRow): JsonObject {
 }
 
 /** What an item or iteration has besides what its run has. */
-export function localsOf({ item: part }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
-  if (part === undefined) return {};
-  const { of: parent, position } = part;
+export function localsOf({ item }: PlannedAction, { tasks }: Lookup, own: TaskRow | undefined): JsonObject {
+  if (item === undefined) return {};
+  const { of: parent, position } = item;
   if (parent.action.for_each !== undefined) return { item: own?.item ?? null, item_index: position };
   const before = tasks.get(itemId(parent.action.action_id, position - 1));
   return { iteration: position + 1, previous: before?.output ?? null };

@@ -25,9 +25,9 @@ export async function serveDelay(deps: SettleDeps, attempt: Attempt): Promise<Di
   return settle(deps, attempt, outcome, { job: 'delay', untilMs, dueAlready: () => wasWoken(deps, outcome) });
 }
 
-function delayOf({ action, item: part }: PlannedAction): number | undefined {
-  if (part === undefined) return action.delay_seconds;
-  return part.position === 0 ? undefined : part.of.action.repeat?.delay_seconds;
+function delayOf({ action, item }: PlannedAction): number | undefined {
+  if (item === undefined) return action.delay_seconds;
+  return item.position === 0 ? undefined : item.of.action.repeat?.delay_seconds;
 }
 
 /** It has slept already, or an attempt of it has ended. One that was only claimed, or deferred by a pause, has not. */

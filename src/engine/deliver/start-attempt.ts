@@ -37,7 +37,7 @@ const NO_SECRETS: ReadonlyMap<string, TaskSecret> = new Map();
 
 export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: boolean): Promise<Disposition> {
   const { plan, planned, run, found } = attempt;
-  const { action, item: part } = planned;
+  const { action, item } = planned;
   const literal = deps.executor.literalFields(action.action_type);
   let scope = scopeOf(run, found, outputsNamedBy(plan, planned, literal));
   let locals = localsOf(planned, found, found.tasks.get(action.action_id));
@@ -105,7 +105,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
     actionId: action.action_id,
     priority: action.priority ?? run.priority,
     ...(compensates === undefined ? {} : { compensates }),
-    scope: { params: scope.params, run: scope.run, outputs, ...(part === undefined ? {} : { locals }) },
+    scope: { params: scope.params, run: scope.run, outputs, ...(item === undefined ? {} : { locals }) },
     wakeAt: found.tasks.get(action.action_id)?.wakeAt ?? undefined,
     suspect,
     onSlow: () => deps.tasks.markRunning(recordOf(deps, started)),

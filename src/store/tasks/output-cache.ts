@@ -70,7 +70,7 @@ export function createOutputCache(pool: pg.Pool): OutputCache {
   });
   return {
     find,
-    store: store,
+    store,
     async forget({ tenantId, key }) {
       await pool.query({
         name: 'forget-cached',

@@ -345,7 +345,7 @@ export function createFakeStore(rules: FenceRules = ALL_RULES, now: () => number
     parts: createFakeParts(truth, newTask),
     sagas: createFakeSagas(truth, newTask),
     runs,
-    reconcile: reconcile,
+    reconcile,
     retries,
     due,
     overdue,

@@ -21,11 +21,11 @@ const granted = (window: number, most: number, using: WindowUse, weightOf: Weigh
 
 describe('the rank of a run', () => {
   test('grows with the runs ahead, ever slower, to a bound', () => {
-    const turns = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => rankOf(ahead, 1));
-    expect(turns[0]).toBe(0);
-    expect([...turns].sort((a, b) => a - b)).toEqual(turns);
-    expect(new Set(turns).size).toBe(8);
-    expect(turns.at(-1)).toBe(MAX_RANK);
+    const ranks = [0, 1, 3, 10, 100, 1_000, 10_000, 10_000_000].map((ahead) => rankOf(ahead, 1));
+    expect(ranks[0]).toBe(0);
+    expect([...ranks].sort((a, b) => a - b)).toEqual(ranks);
+    expect(new Set(ranks).size).toBe(8);
+    expect(ranks.at(-1)).toBe(MAX_RANK);
   });
 
   test('counts by weight: who weighs four is after eight where others are after two', () => {

@@ -18,11 +18,11 @@ test('a run that was cancelled when its last action completed ends as completed 
   expect([engine.run()?.status, engine.row('a')?.status]).toEqual(['cancelled', 'completed']);
 
   const { plans, log } = deps;
-  const { runs, reconcile: sweep, retries } = store;
+  const { runs, reconcile, retries } = store;
   const retry = createRetryRuns({
     plans,
     runs,
-    reconcile: sweep,
+    reconcile,
     retries,
     sagas: store.sagas,
     queue,

@@ -114,8 +114,8 @@ describe('a reader', () => {
 
   test('outlives a database that is away', async () => {
     const events = fakeRunEvents('r');
-    const { got, end, started: begun } = read(follower(events), 'r');
-    await until(begun);
+    const { got, end, started } = read(follower(events), 'r');
+    await until(started);
     events.away = true;
     const seen = events.looks.length;
     await until(() => events.looks.length > seen + 2);
