@@ -21,8 +21,6 @@ const NOT_YET: ReadonlyMap<string, string> = new Map([
 const NO_ANSWERS: ReadonlyMap<string, string> = new Map([
   ['src/features/approvals/store.ts', 'what an event has as its data'],
   ['src/features/audit/store.ts', 'the text of which the chain is made'],
-  ['src/features/events/store.ts', 'what a statement is given as JSON'],
-  ['src/features/failures/error-group-store.ts', 'columns'],
   ['src/features/service-apis/store.ts', 'what an event has as its data'],
   ['src/store/core/database.ts', 'a setting of PostgreSQL'],
   ['src/store/core/row-level-security.ts', 'a setting of PostgreSQL'],

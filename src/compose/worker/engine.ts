@@ -63,7 +63,7 @@ export function createWorkerEngine(
     weights: live.weights,
   });
   return {
-    ...{ catalogue, tasks, live, children, runs, plans, sweep: reconcile, again, accept, briefQueue },
+    ...{ catalogue, tasks, live, children, runs, plans, reconcile, again, accept, briefQueue },
     sagas: traced.sagas(createSagaStore(pool)),
     control: createRunControl(pool),
     cancelRun: createCancelRuns({ ...again, log }).cancelRun,

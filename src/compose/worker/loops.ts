@@ -19,7 +19,7 @@ import type { WorkerLanes } from './lanes.ts';
 import { maintenanceJobs } from './maintenance.ts';
 import type { WorkerResources } from './resources.ts';
 
-const SWEEP_EVERY_MS = 1_000;
+const RECONCILE_EVERY_MS = 1_000;
 const WATCH_COMMITS_EVERY_MS = 2_000;
 const LOOK_AT_CLOCK_EVERY_MS = 5_000;
 /** A held lane that the queue has forgotten is let go for so long. */
@@ -41,11 +41,11 @@ export function workerLoops(
 ): Array<Promise<unknown>> {
   const { config, backend, clock, failpoint, faults, pool, queue, worker, writePath, log } = resources;
   const { tasks, live, runs, plans } = engine;
-  const sweepDeps: ReconcileDeps = {
+  const reconcileDeps: ReconcileDeps = {
     ...engine.again,
     tasks,
     sagas: engine.sagas,
-    reconcile: whileAnswered(engine.sweep, queue.ping),
+    reconcile: whileAnswered(engine.reconcile, queue.ping),
     rest: restAsLong,
     window: config.admissionWindow,
     fairness: fairnessOf(live),
@@ -72,7 +72,7 @@ export function workerLoops(
   const watchCommits = async () => faults.commitWaits(tasks.commitWaitsMs());
   const readClock = watchClock(clock, () => takeBackTimesAhead(pool));
   return [
-    reconcileUntil(sweepDeps, { everyMs: SWEEP_EVERY_MS, signal, random: Math.random, onPass }),
+    reconcileUntil(reconcileDeps, { everyMs: RECONCILE_EVERY_MS, signal, random: Math.random, onPass }),
     writePath.watchUntil(signal),
     repeatUntil({ signal, log }, WATCH_COMMITS_EVERY_MS, 'watch_commits', watchCommits),
     lanes.watchUntil(signal),
