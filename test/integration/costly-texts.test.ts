@@ -174,7 +174,11 @@ describe('patterns', () => {
     const run = await api.execute(await api.createWorkflow(waiting({ items: { allOf } })));
     const payload = Array.from({ length: 60 }, (_, n) => costlyText(n));
     const { answer, lives } = await livesWhile(api, api.post(`/workflows/executions/${run}/signals/s`, { payload }));
-    expectProblem(answer, 504, 'expression_timeout');
+    // A quick machine comes to the bound of memory before the deadline.
+    if (answer.status === 400) {
+      expectProblem(answer, 400, 'expression_failed');
+      expect(answer.body).toMatchObject({ detail: expect.stringContaining('needs too much memory') });
+    } else expectProblem(answer, 504, 'expression_timeout');
     expect(lives).toBeGreaterThan(20);
     accepted(await api.post(`/workflows/executions/${run}/signals/s`, { payload: [] }), 202);
     await api.finished(run);

@@ -46,12 +46,12 @@ test('outcomes of the epoch before are refused, successes too, and those of the 
   await retry(runId, 1, ['z']);
   for (const status of ['completed', 'failed', 'retrying'] as const) {
     expect(await db.commit({ runId, actionId: 'z', attempt: 2, status, endsRun: status !== 'retrying' })).toBe(
-      'refused',
+      'rejected',
     );
   }
   expect(await db.claim(runId, 'z')).toBeUndefined();
   expect(await db.task(runId, 'z')).toMatchObject({ epoch: 2, status: 'pending', fence: 1 });
-  expect(await db.commit({ runId, epoch: 2, actionId: 'a' })).toBe('refused');
+  expect(await db.commit({ runId, epoch: 2, actionId: 'a' })).toBe('rejected');
   expect(await db.commit({ runId, epoch: 2, actionId: 'z', endsRun: true, runOutput: '1' })).toBe('accepted');
   expect(await db.run(runId)).toMatchObject({ status: 'completed', output: 1, epoch: 2 });
 });

@@ -1,6 +1,7 @@
 /** `test` with a running service: one stack for each file and backend, and the independent check after every test. */
 import { test as base } from 'vitest';
 import { expectRest } from '../harness/checker/at-rest.ts';
+import { describeUnfinished } from '../harness/checker/stuck-runs.ts';
 import { reportFailure } from '../harness/failure-log.ts';
 import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
 import { startService } from '../harness/services/service.ts';
@@ -29,9 +30,11 @@ function stackTest(backend: BackendKind, options: StackOptions = {}) {
       });
       return stack;
     })
-    .extend('atRest', { auto: true }, async ({ stack, onTestFailed }, { onCleanup }) => {
-      onTestFailed((test) => reportFailure(test, stack.log.tail()));
+    .extend('atRest', { auto: true }, async ({ stack, task, onTestFailed }, { onCleanup }) => {
+      let unfinished = '';
+      onTestFailed((test) => reportFailure(test, `${stack.log.tail()}\n${unfinished}`));
       onCleanup(async () => {
+        if (task.result?.state === 'fail') unfinished = await describeUnfinished(stack);
         await expectRest(stack);
         // Nothing was broken here, so everything has to go right without the nets.
         const alarms = stack.log.takeAlarms().map(({ event, fields }) => `${event} ${JSON.stringify(fields)}`);

@@ -51,7 +51,7 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
       onTestFailed((test) => reportFailure(test, `${processes.log()}\n${unfinished}`));
       onCleanup(async () => {
         // While those that can say why still run.
-        if (task.result?.state === 'fail') unfinished = await describe(processes);
+        if (task.result?.state === 'fail') unfinished = await describeUnfinished(processes);
         try {
           await expectRest(processes);
         } finally {
@@ -62,10 +62,6 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
     })
     .extend('api', ({ processes }) => processes.api)
     .extend('db', ({ processes }) => processes.db);
-}
-
-function describe(processes: Processes): Promise<string> {
-  return describeUnfinished({ ...processes, apiUrl: processes.api.url }).catch(String);
 }
 
 async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {

@@ -56,10 +56,18 @@ export async function waitForRest(resting: Resting, { quietMs, totalMs, onSlow }
   }
 }
 
-/** The runs that have not ended, as they are now. */
-export async function describeUnfinished(resting: Resting): Promise<string> {
-  const { open, jobs } = await look(resting);
-  return (await describeStuck(resting, open, jobs, 'when the test failed')).map(describeViolation).join('\n');
+/** The runs that have not ended, as they are now, or why nothing can be said of them. Never rejects. */
+export async function describeUnfinished({
+  api,
+  ...of
+}: Omit<Resting, 'apiUrl'> & { api: { url: string } }): Promise<string> {
+  try {
+    const resting = { ...of, apiUrl: api.url };
+    const { open, jobs } = await look(resting);
+    return (await describeStuck(resting, open, jobs, 'when the test failed')).map(describeViolation).join('\n');
+  } catch (error) {
+    return String(error);
+  }
 }
 
 async function look({ db, redis, queuePrefix }: Resting) {
