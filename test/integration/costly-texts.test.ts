@@ -16,8 +16,11 @@ if (onRedis === undefined) throw new Error('there is no backend');
 const { test } = onRedis;
 
 const COSTLY_PATTERN = '[ab]*a[ab]{900}[xy]';
-/** As costly as a pattern may be. */
-const ALLOWED_PATTERN = (n: number) => `[ab]*a[ab]{580}[x${String.fromCharCode(200 + n)}]`;
+/**
+ * As costly as a pattern may be. With a word boundary it is followed state by state, which takes time and no memory; without
+ * one the engine keeps the sets of states that it has seen.
+ */
+const ALLOWED_PATTERN = (n: number) => `[ab]*a[ab]{580}\\b[x${String.fromCharCode(200 + n)}]`;
 /** No two places of it look alike to such a pattern, so that nothing it has found out at one helps it at another. */
 const costlyText = (seed: number) => {
   let state = seed + 1;
@@ -170,15 +173,12 @@ describe('patterns', () => {
   });
 
   test('that take long together are given up, while the API answers others', async ({ api }) => {
-    const allOf = Array.from({ length: 50 }, (_, n) => ({ pattern: ALLOWED_PATTERN(n) }));
+    // Few patterns, as each compiled one takes memory, and many texts.
+    const allOf = Array.from({ length: 6 }, (_, n) => ({ pattern: ALLOWED_PATTERN(n) }));
     const run = await api.execute(await api.createWorkflow(waiting({ items: { allOf } })));
     const payload = Array.from({ length: 60 }, (_, n) => costlyText(n));
     const { answer, lives } = await livesWhile(api, api.post(`/workflows/executions/${run}/signals/s`, { payload }));
-    // A quick machine comes to the bound of memory before the deadline.
-    if (answer.status === 400) {
-      expectProblem(answer, 400, 'expression_failed');
-      expect(answer.body).toMatchObject({ detail: expect.stringContaining('needs too much memory') });
-    } else expectProblem(answer, 504, 'expression_timeout');
+    expectProblem(answer, 504, 'expression_timeout');
     expect(lives).toBeGreaterThan(20);
     accepted(await api.post(`/workflows/executions/${run}/signals/s`, { payload: [] }), 202);
     await api.finished(run);
