@@ -1,4 +1,4 @@
-/** `npm run configuration-page`: writes docs/configuration.md from the table of variables. */
+/** `npm run configuration-page`: writes docs/configuration.md from the tables of settings. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { WITHOUT_EFFECT } from '../src/config/older-names.ts';
@@ -10,7 +10,7 @@ import { projectRoot } from '../src/project-root.ts';
 
 const HEAD = `# Configuration
 
-Written from \`src/config/variables.ts\` by \`npm run configuration-page\`; a test compares the two.
+Written from the tables in \`src/config/settings\` by \`npm run configuration-page\`; a test compares the two.
 
 A setting is read from these sources, and the first one that has it wins:
 

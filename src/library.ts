@@ -1,6 +1,6 @@
 /**
  * The service as a library: `createOrchestrator()` speaks to one that runs, or, given a database, runs an API and a
- * worker in this process until `stop`. Either way everything goes through the doors that all clients use.
+ * worker in this process until `stop`. Either way everything goes through the API that all clients use.
  */
 import { composeApi, composeWorker, type Process } from './compose/processes.ts';
 import { type Config, loadConfig } from './config/config.ts';
@@ -48,7 +48,7 @@ export async function createOrchestrator(options: OrchestratorOptions = {}): Pro
   const log = createLog(config, { logger: 'library' });
   const started: Process[] = [];
   const stop = async () => {
-    // The API first: nothing new is begun while the worker ends.
+    // The API first: nothing new is started while the worker ends.
     for (const part of started) await part.stop();
     await log.close();
   };

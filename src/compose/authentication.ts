@@ -1,4 +1,4 @@
-/** How the doors find out who asks. */
+/** How the processes authenticate callers. */
 import { isLoopback } from '../config/authentication.ts';
 import type { Config } from '../config/config.ts';
 import { createEgress } from '../egress/egress.ts';
@@ -13,7 +13,7 @@ const JWKS_TIMEOUT_MS = 5_000;
 const MAX_JWKS_BYTES = 256 * 1_024;
 
 export interface Authentication {
-  whoAsks: Identify;
+  identify: Identify;
   close(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export function authenticationOf(
   const verify: JwtVerifier | undefined =
     jwt === undefined ? undefined : createJwtVerifier({ ...jwt, keys: provider?.keys, now: () => new Date() });
   return {
-    whoAsks: createIdentify({
+    identify: createIdentify({
       ...{ required, apiKeys: config.apiKeys, madeKeys: credentials?.madeKeys, jwt: verify },
       ...{ certificates, trustedCallers, metricsTokens, sessions: credentials?.login?.sessions },
     }),

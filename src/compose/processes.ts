@@ -8,7 +8,7 @@ import type { Process } from './process.ts';
 
 export type { Process };
 
-// Each is loaded when it is asked for: a worker has no use for the doors.
+// Each is loaded when it is asked for: a worker has no use for the API.
 /** `features`: others than are delivered, for tests. */
 export async function composeApi(config: Config, log: Logger, features = FEATURES): Promise<Process> {
   const databaseUrl = await supportedDatabase(config);

@@ -41,7 +41,7 @@ export function meteredTasks<Store extends Pick<TaskStore, 'commit' | 'claim' | 
   store: Store,
   shared: Pick<SharedMetrics, 'taskEnded' | 'taskRetried' | 'attemptEnded'>,
   delivery: (what: DeliveryFault) => void,
-  /** Told how often a task was delivered without an outcome, whenever that is counted. */
+  /** Called with how often a task was delivered without an outcome, whenever that is counted. */
   redelivered?: (lane: string, deliveries: number) => void,
 ): Store {
   return {

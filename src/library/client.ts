@@ -18,7 +18,7 @@ export interface WorkflowOutcome extends Outcome {
 }
 
 export interface ExecutionOutcome extends Outcome {
-  /** Where it was begun: its id and links. */
+  /** What its start answered: its id and links. */
   execution?: Answered;
 }
 

@@ -8,7 +8,7 @@
  */
 import pg from 'pg';
 
-/** One is often held by a transaction around what the others are asked. */
+/** One is often taken by a transaction around what the others run. */
 const FIRST = 2;
 /** Longer than most statements take: as long as whoever waits gets one that is given back, no other one is needed. */
 const PATIENCE_MS = 50;

@@ -71,7 +71,7 @@ export function createApiEngine(
   const runs = tracedRuns(
     createRunStore(pool, {
       markQueuedAfterMs: MARK_QUEUED_AFTER_MS,
-      told: (write) => metrics().wrote(write),
+      onWrite: (write) => metrics().wrote(write),
       everyTenant,
     }),
     resources.ends,

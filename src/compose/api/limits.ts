@@ -1,4 +1,4 @@
-/** The limits at the door of an API process, and where they are counted. */
+/** The rate limits of an API process, and where they are counted. */
 import type { IncomingMessage } from 'node:http';
 import type pg from 'pg';
 import type { Registry } from 'prom-client';
@@ -90,11 +90,11 @@ export function apiLimits(config: Config, { pool, registry, shared, log }: Deps)
 }
 
 function telling({ take, over }: RequestLimit, refused: () => void): RequestLimit {
-  const told = <T extends { allowed: boolean } | undefined>(taken: T): T => {
+  const observed = <T extends { allowed: boolean } | undefined>(taken: T): T => {
     if (taken?.allowed === false) refused();
     return taken;
   };
-  return { take: async (key) => told(await take(key)), over: (key) => told(over(key)) };
+  return { take: async (key) => observed(await take(key)), over: (key) => observed(over(key)) };
 }
 
 function inMemory(): RequestCounts {

@@ -18,9 +18,12 @@ export function meteredAnswers(shared: SharedMetrics, metrics: ApiMetrics): NonN
 }
 
 /** Times what takes executions in. A bulk request counts once; what was wrong with single items of it is their own. */
-export function meteredAccepts<Accepts extends AcceptRuns>(accept: Accepts, told: ApiMetrics['accepted']): Accepts {
+export function meteredAccepts<Accepts extends AcceptRuns>(
+  accept: Accepts,
+  onAccepted: ApiMetrics['accepted'],
+): Accepts {
   async function timed<T>(work: Promise<T>): Promise<T> {
-    const begun = performance.now();
+    const startedAt = performance.now();
     let result: AcceptResult = 'accepted';
     try {
       return await work;
@@ -28,7 +31,7 @@ export function meteredAccepts<Accepts extends AcceptRuns>(accept: Accepts, told
       result = resultOf(error);
       throw error;
     } finally {
-      told(result, (performance.now() - begun) / 1000);
+      onAccepted(result, (performance.now() - startedAt) / 1000);
     }
   }
   return {

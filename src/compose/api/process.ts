@@ -117,7 +117,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     lateEffects: createLateEffectReader(pool),
     statisticsOf: createStatisticsOfWorkflow(pool),
     definitions: engine.rules,
-    identify: authentication.whoAsks,
+    identify: authentication.identify,
     health: healthOf(everyTenant, queue, backend.kind, engineHealth),
     metrics: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     effectiveConfig: config.effective,
@@ -125,7 +125,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
   const core = {
     ...{ log, writePath, limits, spans, isUnavailable, clock },
     config: { ...config, version: VERSION },
-    identify: authentication.whoAsks,
+    identify: authentication.identify,
     loginFor: credentials?.loginFor,
     inTenant: isolation.scope.in,
     audit: offered(opened, 'audit') ?? NO_AUDIT,

@@ -14,7 +14,7 @@ import { payloadsOf } from '../payloads.ts';
 import type { ProcessStart } from '../process.ts';
 import { createRowLevelSecurity } from './row-level-security.ts';
 
-/** How long a door waits for the queue before it leaves a run to the dispatcher. */
+/** How long a request waits for the queue before it leaves a run to the dispatcher. */
 const QUEUE_TIMEOUT_MS = 2_000;
 
 export type ApiResources = ReturnType<typeof openApiResources>;

@@ -47,7 +47,7 @@ export function createWorkerEngine(
   );
   const live = liveWeights(config, pool, log);
   const children = createChildStore(pool, live.weights);
-  const runs = traced.runs(createRunStore(pool, { told: wrote }));
+  const runs = traced.runs(createRunStore(pool, { onWrite: wrote }));
   const plans = createPlans(createDefinitions(pool));
   const workflows = createWorkflowStore(prisma, uuidv7);
   const reconcile = createReconcileStore(pool);

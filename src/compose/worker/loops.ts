@@ -22,7 +22,7 @@ import type { WorkerResources } from './resources.ts';
 const RECONCILE_EVERY_MS = 1_000;
 const WATCH_COMMITS_EVERY_MS = 2_000;
 const LOOK_AT_CLOCK_EVERY_MS = 5_000;
-/** A held lane that the queue has forgotten is let go for so long. */
+/** A paused lane that the queue has forgotten may run for so long. */
 const KEEP_LANES_EVERY_MS = 1_000;
 
 interface Parts {

@@ -19,11 +19,11 @@ export function workerMetrics(
 }
 
 /** Counts all that goes out, with how it ended. */
-export function meteredEgress(egress: Egress, told: WorkerEvents['requested']): Egress {
+export function meteredEgress(egress: Egress, onRequested: WorkerEvents['requested']): Egress {
   return {
     ...egress,
     async fetch(url, init) {
-      const begun = performance.now();
+      const startedAt = performance.now();
       let result = 'aborted';
       try {
         const answer = await egress.fetch(url, init);
@@ -33,7 +33,7 @@ export function meteredEgress(egress: Egress, told: WorkerEvents['requested']): 
         if (error instanceof EgressError) result = error.fault;
         throw error;
       } finally {
-        told(result, (performance.now() - begun) / 1000);
+        onRequested(result, (performance.now() - startedAt) / 1000);
       }
     },
   };

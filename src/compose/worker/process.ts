@@ -62,7 +62,7 @@ export function workerProcess(
   setMaxListeners(0, shutdown.signal, stopping.signal);
   const callSpans = traceCalls(config, {
     ...{ pool, log, ended: traced.calls, isSampled: traced.isSampled },
-    told: (result, spans) => metrics.worker.callSpans(result, spans),
+    onSpans: (result, spans) => metrics.worker.callSpans(result, spans),
   });
   const parts: WorkerParts = { ...resources, ...engine, ...brought, fetch: egress.fetch, callSpans };
   const opened: WorkerPart[] = workers.map((one) => one.open(parts));
@@ -112,7 +112,7 @@ export function workerProcess(
   const authentication = authenticationOf(config, log);
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
-    identify: authentication.whoAsks,
+    identify: authentication.identify,
     state: () => ({
       worker,
       lanes: lanes.names,
@@ -126,13 +126,13 @@ export function workerProcess(
     broken: Promise.race([lanes.broken, database.unsupported]),
     async start() {
       await traced.start(metrics.registry);
-      // Writes their settings, whether an API has begun before or not.
+      // Writes their settings, whether an API has started before or not.
       queue.queues([...catalogue.names(), FINALIZER_QUEUE, GATE_QUEUE]);
-      // Nothing is begun by a wrong clock, as far as the database can be asked.
+      // Nothing is started by a wrong clock, as far as the database can be asked.
       await clock.probe().catch((error: Error) => log.warn('clock_unknown', { error: error.message }));
-      // Before anything is taken: what is held is held from the start. Without a store the workers wait anyway.
+      // Before anything is taken: what is paused is paused from the start. Without a store the workers wait anyway.
       await keepLanes().catch((error: Error) => log.warn('lanes_unknown', { error: error.message }));
-      // What cannot be committed is not begun.
+      // What cannot be committed is not started.
       await writePath.fault();
       await Promise.all([lanes.open(execution.deps), ...opened.map((part) => part.ready?.())]);
       await live.ready();

@@ -55,7 +55,7 @@ export function createSubWorkflows(
     // Those of the service call each other by their aliases.
     const idOf = (wanted: ChildRunRequest) =>
       wanted.by === 'name' ? wanted.named : ownIdOf(run.tenantId, wanted.named);
-    // Its attempt finds what it has begun already. Elsewhere a client is answered that the database is away.
+    // Its attempt finds what it has started already. Elsewhere a client is answered that the database is away.
     return { start: (wanted) => persist(() => own.start({ ...wanted, named: idOf(wanted) })) };
   };
 }

@@ -41,7 +41,7 @@ export interface ReopenedAction {
 export function describeReopened(
   plan: Plan,
   actionIds: readonly string[],
-  taskOf: (actionId: string) => { status: string; begun?: boolean | undefined } | undefined,
+  taskOf: (actionId: string) => { status: string; started?: boolean | undefined } | undefined,
   isIdempotent: (actionType: string) => boolean,
 ): ReopenedAction[] {
   return actionIds.flatMap((actionId) => {
@@ -61,8 +61,8 @@ export function canRepeat(action: Action, isIdempotent: (actionType: string) => 
 }
 
 /** Its adapter may have been called: unknown counts as started. What was skipped, or never started, has done nothing. */
-function mayHaveActed(task: { status: string; begun?: boolean | undefined } | undefined): boolean {
-  if (task === undefined || task.begun === false) return false;
+function mayHaveActed(task: { status: string; started?: boolean | undefined } | undefined): boolean {
+  if (task === undefined || task.started === false) return false;
   return task.status !== 'pending' && !NEVER_RUN.has(task.status);
 }
 

@@ -1,4 +1,4 @@
-/** Ends a run at once, as cancelled, of which nothing has begun or nothing runs any more; then its parent is notified. */
+/** Ends a run at once, as cancelled, of which nothing has started or nothing runs any more; then its parent is notified. */
 import type { Plan } from '../../domain/graph/plan.ts';
 import { type NotifyParentDeps, notifyParent } from '../children/child-ended.ts';
 import type { RunStore } from '../ports/runs.ts';

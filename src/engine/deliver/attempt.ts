@@ -35,9 +35,25 @@ export interface Attempt extends FoundTask {
 }
 
 /** Nothing of it is executed yet. */
-export function attemptOf(task: FoundTask & { run: LiveRun }, token: Pick<Attempt, 'fence' | 'mayHaveRun'>): Attempt {
-  const number = attemptNumber(task.found, task.planned.action.action_id);
-  return { ...task, ...NOT_EXECUTED, number, fence: token.fence, mayHaveRun: token.mayHaveRun };
+export function attemptOf(
+  { delivery, plan, planned, found }: TaskJob & { found: Lookup },
+  run: LiveRun,
+  { fence, mayHaveRun }: Pick<Attempt, 'fence' | 'mayHaveRun'>,
+): Attempt {
+  const number = attemptNumber(found, planned.action.action_id);
+  return {
+    delivery,
+    plan,
+    planned,
+    run,
+    found,
+    number,
+    fence,
+    mayHaveRun,
+    input: null,
+    secrets: [],
+    startedMono: null,
+  };
 }
 
 export function attemptNumber({ tasks }: Lookup, actionId: string): number {

@@ -61,7 +61,7 @@ export async function executeTask(base: ExecuteDeps, delivery: Delivery): Promis
   const own = found.tasks.get(data.action_id);
   // The run is gone, or has been retried: this job is stale.
   if (run === undefined || run.epoch !== data.epoch) return releaseStale(deps, job);
-  const task: FoundTask = { ...job, run, found };
+  const task: FoundTask = { delivery, plan, planned, run, found };
   deps.spans?.delivered(delivery, run, planned);
   if (run.final) return acknowledge(deps, task);
   if (own?.final === true) {
@@ -76,7 +76,7 @@ export async function executeTask(base: ExecuteDeps, delivery: Delivery): Promis
 
   const token = await takeToken(deps, task, own);
   if (token === undefined) return acknowledgeOrLeave(deps, job);
-  const attempt = attemptOf({ ...task, run }, token);
+  const attempt = attemptOf(task, run, token);
   if (token.deliveries > MAX_DELIVERIES) {
     const message = `delivered ${token.deliveries - 1} times without an outcome`;
     return commitFailure(deps, attempt, { code: 'worker_crashed', message });
@@ -159,7 +159,7 @@ export async function settleLostJob(base: ExecuteDeps, delivery: Delivery, reaso
   const token = await deps.tasks.claim({ runId: run.id, epoch: run.epoch, actionId, actionType, worker: deps.worker });
   // Final by now: perhaps settled manually, and then nobody else releases its dependents.
   if (token === undefined) return void (await acknowledgeOrLeave(deps, job));
-  const attempt = attemptOf({ ...job, run, found }, { fence: token.fence, mayHaveRun: false });
+  const attempt = attemptOf({ ...job, found }, run, { fence: token.fence, mayHaveRun: false });
   await commitFailure(deps, attempt, { code: 'worker_crashed', message: reason });
 }
 

@@ -20,11 +20,11 @@ export interface RunFields {
   createdAt: Date;
   deadlineAt: Date | null;
   /** It may not start before others of its group have ended. */
-  waitsForSlot?: true;
+  waitsForSlot?: true | undefined;
   /** A task of another run waits for its end. */
-  awaited?: true;
+  awaited?: true | undefined;
   /** Its jobs were taken out of the queue while it slept. */
-  leftQueue?: true;
+  leftQueue?: true | undefined;
 }
 
 export interface LiveRun extends RunFields {
@@ -55,16 +55,16 @@ export interface TaskFields {
   /** While it sleeps: when it is due; null: when it is woken. */
   notBefore?: Date | null;
   /** When it ended, in milliseconds since 1970; only where it was looked up. */
-  finishedMs?: number | null;
+  finishedMs?: number | null | undefined;
   /** How often it was woken, and what that number was when it last went to sleep. */
   wakes: number;
   wakesSeen: number;
   /** It may have been executed; only where all of a run are read. */
-  begun?: boolean;
+  started?: boolean | undefined;
   /** Of an item or iteration: its parent task, whether it was added to the queue, and, where it was looked up alone, its item. */
   parentId: string | null;
   released: boolean;
-  item?: Json;
+  item?: Json | undefined;
 }
 
 export interface OpenTask extends TaskFields {

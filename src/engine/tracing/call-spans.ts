@@ -58,13 +58,13 @@ export interface CallSpansDeps {
   /** Undefined: they are not written down. */
   store: CallSpanStore | undefined;
   isSampled(traceId: string, parentSpan: string | null | undefined): boolean;
-  /** Told of each that has ended, once. */
+  /** Called with each that has ended, once. */
   ended?: ((span: CallSpan) => void) | undefined;
   newSpanId(): string;
   /** Milliseconds that only go forward. */
   now(): number;
   /** For metrics. */
-  told(result: 'stored' | 'dropped', spans: number): void;
+  onSpans(result: 'stored' | 'dropped', spans: number): void;
   log: Logger;
   maxWaiting?: number;
   flushEveryMs?: number;
@@ -94,7 +94,7 @@ export function createCallSpans(deps: CallSpansDeps): CallSpans {
   let saidAt = Number.NEGATIVE_INFINITY;
 
   function drop(count: number, reason: string): void {
-    deps.told('dropped', count);
+    deps.onSpans('dropped', count);
     unsaid += count;
     if (now() - saidAt < LOG_EVERY_MS) return;
     log.warn('call_spans_dropped', { spans: unsaid, reason });
@@ -130,7 +130,7 @@ export function createCallSpans(deps: CallSpansDeps): CallSpans {
         await store.add(batch.map((span) => ({ ...span, endedMsAgo: now() - span.endedAt })));
         waiting.splice(0, batch.length);
         tries = 0;
-        deps.told('stored', batch.length);
+        deps.onSpans('stored', batch.length);
       } catch (error) {
         tries += 1;
         if (tries < MAX_TRIES && !stopped) return;

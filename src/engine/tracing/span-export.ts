@@ -137,7 +137,7 @@ function errorOf({ error }: Outcome): EndedSpan['error'] {
   return { type: code, message };
 }
 
-/** Told by the engine what it does; undefined members cost nothing. */
+/** What the engine notifies of what it does; undefined members cost nothing. */
 export interface EngineSpans {
   /** A job turned out to be of this run. */
   delivered(delivery: Delivery, run: RunRow, planned: PlannedAction): void;

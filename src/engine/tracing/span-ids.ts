@@ -24,7 +24,7 @@ export function addSpanId(runId: string, epoch: number, gen: number, segment: nu
   return digest(`add/${runId}.${epoch}.${gen}.${segment}`);
 }
 
-/** What a run is reopened for, by hand, is a part of the run. */
+/** What a run is reopened for, manually, is a part of the run. */
 export function reopenedSpanId(runId: string, epoch: number): string {
   return digest(`run/${runId}.${epoch}`);
 }
@@ -34,7 +34,7 @@ export function traceparentOf(traceId: string, spanId: string, sampled = true): 
 }
 
 /**
- * The span that a run was begun by, as it is stored: as `traceparent` has it, with its flags behind it where it says that
+ * The span that a run was started by, as it is stored: as `traceparent` has it, with its flags behind it where it says that
  * the trace is not sampled.
  */
 export function storedParent(spanId: string, sampled: boolean): string {

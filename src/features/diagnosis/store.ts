@@ -151,7 +151,7 @@ interface RawTask {
   said_at: number | null;
 }
 
-/** `pool`: of the tenant that asks; `everyTenant`: for what is nobody's alone, of which only numbers are told. */
+/** `pool`: of the tenant that asks; `everyTenant`: for what is nobody's alone, of which only numbers are shown. */
 export function createWhyStore(pool: pg.Pool, everyTenant: pg.Pool): WhyStore {
   return {
     async run(tenantId, runId) {

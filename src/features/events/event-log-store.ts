@@ -32,7 +32,7 @@ chosen AS MATERIALIZED (
     AND ($6::timestamptz IS NULL OR p.at < $6) AND ${NOT_CLEARED('p.id', 'p.kind', 'p.correlation_id')}
 )`;
 
-// What is told of an event is put together for those that are told alone.
+// The message of an event is put together for those alone that have subscribers.
 const LIST = `
 WITH ${VISIBLE}, top AS MATERIALIZED (
   SELECT * FROM visible WHERE $7::bigint IS NULL OR id < $7 ORDER BY id DESC LIMIT $8
@@ -115,11 +115,11 @@ export function createEventLogStore(pool: pg.Pool): EventLogStore {
   };
 }
 
-/** With a connection in a transaction: what happened and that it is told are one. */
+/** With a connection in a transaction: what happened and its notification are one. */
 export function createPlatformEvents(pool: pg.Pool | pg.PoolClient): RecordPlatformEvent {
   return async ({ tenantId, kind, correlationId, traceId, runId, data }) => {
-    const told = [tenantId, kind, correlationId ?? null, traceId ?? null, runId ?? null, JSON.stringify(data)];
-    await pool.query({ name: 'record-platform-event', text: RECORD, values: told });
+    const values = [tenantId, kind, correlationId ?? null, traceId ?? null, runId ?? null, JSON.stringify(data)];
+    await pool.query({ name: 'record-platform-event', text: RECORD, values });
   };
 }
 

@@ -9,7 +9,7 @@ import { IS_DEAD } from '../../store/health/dead-letters.ts';
 import type { DeadLetter } from './dead-letter-schemas.ts';
 import type { DeadLetterFilter, DeadLetterStore } from './dead-letters.ts';
 
-/** An undoing is retried where the undoing failed, anything else where the run did. */
+/** A compensation is retried where the compensation failed, anything else where the run did. */
 const canBeRetried = (statuses: string) =>
   `r.final AND CASE WHEN t.parent_id = '${SAGA}' THEN ${mayMove('retryCompensation', 'r.status')} ELSE r.status = ANY(${statuses}::text[]) END`;
 const FROM_DEAD = `FROM task t JOIN run r ON r.id = t.run_id`;

@@ -1,4 +1,4 @@
-/** The steps of executions, and the activity: what was done to workflows and lanes, and which executions were begun. */
+/** The steps of executions, and the activity: what was done to workflows and lanes, and which executions were started. */
 import type pg from 'pg';
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { TaskStatus } from '../../domain/runs/run-states.ts';

@@ -1,4 +1,4 @@
-/** Settles a task by hand: a token, the outcome under it and who it was, in one transaction. */
+/** Completes a task manually: a token, the outcome under it and who it was, in one transaction. */
 import type pg from 'pg';
 import { WAKE_TO_COME } from '../../engine/deliver/wake-tasks.ts';
 import { DUE_IF_ASLEEP } from '../../store/recover/sleeping-runs.ts';

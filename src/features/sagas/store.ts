@@ -1,4 +1,4 @@
-/** Reads sagas for the doors. How many there are is counted by an index that has nothing else, over a bounded stretch of it. */
+/** Reads sagas for the API. How many there are is counted by an index that has nothing else, over a bounded stretch of it. */
 import type pg from 'pg';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import { SAGA } from '../../domain/runs/saga.ts';

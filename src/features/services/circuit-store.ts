@@ -1,4 +1,4 @@
-/** Circuits of workers that are not closed, as they were told in batches. */
+/** Circuits of workers that are not closed, as they were reported in batches. */
 import type pg from 'pg';
 import { ALIVE_SECONDS } from '../../domain/health/liveness.ts';
 import type { CircuitStore, OpenCircuit } from './ports.ts';
@@ -14,7 +14,7 @@ INSERT INTO service_circuit (worker, tenant_id, name, instance_id, state)
 SELECT $1, tenant_id, name, instance_id, state FROM c WHERE state <> 'closed'
 ON CONFLICT (worker, tenant_id, name, instance_id) DO UPDATE SET state = EXCLUDED.state, since = now()`;
 
-// A worker that has only just begun may not have said so yet.
+// A worker that has only just started may not have said so yet.
 const LIST = `
 SELECT c.name, c.instance_id AS "instanceId", c.worker, c.state, c.since FROM service_circuit c
 WHERE c.tenant_id = $1 AND (c.since > now() - interval '${ALIVE_SECONDS} seconds'

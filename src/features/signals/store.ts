@@ -163,7 +163,7 @@ async function checkRoom(
   if (kept >= MAX_KEPT) throw refuse({ done: 'too_many' });
 }
 
-/** Between two readings the run was retried by hand: the next try finds it as it is. */
+/** Between two readings the run was retried manually: the next try finds it as it is. */
 class RetriedMeanwhile extends Error {
   readonly code = '40001';
   constructor() {

@@ -20,7 +20,7 @@ const MAX_TAGS = 10;
 /** As in the list of workflows: those of the service itself are left out, their executions are not. */
 const OF_USERS = `NOT starts_with(id, '${systemAlias('')}')`;
 
-// Of the one task of a simple task nothing is told here: it belongs to no workflow.
+// The one task of a single-task run is not counted here: it belongs to no workflow.
 const RUNS = `
 SELECT id, workflow_id, status, extract(epoch FROM finished_at - started_at)::float8 * 1000 AS ms
 FROM run WHERE tenant_id = $1 AND workflow_id IS NOT NULL AND created_at >= now() - make_interval(secs => $2::float8)

@@ -62,7 +62,7 @@ export function createEndedRunReader(
 }
 
 /**
- * A run that was reopened has been told before, and a span is told once: what is new is a span of its own below that of the
+ * A run that was reopened has been exported before, and a span is exported once: what is new is a span of its own below that of the
  * run, and below the tasks, which have theirs, the attempts. Only parts that began since are tasks that nobody knows.
  */
 export function spansOf(

@@ -26,7 +26,7 @@ SELECT count(*)::int AS total, (count(*) FILTER (WHERE NOT over))::int AS active
   (SELECT min(created_at) FROM recent) AS since
 FROM traces`;
 
-// The name is that of the workflow; a task of the simple door has none but its type.
+// The name is that of the workflow; a single task has none but its type.
 const RUNS = `
 SELECT r.id, coalesce(w.name, r.inline->>'action_type', r.id) AS name, r.workflow_id, r.workflow_version, r.status, r.final, r.epoch,
   r.error, r.correlation_id, left(r.parent_span_id, 16) AS parent_span_id, r.parent_run_id, r.parent_action_id, r.parent_epoch, r.parent_attempt, r.created_at,
@@ -48,10 +48,10 @@ FROM call_span WHERE tenant_id = $1 AND trace_id = $2 LIMIT ${MAX_SPANS + 1}`;
 
 /** Of each of `traces`, how its runs stand. */
 const WITH_RUNS = `
-SELECT t.trace_id, t.calls, t.errors, t.total, t.first, t.last, r.over, r.failed, r.begun,
+SELECT t.trace_id, t.calls, t.errors, t.total, t.first, t.last, r.over, r.failed, r.started,
   CASE WHEN r.over THEN r.ended WHEN NOT r.over THEN now() END AS ended
 FROM traces t LEFT JOIN LATERAL (
-  SELECT bool_and(final) AS over, bool_or(${NOT_COMPLETED}) AS failed, min(created_at) AS begun, max(finished_at) AS ended
+  SELECT bool_and(final) AS over, bool_or(${NOT_COMPLETED}) AS failed, min(created_at) AS started, max(finished_at) AS ended
   FROM (SELECT final, status, created_at, finished_at FROM run WHERE tenant_id = $1 AND trace_id = t.trace_id LIMIT ${MAX_RUNS}) one
 ) r ON true
 ORDER BY t.newest DESC, t.trace_id`;
@@ -92,7 +92,7 @@ interface RawServiceTrace {
   /** Null: no run is left of it. */
   over: boolean | null;
   failed: boolean | null;
-  begun: Date | null;
+  started: Date | null;
   ended: Date | null;
 }
 
@@ -150,7 +150,7 @@ function first<T>(rows: readonly T[], most: number): readonly T[] {
 }
 
 function toServiceTrace(row: RawServiceTrace): ServiceTraces['traces'][number] {
-  const from = row.begun ?? row.first;
+  const from = row.started ?? row.first;
   const to = row.ended ?? row.last;
   return {
     trace_id: row.trace_id,

@@ -7,7 +7,7 @@ import { createCallSpanStore } from './call-store.ts';
 
 export function traceCalls(
   { traceRetentionHours }: Pick<Config, 'traceRetentionHours'>,
-  deps: Pick<CallSpansDeps, 'told' | 'log' | 'ended' | 'isSampled'> & { pool: pg.Pool },
+  deps: Pick<CallSpansDeps, 'onSpans' | 'log' | 'ended' | 'isSampled'> & { pool: pg.Pool },
 ): CallSpans | undefined {
   if (traceRetentionHours === 0 && deps.ended === undefined) return undefined;
   return createCallSpans({
@@ -16,7 +16,7 @@ export function traceCalls(
     ended: deps.ended,
     newSpanId: createSpanIds(),
     now: () => performance.now(),
-    told: deps.told,
+    onSpans: deps.onSpans,
     log: deps.log,
   });
 }

@@ -1,4 +1,4 @@
-/** Who held something back, and what was done to workflows and lanes. */
+/** Who paused something, and what was done to workflows and lanes. */
 
 import { isoText } from '../../domain/texts/iso-text.ts';
 import type { ControlEvent } from '../../engine/ports/read-models.ts';

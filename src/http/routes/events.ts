@@ -131,7 +131,7 @@ function serve(routes: Routes, deps: Needs): void {
   });
 }
 
-/** An EventSource comes back after it, is told 401 and stops. */
+/** An EventSource comes back after it, gets a 401 and stops. */
 function endOver(response: Response): void {
   const detail = 'The credentials with which this stream was opened are over';
   if (!response.headersSent) throw new OrchestratorError('unauthorized', detail);

@@ -1,4 +1,4 @@
-/** A retry by hand of an execution that has failed or was cancelled. */
+/** A manual retry of an execution that has failed or was cancelled. */
 import type { RetryRuns } from '../../engine/ports/use-cases.ts';
 import { reasonRequest } from '../../schemas/control.ts';
 import { retriedExecution } from '../../schemas/retry.ts';

@@ -165,7 +165,7 @@ function serve(routes: Routes, deps: Needs): void {
   const { links } = deps;
   const { version } = deps.config;
   const now = () => deps.clock.now().toISOString();
-  const begun = deps.clock.now().getTime();
+  const startedAt = deps.clock.now().getTime();
 
   routes.serve(getService, ({ response }) => {
     sendJson(response, 200, {
@@ -231,7 +231,7 @@ function serve(routes: Routes, deps: Needs): void {
       description: DESCRIPTION,
       capabilities: CAPABILITIES,
       routes_count: routes.operations().length,
-      uptime_seconds: Math.round((deps.clock.now().getTime() - begun) / 1000),
+      uptime_seconds: Math.round((deps.clock.now().getTime() - startedAt) / 1000),
     });
   });
 

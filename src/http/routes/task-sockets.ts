@@ -90,7 +90,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
     noServer: true,
     maxPayload: MAX_PAYLOAD_BYTES,
     perMessageDeflate: false,
-    // The key that came beside it must not be told back.
+    // The key that came beside it must not be sent back.
     handleProtocols: (offered) => (offered.has('bearer') ? 'bearer' : false),
   });
   const alive = new WeakSet<WebSocket>();
@@ -102,7 +102,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
   }, pingMs);
   pings.unref();
 
-  /** Not let in; the audit is told. */
+  /** Rejected, and written to the audit. */
   function deny(asking: Asking, status: 401 | 403, identity?: Identity): undefined {
     const { request, taskId, stream, context } = asking;
     const { remoteAddress = '' } = request.socket;
@@ -230,7 +230,7 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
     const fresh = await read();
     const changed = fresh !== undefined && wordsOf(fresh) !== (state === undefined ? '' : wordsOf(state));
     state = fresh;
-    // The end is told below, once.
+    // The end is sent below, once.
     if (changed && !fresh.final) await tell(fresh);
   }, LOOK_EVERY_MS);
   try {

@@ -1,4 +1,4 @@
-/** The simple door: one task at a time, or many, and their results. */
+/** The single-task API: one task at a time, or many, and their results. */
 
 import { createHash } from 'node:crypto';
 import { OrchestratorError } from '../../domain/errors.ts';

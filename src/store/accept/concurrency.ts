@@ -1,7 +1,7 @@
 /**
  * Concurrency groups: `tenant, workflow, concurrency_key`. A run of one holds a slot from when `waits_for_slot` becomes null
  * until it is final, whether it is in the queue by then or not. Slots are granted in transactions that hold the lock of the
- * group, by a statement that starts when it is held, so that it counts what those before it have granted. Nothing else grants
+ * group, by a statement that starts when it has the lock, so that it counts what those before it have granted. Nothing else grants
  * one, and a slot that gets free in the meantime is granted by the next one.
  */
 import type pg from 'pg';
@@ -99,7 +99,7 @@ WITH g AS (
   FROM before b WHERE r.id = b.id
   RETURNING r.id, r.epoch, r.workflow_id, r.workflow_version, r.inline, r.cancel_reason, b.status AS was,
             EXISTS (SELECT 1 FROM task t WHERE t.run_id = r.id)
-              OR EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = r.id AND c.awaited AND NOT c.final) AS begun
+              OR EXISTS (SELECT 1 FROM run c WHERE c.parent_run_id = r.id AND c.awaited AND NOT c.final) AS started
 ), e AS (
   INSERT INTO event (run_id, epoch, kind, data)
   SELECT id, epoch, 'run.cancelling', jsonb_build_object('reason', cancel_reason) FROM u
@@ -128,7 +128,7 @@ ORDER BY g.tenant_id, g.workflow_id, g.concurrency_key`;
 
 type Replaced = Pick<RawRun, 'id' | 'epoch' | 'workflow_id' | 'workflow_version' | 'inline'> & {
   was: string;
-  begun: boolean;
+  started: boolean;
 };
 
 export function isGrouped(run: NewRun): run is GroupedRun {
@@ -201,7 +201,7 @@ async function replace(
     id: row.id,
     epoch: row.epoch,
     of: definitionRef(row),
-    notStarted: !row.begun && (row.was === 'pending' || row.was === 'paused'),
+    notStarted: !row.started && (row.was === 'pending' || row.was === 'paused'),
     by: row.cancel_reason.replace('replaced by ', ''),
   }));
 }

@@ -12,8 +12,9 @@ export function columnsOf(fields: object, options: { omit?: object; table?: stri
   return Object.keys(fields)
     .filter((field) => !Object.hasOwn(omit, field))
     .map((field) => {
-      const column = table === undefined ? columnOf(field) : `${table}.${columnOf(field)}`;
-      return columnOf(field) === field ? column : `${column} AS "${field}"`;
+      const name = columnOf(field);
+      const column = table === undefined ? name : `${table}.${name}`;
+      return name === field ? column : `${column} AS "${field}"`;
     })
     .join(', ');
 }

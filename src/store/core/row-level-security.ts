@@ -37,7 +37,7 @@ const NOBODYS: ReadonlyMap<string, { grants: string; why: string }> = new Map([
   ['service_turn', { grants: '', why: 'as service_rate' }],
   ['metric_total', { grants: '', why: 'counts of all tenants together' }],
   ['request_count', { grants: '', why: 'clients are counted before their tenant is known' }],
-  ['peer', { grants: '', why: 'peers are told of the services of all tenants' }],
+  ['peer', { grants: '', why: 'peers get the services of all tenants' }],
   ['installation', { grants: '', why: 'what the installation calls itself' }],
   ['event_stream', { grants: 'SELECT', why: 'a trigger of events asks whether there is a stream' }],
   ['event_out', { grants: 'INSERT', why: 'what a trigger of events owes that stream; only workers read it' }],

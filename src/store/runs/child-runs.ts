@@ -1,4 +1,4 @@
-/** Runs that tasks of other runs have begun. Their identity is the attempt that began them, so no attempt begins two. */
+/** Runs that tasks of other runs have started. Their identity is the attempt that started them, so no attempt starts two. */
 import type pg from 'pg';
 import type { Lineage } from '../../domain/definition/sub-workflows.ts';
 import { RUNS_UNDER_WAY, type RunStatus } from '../../domain/runs/run-states.ts';

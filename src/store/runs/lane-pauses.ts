@@ -1,4 +1,4 @@
-/** Which lanes are held, by whom and why; each change with its event in one statement. */
+/** Which lanes are paused, by whom and why; each change with its event in one statement. */
 import type pg from 'pg';
 import type { LanePauseStore } from '../../engine/control/lanes.ts';
 import { columnsOf } from '../core/columns.ts';

@@ -1,7 +1,7 @@
 /**
  * Pauses and resumes runs and, in the same transaction, those below that go with them: the status, and the event that says
  * who it was. Always the run above before those below it, and these by their ids, so no two of them wait for each other. A
- * run that is begun below holds the lock of the one above it (see `child-runs.ts`).
+ * run that is started below holds the lock of the one above it (see `child-runs.ts`).
  */
 import type pg from 'pg';
 import { goesOnWithParent, type Pausable, pausedAbove, pauseOf, resumeOf } from '../../domain/runs/pause-reach.ts';
@@ -35,7 +35,7 @@ WITH u AS (
   RETURNING id, epoch, parent_run_id, paused_with_parent
 )${SAY('run.paused')}`;
 
-// A run that has not begun may never have been in the queue: it goes back to the dispatcher, which adds it again. Nothing
+// A run that has not started may never have been in the queue: it goes back to the dispatcher, which adds it again. Nothing
 // looks at a paused run, so whatever the queue has lost of it meanwhile is looked for now.
 const GO_ON = `
 WITH u AS (
@@ -110,7 +110,7 @@ async function rootsOf(client: pg.PoolClient, { tenantId, runIds, by }: RunsOfCa
   return { attribution, roots, left: runIds.filter((id) => !found.has(id)) };
 }
 
-/** Each level in a statement of its own: only that sees what was begun there while the locks were waited for. */
+/** Each level in a statement of its own: only that sees what was started there while the locks were waited for. */
 async function pauseBelow(client: pg.PoolClient, from: readonly string[], attribution: Attribution): Promise<void> {
   for (let level = from; level.length > 0; ) {
     const { rows } = await client.query<Found>(BELOW, [level]);

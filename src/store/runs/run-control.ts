@@ -1,6 +1,6 @@
 /**
  * Which runs are being cancelled: by notification at once, and by a query every second for whatever was missed. And which
- * tasks were settled by hand: by notification alone, as their executions only go on for nothing.
+ * tasks were completed manually: by notification alone, as their executions only go on for nothing.
  */
 import type pg from 'pg';
 import { readItemId } from '../../domain/runs/parts.ts';

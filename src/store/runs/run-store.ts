@@ -47,7 +47,7 @@ UPDATE run r SET final = true, finished_at = now(), started_at = coalesce(starte
   status = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_AS} ELSE $3::text END,
   error = CASE WHEN $3::text = 'cancelled' THEN ${CANCELLED_ERROR} ELSE error END
 WHERE id = $1 AND epoch = $2 AND (NOT final) ${BY_KEY_ALONE} RETURNING status`;
-// A final row for every action, those never begun included: then no commit has to read the state of the run. They come
+// A final row for every action, those never started included: then no commit has to read the state of the run. They come
 // before the run itself, because a commit too locks tasks first.
 const TOMBSTONES = `
 INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, final, finished_at)
@@ -80,14 +80,14 @@ export interface RunStoreOptions {
   /** Most runs end before that, and what has ended need not be marked. Less than the dispatcher's patience. */
   markQueuedAfterMs?: number;
   /** Of what was accepted together. */
-  told?: OnWrite;
+  onWrite?: OnWrite;
   /** For what counts the runs of all tenants, where `pool` may serve one of them. */
   everyTenant?: pg.Pool;
 }
 
 export function createRunStore(
   pool: pg.Pool,
-  { markQueuedAfterMs, told, everyTenant = pool }: RunStoreOptions = {},
+  { markQueuedAfterMs, onWrite, everyTenant = pool }: RunStoreOptions = {},
 ): RunStore & CleanGatesDeps['runs'] & { drain(): Promise<void> } {
   const acceptance = {
     maxItems: RUNS_PER_STATEMENT,
@@ -100,21 +100,21 @@ export function createRunStore(
     ...acceptance,
     flush: survivingLostReplies(
       pool,
-      measured('runs', told, (runs) => acceptRuns(pool, runs)),
+      measured('runs', onWrite, (runs) => acceptRuns(pool, runs)),
     ),
   });
   const acceptOnce = createBatcher<DeduplicatedRun, StoredRun>({
     ...acceptance,
     flush: survivingLostReplies(
       pool,
-      measured('runs', told, (runs) => acceptDeduplicated(pool, runs)),
+      measured('runs', onWrite, (runs) => acceptDeduplicated(pool, runs)),
     ),
   });
   const acceptGrouped = createBatcher<GroupedRun, StoredRun>({
     ...acceptance,
     flush: survivingLostReplies(
       pool,
-      measured('runs', told, (runs) => acceptInGroups(pool, runs)),
+      measured('runs', onWrite, (runs) => acceptInGroups(pool, runs)),
     ),
   });
   const markQueued = createBatcher<{ runId: string; epoch: number }, void>({
@@ -203,7 +203,7 @@ export function createRunStore(
     async startedAmong(runIds) {
       if (runIds.length === 0) return new Set();
       const { rows } = await pool.query<{ id: string }>({
-        name: 'begun-among',
+        name: 'started-among',
         text: `SELECT k.id FROM unnest($1::text[]) AS k(id) WHERE EXISTS (SELECT 1 FROM task t WHERE t.run_id = k.id ${EACH})`,
         values: [runIds],
       });
@@ -229,7 +229,7 @@ export function createRunStore(
 
 // A run that somebody has locked is starting or ending by now. The mark may come late: a run that has been reopened in the
 // meantime is not in the queue yet.
-// From key to row, and an array: as joins each of the keys may be held against each of the runs that wait.
+// From key to row, and an array: as joins each of the keys may be compared with each of the runs that wait.
 const markQueuedText = (andSet = ''): string => `
 UPDATE run r SET status = 'queued'${andSet} WHERE r.id = ANY (ARRAY(
   SELECT pending.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch) CROSS JOIN LATERAL (
@@ -244,7 +244,7 @@ async function statusesOf(pool: pg.Pool, runIds: readonly string[]): Promise<Map
   });
   const tasks = await pool.query<RawTask>({
     name: 'tasks-of-runs',
-    text: `SELECT ${TASK_COLUMNS}, t.started_at IS NOT NULL AS begun, NULL::jsonb AS output FROM task t WHERE t.run_id = ANY ($1::text[])`,
+    text: `SELECT ${TASK_COLUMNS}, t.started_at IS NOT NULL AS started, NULL::jsonb AS output FROM task t WHERE t.run_id = ANY ($1::text[])`,
     values: [runIds],
   });
   const byRun = new Map<string, RawTask[]>();

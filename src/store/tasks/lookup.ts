@@ -1,7 +1,7 @@
 /** Reads what is committed of the tasks of a worker: the look-ups of concurrent jobs go out together. */
 import type pg from 'pg';
-import type { OpenTaskStatus, TaskStatus } from '../../domain/runs/run-states.ts';
-import type { Lookup, LookupRequest, RunRow, TaskFields, TaskRow, UncompletedTask } from '../../engine/ports/rows.ts';
+import type { TaskStatus } from '../../domain/runs/run-states.ts';
+import type { Lookup, LookupRequest, RunRow, TaskRow } from '../../engine/ports/rows.ts';
 import type { Json } from '../../schemas/json.ts';
 import { EACH } from '../core/by-key.ts';
 import { type RawRun, toRunRow } from '../runs/run-row.ts';
@@ -39,7 +39,7 @@ export interface RawTask {
   parent_id: string | null;
   released: boolean;
   item?: Json;
-  begun?: boolean;
+  started?: boolean;
   finished_ms?: number | null;
   output: Json;
 }
@@ -99,18 +99,12 @@ export async function lookUp(
   return requests.map(({ runId }) => ({ run: runById.get(runId), tasks: tasksByRun.get(runId) ?? new Map() }));
 }
 
+/** Made for every task that is looked up: one literal without a spread, so that all have one shape. */
 export function toTaskRow(raw: RawTask): TaskRow {
-  const fields = fieldsOf(raw);
-  const { status, output } = raw;
-  // Both columns are written from one table of states, in one statement; an output only by what completes.
-  if (!raw.final) return { ...fields, status: status as OpenTaskStatus, final: false, output: null };
-  if (status === 'completed') return { ...fields, status, final: true, output };
-  return { ...fields, status: status as UncompletedTask['status'], final: true, output: null };
-}
-
-function fieldsOf(raw: RawTask): TaskFields {
   return {
     actionId: raw.action_id,
+    status: raw.status,
+    final: raw.final,
     tolerated: raw.tolerated,
     attempt: raw.attempt,
     endedAttempt: raw.ended_attempt,
@@ -125,8 +119,9 @@ function fieldsOf(raw: RawTask): TaskFields {
     wakesSeen: raw.wakes_seen,
     parentId: raw.parent_id,
     released: raw.released,
-    ...(raw.item === undefined ? {} : { item: raw.item }),
-    ...(raw.begun === undefined ? {} : { begun: raw.begun }),
-    ...(raw.finished_ms === undefined ? {} : { finishedMs: raw.finished_ms }),
-  };
+    item: raw.item,
+    started: raw.started,
+    finishedMs: raw.finished_ms,
+    output: raw.output,
+  } as TaskRow; // Both columns are written from one table of states, in one statement; an output only by what completes.
 }

@@ -61,10 +61,10 @@ const MARK_STARTED = `
 WITH u AS (
   UPDATE run r SET status = 'running', started_at = coalesce(r.started_at, (SELECT min(t.started_at) FROM task t WHERE t.run_id = r.id), now())
   WHERE r.id = ANY (ARRAY(
-    SELECT begun.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch) CROSS JOIN LATERAL (
+    SELECT started.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch) CROSS JOIN LATERAL (
       SELECT id FROM run
       WHERE id = k.id AND epoch = k.epoch AND (${mayMove('start')} AND NOT final) ${BY_KEY_ALONE}
-      FOR NO KEY UPDATE SKIP LOCKED) AS begun))
+      FOR NO KEY UPDATE SKIP LOCKED) AS started))
 )
 -- Those that may be asleep: something of it sleeps, and nothing that has a row is under way.
 SELECT r.id FROM unnest($1::text[], $2::int[]) AS k(id, epoch)
@@ -188,7 +188,7 @@ export function createTaskStore(
     async flush(runs) {
       const epochs = new Map(runs.map(({ runId, epoch }) => [runId, epoch]));
       const { rows } = await pool.query<{ id: string }>({
-        name: 'mark-begun',
+        name: 'mark-started',
         text: MARK_STARTED,
         values: [[...epochs.keys()], [...epochs.values()]],
       });

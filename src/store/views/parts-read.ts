@@ -1,4 +1,4 @@
-/** Reads the parts of tasks for the doors: how many of each status, and page by page what became of them. */
+/** Reads the items of fan-outs for the API: how many of each status, and page by page what became of them. */
 import type pg from 'pg';
 import type { TaskStatus } from '../../domain/runs/run-states.ts';
 import type { PartsQuery } from '../../engine/ports/read-models.ts';

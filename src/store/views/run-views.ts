@@ -67,8 +67,8 @@ export interface ResultRecord {
   output: Json;
   error: Json;
   cancel_reason: string | null;
-  /** A task of this epoch has begun. */
-  begun: boolean;
+  /** A task of this epoch has started. */
+  started: boolean;
   task_output: Json;
   task_attempts: number | null;
   changed_at: Date;
@@ -107,14 +107,14 @@ export function summaryOf(run: RunHead): RunSummary {
   };
 }
 
-/** `running` is written lazily: a run with a task that has begun is running, whatever its row still says. */
-export function liveStatus(stored: RunStatus, begun: boolean): RunStatus {
-  return begun && (stored === 'pending' || stored === 'queued') ? 'running' : stored;
+/** `running` is written lazily: a run with a task that has started is running, whatever its row still says. */
+export function liveStatus(stored: RunStatus, started: boolean): RunStatus {
+  return started && (stored === 'pending' || stored === 'queued') ? 'running' : stored;
 }
 
 /**
- * Every action of the definition, in its order; one without a row has not begun. `parameters` is given for a task of
- * the simple door: they are its input, and not stored twice.
+ * Every action of the definition, in its order; one without a row has not started. `parameters` is given for a task of
+ * the single-task API: they are its input, and not stored twice.
  */
 export function tasksOf(
   definition: Definition,
@@ -150,7 +150,7 @@ export function tasksOf(
   });
 }
 
-/** What a task said before it was retried by hand does not count any more. */
+/** What a task said before a manual retry does not count any more. */
 function toldBy(report: Report | undefined, epoch: number | undefined): TaskView['progress'] {
   if (report === undefined || (epoch !== undefined && report.epoch !== epoch)) return null;
   return report;
@@ -167,12 +167,12 @@ function readyAt(dependsOn: readonly string[], rows: ReadonlyMap<string, TaskRec
   return latest;
 }
 
-/** The word for a run that the simple door uses, and what to say of it. */
-export function resultWord(row: Pick<ResultRecord, 'status' | 'begun' | 'error' | 'cancel_reason'>): {
+/** The status of a run in the single-task API, and what to say of it. */
+export function resultWord(row: Pick<ResultRecord, 'status' | 'started' | 'error' | 'cancel_reason'>): {
   status: RunResult['status'];
   message: string | undefined;
 } {
-  const status = wordOf(liveStatus(row.status, row.begun));
+  const status = wordOf(liveStatus(row.status, row.started));
   return { status, message: errorMessage(status, row) };
 }
 

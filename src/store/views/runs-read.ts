@@ -1,4 +1,4 @@
-/** Reads runs for the doors. A run is read before its tasks: one that is seen as final has all of its final rows. */
+/** Reads runs for the API. A run is read before its tasks: one that is seen as final has all of its final rows. */
 import type pg from 'pg';
 import { FINAL_RUN_STATUSES } from '../../domain/runs/run-states.ts';
 import type { Definitions } from '../../engine/ports/definitions.ts';
@@ -27,7 +27,7 @@ import {
 } from './run-views.ts';
 import { waitsOf } from './waiting-for.ts';
 
-/** Beyond it the position of a run that waits is not told. */
+/** Beyond it the position of a run that waits is not given. */
 const MAX_POSITION = 1_000;
 /** Inputs and outputs of one execution view together; the rest is left out, or a view could be gigabytes. */
 const MAX_VIEW_BYTES = 16 * 1024 * 1024;
@@ -78,7 +78,7 @@ SELECT data, at FROM event WHERE run_id = $1 AND kind = 'run.paused' ORDER BY id
 /** Of a tenant, and a run. */
 export const READ_RESULT = `
 SELECT r.id, r.status, r.workflow_id, r.epoch, r.output, r.error, r.cancel_reason,
-       EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id AND b.epoch = r.epoch AND b.status <> 'pending') AS begun,
+       EXISTS (SELECT 1 FROM task b WHERE b.run_id = r.id AND b.epoch = r.epoch AND b.status <> 'pending') AS started,
        t.output AS task_output, greatest(t.attempt, t.ended_attempt) AS task_attempts,
        coalesce(r.finished_at, t.updated_at, r.started_at, r.created_at) AS changed_at
 FROM run r LEFT JOIN task t ON r.workflow_id IS NULL AND t.run_id = r.id

@@ -9,11 +9,11 @@ import { definitionRef } from '../runs/run-row.ts';
 import { resultWord } from './run-views.ts';
 
 const STATE = `
-SELECT r.id, r.workflow_id, r.workflow_version, r.inline, r.status, r.final, r.error, r.cancel_reason, t.begun, t.final_ones, p.percent, p.message,
+SELECT r.id, r.workflow_id, r.workflow_version, r.inline, r.status, r.final, r.error, r.cancel_reason, t.started, t.final_ones, p.percent, p.message,
   coalesce(r.finished_at, greatest(p.at, t.updated_at, r.started_at, r.created_at)) AS at
 FROM run r
 CROSS JOIN LATERAL (
-  SELECT (count(*) FILTER (WHERE final))::int AS final_ones, coalesce(bool_or(epoch = r.epoch AND status <> 'pending'), false) AS begun,
+  SELECT (count(*) FILTER (WHERE final))::int AS final_ones, coalesce(bool_or(epoch = r.epoch AND status <> 'pending'), false) AS started,
     max(updated_at) AS updated_at
   FROM task WHERE run_id = r.id
 ) t
@@ -31,7 +31,7 @@ interface RawState {
   final: boolean;
   error: Json;
   cancel_reason: string | null;
-  begun: boolean;
+  started: boolean;
   final_ones: number;
   percent: number | null;
   message: string | null;

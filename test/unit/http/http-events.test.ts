@@ -220,24 +220,24 @@ test('a tenant may follow only so many at a time, another tenant is not held up,
 });
 
 /** Credentials that hold until they are told not to. */
-function passing(): { whoAsks: Identify; now: { held: boolean; roles: Role[]; away: boolean } } {
+function passing(): { identify: Identify; now: { held: boolean; roles: Role[]; away: boolean } } {
   const now = { held: true, roles: ['viewer'] as Role[], away: false };
-  const whoAsks: Identify = async (_request, context) => {
+  const identify: Identify = async (_request, context) => {
     if (now.away) throw new Error('the database is away');
     if (!now.held) return { detail: 'The credentials are not valid', why: 'expired', presented: true };
     const access: Access = { means: 'jwt', roles: now.roles, scopes: undefined };
     return { caller: namedCaller({ userId: 'anna', tenantId: 'default' }, context), access };
   };
-  return { whoAsks, now };
+  return { identify, now };
 }
 
 test.each(['expired', 'without its role'])(
   'a stream whose credential is %s ends, says why, and is not opened again',
   async (how) => {
     expect(CREDENTIALS_WATCHED_EVERY_MS).toBeLessThanOrEqual(30_000);
-    const { whoAsks, now } = passing();
+    const { identify, now } = passing();
     const events = fakeRunEvents('r');
-    const { door } = await open(events, { credentialsMs: 5 }, { identify: whoAsks });
+    const { door } = await open(events, { credentialsMs: 5 }, { identify: identify });
     const stream = await openEvents(`${door.url}${PATH}`);
     const told = (event: string) => stream.events.some((one) => one.event === event);
     events.add('r', 'task.started', { actionId: 'a', attempt: 1 });

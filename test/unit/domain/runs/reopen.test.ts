@@ -48,11 +48,11 @@ test('what acts again is what may have run and is not idempotent: by its own wor
   const plan = makePlan(
     definitionOf(edges, (id) => (Object.hasOwn(idempotent, id) ? { idempotent: idempotent[id] ?? false } : {})),
   );
-  const attempted: Record<string, { status: string; begun?: boolean }> = {
-    skipped: { status: 'skipped', begun: true },
+  const attempted: Record<string, { status: string; started?: boolean }> = {
+    skipped: { status: 'skipped', started: true },
     above_failed: { status: 'upstream_failed' },
-    never: { status: 'cancelled', begun: false },
-    failed: { status: 'failed', begun: true },
+    never: { status: 'cancelled', started: false },
+    failed: { status: 'failed', started: true },
   };
   const acting = (typeIsIdempotent: boolean) =>
     describeReopened(

@@ -17,7 +17,7 @@ const ORIGIN: CallOrigin = {
 
 function recorder(more: Partial<CallSpansDeps> = {}) {
   const stored: Array<CallSpan & { endedMsAgo: number }> = [];
-  const told = { stored: 0, dropped: 0 };
+  const onSpans = { stored: 0, dropped: 0 };
   const log = createTestLog();
   let ids = 0;
   const database = { refuses: false, asked: 0 };
@@ -35,15 +35,15 @@ function recorder(more: Partial<CallSpansDeps> = {}) {
       return String(ids).padStart(16, '0');
     },
     now: () => performance.now(),
-    told: (result, spans) => {
-      told[result] += spans;
+    onSpans: (result, spans) => {
+      onSpans[result] += spans;
     },
     log,
     ...more,
   });
   const begin = (url = 'http://pay.test/x?secret=1', service?: string) =>
     calls.begin(ORIGIN, { method: 'post', url, service });
-  return { calls, begin, stored, told, log, database };
+  return { calls, begin, stored, onSpans, log, database };
 }
 
 describe('the calls of a worker', () => {
@@ -55,7 +55,7 @@ describe('the calls of a worker', () => {
   });
 
   test('are written down together, with what they say and when they were', async () => {
-    const { begin, stored, told, database } = recorder();
+    const { begin, stored, onSpans, database } = recorder();
     const [well, refused, lost] = [begin(), begin('http://pay.test/', 'pay'), begin()];
     expect(well?.traceparent).toBe(`00-${ORIGIN.traceId}-0000000000000001-01`);
     vi.advanceTimersByTime(40);
@@ -74,7 +74,7 @@ describe('the calls of a worker', () => {
         error: `network_error: ${'x'.repeat(485)}`,
       },
     ]);
-    expect(told).toEqual({ stored: 3, dropped: 0 });
+    expect(onSpans).toEqual({ stored: 3, dropped: 0 });
   });
 
   test('that lead nowhere are none', () => {
@@ -82,7 +82,7 @@ describe('the calls of a worker', () => {
   });
 
   test('are kept while the database is away for a moment, and dropped and counted when it stays away', async () => {
-    const { begin, stored, told, database, log } = recorder();
+    const { begin, stored, onSpans, database, log } = recorder();
     database.refuses = true;
     begin()?.answered(200);
     await vi.advanceTimersByTimeAsync(300);
@@ -92,7 +92,7 @@ describe('the calls of a worker', () => {
     database.refuses = true;
     begin()?.answered(200);
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(told).toEqual({ stored: 1, dropped: 1 });
+    expect(onSpans).toEqual({ stored: 1, dropped: 1 });
     expect(database.asked).toBe(5);
     expect(log.lines).toEqual([
       {
@@ -103,36 +103,36 @@ describe('the calls of a worker', () => {
   });
 
   test('are dropped and counted when there is no room, and one line a minute says so', async () => {
-    const { begin, stored, told, log } = recorder({ maxWaiting: 2 });
+    const { begin, stored, onSpans, log } = recorder({ maxWaiting: 2 });
     for (let n = 0; n < 5; n += 1) begin()?.answered(200);
     await vi.advanceTimersByTimeAsync(300);
     expect(stored.map(({ spanId }) => Number(spanId))).toEqual([1, 2]);
-    expect(told).toEqual({ stored: 2, dropped: 3 });
+    expect(onSpans).toEqual({ stored: 2, dropped: 3 });
     expect(log.lines).toHaveLength(1);
     begin()?.answered(200);
     await vi.advanceTimersByTimeAsync(300);
-    expect(told.stored).toBe(3);
+    expect(onSpans.stored).toBe(3);
   });
 
   test('that are left at the end are written down once, or dropped', async () => {
-    const { begin, calls, stored, told, database } = recorder();
+    const { begin, calls, stored, onSpans, database } = recorder();
     begin()?.answered(200);
     await calls.stop();
     expect(stored).toHaveLength(1);
     begin()?.answered(200);
-    expect(told).toEqual({ stored: 1, dropped: 1 });
+    expect(onSpans).toEqual({ stored: 1, dropped: 1 });
     const other = recorder();
     other.database.refuses = true;
     other.begin()?.answered(200);
     await other.calls.stop();
-    expect(other.told).toEqual({ stored: 0, dropped: 1 });
+    expect(other.onSpans).toEqual({ stored: 0, dropped: 1 });
     expect([database.asked, other.database.asked]).toEqual([1, 1]);
   });
 });
 
 test('an adapter gets its answers and errors whether its calls can be written down or not', async () => {
   const server = await startHttpServer((_request, response) => void response.writeHead(503).end('busy'));
-  const { calls, stored, told } = recorder({ maxWaiting: 2, flushEveryMs: 600_000 });
+  const { calls, stored, onSpans } = recorder({ maxWaiting: 2, flushEveryMs: 600_000 });
   const log = createTestLog();
   const egress = createEgress({ policy: 'internal', allow: [], ownAddresses: [], isTrustedOrigin: () => false, log });
   const fetch = createAdapterFetch(egress, {
@@ -158,7 +158,7 @@ test('an adapter gets its answers and errors whether its calls can be written do
         expect.stringMatching(/^network_error: http:\/\/127\.0\.0\.1:1 could not be reached/),
       ],
     ]);
-    expect(told).toEqual({ stored: 2, dropped: 4 });
+    expect(onSpans).toEqual({ stored: 2, dropped: 4 });
     expect(server.received[0]?.headers['traceparent']).toBe(`00-${ORIGIN.traceId}-${stored[0]?.spanId}-01`);
   } finally {
     await egress.close();

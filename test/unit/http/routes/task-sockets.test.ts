@@ -290,8 +290,8 @@ test('a socket whose credential is revoked is closed, and the code says why', as
     },
     flush: async () => undefined,
   };
-  const whoAsks = createIdentify({ required: true, apiKeys: [], madeKeys: directory });
-  const { open, be } = await door({ sockets: { credentialsMs: 5 } }, { identify: whoAsks });
+  const identify = createIdentify({ required: true, apiKeys: [], madeKeys: directory });
+  const { open, be } = await door({ sockets: { credentialsMs: 5 } }, { identify: identify });
   const socket = open('/ws/task/r', { headers: HEADERS });
   await until(() => socket.messages.length === 1);
   be({ status: 'running' });
