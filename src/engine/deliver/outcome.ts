@@ -33,13 +33,8 @@ export interface OutcomeDeps {
 const MAX_ERROR_BYTES = 16_384;
 const ENDED_MEANWHILE = 'the run was cancelled, or its deadline passed, while the task ran';
 
-/**
- * Made for every task, with one spread alone and in the first place: V8 copies its shape. What comes of a second one is no
- * object of a known shape, and cost a worker a tenth of its time.
- */
 export function completedOutcome(deps: OutcomeDeps, attempt: Attempt, output: string, cached?: true): CompletedOutcome {
-  return {
-    ...recordOf(deps, attempt),
+  return outcomeOf<CompletedOutcome>(deps, attempt, {
     final: true,
     ended: true,
     endsRun: endsRun(attempt.plan, attempt.planned.index),
@@ -51,34 +46,23 @@ export function completedOutcome(deps: OutcomeDeps, attempt: Attempt, output: st
     error: null,
     tolerated: false,
     cached,
-  };
+  });
 }
 
 export function failedOutcome(deps: OutcomeDeps, attempt: Attempt, failure: TaskFailure): FailedOutcome {
   const error = errorText(attempt, failure);
   const tolerated = attempt.planned.action.on_failure === 'continue';
   const runOutput = tolerated ? scopedRunOutput(deps, attempt, null) : null;
-  return {
-    ...recordOf(deps, attempt, isEffectUnknown(failure)),
-    ...finalOf(attempt, runOutput),
-    status: 'failed',
-    output: null,
-    error,
-    tolerated,
-  };
+  const effectUnknown = isEffectUnknown(failure);
+  const ended = { ...finalOf(attempt, runOutput), status: 'failed', output: null, error, tolerated } as const;
+  return outcomeOf<FailedOutcome>(deps, attempt, ended, effectUnknown);
 }
 
 /** The run was cancelled while the adapter ran. */
 export function cancelledOutcome(deps: OutcomeDeps, attempt: Attempt, effectUnknown: boolean): CancelledOutcome {
   const error = errorText(attempt, { code: 'cancelled', message: ENDED_MEANWHILE }, []);
-  return {
-    ...recordOf(deps, attempt, effectUnknown),
-    ...finalOf(attempt, null),
-    status: 'cancelled',
-    output: null,
-    error,
-    tolerated: false,
-  };
+  const ended = { ...finalOf(attempt, null), status: 'cancelled', output: null, error, tolerated: false } as const;
+  return outcomeOf<CancelledOutcome>(deps, attempt, ended, effectUnknown);
 }
 
 /** The task ends without being executed in this delivery. */
@@ -87,16 +71,13 @@ export function decidedOutcome(
   attempt: Attempt,
   { status, reason }: Decision & { next: 'end' },
 ): CancelledOutcome | SkippedOutcome {
-  const ended = {
-    ...recordOf(deps, attempt),
-    ...finalOf(attempt, scopedRunOutput(deps, attempt, null)),
-    output: null,
-    tolerated: false,
-    // The others are decided of committed states alone: an earlier delivery has decided the same, and not run.
-    effectUnknown: status === 'cancelled' && attempt.mayHaveRun,
-  } as const;
-  if (status === 'skipped') return { ...ended, status, error: null };
-  return { ...ended, status, error: errorText(attempt, { code: status, message: reason }) };
+  const runOutput = scopedRunOutput(deps, attempt, null);
+  const ended = { ...finalOf(attempt, runOutput), output: null, tolerated: false } as const;
+  // Skipped and never run are decided of committed states alone: an earlier delivery has decided the same, and not run.
+  const decided = status === 'cancelled' ? attempt : { ...attempt, mayHaveRun: false };
+  if (status === 'skipped') return outcomeOf<SkippedOutcome>(deps, decided, { ...ended, status, error: null });
+  const error = errorText(attempt, { code: status, message: reason });
+  return outcomeOf<CancelledOutcome>(deps, decided, { ...ended, status, error });
 }
 
 export function retryingOutcome(
@@ -105,8 +86,7 @@ export function retryingOutcome(
   failure: TaskFailure,
   delayMs: number,
 ): RetryingOutcome {
-  return {
-    ...recordOf(deps, attempt, isEffectUnknown(failure)),
+  const retrying = {
     // Its delivery is a planned one, whatever the queue has counted while this one slept.
     ...openOf(attempt),
     status: 'retrying',
@@ -115,7 +95,8 @@ export function retryingOutcome(
     wakeAt: null,
     notBefore: new Date(deps.now() + delayMs),
     clockReading: clockReading(deps),
-  };
+  } as const;
+  return outcomeOf<RetryingOutcome>(deps, attempt, retrying, isEffectUnknown(failure));
 }
 
 /** `notBefore`: without a time it sleeps until it is woken. */
@@ -125,14 +106,8 @@ export function waitingOutcome(
   times: Pick<WaitingOutcome, 'wakeAt' | 'notBefore' | 'clockReading'>,
   effectUnknown = false,
 ): WaitingOutcome {
-  return {
-    ...recordOf(deps, attempt, effectUnknown),
-    ...openOf(attempt),
-    ...times,
-    status: 'waiting',
-    ended: false,
-    error: null,
-  };
+  const waiting = { ...openOf(attempt), ...times, status: 'waiting', ended: false, error: null } as const;
+  return outcomeOf<WaitingOutcome>(deps, attempt, waiting, effectUnknown);
 }
 
 /** Of an outcome whose times are so and so long from now: the database's clock may have been set without this worker knowing yet. */
@@ -140,10 +115,19 @@ export function clockReading(deps: { now(): number }): Outcome['clockReading'] {
   return { clockMs: deps.now(), mono: performance.now() };
 }
 
-/** What is known whatever becomes of the task; alone it shows one that runs. */
-export function recordOf(deps: OutcomeDeps, attempt: Attempt, effectUnknown = false): DeliveryRecord {
+/**
+ * All outcomes have one shape: the spread changes members that are there. Members that a literal adds after a spread each
+ * cost V8 a look into its tables, and the outcome is made for every task.
+ */
+function outcomeOf<O extends Outcome>(
+  deps: OutcomeDeps,
+  attempt: Attempt,
+  became: Omit<O, keyof DeliveryRecord>,
+  effectUnknown = false,
+): O {
   const { planned, run, found, fence, number, input, startedMono } = attempt;
-  return {
+  const members: object = became;
+  const outcome: object = {
     runId: run.id,
     tenantId: run.tenantId,
     epoch: run.epoch,
@@ -159,7 +143,27 @@ export function recordOf(deps: OutcomeDeps, attempt: Attempt, effectUnknown = fa
     wakesSeen: found.tasks.get(planned.action.action_id)?.wakes ?? 0,
     traceId: run.traceId,
     parentSpan: run.parentSpan,
+    status: undefined,
+    final: undefined,
+    ended: undefined,
+    endsRun: undefined,
+    runOutput: undefined,
+    output: undefined,
+    error: undefined,
+    tolerated: undefined,
+    cached: undefined,
+    wakeAt: undefined,
+    notBefore: undefined,
+    clockReading: undefined,
+    nextDelivery: undefined,
+    ...members,
   };
+  return outcome as O; // What became of it has every member of O that the record has not.
+}
+
+/** What is known while the task runs. */
+export function recordOf(deps: OutcomeDeps, attempt: Attempt): DeliveryRecord {
+  return outcomeOf(deps, attempt, {} as Omit<Outcome, keyof DeliveryRecord>); // Nothing became of it yet.
 }
 
 function finalOf({ plan, planned }: Attempt, runOutput: string | null) {
