@@ -3,7 +3,6 @@ import { OrchestratorError } from '../../src/domain/errors.ts';
 import type { HttpDeps } from './http-deps.ts';
 
 const unknown = () => Promise.reject(new OrchestratorError('not_found', 'Template not found'));
-const NOTHING = { count: 0, average: null, p50: null, p90: null, p95: null, p99: null, max: null };
 
 export function emptyCatalog(): Pick<
   HttpDeps,
@@ -14,23 +13,13 @@ export function emptyCatalog(): Pick<
     search: { search: async () => ({ items: [], total: 0, match: 'words' }) },
     statistics: {
       ofTenant: async () => ({
-        total_workflows: 0,
-        active_workflows: 0,
-        total_executions: 0,
-        successful_executions: 0,
-        failed_executions: 0,
-        average_execution_time: null,
-        success_rate: null,
-        retry_rate: null,
-        executions_by_status: {},
-        execution_duration_ms: NOTHING,
-        task_duration_ms: NOTHING,
-        by_workflow: [],
-        by_action_type: [],
-        popular_tags: [],
+        workflows: { total: 0, active: 0 },
+        executions: [],
+        statuses: [],
+        tasks: [],
+        tags: [],
         truncated: false,
-        summary: { workflows: 0, executions: 0, success_rate: null, most_active_workflows: [] },
-        generated_at: '2030-01-01T12:00:00.000Z',
+        at: new Date('2030-01-01T12:00:00.000Z'),
       }),
     },
     statisticsOf: async () => ({

@@ -304,15 +304,7 @@ export function memory({
     byHand: { skip: () => guarded({ overridden: false }), complete: () => guarded({ overridden: false }) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),
-      stats: () =>
-        guarded({
-          total_events: 0,
-          failed_events: 0,
-          retryable_events: 0,
-          retried_events: 0,
-          oldest_event: null,
-          newest_event: null,
-        }),
+      stats: () => guarded({ failed: 0, retryable: 0, retried: 0, oldest: null, newest: null }),
       retry: () => guarded({ retried: 0, total: 0, runs: 0 }),
       discard: () => guarded({ discarded: 0, total: 0 }),
     },
@@ -350,14 +342,9 @@ export function memory({
       ofRun: () => guarded([]),
     },
     traces: {
-      stats: () =>
-        guarded({
-          ...{ total_traces: 0, active_traces: 0, completed_traces: 0, failed_traces: 0 },
-          ...{ avg_trace_duration: 0, error_rate: 0, since: null },
-        }),
-      trace: (_tenant, trace_id) =>
-        guarded({ trace_id, status: 'unknown' as const, duration_ms: 0, spans: [], truncated: false }),
-      ofService: (_tenant, service_name) => guarded({ service_name, traces: [], total: 0 }),
+      stats: () => guarded({ total: 0, active: 0, failed: 0, seconds: 0, since: null }),
+      trace: () => guarded({ records: { runs: [], tasks: [], attempts: [], calls: [], truncated: false }, now: NOW }),
+      ofService: () => guarded({ traces: [], total: 0 }),
     },
     events: {
       follow: () => guarded('unknown' as const),

@@ -13,7 +13,7 @@ import {
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
 import { MAX_TASK_ID_LENGTH, taskId } from '../../schemas/task-id.ts';
 import * as schemas from './dead-letter-schemas.ts';
-import type { DeadLetterFilter, DeadLetters } from './dead-letters.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetters } from './dead-letters.ts';
 
 export const listDeadLetters = operation({
   id: 'listDeadLetters',
@@ -123,19 +123,19 @@ function serve(routes: Routes, { deadLetters }: Needs): void {
     const found = await deadLetters.list(caller, filterOf(query), { limit: query.limit, after });
     const last = found.items.at(-1);
     sendJson(response, 200, {
-      items: found.items,
+      items: found.items.map(deadLetterJson),
       page,
       page_size: query.limit,
       total: found.total,
       next_cursor:
         found.more && last !== undefined
-          ? writeCursor({ t: last.failed_at, i: last.execution_id, a: last.action_id, p: page + 1 })
+          ? writeCursor({ t: last.finishedAt.toISOString(), i: last.runId, a: last.actionId, p: page + 1 })
           : null,
     });
   });
 
   routes.serve(getDeadLetterStats, async ({ caller, response }) => {
-    sendJson(response, 200, await deadLetters.stats(caller));
+    sendJson(response, 200, statsJson(await deadLetters.stats(caller)));
   });
 
   routes.serve(retryDeadLetters, async ({ body, caller, response }) => {
@@ -158,6 +158,36 @@ function serve(routes: Routes, { deadLetters }: Needs): void {
     remove(call, `${call.params['execution_id'] ?? ''}/${call.params['action_id'] ?? ''}`),
   );
   routes.serve(removeDeadLetterByEventId, (call) => remove(call, call.params['event_id'] ?? ''));
+}
+
+function deadLetterJson(letter: DeadLetter): schemas.DeadLetter {
+  return {
+    event_id: `${letter.runId}/${letter.actionId}`,
+    execution_id: letter.runId,
+    action_id: letter.actionId,
+    action_type: letter.actionType,
+    workflow_id: letter.workflowId,
+    workflow_version: letter.workflowVersion,
+    error: letter.error,
+    attempts: letter.attempts,
+    retries: letter.epoch - 1,
+    retryable: letter.retryable,
+    execution_status: letter.runStatus,
+    correlation_id: letter.correlationId,
+    trace_id: letter.traceId,
+    failed_at: letter.finishedAt.toISOString(),
+  };
+}
+
+function statsJson({ failed, retryable, retried, oldest, newest }: DeadLetterStats): schemas.DeadLetterStats {
+  return {
+    total_events: failed + retried,
+    failed_events: failed,
+    retryable_events: retryable,
+    retried_events: retried,
+    oldest_event: oldest?.toISOString() ?? null,
+    newest_event: newest?.toISOString() ?? null,
+  };
 }
 
 interface FilterQuery {

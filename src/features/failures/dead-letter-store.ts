@@ -1,42 +1,17 @@
 /** The dead letters: rows of tasks that failed for good. One index has them all, and little else. */
 
 import type pg from 'pg';
-import type { RunStatus } from '../../domain/runs/run-states.ts';
 import { SAGA } from '../../domain/runs/saga.ts';
-import type { Json } from '../../schemas/json.ts';
 import { mayMove } from '../../store/core/states.ts';
 import { IS_DEAD } from '../../store/health/dead-letters.ts';
-import type { DeadLetter } from './dead-letter-schemas.ts';
-import type { DeadLetterFilter, DeadLetterStore } from './dead-letters.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetterStore } from './dead-letters.ts';
 
 /** A compensation is retried where the compensation failed, anything else where the run did. */
 const canBeRetried = (statuses: string) =>
   `r.final AND CASE WHEN t.parent_id = '${SAGA}' THEN ${mayMove('retryCompensation', 'r.status')} ELSE r.status = ANY(${statuses}::text[]) END`;
 const FROM_DEAD = `FROM task t JOIN run r ON r.id = t.run_id`;
 
-interface RawDeadLetter {
-  run_id: string;
-  action_id: string;
-  action_type: string;
-  workflow_id: string | null;
-  workflow_version: number | null;
-  error: Json;
-  attempts: number;
-  epoch: number;
-  run_status: RunStatus;
-  retryable: boolean;
-  correlation_id: string | null;
-  trace_id: string | null;
-  finished_at: Date;
-}
-
-interface RawStats {
-  failed: number;
-  retryable: number;
-  retried: number;
-  oldest: Date | null;
-  newest: Date | null;
-}
+const NONE: DeadLetterStats = { failed: 0, retryable: 0, retried: 0, oldest: null, newest: null };
 
 interface Sql {
   where: string;
@@ -63,17 +38,17 @@ export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
           : `AND (t.finished_at, t.run_id, t.action_id)
                < ($${values.push(after.failedAt)}, $${values.push(after.runId)}, $${values.push(after.actionId)})`;
       const text = `
-        SELECT t.run_id, t.action_id, t.action_type, r.workflow_id, r.workflow_version, t.error,
-               greatest(t.attempt, t.ended_attempt) AS attempts, r.epoch, r.status AS run_status,
-               ${canBeRetried(`$${values.push(retryable)}`)} AS retryable,
-               r.correlation_id, r.trace_id, t.finished_at
+        SELECT t.run_id AS "runId", t.action_id AS "actionId", t.action_type AS "actionType", r.workflow_id AS "workflowId",
+               r.workflow_version AS "workflowVersion", t.error, greatest(t.attempt, t.ended_attempt) AS attempts, r.epoch,
+               r.status AS "runStatus", ${canBeRetried(`$${values.push(retryable)}`)} AS retryable,
+               r.correlation_id AS "correlationId", r.trace_id AS "traceId", t.finished_at AS "finishedAt"
         ${FROM_DEAD} WHERE ${where} ${keyset}
         ORDER BY t.finished_at DESC, t.run_id DESC, t.action_id DESC LIMIT $${values.push(limit + 1)}`;
-      const [{ rows }, total] = await Promise.all([pool.query<RawDeadLetter>(text, values), count(tenantId, filter)]);
-      return { items: rows.slice(0, limit).map(toDeadLetter), total, more: rows.length > limit };
+      const [{ rows }, total] = await Promise.all([pool.query<DeadLetter>(text, values), count(tenantId, filter)]);
+      return { items: rows.slice(0, limit), total, more: rows.length > limit };
     },
     async stats(tenantId, retryable) {
-      const { rows } = await pool.query<RawStats>(
+      const { rows } = await pool.query<DeadLetterStats>(
         `SELECT count(*)::int AS failed, min(t.finished_at) AS oldest, max(t.finished_at) AS newest,
                 (count(*) FILTER (WHERE ${canBeRetried('$2')}))::int AS retryable,
                 (SELECT count(*)::int FROM event e JOIN run o ON o.id = e.run_id
@@ -81,15 +56,7 @@ export function createDeadLetterStore(pool: pg.Pool): DeadLetterStore {
          ${FROM_DEAD} WHERE ${IS_DEAD} AND r.tenant_id = $1`,
         [tenantId, retryable],
       );
-      const { failed = 0, retryable: open = 0, retried = 0, oldest = null, newest = null } = rows[0] ?? {};
-      return {
-        total_events: failed + retried,
-        failed_events: failed,
-        retryable_events: open,
-        retried_events: retried,
-        oldest_event: oldest?.toISOString() ?? null,
-        newest_event: newest?.toISOString() ?? null,
-      };
+      return rows[0] ?? NONE;
     },
     async runsOf(tenantId, filter, retryable, limit) {
       const { where, values } = conditions(tenantId, filter);
@@ -145,23 +112,4 @@ function conditions(tenantId: string, filter: DeadLetterFilter): Sql {
     parts.push(`(t.run_id, t.action_id) IN (SELECT * FROM unnest($${runs}::text[], $${actions}::text[]))`);
   }
   return { where: parts.join(' AND '), values };
-}
-
-function toDeadLetter(raw: RawDeadLetter): DeadLetter {
-  return {
-    event_id: `${raw.run_id}/${raw.action_id}`,
-    execution_id: raw.run_id,
-    action_id: raw.action_id,
-    action_type: raw.action_type,
-    workflow_id: raw.workflow_id,
-    workflow_version: raw.workflow_version,
-    error: raw.error,
-    attempts: raw.attempts,
-    retries: raw.epoch - 1,
-    retryable: raw.retryable,
-    execution_status: raw.run_status,
-    correlation_id: raw.correlation_id,
-    trace_id: raw.trace_id,
-    failed_at: raw.finished_at.toISOString(),
-  };
 }

@@ -3,7 +3,33 @@
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import { RETRYABLE_STATUSES, type RetryDeps, reopen, reopenCompensations } from '../../engine/control/retry-run.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { DeadLetter, DeadLetterStats } from './dead-letter-schemas.ts';
+import type { Json } from '../../schemas/json.ts';
+
+export interface DeadLetter {
+  runId: string;
+  actionId: string;
+  actionType: string;
+  workflowId: string | null;
+  workflowVersion: number | null;
+  error: Json;
+  attempts: number;
+  epoch: number;
+  runStatus: RunStatus;
+  retryable: boolean;
+  correlationId: string | null;
+  traceId: string | null;
+  finishedAt: Date;
+}
+
+export interface DeadLetterStats {
+  failed: number;
+  /** Of those. */
+  retryable: number;
+  /** They are not counted among the failed ones any more. */
+  retried: number;
+  oldest: Date | null;
+  newest: Date | null;
+}
 
 export interface DeadLetterFilter {
   tasks?: ReadonlyArray<{ runId: string; actionId: string }> | undefined;

@@ -2,6 +2,7 @@
 
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { StatisticsReader } from './ports.ts';
+import { statisticsJson } from './present.ts';
 import * as schemas from './schemas.ts';
 
 const DAY_SECONDS = 86_400;
@@ -27,10 +28,8 @@ export const workflowStatisticsRoutes = endpoints([getStatistics], serve);
 
 function serve(routes: Routes, deps: Needs): void {
   routes.serve(getStatistics, async ({ query, caller, response }) => {
-    const seconds = query.window ?? DAY_SECONDS;
-    const numbers = await deps.statistics.ofTenant(caller.tenantId, seconds);
-    const to = numbers.generated_at;
-    const from = new Date(Date.parse(to) - seconds * 1000).toISOString();
-    sendJson(response, 200, { window: { seconds, from, to }, ...numbers });
+    const windowSeconds = query.window ?? DAY_SECONDS;
+    const numbers = await deps.statistics.ofTenant(caller.tenantId, windowSeconds);
+    sendJson(response, 200, statisticsJson(numbers, windowSeconds));
   });
 }

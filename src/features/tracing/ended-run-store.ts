@@ -4,8 +4,9 @@ import type { EndedSpan, SpanAttributes } from '../../domain/ended-span.ts';
 import { ofRun } from '../../engine/tracing/span-export.ts';
 import { parentIdOf, reopenedSpanId, runSpanId } from '../../engine/tracing/span-ids.ts';
 import type { EndedRunReader } from './export-ended-runs.ts';
+import type { AttemptRecord, RunRecord, TaskRecord } from './ports.ts';
 import type { Span } from './schemas.ts';
-import { type AttemptRecord, type RunRecord, type TaskRecord, traceOf } from './spans.ts';
+import { traceOf } from './spans.ts';
 
 /** Of one run. */
 const MAX_TASKS = 2_000;

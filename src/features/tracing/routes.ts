@@ -1,8 +1,9 @@
 /** Traces: what happened on behalf of one request, in this service and in those that it called. */
 
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
-import type { TraceReader } from './ports.ts';
+import type { ServiceTrace, TraceCounts, TraceReader } from './ports.ts';
 import * as schemas from './schemas.ts';
+import { traceOf } from './spans.ts';
 
 export const getTracingStats = operation({
   id: 'getTracingStats',
@@ -52,12 +53,48 @@ export const tracingRoutes = endpoints([getTracingStats, getTrace, getServiceTra
 
 function serve(routes: Routes, { traces }: Needs): void {
   routes.serve(getTracingStats, async ({ query, caller, response }) => {
-    sendJson(response, 200, await traces.stats(caller.tenantId, query.hours));
+    sendJson(response, 200, statsJson(await traces.stats(caller.tenantId, query.hours)));
   });
   routes.serve(getTrace, async ({ params, caller, response }) => {
-    sendJson(response, 200, await traces.trace(caller.tenantId, params['trace_id'] ?? ''));
+    const traceId = params['trace_id'] ?? '';
+    const { records, now } = await traces.trace(caller.tenantId, traceId);
+    sendJson(response, 200, traceOf(traceId, records, now));
   });
   routes.serve(getServiceTraces, async ({ params, query, caller, response }) => {
-    sendJson(response, 200, await traces.ofService(caller.tenantId, params['service_name'] ?? '', query.limit));
+    const name = params['service_name'] ?? '';
+    const found = await traces.ofService(caller.tenantId, name, query.limit);
+    sendJson(response, 200, { service_name: name, traces: found.traces.map(serviceTraceJson), total: found.total });
   });
+}
+
+function statsJson({ total, active, failed, seconds, since }: TraceCounts): schemas.TracingStats {
+  const over = total - active;
+  return {
+    total_traces: total,
+    active_traces: active,
+    completed_traces: over - failed,
+    failed_traces: failed,
+    avg_trace_duration: Math.round(seconds * 1000) / 1000,
+    error_rate: over === 0 ? 0 : Math.round((failed / over) * 10_000) / 10_000,
+    since: since?.toISOString() ?? null,
+  };
+}
+
+function serviceTraceJson(row: ServiceTrace): schemas.ServiceTraces['traces'][number] {
+  const from = row.started ?? row.first;
+  const to = row.ended ?? row.last;
+  return {
+    trace_id: row.traceId,
+    status: statusOf(row),
+    start_time: from.toISOString(),
+    duration_ms: Math.max(0, to.getTime() - from.getTime()),
+    calls: row.calls,
+    errors: row.errors,
+  };
+}
+
+function statusOf({ over, failed, errors }: ServiceTrace): 'active' | 'completed' | 'failed' {
+  if (over === null) return errors > 0 ? 'failed' : 'completed';
+  if (!over) return 'active';
+  return failed === true ? 'failed' : 'completed';
 }

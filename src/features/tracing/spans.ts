@@ -6,81 +6,16 @@ import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import { SAGA } from '../../domain/runs/saga.ts';
 import { storedMessage } from '../../domain/texts/error-message.ts';
 import { attemptSpanId, runSpanId, taskSpanId } from '../../engine/tracing/span-ids.ts';
-import type { Json, JsonObject } from '../../schemas/json.ts';
-import { OWN_SERVICE } from './ports.ts';
+import type { JsonObject } from '../../schemas/json.ts';
+import {
+  type AttemptRecord,
+  type CallRecord,
+  OWN_SERVICE,
+  type RunRecord,
+  type TaskRecord,
+  type TraceRecords,
+} from './ports.ts';
 import type { Span, Trace } from './schemas.ts';
-
-export interface RunRecord {
-  id: string;
-  name: string;
-  workflow_id: string | null;
-  workflow_version: number | null;
-  status: RunStatus;
-  final: boolean;
-  epoch: number;
-  error: Json;
-  correlation_id: string | null;
-  parent_span_id: string | null;
-  parent_run_id: string | null;
-  parent_action_id: string | null;
-  parent_epoch: number | null;
-  parent_attempt: number | null;
-  created_at: Date;
-  finished_at: Date | null;
-}
-
-export interface TaskRecord {
-  run_id: string;
-  action_id: string;
-  action_type: string;
-  status: TaskStatus;
-  final: boolean;
-  epoch: number;
-  ended_attempt: number;
-  parent_id: string | null;
-  worker: string | null;
-  error: Json;
-  started_at: Date | null;
-  finished_at: Date | null;
-}
-
-export interface AttemptRecord {
-  run_id: string;
-  action_id: string;
-  epoch: number;
-  attempt: number;
-  status: string;
-  error: Json;
-  worker: string | null;
-  started_at: Date;
-  finished_at: Date;
-}
-
-export interface CallRecord {
-  span_id: string;
-  parent_id: string;
-  kind: string;
-  run_id: string;
-  action_id: string | null;
-  epoch: number | null;
-  attempt: number | null;
-  service: string;
-  method: string;
-  host: string;
-  status: number | null;
-  error: string | null;
-  started_at: Date;
-  finished_at: Date;
-}
-
-export interface TraceRecords {
-  runs: readonly RunRecord[];
-  tasks: readonly TaskRecord[];
-  attempts: readonly AttemptRecord[];
-  calls: readonly CallRecord[];
-  /** Some of them were left out. */
-  truncated: boolean;
-}
 
 /** `now`: of the clock that wrote the rows. */
 export function traceOf(traceId: string, records: TraceRecords, now: Date): Trace {

@@ -1,8 +1,15 @@
 /** Reads traces. Every statement goes along an index and stops after a bounded stretch of it. */
 import type pg from 'pg';
-import { OWN_SERVICE, type TraceReader } from './ports.ts';
-import type { ServiceTraces } from './schemas.ts';
-import { type AttemptRecord, type CallRecord, type RunRecord, type TaskRecord, traceOf } from './spans.ts';
+import {
+  type AttemptRecord,
+  type CallRecord,
+  OWN_SERVICE,
+  type RunRecord,
+  type ServiceTrace,
+  type TaskRecord,
+  type TraceCounts,
+  type TraceReader,
+} from './ports.ts';
 
 const MAX_COUNTED = 50_000;
 const MAX_RUNS = 100;
@@ -48,7 +55,7 @@ FROM call_span WHERE tenant_id = $1 AND trace_id = $2 LIMIT ${MAX_SPANS + 1}`;
 
 /** Of each of `traces`, how its runs stand. */
 const WITH_RUNS = `
-SELECT t.trace_id, t.calls, t.errors, t.total, t.first, t.last, r.over, r.failed, r.started,
+SELECT t.trace_id AS "traceId", t.calls, t.errors, t.total, t.first, t.last, r.over, r.failed, r.started,
   CASE WHEN r.over THEN r.ended WHEN NOT r.over THEN now() END AS ended
 FROM traces t LEFT JOIN LATERAL (
   SELECT bool_and(final) AS over, bool_or(${NOT_COMPLETED}) AS failed, min(created_at) AS started, max(finished_at) AS ended
@@ -75,42 +82,11 @@ WITH calls AS MATERIALIZED (
   WHERE tenant_id = $1 AND trace_id IS NOT NULL AND $2::text IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT ${MAX_COUNTED}
 ), ${GROUPED} ${WITH_RUNS}`;
 
-interface RawStats {
-  total: number;
-  active: number;
-  failed: number;
-  seconds: number;
-  since: Date | null;
-}
-interface RawServiceTrace {
-  trace_id: string;
-  calls: number;
-  errors: number;
-  total: number;
-  first: Date;
-  last: Date;
-  /** Null: no run is left of it. */
-  over: boolean | null;
-  failed: boolean | null;
-  started: Date | null;
-  ended: Date | null;
-}
-
 export function createTraceReader(pool: pg.Pool): TraceReader {
   return {
     async stats(tenantId, hours) {
-      const { rows } = await pool.query<RawStats>(TRACING_STATS, [tenantId, hours]);
-      const { total, active, failed, seconds, since } = rows[0] ?? NONE;
-      const over = total - active;
-      return {
-        total_traces: total,
-        active_traces: active,
-        completed_traces: over - failed,
-        failed_traces: failed,
-        avg_trace_duration: Math.round(seconds * 1000) / 1000,
-        error_rate: over === 0 ? 0 : Math.round((failed / over) * 10_000) / 10_000,
-        since: since?.toISOString() ?? null,
-      };
+      const { rows } = await pool.query<TraceCounts>(TRACING_STATS, [tenantId, hours]);
+      return rows[0] ?? { total: 0, active: 0, failed: 0, seconds: 0, since: null };
     },
     async trace(tenantId, traceId) {
       const [runs, calls, clock] = await Promise.all([
@@ -133,37 +109,16 @@ export function createTraceReader(pool: pg.Pool): TraceReader {
         calls: first(calls.rows, MAX_SPANS),
         truncated,
       };
-      return traceOf(traceId, records, clock.rows[0]?.now ?? new Date());
+      return { records, now: clock.rows[0]?.now ?? new Date() };
     },
     async ofService(tenantId, service, limit) {
       const text = service === OWN_SERVICE ? OWN_TRACES : SERVICE_TRACES;
-      const { rows } = await pool.query<RawServiceTrace>(text, [tenantId, service, limit]);
-      return { service_name: service, traces: rows.map(toServiceTrace), total: rows[0]?.total ?? 0 };
+      const { rows } = await pool.query<ServiceTrace & { total: number }>(text, [tenantId, service, limit]);
+      return { traces: rows, total: rows[0]?.total ?? 0 };
     },
   };
 }
 
-const NONE: RawStats = { total: 0, active: 0, failed: 0, seconds: 0, since: null };
-
 function first<T>(rows: readonly T[], most: number): readonly T[] {
   return rows.slice(0, most);
-}
-
-function toServiceTrace(row: RawServiceTrace): ServiceTraces['traces'][number] {
-  const from = row.started ?? row.first;
-  const to = row.ended ?? row.last;
-  return {
-    trace_id: row.trace_id,
-    status: statusOf(row),
-    start_time: from.toISOString(),
-    duration_ms: Math.max(0, to.getTime() - from.getTime()),
-    calls: row.calls,
-    errors: row.errors,
-  };
-}
-
-function statusOf({ over, failed, errors }: RawServiceTrace): 'active' | 'completed' | 'failed' {
-  if (over === null) return errors > 0 ? 'failed' : 'completed';
-  if (!over) return 'active';
-  return failed === true ? 'failed' : 'completed';
 }

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import { attemptSpanId, runSpanId, taskSpanId, traceparentOf } from '../../../../src/engine/tracing/span-ids.ts';
+import type {
+  AttemptRecord,
+  CallRecord,
+  RunRecord,
+  TaskRecord,
+  TraceRecords,
+} from '../../../../src/features/tracing/ports.ts';
 import type { Span } from '../../../../src/features/tracing/schemas.ts';
-import {
-  type AttemptRecord,
-  type CallRecord,
-  type RunRecord,
-  type TaskRecord,
-  type TraceRecords,
-  traceOf,
-} from '../../../../src/features/tracing/spans.ts';
+import { traceOf } from '../../../../src/features/tracing/spans.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const at = (ms: number) => new Date(Date.UTC(2030, 0, 1) + ms);
