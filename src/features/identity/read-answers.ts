@@ -28,12 +28,12 @@ const MAX_TOKEN_ID_LENGTH = 128;
 const words = z.array(z.string());
 const verification = z.object({
   valid: z.boolean(),
-  user_id: z.unknown(),
-  tenant_id: z.unknown(),
+  user_id: z.unknown().optional(),
+  tenant_id: z.unknown().optional(),
   roles: words.nullish(),
   capabilities: words.nullish(),
   expires_at: z.union([z.string(), z.number()]).nullish(),
-  jti: z.unknown(),
+  jti: z.unknown().optional(),
 });
 
 export function readIdentityAnswer({ status, body }: ServiceAnswer, nowMs: number): IdentityAnswer {
