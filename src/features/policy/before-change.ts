@@ -25,7 +25,7 @@ export function policyDenied({ reasons }: Pick<PolicyDecision, 'reasons'>): Orch
 }
 
 /** Nothing of the body, which may have secrets in it. */
-function requestOf({ operation, permission, summary, resource, caller, access, requestId }: Change): PolicyRequest {
+function requestOf({ operation, summary, resource, caller, access, requestId }: Change): PolicyRequest {
   return {
     session_id: requestId,
     // Of links and of peers, which have no credentials, as in the audit.
@@ -33,6 +33,6 @@ function requestOf({ operation, permission, summary, resource, caller, access, r
     user: caller?.userId ?? 'unknown',
     role: strongestRole(access?.roles ?? []),
     prompt: summary,
-    metadata: { operation, permission, ...(Object.keys(resource).length === 0 ? {} : { resource: { ...resource } }) },
+    metadata: { operation, ...(Object.keys(resource).length === 0 ? {} : { resource: { ...resource } }) },
   };
 }

@@ -3,7 +3,7 @@
  * asked, no request passes anything of this.
  */
 import type { Request, RequestHandler, Response } from 'express';
-import type { Access, Needed } from '../../domain/access.ts';
+import type { Access } from '../../domain/access.ts';
 import { isSecretKey, MASK } from '../../domain/texts/mask-secrets.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import { contextOf } from './context.ts';
@@ -13,7 +13,6 @@ interface ChangeKind {
   /** Its id in the OpenAPI document, or `board`. */
   operation: string;
   path: string;
-  permission: Needed;
   summary: string;
 }
 
@@ -37,7 +36,6 @@ interface ChangingOperation {
   id: string;
   method: string;
   path: string;
-  permission: Needed;
   summary: string;
 }
 
@@ -51,28 +49,16 @@ export function changesSomething({ id, method }: Pick<ChangingOperation, 'id' | 
 /** Bull Board changes queues without being an operation. */
 export function boardChange(path: string): ChangingOperation {
   const summary = 'Change a queue with Bull Board';
-  return { id: 'board', method: 'post', path, permission: 'system:control', summary };
+  return { id: 'board', method: 'post', path, summary };
 }
 
 /** Undefined: there is nothing to ask. */
 export function changeCheck(hooks: readonly BeforeChange[] = [], op: ChangingOperation): CheckChange | undefined {
   if (hooks.length === 0 || !changesSomething(op)) return undefined;
-  const { id: operation, path, permission, summary } = op;
+  const kind: ChangeKind = { operation: op.id, path: op.path, summary: op.summary };
   return async (request, response, signal) => {
     const { caller, access, requestId, traceId } = contextOf(response);
-    const resource = resourceOf(request);
-    const change: Change = {
-      operation,
-      path,
-      permission,
-      summary,
-      resource,
-      caller,
-      access,
-      requestId,
-      traceId,
-      signal,
-    };
+    const change = { ...kind, resource: resourceOf(request), caller, access, requestId, traceId, signal };
     for (const hook of hooks) await hook(change);
   };
 }
