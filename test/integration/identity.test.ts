@@ -85,14 +85,7 @@ describe.each(backends)('an identity service on $backend', ({ test }) => {
       expectProblem(await api.get('/workflows'), 401, 'unauthorized');
       expectProblem(await api.get('/workflows', { 'x-api-key': TOKEN }), 401, 'unauthorized');
       expectProblem(await api.get('/workflows', { ...bearer(TOKEN), 'x-api-key': KEY }), 401, 'unauthorized');
-      // It looks like a key of a tenant.
-      expectProblem(
-        await api.get('/workflows', bearer(key.slice(0, -8) + key.slice(-8).toUpperCase())),
-        401,
-        'unauthorized',
-      );
-      expect(service.calls.filter(({ body }) => JSON.stringify(body).includes(key))).toEqual([]);
-      expect(service.calls.length).toBeLessThanOrEqual(1);
+      expect(service.calls).toEqual([]);
 
       service.calls.length = 0;
       const expired = hmacToken({ ...claims, exp: claims.exp - 3_600 });
@@ -103,19 +96,23 @@ describe.each(backends)('an identity service on $backend', ({ test }) => {
   });
 
   test('is asked once for as long as its answer is cached, and a revoked token is 401 then', async ({ stack }) => {
-    await withApi(stack, { IDENTITY_CACHE_SECONDS: '1' }, async (api) => {
-      const token = 'a-token-that-is-revoked-0123456789';
+    const token = 'a-token-that-is-revoked-0123456789';
+    await withApi(stack, {}, async (api) => {
       service.tokens.set(token, verified());
       const answers = await Promise.all(Array.from({ length: 20 }, () => api.get('/workflows', bearer(token))));
       expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
       expect(service.calls).toHaveLength(1);
       service.tokens.delete(token);
+      // It is believed for half a minute.
+      expect((await api.get('/workflows', bearer(token))).status).toBe(200);
+    });
+    await withApi(stack, { IDENTITY_CACHE_SECONDS: '1' }, async (api) => {
+      service.tokens.set(token, verified());
+      expect((await api.get('/workflows', bearer(token))).status).toBe(200);
+      service.tokens.delete(token);
       await until(async () => (await api.get('/workflows', bearer(token))).status === 401);
-      // It was believed for a second, so the question after that one was the second.
-      expect(service.calls).toHaveLength(2);
     });
     await withApi(stack, { IDENTITY_CACHE_SECONDS: '0' }, async (api) => {
-      const token = 'a-token-that-is-asked-about-each-time';
       service.tokens.set(token, verified());
       for (const status of [200, 200]) expect((await api.get('/workflows', bearer(token))).status).toBe(status);
       service.tokens.delete(token);
@@ -148,7 +145,8 @@ describe.each(backends)('an identity service on $backend', ({ test }) => {
     const other = await startIdentityService();
     other.tokens.set(TOKEN, verified({ roles: ['admin'] }));
     try {
-      await withApi(stack, {}, async (api) => {
+      // Its tasks may call anything.
+      await withApi(stack, { EGRESS_POLICY: 'internal' }, async (api) => {
         for (const status of [302, 307]) {
           service.answer(() => ({ status, headers: { location: `${other.url}/v1/tokens/verify` } }));
           expectProblem(await api.get('/workflows', bearer(TOKEN)), 503, 'unavailable');
