@@ -61,7 +61,7 @@ describe.each(backends)('a policy engine on $backend', ({ test }) => {
       const tasks = { tasks: [TASK, TASK, TASK] };
       expect((await api.post('/assign-tasks', tasks, as)).status).toBe(202);
       await api.send('DELETE', '/secrets/TOKEN', undefined, as);
-      const common = { session_id: 'request-7', tenant: 'acme', user: 'anna', role: 'admin' };
+      const common = { session_id: 'request-7', tenant: 'acme', user: 'anna', role: 'anonymous' };
       expect(engine.questions()).toEqual([
         {
           ...common,

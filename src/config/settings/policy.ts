@@ -1,4 +1,4 @@
-/** The settings of the policy engine and of the memory gateway, which sessions use. */
+/** The settings of the policy engine. */
 import { flag, oneOf, url, whole } from '../types.ts';
 import { optional, setting } from './setting.ts';
 
@@ -27,12 +27,6 @@ export const policy = {
       default: 'native',
       description:
         'What the policy engine speaks: native, or the data API of Open Policy Agent (opa), where POLICY_ENGINE_URL may name the document, by default /v1/data/orchestrator.',
-    }),
-  },
-  memory: {
-    url: optional('MEMORY_GATEWAY_URL', url(['http', 'https']), {
-      description: 'The memory gateway of sessions (POST /v1/remember, GET /v1/recall/{key}).',
-      secret: 'credentials',
     }),
   },
 };

@@ -17,7 +17,7 @@ import {
 } from './domain.ts';
 
 export interface PolicyClient {
-  /** Throws `policy_unavailable` when there is no decision, and the signal's reason when that was aborted. */
+  /** Throws `policy_unavailable` when there is no decision, also when the signal was aborted. */
   decide(request: PolicyRequest, options?: PolicyOptions): Promise<PolicyDecision>;
 }
 
@@ -62,8 +62,9 @@ export function createPolicy(deps: PolicyDeps): PolicyClient {
     try {
       return readEngineAnswer(dialect, await ask(request, signal));
     } catch (error) {
-      // Nobody waits for what would be done.
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) {
+        throw new OrchestratorError('policy_unavailable', 'Nobody waits for the decision any more', { cause: error });
+      }
       return { fault: errorMessage(error) };
     }
   }

@@ -31,7 +31,7 @@ function requestOf({ operation, summary, resource, caller, access, requestId }: 
     // Of links and of peers, which have no credentials, as in the audit.
     tenant: caller?.tenantId ?? NOBODYS_CHAIN,
     user: caller?.userId ?? 'unknown',
-    role: strongestRole(access?.roles ?? []),
+    role: strongestRole(access),
     prompt: summary,
     metadata: { operation, ...(Object.keys(resource).length === 0 ? {} : { resource: { ...resource } }) },
   };

@@ -1,5 +1,5 @@
 /** What a policy engine is asked, and what its answers mean: in its own dialect, and in the data API of Open Policy Agent. */
-import { ROLES, type Role } from '../../domain/access.ts';
+import type { Access, Role } from '../../domain/access.ts';
 import { endpointOf } from '../../domain/service-address.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
@@ -52,11 +52,13 @@ export function questionOf(dialect: PolicyDialect, request: PolicyRequest): obje
   return dialect === 'native' ? question : { input: question };
 }
 
+const NO_ROLE = 'anonymous';
 const BY_POWER: readonly Role[] = ['admin', 'editor', 'operator', 'viewer', 'worker'];
 
-/** The engine takes one role: the most powerful one; none is an empty text. */
-export function strongestRole(roles: readonly string[]): string {
-  return BY_POWER.find((role) => roles.includes(role)) ?? ROLES.find((role) => roles.includes(role)) ?? '';
+/** The engine takes one role: the most powerful one. Who was not checked has none, although everything is allowed then. */
+export function strongestRole(access: Access | undefined): string {
+  if (access === undefined || access.means === 'none') return NO_ROLE;
+  return BY_POWER.find((role) => access.roles.includes(role)) ?? NO_ROLE;
 }
 
 export function readEngineAnswer(

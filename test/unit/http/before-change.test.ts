@@ -2,8 +2,15 @@
 import { afterEach, expect, test } from 'vitest';
 import { endpointsOf } from '../../../src/compose/features.ts';
 import { OrchestratorError } from '../../../src/domain/errors.ts';
-import { type BeforeChange, type Change, changesSomething } from '../../../src/http/middleware/before-change.ts';
+import {
+  type BeforeChange,
+  type Change,
+  changeCheck,
+  changesSomething,
+  checking,
+} from '../../../src/http/middleware/before-change.ts';
 import { BOARD_PATH } from '../../../src/http/server/app.ts';
+import { until } from '../../harness/until.ts';
 import { type Door, openDoor } from '../../support/http-app.ts';
 
 let door: Door;
@@ -100,4 +107,27 @@ test('Bull Board is asked about when it changes the queues', async () => {
   expect((await door.fetch(`${BOARD_PATH}/api/queues`)).status).toBe(200);
   expect((await door.fetch(`${BOARD_PATH}/api/queues/pause`, { method: 'PUT' })).status).toBe(403);
   expect(asked).toMatchObject([{ operation: 'board' }]);
+});
+
+test('where nobody is to be asked no request passes anything of it', async () => {
+  for (const op of (await endpointsOf()).flatMap((table) => table.operations)) {
+    expect(changeCheck([], op)).toBeUndefined();
+    expect(changeCheck(undefined, op)).toBeUndefined();
+  }
+  expect(checking(undefined)).toEqual([]);
+});
+
+test('a client that goes away while the question is open is noticed, and nothing is started', async () => {
+  const asked = await asking(
+    ({ signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  );
+  const gone = new AbortController();
+  const answer = door.fetch('/assign-task', {
+    ...{ method: 'POST', headers: JSON_BODY, body: JSON.stringify(TASK), signal: gone.signal },
+  });
+  await until(() => asked.length === 1);
+  gone.abort();
+  await expect(answer).rejects.toThrow();
+  await until(() => asked[0]?.signal.aborted === true);
+  expect(door.asked.tasks).toEqual([]);
 });

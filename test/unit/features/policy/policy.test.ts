@@ -1,8 +1,9 @@
 /** What a policy engine is asked and what its answers mean, in both dialects; what is cached; what holds without an answer. */
 import { describe, expect, test } from 'vitest';
+import { type Access, OPEN_ACCESS, type Role } from '../../../../src/domain/access.ts';
 import type { AuditEvent } from '../../../../src/engine/ports/audit.ts';
 import { createPolicy, type Decided, type PolicyDeps } from '../../../../src/features/policy/ask-policy.ts';
-import { policyDenied } from '../../../../src/features/policy/before-change.ts';
+import { askBeforeChange, policyDenied } from '../../../../src/features/policy/before-change.ts';
 import {
   type PolicyRequest,
   policyEndpoint,
@@ -40,10 +41,11 @@ describe('where it is asked', () => {
     expect(questionOf('opa', REQUEST)).toEqual({ input: REQUEST });
   });
 
-  test('of several roles the most powerful is sent, of none an empty text', () => {
-    expect(strongestRole(['viewer', 'worker', 'editor'])).toBe('editor');
-    expect(strongestRole(['worker'])).toBe('worker');
-    expect(strongestRole([])).toBe('');
+  test('of several roles the most powerful is sent, and none of who was not checked', () => {
+    const access = (...roles: Role[]): Access => ({ means: 'jwt', roles, scopes: undefined });
+    expect(strongestRole(access('viewer', 'worker', 'editor'))).toBe('editor');
+    expect(strongestRole(access('worker'))).toBe('worker');
+    for (const none of [access(), OPEN_ACCESS, undefined]) expect(strongestRole(none)).toBe('anonymous');
   });
 });
 
@@ -229,7 +231,32 @@ describe('without a decision', () => {
       },
       { failOpen: true },
     );
-    await expect(policy.decide(REQUEST, { ...ABOUT, signal: gone.signal })).rejects.toThrow();
+    await expect(policy.decide(REQUEST, { ...ABOUT, signal: gone.signal })).rejects.toMatchObject({ status: 503 });
     expect(audited).toEqual([]);
+  });
+});
+
+describe('before a change', () => {
+  const CHANGE = {
+    ...{ operation: 'decideByLink', path: '/approvals/{token}', summary: 'Decide', resource: { token: '***' } },
+    ...{ caller: undefined, access: undefined, requestId: 'r1', traceId: 't1', signal: ABOUT.signal },
+  };
+
+  test('without a caller nobody is named, and sessions ask by themselves', async () => {
+    const { policy, asked } = open(async () => reply({ allowed: true }));
+    const ask = askBeforeChange(policy);
+    for (const path of ['/v1/sessions', '/v1/sessions/{session_id}/actions/{action}', '/v1/mao/start']) {
+      await ask({ ...CHANGE, path });
+    }
+    expect(asked).toEqual([]);
+    await ask(CHANGE);
+    expect(asked).toEqual([
+      {
+        ...{ session_id: 'r1', tenant: '', user: 'unknown', role: 'anonymous', prompt: 'Decide' },
+        metadata: { operation: 'decideByLink', resource: { token: '***' } },
+      },
+    ]);
+    await ask({ ...CHANGE, path: '/v1/sessionsettings' });
+    expect(asked).toHaveLength(2);
   });
 });
