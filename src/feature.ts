@@ -36,8 +36,10 @@ import type { AcceptRuns, CancelRuns } from './engine/ports/use-cases.ts';
 import type { CallSpans } from './engine/tracing/call-spans.ts';
 import type { Workflows } from './engine/workflows/workflows.ts';
 import type { Expressions } from './expressions/expressions.ts';
+import type { VerifyToken } from './http/auth/identify.ts';
 import type { Login } from './http/auth/login.ts';
 import type { FindApiKey } from './http/auth/made-keys.ts';
+import type { BeforeChange } from './http/middleware/before-change.ts';
 import type { ApiLimits } from './http/middleware/limits.ts';
 import type { Links } from './http/server/links.ts';
 import { type BoundEndpoints, bind, type Endpoints, type Routes } from './http/server/operation.ts';
@@ -96,6 +98,10 @@ export interface ApiPart extends ApiHooks {
 export interface ApiHooks {
   /** Sees a request before its authentication. */
   before?: readonly RequestHandler[];
+  /** Verifies bearer tokens that are no keys and that the configured secrets and keys do not. One feature at most offers it. */
+  tokens?: VerifyToken;
+  /** Before an operation changes something: its request is parsed, and nothing is stored. A rejection stops it. */
+  beforeChange?: BeforeChange;
   /** Before a workflow is created, or gets another definition. */
   beforeSave?: BeforeSaveWorkflow;
   /** By channel of the database: what is notified there. */
@@ -172,6 +178,8 @@ export interface ApiParts {
   weights: TenantWeightStore;
   engineHealth: EngineHealth;
   egress: Egress;
+  /** As the feature that offers one has it; what is written before all are open is lost. */
+  audit: Audit;
   /** Says why a tenant may not have a service at an address. */
   checkAddress(tenantId: string, url: string): Promise<string | undefined>;
   /** Of all features. */
@@ -207,6 +215,10 @@ export interface WorkerPart {
   secrets?: Pick<SecretsOfTasks, 'of'>;
   /** Where it is stored what adapters say. */
   taskLogs?: TaskLogStore;
+  /** Who did what. One feature at most offers it. */
+  audit?: Audit;
+  /** As in `ApiHooks`, for the port of the worker. */
+  tokens?: VerifyToken;
   /** By channel of the database: what is notified there. */
   channels?: Readonly<Record<string, (payload: string) => void>>;
   /** Adds metrics of its own to those of the process. */
@@ -245,6 +257,8 @@ export interface WorkerParts {
   /** Of all features. */
   tables: TenantTables;
   fetch: Egress['fetch'];
+  /** As the feature that offers one has it; what is written before all are open is lost. */
+  audit: Audit;
   /** Undefined: the calls that are made are not written down. */
   callSpans: CallSpans | undefined;
   failpoint: Failpoint;

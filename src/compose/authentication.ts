@@ -5,7 +5,7 @@ import { createEgress } from '../egress/egress.ts';
 import { within } from '../engine/deliver/time-limit.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { Credentials } from '../feature.ts';
-import { createIdentify, type Identify } from '../http/auth/identify.ts';
+import { createIdentify, type Identify, type VerifyToken } from '../http/auth/identify.ts';
 import { createKeySet, type KeySet } from '../http/auth/jwks.ts';
 import { createJwtVerifier, type JwtVerifier } from '../http/auth/jwt.ts';
 
@@ -17,11 +17,14 @@ export interface Authentication {
   close(): Promise<void>;
 }
 
-/** Without `credentials` keys that tenants have made are not known, nor sessions: both are for the API. */
+/**
+ * Without `credentials` keys that tenants have made are not known, nor sessions: both are for the API. `tokens`: what a
+ * feature offers, which is open when the first request comes.
+ */
 export function authenticationOf(
   config: Pick<Config, 'apiKeys' | 'authentication'>,
   log: Logger,
-  credentials?: Credentials,
+  { credentials, tokens }: { credentials?: Credentials | undefined; tokens: () => VerifyToken | undefined },
 ): Authentication {
   const { required, jwt, certificates, trustedCallers, metricsTokens } = config.authentication;
   const provider = jwt?.jwksUrl === undefined ? undefined : keySetAt(jwt.jwksUrl, log);
@@ -30,6 +33,7 @@ export function authenticationOf(
   return {
     identify: createIdentify({
       ...{ required, apiKeys: config.apiKeys, madeKeys: credentials?.madeKeys, jwt: verify },
+      tokens: (token) => tokens()?.(token),
       ...{ certificates, trustedCallers, metricsTokens, sessions: credentials?.login?.sessions },
     }),
     async close() {
@@ -45,13 +49,15 @@ export function announceAuthentication(
     host,
     apiKeys,
     authentication: { required, jwt, oidc, certificates },
-  }: Pick<Config, 'host' | 'apiKeys' | 'authentication'>,
+    identity,
+  }: Pick<Config, 'host' | 'apiKeys' | 'authentication' | 'identity'>,
   log: Logger,
 ): void {
   const means = {
     api_key: apiKeys.length > 0,
     jwt_secret: (jwt?.secrets.length ?? 0) > 0,
     jwks: jwt?.jwksUrl !== undefined,
+    identity: identity.url !== undefined,
     certificate: certificates.size > 0,
     oidc: oidc !== undefined,
   };
@@ -66,6 +72,11 @@ export function announceAuthentication(
   if (jwt?.jwksUrl?.startsWith('http:') === true && !isLoopback(new URL(jwt.jwksUrl).hostname)) {
     log.warn('jwks_not_encrypted', {
       problem: 'who can change what JWKS_URL answers on its way can make tokens: use https',
+    });
+  }
+  if (identity.url?.startsWith('http:') === true && !isLoopback(new URL(identity.url).hostname)) {
+    log.warn('identity_not_encrypted', {
+      problem: 'who can change what IDENTITY_SERVICE_URL answers on its way can be anybody: use https',
     });
   }
   if (oidc?.issuer.startsWith('http:') === true && !isLoopback(new URL(oidc.issuer).hostname)) {

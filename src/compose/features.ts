@@ -12,10 +12,12 @@ import { events } from '../features/events/index.ts';
 import { externalWorkers } from '../features/external-workers/index.ts';
 import { failures } from '../features/failures/index.ts';
 import { history } from '../features/history/index.ts';
+import { identity } from '../features/identity/index.ts';
 import { lateEffects } from '../features/late-effects/index.ts';
 import { manualCompletion } from '../features/manual-completion/index.ts';
 import { peers } from '../features/peers/index.ts';
 import { platform } from '../features/platform/index.ts';
+import { policy } from '../features/policy/index.ts';
 import { runLogs } from '../features/run-logs/index.ts';
 import { sagas } from '../features/sagas/index.ts';
 import { schedules } from '../features/schedules/index.ts';
@@ -45,10 +47,12 @@ export const FEATURES: readonly Feature[] = [
   externalWorkers,
   failures,
   history,
+  identity,
   lateEffects,
   manualCompletion,
   peers,
   platform,
+  policy,
   runLogs,
   sagas,
   schedules,

@@ -21,7 +21,8 @@ export function authenticationOf(settings: Settings) {
 export function requiresCredentials(settings: Settings): boolean {
   const { apiKeys, authentication, tls } = settings;
   const byCertificate = tls.clientCerts !== 'off' && tls.clients.size > 0;
-  return byCertificate || acceptsTokens(settings) || apiKeys.length > 0 || authentication.oidc.issuer !== undefined;
+  const byService = authentication.oidc.issuer !== undefined || settings.identity.url !== undefined;
+  return byCertificate || acceptsTokens(settings) || apiKeys.length > 0 || byService;
 }
 
 function acceptsTokens({ authentication: { jwt } }: Settings): boolean {
@@ -32,22 +33,17 @@ export function authenticationFaults(settings: Settings, host: string, label: La
   const faults: string[] = [];
   const required = requiresCredentials(settings);
   const { jwt, trustedCallers } = settings.authentication;
-  if (settings.unsupported.identityServiceUrl !== undefined) {
-    faults.push(
-      `${label('IDENTITY_SERVICE_URL')} asks for an identity service, which this version does not call: use JWT_SECRET, JWKS_URL or API_KEY instead.`,
-    );
-  }
   if (jwt.jwksUrl !== undefined && (jwt.issuers.length === 0 || jwt.audiences.length === 0)) {
     faults.push(
       `${label('JWKS_URL')} is set and JWT_ISSUER or JWT_AUDIENCE is not: tokens that the provider made for others would be taken.`,
     );
   }
   if (settings.authRequired && !required) {
-    faults.push('AUTH_REQUIRED is true and none of API_KEY, JWT_SECRET and JWKS_URL is set.');
+    faults.push('AUTH_REQUIRED is true and none of API_KEY, JWT_SECRET, JWKS_URL and IDENTITY_SERVICE_URL is set.');
   }
   if (!isLoopback(host) && !required && settings.authMode !== 'none') {
     faults.push(
-      `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
+      `${label('HOST')} is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET, JWKS_URL or IDENTITY_SERVICE_URL, or AUTH_MODE=none to let everybody in.`,
     );
   }
   faults.push(...certificateFaults(settings.tls, label), ...oidcFaults(settings, label));

@@ -4,15 +4,13 @@ import type { Label } from './read-settings.ts';
 import type { Settings } from './settings/all.ts';
 
 export function crossChecks(settings: Settings, host: string, label: Label): string[] {
-  const { eventsStream, redis, unsupported, failpoints, peers } = settings;
+  const { eventsStream, redis, policy, failpoints, peers } = settings;
   const faults: string[] = [];
   if (eventsStream.name !== undefined && redis.url === undefined && redis.host === undefined) {
     faults.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
   }
-  if (unsupported.policyEngineUrl !== undefined) {
-    faults.push(
-      `${label('POLICY_ENGINE_URL')} asks for policy checks, which this version does not have: leave it out.`,
-    );
+  if (policy.scope === 'all' && policy.engineUrl === undefined) {
+    faults.push(`${label('POLICY_SCOPE')} is all and POLICY_ENGINE_URL is not set: nobody would decide anything.`);
   }
   if (failpoints.length > 0 && settings.nodeEnv !== 'test') {
     faults.push(

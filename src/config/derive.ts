@@ -18,7 +18,7 @@ interface Read {
 
 export function configOf({ settings, values, found, sources }: Read) {
   // What only derived values need is no property of the Config.
-  const { authRequired, redis, unsupported, secretsDir, tls, ...placed } = settings;
+  const { authRequired, redis, secretsDir, tls, ...placed } = settings;
   const authentication = authenticationOf(settings);
   const host = hostOf(settings);
   const isLocal = isLoopback(host) && !authentication.required;

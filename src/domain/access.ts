@@ -85,7 +85,7 @@ export const SYSTEM_TENANT = 'default';
 
 export interface Access {
   /** How the caller was authenticated; `none`: nothing is required and nothing was checked. */
-  means: 'none' | 'api_key' | 'jwt' | 'certificate' | 'session' | 'webhook';
+  means: 'none' | 'api_key' | 'jwt' | 'identity' | 'certificate' | 'session' | 'webhook';
   roles: readonly Role[];
   /** Which credential it was, in words that are no secret: for the audit. Undefined: there was none. */
   credential?: string;

@@ -7,6 +7,7 @@ const CATALOGUE = {
   login_failed: { status: 400, title: 'The login failed', retryable: false },
   unauthorized: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
   forbidden: { status: 403, title: 'Not allowed', retryable: false },
+  policy_denied: { status: 403, title: 'The policy denies this', retryable: false },
   not_found: { status: 404, title: 'Not found', retryable: false },
   method_not_allowed: { status: 405, title: 'Method not allowed', retryable: false },
   conflict: { status: 409, title: 'Conflict with the present state', retryable: false },
@@ -40,6 +41,7 @@ const CATALOGUE = {
   still_running: { status: 504, title: 'The execution takes longer than the request may', retryable: true },
   database_not_usable: { status: 503, title: 'Tasks cannot be committed on the database', retryable: true },
   unavailable: { status: 503, title: 'Not available at the moment', retryable: true },
+  policy_unavailable: { status: 503, title: 'The policy engine does not decide', retryable: true },
   overloaded: { status: 503, title: 'Too many requests at the same time', retryable: true },
   // The end of a task or of an attempt.
   adapter_failed: { status: 500, title: 'The adapter failed', retryable: true },

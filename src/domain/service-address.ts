@@ -17,6 +17,23 @@ export function addressBelow(base: string, path: string): URL | undefined {
   return isBelow(root, target) ? target : undefined;
 }
 
+/**
+ * The address of an endpoint of a service that is known by its base URL, which may have a part of the path, or all of it,
+ * already: nothing is appended twice. Without credentials.
+ */
+export function endpointOf(base: string, path: string): URL {
+  const url = new URL(base);
+  const segments = path.split('/').filter((segment) => segment !== '');
+  const prefix = prefixOf(url);
+  const heads = segments.map((_, index) => `/${segments.slice(0, segments.length - index).join('/')}`);
+  const there = heads.find((head) => prefix.endsWith(head)) ?? '';
+  url.pathname = prefix + `/${segments.join('/')}`.slice(there.length);
+  url.username = '';
+  url.password = '';
+  url.hash = '';
+  return url;
+}
+
 export function isBelow(base: URL, target: URL): boolean {
   if (target.origin !== base.origin || target.username !== '' || target.password !== '') return false;
   const prefix = prefixOf(base);

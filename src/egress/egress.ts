@@ -39,6 +39,8 @@ export interface EgressInit {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
+  /** Of the answer, where that is to be less than of others. */
+  maxBytes?: number;
   /** The host comes from configuration; holds for the origin of `url`, not for where it redirects. */
   trusted?: boolean;
   /** The tenant of the request; undefined: the service itself. */
@@ -89,7 +91,7 @@ export function createEgress(options: EgressOptions): Egress {
       }
       const addresses = await admit(hop, first);
       init.signal.throwIfAborted();
-      const sent = await send(url, addresses, request, init.signal);
+      const sent = await send(url, addresses, request, init);
       if ('answer' in sent) return sent.answer;
       if (redirects === MAX_REDIRECTS) {
         throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
@@ -148,7 +150,7 @@ export function createEgress(options: EgressOptions): Egress {
     url: URL,
     addresses: readonly ResolvedAddress[],
     request: OutboundRequest,
-    signal: AbortSignal,
+    { signal, maxBytes: limit = maxBytes }: EgressInit,
   ): Promise<{ answer: OutboundAnswer } | { status: number; next: URL }> {
     try {
       const { statusCode, headers, body } = await pools.pool(url.origin, addresses).request({
@@ -160,7 +162,7 @@ export function createEgress(options: EgressOptions): Egress {
       });
       const flat = flattenHeaders(headers);
       const next = redirectTarget(statusCode, flat['location'], url);
-      if (next === undefined) return { answer: await readAnswer(statusCode, flat, body, maxBytes) };
+      if (next === undefined) return { answer: await readAnswer(statusCode, flat, body, Math.min(limit, maxBytes)) };
       await body.dump();
       return { status: statusCode, next };
     } catch (error) {

@@ -5,6 +5,8 @@ import { meteredTasks, servedMetrics } from '../../src/compose/shared-metrics.ts
 import { workerMetrics } from '../../src/compose/worker/metrics.ts';
 import type { TaskStore } from '../../src/engine/ports/tasks.ts';
 import { addAuditMetrics } from '../../src/features/audit/metrics.ts';
+import { countVerifications } from '../../src/features/identity/metrics.ts';
+import { countPolicyDecisions } from '../../src/features/policy/metrics.ts';
 import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
 import type { MetricsRegistry } from '../../src/http/server/metrics.ts';
 import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
@@ -89,11 +91,18 @@ export function freshMetrics() {
   for (const { registry } of [api, worker])
     addAuditMetrics(registry, { queued: () => 1, dropped: () => audit.dropped });
   const spans = [api, worker].map(({ registry }) => spanCounter(registry));
-  return { api, worker, shared, services, limits, audit, spans };
+  const policy = countPolicyDecisions();
+  policy.register(api.registry);
+  const verifications = [api, worker].map(({ registry }) => {
+    const counted = countVerifications();
+    counted.register(registry);
+    return counted;
+  });
+  return { api, worker, shared, services, limits, audit, spans, policy, verifications };
 }
 
 export async function registeredMetrics(): Promise<Doors> {
-  const { api, worker, shared, services, limits, audit, spans } = freshMetrics();
+  const { api, worker, shared, services, limits, audit, spans, policy, verifications } = freshMetrics();
   limits.rejected('requests');
   limits.signatureRejected('wrong_signature');
   limits.away();
@@ -112,6 +121,8 @@ export async function registeredMetrics(): Promise<Doors> {
   worker.wrote({ what: 'outcomes', items: 20, seconds: 0.004, stored: false });
 
   for (const count of spans) count('dropped', 1);
+  policy.count('allowed');
+  for (const { count } of verifications) count('verified');
   const { taskDelivered } = shared;
   taskDelivered();
   const stored: Pick<TaskStore, 'commit' | 'claim' | 'recordLateEffect'> = {

@@ -6,7 +6,6 @@ import { shareOf } from '../../domain/fairness/queue-room.ts';
 import { FINALIZER_QUEUE, GATE_QUEUE } from '../../domain/graph/compile.ts';
 import { createRunFollower } from '../../engine/follow/follow-run.ts';
 import { createEngineHealth } from '../../engine/health/engine-health.ts';
-import type { Audit } from '../../engine/ports/audit.ts';
 import type { ApiParts, Feature, FeatureApi } from '../../feature.ts';
 import { tracedAnswers } from '../../features/tracing/traced-work.ts';
 import { attachTaskSockets } from '../../http/routes/task-sockets.ts';
@@ -30,6 +29,7 @@ import { createRunEvents } from '../../store/views/run-events.ts';
 import { createTaskStates } from '../../store/views/task-states.ts';
 import { monitorLoop } from '../../telemetry/event-loop.ts';
 import { VERSION } from '../../version.ts';
+import { auditOf, NO_AUDIT } from '../audit.ts';
 import { announceAuthentication, authenticationOf } from '../authentication.ts';
 import { addressCheckOf, egressOf, ownAddresses } from '../egress.ts';
 import { broughtBy, offered } from '../features.ts';
@@ -45,7 +45,6 @@ import { openApiResources } from './resources.ts';
 
 const elapsed = () => performance.now();
 const clock = { now: () => new Date() };
-const NO_AUDIT: Audit = { write: () => Promise.resolve(), note: () => undefined, denied: () => undefined };
 
 /** `features`, and what those that have something have in an API process. */
 export function apiProcess(start: ProcessStart, features: readonly Feature[], apis: readonly FeatureApi[]): Process {
@@ -85,16 +84,18 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
   });
   const limits = apiLimits(config, { pool: everyTenant, registry: metrics.registry, shared, log });
   const credentials = offered(apis, 'credentials')?.({ config, everyTenant, log });
-  const authentication = authenticationOf(config, log, credentials);
+  const authentication = authenticationOf(config, log, { credentials, tokens: () => offered(opened, 'tokens') });
   const control = controlOf(resources, engine, depths);
   const own = ownAddresses(config, databaseUrl);
   const egress = egressOf(config, { own, log, onDecision: () => undefined });
   const events = createRunFollower(createRunEvents(everyTenant), { live: createTaskReportStore(pool) });
 
+  const audit = () => offered(opened, 'audit') ?? NO_AUDIT;
   const parts: ApiParts = {
     ...resources,
     ...engine,
     ...{ depths, lanes, engineHealth, egress, limits, clock },
+    audit: auditOf(audit),
     ...brought,
     cancel: control.cancel,
     weights: live.store,
@@ -128,9 +129,10 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     identify: authentication.identify,
     loginFor: credentials?.loginFor,
     inTenant: isolation.scope.in,
-    audit: offered(opened, 'audit') ?? NO_AUDIT,
+    audit: audit(),
     needsRepair: (error: unknown) => (needsRepair(error) ? storeFault(error)?.class : undefined),
     before: opened.flatMap(({ before = [] }) => before),
+    beforeChange: opened.flatMap(({ beforeChange = [] }) => beforeChange),
     board: createBoard(queue.queues([...lanes, FINALIZER_QUEUE, GATE_QUEUE]), BOARD_PATH),
     answered: tracedAnswers(meteredAnswers(shared, metrics), spans, Date.now),
   };

@@ -13,9 +13,10 @@ import { countDeadLetters } from '../../store/health/dead-letters.ts';
 import { createBeatStore } from '../../store/health/engine-health.ts';
 import { createLanePauseStore } from '../../store/runs/lane-pauses.ts';
 import { monitorLoop } from '../../telemetry/event-loop.ts';
+import { auditOf, NO_AUDIT } from '../audit.ts';
 import { authenticationOf } from '../authentication.ts';
 import { egressOf, ownAddresses } from '../egress.ts';
-import { broughtBy } from '../features.ts';
+import { broughtBy, offered } from '../features.ts';
 import { announce, type Process, type ProcessStart } from '../process.ts';
 import { flushLast, flushUntil, servedMetrics, sharedMetrics } from '../shared-metrics.ts';
 import { createWorkerEngine } from './engine.ts';
@@ -64,7 +65,8 @@ export function workerProcess(
     ...{ pool, log, ended: traced.calls, isSampled: traced.isSampled },
     onSpans: (result, spans) => metrics.worker.callSpans(result, spans),
   });
-  const parts: WorkerParts = { ...resources, ...engine, ...brought, fetch: egress.fetch, callSpans };
+  const audit = auditOf(() => offered(opened, 'audit') ?? NO_AUDIT);
+  const parts: WorkerParts = { ...resources, ...engine, ...brought, fetch: egress.fetch, audit, callSpans };
   const opened: WorkerPart[] = workers.map((one) => one.open(parts));
 
   const lanes = createWorkerLanes(resources, [...laneNames, FINALIZER_QUEUE], shared, stopping.signal);
@@ -109,7 +111,7 @@ export function workerProcess(
   );
   const keepLanes = createLanePauseSync({ pauses: createLanePauseStore(pool), queue, lanes: laneNames });
   let loops: Array<Promise<unknown>> = [];
-  const authentication = authenticationOf(config, log);
+  const authentication = authenticationOf(config, log, { tokens: () => offered(opened, 'tokens') });
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     identify: authentication.identify,

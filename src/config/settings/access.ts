@@ -103,6 +103,22 @@ export const access = {
       secret: true,
     }),
   },
+  identity: {
+    url: optional('IDENTITY_SERVICE_URL', url(['http', 'https']), {
+      description:
+        'The identity service that verifies bearer tokens which are no keys and which JWT_SECRET and JWKS_URL do not verify (POST /v1/tokens/verify), and issues the tokens of sessions (POST /v1/tokens/issue).',
+      secret: 'credentials',
+    }),
+    cacheSeconds: setting('IDENTITY_CACHE_SECONDS', whole(0, 3_600), {
+      default: '30',
+      description:
+        'How long the service trusts what IDENTITY_SERVICE_URL said of a token, never past its end: a revocation may take as long.',
+    }),
+    timeoutMs: setting('IDENTITY_TIMEOUT_MS', whole(1, 30_000), {
+      default: '2000',
+      description: 'How long IDENTITY_SERVICE_URL may take to answer, in milliseconds; then the request is 503.',
+    }),
+  },
   tls: {
     enabled: setting('ENABLE_TLS', flag(), {
       default: 'false',

@@ -3,6 +3,7 @@ import { access } from './access.ts';
 import { environment } from './environment.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
+import { policy } from './policy.ts';
 import { queue } from './queue.ts';
 import { retention } from './retention.ts';
 import { secrets } from './secrets.ts';
@@ -19,6 +20,7 @@ export const SETTINGS = {
   ...stores,
   ...workers,
   ...outbound,
+  ...policy,
   ...messages,
   ...secrets,
   ...queue,

@@ -93,7 +93,9 @@ export const logout = operation({
 const me = z.object({
   user_id: z.string(),
   tenant_id: z.string(),
-  means: z.string().meta({ description: 'Means of authentication: none, api_key, jwt, certificate, session' }),
+  means: z
+    .string()
+    .meta({ description: 'Means of authentication: none, api_key, jwt, identity, certificate, session' }),
   roles: z.array(z.enum(ROLES)),
   scopes: z.array(z.string()).nullable().meta({ description: 'Scopes of the credentials; null: not limited' }),
   session_expires_at: z.iso.datetime().nullable().meta({ description: 'null: there is no session' }),

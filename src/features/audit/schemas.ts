@@ -30,7 +30,7 @@ export const auditEntry = z
     seq: z.int().min(1).meta({ description: 'Position in the chain of the tenant, from 1 without gaps' }),
     at: time,
     actor: text.meta({ description: 'The user id; `unknown`: not authenticated', example: 'anna' }),
-    means: text.meta({ description: 'Means of authentication: none, api_key, jwt, certificate, session' }),
+    means: text.meta({ description: 'Means of authentication: none, api_key, jwt, identity, certificate, session' }),
     credential: nullable.meta({ description: 'The id of the credentials, if they have one' }),
     action: text.meta({ description: 'The operationId', example: 'deleteWorkflow' }),
     permission: nullable,

@@ -14,6 +14,7 @@ export const worker: FeatureWorker = {
     const { prune } = createAuditStore(pool);
     const pass = () => prune(config.auditRetentionDays, REMOVED_AT_ONCE);
     return {
+      audit: audit.trail,
       onDecision: auditingDenials(audit.trail),
       registerMetrics: audit.count,
       work: (signal) =>

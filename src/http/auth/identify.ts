@@ -27,6 +27,9 @@ export interface Rejection {
 export type Identity = { caller: Caller; access: Access } | Rejection;
 export type Identify = (request: AuthRequest, context: TraceContext) => Identity | Promise<Identity>;
 
+/** Undefined: nobody can be asked. */
+export type VerifyToken = (token: string) => ReturnType<JwtVerifier> | undefined;
+
 export interface IdentifyDeps {
   /** Whether credentials are required at all. */
   required: boolean;
@@ -35,6 +38,8 @@ export interface IdentifyDeps {
   madeKeys?: FindApiKey | undefined;
   /** Undefined: tokens are not taken. */
   jwt?: JwtVerifier | undefined;
+  /** Is asked about tokens that `jwt` does not verify. */
+  tokens?: VerifyToken | undefined;
   /** By their names; where there are any, a client certificate identifies the caller if no other credential does. */
   certificates?: ReadonlyMap<string, CertificateHolder> | undefined;
   /** Those of browsers that have logged in. */
@@ -50,7 +55,7 @@ const METRICS = /^\/metrics\/?(?:\?|$)/;
 const WRONG = 'The credentials are not valid';
 
 export function createIdentify(deps: IdentifyDeps): Identify {
-  const { required, jwt, madeKeys, sessions } = deps;
+  const { required, jwt, tokens, madeKeys, sessions } = deps;
   const keyNamed = configuredKeys(deps.apiKeys);
   const certificates = deps.certificates ?? new Map<string, CertificateHolder>();
   const metricsTokens = deps.metricsTokens ?? [];
@@ -61,8 +66,14 @@ export function createIdentify(deps: IdentifyDeps): Identify {
     const name = keyNamed(text);
     if (name !== undefined) return ofConfiguredKey(name);
     if (madeKeys?.isOne(text) === true) return madeKeys.find(text).then((found) => found ?? rejection('unknown_key'));
-    if (bearer && jwt !== undefined) return jwt(text).then((found) => ('why' in found ? rejection(found.why) : found));
-    return rejection('unknown_key');
+    return bearer && (jwt !== undefined || tokens !== undefined) ? ofToken(text) : rejection('unknown_key');
+  }
+
+  async function ofToken(text: string): Promise<Principal | Rejection> {
+    const own = await jwt?.(text);
+    if (own !== undefined && !('why' in own)) return own;
+    const found = (await tokens?.(text)) ?? own ?? { why: 'unknown_key' };
+    return 'why' in found ? rejection(found.why) : found;
   }
 
   function identity(found: Principal | Rejection, request: AuthRequest, context: TraceContext): Identity {

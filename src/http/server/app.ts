@@ -7,6 +7,7 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import { auditRequests } from '../middleware/audit-requests.ts';
 import { authenticate } from '../middleware/authenticate.ts';
 import { permitBoard } from '../middleware/authorise.ts';
+import { boardChange, changeCheck, checking } from '../middleware/before-change.ts';
 import { readBody } from '../middleware/body.ts';
 import { contextOf, giveContext } from '../middleware/context.ts';
 import { cors } from '../middleware/cors.ts';
@@ -47,13 +48,14 @@ export function createHttpApp(deps: HttpCore, endpoints: readonly BoundEndpoints
   app.use(rejectLongUrls);
   // Before CORS: no other site may reach into the queues.
   const own = config.publicUrl === undefined ? [] : [new URL(config.publicUrl).origin];
-  app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin(own), deps.board);
+  const beforeBoard = changeCheck(deps.beforeChange, boardChange(BOARD_PATH));
+  app.use(BOARD_PATH, authenticated, permitBoard, sameOrigin(own), checking(beforeBoard), deps.board);
   app.use(cors(config.corsOrigins), rejectForeignPages([...config.corsOrigins, ...own]), authenticated);
   for (const { path, handler } of docsAssets()) app.use(path, handler);
   app.use(rejectUnlessUsable(deps.writePath));
   const operations = [...endpoints, docsRoutes].flatMap((table) => table.operations);
   const tables = [...endpoints, ...bind([docsRoutes], { config, operations })];
-  createRoutes(tables, deps.inTenant).mount(app, readBody(config.bodyLimitBytes));
+  createRoutes(tables, deps.inTenant, deps.beforeChange).mount(app, readBody(config.bodyLimitBytes));
   app.use((request) => {
     throw new OrchestratorError('not_found', `Nothing is served at ${request.path.slice(0, 200)}`);
   });

@@ -5,6 +5,7 @@ import type { Audit } from '../../engine/ports/audit.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { WritePath } from '../../engine/recover/write-path.ts';
 import type { Identify } from '../auth/identify.ts';
+import type { BeforeChange } from '../middleware/before-change.ts';
 import type { ApiSpans, RequestSpan } from '../middleware/context.ts';
 import type { ApiLimits } from '../middleware/limits.ts';
 import type { InTenant } from './operation.ts';
@@ -45,6 +46,8 @@ export interface HttpCore extends DatabaseFaults {
   limits?: ApiLimits | undefined;
   /** What sees a request before its authentication. */
   before?: readonly RequestHandler[] | undefined;
+  /** Each is asked before an operation changes something. */
+  beforeChange?: readonly BeforeChange[] | undefined;
   /** Called for every answer; `endpoint` is the path of the operation, not that of the request. */
   answered?(request: {
     method: string;

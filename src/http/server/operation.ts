@@ -11,6 +11,7 @@ import type { Json } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
 import { markOperation } from '../middleware/audit-requests.ts';
 import { permit } from '../middleware/authorise.ts';
+import { type BeforeChange, type CheckChange, changeCheck, checking } from '../middleware/before-change.ts';
 import { bodyOf } from '../middleware/body.ts';
 import { callerOf } from '../middleware/context.ts';
 import { detailOf, parse } from './parse.ts';
@@ -148,24 +149,30 @@ export interface Routes {
 }
 
 /** Throws when a table lists an operation that it does not serve, or serves one that it does not list. */
-export function createRoutes(tables: readonly BoundEndpoints[], inTenant: InTenant): Routes {
-  const entries: Array<{ op: Operation; handler: RequestHandler }> = [];
+export function createRoutes(
+  tables: readonly BoundEndpoints[],
+  inTenant: InTenant,
+  beforeChange?: readonly BeforeChange[],
+): Routes {
+  const entries: Array<{ op: Operation; handlers: RequestHandler[] }> = [];
   const routes: Routes = {
     serve(op, handle) {
       // A query and body of any schema: the entry has only what the document needs.
-      entries.push({ op: op as unknown as Operation, handler: handlerOf(op, handle, inTenant) });
+      const entry = op as unknown as Operation;
+      const check = changeCheck(beforeChange, entry);
+      entries.push({ op: entry, handlers: [handlerOf(op, handle, { inTenant, check })] });
     },
     raw(op, handler) {
-      entries.push({ op, handler });
+      entries.push({ op, handlers: [...checking(changeCheck(beforeChange, op)), handler] });
     },
     operations: () => entries.map(({ op }) => op),
     mount(app, readBody) {
       for (const path of [...new Set(entries.map(({ op }) => op.path))].sort(bySpecificity)) {
         const here = entries.filter(({ op }) => op.path === path);
         const route = app.route(expressPath(path));
-        for (const { op, handler } of here) {
+        for (const { op, handlers } of here) {
           const reading = op.body === undefined ? [] : [readBody];
-          route[op.method](markOperation(op), permit(op.permission), ...reading, handler);
+          route[op.method](markOperation(op), permit(op.permission), ...reading, ...handlers);
         }
         route.all(otherMethods(here.map(({ op }) => op.method)));
       }
@@ -214,7 +221,7 @@ function otherMethods(methods: Method[]): RequestHandler {
 function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
   op: Operation<B, Q>,
   handle: (call: Call<B, Q>) => Promise<void> | void,
-  inTenant: InTenant,
+  { inTenant, check }: { inTenant: InTenant; check: CheckChange | undefined },
 ): RequestHandler {
   return async (request, response) => {
     const caller = callerOf(response);
@@ -239,6 +246,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
     try {
       const stream = () => clearTimeout(timer);
       const call = { body, query, params, caller, request, response, signal: ended.signal, stream };
+      if (check !== undefined) await check(request, response, ended.signal);
       await inTenant(caller, () => handle(call));
     } finally {
       handled = true;

@@ -71,6 +71,8 @@ export interface DatabaseFaults {
   needsRepair(error: unknown): string | undefined;
 }
 
+const FOUND_BEFORE: ReadonlySet<ErrorCode> = new Set(['database_not_usable', 'policy_unavailable']);
+
 const REPAIRED_SECONDS = 5;
 
 /** The class and what it means; what the server said is for its operators, who find it in the health and the log. */
@@ -83,8 +85,8 @@ export function databaseNotUsable(errorClass: string, cause?: unknown): Orchestr
 export function problemHandler(log: Logger, database: DatabaseFaults): ErrorRequestHandler {
   return (thrown: unknown, request, response, _next) => {
     const error = toOrchestratorError(thrown, database);
-    // What became of an execution is in the execution; that the database cannot be used is logged when it is found.
-    const isReported = error.executionId !== undefined || (error.code === 'database_not_usable' && error === thrown);
+    // What became of an execution is in the execution; these are logged when they are found, and not for each request.
+    const isReported = error.executionId !== undefined || (FOUND_BEFORE.has(error.code) && error === thrown);
     if (error.status >= 500 && !isReported) {
       const { requestId, traceId, correlationId } = contextOf(response);
       log.error('request failed', {

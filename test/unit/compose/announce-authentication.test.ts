@@ -24,6 +24,14 @@ test('that nothing is asked for is a warning where others can reach it, and wher
   expect(said({ AUTH_MODE: 'none' }).map(([event]) => event)).toEqual(['authentication', 'authentication_off']);
 });
 
+test('an identity service is named, and one that is asked unencrypted over a network is a warning', () => {
+  expect(said({ IDENTITY_SERVICE_URL: 'http://127.0.0.1:10002' })).toEqual([
+    ['authentication', { required: true, means: ['identity'], host: '0.0.0.0' }],
+  ]);
+  const events = said({ IDENTITY_SERVICE_URL: 'http://id.example' }).map(([event]) => event);
+  expect(events).toEqual(['authentication', 'identity_not_encrypted']);
+});
+
 test('keys of a provider that come unencrypted over a network are a warning', () => {
   const claims = { JWT_ISSUER: 'x', JWT_AUDIENCE: 'y' };
   const events = (url: string) => said({ JWKS_URL: url, ...claims }).map(([event]) => event);

@@ -198,7 +198,7 @@ describe('who may come in', () => {
     'listening on %s without credentials is refused',
     (host) => {
       expect(faults({ HOST: host })).toEqual([
-        `HOST is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in.`,
+        `HOST is ${host}, which others can reach, and no authentication is configured: set API_KEY, JWT_SECRET, JWKS_URL or IDENTITY_SERVICE_URL, or AUTH_MODE=none to let everybody in.`,
       ]);
       expect(load({ HOST: host, AUTH_MODE: 'none' }).host).toBe(host);
       expect(load({ HOST: host, API_KEY: 'k' }).host).toBe(host);
@@ -281,14 +281,26 @@ describe('who may come in', () => {
     }
   });
 
-  test('an identity service is refused rather than ignored', () => {
-    expect(faults({ IDENTITY_SERVICE_URL: 'http://x' })).toEqual([
-      'IDENTITY_SERVICE_URL asks for an identity service, which this version does not call: use JWT_SECRET, JWKS_URL or API_KEY instead.',
+  test('an identity service requires credentials of everybody, and its password is hidden', () => {
+    expect(load()).toMatchObject({ identity: { url: undefined, cacheSeconds: 30, timeoutMs: 2_000 } });
+    const config = load({ AUTH_REQUIRED: 'true', IDENTITY_SERVICE_URL: 'http://user:pass-word@id:10002' });
+    expect(config).toMatchObject({ host: '0.0.0.0', authentication: { required: true, jwt: undefined } });
+    expect(config.hidden).toEqual(['pass-word']);
+    expect(faults({ IDENTITY_SERVICE_URL: 'id:10002' })).toEqual([
+      'IDENTITY_SERVICE_URL must be a URL that begins with http:// or https://, not "***".',
     ]);
   });
 
-  test('a policy service is refused rather than ignored', () => {
-    expect(faults({ POLICY_ENGINE_URL: 'http://x' })).toHaveLength(1);
+  test('a policy that nobody would decide is rejected rather than ignored', () => {
+    expect(load().policy).toEqual({
+      ...{ engineUrl: undefined, scope: 'sessions', timeoutMs: 2_000, failOpen: false, dialect: 'native' },
+    });
+    const engine = { POLICY_ENGINE_URL: 'http://policy:10020', POLICY_SCOPE: 'all', POLICY_DIALECT: 'OPA' };
+    expect(load(engine).policy).toMatchObject({ engineUrl: 'http://policy:10020', scope: 'all', dialect: 'opa' });
+    expect(faults({ POLICY_SCOPE: 'all' })).toEqual([
+      'POLICY_SCOPE is all and POLICY_ENGINE_URL is not set: nobody would decide anything.',
+    ]);
+    expect(faults({ ...engine, POLICY_SCOPE: 'some', POLICY_FAIL_OPEN: 'maybe' })).toHaveLength(2);
   });
 
   test('AUTH_REQUIRED refuses to start without credentials; AUTH_MODE=none takes none away', () => {
