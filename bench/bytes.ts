@@ -14,7 +14,7 @@ import { WORKLOADS, type Workload } from './workloads.ts';
 /** Statistics, plans and the first pages of every table are there. */
 const WARM_TASKS = 500;
 /** Runs are marked as running half a second after their start, and calls are written down in batches. */
-const SETTLES_MS = 3_000;
+const SETTLES_MS = 1_500;
 
 interface Stored {
   heap: number;

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { measureBytes, reportOfBytes } from '../../bench/bytes.ts';
 import { startServers } from '../../bench/servers.ts';
 
-const TASKS = 3_000;
+const TASKS = 1_000;
 
 test('a task takes a few kilobytes in PostgreSQL and its log, and a queued run as much in Redis', async ({
   annotate,
