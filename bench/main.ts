@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { optionsOrExit } from '../test/harness/command-line/options-or-exit.ts';
 import { startBare, startHandWritten } from './bullmq-side.ts';
+import { measureBytes, reportOfBytes } from './bytes.ts';
 import { measureCurve } from './curve.ts';
 import { measureWorkload, type Result } from './measure.ts';
 import { measureNoisy } from './noisy.ts';
@@ -30,6 +31,10 @@ try {
     const { table, svg } = await measureCurve(servers, options, say);
     await write(table, svg);
     say(`\n${table}`);
+  } else if (options.bytes > 0) {
+    const report = reportOfBytes(await measureBytes(servers, options.bytes, say));
+    await writeFile(path.join(folder, `${options.name}.md`), report);
+    say(`\n${report}`);
   } else if (options.noisy) {
     const report = await measureNoisy(servers, say);
     await writeFile(path.join(folder, `${options.name}.md`), report);

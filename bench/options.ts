@@ -16,6 +16,8 @@ export interface Options {
   backlogs: readonly number[];
   /** Runs that sleep, for what they cost; 0: that is not measured. */
   sleepers: number;
+  /** Tasks of which is counted what they leave behind; 0: that is not measured. */
+  bytes: number;
   /** A folder for CPU profiles of the API and the worker. */
   profile: string | undefined;
   /** Of the files in bench/results. */
@@ -31,8 +33,9 @@ export const HELP = `npm run bench -- [options]
   --noisy         another tenant's tasks and /livez while one tenant does all it can to stop them
   --backlogs <l>  with --curve: how many runs are queued (1000,10000,100000)
   --sleepers <n>  what so many sleeping runs cost instead
+  --bytes <n>     what so many tasks leave behind in the stores instead
   --profile <dir> writes CPU profiles of the API and the worker
-  --name <name>   of the files in bench/results (bench, curve or noisy)`;
+  --name <name>   of the files in bench/results (bench, curve, noisy or bytes)`;
 
 export function readOptions(args: string[]): Options {
   const { values } = parseArgs({
@@ -46,6 +49,7 @@ export function readOptions(args: string[]): Options {
       noisy: { type: 'boolean', default: false },
       backlogs: { type: 'string', default: '1000,10000,100000' },
       sleepers: { type: 'string' },
+      bytes: { type: 'string' },
       profile: { type: 'string' },
       name: { type: 'string' },
     },
@@ -62,7 +66,8 @@ export function readOptions(args: string[]): Options {
     noisy: values.noisy,
     backlogs: values.backlogs.split(',').map((text) => positiveNumber('backlogs', text)),
     sleepers: values.sleepers === undefined ? 0 : positiveNumber('sleepers', values.sleepers),
+    bytes: values.bytes === undefined ? 0 : positiveNumber('bytes', values.bytes),
     profile: values.profile,
-    name: values.name ?? (values.curve ? 'curve' : values.noisy ? 'noisy' : 'bench'),
+    name: values.name ?? (values.curve ? 'curve' : values.noisy ? 'noisy' : values.bytes ? 'bytes' : 'bench'),
   };
 }

@@ -1,4 +1,4 @@
-/** The worker's own endpoints on WORKER_PORT: `/health`, which is open, and `/metrics`, with the authentication of the API. */
+/** The worker's own endpoints on WORKER_PORT: those of probes, which are open, and `/metrics`, with the authentication of the API. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
@@ -7,24 +7,27 @@ import { authRequestOf } from '../auth/presented.ts';
 import { challengeOf } from '../middleware/authenticate.ts';
 import { readContext } from '../middleware/context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
+import { isProbe } from './probes.ts';
 
 export interface WorkerHealth {
   listen(port: number, host: string): Promise<number>;
   close(): Promise<void>;
 }
 
+export interface WorkerState {
+  worker: string;
+  lanes: readonly string[];
+  draining: boolean;
+  unresponsive: boolean;
+  /** What fails in it now, by name; it goes on trying. */
+  problems: readonly string[];
+}
+
 export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
   identify: Identify;
-  /** `problems`: what fails in it now, by name; it goes on trying. */
-  state(): {
-    worker: string;
-    lanes: readonly string[];
-    draining: boolean;
-    unresponsive: boolean;
-    problems: readonly string[];
-  };
+  state(): WorkerState;
 }): WorkerHealth {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
@@ -36,14 +39,11 @@ export function createWorkerHealth(source: {
       });
       return;
     }
-    if (path === '/health') {
-      const { draining, unresponsive, ...state } = source.state();
-      const failing = state.problems.length > 0 ? 'degraded' : 'healthy';
-      const status = draining ? 'draining' : unresponsive ? 'deaf' : failing;
-      const body = { status, ...state, timestamp: new Date().toISOString() };
+    if (path !== undefined && isProbe(path)) {
+      const { ok, ...body } = probe(path, source.state());
       response
-        .writeHead(draining || unresponsive ? 503 : 200, { 'content-type': 'application/json' })
-        .end(JSON.stringify(body));
+        .writeHead(ok ? 200 : 503, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ ...body, timestamp: new Date().toISOString() }));
       return;
     }
     response
@@ -65,6 +65,21 @@ export function createWorkerHealth(source: {
         server.closeAllConnections();
       }),
   };
+}
+
+/** The paths of the API mean the same here: `/livez` that the process is alive, `/ready` that it takes tasks. */
+function probe(
+  path: string,
+  { draining, unresponsive, ...state }: WorkerState,
+): { ok: boolean } & Record<string, unknown> {
+  if (path === '/livez' || path === '/healthz') return { ok: true, status: 'alive', service: 'orchestrator' };
+  const ok = !draining && !unresponsive;
+  const out = draining ? 'draining' : 'deaf';
+  if (path === '/health') {
+    const failing = state.problems.length > 0 ? 'degraded' : 'healthy';
+    return { ok, status: ok ? failing : out, ...state };
+  }
+  return { ok, ready: ok, status: ok ? 'ready' : out, service: 'orchestrator', worker: state.worker };
 }
 
 async function serveMetrics(

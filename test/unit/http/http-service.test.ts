@@ -110,6 +110,36 @@ test('with METRICS_ENABLED=false neither the API nor a worker serves metrics', a
   expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
 });
 
+test.each([
+  [{ draining: false, unresponsive: false, problems: [] }, 200, 'healthy', 'ready'],
+  [{ draining: false, unresponsive: false, problems: ['queue_unreachable'] }, 200, 'degraded', 'ready'],
+  [{ draining: true, unresponsive: false, problems: [] }, 503, 'draining', 'draining'],
+  [{ draining: false, unresponsive: true, problems: [] }, 503, 'deaf', 'deaf'],
+])(
+  'a worker in the state %j answers its probes without credentials, and is alive in any state',
+  async (state, status, health, ready) => {
+    const worker = createWorkerHealth({
+      registry: registry(),
+      identify: createIdentify({ required: true, apiKeys: ['key-1'] }),
+      state: () => ({ worker: 'w', lanes: ['wait'], ...state }),
+    });
+    const port = await worker.listen(0, '127.0.0.1');
+    closing.push(() => worker.close());
+    const read = async (path: string) => {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    };
+    for (const path of ['/livez', '/healthz', '/livez/']) {
+      expect(await read(path)).toMatchObject({ status: 200, body: { status: 'alive', service: 'orchestrator' } });
+    }
+    for (const path of ['/ready', '/readyz?verbose=1']) {
+      expect(await read(path)).toMatchObject({ status, body: { ready: status === 200, status: ready, worker: 'w' } });
+    }
+    const { lanes, problems } = { lanes: ['wait'], problems: state.problems };
+    expect(await read('/health')).toMatchObject({ status, body: { status: health, worker: 'w', lanes, problems } });
+  },
+);
+
 test('the effective configuration is shown as it was made at start, and with keys configured to their holders only', async () => {
   const effectiveConfig = {
     settings: { PORT: { value: 5099, source: 'environment', found_as: 'FASTAPI_PORT' } },
