@@ -1,4 +1,4 @@
-/** `npm start`: a database, the API and a worker on this machine, as separate processes under one supervisor. */
+/** A database, the API and a worker on this machine, as separate processes under one supervisor. */
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { watch as watchFolder } from 'node:fs';
 import { request as httpRequest } from 'node:http';
@@ -160,7 +160,7 @@ async function announce(
       `  Bull Board  ${config.publicUrl ?? base}/admin/queues`,
       config.authentication.required
         ? '  Clients need credentials: a key or a token.'
-        : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only' : ''}.`,
+        : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only; API_KEY or AUTH_MODE=none lets others in' : ''}.`,
       '  Ctrl-C stops it.',
       '',
     ].join('\n'),

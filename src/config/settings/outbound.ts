@@ -1,5 +1,5 @@
 /** The settings of outbound calls: what actions may reach, and the systems that they call. */
-import { hosts, oneOf, tenantEgress, text, url, urlMap } from '../types.ts';
+import { decimal, hosts, oneOf, tenantEgress, text, url, urlMap } from '../types.ts';
 import { optional, setting } from './setting.ts';
 
 export const outbound = {
@@ -19,6 +19,11 @@ export const outbound = {
   }),
   services: optional('SERVICES', urlMap(), {
     description: 'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',
+  }),
+  checkIntervalSeconds: setting('HEALTH_CHECK_INTERVAL', decimal(1, 3_600), {
+    default: '10',
+    description:
+      'Seconds between the health checks of a service that is registered with a health_check without interval_seconds.',
   }),
   adapterSettings: {
     ESC_URL: optional('ESC_URL', url(['http', 'https']), {
