@@ -113,6 +113,7 @@ export function workerProcess(
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     identify: authentication.whoAsks,
+    tls: config.tls,
     state: () => ({
       worker,
       lanes: lanes.names,

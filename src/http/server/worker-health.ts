@@ -1,5 +1,5 @@
 /** The worker's own endpoints on WORKER_PORT: `/health`, which is open, and `/metrics`, with the authentication of the API. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Identify } from '../auth/identify.ts';
@@ -7,6 +7,7 @@ import { authRequestOf } from '../auth/presented.ts';
 import { challengeOf } from '../middleware/authenticate.ts';
 import { readContext } from '../middleware/context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
+import { createHttpServer, type ServerTls } from './server.ts';
 
 export interface WorkerHealth {
   listen(port: number, host: string): Promise<number>;
@@ -17,6 +18,8 @@ export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
   identify: Identify;
+  /** Left out: it speaks plain HTTP. */
+  tls?: ServerTls | undefined;
   /** `problems`: what fails in it now, by name; it goes on trying. */
   state(): {
     worker: string;
@@ -26,7 +29,7 @@ export function createWorkerHealth(source: {
     problems: readonly string[];
   };
 }): WorkerHealth {
-  const server = createServer((request, response) => {
+  const server = createHttpServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
     if (path === '/metrics' && source.registry !== undefined) {
       serveMetrics(source.registry, source.identify, request, response).catch((error: unknown) => {
@@ -49,7 +52,7 @@ export function createWorkerHealth(source: {
     response
       .writeHead(404, { 'content-type': 'application/problem+json' })
       .end(JSON.stringify({ title: 'Not found', status: 404 }));
-  });
+  }, source.tls);
   return {
     listen: (port, host) =>
       new Promise((resolve, reject) => {
