@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { isBelow } from '../domain/service-address.ts';
+import { serviceKey } from '../domain/service-rate.ts';
 import { createClientCertificates } from '../egress/client-certificates.ts';
 import { createEgress, type Egress, type EgressDecision } from '../egress/egress.ts';
 import { EgressError } from '../egress/errors.ts';
@@ -26,7 +27,12 @@ interface Parts {
 }
 
 export function egressOf(config: Config, { own, log, onDecision }: Parts): Egress {
-  const certificates = createClientCertificates({ files: config.serviceTls, now: () => performance.now(), log });
+  const certificates = createClientCertificates({
+    files: config.serviceTls,
+    keyOf: serviceKey,
+    now: () => performance.now(),
+    log,
+  });
   return createEgress({ ...guardOptions(config, own), certificates, onDecision, log });
 }
 

@@ -5,8 +5,6 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { serviceKey } from '../domain/service-rate.ts';
-import { errorMessage } from '../domain/texts/error-message.ts';
 import { EgressError } from './errors.ts';
 import { faultsOfPems, type Pems } from './pem.ts';
 
@@ -38,6 +36,8 @@ const READ_AGAIN_MS = 1_000;
 export function createClientCertificates(deps: {
   /** By the keys of services, and the names above. */
   files: ReadonlyMap<string, CertificateFiles>;
+  /** The key of a service by its name, of which there are several spellings. */
+  keyOf(service: string): string;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
   log: { warn(message: string, data?: object): void };
@@ -50,7 +50,7 @@ export function createClientCertificates(deps: {
       const pems = await readAll(files);
       return { name, version: createHash('sha256').update(JSON.stringify(pems)).digest('hex'), pems };
     } catch (error) {
-      const problem = errorMessage(error);
+      const problem = error instanceof Error ? error.message : String(error);
       deps.log.warn('service_certificate_unusable', { target: name, problem });
       const last = await before?.catch(() => undefined);
       if (last !== undefined) return last;
@@ -60,7 +60,7 @@ export function createClientCertificates(deps: {
 
   return {
     async find(of) {
-      const name = 'own' in of ? of.own : serviceKey(of.service);
+      const name = 'own' in of ? of.own : deps.keyOf(of.service);
       const files = 'service' in of && isOwn(name) ? undefined : deps.files.get(name);
       if (files === undefined) return undefined;
       const last = known.get(name);

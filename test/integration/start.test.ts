@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -8,6 +9,7 @@ import { freePort } from '../../src/launch/postgres-server.ts';
 import { isAlive } from '../../src/launch/processes.ts';
 import { projectRoot } from '../../src/project-root.ts';
 import { until } from '../harness/until.ts';
+import { makeCertificate } from '../support/certificate.ts';
 
 /** What `npm start` runs once everything is installed and compiled, and what the image runs. */
 const programOf = (name: 'start' | 'all') => path.join(projectRoot(), 'dist', 'bin', `${name}.js`);
@@ -207,6 +209,25 @@ describe('the default command of the image', () => {
     expect((await fetch(`${api}/health`)).ok).toBe(true);
     expect(await isReachable(port)).toBe(false);
     expect(await isReachable(metricsPort)).toBe(false);
+  });
+
+  test('speaks TLS on both ports with ENABLE_TLS', async () => {
+    const metricsPort = await freePort();
+    const { cert, certPath, keyPath } = makeCertificate(folder);
+    const tls = { ENABLE_TLS: 'true', TLS_CERT_PATH: certPath, TLS_KEY_PATH: keyPath };
+    const all = start({ WORKER_PORT: `${metricsPort}`, ...tls }, [], 'all');
+    for (const base of [await all.api(), `https://127.0.0.1:${metricsPort}`]) {
+      expect(base).toMatch(/^https:/);
+      const status = await new Promise((resolve, reject) => {
+        const call = request(`${base}/health`, { ca: cert, agent: false }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        call.once('error', reject);
+        call.end();
+      });
+      expect(status, base).toBe(200);
+    }
   });
 
   test('does not start where it is to listen for others without credentials', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ConfigError, loadConfig } from '../../../src/config/config.ts';
+import { serviceKey } from '../../../src/domain/service-rate.ts';
 import { type CertificateFor, createClientCertificates } from '../../../src/egress/client-certificates.ts';
 import type { Egress } from '../../../src/egress/egress.ts';
 import { type Authority, type Certificate, makeAuthority, makeCertificate } from '../../support/certificate.ts';
@@ -41,7 +42,12 @@ beforeEach(() => {
 });
 
 function egressWith(services: unknown): Egress {
-  const certificates = createClientCertificates({ files: load(services).serviceTls, now: () => time, log: { warn } });
+  const certificates = createClientCertificates({
+    files: load(services).serviceTls,
+    keyOf: serviceKey,
+    now: () => time,
+    log: { warn },
+  });
   return egressOf({ certificates });
 }
 
