@@ -3,7 +3,7 @@
  * nothing changed. Plain JavaScript without dependencies, because it is what installs them.
  *
  * With --run <name> it becomes dist/bin/<name>.js: in this very process, because a shell in between would keep a SIGTERM for
- * itself. With --watch it becomes dist/src/bin/<name>.js, which the compiler writes anew after each change.
+ * itself. With --watch it becomes dist/src/bin/<name>.js, which is compiled anew after each change.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -5,7 +5,7 @@
 import { rmSync } from 'node:fs';
 import { build, stop } from 'esbuild';
 
-const PROGRAMS = ['api', 'audit-verify', 'doctor', 'migrate', 'rotate-secrets', 'start', 'worker'];
+const PROGRAMS = ['all', 'api', 'audit-verify', 'doctor', 'migrate', 'rotate-secrets', 'start', 'worker'];
 
 /** Optional parts that packages look for and do without, and files that are served as they are. */
 const NOT_BUNDLED = ['pg-native', 'msgpackr-extract', 'bufferutil', 'utf-8-validate', '@bull-board/ui'];

@@ -134,7 +134,7 @@ export interface AdapterFetchInit {
   signal?: AbortSignal;
   /** Host and port come from configuration, so private addresses are allowed for them. Never for what a tenant has registered. */
   trusted?: boolean;
-  /** Its name in the trace; its host unless said. */
+  /** The service that it goes to: its name in the trace (its host unless said), and a certificate for it is shown. */
   service?: string;
 }
 

@@ -42,6 +42,7 @@ export function createAdapterFetch(egress: Egress, run: FetchOfRun): AdapterCont
     try {
       const answer = await egress.fetch(url, {
         ...init,
+        ...(service === undefined ? {} : { certificateFor: { service } }),
         tenantId: run.tenantId,
         source: run.idempotencyKey,
         headers: Object.fromEntries([...all.filter(([name]) => !names.has(name)), ...requested]),

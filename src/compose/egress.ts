@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { isBelow } from '../domain/service-address.ts';
+import { serviceKey } from '../domain/service-rate.ts';
+import { createClientCertificates } from '../egress/client-certificates.ts';
 import { createEgress, type Egress, type EgressDecision } from '../egress/egress.ts';
 import { EgressError } from '../egress/errors.ts';
 import { createGuard, type GuardOptions } from '../egress/guard.ts';
@@ -25,7 +27,13 @@ interface Parts {
 }
 
 export function egressOf(config: Config, { own, log, onDecision }: Parts): Egress {
-  return createEgress({ ...guardOptions(config, own), onDecision, log });
+  const certificates = createClientCertificates({
+    files: config.serviceTls,
+    keyOf: serviceKey,
+    now: () => performance.now(),
+    log,
+  });
+  return createEgress({ ...guardOptions(config, own), certificates, onDecision, log });
 }
 
 /** Says why a tenant may not have a service at an address. A name that does not resolve yet is checked when it is called. */

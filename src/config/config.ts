@@ -7,7 +7,7 @@ import { labelsOf, readSettings } from './read-settings.ts';
 import { SETTINGS } from './settings/all.ts';
 import { placed } from './settings/setting.ts';
 import { type Layer, readSources } from './sources.ts';
-import { readTls } from './tls.ts';
+import { checkServiceTls, readTls } from './tls.ts';
 
 export type Config = ReturnType<typeof read>;
 
@@ -23,7 +23,7 @@ export class ConfigError extends Error {
 
 interface Options {
   cwd?: string;
-  /** false: the files of TLS are not read; a worker need not have them. */
+  /** false: the files of TLS are not read; a program that neither listens nor calls others need not have them. */
   listens?: boolean;
 }
 
@@ -41,6 +41,7 @@ function read(environment: Layer, { cwd: folder = process.cwd(), listens = true 
   const label = labelsOf(found);
   faults.push(...crossChecks(settings, hostOf(settings), label));
   const tls = settings.tls.enabled && listens ? readTls({ settings: settings.tls, label, folder }, faults) : undefined;
+  if (listens) checkServiceTls(settings, label, faults);
   if (faults.length > 0) throw new ConfigError(faults);
   return { ...configOf({ settings, values, found, sources }), tls };
 }

@@ -4,10 +4,20 @@ import type { Label } from './read-settings.ts';
 import type { Settings } from './settings/all.ts';
 
 export function crossChecks(settings: Settings, host: string, label: Label): string[] {
-  const { eventsStream, redis, policy, failpoints, peers } = settings;
+  const { eventsStream, enterprise, redis, policy, failpoints, peers, tls } = settings;
   const faults: string[] = [];
-  if (eventsStream.name !== undefined && redis.url === undefined && redis.host === undefined) {
-    faults.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
+  if (redis.url === undefined && redis.host === undefined) {
+    if (eventsStream.name !== undefined)
+      faults.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
+    else if (enterprise.eventStreaming)
+      faults.push(
+        `${label('EVENT_STREAMING_ENABLED')} is true, and the stream of events is in Redis: set REDIS_URL, or leave it out.`,
+      );
+  }
+  if (enterprise.serviceMesh && !(tls.enabled && tls.clientCerts === 'required')) {
+    faults.push(
+      `${label('SERVICE_MESH_ENABLED')} is true, and clients need no certificates: set ENABLE_TLS=true, TLS_CLIENT_CERTS=required and TLS_CA_PATH, or leave it out.`,
+    );
   }
   if (policy.scope === 'all' && policy.engineUrl === undefined) {
     faults.push(`${label('POLICY_SCOPE')} is all and POLICY_ENGINE_URL is not set: nobody would decide anything.`);

@@ -9,6 +9,10 @@ import type { Settings } from './settings/all.ts';
 import type { Layer, Source } from './sources.ts';
 import type { Values } from './variables.ts';
 
+/** With RATE_LIMITING_ENABLED, and with EVENT_STREAMING_ENABLED. */
+const USUAL_RATE_LIMIT = 600;
+const USUAL_STREAM = 'orchestrator:events';
+
 interface Read {
   settings: Settings;
   values: Values;
@@ -18,7 +22,7 @@ interface Read {
 
 export function configOf({ settings, values, found, sources }: Read) {
   // What only derived values need is no property of the Config.
-  const { authRequired, redis, secretsDir, tls, ...placed } = settings;
+  const { authRequired, enterprise, redis, secretsDir, tls, ...placed } = settings;
   const authentication = authenticationOf(settings);
   const host = hostOf(settings);
   const isLocal = isLoopback(host) && !authentication.required;
@@ -27,7 +31,13 @@ export function configOf({ settings, values, found, sources }: Read) {
   const egressPolicy = settings.egressPolicy ?? (isLocal ? 'internal' : 'registered');
   const services = findServices(settings.services, sources, found.get('SERVICES'));
   const secrets = findSecrets(secretsDir, sources);
-  const shown = { ...values, HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrl };
+  const rateLimitPerMinute = settings.rateLimitPerMinute ?? (enterprise.rateLimiting ? USUAL_RATE_LIMIT : 0);
+  const eventsStream = eventsStreamOf(settings);
+  const shown = {
+    ...values,
+    ...{ HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrl },
+    ...{ RATE_LIMIT_PER_MINUTE: rateLimitPerMinute, EVENTS_STREAM: eventsStream?.name },
+  };
   const hidden = hiddenValues(shown, Object.values(textsOf(secrets)));
   const withoutEffect = Object.keys(WITHOUT_EFFECT).filter(
     (name) => find(sources, [name, `ORCHESTRATOR_${name}`]) !== undefined,
@@ -38,6 +48,8 @@ export function configOf({ settings, values, found, sources }: Read) {
     host,
     authentication,
     corsOrigins,
+    /** 0: no limit. */
+    rateLimitPerMinute,
     /** The host names that requests may use; undefined: any. */
     hostNames: isLocal ? hostNamesOf(host, settings.publicUrl) : undefined,
     /** Undefined: the queue is in PostgreSQL. */
@@ -49,7 +61,7 @@ export function configOf({ settings, values, found, sources }: Read) {
     services: textsOf(services),
     adapterSettings: adapterSettingsOf(settings),
     secrets: textsOf(secrets),
-    eventsStream: eventsStreamOf(settings),
+    eventsStream,
     traceExport: traceExportOf(settings),
     /** This process is a script of npm, which ends it by ending itself. */
     startedByNpm: environment['npm_lifecycle_event'] !== undefined,
@@ -98,8 +110,9 @@ function adapterSettingsOf({ adapterSettings }: Settings): Partial<Record<keyof 
 }
 
 /** Undefined: events go to no stream. */
-function eventsStreamOf({ eventsStream: { name, maxLength } }: Settings) {
-  return name === undefined ? undefined : { name, maxLength };
+function eventsStreamOf({ eventsStream, enterprise }: Settings) {
+  const name = eventsStream.name ?? (enterprise.eventStreaming ? USUAL_STREAM : undefined);
+  return name === undefined ? undefined : { name, maxLength: eventsStream.maxLength };
 }
 
 /** Undefined: traces are not exported. */

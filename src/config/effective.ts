@@ -8,6 +8,12 @@ import type { Found } from './read-settings.ts';
 import type { Setting } from './settings/setting.ts';
 import { VARIABLE_NAMES, VARIABLES, type Values, type VariableName } from './variables.ts';
 
+const DERIVED: ReadonlyArray<[VariableName, VariableName]> = [
+  ['REDIS_URL', 'REDIS_HOST'],
+  ['RATE_LIMIT_PER_MINUTE', 'RATE_LIMITING_ENABLED'],
+  ['EVENTS_STREAM', 'EVENT_STREAMING_ENABLED'],
+];
+
 export function effectiveSettings(read: {
   values: Values;
   found: ReadonlyMap<string, Found>;
@@ -24,8 +30,11 @@ export function effectiveSettings(read: {
     }),
   );
   // A value derived from another setting has the source of that setting.
-  if (settings['REDIS_URL']?.source === 'default' && values.REDIS_URL !== undefined)
-    settings['REDIS_URL'] = { ...settings['REDIS_URL'], ...origin('REDIS_URL', found.get('REDIS_HOST')) };
+  for (const [name, from] of DERIVED) {
+    const setting = settings[name];
+    if (setting?.source === 'default' && values[name] !== undefined)
+      settings[name] = { ...setting, ...origin(name, found.get(from)) };
+  }
   return {
     settings,
     services: byName(

@@ -19,7 +19,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   REDIS_KEY_TTL: 'No state in Redis needs to expire: it is in PostgreSQL.',
   MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY is the maximum number of concurrent tasks of each lane in a worker.',
   DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in an SQLite file.',
-  HEALTH_CHECK_INTERVAL: 'Dependencies are checked on request.',
 
   TEMPORAL_HOST: TEMPORAL,
   TEMPORAL_NAMESPACE: TEMPORAL,
@@ -46,11 +45,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   SERVICE_WORKERS: 'The number of API and worker processes is that of the processes that are started.',
   DATABASE_TIMEOUT_SECONDS: 'Every query has a limit that fits what it does.',
   METRICS_INTERVAL: 'Metrics are updated continuously and read on request.',
-  SERVICE_MESH_ENABLED:
-    'A mesh is set up around the service, not in it; TLS_CLIENT_CERTS requests certificates from clients.',
-  EVENT_STREAMING_ENABLED: 'Events are always stored and can always be streamed.',
-  CIRCUIT_BREAKER_ENABLED: 'Circuit breakers are configured by the services and actions themselves.',
-  RATE_LIMITING_ENABLED: 'Limits are set with RATE_LIMIT_PER_MINUTE, LANE_RATE_LIMITS and SERVICE_RATE_LIMITS.',
 
   IDEMPOTENCY_TTL_HOURS: 'Idempotency keys are stored as long as their executions.',
 };

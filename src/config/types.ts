@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { ROLES } from '../domain/access.ts';
+import { serviceKey } from '../domain/service-rate.ts';
 import { FAILPOINTS, type FailpointRule } from '../schemas/failpoints.ts';
 import type { Frozen } from './freeze.ts';
 
@@ -243,6 +244,28 @@ export function tenantEgress() {
   return converted('JSON of tenants, each with policy, allow and deny', (text) => {
     const { data } = schema.safeParse(fromJson(text));
     return data && new Map(Object.entries(data));
+  });
+}
+
+const certificateFiles = z
+  .strictObject({
+    ca_path: z.string().min(1).optional(),
+    cert_path: z.string().min(1).optional(),
+    key_path: z.string().min(1).optional(),
+  })
+  .refine(({ cert_path, key_path }) => (cert_path === undefined) === (key_path === undefined))
+  .refine((files) => Object.keys(files).length > 0)
+  .transform(({ ca_path: ca, cert_path: cert, key_path: key }) => ({
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+  }));
+
+/** Paths of certificates by the keys of services. */
+export function serviceFiles() {
+  const schema = z.record(z.string().min(1), certificateFiles);
+  return converted('JSON of services, each with ca_path, or cert_path and key_path, or all three', (text) => {
+    const { data } = schema.safeParse(fromJson(text));
+    return data && new Map(Object.entries(data).map(([name, files]) => [serviceKey(name), files]));
   });
 }
 

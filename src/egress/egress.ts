@@ -3,7 +3,9 @@
  * address of it is checked, and the connection goes to a checked address. Redirects are not followed by the client: each
  * one passes the complete policy.
  */
+import type { Pool } from 'undici';
 import { flattenHeaders, type OutboundAnswer, readAnswer } from './answer.ts';
+import type { CertificateFor, ClientCertificates, ShownCertificate } from './client-certificates.ts';
 import { EgressError, type EgressRefusal } from './errors.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createPinnedPools } from './pinned-pools.ts';
@@ -31,6 +33,8 @@ export interface EgressOptions extends GuardOptions {
   onDecision?: (decision: EgressDecision) => void;
   /** Of an answer, as it comes and decompressed. */
   maxBytes?: number;
+  /** Left out: none is shown to anybody. */
+  certificates?: ClientCertificates;
   log: { warn(message: string, data?: object): void };
   lookup?: Lookup;
 }
@@ -43,6 +47,8 @@ export interface EgressInit {
   maxBytes?: number;
   /** The host comes from configuration; holds for the origin of `url`, not for where it redirects. */
   trusted?: boolean;
+  /** Whom the request is for: a certificate that is configured for them is shown, to the origin of `url` alone. */
+  certificateFor?: CertificateFor;
   /** The tenant of the request; undefined: the service itself. */
   tenantId?: string;
   /** The idempotency key of the requesting task, for the audit. */
@@ -90,8 +96,9 @@ export function createEgress(options: EgressOptions): Egress {
         throw new EgressError('withheld', withheld);
       }
       const addresses = await admit(hop, first);
+      const certificate = await certificateOf(hop, first);
       init.signal.throwIfAborted();
-      const sent = await send(url, addresses, request, init);
+      const sent = await send(pools.pool(url.origin, addresses, certificate), url, request, init);
       if ('answer' in sent) return sent.answer;
       if (redirects === MAX_REDIRECTS) {
         throw new EgressError('too_many_redirects', `${first.origin} redirects more than ${MAX_REDIRECTS} times`);
@@ -117,6 +124,14 @@ export function createEgress(options: EgressOptions): Egress {
       report(hop, error);
       throw error;
     }
+  }
+
+  /** Where one is configured nothing is sent that is not encrypted. */
+  async function certificateOf({ url, init }: Hop, first: URL): Promise<ShownCertificate | undefined> {
+    if (init.certificateFor === undefined || url.origin !== first.origin) return undefined;
+    const found = await options.certificates?.find(init.certificateFor);
+    if (found === undefined || url.protocol === 'https:') return found;
+    throw new EgressError('bad_request', `${url.origin} is not https, and SERVICE_TLS names '${found.name}'`);
   }
 
   /** A name that does not resolve was neither allowed nor denied. */
@@ -147,13 +162,13 @@ export function createEgress(options: EgressOptions): Egress {
   }
 
   async function send(
+    pool: Pool,
     url: URL,
-    addresses: readonly ResolvedAddress[],
     request: OutboundRequest,
     { signal, maxBytes: limit = maxBytes }: EgressInit,
   ): Promise<{ answer: OutboundAnswer } | { status: number; next: URL }> {
     try {
-      const { statusCode, headers, body } = await pools.pool(url.origin, addresses).request({
+      const { statusCode, headers, body } = await pool.request({
         path: url.pathname + url.search,
         method: request.method,
         headers: request.headers,

@@ -1,11 +1,13 @@
 /**
  * Connection pools whose connections can only go to the addresses that were checked: the key is the origin *and* the
- * addresses, so a name that answers differently next time gets another pool and never an old one's addresses.
+ * addresses, so a name that answers differently next time gets another pool and never an old one's addresses. So does a
+ * request that shows a certificate, another one than the last time, or none.
  * The name stays in the Host header and in TLS (SNI, certificate check). No proxy is used, whatever HTTP_PROXY says: it
  * would resolve the name itself.
  */
 import type { LookupFunction } from 'node:net';
 import { Pool } from 'undici';
+import type { ShownCertificate } from './client-certificates.ts';
 import type { ResolvedAddress } from './resolve.ts';
 
 const MAX_POOLS = 256;
@@ -14,7 +16,7 @@ const MAX_HEADER_BYTES = 16_384;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 export interface PinnedPools {
-  pool(origin: string, addresses: readonly ResolvedAddress[]): Pool;
+  pool(origin: string, addresses: readonly ResolvedAddress[], certificate?: ShownCertificate): Pool;
   close(): Promise<void>;
 }
 
@@ -31,14 +33,11 @@ export function createPinnedPools(): PinnedPools {
   }
 
   return {
-    pool(origin, addresses) {
-      const key = `${origin} ${addresses
-        .map(({ address }) => address)
-        .sort()
-        .join(' ')}`;
+    pool(origin, addresses, certificate) {
+      const key = [origin, certificate?.version, ...addresses.map(({ address }) => address).sort()].join(' ');
       const existing = pools.get(key);
       pools.delete(key);
-      const pool = existing ?? openPool(origin, addresses);
+      const pool = existing ?? openPool(origin, addresses, certificate);
       pools.set(key, pool); // At the end of the map: the first key is the one unused for longest.
       if (pools.size > MAX_POOLS) {
         for (const [oldKey, old] of pools) {
@@ -56,7 +55,11 @@ export function createPinnedPools(): PinnedPools {
   };
 }
 
-function openPool(origin: string, addresses: readonly ResolvedAddress[]): Pool {
+function openPool(
+  origin: string,
+  addresses: readonly ResolvedAddress[],
+  certificate: ShownCertificate | undefined,
+): Pool {
   const lookup: LookupFunction = (_hostname, options, callback) => {
     const matching = addresses.filter(({ family }) => !options.family || options.family === family);
     const [first] = matching;
@@ -66,7 +69,7 @@ function openPool(origin: string, addresses: readonly ResolvedAddress[]): Pool {
   };
   return new Pool(origin, {
     connections: MAX_CONNECTIONS,
-    connect: { lookup, timeout: CONNECT_TIMEOUT_MS },
+    connect: { lookup, timeout: CONNECT_TIMEOUT_MS, ...certificate?.pems },
     maxHeaderSize: MAX_HEADER_BYTES,
     // The caller's signal is the deadline, for the headers and for the body.
     headersTimeout: 0,

@@ -1,15 +1,13 @@
-/** `npm start`: a database, the API and a worker on this machine, as separate processes under one supervisor. */
-import { type ChildProcess, fork, spawn } from 'node:child_process';
-import { watch as watchFolder } from 'node:fs';
+/** A database, the API and a worker on this machine, as separate processes under one supervisor. */
+import { fork } from 'node:child_process';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { type Config, environmentWith } from '../config/config.ts';
 import { programFile } from '../program-file.ts';
 import { projectRoot } from '../project-root.ts';
 import { lockFolder } from './folder-lock.ts';
 import { type PostgresServer, startPostgres } from './postgres-server.ts';
+import { reloadOnChange } from './reload.ts';
 import { createSupervisor, EXIT_CANNOT_START, type Supervisor } from './supervisor.ts';
 
 export interface LaunchOptions {
@@ -28,7 +26,6 @@ export class CannotStart extends Error {}
 
 /** The timeout of a child beyond the grace period of its tasks. */
 const STOP_MARGIN_MS = 12_000;
-const RELOAD_QUIET_MS = 300;
 const READY_POLL_MS = 100;
 const HEALTH_TIMEOUT_MS = 2_000;
 
@@ -58,7 +55,10 @@ export async function launch(options: LaunchOptions): Promise<void> {
     failures.push(supervisor.failed);
     cleanup.push(() => stopChildren(supervisor, options));
     supervisor.start();
-    if (options.watch) cleanup.push(reloadOnChange(supervisor, say));
+    if (options.watch) {
+      const restart = () => supervisor.restart(STOP_MARGIN_MS);
+      cleanup.push(reloadOnChange({ root: projectRoot(), restart, say }));
+    }
 
     const stopped = new Promise<void>((resolve) => {
       if (options.ending.aborted) resolve();
@@ -160,7 +160,7 @@ async function announce(
       `  Bull Board  ${config.publicUrl ?? base}/admin/queues`,
       config.authentication.required
         ? '  Clients need credentials: a key or a token.'
-        : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only' : ''}.`,
+        : `  Nobody has to sign in${host === config.host ? ', so it listens on this machine only; API_KEY or AUTH_MODE=none lets others in' : ''}.`,
       '  Ctrl-C stops it.',
       '',
     ].join('\n'),
@@ -180,54 +180,4 @@ function isHealthy(base: string): Promise<boolean> {
     call.once('error', () => resolve(false));
     call.end();
   });
-}
-
-/** The compiler watches the sources, and this watches its output. */
-function reloadOnChange(supervisor: Supervisor, say: (line: string) => void): () => Promise<void> {
-  const root = projectRoot();
-  const compiler = startCompiler(root);
-  let quiet: NodeJS.Timeout | undefined;
-  let reloading: Promise<void> = Promise.resolve();
-  const reload = () => {
-    reloading = reloading.then(() => {
-      say('The program has changed: starting it again.');
-      return supervisor.restart(STOP_MARGIN_MS);
-    });
-  };
-  const watchers = ['src', 'workers'].map((folder) =>
-    watchFolder(path.join(root, 'dist', folder), { recursive: true }, (_event, name) => {
-      if (name?.endsWith('.js') !== true) return;
-      clearTimeout(quiet);
-      quiet = setTimeout(reload, RELOAD_QUIET_MS);
-    }),
-  );
-  return async () => {
-    clearTimeout(quiet);
-    for (const watcher of watchers) watcher.close();
-    endGroup(compiler);
-    await reloading;
-  };
-}
-
-function startCompiler(root: string): ChildProcess {
-  const require = createRequire(import.meta.url);
-  const manifest = require.resolve('typescript/package.json');
-  const { bin } = require(manifest) as { bin: { tsc: string } }; // The compiler's own package.json.
-  const args = [
-    path.join(path.dirname(manifest), bin.tsc),
-    '-p',
-    'tsconfig.build.json',
-    '--watch',
-    '--preserveWatchOutput',
-  ];
-  return spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
-}
-
-/** `tsc` is a wrapper that does not pass a signal on to the compiler proper, so the two are a group of their own. */
-function endGroup(child: ChildProcess): void {
-  try {
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
-  } catch {
-    // It has ended already.
-  }
 }

@@ -23,7 +23,7 @@ export async function runProcess(
   name: 'api' | 'worker',
   compose: (config: Config, log: Logger) => Promise<Service>,
 ): Promise<void> {
-  const settings = configOrExit({ listens: name === 'api' });
+  const settings = configOrExit();
   // Beside an `npm start` on this machine a further worker just shares the load.
   const databaseUrl = settings.databaseUrl ?? (await runningPostgresUrl(settings.dataDir));
   if (databaseUrl === undefined) {

@@ -48,7 +48,11 @@ const FIXED = {
 // No job is in it, so one backend is as good as both.
 const [onOne] = onBothBackends({
   workers: 0,
-  environment: { DOC_STORE_URL: 'http://doc-store:5010', SECRET_STORE_URL: 'http://user:word@secrets:1/' },
+  environment: {
+    DOC_STORE_URL: 'http://doc-store:5010',
+    SECRET_STORE_URL: 'http://user:word@secrets:1/',
+    HEALTH_CHECK_INTERVAL: '30',
+  },
 });
 
 describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on $backend', ({ test }) => {
@@ -347,5 +351,18 @@ describe.each([onOne].flatMap((one) => one ?? []))('the registry of services on 
     await circuits.write('two', [{ ...of, state: 'open' }]);
     await circuits.clear('two');
     expect(await shown()).toEqual(['closed']);
+  });
+
+  test('a health check is made as often as the configuration says, unless the service says how often', async ({
+    api,
+  }) => {
+    const of = async (name: string, health_check: object) => {
+      expect((await api.post('/registry/register', { name, base_url: 'http://a', health_check })).status).toBe(200);
+      return (await api.get(`/registry/${name}`)).body;
+    };
+    expect(await of('silent', { path: '/live' })).toMatchObject({
+      health_check: { path: '/live', interval_seconds: 30, timeout_seconds: 2 },
+    });
+    expect(await of('own', { interval_seconds: 5 })).toMatchObject({ health_check: { interval_seconds: 5 } });
   });
 });

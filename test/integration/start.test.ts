@@ -1,15 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { lockFolder } from '../../src/launch/folder-lock.ts';
+import { freePort } from '../../src/launch/postgres-server.ts';
 import { isAlive } from '../../src/launch/processes.ts';
 import { projectRoot } from '../../src/project-root.ts';
 import { until } from '../harness/until.ts';
+import { makeCertificate } from '../support/certificate.ts';
 
-/** What `npm start` runs once everything is installed and compiled. */
-const PROGRAM = path.join(projectRoot(), 'dist', 'bin', 'start.js');
+/** What `npm start` runs once everything is installed and compiled, and what the image runs. */
+const programOf = (name: 'start' | 'all') => path.join(projectRoot(), 'dist', 'bin', `${name}.js`);
 
 interface Start {
   child: ChildProcess;
@@ -35,9 +38,13 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function start(environment: Record<string, string> = {}, through: string[] = []): Start {
+function start(
+  environment: Record<string, string> = {},
+  through: string[] = [],
+  name: 'start' | 'all' = 'start',
+): Start {
   const own = { DATA_DIR: path.join(folder, 'data'), PORT: '0', WORKER_PORT: '0', LOG_FILE: 'none', ...environment };
-  const [program = '', ...args] = [...through, process.execPath, PROGRAM];
+  const [program = '', ...args] = [...through, process.execPath, programOf(name)];
   const child = spawn(program, args, {
     cwd: folder,
     env: { PATH: process.env['PATH'], ...own },
@@ -66,11 +73,11 @@ function start(environment: Record<string, string> = {}, through: string[] = [])
   return started;
 }
 
-async function assign(api: string, params: object): Promise<string> {
+async function assign(api: string, params: object, task_type = 'test_task'): Promise<string> {
   const answer = await fetch(`${api}/assign-task`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ task_type: 'test_task', params }),
+    body: JSON.stringify({ task_type, params }),
   });
   expect(answer.status).toBe(202);
   const { task_id } = (await answer.json()) as { task_id: string };
@@ -165,6 +172,69 @@ test('a worker that is killed is started again', async () => {
   process.kill(worker, 'SIGKILL');
   expect(await completed(api, await assign(api, { word: 'again' }))).toMatchObject({ word: 'again' });
   expect(first.output()).toContain('The worker ended (SIGKILL); it is started again in 0.5 s.');
+});
+
+describe('the default command of the image', () => {
+  /** Another address of this machine than the one that only this machine reaches. */
+  const OUTSIDE = '127.0.0.2';
+  const isReachable = (port: number) =>
+    fetch(`http://${OUTSIDE}:${port}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+
+  test('applies the migrations and does the task of the README, with a database of its own, on both ports for others', async () => {
+    const [port, metricsPort] = [await freePort(), await freePort()];
+    const ports = { PORT: `${port}`, WORKER_PORT: '', METRICS_PORT: `${metricsPort}` };
+    const all = start({ AUTH_MODE: 'none', ...ports }, [], 'all');
+    await all.api();
+    expect(all.output()).toContain('Applied the migration');
+    const api = `http://${OUTSIDE}:${port}`;
+    const task = await assign(api, { batch_ids: [1, 2, 3], auto_approve: true }, 'approve_batches');
+    const { status } = (await (await fetch(`${api}/result/${task}?wait=10`)).json()) as { status: string };
+    expect(status).toBe('completed');
+    expect(await isReachable(metricsPort)).toBe(true);
+    expect(await (await fetch(`http://${OUTSIDE}:${metricsPort}/metrics`)).text()).toContain('orchestrator_');
+
+    all.child.kill('SIGTERM');
+    expect(await all.ended).toBe(0);
+    expect(pids(all.output()).filter(isAlive)).toEqual([]);
+  });
+
+  test('serves this machine alone without credentials, and says what lets others in', async () => {
+    const [port, metricsPort] = [await freePort(), await freePort()];
+    const all = start({ PORT: `${port}`, WORKER_PORT: `${metricsPort}` }, [], 'all');
+    const api = await all.api();
+    expect(all.output()).toContain('listens on this machine only; API_KEY or AUTH_MODE=none lets others in');
+    expect((await fetch(`${api}/health`)).ok).toBe(true);
+    expect(await isReachable(port)).toBe(false);
+    expect(await isReachable(metricsPort)).toBe(false);
+  });
+
+  test('speaks TLS on both ports with ENABLE_TLS', async () => {
+    const metricsPort = await freePort();
+    const { cert, certPath, keyPath } = makeCertificate(folder);
+    const tls = { ENABLE_TLS: 'true', TLS_CERT_PATH: certPath, TLS_KEY_PATH: keyPath };
+    const all = start({ WORKER_PORT: `${metricsPort}`, ...tls }, [], 'all');
+    for (const base of [await all.api(), `https://127.0.0.1:${metricsPort}`]) {
+      expect(base).toMatch(/^https:/);
+      const status = await new Promise((resolve, reject) => {
+        const call = request(`${base}/health`, { ca: cert, agent: false }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        call.once('error', reject);
+        call.end();
+      });
+      expect(status, base).toBe(200);
+    }
+  });
+
+  test('does not start where it is to listen for others without credentials', async () => {
+    const all = start({ HOST: '0.0.0.0' }, [], 'all');
+    expect(await all.ended).toBe(78);
+    expect(all.output()).toContain('set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in');
+  });
 });
 
 test('a configuration that cannot work is told in full', async () => {

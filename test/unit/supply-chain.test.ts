@@ -100,7 +100,7 @@ describe('the image', () => {
     expect(dockerfile).toContain('--ignore-scripts');
   });
 
-  test.each(['orchestrator', 'worker', 'migrate', 'ecosystem'])(
+  test.each(['orchestrator', 'worker', 'ecosystem'])(
     '%s writes nothing but to memory, and may do nothing more',
     (name) => {
       expect(compose.services[name]).toMatchObject({
@@ -114,6 +114,8 @@ describe('the image', () => {
 
   test('no store can be reached from another machine', () => {
     for (const name of ['postgres', 'redis']) expect(compose.services[name]).not.toHaveProperty('ports');
-    expect(compose.services['orchestrator']?.['ports']).toEqual([expect.stringMatching(/^127\.0\.0\.1:/)]);
+    const ports = z.array(z.string()).parse(compose.services['orchestrator']?.['ports']);
+    expect(ports.filter((port) => !port.startsWith('127.0.0.1:'))).toEqual([]);
+    expect(ports).toHaveLength(2);
   });
 });

@@ -115,6 +115,7 @@ export function workerProcess(
   const health = createWorkerHealth({
     registry: config.metricsEnabled ? servedMetrics(metrics.registry, shared) : undefined,
     identify: authentication.identify,
+    tls: config.tls,
     state: () => ({
       worker,
       lanes: lanes.names,

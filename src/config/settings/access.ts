@@ -122,7 +122,7 @@ export const access = {
   tls: {
     enabled: setting('ENABLE_TLS', flag(), {
       default: 'false',
-      description: 'true: the API uses HTTPS; the port of a worker remains plain HTTP.',
+      description: 'true: the API and the port of a worker speak HTTPS, and both need the files below.',
     }),
     certPath: setting('TLS_CERT_PATH', text(), {
       default: './certs/server.crt',

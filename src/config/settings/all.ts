@@ -1,5 +1,6 @@
 /** Every setting: `.env.template` and docs/configuration.md list them in this order. */
 import { access } from './access.ts';
+import { enterprise } from './enterprise.ts';
 import { environment } from './environment.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
@@ -26,6 +27,7 @@ export const SETTINGS = {
   ...queue,
   ...retention,
   ...telemetry,
+  ...enterprise,
   ...environment,
 };
 

@@ -1,5 +1,6 @@
 /** The settings of outbound calls: what actions may reach, and the systems that they call. */
-import { hosts, oneOf, tenantEgress, text, url, urlMap } from '../types.ts';
+import path from 'node:path';
+import { decimal, hosts, oneOf, serviceFiles, tenantEgress, text, url, urlMap } from '../types.ts';
 import { optional, setting } from './setting.ts';
 
 export const outbound = {
@@ -19,6 +20,23 @@ export const outbound = {
   }),
   services: optional('SERVICES', urlMap(), {
     description: 'Services by name for service_call, as JSON; <NAME>_URL=http://… does the same for one.',
+  }),
+  serviceTls: setting('SERVICE_TLS', serviceFiles(), {
+    default: '{}',
+    description:
+      'Certificates that are shown to services (mutual TLS), and the CA certificates that those are verified against, as JSON of PEM files by service: {"doc_store": {"ca_path": "certs/ca.crt", "cert_path": "certs/client.crt", "key_path": "certs/client.key"}}. policy, identity, memory and peers name what the service itself calls. The files are read again when they change.',
+    inConfig: (services, folder) =>
+      new Map(
+        [...services].map(([name, files]) => [
+          name,
+          Object.fromEntries(Object.entries(files).map(([of, file]) => [of, path.resolve(folder, file)])),
+        ]),
+      ),
+  }),
+  checkIntervalSeconds: setting('HEALTH_CHECK_INTERVAL', decimal(1, 3_600), {
+    default: '10',
+    description:
+      'Seconds between the health checks of a service that is registered with a health_check without interval_seconds.',
   }),
   adapterSettings: {
     ESC_URL: optional('ESC_URL', url(['http', 'https']), {

@@ -28,10 +28,9 @@ export const requests = {
     description:
       'Whose X-Forwarded-For is trusted: the number of proxies in front of the API, or a list of their addresses and networks (10.0.0.0/8), loopback, private. Only used for the limits below and the audit.',
   }),
-  rateLimitPerMinute: setting('RATE_LIMIT_PER_MINUTE', whole(0, 10_000_000), {
-    default: '0',
+  rateLimitPerMinute: optional('RATE_LIMIT_PER_MINUTE', whole(0, 10_000_000), {
     description:
-      'Maximum number of requests per minute and client, identified by its credentials, or by its address where none are required; 0: no limit.',
+      'Maximum number of requests per minute and client, identified by its credentials, or by its address where none are required; 0: no limit. By default 600 with RATE_LIMITING_ENABLED, else 0.',
   }),
   authFailuresPerMinute: setting('AUTH_FAILURES_PER_MINUTE', whole(0, 1_000_000), {
     default: '30',

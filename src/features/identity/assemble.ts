@@ -35,14 +35,20 @@ export function createIdentityClient({ config, fetch, log, count }: IdentityClie
       verified: count ?? (() => undefined),
       ask(token) {
         const body = { token, required_capabilities: [] };
-        return postJson(fetch, { url: verifyUrl, headers: authorization, body, signal: within(timeoutMs) });
+        return postJson(fetch, {
+          url: verifyUrl,
+          headers: authorization,
+          body,
+          of: 'identity',
+          signal: within(timeoutMs),
+        });
       },
     }),
     issueToken: createIssueToken({
       ask(body, idempotencyKey, signal) {
         const headers = { ...authorization, 'idempotency-key': idempotencyKey };
         const late = within(timeoutMs, ...(signal === undefined ? [] : [signal]));
-        return postJson(fetch, { url: issueUrl, headers, body, signal: late });
+        return postJson(fetch, { url: issueUrl, headers, body, of: 'identity', signal: late });
       },
     }),
   };

@@ -36,7 +36,14 @@ export interface NotifyPeersDeps {
   secrets: readonly string[];
   fetch(
     url: string,
-    init: { method: 'POST'; headers: Record<string, string>; body: string; signal: AbortSignal; trusted: true },
+    init: {
+      method: 'POST';
+      headers: Record<string, string>;
+      body: string;
+      signal: AbortSignal;
+      trusted: true;
+      certificateFor: { own: 'peers' };
+    },
   ): Promise<{ status: number; text(): Promise<string> }>;
   now(): Date;
   /** In milliseconds, of a clock that only goes on. */
@@ -125,6 +132,7 @@ async function send(
     body: JSON.stringify(body),
     signal: within(TIMEOUT_MS, stopping),
     trusted: true,
+    certificateFor: { own: 'peers' },
   });
   if (answer.status !== 200) throw new Error(`it answered ${answer.status}`);
   const parsed = replicated.safeParse(jsonOf(await answer.text()));

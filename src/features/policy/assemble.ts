@@ -31,7 +31,7 @@ export function createPolicyClient(init: PolicyClientInit): PolicyClient | undef
     decided: init.count ?? (() => undefined),
     ask(request, signal) {
       const late = within(timeoutMs, ...(signal === undefined ? [] : [signal]));
-      return postJson(init.fetch, { url, headers, body: questionOf(dialect, request), signal: late });
+      return postJson(init.fetch, { url, headers, body: questionOf(dialect, request), of: 'policy', signal: late });
     },
   });
 }

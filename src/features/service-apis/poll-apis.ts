@@ -13,7 +13,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
 import { didYouMean } from '../../schemas/nearest.ts';
-import type { Service, ServiceStore } from '../services/ports.ts';
+import type { ServiceStore } from '../services/ports.ts';
 import { findService, listServices } from '../services/registry.ts';
 import { type ApiDrift, driftOf, NO_DRIFT } from './api-drift.ts';
 import { type ApiDocument, documentFault, readDocument } from './openapi-document.ts';
@@ -35,9 +35,18 @@ export type Prepared =
   | { is: 'unknown'; message: string }
   | { is: 'unfit'; faults: FieldFault[] };
 
+/** Where the document of a service is. */
+export interface DocumentSource {
+  name: string;
+  url: string;
+  /** At the origin of the service itself. */
+  besideService: boolean;
+  /** That is one that the configuration names. */
+  trusted: boolean;
+}
+
 export interface ServiceApis {
-  /** Where the document of a service is; `trusted`: at the address of one that the configuration names. */
-  source(tenantId: string, name: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
+  source(tenantId: string, name: string): Promise<DocumentSource | undefined>;
   /** Names of all services there are. */
   names(tenantId: string): Promise<string[]>;
   /** `cause`: the calling task; a repeated call gets the same answer. */
@@ -83,7 +92,8 @@ export function createServiceApis({ store, services, configured, texts }: Servic
       const found = await findService(services, configured, tenantId, name);
       if (found === undefined) return undefined;
       const url = found.openapiUrl ?? `${found.baseUrl}${DEFAULT_PATH}`;
-      return { name: found.name, url, trusted: isConfiguredOrigin(found, url) };
+      const besideService = new URL(url).origin === new URL(found.baseUrl).origin;
+      return { name: found.name, url, besideService, trusted: besideService && found.source === 'configuration' };
     },
     async names(tenantId) {
       return (await listServices(services, configured, tenantId)).map(({ name }) => name);
@@ -131,10 +141,6 @@ export function createServiceApis({ store, services, configured, texts }: Servic
       return prepared.ok ? { is: 'call', call: prepared.call } : { is: 'unfit', faults: prepared.faults };
     },
   };
-}
-
-function isConfiguredOrigin({ source, baseUrl }: Service, url: string): boolean {
-  return source === 'configuration' && new URL(url).origin === new URL(baseUrl).origin;
 }
 
 export function createServiceApiReader({

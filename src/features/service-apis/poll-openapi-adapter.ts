@@ -10,6 +10,7 @@ import {
   NonRetryableError,
   RetryableError,
 } from '../../../workers/adapter.ts';
+import type { DocumentSource } from './poll-apis.ts';
 
 type Json = z.output<typeof anyJson>;
 
@@ -65,20 +66,21 @@ export const pollOpenapi = defineAdapter({
 interface Fetching {
   fetch(
     url: string,
-    init: { headers: Record<string, string>; signal: AbortSignal; trusted: boolean },
+    init: { headers: Record<string, string>; signal: AbortSignal; trusted: boolean; service?: string },
   ): Promise<AdapterResponse>;
   signal: AbortSignal;
 }
 
 async function fetchText(
-  { name, url, trusted }: { name: string; url: string; trusted: boolean },
+  { name, url, besideService, trusted }: DocumentSource,
   timeoutMs: number,
   { fetch, signal }: Fetching,
 ): Promise<Json> {
   const late = AbortSignal.timeout(timeoutMs);
   const what = `the document of '${name}'`;
   try {
-    const answer = await fetch(url, { headers: { accept: ACCEPT }, signal: late, trusted });
+    const request = { headers: { accept: ACCEPT }, signal: late, trusted };
+    const answer = await fetch(url, besideService ? { ...request, service: name } : request);
     await expectOk(answer, what);
     return readDocument(await answer.text(), answer.headers['content-type'] ?? '', what);
   } catch (error) {

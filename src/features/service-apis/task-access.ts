@@ -3,12 +3,12 @@
 import { type AdapterContext, NonRetryableError } from '../../../workers/adapter.ts';
 import type { ExecutionCall } from '../../engine/ports/executor.ts';
 import type { Json } from '../../schemas/json.ts';
-import type { Polled, ServiceApis } from './poll-apis.ts';
+import type { DocumentSource, Polled, ServiceApis } from './poll-apis.ts';
 
 /** What `list_services` and `poll_openapi` use. */
 interface ServiceApisOfTask {
   names(): Promise<string[]>;
-  source(service: string): Promise<{ name: string; url: string; trusted: boolean } | undefined>;
+  source(service: string): Promise<DocumentSource | undefined>;
   store(service: string, url: string, document: Json): Promise<Polled>;
 }
 

@@ -3,4 +3,7 @@ import { featureApi } from '../../feature.ts';
 import { registryOf } from './assemble.ts';
 import { registryRoutes } from './routes.ts';
 
-export const api = featureApi([registryRoutes], (parts) => ({ registry: registryOf(parts) }));
+export const api = featureApi([registryRoutes], (parts) => ({
+  registry: registryOf(parts),
+  checkIntervalSeconds: parts.config.checkIntervalSeconds,
+}));

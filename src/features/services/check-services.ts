@@ -22,7 +22,13 @@ export function createServiceChecks(deps: {
   configured: ReadonlyMap<string, string>;
   fetch(
     url: string,
-    init: { method: string; trusted: boolean; tenantId: string; signal: AbortSignal },
+    init: {
+      method: string;
+      trusted: boolean;
+      certificateFor: { service: string };
+      tenantId: string;
+      signal: AbortSignal;
+    },
   ): Promise<{ status: number }>;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
@@ -52,7 +58,9 @@ export function createServiceChecks(deps: {
     const [at, trusted] = [configured ?? baseUrl, configured !== undefined];
     try {
       const signal = AbortSignal.any([stopping, late]);
-      const { status } = await deps.fetch(`${at}${how.path}`, { method: 'GET', trusted, tenantId, signal });
+      const certificateFor = { service: name };
+      const request = { method: 'GET', trusted, certificateFor, tenantId, signal };
+      const { status } = await deps.fetch(`${at}${how.path}`, request);
       return status >= 200 && status < 300 ? undefined : `answered ${status}`;
     } catch (error) {
       if (late.aborted) return `no answer within ${how.timeout_seconds} s`;

@@ -1,7 +1,7 @@
 /** The registry of services. */
 
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
-import { instanceStatus, ONLY_INSTANCE, serviceStatus } from './domain.ts';
+import { type HealthCheck, instanceStatus, ONLY_INSTANCE, serviceStatus } from './domain.ts';
 import type { OpenCircuit, Registration, Service } from './ports.ts';
 import type { Registry } from './registry.ts';
 import * as schemas from './schemas.ts';
@@ -76,6 +76,8 @@ export const removeService = operation({
 
 interface Needs {
   registry: Registry;
+  /** Of a service whose health check says nothing else. */
+  checkIntervalSeconds: number;
 }
 
 export const registryRoutes = endpoints(
@@ -83,9 +85,10 @@ export const registryRoutes = endpoints(
   serve,
 );
 
-function serve(routes: Routes, { registry }: Needs): void {
+function serve(routes: Routes, { registry, checkIntervalSeconds }: Needs): void {
   routes.serve(registerService, async ({ body, caller, response }) => {
-    sendJson(response, 200, { status: 'registered', count: await registry.register(caller, toRegistration(body)) });
+    const registration = toRegistration(body, checkIntervalSeconds);
+    sendJson(response, 200, { status: 'registered', count: await registry.register(caller, registration) });
   });
 
   routes.serve(heartbeatService, async ({ body: { name, instance_id }, caller, response }) => {
@@ -110,7 +113,7 @@ function serve(routes: Routes, { registry }: Needs): void {
   });
 }
 
-function toRegistration(body: schemas.RegisterRequest): Registration {
+function toRegistration(body: schemas.RegisterRequest, checkIntervalSeconds: number): Registration {
   const { health_check, load_balancing, breaker, bulkhead, timeout_seconds } = body;
   return {
     name: body.name,
@@ -122,13 +125,20 @@ function toRegistration(body: schemas.RegisterRequest): Registration {
     endpoints: body.endpoints as Registration['endpoints'], // The API's JSON.
     metadata: body.metadata,
     settings: {
-      ...(health_check === undefined ? {} : { health_check }),
+      ...(health_check === undefined ? {} : { health_check: healthCheckOf(health_check, checkIntervalSeconds) }),
       ...(load_balancing === undefined ? {} : { load_balancing }),
       ...(breaker === undefined ? {} : { breaker }),
       ...(bulkhead === undefined ? {} : { bulkhead }),
       ...(timeout_seconds === undefined ? {} : { timeout_seconds }),
     },
   };
+}
+
+function healthCheckOf(
+  requested: NonNullable<schemas.RegisterRequest['health_check']> | null,
+  intervalSeconds: number,
+): HealthCheck | null {
+  return requested && { ...requested, interval_seconds: requested.interval_seconds ?? intervalSeconds };
 }
 
 /** Open before half-open before closed. */

@@ -36,10 +36,11 @@ const baseUrl = address
 
 const seconds = (max: number) => z.number().positive().max(max);
 const threshold = z.int().min(1).max(100);
+const checkInterval = z.number().min(1).max(3_600);
 const healthCheck = z
   .strictObject({
     path: z.string().startsWith('/').max(MAX_URL).default('/health'),
-    interval_seconds: z.number().min(1).max(3_600).default(10),
+    interval_seconds: checkInterval.default(10),
     timeout_seconds: seconds(60).default(2),
     healthy_threshold: threshold.default(2),
     unhealthy_threshold: threshold.default(3),
@@ -48,6 +49,9 @@ const healthCheck = z
     id: 'HealthCheck',
     description: 'A health check sends GET to the path; a 2xx status passes, and redirects are followed',
   });
+const healthCheckRequest = healthCheck
+  .extend({ interval_seconds: checkInterval.optional().meta({ description: 'Default: HEALTH_CHECK_INTERVAL' }) })
+  .meta({ id: 'HealthCheckRequest' });
 const loadBalancing = z.enum(['round_robin', 'least_outstanding']);
 const breaker = z.strictObject({
   failure_threshold: threshold.default(5).meta({ description: 'Number of consecutive failures that open the circuit' }),
@@ -81,7 +85,7 @@ export const registerRequest = z
     }),
     weight: weight.default(1),
     ttl_seconds: ttl.optional(),
-    health_check: healthCheck.nullable().optional(),
+    health_check: healthCheckRequest.nullable().optional(),
     load_balancing: loadBalancing.optional(),
     breaker: breaker.optional(),
     bulkhead: bulkhead.optional(),

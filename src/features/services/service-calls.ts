@@ -57,6 +57,8 @@ export function createServiceCalls(deps: {
   now(): number;
   random(): number;
   onChange(change: CircuitChange): void;
+  /** Left out: they are on. */
+  breakers?: boolean;
 }): ServiceCalls {
   const states = new Map<string, ServiceState>();
 
@@ -102,7 +104,8 @@ export function createServiceCalls(deps: {
     const onChange = (state: CircuitName) => {
       if (entry.circuits.get(instanceId)?.circuit === circuit) deps.onChange({ tenantId, name, instanceId, state });
     };
-    const circuit = createCircuit(breaker, { now: deps.now, onChange });
+    const never = { ...breaker, failure_threshold: Number.POSITIVE_INFINITY };
+    const circuit = createCircuit(deps.breakers === false ? never : breaker, { now: deps.now, onChange });
     entry.circuits.set(instanceId, { of, circuit });
     if (found !== undefined && found.circuit.state() !== 'closed') onChange('closed');
     return circuit;

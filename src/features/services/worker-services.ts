@@ -34,9 +34,10 @@ export function createWorkerServices(deps: {
   pool: pg.Pool;
   configured: Readonly<Record<string, string>>;
   worker: string;
+  breakers: boolean;
   log: Logger;
 }): WorkerServices {
-  const { pool, worker, log } = deps;
+  const { pool, worker, breakers, log } = deps;
   const store = createServiceStore(pool);
   const configured = new Map(Object.entries(deps.configured));
   const directory = createServiceDirectory({
@@ -45,7 +46,7 @@ export function createWorkerServices(deps: {
   });
   const circuits = createCircuitStore(pool);
   const reporter = createCircuitReporter({ circuits, worker });
-  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: reporter.changed });
+  const calls = createServiceCalls({ now: Date.now, random: Math.random, onChange: reporter.changed, breakers });
   const checks = createServiceCheckStore(pool);
   return {
     find: directory.find,

@@ -14,8 +14,8 @@ const REMOVE_EVERY_MS = 10_000;
 
 export const worker: FeatureWorker = {
   open({ pool, config, worker: name, fetch, failpoint, now, log }) {
-    const { peers, services: configured, serviceRateLimits } = config;
-    const services = createWorkerServices({ pool, configured, worker: name, log });
+    const { peers, services: configured, serviceRateLimits, circuitBreakers: breakers } = config;
+    const services = createWorkerServices({ pool, configured, worker: name, breakers, log });
     const metrics = createServiceMetrics(services.calls.circuits);
     const takeRateSlot = createRateLimit({
       limits: serviceRateLimits,

@@ -22,6 +22,8 @@ export interface DeliveryDeps {
   ): Promise<{ status: number }>;
   /** Each signs the callbacks. */
   callbackSecrets: readonly string[];
+  /** false: a host that does not answer gets no circuit. */
+  breakers: boolean;
   now(): Date;
   random(): number;
   failpoint: Failpoint;
@@ -131,7 +133,7 @@ async function deliver(deps: DeliveryDeps, delivery: DueDelivery, stopping: Abor
     status: answer.status,
     error: (answer.error ?? '').slice(0, MAX_ERROR),
     gone: answer.status === GONE,
-    unavailable: answer.status === null ? unsendable === undefined : UNAVAILABLE.has(answer.status),
+    unavailable: deps.breakers && (answer.status === null ? unsendable === undefined : UNAVAILABLE.has(answer.status)),
   };
   const { attempts, kind } = delivery;
   deps.log.warn(delivery.webhookId === null ? 'callback_failed' : 'webhook_failed', {

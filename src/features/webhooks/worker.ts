@@ -17,6 +17,7 @@ export const worker: FeatureWorker = {
     const pump = createDeliveryPump({
       ...{ deliveries, fetch, failpoint, calls, log },
       callbackSecrets: config.webhookSecrets,
+      breakers: config.circuitBreakers,
       now: () => new Date(now()),
       random: Math.random,
     });

@@ -1,5 +1,5 @@
 /** The worker's own endpoints on WORKER_PORT: those of probes, which are open, and `/metrics`, with the authentication of the API. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Identify } from '../auth/identify.ts';
@@ -8,6 +8,7 @@ import { challengeOf } from '../middleware/authenticate.ts';
 import { readContext } from '../middleware/context.ts';
 import { type MetricsRegistry, sendMetrics } from './metrics.ts';
 import { isProbe } from './probes.ts';
+import { createHttpServer, type ServerTls } from './server.ts';
 
 export interface WorkerHealth {
   listen(port: number, host: string): Promise<number>;
@@ -27,9 +28,11 @@ export function createWorkerHealth(source: {
   /** Undefined: they are not served. */
   registry: MetricsRegistry | undefined;
   identify: Identify;
+  /** Left out: it speaks plain HTTP. */
+  tls?: ServerTls | undefined;
   state(): WorkerState;
 }): WorkerHealth {
-  const server = createServer((request, response) => {
+  const server = createHttpServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]?.replace(/(.)\/$/, '$1');
     if (path === '/metrics' && source.registry !== undefined) {
       serveMetrics(source.registry, source.identify, request, response).catch((error: unknown) => {
@@ -49,7 +52,7 @@ export function createWorkerHealth(source: {
     response
       .writeHead(404, { 'content-type': 'application/problem+json' })
       .end(JSON.stringify({ title: 'Not found', status: 404 }));
-  });
+  }, source.tls);
   return {
     listen: (port, host) =>
       new Promise((resolve, reject) => {

@@ -54,6 +54,7 @@ const EFFECTS: Array<[string, string, Effect, unknown, Record<string, string>?]>
   ['ORCHESTRATOR_JWT_SECRET', 's'.repeat(40), (c) => c.authentication.jwt?.secrets, ['s'.repeat(40)]],
   ['API_KEY', '["a"]', (c) => c.apiKeys, ['a']],
   ['ORCHESTRATOR_MAX_CONCURRENT_RUNS', '1000', (c) => c.admissionWindow, 1000],
+  ['ORCHESTRATOR_HEALTH_CHECK_INTERVAL', '30', (c) => c.checkIntervalSeconds, 30],
   ['ORCHESTRATOR_HEALTH_CHECK_TIMEOUT', '2.5', (c) => c.healthCheckTimeoutMs, 2_500],
   ['FASTAPI_HOST', 'localhost', (c) => c.host, 'localhost'],
   ['FASTAPI_PORT', '8000', (c) => c.effective.settings['PORT']?.found_as, 'FASTAPI_PORT'],
@@ -142,6 +143,10 @@ describe('config/orchestrator.yaml of the older platform', () => {
     tls_cert_path: 'a',
     tls_key_path: 'b',
     log_level: 'error',
+    service_mesh_enabled: 'false',
+    event_streaming_enabled: 'false',
+    circuit_breaker_enabled: 'false',
+    rate_limiting_enabled: 'true',
   };
 
   test('has the keys that it had', () => {

@@ -4,10 +4,12 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ConfigError, loadConfig } from '../../../src/config/config.ts';
-import { createHttpServer } from '../../../src/http/server/server.ts';
-import { type Certificate, makeCertificate } from '../../support/certificate.ts';
+import { createIdentify } from '../../../src/http/auth/identify.ts';
+import { createHttpServer, type ServerTls } from '../../../src/http/server/server.ts';
+import { createWorkerHealth } from '../../../src/http/server/worker-health.ts';
+import { type Certificate, makeAuthority, makeCertificate } from '../../support/certificate.ts';
 import { appOf, memory } from '../../support/http-app.ts';
 
 let folder: string;
@@ -59,7 +61,7 @@ test('what is wrong with the files is named at once, under the names that were u
   ]);
 });
 
-test('a worker, which serves no HTTPS, needs neither file', () => {
+test('a program that neither listens nor calls others needs neither file', () => {
   expect(load(paths('missing.crt', 'missing.key'), false).tls).toBeUndefined();
 });
 
@@ -85,9 +87,40 @@ test('the API answers over HTTPS with that certificate and its headers, and a cl
   }
 });
 
-function get(port: number, ca: string): Promise<unknown> {
+describe('the port of a worker', () => {
+  async function open(clients?: ServerTls['clients']): Promise<number> {
+    const worker = createWorkerHealth({
+      registry: { metrics: async () => 'metrics 1\n', getMetricsAsJSON: async () => [] },
+      identify: createIdentify({ required: false, apiKeys: [] }),
+      tls: { cert: own.cert, key: own.key, clients },
+      state: () => ({ worker: 'w', lanes: [], draining: false, unresponsive: false, problems: [] }),
+    });
+    onTestFinished(() => worker.close());
+    return worker.listen(0, '127.0.0.1');
+  }
+
+  test('speaks TLS with the certificate of the API, and plain HTTP gets nothing', async () => {
+    const port = await open();
+    await expect(fetch(`http://127.0.0.1:${port}/health`)).rejects.toThrow();
+    expect(await get(port, own.cert, { path: '/health' })).toMatchObject({ status: 200, body: { worker: 'w' } });
+    await expect(get(port, other.cert, { path: '/health' })).rejects.toThrow(
+      /self-signed certificate|unable to verify/,
+    );
+  });
+
+  test('takes no client without a certificate where the API takes none', async () => {
+    const authority = makeAuthority(folder, 'clients');
+    const port = await open({ ca: authority.cert, required: true });
+    await expect(get(port, own.cert, { path: '/health' })).rejects.toThrow();
+    const pair = authority.issue('prometheus', '/CN=prometheus');
+    expect(await get(port, own.cert, { path: '/health', ...pair })).toMatchObject({ status: 200 });
+  });
+});
+
+function get(port: number, ca: string, more: { path?: string; cert?: string; key?: string } = {}): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const call = request({ host: '127.0.0.1', port, path: '/livez', ca, agent: false }, async (answer) => {
+    const options = { host: '127.0.0.1', port, path: '/livez', ca, agent: false, ...more };
+    const call = request(options, async (answer) => {
       let text = '';
       for await (const chunk of answer) text += String(chunk);
       resolve({

@@ -27,9 +27,14 @@ function service(instances: Array<Partial<ServiceInstance>>, settings: Partial<S
   };
 }
 
-function open() {
+function open(breakers = true) {
   const changes: CircuitChange[] = [];
-  const calls = createServiceCalls({ now: Date.now, random: () => 0, onChange: (change) => void changes.push(change) });
+  const calls = createServiceCalls({
+    now: Date.now,
+    random: () => 0,
+    breakers,
+    onChange: (change) => void changes.push(change),
+  });
   const place = (of: Service, ask = FIRST, signal = never) => calls.permit('t', of, ask, signal);
   return { calls, place, changes };
 }
@@ -71,6 +76,18 @@ test('after its recovery time one call is let through and decides', async () => 
   expect(await place(one)).toMatchObject({ is: 'permit' });
   const states = changes.map(({ state }) => state);
   expect(states).toEqual(['open', 'half_open', 'open', 'half_open', 'open', 'half_open', 'closed']);
+});
+
+test('without circuit breakers nothing opens, however often calls fail', async () => {
+  const { place, changes, calls } = open(false);
+  const one = service([{}], { breaker: { failure_threshold: 1, recovery_timeout: 60 } });
+  for (let n = 0; n < 20; n += 1) {
+    const next = await place(one);
+    expect(next).toMatchObject({ is: 'permit' });
+    await end(next, 'failed');
+  }
+  expect(changes).toEqual([]);
+  expect(calls.circuits()).toMatchObject([{ state: 'closed' }]);
 });
 
 test('an instance whose circuit is open is left out while there is another, also for tenants each on their own', async () => {

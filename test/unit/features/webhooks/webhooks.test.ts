@@ -82,7 +82,7 @@ describe('the pump', () => {
     traceId: null,
   });
 
-  function pumpOf(rounds: DueDelivery[][], fetch: DeliveryDeps['fetch']) {
+  function pumpOf(rounds: DueDelivery[][], fetch: DeliveryDeps['fetch'], breakers = true) {
     const marked: unknown[] = [];
     const asked: Array<Record<string, number>> = [];
     const deliveries: WebhookDeliveryStore = {
@@ -107,6 +107,7 @@ describe('the pump', () => {
     const pump = createDeliveryPump({
       deliveries,
       fetch,
+      breakers,
       callbackSecrets: [],
       now: () => NOW,
       random: () => 0,
@@ -164,6 +165,14 @@ describe('the pump', () => {
       ['4', 'answered 503', false, true, true],
     ]);
     expect(log.lines.map(({ event }) => event)).toContain('webhook_disabled');
+  });
+
+  test('without circuit breakers a host that does not answer counts as one that does', async () => {
+    const none = () => Promise.reject(new Error('connect ECONNREFUSED'));
+    const { pump, marked } = pumpOf([[delivery('1', 'w')]], none, false);
+    await pump.pass(new AbortController().signal);
+    await pump.idle();
+    expect(marked).toEqual([['1', 'connect ECONNREFUSED', false, false, true]]);
   });
 
   test('a callback reports how its run ended; one that was started again, or cannot be read, sends nothing', async () => {
