@@ -50,8 +50,7 @@ export function createClientCertificates(deps: {
       const pems = await readAll(files);
       return { name, version: createHash('sha256').update(JSON.stringify(pems)).digest('hex'), pems };
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      deps.log.warn('service_certificate_unusable', { target: name, problem });
+      deps.log.warn('service_certificate_unusable', { target: name, error });
       const last = await before?.catch(() => undefined);
       if (last !== undefined) return last;
       throw new EgressError('unreachable', `the certificate for '${name}' cannot be used`, { cause: error });

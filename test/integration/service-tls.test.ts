@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect } from 'vitest';
+import { openClient } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { makeAuthority, makeCertificate } from '../support/certificate.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import { echo, workflow } from '../support/test-task.ts';
 import { startTlsServer } from '../support/tls-server.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'service-tls-'));
@@ -22,6 +24,9 @@ const files = (name: string) => ({
 const DOCUMENT = { openapi: '3.1.0', info: { title: 'vault', version: '1' }, paths: {} };
 const server = await startTlsServer({ ...served, clients: clients.cert }, ({ path: asked, body, client }) => {
   if (asked === '/openapi.json') return { body: DOCUMENT };
+  if (asked === '/v1/evaluate') return { body: { allowed: true } };
+  if (asked === '/v1/tokens/verify')
+    return { body: { valid: true, user_id: 'kim', tenant_id: 'default', capabilities: [], roles: ['admin'] } };
   if (asked !== '/registry/replicate') return { body: { client } };
   const { changes } = JSON.parse(body) as { changes: unknown[] };
   return { body: { id: 'watcher', results: changes.map(() => ({ outcome: 'applied' })) } };
@@ -85,5 +90,20 @@ describe.each([onOne].flatMap((one) => one ?? []))('mutual TLS with services on 
       server.received.some(({ path: asked, body }) => asked === '/registry/replicate' && body.includes('told')),
     );
     expect(callersOf('/registry/replicate')).toEqual(new Set(['installation']));
+  });
+
+  test('the policy engine and the identity service get the certificates of theirs', async ({ stack }) => {
+    const { port, stop } = await stack.add('api', {
+      SERVICE_TLS: JSON.stringify({ policy: files('caller'), identity: files('installation') }),
+      ...{ POLICY_ENGINE_URL: server.url, POLICY_SCOPE: 'all', IDENTITY_SERVICE_URL: server.url, PEERS: '' },
+    });
+    try {
+      const client = openClient(`http://127.0.0.1:${port}`, { authorization: 'Bearer a-token-of-kim' });
+      expect((await client.post('/workflows', workflow([echo('a')]))).status).toBe(201);
+    } finally {
+      await stop();
+    }
+    expect(callersOf('/v1/evaluate')).toEqual(new Set(['caller']));
+    expect(callersOf('/v1/tokens/verify')).toEqual(new Set(['installation']));
   });
 });

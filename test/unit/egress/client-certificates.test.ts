@@ -184,9 +184,9 @@ describe('files that change', () => {
     expect(warn.mock.calls).toEqual([
       [
         'service_certificate_unusable',
-        { target: 'vault', problem: `${at('live.key')}, which is not the key of the certificate` },
+        { target: 'vault', error: new Error(`${at('live.key')}, which is not the key of the certificate`) },
       ],
-      ['service_certificate_unusable', { target: 'vault', problem: expect.stringContaining('ENOENT') }],
+      ['service_certificate_unusable', { target: 'vault', error: expect.objectContaining({ code: 'ENOENT' }) }],
     ]);
     put('live.crt', two.cert);
     put('live.key', two.key);
