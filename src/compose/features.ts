@@ -12,6 +12,7 @@ import { events } from '../features/events/index.ts';
 import { externalWorkers } from '../features/external-workers/index.ts';
 import { failures } from '../features/failures/index.ts';
 import { history } from '../features/history/index.ts';
+import { kubernetes } from '../features/kubernetes/index.ts';
 import { lateEffects } from '../features/late-effects/index.ts';
 import { manualCompletion } from '../features/manual-completion/index.ts';
 import { peers } from '../features/peers/index.ts';
@@ -45,6 +46,7 @@ export const FEATURES: readonly Feature[] = [
   externalWorkers,
   failures,
   history,
+  kubernetes,
   lateEffects,
   manualCompletion,
   peers,

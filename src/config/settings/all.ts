@@ -1,6 +1,7 @@
 /** Every setting: `.env.template` and docs/configuration.md list them in this order. */
 import { access } from './access.ts';
 import { environment } from './environment.ts';
+import { kubernetes } from './kubernetes.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
 import { queue } from './queue.ts';
@@ -19,6 +20,7 @@ export const SETTINGS = {
   ...stores,
   ...workers,
   ...outbound,
+  ...kubernetes,
   ...messages,
   ...secrets,
   ...queue,
