@@ -75,13 +75,18 @@ export function isWaitTimeout(stderr: string): boolean {
   return stderr.includes('timed out waiting for the condition');
 }
 
+/** Of a first line that is longer so much is left out. */
+const BROKEN_LINE = 1_024;
+
 /** The readable end of what was written, of at most so many bytes and from the start of a line where something is left out. */
 export function tailOf(written: Buffer, maxBytes: number): string {
   const isCut = written.length > maxBytes;
   const end = isCut ? written.subarray(written.length - maxBytes) : written;
   const text = end.toString('utf8').replaceAll(UNREADABLE, '');
+  if (!isCut) return text;
   // What is left of a first line may be the end of a secret, which nothing would recognise.
-  return isCut ? text.slice(text.indexOf('\n') + 1) : text;
+  const lineEnd = text.indexOf('\n') + 1;
+  return text.slice(lineEnd > 0 && lineEnd < BROKEN_LINE ? lineEnd : BROKEN_LINE);
 }
 
 /** Colours and the like; NUL cannot be stored. */
