@@ -253,6 +253,26 @@ describe.each(onBothBackends({ environment: ENVIRONMENT, workers: 0 }).slice(0, 
       expect(verbs.filter(({ args }) => args[0] === 'apply' || args[0] === 'wait')).toEqual([]);
     });
 
+    test('what a tenant has of Jobs is exported, shown to nobody else, and leaves the cluster when its data is erased', async ({
+      api,
+      stack,
+    }) => {
+      const as = (tenant: string) => openClient(api.url, { 'X-Tenant-ID': tenant });
+      const run = await as('gone').run(workflow([job({ command: ends(3_600_000), wait: false })]));
+      const { job_name: name } = taskOf(run, 'job').output as { job_name: string };
+      await as('stays').run(workflow([job({ command: ends(0) })]));
+      const exportOf = async (tenant: string) => (await as(tenant).get(`/tenants/${tenant}/export`)).text;
+      expect(await exportOf('gone')).toMatch(new RegExp(`"kubernetes_job".*"name":"${name}"`));
+      expect(await exportOf('stays')).toContain('"kubernetes_job"');
+      expect(await exportOf('stays')).not.toContain(name);
+      accepted(await as('gone').send('DELETE', '/tenants/gone/data?force=true'), 202);
+      const rows = `SELECT FROM kubernetes_job WHERE tenant_id = 'gone'`;
+      await until(async () => (await stack.db.query(rows)).rowCount === 0);
+      const another = await stack.add('worker');
+      await until(() => !cluster.names('jobs').includes(name) && !cluster.names('podgroups').includes(name));
+      await another.stop();
+    });
+
     test('a task of its own runs a Job too', async ({ api }) => {
       const id = await api.assign({ task_type: 'kubernetes_job', params: { job_name: 'single', command: ends(0) } });
       expect(await api.ended(id)).toMatchObject({ status: 'completed', result: { status: 'submitted', waited: true } });
