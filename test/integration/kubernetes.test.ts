@@ -261,7 +261,9 @@ describe.each(onBothBackends({ environment: ENVIRONMENT, workers: 0 }).slice(0, 
       const run = await as('gone').run(workflow([job({ command: ends(3_600_000), wait: false })]));
       const { job_name: name } = taskOf(run, 'job').output as { job_name: string };
       await as('stays').run(workflow([job({ command: ends(0) })]));
-      const exportOf = async (tenant: string) => (await as(tenant).get(`/tenants/${tenant}/export`)).text;
+      // JSON lines.
+      const exportOf = async (tenant: string) =>
+        (await fetch(`${api.url}/tenants/${tenant}/export`, { headers: { 'X-Tenant-ID': tenant } })).text();
       expect(await exportOf('gone')).toMatch(new RegExp(`"kubernetes_job".*"name":"${name}"`));
       expect(await exportOf('stays')).toContain('"kubernetes_job"');
       expect(await exportOf('stays')).not.toContain(name);
