@@ -239,6 +239,12 @@ describe.each(onBothBackends({ environment: ENVIRONMENT, workers: 0 }).slice(0, 
       expect(secret.text).toContain('only env may hold secrets');
     });
 
+    test('and with a task', async ({ api }) => {
+      const wrong = await api.post('/assign-task', { task_type: 'kubernetes_job', params: { image: '-i' } });
+      expectProblem(wrong, 400, 'invalid_request');
+      expect(wrong.body).toMatchObject({ errors: [{ path: 'params.image' }] });
+    });
+
     test('they are checked again when templates are filled, before anything is run', async ({ api }) => {
       const before = cluster.calls().length;
       const parameters = [{ name: 'value', type: 'string' }];
@@ -321,6 +327,19 @@ describe.each(
     const run = await api.run(workflow([job({ command: ends(0) })]));
     expect(taskOf(run, 'job')).toMatchObject({ status: 'completed', output: { status: 'disabled' } });
     expect(elsewhere.calls()).toEqual([]);
+  });
+});
+
+describe.each(
+  onBothBackends({ environment: { ...elsewhere.environment, KUBECTL_BINARY: '/nowhere/kubectl' } }).slice(0, 1),
+)('kubernetes jobs without kubectl on $backend', ({ test }) => {
+  test('fail, and may be tried again', async ({ api }) => {
+    const retry = { max_attempts: 2, backoff: 'fixed', initial_delay_seconds: 0.1 };
+    const run = await api.run(workflow([job({ command: ends(0) }, { retry })]));
+    expect(taskOf(run, 'job')).toMatchObject({
+      ...{ status: 'failed', attempts: 2 },
+      error: { code: 'upstream_error', message: expect.stringContaining('kubectl cannot be run') },
+    });
   });
 });
 

@@ -39,7 +39,7 @@ export interface JobOrigin {
 }
 
 /** `digest`: hex, of which so many digits are used. */
-export function jobName(wanted: string | undefined, digest: string): string {
+export function jobName(wanted: string | null | undefined, digest: string): string {
   const slug = (wanted ?? 'job').toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
   const cut = slug.slice(0, MAX_NAME - DIGEST_DIGITS - 1).replaceAll(/^-+|-+$/g, '');
   return `${cut === '' ? 'job' : cut}-${digest.slice(0, DIGEST_DIGITS)}`;
@@ -53,7 +53,8 @@ export function selectorOf(installation: string): string {
 /** The PodGroup and the Job, as one document for `kubectl apply`. */
 export function manifestOf(key: JobKey, request: JobRequest, defaults: JobDefaults, origin: JobOrigin): JsonObject {
   const { namespace, name } = key;
-  const { parallelism = 1, min_member: minMember = 1, queue = defaults.queue } = request;
+  const queue = request.queue ?? defaults.queue;
+  const parallelism = request.parallelism ?? 1;
   const labels = { [MANAGED_BY]: 'orchestrator', [INSTALLATION]: origin.installation };
   const group = { 'scheduling.k8s.io/group-name': name, 'volcano.sh/queue-name': queue, 'volcano.sh/task-spec': 'job' };
   const annotations = {
@@ -72,7 +73,7 @@ export function manifestOf(key: JobKey, request: JobRequest, defaults: JobDefaul
         apiVersion: 'scheduling.volcano.sh/v1beta1',
         kind: 'PodGroup',
         metadata: { name, namespace, labels },
-        spec: { minMember: Math.max(minMember, parallelism), minResources: resources, queue },
+        spec: { minMember: Math.max(request.min_member ?? 1, parallelism), minResources: resources, queue },
       },
       {
         apiVersion: 'batch/v1',
@@ -92,7 +93,7 @@ export function manifestOf(key: JobKey, request: JobRequest, defaults: JobDefaul
 }
 
 function podOf(request: JobRequest, defaults: JobDefaults, resources: JsonObject): JsonObject {
-  const { command, env = {} } = request;
+  const { command } = request;
   const ofUser = { runAsUser: USER, runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } };
   return {
     schedulerName: 'volcano',
@@ -104,8 +105,8 @@ function podOf(request: JobRequest, defaults: JobDefaults, resources: JsonObject
       {
         name: 'job',
         image: request.image ?? defaults.image,
-        ...(command === undefined ? {} : { command }),
-        env: Object.entries(env).map(([name, value]) => ({ name, value: String(value) })),
+        ...(command == null ? {} : { command }),
+        env: Object.entries(request.env ?? {}).map(([name, value]) => ({ name, value: String(value) })),
         resources: { requests: resources, limits: resources },
         securityContext: { ...ofUser, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
       },

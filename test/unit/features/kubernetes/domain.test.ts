@@ -107,6 +107,12 @@ describe('what an action may say', () => {
       expect(jobRequest.safeParse({ [field]: value }).success, JSON.stringify(value)).toBe(false);
   });
 
+  test('leaves out what is null, as a template of a parameter that was not given is', () => {
+    const fields = Object.keys(jobRequest.shape);
+    const nothing = jobRequest.parse(Object.fromEntries(fields.map((field) => [field, null])));
+    expect(itemsOf(nothing)).toEqual(itemsOf({}));
+  });
+
   test('has no field for what only an administrator decides', () => {
     for (const field of ['service_account', 'host_network', 'volumes', 'privileged', 'run_as_user']) {
       expect(jobRequest.safeParse({ [field]: 'x' }).success, field).toBe(false);
