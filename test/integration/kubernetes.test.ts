@@ -202,15 +202,21 @@ describe.each(onBothBackends({ environment: ENVIRONMENT }).slice(0, 1))('kuberne
     await until(() => pids.every((pid) => !isAlive(pid)));
   });
 
-  test('a cancelled execution takes its Job and its PodGroup out of the cluster', async ({ api, db }) => {
-    const id = await api.createWorkflow(workflow([job({ job_name: 'cancelled', command: ends(3_600_000) })]));
+  test('a cancelled execution takes its Jobs and PodGroups out of the cluster, also those that it does not wait for', async ({
+    api,
+    db,
+  }) => {
+    const sent = job({ job_name: 'sent', command: ends(3_600_000), wait: false }, { action_id: 'sent' });
+    const waits = job({ job_name: 'cancelled', command: ends(3_600_000) }, { depends_on: ['sent'] });
+    const id = await api.createWorkflow(workflow([sent, waits]));
     const run = await api.execute(id);
     const name = await until(() => cluster.names('jobs').find((one) => one.startsWith('cancelled-')));
     await until(() => cluster.callsOf('wait', name).length === 1);
     accepted(await api.post(`/workflows/executions/${run}/cancel`, {}), 202);
     expect((await api.finished(run)).status).toBe('cancelled');
-    await until(() => !cluster.names('jobs').includes(name) && !cluster.names('podgroups').includes(name));
-    await until(async () => (await db.query('SELECT FROM kubernetes_job WHERE name = $1', [name])).rowCount === 0);
+    const all = () => [...cluster.names('jobs'), ...cluster.names('podgroups')];
+    await until(() => !all().some((one) => one === name || one.startsWith('sent-')));
+    await until(async () => (await db.query('SELECT FROM kubernetes_job WHERE run_id = $1', [run])).rowCount === 0);
     const [wait] = cluster.callsOf('wait', name);
     await until(() => wait !== undefined && !isAlive(wait.pid));
   });
