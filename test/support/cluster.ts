@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../src/project-root.ts';
 import type { Environment } from '../harness/processes/process.ts';
+import type { TestAction } from './test-task.ts';
 
 export interface KubectlCall {
   args: string[];
@@ -75,4 +76,23 @@ export function makeCluster(): Cluster {
     faults: () => read('faults'),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+/** An action that runs a Job, in one attempt. */
+export const job = (config: object, more: object = { retry: { max_attempts: 1 } }): TestAction => ({
+  ...{ action_id: 'job', action_type: 'kubernetes_job', config },
+  ...more,
+});
+
+/** Commands that the double knows: after so many milliseconds, with so many lines of logs. */
+export const ends = (afterMs: number, lines = 0) => ['ends', String(afterMs), String(lines)];
+export const fails = (afterMs: number) => ['fails', String(afterMs)];
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }

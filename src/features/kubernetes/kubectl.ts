@@ -9,7 +9,7 @@ import type { JobKey } from './domain.ts';
 export interface KubectlDeps {
   /** A path, or a name to be found in the PATH of `environment`. */
   program: string;
-  /** All that it sees of ours. */
+  /** All of its environment. */
   environment: Readonly<Record<string, string>>;
 }
 
@@ -35,7 +35,7 @@ interface Call {
   keptBytes?: number;
 }
 
-/** What is only asked or ordered, and waits for nothing. */
+/** For calls that wait for nothing. */
 const CALL_MS = 30_000;
 /** `kubectl wait` ends by itself; this is for one that does not. */
 const WAIT_MARGIN_MS = 10_000;

@@ -12,7 +12,7 @@ export interface KubernetesJobs {
   /** Of this installation; made when it is first needed. */
   installation(): Promise<string>;
   /**
-   * Writes down, before the cluster is told of it, that the task has such a Job, unless that is written down already. False:
+   * Stores, before anything is applied, that the task has such a Job, unless that is stored already. False:
    * nobody wants it any more, as the run has ended or is being cancelled.
    */
   open(key: JobKey, task: JobTask): Promise<boolean>;
@@ -21,6 +21,6 @@ export interface KubernetesJobs {
   remove(keys: readonly JobKey[]): Promise<void>;
   /** Jobs of a namespace whose tasks have completed since: they stay until the cluster removes them. */
   completed(namespace: string): Promise<string[]>;
-  /** Which of these names in a namespace are written down. */
+  /** Which of these names in a namespace have a row. */
   known(namespace: string, names: readonly string[]): Promise<ReadonlySet<string>>;
 }

@@ -1,6 +1,6 @@
 /**
- * Has the Job of a task run, in steps of which each may be repeated by another worker: write it down, look whether the
- * cluster has it already, apply it, wait for its end, read what it wrote. Its name follows from the idempotency key of the
+ * Has the Job of a task run, in steps of which each may be repeated by another worker: store its row, check whether
+ * the cluster has it already, apply it, wait for its end, read what it wrote. Its name follows from the idempotency key of the
  * task, so whoever comes after a worker that died finds the same Job and waits for the rest.
  */
 import { createHash } from 'node:crypto';
@@ -30,7 +30,7 @@ export interface JobOfTask extends JobTask {
   tenantId: string;
 }
 
-/** `kubectl wait` notices that a Job has completed; that it has failed is seen by asking. */
+/** `kubectl wait` notices that a Job has completed; polls notice that it has failed. */
 const CHECK_EVERY_MS = 2_000;
 const MAX_LOG_BYTES = 256 * 1024;
 /** What a failed Job wrote last, in the error. */
@@ -120,7 +120,7 @@ async function untilComplete(running: Running, found: FoundJob | undefined, seco
   }
 }
 
-/** Asks again and again. What cannot be asked now is asked the next time: `kubectl wait` says when that does not pass. */
+/** Polls. A poll that fails is left out: `kubectl wait` reports a fault that does not pass. */
 async function untilEnded({ deps, key, context }: Running, signal: AbortSignal): Promise<FoundJob> {
   for (;;) {
     await sleep(CHECK_EVERY_MS, undefined, { signal });

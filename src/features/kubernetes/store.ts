@@ -1,4 +1,4 @@
-/** The Jobs that tasks have on a cluster: a row is written before the cluster is told of a Job, and goes after the Job. */
+/** The Jobs that tasks have on a cluster: a row is stored before its Job is applied, and goes after it. */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { persist } from '../../store/core/transient.ts';
