@@ -3,6 +3,7 @@
  * that imports this file, zod and its own client library, and a line in `shipped-adapters.ts`.
  */
 import { z } from 'zod';
+import type { Permission } from '../src/domain/access.ts';
 import type { Compensates } from '../src/domain/runs/saga.ts';
 import type { CallInputs, OperationCall } from '../src/domain/service-operation.ts';
 import type { ChildRunsOfTask } from '../src/engine/children/child-runs.ts';
@@ -174,6 +175,10 @@ export interface Adapter<Config extends z.ZodType = z.ZodType, Output extends z.
   idempotent?: boolean;
   /** Runs where the engine is, always: it does no work of its own that could harm anybody. */
   usesEngine?: boolean;
+  /** Fields of the `config` of one that uses the engine that may hold secrets all the same: nothing of them is stored. */
+  secretFields?: readonly string[];
+  /** What somebody needs besides who saves a definition with such an action, or starts such a task. */
+  permission?: Permission;
   /**
    * True: whatever is in this input (as resolved, not yet parsed) leaves by `context.fetch` alone, to the host that the
    * request names. Only then it may contain secrets that are bound to hosts. Left out: it may not.

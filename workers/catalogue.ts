@@ -15,6 +15,8 @@ export interface Catalogue extends ActionTypes {
   literalFields(type: string): readonly string[];
   /** Why the config of a canonical type may not contain secrets. */
   rejectsSecrets(type: string): string | undefined;
+  /** Fields of such a config that may all the same. */
+  secretFields(type: string): readonly string[];
   /** By canonical type: running it again changes nothing outside. */
   isIdempotent(type: string): boolean;
 }
@@ -48,9 +50,13 @@ export function createCatalogue(adapters: readonly AnyAdapter[]): Catalogue {
     list: () => listed,
     isIdempotent: (type) => byType.get(type)?.idempotent ?? false,
     rejectsSecrets(type) {
-      if (byType.get(type)?.usesEngine !== true) return undefined;
+      const { usesEngine, secretFields } = byType.get(type) ?? {};
+      if (usesEngine !== true) return undefined;
+      if (secretFields !== undefined) return `of an action '${type}' only ${secretFields.join(', ')} may hold secrets`;
       return `the input of an action '${type}' is stored, so it cannot hold secrets`;
     },
+    secretFields: (type) => byType.get(type)?.secretFields ?? [],
+    permissionOf: (type) => byType.get(type)?.permission,
     literalFields: (type) => byType.get(type)?.literal ?? [],
     check(type, config, checks) {
       const adapter = byType.get(canonicalOf.get(type) ?? '');

@@ -26,6 +26,8 @@ export type AnyAdapter = Pick<
   | 'isolated'
   | 'idempotent'
   | 'usesEngine'
+  | 'secretFields'
+  | 'permission'
   | 'sendsByFetchAlone'
 > & {
   run(input: never, context: Parameters<Adapter['run']>[1]): Promise<unknown>;

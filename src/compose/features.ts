@@ -13,6 +13,7 @@ import { externalWorkers } from '../features/external-workers/index.ts';
 import { failures } from '../features/failures/index.ts';
 import { history } from '../features/history/index.ts';
 import { identity } from '../features/identity/index.ts';
+import { kubernetes } from '../features/kubernetes/index.ts';
 import { lateEffects } from '../features/late-effects/index.ts';
 import { manualCompletion } from '../features/manual-completion/index.ts';
 import { peers } from '../features/peers/index.ts';
@@ -48,6 +49,7 @@ export const FEATURES: readonly Feature[] = [
   failures,
   history,
   identity,
+  kubernetes,
   lateEffects,
   manualCompletion,
   peers,

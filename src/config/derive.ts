@@ -57,6 +57,8 @@ export function configOf({ settings, values, found, sources }: Read) {
     egressPolicy,
     /** The API of the cluster that this process runs in. */
     kubernetesApi: kubernetesApiOf(environment),
+    /** All that a kubectl sees of the environment of this process. */
+    kubectlEnvironment: kubectlEnvironmentOf(settings, environment),
     /** Base URLs without a slash at their ends, by lower_snake name. */
     services: textsOf(services),
     adapterSettings: adapterSettingsOf(settings),
@@ -100,6 +102,17 @@ function kubernetesApiOf(environment: Layer): { host: string; port: number } | u
   const host = environment['KUBERNETES_SERVICE_HOST'];
   if (host === undefined || host === '') return undefined;
   return { host, port: Number(environment['KUBERNETES_SERVICE_PORT']) || 443 };
+}
+
+const KUBECTL_NEEDS: readonly string[] = ['PATH', 'HOME', 'KUBECONFIG'];
+
+/** No setting of the service itself is among them unless KUBECTL_ENV names it. */
+function kubectlEnvironmentOf({ kubernetes }: Settings, environment: Layer): Readonly<Record<string, string>> {
+  const passed = new Set([...KUBECTL_NEEDS, ...kubernetes.kubectlVariables]);
+  const entries = Object.entries(environment).flatMap(([name, value]) =>
+    value !== undefined && (passed.has(name) || name.startsWith('KUBERNETES_SERVICE_')) ? [[name, value] as const] : [],
+  );
+  return Object.fromEntries(entries);
 }
 
 /** Those that are set, by the names that adapters know. */

@@ -4,7 +4,6 @@
  */
 const KAFKA = 'Executions are started over HTTP and by schedules; there is no connection to Kafka in this version.';
 const TEMPORAL = 'This service is its own engine and connects to no Temporal.';
-const VOLCANO = 'There are no Kubernetes jobs in this version.';
 const CELERY = 'Tasks are queued by BullMQ: its Redis is REDIS_URL, and results are stored in PostgreSQL.';
 const BROWSER = 'It is for the automation that runs in a browser; here actions call services.';
 
@@ -24,14 +23,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   TEMPORAL_NAMESPACE: TEMPORAL,
   TEMPORAL_TASK_QUEUE: TEMPORAL,
   TRACING_ENABLED: 'Traces are exported where OTEL_EXPORTER_OTLP_ENDPOINT is set; OTEL_SDK_DISABLED turns that off.',
-  ENABLE_VOLCANO_SCHEDULER: VOLCANO,
-  VOLCANO_NAMESPACE: VOLCANO,
-  VOLCANO_DEFAULT_QUEUE: VOLCANO,
-  VOLCANO_SESSION_IMAGE: VOLCANO,
-  VOLCANO_SESSION_CPU: VOLCANO,
-  VOLCANO_SESSION_MEMORY: VOLCANO,
-  VOLCANO_JOB_TIMEOUT_SECONDS: VOLCANO,
-  KUBECTL_BINARY: VOLCANO,
 
   CELERY_BROKER_URL: CELERY,
   CELERY_RESULT_BACKEND: CELERY,

@@ -70,6 +70,19 @@ function listed(input: string): string[] | undefined {
   return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];
 }
 
+/** A text as `schema` has it. */
+export function matching(allowed: string, schema: z.ZodType<string>) {
+  return converted(allowed, (input) => schema.safeParse(input).data);
+}
+
+/** A list of such texts. */
+export function listMatching(what: string, schema: z.ZodType<string>) {
+  return converted(`a list of ${what}`, (input): readonly string[] | undefined => {
+    const items = listed(input);
+    return items?.every((item) => schema.safeParse(item).success) === true ? items : undefined;
+  });
+}
+
 /** A list of words, each one of `values`. */
 export function listOf<const Values extends readonly string[]>(values: Values) {
   return converted(`a list of ${values.join(', ')}`, (text): ReadonlyArray<Values[number]> | undefined => {

@@ -3,6 +3,8 @@
  * take away what they do not name. What is not granted is denied.
  */
 
+import { OrchestratorError } from './errors.ts';
+
 export const ROLES = ['viewer', 'operator', 'editor', 'admin', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -15,6 +17,7 @@ export const PERMISSIONS = {
   'executions:run': 'Start workflows that exist, send events',
   'executions:assign': 'Start single tasks of any action type',
   'executions:control': 'Cancel, pause, retry and settle executions, send signals',
+  'kubernetes:run': 'Save definitions and start tasks that run Jobs on Kubernetes',
   'approvals:decide': 'Approve and reject, have links sent that do',
   'approvals:link': 'Get links that decide as another approver, instead of having them sent',
   'approvals:override': 'Skip or complete an approval instead of its approvers',
@@ -65,7 +68,7 @@ const OPERATOR: readonly Permission[] = [
 ];
 const EDITOR: readonly Permission[] = [
   ...OPERATOR,
-  ...(['workflows:write', 'executions:assign', 'schedules:write', 'webhooks:write'] as const),
+  ...(['workflows:write', 'executions:assign', 'kubernetes:run', 'schedules:write', 'webhooks:write'] as const),
   ...(['registry:write', 'registry:heartbeat', 'secrets:read'] as const),
 ];
 
@@ -101,6 +104,13 @@ export function allows({ tenantId, access }: { tenantId: string; access: Access 
   if (access.scopes !== undefined && !access.scopes.some((scope) => covers(scope, permission))) return false;
   // Where nobody is checked the name of the tenant is believed, so it keeps nobody away.
   return !isOfSystem(permission) || tenantId === SYSTEM_TENANT || access.means === 'none';
+}
+
+export function missing(permission: Permission): OrchestratorError {
+  return new OrchestratorError(
+    'forbidden',
+    `This takes the permission '${permission}', which the credentials do not give`,
+  );
 }
 
 /** A scope is a permission, or `<resource>:*` for all of one resource. */

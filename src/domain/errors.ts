@@ -84,6 +84,7 @@ const CATALOGUE = {
   circuit_open: { status: 503, title: 'The circuit of the service is open', retryable: true },
   upstream_error: { status: 502, title: 'The service answered with an error', retryable: true },
   upstream_rejected: { status: 502, title: 'The service refused the request', retryable: false },
+  job_failed: { status: 502, title: 'The Kubernetes job failed', retryable: true },
   network_error: { status: 502, title: 'The service could not be reached', retryable: true },
 } as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
 

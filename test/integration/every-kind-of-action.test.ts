@@ -46,6 +46,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
     config: ({ url, event }) => ({ events: [event], target: { webhook_url: url } }),
     output: { replayed: 1 },
   },
+  kubernetes_job: { config: () => ({}), output: { status: 'disabled' } },
   workflow: {
     config: ({ workflowId }) => ({ workflow_id: workflowId }),
     output: { status: 'completed', output: { a: { n: 7 } } },

@@ -1,5 +1,6 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
+import { broughtBy, FEATURES } from '../../src/compose/features.ts';
 import { CHANGED_COLUMNS, createErasureSteps } from '../../src/features/erasure/store.ts';
 import {
   HANGING_TABLES,
@@ -17,6 +18,8 @@ import type { Stack } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
 // The queue does not matter here.
+/** Those of features among them. */
+const OF_TENANTS = { ...TENANT_TABLES, ...broughtBy(FEATURES).tables };
 const ONE = onBothBackends().slice(0, 1);
 const as = (api: Client, tenant: string, user = 'anna') =>
   openClient(api.url, { 'x-tenant-id': tenant, 'x-user-id': user });
@@ -83,13 +86,13 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
   }) => {
     const all = await columns(stack);
     const known = (table: string) =>
-      [RUN_TABLES, TENANT_TABLES, HANGING_TABLES, RETAINED_TABLES].some((tables) => Object.hasOwn(tables, table));
+      [RUN_TABLES, OF_TENANTS, HANGING_TABLES, RETAINED_TABLES].some((tables) => Object.hasOwn(tables, table));
     const owned = ['tenant_id', 'run_id', 'workflow_id', 'schedule_id', 'webhook_id', 'user_id'];
     const forgotten = [...all].filter(
       ([table, names]) => table !== 'run' && names.some((name) => owned.includes(name)) && !known(table),
     );
     expect(forgotten.map(([table]) => table)).toEqual([]);
-    const tables = [...Object.keys(RUN_TABLES), ...Object.keys(TENANT_TABLES), ...Object.keys(HANGING_TABLES)];
+    const tables = [...Object.keys(RUN_TABLES), ...Object.keys(OF_TENANTS), ...Object.keys(HANGING_TABLES)];
     expect([...tables, ...Object.keys(RETAINED_TABLES)].filter((table) => !all.has(table))).toEqual([]);
     const covered = new Set(CHANGED_COLUMNS.map(({ table, column }) => `${table}.${column}`));
     for (const table of OF_USER) covered.add(`${table}.user_id`);
@@ -98,9 +101,7 @@ describe.each(ONE)('data of tenants on $backend', ({ test }) => {
     );
     const kept = (name: string) => Object.hasOwn(RETAINED_TABLES, name.split('.', 1)[0] ?? '');
     expect(whose.filter((name) => !covered.has(name) && !kept(name))).toEqual([]);
-    const hidden = new Map(
-      Object.entries({ ...RUN_TABLES, ...TENANT_TABLES }).map(([table, of]) => [table, of.hidden]),
-    );
+    const hidden = new Map(Object.entries({ ...RUN_TABLES, ...OF_TENANTS }).map(([table, of]) => [table, of.hidden]));
     const secret = [...all].flatMap(([table, names]) =>
       names
         .filter((name) => /secret$|token$|envelope|^(?:previous_)?hash$/.test(name))

@@ -8,7 +8,13 @@ const unused = () => Promise.reject(new Error('not used here'));
 export function acceptDeps(overrides: Partial<AcceptDeps> = {}): AcceptDeps {
   let ids = 0;
   return {
-    actionTypes: { list: () => [], names: () => ['test_task'], canonical: (type) => type, check: () => [] },
+    actionTypes: {
+      list: () => [],
+      names: () => ['test_task'],
+      canonical: (type) => type,
+      check: () => [],
+      permissionOf: () => undefined,
+    },
     texts: { answer: unused },
     workflows: { resolve: unused },
     workflowHead: unused,

@@ -121,8 +121,14 @@ export function appOf(deps: HttpDeps): Express {
 }
 
 /** The use cases themselves, over the store that `deps` has. */
-function workflowChanges({ workflows: store, definitions: rules, operations, newId }: HttpDeps) {
-  const changing = { store, rules, system: { idOf: async (_: string, id: string) => id }, beforeSave: () => [] };
+function workflowChanges({ workflows: store, definitions: rules, actionTypes, operations, newId }: HttpDeps) {
+  const changing = {
+    store,
+    rules,
+    actionTypes,
+    system: { idOf: async (_: string, id: string) => id },
+    beforeSave: () => [],
+  };
   return {
     workflows: createWorkflows(changing),
     deleteWorkflow: createDeleteWorkflow({ ...changing, operations, newId }),
@@ -464,6 +470,7 @@ export function memory({
         },
       ],
       names: () => ['test_task'],
+      permissionOf: () => undefined,
       canonical: (type) => (type === 'test_task' ? type : undefined),
       check: () => [],
     },

@@ -81,7 +81,13 @@ export function createApiEngine(
     store: createSystemWorkflowStore(pool),
     normalise: normaliseOwn,
   });
-  const changing = { store: createWorkflowStore(prisma, uuidv7), system: kept, rules, beforeSave };
+  const changing = {
+    store: createWorkflowStore(prisma, uuidv7),
+    system: kept,
+    rules,
+    actionTypes: catalogue,
+    beforeSave,
+  };
   const workflows = createWorkflows(changing);
   const waiter = createRunWaiter(everyTenant);
   const reader = createRunReader({ pool, prisma }, definitions);

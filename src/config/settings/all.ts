@@ -2,6 +2,7 @@
 import { access } from './access.ts';
 import { enterprise } from './enterprise.ts';
 import { environment } from './environment.ts';
+import { kubernetes } from './kubernetes.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
 import { policy } from './policy.ts';
@@ -22,6 +23,7 @@ export const SETTINGS = {
   ...workers,
   ...outbound,
   ...policy,
+  ...kubernetes,
   ...messages,
   ...secrets,
   ...queue,

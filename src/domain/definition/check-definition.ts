@@ -35,6 +35,8 @@ export interface DefinitionCatalogue {
   literalFields(type: string): readonly string[];
   /** Why the config of a type may not hold secrets; undefined: it may. */
   rejectsSecrets?(type: string): string | undefined;
+  /** Top-level fields of the config of such a type that may. */
+  secretFields?(type: string): readonly string[];
   /** For actions that do not say; ours when left out. */
   defaults?: ActionDefaults;
   /** Of what its expressions, patterns and schemas are. */
@@ -197,7 +199,8 @@ function checkConfig(check: Check, { type, config }: Typed, path: string, infer:
     if (kind === 'action') infer(name, path);
     // An expression could copy a secret into an output in a shape that nothing recognises.
     if (kind === 'secret' && literal.length > 0) faults.add(path, `${source}: secrets cannot be used in expressions`);
-    const rejection = kind === 'secret' && type !== undefined ? catalogue.rejectsSecrets?.(type) : undefined;
+    const rejection =
+      kind === 'secret' && type !== undefined ? rejectedSecret(catalogue, type, config, source) : undefined;
     if (rejection !== undefined) faults.add(path, `${source}: ${rejection}`);
   }
   if (typeof config === 'string') {
@@ -211,6 +214,20 @@ function checkConfig(check: Check, { type, config }: Typed, path: string, infer:
     .check(type, config, check.checks)
     .filter((fault) => !dependsOnTemplate(config, fault.path, literal));
   faults.addAll(faultsOfLiterals.map((fault) => under(path, fault)));
+}
+
+/** Why the secret of this template may not be where it is. */
+function rejectedSecret(
+  catalogue: DefinitionCatalogue,
+  type: string,
+  config: Json,
+  source: string,
+): string | undefined {
+  const rejection = catalogue.rejectsSecrets?.(type);
+  const fields = catalogue.secretFields?.(type) ?? [];
+  if (rejection === undefined || fields.length === 0 || typeof config !== 'object' || config === null) return rejection;
+  const elsewhere = Object.entries(config).filter(([field]) => !fields.includes(field));
+  return textsIn(Object.fromEntries(elsewhere)).some((text) => text.includes(source)) ? rejection : undefined;
 }
 
 function under(path: string, fault: FieldFault): FieldFault {

@@ -23,6 +23,7 @@ import type {
   ItemFault,
   TaskRequest,
 } from '../ports/use-cases.ts';
+import { checkTypePermission } from '../workflows/check-permissions.ts';
 import { acceptedOrThrow, answerOf, inOrder, type Prepared, type Stored } from './accept-answers.ts';
 import type { Admission } from './admit.ts';
 import { basisOf, versionFor, type WorkflowToRun, workflowToRun } from './choose-version.ts';
@@ -75,6 +76,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
   ): Promise<Prepared> {
     const actionType = deps.actionTypes.canonical(request.task_type);
     if (actionType === undefined) return prepareWorkflowTask(caller, request, idempotencyKey);
+    checkTypePermission(deps.actionTypes, caller, actionType);
     const faults = await withChecks(deps.texts, caller.tenantId, (checks) =>
       deps.actionTypes.check(actionType, request.params, checks),
     );

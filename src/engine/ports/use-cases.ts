@@ -3,6 +3,7 @@
  * these and answers. All throw `OrchestratorError`; everything is bound to the caller's tenant.
  */
 
+import type { Permission } from '../../domain/access.ts';
 import type { ErrorCode, FieldFault } from '../../domain/errors.ts';
 import type { ReopenedAction } from '../../domain/runs/reopen.ts';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
@@ -20,6 +21,8 @@ export interface Caller {
   traceId: string;
   /** Its parent span, as `storedParent` has it: that of the request where spans are exported, else the caller's. */
   parentSpanId?: string | undefined;
+  /** Whether its credentials give the permission. Left out: the service acts by itself, and may. */
+  may?(permission: Permission): boolean;
 }
 
 export interface TaskRequest {
@@ -247,4 +250,6 @@ export interface ActionTypes {
   canonical(type: string): string | undefined;
   /** Faults of a literal config (one without templates), paths relative to `config`. */
   check(type: string, config: Json, checks: Checks): FieldFault[];
+  /** By canonical type: what somebody needs besides who wants one of it to be executed. */
+  permissionOf(type: string): Permission | undefined;
 }

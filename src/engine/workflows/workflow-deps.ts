@@ -5,11 +5,13 @@ import type { SystemWorkflows } from '../accept/system-workflows.ts';
 import type { BeforeSaveWorkflow, DefinitionRules } from '../ports/definitions.ts';
 import type { WorkflowStore } from '../ports/read-models.ts';
 import type { Caller } from '../ports/use-cases.ts';
+import type { PermissionsOfTypes } from './check-permissions.ts';
 
 export interface WorkflowDeps {
   store: WorkflowStore;
   system: Pick<SystemWorkflows, 'idOf'>;
   rules: DefinitionRules;
+  actionTypes: PermissionsOfTypes;
   /** Of all features; asked for when a definition is saved. */
   beforeSave(): readonly BeforeSaveWorkflow[];
 }

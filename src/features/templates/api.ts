@@ -5,11 +5,12 @@ import { workflowTemplateRoutes } from './routes.ts';
 import { readShippedTemplates } from './shipped-templates.ts';
 import { createTemplateStore } from './store.ts';
 
-export const api = featureApi([workflowTemplateRoutes], ({ pool, prisma, workflows, rules, normaliseOwn, links }) => {
+export const api = featureApi([workflowTemplateRoutes], ({ pool, prisma, ...parts }) => {
+  const { workflows, rules, normaliseOwn, links, catalogue } = parts;
   const shipped = new Map([...readShippedTemplates()].map(([name, body]) => [name, normaliseOwn(body).definition]));
   const templates = createTemplateStore({ pool, prisma });
   return {
-    templates: createWorkflowTemplates({ shipped, templates, workflows }),
+    templates: createWorkflowTemplates({ shipped, templates, workflows, actionTypes: catalogue }),
     definitions: rules,
     workflows,
     links,

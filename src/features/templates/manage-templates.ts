@@ -6,6 +6,7 @@ import { OrchestratorError } from '../../domain/errors.ts';
 import type { ManageWorkflows } from '../../engine/ports/manage-workflows.ts';
 import type { StoredWorkflow } from '../../engine/ports/read-models.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import { checkPermissions, type PermissionsOfTypes } from '../../engine/workflows/check-permissions.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { customise } from './domain.ts';
 
@@ -65,6 +66,7 @@ export function createWorkflowTemplates(deps: {
   shipped: ReadonlyMap<string, Definition>;
   templates: TemplateStore;
   workflows: Pick<ManageWorkflows, 'create'>;
+  actionTypes: PermissionsOfTypes;
 }): WorkflowTemplates {
   const { shipped, templates } = deps;
 
@@ -104,6 +106,7 @@ export function createWorkflowTemplates(deps: {
     },
     async save(caller, name, definition, replace) {
       rejectShipped(name, 'replaced');
+      checkPermissions(deps.actionTypes, caller, definition);
       const saved = await templates.save(caller, name, definition, { replace, limit: MAX_PER_TENANT });
       if (saved.done === 'exists') throw new OrchestratorError('conflict', `There is a template '${name}' already`);
       if (saved.done === 'too_many') {

@@ -1,7 +1,6 @@
 /** Checks the permission of the caller, for every endpoint, before anything of the request but its head is read. */
 import type { Request, RequestHandler, Response } from 'express';
-import { allows, type Needed, type Permission } from '../../domain/access.ts';
-import { OrchestratorError } from '../../domain/errors.ts';
+import { allows, missing, type Needed, type Permission } from '../../domain/access.ts';
 import { accessOf, callerOf } from './context.ts';
 
 /** In front of the handler of an operation: lets through, or throws 401 or 403. */
@@ -27,11 +26,4 @@ export function requireAccess(response: Response, needed: Exclude<Needed, 'publi
 /** For what only some requests of an operation take. */
 export function hasPermission(response: Response, permission: Permission): boolean {
   return allows({ tenantId: callerOf(response).tenantId, access: accessOf(response) }, permission);
-}
-
-export function missing(permission: Permission): OrchestratorError {
-  return new OrchestratorError(
-    'forbidden',
-    `This takes the permission '${permission}', which the credentials do not give`,
-  );
 }

@@ -1,6 +1,7 @@
 /** The single-task API: one task at a time, or many, and their results. */
 
 import { createHash } from 'node:crypto';
+import { missing } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { RunReader } from '../../engine/ports/read-models.ts';
 import type {
@@ -14,7 +15,7 @@ import type {
 import * as answers from '../../schemas/answers.ts';
 import { parseWith } from '../../schemas/faults.ts';
 import { resultQuery, taskListDocument, taskListRequest, taskRequest } from '../../schemas/requests.ts';
-import { hasPermission, missing, requireAccess } from '../middleware/authorise.ts';
+import { hasPermission, requireAccess } from '../middleware/authorise.ts';
 import { presentResult } from '../present/tasks.ts';
 import { idempotencyKey, rejectIdempotencyKey, setReplayHeaders } from '../server/idempotency.ts';
 import type { Links } from '../server/links.ts';

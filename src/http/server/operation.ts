@@ -10,7 +10,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
 import { markOperation } from '../middleware/audit-requests.ts';
-import { permit } from '../middleware/authorise.ts';
+import { hasPermission, permit } from '../middleware/authorise.ts';
 import { type BeforeChange, type CheckChange, changeCheck, checking } from '../middleware/before-change.ts';
 import { bodyOf } from '../middleware/body.ts';
 import { callerOf } from '../middleware/context.ts';
@@ -224,7 +224,7 @@ function handlerOf<B extends z.ZodType, Q extends z.ZodType>(
   { inTenant, check }: { inTenant: InTenant; check: CheckChange | undefined },
 ): RequestHandler {
   return async (request, response) => {
-    const caller = callerOf(response);
+    const caller: Caller = { ...callerOf(response), may: (permission) => hasPermission(response, permission) };
     rejectLongHeaders(request);
     const params = pathParameters(op.lengths, request);
     const query = queryOf(op, request);

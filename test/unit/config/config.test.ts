@@ -420,8 +420,35 @@ test('lanes are a list, or all', () => {
 
 test('settings that have no effect yet are accepted and told', () => {
   expect(
-    load({ ORCHESTRATOR_KAFKA_BOOTSTRAP_SERVERS: '["localhost:9092"]', VOLCANO_NAMESPACE: 'x' }).withoutEffect,
-  ).toEqual(['KAFKA_BOOTSTRAP_SERVERS', 'VOLCANO_NAMESPACE']);
+    load({ ORCHESTRATOR_KAFKA_BOOTSTRAP_SERVERS: '["localhost:9092"]', TEMPORAL_HOST: 'x' }).withoutEffect,
+  ).toEqual(['KAFKA_BOOTSTRAP_SERVERS', 'TEMPORAL_HOST']);
+});
+
+test('Kubernetes jobs have the settings of the older service, and names that cannot be are rejected', () => {
+  expect(load().kubernetes).toEqual({
+    ...{ enabled: false, namespace: 'soma-agent-hub', namespaces: [], queue: 'interactive' },
+    ...{ image: 'python:3.11-slim', cpu: '500m', memory: '512Mi', timeoutSeconds: 300 },
+    ...{ kubectl: 'kubectl', kubectlVariables: [] },
+  });
+  expect(load({ KUBERNETES_NAMESPACES: 'a,b-1' }).kubernetes.namespaces).toEqual(['a', 'b-1']);
+  for (const [name, text] of Object.entries({
+    ...{ VOLCANO_NAMESPACE: '-n', KUBERNETES_NAMESPACES: 'a,-b', VOLCANO_DEFAULT_QUEUE: 'A B' },
+    ...{ VOLCANO_SESSION_IMAGE: '-i', VOLCANO_SESSION_CPU: '0', VOLCANO_SESSION_MEMORY: 'much', KUBECTL_ENV: 'A=b' },
+  })) {
+    expect(() => load({ [name]: text }), name).toThrow(name);
+  }
+});
+
+test('kubectl sees of the environment what it needs and what is listed, and no setting of this service', () => {
+  const environment = {
+    ...{ PATH: '/bin', HOME: '/home/app', KUBECONFIG: '/etc/kube', KUBERNETES_SERVICE_HOST: '10.96.0.1' },
+    ...{ KUBERNETES_SERVICE_PORT: '6443', AWS_PROFILE: 'jobs', AWS_REGION: 'eu-1', KUBECTL_ENV: 'AWS_PROFILE' },
+    ...{ DATABASE_URL: 'postgres://db/x', SECRETS_KEY: 'x'.repeat(43), SECRET_TOKEN: 'secret' },
+  };
+  expect(load(environment).kubectlEnvironment).toEqual({
+    ...{ PATH: '/bin', HOME: '/home/app', KUBECONFIG: '/etc/kube', KUBERNETES_SERVICE_HOST: '10.96.0.1' },
+    ...{ KUBERNETES_SERVICE_PORT: '6443', AWS_PROFILE: 'jobs' },
+  });
 });
 
 test('no two variables share a name', () => {

@@ -15,6 +15,7 @@ test('the adapters that ship are listed with the schemas of their config and out
     'external',
     'find_service',
     'http_request',
+    'kubernetes_job',
     'list_services',
     'notification',
     'poll_openapi',

@@ -15,6 +15,7 @@ function acceptance() {
       list: () => [],
       names: () => ['a'],
       canonical: (type) => type,
+      permissionOf: () => undefined,
       check: (_type, config) => {
         log.push('prepared');
         if (config !== null && typeof config === 'object' && 'breaks' in config) throw new Error('a fault of ours');

@@ -28,7 +28,14 @@ function setUp(check: () => Promise<void>, updates: Array<'stale' | 'unknown'> =
     }),
     merge: async () => DEFINITION,
   };
-  const deps = { store, rules, system: { idOf: async (_: string, id: string) => id }, beforeSave: () => [check] };
+  const actionTypes = { permissionOf: () => undefined };
+  const deps = {
+    store,
+    rules,
+    system: { idOf: async (_: string, id: string) => id },
+    beforeSave: () => [check],
+    actionTypes,
+  };
   const operations = { start: () => Promise.reject(new Error('not asked')) };
   const deleteWorkflow = createDeleteWorkflow({ ...deps, operations, newId: () => 'operation' });
   return { stored, workflows: createWorkflows(deps), deleteWorkflow };

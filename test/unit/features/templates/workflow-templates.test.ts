@@ -82,6 +82,7 @@ async function refused(customizations: JsonObject) {
   const templates = createWorkflowTemplates({
     shipped: new Map([['base', base]]),
     templates: {} as TemplateStore, // Not called: the template is a shipped one.
+    actionTypes: { permissionOf: () => undefined },
     workflows: {
       create: async (_caller, body) => {
         normalise(body);
