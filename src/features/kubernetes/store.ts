@@ -1,15 +1,14 @@
 /** The Jobs that tasks have on a cluster: a row is stored before its Job is applied, and goes after it. */
-import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { RUN_MOVES } from '../../domain/runs/run-states.ts';
+import { createInstallation } from '../../store/core/installation.ts';
+import { sqlList } from '../../store/core/states.ts';
 import { persist } from '../../store/core/transient.ts';
 import type { JobKey } from './domain.ts';
 import type { KubernetesJobs } from './ports.ts';
 
 const CLAIM_SECONDS = 60;
-
-const INSTALLATION = `
-WITH made AS (INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
-SELECT id FROM made UNION ALL SELECT id FROM installation LIMIT 1`;
+const CALLED_OFF = [...RUN_MOVES.endCancelled.from, ...RUN_MOVES.endCancelled.to];
 
 // A name is of one task only: another one's row is left alone, and finds no Job of its own.
 const OPEN = `
@@ -22,7 +21,7 @@ WHERE j.run_id = EXCLUDED.run_id AND j.action_id = EXCLUDED.action_id AND j.epoc
 RETURNING j.name`;
 
 /** What completed keeps its Job until the cluster removes that; a task that was started anew has another one. */
-const UNWANTED = `(r.id IS NULL OR r.status IN ('cancelling', 'cancelled', 'timed_out')
+const UNWANTED = `(r.id IS NULL OR r.status IN ${sqlList(CALLED_OFF)}
   OR t.final AND t.status <> 'completed' OR coalesce(t.epoch, r.epoch) > j.epoch
   OR r.final AND t.final IS NOT TRUE)`;
 const TASK_OF_JOB = `kubernetes_job j LEFT JOIN run r ON r.id = j.run_id
@@ -48,15 +47,8 @@ SELECT j.name FROM ${TASK_OF_JOB} WHERE j.namespace = $1 AND t.final AND t.statu
 const KNOWN = 'SELECT name FROM kubernetes_job WHERE namespace = $1 AND name = ANY ($2::text[])';
 
 export function createKubernetesJobs(pool: pg.Pool): KubernetesJobs {
-  let installation: Promise<string> | undefined;
   return {
-    installation() {
-      installation ??= readInstallation(pool).catch((error: unknown) => {
-        installation = undefined;
-        throw error;
-      });
-      return installation;
-    },
+    installation: createInstallation(pool),
     async open({ namespace, name }, { runId, actionId, epoch }) {
       const values = [namespace, name, runId, actionId, epoch];
       const { rows } = await persist(() => pool.query({ name: 'open-kubernetes-job', text: OPEN, values }));
@@ -78,11 +70,4 @@ export function createKubernetesJobs(pool: pg.Pool): KubernetesJobs {
       return new Set(rows.map(({ name }) => name));
     },
   };
-}
-
-async function readInstallation(pool: pg.Pool): Promise<string> {
-  const { rows } = await persist(() => pool.query<{ id: string }>(INSTALLATION, [randomUUID()]));
-  const id = rows[0]?.id;
-  // Another process has just made it, which this statement could not see yet.
-  return id ?? readInstallation(pool);
 }

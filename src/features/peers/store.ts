@@ -1,13 +1,9 @@
 /** Peers, and what each is owed: every service and deletion made here whose version it has not taken yet. */
-import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { JsonObject } from '../../schemas/json.ts';
 import { columnsOf } from '../../store/core/columns.ts';
+import { createInstallation } from '../../store/core/installation.ts';
 import type { PeerState, PeerStore, PendingChange } from './ports.ts';
-
-const INSTALLATION = `
-WITH made AS (INSERT INTO installation (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
-SELECT id FROM made UNION ALL SELECT id FROM installation LIMIT 1`;
 
 /** Rows made here, deleted ones among them. */
 const OWN = `
@@ -80,17 +76,8 @@ DELETE FROM peer_sent WHERE ctid = ANY (ARRAY(
     AND NOT EXISTS (SELECT FROM service_tombstone x WHERE x.tenant_id = s.tenant_id AND x.name = s.name) LIMIT $1))`;
 
 export function createPeerStore(pool: pg.Pool): PeerStore {
-  let installation: string | undefined;
   return {
-    async installation() {
-      // Two that ask first at the same time may each see only their own: then it is read again.
-      while (installation === undefined) {
-        await pool.query({ name: 'installation', text: INSTALLATION, values: [randomUUID()] });
-        const { rows } = await pool.query<{ id: string }>('SELECT id FROM installation');
-        installation = rows[0]?.id;
-      }
-      return installation;
-    },
+    installation: createInstallation(pool),
     async ensure(urls) {
       await pool.query({
         name: 'peers-ensure',
