@@ -10,7 +10,7 @@ import type { Control, Executor } from '../ports/executor.ts';
 import type { Disposition } from '../ports/queue.ts';
 import type { SecretsOfTasks, TaskSecret } from '../ports/secrets.ts';
 import type { TaskStore } from '../ports/tasks.ts';
-import type { Attempt } from './attempt.ts';
+import { type Attempt, executedWith } from './attempt.ts';
 import { cacheKeyOf, findCached } from './cache.ts';
 import { compensationInput } from './compensation-input.ts';
 import { recordOf, storableInput } from './outcome.ts';
@@ -82,7 +82,7 @@ export async function startAttempt(deps: StartDeps, attempt: Attempt, suspect: b
 
   const secrets = [...secretsByName.values()].map(({ value }) => value);
   const input = storableInput(redactSecrets(resolved, secrets), deps.maxOutputBytes, run);
-  const started: Attempt = { ...attempt, cacheKey, input, secrets, startedMono: performance.now() };
+  const started = executedWith(attempt, { cacheKey, input, secrets, startedMono: performance.now() });
   const cached = await findCached(deps, started);
   if (cached !== undefined) return commitSuccess(deps, started, cached, true);
   const { action_id: actionId, heartbeat_timeout_seconds: heartbeatSeconds } = action;
