@@ -23,7 +23,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 
   TEMPORAL_HOST: TEMPORAL,
   TEMPORAL_NAMESPACE: TEMPORAL,
-  TEMPORAL_TASK_QUEUE: TEMPORAL,
   TRACING_ENABLED: 'Traces are exported where OTEL_EXPORTER_OTLP_ENDPOINT is set; OTEL_SDK_DISABLED turns that off.',
   POLICY_FAIL_OPEN: 'There are no policy checks in this version.',
   ENABLE_VOLCANO_SCHEDULER: VOLCANO,

@@ -21,6 +21,7 @@ export type Tag =
   | 'Tasks'
   | 'Workflows'
   | 'Executions'
+  | 'Sessions'
   | 'Schedules'
   | 'Webhooks'
   | 'Secrets'
