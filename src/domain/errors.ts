@@ -7,6 +7,7 @@ const CATALOGUE = {
   login_failed: { status: 400, title: 'The login failed', retryable: false },
   unauthorized: { status: 401, title: 'Credentials are missing or wrong', retryable: false },
   forbidden: { status: 403, title: 'Not allowed', retryable: false },
+  policy_denied: { status: 403, title: 'Denied by the policy engine', retryable: false },
   not_found: { status: 404, title: 'Not found', retryable: false },
   method_not_allowed: { status: 405, title: 'Method not allowed', retryable: false },
   conflict: { status: 409, title: 'Conflict with the present state', retryable: false },

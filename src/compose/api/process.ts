@@ -97,6 +97,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     ...{ depths, lanes, engineHealth, egress, limits, clock },
     ...brought,
     cancel: control.cancel,
+    pause: control.pause,
     weights: live.store,
     checkAddress: addressCheckOf(config, own),
     login: credentials?.login,

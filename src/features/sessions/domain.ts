@@ -80,3 +80,8 @@ export function approvalRequest(metadata: JsonObject): JsonObject | undefined {
 export function recordedMetadata({ mfa_code: _, ...metadata }: JsonObject): JsonObject {
   return metadata;
 }
+
+/** What the envelope of an `mfa_code` belongs to. */
+export function mfaContext(tenantId: string, sessionId: string): string[] {
+  return ['session_mfa', tenantId, sessionId];
+}

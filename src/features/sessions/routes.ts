@@ -4,6 +4,7 @@ import { idempotencyKey } from '../../http/server/idempotency.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { sessionStatus, workflowIdOf } from './domain.ts';
 import type { createReadSession, SessionView } from './read-session.ts';
+import { roleOf } from './role.ts';
 import * as schemas from './schemas.ts';
 import type { StartSessionUseCase } from './start-session.ts';
 
@@ -63,12 +64,12 @@ export const sessionRoutes = endpoints([createSession, startSession, getSession]
 function serve(routes: Routes, { start, read, taskQueue }: Needs): void {
   for (const op of [createSession, startSession]) {
     routes.serve(op, async ({ body, caller, request, response, signal }) => {
-      const { means, roles } = accessOf(response);
+      const { means } = accessOf(response);
       const started = await start(
         {
           caller,
           tenantOfCredentials: means === 'none' ? undefined : caller.tenantId,
-          role: means === 'none' ? 'anonymous' : (roles[0] ?? 'anonymous'),
+          role: roleOf(response),
           idempotencyKey: idempotencyKey(request),
           signal,
         },

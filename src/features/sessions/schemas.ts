@@ -131,9 +131,14 @@ export const sessionAction = z
   })
   .meta({ id: 'SessionActionRequest', example: { reason: 'not needed any more' } });
 
-export const signalPayload = z.strictObject({ name, data: json.optional() });
-export const messageRequest = z.strictObject({ prompt, metadata: jsonObject.default({}) });
-export const extendRequest = z.strictObject({ seconds: z.number().positive().max(MAX_EXTENSION_SECONDS).optional() });
+/** By action: what its payload has to be. */
+export const payloads = {
+  signal: z.object({ payload: z.strictObject({ name, data: json.optional() }) }),
+  message: z.object({ payload: z.strictObject({ prompt, metadata: jsonObject.default({}) }) }),
+  extend: z.object({
+    payload: z.strictObject({ seconds: z.number().positive().max(MAX_EXTENSION_SECONDS).optional() }),
+  }),
+};
 
 export const sessionActionAnswer = z
   .object({ session_id: text, action: text, status: sessionStatus })

@@ -6,7 +6,7 @@ import type { SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { PolicyClient, PolicyDecision } from './clients.ts';
-import { approvalRequest, jobRequest, recordedMetadata, SESSION_WORKFLOW } from './domain.ts';
+import { approvalRequest, jobRequest, mfaContext, recordedMetadata, SESSION_WORKFLOW } from './domain.ts';
 import type { RecordedDecision, SessionParameters } from './parameters.ts';
 import type { SessionRow, SessionStore } from './ports.ts';
 import type { StartSession } from './schemas.ts';
@@ -102,11 +102,6 @@ function seal(
   if (keyring !== undefined) return keyring.seal(code, mfaContext(tenantId, sessionId));
   const message = 'cannot be stored until it is used: SECRETS_KEY is not set';
   throw new OrchestratorError('invalid_request', `mfa_code ${message}`, { errors: [{ path: 'mfa_code', message }] });
-}
-
-/** What a code belongs to. */
-export function mfaContext(tenantId: string, sessionId: string): string[] {
-  return ['session_mfa', tenantId, sessionId];
 }
 
 function parametersOf(

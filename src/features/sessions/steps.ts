@@ -1,8 +1,15 @@
 /** What the steps of a session do. Each may be delivered again: services get the idempotency key of its task. */
-import { type AdapterContext, NonRetryableError } from '../../../workers/adapter.ts';
+import { createHash } from 'node:crypto';
+import type { z } from 'zod';
+import { type AdapterContext, NonRetryableError, RetryableError } from '../../../workers/adapter.ts';
+import { describe, OrchestratorError } from '../../domain/errors.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
-import { promptSummary } from './domain.ts';
-import { type RecordedDecision, type SessionParameters, sessionParameters } from './parameters.ts';
+import type { IdentityClient } from './clients.ts';
+import { complete } from './completion.ts';
+import { MESSAGE, memoryKey } from './domain.ts';
+import type { Memory } from './memory.ts';
+import { messagePayload, type SessionParameters, sessionParameters } from './parameters.ts';
+import type { WriteSessionAudit } from './session-audit.ts';
 
 export interface GivenOutputs {
   approval?: Json | undefined;
@@ -15,22 +22,84 @@ type Step = (context: AdapterContext, given: GivenOutputs) => Promise<Json>;
 export type StepsOfSession = Readonly<Record<'token' | 'completion' | 'memory' | 'audit' | 'round', Step>>;
 
 export interface StepDeps {
-  newId(): string;
+  /** Undefined: sessions have no token. */
+  identity: IdentityClient | undefined;
+  /** The code that was sent along, if it still is there. */
+  mfaCode(runId: string): Promise<string | undefined>;
+  memory: Memory;
+  audit: WriteSessionAudit;
 }
 
-export function stepsOfSession(deps: StepDeps): StepsOfSession {
+export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): StepsOfSession {
+  async function remember(context: AdapterContext, round: number, prompt: string, response: JsonObject) {
+    const { session_id: sessionId, tenant } = parametersIn(context);
+    const { completion = '', model = '', generated_at: at = '' } = response;
+    const value = { prompt, completion: String(completion), model: String(model), at: String(at) };
+    return memory.remember(context, memoryKey(tenant, sessionId, round), value);
+  }
+
   return {
-    token: async () => null,
-    async completion(context) {
-      const { prompt, model } = parametersIn(context);
-      return simulated(prompt, model, context.now());
+    async token(context) {
+      if (identity === undefined) return null;
+      const { tenant, user, capabilities } = parametersIn(context);
+      const code = await mfaCode(context.run.id);
+      const who = { tenantId: tenant, userId: user, capabilities, idempotencyKey: context.idempotencyKey };
+      const issued = await identity
+        .issueToken({ ...who, ...(code === undefined ? {} : { mfaCode: code }) })
+        .catch(asFailure);
+      // Whatever else it has is for nobody.
+      return { expires_in: issued.expires_in, token_type: issued.token_type };
     },
-    memory: async () => null,
+    completion: (context) => complete(context, requestOf(parametersIn(context))),
+    async memory(context, { completion }) {
+      const remembered = isObject(completion) && (await remember(context, 0, parametersIn(context).prompt, completion));
+      return { remembered };
+    },
     async audit(context, given) {
-      return resultOf(parametersIn(context), given, { auditId: deps.newId(), now: context.now() });
+      const parameters = parametersIn(context);
+      const result = resultOf(parameters, given);
+      const auditId = idOf(context.idempotencyKey);
+      await audit({
+        auditId,
+        tenantId: context.run.tenantId,
+        userId: context.run.userId,
+        runId: context.run.id,
+        sessionId: parameters.session_id,
+        status: result.status,
+        decision: result.policy,
+        token: result.token,
+        job: given.job ?? null,
+      });
+      return { ...result, audit_event_id: auditId, completed_at: context.now().toISOString() };
     },
-    round: async () => null,
+    async round(context) {
+      const parameters = parametersIn(context);
+      const { prompt, metadata, decision } = await nextMessage(context);
+      const round = Number(context.scope.locals?.['iteration']);
+      const recalled = await memory.recall(context, memoryKey(parameters.tenant, parameters.session_id, round - 1));
+      const request = {
+        ...requestOf(parameters),
+        prompt,
+        metadata,
+        ...(recalled === null ? {} : { memory: recalled }),
+      };
+      const response = await complete(context, request);
+      const remembered = await remember(context, round, prompt, response);
+      const policy = (decision ?? parameters.decision) as JsonObject; // JSON, as it was sent.
+      return { round, policy, slm_response: response, remembered, completed_at: context.now().toISOString() };
+    },
   };
+}
+
+/** The oldest that no round has; without one the task sleeps until it comes. */
+async function nextMessage({ engine, park }: AdapterContext): Promise<z.output<typeof messagePayload>> {
+  if (engine?.signal === undefined) throw new NonRetryableError('messages are the engine’s own, and it is not here');
+  const answer = await engine.signal(MESSAGE, undefined);
+  return answer.is === 'received' ? messagePayload.parse(answer.payload) : park();
+}
+
+function requestOf({ session_id, tenant, user, model, prompt, metadata }: SessionParameters) {
+  return { session_id, tenant, user, model, prompt, metadata };
 }
 
 function parametersIn({ scope }: AdapterContext): SessionParameters {
@@ -39,38 +108,51 @@ function parametersIn({ scope }: AdapterContext): SessionParameters {
   throw new NonRetryableError('the parameters are not those of a session', { code: 'input_invalid' });
 }
 
-function simulated(prompt: string, model: string, now: Date): JsonObject {
-  return {
-    completion: `Model ${model} acknowledged a prompt of ${prompt.length} characters.`,
-    prompt_summary: promptSummary(prompt),
-    model,
-    generated_at: now.toISOString(),
-    simulated: true,
-  };
-}
-
-/** What readers of the session get. */
+/** What readers of the session get, but for its audit. */
 function resultOf(
   { session_id, tenant, user, decision }: SessionParameters,
   { approval, job, token, completion }: GivenOutputs,
-  { auditId, now }: { auditId: string; now: Date },
-): JsonObject {
+) {
   const rejection = rejectionIn(approval);
-  const policy: RecordedDecision =
-    rejection === undefined ? decision : { ...decision, reasons: { ...decision.reasons, approval: rejection } };
-  const status = decision.allowed && rejection === undefined ? 'completed' : 'rejected';
+  const { reasons } = decision;
+  const policy = rejection === undefined ? decision : { ...decision, reasons: { ...reasons, approval: rejection } };
   return {
-    ...{ session_id, tenant, user, status, policy: policy as JsonObject },
+    ...{ session_id, tenant, user },
+    status: decision.allowed && rejection === undefined ? 'completed' : 'rejected',
+    policy: policy as JsonObject, // JSON, as the client of the policy gave it.
     token: token ?? null,
     slm_response: completion ?? {},
-    audit_event_id: auditId,
-    completed_at: now.toISOString(),
     ...(job === undefined || job === null ? {} : { volcano_job: job }),
   };
 }
 
 function rejectionIn(approval: Json | undefined): JsonObject | undefined {
-  if (typeof approval !== 'object' || approval === null || Array.isArray(approval)) return undefined;
+  if (!isObject(approval)) return undefined;
   const { approved, by = null, comment = null } = approval;
   return approved === false ? { rejected_by: by, comment } : undefined;
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The same for every attempt. */
+function idOf(idempotencyKey: string): string {
+  const digest = createHash('sha256').update(idempotencyKey).digest('hex');
+  return [
+    digest.slice(0, 8),
+    digest.slice(8, 12),
+    digest.slice(12, 16),
+    digest.slice(16, 20),
+    digest.slice(20, 32),
+  ].join('-');
+}
+
+/** Says of an error of ours whether another attempt may help. */
+function asFailure(error: unknown): never {
+  if (!(error instanceof OrchestratorError)) throw error;
+  const { code, message, retryAfterSeconds } = error;
+  if (!describe(code).retryable) throw new NonRetryableError(message, { code, cause: error });
+  const retryAfterMs = retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000;
+  throw new RetryableError(message, { code, cause: error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
 }
