@@ -1,77 +1,28 @@
 /** Sessions through the API: start, read, and what their execution does. */
 import { describe, expect } from 'vitest';
-import { FEATURES } from '../../src/compose/features.ts';
 import { OrchestratorError } from '../../src/domain/errors.ts';
-import type {
-  PolicyDecision,
-  PolicyRequest,
-  SessionClients,
-  TokenRequest,
-} from '../../src/features/sessions/clients.ts';
-import { sessionsWith } from '../../src/features/sessions/index.ts';
-import { type Answer, accepted, type Client, field, type Headings, statuses } from '../harness/client/client.ts';
+import { type Answer, accepted, field, statuses } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import {
+  endedSession,
+  readSession,
+  type Started,
+  sessionBody,
+  sessionServices,
+  startSession,
+} from '../support/sessions.ts';
 
-/** What the policy engine says next, and what it was asked. */
-const policy = {
-  next: undefined as Partial<PolicyDecision> | Error | undefined,
-  requests: [] as PolicyRequest[],
-};
-const identity = { requests: [] as TokenRequest[], gate: Promise.resolve() };
-
-const clients: SessionClients = {
-  policy: () => ({
-    async decide(request) {
-      policy.requests.push(request);
-      if (policy.next instanceof Error) throw policy.next;
-      return { allowed: true, score: 0.1, severity: 'low', reasons: {}, failedOpen: false, ...policy.next };
-    },
-  }),
-  identity: () => ({
-    async issueToken(request) {
-      identity.requests.push(request);
-      await identity.gate;
-      return { expires_in: 900, token_type: 'bearer' };
-    },
-  }),
-};
 const KEY = Buffer.alloc(32, 7).toString('base64');
-const features = FEATURES.map((feature) => (feature.name === 'sessions' ? sessionsWith(clients) : feature));
+const { policy, identity, features, holdTokens } = sessionServices();
 const [onRedis] = onBothBackends({ features, environment: { SECRETS_KEY: KEY } });
 
 const ISO = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
-const body = (fields: object = {}) => ({ tenant: 'default', user: 'ada', prompt: 'Summarize the report.', ...fields });
-
-interface Started {
-  session_id: string;
-  workflow_id: string;
-  run_id: string;
-}
-
-async function start(api: Client, fields: object = {}, headers?: Headings): Promise<Started> {
-  return accepted(await api.post('/v1/sessions', body(fields), headers), 202).body as Started;
-}
-
-async function read(api: Client, id: string, headers?: Headings): Promise<Record<string, unknown>> {
-  return accepted(await api.get(`/v1/sessions/${encodeURIComponent(id)}`, headers), 200).body as Record<
-    string,
-    unknown
-  >;
-}
-
-async function ended(api: Client, id: string): Promise<Record<string, unknown>> {
-  return until(async () => {
-    const session = await read(api, id);
-    return session['status'] === 'running' ? undefined : session;
-  });
-}
-
 describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backend', ({ test }) => {
   test('one is started under both paths, runs its steps and is read by either of its ids', async ({ api }) => {
     for (const path of ['/v1/sessions', '/v1/sessions/start']) {
-      const answer = accepted(await api.post(path, body()), 202);
+      const answer = accepted(await api.post(path, sessionBody()), 202);
       const started = answer.body as Started;
       expect(started).toEqual({
         session_id: expect.stringMatching(/^session-[0-9a-f-]{36}$/),
@@ -80,7 +31,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
         task_queue: 'somagent.session.workflows',
         status: 'accepted',
       });
-      const session = await ended(api, started.session_id);
+      const session = await endedSession(api, started.session_id);
       expect(session).toEqual({
         session_id: started.session_id,
         workflow_id: started.workflow_id,
@@ -106,7 +57,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
         },
       });
       expect(session['history_length']).toBeGreaterThan(0);
-      expect(await read(api, started.workflow_id)).toEqual(session);
+      expect(await readSession(api, started.workflow_id)).toEqual(session);
     }
   });
 
@@ -140,9 +91,11 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
       'user',
       'user_id',
     ]);
-    expect(pathsOf(await api.post('/v1/sessions', body({ padding: 'x'.repeat(65_600) })))).toEqual(['']);
+    expect(pathsOf(await api.post('/v1/sessions', sessionBody({ padding: 'x'.repeat(65_600) })))).toEqual(['']);
     expect((await db.query('SELECT FROM run')).rowCount).toBe(before.rowCount);
-    expect((await api.post('/v1/sessions', body({ metadata: { session_id: 'x'.repeat(247) } }))).status).toBe(202);
+    expect((await api.post('/v1/sessions', sessionBody({ metadata: { session_id: 'x'.repeat(247) } }))).status).toBe(
+      202,
+    );
   });
 
   test('the names with _id are taken too, and every field reaches the policy, the token and the execution', async ({
@@ -163,7 +116,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
     };
     const started = accepted(await api.post('/v1/sessions', sent, { 'X-User-ID': 'gateway' }), 202).body as Started;
     expect(started).toMatchObject({ session_id: 'fields', workflow_id: 'session-fields' });
-    const session = await ended(api, 'fields');
+    const session = await endedSession(api, 'fields');
     expect(session['result']).toMatchObject({
       tenant: 'acme',
       user: 'bob',
@@ -197,7 +150,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
 
   test('an mfa_code is stored encrypted, and only until the token step has ended', async ({ api, db }) => {
     const held = holdTokens();
-    const started = await start(api, { mfa_code: 'code-778899' });
+    const started = await startSession(api, { mfa_code: 'code-778899' });
     const codes = async () => {
       const found = await db.query<{ mfa_code: string | null }>(
         'SELECT mfa_code FROM session_run WHERE session_id = $1',
@@ -209,41 +162,41 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
     expect(await codes()).toMatch(/^enc:v1:/);
     held();
     await until(async () => (await codes()) === null);
-    expect((await ended(api, started.session_id))['status']).toBe('completed');
+    expect((await endedSession(api, started.session_id))['status']).toBe('completed');
   });
 
   test('a session id belongs to the first session, also of many at once and with another body', async ({ api, db }) => {
     const bodies = Array.from({ length: 12 }, (_, n) => ({ prompt: `prompt ${n}`, metadata: { session_id: 'once' } }));
-    const answers = await Promise.all(bodies.map((fields) => api.post('/v1/sessions', body(fields))));
+    const answers = await Promise.all(bodies.map((fields) => api.post('/v1/sessions', sessionBody(fields))));
     for (const answer of answers) expect(answer.status).toBe(202);
     expect(new Set(answers.map((answer) => field(answer, 'run_id'))).size).toBe(1);
     expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === null)).toHaveLength(1);
-    const again = await start(api, { prompt: 'another', metadata: { session_id: 'once' } });
+    const again = await startSession(api, { prompt: 'another', metadata: { session_id: 'once' } });
     expect(again.run_id).toBe(field(answers[0] as Answer, 'run_id'));
     const { rowCount } = await db.query(`SELECT FROM run WHERE parameters ->> 'session_id' = 'once'`);
     expect(rowCount).toBe(1);
-    await ended(api, 'once');
+    await endedSession(api, 'once');
     // Of another tenant it is another one.
-    const other = await start(api, { metadata: { session_id: 'once' } }, { 'X-Tenant-ID': 'other' });
+    const other = await startSession(api, { metadata: { session_id: 'once' } }, { 'X-Tenant-ID': 'other' });
     expect(other.run_id).not.toBe(again.run_id);
     expectProblem(await api.get('/v1/sessions/once', { 'X-Tenant-ID': 'third' }), 404, 'not_found');
-    await until(async () => (await read(api, 'once', { 'X-Tenant-ID': 'other' }))['status'] === 'completed');
+    await until(async () => (await readSession(api, 'once', { 'X-Tenant-ID': 'other' }))['status'] === 'completed');
   });
 
   test('without a session id a repeated idempotency key returns the first session', async ({ api }) => {
     const key = { 'Idempotency-Key': 'start-1' };
-    const first = await start(api, {}, key);
-    expect(await start(api, { prompt: 'other' }, key)).toEqual(first);
-    await ended(api, first.session_id);
+    const first = await startSession(api, {}, key);
+    expect(await startSession(api, { prompt: 'other' }, key)).toEqual(first);
+    await endedSession(api, first.session_id);
   });
 
   test('a session id wins over the workflow id of another session', async ({ api }) => {
-    const inner = await start(api, { metadata: { session_id: 'a' } });
-    const outer = await start(api, { metadata: { session_id: 'session-a' } });
-    expect((await read(api, 'session-a'))['run_id']).toBe(outer.run_id);
-    expect((await read(api, 'a'))['run_id']).toBe(inner.run_id);
+    const inner = await startSession(api, { metadata: { session_id: 'a' } });
+    const outer = await startSession(api, { metadata: { session_id: 'session-a' } });
+    expect((await readSession(api, 'session-a'))['run_id']).toBe(outer.run_id);
+    expect((await readSession(api, 'a'))['run_id']).toBe(inner.run_id);
     expectProblem(await api.get('/v1/sessions/session-b'), 404, 'not_found');
-    await Promise.all([ended(api, 'a'), ended(api, 'session-a')]);
+    await Promise.all([endedSession(api, 'a'), endedSession(api, 'session-a')]);
   });
 
   test('one that the policy denies runs only its audit, and ends as completed with the reasons', async ({
@@ -251,9 +204,9 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
     db,
   }) => {
     policy.next = { allowed: false, score: 0.9, severity: 'high', reasons: { policy: ['no secrets'] } };
-    const started = await start(api);
+    const started = await startSession(api);
     policy.next = undefined;
-    const session = await ended(api, started.session_id);
+    const session = await endedSession(api, started.session_id);
     expect(session).toMatchObject({
       status: 'completed',
       result: {
@@ -295,7 +248,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
       return rows[0];
     };
     const before = await count();
-    const answer = await api.post('/v1/sessions', body(), { 'X-Tenant-ID': 'untouched' });
+    const answer = await api.post('/v1/sessions', sessionBody(), { 'X-Tenant-ID': 'untouched' });
     policy.next = undefined;
     expectProblem(answer, 503, 'unavailable');
     expect(answer.headers.get('retry-after')).toBe('2');
@@ -306,13 +259,4 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions on $backen
 function pathsOf(answer: Answer): string[] {
   const { errors } = answer.body as { errors: Array<{ path: string }> }; // A problem document.
   return errors.map(({ path }) => path).sort();
-}
-
-/** Tokens are issued when the returned function is called, and from then on. */
-function holdTokens(): () => void {
-  let release: () => void = () => undefined;
-  identity.gate = new Promise((resolve) => {
-    release = resolve;
-  });
-  return release;
 }
