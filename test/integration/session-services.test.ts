@@ -48,6 +48,54 @@ async function rounds(api: Client, id: string, count: number): Promise<Record<st
 }
 
 describe.each([onRedis].filter((one) => one !== undefined))('services of sessions on $backend', ({ test }) => {
+  test('without its memory a session goes on: the gateway is away, slow, in error or lies', async ({ api }) => {
+    for (const answering of [() => ({ status: 500 }), () => undefined, () => ({ status: 401, body: 'no' })]) {
+      memory.calls.length = 0;
+      memory.answer(answering);
+      const { session_id: id, run_id: runId } = await startSession(api, { metadata: { keep_open: true } });
+      await rounds(api, id, 0);
+      accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
+      expect(await rounds(api, id, 1)).toMatchObject({ slm_response: { prompt_summary: 'more' } });
+      expect(memory.calls.length).toBeGreaterThanOrEqual(6);
+      const run = await api.execution(runId);
+      expect(run.tasks.find(({ action_id }) => action_id === 'memory')?.output).toEqual({ remembered: false });
+      accepted(await act(api, id, 'cancel'), 202);
+      await endedSession(api, id);
+    }
+    // It remembers, and what it recalls is no JSON.
+    memory.answer(({ method }) => (method === 'POST' ? { body: {} } : { body: 'not JSON' }));
+    const { session_id: id } = await startSession(api, { metadata: { keep_open: true } });
+    await rounds(api, id, 0);
+    accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
+    await rounds(api, id, 1);
+    accepted(await act(api, id, 'cancel'), 202);
+    await endedSession(api, id);
+  });
+
+  test('each session has one entry in the audit, with its audit id and without its texts', async ({ api, db }) => {
+    remembering();
+    const { session_id: id, run_id: runId } = await startSession(api, { prompt: 'a secret prompt' });
+    const { result } = await endedSession(api, id);
+    const { rows } = await db.query('SELECT * FROM audit_entry WHERE resource_id = $1', [id]);
+    expect(rows).toEqual([
+      expect.objectContaining({
+        tenant_id: 'default',
+        actor: 'anonymous',
+        action: 'session.completed',
+        resource_type: 'session',
+        decision: 'allowed',
+        details: {
+          audit_id: (result as { audit_event_id: string }).audit_event_id,
+          execution_id: runId,
+          status: 'completed',
+          policy: { allowed: true, score: 0.1, severity: 'low' },
+          token: { expires_in: 900, token_type: 'bearer' },
+        },
+      }),
+    ]);
+    expect(JSON.stringify(rows)).not.toContain('secret prompt');
+  });
+
   test('the completion is that of the service llm_gateway, which gets the key of its task', async ({
     api,
     service,
@@ -115,62 +163,12 @@ describe.each([onRedis].filter((one) => one !== undefined))('services of session
     accepted(await act(api, 'kept/1', 'cancel'), 202);
     await endedSession(api, 'kept/1');
   });
-
-  test('without its memory a session goes on: the gateway is away, slow, in error or lies', async ({ api, stack }) => {
-    const worker = await stack.add('worker', { WORKER_LANES: 'session_step' });
-    expect(await failures(`http://127.0.0.1:${worker.port}`)).toBe(0);
-    await worker.stop();
-    for (const answering of [() => ({ status: 500 }), () => undefined, () => ({ status: 401, body: 'no' })]) {
-      memory.calls.length = 0;
-      memory.answer(answering);
-      const { session_id: id, run_id: runId } = await startSession(api, { metadata: { keep_open: true } });
-      await rounds(api, id, 0);
-      accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
-      expect(await rounds(api, id, 1)).toMatchObject({ slm_response: { prompt_summary: 'more' } });
-      expect(memory.calls.length).toBeGreaterThanOrEqual(6);
-      const run = await api.execution(runId);
-      expect(run.tasks.find(({ action_id }) => action_id === 'memory')?.output).toEqual({ remembered: false });
-      accepted(await act(api, id, 'cancel'), 202);
-      await endedSession(api, id);
-    }
-    // It remembers, and what it recalls is no JSON.
-    memory.answer(({ method }) => (method === 'POST' ? { body: {} } : { body: 'not JSON' }));
-    const { session_id: id } = await startSession(api, { metadata: { keep_open: true } });
-    await rounds(api, id, 0);
-    accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
-    await rounds(api, id, 1);
-    accepted(await act(api, id, 'cancel'), 202);
-    await endedSession(api, id);
-  });
-
-  test('each session has one entry in the audit, with its audit id and without its texts', async ({ api, db }) => {
-    remembering();
-    const { session_id: id, run_id: runId } = await startSession(api, { prompt: 'a secret prompt' });
-    const { result } = await endedSession(api, id);
-    const { rows } = await db.query('SELECT * FROM audit_entry WHERE resource_id = $1', [id]);
-    expect(rows).toEqual([
-      expect.objectContaining({
-        tenant_id: 'default',
-        actor: 'anonymous',
-        action: 'session.completed',
-        resource_type: 'session',
-        decision: 'allowed',
-        details: {
-          audit_id: (result as { audit_event_id: string }).audit_event_id,
-          execution_id: runId,
-          status: 'completed',
-          policy: { allowed: true, score: 0.1, severity: 'low' },
-          token: { expires_in: 900, token_type: 'bearer' },
-        },
-      }),
-    ]);
-    expect(JSON.stringify(rows)).not.toContain('secret prompt');
-  });
 });
 
-describe('the count of what was given up', () => {
-  const [alone] = onBothBackends({ features, workers: 0, environment: { MEMORY_GATEWAY_URL: memory.url } });
-  alone?.test('is a metric of the worker', async ({ api, stack }) => {
+const [alone] = onBothBackends({ features, workers: 0, environment: { MEMORY_GATEWAY_URL: memory.url } });
+
+describe.each([alone].filter((one) => one !== undefined))('memory that was given up on $backend', ({ test }) => {
+  test('is counted by the worker', async ({ api, stack }) => {
     memory.answer(() => ({ status: 503 }));
     const { port } = await stack.add('worker');
     const { session_id: id } = await startSession(api);
