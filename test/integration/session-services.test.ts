@@ -1,4 +1,3 @@
-/** What sessions ask of other services: completions of a gateway of models, memory, and the entry in the audit. */
 import { afterAll, describe, expect } from 'vitest';
 import { accepted, type Client } from '../harness/client/client.ts';
 import { startService } from '../harness/services/service.ts';

@@ -1,13 +1,12 @@
 /** Sessions: their actions. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { hasPermission, missing } from '../../http/middleware/authorise.ts';
-import { idempotencyKey } from '../../http/server/idempotency.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { parse } from '../../http/server/parse.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { createControlSession, SessionAction } from './control-session.ts';
-import { roleOf } from './role.ts';
 import * as schemas from './schemas.ts';
+import { starterOf } from './starter.ts';
 
 const ACTIONS = [
   ...(['cancel', 'terminate', 'pause', 'resume', 'retry', 'approve', 'reject'] as const),
@@ -41,12 +40,12 @@ interface Needs {
 export const sessionActionRoutes = endpoints([actOnSession], serve);
 
 function serve(routes: Routes, { act }: Needs): void {
-  routes.serve(actOnSession, async ({ params, body, caller, request, response, signal }) => {
+  routes.serve(actOnSession, async (call) => {
+    const { params, body, response } = call;
     const what = actionOf(params['action'] ?? '', body.payload);
     const decides = what.action === 'approve' || what.action === 'reject';
     if (decides && !hasPermission(response, 'approvals:decide')) throw missing('approvals:decide');
-    const actor = { caller, role: roleOf(response), idempotencyKey: idempotencyKey(request), signal };
-    const { sessionId, status } = await act(actor, params['session_id'] ?? '', what, body.reason);
+    const { sessionId, status } = await act(starterOf(call), params['session_id'] ?? '', what, body.reason);
     sendJson(response, 202, { session_id: sessionId, action: what.action, status });
   });
 }

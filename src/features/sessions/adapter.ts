@@ -15,7 +15,7 @@ export const sessionStep = defineAdapter({
   description:
     'One step of a session: token, completion, memory, audit, or a round for a message. Not for other workflows.',
   config: z.strictObject({
-    step: z.enum(['token', 'completion', 'memory', 'audit', 'round']),
+    step: z.enum(['token', 'completion', 'memory', 'audit', 'round', 'agent_token', 'agent_completion']),
     approval: anyJson.optional().meta({ description: 'What the actions before it gave' }),
     job: anyJson.optional(),
     token: anyJson.optional(),

@@ -9,13 +9,15 @@ import { signalsOf } from '../signals/assemble.ts';
 import { sessionActionRoutes } from './action-routes.ts';
 import type { SessionClients } from './clients.ts';
 import { createControlSession } from './control-session.ts';
+import { createMao } from './mao.ts';
+import { maoRoutes } from './mao-routes.ts';
 import { createReadSession } from './read-session.ts';
 import { sessionRoutes } from './routes.ts';
 import { createStartSession } from './start-session.ts';
 import { createSessionStore } from './store.ts';
 
 export function apiWith(clients: SessionClients) {
-  return featureApi([sessionRoutes, sessionActionRoutes], (parts) => {
+  return featureApi([sessionRoutes, sessionActionRoutes, maoRoutes], (parts) => {
     const { config, pool, system, reader, cancel, pause } = parts;
     const sessions = createSessionStore(pool);
     const policy = clients.policy(parts);
@@ -32,6 +34,7 @@ export function apiWith(clients: SessionClients) {
         approvals: approvalsOf(parts),
         signals: signalsOf({ ...parts, texts: parts.expressions }),
       }),
+      mao: createMao({ system, reader, sessions }),
       taskQueue: config.sessionTaskQueue,
     };
   });

@@ -1,13 +1,13 @@
 /** What is done with a session that was started: the control of its execution, its approval, and what is sent to it. */
 import { OrchestratorError } from '../../domain/errors.ts';
-import type { Caller, CancelRuns, PauseRuns, RetryRuns } from '../../engine/ports/use-cases.ts';
+import type { CancelRuns, PauseRuns, RetryRuns } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { Approvals } from '../approvals/decide-approvals.ts';
 import type { Signals } from '../signals/send-signal.ts';
 import type { PolicyClient } from './clients.ts';
 import { MAX_MESSAGES, MESSAGE, ROUNDS, type SessionStatus, sessionStatus } from './domain.ts';
 import type { SessionRow, SessionStore } from './ports.ts';
-import { decide } from './start-session.ts';
+import { decide, type Starter } from './start-session.ts';
 
 export interface ControlDeps {
   find(tenantId: string, id: string): Promise<SessionRow>;
@@ -22,13 +22,6 @@ export interface ControlDeps {
   ttlSeconds: number;
 }
 
-export interface Actor {
-  caller: Caller;
-  role: string;
-  idempotencyKey: string | undefined;
-  signal: AbortSignal;
-}
-
 /** An action with what it takes. */
 export type SessionAction =
   | { action: 'cancel' | 'terminate' | 'pause' | 'resume' | 'retry' | 'approve' | 'reject' }
@@ -38,7 +31,7 @@ export type SessionAction =
 
 /** What is done about one session. */
 interface Request {
-  actor: Actor;
+  actor: Starter;
   row: SessionRow;
   reason: string | undefined;
 }
@@ -114,7 +107,7 @@ export function createControlSession(deps: ControlDeps) {
 
   /** How the session stands after it. 404 unknown, 409 where it is in no state for it. */
   return async (
-    actor: Actor,
+    actor: Starter,
     id: string,
     what: SessionAction,
     reason: string | undefined,

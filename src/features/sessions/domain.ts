@@ -85,3 +85,20 @@ export function recordedMetadata({ mfa_code: _, ...metadata }: JsonObject): Json
 export function mfaContext(tenantId: string, sessionId: string): string[] {
   return ['session_mfa', tenantId, sessionId];
 }
+
+const MAO_PREFIX = 'mao-';
+
+/** Of several agents: their orchestration is named as its execution is. */
+export function maoWorkflowId(runId: string): string {
+  return `${MAO_PREFIX}${runId}`;
+}
+
+export function maoRunId(id: string): string {
+  return id.startsWith(MAO_PREFIX) ? id.slice(MAO_PREFIX.length) : id;
+}
+
+/** Of agents together. */
+export function agentsStatus(completed: number, total: number): 'completed' | 'partial' | 'failed' {
+  if (completed === total) return 'completed';
+  return completed === 0 ? 'failed' : 'partial';
+}

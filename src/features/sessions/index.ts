@@ -5,6 +5,7 @@
 import type { Feature } from '../../feature.ts';
 import { sessionStep } from './adapter.ts';
 import type { SessionClients } from './clients.ts';
+import { directiveWorkflow, maoWorkflow } from './mao-workflow.ts';
 import { sessionWorkflow } from './workflow.ts';
 
 export const sessions: Feature = sessionsWith({ policy: () => undefined, identity: () => undefined });
@@ -15,6 +16,6 @@ export function sessionsWith(clients: SessionClients): Feature {
     api: async () => (await import('./api.ts')).apiWith(clients),
     worker: async () => (await import('./worker.ts')).workerWith(clients),
     adapters: [sessionStep],
-    systemWorkflows: [sessionWorkflow],
+    systemWorkflows: [sessionWorkflow, directiveWorkflow, maoWorkflow],
   };
 }

@@ -27,6 +27,22 @@ export const sessionParameters = z.object({
 });
 export type SessionParameters = z.output<typeof sessionParameters>;
 
+/** What one agent is to do. */
+export const directive = z.object({
+  agent_id: z.string(),
+  goal: z.string().optional(),
+  prompt: z.string(),
+  model: z.string().optional(),
+  capabilities: z.array(z.string()).default([]),
+  metadata: jsonObject.default({}),
+});
+export const agentParameters = z.object({
+  orchestration_id: z.string(),
+  tenant: z.string(),
+  initiator: z.string(),
+  directive,
+});
+
 /** The payload of a message to an open session. */
 export const messagePayload = z.object({
   prompt: z.string(),

@@ -31,6 +31,8 @@ export interface SessionStore {
   accept(run: NewRun, session: NewSession): Promise<StoredRun>;
   /** Notes that whatever ends the run in this epoch is a termination; false: it has ended. */
   markTerminated(tenantId: string, runId: string): Promise<boolean>;
+  /** Number of events of a run. */
+  historyLength(runId: string): Promise<number>;
   /** The new end, never an earlier one; undefined: the run ends or has ended. */
   extend(tenantId: string, runId: string, seconds: number): Promise<Date | undefined>;
 }

@@ -1,12 +1,10 @@
 /** Sessions: start and read. */
-import { accessOf } from '../../http/middleware/context.ts';
-import { idempotencyKey } from '../../http/server/idempotency.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { sessionStatus, workflowIdOf } from './domain.ts';
 import type { createReadSession, SessionView } from './read-session.ts';
-import { roleOf } from './role.ts';
 import * as schemas from './schemas.ts';
 import type { StartSessionUseCase } from './start-session.ts';
+import { starterOf } from './starter.ts';
 
 const tag = 'Sessions';
 const notFound = 'Session not found';
@@ -63,18 +61,9 @@ export const sessionRoutes = endpoints([createSession, startSession, getSession]
 
 function serve(routes: Routes, { start, read, taskQueue }: Needs): void {
   for (const op of [createSession, startSession]) {
-    routes.serve(op, async ({ body, caller, request, response, signal }) => {
-      const { means } = accessOf(response);
-      const started = await start(
-        {
-          caller,
-          tenantOfCredentials: means === 'none' ? undefined : caller.tenantId,
-          role: roleOf(response),
-          idempotencyKey: idempotencyKey(request),
-          signal,
-        },
-        body,
-      );
+    routes.serve(op, async (call) => {
+      const { response } = call;
+      const started = await start(starterOf(call), call.body);
       if (started.repeated) response.setHeader('Idempotency-Replayed', 'true');
       sendJson(response, 202, {
         session_id: started.sessionId,

@@ -94,7 +94,7 @@ export const startedSession = z
     },
   });
 
-const sessionStatus = z.enum(['running', 'completed', 'failed', 'canceled', 'terminated', 'timed_out']);
+export const sessionStatus = z.enum(['running', 'completed', 'failed', 'canceled', 'terminated', 'timed_out']);
 
 const sessionResult = z.object({
   session_id: text,

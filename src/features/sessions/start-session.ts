@@ -47,7 +47,7 @@ export const NO_POLICY: PolicyDecision = {
 export function createStartSession(deps: StartSessionDeps): StartSessionUseCase {
   return async (starter, request) => {
     const { caller } = starter;
-    requireOwnTenant(starter, request);
+    requireOwnTenant(starter, [request.tenant, ...(request.tenant_id === undefined ? [] : [request.tenant_id])]);
     const sessionId = request.metadata.session_id ?? `session-${idOf(starter) ?? deps.newId()}`;
     const before = await deps.sessions.find(caller.tenantId, sessionId);
     if (before !== undefined) return { ...before, repeated: true };
@@ -77,8 +77,8 @@ export async function decide(
   return { ...decision, ...(failedOpen ? { failed_open: true as const } : {}) };
 }
 
-function requireOwnTenant({ tenantOfCredentials: own }: Starter, request: StartSession): void {
-  const named = [request.tenant, ...(request.tenant_id === undefined ? [] : [request.tenant_id])];
+/** 403 where credentials are required and are those of another tenant. */
+export function requireOwnTenant({ tenantOfCredentials: own }: Starter, named: readonly string[]): void {
   const foreign = named.find((tenant) => own !== undefined && tenant !== own);
   if (foreign === undefined) return;
   throw new OrchestratorError('forbidden', `The credentials are not those of the tenant '${foreign}'`);

@@ -4,11 +4,11 @@ import type { z } from 'zod';
 import { type AdapterContext, NonRetryableError, RetryableError } from '../../../workers/adapter.ts';
 import { describe, OrchestratorError } from '../../domain/errors.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
-import type { IdentityClient } from './clients.ts';
+import type { IdentityClient, TokenRequest } from './clients.ts';
 import { complete } from './completion.ts';
-import { MESSAGE, memoryKey } from './domain.ts';
+import { DEFAULT_MODEL, MESSAGE, memoryKey } from './domain.ts';
 import type { Memory } from './memory.ts';
-import { messagePayload, type SessionParameters, sessionParameters } from './parameters.ts';
+import { agentParameters, messagePayload, type SessionParameters, sessionParameters } from './parameters.ts';
 import type { WriteSessionAudit } from './session-audit.ts';
 
 export interface GivenOutputs {
@@ -19,7 +19,9 @@ export interface GivenOutputs {
 }
 
 type Step = (context: AdapterContext, given: GivenOutputs) => Promise<Json>;
-export type StepsOfSession = Readonly<Record<'token' | 'completion' | 'memory' | 'audit' | 'round', Step>>;
+export type StepsOfSession = Readonly<
+  Record<'token' | 'completion' | 'memory' | 'audit' | 'round' | 'agent_token' | 'agent_completion', Step>
+>;
 
 export interface StepDeps {
   /** Undefined: sessions have no token. */
@@ -38,17 +40,20 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
     return memory.remember(context, memoryKey(tenant, sessionId, round), value);
   }
 
+  async function issue(context: AdapterContext, who: Omit<TokenRequest, 'mfaCode' | 'idempotencyKey'>): Promise<Json> {
+    if (identity === undefined) return null;
+    const code = await mfaCode(context.run.id);
+    const { idempotencyKey } = context;
+    const request = { ...who, idempotencyKey, ...(code === undefined ? {} : { mfaCode: code }) };
+    const issued = await identity.issueToken(request).catch(asFailure);
+    // Whatever else it has is for nobody.
+    return { expires_in: issued.expires_in, token_type: issued.token_type };
+  }
+
   return {
     async token(context) {
-      if (identity === undefined) return null;
       const { tenant, user, capabilities } = parametersIn(context);
-      const code = await mfaCode(context.run.id);
-      const who = { tenantId: tenant, userId: user, capabilities, idempotencyKey: context.idempotencyKey };
-      const issued = await identity
-        .issueToken({ ...who, ...(code === undefined ? {} : { mfaCode: code }) })
-        .catch(asFailure);
-      // Whatever else it has is for nobody.
-      return { expires_in: issued.expires_in, token_type: issued.token_type };
+      return issue(context, { tenantId: tenant, userId: user, capabilities });
     },
     completion: (context) => complete(context, requestOf(parametersIn(context))),
     async memory(context, { completion }) {
@@ -72,6 +77,20 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
       });
       return { ...result, audit_event_id: auditId, completed_at: context.now().toISOString() };
     },
+    async agent_token(context) {
+      const { tenant, initiator, directive } = agentIn(context);
+      const { agent_id: agent, capabilities: named } = directive;
+      const capabilities = named.length > 0 ? named : [`agent:${agent}`];
+      return issue(context, { tenantId: tenant, userId: initiator, capabilities });
+    },
+    async agent_completion(context) {
+      const { orchestration_id: orchestration, tenant, initiator, directive } = agentIn(context);
+      const { agent_id: agent, prompt, model = DEFAULT_MODEL, metadata } = directive;
+      return complete(context, {
+        ...{ session_id: `${orchestration}:${agent}`, tenant, user: initiator },
+        ...{ model, prompt, metadata },
+      });
+    },
     async round(context) {
       const parameters = parametersIn(context);
       const { prompt, metadata, decision } = await nextMessage(context);
@@ -89,6 +108,12 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
       return { round, policy, slm_response: response, remembered, completed_at: context.now().toISOString() };
     },
   };
+}
+
+function agentIn({ scope }: AdapterContext): z.output<typeof agentParameters> {
+  const parsed = agentParameters.safeParse(scope.params);
+  if (parsed.success) return parsed.data;
+  throw new NonRetryableError('the parameters are not those of an agent', { code: 'input_invalid' });
 }
 
 /** The oldest that no round has; without one the task sleeps until it comes. */

@@ -29,6 +29,8 @@ const EXTEND = `
 UPDATE run SET deadline_at = greatest(deadline_at, now() + make_interval(secs => $3::float8))
 WHERE tenant_id = $1 AND id = $2 AND NOT final AND status <> 'cancelling' RETURNING deadline_at`;
 
+const HISTORY_LENGTH = 'SELECT count(*)::int AS events FROM event WHERE run_id = $1';
+
 const MFA_CODE = `
 SELECT tenant_id AS "tenantId", session_id AS "sessionId", mfa_code AS envelope FROM session_run
 WHERE run_id = $1 AND mfa_code IS NOT NULL`;
@@ -63,6 +65,10 @@ export function createSessionStore(pool: pg.Pool): SessionStore {
       }),
     async markTerminated(tenantId, runId) {
       return (await pool.query(TERMINATE, [tenantId, runId])).rowCount === 1;
+    },
+    async historyLength(runId) {
+      const { rows } = await pool.query<{ events: number }>(HISTORY_LENGTH, [runId]);
+      return rows[0]?.events ?? 0;
     },
     async extend(tenantId, runId, seconds) {
       const { rows } = await pool.query<{ deadline_at: Date }>(EXTEND, [tenantId, runId, seconds]);

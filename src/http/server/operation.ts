@@ -49,7 +49,8 @@ export type NotFound =
   | 'API key not found'
   | 'Tenant not found'
   | 'Erasure not found'
-  | 'Operation not found';
+  | 'Operation not found'
+  | 'Orchestration not found';
 
 export interface Answer {
   description: string;
