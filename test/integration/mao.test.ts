@@ -5,7 +5,7 @@ import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { register } from '../support/registered.ts';
-import { act, endedSession, sessionBody, sessionServices } from '../support/sessions.ts';
+import { act, completionOf, endedSession, promptIn, sessionBody, sessionServices } from '../support/sessions.ts';
 import { hmacToken, SECRET } from '../support/tokens.ts';
 
 const { identity, policy, features } = sessionServices();
@@ -28,9 +28,9 @@ describe.each([onRedis].filter((one) => one !== undefined))('several agents on $
   test('each directive is a child execution with a token and a completion of its own', async ({ api, service }) => {
     await register(api, { llm_gateway: service.url, notification: service.url });
     service.answer(({ body, path }) => {
-      const { prompt } = body as { prompt?: string };
       if (path === '/notify') return { body: { sent: true } };
-      return prompt === 'refused' ? { status: 422 } : { body: { completion: `about ${prompt}` } };
+      const prompt = promptIn(body);
+      return prompt === 'refused' ? { status: 422 } : { body: completionOf(`about ${prompt}`, 'theirs') };
     });
     const directives = [
       { agent_id: 'reader', goal: 'facts', prompt: 'facts', capabilities: ['read'], metadata: { n: 1 } },
@@ -62,7 +62,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('several agents on $
             goal: 'facts',
             status: 'completed',
             token: { expires_in: 900, token_type: 'bearer' },
-            slm_response: expect.objectContaining({ completion: 'about facts', model: 'somagent-demo' }),
+            slm_response: expect.objectContaining({ completion: 'about facts', model: 'theirs' }),
             execution_id: expect.any(String),
             started_at: ISO,
             completed_at: ISO,
@@ -84,12 +84,11 @@ describe.each([onRedis].filter((one) => one !== undefined))('several agents on $
     for (const agent of ended.result?.agent_results ?? []) {
       if (agent['status'] === 'completed') expect(children).toContain(agent['execution_id']);
     }
-    const asked = service.calls.find(({ body: sent }) => (sent as { prompt: string }).prompt === 'facts');
+    const asked = service.calls.find(({ path, body: sent }) => path !== '/notify' && promptIn(sent) === 'facts');
     expect(asked?.body).toMatchObject({
-      session_id: `${runId}:reader`,
-      tenant: 'acme',
+      model: 'somagent-demo',
       user: 'ada',
-      metadata: { n: 1 },
+      metadata: { session_id: `${runId}:reader`, tenant: 'acme' },
     });
     expect(service.calls.filter(({ path }) => path === '/notify')).toMatchObject([
       { body: { tenant_id: 'acme', channel: 'ops', severity: 'info' } },

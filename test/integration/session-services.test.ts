@@ -1,10 +1,19 @@
+import type { ServerResponse } from 'node:http';
 import { afterAll, describe, expect } from 'vitest';
 import { accepted, type Client } from '../harness/client/client.ts';
-import { startService } from '../harness/services/service.ts';
+import { type Call, startService } from '../harness/services/service.ts';
 import { until } from '../harness/until.ts';
 import { onBothBackends } from '../support/fixtures.ts';
 import { register } from '../support/registered.ts';
-import { act, endedSession, readSession, sessionServices, startSession } from '../support/sessions.ts';
+import {
+  act,
+  completionOf,
+  endedSession,
+  promptIn,
+  readSession,
+  sessionServices,
+  startSession,
+} from '../support/sessions.ts';
 
 const memory = await startService();
 afterAll(() => memory.close());
@@ -47,26 +56,22 @@ async function rounds(api: Client, id: string, count: number): Promise<Record<st
 }
 
 describe.each([onRedis].filter((one) => one !== undefined))('services of sessions on $backend', ({ test }) => {
-  test('without its memory a session goes on: the gateway is away, slow, in error or lies', async ({ api }) => {
-    for (const answering of [() => ({ status: 500 }), () => undefined, () => ({ status: 401, body: 'no' })]) {
-      memory.calls.length = 0;
-      memory.answer(answering);
-      const { session_id: id, run_id: runId } = await startSession(api, { metadata: { keep_open: true } });
-      await rounds(api, id, 0);
-      accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
-      expect(await rounds(api, id, 1)).toMatchObject({ slm_response: { prompt_summary: 'more' } });
-      expect(memory.calls.length).toBeGreaterThanOrEqual(6);
-      const run = await api.execution(runId);
-      expect(run.tasks.find(({ action_id }) => action_id === 'memory')?.output).toEqual({ remembered: false });
-      accepted(await act(api, id, 'cancel'), 202);
-      await endedSession(api, id);
-    }
-    // It remembers, and what it recalls is no JSON.
-    memory.answer(({ method }) => (method === 'POST' ? { body: {} } : { body: 'not JSON' }));
-    const { session_id: id } = await startSession(api, { metadata: { keep_open: true } });
+  test.for([
+    ['is in error', () => ({ status: 500 }), 6],
+    ['is slow', () => undefined, 6],
+    ['breaks off', (_: unknown, response: ServerResponse) => void response.destroy(), 6],
+    ['lies', ({ method }: Call) => (method === 'POST' ? { body: {} } : { body: 'not JSON' }), 5],
+  ] as const)('a session goes on without its memory, which %s', async ([_, answering, calls], { api }) => {
+    memory.calls.length = 0;
+    memory.answer(answering);
+    const { session_id: id, run_id: runId } = await startSession(api, { metadata: { keep_open: true } });
     await rounds(api, id, 0);
     accepted(await act(api, id, 'message', { payload: { prompt: 'more' } }), 202);
-    await rounds(api, id, 1);
+    expect(await rounds(api, id, 1)).toMatchObject({ slm_response: { prompt_summary: 'more' } });
+    expect(memory.calls.length).toBeGreaterThanOrEqual(calls);
+    const run = await api.execution(runId);
+    const remembered = calls === 5;
+    expect(run.tasks.find(({ action_id }) => action_id === 'memory')?.output).toEqual({ remembered });
     accepted(await act(api, id, 'cancel'), 202);
     await endedSession(api, id);
   });
@@ -102,26 +107,31 @@ describe.each([onRedis].filter((one) => one !== undefined))('services of session
     remembering();
     await register(api, { llm_gateway: service.url });
     service.answer(({ path, body }) => {
-      const { prompt } = body as { prompt: string };
-      if (prompt === 'as others') return { body: { choices: [{ text: 'of a choice' }], model: 'theirs' } };
-      return path === '/v1/completions' ? { body: { completion: `about ${prompt}` } } : { status: 404 };
+      const prompt = promptIn(body);
+      if (prompt === 'plain') return { body: { completion: 'of a plain gateway' } };
+      return path === '/v1/chat/completions' ? { body: completionOf(`about ${prompt}`) } : { status: 404 };
     });
     const metadata = { session_id: 'asked', lang: 'en' };
     const { run_id: runId } = await startSession(api, { prompt: 'the report', model: 'large', metadata });
     const { result } = await endedSession(api, 'asked');
     expect(result).toMatchObject({
-      slm_response: { completion: 'about the report', prompt_summary: 'the report', model: 'large' },
+      slm_response: { completion: 'about the report', prompt_summary: 'the report', model: 'theirs' },
     });
     expect((result as { slm_response: object }).slm_response).not.toHaveProperty('simulated');
     expect(service.calls).toHaveLength(1);
     expect(service.calls[0]).toMatchObject({
       method: 'POST',
       idempotencyKey: `${runId}.1.completion`,
-      body: { session_id: 'asked', tenant: 'default', user: 'ada', model: 'large', prompt: 'the report', metadata },
+      body: {
+        model: 'large',
+        messages: [{ role: 'user', content: 'the report' }],
+        user: 'ada',
+        metadata: { session_id: 'asked', tenant: 'default' },
+      },
     });
-    const other = await startSession(api, { prompt: 'as others' });
+    const other = await startSession(api, { prompt: 'plain' });
     expect((await endedSession(api, other.session_id))['result']).toMatchObject({
-      slm_response: { completion: 'of a choice', model: 'theirs' },
+      slm_response: { completion: 'of a plain gateway', model: 'somagent-demo' },
     });
   });
 
@@ -145,7 +155,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('services of session
   test('each round is remembered, and recalled before the next', async ({ api, service }) => {
     const values = remembering();
     await register(api, { llm_gateway: service.url });
-    service.answer(({ body }) => ({ body: { completion: `about ${(body as { prompt: string }).prompt}` } }));
+    service.answer(({ body }) => ({ body: completionOf(`about ${promptIn(body)}`) }));
     const metadata = { session_id: 'kept/1', keep_open: true };
     await startSession(api, { tenant: 'acme', prompt: 'zero', metadata });
     await rounds(api, 'kept/1', 0);
@@ -157,8 +167,12 @@ describe.each([onRedis].filter((one) => one !== undefined))('services of session
     expect([...values.keys()]).toEqual([key(0), key(1), key(2)]);
     expect(values.get(key(0))).toMatchObject({ prompt: 'zero', completion: 'about zero', model: 'somagent-demo' });
     expect(Buffer.byteLength(JSON.stringify(values.get(key(2))))).toBeLessThanOrEqual(65_536);
-    const sent = service.calls.map(({ body }) => (body as { memory?: { prompt: string } }).memory?.prompt);
-    expect(sent).toEqual([undefined, 'zero', 'one']);
+    const sent = service.calls.map(({ body }) => (body as { messages: Array<{ content: string }> }).messages);
+    expect(sent.map((messages) => messages.slice(0, -1).map(({ content }) => content))).toEqual([
+      [],
+      ['zero', 'about zero'],
+      ['one', 'about one'],
+    ]);
     accepted(await act(api, 'kept/1', 'cancel'), 202);
     await endedSession(api, 'kept/1');
   });

@@ -83,3 +83,14 @@ export function endedSession(api: Client, id: string): Promise<Session> {
 export function act(api: Client, id: string, action: string, body?: object, headers?: Headings): Promise<Answer> {
   return api.post(`/v1/sessions/${encodeURIComponent(id)}/actions/${action}`, body, headers);
 }
+
+/** What a gateway of models is asked: the last of the messages. */
+export function promptIn(body: unknown): string {
+  const { messages } = body as { messages: Array<{ content: string }> }; // Of chat completions.
+  return messages.at(-1)?.content ?? '';
+}
+
+/** As such a gateway answers. */
+export function completionOf(text: string, model = 'theirs'): object {
+  return { model, choices: [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: 'stop' }] };
+}

@@ -5,8 +5,8 @@ import { belowService, callService, type Exchange } from '../../../workers/call-
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import { promptSummary } from './domain.ts';
 
-export const LLM_GATEWAY = 'llm_gateway';
-const PATH = '/v1/completions';
+const LLM_GATEWAY = 'llm_gateway';
+const PATH = '/v1/chat/completions';
 
 export interface CompletionRequest {
   session_id: string;
@@ -14,32 +14,53 @@ export interface CompletionRequest {
   user: string;
   model: string;
   prompt: string;
-  metadata: JsonObject;
-  /** What was remembered of the round before. */
-  memory?: Json;
 }
 
-/** Also as other gateways of models answer. */
-const answerShape = z.union([
-  z.looseObject({ completion: z.string(), model: z.string().optional() }),
-  z
-    .looseObject({ choices: z.array(z.looseObject({ text: z.string() })).min(1), model: z.string().optional() })
-    .transform(({ choices, ...answer }) => ({ ...answer, completion: choices[0]?.text ?? '' })),
-]);
+/** What was said in the round before, as it is remembered. */
+const memoryShape = z.looseObject({ prompt: z.string(), completion: z.string() });
 
-export async function complete(context: AdapterContext, request: CompletionRequest): Promise<JsonObject> {
+const chat = z.looseObject({
+  model: z.string().optional(),
+  choices: z.array(z.looseObject({ message: z.looseObject({ content: z.string() }) })).min(1),
+});
+/** Of a gateway that speaks no protocol of chats. */
+const plain = z.looseObject({ model: z.string().optional(), completion: z.string() });
+
+interface Answer {
+  completion: string;
+  model: string | undefined;
+}
+
+/** `memory`: of the round before, if it is known. */
+export async function complete(
+  context: AdapterContext,
+  request: CompletionRequest,
+  memory: Json = null,
+): Promise<JsonObject> {
   const { prompt, model } = request;
-  const found = (await context.service(LLM_GATEWAY)) === undefined ? undefined : await call(context, request);
-  const generatedAt = context.now().toISOString();
-  const common = { prompt_summary: promptSummary(prompt), generated_at: generatedAt };
-  if (found !== undefined) return { ...common, completion: found.completion, model: found.model ?? model };
+  const isThere = (await context.service(LLM_GATEWAY)) !== undefined;
+  const answer = isThere ? await call(context, bodyOf(request, memory)) : undefined;
+  const common = { prompt_summary: promptSummary(prompt), generated_at: context.now().toISOString() };
+  if (answer !== undefined) return { ...common, completion: answer.completion, model: answer.model ?? model };
   const completion = `Model ${model} acknowledged a prompt of ${prompt.length} characters.`;
   return { ...common, completion, model, simulated: true };
 }
 
-async function call(context: AdapterContext, request: CompletionRequest): Promise<z.output<typeof answerShape>> {
+function bodyOf({ session_id, tenant, user, model, prompt }: CompletionRequest, memory: Json): JsonObject {
+  const before = memoryShape.safeParse(memory);
+  const said = before.success
+    ? [
+        { role: 'user', content: before.data.prompt },
+        { role: 'assistant', content: before.data.completion },
+      ]
+    : [];
+  const messages = [...said, { role: 'user', content: prompt }];
+  return { model, messages, user, metadata: { session_id, tenant } };
+}
+
+async function call(context: AdapterContext, request: JsonObject): Promise<Answer> {
   await context.awaitRateLimit(LLM_GATEWAY);
-  const exchange = async (base: string, signal: AbortSignal): Promise<Exchange<z.output<typeof answerShape>>> => {
+  const exchange = async (base: string, signal: AbortSignal): Promise<Exchange<Answer>> => {
     const answer = await context.fetch(belowService(base, PATH).href, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -50,10 +71,8 @@ async function call(context: AdapterContext, request: CompletionRequest): Promis
     // One that rejects a call works.
     const outcome = answer.status >= 400 && answer.status < 500 ? 'answered' : 'failed';
     try {
-      return {
-        outcome: 'answered',
-        value: completionIn(await readBody(await expectOk(answer, LLM_GATEWAY), 'json', LLM_GATEWAY)),
-      };
+      const body = await readBody(await expectOk(answer, LLM_GATEWAY), 'json', LLM_GATEWAY);
+      return { outcome: 'answered', value: answerIn(body) };
     } catch (error) {
       return { outcome, error };
     }
@@ -61,8 +80,10 @@ async function call(context: AdapterContext, request: CompletionRequest): Promis
   return callService({ service: LLM_GATEWAY, method: 'POST', onOpen: 'fail' }, context, exchange);
 }
 
-function completionIn(body: Json): z.output<typeof answerShape> {
-  const parsed = answerShape.safeParse(body);
-  if (parsed.success) return parsed.data;
+function answerIn(body: Json): Answer {
+  const asChat = chat.safeParse(body);
+  if (asChat.success) return { completion: asChat.data.choices[0]?.message.content ?? '', model: asChat.data.model };
+  const asPlain = plain.safeParse(body);
+  if (asPlain.success) return { completion: asPlain.data.completion, model: asPlain.data.model };
   throw new RetryableError(`${LLM_GATEWAY} answered without a completion`, { code: 'upstream_error' });
 }

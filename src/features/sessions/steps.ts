@@ -85,24 +85,15 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
     },
     async agent_completion(context) {
       const { orchestration_id: orchestration, tenant, initiator, directive } = agentIn(context);
-      const { agent_id: agent, prompt, model = DEFAULT_MODEL, metadata } = directive;
-      return complete(context, {
-        ...{ session_id: `${orchestration}:${agent}`, tenant, user: initiator },
-        ...{ model, prompt, metadata },
-      });
+      const { agent_id: agent, prompt, model = DEFAULT_MODEL } = directive;
+      return complete(context, { session_id: `${orchestration}:${agent}`, tenant, user: initiator, model, prompt });
     },
     async round(context) {
       const parameters = parametersIn(context);
-      const { prompt, metadata, decision } = await nextMessage(context);
+      const { prompt, decision } = await nextMessage(context);
       const round = Number(context.scope.locals?.['iteration']);
       const recalled = await memory.recall(context, memoryKey(parameters.tenant, parameters.session_id, round - 1));
-      const request = {
-        ...requestOf(parameters),
-        prompt,
-        metadata,
-        ...(recalled === null ? {} : { memory: recalled }),
-      };
-      const response = await complete(context, request);
+      const response = await complete(context, { ...requestOf(parameters), prompt }, recalled);
       const remembered = await remember(context, round, prompt, response);
       const policy = (decision ?? parameters.decision) as JsonObject; // JSON, as it was sent.
       return { round, policy, slm_response: response, remembered, completed_at: context.now().toISOString() };
@@ -123,8 +114,8 @@ async function nextMessage({ engine, park }: AdapterContext): Promise<z.output<t
   return answer.is === 'received' ? messagePayload.parse(answer.payload) : park();
 }
 
-function requestOf({ session_id, tenant, user, model, prompt, metadata }: SessionParameters) {
-  return { session_id, tenant, user, model, prompt, metadata };
+function requestOf({ session_id, tenant, user, model, prompt }: SessionParameters) {
+  return { session_id, tenant, user, model, prompt };
 }
 
 function parametersIn({ scope }: AdapterContext): SessionParameters {

@@ -1,5 +1,4 @@
 /** What a worker has of it: the steps of sessions, and the removal of codes that were used. */
-import { Counter } from 'prom-client';
 import { isSystemId } from '../../domain/definition/system-workflow.ts';
 import { createKeyring } from '../../engine/keyring.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
@@ -8,6 +7,7 @@ import { createAuditStore } from '../audit/store.ts';
 import type { SessionClients } from './clients.ts';
 import { mfaContext } from './domain.ts';
 import { createMemory } from './memory.ts';
+import { memoryFailureCounter } from './metrics.ts';
 import { createSessionAudit } from './session-audit.ts';
 import { stepsOfSession } from './steps.ts';
 import { createMfaCodes } from './store.ts';
@@ -20,11 +20,7 @@ export function workerWith(clients: SessionClients): FeatureWorker {
       const { pool, config, log } = parts;
       const keyring = createKeyring(config.secretKeys);
       const codes = createMfaCodes(pool);
-      const memoryFailures = new Counter({
-        name: 'orchestrator_memory_failures_total',
-        help: 'How often the memory gateway was given up on; the session went on',
-        registers: [],
-      });
+      const memoryFailures = memoryFailureCounter();
       const steps = stepsOfSession({
         identity: clients.identity(parts),
         async mfaCode(runId) {

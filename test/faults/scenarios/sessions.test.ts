@@ -6,28 +6,33 @@ import { until } from '../../harness/until.ts';
 import { onBothBackendsInProcesses } from '../../support/processes.ts';
 import { register } from '../../support/registered.ts';
 import { hasEnded, ONE_AT_A_TIME } from '../../support/scenario.ts';
-import { act, endedSession, readSession, startSession } from '../../support/sessions.ts';
+import { act, completionOf, endedSession, readSession, startSession } from '../../support/sessions.ts';
 
 const [onRedis] = onBothBackendsInProcesses();
-/** policy, token, completion, memory, audit. */
-const STEPS = [1, 2, 3, 4, 5];
-
 /** Completes each key once, as a service does that honours it, and says which key that was. */
 function completing(service: Service): Map<string, number> {
   const completed = new Map<string, number>();
   service.answer(({ idempotencyKey: key = '' }) => {
     if (!completed.has(key)) completed.set(key, completed.size + 1);
-    return { body: { completion: `completion ${completed.get(key)}` } };
+    return { body: completionOf(`completion ${completed.get(key)}`) };
   });
   return completed;
 }
 
 describe.each([onRedis].filter((one) => one !== undefined))('sessions of a killed worker on $backend', ({ test }) => {
   test.for([
-    ...STEPS.map((nth) => ['worker.afterExecute', nth] as const),
-    ...STEPS.map((nth) => ['commit.afterReply', nth] as const),
-  ])(
-    'one that is killed at %s, the time %i, leaves a session that ends as without it',
+    ['worker.afterExecute', 1],
+    ['worker.afterExecute', 2],
+    ['worker.afterExecute', 3],
+    ['worker.afterExecute', 4],
+    ['worker.afterExecute', 5],
+    ['commit.afterReply', 1],
+    ['commit.afterReply', 2],
+    ['commit.afterReply', 3],
+    ['commit.afterReply', 4],
+    ['commit.afterReply', 5],
+  ] as const)(
+    'a worker that is killed at %s of step %i leaves a session that ends as without it',
     async ([failpoint, nth], { api, processes, service, db }) => {
       const completed = completing(service);
       await processes.compose('api');
@@ -53,8 +58,8 @@ describe.each([onRedis].filter((one) => one !== undefined))('sessions of a kille
     },
   );
 
-  test.for([['worker.afterExecute'], ['commit.afterReply'], ['parts.afterWrite']] as const)(
-    'one that is killed at %s of a round answers its message once',
+  test.for([['worker.afterExecute'], ['commit.afterReply'], ['parts.afterWrite']])(
+    'a worker that is killed at %s of a round of a session answers its message once',
     async ([failpoint], { api, processes, service }) => {
       const completed = completing(service);
       await processes.compose('api');

@@ -94,7 +94,6 @@ const WITHOUT = [
   'ORCHESTRATOR_MAX_CONCURRENT_TASKS=10000',
   'TEMPORAL_HOST=localhost:7233',
   'TEMPORAL_NAMESPACE=default',
-  'TEMPORAL_TASK_QUEUE=somagent.session.workflows',
   'ENABLE_VOLCANO_SCHEDULER=false',
   'VOLCANO_NAMESPACE=soma-agent-hub',
   'VOLCANO_DEFAULT_QUEUE=interactive',
