@@ -165,7 +165,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('services of session
     await rounds(api, 'kept/1', 2);
     const key = (round: number) => `session:acme:kept/1:${round}`;
     expect([...values.keys()]).toEqual([key(0), key(1), key(2)]);
-    expect(values.get(key(0))).toMatchObject({ prompt: 'zero', completion: 'about zero', model: 'somagent-demo' });
+    expect(values.get(key(0))).toMatchObject({ prompt: 'zero', completion: 'about zero', model: 'theirs' });
     expect(Buffer.byteLength(JSON.stringify(values.get(key(2))))).toBeLessThanOrEqual(65_536);
     const sent = service.calls.map(({ body }) => (body as { messages: Array<{ content: string }> }).messages);
     expect(sent.map((messages) => messages.slice(0, -1).map(({ content }) => content))).toEqual([
