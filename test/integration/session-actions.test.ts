@@ -189,7 +189,7 @@ describe.each([onRedis].filter((one) => one !== undefined))('actions of sessions
     expect(policy.requests[0]).toEqual({
       session_id: id,
       tenant: 'default',
-      user: 'anonymous',
+      user: 'ada',
       role: 'anonymous',
       prompt: 'first',
       metadata: { lang: 'en' },

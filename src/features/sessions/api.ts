@@ -28,7 +28,7 @@ export function apiWith(clients: SessionClients) {
       read,
       start: createStartSession({ policy, sessions, system, keyring, ttlSeconds, newId: randomUUID }),
       act: createControlSession({
-        ...{ sessions, cancel, pause, policy, ttlSeconds },
+        ...{ sessions, cancel, pause, policy, reader, ttlSeconds },
         find: read.find,
         retry: retryWithin(parts),
         approvals: approvalsOf(parts),

@@ -1,11 +1,13 @@
 /** What is done with a session that was started: the control of its execution, its approval, and what is sent to it. */
 import { OrchestratorError } from '../../domain/errors.ts';
+import type { RunReader } from '../../engine/ports/read-models.ts';
 import type { CancelRuns, PauseRuns, RetryRuns } from '../../engine/ports/use-cases.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { Approvals } from '../approvals/decide-approvals.ts';
 import type { Signals } from '../signals/send-signal.ts';
 import type { PolicyClient } from './clients.ts';
 import { MAX_MESSAGES, MESSAGE, ROUNDS, type SessionStatus, sessionStatus } from './domain.ts';
+import { sessionOwner } from './parameters.ts';
 import type { SessionRow, SessionStore } from './ports.ts';
 import { decide, type Starter } from './start-session.ts';
 
@@ -19,6 +21,7 @@ export interface ControlDeps {
   approvals: Pick<Approvals, 'decide'>;
   signals: Pick<Signals, 'sendTo'>;
   policy: PolicyClient | undefined;
+  reader: Pick<RunReader, 'execution'>;
   ttlSeconds: number;
 }
 
@@ -53,8 +56,10 @@ export function createControlSession(deps: ControlDeps) {
 
   async function message({ actor, row }: Request, prompt: string, metadata: JsonObject): Promise<void> {
     requireOpen(row);
-    const { tenantId: tenant, userId: user } = actor.caller;
-    const about = { session_id: row.sessionId, tenant, user, role: actor.role };
+    const run = await deps.reader.execution(actor.caller.tenantId, row.runId);
+    const whose = sessionOwner.safeParse(run?.parameters);
+    if (!whose.success) throw ended(row);
+    const about = { session_id: row.sessionId, ...whose.data, role: actor.role };
     const decision = await decide(deps.policy, actor, { ...about, prompt, metadata });
     if (!decision.allowed) throw denied(decision.reasons);
     const payload = { prompt, metadata, decision: decision as JsonObject };

@@ -43,9 +43,6 @@ export function sessionStatus(status: RunStatus, terminated: boolean): SessionSt
   }
 }
 
-/** What identifies the end of a session for its readers. */
-export const RETRYABLE: ReadonlySet<SessionStatus> = new Set(['failed', 'canceled', 'terminated', 'timed_out']);
-
 export function promptSummary(prompt: string): string {
   return prompt.slice(0, SUMMARY_CHARACTERS);
 }

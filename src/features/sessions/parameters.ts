@@ -25,6 +25,8 @@ export const sessionParameters = z.object({
   approval_request: jsonObject.optional(),
   job_request: jsonObject,
 });
+/** Whose session it is, as its start said. */
+export const sessionOwner = sessionParameters.pick({ tenant: true, user: true });
 export type SessionParameters = z.output<typeof sessionParameters>;
 
 /** What one agent is to do. */
