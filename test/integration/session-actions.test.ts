@@ -1,13 +1,23 @@
 /** What is done with sessions through the API, in the states for it and in the others. */
 import { describe, expect } from 'vitest';
+import { z } from 'zod';
 import { OrchestratorError } from '../../src/domain/errors.ts';
+import { defineAdapter, NonRetryableError } from '../../workers/adapter.ts';
 import { accepted, type Client } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
-import { act, endedSession, readSession, type Started, sessionServices, startSession } from '../support/sessions.ts';
+import {
+  act,
+  endedSession,
+  readSession,
+  type Started,
+  sessionBody,
+  sessionServices,
+  startSession,
+} from '../support/sessions.ts';
 
-const { policy, identity, features, holdTokens } = sessionServices();
+const { policy, identity, features, featuresWithJobs, holdTokens } = sessionServices();
 const [onRedis] = onBothBackends({ features });
 const FINAL_STATE = ['cancel', 'terminate', 'pause', 'resume', 'approve', 'reject'] as const;
 
@@ -48,6 +58,16 @@ describe.each([onRedis].filter((one) => one !== undefined))('actions of sessions
     expect((await act(api, id, 'cancel', { reason: '', other: 1 })).status).toBe(400);
     accepted(await act(api, id, 'cancel'), 202);
     expect((await endedSession(api, id)).status).toBe('canceled');
+  });
+
+  test('a code for a token is 400 where nothing can encrypt it, and nothing is stored', async ({ api, db }) => {
+    const before = await db.query('SELECT FROM session_run');
+    for (const fields of [{ mfa_code: '123456' }, { metadata: { mfa_code: '123456' } }]) {
+      const answer = await api.post('/v1/sessions', sessionBody(fields));
+      expectProblem(answer, 400, 'invalid_request');
+      expect(answer.body).toMatchObject({ errors: [{ path: 'mfa_code' }] });
+    }
+    expect((await db.query('SELECT FROM session_run')).rowCount).toBe(before.rowCount);
   });
 
   test('a session that has ended by itself takes nothing but its being read', async ({ api }) => {
@@ -236,5 +256,50 @@ describe.each([expiring].filter((one) => one !== undefined))('open sessions that
       return (result as { rounds: number }).rounds === 1;
     });
     expect(await endedSession(api, id)).toMatchObject({ status: 'timed_out', result: { rounds: 1 } });
+  });
+});
+
+/** A job says what it was given, and fails where its image does not exist. */
+const job = defineAdapter({
+  type: 'kubernetes_job',
+  description: 'A Kubernetes job that is none.',
+  config: z.looseObject({ job_name: z.string(), image: z.string().optional() }),
+  output: z.looseObject({}),
+  usesEngine: true,
+  run: async ({ job_name, image }) => {
+    if (image === 'missing') throw new NonRetryableError('there is no such image');
+    return { status: 'submitted', job_name, waited: true, logs: `${'x'.repeat(5_000)}end` };
+  },
+});
+const [withJobs] = onBothBackends({ features: featuresWithJobs(job) });
+
+describe.each([withJobs].filter((one) => one !== undefined))('sessions with a job on $backend', ({ test }) => {
+  test('the job is run before the token, its logs are cut, and its failure fails nothing else', async ({ api }) => {
+    const { session_id: id } = await startSession(api);
+    const { result } = await endedSession(api, id);
+    expect(result).toMatchObject({
+      status: 'completed',
+      volcano_job: { status: 'submitted', job_name: `session-${id}`, waited: true },
+    });
+    const { logs } = (result as { volcano_job: { logs: string } }).volcano_job;
+    expect({ length: logs.length, end: logs.slice(-3) }).toEqual({ length: 2_048, end: 'end' });
+
+    const failing = await startSession(api, { metadata: { volcano_image: 'missing' } });
+    expect(await endedSession(api, failing.session_id)).toMatchObject({
+      status: 'completed',
+      result: { status: 'completed', volcano_job: { status: 'failed' }, token: { token_type: 'bearer' } },
+    });
+    const { tasks } = await api.execution(failing.run_id);
+    expect(tasks.find(({ action_id }) => action_id === 'job')).toMatchObject({
+      status: 'failed',
+      error: { message: 'there is no such image' },
+    });
+
+    policy.next = { allowed: false };
+    const denied = await startSession(api);
+    policy.next = undefined;
+    const rejected = await endedSession(api, denied.session_id);
+    expect(rejected['result']).toMatchObject({ status: 'rejected' });
+    expect(rejected['result']).not.toHaveProperty('volcano_job');
   });
 });

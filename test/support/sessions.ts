@@ -9,6 +9,7 @@ import type {
   TokenRequest,
 } from '../../src/features/sessions/clients.ts';
 import { sessionsWith } from '../../src/features/sessions/index.ts';
+import type { AnyAdapter } from '../../workers/shipped-adapters.ts';
 import { type Answer, accepted, type Client, type Headings } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 
@@ -47,6 +48,13 @@ export function sessionServices() {
     policy,
     identity,
     features: FEATURES.map((one): Feature => (one.name === 'sessions' ? sessionsWith(clients) : one)),
+    /** With Kubernetes jobs of that action type. */
+    featuresWithJobs: (job: AnyAdapter): Feature[] =>
+      FEATURES.map((one): Feature => {
+        if (one.name !== 'sessions') return one;
+        const sessions = sessionsWith({ ...clients, jobType: job.type });
+        return { ...sessions, adapters: [...(sessions.adapters ?? []), job] };
+      }),
     /** Tokens are issued when the returned function is called, and from then on. */
     holdTokens(): () => void {
       let release: () => void = () => undefined;

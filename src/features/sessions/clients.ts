@@ -41,4 +41,6 @@ export interface IdentityClient {
 export interface SessionClients {
   policy(parts: ApiParts): PolicyClient | undefined;
   identity(parts: WorkerParts): IdentityClient | undefined;
+  /** The action type of Kubernetes jobs. */
+  jobType?: string;
 }

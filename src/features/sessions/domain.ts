@@ -14,6 +14,7 @@ export const SESSION_WORKFLOW = 'session';
 
 const PREFIX = 'session-';
 const SUMMARY_CHARACTERS = 200;
+const LOG_CHARACTERS = 2_048;
 
 export type SessionStatus = 'running' | 'completed' | 'failed' | 'canceled' | 'terminated' | 'timed_out';
 
@@ -98,4 +99,11 @@ export function maoRunId(id: string): string {
 export function agentsStatus(completed: number, total: number): 'completed' | 'partial' | 'failed' {
   if (completed === total) return 'completed';
   return completed === 0 ? 'failed' : 'partial';
+}
+
+/** What is shown of the output of a Kubernetes job: the end of its logs. Null: the job failed. */
+export function jobResult(output: Json): JsonObject {
+  if (typeof output !== 'object' || output === null || Array.isArray(output)) return { status: 'failed' };
+  const { logs } = output;
+  return typeof logs === 'string' ? { ...output, logs: logs.slice(-LOG_CHARACTERS) } : output;
 }

@@ -16,6 +16,6 @@ export function sessionsWith(clients: SessionClients): Feature {
     api: async () => (await import('./api.ts')).apiWith(clients),
     worker: async () => (await import('./worker.ts')).workerWith(clients),
     adapters: [sessionStep],
-    systemWorkflows: [sessionWorkflow, directiveWorkflow, maoWorkflow],
+    systemWorkflows: [sessionWorkflow(clients.jobType), directiveWorkflow, maoWorkflow],
   };
 }

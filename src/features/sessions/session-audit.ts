@@ -2,7 +2,6 @@
 import type { AuditEvent, AuditStore } from '../../engine/ports/audit.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 
-const MAX_LOG_CHARACTERS = 2_048;
 const LOOKED_AT = 20;
 
 export interface AuditedSession {
@@ -65,12 +64,7 @@ function eventOf({
       status,
       policy: { allowed, score, severity, ...(failedOpen === undefined ? {} : { failed_open: failedOpen }) },
       token,
-      ...(job === null ? {} : { volcano_job: withShortLogs(job) }),
+      ...(job === null ? {} : { volcano_job: job }),
     },
   };
-}
-
-function withShortLogs(job: Json): Json {
-  if (typeof job !== 'object' || job === null || Array.isArray(job) || typeof job['logs'] !== 'string') return job;
-  return { ...job, logs: job['logs'].slice(-MAX_LOG_CHARACTERS) };
 }

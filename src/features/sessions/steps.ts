@@ -6,7 +6,7 @@ import { describe, OrchestratorError } from '../../domain/errors.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { IdentityClient, TokenRequest } from './clients.ts';
 import { complete } from './completion.ts';
-import { DEFAULT_MODEL, MESSAGE, memoryKey } from './domain.ts';
+import { DEFAULT_MODEL, jobResult, MESSAGE, memoryKey } from './domain.ts';
 import type { Memory } from './memory.ts';
 import { agentParameters, messagePayload, type SessionParameters, sessionParameters } from './parameters.ts';
 import type { WriteSessionAudit } from './session-audit.ts';
@@ -73,7 +73,7 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
         status: result.status,
         decision: result.policy,
         token: result.token,
-        job: given.job ?? null,
+        job: 'volcano_job' in result ? (result.volcano_job ?? null) : null,
       });
       return { ...result, audit_event_id: auditId, completed_at: context.now().toISOString() };
     },
@@ -130,15 +130,16 @@ function resultOf(
   { approval, job, token, completion }: GivenOutputs,
 ) {
   const rejection = rejectionIn(approval);
+  const hasRun = decision.allowed && rejection === undefined;
   const { reasons } = decision;
   const policy = rejection === undefined ? decision : { ...decision, reasons: { ...reasons, approval: rejection } };
   return {
     ...{ session_id, tenant, user },
-    status: decision.allowed && rejection === undefined ? 'completed' : 'rejected',
+    status: hasRun ? 'completed' : 'rejected',
     policy: policy as JsonObject, // JSON, as the client of the policy gave it.
     token: token ?? null,
     slm_response: completion ?? {},
-    ...(job === undefined || job === null ? {} : { volcano_job: job }),
+    ...(job === undefined || !hasRun ? {} : { volcano_job: jobResult(job) }),
   };
 }
 
