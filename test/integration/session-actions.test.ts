@@ -18,7 +18,6 @@ import {
 } from '../support/sessions.ts';
 
 const { policy, identity, features, featuresWithJobs, holdTokens } = sessionServices();
-const [onRedis] = onBothBackends({ features });
 const FINAL_STATE = ['cancel', 'terminate', 'pause', 'resume', 'approve', 'reject'] as const;
 
 /** Every action that takes nothing, with what it answers. */
@@ -37,7 +36,7 @@ async function underWay(api: Client, fields: object = {}): Promise<{ started: St
   return { started, release };
 }
 
-describe.each([onRedis].filter((one) => one !== undefined))('actions of sessions on $backend', ({ test }) => {
+describe.each(onBothBackends({ features }))('actions of sessions on $backend', ({ test }) => {
   test('another action is 404, as is an unknown session, and what an action takes is checked with every fault', async ({
     api,
   }) => {
