@@ -24,14 +24,16 @@ export type NamedBy = Readonly<Record<string, readonly string[]>>;
  * with its folder and its line. The list may get shorter.
  */
 export const NAMED_BY: NamedBy = {
-  approvals: ['manual-completion', 'signals'],
-  audit: ['bin'],
+  approvals: ['manual-completion', 'sessions', 'signals'],
+  audit: ['bin', 'sessions'],
   events: ['failures', 'platform', 'service-apis', 'services', 'webhooks'],
+  identity: ['sessions'],
   peers: ['diagnosis'],
   platform: ['service-apis'],
+  policy: ['sessions'],
   'run-logs': ['external-workers'],
   services: ['diagnosis', 'peers', 'service-apis'],
-  signals: ['approvals', 'events'],
+  signals: ['approvals', 'events', 'sessions'],
   tracing: ['compose'],
   webhooks: ['events'],
 };

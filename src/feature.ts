@@ -32,7 +32,7 @@ import type { SecretsOfTasks } from './engine/ports/secrets.ts';
 import type { SystemRuns } from './engine/ports/system-workflows.ts';
 import type { TaskStore } from './engine/ports/tasks.ts';
 import type { TenantWeightStore } from './engine/ports/tenant-weights.ts';
-import type { AcceptRuns, CancelRuns } from './engine/ports/use-cases.ts';
+import type { AcceptRuns, CancelRuns, PauseRuns } from './engine/ports/use-cases.ts';
 import type { CallSpans } from './engine/tracing/call-spans.ts';
 import type { Workflows } from './engine/workflows/workflows.ts';
 import type { Expressions } from './expressions/expressions.ts';
@@ -172,6 +172,7 @@ export interface ApiParts {
   workflows: Omit<Workflows, 'existed' | 'list' | 'versions' | 'update'>;
   accept: AcceptRuns;
   cancel: CancelRuns;
+  pause: PauseRuns;
   /** What it takes to reopen a run. */
   reopening: RetryDeps;
   system: SystemRuns;

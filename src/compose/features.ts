@@ -26,6 +26,7 @@ import { search } from '../features/search/index.ts';
 import { secrets } from '../features/secrets/index.ts';
 import { serviceApis } from '../features/service-apis/index.ts';
 import { services } from '../features/services/index.ts';
+import { sessions } from '../features/sessions/index.ts';
 import { signals } from '../features/signals/index.ts';
 import { statistics } from '../features/statistics/index.ts';
 import { templates } from '../features/templates/index.ts';
@@ -62,6 +63,7 @@ export const FEATURES: readonly Feature[] = [
   secrets,
   serviceApis,
   services,
+  sessions,
   signals,
   statistics,
   templates,

@@ -21,7 +21,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 
   TEMPORAL_HOST: TEMPORAL,
   TEMPORAL_NAMESPACE: TEMPORAL,
-  TEMPORAL_TASK_QUEUE: TEMPORAL,
   TRACING_ENABLED: 'Traces are exported where OTEL_EXPORTER_OTLP_ENDPOINT is set; OTEL_SDK_DISABLED turns that off.',
 
   CELERY_BROKER_URL: CELERY,

@@ -21,6 +21,9 @@ export const PERMISSIONS = {
   'approvals:decide': 'Approve and reject, have links sent that do',
   'approvals:link': 'Get links that decide as another approver, instead of having them sent',
   'approvals:override': 'Skip or complete an approval instead of its approvers',
+  'sessions:read': 'See sessions and their results',
+  'sessions:run': 'Start sessions, and several agents together',
+  'sessions:control': 'Cancel, pause, retry and extend sessions, send them messages and signals',
   'tasks:work': 'Lease external tasks and answer them',
   'schedules:read': 'See schedules',
   'schedules:write': 'Create, change and delete schedules',
@@ -52,7 +55,7 @@ export type Needed = Permission | 'authenticated' | 'public';
 
 const VIEWER: readonly Permission[] = [
   ...(['workflows:read', 'executions:read', 'schedules:read', 'webhooks:read', 'registry:read'] as const),
-  ...(['infrastructure:read', 'system:read'] as const),
+  ...(['sessions:read', 'infrastructure:read', 'system:read'] as const),
 ];
 const OPERATOR: readonly Permission[] = [
   ...VIEWER,
@@ -61,6 +64,8 @@ const OPERATOR: readonly Permission[] = [
     'executions:run',
     'executions:control',
     'approvals:decide',
+    'sessions:run',
+    'sessions:control',
     'schedules:control',
     'webhooks:control',
   ] as const),

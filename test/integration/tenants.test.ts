@@ -31,6 +31,7 @@ const EACH_HAS_ITS_OWN: Readonly<Record<string, string>> = {
 /** Parts of a path that name no thing of their own, only a part of one. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
   'sendSignal.name': ['go'],
+  'actOnSession.action': ['cancel', 'terminate', 'pause', 'resume', 'retry', 'approve', 'reject', 'extend'],
   action_id: ['review', 'boom'],
   'diffWorkflowVersions.from': ['1'],
   'diffWorkflowVersions.to': ['2'],

@@ -306,7 +306,10 @@ export function memory({
         return guarded({ claim: CLAIM, decision: DECISION });
       },
     },
-    signals: { send: () => guarded({ actionId: null, repeated: false }) },
+    signals: {
+      send: () => guarded({ actionId: null, repeated: false }),
+      sendTo: () => guarded({ actionId: null, repeated: false }),
+    },
     byHand: { skip: () => guarded({ overridden: false }), complete: () => guarded({ overridden: false }) },
     deadLetters: {
       list: () => guarded({ items: [], total: 0, more: false }),

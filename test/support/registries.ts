@@ -8,6 +8,7 @@ import { addAuditMetrics } from '../../src/features/audit/metrics.ts';
 import { countVerifications } from '../../src/features/identity/metrics.ts';
 import { countPolicyDecisions } from '../../src/features/policy/metrics.ts';
 import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
+import { memoryFailureCounter } from '../../src/features/sessions/metrics.ts';
 import type { MetricsRegistry } from '../../src/http/server/metrics.ts';
 import { createLimitMetrics } from '../../src/telemetry/limit-metrics.ts';
 import { createSharedMetrics, type MetricTotals, type SharedMetrics } from '../../src/telemetry/shared-metrics.ts';
@@ -86,6 +87,7 @@ export function freshMetrics() {
 
   const services = createServiceMetrics(() => [{ name: 'ranker', state: 'open' }]);
   services.register(worker.registry);
+  worker.registry.registerMetric(memoryFailureCounter());
   const limits = createLimitMetrics(api.registry);
   const audit = { dropped: 0 };
   for (const { registry } of [api, worker])

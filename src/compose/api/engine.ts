@@ -4,7 +4,7 @@ import { createCatalogue } from '../../../workers/catalogue.ts';
 import { adaptersFor } from '../../../workers/shipped-adapters.ts';
 import { mergeDefinition, normaliseDefinition } from '../../domain/definition/normalise.ts';
 import type { Checks } from '../../domain/texts/checks.ts';
-import { createAcceptRuns } from '../../engine/accept/accept-run.ts';
+import { type AcceptDeps, createAcceptRuns } from '../../engine/accept/accept-run.ts';
 import { createAdmission } from '../../engine/accept/admit.ts';
 import { createAcceptCapacity, MAX_RUNS_IN_HAND, sampled } from '../../engine/accept/limit-accepts.ts';
 import { createPlans } from '../../engine/accept/plans.ts';
@@ -112,7 +112,7 @@ export function createApiEngine(
     now: elapsed,
   });
   const capacity = createAcceptCapacity({ maxRuns: MAX_RUNS_IN_HAND, queueUse });
-  const accepts = createAcceptRuns({
+  const accepting: AcceptDeps = {
     ...{ capacity, workflows, plans, runs, admission, failpoint, defaults },
     tenantQuotas: [liveRuns, queuedRuns],
     actionTypes: catalogue,
@@ -120,15 +120,19 @@ export function createApiEngine(
     workflowHead: headsWithSystem(createWorkflowHeads(pool), kept),
     endReplaced: createEndReplaced({ plans, runs, tasks, children, queue, failpoint, log }),
     newId: uuidv7,
-  });
-  const timed = meteredAccepts(accepts, (result, seconds) => metrics().accepted(result, seconds));
-  const accept = tracedAccepts(timed, resources.spans, Date.now);
+  };
+  const acceptInto = (store: AcceptDeps['runs']) => {
+    const accepts = createAcceptRuns({ ...accepting, runs: store });
+    const timed = meteredAccepts(accepts, (result, seconds) => metrics().accepted(result, seconds));
+    return tracedAccepts(timed, resources.spans, Date.now);
+  };
+  const accept = acceptInto(runs);
   return {
     ...{ catalogue, normaliseOwn, rules, definitions, plans, children, tasks, runs, workflows },
     ...{ waiter, reader, live, accept },
     ...{ queueUse, queueRejects, changing },
     acceptsInHand: capacity.inHand,
-    system: createSystemRuns({ system: kept, accept, wait: waiter, reader }),
+    system: createSystemRuns({ system: kept, accept, acceptInto, wait: waiter, reader }),
     reopening: {
       ...{ plans, runs, queue, failpoint, window, log },
       reconcile: createReconcileStore(pool),

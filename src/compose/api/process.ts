@@ -98,6 +98,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     audit: auditOf(audit),
     ...brought,
     cancel: control.cancel,
+    pause: control.pause,
     weights: live.store,
     checkAddress: addressCheckOf(config, own),
     login: credentials?.login,

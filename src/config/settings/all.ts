@@ -10,6 +10,7 @@ import { queue } from './queue.ts';
 import { retention } from './retention.ts';
 import { secrets } from './secrets.ts';
 import { address, requests } from './server.ts';
+import { sessions } from './sessions.ts';
 import type { Placed } from './setting.ts';
 import { stores } from './stores.ts';
 import { telemetry } from './telemetry.ts';
@@ -25,6 +26,7 @@ export const SETTINGS = {
   ...policy,
   ...kubernetes,
   ...messages,
+  ...sessions,
   ...secrets,
   ...queue,
   ...retention,

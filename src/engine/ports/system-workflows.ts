@@ -2,6 +2,7 @@
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { RunView } from './run-views.ts';
+import type { RunStore } from './runs.ts';
 import type { AcceptedRun, Caller } from './use-cases.ts';
 
 /** Where a definition says which content it has. */
@@ -19,6 +20,8 @@ export interface SystemRunRequest {
   priority?: number | undefined;
   /** Shown among the sagas. */
   saga?: true;
+  /** Stores the run together with what belongs to it. */
+  runs?: Pick<RunStore, 'accept'>;
 }
 
 export interface SystemRuns {

@@ -22,6 +22,7 @@ export const RUN_TABLES: Readonly<Record<string, { key: readonly string[]; hidde
   task_log: { key: ['run_id', 'id'] },
   run_log: { key: ['run_id'] },
   run_dedupe: { key: ['run_id', 'workflow_id', 'key'] },
+  session_run: { key: ['run_id', 'session_id'], hidden: ['mfa_code'] },
 };
 
 /** The others, by `tenant_id`, in an order in which they can go. */

@@ -1,4 +1,4 @@
-/** What an API process has of it: where nothing but sessions is asked about, it looks at no request. */
+/** What an API process has of it: without an engine it looks at no request. */
 import type { FeatureApi } from '../../feature.ts';
 import { createPolicyClient } from './assemble.ts';
 import { askBeforeChange } from './before-change.ts';
@@ -9,7 +9,11 @@ export const api: FeatureApi = {
   open({ config, egress, audit, log }) {
     const { count, register: registerMetrics } = countPolicyDecisions();
     const init = { config, fetch: egress.fetch, log, now: () => performance.now(), audit, count };
-    const client = config.policy.scope === 'all' ? createPolicyClient(init) : undefined;
-    return { endpoints: [], registerMetrics, ...(client && { beforeChange: askBeforeChange(client) }) };
+    const client = createPolicyClient(init);
+    return {
+      endpoints: [],
+      registerMetrics,
+      ...(client && { beforeChange: askBeforeChange(client, config.policy.scope) }),
+    };
   },
 };

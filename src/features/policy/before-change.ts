@@ -5,16 +5,24 @@ import type { BeforeChange, Change } from '../../http/middleware/before-change.t
 import type { PolicyClient } from './ask-policy.ts';
 import { type PolicyDecision, type PolicyRequest, strongestRole, violationsIn } from './domain.ts';
 
-/** They ask by themselves, with what the session is about, and a denied session is a session. */
-const ASK_THEMSELVES = /^\/v1\/(?:sessions|mao)(?:\/|$)/;
+/** The operations that ask by themselves, with what the session is about: a denied session is a session. */
+const ASK_THEMSELVES = new Set(['/v1/sessions', '/v1/sessions/start', '/v1/mao/start']);
+const SESSION_ACTION = '/v1/sessions/{session_id}/actions/{action}';
 
-export function askBeforeChange({ decide }: PolicyClient): BeforeChange {
+/** `scope`: all that changes something, or what lies below /v1. */
+export function askBeforeChange({ decide }: PolicyClient, scope: 'sessions' | 'all'): BeforeChange {
   return async (change) => {
-    if (ASK_THEMSELVES.test(change.path)) return;
+    if (scope === 'sessions' && !change.path.startsWith('/v1/')) return;
+    if (asksItself(change)) return;
     const { access, requestId, traceId, signal } = change;
     const decision = await decide(requestOf(change), { access, requestId, traceId, signal });
     if (!decision.allowed) throw policyDenied(decision);
   };
+}
+
+/** A message is a prompt, like a start. */
+function asksItself({ path, resource }: Change): boolean {
+  return ASK_THEMSELVES.has(path) || (path === SESSION_ACTION && resource['action'] === 'message');
 }
 
 /** What the client gets of a denial. */

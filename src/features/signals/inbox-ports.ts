@@ -113,6 +113,8 @@ export interface SignalRequest {
   takers: readonly string[];
   /** One of them may wait any number of times. */
   repeated: boolean;
+  /** So many of this name there may be in all, also those that were taken. */
+  most?: number | undefined;
 }
 export type SignalResult =
   /** `actionId`: who has it already. */

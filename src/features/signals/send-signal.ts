@@ -11,10 +11,11 @@ import { makeDue } from '../../engine/deliver/wake-tasks.ts';
 import type { Failpoint } from '../../engine/ports/failpoint.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { FlowQueue } from '../../engine/ports/queue.ts';
+import type { RunRow } from '../../engine/ports/rows.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { didYouMean } from '../../schemas/nearest.ts';
-import type { FindRun, SignalResult, SignalStore } from './inbox-ports.ts';
+import type { FindRun, SignalRequest, SignalResult, SignalStore } from './inbox-ports.ts';
 
 /** Every fault of a payload is reported, so it may not be any size. */
 const MAX_PAYLOAD_BYTES = 262_144;
@@ -36,46 +37,79 @@ export interface Signals {
    * 404 unknown run or name; 409 no task can take it any more, or the run has ended; 400 the payload does not fit.
    * `actionId`: who has it already; null: it is stored.
    */
-  send(
+  send(caller: Caller, runId: string, message: Message): Promise<{ actionId: string | null; repeated: boolean }>;
+  /** The same, for an action of another type that waits for signals itself, any number of times. */
+  sendTo(
+    taker: SignalTaker,
     caller: Caller,
     runId: string,
-    message: { name: string; payload: Json; requestKey: string | undefined },
+    message: Message,
   ): Promise<{ actionId: string | null; repeated: boolean }>;
 }
 
+export interface Message {
+  name: string;
+  payload: Json;
+  requestKey: string | undefined;
+}
+
+export interface SignalTaker {
+  actionId: string;
+  actionType: string;
+  /** Of this name, from the first to the last. */
+  most?: number | undefined;
+}
+
+interface Takers extends Pick<SignalRequest, 'takers' | 'repeated' | 'most'> {
+  schema: Json | undefined;
+  actionType: string;
+}
+
 export function createSignals(deps: SignalDeps): Signals {
+  async function runOf(caller: Caller, runId: string): Promise<RunRow> {
+    const run = await deps.findRun(caller.tenantId, runId);
+    if (run === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+    return run;
+  }
+
+  async function deliver({ tenantId, userId }: Caller, runId: string, message: Message, to: Takers) {
+    const { name, payload, requestKey } = message;
+    const { schema, actionType, ...takers } = to;
+    const result = await deps.signals.send({
+      ...{ tenantId, runId, name, requestKey, ...takers },
+      payload: await storable(deps, tenantId, schema, payload),
+      by: userId,
+      requestHash: requestHash(payload),
+    });
+    if (result.done !== 'sent' && result.done !== 'repeated') throw signalError(result, name);
+    await deps.failpoint('inbox.afterCommit');
+    if (result.actionId !== undefined) {
+      const jobId = taskJobId(runId, result.epoch, result.actionId);
+      await makeDue(deps, runId, [{ queue: actionType, jobId }]);
+    }
+    return { actionId: result.actionId ?? null, repeated: result.done === 'repeated' };
+  }
+
   return {
-    async send(caller, runId, { name, payload, requestKey }) {
-      const run = await deps.findRun(caller.tenantId, runId);
-      if (run === undefined) throw new OrchestratorError('not_found', 'Execution not found');
+    async send(caller, runId, message) {
+      const run = await runOf(caller, runId);
       const plan = await deps.plans.of(run.of);
       const declared = declaredSignals(plan.definition, run.parameters);
-      const signal = declared.get(name);
+      const signal = declared.get(message.name);
       if (signal === undefined) {
-        const suggestion = didYouMean(name, declared.keys());
+        const suggestion = didYouMean(message.name, declared.keys());
         throw new OrchestratorError(
           'not_found',
-          `No action of this execution waits for a signal '${name}'${suggestion}`,
+          `No action of this execution waits for a signal '${message.name}'${suggestion}`,
         );
       }
-      const result = await deps.signals.send({
-        tenantId: caller.tenantId,
-        runId,
-        name,
-        payload: await storable(deps, caller.tenantId, signal.schema, payload),
-        by: caller.userId,
-        requestKey,
-        requestHash: requestHash(payload),
-        takers: signal.actionIds,
-        repeated: signal.repeated,
-      });
-      if (result.done !== 'sent' && result.done !== 'repeated') throw signalError(result, name);
-      await deps.failpoint('inbox.afterCommit');
-      if (result.actionId !== undefined) {
-        const jobId = taskJobId(runId, result.epoch, result.actionId);
-        await makeDue(deps, runId, [{ queue: 'signal', jobId }]);
-      }
-      return { actionId: result.actionId ?? null, repeated: result.done === 'repeated' };
+      const { schema, actionIds: takers, repeated } = signal;
+      return deliver(caller, runId, message, { schema, takers, repeated, actionType: 'signal' });
+    },
+    async sendTo({ actionId, actionType, most }, caller, runId, message) {
+      await runOf(caller, runId);
+      const takers = { takers: [actionId], repeated: true, most };
+      return deliver(caller, runId, message, { ...takers, schema: undefined, actionType });
     },
   };
 }

@@ -68,6 +68,8 @@ SELECT (SELECT count(*) FROM unnest($4::text[]) AS k(action_id)
        (SELECT count(*) FROM signal_message m
         WHERE m.run_id = $1 AND m.name = $2 AND NOT EXISTS (SELECT 1 FROM signal_wait o WHERE o.message_id = m.id))::int AS kept`;
 
+const SENT = 'SELECT count(*)::int AS sent FROM signal_message WHERE run_id = $1 AND name = $2';
+
 const KEEP = `
 INSERT INTO signal_message (run_id, name, payload, sent_by, request_key, request_hash)
 VALUES ($1, $2, $3::jsonb, $4, $5, $6) RETURNING id`;
@@ -122,6 +124,8 @@ async function send(client: pg.PoolClient, request: SignalRequest): Promise<Sign
   const refusal = refusalOf(run);
   if (refusal !== undefined) throw refuse(refusal);
   if (taker === undefined) await checkRoom(client, request, epoch, refuse);
+  if (request.most !== undefined && (await sentSoFar(client, request)) >= request.most)
+    throw refuse({ done: 'too_many' });
   const kept = await client.query<{ id: string }>(KEEP, [
     ...[runId, name, payload(request.payload, tenantId), request.by, request.requestKey ?? null, request.requestHash],
   ]);
@@ -161,6 +165,11 @@ async function checkRoom(
   const { takers: left = 0, kept = 0 } = rows[0] ?? {};
   if (left === 0 || (!repeated && kept >= left)) throw refuse({ done: 'nobody_left' });
   if (kept >= MAX_KEPT) throw refuse({ done: 'too_many' });
+}
+
+async function sentSoFar(client: pg.PoolClient, { runId, name }: SignalRequest): Promise<number> {
+  const { rows } = await client.query<{ sent: number }>(SENT, [runId, name]);
+  return rows[0]?.sent ?? 0;
 }
 
 /** Between two readings the run was retried manually: the next try finds it as it is. */

@@ -22,6 +22,7 @@ export type Tag =
   | 'Tasks'
   | 'Workflows'
   | 'Executions'
+  | 'Sessions'
   | 'Schedules'
   | 'Webhooks'
   | 'Secrets'
@@ -49,7 +50,8 @@ export type NotFound =
   | 'API key not found'
   | 'Tenant not found'
   | 'Erasure not found'
-  | 'Operation not found';
+  | 'Operation not found'
+  | 'Orchestration not found';
 
 export interface Answer {
   description: string;

@@ -16,6 +16,7 @@ export const BY_INDEX = 'SET LOCAL enable_bitmapscan = off';
 const GOES_WITH_RUN = [
   'late_effect',
   'run_dedupe',
+  'session_run',
   'task_report',
   'task_chunk',
   'external_task',

@@ -98,6 +98,11 @@ const WORDS: Record<string, readonly unknown[]> = {
 const IN_PATHS: Array<[RegExp, string, readonly string[]]> = [
   [/^\/registry\//, 'name', ['documents', 'planted', 'fuzzed']],
   [/signals/, 'name', ['go', 'stop']],
+  [
+    /\/actions\//,
+    'action',
+    ['cancel', 'pause', 'resume', 'retry', 'approve', 'message', 'extend', 'signal', 'explode'],
+  ],
   [/^\/lanes/, 'action_type', ['test_task', 'wait']],
   [/templates/, 'template_name', ['hello_world', 'fuzz-template', 'fuzz-template']],
   [/diff/, 'from', ['1', '2']],

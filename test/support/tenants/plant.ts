@@ -8,6 +8,7 @@ import type { Ids } from './requests.ts';
 export const MARK = 'planted-by-a-7f3c';
 /** In all that is said, sent and answered: nobody else ever has a reason to say it. */
 export const HIDDEN = 'hidden-by-a-9e1d';
+const SESSION = 'planted-session-7f3c7f3c7f3c7f3c7f3c';
 const TRACE = '7f3c7f3c7f3c7f3c7f3c7f3c7f3c7f3c';
 
 type Fields = Record<string, unknown>;
@@ -94,6 +95,15 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
   const simple = await a.assign({ task_type: 'test_task', params: { note: HIDDEN } }, { 'idempotency-key': MARK });
   await a.ended(simple);
 
+  const said = { tenant: 'a', user: HIDDEN, prompt: HIDDEN, metadata: { session_id: SESSION, keep_open: true } };
+  const session = await made('POST', '/v1/sessions', said);
+  await until(async () => (await made('GET', `/v1/sessions/${SESSION}`))['result'] !== null, {
+    what: 'the session waits for messages',
+  });
+  const directives = [{ agent_id: HIDDEN, prompt: HIDDEN }];
+  const mao = await made('POST', '/v1/mao/start', { tenant: 'a', initiator: HIDDEN, directives });
+  await a.finished(text(mao, 'run_id'));
+
   const schedule = await made('POST', '/schedules', {
     name: MARK,
     workflow_id: plain,
@@ -177,6 +187,9 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     lease_token: [text(leased, 'lease_token')],
     topic: [`${MARK}-topic`],
     session_id: ['7f3c-session'],
+    'getSession.session_id': [SESSION, text(session, 'workflow_id')],
+    'actOnSession.session_id': [SESSION],
+    'getMao.id': [text(mao, 'workflow_id'), text(mao, 'run_id')],
     api_key_id: [text(key, 'api_key_id')],
     'getSecret.name': ['PLANTED'],
     'deleteSecret.name': ['PLANTED'],

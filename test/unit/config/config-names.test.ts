@@ -103,7 +103,6 @@ const WITHOUT = [
   'ORCHESTRATOR_MAX_CONCURRENT_TASKS=10000',
   'TEMPORAL_HOST=localhost:7233',
   'TEMPORAL_NAMESPACE=default',
-  'TEMPORAL_TASK_QUEUE=somagent.session.workflows',
   'CELERY_BROKER_URL=redis://redis:6379/0',
   'CELERY_RESULT_BACKEND=redis://redis:6379/0',
   'ESC_USERNAME=u',

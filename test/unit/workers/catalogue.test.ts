@@ -22,6 +22,7 @@ test('the adapters that ship are listed with the schemas of their config and out
     'replay_events',
     'run_report',
     'service_call',
+    'session_step',
     'signal',
     'store_document',
     'test_task',

@@ -242,21 +242,34 @@ describe('before a change', () => {
     ...{ caller: undefined, access: undefined, requestId: 'r1', traceId: 't1', signal: ABOUT.signal },
   };
 
-  test('without a caller nobody is named, and sessions ask by themselves', async () => {
+  test('without a caller nobody is named', async () => {
     const { policy, asked } = open(async () => reply({ allowed: true }));
-    const ask = askBeforeChange(policy);
-    for (const path of ['/v1/sessions', '/v1/sessions/{session_id}/actions/{action}', '/v1/mao/start']) {
-      await ask({ ...CHANGE, path });
-    }
-    expect(asked).toEqual([]);
-    await ask(CHANGE);
+    await askBeforeChange(policy, 'all')(CHANGE);
     expect(asked).toEqual([
       {
         ...{ session_id: 'r1', tenant: '', user: 'unknown', role: 'anonymous', prompt: 'Decide' },
         metadata: { operation: 'decideByLink', resource: { token: '***' } },
       },
     ]);
-    await ask({ ...CHANGE, path: '/v1/sessionsettings' });
-    expect(asked).toHaveLength(2);
+  });
+
+  const ACTION = '/v1/sessions/{session_id}/actions/{action}';
+
+  test.each(['sessions', 'all'] as const)('starts and messages ask by themselves (%s)', async (scope) => {
+    const { policy, asked } = open(async () => reply({ allowed: true }));
+    const ask = askBeforeChange(policy, scope);
+    for (const path of ['/v1/sessions', '/v1/sessions/start', '/v1/mao/start']) await ask({ ...CHANGE, path });
+    await ask({ ...CHANGE, path: ACTION, resource: { session_id: 's', action: 'message' } });
+    expect(asked).toEqual([]);
+    await ask({ ...CHANGE, path: ACTION, resource: { session_id: 's', action: 'retry' } });
+    expect(asked).toMatchObject([{ metadata: { resource: { session_id: 's', action: 'retry' } } }]);
+  });
+
+  test('of sessions, what lies elsewhere is nobody asked about', async () => {
+    const { policy, asked } = open(async () => reply({ allowed: false }));
+    const ask = askBeforeChange(policy, 'sessions');
+    for (const path of ['/workflows', '/approvals/{token}', '/v10/x']) await ask({ ...CHANGE, path });
+    expect(asked).toEqual([]);
+    await expect(ask({ ...CHANGE, path: '/v1/others' })).rejects.toMatchObject({ code: 'policy_denied' });
   });
 });
