@@ -45,9 +45,9 @@ export function sessionServices() {
     policy,
     identity,
     features: FEATURES.map((one): Feature => (one.name === 'sessions' ? sessionsWith(clients) : one)),
-    /** With Kubernetes jobs of that action type. */
+    /** With that action type for Kubernetes jobs, and without the shipped one. */
     featuresWithJobs: (job: AnyAdapter): Feature[] =>
-      FEATURES.map((one): Feature => {
+      FEATURES.filter(({ name }) => name !== 'kubernetes').map((one): Feature => {
         if (one.name !== 'sessions') return one;
         const sessions = sessionsWith({ ...clients, jobType: job.type });
         return { ...sessions, adapters: [...(sessions.adapters ?? []), job] };

@@ -101,9 +101,10 @@ export function agentsStatus(completed: number, total: number): 'completed' | 'p
   return completed === 0 ? 'failed' : 'partial';
 }
 
-/** What is shown of the output of a Kubernetes job: the end of its logs. Null: the job failed. */
-export function jobResult(output: Json): JsonObject {
+/** What is shown of the output of a Kubernetes job: the end of its logs. Null: the job failed. Undefined: there are no jobs. */
+export function jobResult(output: Json): JsonObject | undefined {
   if (typeof output !== 'object' || output === null || Array.isArray(output)) return { status: 'failed' };
-  const { logs } = output;
+  const { logs, status } = output;
+  if (status === 'disabled') return undefined;
   return typeof logs === 'string' ? { ...output, logs: logs.slice(-LOG_CHARACTERS) } : output;
 }

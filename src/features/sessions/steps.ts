@@ -132,6 +132,7 @@ function resultOf(
 ) {
   const rejection = rejectionIn(approval);
   const hasRun = decision.allowed && rejection === undefined;
+  const shown = job === undefined || !hasRun ? undefined : jobResult(job);
   const { reasons } = decision;
   const policy = rejection === undefined ? decision : { ...decision, reasons: { ...reasons, approval: rejection } };
   return {
@@ -140,7 +141,7 @@ function resultOf(
     policy: policy as JsonObject, // JSON, as the client of the policy gave it.
     token: token ?? null,
     slm_response: completion ?? {},
-    ...(job === undefined || !hasRun ? {} : { volcano_job: jobResult(job) }),
+    ...(shown === undefined ? {} : { volcano_job: shown }),
   };
 }
 
