@@ -1,0 +1,231 @@
+/** Several Redis servers that stand in for one another: a pair behind Sentinels, and a Cluster. For one test alone. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Cluster, Redis } from 'ioredis';
+import { freePort } from '../../../src/launch/postgres-server.ts';
+import { createClosing } from '../closing.ts';
+import type { Environment } from '../processes/process.ts';
+import { until } from '../until.ts';
+import { answersAt, findProgram, type RedisServer, startRedis } from './redis-server.ts';
+
+export interface RedisGroup {
+  /** How processes are told of it. */
+  environment: Environment;
+  client: Redis | Cluster;
+  /** The port of the server that has this key. */
+  primaryOf(key: string): Promise<number>;
+  /** At once, as a machine that is lost; resolves to what starts it again with all that it had. */
+  kill(port: number): Promise<() => Promise<void>>;
+  /** The process of that server stands still, as a machine that cannot be reached. */
+  signal(port: number, signal: 'SIGSTOP' | 'SIGCONT'): void;
+  close(): Promise<void>;
+}
+
+/** It must not wait for a server that stands still. */
+const WATCHES = { connectionName: 'test', socketTimeout: 3_000 };
+const SENTINELS = 3;
+const MASTERS = 3;
+const SLOTS = 16_384;
+const NAME = 'queue';
+/** After this silence a server counts as lost. */
+const LOST_MS = 1_500;
+const DURABLE = 'everysec';
+/** The servers of a Cluster speak to each other at a port that is higher by so much. */
+const BUS = 10_000;
+
+/** A primary with one replica, and three Sentinels of which two have to agree. */
+export async function startSentinelPair(): Promise<RedisGroup> {
+  const closing = createClosing();
+  try {
+    const servers = openServers(closing.push);
+    const primary = await servers.start([]);
+    await servers.start(['--replicaof', '127.0.0.1', String(primary)]);
+    const sentinels: number[] = [];
+    for (let n = 0; n < SENTINELS; n += 1) sentinels.push(await startSentinel(primary, closing.push));
+    const client = new Redis({
+      sentinels: sentinels.map((port) => ({ host: '127.0.0.1', port })),
+      name: NAME,
+      ...WATCHES,
+    });
+    client.on('error', () => undefined);
+    closing.push(() => client.disconnect());
+    await until(() => areReady(sentinels), { what: 'the Sentinels know each other and the replica' });
+    return {
+      environment: {
+        REDIS_SENTINELS: sentinels.map((port) => `127.0.0.1:${port}`).join(','),
+        REDIS_SENTINEL_NAME: NAME,
+      },
+      client,
+      primaryOf: () => primaryOf(sentinels),
+      kill: servers.kill,
+      signal: servers.signal,
+      close: closing.close,
+    };
+  } catch (error) {
+    await closing.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Three masters with a third of the slots each, and a replica of each. */
+export async function startCluster(): Promise<RedisGroup> {
+  const closing = createClosing();
+  try {
+    const servers = openServers(closing.push);
+    const timeout = ['--cluster-node-timeout', String(LOST_MS), '--cluster-replica-validity-factor', '0'];
+    const ports: number[] = [];
+    for (let n = 0; n < 2 * MASTERS; n += 1)
+      ports.push(await servers.start(['--cluster-enabled', 'yes', ...timeout], await portWithBus()));
+    await introduce(ports);
+    const nodes = ports.map((port) => ({ host: '127.0.0.1', port }));
+    const client = new Cluster(nodes, { redisOptions: WATCHES, slotsRefreshInterval: 1_000 });
+    client.on('error', () => undefined);
+    closing.push(() => client.disconnect());
+    return {
+      environment: { REDIS_CLUSTER: ports.map((port) => `127.0.0.1:${port}`).join(',') },
+      client,
+      async primaryOf(key) {
+        const slot = Number(await client.cluster('KEYSLOT', key));
+        return Number(client.slots[slot]?.[0]?.split(':')[1]);
+      },
+      kill: servers.kill,
+      signal: servers.signal,
+      close: closing.close,
+    };
+  } catch (error) {
+    await closing.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The data servers of a group, by port. */
+function openServers(push: (step: () => unknown) => void) {
+  const running = new Map<number, { server: RedisServer; settings: string[] }>();
+  const at = (port: number) => {
+    const found = running.get(port);
+    if (found === undefined) throw new Error(`no server runs at port ${port}`);
+    return found;
+  };
+  return {
+    async start(settings: string[], given?: number): Promise<number> {
+      const where = given === undefined ? {} : { port: given };
+      const server = await startRedis({ appendOnly: DURABLE, settings, ...where });
+      const { port, folder } = server;
+      running.set(port, { server, settings });
+      push(async () => {
+        await running.get(port)?.server.stop('SIGKILL');
+        rmSync(folder, { recursive: true, force: true });
+      });
+      return port;
+    },
+    async kill(port: number) {
+      const { server, settings } = at(port);
+      await server.stop('SIGKILL');
+      running.delete(port);
+      return async () => {
+        const again = await startRedis({ appendOnly: DURABLE, settings, port, folder: server.folder });
+        running.set(port, { server: again, settings });
+      };
+    },
+    signal: (port: number, signal: 'SIGSTOP' | 'SIGCONT') => void process.kill(at(port).server.pid, signal),
+  };
+}
+
+async function startSentinel(primary: number, push: (step: () => unknown) => void): Promise<number> {
+  const port = await freePort();
+  const folder = mkdtempSync(path.join(tmpdir(), 'own-sentinel-'));
+  const file = path.join(folder, 'sentinel.conf');
+  // It writes into this file what it finds out.
+  writeFileSync(
+    file,
+    `port ${port}
+bind 127.0.0.1
+dir ${folder}
+sentinel monitor ${NAME} 127.0.0.1 ${primary} 2
+sentinel down-after-milliseconds ${NAME} ${LOST_MS}
+sentinel failover-timeout ${NAME} 5000
+`,
+  );
+  const child = spawn(findProgram(), [file, '--sentinel'], { stdio: 'ignore' });
+  push(() => end(child, folder));
+  await until(() => answersAt(`redis://127.0.0.1:${port}`), { what: `the Sentinel answers on port ${port}` });
+  return port;
+}
+
+async function end(child: ChildProcess, folder: string): Promise<void> {
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGKILL');
+    await ended;
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** What most of them say: one that has only just come back may not have heard of it. */
+async function primaryOf(sentinels: readonly number[]): Promise<number> {
+  const said = await Promise.all(
+    sentinels.map((port) => asked(port, (one) => one.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME))),
+  );
+  const ports = said.map((address) => Number((address as string[])[1])); // Host and port.
+  return ports.toSorted((one, other) => one - other)[Math.floor(ports.length / 2)] ?? 0;
+}
+
+async function areReady(sentinels: readonly number[]): Promise<boolean> {
+  const known = sentinels.map((port) =>
+    asked(port, async (sentinel) => {
+      const fields = (await sentinel.call('SENTINEL', 'MASTER', NAME)) as string[]; // Names and values in turn.
+      const valueOf = (name: string) => fields[fields.indexOf(name) + 1];
+      return valueOf('num-other-sentinels') === String(SENTINELS - 1) && valueOf('num-slaves') === '1';
+    }),
+  );
+  return (await Promise.all(known)).every(Boolean);
+}
+
+/** The servers get to know each other, and who has what. */
+async function introduce(ports: readonly number[]): Promise<void> {
+  const masters = ports.slice(0, MASTERS);
+  const [first = 0] = masters;
+  for (const [index, port] of ports.entries()) {
+    await asked(port, async (node) => {
+      await node.cluster('SET-CONFIG-EPOCH', index + 1);
+      await node.cluster('MEET', '127.0.0.1', first);
+    });
+  }
+  const share = Math.ceil(SLOTS / MASTERS);
+  for (const [index, port] of masters.entries()) {
+    const from = index * share;
+    const slots = Array.from({ length: Math.min(share, SLOTS - from) }, (_, n) => from + n);
+    await asked(port, (node) => node.cluster('ADDSLOTS', ...slots));
+  }
+  const all = `cluster_known_nodes:${ports.length}`;
+  await until(async () => (await infosOf(ports)).every((info) => info.includes(all)), { what: 'all nodes know all' });
+  for (const [index, port] of ports.slice(MASTERS).entries()) {
+    const id = String(await asked(masters[index] ?? 0, (node) => node.cluster('MYID')));
+    await until(() => asked(port, (node) => node.cluster('REPLICATE', id)), { what: `${port} is a replica` });
+  }
+  const isInSync = (port: number) =>
+    asked(port, async (node) => /master_link_status:up/.test(await node.info('replication')));
+  await until(async () => (await infosOf(ports)).every((info) => info.includes('cluster_state:ok')), {
+    what: 'the Cluster serves all slots',
+  });
+  for (const port of ports.slice(MASTERS)) await until(() => isInSync(port), { what: `${port} has what it copies` });
+}
+
+function infosOf(ports: readonly number[]): Promise<string[]> {
+  return Promise.all(ports.map((port) => asked(port, async (node) => String(await node.cluster('INFO')))));
+}
+
+async function asked<T>(port: number, ask: (server: Redis) => Promise<T>): Promise<T> {
+  const server = new Redis(port, '127.0.0.1', { connectionName: 'test', retryStrategy: () => null });
+  server.on('error', () => undefined);
+  return ask(server).finally(() => server.disconnect());
+}
+
+async function portWithBus(): Promise<number> {
+  for (;;) {
+    const port = await freePort();
+    if (port + BUS < 65_536) return port;
+  }
+}
