@@ -5,6 +5,7 @@ import { freePort } from '../../src/launch/postgres-server.ts';
 import { expectRest } from '../harness/checker/at-rest.ts';
 import { describeUnfinished } from '../harness/checker/stuck-runs.ts';
 import { type Client, openClient } from '../harness/client/client.ts';
+import { createClosing } from '../harness/closing.ts';
 import { reportFailure } from '../harness/failure-log.ts';
 import { type Child, type Environment, endOrKill, HURRIED, startProcess } from '../harness/processes/process.ts';
 import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
@@ -111,11 +112,12 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
       await process.start();
     },
     async close() {
-      try {
-        await Promise.all(composed.map((process) => process.stop()));
-      } finally {
-        await place.close().finally(() => Promise.all([redis?.stop(), group?.close()]));
-      }
+      const closing = createClosing();
+      closing.push(() => group?.close());
+      closing.push(() => redis?.stop());
+      closing.push(() => place.close());
+      closing.push(() => Promise.all(composed.map((process) => process.stop())));
+      await closing.close();
     },
     async start(kind, settingsOfOne = {}) {
       const settings = { ...place.environment, PORT: String(port), ...settingsOfOne };

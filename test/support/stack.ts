@@ -55,7 +55,8 @@ export interface PlaceOptions {
 export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
   const database = await (options.database ?? createTestDatabase)();
   const { redisGroup: group } = options;
-  const shared = backend === 'redis' && options.redisUrl === undefined && group === undefined ? await ownRedisDatabase() : undefined;
+  const shared =
+    backend === 'redis' && options.redisUrl === undefined && group === undefined ? await ownRedisDatabase() : undefined;
   const redisUrl = backend === 'redis' ? (options.redisUrl ?? shared?.url) : undefined;
   const queuePrefix = testQueuePrefix();
   const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));

@@ -16,6 +16,8 @@ export interface RedisGroup {
   client: Redis | Cluster;
   /** The port of the server that has this key. */
   primaryOf(key: string): Promise<number>;
+  /** Over a connection of its own. */
+  ask<T>(port: number, ask: (server: Redis) => Promise<T>): Promise<T>;
   /** At once, as a machine that is lost; resolves to what starts it again with all that it had. */
   kill(port: number): Promise<() => Promise<void>>;
   /** The process of that server stands still, as a machine that cannot be reached. */
@@ -23,15 +25,19 @@ export interface RedisGroup {
   close(): Promise<void>;
 }
 
-/** It must not wait for a server that stands still. */
-const WATCHES = { connectionName: 'test', socketTimeout: 3_000 };
 const SENTINELS = 3;
 const MASTERS = 3;
 const SLOTS = 16_384;
 const NAME = 'queue';
+const PASSWORD = 'of-the-servers';
+const SENTINEL_PASSWORD = 'of-the-sentinels';
 /** After this silence a server counts as lost. */
 const LOST_MS = 1_500;
-const DURABLE = 'everysec';
+/** As in production. */
+const COMMON = { appendOnly: 'everysec', password: PASSWORD } as const;
+const MASTER_AUTH = ['--masterauth', PASSWORD];
+/** Of the client, which must not wait for a server that stands still. */
+const WATCHES = { connectionName: 'test', password: PASSWORD, socketTimeout: 3_000 };
 /** The servers of a Cluster speak to each other at a port that is higher by so much. */
 const BUS = 10_000;
 
@@ -47,6 +53,7 @@ export async function startSentinelPair(): Promise<RedisGroup> {
     const client = new Redis({
       sentinels: sentinels.map((port) => ({ host: '127.0.0.1', port })),
       name: NAME,
+      sentinelPassword: SENTINEL_PASSWORD,
       ...WATCHES,
     });
     client.on('error', () => undefined);
@@ -56,9 +63,12 @@ export async function startSentinelPair(): Promise<RedisGroup> {
       environment: {
         REDIS_SENTINELS: sentinels.map((port) => `127.0.0.1:${port}`).join(','),
         REDIS_SENTINEL_NAME: NAME,
+        REDIS_SENTINEL_PASSWORD: SENTINEL_PASSWORD,
+        REDIS_PASSWORD: PASSWORD,
       },
       client,
       primaryOf: () => primaryOf(sentinels),
+      ask: asked,
       kill: servers.kill,
       signal: servers.signal,
       close: closing.close,
@@ -84,12 +94,16 @@ export async function startCluster(): Promise<RedisGroup> {
     client.on('error', () => undefined);
     closing.push(() => client.disconnect());
     return {
-      environment: { REDIS_CLUSTER: ports.map((port) => `127.0.0.1:${port}`).join(',') },
+      environment: {
+        REDIS_CLUSTER: ports.map((port) => `127.0.0.1:${port}`).join(','),
+        REDIS_PASSWORD: PASSWORD,
+      },
       client,
       async primaryOf(key) {
         const slot = Number(await client.cluster('KEYSLOT', key));
         return Number(client.slots[slot]?.[0]?.split(':')[1]);
       },
+      ask: asked,
       kill: servers.kill,
       signal: servers.signal,
       close: closing.close,
@@ -111,7 +125,7 @@ function openServers(push: (step: () => unknown) => void) {
   return {
     async start(settings: string[], given?: number): Promise<number> {
       const where = given === undefined ? {} : { port: given };
-      const server = await startRedis({ appendOnly: DURABLE, settings, ...where });
+      const server = await startRedis({ ...COMMON, settings: [...MASTER_AUTH, ...settings], ...where });
       const { port, folder } = server;
       running.set(port, { server, settings });
       push(async () => {
@@ -125,7 +139,12 @@ function openServers(push: (step: () => unknown) => void) {
       await server.stop('SIGKILL');
       running.delete(port);
       return async () => {
-        const again = await startRedis({ appendOnly: DURABLE, settings, port, folder: server.folder });
+        const again = await startRedis({
+          ...COMMON,
+          settings: [...MASTER_AUTH, ...settings],
+          port,
+          folder: server.folder,
+        });
         running.set(port, { server: again, settings });
       };
     },
@@ -143,14 +162,18 @@ async function startSentinel(primary: number, push: (step: () => unknown) => voi
     `port ${port}
 bind 127.0.0.1
 dir ${folder}
+requirepass ${SENTINEL_PASSWORD}
 sentinel monitor ${NAME} 127.0.0.1 ${primary} 2
+sentinel auth-pass ${NAME} ${PASSWORD}
 sentinel down-after-milliseconds ${NAME} ${LOST_MS}
 sentinel failover-timeout ${NAME} 5000
 `,
   );
   const child = spawn(findProgram(), [file, '--sentinel'], { stdio: 'ignore' });
   push(() => end(child, folder));
-  await until(() => answersAt(`redis://127.0.0.1:${port}`), { what: `the Sentinel answers on port ${port}` });
+  await until(() => answersAt(`redis://:${SENTINEL_PASSWORD}@127.0.0.1:${port}`), {
+    what: `the Sentinel answers on port ${port}`,
+  });
   return port;
 }
 
@@ -166,7 +189,9 @@ async function end(child: ChildProcess, folder: string): Promise<void> {
 /** What most of them say: one that has only just come back may not have heard of it. */
 async function primaryOf(sentinels: readonly number[]): Promise<number> {
   const said = await Promise.all(
-    sentinels.map((port) => asked(port, (one) => one.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME))),
+    sentinels.map((port) =>
+      asked(port, (one) => one.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME), SENTINEL_PASSWORD),
+    ),
   );
   const ports = said.map((address) => Number((address as string[])[1])); // Host and port.
   return ports.toSorted((one, other) => one - other)[Math.floor(ports.length / 2)] ?? 0;
@@ -174,11 +199,15 @@ async function primaryOf(sentinels: readonly number[]): Promise<number> {
 
 async function areReady(sentinels: readonly number[]): Promise<boolean> {
   const known = sentinels.map((port) =>
-    asked(port, async (sentinel) => {
-      const fields = (await sentinel.call('SENTINEL', 'MASTER', NAME)) as string[]; // Names and values in turn.
-      const valueOf = (name: string) => fields[fields.indexOf(name) + 1];
-      return valueOf('num-other-sentinels') === String(SENTINELS - 1) && valueOf('num-slaves') === '1';
-    }),
+    asked(
+      port,
+      async (sentinel) => {
+        const fields = (await sentinel.call('SENTINEL', 'MASTER', NAME)) as string[]; // Names and values in turn.
+        const fieldOf = (name: string) => fields[fields.indexOf(name) + 1];
+        return fieldOf('num-other-sentinels') === String(SENTINELS - 1) && fieldOf('num-slaves') === '1';
+      },
+      SENTINEL_PASSWORD,
+    ),
   );
   return (await Promise.all(known)).every(Boolean);
 }
@@ -217,8 +246,8 @@ function infosOf(ports: readonly number[]): Promise<string[]> {
   return Promise.all(ports.map((port) => asked(port, async (node) => String(await node.cluster('INFO')))));
 }
 
-async function asked<T>(port: number, ask: (server: Redis) => Promise<T>): Promise<T> {
-  const server = new Redis(port, '127.0.0.1', { connectionName: 'test', retryStrategy: () => null });
+async function asked<T>(port: number, ask: (server: Redis) => Promise<T>, password = PASSWORD): Promise<T> {
+  const server = new Redis(port, '127.0.0.1', { ...WATCHES, password, retryStrategy: () => null });
   server.on('error', () => undefined);
   return ask(server).finally(() => server.disconnect());
 }
