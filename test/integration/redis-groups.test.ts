@@ -38,6 +38,20 @@ function queueOn(group: RedisGroup, offlineCommands: 'wait' | 'fail' = 'wait') {
   return { backend, queue, prefix };
 }
 
+test('a Cluster whose slots are not all served takes no writes, says so, and takes them again by itself', async () => {
+  const group = await groupOf(startCluster);
+  const { backend, prefix } = queueOn(group, 'fail');
+  await until(() => backend.ping(), { what: 'it is connected' });
+  const primary = await group.primaryOf(prefix);
+  const said = await group.ask(primary, (server) => server.info('replication'));
+  const bringBack = [await group.kill(Number(/^slave0:.*port=(\d+)/m.exec(said)?.[1])), await group.kill(primary)];
+  await until(async () => (await backend.rejectsWrites()) === 'CLUSTERDOWN', { what: 'it says that it is down' });
+  for (const start of bringBack) await start();
+  await until(async () => (await backend.ping()) && (await backend.rejectsWrites()) === undefined, {
+    what: 'it takes writes again',
+  });
+});
+
 describe.each([
   ['behind Sentinels', startSentinelPair, ['redis_replicas']],
   ['in a Cluster', startCluster, ['redis_replicas', 'redis_cluster']],

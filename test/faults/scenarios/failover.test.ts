@@ -16,6 +16,8 @@ const BUSY = 10;
 /** Runs that are accepted after another server has taken over. */
 const AFTER = 10;
 
+type Load = ReturnType<typeof startLoad>;
+
 /** A client that starts one run after the other, and repeats with its key what gets no answer. */
 function startLoad({ api }: Processes, workflow: string) {
   const runs: string[] = [];
@@ -38,15 +40,14 @@ function startLoad({ api }: Processes, workflow: string) {
   };
 }
 
-/** Under load, `lose` is done to the server that has the queue, and the load goes on until another one has it. */
+/** Under load `disturb` happens, and the load goes on for a while after it; then every run has to have ended well. */
 async function underLoad(
   processes: Processes,
   service: Service,
-  lose: (group: RedisGroup, primary: number) => Promise<() => unknown>,
+  disturb: (group: RedisGroup, load: Load) => Promise<void>,
 ): Promise<void> {
   const { api, queuePrefix } = processes;
   const group = processes.redisGroup();
-  const primary = () => group.primaryOf(`${queuePrefix}:any`);
   service.answer(() => sleep(CALL_MS).then(() => ({ body: {} })));
   await processes.start('api');
   await Promise.all([processes.start('worker'), processes.start('worker')]);
@@ -54,15 +55,9 @@ async function underLoad(
   await until(() => service.calls.length >= BUSY * GATED_ACTIONS, { what: 'runs are under way' });
   const inQueue = async () => (await keysOf(group.client, queuePrefix)).length;
   expect(await inQueue()).toBeGreaterThan(BUSY);
-  const lost = await primary();
-  const bringBack = await lose(group, lost);
-  await until(async () => (await primary()) !== lost, { what: 'another server has the queue' });
-  const before = load.runs.length;
-  await until(() => load.runs.length >= before + AFTER, { what: 'runs are accepted again' });
-  // As a replica of the other one, whatever it remembers.
-  await bringBack();
+  await disturb(group, load);
   const calls = service.calls.length;
-  await until(() => service.calls.length > calls + BUSY, { what: 'work goes on beside the old primary' });
+  await until(() => service.calls.length > calls + BUSY, { what: 'work goes on' });
   const runs = await load.stop();
   expect(runs.length).toBeGreaterThan(BUSY + AFTER);
   expect(new Set(runs).size).toBe(runs.length);
@@ -77,11 +72,38 @@ async function underLoad(
   for (const child of processes.children) expect(child.isAlive()).toBe(true);
 }
 
-const kill = (group: RedisGroup, primary: number) => group.kill(primary);
-const stop = async (group: RedisGroup, primary: number) => {
+/** Done to the server that has the queue; what it resolves to brings that one back. */
+type Loss = (group: RedisGroup, primary: number) => Promise<() => unknown>;
+const kill: Loss = (group, primary) => group.kill(primary);
+const stop: Loss = async (group, primary) => {
   group.signal(primary, 'SIGSTOP');
   return () => group.signal(primary, 'SIGCONT');
 };
+
+/** Another server takes over, and the one that was lost comes back as a replica, whatever it remembers. */
+async function failOver(
+  { queuePrefix }: Processes,
+  { group, load, lose }: { group: RedisGroup; load: Load; lose: Loss },
+) {
+  const primary = () => group.primaryOf(`${queuePrefix}:any`);
+  const lost = await primary();
+  const bringBack = await lose(group, lost);
+  await until(async () => (await primary()) !== lost, { what: 'another server has the queue' });
+  await acceptedMore(load);
+  await bringBack();
+}
+
+/** Nobody can take over: runs are accepted all the same. */
+async function loseAll(group: RedisGroup, load: Load): Promise<void> {
+  const bringBack = await Promise.all(group.ports.map((port) => group.kill(port)));
+  await acceptedMore(load);
+  await Promise.all(bringBack.map((start) => start()));
+}
+
+async function acceptedMore({ runs }: Load): Promise<void> {
+  const before = runs.length;
+  await until(() => runs.length >= before + AFTER, { what: 'runs are accepted' });
+}
 
 describe('behind Sentinels', () => {
   const test = processesTest('redis', { redisGroup: startSentinelPair });
@@ -90,14 +112,21 @@ describe('behind Sentinels', () => {
     processes,
     service,
   }) => {
-    await underLoad(processes, service, kill);
+    await underLoad(processes, service, (group, load) => failOver(processes, { group, load, lose: kill }));
   });
 
   test('the primary hangs under load, and comes back as a replica that still has connections', async ({
     processes,
     service,
   }) => {
-    await underLoad(processes, service, stop);
+    await underLoad(processes, service, (group, load) => failOver(processes, { group, load, lose: stop }));
+  });
+
+  test('both servers are lost at once and come back: runs are accepted meanwhile, and none is lost', async ({
+    processes,
+    service,
+  }) => {
+    await underLoad(processes, service, loseAll);
   });
 });
 
@@ -108,13 +137,20 @@ describe('in a Cluster', () => {
     processes,
     service,
   }) => {
-    await underLoad(processes, service, kill);
+    await underLoad(processes, service, (group, load) => failOver(processes, { group, load, lose: kill }));
   });
 
   test('the master of the queue hangs under load, and comes back as a replica that still has connections', async ({
     processes,
     service,
   }) => {
-    await underLoad(processes, service, stop);
+    await underLoad(processes, service, (group, load) => failOver(processes, { group, load, lose: stop }));
+  });
+
+  test('all nodes are lost at once and come back: runs are accepted meanwhile, and none is lost', async ({
+    processes,
+    service,
+  }) => {
+    await underLoad(processes, service, loseAll);
   });
 });

@@ -14,6 +14,8 @@ export interface RedisGroup {
   /** How processes are told of it. */
   environment: Environment;
   client: Redis | Cluster;
+  /** Of the servers that have data. */
+  ports: readonly number[];
   /** The port of the server that has this key. */
   primaryOf(key: string): Promise<number>;
   /** Over a connection of its own. */
@@ -47,7 +49,7 @@ export async function startSentinelPair(): Promise<RedisGroup> {
   try {
     const servers = openServers(closing.push);
     const primary = await servers.start([]);
-    await servers.start(['--replicaof', '127.0.0.1', String(primary)]);
+    const replica = await servers.start(['--replicaof', '127.0.0.1', String(primary)]);
     const sentinels: number[] = [];
     for (let n = 0; n < SENTINELS; n += 1) sentinels.push(await startSentinel(primary, closing.push));
     const client = new Redis({
@@ -67,6 +69,7 @@ export async function startSentinelPair(): Promise<RedisGroup> {
         REDIS_PASSWORD: PASSWORD,
       },
       client,
+      ports: [primary, replica],
       primaryOf: () => primaryOf(sentinels),
       ask: asked,
       kill: servers.kill,
@@ -99,6 +102,7 @@ export async function startCluster(): Promise<RedisGroup> {
         REDIS_PASSWORD: PASSWORD,
       },
       client,
+      ports,
       async primaryOf(key) {
         const slot = Number(await client.cluster('KEYSLOT', key));
         return Number(client.slots[slot]?.[0]?.split(':')[1]);
