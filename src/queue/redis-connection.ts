@@ -102,7 +102,7 @@ const BLOCKS = { socketTimeout: undefined } as unknown as RedisOptions;
 /** A section of INFO, of the server that has the key. */
 export async function infoOf(connection: RedisClient, section: string, key: string): Promise<string> {
   if (connection instanceof Redis) return connection.info(section);
-  return (await connection.eval(INFO_BESIDE_KEY, 1, key, section)) as string; // INFO is a text.
+  return (await connection.call('eval', INFO_BESIDE_KEY, 1, key, section)) as string; // INFO is a text.
 }
 
 // INFO has no key, so a Cluster would send it anywhere; a script goes where its key is.

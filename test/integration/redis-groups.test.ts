@@ -124,6 +124,19 @@ describe.each([
     expect(await queue.state(LANE, 'after')).toBe('waiting');
   });
 
+  test('a server that hangs and has lost its place is left, although its connections stay open', async () => {
+    const group = await groupOf(start);
+    const { backend, queue, prefix } = queueOn(group);
+    await until(() => backend.ping(), { what: 'it is connected' });
+    const primary = await group.primaryOf(prefix);
+    group.signal(primary, 'SIGSTOP');
+    await until(async () => (await group.primaryOf(prefix)) !== primary, { what: 'another server has the queue' });
+    await until(() => queue.ping(), { what: 'the other one answers' });
+    const [lane] = queue.queues([LANE]);
+    await lane?.add('job', {} as never, { jobId: 'after' });
+    expect(await queue.state(LANE, 'after')).toBe('waiting');
+  });
+
   test('while no server has the queue an API is answered soon, and a process can end', async () => {
     const group = await groupOf(start);
     const { backend, queue } = queueOn(group, 'fail');
