@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Cluster, Redis } from 'ioredis';
-import { freePort } from '../../../src/launch/postgres-server.ts';
+import { freePort, isFree } from '../../../src/launch/postgres-server.ts';
 import { createClosing } from '../closing.ts';
 import type { Environment } from '../processes/process.ts';
 import { until } from '../until.ts';
@@ -256,9 +256,10 @@ async function asked<T>(port: number, ask: (server: Redis) => Promise<T>, passwo
   return ask(server).finally(() => server.disconnect());
 }
 
+/** Both are below the ephemeral ports of outgoing connections. */
 async function portWithBus(): Promise<number> {
   for (;;) {
-    const port = await freePort();
-    if (port + BUS < 65_536) return port;
+    const port = (await freePort()) - BUS;
+    if (port >= BUS && (await isFree(port))) return port;
   }
 }
