@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import { SKEW_MS } from '../domain/health/liveness.ts';
 import { todoOfNotWritable, whyNotWritable } from '../domain/health/queue-not-writable.ts';
 import { errorMessage } from '../domain/texts/error-message.ts';
-import { connectRedis, infoOf, type RedisClient } from '../queue/redis-connection.ts';
+import { connectRedis, infoOf, onErrors, type RedisClient } from '../queue/redis-connection.ts';
 import type { RedisServers } from '../schemas/redis-servers.ts';
 import { judgeServerVersion, UnsupportedServer, type VersionVerdict } from '../store/core/server-version.ts';
 import { MIGRATIONS_FOLDER } from '../store/migrations/migrate.ts';
@@ -154,7 +154,10 @@ export async function* checkRedis(servers: RedisServers, prefix: string): AsyncG
     commandTimeout: 3_000,
     lazyConnect: true,
   });
-  redis.on('error', () => undefined);
+  let last: Error | undefined;
+  onErrors(redis, (error) => {
+    last = error;
+  });
   try {
     await redis.connect();
     const startedAt = performance.now();
@@ -204,7 +207,7 @@ export async function* checkRedis(servers: RedisServers, prefix: string): AsyncG
     yield {
       ...unknown('redis', error),
       status: 'problem',
-      message: `Redis does not answer: ${errorMessage(error)}`,
+      message: `Redis does not answer: ${errorMessage(servers.kind === 'one' ? error : (last ?? error))}`,
       whatToDo: `Bring it back, or see whether ${SETTING[servers.kind]} is right. Runs are accepted meanwhile.`,
     };
   } finally {

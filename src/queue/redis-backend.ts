@@ -5,7 +5,15 @@ import type { KeepJobs } from 'bullmq';
 import type { RedisServers } from '../schemas/redis-servers.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
-import { alwaysEnds, connectRedis, infoOf, onCopies, onServerChange, type RedisClient } from './redis-connection.ts';
+import {
+  alwaysEnds,
+  connectRedis,
+  infoOf,
+  onCopies,
+  onErrors,
+  onServerChange,
+  type RedisClient,
+} from './redis-connection.ts';
 
 /** How long a reconnection is waited for. */
 const RENEWAL_MS = 2_000;
@@ -20,7 +28,7 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
     retryStrategy: (times) => Math.min(times * 100, 2_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
-  redis.on('error', onError(options, 'redis_error'));
+  onErrors(redis, onError(options, 'redis_error'));
   alwaysEnds(redis);
   // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
   const copies: RedisClient[] = [];

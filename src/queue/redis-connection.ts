@@ -99,6 +99,11 @@ export function onCopies(connection: RedisClient, onCopy: (copy: RedisClient) =>
 // The library's own way to have none, which its type does not know.
 const BLOCKS = { socketTimeout: undefined } as unknown as RedisOptions;
 
+/** A Cluster only says that all of its nodes failed: its listener gets what the last one said. */
+export function onErrors(connection: RedisClient, listener: (error: Error) => void): void {
+  connection.on('error', (error: Error & { lastNodeError?: Error }) => listener(error.lastNodeError ?? error));
+}
+
 /** A section of INFO, of the server that has the key. */
 export async function infoOf(connection: RedisClient, section: string, key: string): Promise<string> {
   if (connection instanceof Redis) return connection.info(section);

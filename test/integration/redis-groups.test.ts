@@ -80,6 +80,14 @@ describe.each([
     expect(redis.map(({ check }) => check)).toEqual(expect.arrayContaining(['redis', 'redis_writes', ...findings]));
     expect(redis.filter(({ status }) => status !== 'ok')).toEqual([]);
     await expectRest({ ...stack, redis: group.client });
+
+    const stranger = loadConfig({ ...stack.environment, REDIS_PASSWORD: 'another' }, { cwd: stack.folder });
+    const away = await examine({ config: stranger, databaseUrl: stack.databaseUrl, repair: false, days: 7 });
+    expect(away.find(({ check }) => check === 'redis')).toMatchObject({
+      status: 'problem',
+      message: expect.stringMatching(/WRONGPASS/),
+      whatToDo: expect.stringMatching(/REDIS_(SENTINELS|CLUSTER)/),
+    });
   });
 
   test('the state of the server that has the queue is read, and not that of any other', async () => {
