@@ -8,6 +8,7 @@ import type { Service } from '../../harness/services/service.ts';
 import { until } from '../../harness/until.ts';
 import { type Processes, processesTest } from '../../support/processes.ts';
 import { GATED_ACTIONS, gated } from '../../support/scenario.ts';
+import { echo, workflow } from '../../support/test-task.ts';
 
 const COMPLETED = { status: 'completed', progress: { total: GATED_ACTIONS, completed: GATED_ACTIONS } };
 const CALL_MS = 25;
@@ -100,6 +101,18 @@ async function loseAll(group: RedisGroup, load: Load): Promise<void> {
   await Promise.all(bringBack.map((start) => start()));
 }
 
+async function endsWhileAway(processes: Processes): Promise<void> {
+  const { api } = processes;
+  await processes.start('api');
+  const worker = await processes.start('worker', { SHUTDOWN_GRACE_SECONDS: '1' });
+  await api.run(workflow([echo('a')]));
+  const group = processes.redisGroup();
+  const bringBack = await Promise.all(group.ports.map((port) => group.kill(port)));
+  await until(async () => (await api.get('/health')).status === 503, { what: 'the queue is known to be away' });
+  expect(await worker.end('SIGTERM')).toBe(0);
+  await Promise.all(bringBack.map((start) => start()));
+}
+
 async function acceptedMore({ runs }: Load): Promise<void> {
   const before = runs.length;
   await until(() => runs.length >= before + AFTER, { what: 'runs are accepted' });
@@ -128,6 +141,10 @@ describe('behind Sentinels', () => {
   }) => {
     await underLoad(processes, service, loseAll);
   });
+
+  test('a worker that is asked to end while both servers are away ends by itself', async ({ processes }) => {
+    await endsWhileAway(processes);
+  });
 });
 
 describe('in a Cluster', () => {
@@ -152,5 +169,9 @@ describe('in a Cluster', () => {
     service,
   }) => {
     await underLoad(processes, service, loseAll);
+  });
+
+  test('a worker that is asked to end while all nodes are away ends by itself', async ({ processes }) => {
+    await endsWhileAway(processes);
   });
 });
