@@ -79,7 +79,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
       await asked('postgres', checkPostgres(pool, config));
       await asked('schema', checkSchema(pool, examination.migrations));
     }
-    if (config.redisUrl !== undefined) await asked('redis', checkRedis(config.redisUrl));
+    if (config.redis !== undefined) await asked('redis', checkRedis(config.redis, config.queuePrefix));
     if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
       return findings;
     const lanes = shippedCatalogue().names();
@@ -143,7 +143,7 @@ async function* invariants(
   lanes: readonly string[],
 ): AsyncGenerator<Finding> {
   const backend = openBackend({
-    ...{ redisUrl: config.redisUrl, databaseUrl, prefix: config.queuePrefix },
+    ...{ redis: config.redis, databaseUrl, prefix: config.queuePrefix },
     ...{ offlineCommands: 'fail', name: 'orchestrator-doctor', log: SILENT },
   });
   const queue = createFlowQueue({ backend, timeoutMs: 5_000 });

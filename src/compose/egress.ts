@@ -71,10 +71,16 @@ function guardOptions(config: Config, own: readonly OwnAddress[]): GuardOptions 
   };
 }
 
+/** What the servers in these lists know of further servers is not known here. */
+function listedServers(redis: Config['redis']): readonly OwnAddress[] {
+  if (redis?.kind === 'sentinels') return redis.sentinels;
+  return redis?.kind === 'cluster' ? redis.nodes : [];
+}
+
 /** Requests may not go to our own listeners and stores, nor to the cluster that we run in. */
 export function ownAddresses(config: Config, databaseUrl: string): OwnAddress[] {
-  const stores = [databaseUrl, config.redisUrl].flatMap((text) => {
-    if (text === undefined) return [];
+  const { redis } = config;
+  const stores = [databaseUrl, ...(redis?.kind === 'one' ? [redis.url] : [])].flatMap((text) => {
     const url = new URL(text);
     const host = url.searchParams.get('host') ?? url.hostname;
     const port = Number(url.port) || (url.protocol.startsWith('redis') ? 6379 : 5432);
@@ -84,5 +90,10 @@ export function ownAddresses(config: Config, databaseUrl: string): OwnAddress[] 
   const listeners = [config.port, config.workerPort]
     .filter((port) => port > 0)
     .map((port) => ({ host: config.host, port }));
-  return [...stores, ...listeners, ...(config.kubernetesApi === undefined ? [] : [config.kubernetesApi])];
+  return [
+    ...stores,
+    ...listedServers(redis),
+    ...listeners,
+    ...(config.kubernetesApi === undefined ? [] : [config.kubernetesApi]),
+  ];
 }

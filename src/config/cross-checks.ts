@@ -1,12 +1,13 @@
 /** What is wrong with several settings together: what would be unsafe to ignore. */
 import { authenticationFaults, requiresCredentials } from './authentication.ts';
 import type { Label } from './read-settings.ts';
+import { redisFaults, redisServersOf } from './redis-servers.ts';
 import type { Settings } from './settings/all.ts';
 
 export function crossChecks(settings: Settings, host: string, label: Label): string[] {
   const { eventsStream, enterprise, redis, policy, failpoints, peers, tls } = settings;
-  const faults: string[] = [];
-  if (redis.url === undefined && redis.host === undefined) {
+  const faults = redisFaults(settings, label);
+  if (redisServersOf(redis) === undefined) {
     if (eventsStream.name !== undefined)
       faults.push(`${label('EVENTS_STREAM')} names a stream in Redis: set REDIS_URL, or leave it out.`);
     else if (enterprise.eventStreaming)

@@ -5,6 +5,7 @@ import { hiddenValues } from './hidden.ts';
 import { findSecrets, findServices, textsOf } from './named-values.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
 import { type Found, find } from './read-settings.ts';
+import { redisServersOf, redisUrlOf } from './redis-servers.ts';
 import type { Settings } from './settings/all.ts';
 import type { Layer, Source } from './sources.ts';
 import type { Values } from './variables.ts';
@@ -26,7 +27,6 @@ export function configOf({ settings, values, found, sources }: Read) {
   const authentication = authenticationOf(settings);
   const host = hostOf(settings);
   const isLocal = isLoopback(host) && !authentication.required;
-  const redisUrl = redisUrlOf(settings);
   const corsOrigins = settings.corsOrigins ?? (authentication.required ? ['*'] : ['loopback']);
   const egressPolicy = settings.egressPolicy ?? (isLocal ? 'internal' : 'registered');
   const services = findServices(settings.services, sources, found.get('SERVICES'));
@@ -35,7 +35,7 @@ export function configOf({ settings, values, found, sources }: Read) {
   const eventsStream = eventsStreamOf(settings);
   const shown = {
     ...values,
-    ...{ HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrl },
+    ...{ HOST: host, EGRESS_POLICY: egressPolicy, CORS_ORIGINS: corsOrigins, REDIS_URL: redisUrlOf(redis) },
     ...{ RATE_LIMIT_PER_MINUTE: rateLimitPerMinute, EVENTS_STREAM: eventsStream?.name },
   };
   const hidden = hiddenValues(shown, Object.values(textsOf(secrets)));
@@ -53,7 +53,7 @@ export function configOf({ settings, values, found, sources }: Read) {
     /** The host names that requests may use; undefined: any. */
     hostNames: isLocal ? hostNamesOf(host, settings.publicUrl) : undefined,
     /** Undefined: the queue is in PostgreSQL. */
-    redisUrl,
+    redis: redisServersOf(redis),
     egressPolicy,
     /** The API of the cluster that this process runs in. */
     kubernetesApi: kubernetesApiOf(environment),
@@ -87,10 +87,6 @@ export function configOf({ settings, values, found, sources }: Read) {
 export function hostOf(settings: Settings): string {
   const isOpen = requiresCredentials(settings) || settings.authMode === 'none';
   return settings.host ?? (isOpen ? '0.0.0.0' : '127.0.0.1');
-}
-
-function redisUrlOf({ redis: { url, host, port } }: Settings): string | undefined {
-  return url ?? (host === undefined ? undefined : `redis://${host}:${port}`);
 }
 
 function hostNamesOf(host: string, publicUrl: string | undefined): string[] {

@@ -65,6 +65,18 @@ function isHost(item: string): boolean {
   return networksOf(bracketed ?? plain ?? '') !== undefined;
 }
 
+/** Servers as host:port, each with its port. */
+export function addresses(defaultPort: number) {
+  return converted(`a list of host or host:port, ${defaultPort} unless said`, (text) => {
+    const items = listed(text)?.map((item) => {
+      const [, host, port = String(defaultPort)] = /^(\[[0-9a-f:.]+\]|[^\s:/@[\]]+)(?::(\d{1,5}))?$/i.exec(item) ?? [];
+      return host === undefined || Number(port) < 1 || Number(port) > 65_535 ? undefined : `${host}:${port}`;
+    });
+    const valid = items?.filter((item) => item !== undefined);
+    return valid !== undefined && valid.length === items?.length ? [...new Set(valid)] : undefined;
+  });
+}
+
 function listed(input: string): string[] | undefined {
   const parsed = input.startsWith('[') ? z.array(z.string()).safeParse(fromJson(input)).data : input.split(',');
   return parsed && [...new Set(parsed.map((item) => item.trim()).filter((item) => item !== ''))];

@@ -1,11 +1,12 @@
 /** The stores themselves: whether they answer, how they are set up, and what is in them as it should be. */
 import { readdir } from 'node:fs/promises';
-import { Redis } from 'ioredis';
 import type pg from 'pg';
 import type { Config } from '../config/config.ts';
 import { SKEW_MS } from '../domain/health/liveness.ts';
 import { todoOfNotWritable, whyNotWritable } from '../domain/health/queue-not-writable.ts';
 import { errorMessage } from '../domain/texts/error-message.ts';
+import { connectRedis, infoOf, onErrors, type RedisClient } from '../queue/redis-connection.ts';
+import type { RedisServers } from '../schemas/redis-servers.ts';
 import { judgeServerVersion, UnsupportedServer, type VersionVerdict } from '../store/core/server-version.ts';
 import { MIGRATIONS_FOLDER } from '../store/migrations/migrate.ts';
 import { type Finding, ok, problem, unknown, warning } from './finding.ts';
@@ -142,8 +143,10 @@ export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): A
       );
 }
 
-export async function* checkRedis(url: string): AsyncGenerator<Finding> {
-  const redis = new Redis(url, {
+/** Of a Cluster: the server that has the keys of the prefix. */
+export async function* checkRedis(servers: RedisServers, prefix: string): AsyncGenerator<Finding> {
+  const probe = `${prefix}:orchestrator:probe`;
+  const redis = connectRedis(servers, {
     connectionName: 'orchestrator-doctor',
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
@@ -151,20 +154,23 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
     commandTimeout: 3_000,
     lazyConnect: true,
   });
-  redis.on('error', () => undefined);
+  let last: Error | undefined;
+  onErrors(redis, (error) => {
+    last = error;
+  });
   try {
     await redis.connect();
     const startedAt = performance.now();
-    await redis.ping();
+    await redis.exists(probe);
     yield ok('redis', `Redis answers in ${(performance.now() - startedAt).toFixed(1)} ms`);
-    yield await redis.del('orchestrator:probe').then(
+    yield await redis.del(probe).then(
       () => ok('redis_writes', 'Redis takes writes'),
       (error: Error) => {
         const word = error.message.split(' ', 1)[0] ?? '';
         return problem('redis_writes', whyNotWritable(word), todoOfNotWritable(word));
       },
     );
-    const info = await redis.info();
+    const info = await infoOf(redis, 'default', probe);
     const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
     const version = field('redis_version');
     yield Number.parseFloat(version) >= OLDEST_REDIS
@@ -184,6 +190,8 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
           'appendonly is no: after a restart all queued work is rebuilt from PostgreSQL',
           'CONFIG SET appendonly yes',
         );
+    if (servers.kind !== 'one') yield replicasOf(Number(field('connected_slaves')));
+    if (servers.kind === 'cluster') yield await clusterState(redis);
     const limit = Number(field('maxmemory'));
     const use = Number(field('used_memory'));
     const share = limit === 0 ? 0 : use / limit;
@@ -199,12 +207,31 @@ export async function* checkRedis(url: string): AsyncGenerator<Finding> {
     yield {
       ...unknown('redis', error),
       status: 'problem',
-      message: `Redis does not answer: ${errorMessage(error)}`,
-      whatToDo: 'Bring it back, or see whether REDIS_URL is right. Runs are accepted meanwhile.',
+      message: `Redis does not answer: ${errorMessage(servers.kind === 'one' ? error : (last ?? error))}`,
+      whatToDo: `Bring it back, or see whether ${SETTING[servers.kind]} is right. Runs are accepted meanwhile.`,
     };
   } finally {
     redis.disconnect();
   }
+}
+
+const SETTING = { one: 'REDIS_URL', sentinels: 'REDIS_SENTINELS', cluster: 'REDIS_CLUSTER' };
+
+function replicasOf(replicas: number): Finding {
+  return replicas > 0
+    ? ok('redis_replicas', `${replicas} replica${replicas === 1 ? '' : 's'} can take over`)
+    : warning(
+        'redis_replicas',
+        'no replica is connected: nothing can take over when this server is lost',
+        'Start a replica of it. What is lost with it is rebuilt from PostgreSQL once there is a server again.',
+      );
+}
+
+async function clusterState(redis: RedisClient): Promise<Finding> {
+  const state = /cluster_state:(\w+)/.exec(String(await redis.cluster('INFO')))?.[1] ?? 'unknown';
+  return state === 'ok'
+    ? ok('redis_cluster', 'all slots of the Cluster are served')
+    : problem('redis_cluster', `the Cluster says that its state is ${state}`, 'See CLUSTER INFO and CLUSTER NODES.');
 }
 
 async function clockOf(name: string, readClock: () => Promise<number>): Promise<Finding> {

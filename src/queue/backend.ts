@@ -3,12 +3,14 @@ import type { FlowProducer, KeepJobs, Processor, Queue, Worker, WorkerOptions } 
 import type { QueueUse } from '../domain/fairness/queue-room.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { JobData } from '../schemas/job.ts';
+import type { RedisServers } from '../schemas/redis-servers.ts';
 
 /** The message of a timeout, to which the time is added. */
 export const NO_RESPONSE = 'the queue did not answer';
 
 export interface BackendOptions {
-  redisUrl: string | undefined;
+  /** Undefined: the queue is in the database. */
+  redis: RedisServers | undefined;
   databaseUrl: string;
   prefix: string;
   /**

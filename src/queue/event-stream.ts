@@ -1,19 +1,20 @@
 /** The stream of events in Redis. */
-import { Redis } from 'ioredis';
 import { textOf } from '../domain/templates/templates.ts';
 import type { EventStream, StreamPosition } from '../engine/ports/event-stream.ts';
 import type { Logger } from '../engine/ports/logger.ts';
+import type { RedisServers } from '../schemas/redis-servers.ts';
+import { connectRedis } from './redis-connection.ts';
 
 const COMMAND_MS = 5_000;
 
 export function openEventStream(options: {
-  url: string;
+  servers: RedisServers;
   name: string;
   maxLength: number;
   log: Logger;
 }): EventStream & { close(): void } {
   const { name, maxLength, log } = options;
-  const redis = new Redis(options.url, {
+  const redis = connectRedis(options.servers, {
     connectionName: 'orchestrator-events',
     // A pass that cannot reach Redis ends; the next one tries again.
     maxRetriesPerRequest: 0,

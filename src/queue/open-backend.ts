@@ -4,5 +4,5 @@ import { openPostgres } from './postgres-backend.ts';
 import { openRedis } from './redis-backend.ts';
 
 export function openBackend(options: BackendOptions): Backend {
-  return options.redisUrl === undefined ? openPostgres(options) : openRedis(options, options.redisUrl);
+  return options.redis === undefined ? openPostgres(options) : openRedis(options, options.redis);
 }

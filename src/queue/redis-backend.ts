@@ -2,41 +2,50 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeepJobs } from 'bullmq';
-import { Redis } from 'ioredis';
+import type { RedisServers } from '../schemas/redis-servers.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 import { classes, countWaiting, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
+import {
+  alwaysEnds,
+  connectRedis,
+  infoOf,
+  onCopies,
+  onErrors,
+  onServerChange,
+  type RedisClient,
+} from './redis-connection.ts';
 
 /** How long a reconnection is waited for. */
 const RENEWAL_MS = 2_000;
 /** A stored job costs about 1.2 kB of memory, so there is a count. */
 const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
 
-export function openRedis(options: BackendOptions, url: string): Backend {
-  const redis = new Redis(url, {
+export function openRedis(options: BackendOptions, servers: RedisServers): Backend {
+  const redis = connectRedis(servers, {
     connectionName: options.name,
     maxRetriesPerRequest: options.offlineCommands === 'wait' ? null : 0,
     enableOfflineQueue: options.offlineCommands === 'wait',
     retryStrategy: (times) => Math.min(times * 100, 2_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   });
-  redis.on('error', onError(options, 'redis_error'));
+  onErrors(redis, onError(options, 'redis_error'));
   alwaysEnds(redis);
   // Each worker has a copy to block on. BullMQ may still be reconnecting one when it says that the worker is closed.
-  const copies: Redis[] = [];
-  const duplicate = redis.duplicate.bind(redis);
-  redis.duplicate = (overrides) => {
-    const copy = duplicate(overrides);
+  const copies: RedisClient[] = [];
+  onCopies(redis, (copy) => {
     copies.push(copy);
     alwaysEnds(copy);
-    return copy;
-  };
+  });
+  const { prefix } = options;
+  const markKey = `${prefix}:orchestrator:mark`;
+  const info = (section: string) => infoOf(redis, section, markKey);
   let server: string | undefined;
   let onOther: () => void = () => undefined;
   let checkedServer = '';
-  redis.on('ready', () => {
-    redis.info('server').then(
-      (info) => {
-        const now = runIdIn(info);
+  onServerChange(redis, () => {
+    info('server').then(
+      (text) => {
+        const now = runIdIn(text);
         if (server !== undefined && now !== server) onOther();
         server = now;
       },
@@ -44,25 +53,27 @@ export function openRedis(options: BackendOptions, url: string): Backend {
       () => undefined,
     );
   });
+  // Of a Cluster the server that has the keys has to answer, and PING has none.
+  const answers = async () =>
+    servers.kind === 'cluster' ? (await redis.exists(markKey)) >= 0 : (await redis.ping()) === 'PONG';
   const abandon = () => {
     for (const connection of [...copies, redis]) connection.disconnect();
   };
-  const { prefix } = options;
   let renewing: Promise<unknown> | undefined;
   return {
     ...classes(options, redis, undefined),
     kind: 'redis',
     keepCompleted: KEEP_IN_REDIS,
     added: async () => undefined,
-    ping: async () => redis.status === 'ready' && (await redis.ping()) === 'PONG',
+    ping: async () => redis.status === 'ready' && (await answers()),
     // Each worker blocks on a connection of its own.
     isListening: async () => true,
     async isMarked() {
-      checkedServer = runIdIn(await redis.info('server'));
-      return (await redis.get(`${prefix}:orchestrator:mark`)) === checkedServer;
+      checkedServer = runIdIn(await info('server'));
+      return (await redis.get(markKey)) === checkedServer;
     },
     // Of the server that was checked: one that replaced it since has to be checked too.
-    mark: async () => void (await redis.set(`${prefix}:orchestrator:mark`, checkedServer)),
+    mark: async () => void (await redis.set(markKey, checkedServer)),
     async forgetScripts() {
       // A script that was rejected inside a transaction, because Redis was full, counts as sent on that connection for
       // as long as it lasts.
@@ -74,7 +85,7 @@ export function openRedis(options: BackendOptions, url: string): Backend {
     },
     async memoryUse() {
       if (redis.status !== 'ready') return undefined;
-      const memory = await redis.info('memory');
+      const memory = await info('memory');
       const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
       const limit = number('maxmemory');
       return limit === 0 ? undefined : { usedBytes: number('used_memory'), maxBytes: limit };
@@ -86,11 +97,11 @@ export function openRedis(options: BackendOptions, url: string): Backend {
         await redis.del(`${prefix}:orchestrator:probe`);
         return undefined;
       } catch (error) {
-        return /^[A-Z]{4,}(?= )/.exec(error instanceof Error ? error.message : '')?.[0];
+        return wordOf(error instanceof Error ? error.message : '');
       }
     },
     async probeWaiting(names, timeoutMs) {
-      const fresh = new Redis(url, {
+      const fresh = connectRedis(servers, {
         connectionName: `${options.name}${PROBE_SUFFIX}`,
         retryStrategy: () => null,
         maxRetriesPerRequest: null,
@@ -115,8 +126,8 @@ export function openRedis(options: BackendOptions, url: string): Backend {
     },
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
-      const policy = /maxmemory_policy:(\S+)/.exec(await redis.info('memory'))?.[1];
-      const persistence = await redis.info('persistence');
+      const policy = /maxmemory_policy:(\S+)/.exec(await info('memory'))?.[1];
+      const persistence = await info('persistence');
       const appendOnly = /aof_enabled:(\d)/.exec(persistence)?.[1];
       const save = await redis.config('GET', 'save').catch(() => undefined);
       const found: string[] = [];
@@ -140,16 +151,9 @@ export function openRedis(options: BackendOptions, url: string): Backend {
   };
 }
 
-/**
- * Of a connection that is given up between two tries to connect ioredis does not say that it has ended, and keeps what it was
- * to send: BullMQ waits for both.
- */
-function alwaysEnds(connection: Redis): void {
-  const disconnect = connection.disconnect.bind(connection);
-  connection.disconnect = (reconnect) => {
-    if (reconnect !== true && connection.status === 'reconnecting') connection.status = 'wait';
-    disconnect(reconnect);
-  };
+/** The first word of Redis's answer, which a Cluster's client repeats in an error of its own. */
+function wordOf(message: string): string | undefined {
+  return /^(?:Too many Cluster redirections\. Last error: (?:ReplyError: )?)?([A-Z]{4,})(?= )/.exec(message)?.[1];
 }
 
 /** New at every start of a server. */

@@ -1,7 +1,8 @@
 /** Counts of requests in Redis, over a connection of their own: a client must not wait behind the queue's commands. */
-import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { RequestCounts } from '../engine/accept/request-limits.ts';
+import type { RedisServers } from '../schemas/redis-servers.ts';
+import { connectRedis } from './redis-connection.ts';
 
 export interface RedisCounts {
   of(kind: string, windowMs: number): RequestCounts;
@@ -9,8 +10,8 @@ export interface RedisCounts {
 }
 
 /** Connects with the first request that is counted. */
-export function createRedisCounts(url: string, prefix: string, commandTimeoutMs: number): RedisCounts {
-  const redis = new Redis(url, {
+export function createRedisCounts(servers: RedisServers, prefix: string, commandTimeoutMs: number): RedisCounts {
+  const redis = connectRedis(servers, {
     connectionName: 'orchestrator-limits',
     lazyConnect: true,
     enableOfflineQueue: false,

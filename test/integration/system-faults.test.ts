@@ -242,7 +242,8 @@ const putOff = (stack: Stack) => delays(stack).length;
 /** What sleeps in that lane is woken until it is so. */
 async function promoting(stack: Stack, lane: string, condition: () => Promise<boolean>): Promise<void> {
   const { redisUrl, databaseUrl, queuePrefix: prefix, log } = stack;
-  const backend = openBackend({ redisUrl, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log });
+  const redis = redisUrl === undefined ? undefined : ({ kind: 'one', url: redisUrl } as const);
+  const backend = openBackend({ redis, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log });
   const queue = backend.queue(lane);
   try {
     await until(async () => {

@@ -5,9 +5,11 @@ import { freePort } from '../../src/launch/postgres-server.ts';
 import { expectRest } from '../harness/checker/at-rest.ts';
 import { describeUnfinished } from '../harness/checker/stuck-runs.ts';
 import { type Client, openClient } from '../harness/client/client.ts';
+import { createClosing } from '../harness/closing.ts';
 import { reportFailure } from '../harness/failure-log.ts';
 import { type Child, type Environment, endOrKill, HURRIED, startProcess } from '../harness/processes/process.ts';
 import { BACKENDS, type BackendKind } from '../harness/servers/backends.ts';
+import type { RedisGroup } from '../harness/servers/redis-group.ts';
 import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
 import { startService } from '../harness/services/service.ts';
 import { createTestLog } from '../harness/test-log.ts';
@@ -23,6 +25,7 @@ export interface Processes extends Place {
   killRedis(): Promise<() => Promise<void>>;
   /** The Redis of this test alone, as it runs now. */
   ownRedis(): RedisServer;
+  redisGroup(): RedisGroup;
   children: Child[];
   log(): string;
 }
@@ -32,6 +35,8 @@ const END_MS = 60_000;
 export interface ProcessesOptions extends Pick<PlaceOptions, 'environment' | 'database'> {
   /** A Redis for this test alone, which may be killed. */
   ownRedis?: boolean;
+  /** Several servers, for this test alone. */
+  redisGroup?: () => Promise<RedisGroup>;
 }
 
 export function onBothBackendsInProcesses(options: ProcessesOptions = {}) {
@@ -47,13 +52,14 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
     })
     .extend('processes', { auto: true }, async ({ task, onTestFailed }, { onCleanup }) => {
       const processes = await openProcesses(backend, options);
+      const checked = { ...processes, redis: processes.queueStore };
       let unfinished = '';
       onTestFailed((test) => reportFailure(test, `${processes.log()}\n${unfinished}`));
       onCleanup(async () => {
         // While those that can say why still run.
-        if (task.result?.state === 'fail') unfinished = await describeUnfinished(processes);
+        if (task.result?.state === 'fail') unfinished = await describeUnfinished(checked);
         try {
-          await expectRest(processes);
+          await expectRest(checked);
         } finally {
           await endAll(processes);
         }
@@ -67,10 +73,12 @@ export function processesTest(backend: BackendKind, options: ProcessesOptions = 
 async function openProcesses(backend: BackendKind, options: ProcessesOptions): Promise<Processes> {
   const environment = { ...HURRIED, ...options.environment };
   let redis = options.ownRedis === true ? await startRedis({ appendOnly: 'always' }) : undefined;
+  const group = await options.redisGroup?.();
   const place = await openPlace(backend, {
-    ...options,
     environment,
+    ...(options.database === undefined ? {} : { database: options.database }),
     ...(redis === undefined ? {} : { redisUrl: redis.url }),
+    ...(group === undefined ? {} : { redisGroup: group }),
   });
   const port = await freePort();
   const children: Child[] = [];
@@ -86,6 +94,10 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
       if (redis === undefined) throw new Error('this test has no Redis of its own');
       return redis;
     },
+    redisGroup() {
+      if (group === undefined) throw new Error('this test has no group of its own');
+      return group;
+    },
     async killRedis() {
       if (redis === undefined) throw new Error('this test has no Redis of its own');
       const { folder, port: redisPort } = redis;
@@ -100,11 +112,12 @@ async function openProcesses(backend: BackendKind, options: ProcessesOptions): P
       await process.start();
     },
     async close() {
-      try {
-        await Promise.all(composed.map((process) => process.stop()));
-      } finally {
-        await place.close().finally(() => redis?.stop());
-      }
+      const closing = createClosing();
+      closing.push(() => group?.close());
+      closing.push(() => redis?.stop());
+      closing.push(() => place.close());
+      closing.push(() => Promise.all(composed.map((process) => process.stop())));
+      await closing.close();
     },
     async start(kind, settingsOfOne = {}) {
       const settings = { ...place.environment, PORT: String(port), ...settingsOfOne };

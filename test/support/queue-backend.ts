@@ -10,5 +10,6 @@ export function openTestBackend(options: {
   prefix?: string;
 }): Backend {
   const { redisUrl, databaseUrl = 'postgres://unused', prefix = testQueuePrefix() } = options;
-  return openBackend({ redisUrl, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log: createTestLog() });
+  const redis = redisUrl === undefined ? undefined : ({ kind: 'one', url: redisUrl } as const);
+  return openBackend({ redis, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log: createTestLog() });
 }

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Redis } from 'ioredis';
+import { type Cluster, Redis } from 'ioredis';
 import pg from 'pg';
 import { composeApi, composeWorker, type Process } from '../../src/compose/processes.ts';
 import { loadConfig } from '../../src/config/config.ts';
@@ -10,6 +10,7 @@ import type { Feature } from '../../src/feature.ts';
 import { type Client, openClient } from '../harness/client/client.ts';
 import type { Environment } from '../harness/processes/process.ts';
 import type { BackendKind } from '../harness/servers/backends.ts';
+import type { RedisGroup } from '../harness/servers/redis-group.ts';
 import { createTestLog, type TestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
@@ -23,6 +24,8 @@ export interface Place {
   db: pg.Pool;
   databaseUrl: string;
   redis: Redis | undefined;
+  /** What the check of the queue reads: `redis`, or the servers that were given. */
+  queueStore: Redis | Cluster | undefined;
   redisUrl: string | undefined;
   queuePrefix: string;
   reported: Set<string>;
@@ -41,6 +44,8 @@ export interface Stack extends Place {
 export interface PlaceOptions {
   /** Instead of the shared ones. */
   redisUrl?: string;
+  /** Several servers instead of one. */
+  redisGroup?: RedisGroup;
   /** Instead of a copy of the template on the shared server: migrated, and nobody else's. */
   database?: () => Promise<TestDatabase>;
   databaseUrl?: (real: string) => string;
@@ -49,7 +54,9 @@ export interface PlaceOptions {
 
 export async function openPlace(backend: BackendKind, options: PlaceOptions = {}): Promise<Place> {
   const database = await (options.database ?? createTestDatabase)();
-  const shared = backend === 'redis' && options.redisUrl === undefined ? await ownRedisDatabase() : undefined;
+  const { redisGroup: group } = options;
+  const shared =
+    backend === 'redis' && options.redisUrl === undefined && group === undefined ? await ownRedisDatabase() : undefined;
   const redisUrl = backend === 'redis' ? (options.redisUrl ?? shared?.url) : undefined;
   const queuePrefix = testQueuePrefix();
   const folder = mkdtempSync(path.join(tmpdir(), 'test-place-'));
@@ -70,6 +77,7 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
     db,
     databaseUrl: database.url,
     redis,
+    queueStore: redis ?? group?.client,
     redisUrl,
     queuePrefix,
     reported: new Set(),
@@ -81,6 +89,7 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
       DATABASE_URL: databaseUrl,
       QUEUE_PREFIX: queuePrefix,
       ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
+      ...group?.environment,
       ...options.environment,
     },
     async close() {

@@ -96,7 +96,7 @@ describe.each(SERVICES)('the service %s', (_name, one) => {
   test('has a configuration that works, and answers from outside its container', () => {
     const config = loadConfig(environmentOf(one, {}), { cwd: '/nowhere', listens: false });
     expect(config).toMatchObject({ host: '0.0.0.0', workerPort: 9090, dataDir: '/data', logFile: undefined });
-    expect(config.redisUrl).toBe('redis://redis:6379/0');
+    expect(config.redis).toMatchObject({ url: 'redis://redis:6379/0' });
     expect(() => loadConfig(environmentOf(one, { AUTH_MODE: 'auto' }), { cwd: '/nowhere', listens: false })).toThrow(
       'AUTH_MODE=none to let everybody in',
     );

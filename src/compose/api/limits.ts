@@ -44,8 +44,8 @@ interface Deps {
 
 export function apiLimits(config: Config, { pool, registry, shared, log }: Deps): ComposedLimits {
   const metrics = createLimitMetrics(registry);
-  const { redisUrl, rateLimitPerMinute, authFailuresPerMinute } = config;
-  const redis = redisUrl === undefined ? undefined : createRedisCounts(redisUrl, config.queuePrefix, COUNT_TIMEOUT_MS);
+  const { redis: servers, rateLimitPerMinute, authFailuresPerMinute } = config;
+  const redis = servers === undefined ? undefined : createRedisCounts(servers, config.queuePrefix, COUNT_TIMEOUT_MS);
   const now = () => performance.now();
   let saidAt = Number.NEGATIVE_INFINITY;
   const onAway = (error: Error | undefined) => {

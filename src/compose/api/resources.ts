@@ -40,9 +40,9 @@ export function openApiResources({ config, databaseUrl, log: given }: ProcessSta
     payloads: payloadsOf(config),
   });
   const { pool, everyTenant, prisma } = database;
-  const { redisUrl, queuePrefix: prefix } = config;
+  const { redis, queuePrefix: prefix } = config;
   const backend = openBackend({
-    redisUrl,
+    redis,
     databaseUrl,
     prefix,
     offlineCommands: 'fail',

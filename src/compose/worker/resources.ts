@@ -30,9 +30,9 @@ export function openWorkerResources({ config, databaseUrl, log: given }: Process
     payloads: payloadsOf(config),
   });
   const { pool, prisma } = database;
-  const { redisUrl, queuePrefix: prefix } = config;
+  const { redis, queuePrefix: prefix } = config;
   const backend = openBackend({
-    redisUrl,
+    redis,
     databaseUrl,
     prefix,
     // One more takes the ticks of schedules.

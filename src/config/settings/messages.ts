@@ -34,7 +34,7 @@ export const messages = {
   eventsStream: {
     name: optional('EVENTS_STREAM', text(), {
       description:
-        'A Redis stream that gets every event of every tenant, at least once; needs REDIS_URL. By default orchestrator:events with EVENT_STREAMING_ENABLED, else there is none.',
+        'A Redis stream that gets every event of every tenant, at least once; needs the queue in Redis. By default orchestrator:events with EVENT_STREAMING_ENABLED, else there is none.',
     }),
     maxLength: setting('EVENTS_STREAM_MAXLEN', whole(1), {
       default: '100000',

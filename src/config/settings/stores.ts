@@ -1,6 +1,6 @@
 /** The settings of PostgreSQL and Redis. */
 import path from 'node:path';
-import { oneOf, text, url, whole } from '../types.ts';
+import { addresses, flag, oneOf, text, url, whole } from '../types.ts';
 import { optional, setting } from './setting.ts';
 
 export const stores = {
@@ -20,11 +20,40 @@ export const stores = {
   }),
   redis: {
     url: optional('REDIS_URL', url(['redis', 'rediss']), {
-      description: 'The Redis of the queue. By default the queue is in PostgreSQL too.',
+      description: 'The Redis of the queue, where it is one server. By default the queue is in PostgreSQL too.',
       secret: 'credentials',
     }),
     host: optional('REDIS_HOST', text(), { description: 'The host, instead of REDIS_URL.' }),
     port: setting('REDIS_PORT', whole(1, 65_535), { default: '6379', description: 'The port, with REDIS_HOST.' }),
+    sentinels: setting('REDIS_SENTINELS', addresses(26_379), {
+      default: '',
+      description:
+        'The Redis Sentinels that know the primary of the queue, instead of REDIS_URL: a list of host:port. After a fail-over all processes connect to the new primary.',
+    }),
+    sentinelName: setting('REDIS_SENTINEL_NAME', text(), {
+      default: 'mymaster',
+      description: 'What the Sentinels call the primary.',
+    }),
+    sentinelPassword: optional('REDIS_SENTINEL_PASSWORD', text(), {
+      description: 'The password of the Sentinels themselves, if they have one.',
+      secret: true,
+    }),
+    cluster: setting('REDIS_CLUSTER', addresses(6_379), {
+      default: '',
+      description:
+        'Some nodes of the Redis Cluster of the queue, instead of REDIS_URL: a list of host:port; the other nodes are found. QUEUE_PREFIX needs a hash tag.',
+    }),
+    username: optional('REDIS_USERNAME', text(), {
+      description: 'The user of the servers behind REDIS_SENTINELS or REDIS_CLUSTER.',
+    }),
+    password: optional('REDIS_PASSWORD', text(), {
+      description: 'The password of the servers behind REDIS_SENTINELS or REDIS_CLUSTER; a URL has its own.',
+      secret: true,
+    }),
+    tls: setting('REDIS_TLS', flag(), {
+      default: 'false',
+      description: 'TLS to all servers of REDIS_SENTINELS or REDIS_CLUSTER; of a URL rediss:// says so.',
+    }),
   },
   queuePrefix: setting('QUEUE_PREFIX', text(), {
     default: '{orch-0}',

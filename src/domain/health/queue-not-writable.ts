@@ -5,7 +5,7 @@ const NOT_WRITABLE: Readonly<Record<string, string>> = {
   MISCONF: 'Redis cannot write to its disk: make room there, and see its log.',
   LOADING: 'Redis reads its files after a start: wait until it has.',
   NOREPLICAS: 'Redis waits for replicas (min-replicas-to-write): bring them back.',
-  NOPERM: 'The user of REDIS_URL may not write: give it its rights back (ACL SETUSER).',
+  NOPERM: 'The user of this Redis may not write: give it its rights back (ACL SETUSER).',
   CLUSTERDOWN: 'The cluster is down: bring its nodes back.',
 };
 
@@ -15,5 +15,5 @@ export function whyNotWritable(word: string): string {
 }
 
 export function todoOfNotWritable(word: string): string {
-  return `${NOT_WRITABLE[word] ?? 'See what Redis (REDIS_URL) answers to a write.'} Runs go on by themselves then.`;
+  return `${NOT_WRITABLE[word] ?? 'See what Redis answers to a write.'} Runs go on by themselves then.`;
 }

@@ -10,7 +10,7 @@ import type { ActionFact, RunFacts, TaskFact } from './facts.ts';
 export const PASS_LATE_MS = RECONCILE_LATE_SECONDS * 1_000;
 
 export const QUEUE_BACK =
-  'Bring the store of the queue back: Redis (REDIS_URL), or where that is not set its tables in PostgreSQL.';
+  'Bring the store of the queue back: its Redis, or where none is set its tables in PostgreSQL.';
 
 /** Its job is in nobody's hands any more, or in those of somebody who says nothing. */
 export function workerLost(

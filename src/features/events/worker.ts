@@ -25,11 +25,11 @@ const REMOVED_AT_ONCE = 10_000;
 export const worker: FeatureWorker = {
   open(parts) {
     const { pool, config, accept, failpoint, log } = parts;
-    const { eventsStream, redisUrl } = config;
+    const { eventsStream, redis: servers } = config;
     const stream =
-      eventsStream === undefined || redisUrl === undefined
+      eventsStream === undefined || servers === undefined
         ? undefined
-        : openEventStream({ url: redisUrl, ...eventsStream, log });
+        : openEventStream({ servers, ...eventsStream, log });
     const replay = createReplay({
       log: createEventLogStore(pool),
       webhooks: createReplayWebhooks(pool, createKeyring(config.secretKeys)),

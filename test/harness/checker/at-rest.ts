@@ -2,7 +2,7 @@
  * The independent check: what must hold at rest, read from PostgreSQL and the queue alone. It uses nothing of the engine,
  * so that a fault of the engine cannot hide itself.
  */
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type pg from 'pg';
 import { until } from '../until.ts';
 import { brokenRules, describeViolation, show } from './rules.ts';
@@ -10,7 +10,7 @@ import { brokenRules, describeViolation, show } from './rules.ts';
 export interface Checked {
   db: pg.Pool;
   /** Undefined: the queue is in the same database. */
-  redis: Redis | undefined;
+  redis: Redis | Cluster | undefined;
   queuePrefix: string;
   /** What an earlier test has failed for: it is not held against the ones after it. */
   reported: Set<string>;
@@ -76,8 +76,12 @@ async function openJobs({ db, redis, queuePrefix }: Checked): Promise<Leftover[]
 }
 const OPEN_STATES = new Set(['wait', 'active', 'delayed', 'prioritized', 'waiting-children', 'paused']);
 
-export async function keysOf(redis: Redis, prefix: string): Promise<string[]> {
+export async function keysOf(redis: Redis | Cluster, prefix: string): Promise<string[]> {
   const keys: string[] = [];
-  for await (const page of redis.scanStream({ match: `${prefix}:*`, count: 1_000 })) keys.push(...(page as string[])); // Keys are texts.
+  // A scan sees the keys of one server alone.
+  for (const server of 'nodes' in redis ? redis.nodes('master') : [redis]) {
+    const pages = server.scanStream({ match: `${prefix}:*`, count: 1_000 });
+    for await (const page of pages) keys.push(...(page as string[])); // Keys are texts.
+  }
   return [...new Set(keys)];
 }

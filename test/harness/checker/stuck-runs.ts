@@ -3,14 +3,14 @@
  * rows of the run and its tasks, and its jobs in every queue.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type pg from 'pg';
 import { keysOf, leftovers } from './at-rest.ts';
 import { describeViolation, type Violation } from './rules.ts';
 
 export interface Resting {
   db: pg.Pool;
-  redis: Redis | undefined;
+  redis: Redis | Cluster | undefined;
   queuePrefix: string;
   /** Of the API that can say why a run is stuck. */
   apiUrl?: string;
@@ -140,7 +140,7 @@ async function rowsOf(db: pg.Pool, runId: string): Promise<object[]> {
 }
 
 /** Each job with its state; one that is in no list at all is the worst kind of lost. */
-async function keysOfRun(db: pg.Pool, redis: Redis, prefix: string, runId: string): Promise<object[]> {
+async function keysOfRun(db: pg.Pool, redis: Redis | Cluster, prefix: string, runId: string): Promise<object[]> {
   const open = await leftovers({ db, redis, queuePrefix: prefix, reported: new Set() });
   const stateOf = new Map(open.map(({ queue, id, state }) => [`${queue}:${id}`, state]));
   const jobs: object[] = [];

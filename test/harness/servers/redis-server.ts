@@ -81,7 +81,8 @@ export function canStartRedis(): boolean {
   }
 }
 
-function findProgram(): string {
+/** The program of a Redis, which is one of a Sentinel too. */
+export function findProgram(): string {
   const found = onPath();
   if (found !== undefined) return found;
   if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {

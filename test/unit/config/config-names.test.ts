@@ -26,7 +26,7 @@ const tls = { ENABLE_TLS: 'true', TLS_CERT_PATH: 'server.crt', TLS_KEY_PATH: 'se
 
 /** Name, text, what it changes, to what; what has to be there beside it. */
 const EFFECTS: Array<[string, string, Effect, unknown, Record<string, string>?]> = [
-  ['ORCHESTRATOR_REDIS_URL', 'redis://localhost:6379', (c) => c.redisUrl, 'redis://localhost:6379'],
+  ['ORCHESTRATOR_REDIS_URL', 'redis://localhost:6379', (c) => c.redis, { kind: 'one', url: 'redis://localhost:6379' }],
   [
     'ORCHESTRATOR_DATABASE_URL',
     'postgresql://postgres:postgres@localhost:5432/agent_framework',
@@ -34,7 +34,7 @@ const EFFECTS: Array<[string, string, Effect, unknown, Record<string, string>?]>
     'postgresql://postgres:postgres@localhost:5432/agent_framework',
   ],
   ['DATABASE_URL', 'postgres://db/x', (c) => c.databaseUrl, 'postgres://db/x'],
-  ['REDIS_URL', 'redis://redis:6379/0', (c) => c.redisUrl, 'redis://redis:6379/0'],
+  ['REDIS_URL', 'redis://redis:6379/0', (c) => c.redis, { kind: 'one', url: 'redis://redis:6379/0' }],
   ['ORCHESTRATOR_MAX_RETRY_ATTEMPTS', '5', (c) => c.defaultRetry.maxAttempts, 6],
   ['ORCHESTRATOR_RETRY_BACKOFF_BASE', '3', (c) => c.defaultRetry.backoffBase, 3],
   ['ORCHESTRATOR_TASK_TIMEOUT_DEFAULT', '60', (c) => c.defaultTimeoutSeconds, 60],
@@ -59,7 +59,7 @@ const EFFECTS: Array<[string, string, Effect, unknown, Record<string, string>?]>
   ['FASTAPI_HOST', 'localhost', (c) => c.host, 'localhost'],
   ['FASTAPI_PORT', '8000', (c) => c.effective.settings['PORT']?.found_as, 'FASTAPI_PORT'],
   ['PORT', '5099', (c) => c.port, 5099],
-  ['REDIS_HOST', 'redis', (c) => c.redisUrl, 'redis://redis:6379'],
+  ['REDIS_HOST', 'redis', (c) => c.redis, { kind: 'one', url: 'redis://redis:6379' }],
   ['LOG_LEVEL', 'WARNING', (c) => c.logLevel, 'warn'],
   ['REPORTING_URL', 'http://reporting:5030', (c) => c.services['reporting'], 'http://reporting:5030'],
   ['DOC_STORE_URL', 'http://doc-store:5087', (c) => c.services['doc_store'], 'http://doc-store:5087'],

@@ -37,7 +37,7 @@ test('without any setting it listens on this machine only and has the documented
     port: 8000,
     host: '127.0.0.1',
     databaseUrl: undefined,
-    redisUrl: undefined,
+    redis: undefined,
     queuePrefix: '{orch-0}',
     dataDir: path.join(cwd, 'data'),
     logFile: path.join(cwd, 'logs/automation.log'),
@@ -156,7 +156,7 @@ describe('where settings come from', () => {
   });
 
   test('an empty text counts as not set', () => {
-    expect(load({ PORT: '', REDIS_URL: ' ' })).toMatchObject({ port: 8000, redisUrl: undefined });
+    expect(load({ PORT: '', REDIS_URL: ' ' })).toMatchObject({ port: 8000, redis: undefined });
   });
 
   test('the sections of the older files are taken', () => {
@@ -178,7 +178,7 @@ describe('where settings come from', () => {
       databasePoolSize: 5,
       port: 5080,
       logLevel: 'warn',
-      redisUrl: 'redis://cache:6380',
+      redis: { kind: 'one', url: 'redis://cache:6380' },
       services: { source_agent: 'http://source-agent:5000', doc_store: 'http://doc-store:5087' },
     });
   });
@@ -341,10 +341,11 @@ describe('the stores', () => {
   });
 
   test('REDIS_URL wins over REDIS_HOST', () => {
-    expect(load({ REDIS_HOST: 'redis' }).redisUrl).toBe('redis://redis:6379');
-    expect(load({ REDIS_HOST: 'redis', ORCHESTRATOR_REDIS_URL: 'redis://redis:6379/0' }).redisUrl).toBe(
-      'redis://redis:6379/0',
-    );
+    expect(load({ REDIS_HOST: 'redis' }).redis).toEqual({ kind: 'one', url: 'redis://redis:6379' });
+    expect(load({ REDIS_HOST: 'redis', ORCHESTRATOR_REDIS_URL: 'redis://redis:6379/0' }).redis).toEqual({
+      kind: 'one',
+      url: 'redis://redis:6379/0',
+    });
   });
 
   test('the driver of another language in a database URL is left out', () => {

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The name that older pipelines call.
+exec "$(dirname "$0")/failover.sh" "$@"
