@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { systemAlias } from '../../domain/definition/system-workflow.ts';
 import { createBatcher } from '../../store/core/batch.ts';
+import { inTransaction } from '../../store/core/in-transaction.ts';
 import { isTransient } from '../../store/core/transient.ts';
 import type { Claim, FlowInbox, FlowRequest } from './ports.ts';
 
@@ -9,6 +10,9 @@ import type { Claim, FlowInbox, FlowRequest } from './ports.ts';
 export const UNLISTED = systemAlias('flow:');
 
 const REQUESTS_PER_STATEMENT = 200;
+
+// An execution that was started otherwise may have the id as well.
+const IS_RUN = 'r.id = h.run_id AND r.tenant_id = h.tenant_id AND r.execution_context IS NOT NULL';
 
 const CLAIM = `
 INSERT INTO flow_run (run_id, tenant_id, flow_id, digest)
@@ -23,23 +27,23 @@ const FOUND = `
 SELECT h.run_id, h.tenant_id, h.digest, r.id IS NOT NULL AS ran, r.correlation_id
 FROM unnest($1::text[], $2::text[]) AS k(run_id, tenant_id)
 JOIN flow_run h ON h.run_id = k.run_id AND h.tenant_id = k.tenant_id
-LEFT JOIN run r ON r.id = h.run_id AND r.tenant_id = h.tenant_id AND r.execution_context IS NOT NULL`;
+LEFT JOIN run r ON ${IS_RUN}`;
 
 const RELEASE = `
 DELETE FROM flow_run h WHERE h.run_id = $1 AND h.tenant_id = $2
-  AND NOT EXISTS (SELECT FROM run r WHERE r.id = h.run_id AND r.tenant_id = h.tenant_id)`;
+  AND NOT EXISTS (SELECT FROM run r WHERE ${IS_RUN})`;
 
 const FIND = `
 SELECT h.flow_id, r.correlation_id FROM flow_run h
-JOIN run r ON r.id = h.run_id AND r.tenant_id = h.tenant_id WHERE h.run_id = $1 AND h.tenant_id = $2`;
+JOIN run r ON ${IS_RUN} WHERE h.run_id = $1 AND h.tenant_id = $2`;
 
 // Its name begins as its id does, so that nobody finds it by the name that it has for its requester.
-const STORE_DEFINITION = `
-WITH w AS (
-  INSERT INTO workflow (id, tenant_id, name, description, tags, created_by) VALUES ($1, $2, $3, $4, $5, $6)
-  ON CONFLICT (id) DO NOTHING
-)
-INSERT INTO workflow_version (workflow_id, version, definition, created_by) VALUES ($1, 1, $7::jsonb, $6)
+const MAKE_WORKFLOW = `
+INSERT INTO workflow (id, tenant_id, name, description, tags, created_by) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO NOTHING`;
+// A statement of its own, as the tenant of a version is that of its workflow, which has to be seen.
+const MAKE_VERSION = `
+INSERT INTO workflow_version (workflow_id, version, definition, created_by) VALUES ($1, 1, $2::jsonb, $3)
 ON CONFLICT (workflow_id, version) DO NOTHING`;
 
 interface FoundRow {
@@ -68,9 +72,11 @@ export function createFlowInbox(pool: pg.Pool): FlowInbox {
       return row && { flowId: row.flow_id, correlationId: row.correlation_id };
     },
     async storeDefinition({ tenantId, userId }, id, definition) {
-      const { description = null, tags } = definition;
-      const name = `${UNLISTED}${definition.name}`;
-      await pool.query(STORE_DEFINITION, [id, tenantId, name, description, tags, userId, JSON.stringify(definition)]);
+      const { name, description = null, tags } = definition;
+      await inTransaction(pool, async (client) => {
+        await client.query(MAKE_WORKFLOW, [id, tenantId, `${UNLISTED}${name}`, description, tags, userId]);
+        await client.query(MAKE_VERSION, [id, JSON.stringify(definition), userId]);
+      });
     },
   };
 }
