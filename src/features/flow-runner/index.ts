@@ -4,4 +4,5 @@ import type { Feature } from '../../feature.ts';
 export const flowRunner: Feature = {
   name: 'flow-runner',
   api: async () => (await import('./api.ts')).api,
+  worker: async () => (await import('./worker.ts')).worker,
 };
