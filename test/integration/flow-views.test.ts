@@ -96,11 +96,15 @@ describe.each(some(plain))('the views of flow runs on $backend', ({ test }) => {
     const client = await db.connect();
     try {
       await client.query('BEGIN');
+      await client.query("UPDATE task SET status = 'pending', final = false WHERE run_id = $1", [id]);
       for (const [status, word] of Object.entries(FLOW_RUN_STATUSES)) {
         const final = !['PENDING', 'RUNNING'].includes(word);
         await client.query('UPDATE run SET status = $2, final = $3 WHERE id = $1', [id, status, final]);
         expect((await client.query(RUNS, [id])).rows[0].status, status).toBe(word);
       }
+      await client.query("UPDATE run SET status = 'queued', final = false WHERE id = $1", [id]);
+      await client.query("UPDATE task SET status = 'running' WHERE run_id = $1 AND action_id = 'reserve'", [id]);
+      expect((await client.query(RUNS, [id])).rows[0].status).toBe('RUNNING');
       for (const [status, word] of Object.entries(FLOW_TASK_STATUSES)) {
         const final = !['PENDING', 'RUNNING', 'RETRYING'].includes(word);
         await client.query('UPDATE task SET status = $2, final = $3 WHERE run_id = $1', [id, status, final]);

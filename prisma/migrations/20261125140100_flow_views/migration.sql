@@ -4,8 +4,10 @@ CREATE VIEW flow_run_history WITH (security_barrier = true) AS
 SELECT h.id, h.run_id, h.flow_id, h.tenant_id,
   r.user_id::varchar(255) AS user_id,
   coalesce(r.correlation_id, r.id)::varchar(255) AS correlation_id,
-  (CASE WHEN r.status IN ('pending', 'queued') THEN 'PENDING' WHEN r.status = 'completed' THEN 'COMPLETED'
-     WHEN r.status = 'cancelled' THEN 'CANCELLED' WHEN r.final THEN 'FAILED' ELSE 'RUNNING' END)::varchar(50) AS status,
+  -- That a run has started may be seen of its tasks first.
+  (CASE WHEN r.status = 'completed' THEN 'COMPLETED' WHEN r.status = 'cancelled' THEN 'CANCELLED' WHEN r.final THEN 'FAILED'
+     WHEN r.status IN ('pending', 'queued') AND NOT EXISTS (SELECT FROM task t WHERE t.run_id = r.id AND t.status <> 'pending')
+     THEN 'PENDING' ELSE 'RUNNING' END)::varchar(50) AS status,
   CASE WHEN jsonb_typeof(r.parameters -> '$enc') = 'string' THEN '{"encrypted": true}'::jsonb
        WHEN jsonb_typeof(r.parameters -> '$enc') = 'array' THEN r.parameters -> '$enc' -> 0 ELSE r.parameters END AS input_data,
   CASE WHEN jsonb_typeof(r.output -> '$enc') = 'string' THEN '{"encrypted": true}'::jsonb

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { RunStatus, TaskStatus } from '../../domain/runs/run-states.ts';
 import type { Json } from '../../schemas/json.ts';
+import { liveStatus } from '../../store/views/run-views.ts';
 import type { StoredFlowRun } from './state.ts';
 
 /** What is larger is left out of the document. */
@@ -75,7 +76,7 @@ function storedOf(row: RunRecord, tasks: readonly TaskRecord[]): StoredFlowRun {
     correlationId: row.correlation_id,
     workflowId: row.workflow_id,
     workflowVersion: row.workflow_version,
-    status: row.status,
+    status: liveStatus(row.status, tasks.length > 0),
     input: row.parameters_shown ? row.parameters : undefined,
     output: row.output_shown ? row.output : undefined,
     executionContext: row.execution_context_shown ? row.execution_context : undefined,
