@@ -196,14 +196,14 @@ describe.each(some(sealed))('the views of encrypted flow runs on $backend', ({ t
       id: 'tell',
       tasks: [{ id: 'tell', handler: 'test_task', inputs: { of: '{{run.execution_context.shop}}' } }],
     };
-    const told = await runFlow(api, { flow_definition: tell });
-    expect((await api.get(`/v1/runs/${told}`)).body).toMatchObject({ output: { tell: { of: 'north' } } });
+    const second = await runFlow(api, { flow_definition: tell });
+    expect((await api.get(`/v1/runs/${second}`)).body).toMatchObject({ output: { tell: { of: 'north' } } });
     const lines = (await (await fetch(`${stack.api.url}/tenants/default/export`)).text()).split('\n').filter(Boolean);
     const rows = lines.map((line) => JSON.parse(line) as { kind: string; data: Record<string, unknown> });
-    const exported = rows.find(({ kind, data }) => kind === 'run' && data['id'] === told);
+    const exported = rows.find(({ kind, data }) => kind === 'run' && data['id'] === second);
     expect(exported?.data).toMatchObject({ execution_context: { shop: 'north' } });
-    expect(rows.some(({ kind, data }) => kind === 'flow_run' && data['run_id'] === told)).toBe(true);
-    const { rows: stored } = await db.query('SELECT execution_context::text AS text FROM run WHERE id = $1', [told]);
+    expect(rows.some(({ kind, data }) => kind === 'flow_run' && data['run_id'] === second)).toBe(true);
+    const { rows: stored } = await db.query('SELECT execution_context::text AS text FROM run WHERE id = $1', [second]);
     expect(stored[0].text).not.toContain('north');
   });
 });

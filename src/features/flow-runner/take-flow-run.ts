@@ -54,7 +54,7 @@ export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
     const written = message.flow_definition ?? undefined;
     const correlationId = message.correlation_id ?? caller.correlationId;
     const named = { tenantId: caller.tenantId, runId };
-    const claimed = { ...named, flowId, digest: digestOf(message, correlationId) };
+    const claimed = { ...named, flowId, digest: digestOf(message) };
     const claim = await inbox.claim(claimed);
     if (claim.is === 'other') throw conflict(runId);
     if (claim.is === 'run') return { runId, correlationId: claim.correlationId ?? runId, repeated: true };
@@ -93,11 +93,12 @@ export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
 }
 
 /** Of what the run is made of. What only says how the request came may differ when it comes again. */
-function digestOf(message: FlowRunMessage, correlationId: string | undefined): string {
-  const { flow_id, user_id, input, execution_context, flow_definition } = message;
+function digestOf(message: FlowRunMessage): string {
+  const { flow_id, user_id, correlation_id, input, execution_context, flow_definition } = message;
   return requestHash({
-    ...{ flow_id, correlationId },
+    flow_id,
     user_id: user_id ?? undefined,
+    correlation_id: correlation_id ?? undefined,
     input: input ?? {},
     execution_context: execution_context ?? {},
     flow_definition: flow_definition ?? {},
