@@ -63,7 +63,7 @@ export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
       strict: false,
       execution_id: runId,
       execution_context: message.execution_context ?? {},
-      correlation_id: correlationId,
+      correlation_id: message.correlation_id ?? undefined,
       idempotency_key: idempotencyKey,
       priority: message.priority ?? undefined,
     };
