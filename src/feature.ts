@@ -27,6 +27,7 @@ import type { ExecutionCall } from './engine/ports/executor.ts';
 import type { Failpoint } from './engine/ports/failpoint.ts';
 import type { Logger } from './engine/ports/logger.ts';
 import type { RunReader } from './engine/ports/read-models.ts';
+import type { RunRow } from './engine/ports/rows.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
 import type { SystemRuns } from './engine/ports/system-workflows.ts';
@@ -224,6 +225,8 @@ export interface WorkerPart {
   channels?: Readonly<Record<string, (payload: string) => void>>;
   /** Adds metrics of its own to those of the process. */
   registerMetrics?: (registry: Registry) => void;
+  /** Called with the run after each commit of one of its tasks here, and of its end. It must not wait. */
+  onCommitted?: (run: RunRow) => void;
   /** Called with each decision of the outbound policy. */
   onDecision?: (decision: EgressDecision) => void;
   /** Before the worker takes anything. */

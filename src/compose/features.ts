@@ -11,6 +11,7 @@ import { erasure } from '../features/erasure/index.ts';
 import { events } from '../features/events/index.ts';
 import { externalWorkers } from '../features/external-workers/index.ts';
 import { failures } from '../features/failures/index.ts';
+import { flowRunner } from '../features/flow-runner/index.ts';
 import { history } from '../features/history/index.ts';
 import { identity } from '../features/identity/index.ts';
 import { kubernetes } from '../features/kubernetes/index.ts';
@@ -48,6 +49,7 @@ export const FEATURES: readonly Feature[] = [
   events,
   externalWorkers,
   failures,
+  flowRunner,
   history,
   identity,
   kubernetes,

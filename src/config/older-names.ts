@@ -15,7 +15,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   DEAD_LETTER_QUEUE_TOPIC: KAFKA,
   DEAD_LETTER_QUEUE_ENABLED: 'Tasks that failed permanently are always stored as dead letters.',
   FLOW_REGISTRY_URL: 'Flows are sent with the request or are workflows of this service.',
-  REDIS_KEY_TTL: 'No state in Redis needs to expire: it is in PostgreSQL.',
   MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY is the maximum number of concurrent tasks of each lane in a worker.',
   DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in an SQLite file.',
 

@@ -5,7 +5,7 @@ import { createKeyring } from '../../src/engine/keyring.ts';
 import { PAYLOAD_COLUMNS } from '../../src/store/payloads/payload-columns.ts';
 import { createPayloads, SEALED_KEY } from '../../src/store/payloads/payloads.ts';
 import { rotatePayloads } from '../../src/store/payloads/rotate-payloads.ts';
-import { type Client, openClient } from '../harness/client/client.ts';
+import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { dumpStores, placesOf } from '../support/everything.ts';
 import { expectProblem, taskOf } from '../support/expect-answers.ts';
@@ -58,7 +58,7 @@ const SAGA = workflow([
   echo('breaks', ['done'], { fail_with: 'it broke: {{params.value}}' }, { retry: { max_attempts: 1 } }),
 ]);
 
-async function runAll(api: Client): Promise<{ run: string; saga: string; schedule: string; started: string }> {
+async function runAll(api: Client): Promise<Record<'run' | 'saga' | 'schedule' | 'started' | 'flow', string>> {
   const child = await api.createWorkflow(CHILD);
   const run = await api.execute(await api.createWorkflow(everyKind(child)), {
     parameters: { value: planted('given') },
@@ -93,8 +93,13 @@ async function runAll(api: Client): Promise<{ run: string; saga: string; schedul
   const event = { specversion: '1.0', id: '1', source: '/s', type: 'sealed', data: { value: planted('event') } };
   const told = await api.post('/events', event, { 'content-type': 'application/cloudevents+json' });
   const started = (told.body as { started: Array<{ execution_id: string }> }).started[0]?.execution_id ?? '';
-  for (const one of [run, saga, started]) await api.finished(one);
-  return { run, saga, schedule, started };
+  const tells = workflow([echo('a', [], { got: '{{run.execution_context.value}}' })]);
+  const requested = await api.post('/v1/runs', {
+    ...{ flow_id: 'tells', flow_definition: tells, input: {}, execution_context: { value: planted('context') } },
+  });
+  const flow = field(accepted(requested, 202), 'run_id');
+  for (const one of [run, saga, started, flow]) await api.finished(one);
+  return { run, saga, schedule, started, flow };
 }
 
 async function expectReadable(api: Client, made: Awaited<ReturnType<typeof runAll>>): Promise<void> {
@@ -127,6 +132,7 @@ async function expectReadable(api: Client, made: Awaited<ReturnType<typeof runAl
     parameters: { value: planted('schedule') },
   });
   expect(await api.execution(made.started)).toMatchObject({ output: { a: { got: planted('event') } } });
+  expect(await api.execution(made.flow)).toMatchObject({ output: { a: { got: planted('context') } } });
   expect((await api.get('/infrastructure/dlq')).text).toContain(PLANTED);
   const answer = await fetch(`${api.url}/tenants/default/export`);
   const lines = (await answer.text()).split('\n');

@@ -11,6 +11,7 @@ import type { ExecuteDeps } from '../../engine/deliver/execute-task.ts';
 import { createTaskLogs, NO_LOGS } from '../../engine/deliver/task-logs.ts';
 import { createTaskReports } from '../../engine/deliver/task-reports.ts';
 import type { ExecutionCall } from '../../engine/ports/executor.ts';
+import type { RunRow } from '../../engine/ports/rows.ts';
 import type { CallSpans } from '../../engine/tracing/call-spans.ts';
 import type { WorkerPart } from '../../feature.ts';
 import { createOutputCache } from '../../store/tasks/output-cache.ts';
@@ -79,6 +80,10 @@ export function createExecution(
   const store = offered(features, 'taskLogs');
   const logs =
     store === undefined ? NO_LOGS : createTaskLogs({ store, now: clock.now, mask: maskOf(config.hidden), log });
+  const committed = features.flatMap(({ onCommitted }) => onCommitted ?? []);
+  const notifyAll = (run: RunRow) => {
+    for (const notify of committed) notify(run);
+  };
   const deps: ExecuteDeps = {
     ...engine.again,
     ...{ executor, expressions, shutdown, reports, logs, secrets, worker, maxOutputBytes, log, isPassing },
@@ -91,6 +96,7 @@ export function createExecution(
     random: Math.random,
     onPicked: (lane, waitedMs) => metrics.worker.picked(lane, waitedMs / 1000),
     spans: traced.deliveries,
+    onCommitted: committed.length === 0 ? undefined : notifyAll,
   };
   return { deps, isolated, reports, logs };
 }

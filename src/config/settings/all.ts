@@ -2,6 +2,7 @@
 import { access } from './access.ts';
 import { enterprise } from './enterprise.ts';
 import { environment } from './environment.ts';
+import { flowRunner } from './flow-runner.ts';
 import { kubernetes } from './kubernetes.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
@@ -25,6 +26,7 @@ export const SETTINGS = {
   ...outbound,
   ...policy,
   ...kubernetes,
+  ...flowRunner,
   ...messages,
   ...sessions,
   ...secrets,

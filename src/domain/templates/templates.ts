@@ -62,6 +62,7 @@ export const RUN_FIELDS = [
   'user_id',
   'correlation_id',
   'created_at',
+  'execution_context',
 ] as const;
 /** No action may be called so: the first name of a template would be ambiguous. */
 export const RESERVED_NAMES: ReadonlySet<string> = new Set(['params', 'run', 'secrets', 'item', 'item_index']);

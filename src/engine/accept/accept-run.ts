@@ -151,7 +151,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
     const hasCompensation = workflow.definition.actions.some(({ compensate }) => compensate !== undefined);
     const saga = hasCompensation || request.saga === true ? (true as const) : undefined;
     const common = newRun(caller, named, { of, parameters: values }, request);
-    const run = { ...common, timeoutSeconds, retentionDays, saga };
+    const run = { ...common, timeoutSeconds, retentionDays, saga, executionContext: request.execution_context };
     return {
       run: withConcurrency(withDedupe(run, of, workflow.definition), of, workflow.definition),
       warnings,
@@ -250,8 +250,7 @@ export function createAcceptRuns(deps: AcceptDeps): AcceptRuns {
   }
 
   async function prepareOf(caller: Caller, head: WorkflowHead, request: ExecuteRequest): Promise<Prepared> {
-    const id = deps.newId();
-    const { idempotency_key: key, ...body } = request;
+    const { idempotency_key: key, execution_id: id = deps.newId(), ...body } = request;
     const workflow = await workflowToRun(deps.plans, head, request, basisOf(caller, key, request.correlation_id, id));
     return prepareExecution(
       caller,

@@ -21,6 +21,8 @@ export interface FinalizeDeps extends AddAgainDeps, OutcomeDeps, NotifyParentDep
   sagas: SagaStore;
   runs: Pick<RunStore, 'statuses' | 'outputs' | 'finalize' | 'checkNow'>;
   now(): number;
+  /** An outcome of a task of the run was committed here, or its end. */
+  onCommitted?: ((run: RunRow) => void) | undefined;
 }
 
 export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData): Promise<Disposition> {
@@ -52,6 +54,7 @@ export async function finalizeRun(deps: FinalizeDeps, plan: Plan, data: JobData)
   const of = { runId: run.id, tenantId: run.tenantId, epoch: run.epoch };
   const ended = await deps.runs.finalize({ ...of, actions: plan.actions.length, output });
   if (!ended) return notReady(deps, run);
+  deps.onCommitted?.(run);
   await deps.failpoint('finalize.afterCommit');
   await childEnded(deps, run);
   return { job: 'complete' };

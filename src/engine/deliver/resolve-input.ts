@@ -76,7 +76,7 @@ export function scopeOf(run: RunRow, { tasks }: Lookup, actionIds: readonly stri
 }
 
 function runFacts(run: RunRow): JsonObject {
-  return {
+  const facts: JsonObject = {
     id: run.id,
     workflow_id: 'workflow_id' in run.of ? run.of.workflow_id : null,
     workflow_version: 'workflow_id' in run.of ? run.of.version : null,
@@ -85,6 +85,9 @@ function runFacts(run: RunRow): JsonObject {
     correlation_id: run.correlationId,
     created_at: run.createdAt.toISOString(),
   };
+  const { executionContext } = run;
+  if (executionContext !== undefined && executionContext !== null) facts['execution_context'] = executionContext;
+  return facts;
 }
 
 /** What an item or iteration has besides what its run has. */

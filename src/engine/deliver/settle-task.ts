@@ -192,6 +192,7 @@ export async function settle(
   }
   if ((await deps.tasks.commit(outcome)) === 'accepted') {
     deps.spans?.settled(attempt, outcome);
+    deps.onCommitted?.(run);
     await storeInCache(deps, attempt, outcome);
     // Whoever stood still since then cannot know that nobody else has added the next flow.
     const committed = delivery.trust.isTrusted() ? outcome.status : undefined;

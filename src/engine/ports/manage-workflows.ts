@@ -1,4 +1,6 @@
 /** How the workflows of a tenant are changed, whichever API asks. */
+
+import type { Definition } from '../../domain/definition/definition.ts';
 import type { Canary } from '../../domain/runs/canary.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { ControlOperation } from './control-operations.ts';
@@ -19,6 +21,8 @@ export interface WorkflowUpdate {
 export interface ManageWorkflows {
   /** 403 for a definition that names another tenant. */
   create(caller: Caller, written: JsonObject): Promise<StoredWorkflow>;
+  /** Checks all that `create` does, and saves nothing. */
+  validate(caller: Caller, written: JsonObject): Promise<Definition>;
   /** 409 `conflict` while others change it at the same time. */
   update(caller: Caller, workflowId: string, update: WorkflowUpdate): Promise<StoredWorkflow>;
   /** 404 unknown version, 409 `conflict` for the current one. Resolves to the workflow in its current version. */

@@ -13,6 +13,8 @@ export interface RunFields {
   gen: number;
   priority: number;
   parameters: JsonObject;
+  /** What whoever started it passes on beside the parameters; only runs of the flow runner have one. */
+  executionContext?: JsonObject | null;
   correlationId: string | null;
   traceId: string | null;
   /** As `storedParent` has it. */

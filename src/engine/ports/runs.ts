@@ -19,6 +19,8 @@ export interface NewRun {
   timeoutSeconds?: number | undefined;
   /** Removed so many days after its end; undefined: as the setting says. */
   retentionDays?: number | undefined;
+  /** What it passes on beside its parameters. */
+  executionContext?: JsonObject | undefined;
   correlationId: string | undefined;
   traceId: string;
   /** The span that started it, in that trace, as `storedParent` has it. */

@@ -69,6 +69,10 @@ export interface ExecuteRequest {
   strict: boolean;
   /** Shown among the sagas, although nothing in it has a compensation. */
   saga?: true | undefined;
+  /** The id of the run, where whoever starts it names one; one that is taken is an error of the database. */
+  execution_id?: string | undefined;
+  /** `{{run.execution_context}}` of its templates. */
+  execution_context?: JsonObject | undefined;
 }
 
 export interface AcceptRuns {

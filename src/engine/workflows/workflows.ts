@@ -6,7 +6,7 @@
 import type { ManageWorkflows } from '../ports/manage-workflows.ts';
 import type { WorkflowStore } from '../ports/read-models.ts';
 import { promoteCanary, removeCanary, setCanary } from './canary.ts';
-import { createWorkflow } from './create-workflow.ts';
+import { createWorkflow, validateDefinition } from './create-workflow.ts';
 import { updateWorkflow } from './update-workflow.ts';
 import type { WorkflowDeps } from './workflow-deps.ts';
 
@@ -20,6 +20,7 @@ export function createWorkflows(deps: WorkflowDeps): Workflows {
     ...{ resolve, existed, list, versions },
     find: async (tenantId, id, version) => store.find(tenantId, await system.idOf(tenantId, id), version),
     create: (caller, written) => createWorkflow(deps, caller, written),
+    validate: (caller, written) => validateDefinition(deps, caller, written),
     update: (caller, id, change) => updateWorkflow(deps, caller, id, change),
     setCanary: (caller, id, canary) => setCanary(deps, caller, id, canary),
     removeCanary: (caller, id) => removeCanary(deps, caller, id),

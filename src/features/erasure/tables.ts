@@ -21,6 +21,7 @@ export const RUN_TABLES: Readonly<Record<string, { key: readonly string[]; hidde
   task_failure: { key: ['run_id', 'action_id', 'epoch', 'attempt'] },
   task_log: { key: ['run_id', 'id'] },
   run_log: { key: ['run_id'] },
+  flow_run: { key: ['run_id'] },
   run_dedupe: { key: ['run_id', 'workflow_id', 'key'] },
   session_run: { key: ['run_id', 'session_id'], hidden: ['mfa_code'] },
 };

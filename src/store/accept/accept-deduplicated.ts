@@ -26,7 +26,7 @@ const ROUNDS = 3;
 const ACCEPT = `
 WITH n AS MATERIALIZED (
   SELECT n.*, k.dedupe_key, k.window_seconds FROM ${NEW_RUNS}
-  JOIN unnest($1::text[], $21::text[], $22::float8[]) AS k(id, dedupe_key, window_seconds) USING (id)
+  JOIN unnest($1::text[], $22::text[], $23::float8[]) AS k(id, dedupe_key, window_seconds) USING (id)
 ), claimed AS (
   INSERT INTO run_dedupe AS d (tenant_id, workflow_id, key, run_id, expires_at)
   SELECT DISTINCT ON (n.tenant_id, n.workflow_id, n.dedupe_key)

@@ -9,7 +9,8 @@ import { definitionRef, type RawRun } from '../runs/run-row.ts';
 
 export const RUN_FIELDS = `id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, due_at,
                  correlation_id, trace_id, callback_url, idempotency_key, request_hash, status, check_at, deadline_at,
-                 concurrency_key, concurrency_limit, waits_for_slot, saga, parent_span_id, retention_days`;
+                 concurrency_key, concurrency_limit, waits_for_slot, saga, parent_span_id, retention_days,
+                 execution_context`;
 /** Of `n`, which is NEW_RUNS. `status`: an expression. */
 export const insertedFields = (
   status = `'pending'`,
@@ -18,14 +19,14 @@ export const insertedFields = (
        n.request_hash, ${status}, now() + interval '30 seconds',
        now() + make_interval(secs => coalesce(n.delay_seconds, 0) + n.timeout_seconds),
        n.concurrency_key, n.concurrency_limit, CASE WHEN n.concurrency_key IS NOT NULL THEN true END, n.saga, n.parent_span_id,
-       n.retention_days`;
+       n.retention_days, n.execution_context`;
 /** Its parameters are those of `newRunValues`. */
 export const NEW_RUNS = `unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[], $8::int[],
             $9::float8[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::float8[],
-            $16::text[], $17::int[], $18::bool[], $19::text[], $20::int[])
+            $16::text[], $17::int[], $18::bool[], $19::text[], $20::int[], $21::jsonb[])
      AS n(id, tenant_id, user_id, workflow_id, workflow_version, inline, parameters, priority, delay_seconds,
           correlation_id, trace_id, callback_url, idempotency_key, request_hash, timeout_seconds, concurrency_key, concurrency_limit,
-          saga, parent_span_id, retention_days)`;
+          saga, parent_span_id, retention_days, execution_context)`;
 
 // The duplicate of a run that is not inserted is either committed already, or in this very statement.
 const ACCEPT = `
@@ -87,7 +88,12 @@ export function newRunValues(runs: readonly NewRun[]): unknown[] {
     column((r) => r.saga ?? null),
     column((r) => r.parentSpanId ?? null),
     column((r) => r.retentionDays ?? null),
+    column((r) => payload(contextText(r), r.tenantId)),
   ];
+}
+
+function contextText({ executionContext }: NewRun): string | null {
+  return executionContext === undefined ? null : JSON.stringify(executionContext);
 }
 
 /** By their ids: those that were inserted, and those whose idempotency key has a run. */

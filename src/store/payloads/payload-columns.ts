@@ -9,7 +9,7 @@ export interface PayloadColumns {
 }
 
 export const PAYLOAD_COLUMNS: Readonly<Record<string, PayloadColumns>> = {
-  run: { key: ['id'], json: ['parameters', 'output', 'error'] },
+  run: { key: ['id'], json: ['parameters', 'output', 'error', 'execution_context'] },
   task: { key: ['run_id', 'action_id'], json: ['input', 'output', 'error', 'item'] },
   attempt: { key: ['run_id', 'action_id', 'epoch', 'attempt'], json: ['error'] },
   task_failure: { key: ['run_id', 'action_id', 'epoch', 'attempt'], json: ['error'] },

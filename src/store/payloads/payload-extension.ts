@@ -13,9 +13,12 @@ export interface PayloadFields {
   text: readonly string[];
 }
 
-/** By model. Its columns are single words, so its fields are called like them. */
+/** By model, as its fields are called. */
 export const PAYLOAD_FIELDS: ReadonlyMap<string, PayloadFields> = new Map(
-  Object.entries(PAYLOAD_COLUMNS).map(([table, { json, text = [] }]) => [modelOf(table), { json, text }]),
+  Object.entries(PAYLOAD_COLUMNS).map(([table, { json, text = [] }]) => [
+    modelOf(table),
+    { json: json.map(fieldOf), text: text.map(fieldOf) },
+  ]),
 );
 
 /** `tenant`: whose work it is; undefined: nobody's alone. */
@@ -80,6 +83,10 @@ function isMarked(stored: Json | undefined): stored is { [key: string]: Json } {
   return (
     typeof stored === 'object' && stored !== null && !Array.isArray(stored) && Object.keys(stored)[0] === SEALED_KEY
   );
+}
+
+function fieldOf(column: string): string {
+  return column.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function modelOf(table: string): string {

@@ -27,6 +27,7 @@ const GOES_WITH_RUN = [
   'task_failure',
   'task_log',
   'run_log',
+  'flow_run',
   'task',
 ];
 /** Whatever retention removes, and so what is measured. */

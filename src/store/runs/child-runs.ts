@@ -20,10 +20,10 @@ const DEPTHS = 100;
 // way round, and nothing is inserted. Whoever pauses it likewise: what is inserted after that is paused with it.
 const INSERT = `
 WITH parent AS MATERIALIZED (
-  SELECT id, CASE WHEN status = 'paused' AND $25::bool THEN true END AS holds FROM run WHERE id = $21 AND epoch = $22 AND NOT final AND status <> 'cancelling' FOR SHARE
+  SELECT id, CASE WHEN status = 'paused' AND $26::bool THEN true END AS holds FROM run WHERE id = $22 AND epoch = $23 AND NOT final AND status <> 'cancelling' FOR SHARE
 ), i AS (
   INSERT INTO run (${RUN_FIELDS}, parent_run_id, parent_epoch, parent_action_id, parent_attempt, awaited, depth, paused_with_parent)
-  SELECT ${insertedFields(`CASE WHEN p.holds THEN 'paused' ELSE 'pending' END`)}, p.id, $22::int, $23::text, $24::int, $25::bool, $26::int, p.holds
+  SELECT ${insertedFields(`CASE WHEN p.holds THEN 'paused' ELSE 'pending' END`)}, p.id, $23::int, $24::text, $25::int, $26::bool, $27::int, p.holds
   FROM ${NEW_RUNS} CROSS JOIN parent p
   ON CONFLICT (parent_run_id, parent_action_id, parent_epoch, parent_attempt) WHERE parent_run_id IS NOT NULL DO NOTHING
   RETURNING id, created_at, status

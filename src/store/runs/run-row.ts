@@ -5,7 +5,8 @@ import type { DefinitionRef } from '../../schemas/job.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 
 export const RUN_COLUMNS = `r.id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status,
-  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited, r.left_queue`;
+  r.final, r.priority, r.parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.waits_for_slot, r.awaited, r.left_queue,
+  r.execution_context`;
 
 export interface RawRun {
   id: string;
@@ -20,6 +21,7 @@ export interface RawRun {
   final: boolean;
   priority: number;
   parameters: JsonObject;
+  execution_context?: JsonObject | null;
   correlation_id: string | null;
   trace_id: string | null;
   parent_span_id: string | null;
@@ -43,6 +45,7 @@ export function toRunRow(raw: RawRun): RunRow {
     gen: raw.gen,
     priority: raw.priority,
     parameters: raw.parameters,
+    executionContext: raw.execution_context,
     correlationId: raw.correlation_id,
     traceId: raw.trace_id,
     parentSpan: raw.parent_span_id,

@@ -10,10 +10,11 @@ export const TASK_COLUMNS = `t.run_id, t.action_id, t.status, t.final, t.tolerat
   t.deliveries, t.next_delivery, t.wake_at, t.not_before, t.wakes, t.wakes_seen,
   t.parent_id, t.released_at IS NOT NULL AS released, t.epoch AS task_epoch, t.effect_unknown`;
 // One statement and so one snapshot: a run that is seen as live has rows as new as that. A run comes with each of its tasks;
-// its parameters, which may be large, only with the first.
+// its parameters and its context, which may be large, only with the first.
 const LOOK_UP = `
 SELECT k.run_id AS id, r.tenant_id, r.user_id, r.workflow_id, r.workflow_version, r.inline, r.epoch, r.gen, r.status AS run_status,
-  r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.awaited,
+  r.final AS run_final, r.priority, CASE WHEN k.first THEN r.parameters END AS parameters,
+  CASE WHEN k.first THEN r.execution_context END AS execution_context, r.correlation_id, r.trace_id, r.parent_span_id, r.created_at, r.deadline_at, r.awaited,
   ${TASK_COLUMNS}, extract(epoch FROM t.finished_at)::float8 * 1000 AS finished_ms, k.first, t.item, CASE WHEN k.output THEN t.output END AS output
 FROM unnest($1::text[], $2::text[], $3::bool[], $4::bool[]) AS k(run_id, action_id, output, first)
 CROSS JOIN LATERAL (SELECT * FROM run WHERE id = k.run_id ${EACH}) r

@@ -78,6 +78,8 @@ const EFFECTS: Array<[string, string, Effect, unknown, Record<string, string>?]>
   ['VOLCANO_JOB_TIMEOUT_SECONDS', '60', (c) => c.kubernetes.timeoutSeconds, 60],
   ['KUBECTL_BINARY', '/opt/kubectl', (c) => c.kubernetes.kubectl, '/opt/kubectl'],
   ['CORS_ORIGINS', '["https://a.example"]', (c) => c.corsOrigins, ['https://a.example']],
+  ['ORCHESTRATOR_REDIS_KEY_TTL', '60', (c) => c.flowRunner.stateTtlSeconds, 60],
+  ['ORCHESTRATOR_STATE_KEY_PREFIX', 'north:', (c) => c.flowRunner.statePrefix, 'north:'],
 ];
 
 test.each(EFFECTS)('%s=%s has its effect', (name, text, effect, expected, beside = {}) => {
@@ -97,7 +99,6 @@ const WITHOUT = [
   'ORCHESTRATOR_KAFKA_ENABLE_AUTO_COMMIT=true',
   'ORCHESTRATOR_DEAD_LETTER_QUEUE_TOPIC=dead_letter_queue',
   'ORCHESTRATOR_DEAD_LETTER_QUEUE_ENABLED=true',
-  'ORCHESTRATOR_REDIS_KEY_TTL=3600',
   'ORCHESTRATOR_FLOW_REGISTRY_URL=postgresql://postgres:postgres@localhost:5432/agent_framework',
   'ORCHESTRATOR_DB_PATH=../../data/orchestrator_workflows.db',
   'ORCHESTRATOR_MAX_CONCURRENT_TASKS=10000',
