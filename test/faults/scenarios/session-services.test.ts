@@ -39,13 +39,11 @@ describe.each([onRedis].filter((one) => one !== undefined))(
   'services of sessions of a killed worker on $backend',
   ({ test }) => {
     const STEPS = [1, 2, 3, 4, 5, 6] as const;
-    const KILLED = [
+    test.for([
       ...STEPS.map((nth) => ['worker.afterExecute', nth] as const),
       ...STEPS.map((nth) => ['commit.afterReply', nth] as const),
-      ['kubernetes.afterApply', 1] as const,
-    ];
-
-    test.for(KILLED)(
+      ['kubernetes.afterApply', 1],
+    ] as const)(
       'a worker that is killed at %s of step %i leaves one token and one Job',
       async ([failpoint, nth], { api, processes, db }) => {
         const id = `kill-${failpoint.replaceAll(/\W/g, '-').toLowerCase()}-${nth}`;
