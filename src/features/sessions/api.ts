@@ -5,6 +5,7 @@ import { createKeyring } from '../../engine/keyring.ts';
 import type { RetryRuns } from '../../engine/ports/use-cases.ts';
 import { type ApiParts, featureApi } from '../../feature.ts';
 import { approvalsOf } from '../approvals/assemble.ts';
+import { countPolicyDecisions } from '../policy/metrics.ts';
 import { signalsOf } from '../signals/assemble.ts';
 import { sessionActionRoutes } from './action-routes.ts';
 import type { SessionClients } from './clients.ts';
@@ -20,7 +21,8 @@ export function apiWith(clients: SessionClients) {
   return featureApi([sessionRoutes, sessionActionRoutes, maoRoutes], (parts) => {
     const { config, pool, system, reader, cancel, pause } = parts;
     const sessions = createSessionStore(pool);
-    const policy = clients.policy(parts);
+    const { count, register: registerMetrics } = countPolicyDecisions();
+    const policy = clients.policy(parts, count);
     const ttlSeconds = config.sessionTtlSeconds;
     const keyring = createKeyring(config.secretKeys);
     const read = createReadSession({ sessions, reader });
@@ -36,6 +38,7 @@ export function apiWith(clients: SessionClients) {
       }),
       mao: createMao({ policy, system, reader, sessions, newId: randomUUID }),
       taskQueue: config.sessionTaskQueue,
+      hooks: { registerMetrics },
     };
   });
 }

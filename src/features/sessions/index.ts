@@ -13,8 +13,8 @@ import { sessionWorkflow } from './workflow.ts';
 const JOB = 'kubernetes_job';
 
 export const sessions: Feature = sessionsWith({
-  policy: ({ config, egress, log, audit }) =>
-    createPolicyClient({ config, fetch: egress.fetch, log, audit, now: () => performance.now() }),
+  policy: ({ config, egress, log, audit }, count) =>
+    createPolicyClient({ config, fetch: egress.fetch, log, audit, count, now: () => performance.now() }),
   identity: ({ config, fetch, log }) => createIdentityClient({ config, fetch, log }),
   jobType: JOB,
 });
