@@ -24,7 +24,8 @@ export interface PolicyClient {
 export interface PolicyOptions {
   /** Of the client that waits. */
   signal?: AbortSignal | undefined;
-  /** Who asks, for the audit. */
+  /** What is asked about, and who asks: for the audit, and never the word of a client. */
+  operation?: string | undefined;
   access?: Access | undefined;
   requestId?: string | undefined;
   traceId?: string | undefined;
@@ -128,9 +129,8 @@ function createDecisionCache(most: number, elapsed: () => number) {
   };
 }
 
-function failedOpen({ tenant, user, metadata }: PolicyRequest, options: PolicyOptions, problem: string): AuditEvent {
-  const { access, requestId, traceId } = options;
-  const { operation } = metadata;
+function failedOpen({ tenant, user }: PolicyRequest, options: PolicyOptions, problem: string): AuditEvent {
+  const { operation, access, requestId, traceId } = options;
   return {
     tenant_id: tenant,
     actor: user,
@@ -144,6 +144,6 @@ function failedOpen({ tenant, user, metadata }: PolicyRequest, options: PolicyOp
     status: null,
     request_id: requestId ?? null,
     trace_id: traceId ?? null,
-    details: { ...(typeof operation === 'string' ? { operation } : {}), problem },
+    details: { ...(operation === undefined ? {} : { operation }), problem },
   };
 }

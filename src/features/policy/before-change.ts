@@ -14,8 +14,8 @@ export function askBeforeChange({ decide }: PolicyClient, scope: 'sessions' | 'a
   return async (change) => {
     if (scope === 'sessions' && !change.path.startsWith('/v1/')) return;
     if (asksItself(change)) return;
-    const { access, requestId, traceId, signal } = change;
-    const decision = await decide(requestOf(change), { access, requestId, traceId, signal });
+    const { operation, access, requestId, traceId, signal } = change;
+    const decision = await decide(requestOf(change), { operation, access, requestId, traceId, signal });
     if (!decision.allowed) throw policyDenied(decision);
   };
 }

@@ -28,7 +28,10 @@ export function apiWith(clients: SessionClients) {
     const read = createReadSession({ sessions, reader });
     return {
       read,
-      start: createStartSession({ policy, sessions, system, keyring, ttlSeconds, newId: randomUUID }),
+      start: createStartSession({
+        ...{ policy, sessions, system, keyring, ttlSeconds, newId: randomUUID },
+        hasJobs: config.kubernetes.enabled,
+      }),
       act: createControlSession({
         ...{ sessions, cancel, pause, policy, reader, ttlSeconds },
         find: read.find,

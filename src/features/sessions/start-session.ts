@@ -1,5 +1,6 @@
 /** The start of a session: the policy decides, and then the session and its execution are stored together. */
 import { createHash } from 'node:crypto';
+import { missing } from '../../domain/access.ts';
 import { OrchestratorError } from '../../domain/errors.ts';
 import type { Keyring } from '../../engine/keyring.ts';
 import type { SystemRuns } from '../../engine/ports/system-workflows.ts';
@@ -19,6 +20,8 @@ export interface StartSessionDeps {
   system: Pick<SystemRuns, 'start'>;
   keyring: Keyring | undefined;
   ttlSeconds: number;
+  /** Sessions have Kubernetes jobs. */
+  hasJobs: boolean;
   newId(): string;
 }
 
@@ -38,6 +41,9 @@ export type StartSessionUseCase = (
   request: StartSession,
 ) => Promise<SessionRow & { repeated: boolean }>;
 
+const RUN_JOBS = 'kubernetes:run';
+const CHOOSES_WHAT_RUNS = ['volcano_image', 'volcano_command', 'volcano_env'] as const;
+
 export const NO_POLICY: PolicyDecision = {
   allowed: true,
   score: null,
@@ -51,6 +57,7 @@ export function createStartSession(deps: StartSessionDeps): StartSessionUseCase 
     const { caller } = starter;
     requireOwnTenant(starter, [request.tenant, ...(request.tenant_id === undefined ? [] : [request.tenant_id])]);
     const sessionId = request.metadata.session_id ?? `session-${idOf(starter) ?? deps.newId()}`;
+    if (deps.hasJobs) requireJobPermission(caller, request.metadata);
     const before = await deps.sessions.find(caller.tenantId, sessionId);
     if (before !== undefined) return { ...before, repeated: true };
     const mfaCode = seal(deps.keyring, [caller.tenantId, sessionId], request.mfa_code ?? request.metadata.mfa_code);
@@ -84,6 +91,12 @@ export function requireOwnTenant({ tenantOfCredentials: own }: Starter, named: r
   const foreign = named.find((tenant) => own !== undefined && tenant !== own);
   if (foreign === undefined) return;
   throw new OrchestratorError('forbidden', `The credentials are not those of the tenant '${foreign}'`);
+}
+
+/** What a Job runs is for those to say who may run Jobs; its size and queue are not. */
+function requireJobPermission(caller: Caller, metadata: StartSession['metadata']): void {
+  const chosen = CHOOSES_WHAT_RUNS.some((name) => metadata[name] !== undefined && metadata[name] !== null);
+  if (chosen && caller.may?.(RUN_JOBS) === false) throw missing(RUN_JOBS);
 }
 
 /** A repeated request with the same key is about the same session. */

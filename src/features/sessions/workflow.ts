@@ -24,6 +24,8 @@ function jobAction(type: string): JsonObject {
     when: ALLOWED,
     config: '{{params.job_request}}',
     on_failure: 'continue',
+    // The session waits for it, and a Job that fails at once fails again.
+    retry: { max_attempts: 1 },
   };
 }
 

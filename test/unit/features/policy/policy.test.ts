@@ -16,9 +16,15 @@ import { createTestLog } from '../../../harness/test-log.ts';
 
 const REQUEST: PolicyRequest = {
   ...{ session_id: 's1', tenant: 'acme', user: 'anna', prompt: 'Start a task', role: 'editor' },
-  metadata: { operation: 'assignTask' },
+  metadata: { operation: 'what a client writes' },
 };
-const ABOUT = { access: undefined, requestId: 'r1', traceId: 't1', signal: new AbortController().signal };
+const ABOUT = {
+  operation: 'assignTask',
+  access: undefined,
+  requestId: 'r1',
+  traceId: 't1',
+  signal: new AbortController().signal,
+};
 const reply = (body: unknown, status = 200) => ({ status, body });
 
 describe('where it is asked', () => {
