@@ -233,7 +233,9 @@ describe('the default command of the image', () => {
   test('does not start where it is to listen for others without credentials', async () => {
     const all = start({ HOST: '0.0.0.0' }, [], 'all');
     expect(await all.ended).toBe(78);
-    expect(all.output()).toContain('set API_KEY, JWT_SECRET or JWKS_URL, or AUTH_MODE=none to let everybody in');
+    expect(all.output()).toContain(
+      'set API_KEY, JWT_SECRET, JWKS_URL or IDENTITY_SERVICE_URL, or AUTH_MODE=none to let everybody in',
+    );
   });
 });
 

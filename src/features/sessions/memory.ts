@@ -7,6 +7,7 @@ import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { OutboundAnswer } from '../../egress/answer.ts';
 import type { Egress } from '../../egress/egress.ts';
 import { basicAuthorization } from '../../egress/post-json.ts';
+import { within } from '../../engine/deliver/time-limit.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 
 const TRIES = 3;
@@ -43,7 +44,7 @@ export function createMemory(url: string | undefined, fetch: Egress['fetch'], fa
     for (let attempt = 1; attempt <= TRIES && performance.now() < until; attempt += 1) {
       if (attempt > 1) await sleep(BETWEEN_MS * attempt, undefined, { signal: context.signal });
       try {
-        return await exchange(AbortSignal.any([context.signal, AbortSignal.timeout(TRY_MS)]));
+        return await exchange(within(TRY_MS, context.signal));
       } catch (error) {
         // The attempt itself is over.
         context.signal.throwIfAborted();
