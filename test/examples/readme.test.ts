@@ -31,6 +31,8 @@ const ANSWERS: Record<string, object[]> = {
     { name: 'packed' },
     { status: 'completed', result: { ship: { by: 'anna' } } },
   ],
+  // It may still be running when its result is there.
+  'docs/guide/sessions.md': [{ result: { status: 'completed', slm_response: { simulated: true } } }],
   'docs/guide/sagas.md': [{ status: 'failed' }, { status: 'compensated' }],
   'docs/guide/external-workers.md': [{ status: 'completed', result: { count: { words: 3 } } }],
 };

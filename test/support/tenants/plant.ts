@@ -104,6 +104,14 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
   const mao = await made('POST', '/v1/mao/start', { tenant: 'a', initiator: HIDDEN, directives });
   await a.finished(text(mao, 'run_id'));
 
+  const task = { id: 'echo', handler: 'test_task', inputs: { note: HIDDEN } };
+  const flow = await made('POST', '/v1/runs', {
+    ...{ flow_id: MARK, tenant_id: 'a', input: { note: HIDDEN }, execution_context: { note: HIDDEN } },
+    flow_definition: { id: MARK, version: '1', type: 'DAG', tasks: [task] },
+  });
+  await a.finished(text(flow, 'run_id'));
+  const hooked = await workflow('hooked', [echo], { metadata: { webhook: true } });
+
   const schedule = await made('POST', '/schedules', {
     name: MARK,
     workflow_id: plain,
@@ -190,6 +198,8 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     'getSession.session_id': [SESSION, text(session, 'workflow_id')],
     'actOnSession.session_id': [SESSION],
     'getMao.id': [text(mao, 'workflow_id'), text(mao, 'run_id')],
+    run_id: [text(flow, 'run_id')],
+    'receiveFlowWebhook.webhook_id': [hooked, `${MARK} hooked`],
     api_key_id: [text(key, 'api_key_id')],
     'getSecret.name': ['PLANTED'],
     'deleteSecret.name': ['PLANTED'],
