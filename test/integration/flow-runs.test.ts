@@ -182,7 +182,9 @@ describe.each(BOTH)('flow runs over HTTP on $backend', ({ test }) => {
     expect(await api.finished(id)).toMatchObject({ output: { tell: { got: 'A-1', from: 'shop' } } });
     expect((await api.get(`/v1/runs/${id}`)).body).toMatchObject({ flow_id: open, input: { sku: 'A-1' } });
     expectProblem(await api.post(`/v1/webhooks/${closed}`, {}), 404, 'unknown_flow');
-    expectProblem(await api.post(`/v1/webhooks/${closed}`, payload), 400, 'invalid_request');
+    expectProblem(await api.post(`/v1/webhooks/${closed}`, payload), 404, 'unknown_flow');
+    const other = { ...payload, webhook_id: closed };
+    expectProblem(await api.post(`/v1/webhooks/${open}`, other), 400, 'invalid_request');
     expectProblem(await api.post(`/v1/webhooks/${open}`, { payload: [] }), 400, 'invalid_request');
   });
 });

@@ -101,11 +101,11 @@ function serve(routes: Routes, deps: Needs): void {
 
   routes.serve(receiveFlowWebhook, async ({ params, body, caller, request, response }) => {
     const webhookId = params['webhook_id'] ?? '';
+    const workflowId = await deps.findWebhook(caller, webhookId);
     if (body.webhook_id !== undefined && body.webhook_id !== null && body.webhook_id !== webhookId) {
       const errors = [{ path: 'webhook_id', message: 'differs from the one in the path' }];
       throw new OrchestratorError('invalid_request', 'webhook_id differs from the one in the path', { errors });
     }
-    const workflowId = await deps.findWebhook(caller, webhookId);
     const context = {
       ...(body.headers ? { headers: body.headers } : {}),
       ...(body.source ? { source: body.source } : {}),
