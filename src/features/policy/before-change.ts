@@ -1,4 +1,4 @@
-/** Asks the policy engine before any operation changes something. */
+/** Has the policy engine asked before an operation changes something. */
 import { OrchestratorError } from '../../domain/errors.ts';
 import { NOBODYS_CHAIN } from '../../engine/ports/audit.ts';
 import type { BeforeChange, Change } from '../../http/middleware/before-change.ts';
@@ -11,18 +11,21 @@ const SESSION_ACTION = '/v1/sessions/{session_id}/actions/{action}';
 
 /** `scope`: all that changes something, or what lies below /v1. */
 export function askBeforeChange({ decide }: PolicyClient, scope: 'sessions' | 'all'): BeforeChange {
-  return async (change) => {
-    if (scope === 'sessions' && !change.path.startsWith('/v1/')) return;
-    if (asksItself(change)) return;
+  const ask = async (change: Change) => {
+    if (isMessage(change)) return;
     const { operation, access, requestId, traceId, signal } = change;
     const decision = await decide(requestOf(change), { operation, access, requestId, traceId, signal });
     if (!decision.allowed) throw policyDenied(decision);
   };
+  return ({ path }) => {
+    const isInScope = scope === 'all' || path.startsWith('/v1/');
+    return isInScope && !ASK_THEMSELVES.has(path) ? ask : undefined;
+  };
 }
 
-/** A message is a prompt, like a start. */
-function asksItself({ path, resource }: Change): boolean {
-  return ASK_THEMSELVES.has(path) || (path === SESSION_ACTION && resource['action'] === 'message');
+/** It is a prompt and asks by itself, like a start; of the other actions of sessions it is told apart by its name alone. */
+function isMessage({ path, resource }: Change): boolean {
+  return path === SESSION_ACTION && resource['action'] === 'message';
 }
 
 /** What the client gets of a denial. */

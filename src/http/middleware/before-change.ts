@@ -9,7 +9,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import { contextOf } from './context.ts';
 
 /** Of an operation, what says how it is described. A bulk request is one change. */
-interface ChangeKind {
+export interface ChangeKind {
   /** Its id in the OpenAPI document, or `board`. */
   operation: string;
   path: string;
@@ -29,7 +29,9 @@ export interface Change extends ChangeKind {
 }
 
 /** Throws what the request is answered with when it may not go on. */
-export type BeforeChange = (change: Change) => Promise<void>;
+export type AskBefore = (change: Change) => Promise<void>;
+/** Of an operation, once, when it is served: undefined where it does not want to be asked. */
+export type BeforeChange = (kind: ChangeKind) => AskBefore | undefined;
 export type CheckChange = (request: Request, response: Response, signal: AbortSignal) => Promise<void>;
 
 interface ChangingOperation {
@@ -54,12 +56,14 @@ export function boardChange(path: string): ChangingOperation {
 
 /** Undefined: there is nothing to ask. */
 export function changeCheck(hooks: readonly BeforeChange[] = [], op: ChangingOperation): CheckChange | undefined {
-  if (hooks.length === 0 || !changesSomething(op)) return undefined;
+  if (!changesSomething(op)) return undefined;
   const kind: ChangeKind = { operation: op.id, path: op.path, summary: op.summary };
+  const asks = hooks.flatMap((hook) => hook(kind) ?? []);
+  if (asks.length === 0) return undefined;
   return async (request, response, signal) => {
     const { caller, access, requestId, traceId } = contextOf(response);
     const change = { ...kind, resource: resourceOf(request), caller, access, requestId, traceId, signal };
-    for (const hook of hooks) await hook(change);
+    for (const ask of asks) await ask(change);
   };
 }
 

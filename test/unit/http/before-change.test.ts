@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { endpointsOf } from '../../../src/compose/features.ts';
 import { OrchestratorError } from '../../../src/domain/errors.ts';
 import {
-  type BeforeChange,
+  type AskBefore,
   type Change,
   changeCheck,
   changesSomething,
@@ -20,7 +20,7 @@ const TASK = { task_type: 'test_task' };
 const JSON_BODY = { 'content-type': 'application/json' };
 
 async function asking(
-  check: BeforeChange = () => Promise.resolve(),
+  check: AskBefore = () => Promise.resolve(),
   config: Parameters<typeof openDoor>[0] = {},
 ): Promise<Change[]> {
   const asked: Change[] = [];
@@ -28,7 +28,7 @@ async function asking(
   door = await openDoor(config, {
     board,
     beforeChange: [
-      (change) => {
+      () => (change) => {
         asked.push(change);
         return check(change);
       },
@@ -113,6 +113,7 @@ test('where nobody is to be asked no request passes anything of it', async () =>
   for (const op of (await endpointsOf()).flatMap((table) => table.operations)) {
     expect(changeCheck([], op)).toBeUndefined();
     expect(changeCheck(undefined, op)).toBeUndefined();
+    expect(changeCheck([() => undefined], op)).toBeUndefined();
   }
   expect(checking(undefined)).toEqual([]);
 });

@@ -250,7 +250,7 @@ describe('before a change', () => {
 
   test('without a caller nobody is named', async () => {
     const { policy, asked } = open(async () => reply({ allowed: true }));
-    await askBeforeChange(policy, 'all')(CHANGE);
+    await askBeforeChange(policy, 'all')(CHANGE)?.(CHANGE);
     expect(asked).toEqual([
       {
         ...{ session_id: 'r1', tenant: '', user: 'unknown', role: 'anonymous', prompt: 'Decide' },
@@ -264,18 +264,22 @@ describe('before a change', () => {
   test.each(['sessions', 'all'] as const)('starts and messages ask by themselves (%s)', async (scope) => {
     const { policy, asked } = open(async () => reply({ allowed: true }));
     const ask = askBeforeChange(policy, scope);
-    for (const path of ['/v1/sessions', '/v1/sessions/start', '/v1/mao/start']) await ask({ ...CHANGE, path });
-    await ask({ ...CHANGE, path: ACTION, resource: { session_id: 's', action: 'message' } });
+    for (const path of ['/v1/sessions', '/v1/sessions/start', '/v1/mao/start'])
+      expect(ask({ ...CHANGE, path })).toBeUndefined();
+    const action = { ...CHANGE, path: ACTION };
+    await ask(action)?.({ ...action, resource: { session_id: 's', action: 'message' } });
     expect(asked).toEqual([]);
-    await ask({ ...CHANGE, path: ACTION, resource: { session_id: 's', action: 'retry' } });
+    await ask(action)?.({ ...action, resource: { session_id: 's', action: 'retry' } });
     expect(asked).toMatchObject([{ metadata: { resource: { session_id: 's', action: 'retry' } } }]);
   });
 
   test('of sessions, what lies elsewhere is nobody asked about', async () => {
     const { policy, asked } = open(async () => reply({ allowed: false }));
     const ask = askBeforeChange(policy, 'sessions');
-    for (const path of ['/workflows', '/approvals/{token}', '/v10/x']) await ask({ ...CHANGE, path });
-    expect(asked).toEqual([]);
-    await expect(ask({ ...CHANGE, path: '/v1/others' })).rejects.toMatchObject({ code: 'policy_denied' });
+    for (const path of ['/workflows', '/approvals/{token}', '/v10/x'])
+      expect(ask({ ...CHANGE, path }), path).toBeUndefined();
+    const other = { ...CHANGE, path: '/v1/others' };
+    await expect(ask(other)?.(other)).rejects.toMatchObject({ code: 'policy_denied' });
+    expect(asked).toHaveLength(1);
   });
 });
