@@ -34,6 +34,12 @@ export interface Attempt extends FoundTask {
   startedMono: number | null;
 }
 
+/** What it is executed with, and when that started. */
+type Execution = Pick<Attempt, 'cacheKey' | 'input' | 'secrets' | 'startedMono'>;
+
+/** What an attempt has of which nothing was executed, or of which nothing is to be said. */
+export const NOT_EXECUTED: Execution = { cacheKey: undefined, input: null, secrets: [], startedMono: null };
+
 /** Nothing of it is executed yet. */
 export function attemptOf(
   { delivery, plan, planned, found }: TaskJob & { found: Lookup },
@@ -41,25 +47,13 @@ export function attemptOf(
   { fence, mayHaveRun }: Pick<Attempt, 'fence' | 'mayHaveRun'>,
 ): Attempt {
   const number = attemptNumber(found, planned.action.action_id);
-  return {
-    delivery,
-    plan,
-    planned,
-    run,
-    found,
-    number,
-    fence,
-    mayHaveRun,
-    input: null,
-    secrets: [],
-    startedMono: null,
-  };
+  return executedWith({ delivery, plan, planned, run, found, number, fence, mayHaveRun }, NOT_EXECUTED);
 }
 
-/** What it is executed with. Written out: a copy by spread takes several times as long, and this is done for every task. */
+/** Written out: a copy by spread takes several times as long, and this is done for every task. */
 export function executedWith(
-  { delivery, plan, planned, run, found, number, fence, mayHaveRun }: Attempt,
-  { cacheKey, input, secrets, startedMono }: Pick<Attempt, 'cacheKey' | 'input' | 'secrets' | 'startedMono'>,
+  { delivery, plan, planned, run, found, number, fence, mayHaveRun }: Omit<Attempt, keyof Execution>,
+  { cacheKey, input, secrets, startedMono }: Execution,
 ): Attempt {
   return {
     delivery,
@@ -80,10 +74,3 @@ export function executedWith(
 export function attemptNumber({ tasks }: Lookup, actionId: string): number {
   return (tasks.get(actionId)?.endedAttempt ?? 0) + 1;
 }
-
-/** What an attempt has of which nothing was executed, or of which nothing is to be said. */
-export const NOT_EXECUTED: Pick<Attempt, 'input' | 'secrets' | 'startedMono'> = {
-  input: null,
-  secrets: [],
-  startedMono: null,
-};

@@ -15,7 +15,7 @@ import type { Disposition } from '../ports/queue.ts';
 import type { Outcome, TaskStore } from '../ports/tasks.ts';
 import type { EngineSpans } from '../tracing/span-export.ts';
 import { releaseDependents, releaseStale } from './acknowledge.ts';
-import { type Attempt, type FoundTask, NOT_EXECUTED, type TaskJob } from './attempt.ts';
+import { type Attempt, executedWith, type FoundTask, NOT_EXECUTED, type TaskJob } from './attempt.ts';
 import { type CacheDeps, storeInCache } from './cache.ts';
 import { type FinalizeDeps, finalizeRun } from './finalize-run.ts';
 import { mayCommit } from './jobs-in-hand.ts';
@@ -79,7 +79,7 @@ export async function conclude(
     case 'park':
       return park(deps, attempt, result.until);
     case 'deferred':
-      return defer(deps, { ...attempt, ...NOT_EXECUTED });
+      return defer(deps, executedWith(attempt, NOT_EXECUTED));
     case 'shutdown': {
       const untilMs = deps.now();
       const times = { wakeAt: null, notBefore: new Date(untilMs), clockReading: clockReading(deps) };
