@@ -49,7 +49,7 @@ export function faultsOfPems({ ca, cert, key }: Pems): PemFault[] {
 /** Throws where there is none, or where one of them cannot be read. */
 function certificatesIn(pem: string): [X509Certificate, ...X509Certificate[]] {
   const [first, ...others] = pem.match(CERTIFICATE) ?? [];
-  const begun = pem.match(BEGINS)?.length ?? 0;
-  if (first === undefined || begun !== 1 + others.length) throw new Error('a block is no certificate');
+  const blocks = pem.match(BEGINS)?.length ?? 0;
+  if (first === undefined || blocks !== 1 + others.length) throw new Error('a block is no certificate');
   return [new X509Certificate(first), ...others.map((block) => new X509Certificate(block))];
 }
