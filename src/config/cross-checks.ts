@@ -1,5 +1,6 @@
 /** What is wrong with several settings together: what would be unsafe to ignore. */
 import { authenticationFaults, requiresCredentials } from './authentication.ts';
+import { transportFaults } from './flow-transport.ts';
 import type { Label } from './read-settings.ts';
 import { redisFaults, redisServersOf } from './redis-servers.ts';
 import type { Settings } from './settings/all.ts';
@@ -33,7 +34,7 @@ export function crossChecks(settings: Settings, host: string, label: Label): str
       `${label('PEERS')} is set beside authentication and no PEER_SECRET is: peers could not tell each other from anybody else.`,
     );
   }
-  faults.push(...authenticationFaults(settings, host, label));
+  faults.push(...authenticationFaults(settings, host, label), ...transportFaults(settings, label));
   if (settings.encryptPayloads && settings.secretKeys.length === 0) {
     faults.push('ENCRYPT_PAYLOADS is true and SECRETS_KEY is not set: there is nothing to encrypt with.');
   }

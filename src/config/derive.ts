@@ -1,6 +1,7 @@
 /** The Config of the settings: each in its place, and the values that depend on several of them or on the environment. */
 import { authenticationOf, isLoopback, requiresCredentials } from './authentication.ts';
 import { effectiveSettings } from './effective.ts';
+import { messageTenantsOf, transportOf } from './flow-transport.ts';
 import { hiddenValues } from './hidden.ts';
 import { findSecrets, findServices, textsOf } from './named-values.ts';
 import { WITHOUT_EFFECT } from './older-names.ts';
@@ -64,6 +65,10 @@ export function configOf({ settings, values, found, sources }: Read) {
     adapterSettings: adapterSettingsOf(settings),
     secrets: textsOf(secrets),
     eventsStream,
+    /** Undefined: no messages of flow runs come or go. */
+    transport: transportOf(settings),
+    /** Whose runs may come by messages; `*`: anybody’s. */
+    messageTenants: messageTenantsOf(settings),
     traceExport: traceExportOf(settings),
     /** This process is a script of npm, which ends it by ending itself. */
     startedByNpm: environment['npm_lifecycle_event'] !== undefined,

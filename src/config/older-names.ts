@@ -2,20 +2,13 @@
  * Settings of the older services, and of later versions, that are accepted without effect, each with the reason. Those that
  * are set are logged at start. The names of the older YAML file are made of their section and key.
  */
-const KAFKA = 'Executions are started over HTTP and by schedules; there is no connection to Kafka in this version.';
 const TEMPORAL = 'This service is its own engine and connects to no Temporal.';
 const CELERY = 'Tasks are queued by BullMQ: its Redis is REDIS_URL, and results are stored in PostgreSQL.';
 const BROWSER = 'It is for the automation that runs in a browser; here actions call services.';
 
 export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  KAFKA_BOOTSTRAP_SERVERS: KAFKA,
-  KAFKA_CONSUMER_GROUP: KAFKA,
-  KAFKA_AUTO_OFFSET_RESET: KAFKA,
-  KAFKA_ENABLE_AUTO_COMMIT: KAFKA,
-  DEAD_LETTER_QUEUE_TOPIC: KAFKA,
-  DEAD_LETTER_QUEUE_ENABLED: 'Tasks that failed permanently are always stored as dead letters.',
+  KAFKA_ENABLE_AUTO_COMMIT: 'The offset of a message is committed after what became of it.',
   FLOW_REGISTRY_URL: 'Flows are sent with the request or are workflows of this service.',
-  MAX_CONCURRENT_TASKS: 'WORKER_CONCURRENCY is the maximum number of concurrent tasks of each lane in a worker.',
   DB_PATH: 'The state is in PostgreSQL (DATABASE_URL), not in an SQLite file.',
 
   TEMPORAL_HOST: TEMPORAL,

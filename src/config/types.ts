@@ -27,7 +27,10 @@ export function oneOf<const Values extends readonly string[]>(
 ) {
   return converted<Values[number]>(`one of ${values.join(', ')}`, (text) => {
     const lower = text.toLowerCase();
-    return values.find((value) => value === lower) ?? (Object.hasOwn(spellings, lower) ? spellings[lower] : undefined);
+    return (
+      values.find((value) => value.toLowerCase() === lower) ??
+      (Object.hasOwn(spellings, lower) ? spellings[lower] : undefined)
+    );
   });
 }
 

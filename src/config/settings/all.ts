@@ -3,6 +3,7 @@ import { access } from './access.ts';
 import { enterprise } from './enterprise.ts';
 import { environment } from './environment.ts';
 import { flowRunner } from './flow-runner.ts';
+import { kafka } from './kafka.ts';
 import { kubernetes } from './kubernetes.ts';
 import { messages } from './messages.ts';
 import { outbound } from './outbound.ts';
@@ -27,6 +28,7 @@ export const SETTINGS = {
   ...policy,
   ...kubernetes,
   ...flowRunner,
+  ...kafka,
   ...messages,
   ...sessions,
   ...secrets,

@@ -35,6 +35,7 @@ export const TENANT_TABLES: Readonly<Record<string, { key: readonly string[]; hi
   webhook_delivery: { key: ['id'] },
   delivery_circuit: { key: ['host'] },
   webhook: { key: ['id'], hidden: ['secret', 'previous_secret'] },
+  flow_outbox: { key: ['id'] },
   platform_event: { key: ['id'] },
   event_clearance: { key: ['kind', 'correlation_id'] },
   incoming_event: { key: ['key'] },

@@ -420,9 +420,23 @@ test('lanes are a list, or all', () => {
 });
 
 test('settings that have no effect yet are accepted and told', () => {
-  expect(
-    load({ ORCHESTRATOR_KAFKA_BOOTSTRAP_SERVERS: '["localhost:9092"]', TEMPORAL_HOST: 'x' }).withoutEffect,
-  ).toEqual(['KAFKA_BOOTSTRAP_SERVERS', 'TEMPORAL_HOST']);
+  expect(load({ ORCHESTRATOR_KAFKA_ENABLE_AUTO_COMMIT: 'true', TEMPORAL_HOST: 'x' }).withoutEffect).toEqual([
+    'KAFKA_ENABLE_AUTO_COMMIT',
+    'TEMPORAL_HOST',
+  ]);
+});
+
+test('messages of flow runs need a transport that is named, reached and logged in at', () => {
+  expect(load().transport).toBeUndefined();
+  expect(load({ KAFKA_BOOTSTRAP_SERVERS: 'kafka' }).transport).toBe('kafka');
+  expect(load({ FLOW_TRANSPORT: 'redis-streams', REDIS_URL: 'redis://r' }).transport).toBe('redis-streams');
+  expect(load().messageTenants).toEqual(['*']);
+  expect(load({ API_KEY: 'k' }).messageTenants).toEqual(['default']);
+  expect(load({ API_KEY: 'k', KAFKA_TENANTS: 'a,b' }).messageTenants).toEqual(['a', 'b']);
+  expect(() => load({ FLOW_TRANSPORT: 'kafka' })).toThrow('names no broker');
+  expect(() => load({ FLOW_TRANSPORT: 'redis-streams' })).toThrow('set REDIS_URL');
+  expect(() => load({ KAFKA_SECURITY_PROTOCOL: 'SASL_SSL' })).toThrow('KAFKA_SASL_USERNAME');
+  expect(() => load({ KAFKA_SSL_CERT_PATH: 'x' })).toThrow('belong together');
 });
 
 test('Kubernetes jobs have the settings of the older service, and names that cannot be are rejected', () => {
