@@ -93,7 +93,7 @@ export function freshMetrics() {
     lag: () => Promise.resolve([{ topic: 'flow_runs', partition: 0, lag: 3 }]),
     outboxAgeSeconds: () => Promise.resolve(1.5),
   });
-  flows.register(worker.registry);
+  flows.register(api.registry);
   const limits = createLimitMetrics(api.registry);
   const audit = { dropped: 0 };
   for (const { registry } of [api, worker])

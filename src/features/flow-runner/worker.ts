@@ -1,21 +1,18 @@
 /** The worker's part: where there is a Redis, it has the state of flow runs for those who read it there. */
 import type { FeatureWorker } from '../../feature.ts';
 import { openRedisKeys } from '../../queue/redis-keys.ts';
-import { createFlowMetrics } from './metrics.ts';
 import { createPublishedStates } from './publish-state.ts';
 import { createReadFlowRuns } from './state-store.ts';
 
 export const worker: FeatureWorker = {
   open({ pool, plans, config, log }) {
     const { redis, encryptPayloads, flowRunner } = config;
-    const metrics = createFlowMetrics();
-    if (redis === undefined) return { registerMetrics: metrics.register };
+    if (redis === undefined) return {};
     const keys = openRedisKeys(redis, log);
     const { statePrefix: prefix, stateTtlSeconds: ttlSeconds } = flowRunner;
     const read = createReadFlowRuns(pool, !encryptPayloads);
     const states = createPublishedStates({ read, plans, keys, prefix, ttlSeconds, log });
     return {
-      registerMetrics: metrics.register,
       onCommitted: states.committed,
       async close() {
         await states.drain();
