@@ -22,7 +22,6 @@ export interface RedisStreamsOptions {
   offsetReset: 'latest' | 'earliest';
   maxLength: number;
   times?: Partial<ConsumerTimes>;
-  log: Logger;
 }
 
 const TIMES: ConsumerTimes = { blockMs: 1_000, claimAfterMs: 60_000, claimEveryMs: 1_000, restMs: 1_000 };
@@ -33,13 +32,12 @@ export function openRedisStreams(config: Pick<Config, 'redis' | 'kafka' | 'flowT
   // The settings were checked at the start.
   if (config.redis === undefined) throw new Error('FLOW_TRANSPORT is redis-streams, and there is no Redis');
   const { offsetReset } = config.kafka;
-  return createRedisStreams({
-    ...{ servers: config.redis, offsetReset, maxLength: config.flowTransport.streamMaxLength, log },
-  });
+  const maxLength = config.flowTransport.streamMaxLength;
+  return createRedisStreams({ servers: config.redis, offsetReset, maxLength }, log);
 }
 
-export function createRedisStreams(options: RedisStreamsOptions): Transport {
-  const { servers, log } = options;
+export function createRedisStreams(options: RedisStreamsOptions, log: Logger): Transport {
+  const { servers } = options;
   const client = openStreamsClient(servers, 'orchestrator-streams');
   const trimming = createTrimming(client, options.maxLength, log);
   const times = { ...TIMES, ...options.times };
