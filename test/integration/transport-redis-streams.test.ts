@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
 import type { IncomingMessage, Transport } from '../../src/features/flow-runner/transport/ports.ts';
 import type { ConsumerTimes } from '../../src/features/flow-runner/transport/redis-streams/consumer.ts';
 import {
   createRedisStreams,
   type RedisStreamsOptions,
 } from '../../src/features/flow-runner/transport/redis-streams/transport.ts';
+import { startCluster, startSentinelPair } from '../harness/servers/redis-group.ts';
 import { type RedisServer, startRedis } from '../harness/servers/redis-server.ts';
 import { createTestLog, type TestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
@@ -253,4 +255,32 @@ describe('streams of Redis', () => {
     await second.close();
     expect(await consumers()).toHaveLength(1);
   });
+});
+
+test.each([
+  ['behind Sentinels, whose replica confirms what is published', startSentinelPair],
+  ['in a Cluster, each stream at its own server', startCluster],
+] as const)('streams carry messages %s', async (_, start) => {
+  const group = await start();
+  const { redis: servers } = loadConfig(group.environment, { cwd: '/nowhere' });
+  if (servers === undefined) throw new Error('no servers');
+  const transport = createRedisStreams({ ...optionsAt(''), servers }, createTestLog());
+  try {
+    const topics = ['flow_runs', 'task_done', 'task_failed', 'task_queue'];
+    const got: string[] = [];
+    transport.consume({
+      ...{ topics, group: 'g' },
+      handle: async (messages) => got.push(...messages.map(({ topic, value }) => `${topic} ${value}`)),
+    });
+    const messages = topics.flatMap((topic) =>
+      ['1', '2', '3'].map((value) => ({ topic, key: 'k', value, headers: {} })),
+    );
+    await until(() => transport.publish(messages).then(() => true), { what: 'all are published' });
+    await until(() => new Set(got).size === messages.length, { what: 'all came' });
+    await until(async () => (await transport.lag('g', topics)).every(({ lag }) => lag === 0), { what: 'no lag' });
+    expect(await transport.check('g', topics)).toEqual(topics.map((topic) => ({ topic, exists: true, beyondEnd: [] })));
+  } finally {
+    await transport.close();
+    await group.close();
+  }
 });
