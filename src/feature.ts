@@ -14,7 +14,7 @@ import type { Finding } from './doctor/finding.ts';
 import type { Definition } from './domain/definition/definition.ts';
 import type { SystemWorkflow } from './domain/definition/system-workflow.ts';
 import type { QueueUse } from './domain/fairness/queue-room.ts';
-import type { WaitCause } from './domain/health/why-causes.ts';
+import type { Cause, WaitCause } from './domain/health/why-causes.ts';
 import type { Egress, EgressDecision } from './egress/egress.ts';
 import type { Plans } from './engine/accept/plans.ts';
 import type { RetryDeps } from './engine/control/retry-run.ts';
@@ -58,7 +58,7 @@ export interface Feature {
   /** Loaded by workers alone. */
   worker?: () => Promise<FeatureWorker>;
   /** What `npm run doctor` checks of it. */
-  doctor?: () => Promise<{ name: string; check(pool: pg.Pool): AsyncIterable<Finding> }>;
+  doctor?: () => Promise<{ name: string; check(pool: pg.Pool, config: Config): AsyncIterable<Finding> }>;
   /** Action types that it brings: they use the engine, and so run in the process of the worker. */
   adapters?: readonly AnyAdapter[];
   /** Why its tasks wait, for `/why`. */
@@ -111,6 +111,10 @@ export interface ApiHooks {
   onGap?: () => void;
   /** Who did what. One feature at most offers it. */
   audit?: Audit;
+  /** Servers that it needs, for the health of the system. */
+  dependencies?: readonly Dependency[];
+  /** As `waitCauses`, of what has to be read. */
+  whyWaiting?: WhyWaiting;
   /** Adds metrics of its own to those of the process. */
   registerMetrics?: (registry: Registry) => void;
   /** Its work in the background, until the signal aborts. */
@@ -120,6 +124,20 @@ export interface ApiHooks {
   /** The last of it. */
   close?: () => Promise<void>;
 }
+
+export interface Dependency {
+  /** Its name in the report. */
+  name: string;
+  kind: 'broker';
+  /** Rejects when it does not answer. */
+  ping(): Promise<unknown>;
+}
+
+/** Why tasks of a run wait, by action. What cannot be read in time is left out. */
+export type WhyWaiting = (
+  run: { id: string; tenantId: string; epoch: number },
+  actionIds: readonly string[],
+) => Promise<ReadonlyMap<string, Cause>>;
 
 type AnyEndpoints = ReadonlyArray<Endpoints<never>>;
 /** All that any of them needs. */
@@ -186,6 +204,10 @@ export interface ApiParts {
   checkAddress(tenantId: string, url: string): Promise<string | undefined>;
   /** Of all features. */
   waitCauses: readonly WaitCause[];
+  /** Of all features; none while they are opened. */
+  dependencies(): readonly Dependency[];
+  /** Likewise. */
+  whyWaiting: WhyWaiting;
   /** Likewise. */
   tables: TenantTables;
   /** Undefined: no browser can log in. */

@@ -90,7 +90,7 @@ export async function examine(examination: Examination): Promise<Finding[]> {
     await asked('workers', checkWorkers(pool, lanes, VERSION));
     for (const { doctor } of FEATURES) {
       const own = await doctor?.();
-      if (own !== undefined) await asked(own.name, own.check(pool));
+      if (own !== undefined) await asked(own.name, own.check(pool, config));
     }
     await asked('invariants', invariants(examination, pool, lanes));
     return findings;

@@ -1,7 +1,8 @@
 /** The one list of features. Whoever deletes one takes its line away; nothing else of the house names it. */
 import { type Catalogue, createCatalogue } from '../../workers/catalogue.ts';
 import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
-import type { Feature, FeatureApi, FeatureWorker, TenantTables } from '../feature.ts';
+import type { Cause } from '../domain/health/why-causes.ts';
+import type { ApiHooks, Feature, FeatureApi, FeatureWorker, TenantTables, WhyWaiting } from '../feature.ts';
 import { access } from '../features/access/index.ts';
 import { approvals } from '../features/approvals/index.ts';
 import { audit } from '../features/audit/index.ts';
@@ -99,6 +100,15 @@ export function offered<Part extends object, Name extends keyof Part>(
   const [first, another] = parts.filter((part) => part[name] !== undefined);
   if (another !== undefined) throw new Error(`two features offer ${String(name)}`);
   return first?.[name];
+}
+
+/** Of all that say why tasks wait: of two that know it the first. */
+export async function whyWaiting(
+  parts: readonly ApiHooks[],
+  ...[run, actionIds]: Parameters<WhyWaiting>
+): Promise<Map<string, Cause>> {
+  const found = await Promise.all(parts.map((part) => part.whyWaiting?.(run, actionIds)));
+  return new Map(found.toReversed().flatMap((causes) => [...(causes ?? [])]));
 }
 
 /** All action types that are shipped. */

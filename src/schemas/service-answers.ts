@@ -24,7 +24,7 @@ const systemStatus = z.enum(['healthy', 'degraded', 'unhealthy']);
 
 export const dependencyHealth = z
   .object({
-    kind: z.enum(['database', 'queue', 'engine', 'lane', 'worker', 'registry', 'service', 'peer']),
+    kind: z.enum(['database', 'queue', 'broker', 'engine', 'lane', 'worker', 'registry', 'service', 'peer']),
     status,
     latency_ms: z.number().min(0).nullable().meta({ description: 'Null when there is no request to measure' }),
     detail: text.optional().meta({ description: 'Description of the problem' }),

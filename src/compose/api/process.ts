@@ -32,7 +32,7 @@ import { VERSION } from '../../version.ts';
 import { auditOf, NO_AUDIT } from '../audit.ts';
 import { announceAuthentication, authenticationOf } from '../authentication.ts';
 import { addressCheckOf, egressOf, ownAddresses } from '../egress.ts';
-import { broughtBy, offered } from '../features.ts';
+import { broughtBy, offered, whyWaiting } from '../features.ts';
 import { announce, type Process, type ProcessStart } from '../process.ts';
 import { flushLast, flushUntil, servedMetrics, sharedMetrics } from '../shared-metrics.ts';
 import { controlOf } from './control.ts';
@@ -97,6 +97,8 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     ...{ depths, lanes, engineHealth, egress, limits, clock },
     audit: auditOf(audit),
     ...brought,
+    dependencies: () => opened.flatMap(({ dependencies = [] }) => dependencies),
+    whyWaiting: (run, actionIds) => whyWaiting(opened, run, actionIds),
     cancel: control.cancel,
     pause: control.pause,
     weights: live.store,

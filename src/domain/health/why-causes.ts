@@ -23,6 +23,7 @@ export const CAUSE_CODES = [
   'lane_without_worker',
   'worker_too_old',
   'held_in_queue',
+  'kafka_unreachable',
   'over_timeout',
   // Somebody paused it, or a service does not do its part.
   'lane_paused',
@@ -31,11 +32,13 @@ export const CAUSE_CODES = [
   'retrying',
   'child_run',
   'external_no_worker',
+  'task_queue_no_answer',
   'approval',
   'signal',
   // It goes on by itself.
   'concurrency',
   'admission_window',
+  'outbox_waiting',
   'external_leased',
   'service_turn',
   'service_busy',

@@ -16,6 +16,7 @@ export const api = featureApi([whyRoutes, engineHealthRoutes, systemHealthRoutes
   const systemHealth = createSystemHealth({
     database: () => everyTenant.query('SELECT 1'),
     queue: { name: backend.kind === 'redis' ? 'redis' : 'queue', ping: queue.ping },
+    dependencies: parts.dependencies,
     engine: engineHealth,
     registry,
     peers: peersOf(config, everyTenant),

@@ -50,6 +50,7 @@ export function diagnosisOf(parts: ApiParts): { why: WhyOfRuns; problems: System
       engine: engineHealth,
       version: VERSION,
       waitCauses: parts.waitCauses,
+      whyWaiting: parts.whyWaiting,
     }),
     problems: createSystemProblems({
       store,

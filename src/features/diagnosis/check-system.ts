@@ -7,6 +7,7 @@ import { isoText } from '../../domain/texts/iso-text.ts';
 import { withoutCredentials } from '../../domain/texts/mask-secrets.ts';
 import type { EngineHealth, EngineHealthReport } from '../../engine/health/engine-health.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { Dependency } from '../../feature.ts';
 import type { DependencyHealth, SystemStatus } from '../../schemas/service-answers.ts';
 import type { Peers, PeerView } from '../peers/exchange.ts';
 import { serviceStatus } from '../services/domain.ts';
@@ -36,6 +37,8 @@ export function createSystemHealth(deps: {
   /** Rejects when the database does not answer. */
   database(): Promise<unknown>;
   queue: { name: string; ping(): Promise<boolean> };
+  /** Servers that features need. */
+  dependencies(): readonly Dependency[];
   engine: Pick<EngineHealth, 'report'>;
   registry: Pick<Registry, 'list'>;
   peers: Pick<Peers, 'list'>;
@@ -52,7 +55,7 @@ export function createSystemHealth(deps: {
     return { latencyMs: Math.round(now() - startedAt), answer, detail };
   }
 
-  async function store(name: string, kind: 'database' | 'queue', work: Promise<boolean>): Promise<Findings> {
+  async function store(name: string, kind: 'database' | 'queue' | 'broker', work: Promise<boolean>): Promise<Findings> {
     const { answer, latencyMs, detail } = await probe(work);
     if (answer === true) return [[name, { kind, status: 'healthy', latency_ms: latencyMs }]];
     return [[name, { kind, status: 'unhealthy', latency_ms: latencyMs, detail }]];
@@ -93,6 +96,13 @@ export function createSystemHealth(deps: {
         deps.database().then(() => true),
       ),
       store(deps.queue.name, 'queue', deps.queue.ping()),
+      ...deps.dependencies().map(({ name, kind, ping }) =>
+        store(
+          name,
+          kind,
+          ping().then(() => true),
+        ),
+      ),
       engine(),
     ]);
     return found.flat();

@@ -16,6 +16,7 @@ import type { Plans } from '../../engine/accept/plans.ts';
 import type { EngineHealth, LaneDepths, LaneHealth } from '../../engine/health/engine-health.ts';
 import type { JobProbes, JobRef } from '../../engine/ports/queue.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { WhyWaiting } from '../../feature.ts';
 
 import { explain } from './domain.ts';
 import type { ActionFact, ChildFact, LaneFact, RunFacts } from './facts.ts';
@@ -33,6 +34,8 @@ export interface WhyDeps {
   version: string;
   /** Of the features. */
   waitCauses: readonly WaitCause[];
+  /** Likewise. */
+  whyWaiting: WhyWaiting;
   /** What fails now, in this process and in others. */
   engine: Pick<EngineHealth, 'report'>;
 }
@@ -85,11 +88,12 @@ async function gather(
   const asleep = shown.filter(({ actionId }) => status(actionId) === 'waiting').map(({ actionId }) => actionId);
   const calls = shown.filter(({ actionId, service }) => service !== undefined && status(actionId) === 'waiting');
   const isPending = of.run.status === 'pending' && of.run.dueAt === undefined;
-  const [jobs, lanes, waits, externals, children, rateSlots, group, window] = await Promise.all([
+  const [jobs, lanes, waits, externals, whyWaiting, children, rateSlots, group, window] = await Promise.all([
     of.run.final ? new Map() : deps.jobs.probe(jobsOf(of, shown)).catch(() => undefined),
     of.run.final ? [] : deps.depths.depths().catch(() => undefined),
     store.waits(of, asleep),
     store.externals(of, asleep),
+    asleep.length === 0 ? undefined : deps.whyWaiting({ ...of, id: of.run.id }, asleep),
     childrenOf(deps, of, shown, whyOf),
     rateSlotsOf(deps, of, calls, (actionId) => tasks?.get(actionId)?.attempts ?? 0),
     of.waitsForSlot ? store.group(of) : undefined,
@@ -115,6 +119,7 @@ async function gather(
     waits: waits.waits,
     waitsSince: waits.since,
     externals,
+    whyWaiting,
     children,
     rateSlots: rateSlots,
     group,

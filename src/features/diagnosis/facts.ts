@@ -6,7 +6,7 @@
 import type { QueueUse } from '../../domain/fairness/queue-room.ts';
 import type { JobFact } from '../../domain/health/job-fact.ts';
 import type { FaultGroup } from '../../domain/health/system-faults.ts';
-import type { Explanation, WaitCause } from '../../domain/health/why-causes.ts';
+import type { Cause, Explanation, WaitCause } from '../../domain/health/why-causes.ts';
 import type { Instant } from '../../domain/texts/iso-text.ts';
 
 export interface WhyError {
@@ -120,6 +120,8 @@ export interface Surroundings {
 export interface RunFacts extends Surroundings {
   /** Of the features. */
   waitCauses?: readonly WaitCause[] | undefined;
+  /** By action, what features have read of those that wait. */
+  whyWaiting?: ReadonlyMap<string, Cause> | undefined;
   now: number;
   run: RunFact;
   actions: readonly ActionFact[];

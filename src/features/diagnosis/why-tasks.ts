@@ -102,6 +102,8 @@ function running(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFa
 function waiting(facts: RunFacts, action: ActionFact, task: TaskFact, job: JobFact | undefined): Cause | undefined {
   const { now } = facts;
   const since = task.updatedAt;
+  const own = facts.whyWaiting?.get(action.actionId);
+  if (own !== undefined) return own;
   for (const causeOf of facts.waitCauses ?? []) {
     const { actionId, actionType } = action;
     const found = causeOf({ actionId, actionType, since, wakeAt: task.wakeAt, now });

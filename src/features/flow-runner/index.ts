@@ -5,4 +5,5 @@ export const flowRunner: Feature = {
   name: 'flow-runner',
   api: async () => (await import('./api.ts')).api,
   worker: async () => (await import('./worker.ts')).worker,
+  doctor: async () => ({ name: 'flow_messages', check: (await import('./doctor.ts')).checkFlowMessages }),
 };

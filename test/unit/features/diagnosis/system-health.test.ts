@@ -1,6 +1,7 @@
 /** How everything stands, put together from what each says, or does not say. */
 import { beforeEach, expect, test } from 'vitest';
 import type { EngineHealthReport } from '../../../../src/engine/health/engine-health.ts';
+import type { Dependency } from '../../../../src/feature.ts';
 import { createSystemHealth, type SystemHealth } from '../../../../src/features/diagnosis/check-system.ts';
 import type { PeerView } from '../../../../src/features/peers/exchange.ts';
 import type { Service, ServiceInstance } from '../../../../src/features/services/ports.ts';
@@ -30,6 +31,7 @@ let world: {
   engine: () => Promise<EngineHealthReport>;
   services: (tenantId: string) => Promise<Service[]>;
   peers: () => Promise<PeerView[]>;
+  dependencies: readonly Dependency[];
   now: number;
 };
 let asked: string[];
@@ -56,6 +58,7 @@ beforeEach(() => {
       }),
     services: () => Promise.resolve([]),
     peers: () => Promise.resolve([]),
+    dependencies: [],
     now: 0,
   };
   health = createSystemHealth({
@@ -64,6 +67,7 @@ beforeEach(() => {
       return world.database();
     },
     queue: { name: 'redis', ping: () => world.ping() },
+    dependencies: () => world.dependencies,
     engine: { report: () => world.engine() },
     registry: {
       list: ({ tenantId }) => {
@@ -109,6 +113,20 @@ test('what hangs is unhealthy after its time, and what fails at once, in words t
       redis: { kind: 'queue', ...late },
       engine: { kind: 'engine', ...late },
       registry: { kind: 'registry', status: 'unhealthy', latency_ms: 0, detail: 'cannot be reached' },
+    },
+  });
+});
+
+test('a broker that a feature needs has its name, and one that is away leaves the service degraded', async () => {
+  world.dependencies = [
+    { name: 'kafka', kind: 'broker', ping: () => Promise.resolve() },
+    { name: 'other', kind: 'broker', ping: () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.7:9092')) },
+  ];
+  expect(await health.report(caller('a'))).toMatchObject({
+    status: 'degraded',
+    services: {
+      kafka: { kind: 'broker', status: 'healthy', latency_ms: 0 },
+      other: { kind: 'broker', status: 'unhealthy', detail: 'cannot be reached' },
     },
   });
 });
