@@ -5,6 +5,7 @@ import { meteredTasks, servedMetrics } from '../../src/compose/shared-metrics.ts
 import { workerMetrics } from '../../src/compose/worker/metrics.ts';
 import type { TaskStore } from '../../src/engine/ports/tasks.ts';
 import { addAuditMetrics } from '../../src/features/audit/metrics.ts';
+import { createFlowMetrics } from '../../src/features/flow-runner/metrics.ts';
 import { countVerifications } from '../../src/features/identity/metrics.ts';
 import { countPolicyDecisions } from '../../src/features/policy/metrics.ts';
 import { createServiceMetrics, type ServiceMetrics } from '../../src/features/services/metrics.ts';
@@ -88,6 +89,11 @@ export function freshMetrics() {
   const services = createServiceMetrics(() => [{ name: 'ranker', state: 'open' }]);
   services.register(worker.registry);
   worker.registry.registerMetric(memoryFailureCounter());
+  const flows = createFlowMetrics({
+    lag: () => Promise.resolve([{ topic: 'flow_runs', partition: 0, lag: 3 }]),
+    outboxAgeSeconds: () => Promise.resolve(1.5),
+  });
+  flows.register(api.registry);
   const limits = createLimitMetrics(api.registry);
   const audit = { dropped: 0 };
   for (const { registry } of [api, worker])
@@ -100,11 +106,11 @@ export function freshMetrics() {
     counted.register(registry);
     return counted;
   });
-  return { api, worker, shared, services, limits, audit, spans, policy, verifications };
+  return { api, worker, shared, services, flows, limits, audit, spans, policy, verifications };
 }
 
 export async function registeredMetrics(): Promise<Doors> {
-  const { api, worker, shared, services, limits, audit, spans, policy, verifications } = freshMetrics();
+  const { api, worker, shared, services, flows, limits, audit, spans, policy, verifications } = freshMetrics();
   limits.rejected('requests');
   limits.signatureRejected('wrong_signature');
   limits.away();
@@ -140,6 +146,8 @@ export async function registeredMetrics(): Promise<Doors> {
   worker.outbound.decided({ decision: 'allowed', refusal: undefined });
   const { worker: events } = worker;
   services.callPutOff('ranker');
+  flows.message('flow_runs', 'taken');
+  flows.lateAnswer();
   events.callSpans('stored', 2);
   events.requested('2xx', 0.1);
   events.removed(1);

@@ -1,6 +1,7 @@
 /** What an API process has of it. */
 import { type ApiParts, featureApi } from '../../feature.ts';
 import { createFlowDefinitions } from './flow-definitions.ts';
+import { createFlowMetrics } from './metrics.ts';
 import type { FlowInbox, TakeFlowRun } from './ports.ts';
 import { flowRunRoutes } from './routes.ts';
 import { createFlowInbox, isRunIdTaken, UNLISTED } from './store.ts';
@@ -11,7 +12,9 @@ export const api = featureApi([flowRunRoutes], (parts) => {
   const { workflows, reader, links, newId } = parts;
   const inbox = createFlowInbox(parts.pool);
   const takeFlowRun = takeFlowRunOf(parts, inbox);
-  return { takeFlowRun, inbox, findWebhook: createFindWebhook(workflows), reader, links, newId };
+  const metrics = createFlowMetrics();
+  const hooks = { registerMetrics: metrics.register };
+  return { takeFlowRun, inbox, findWebhook: createFindWebhook(workflows), reader, links, newId, hooks };
 });
 
 /** The one use case, whichever way requests come. */
