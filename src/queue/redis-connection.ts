@@ -113,6 +113,16 @@ export async function infoOf(connection: RedisClient, section: string, key: stri
 // INFO has no key, so a Cluster would send it anywhere; a script goes where its key is.
 const INFO_BESIDE_KEY = `return redis.call('INFO', ARGV[1])`;
 
+/**
+ * Whether all replicas have what was written over the connection. Of a Cluster it is not known which ones to wait for, so
+ * there it is not waited for any.
+ */
+export async function areReplicated(connection: RedisClient, timeoutMs: number): Promise<boolean> {
+  if (connection instanceof Cluster) return true;
+  const replicas = Number(/^connected_slaves:(\d+)/m.exec(await connection.info('replication'))?.[1] ?? 0);
+  return replicas === 0 || (await connection.wait(replicas, timeoutMs)) >= replicas;
+}
+
 /** Calls the listener whenever another server may have come to have the keys. */
 export function onServerChange(connection: RedisClient, listener: () => void): void {
   connection.on('ready', listener);
