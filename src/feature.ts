@@ -47,6 +47,7 @@ import { type BoundEndpoints, bind, type Endpoints, type Routes } from './http/s
 import type { Backend } from './queue/backend.ts';
 import type { createFlowQueue } from './queue/flow-queue.ts';
 import type { JsonObject } from './schemas/json.ts';
+import type { Outbox } from './store/core/outbox.ts';
 import type { TenantPoolOptions } from './store/core/tenant-pool.ts';
 import type { PrismaClient } from './store/generated/client.ts';
 
@@ -241,6 +242,8 @@ export interface WorkerPart {
   taskLogs?: TaskLogStore;
   /** Who did what. One feature at most offers it. */
   audit?: Audit;
+  /** Publishes what others decide. One feature at most offers it. */
+  outbox?: Outbox;
   /** As in `ApiHooks`, for the port of the worker. */
   tokens?: VerifyToken;
   /** By channel of the database: what is notified there. */
@@ -285,6 +288,8 @@ export interface WorkerParts {
   fetch: Egress['fetch'];
   /** As the feature that offers one has it; what is written before all are open is lost. */
   audit: Audit;
+  /** As the feature that offers one has it, once all are open; undefined: nothing is published. */
+  outbox(): Outbox | undefined;
   /** Undefined: the calls that are made are not written down. */
   callSpans: CallSpans | undefined;
   failpoint: Failpoint;

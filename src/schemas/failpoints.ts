@@ -41,6 +41,14 @@ export const FAILPOINTS = [
   'settle.afterCommit',
   /** What a worker outside answered is stored, with its wake; the task has not been woken. */
   'external.afterStore',
+  /** Messages are decided and committed; none of them is published. */
+  'outbox.beforePublish',
+  /** They are published; nobody has written that down. */
+  'outbox.afterPublish',
+  /** What answers to published tasks bring about is about to be committed. */
+  'answers.beforeCommit',
+  /** It is committed; no task has been woken, and the messages are not done with. */
+  'answers.afterCommit',
   /** A run compensates what it did: that is written down, and nothing of it is in the queue. */
   'saga.afterBegin',
   /** The items of a task are written down; none of them is in the queue. */

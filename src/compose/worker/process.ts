@@ -66,7 +66,8 @@ export function workerProcess(
     onSpans: (result, spans) => metrics.worker.callSpans(result, spans),
   });
   const audit = auditOf(() => offered(opened, 'audit') ?? NO_AUDIT);
-  const parts: WorkerParts = { ...resources, ...engine, ...brought, fetch: egress.fetch, audit, callSpans };
+  const outbox = () => offered(opened, 'outbox');
+  const parts: WorkerParts = { ...resources, ...engine, ...brought, fetch: egress.fetch, audit, outbox, callSpans };
   const opened: WorkerPart[] = workers.map((one) => one.open(parts));
 
   const lanes = createWorkerLanes(resources, [...laneNames, FINALIZER_QUEUE], shared, stopping.signal);

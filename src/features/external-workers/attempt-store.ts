@@ -1,10 +1,11 @@
 /** Attempts of external tasks as the engine sees them: made available once, looked at by every later delivery. */
 import type pg from 'pg';
 import type { ExternalAttempt } from '../../engine/ports/external-attempt.ts';
-import type { Json } from '../../schemas/json.ts';
+import type { Outbox } from '../../store/core/outbox.ts';
 import { persist } from '../../store/core/transient.ts';
 import { payload } from '../../store/payloads/payloads.ts';
 import type { AttemptKey, ExternalAttempts } from './ports.ts';
+import { createPublishedAttempts, type RawAttempt } from './published-store.ts';
 
 /** Its payload is the tenant and the topic, with a space between. */
 export const TOPIC_CHANNEL = 'external_task';
@@ -31,15 +32,12 @@ UNION ALL
 SELECT status, output, error, deadline_at, tenant_id FROM external_task
 WHERE run_id = $1 AND action_id = $2 AND epoch = $3 AND attempt = $4 AND NOT EXISTS (SELECT 1 FROM late)`;
 
-interface RawAttempt {
-  status: 'available' | 'leased' | 'completed' | 'failed' | 'timed_out' | 'closed';
-  output: Json;
-  /** As `answer` stores it. */
-  error: { code: string; message: string; retryable: boolean } | null;
-  deadline_at: Date;
-}
-
-export function createExternalAttempts(pool: pg.Pool): ExternalAttempts {
+/** `outbox`: where messages go of those that are published. */
+export function createExternalAttempts(
+  pool: pg.Pool,
+  outbox: () => Pick<Outbox, 'append'> | undefined = () => undefined,
+): ExternalAttempts {
+  const published = createPublishedAttempts(pool, outbox);
   const look = (key: AttemptKey) =>
     pool.query<RawAttempt>({
       name: 'look-at-external',
@@ -47,7 +45,11 @@ export function createExternalAttempts(pool: pg.Pool): ExternalAttempts {
       values: [key.runId, key.actionId, key.epoch, key.attempt],
     });
   return {
-    async open({ tenantId, topic, input, priority, timeoutMs, ...key }) {
+    async open({ tenantId, topic, input, priority, timeoutMs, message, ...key }) {
+      if (message !== undefined) {
+        const found = await published.open({ ...key, tenantId, topic, input, priority, timeoutMs, message });
+        return found === undefined ? { status: 'closed' } : toAttempt(found);
+      }
       const { runId, actionId, epoch, attempt } = key;
       const values = [runId, actionId, epoch, attempt, topic, priority, payload(input, tenantId), timeoutMs];
       const made = await persist(() => pool.query<RawAttempt>({ name: 'open-external', text: OPEN, values }));

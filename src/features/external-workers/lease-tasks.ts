@@ -14,6 +14,7 @@ import type { Logger } from '../../engine/ports/logger.ts';
 import type { FlowQueue } from '../../engine/ports/queue.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
+import type { Outbox } from '../../store/core/outbox.ts';
 import type { ExternalLogs, SaidLine } from './external-logs.ts';
 import type {
   ExternalAttempts,
@@ -181,14 +182,24 @@ declare module '../../../workers/adapter.ts' {
   }
 }
 
-/** The engine's side, bound to one execution of the adapter. */
-export function externalAttempts(attempts: ExternalAttempts, maxInputBytes: number) {
+/** The engine's side, bound to one execution of the adapter. `outbox` says which topics are published. */
+export function externalAttempts(
+  attempts: ExternalAttempts,
+  maxInputBytes: number,
+  outbox: () => Pick<Outbox, 'publishes' | 'ofTask'> | undefined = () => undefined,
+) {
   return (call: ExecutionCall) =>
     ({ topic, input }: { topic: string; input: Json }) => {
       const made = makeStorable(input, { maxBytes: maxInputBytes });
       if (!made.ok) throw new OrchestratorError('input_invalid', made.message.replace('the output', 'the input'));
       const { run, actionId, attempt, priority, timeoutMs } = call;
       const key = { runId: run.id, epoch: run.epoch, actionId, attempt };
-      return attempts.open({ ...key, tenantId: run.tenantId, topic, input: made.json, priority, timeoutMs });
+      const opened = { ...key, tenantId: run.tenantId, topic, input: made.json, priority, timeoutMs };
+      const publishing = outbox();
+      if (publishing?.publishes(topic) !== true) return attempts.open(opened);
+      return attempts.open({
+        ...opened,
+        message: (attempt) => publishing.ofTask(call, { ...attempt, topic, input: made.json }),
+      });
     };
 }

@@ -1,6 +1,7 @@
 /** Tasks that workers outside do over HTTP: what the engine needs from the store. */
 import type { ExternalAttempt } from '../../engine/ports/external-attempt.ts';
 import type { Json } from '../../schemas/json.ts';
+import type { OutboxMessage } from '../../store/core/outbox.ts';
 
 /** One attempt of a task, as the row of it is found. */
 export interface AttemptKey {
@@ -17,6 +18,8 @@ export interface NewExternalAttempt extends AttemptKey {
   input: string;
   priority: number;
   timeoutMs: number;
+  /** It is published: makes its message. Left out: workers lease it over HTTP. */
+  message?: ((attempt: { id: string; leaseToken: string }) => Promise<OutboxMessage>) | undefined;
 }
 
 export interface LeasedTask {

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import type { Json } from '../../schemas/json.ts';
 import { errorPayload, payload, textPayload } from '../../store/payloads/payloads.ts';
 import { wakeRunsOf } from '../../store/recover/sleeping-runs.ts';
+import { LIVE, RUN_AND_TASK, wakesOf } from './attempt-statements.ts';
 import { TOPIC_CHANNEL } from './attempt-store.ts';
 import type {
   ExternalTaskStore,
@@ -21,21 +22,6 @@ import type {
 /** After so many leases without an outcome the task is given up, like one that ends its workers. */
 export const MAX_DELIVERIES = 10;
 const TAKEN_BACK_PER_STATEMENT = 100;
-
-/** The run wants this attempt. A task has no row before its first outcome. */
-const LIVE = `NOT r.final AND r.epoch = e.epoch AND r.status <> 'cancelling'
-  AND (t.run_id IS NULL OR t.epoch = e.epoch AND NOT t.final AND t.ended_attempt < e.attempt)`;
-const RUN_AND_TASK = `JOIN run r ON r.id = e.run_id LEFT JOIN task t ON t.run_id = e.run_id AND t.action_id = e.action_id`;
-
-// What brings a task on is committed with its wake: whoever dies before the job is due leaves that to the reconciler.
-const wakesOf = (source: string) => `
-  INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
-  SELECT s.run_id, s.action_id, 'external', s.epoch, 'pending', 1
-  FROM ${source} s JOIN run r ON r.id = s.run_id AND r.epoch = s.epoch AND NOT r.final
-  WHERE s.status IN ('completed', 'failed')
-  ORDER BY s.run_id, s.action_id
-  ON CONFLICT (run_id, action_id) DO UPDATE SET wakes = t.wakes + 1 WHERE NOT t.final AND t.epoch = EXCLUDED.epoch
-  RETURNING t.run_id`;
 
 const TAKE_BACK = `
 WITH expired AS (
@@ -123,7 +109,7 @@ SELECT ${ATTEMPT}, e.held, e.ended, coalesce(u.status, e.status) AS status, u.ru
 
 const OPEN_TASKS = `
 FROM external_task e ${RUN_AND_TASK}
-WHERE e.tenant_id = $1 AND e.status IN ('available', 'leased') AND ${LIVE}
+WHERE e.tenant_id = $1 AND e.status IN ('available', 'leased') AND NOT e.by_message AND ${LIVE}
   AND ($2::text IS NULL OR e.topic = $2) AND ($3::text IS NULL OR $3 = ${shownStatus()})`;
 
 const LIST = `

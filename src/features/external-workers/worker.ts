@@ -4,8 +4,8 @@ import { createExternalAttempts } from './attempt-store.ts';
 import { externalAttempts } from './lease-tasks.ts';
 
 export const worker: FeatureWorker = {
-  open({ config, pool }) {
-    const external = externalAttempts(createExternalAttempts(pool), config.maxOutputBytes);
+  open({ config, pool, outbox }) {
+    const external = externalAttempts(createExternalAttempts(pool, outbox), config.maxOutputBytes, outbox);
     return { capabilities: (call) => ({ external: external(call) }) };
   },
 };

@@ -40,6 +40,7 @@ const NOBODYS: ReadonlyMap<string, { grants: string; why: string }> = new Map([
   ['peer', { grants: '', why: 'peers get the services of all tenants' }],
   ['installation', { grants: '', why: 'what the installation calls itself' }],
   ['event_stream', { grants: 'SELECT', why: 'a trigger of events asks whether there is a stream' }],
+  ['flow_publisher', { grants: 'SELECT', why: 'a trigger of failures asks whether there is a publisher' }],
   ['event_out', { grants: 'INSERT', why: 'what a trigger of events owes that stream; only workers read it' }],
 ]);
 

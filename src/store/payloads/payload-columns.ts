@@ -17,6 +17,7 @@ export const PAYLOAD_COLUMNS: Readonly<Record<string, PayloadColumns>> = {
   late_effect: { key: ['id'], json: ['output'] },
   output_cache: { key: ['tenant_id', 'key'], json: ['output'] },
   external_task: { key: ['id'], json: ['input', 'progress', 'output', 'error'] },
+  flow_outbox: { key: ['id'], json: [], text: ['value'] },
   signal_message: { key: ['id'], json: ['payload'] },
   incoming_event: { key: ['tenant_id', 'key'], json: ['event'] },
   schedule: { key: ['id'], json: ['parameters'] },

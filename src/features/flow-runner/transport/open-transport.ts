@@ -5,7 +5,16 @@ import type { Transport } from './ports.ts';
 
 /** Undefined: none is on. */
 export async function openTransport(config: Config, log: Logger): Promise<Transport | undefined> {
-  if (config.transport !== 'redis-streams') return undefined;
-  const { openRedisStreams } = await import('./redis-streams/transport.ts');
-  return openRedisStreams(config, log);
+  switch (config.transport) {
+    case undefined:
+      return undefined;
+    case 'kafka': {
+      const { createKafkaTransport } = await import('./kafka/kafka-transport.ts');
+      return createKafkaTransport(config.kafka, log);
+    }
+    case 'redis-streams': {
+      const { openRedisStreams } = await import('./redis-streams/transport.ts');
+      return openRedisStreams(config, log);
+    }
+  }
 }
