@@ -45,7 +45,7 @@ transportConformance('Redis Streams', async (): Promise<TransportWorld> => {
     member: {
       module: 'features/flow-runner/transport/redis-streams/transport.js',
       make: 'createRedisStreams',
-      options: [optionsAt(url)],
+      options: optionsAt(url),
     },
     async createTopic(topic) {
       // A stream is there with its first entry.

@@ -15,9 +15,10 @@ export interface DyingMember {
 export interface MemberProgram {
   /** Below `src`, as it is compiled. */
   module: string;
-  /** Its function that makes the transport, and the arguments before the log. */
+  /** Its function that makes the transport, and its arguments before and after the log. */
   make: string;
-  options: readonly unknown[];
+  options: object;
+  times?: object;
 }
 
 export function startDyingMember({ module, ...program }: MemberProgram, group: string, topic: string): DyingMember {

@@ -121,14 +121,13 @@ export function transportConformance(name: string, makeWorld: () => Promise<Tran
         calls.push(messages.map(textOf));
         return Math.min(messages.length, 2);
       });
-      await until(() => calls.flat().includes('5') && calls.at(-1)?.length === 2, { what: 'the last two' });
+      await until(() => doneIn(calls) === 6, { what: 'all are done with' });
       let first = 0;
       for (const call of calls) {
         expect(call[0]).toBe(String(first));
         expect(call).toEqual([...call].sort());
         first += Math.min(call.length, 2);
       }
-      expect(first).toBe(6);
     });
 
     test('where handling throws nothing is done with', async () => {
@@ -329,6 +328,11 @@ export function transportConformance(name: string, makeWorld: () => Promise<Tran
       await until(async () => (await lagOf(publisher, group, topic)) === 0, { what: 'no lag' });
     });
   });
+}
+
+/** Where at most two of each call are. */
+function doneIn(calls: ReadonlyArray<readonly string[]>): number {
+  return calls.reduce((sum, { length }) => sum + Math.min(length, 2), 0);
 }
 
 function consume(transport: Transport, group: string, topic: string, handle: HandleMessages): Consumer {

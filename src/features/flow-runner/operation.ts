@@ -1,40 +1,25 @@
-/** What operators see of the messages of flow runs: the broker's health, why tasks wait, and what is read at a scrape. */
+/** What operators see of the messages of flow runs: the health of the broker, and why tasks wait. */
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';
 import type { ApiHooks } from '../../feature.ts';
 import { inTime } from '../../telemetry/in-time.ts';
-import { openMessagesOf, waitingMessages } from './message-store.ts';
-import type { FlowGauges } from './metrics.ts';
+import { openMessagesOf } from './message-store.ts';
 import { causeOfMessage } from './open-messages.ts';
 import type { Transport } from './transport/ports.ts';
 
 /** Who asks why does not wait for a broker that is away. */
 const ANSWER_MS = 2_000;
 
-type Settings = Pick<Config, 'kafka' | 'flowTransport'>;
-
 /** Topics that are consumed. */
 export function consumedTopics({ runs, done, failed }: Config['flowTransport']): string[] {
   return [runs, done, failed];
-}
-
-/** `everyTenant`: the outbox is that of all. */
-export function flowGauges(
-  transport: Pick<Transport, 'lag'>,
-  everyTenant: pg.Pool,
-  { kafka, flowTransport }: Settings,
-): FlowGauges {
-  return {
-    lag: () => transport.lag(kafka.group, consumedTopics(flowTransport)),
-    outboxAgeSeconds: async () => (await waitingMessages(everyTenant)).ageSeconds,
-  };
 }
 
 /** `pool`: of the tenant of the request. */
 export function flowHooks(
   transport: Pick<Transport, 'name' | 'ping'>,
   pool: pg.Pool,
-  { flowTransport }: Settings,
+  { flowTransport }: Pick<Config, 'flowTransport'>,
 ): Pick<ApiHooks, 'dependencies' | 'whyWaiting'> {
   const answers = () =>
     transport.ping().then(

@@ -8,6 +8,11 @@ import { CAUSE_CODES, type Cause, isBroken, span } from '../../../../src/domain/
 import { explain } from '../../../../src/features/diagnosis/domain.ts';
 import type { ActionFact, LaneFact, RunFact, RunFacts, TaskFact } from '../../../../src/features/diagnosis/facts.ts';
 import { PROBLEM_CODES, type SystemFacts, systemProblems } from '../../../../src/features/diagnosis/system-problems.ts';
+import {
+  causeOfMessage,
+  type MessageSurroundings,
+  type OpenMessage,
+} from '../../../../src/features/flow-runner/open-messages.ts';
 
 const NOW = 1_900_000_000_000;
 const RUN: RunFact = {
@@ -102,6 +107,17 @@ const rootOf = (more: Partial<RunFacts>): Cause => explain(facts(more)).root;
 const call: ActionFact = { ...ACTION, actionType: 'service_call', service: 'billing' };
 const circuits = new Map([['billing', { state: 'open', since: NOW - 10_000, worker: 'w-1', instanceId: 'i-1' }]]);
 const pending = { run: { ...RUN, status: 'pending' }, jobs: job({ state: 'missing' }) };
+const MESSAGE = {
+  ...{ actionId: 'a', handler: 'resize', attempt: 1, now: NOW },
+  ...{ createdAt: NOW - 30_000, publishedAt: NOW - 20_000, deadlineAt: NOW + 60_000 },
+};
+const AROUND = { topic: 'task_queue', isReachable: true, maxOpenTasks: 10 };
+
+/** As the feature says it of its tasks. */
+function ofMessage(more: Partial<OpenMessage>, around: Partial<MessageSurroundings> = {}): Partial<RunFacts> {
+  return { whyWaiting: new Map([['a', causeOfMessage({ ...MESSAGE, ...more }, { ...AROUND, ...around })]]) };
+}
+
 const external = {
   topic: 'resize',
   status: 'available',
@@ -444,6 +460,21 @@ const ROOTS: Array<[string, Partial<RunFacts>, Partial<Cause>]> = [
     'an external task that nobody takes',
     { tasks: row({}), jobs: job({ state: 'delayed' }), externals: new Map([['a', external]]) },
     { code: 'external_no_worker', since: NOW - 12_000, data: { topic: 'resize', deliveries: 0, leased_of_topic: 3 } },
+  ],
+  [
+    'a task whose message waits in the outbox',
+    { tasks: row({}), jobs: job({ state: 'delayed' }), ...ofMessage({ publishedAt: undefined }) },
+    { code: 'outbox_waiting', since: NOW - 30_000, data: expect.objectContaining({ topic: 'task_queue', attempt: 1 }) },
+  ],
+  [
+    'a published task that nobody has answered',
+    { tasks: row({}), jobs: job({ state: 'delayed' }), ...ofMessage({}) },
+    { code: 'task_queue_no_answer', since: NOW - 20_000, times: { deadline: NOW + 60_000 } },
+  ],
+  [
+    'a published task while the broker is away',
+    { tasks: row({}), jobs: job({ state: 'delayed' }), ...ofMessage({}, { isReachable: false }) },
+    { code: 'kafka_unreachable', data: expect.objectContaining({ is_published: true }) },
   ],
   [
     'an external task in the hands of a worker',
