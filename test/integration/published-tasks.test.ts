@@ -26,6 +26,8 @@ async function start(actions: readonly object[], more: object = {}): Promise<str
   return field(accepted(answer, 202), 'run_id');
 }
 
+const isOf = (fields: object | undefined, runId: string) => Reflect.get(fields ?? {}, 'run_id') === runId;
+
 describe('a published task', () => {
   test('has every field, its key and its headers, is never leased over HTTP, and its answer completes the run', async () => {
     const { api } = flow.stack;
@@ -150,7 +152,7 @@ describe('a published task', () => {
     if (first === undefined) throw new Error('no first attempt');
     // Its work began before the second attempt was published.
     await flow.failed(first.body, 'late', { execution_time_ms: 60_000 });
-    await until(() => log.lines.some(({ event, fields }) => event === 'task_answer_late' && fields?.['run_id'] === id));
+    await until(() => log.lines.some(({ event, fields }) => event === 'task_answer_late' && isOf(fields, id)));
     expect(taskOf(await api.execution(id), 'slow').status).not.toBe('failed');
     await flow.done(first.body, { by: 'the first' });
     expect(await api.finished(id)).toMatchObject({ status: 'completed', output: { slow: { by: 'the first' } } });
@@ -176,9 +178,9 @@ describe('a published task', () => {
     });
     expect(letters.map(({ code }) => code).sort()).toEqual([...written.map(([, code]) => code), 'invalid_json'].sort());
     await until(() =>
-      log.lines.some(({ event, fields }) => event === 'task_answer_unknown' && fields?.['run_id'] === unknown.run_id),
+      log.lines.some(({ event, fields }) => event === 'task_answer_unknown' && isOf(fields, unknown.run_id)),
     );
-    const metrics = String((await api.get('/metrics')).body);
+    const metrics = (await api.get('/metrics')).text;
     expect(metrics).toMatch(/orchestrator_kafka_messages_total\{topic="task_done",result="ignored"\} 1/);
   });
 });
