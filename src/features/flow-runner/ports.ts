@@ -1,6 +1,8 @@
 /** What the flow runner needs of its store, and what it offers to whoever hands requests in. */
+
 import type { Definition } from '../../domain/definition/definition.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
+import type { Json } from '../../schemas/json.ts';
 import type { FlowRunMessage } from './schemas.ts';
 
 /** A request under the id of its requester, and the digest of what it says. */
@@ -42,3 +44,19 @@ export type TakeFlowRun = (
   message: FlowRunMessage,
   idempotencyKey?: string | undefined,
 ) => Promise<TakenRun>;
+
+export interface TaskInputs {
+  handler: string;
+  /** From 0. */
+  attempt: number;
+  inputs: Json;
+  executionContext: Json;
+}
+
+/** `attempt`: from 0; undefined: the newest. */
+export type ReadTaskInputs = (
+  tenantId: string,
+  runId: string,
+  taskId: string,
+  attempt: number | undefined,
+) => Promise<TaskInputs | undefined>;
