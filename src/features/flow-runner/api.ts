@@ -1,25 +1,41 @@
 /** What an API process has of it. */
 import { type ApiParts, featureApi } from '../../feature.ts';
 import { createFlowDefinitions } from './flow-definitions.ts';
+import { consumeFlowRuns } from './messages/consume-flow-runs.ts';
 import { createFlowMetrics } from './metrics.ts';
+import { createRejectedMessages } from './poison/rejected-messages.ts';
 import type { FlowInbox, TakeFlowRun } from './ports.ts';
 import { flowRunRoutes } from './routes.ts';
 import { createFlowInbox, isRunIdTaken, UNLISTED } from './store.ts';
 import { createTakeFlowRun } from './take-flow-run.ts';
+import { openTransport } from './transport/open-transport.ts';
+import type { Transport } from './transport/ports.ts';
 import { createFindWebhook } from './webhooks.ts';
 
 export const api = featureApi([flowRunRoutes], (parts) => {
-  const { workflows, reader, links, newId } = parts;
+  const { config, log, workflows, reader, links, newId } = parts;
   const inbox = createFlowInbox(parts.pool);
   const takeFlowRun = takeFlowRunOf(parts, inbox);
-  const metrics = createFlowMetrics();
-  const hooks = { registerMetrics: metrics.register };
+  let transport: Transport | undefined;
+  const { runs, done, failed } = config.flowTransport;
+  const metrics = createFlowMetrics({
+    lag: async () => (await transport?.lag(config.kafka.group, [runs, done, failed])) ?? [],
+    outboxAgeSeconds: () => Promise.resolve(undefined),
+  });
+  const hooks = {
+    registerMetrics: metrics.register,
+    rejectedMessages: createRejectedMessages(parts.pool),
+    async work(signal: AbortSignal) {
+      transport = await openTransport(config, log);
+      if (transport !== undefined) await consumeFlowRuns({ parts, takeFlowRun, metrics }, transport, signal);
+    },
+  };
   return { takeFlowRun, inbox, findWebhook: createFindWebhook(workflows), reader, links, newId, hooks };
 });
 
 /** The one use case, whichever way requests come. */
 function takeFlowRunOf(parts: ApiParts, inbox: FlowInbox): TakeFlowRun {
-  const { workflows, accept, catalogue: actionTypes } = parts;
+  const { workflows, accept, catalogue: actionTypes, failpoint } = parts;
   const definitions = createFlowDefinitions({ workflows, inbox, actionTypes, prefix: UNLISTED });
-  return createTakeFlowRun({ inbox, definitions, workflows, accept, isTaken: isRunIdTaken });
+  return createTakeFlowRun({ inbox, definitions, workflows, accept, isTaken: isRunIdTaken, failpoint });
 }
