@@ -27,6 +27,7 @@ import type { ExecutionCall } from './engine/ports/executor.ts';
 import type { Failpoint } from './engine/ports/failpoint.ts';
 import type { Logger } from './engine/ports/logger.ts';
 import type { RunReader } from './engine/ports/read-models.ts';
+import type { RejectedMessages } from './engine/ports/rejected-messages.ts';
 import type { RunRow } from './engine/ports/rows.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
@@ -116,6 +117,8 @@ export interface ApiHooks {
   dependencies?: readonly Dependency[];
   /** As `waitCauses`, of what has to be read. */
   whyWaiting?: WhyWaiting;
+  /** Messages that could not be taken in. One feature at most offers it. */
+  rejectedMessages?: RejectedMessages;
   /** Adds metrics of its own to those of the process. */
   registerMetrics?: (registry: Registry) => void;
   /** Its work in the background, until the signal aborts. */
@@ -201,6 +204,8 @@ export interface ApiParts {
   egress: Egress;
   /** As the feature that offers one has it; what is written before all are open is lost. */
   audit: Audit;
+  /** As the feature that offers them has them, once all are open; undefined: there are none. */
+  rejectedMessages(): RejectedMessages | undefined;
   /** Says why a tenant may not have a service at an address. */
   checkAddress(tenantId: string, url: string): Promise<string | undefined>;
   /** Of all features. */

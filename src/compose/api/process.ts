@@ -96,6 +96,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     ...engine,
     ...{ depths, lanes, engineHealth, egress, limits, clock },
     audit: auditOf(audit),
+    rejectedMessages: () => offered(opened, 'rejectedMessages'),
     ...brought,
     dependencies: () => opened.flatMap(({ dependencies = [] }) => dependencies),
     whyWaiting: (run, actionIds) => whyWaiting(opened, run, actionIds),

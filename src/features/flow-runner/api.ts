@@ -1,10 +1,13 @@
 /** What an API process has of it. */
-import { type ApiParts, featureApi } from '../../feature.ts';
+import { type ApiHooks, type ApiParts, featureApi } from '../../feature.ts';
 import { exchangeOf } from './assemble.ts';
 import { createFlowDefinitions } from './flow-definitions.ts';
+import { flowRunHandler } from './messages/consume-flow-runs.ts';
 import { createFlowMetrics } from './metrics.ts';
+import { flowHooks } from './operation.ts';
 import { OUTBOX_CHANNEL } from './outbox/append.ts';
 import { createOutboxStore } from './outbox/outbox-store.ts';
+import { createRejectedMessages } from './poison/rejected-messages.ts';
 import type { FlowInbox, TakeFlowRun } from './ports.ts';
 import { flowRunRoutes } from './routes.ts';
 import { createFlowInbox, isRunIdTaken, UNLISTED } from './store.ts';
@@ -14,22 +17,31 @@ import { createTaskInputs } from './task-inputs-store.ts';
 import { createFindWebhook } from './webhooks.ts';
 
 export const api = featureApi([flowRunRoutes, taskInputRoutes], (parts) => {
-  const { workflows, reader, links, newId, config } = parts;
+  const { workflows, reader, links, newId } = parts;
   const inbox = createFlowInbox(parts.pool);
   const takeFlowRun = takeFlowRunOf(parts, inbox);
-  const outbox = createOutboxStore(parts.everyTenant);
-  const isOn = config.transport !== undefined;
-  const metrics = createFlowMetrics(
-    isOn ? { lag: () => exchange.lag(), outboxAgeSeconds: outbox.ageSeconds } : undefined,
-  );
-  const exchange = exchangeOf(parts, metrics, outbox);
-  const hooks = {
-    registerMetrics: metrics.register,
-    ...(isOn ? { work: exchange.work, channels: { [OUTBOX_CHANNEL]: exchange.wake }, onGap: exchange.wake } : {}),
-  };
+  const hooks = { rejectedMessages: createRejectedMessages(parts.pool), ...messageHooks(parts, takeFlowRun) };
   const taskInputs = createTaskInputs(parts.pool);
   return { takeFlowRun, inbox, findWebhook: createFindWebhook(workflows), reader, links, newId, taskInputs, hooks };
 });
+
+/** Without a transport nothing connects. */
+function messageHooks(parts: ApiParts, takeFlowRun: TakeFlowRun): ApiHooks {
+  const { config, pool, everyTenant } = parts;
+  const { transport: name, flowTransport } = config;
+  if (name === undefined) return { registerMetrics: createFlowMetrics().register };
+  const outbox = createOutboxStore(everyTenant);
+  const metrics = createFlowMetrics({ lag: () => exchange.lag(), outboxAgeSeconds: outbox.ageSeconds });
+  const takeRuns = flowRunHandler({ parts, takeFlowRun, metrics });
+  const exchange = exchangeOf(parts, metrics, outbox, [[flowTransport.runs, takeRuns]]);
+  return {
+    registerMetrics: metrics.register,
+    ...flowHooks({ name, ping: exchange.ping }, pool, config),
+    work: exchange.work,
+    channels: { [OUTBOX_CHANNEL]: exchange.wake },
+    onGap: exchange.wake,
+  };
+}
 
 /** The one use case, whichever way requests come. */
 function takeFlowRunOf(parts: ApiParts, inbox: FlowInbox): TakeFlowRun {

@@ -29,6 +29,8 @@ export interface Exchange {
   /** There may be something to publish. */
   wake(): void;
   lag(): Promise<PartitionLag[]>;
+  /** Rejects when the broker does not answer. */
+  ping(): Promise<void>;
   /** Until the signal aborts. */
   work(signal: AbortSignal): Promise<void>;
 }
@@ -68,6 +70,10 @@ export function createExchange(deps: ExchangeDeps): Exchange {
   return {
     wake: () => publisher?.wake(),
     lag: async () => transport?.lag(group, topics) ?? [],
+    async ping() {
+      if (transport === undefined) throw new Error('no connection was opened yet');
+      await transport.ping();
+    },
     async work(signal) {
       transport = await opened(signal);
       if (transport === undefined) return;
