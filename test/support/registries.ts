@@ -90,6 +90,7 @@ export function freshMetrics() {
   services.register(worker.registry);
   worker.registry.registerMetric(memoryFailureCounter());
   const flows = createFlowMetrics({
+    consumed: ['flow_runs'],
     lag: () => Promise.resolve([{ topic: 'flow_runs', partition: 0, lag: 3 }]),
     outboxAgeSeconds: () => Promise.resolve(1.5),
   });

@@ -4,7 +4,7 @@ import { exchangeOf } from './assemble.ts';
 import { createFlowDefinitions } from './flow-definitions.ts';
 import { flowRunHandler } from './messages/consume-flow-runs.ts';
 import { createFlowMetrics } from './metrics.ts';
-import { flowHooks } from './operation.ts';
+import { consumedTopics, flowHooks } from './operation.ts';
 import { OUTBOX_CHANNEL } from './outbox/append.ts';
 import { createOutboxStore } from './outbox/outbox-store.ts';
 import { createRejectedMessages } from './poison/rejected-messages.ts';
@@ -31,7 +31,11 @@ function messageHooks(parts: ApiParts, takeFlowRun: TakeFlowRun): ApiHooks {
   const { transport: name, flowTransport } = config;
   if (name === undefined) return { registerMetrics: createFlowMetrics().register };
   const outbox = createOutboxStore(everyTenant);
-  const metrics = createFlowMetrics({ lag: () => exchange.lag(), outboxAgeSeconds: outbox.ageSeconds });
+  const metrics = createFlowMetrics({
+    consumed: consumedTopics(flowTransport),
+    lag: () => exchange.lag(),
+    outboxAgeSeconds: outbox.ageSeconds,
+  });
   const takeRuns = flowRunHandler({ parts, takeFlowRun, metrics });
   const exchange = exchangeOf(parts, metrics, outbox, [[flowTransport.runs, takeRuns]]);
   return {

@@ -17,12 +17,18 @@ export interface FlowMetrics {
 
 /** What is read at each scrape; what cannot be read in time is not shown. */
 export interface FlowGauges {
+  /** Topics that come in: alerts on the first poison of one need a series that was 0 before. */
+  consumed: readonly string[];
   lag(): Promise<readonly PartitionLag[]>;
   /** Of the oldest message that is not published; 0: all are. */
   outboxAgeSeconds(): Promise<number | undefined>;
 }
 
-const NOTHING: FlowGauges = { lag: () => Promise.resolve([]), outboxAgeSeconds: () => Promise.resolve(undefined) };
+const NOTHING: FlowGauges = {
+  consumed: [],
+  lag: () => Promise.resolve([]),
+  outboxAgeSeconds: () => Promise.resolve(undefined),
+};
 
 /** A scrape does not wait for a broker that is away. */
 const READ_MS = 3_000;
@@ -40,6 +46,7 @@ export function createFlowMetrics(gauges: FlowGauges = NOTHING): FlowMetrics & {
     help: 'Answers to tasks that came too late to count',
     registers: [],
   });
+  for (const topic of gauges.consumed) messages.inc({ topic, result: 'poison' }, 0);
   return {
     message(topic, result) {
       messages.inc({ topic, result });

@@ -7,7 +7,11 @@ test('messages are counted by topic and result, and the lag is what the transpor
     { topic: 'flow_runs', partition: 0, lag: 7 },
     { topic: 'flow_runs', partition: 1, lag: 2 },
   ];
-  const metrics = createFlowMetrics({ lag: async () => lag, outboxAgeSeconds: async () => 2.5 });
+  const metrics = createFlowMetrics({
+    consumed: ['task_done'],
+    lag: async () => lag,
+    outboxAgeSeconds: async () => 2.5,
+  });
   const registry = new Registry();
   metrics.register(registry);
   metrics.message('flow_runs', 'taken');
@@ -18,6 +22,7 @@ test('messages are counted by topic and result, and the lag is what the transpor
   const shown = await registry.metrics();
   expect(shown).toContain('orchestrator_kafka_messages_total{topic="flow_runs",result="taken"} 2');
   expect(shown).toContain('orchestrator_kafka_messages_total{topic="task_queue",result="published"} 1');
+  expect(shown).toContain('orchestrator_kafka_messages_total{topic="task_done",result="poison"} 0');
   expect(shown).toContain('orchestrator_kafka_late_answers_total 1');
   expect(shown).toContain('orchestrator_kafka_lag{topic="flow_runs",partition="0"} 7');
   expect(shown).toContain('orchestrator_kafka_outbox_age_seconds 2.5');
@@ -28,7 +33,7 @@ test('messages are counted by topic and result, and the lag is what the transpor
 
 test('what a broker or a database that is away would say is not shown, and the counters are', async () => {
   const away = () => Promise.reject(new Error('away'));
-  const metrics = createFlowMetrics({ lag: away, outboxAgeSeconds: away });
+  const metrics = createFlowMetrics({ consumed: [], lag: away, outboxAgeSeconds: away });
   const registry = new Registry();
   metrics.register(registry);
   metrics.message('flow_runs', 'poison');
