@@ -2,6 +2,7 @@
 import { type ApiParts, featureApi } from '../../feature.ts';
 import { createFlowDefinitions } from './flow-definitions.ts';
 import { consumeFlowRuns } from './messages/consume-flow-runs.ts';
+import { flowRunHandler } from './messages/flow-run-handler.ts';
 import { createFlowMetrics } from './metrics.ts';
 import { createRejectedMessages } from './poison/rejected-messages.ts';
 import type { FlowInbox, TakeFlowRun } from './ports.ts';
@@ -27,7 +28,9 @@ export const api = featureApi([flowRunRoutes], (parts) => {
     rejectedMessages: createRejectedMessages(parts.pool),
     async work(signal: AbortSignal) {
       transport = await openTransport(config, log);
-      if (transport !== undefined) await consumeFlowRuns({ parts, takeFlowRun, metrics }, transport, signal);
+      if (transport === undefined) return;
+      const handle = flowRunHandler({ parts, takeFlowRun, metrics });
+      await consumeFlowRuns({ config, log, handle }, transport, signal);
     },
   };
   return { takeFlowRun, inbox, findWebhook: createFindWebhook(workflows), reader, links, newId, hooks };
