@@ -179,6 +179,33 @@ test('messages that can never be taken in become dead letters with their code, a
   expect(new Set(ofOthers.map(({ tenant_id: tenant }) => tenant))).toEqual(new Set(['default']));
 });
 
+test('a handler without an adapter is a task for executors outside, where the setting names it, also of a stored workflow', async () => {
+  const { api, db } = stack;
+  const flow = (handler: string) => ({
+    ...FLOW,
+    tasks: [{ id: 'a', handler, inputs: { n: 1 }, retries: 2, timeout: 77 }],
+  });
+  const message = flowRun({ flow_definition: flow('published_one') });
+  await publish([message]);
+  const stored = await api.send('POST', '/workflows', { ...flow('published_two'), id: 'published' });
+  expect(stored.status).toBe(201);
+  expect((await api.post('/workflows', flow('resize'))).status).toBe(422);
+  expect((await api.post('/v1/runs', { flow_id: 'f', flow_definition: flow('resize') })).body).toMatchObject({
+    code: 'unknown_handler',
+  });
+  const other = flowRun({ flow_id: 'published', flow_definition: {} });
+  await publish([other]);
+  const tasks = await until(async () => {
+    const { rows } = await db.query('SELECT run_id, topic, input FROM external_task ORDER BY topic');
+    return rows.length === 2 ? rows : undefined;
+  });
+  expect(tasks).toEqual([
+    { run_id: message['run_id'], topic: 'published_one', input: { n: 1 } },
+    { run_id: other['run_id'], topic: 'published_two', input: { n: 1 } },
+  ]);
+  for (const { run_id: id } of tasks) await api.post(`/workflows/executions/${id}/cancel`, {});
+});
+
 test('dead letters are listed page by page among the tasks, counted, discarded, and published again by a retry', async () => {
   const { api, db } = stack;
   await db.query('DELETE FROM flow_outbox');
