@@ -105,6 +105,8 @@ export interface ApiHooks {
   tokens?: VerifyToken;
   /** Before an operation changes something: its request is parsed, and nothing is stored. A rejection stops it. */
   beforeChange?: BeforeChange;
+  /** Before a definition that a client sent is read: what the feature understands of it, in words of the trunk. */
+  translate?: (written: JsonObject) => JsonObject;
   /** Before a workflow is created, or gets another definition. */
   beforeSave?: BeforeSaveWorkflow;
   /** By channel of the database: what is notified there. */

@@ -6,7 +6,7 @@ import { isDataFault } from '../../store/core/transient.ts';
 import { createAnswerStore } from './answers/answers-store.ts';
 import { createTakeAnswers } from './answers/take-answers.ts';
 import { createExchange, type Exchange } from './exchange.ts';
-import { storePoisonOf } from './messages/consume-flow-runs.ts';
+import { storePoisonOf } from './messages/flow-run-handler.ts';
 import type { FlowMetrics } from './metrics.ts';
 import type { MessageLimits } from './outbox/messages.ts';
 import { createOutboxStore, type OutboxStore } from './outbox/outbox-store.ts';
@@ -24,7 +24,7 @@ export function exchangeOf(
 ): Exchange {
   const { config, everyTenant, plans, failpoint, log } = parts;
   const { flowTransport, kafka } = config;
-  const poison = storePoisonOf(config, everyTenant);
+  const poison = storePoisonOf(parts);
   const takeAnswers = createTakeAnswers({
     ...{ plans, metrics, failpoint, log, isDataFault },
     answers: createAnswerStore(everyTenant),
