@@ -26,6 +26,7 @@ export type NamedBy = Readonly<Record<string, readonly string[]>>;
 export const NAMED_BY: NamedBy = {
   approvals: ['manual-completion', 'sessions', 'signals'],
   audit: ['bin', 'sessions'],
+  'external-workers': ['flow-runner'],
   events: ['failures', 'platform', 'service-apis', 'services', 'webhooks'],
   identity: ['sessions'],
   peers: ['diagnosis'],

@@ -119,7 +119,8 @@ const RULES: readonly Rule[] = [
     check: 'external_tasks_are_ended',
     rule: 'no task outside goes on beyond its deadline',
     sql: `SELECT e.id FROM external_task e JOIN run r ON r.id = e.run_id AND NOT r.final AND r.epoch = e.epoch AND r.status <> 'paused'
-          WHERE e.status IN ('available', 'leased') AND e.deadline_at < now() - interval '60 seconds' AND $1::int > 0`,
+          WHERE e.status IN ('available', 'leased') AND (NOT e.by_message OR e.published_at IS NOT NULL)
+            AND e.deadline_at < now() - interval '60 seconds' AND $1::int > 0`,
     whatToDo: 'Start a worker that serves the lane external: it ends these attempts.',
     status: 'warning',
   },

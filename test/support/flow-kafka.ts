@@ -2,7 +2,7 @@
 import { type Kafka, type ReadMessage, startKafka } from '../harness/kafka/start-kafka.ts';
 import type { Environment } from '../harness/processes/process.ts';
 import { until } from '../harness/until.ts';
-import { openStack, type Stack } from './stack.ts';
+import { openStack, type Stack, type StackOptions } from './stack.ts';
 
 export const TOPICS = ['flow_runs', 'task_queue', 'task_done', 'task_failed', 'dead_letter_queue', 'agent.audit'];
 
@@ -23,9 +23,13 @@ export interface FlowKafka {
   close(): Promise<void>;
 }
 
-export async function openFlowKafka(environment: Environment = {}): Promise<FlowKafka> {
+export async function openFlowKafka(
+  environment: Environment = {},
+  options: Pick<StackOptions, 'features'> = {},
+): Promise<FlowKafka> {
   const kafka = await startKafka({ topics: TOPICS, partitions: 2 });
   const stack = await openStack('redis', {
+    ...options,
     environment: {
       KAFKA_BOOTSTRAP_SERVERS: kafka.servers.join(','),
       KAFKA_AUTO_OFFSET_RESET: 'earliest',

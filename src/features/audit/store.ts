@@ -79,7 +79,7 @@ interface Row extends Omit<AuditContent, 'seq' | 'at' | 'details'> {
 
 export function createAuditStore(pool: pg.Pool): AuditStore {
   return {
-    append: (events) => inTransaction(pool, (client) => append(client, events)),
+    append: (events) => inTransaction(pool, (client) => appendAudit(client, events)),
     async list(tenantId, { from, to, actor, action, resource, decision }, { limit, before }) {
       const filter = [from ?? null, to ?? null, actor ?? null, action ?? null, resource ?? null, decision ?? null];
       const { rows } = await pool.query<Row>(LIST, [tenantId, ...filter, before ?? null, limit + 1]);
@@ -101,7 +101,8 @@ export function createAuditStore(pool: pg.Pool): AuditStore {
   };
 }
 
-async function append(client: pg.PoolClient, events: readonly AuditEvent[]) {
+/** Within a transaction of somebody else, who writes more with it. */
+export async function appendAudit(client: pg.PoolClient, events: readonly AuditEvent[]) {
   const tenants = [...new Set(events.map(({ tenant_id }) => tenant_id))].sort();
   const lock = async () =>
     (await client.query<{ tenant_id: string; seq: string; hash: string; at: Date }>(LOCK, [tenants])).rows;

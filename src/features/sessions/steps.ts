@@ -69,6 +69,8 @@ export function stepsOfSession({ identity, mfaCode, memory, audit }: StepDeps): 
         auditId,
         tenantId: context.run.tenantId,
         userId: context.run.userId,
+        tenant: parameters.tenant,
+        user: parameters.user,
         runId: context.run.id,
         sessionId: parameters.session_id,
         status: result.status,

@@ -3,7 +3,7 @@ import { isSystemId } from '../../domain/definition/system-workflow.ts';
 import { createKeyring } from '../../engine/keyring.ts';
 import { repeatUntil } from '../../engine/recover/reconcile.ts';
 import type { FeatureWorker } from '../../feature.ts';
-import { createAuditStore } from '../audit/store.ts';
+import { createSessionAuditStore } from './audit-store.ts';
 import type { SessionClients } from './clients.ts';
 import { mfaContext } from './domain.ts';
 import { createMemory } from './memory.ts';
@@ -28,7 +28,7 @@ export function workerWith(clients: SessionClients): FeatureWorker {
           return found && keyring?.open(found.envelope, mfaContext(found.tenantId, found.sessionId));
         },
         memory: createMemory(config.memoryGatewayUrl, parts.fetch, () => memoryFailures.inc()),
-        audit: createSessionAudit(createAuditStore(pool)),
+        audit: createSessionAudit(createSessionAuditStore(pool, parts.outbox), () => new Date(parts.now())),
       });
       return {
         capabilities: ({ run }) =>

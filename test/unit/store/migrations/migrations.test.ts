@@ -85,7 +85,7 @@ test.each(names.filter((name) => isBeside(readScript(name))))(
 );
 
 test('what runs beside the traffic is known by the word, if it does not stand in a comment', () => {
-  expect(names.filter((name) => isBeside(readScript(name)))).toHaveLength(13);
+  expect(names.filter((name) => isBeside(readScript(name)))).toHaveLength(16);
   expect(isBeside('-- a\ncreate index concurrently i ON run (a);')).toBe(true);
   expect(isBeside('-- CONCURRENTLY\n  -- CONCURRENTLY: not here\nSELECT 1;')).toBe(false);
 });
