@@ -5,6 +5,7 @@ import { optionsOrExit } from '../test/harness/command-line/options-or-exit.ts';
 import { startBare, startHandWritten } from './bullmq-side.ts';
 import { measureBytes, reportOfBytes } from './bytes.ts';
 import { measureCurve } from './curve.ts';
+import { measureFlows } from './flows.ts';
 import { measureWorkload, type Result } from './measure.ts';
 import { measureNoisy } from './noisy.ts';
 import { HELP, readOptions } from './options.ts';
@@ -33,6 +34,10 @@ try {
     say(`\n${table}`);
   } else if (options.bytes > 0) {
     const report = reportOfBytes(await measureBytes(servers, options.bytes, say));
+    await writeFile(path.join(folder, `${options.name}.md`), report);
+    say(`\n${report}`);
+  } else if (options.flows > 0) {
+    const report = await measureFlows(servers, options, say);
     await writeFile(path.join(folder, `${options.name}.md`), report);
     say(`\n${report}`);
   } else if (options.noisy) {

@@ -18,6 +18,8 @@ export interface Options {
   sleepers: number;
   /** Tasks of which is counted what they leave behind; 0: that is not measured. */
   bytes: number;
+  /** Flow runs that come by messages, of each measurement; 0: that is not measured. */
+  flows: number;
   /** A folder for CPU profiles of the API and the worker. */
   profile: string | undefined;
   /** Of the files in bench/results. */
@@ -34,8 +36,9 @@ export const HELP = `npm run bench -- [options]
   --backlogs <l>  with --curve: how many runs are queued (1000,10000,100000)
   --sleepers <n>  what so many sleeping runs cost instead
   --bytes <n>     what so many tasks leave behind in the stores instead
+  --flows <n>     flow runs a second by messages and by the bulk API, so many at a time, instead
   --profile <dir> writes CPU profiles of the API and the worker
-  --name <name>   of the files in bench/results (bench, curve, noisy or bytes)`;
+  --name <name>   of the files in bench/results (bench, curve, noisy, bytes or flows)`;
 
 export function readOptions(args: string[]): Options {
   const { values } = parseArgs({
@@ -50,6 +53,7 @@ export function readOptions(args: string[]): Options {
       backlogs: { type: 'string', default: '1000,10000,100000' },
       sleepers: { type: 'string' },
       bytes: { type: 'string' },
+      flows: { type: 'string' },
       profile: { type: 'string' },
       name: { type: 'string' },
     },
@@ -67,7 +71,20 @@ export function readOptions(args: string[]): Options {
     backlogs: values.backlogs.split(',').map((text) => positiveNumber('backlogs', text)),
     sleepers: values.sleepers === undefined ? 0 : positiveNumber('sleepers', values.sleepers),
     bytes: values.bytes === undefined ? 0 : positiveNumber('bytes', values.bytes),
+    flows: values.flows === undefined ? 0 : positiveNumber('flows', values.flows),
     profile: values.profile,
-    name: values.name ?? (values.curve ? 'curve' : values.noisy ? 'noisy' : values.bytes ? 'bytes' : 'bench'),
+    name: values.name ?? nameOf(values),
   };
+}
+
+function nameOf(values: {
+  curve: boolean;
+  noisy: boolean;
+  bytes?: string | undefined;
+  flows?: string | undefined;
+}): string {
+  if (values.curve) return 'curve';
+  if (values.noisy) return 'noisy';
+  if (values.bytes !== undefined) return 'bytes';
+  return values.flows === undefined ? 'bench' : 'flows';
 }

@@ -32,11 +32,15 @@ export interface Product {
   stop(): Promise<void>;
 }
 
-export async function startProduct(servers: Servers, profile: string | undefined): Promise<Product> {
+export async function startProduct(
+  servers: Servers,
+  profile: string | undefined,
+  settings: Environment = {},
+): Promise<Product> {
   const processes: Child[] = [];
   const launch = async (kind: Child['kind']) => {
     const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${path.resolve(profile, kind)}`];
-    const launched = await startPart(servers, kind, { flags });
+    const launched = await startPart(servers, kind, { flags, settings });
     processes.push(launched);
     return launched;
   };
@@ -159,7 +163,7 @@ export async function startProduct(servers: Servers, profile: string | undefined
  * Of the workloads, whose runs wait for nothing. The conditions are those of partial indexes, word for word: a look must cost
  * next to nothing, however many runs have ended.
  */
-async function countOpen(observer: pg.Pool, limit: number): Promise<number> {
+export async function countOpen(observer: pg.Pool, limit: number): Promise<number> {
   const { rows } = await observer.query<{ open: number }>({
     name: 'open-runs',
     text: `SELECT (SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'pending' AND due_at IS NULL AND waits_for_slot IS NULL LIMIT $1) AS a)::int
@@ -170,7 +174,7 @@ async function countOpen(observer: pg.Pool, limit: number): Promise<number> {
   return rows[0]?.open ?? 0;
 }
 
-async function createWorkflow(port: number, workload: Workload): Promise<string> {
+export async function createWorkflow(port: number, workload: Workload): Promise<string> {
   const actions = workload.actions.map(({ id, dependsOn }) => ({
     action_id: id,
     action_type: 'test_task',
