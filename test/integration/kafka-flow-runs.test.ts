@@ -1,6 +1,7 @@
 /** Flow runs by messages of Kafka: they become runs under their own ids, or dead letters that say why. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { removeOldMessages } from '../../src/features/flow-runner/retention.ts';
 import { type Kafka, startKafka } from '../harness/kafka/start-kafka.ts';
 import { until } from '../harness/until.ts';
 import { badMessages, FLOW, flowRun } from '../support/kafka/bad-messages.ts';
@@ -264,6 +265,28 @@ test('dead letters are listed page by page among the tasks, counted, discarded, 
   });
   expect(await letters('&error_code=invalid_json')).toEqual([]);
   expect(await get('/infrastructure/dlq/stats')).toMatchObject({ failed_events: 1, retried_events: 1 });
+});
+
+test('requests that never became a run and dead letters go after their days, and nothing else', async () => {
+  const { db } = stack;
+  await db.query('DELETE FROM flow_dead_letter');
+  const kept = flowRun();
+  await publish(['{', '[', kept]);
+  await completed(String(kept['run_id']));
+  await consumed();
+  await db.query(`UPDATE flow_run SET received_at = now() - interval '31 days'`);
+  await db.query(`UPDATE flow_dead_letter SET failed_at = now() - interval '31 days' WHERE original = 'ew=='`);
+  await db.query(
+    `INSERT INTO flow_run (run_id, tenant_id, flow_id, digest, received_at) VALUES
+       ('old', 'default', 'f', '', now() - interval '31 days'), ('new', 'default', 'f', '', now())`,
+  );
+  const before = (await db.query('SELECT FROM flow_run')).rowCount ?? 0;
+  expect(await removeOldMessages(db, 30, 100)).toBe(2);
+  const { rows } = await db.query(`SELECT run_id FROM flow_run WHERE run_id IN ('old', 'new')`);
+  expect(rows).toEqual([{ run_id: 'new' }]);
+  expect((await db.query('SELECT FROM flow_run')).rowCount).toBe(before - 1);
+  expect((await db.query('SELECT original FROM flow_dead_letter')).rows).toEqual([{ original: 'Ww==' }]);
+  await db.query(`DELETE FROM flow_run WHERE run_id = 'new'`);
 });
 
 function decoded(base64: string): unknown {

@@ -4,7 +4,7 @@
  */
 import { describe, OrchestratorError } from '../../domain/errors.ts';
 import { requestHash } from '../../engine/accept/request-hash.ts';
-import type { Failpoint } from '../../engine/ports/failpoint.ts';
+import { type Failpoint, NO_FAILPOINT } from '../../engine/ports/failpoint.ts';
 import type { WorkflowStore } from '../../engine/ports/read-models.ts';
 import type { AcceptedRun, AcceptRuns, Caller, ExecuteRequest } from '../../engine/ports/use-cases.ts';
 import { hasDefinition } from './domain.ts';
@@ -23,7 +23,7 @@ export interface TakeFlowRunDeps {
 }
 
 export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
-  const { inbox, definitions, accept } = deps;
+  const { inbox, definitions, accept, failpoint = NO_FAILPOINT } = deps;
 
   async function executeDefined(
     caller: Caller,
@@ -60,7 +60,7 @@ export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
     const claim = await inbox.claim(claimed);
     if (claim.is === 'other') throw conflict(runId);
     if (claim.is === 'run') return { runId, correlationId: claim.correlationId ?? runId, repeated: true };
-    await deps.failpoint?.('flow.afterClaim');
+    await failpoint('flow.afterClaim');
     const request: ExecuteRequest = {
       parameters: message.input ?? {},
       strict: false,
