@@ -26,7 +26,7 @@ export async function* checkFlowMessages(pool: pg.Pool, config: Config): AsyncGe
   }
 }
 
-/** Topics that are missing are named, and made by whoever runs the broker: how many partitions they have is a decision. */
+/** Topics that are missing are named, and made by the operator of the broker: how many partitions they have is a decision. */
 export async function* checkBroker(
   transport: Pick<Transport, 'name' | 'ping' | 'check' | 'lag'>,
   { kafka, flowTransport }: Pick<Settings, 'kafka' | 'flowTransport'>,

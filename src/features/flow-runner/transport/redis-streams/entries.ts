@@ -5,7 +5,7 @@
 import type { IncomingMessage, OutgoingMessage } from '../ports.ts';
 
 const HEADER = 'header:';
-/** The largest time that a Date can have: whoever adds an entry may choose its id. */
+/** The largest time that a Date can have: a client that adds an entry may choose its id. */
 const LAST_TIME = 8_640_000_000_000_000;
 
 /** As Redis answers them: an id and its fields, names and values in turn; null for an entry that was deleted meanwhile. */
