@@ -64,11 +64,10 @@ async function expectOneResult({ api, db }: Processes, runId: string, output: un
 }
 
 describe('an API that is killed', () => {
-  for (const [failpoint, copies] of [
-    ['outbox.beforePublish', 1],
-    ['outbox.afterPublish', 2],
-  ] as const) {
-    test(`at ${failpoint} leaves the message in the outbox, and another one publishes it`, async ({ processes }) => {
+  test.for(['outbox.beforePublish', 'outbox.afterPublish'])(
+    'at %s leaves the message in the outbox, and another one publishes it',
+    async (failpoint, { processes }) => {
+      const copies = failpoint === 'outbox.afterPublish' ? 2 : 1;
       const group = await own();
       const first = await processes.start('api', settings({ ...group, FAILPOINTS: `${failpoint}:exit` }));
       await processes.compose('worker', settings());
@@ -82,11 +81,12 @@ describe('an API that is killed', () => {
       expect(new Set(found.map(({ headers }) => headers['lease_token'])).size).toBe(1);
       for (const n of found.keys()) await answer(group, run, { n });
       await expectOneResult(processes, run, { n: 0 });
-    });
-  }
+    },
+  );
 
-  for (const failpoint of ['answers.beforeCommit', 'answers.afterCommit'] as const) {
-    test(`at ${failpoint} has its answer taken again by another one, and it counts once`, async ({ processes }) => {
+  test.for(['answers.beforeCommit', 'answers.afterCommit'])(
+    'at %s has its answer taken again by another one, and it counts once',
+    async (failpoint, { processes }) => {
       const group = await own();
       const first = await processes.start('api', settings({ ...group, FAILPOINTS: `${failpoint}:exit` }));
       await processes.compose('worker', settings());
@@ -103,6 +103,6 @@ describe('an API that is killed', () => {
           ({ committed, end }) => committed === end,
         ),
       );
-    });
-  }
+    },
+  );
 });

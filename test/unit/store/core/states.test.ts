@@ -27,14 +27,15 @@ describe('a condition', () => {
 /** Lists of statuses that are written out where they stand. */
 const WRITTEN_OUT: ReadonlyMap<string, string> = new Map([
   ['src/domain/runs/run-states.ts', 'the table'],
-  ['src/features/external-workers/store.ts', 'the states of external tasks, which are others'],
+  ['src/features/external-workers/attempt-statements.ts', 'the states of external tasks, which are others'],
+  ['src/features/external-workers/published-store.ts', 'likewise'],
   ['src/store/metric-totals.ts', 'why a run failed is counted of those alone'],
   ['src/doctor/tables.ts', 'runs whose sleepers a reconciler has to wake, as an independent look'],
   ['src/http/present/runs.ts', 'the four numbers that a progress has'],
 ]);
 
 /** Of what has a status besides runs and tasks: workflows, external tasks, deliveries of webhooks, operations on many runs. */
-const OTHER_WORDS = ['active', 'available', 'leased', 'delivered', 'dead', 'superseded'];
+const OTHER_WORDS = ['active', 'available', 'leased', 'delivered', 'dead', 'superseded', 'closed'];
 
 const WORDS: ReadonlySet<string> = new Set([...RUN_STATUSES, ...TASK_STATUSES]);
 
