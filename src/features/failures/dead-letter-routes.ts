@@ -212,12 +212,14 @@ function filterOf(query: FilterQuery): DeadLetterFilter {
 
 const MESSAGE_PREFIX = 'message:';
 
-/** An id of a task has a slash. */
+/** An id of a task has a slash. What is the id of neither selects nothing. */
 function selectedBy(eventIds: readonly string[]): Required<Pick<DeadLetterFilter, 'tasks' | 'messages'>> {
-  const isTask = (eventId: string) => eventId.includes('/');
   return {
-    tasks: eventIds.filter(isTask).map(taskOf),
-    messages: eventIds.filter((eventId) => !isTask(eventId)).map((eventId) => eventId.slice(MESSAGE_PREFIX.length)),
+    tasks: eventIds.filter((eventId) => eventId.includes('/')).map(taskOf),
+    messages: eventIds.flatMap((eventId) => {
+      const number = eventId.startsWith(MESSAGE_PREFIX) ? eventId.slice(MESSAGE_PREFIX.length) : '';
+      return schemas.messageNumber.safeParse(number).success ? [number] : [];
+    }),
   };
 }
 

@@ -83,7 +83,10 @@ function notJson(): BadMessage[] {
     'a registry of schemas before it': Buffer.concat([Buffer.from([0, 0, 0, 0, 7]), Buffer.from('{"run_id":"a"}')]),
     'zero bytes': Buffer.alloc(16),
   };
-  return Object.entries(texts).map(([name, value]) => ({ name, value, code: 'invalid_json' }));
+  return [
+    ...Object.entries(texts).map(([name, value]): BadMessage => ({ name, value, code: 'invalid_json' })),
+    { name: 'a key with a zero character', value: '{', key: 'a\u0000b', code: 'invalid_json' },
+  ];
 }
 
 function tooLarge(maxBytes: number): BadMessage[] {

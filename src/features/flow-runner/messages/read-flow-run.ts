@@ -31,8 +31,7 @@ export function readFlowRun({ value, key }: Pick<IncomingMessage, 'value' | 'key
   try {
     parsed = JSON.parse(UTF8.decode(value));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return poison('invalid_json', `The message is not JSON: ${why.replaceAll('\0', '\ufffd')}`);
+    return poison('invalid_json', `The message is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   const tenantId = tenantIn(parsed);
   // Before the rest of it is read: nothing else of the message matters then.

@@ -34,10 +34,10 @@ export function createStorePoison({ pool, publish, maxBytes }: PoisonStoreDeps):
       text: STORE,
       values: [
         ...[tenantId, topic, partition, offset, timestamp],
-        key === null ? null : stored(key).slice(0, MAX_KEY_CHARACTERS),
-        payload(JSON.stringify(storedHeaders(message.headers)), tenantId),
+        key,
+        payload(JSON.stringify(message.headers), tenantId),
         code,
-        textPayload(stored(poison.error), tenantId),
+        textPayload(poison.error, tenantId),
         textPayload(value?.toString('base64') ?? '', tenantId),
         value?.length ?? 0,
         value !== null && value.length <= maxBytes && isText(value),
@@ -50,7 +50,7 @@ export function createStorePoison({ pool, publish, maxBytes }: PoisonStoreDeps):
     if (all.length === 0) return;
     await inTransaction(pool, async (client) => {
       const fresh: Poison[] = [];
-      for (const poison of all) if (await storeOne(client, poison)) fresh.push(poison);
+      for (const poison of all.map(storable)) if (await storeOne(client, poison)) fresh.push(poison);
       if (publish === undefined || fresh.length === 0) return;
       await appendToOutbox(
         client,
@@ -64,12 +64,18 @@ export function createStorePoison({ pool, publish, maxBytes }: PoisonStoreDeps):
   };
 }
 
-function stored(text: string): string {
-  return text.replace(NUL, '\ufffd');
+/** The same in texts that can be stored; its value is stored as bytes. */
+function storable({ message, error, tenantId, code }: Poison): Poison {
+  const headers = Object.entries(message.headers).map(([name, value]) => [stored(name), stored(value)]);
+  const key = message.key === null ? null : stored(message.key).slice(0, MAX_KEY_CHARACTERS);
+  return {
+    message: { ...message, key, headers: Object.fromEntries(headers) },
+    ...{ code, error: stored(error), tenantId: tenantId === undefined ? undefined : stored(tenantId) },
+  };
 }
 
-function storedHeaders(headers: Poison['message']['headers']): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [stored(name), stored(value)]));
+function stored(text: string): string {
+  return text.replace(NUL, '\ufffd');
 }
 
 function isText(value: Buffer): boolean {
