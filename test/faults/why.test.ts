@@ -120,7 +120,7 @@ const POSTGRES: QueueFaults = {
   lose: async ({ db }) => void (await db.query('DELETE FROM bullmq.job')),
 };
 
-describe.each([
+describe.concurrent.each([
   {
     backend: 'redis',
     faults: REDIS,
