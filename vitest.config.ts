@@ -54,10 +54,17 @@ const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
  */
 const AT_A_TIME = { maxWorkers: 3, sequence: { groupOrder: 1 } };
 
+/**
+ * Of a file whose tests mostly wait (`describe.concurrent`): each has processes, a database and queues of its own. With more,
+ * locks would run out because the cores are busy.
+ */
+const SIDE_BY_SIDE = 3;
+
 /** How fast the machine is says nothing of the program: a test that takes longer hangs. */
 const HANGS_MS = 900_000;
 
 const ON_SERVERS = {
+  maxConcurrency: SIDE_BY_SIDE,
   ...AT_A_TIME,
   setupFiles: [SAME_VALUES],
   globalSetup: ['test/support/global-setup.ts'],
