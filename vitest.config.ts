@@ -64,8 +64,8 @@ const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
 const AT_A_TIME = { maxWorkers: Number(process.env['TEST_FILES_AT_A_TIME'] ?? 3), sequence: { groupOrder: 1 } };
 
 /**
- * Of a file whose tests mostly wait (`describe.concurrent`): each has processes, a database and queues of its own. With more,
- * locks would run out because the cores are busy.
+ * Tests of one file at a time, where it lets them run side by side (`describe.concurrent`). Those have processes, a database
+ * and queues of their own. With more the cores are so busy that locks run out, and connections cannot be made in time.
  */
 const SIDE_BY_SIDE = 3;
 

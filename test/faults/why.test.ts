@@ -120,7 +120,7 @@ const POSTGRES: QueueFaults = {
   lose: async ({ db }) => void (await db.query('DELETE FROM bullmq.job')),
 };
 
-describe.concurrent.each([
+describe.each([
   {
     backend: 'redis',
     faults: REDIS,
