@@ -13,21 +13,30 @@ const SEEDED = [
 
 const SAME_VALUES = 'test/support/property-seed.ts';
 
-/** Files that take minutes and mostly wait. Begun first, they share the cores with the tests without servers, which only compute. */
-const MOSTLY_WAIT = [
-  'test/faults/unresponsive-worker.test.ts',
-  'test/faults/scenarios/sleeping-runs.test.ts',
-  'test/faults/why.test.ts',
-];
+/** Files that mostly wait. Begun first, they share the cores with the tests without servers, which only compute. */
+const MOSTLY_WAIT = ['test/faults/unresponsive-worker.test.ts', 'test/faults/scenarios/sleeping-runs.test.ts'];
 
 /** Begun last, each of these would be all that is left. */
 const LONG = [
   'test/operations/locked-table.test.ts',
+  'test/faults/scenarios/failover.test.ts',
+  'test/faults/scenarios/api-and-reconciler.test.ts',
+  'test/faults/scenarios/workers.test.ts',
+  'test/integration/redis-groups.test.ts',
+  'test/faults/why.test.ts',
+  'test/faults/seeds.test.ts',
   'test/integration/worker-loss.test.ts',
+  'test/faults/scenarios/worker-failpoints.test.ts',
   'test/faults/drill.test.ts',
   'test/integration/upgrade-under-load.test.ts',
   'test/examples/semantics.test.ts',
+  'test/property/semantics.test.ts',
   'test/integration/callbacks.test.ts',
+  'test/integration/retention.test.ts',
+  // The longest of those that `npm run test:postgres` runs.
+  'test/integration/migrate.test.ts',
+  'test/integration/environments.test.ts',
+  'test/integration/workflow-search-store.test.ts',
 ];
 
 class KeepsCoresBusy extends BaseSequencer {
@@ -52,12 +61,19 @@ const OPERATIONS_SAMPLE = ['test/operations/locked-table.test.ts'];
  * ten files took 208 to 273 s instead of 161, and twice the processor time, on a virtual machine where processes and pages of
  * memory cost a lot.
  */
-const AT_A_TIME = { maxWorkers: 3, sequence: { groupOrder: 1 } };
+const AT_A_TIME = { maxWorkers: Number(process.env['TEST_FILES_AT_A_TIME'] ?? 3), sequence: { groupOrder: 1 } };
+
+/**
+ * Tests of one file at a time, where it lets them run side by side (`describe.concurrent`). Those have processes, a database
+ * and queues of their own. With more the cores are so busy that locks run out, and connections cannot be made in time.
+ */
+const SIDE_BY_SIDE = 3;
 
 /** How fast the machine is says nothing of the program: a test that takes longer hangs. */
 const HANGS_MS = 900_000;
 
 const ON_SERVERS = {
+  maxConcurrency: SIDE_BY_SIDE,
   ...AT_A_TIME,
   setupFiles: [SAME_VALUES],
   globalSetup: ['test/support/global-setup.ts'],
@@ -67,6 +83,8 @@ const ON_SERVERS = {
 
 /** Tests below test/unit and test/property need no servers; the others get a PostgreSQL and a Redis, started once. */
 export default defineConfig({
+  // How long each file took is stored there. The runs on several majors of PostgreSQL end at the same time.
+  cacheDir: `node_modules/.vite/${process.env['TEST_POSTGRES_MAJOR'] ?? 'all'}`,
   test: {
     sequence: { sequencer: KeepsCoresBusy },
     projects: [

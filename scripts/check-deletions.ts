@@ -3,7 +3,7 @@ import { projectRoot } from '../src/project-root.ts';
 import { NAMED_BY, tryDeletions } from './feature-deletions.ts';
 
 let failed = 0;
-for await (const { feature, rooms, unexpected, unneeded } of tryDeletions(projectRoot(), NAMED_BY)) {
+for (const { feature, rooms, unexpected, unneeded } of await tryDeletions(projectRoot(), NAMED_BY)) {
   console.log(rooms.length === 0 ? `${feature}: goes with its line` : `${feature}: named by ${rooms.join(', ')}`);
   for (const line of unexpected) console.error(`  ${line}`);
   if (unneeded.length > 0) console.error(`  NAMED_BY lists ${unneeded.join(', ')}, where all compiles without it`);

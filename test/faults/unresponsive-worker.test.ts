@@ -55,7 +55,7 @@ async function queuePorts({ db, redisUrl }: Processes, which: 'all' | 'listening
 /** What a connection says first that is made to ask one question, or that is none to the queue. */
 const NOT_OF_QUEUE = { redis: /-look/, postgres: /application_name\0orchestrator-worker(?!-queue)/ };
 
-describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backend, test }) => {
+describe.concurrent.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backend, test }) => {
   test('says so, connects anew and goes on', async ({ api, processes }) => {
     await behindProxy(processes, async (proxy, worker) => {
       proxy.swallow(await queuePorts(processes));
@@ -136,7 +136,7 @@ describe.each(onBothBackendsInProcesses())('a deaf worker on $backend', ({ backe
   });
 });
 
-describe.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'postgres'))(
+describe.concurrent.each(onBothBackendsInProcesses().filter(({ backend }) => backend === 'postgres'))(
   'a worker on $backend, where one connection hears for all lanes',
   ({ test }) => {
     test('that no longer hears on it, and only polls, says so and listens on another', async ({ processes }) => {

@@ -195,9 +195,9 @@ test('a callback is owed with the end of its run, in a lane of its tenant and ho
     webhookId: null,
     url: expect.stringContaining('/told?of=it'),
   });
-  expect(await deliveries.callbackOf({ runId: mine ?? '', epoch: 1 })).toMatchObject({ status: 'completed' });
+  expect(await deliveries.endOf({ runId: mine ?? '', epoch: 1 })).toMatchObject({ status: 'completed' });
   // Started again, it tells its next end.
-  expect(await deliveries.callbackOf({ runId: mine ?? '', epoch: 2 })).toBeUndefined();
+  expect(await deliveries.endOf({ runId: mine ?? '', epoch: 2 })).toBeUndefined();
 });
 
 test('no lane takes what another one needs, and no tenant more than it may', async () => {

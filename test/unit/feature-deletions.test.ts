@@ -46,10 +46,8 @@ function write(file: string, text: string): void {
   writeFileSync(path.join(root, file), text);
 }
 
-async function deletions(namedBy: NamedBy = {}): Promise<Deletion[]> {
-  const all: Deletion[] = [];
-  for await (const deletion of tryDeletions(root, namedBy)) all.push(deletion);
-  return all;
+function deletions(namedBy: NamedBy = {}): Promise<Deletion[]> {
+  return tryDeletions(root, namedBy);
 }
 
 test('a feature that nobody names goes with its folder and its line', async () => {

@@ -25,7 +25,7 @@ import { fieldsOfTask, withFields } from './log-fields.ts';
 import { queueWaitMs } from './queue-wait.ts';
 import { outputsNamedBy, outputsOfRun } from './resolve-input.ts';
 import { cancelParent } from './run-parts.ts';
-import { serveDelay } from './serve-delay.ts';
+import { serveBackoff, serveDelay } from './serve-delay.ts';
 import { acknowledge, acknowledgeOrLeave, commitDecision, commitFailure, park } from './settle-task.ts';
 import { type StartDeps, startAttempt } from './start-attempt.ts';
 import { waitForKey } from './wait-for-key.ts';
@@ -109,7 +109,7 @@ async function proceed(
   const { run, planned } = attempt;
   if (decision.next === 'put_off') return deferWhilePaused(deps, attempt);
   if (decision.next === 'run') {
-    const delayed = await serveDelay(deps, attempt);
+    const delayed = (await serveDelay(deps, attempt)) ?? (await serveBackoff(deps, attempt));
     if (delayed !== undefined) return delayed;
     if (run.status === 'waiting') await deps.reconcile.rouse(run.id, CHECK_AFTER_ROUSE_MS);
     return startAttempt(deps, attempt, suspect).catch((error: unknown) => waitForKey(deps, attempt, error));

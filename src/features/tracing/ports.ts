@@ -48,6 +48,23 @@ export interface AttemptRecord {
   finished_at: Date;
 }
 
+export type EndedRun = RunRecord & { tenant_id: string; trace_id: string };
+
+/** A run that has ended. */
+export interface EndedRecord {
+  run: EndedRun;
+  tasks: readonly TaskRecord[];
+  /** Of each task of a run that was reopened. */
+  firstAttempts: readonly AttemptRecord[];
+  /** Undefined: it was not. */
+  reopenedAt: Date | undefined;
+}
+
+export interface EndedRunStore {
+  /** Those that have ended, have a trace and are wanted. */
+  read(runIds: readonly string[], isWanted: (run: EndedRun) => boolean): Promise<EndedRecord[]>;
+}
+
 export interface CallRecord {
   span_id: string;
   parent_id: string;

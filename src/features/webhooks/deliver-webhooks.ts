@@ -11,6 +11,7 @@ import type { Failpoint } from '../../engine/ports/failpoint.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { CallSpans, OpenCall } from '../../engine/tracing/call-spans.ts';
 import { runSpanId } from '../../engine/tracing/span-ids.ts';
+import { bodyOf } from './delivery-body.ts';
 import type { DueDelivery, WebhookDeliveryStore } from './ports.ts';
 import { webhookHeaders } from './sign-webhook.ts';
 
@@ -102,7 +103,7 @@ export function webhookDelay(attempts: number, random: number): number | undefin
 }
 
 async function deliver(deps: DeliveryDeps, delivery: DueDelivery, stopping: AbortSignal): Promise<void> {
-  const payload = await bodyOf(deps, delivery).catch((error: unknown) => new Error(errorMessage(error)));
+  const payload = await bodyOf(deps.deliveries, delivery).catch((error: unknown) => new Error(errorMessage(error)));
   // The next end has a delivery of its own.
   if (payload === undefined)
     return drop(deps, delivery, 'The execution was started again before this could be delivered');
@@ -164,28 +165,4 @@ function spanOf(calls: DeliveryDeps['calls'], delivery: DueDelivery): OpenCall |
   const kind = delivery.webhookId === null ? ('callback' as const) : ('webhook' as const);
   const origin = { tenantId, traceId, parentSpan, parentId: runSpanId(runId), kind };
   return calls?.begin({ ...origin, runId, actionId, epoch, attempt }, { method: 'POST', url });
-}
-
-async function bodyOf(deps: DeliveryDeps, delivery: DueDelivery): Promise<object | undefined> {
-  return delivery.webhookId === null ? deps.deliveries.callbackOf(delivery) : payloadOf(delivery);
-}
-
-/** The same for every try: it is made of the row, and of what never changes in the run. */
-function payloadOf(delivery: DueDelivery): object {
-  const { kind, at, runId, workflowId, correlationId, actionId, epoch, attempt, data } = delivery;
-  const timestamp = at.toISOString();
-  if (runId === null) return { type: kind, timestamp, data: {} };
-  return {
-    type: kind,
-    timestamp,
-    data: {
-      execution_id: runId,
-      workflow_id: workflowId,
-      correlation_id: correlationId,
-      action_id: actionId,
-      epoch,
-      attempt,
-      details: data,
-    },
-  };
 }

@@ -5,10 +5,9 @@
 import type pg from 'pg';
 import { errorMessage } from '../../domain/texts/error-message.ts';
 import type { Keyring } from '../../engine/keyring.ts';
-import type { Json } from '../../schemas/json.ts';
 import { type SealedTexts, sealedTexts, webhookContext } from '../../store/payloads/sealed-texts.ts';
 import { type DeliveryRow, toDelivery } from './delivery-row.ts';
-import type { CallbackBody, DueDelivery, WebhookDeliveryStore } from './ports.ts';
+import type { DueDelivery, EndOfRun, WebhookDeliveryStore } from './ports.ts';
 import { TAKE_DUE } from './sql/take-due.ts';
 
 /** So many in a row that got no answer, and their host is left alone for a while; the second number is in seconds. */
@@ -47,9 +46,10 @@ UPDATE webhook SET failing_since = coalesce(webhook.failing_since, now()), activ
   disabled_reason = CASE WHEN webhook.active AND w.enough THEN $4 ELSE webhook.disabled_reason END
 FROM w WHERE webhook.id = w.id RETURNING coalesce(w.enough, false) AS disabled`;
 
-/** A run that was started again meanwhile tells its next end. */
-const CALLBACK = `
-SELECT r.id, r.tenant_id, r.workflow_id, r.workflow_version, r.status, r.error, r.correlation_id, r.created_at, r.finished_at,
+/** A run that was started again meanwhile sends its next end. */
+const END_OF_RUN = `
+SELECT r.id, r.tenant_id, r.workflow_id AS "workflowId", r.workflow_version AS "workflowVersion", r.status, r.error,
+  r.correlation_id AS "correlationId", r.created_at AS "createdAt", r.finished_at AS "finishedAt",
   CASE WHEN r.workflow_id IS NULL THEN (SELECT t.output FROM task t WHERE t.run_id = r.id LIMIT 1) ELSE r.output END AS output
 FROM run r WHERE r.id = $1 AND r.epoch = $2 AND r.final`;
 
@@ -74,18 +74,6 @@ type Due = DeliveryRow &
     secret: string | null;
     previousSecret: string | null;
   };
-interface RawCallback {
-  id: string;
-  workflow_id: string | null;
-  workflow_version: number | null;
-  status: string;
-  output: Json;
-  error: Json;
-  correlation_id: string | null;
-  created_at: Date;
-  finished_at: Date | null;
-}
-
 export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | undefined): WebhookDeliveryStore {
   const texts = sealedTexts(keyring);
   return {
@@ -100,13 +88,13 @@ export function createWebhookDeliveryStore(pool: pg.Pool, keyring: Keyring | und
         return { ...toDelivery(due), ...secretsOf(row, texts) };
       });
     },
-    async callbackOf({ runId, epoch }) {
-      const { rows } = await pool.query<RawCallback>({
-        name: 'callback-body',
-        text: CALLBACK,
+    async endOf({ runId, epoch }) {
+      const { rows } = await pool.query<EndOfRun>({
+        name: 'end-of-run',
+        text: END_OF_RUN,
         values: [runId, epoch],
       });
-      return rows[0] === undefined ? undefined : toCallback(rows[0]);
+      return rows[0];
     },
     async delivered({ id, attempts, webhookId, tenantId, host }, status) {
       const values = [id, attempts, status, webhookId, tenantId, host];
@@ -147,18 +135,4 @@ function secretsOf(due: Due, texts: SealedTexts): Pick<DueDelivery, 'secrets' | 
   } catch (error) {
     return { secrets: [], unsignable: errorMessage(error) };
   }
-}
-
-function toCallback(raw: RawCallback): CallbackBody {
-  return {
-    ...(raw.workflow_id === null
-      ? { task_id: raw.id }
-      : { execution_id: raw.id, workflow_id: raw.workflow_id, workflow_version: raw.workflow_version }),
-    status: raw.status,
-    result: raw.output,
-    error: raw.error,
-    correlation_id: raw.correlation_id,
-    created_at: raw.created_at.toISOString(),
-    finished_at: raw.finished_at?.toISOString() ?? null,
-  };
 }

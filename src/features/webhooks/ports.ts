@@ -1,6 +1,6 @@
 /** What the use cases of webhooks, and their deliveries, need of the store. */
 
-import type { Json, JsonObject } from '../../schemas/json.ts';
+import type { Json } from '../../schemas/json.ts';
 import type { LoggedEvent } from '../events/event-log-ports.ts';
 
 export interface Webhook {
@@ -89,8 +89,18 @@ export interface ReplayWebhooks {
   enqueue(tenantId: string, events: readonly LoggedEvent[], replay: string): Promise<void>;
 }
 
-/** What a run sends its callback about its end. */
-export type CallbackBody = JsonObject;
+/** A run that has ended. */
+export interface EndOfRun {
+  id: string;
+  workflowId: string | null;
+  workflowVersion: number | null;
+  status: string;
+  output: Json;
+  error: Json;
+  correlationId: string | null;
+  createdAt: Date;
+  finishedAt: Date | null;
+}
 
 /** How many calls may be under way, and how many are. */
 export interface DeliveryRoom {
@@ -116,7 +126,7 @@ export interface WebhookDeliveryStore {
    */
   takeDue(room: DeliveryRoom, leaseMs: number): Promise<DueDelivery[]>;
   /** Undefined: the run was started again, and sends its next end. */
-  callbackOf(delivery: Pick<DueDelivery, 'runId' | 'epoch'>): Promise<CallbackBody | undefined>;
+  endOf(delivery: Pick<DueDelivery, 'runId' | 'epoch'>): Promise<EndOfRun | undefined>;
   /** Nothing else has been tried since `attempts`. */
   delivered(delivery: DueDelivery, status: number): Promise<void>;
   /** `againAfterSeconds` undefined: it is dead. Resolves to true when that was the end of the webhook. */

@@ -34,7 +34,7 @@ async function passDay(db: pg.Pool, run: string): Promise<void> {
 
 const ownRedis = processesTest('redis', { ownRedis: true });
 
-describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ test }) => {
+describe.concurrent.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ test }) => {
   test.for(['sleep.afterMark', 'sleep.afterRemove', 'sleep.afterTake'])(
     'a worker that is killed at %s loses none of them',
     async (failpoint, { api, processes, db }) => {
@@ -83,7 +83,7 @@ describe.each(onBothBackendsInProcesses())('runs that sleep, on $backend', ({ te
   });
 });
 
-ownRedis(
+ownRedis.concurrent(
   'Redis forgets everything while runs sleep, in the queue and out of it: each goes on when it is woken or due',
   async ({ api, processes, db }) => {
     await processes.compose('api');

@@ -18,6 +18,18 @@ describe('tries', () => {
     ]);
   });
 
+  test('a job that loses its lock as it is put back for a retry waits for the rest of its backoff', async () => {
+    const engine = await startedEngine({ a: [] }, () => tries(3));
+    engine.behaviours.set('a', ({ attempt }) => (attempt === 1 ? failure('not yet') : output('now')));
+    await engine.deliverByHand('a');
+    const early = await engine.deliverByHand('a', { stalledCounter: 1, attemptsStarted: 2 });
+    expect(early).toMatchObject({ job: 'delay', untilMs: NOW + 3_000 });
+    expect(engine.calls).toHaveLength(1);
+    vi.spyOn(engine.deps, 'now').mockReturnValue(NOW + 3_000);
+    expect(await engine.deliverByHand('a', { stalledCounter: 1, attemptsStarted: 3 })).toEqual({ job: 'complete' });
+    expect(engine.row('a')).toMatchObject({ status: 'completed', attempt: 2 });
+  });
+
   test('the last failure is final, and what follows ends as upstream_failed without being executed', async () => {
     const engine = await startedEngine(CHAIN, () => tries(2));
     engine.behaviours.set('a', () => failure('never'));

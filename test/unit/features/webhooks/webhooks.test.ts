@@ -90,9 +90,11 @@ describe('the pump', () => {
         asked.push(Object.fromEntries(lanes));
         return rounds.shift() ?? [];
       },
-      async callbackOf({ runId }) {
+      async endOf({ runId }) {
         if (runId === 'unreadable') throw new Error('no key');
-        return runId === 'restarted' ? undefined : { task_id: runId, status: 'completed' };
+        const end = { status: 'completed', output: 1, error: null, correlationId: null, createdAt: new Date(0) };
+        const of = { id: runId ?? '', workflowId: null, workflowVersion: null, finishedAt: null };
+        return runId === 'restarted' ? undefined : { ...end, ...of };
       },
       async delivered({ id }, status) {
         marked.push([id, status]);
@@ -192,7 +194,9 @@ describe('the pump', () => {
     );
     await pump.pass(new AbortController().signal);
     await pump.idle();
-    expect(bodies).toEqual([{ task_id: 'r', status: 'completed' }]);
+    expect(bodies).toMatchObject([
+      { task_id: 'r', status: 'completed', created_at: '1970-01-01T00:00:00.000Z', finished_at: null },
+    ]);
     expect(marked.sort()).toEqual([
       ['r.1', 200],
       ['s.1', expect.stringContaining('started again'), false, false, false],
