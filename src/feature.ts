@@ -27,6 +27,7 @@ import type { ExecutionCall } from './engine/ports/executor.ts';
 import type { Failpoint } from './engine/ports/failpoint.ts';
 import type { Logger } from './engine/ports/logger.ts';
 import type { RunReader } from './engine/ports/read-models.ts';
+import type { RejectedMessages } from './engine/ports/rejected-messages.ts';
 import type { RunRow } from './engine/ports/rows.ts';
 import type { RunStore } from './engine/ports/runs.ts';
 import type { SecretsOfTasks } from './engine/ports/secrets.ts';
@@ -104,6 +105,8 @@ export interface ApiHooks {
   tokens?: VerifyToken;
   /** Before an operation changes something: its request is parsed, and nothing is stored. A rejection stops it. */
   beforeChange?: BeforeChange;
+  /** Before a definition that a client sent is read: what the feature understands of it, in words of the trunk. */
+  translate?: (written: JsonObject) => JsonObject;
   /** Before a workflow is created, or gets another definition. */
   beforeSave?: BeforeSaveWorkflow;
   /** By channel of the database: what is notified there. */
@@ -112,6 +115,8 @@ export interface ApiHooks {
   onGap?: () => void;
   /** Who did what. One feature at most offers it. */
   audit?: Audit;
+  /** Messages that could not be taken in. One feature at most offers it. */
+  rejectedMessages?: RejectedMessages;
   /** Adds metrics of its own to those of the process. */
   registerMetrics?: (registry: Registry) => void;
   /** Its work in the background, until the signal aborts. */
@@ -183,6 +188,8 @@ export interface ApiParts {
   egress: Egress;
   /** As the feature that offers one has it; what is written before all are open is lost. */
   audit: Audit;
+  /** As the feature that offers them has them, once all are open; undefined: there are none. */
+  rejectedMessages(): RejectedMessages | undefined;
   /** Says why a tenant may not have a service at an address. */
   checkAddress(tenantId: string, url: string): Promise<string | undefined>;
   /** Of all features. */

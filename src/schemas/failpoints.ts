@@ -4,6 +4,12 @@ export const FAILPOINTS = [
   'api.afterInsert',
   /** Its first jobs are in the queue; the run is not marked, the client has no answer. */
   'api.afterAdd',
+  /** Messages of flow runs have come; nothing of them is stored. */
+  'flow.afterPoll',
+  /** A request for a flow run is in the inbox; there is no run yet. */
+  'flow.afterClaim',
+  /** The runs of messages are committed; their offset is not. */
+  'flow.beforeOffset',
   /** A worker has a job and has read nothing. */
   'worker.afterPick',
   /** The adapter has ended; nobody knows its outcome. */

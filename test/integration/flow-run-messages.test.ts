@@ -173,7 +173,7 @@ function takerOf({ db }: Stack, executeInstead?: () => Promise<never>) {
   const inbox = createFlowInbox(db);
   const definitions = createFlowDefinitions({
     workflows: { validate: async (_, written) => normaliseDefinition(written, { ...catalogue, checks }).definition },
-    ...{ inbox, actionTypes: catalogue, prefix: UNLISTED },
+    ...{ inbox, actionTypes: catalogue, isPublished: () => false, prefix: UNLISTED },
   });
   return createTakeFlowRun({
     ...{ inbox, definitions, isTaken: isRunIdTaken, workflows: { resolve: async () => undefined } },

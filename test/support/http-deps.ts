@@ -38,7 +38,7 @@ import type { EventLog } from '../../src/features/events/event-log.ts';
 import type { RecordPlatformEvent } from '../../src/features/events/event-log-ports.ts';
 import type { IncomingEvents } from '../../src/features/events/take-events.ts';
 import type { ExternalTasks } from '../../src/features/external-workers/lease-tasks.ts';
-import type { DeadLetters } from '../../src/features/failures/dead-letters.ts';
+import type { DeadLetters } from '../../src/features/failures/ports.ts';
 import type { ErrorGroups } from '../../src/features/failures/error-groups.ts';
 import type { ActivityReader, HistoryReader } from '../../src/features/history/ports.ts';
 import type { Peers } from '../../src/features/peers/exchange.ts';

@@ -44,12 +44,18 @@ const MARK_QUEUED_AFTER_MS = 500;
 
 export type ApiEngine = ReturnType<typeof createApiEngine>;
 
+/** Of all features, which are opened after the engine. */
+export interface EngineHooks {
+  beforeSave(): readonly BeforeSaveWorkflow[];
+  /** Of a definition as a client sent it. */
+  translate(written: JsonObject): JsonObject;
+}
+
 export function createApiEngine(
   resources: ApiResources,
   brought: Pick<Brought, 'adapters' | 'systemWorkflows'>,
   metrics: () => Pick<ApiMetrics, 'wrote' | 'accepted'>,
-  /** Of all features, which are opened after the engine. */
-  beforeSave: () => readonly BeforeSaveWorkflow[],
+  hooks: EngineHooks,
 ) {
   const { config, pool, everyTenant, prisma, queue, backend, failpoint, expressions, log } = resources;
   const catalogue = createCatalogue([...adaptersFor({ underTest: config.nodeEnv === 'test' }), ...brought.adapters]);
@@ -59,7 +65,7 @@ export function createApiEngine(
   const normaliseOwn = (body: JsonObject) => normaliseDefinition(body, rulesWith(ownChecks));
   const rules: DefinitionRules = {
     normalise: (tenantId, body) =>
-      withChecks(expressions, tenantId, (checks) => normaliseDefinition(body, rulesWith(checks))),
+      withChecks(expressions, tenantId, (checks) => normaliseDefinition(hooks.translate(body), rulesWith(checks))),
     merge: (tenantId, current, patch) =>
       withChecks(expressions, tenantId, (checks) => mergeDefinition(current, patch, rulesWith(checks))),
   };
@@ -86,7 +92,7 @@ export function createApiEngine(
     system: kept,
     rules,
     actionTypes: catalogue,
-    beforeSave,
+    beforeSave: hooks.beforeSave,
   };
   const workflows = createWorkflows(changing);
   const waiter = createRunWaiter(everyTenant);

@@ -52,8 +52,10 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
   const resources = openApiResources(start);
   const { log, everyTenant, pool, backend, queue, writePath, isolation, spans } = resources;
   const brought = broughtBy(features);
-  const beforeSave = () => opened.flatMap((part) => part.beforeSave ?? []);
-  const engine = createApiEngine(resources, brought, () => metrics, beforeSave);
+  const engine = createApiEngine(resources, brought, () => metrics, {
+    beforeSave: () => opened.flatMap((part) => part.beforeSave ?? []),
+    translate: (written) => opened.reduce((body, { translate }) => translate?.(body) ?? body, written),
+  });
   const { queueUse, live, waiter, runs } = engine;
 
   const loop = monitorLoop((lagMs) => {
@@ -96,6 +98,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     ...engine,
     ...{ depths, lanes, engineHealth, egress, limits, clock },
     audit: auditOf(audit),
+    rejectedMessages: () => offered(opened, 'rejectedMessages'),
     ...brought,
     cancel: control.cancel,
     pause: control.pause,

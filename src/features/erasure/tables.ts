@@ -36,6 +36,7 @@ export const TENANT_TABLES: Readonly<Record<string, { key: readonly string[]; hi
   delivery_circuit: { key: ['host'] },
   webhook: { key: ['id'], hidden: ['secret', 'previous_secret'] },
   flow_outbox: { key: ['id'] },
+  flow_dead_letter: { key: ['id'] },
   platform_event: { key: ['id'] },
   event_clearance: { key: ['kind', 'correlation_id'] },
   incoming_event: { key: ['key'] },

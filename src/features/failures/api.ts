@@ -4,6 +4,6 @@ import { failuresOf } from './assemble.ts';
 import { deadLetterRoutes } from './dead-letter-routes.ts';
 import { errorGroupRoutes } from './error-group-routes.ts';
 
-export const api = featureApi([deadLetterRoutes, errorGroupRoutes], ({ pool, prisma, reopening }) =>
-  failuresOf({ pool, prisma }, reopening),
+export const api = featureApi([deadLetterRoutes, errorGroupRoutes], ({ pool, prisma, reopening, rejectedMessages }) =>
+  failuresOf({ pool, prisma }, reopening, rejectedMessages),
 );

@@ -1,6 +1,7 @@
 /** Dead letters: tasks that failed for good, to list, to retry, to discard. */
 
 import { z } from 'zod';
+import type { RejectedMessage } from '../../engine/ports/rejected-messages.ts';
 import {
   type Call,
   endpoints,
@@ -13,7 +14,8 @@ import {
 import { readCursorAs, writeCursor } from '../../http/server/paging.ts';
 import { MAX_TASK_ID_LENGTH, taskId } from '../../schemas/task-id.ts';
 import * as schemas from './dead-letter-schemas.ts';
-import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetters } from './dead-letters.ts';
+import { isMessage } from './dead-messages.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetters, DeadLetterWindow } from './ports.ts';
 
 export const listDeadLetters = operation({
   id: 'listDeadLetters',
@@ -22,7 +24,8 @@ export const listDeadLetters = operation({
   method: 'get',
   path: '/infrastructure/dlq',
   summary: 'List dead letters',
-  description: 'Dead letters are tasks that failed permanently. The newest come first.',
+  description:
+    'Dead letters are tasks that failed permanently, and messages that could not be taken in. The newest come first.',
   query: schemas.deadLetterQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.deadLetterList } },
   problems: [400, 401],
@@ -48,7 +51,7 @@ export const retryDeadLetters = operation({
   path: '/infrastructure/dlq/retry',
   summary: 'Retry dead letters',
   description:
-    'Retries the executions of the failed tasks; completed tasks are not executed again. Without a body, all dead letters are retried. One request retries at most 1,000 executions, which start as the queue has capacity.',
+    'Retries the executions of the failed tasks; completed tasks are not executed again. Without a body, all dead letters are retried. One request retries at most 1,000 executions, which start as the queue has capacity. Messages that could not be taken in are published again.',
   body: schemas.deadLetterRetryRequest,
   bodyOptional: true,
   answers: { 200: { description: 'Number of retried tasks', schema: schemas.retriedDeadLetters } },
@@ -92,12 +95,11 @@ export const removeDeadLetterByEventId = operation({
   summary: 'Discard a dead letter by its encoded id',
 });
 
-const cursorShape = z.strictObject({
-  t: z.iso.datetime(),
-  i: z.string().max(255),
-  a: taskId,
-  p: z.int().min(1),
-});
+const place = { t: z.iso.datetime(), p: z.int().min(1) };
+const cursorShape = z.union([
+  z.strictObject({ ...place, i: z.string().max(255), a: taskId }),
+  z.strictObject({ ...place, m: schemas.messageNumber }),
+]);
 
 interface Needs {
   deadLetters: DeadLetters;
@@ -118,19 +120,16 @@ export const deadLetterRoutes = endpoints(
 function serve(routes: Routes, { deadLetters }: Needs): void {
   routes.serve(listDeadLetters, async ({ query, caller, response }) => {
     const cursor = query.cursor === undefined ? undefined : readCursorAs(cursorShape, query.cursor);
-    const after = cursor && { failedAt: new Date(cursor.t), runId: cursor.i, actionId: cursor.a };
+    const after = cursor && afterOf(cursor);
     const page = cursor?.p ?? 1;
     const found = await deadLetters.list(caller, filterOf(query), { limit: query.limit, after });
     const last = found.items.at(-1);
     sendJson(response, 200, {
-      items: found.items.map(deadLetterJson),
+      items: found.items.map((letter) => (isMessage(letter) ? messageJson(letter) : deadLetterJson(letter))),
       page,
       page_size: query.limit,
       total: found.total,
-      next_cursor:
-        found.more && last !== undefined
-          ? writeCursor({ t: last.finishedAt.toISOString(), i: last.runId, a: last.actionId, p: page + 1 })
-          : null,
+      next_cursor: found.more && last !== undefined ? writeCursor({ ...placeOf(last), p: page + 1 }) : null,
     });
   });
 
@@ -150,7 +149,7 @@ function serve(routes: Routes, { deadLetters }: Needs): void {
   });
 
   const remove = async ({ caller, response }: Call<typeof nothing, typeof nothing>, eventId: string) => {
-    const { discarded } = await deadLetters.discard(caller, { tasks: [taskOf(eventId)] }, false);
+    const { discarded } = await deadLetters.discard(caller, selectedBy([eventId]), false);
     if (discarded === 0) throw notFound('Dead letter not found');
     response.status(204).end();
   };
@@ -176,6 +175,7 @@ function deadLetterJson(letter: DeadLetter): schemas.DeadLetter {
     correlation_id: letter.correlationId,
     trace_id: letter.traceId,
     failed_at: letter.finishedAt.toISOString(),
+    message: null,
   };
 }
 
@@ -201,7 +201,7 @@ interface FilterQuery {
 
 function filterOf(query: FilterQuery): DeadLetterFilter {
   return {
-    tasks: query.event_ids?.map(taskOf),
+    ...(query.event_ids === undefined ? {} : selectedBy(query.event_ids)),
     actionType: query.action_type,
     workflowId: query.workflow_id,
     errorCode: query.error_code,
@@ -210,8 +210,55 @@ function filterOf(query: FilterQuery): DeadLetterFilter {
   };
 }
 
-/** Neither id has a slash in it. */
+const MESSAGE_PREFIX = 'message:';
+
+/** An id of a task has a slash. What is the id of neither selects nothing. */
+function selectedBy(eventIds: readonly string[]): Required<Pick<DeadLetterFilter, 'tasks' | 'messages'>> {
+  return {
+    tasks: eventIds.filter((eventId) => eventId.includes('/')).map(taskOf),
+    messages: eventIds.flatMap((eventId) => {
+      const number = eventId.startsWith(MESSAGE_PREFIX) ? eventId.slice(MESSAGE_PREFIX.length) : '';
+      return schemas.messageNumber.safeParse(number).success ? [number] : [];
+    }),
+  };
+}
+
+type Cursor = z.output<typeof cursorShape>;
+
+function afterOf(cursor: Cursor): DeadLetterWindow['after'] {
+  const failedAt = new Date(cursor.t);
+  return 'm' in cursor ? { failedAt, messageId: cursor.m } : { failedAt, runId: cursor.i, actionId: cursor.a };
+}
+
+function placeOf(letter: DeadLetter | RejectedMessage): { t: string } & ({ i: string; a: string } | { m: string }) {
+  if (isMessage(letter)) return { t: letter.failedAt.toISOString(), m: letter.id };
+  return { t: letter.finishedAt.toISOString(), i: letter.runId, a: letter.actionId };
+}
+
+/** What is of a task is null. */
+function messageJson(letter: RejectedMessage): schemas.DeadLetter {
+  const { topic, partition, offset, key, headers, originalBase64 } = letter;
+  return {
+    event_id: `${MESSAGE_PREFIX}${letter.id}`,
+    execution_id: null,
+    action_id: null,
+    action_type: null,
+    workflow_id: null,
+    workflow_version: null,
+    error: { code: letter.code, message: letter.error },
+    attempts: 1,
+    retries: 0,
+    retryable: letter.retryable,
+    execution_status: null,
+    correlation_id: null,
+    trace_id: null,
+    failed_at: letter.failedAt.toISOString(),
+    message: { topic, partition, offset, key, headers, original_base64: originalBase64 },
+  };
+}
+
+/** The id of a run may have slashes, that of a task has none. */
 function taskOf(eventId: string): { runId: string; actionId: string } {
-  const at = eventId.indexOf('/');
+  const at = eventId.lastIndexOf('/');
   return { runId: eventId.slice(0, at), actionId: eventId.slice(at + 1) };
 }

@@ -11,6 +11,8 @@ export const MAX_EVENT_ID_LENGTH = 255 + 1 + MAX_TASK_ID_LENGTH;
 /** An id may have three bytes for each character. */
 const MAX_CURSOR_LENGTH = 2_048;
 
+export const messageNumber = z.string().regex(/^[1-9]\d{0,17}$/);
+
 const filter = {
   action_type: id.optional(),
   workflow_id: id.optional(),
@@ -32,12 +34,12 @@ const selection = {
         .string()
         .min(3)
         .max(MAX_EVENT_ID_LENGTH)
-        .regex(/^[^/]+\/./, 'must be <execution_id>/<action_id>'),
+        .regex(/^(?:.+\/[^/]+|message:[1-9]\d{0,17})$/s, 'must be <execution_id>/<action_id> or message:<number>'),
     )
     .min(1)
     .max(MAX_EVENT_IDS)
     .optional()
-    .meta({ description: '`<execution_id>/<action_id>`, as returned by the list' }),
+    .meta({ description: '`<execution_id>/<action_id>`, or of a message `message:<number>`, as returned by the list' }),
   ...filter,
   dry_run: z.boolean().default(false).meta({ description: 'Only counts, without changing anything' }),
 };
@@ -64,19 +66,30 @@ export const deadLetterDiscardRequest = z
 export const deadLetter = z
   .object({
     event_id: text,
-    execution_id: text,
-    action_id: text,
-    action_type: text,
+    execution_id: text.nullable(),
+    action_id: text.nullable(),
+    action_type: text.nullable(),
     workflow_id: text.nullable(),
     workflow_version: z.int().nullable(),
     error: json,
     attempts: count,
     retries: count.meta({ description: 'How many times the execution was retried manually' }),
     retryable: z.boolean().meta({ description: 'Whether the execution has ended and can be retried' }),
-    execution_status: runStatus,
+    execution_status: runStatus.nullable(),
     correlation_id: text.nullable(),
     trace_id: text.nullable(),
     failed_at: time,
+    message: z
+      .object({
+        topic: text,
+        partition: z.int(),
+        offset: text,
+        key: text.nullable(),
+        headers: z.record(z.string(), z.string()),
+        original_base64: text,
+      })
+      .nullable()
+      .meta({ description: 'Of a message that could not be taken in, which has no execution; null: a task' }),
   })
   .meta({
     id: 'DeadLetter',
@@ -95,6 +108,7 @@ export const deadLetter = z
       correlation_id: null,
       trace_id: null,
       failed_at: WHEN,
+      message: null,
     },
   });
 

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { SAGA } from '../../domain/runs/saga.ts';
 import { mayMove } from '../../store/core/states.ts';
 import { IS_DEAD } from '../../store/health/dead-letters.ts';
-import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetterStore } from './dead-letters.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterStats, DeadLetterStore } from './ports.ts';
 
 /** A compensation is retried where the compensation failed, anything else where the run did. */
 const canBeRetried = (statuses: string) =>

@@ -4,8 +4,8 @@ import { readItemId } from '../../domain/runs/parts.ts';
 import type { RunStatus } from '../../domain/runs/run-states.ts';
 import type { Logger } from '../../engine/ports/logger.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
-import type { DeadLetterStore, DeadLetters } from './dead-letters.ts';
 import { type FailureKind, fingerprintText, normaliseMessage } from './domain.ts';
+import type { DeadLetterStore, DeadLetters } from './ports.ts';
 
 export type GroupState = 'open' | 'resolved' | 'ignored';
 

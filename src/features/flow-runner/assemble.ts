@@ -6,12 +6,12 @@ import { isDataFault } from '../../store/core/transient.ts';
 import { createAnswerStore } from './answers/answers-store.ts';
 import { createTakeAnswers } from './answers/take-answers.ts';
 import { createExchange, type Exchange } from './exchange.ts';
+import { storePoisonOf } from './messages/flow-run-handler.ts';
 import type { FlowMetrics } from './metrics.ts';
 import type { MessageLimits } from './outbox/messages.ts';
 import { createOutboxStore, type OutboxStore } from './outbox/outbox-store.ts';
 import { createPublisher } from './outbox/publisher.ts';
 import { createTaskOutbox } from './outbox/task-outbox.ts';
-import { createPoison } from './poison.ts';
 import { openTransport } from './transport/open-transport.ts';
 import type { HandleMessages } from './transport/ports.ts';
 
@@ -24,12 +24,13 @@ export function exchangeOf(
 ): Exchange {
   const { config, everyTenant, plans, failpoint, log } = parts;
   const { flowTransport, kafka } = config;
+  const storePoison = storePoisonOf(parts);
   const takeAnswers = createTakeAnswers({
     ...{ plans, metrics, failpoint, log, isDataFault },
     answers: createAnswerStore(everyTenant),
     runs: parts.runs,
     queue: parts.queue,
-    poison: createPoison({ pool: everyTenant, topic: flowTransport.deadLetters }),
+    poison: (message, code, error) => storePoison([{ message, code, error }]),
     topics: { done: flowTransport.done, failed: flowTransport.failed },
     maxBytes: kafka.maxMessageBytes,
   });

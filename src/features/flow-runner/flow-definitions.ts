@@ -13,6 +13,7 @@ import { checkPermissions } from '../../engine/workflows/check-permissions.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { handlersIn, isFlowForm, withOutputsOfAll } from './domain.ts';
 import type { FlowInbox } from './ports.ts';
+import type { IsPublished } from './published-handlers.ts';
 
 /** Most flows come again and again, and need not be checked each time. */
 const MAX_CACHED = 1_000;
@@ -29,6 +30,8 @@ export interface FlowDefinitionDeps {
   workflows: Pick<ManageWorkflows, 'validate'>;
   inbox: Pick<FlowInbox, 'storeDefinition'>;
   actionTypes: Pick<ActionTypes, 'canonical' | 'permissionOf'>;
+  /** Handlers that need no adapter. */
+  isPublished: IsPublished;
   /** What an unlisted id begins with. */
   prefix: string;
 }
@@ -52,7 +55,9 @@ export function createFlowDefinitions(deps: FlowDefinitionDeps): FlowDefinitions
   }
 
   function unknownHandlers(written: JsonObject): string[] {
-    return handlersIn(written).filter((handler) => deps.actionTypes.canonical(handler) === undefined);
+    return handlersIn(written).filter(
+      (handler) => deps.actionTypes.canonical(handler) === undefined && !deps.isPublished(handler),
+    );
   }
 
   return {

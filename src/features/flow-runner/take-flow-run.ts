@@ -4,6 +4,7 @@
  */
 import { describe, OrchestratorError } from '../../domain/errors.ts';
 import { requestHash } from '../../engine/accept/request-hash.ts';
+import { type Failpoint, NO_FAILPOINT } from '../../engine/ports/failpoint.ts';
 import type { WorkflowStore } from '../../engine/ports/read-models.ts';
 import type { AcceptedRun, AcceptRuns, Caller, ExecuteRequest } from '../../engine/ports/use-cases.ts';
 import { hasDefinition } from './domain.ts';
@@ -18,10 +19,11 @@ export interface TakeFlowRunDeps {
   accept: Pick<AcceptRuns, 'executeWorkflow'>;
   /** The error says that some run has the id already. */
   isTaken(error: unknown): boolean;
+  failpoint?: Failpoint;
 }
 
 export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
-  const { inbox, definitions, accept } = deps;
+  const { inbox, definitions, accept, failpoint = NO_FAILPOINT } = deps;
 
   async function executeDefined(
     caller: Caller,
@@ -58,6 +60,7 @@ export function createTakeFlowRun(deps: TakeFlowRunDeps): TakeFlowRun {
     const claim = await inbox.claim(claimed);
     if (claim.is === 'other') throw conflict(runId);
     if (claim.is === 'run') return { runId, correlationId: claim.correlationId ?? runId, repeated: true };
+    await failpoint('flow.afterClaim');
     const request: ExecuteRequest = {
       parameters: message.input ?? {},
       strict: false,

@@ -142,3 +142,10 @@ function identity(request: Headers, header: string): string | undefined {
   const message = 'must be 1 to 255 printable ASCII characters';
   throw new OrchestratorError('invalid_request', `${header} ${message}`, { errors: [{ path: header, message }] });
 }
+
+/** The trace that a `traceparent` names, and its span, as it is stored; undefined: it names none. */
+export function readTraceparent(sent: string | undefined): { traceId: string; parentSpanId: string } | undefined {
+  const [, traceId, spanId, flags] = (sent === undefined ? null : TRACEPARENT.exec(sent)) ?? [];
+  if (traceId === undefined || spanId === undefined) return undefined;
+  return { traceId, parentSpanId: storedParent(spanId, isSampled(flags)) };
+}

@@ -25,5 +25,6 @@ export const PAYLOAD_COLUMNS: Readonly<Record<string, PayloadColumns>> = {
   task_log: { key: ['run_id', 'id'], json: ['fields'], text: ['message'] },
   task_report: { key: ['run_id', 'action_id'], json: [], text: ['message'] },
   approval: { key: ['run_id', 'epoch', 'action_id'], json: [], text: ['message'] },
+  flow_dead_letter: { key: ['id'], json: ['headers'], text: ['error', 'original'] },
   document: { key: ['tenant_id', 'id'], json: ['metadata'], text: ['content'] },
 };

@@ -115,7 +115,7 @@ def clear_errors(command):
 
 def producer():
     if not hasattr(producers, "own"):
-        producers.own = Producer(settings({"linger.ms": 5, "message.max.bytes": 100_000_000}))
+        producers.own = Producer(settings({"linger.ms": 100, "message.max.bytes": 100_000_000}))
     return producers.own
 
 

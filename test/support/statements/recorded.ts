@@ -9,6 +9,7 @@ import { createApprovalStore } from '../../../src/features/approvals/store.ts';
 import { createTenantData } from '../../../src/features/erasure/export-store.ts';
 import { createErasureSteps } from '../../../src/features/erasure/store.ts';
 import { createDeadLetterStore } from '../../../src/features/failures/dead-letter-store.ts';
+import { createRejectedMessages } from '../../../src/features/flow-runner/poison/rejected-messages.ts';
 import { createWorkflowSearch } from '../../../src/features/search/store.ts';
 import { createGoneServices } from '../../../src/features/services/gone-services.ts';
 import { PAYLOAD_CONTEXT } from '../../../src/store/payloads/payloads.ts';
@@ -60,6 +61,14 @@ const NO_CLIENT = undefined as never;
 
 async function listsOf(pool: pg.Pool): Promise<void> {
   const span = { from: AT, to: AT };
+  const rejected = createRejectedMessages(pool);
+  const chosen = { ids: ['1'], code: 'invalid_json', from: new Date(0), to: new Date() };
+  for (const after of [undefined, { failedAt: new Date(), id: undefined }, { failedAt: new Date(), id: '1' }])
+    await rejected.list('default', chosen, { limit: 1, after });
+  await rejected.count('default', chosen);
+  await rejected.stats('default');
+  await rejected.retry('default', chosen, 1);
+  await rejected.discard('default', chosen, 1);
   const letters = createDeadLetterStore(pool);
   const one = { runId: 'r', actionId: 'a' };
   const few = {

@@ -33,7 +33,13 @@ const storing = () => {
   return {
     storeDefinition,
     definitions: createFlowDefinitions({
-      ...{ workflows: { validate }, inbox: { storeDefinition }, actionTypes: catalogue, prefix: 'flow:' },
+      ...{
+        workflows: { validate },
+        inbox: { storeDefinition },
+        actionTypes: catalogue,
+        isPublished: () => false,
+        prefix: 'flow:',
+      },
     }),
   };
 };
@@ -89,6 +95,7 @@ test('who may not save workflows sends no definition, cached or not', async () =
     workflows: { validate: async () => ({ ...normaliseDefinition(FLOW, rules).definition }) },
     inbox: { storeDefinition: async () => undefined },
     actionTypes: { canonical: (type) => type, permissionOf: () => 'kubernetes:run' },
+    isPublished: () => false,
     prefix: 'flow:',
   });
   await withJobs.idOf(caller(), job);
