@@ -54,6 +54,37 @@ describe('a published task', () => {
     expect((await flow.published('task_queue', 1, id)).length).toBe(1);
   });
 
+  test('of a flow that came as a message has its fields, and the answer of an older executor completes it', async () => {
+    const { api } = flow.stack;
+    const run_id = randomUUID();
+    const tasks = [{ id: 'task-id', handler: 'handler-name', inputs: {}, retries: 3, timeout: 300 }];
+    const sent = {
+      ...{
+        event_type: 'flow_run_requested',
+        run_id,
+        correlation_id: 'corr-1',
+        flow_id: 'flow-id',
+        tenant_id: 'default',
+      },
+      ...{ user_id: 'user-id', input: {}, flow_definition: { id: 'flow-id', version: '1', type: 'DAG', tasks } },
+      execution_context: {},
+    };
+    await flow.kafka.produce([{ topic: 'flow_runs', key: run_id, value: JSON.stringify(sent) }]);
+    const [message] = await flow.published('task_queue', 1, run_id);
+    expect(message?.key).toBe('task-id');
+    expect(message?.body).toEqual({
+      ...{ run_id, task_id: 'task-id', handler: 'handler-name', inputs: {}, attempt: 0, max_retries: 3, timeout: 300 },
+      ...{ correlation_id: 'corr-1', tenant_id: 'default', user_id: 'user-id', execution_context: {}, created_at: ISO },
+    });
+    const answer = { run_id, task_id: 'task-id', output: {}, execution_time_ms: 1500 };
+    await flow.kafka.produce([{ topic: 'task_done', key: 'task-id', value: JSON.stringify(answer) }]);
+    await api.finished(run_id);
+    expect((await api.get(`/v1/runs/${run_id}`)).body).toMatchObject({
+      status: 'COMPLETED',
+      output: { 'task-id': {} },
+    });
+  });
+
   test('of a topic that stays with HTTP is leased there, and not published', async () => {
     const { api } = flow.stack;
     const id = await api.execute(

@@ -79,6 +79,7 @@ export function createExchange(deps: ExchangeDeps): Exchange {
       if (transport === undefined) return;
       publisher = deps.publisher(transport);
       const consumer = transport.consume({ topics, group, handle });
+      log.info('flow runs are taken from messages', { transport: transport.name, topics });
       try {
         await background(signal);
       } finally {
