@@ -72,11 +72,9 @@ function attached(worker: LaneWorker, slots: SlotsOfShard): LaneWorker {
   slots.attach({
     inHand: () => loop.mainLoopQueue?.numTotal(),
     resized() {
-      const grown = slots.size() > worker.concurrency;
-      // While it starts what it has fetched it has fewer on purpose, and is given back the rest afterwards.
-      if (!grown) worker.concurrency = slots.size();
-      // It waits for one of its jobs to end; BullMQ wakes it in the same way when it is resumed.
-      else loop.mainLoopQueue?.add(Promise.resolve(undefined));
+      worker.concurrency = slots.size();
+      // One that was full waits for one of its jobs to end; BullMQ wakes it in this way when it is resumed.
+      loop.mainLoopQueue?.add(Promise.resolve(undefined));
     },
   });
   worker.on('drained', slots.drained);

@@ -164,6 +164,13 @@ async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promi
   );
 }
 
+/** With TEST_REDIS_SHARDS a lane has a slot for each shard at least, also where a test has it execute one task at a time. */
+function withSlots(environment: Environment): Environment {
+  const { REDIS_SHARDS: shards, WORKER_CONCURRENCY: slots } = environment;
+  const tooFew = SHARDS !== undefined && shards !== undefined && Number(slots) < Number(shards);
+  return tooFew ? { ...environment, WORKER_CONCURRENCY: shards } : environment;
+}
+
 /** Not started yet. */
 export function composeAt(
   { environment, folder }: Pick<Place, 'environment' | 'folder'>,
@@ -172,7 +179,7 @@ export function composeAt(
   log: TestLog,
   features?: readonly Feature[],
 ): Promise<Process> {
-  const config = loadConfig({ ...environment, ...settingsOfOne }, { cwd: folder });
+  const config = loadConfig(withSlots({ ...environment, ...settingsOfOne }), { cwd: folder });
   return kind === 'api' ? composeApi(config, log, features) : composeWorker(config, log, features);
 }
 

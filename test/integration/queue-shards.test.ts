@@ -1,0 +1,267 @@
+/** REDIS_SHARDS: a queue of several shards behaves as one, and runs under way go on when there are more or fewer of them. */
+import { Queue } from 'bullmq';
+import { afterEach, describe, expect, test } from 'vitest';
+import { examine } from '../../src/compose/doctor.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { shardOf } from '../../src/domain/graph/shard.ts';
+import { expectRest, keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
+import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
+import { createClosing } from '../harness/closing.ts';
+import { startService } from '../harness/services/service.ts';
+import { createTestLog } from '../harness/test-log.ts';
+import { until } from '../harness/until.ts';
+import { composeAt, openPlace, openStack, type Place, type StackOptions } from '../support/stack.ts';
+import { echo, workflow } from '../support/test-task.ts';
+
+const SHARDS = 3;
+
+let closing = createClosing();
+afterEach(async () => {
+  await closing.close();
+  closing = createClosing();
+});
+
+async function sharded(options: StackOptions = {}) {
+  const environment = { REDIS_SHARDS: String(SHARDS), RECONCILE_SECONDS: '1', ...options.environment };
+  const stack = await openStack('redis', { ...options, environment });
+  closing.push(() => stack.stop());
+  return stack;
+}
+
+async function serviceOf() {
+  const service = await startService();
+  closing.push(() => service.close());
+  return service;
+}
+
+/** Ids of runs by their shard, as many of each at least. */
+async function runsInEach(api: Client, workflowId: string, least: number): Promise<string[][]> {
+  const ofShards: string[][] = Array.from({ length: SHARDS }, () => []);
+  while (ofShards.some((runs) => runs.length < least)) {
+    const id = await api.execute(workflowId);
+    ofShards[shardOf(id, SHARDS)]?.push(id);
+  }
+  return ofShards;
+}
+
+/** The runs that have a job under each prefix, ended ones included. */
+async function runsUnder(place: Pick<Place, 'redis' | 'queuePrefix'>): Promise<Array<Set<string>>> {
+  const { redis, queuePrefix } = place;
+  if (redis === undefined) throw new Error('no Redis');
+  const found: Array<Set<string>> = [];
+  for (const prefix of prefixesOf(queuePrefix, SHARDS)) {
+    const ids = (await keysOf(redis, prefix)).map((key) => key.slice(prefix.length + 1).split(':')[1] ?? '');
+    found.push(new Set(ids.filter((id) => id.includes('.')).map((id) => id.slice(0, id.indexOf('.')))));
+  }
+  return found;
+}
+
+const DIAMOND = workflow([
+  echo('a'),
+  echo('b', ['a']),
+  { action_id: 'wait', action_type: 'wait', config: { seconds: 0.2 }, depends_on: ['a'] },
+  echo('c', ['a']),
+  echo('d', ['b', 'c', 'wait']),
+  echo('e', ['b', 'c']),
+]);
+
+describe('three shards', () => {
+  test('have whole runs, and depths, pauses, the board, /why and the doctor span them', async () => {
+    const stack = await sharded({ workers: 2 });
+    const { api } = stack;
+    const ofShards = await runsInEach(api, await api.createWorkflow(DIAMOND), 5);
+    for (const id of ofShards.flat()) expect(await api.finished(id)).toMatchObject({ status: 'completed' });
+    expect((await runsUnder(stack)).map((runs) => [...runs].sort())).toEqual(ofShards.map((runs) => [...runs].sort()));
+
+    accepted(await api.post('/lanes/transform/pause', { reason: 'hot' }), 202);
+    const held = workflow([{ action_id: 'held', action_type: 'transform', config: { expression: '1 + 1' } }]);
+    const paused = await runsInEach(api, await api.createWorkflow(held), 2);
+    const lane = async () => list(await api.get('/lanes')).find((one) => one['lane'] === 'transform');
+    const waiting = paused.flat().length;
+    await until(async () => (await lane())?.['depth'] === waiting, { what: 'the jobs of all shards are counted' });
+    for (const [run] of paused) {
+      const why = accepted(await api.get(`/executions/${run}/why`), 200).body;
+      expect(JSON.stringify(why)).toMatch(/lane_paused/);
+    }
+    const { queues } = accepted(await api.get('/admin/queues/api/queues'), 200).body as { queues: { name: string }[] };
+    const names = queues.map(({ name }) => name).filter((name) => name.endsWith(':transform'));
+    expect(names).toEqual(['0:transform', '1:transform', '2:transform']);
+    const page = accepted(
+      await api.get('/admin/queues/api/queues?activeQueue=2%3Atransform&page=1&status=prioritized'),
+      200,
+    );
+    const shown = (page.body as { queues: { name: string; jobs: { id: string }[] }[] }).queues;
+    const jobs = shown.find(({ name }) => name === '2:transform')?.jobs.map(({ id }) => id.slice(0, id.indexOf('.')));
+    expect(jobs?.sort()).toEqual(paused[2]?.sort());
+    accepted(await api.post('/lanes/transform/resume'), 202);
+    for (const id of paused.flat()) expect(await api.finished(id)).toMatchObject({ status: 'completed' });
+
+    const config = loadConfig(stack.environment, { cwd: stack.folder });
+    const found = await examine({ config, databaseUrl: stack.databaseUrl, repair: false, days: 7, confirmMs: 50 });
+    expect(found.find(({ check }) => check === 'redis_shards')?.message).toMatch(/3 shards .* on one server/);
+    const ofQueue = found.filter(({ check }) =>
+      /^redis|^(runs_have_jobs|jobs_have_runs|gates_have_sources)$/.test(check),
+    );
+    expect(ofQueue.filter(({ status }) => status === 'problem')).toEqual([]);
+    expect(ofQueue.filter(({ check }) => check === 'redis')).toHaveLength(1);
+    await expectRest(stack);
+    expect(stack.log.takeAlarms()).toEqual([]);
+  });
+
+  test('share the slots of a lane: a process executes no more at once, and one wide run gets nearly all of them', async () => {
+    const slots = 9;
+    const service = await serviceOf();
+    let running = 0;
+    let most = 0;
+    let release: () => void = () => undefined;
+    let gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    service.answer(async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await gate;
+      running -= 1;
+      return { body: {} };
+    });
+    const { api } = await sharded({ environment: { WORKER_CONCURRENCY: String(slots) } });
+    const call = (id: string) => ({
+      action_id: id,
+      action_type: 'http_request',
+      config: { url: `${service.url}/${id}` },
+    });
+    const wide = await api.execute(
+      await api.createWorkflow(workflow(Array.from({ length: 4 * slots }, (_, n) => call(`a${n}`)))),
+    );
+    await until(() => running === slots - (SHARDS - 1), {
+      what: 'the wide run has all slots but one of each other shard',
+    });
+    const single = await api.createWorkflow(workflow([call('single')]));
+    const others = await runsInEach(api, single, 4);
+    await until(() => running === slots, { what: 'the last slots are taken by runs of other shards' });
+    release();
+    gate = Promise.resolve();
+    for (const id of [wide, ...others.flat()]) expect(await api.finished(id)).toMatchObject({ status: 'completed' });
+    expect(most).toBe(slots);
+  });
+
+  test('keep the rate limit of a lane together', async () => {
+    const [max, perMs] = [3, 1_000];
+    const stack = await sharded({
+      workers: 2,
+      environment: { LANE_RATE_LIMITS: `test_task=${max}/${perMs / 1_000}s` },
+    });
+    const { api, db } = stack;
+    const runs = (await runsInEach(api, await api.createWorkflow(workflow([echo('a')])), 4)).flat();
+    for (const id of runs) expect(await api.finished(id)).toMatchObject({ status: 'completed' });
+    const { rows } = await db.query<{ at: Date; attempts: number }>(
+      `SELECT started_at AS at, attempt AS attempts FROM task WHERE run_id = ANY($1) ORDER BY started_at`,
+      [runs],
+    );
+    expect(rows.filter(({ attempts }) => attempts !== 1)).toEqual([]);
+    const starts = rows.map(({ at }) => at.getTime());
+    expect(starts).toHaveLength(runs.length);
+    // Windows follow each other: twice the limit may meet where one ends, and never more within the time of one.
+    for (const [n, at] of starts.entries()) {
+      const next = starts[n + 2 * max];
+      if (next !== undefined) expect(next - at).toBeGreaterThan(perMs / 2);
+    }
+    await expectRest(stack);
+    expect(stack.log.takeAlarms()).toEqual([]);
+  });
+});
+
+/** Processes of one place, with as many shards as are said each time. */
+async function inLayouts(place: Place) {
+  const log = createTestLog();
+  const running: Array<{ stop(): Promise<void> }> = [];
+  closing.push(async () => void (await Promise.all(running.map((process) => process.stop()))));
+  return {
+    log,
+    async start(shards: number): Promise<Client> {
+      // What is in hand when a process ends goes back to its queue at once.
+      const settings = { REDIS_SHARDS: String(shards), RECONCILE_SECONDS: '1', SHUTDOWN_GRACE_SECONDS: '0' };
+      const [api, worker] = [
+        await composeAt(place, 'api', settings, log),
+        await composeAt(place, 'worker', settings, log),
+      ];
+      running.push(api, worker);
+      const { port } = await api.start();
+      await worker.start();
+      return openClient(`http://127.0.0.1:${port}`);
+    },
+    async stop() {
+      await Promise.all(running.splice(0).map((process) => process.stop()));
+    },
+  };
+}
+
+describe('a run under way', () => {
+  test.each([
+    [1, SHARDS],
+    [SHARDS, 1],
+  ])('goes on when %i becomes %i, and no task is committed twice', async (before, after) => {
+    const place = await openPlace('redis');
+    closing.push(() => place.close());
+    const service = await serviceOf();
+    let isSlow = true;
+    service.answer(async ({ path }) => {
+      await until(() => path !== '/slow' || !isSlow, { what: 'the slow service answers' });
+      return { body: {} };
+    });
+    const call = (id: string, ...dependsOn: string[]) => ({
+      ...{ action_id: id, action_type: 'http_request', depends_on: dependsOn },
+      config: { url: `${service.url}/${id}` },
+    });
+    // One in hand and one asleep when the processes end, and gates above both.
+    const definition = workflow([
+      call('first'),
+      call('slow', 'first'),
+      { action_id: 'wait', action_type: 'wait', config: { seconds: 3 }, depends_on: ['first'] },
+      call('join', 'slow', 'wait'),
+      call('other', 'slow', 'wait'),
+      call('last', 'join', 'other'),
+    ]);
+    const layouts = await inLayouts(place);
+    const first = await layouts.start(before);
+    const runs = (await runsInEach(first, await first.createWorkflow(definition), 2)).flat();
+    const asked = (path: string) => service.calls.filter((one) => one.path === path).length;
+    await until(() => asked('/slow') === runs.length, { what: 'every run has a call under way' });
+    await layouts.stop();
+    const old = await runsUnder(place);
+    isSlow = false;
+
+    const api = await layouts.start(after);
+    for (const id of runs) {
+      const execution = await api.finished(id);
+      expect(execution).toMatchObject({ status: 'completed', progress: { total: 6, completed: 6 } });
+      for (const task of execution.tasks)
+        expect(task.attempts_history).toMatchObject([{ attempt: 1, status: 'completed' }]);
+    }
+    // What was committed before is not executed again, and what was in hand by one worker only.
+    expect([asked('/first'), asked('/slow'), asked('/last')]).toEqual([runs.length, 2 * runs.length, runs.length]);
+    expect(old.map((one) => one.size)).toEqual(before === 1 ? [runs.length, 0, 0] : old.map(() => expect.any(Number)));
+
+    // Nothing is left where workers are: what was misplaced is acknowledged or removed.
+    await expectRest({ ...place, queueShards: after });
+    if (after < before) {
+      // The jobs of shards that nobody serves any more stay, and do no harm when they are served again.
+      const left = await Promise.all(prefixesOf(place.queuePrefix, before).map((prefix) => openJobs(place, prefix)));
+      expect(left.slice(after).flat().length).toBeGreaterThan(0);
+      await layouts.stop();
+      await layouts.start(before);
+      await expectRest({ ...place, queueShards: before });
+      expect([asked('/first'), asked('/slow'), asked('/last')]).toEqual([runs.length, 2 * runs.length, runs.length]);
+    }
+    await layouts.stop();
+  });
+});
+
+async function openJobs({ redisUrl = '' }: Place, prefix: string): Promise<string[]> {
+  const queue = new Queue('http_request', { connection: { url: redisUrl }, prefix, skipMetasUpdate: true });
+  try {
+    return await queue.getRanges(['waiting', 'prioritized', 'delayed', 'waiting-children', 'active']);
+  } finally {
+    await queue.close();
+  }
+}
