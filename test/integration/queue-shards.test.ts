@@ -4,9 +4,12 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { examine } from '../../src/compose/doctor.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { shardOf } from '../../src/domain/graph/shard.ts';
+import { createFlowQueue } from '../../src/queue/flow-queue.ts';
+import { openBackend } from '../../src/queue/open-backend.ts';
 import { expectRest, keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
 import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
 import { createClosing } from '../harness/closing.ts';
+import { startCluster } from '../harness/servers/redis-group.ts';
 import { startService } from '../harness/services/service.ts';
 import { createTestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
@@ -168,6 +171,69 @@ describe('three shards', () => {
     }
     await expectRest(stack);
     expect(stack.log.takeAlarms()).toEqual([]);
+  });
+});
+
+describe('in a Cluster', () => {
+  async function clusterOf() {
+    const group = await startCluster();
+    closing.push(() => group.close());
+    return group;
+  }
+
+  test('runs of every shard complete, and each server that has some is examined', async () => {
+    const group = await clusterOf();
+    const stack = await sharded({ redisGroup: group });
+    const { api, queuePrefix } = stack;
+    const ofShards = await runsInEach(api, await api.createWorkflow(DIAMOND), 3);
+    for (const id of ofShards.flat()) expect(await api.finished(id)).toMatchObject({ status: 'completed' });
+    const owners = new Set<number>();
+    for (const [shard, prefix] of prefixesOf(queuePrefix, SHARDS).entries()) {
+      owners.add(await group.primaryOf(prefix));
+      const keys = (await keysOf(group.client, prefix)).join('\n');
+      for (const id of ofShards[shard] ?? []) expect(keys).toContain(`${prefix}:test_task:${id}.`);
+    }
+    const config = loadConfig(stack.environment, { cwd: stack.folder });
+    const found = await examine({ config, databaseUrl: stack.databaseUrl, repair: false, days: 7, confirmMs: 50 });
+    const words = owners.size === 1 ? 'one server' : `${owners.size} servers`;
+    expect(found.find(({ check }) => check === 'redis_shards')?.message).toBe(
+      `the 3 shards of the queue are on ${words}`,
+    );
+    expect(found.filter(({ check }) => check === 'redis')).toHaveLength(owners.size);
+    expect(found.filter(({ check, status }) => check.startsWith('redis') && status !== 'ok')).toEqual([]);
+    await expectRest({ ...stack, redis: group.client });
+  });
+
+  test('the fullest of the servers counts, and one that is replaced is noticed, whichever shard it has', async () => {
+    const group = await clusterOf();
+    const { redis } = loadConfig(group.environment, { cwd: '/nowhere' });
+    // {orch-0} is on another master than the other two.
+    const prefix = '{orch-0}';
+    const backend = openBackend({
+      ...{ redis, databaseUrl: 'postgres://unused', prefix, shards: SHARDS },
+      ...{ offlineCommands: 'wait', name: 'test', log: createTestLog() },
+    });
+    closing.push(() => backend.close());
+    const queue = createFlowQueue({ backend, timeoutMs: 5_000 });
+    closing.push(() => queue.close());
+    await until(() => backend.ping(), { what: 'it is connected' });
+    const other = await group.primaryOf('{orch-2}');
+    expect(other).not.toBe(await group.primaryOf(prefix));
+
+    expect(await backend.memoryUse()).toBeUndefined();
+    await group.ask(other, (server) => server.config('SET', 'maxmemory', '100mb'));
+    expect(await backend.memoryUse()).toMatchObject({ maxBytes: 104_857_600 });
+    expect(await queue.wasWiped()).toBe(true);
+    await queue.markSeen();
+    expect(await queue.wasWiped()).toBe(false);
+    let noticed = 0;
+    backend.onOtherServer(() => {
+      noticed += 1;
+    });
+    await group.kill(other);
+    await until(() => noticed > 0, { what: 'the other server is noticed' });
+    await until(() => queue.ping(), { what: 'all servers answer' });
+    expect(await queue.wasWiped()).toBe(true);
   });
 });
 
