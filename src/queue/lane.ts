@@ -134,12 +134,12 @@ export function openLane(options: LaneOptions): Lane {
 
   const processor: LaneProcessor = (job, token) => {
     started(job.id);
+    taken += 1;
     return inShard === undefined ? execute(job, token) : inShard.around(job.id ?? '', () => execute(job, token));
   };
 
   const execute: LaneProcessor = async (job, token) => {
     active += 1;
-    taken += 1;
     const trust = options.inHand.take(job.id ?? '');
     try {
       // A newer release may have added this job: it goes back until a worker that knows it takes it.

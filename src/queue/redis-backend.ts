@@ -46,13 +46,15 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
   const ofServers = <T>(ask: (shard: RedisShard) => Promise<T>) => Promise.all(onServers.map(ask));
   let onOther: () => void = () => undefined;
   onServerChange(redis, () => {
-    ofServers((shard) => shard.hasMoved()).then(
-      (moved) => {
-        if (moved.includes(true)) onOther();
-      },
-      // The connection broke again: the next one reads it again.
-      () => undefined,
-    );
+    for (const shard of onServers) {
+      shard.hasMoved().then(
+        (moved) => {
+          if (moved) onOther();
+        },
+        // The connection broke again: the next one reads it again.
+        () => undefined,
+      );
+    }
   });
   // Of a Cluster the servers that have the keys have to answer, and PING has none.
   const answers = async () =>

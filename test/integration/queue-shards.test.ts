@@ -3,7 +3,8 @@ import { Queue } from 'bullmq';
 import { afterEach, describe, expect, test } from 'vitest';
 import { examine } from '../../src/compose/doctor.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { shardOf } from '../../src/domain/graph/shard.ts';
+import { GATE_QUEUE } from '../../src/domain/graph/compile.ts';
+import { shardOf, shardOfJob } from '../../src/domain/graph/shard.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
 import { openBackend } from '../../src/queue/open-backend.ts';
 import { expectRest, keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
@@ -13,6 +14,8 @@ import { startCluster } from '../harness/servers/redis-group.ts';
 import { startService } from '../harness/services/service.ts';
 import { createTestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
+import { openTestBackend } from '../support/queue-backend.ts';
+import { testRedisUrl } from '../support/servers.ts';
 import { composeAt, openPlace, openStack, type Place, type StackOptions } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
@@ -172,6 +175,51 @@ describe('three shards', () => {
     await expectRest(stack);
     expect(stack.log.takeAlarms()).toEqual([]);
   });
+});
+
+test('the janitors page through all shards, and what is in another shard than its run is removed', async () => {
+  const backend = openTestBackend({ redisUrl: testRedisUrl(), shards: SHARDS });
+  closing.push(() => backend.close());
+  const queue = createFlowQueue({ backend });
+  closing.push(() => queue.close());
+  const ids = (what: string) => Array.from({ length: 40 }, (_, n) => `${what}-${n}.1.a.b`);
+  const at = (jobId: string, step = 0) => (shardOfJob(jobId, SHARDS) + step) % SHARDS;
+  const add = async (
+    name: string,
+    jobIds: readonly string[],
+    { step = 0, ...opts }: { step?: number; delay?: number },
+  ) => {
+    const lanes = queue.queues([name]);
+    for (const jobId of jobIds) await lanes[at(jobId, step)]?.add('job', {} as never, { jobId, ...opts });
+  };
+  await add(GATE_QUEUE, ids('gate'), {});
+  await add('lane', ids('asleep'), { delay: 3_600_000 });
+  const pages = async (page: (offset: number) => Promise<string[]>) => {
+    const found: string[] = [];
+    for (let more = await page(0); more.length > 0; more = await page(found.length)) found.push(...more);
+    return found.sort();
+  };
+  const gates = () => pages((offset) => queue.gatePage(offset, 7));
+  const asleep = () => pages((offset) => queue.jobPage('lane', 'delayed', offset, 7));
+  expect(await gates()).toEqual(ids('gate').sort());
+  expect(await asleep()).toEqual(ids('asleep').sort());
+  expect(await queue.removeMisplaced?.(['lane'])).toBe(0);
+
+  await add(GATE_QUEUE, ids('lost'), { step: 1 });
+  await add('lane', ids('old'), { step: 2, delay: 3_600_000 });
+  await queue.removeGates(ids('lost'));
+  const left = async (jobId: string, name: string) =>
+    (await Promise.all(queue.queues([name]).map((lane) => lane.getJob(jobId)))).filter((job) => job !== undefined)
+      .length;
+  expect(await left('lost-0.1.a.b', GATE_QUEUE)).toBe(1);
+  expect(await queue.removeMisplaced?.(['lane'])).toBe(80);
+  for (const [name, jobIds] of [
+    [GATE_QUEUE, ids('lost')],
+    ['lane', ids('old')],
+  ] as const)
+    for (const jobId of jobIds) expect(await left(jobId, name)).toBe(0);
+  expect(await gates()).toEqual(ids('gate').sort());
+  expect(await asleep()).toEqual(ids('asleep').sort());
 });
 
 describe('in a Cluster', () => {
