@@ -1,12 +1,16 @@
 /** REDIS_SHARDS: a queue of several shards behaves as one, and runs under way go on when there are more or fewer of them. */
 import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
 import { examine } from '../../src/compose/doctor.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { GATE_QUEUE } from '../../src/domain/graph/compile.ts';
+import { GATE_QUEUE, taskJobId } from '../../src/domain/graph/compile.ts';
 import { shardOf, shardOfJob } from '../../src/domain/graph/shard.ts';
+import { createJobsInHand } from '../../src/engine/deliver/jobs-in-hand.ts';
 import { createFlowQueue } from '../../src/queue/flow-queue.ts';
 import { openBackend } from '../../src/queue/open-backend.ts';
+import { openLanes } from '../../src/queue/sharded-lane.ts';
+import { JOB_VERSION } from '../../src/schemas/job.ts';
 import { expectRest, keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
 import { accepted, type Client, list, openClient } from '../harness/client/client.ts';
 import { createClosing } from '../harness/closing.ts';
@@ -15,7 +19,7 @@ import { startService } from '../harness/services/service.ts';
 import { createTestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
 import { openTestBackend } from '../support/queue-backend.ts';
-import { testRedisUrl } from '../support/servers.ts';
+import { testQueuePrefix, testRedisUrl } from '../support/servers.ts';
 import { composeAt, openPlace, openStack, type Place, type StackOptions } from '../support/stack.ts';
 import { echo, workflow } from '../support/test-task.ts';
 
@@ -175,6 +179,85 @@ describe('three shards', () => {
     await expectRest(stack);
     expect(stack.log.takeAlarms()).toEqual([]);
   });
+});
+
+/** The lane `lane` in three shards, without an engine: what is handled is remembered. */
+async function lanesOf(rateLimit: { max: number; perMs: number } | undefined) {
+  const prefix = testQueuePrefix();
+  const backend = openTestBackend({ redisUrl: testRedisUrl(), prefix, shards: SHARDS });
+  closing.push(() => backend.close());
+  const queue = createFlowQueue({ backend });
+  closing.push(() => queue.close());
+  const log = createTestLog();
+  const handled: string[] = [];
+  /** Whatever the shard of its run is. */
+  const add = async (shard: number, runId: string) => {
+    const data = { v: JOB_VERSION, run_id: runId, epoch: 1, gen: 0, action_id: 'a', of: { action_type: 'lane' } };
+    await queue.queues(['lane'])[shard]?.add('a', data, { jobId: taskJobId(runId, 1, 'a') });
+  };
+  const open = () => {
+    const lanes = openLanes({
+      ...{ backend, queue: 'lane', concurrency: 9, lockDurationMs: 30_000, stalledIntervalMs: 30_000, rateLimit },
+      now: Date.now,
+      async handle({ data }) {
+        handled.push(data.run_id);
+        return { job: 'complete' };
+      },
+      isPassing: () => false,
+      storesReasons: true,
+      onLost: async () => undefined,
+      inHand: createJobsInHand({ lockDurationMs: 30_000, now: () => performance.now(), log }),
+      log,
+    });
+    for (const lane of lanes) closing.push(() => lane.close());
+    return lanes;
+  };
+  return { backend, queue, prefix, handled, add, open };
+}
+
+/** So many ids of runs of that shard. */
+function runIds(shard: number, count: number): string[] {
+  const found: string[] = [];
+  for (let n = 0; found.length < count; n += 1) if (shardOf(`run-${n}`, SHARDS) === shard) found.push(`run-${n}`);
+  return found;
+}
+
+test('a job in another shard than its run is acknowledged and not executed', async () => {
+  const { queue, handled, add, open } = await lanesOf(undefined);
+  const [own = ''] = runIds(0, 1);
+  const [misplaced = ''] = runIds(1, 1);
+  await add(0, misplaced);
+  await add(0, own);
+  const lanes = open();
+  expect(lanes.map((lane) => lane.queue)).toEqual(['lane', 'lane@1', 'lane@2']);
+  const [first] = queue.queues(['lane']);
+  await until(async () => (await first?.getCompletedCount()) === 2, { what: 'both are acknowledged' });
+  expect(handled).toEqual([own]);
+  // To the watch of the worker both were taken.
+  expect(lanes[0]?.taken()).toBe(2);
+});
+
+test('a rate limit counts the starts of all shards, and what is beyond it goes back as it was', async () => {
+  const { backend, queue, prefix, handled, add, open } = await lanesOf({ max: 2, perMs: 600_000 });
+  const ids = [0, 1, 2].map((shard) => runIds(shard, 3));
+  for (const [shard, runs] of ids.entries()) for (const run of runs) await add(shard, run);
+  open();
+  const redis = new Redis(testRedisUrl(), { connectionName: 'test' });
+  closing.push(() => redis.disconnect());
+  const isLimited = async (one: string) => (await redis.pttl(`${one}:lane:limiter`)) > 0;
+  const counts = () => Promise.all(queue.queues(['lane']).map((lane) => lane.getJobCounts('waiting', 'active')));
+  await until(
+    async () => {
+      const limited = await Promise.all(prefixesOf(prefix, SHARDS).map(isLimited));
+      return limited.every(Boolean) && (await counts()).every(({ active }) => active === 0);
+    },
+    { what: 'every shard rests' },
+  );
+  expect(handled).toHaveLength(2);
+  const waiting = (await counts()).reduce((sum, count) => sum + (count['waiting'] ?? 0), 0);
+  expect(waiting).toBe(ids.flat().length - 2);
+  expect(await backend.takeStart('lane', { max: 2, perMs: 600_000 })).toBeGreaterThan(0);
+  expect(await backend.takeStart('other', { max: 2, perMs: 600_000 })).toBe(0);
 });
 
 test('the janitors page through all shards, and what is in another shard than its run is removed', async () => {
