@@ -9,7 +9,7 @@ import {
   RUN_TABLES,
   TENANT_TABLES,
 } from '../../src/features/erasure/tables.ts';
-import { keysOf } from '../harness/checker/at-rest.ts';
+import { keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
 import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
@@ -63,11 +63,13 @@ async function left({ db }: Stack, tenant: string, tables: Iterable<string>): Pr
 }
 
 /** Jobs of these executions that the queue keeps anything of, in whatever state. */
-async function jobsOf({ db, redis, queuePrefix }: Stack, runIds: readonly string[]): Promise<string[]> {
+async function jobsOf({ db, redis, queuePrefix, queueShards }: Stack, runIds: readonly string[]): Promise<string[]> {
   const names =
     redis === undefined
       ? (await db.query<{ id: string }>('SELECT id FROM bullmq.job')).rows.map(({ id }) => id)
-      : (await keysOf(redis, queuePrefix)).flatMap((key) => key.split(':'));
+      : (await Promise.all(prefixesOf(queuePrefix, queueShards).map((prefix) => keysOf(redis, prefix))))
+          .flat()
+          .flatMap((key) => key.split(':'));
   return [...new Set(names)].filter((name) => runIds.some((runId) => name.startsWith(`${runId}.`)));
 }
 
