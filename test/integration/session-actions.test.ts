@@ -290,7 +290,10 @@ const job = defineAdapter({
     return { status: 'submitted', job_name, waited: true, logs: `${'x'.repeat(5_000)}end` };
   },
 });
-const [withJobs] = onBothBackends({ features: featuresWithJobs(job) });
+const [withJobs] = onBothBackends({
+  features: featuresWithJobs(job),
+  environment: { ENABLE_VOLCANO_SCHEDULER: 'true' },
+});
 
 describe.each([withJobs].filter((one) => one !== undefined))('sessions with a job on $backend', ({ test }) => {
   test('the job is run before the token, its logs are cut, and its failure fails nothing else', async ({ api }) => {

@@ -1,6 +1,6 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
-import { broughtBy, FEATURES } from '../../src/compose/features.ts';
+import { declaredBy, FEATURES } from '../../src/compose/features.ts';
 import { CHANGED_COLUMNS, createErasureSteps } from '../../src/features/erasure/store.ts';
 import {
   HANGING_TABLES,
@@ -19,7 +19,7 @@ import { echo, workflow } from '../support/test-task.ts';
 
 // The queue does not matter here.
 /** Those of features among them. */
-const OF_TENANTS = { ...TENANT_TABLES, ...broughtBy(FEATURES).tables };
+const OF_TENANTS = { ...TENANT_TABLES, ...declaredBy(FEATURES).tables };
 const ONE = onBothBackends().slice(0, 1);
 const as = (api: Client, tenant: string, user = 'anna') =>
   openClient(api.url, { 'x-tenant-id': tenant, 'x-user-id': user });
