@@ -67,8 +67,8 @@ export interface Feature {
   waitCauses?: readonly WaitCause[];
   /** Its own tables: the rows of a tenant are exported and erased with it. */
   tables?: TenantTables;
-  /** Workflows of the service's own that it brings. */
-  systemWorkflows?: readonly SystemWorkflow[];
+  /** Workflows of the service's own that it brings; their names are always the same. */
+  systemWorkflows?: readonly SystemWorkflow[] | ((config: Config) => readonly SystemWorkflow[]);
 }
 
 /** Found by their column `tenant_id`. `key`: what names a row; `hidden`: columns that are not exported. */

@@ -20,6 +20,7 @@ import { addAgain } from '../engine/recover/add-again.ts';
 import { endOverdue } from '../engine/recover/end-overdue.ts';
 import { createFlowQueue } from '../queue/flow-queue.ts';
 import { openBackend } from '../queue/open-backend.ts';
+import { shardPrefixes } from '../queue/shard-names.ts';
 import { openDatabase } from '../store/core/database.ts';
 import { findGap } from '../store/core/row-level-security.ts';
 import { faultErrorOf } from '../store/core/sqlstate.ts';
@@ -79,7 +80,8 @@ export async function examine(examination: Examination): Promise<Finding[]> {
       await asked('postgres', checkPostgres(pool, config));
       await asked('schema', checkSchema(pool, examination.migrations));
     }
-    if (config.redis !== undefined) await asked('redis', checkRedis(config.redis, config.queuePrefix));
+    if (config.redis !== undefined)
+      await asked('redis', checkRedis(config.redis, shardPrefixes(config.queuePrefix, config.redisShards)));
     if (!reachable || findings.some(({ check, status }) => check === 'migrations' && status === 'problem'))
       return findings;
     const lanes = shippedCatalogue().names();
@@ -143,7 +145,7 @@ async function* invariants(
   lanes: readonly string[],
 ): AsyncGenerator<Finding> {
   const backend = openBackend({
-    ...{ redis: config.redis, databaseUrl, prefix: config.queuePrefix },
+    ...{ redis: config.redis, databaseUrl, prefix: config.queuePrefix, shards: config.redisShards },
     ...{ offlineCommands: 'fail', name: 'orchestrator-doctor', log: SILENT },
   });
   const queue = createFlowQueue({ backend, timeoutMs: 5_000 });
@@ -176,14 +178,17 @@ async function* invariants(
         runs,
         queues: [...lanes, FINALIZER_QUEUE],
         async openJobs(name, limit) {
-          const [lane] = queue.queues([name]);
-          return (
-            (await lane?.getRanges(['waiting', 'prioritized', 'delayed', 'waiting-children'], 0, limit - 1, true)) ?? []
-          );
+          const ofShards = queue
+            .queues([name])
+            .map((lane) =>
+              lane.getRanges(['waiting', 'prioritized', 'delayed', 'waiting-children'], 0, limit - 1, true),
+            );
+          return (await Promise.all(ofShards)).flat();
         },
         async removeJob(name, jobId) {
-          const [lane] = queue.queues([name]);
-          if ((await lane?.remove(jobId)) !== 1) throw new Error('it is in somebody’s hands');
+          // It may be in another shard than the one that its run lives in now.
+          const removed = await Promise.all(queue.queues([name]).map((lane) => lane.remove(jobId)));
+          if (!removed.every((count) => count === 1)) throw new Error('it is in somebody’s hands');
         },
         addAgain: async (run) => (await reconcile.exclusively(() => addAgain(again, run))) === true,
         pause: () => sleep(confirmMs),

@@ -1,6 +1,7 @@
 /** The one list of features. Whoever deletes one takes its line away; nothing else of the house names it. */
 import { type Catalogue, createCatalogue } from '../../workers/catalogue.ts';
 import { SHIPPED_ADAPTERS } from '../../workers/shipped-adapters.ts';
+import type { Config } from '../config/config.ts';
 import type { Cause } from '../domain/health/why-causes.ts';
 import type { ApiHooks, Feature, FeatureApi, FeatureWorker, TenantTables, WhyWaiting } from '../feature.ts';
 import { access } from '../features/access/index.ts';
@@ -79,7 +80,15 @@ export const FEATURES: readonly Feature[] = [
 /** What all features bring that every process knows of. */
 export type Brought = ReturnType<typeof broughtBy>;
 
-export function broughtBy(features: readonly Feature[]) {
+export function broughtBy(features: readonly Feature[], config: Config) {
+  const systemWorkflows = features.flatMap(({ systemWorkflows: own = [] }) =>
+    typeof own === 'function' ? own(config) : own,
+  );
+  return { ...declaredBy(features), systemWorkflows };
+}
+
+/** What does not depend on settings. */
+export function declaredBy(features: readonly Feature[]) {
   const adapters = features.flatMap((feature) => feature.adapters ?? []);
   // The child of isolated adapters knows the trunk's alone.
   const apart = adapters.find(({ usesEngine }) => usesEngine !== true);
@@ -88,7 +97,6 @@ export function broughtBy(features: readonly Feature[]) {
   return {
     ...{ adapters, tables },
     waitCauses: features.flatMap((feature) => feature.waitCauses ?? []),
-    systemWorkflows: features.flatMap((feature) => feature.systemWorkflows ?? []),
   };
 }
 
@@ -113,7 +121,7 @@ export async function whyWaiting(
 
 /** All action types that are shipped. */
 export function shippedCatalogue(): Catalogue {
-  return createCatalogue([...SHIPPED_ADAPTERS, ...broughtBy(FEATURES).adapters]);
+  return createCatalogue([...SHIPPED_ADAPTERS, ...declaredBy(FEATURES).adapters]);
 }
 
 /** What each has in an API process. */

@@ -22,7 +22,8 @@ export function redisUrlOf({ url, host, port }: RedisSettings): string | undefin
 }
 
 /** One Redis can be named in one way only: which of two is meant nobody can say. */
-export function redisFaults({ redis, queuePrefix }: Settings, label: Label): string[] {
+export function redisFaults(settings: Settings, label: Label): string[] {
+  const { redis, queuePrefix } = settings;
   const named = [
     ...(redis.url === undefined ? [] : [label('REDIS_URL')]),
     ...(redis.host === undefined ? [] : [label('REDIS_HOST')]),
@@ -38,6 +39,22 @@ export function redisFaults({ redis, queuePrefix }: Settings, label: Label): str
   if (redis.cluster.length > 0 && !/^[^{]*\{[^}]+\}/.test(queuePrefix)) {
     faults.push(
       `${label('QUEUE_PREFIX')} is ${queuePrefix}, and REDIS_CLUSTER needs a hash tag in it, as in {orch-0}: what one script of the queue touches has to be on one node.`,
+    );
+  }
+  return [...faults, ...shardFaults(settings, label)];
+}
+
+function shardFaults({ redis, redisShards: shards, workerConcurrency }: Settings, label: Label): string[] {
+  if (shards === 1) return [];
+  const faults: string[] = [];
+  if (redisServersOf(redis) === undefined) {
+    faults.push(
+      `${label('REDIS_SHARDS')} is ${shards}, and the queue is in PostgreSQL, where it has one: set REDIS_URL, or leave it out.`,
+    );
+  }
+  if (workerConcurrency < shards) {
+    faults.push(
+      `${label('WORKER_CONCURRENCY')} is ${workerConcurrency}, and REDIS_SHARDS is ${shards}: a lane needs one slot for each shard, or some are never looked at.`,
     );
   }
   return faults;

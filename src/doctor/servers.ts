@@ -143,9 +143,8 @@ export async function* checkSchema(pool: pg.Pool, folder = MIGRATIONS_FOLDER): A
       );
 }
 
-/** Of a Cluster: the server that has the keys of the prefix. */
-export async function* checkRedis(servers: RedisServers, prefix: string): AsyncGenerator<Finding> {
-  const probe = `${prefix}:orchestrator:probe`;
+/** Of a Cluster: the servers that have the keys of the prefixes. */
+export async function* checkRedis(servers: RedisServers, prefixes: readonly string[]): AsyncGenerator<Finding> {
   const redis = connectRedis(servers, {
     connectionName: 'orchestrator-doctor',
     maxRetriesPerRequest: 0,
@@ -160,45 +159,16 @@ export async function* checkRedis(servers: RedisServers, prefix: string): AsyncG
   });
   try {
     await redis.connect();
-    const startedAt = performance.now();
-    await redis.exists(probe);
-    yield ok('redis', `Redis answers in ${(performance.now() - startedAt).toFixed(1)} ms`);
-    yield await redis.del(probe).then(
-      () => ok('redis_writes', 'Redis takes writes'),
-      (error: Error) => {
-        const word = error.message.split(' ', 1)[0] ?? '';
-        return problem('redis_writes', whyNotWritable(word), todoOfNotWritable(word));
-      },
-    );
-    const info = await infoOf(redis, 'default', probe);
-    const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
-    const version = field('redis_version');
-    yield Number.parseFloat(version) >= OLDEST_REDIS
-      ? ok('redis_version', `Redis ${version}`)
-      : problem('redis_version', `Redis ${version} is too old`, 'Use Redis 6.2 or newer.');
-    yield field('maxmemory_policy') === 'noeviction'
-      ? ok('redis_eviction', 'maxmemory-policy is noeviction')
-      : problem(
-          'redis_eviction',
-          `maxmemory-policy is ${field('maxmemory_policy')}: Redis may throw jobs away`,
-          'CONFIG SET maxmemory-policy noeviction',
-        );
-    yield field('aof_enabled') === '1'
-      ? ok('redis_persistence', 'appendonly is yes')
-      : warning(
-          'redis_persistence',
-          'appendonly is no: after a restart all queued work is rebuilt from PostgreSQL',
-          'CONFIG SET appendonly yes',
-        );
-    if (servers.kind !== 'one') yield replicasOf(Number(field('connected_slaves')));
+    const owners = await serversOf(redis, prefixes);
+    for (const shards of owners) {
+      for await (const finding of checkServer(redis, servers, `${shards[0]}:orchestrator:probe`))
+        yield owners.length === 1 ? finding : { ...finding, message: `${shards.join(', ')}: ${finding.message}` };
+    }
     if (servers.kind === 'cluster') yield await clusterState(redis);
-    const limit = Number(field('maxmemory'));
-    const use = Number(field('used_memory'));
-    const share = limit === 0 ? 0 : use / limit;
-    const text = `${Math.round(use / 1_048_576)} MB used${limit === 0 ? ', without a limit' : ` of ${Math.round(limit / 1_048_576)} MB`}`;
-    yield share < 0.9
-      ? ok('redis_memory', text)
-      : problem('redis_memory', `${text}: nothing is added to the queue`, 'Raise maxmemory.');
+    if (prefixes.length > 1) {
+      const masters = owners.length === 1 ? 'one server' : `${owners.length} servers`;
+      yield ok('redis_shards', `the ${prefixes.length} shards of the queue are on ${masters}`);
+    }
     yield await clockOf('redis', async () => {
       const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
       return seconds * 1000 + micros / 1000;
@@ -213,6 +183,59 @@ export async function* checkRedis(servers: RedisServers, prefix: string): AsyncG
   } finally {
     redis.disconnect();
   }
+}
+
+/** The prefixes by the server that has them. */
+async function serversOf(redis: RedisClient, prefixes: readonly string[]): Promise<string[][]> {
+  const owners = new Map<string, string[]>();
+  for (const prefix of prefixes) {
+    const info = await infoOf(redis, 'server', `${prefix}:orchestrator:probe`);
+    const runId = /^run_id:(\S+)/m.exec(info)?.[1] ?? '';
+    owners.set(runId, [...(owners.get(runId) ?? []), prefix]);
+  }
+  return [...owners.values()];
+}
+
+/** The server that has the key. */
+async function* checkServer(redis: RedisClient, { kind }: RedisServers, probe: string): AsyncGenerator<Finding> {
+  const startedAt = performance.now();
+  await redis.exists(probe);
+  yield ok('redis', `Redis answers in ${(performance.now() - startedAt).toFixed(1)} ms`);
+  yield await redis.del(probe).then(
+    () => ok('redis_writes', 'Redis takes writes'),
+    (error: Error) => {
+      const word = error.message.split(' ', 1)[0] ?? '';
+      return problem('redis_writes', whyNotWritable(word), todoOfNotWritable(word));
+    },
+  );
+  const info = await infoOf(redis, 'default', probe);
+  const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '';
+  const version = field('redis_version');
+  yield Number.parseFloat(version) >= OLDEST_REDIS
+    ? ok('redis_version', `Redis ${version}`)
+    : problem('redis_version', `Redis ${version} is too old`, 'Use Redis 6.2 or newer.');
+  yield field('maxmemory_policy') === 'noeviction'
+    ? ok('redis_eviction', 'maxmemory-policy is noeviction')
+    : problem(
+        'redis_eviction',
+        `maxmemory-policy is ${field('maxmemory_policy')}: Redis may throw jobs away`,
+        'CONFIG SET maxmemory-policy noeviction',
+      );
+  yield field('aof_enabled') === '1'
+    ? ok('redis_persistence', 'appendonly is yes')
+    : warning(
+        'redis_persistence',
+        'appendonly is no: after a restart all queued work is rebuilt from PostgreSQL',
+        'CONFIG SET appendonly yes',
+      );
+  if (kind !== 'one') yield replicasOf(Number(field('connected_slaves')));
+  const limit = Number(field('maxmemory'));
+  const use = Number(field('used_memory'));
+  const share = limit === 0 ? 0 : use / limit;
+  const text = `${Math.round(use / 1_048_576)} MB used${limit === 0 ? ', without a limit' : ` of ${Math.round(limit / 1_048_576)} MB`}`;
+  yield share < 0.9
+    ? ok('redis_memory', text)
+    : problem('redis_memory', `${text}: nothing is added to the queue`, 'Raise maxmemory.');
 }
 
 const SETTING = { one: 'REDIS_URL', sentinels: 'REDIS_SENTINELS', cluster: 'REDIS_CLUSTER' };

@@ -13,6 +13,8 @@ export interface BackendOptions {
   redis: RedisServers | undefined;
   databaseUrl: string;
   prefix: string;
+  /** How many shards the queue has; 1 unless said. In PostgreSQL it has one. */
+  shards?: number;
   /**
    * What commands do without a connection. The API must answer although Redis is away, so its commands fail at once; a
    * worker's wait for the connection, so that no task fails for it.
@@ -26,11 +28,26 @@ export type LaneProcessor = Processor<JobData, null, string>;
 export type LaneQueue = Queue<JobData, null, string>;
 export type LaneWorker = Worker<JobData, null, string>;
 
-export interface Backend {
-  kind: 'redis' | 'postgres';
+/** The queues under one prefix. A run has all of its jobs in one shard. */
+export interface Shard {
   queue(name: string): LaneQueue;
   worker(name: string, processor: LaneProcessor, options: Omit<WorkerOptions, 'connection' | 'prefix'>): LaneWorker;
   flows(): FlowProducer;
+  /**
+   * Whether the mark is that of this very server, and of as many shards. Without it the store has lost its content, or is
+   * new; with another server's it was restarted or replaced, and may have lost its newest writes.
+   */
+  isMarked(): Promise<boolean>;
+  mark(): Promise<void>;
+  /** For how long the job is still locked; null: it is not locked any more. */
+  lockLeftMs(queue: string, jobId: string): Promise<number | null>;
+}
+
+/** It is its first shard too, where what belongs to no run is. */
+export interface Backend extends Shard {
+  kind: 'redis' | 'postgres';
+  /** All of them. */
+  shards: readonly Shard[];
   /** How long completed jobs stay in the queue. */
   keepCompleted: KeepJobs;
   /** To be called with the number of jobs of each flow that was added. */
@@ -39,11 +56,10 @@ export interface Backend {
   /** Whether its workers are still notified of new jobs. True where only the jobs that they take can show it. */
   isListening(): Promise<boolean>;
   /**
-   * Whether the mark is that of this very server. Without it the store has lost its content, or is new; with another
-   * server's it was restarted or replaced, and may have lost its newest writes.
+   * Takes one start of those that all workers together have in each time; resolves to how long there is none left, 0 when
+   * it was taken.
    */
-  isMarked(): Promise<boolean>;
-  mark(): Promise<void>;
+  takeStart(lane: string, rate: { max: number; perMs: number }): Promise<number>;
   /** To be called when the server does not know a script that this connection believes to have sent. */
   forgetScripts(): Promise<void>;
   /** Undefined where there is no limit. */
@@ -53,12 +69,10 @@ export interface Backend {
   /** Called after a reconnect to another server than before, or to one that was restarted: it may have lost writes. */
   onOtherServer(listener: () => void): void;
   /**
-   * How many jobs could be taken at once, by queue, read over a new connection made for this; 0 for a queue
+   * How many jobs could be taken at once, by lane (see `laneName`), read over a new connection made for this; 0 for a queue
    * that is paused. Rejects when there is no answer within that time.
    */
-  probeWaiting(queues: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
-  /** For how long the job is still locked; null: it is not locked any more. */
-  lockLeftMs(queue: string, jobId: string): Promise<number | null>;
+  probeWaiting(lanes: readonly string[], timeoutMs: number): Promise<Map<string, number>>;
   /** Breaks every connection, so that each is made again. Commands under way are sent again. */
   reconnect(): void;
   /** Warnings for the operator at start about how the store is set up. */

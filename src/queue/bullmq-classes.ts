@@ -8,7 +8,7 @@ import {
   Worker,
 } from 'bullmq';
 import { endedWithin } from '../engine/deliver/time-limit.ts';
-import { type Backend, type BackendOptions, type LaneQueue, type LaneWorker, NO_RESPONSE } from './backend.ts';
+import { type BackendOptions, type LaneQueue, type LaneWorker, NO_RESPONSE, type Shard } from './backend.ts';
 
 /** Ends the name of a connection that is made for one probe. */
 export const PROBE_SUFFIX = '-look';
@@ -27,7 +27,7 @@ export function classes(
   options: BackendOptions,
   connection: ConnectionOptions,
   factory: Factory,
-): Pick<Backend, 'queue' | 'worker' | 'flows'> {
+): Pick<Shard, 'queue' | 'worker' | 'flows'> {
   const { prefix } = options;
   return {
     queue(name) {
@@ -61,30 +61,37 @@ export function classes(
   };
 }
 
-/** How many jobs could be taken at once, by queue. */
+/** Where the jobs of one lane are. */
+export interface LaneAt {
+  lane: string;
+  queue: string;
+  prefix: string;
+}
+
+/** How many jobs could be taken at once, by lane. */
 export async function countWaiting(
-  names: readonly string[],
-  server: { connection: ConnectionOptions; prefix: string },
+  lanes: readonly LaneAt[],
+  connection: ConnectionOptions,
   factory: Factory,
   timeoutMs: number,
 ): Promise<Map<string, number>> {
-  const queues = names.map((name) => {
+  const opened = lanes.map(({ lane, queue: name, prefix }) => {
     const queue: LaneQueue = new Queue(
       name,
-      { ...server, skipMetasUpdate: true },
+      { connection, prefix, skipMetasUpdate: true },
       factory as BackendFactory<RedisQueueBackend, ConnectionOptions>,
     );
     queue.on('error', () => undefined);
-    return queue;
+    return { lane, queue };
   });
-  const count = async (queue: LaneQueue) => {
+  const count = async ({ lane, queue }: (typeof opened)[number]) => {
     const [counts, isPaused] = await Promise.all([queue.getJobCounts('waiting', 'prioritized'), queue.isPaused()]);
-    return [queue.name, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
+    return [lane, isPaused ? 0 : (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)] as const;
   };
   try {
-    return new Map(await endedWithin(timeoutMs, Promise.all(queues.map(count)), NO_RESPONSE));
+    return new Map(await endedWithin(timeoutMs, Promise.all(opened.map(count)), NO_RESPONSE));
   } finally {
-    for (const queue of queues) queue.close().catch(() => undefined);
+    for (const { queue } of opened) queue.close().catch(() => undefined);
   }
 }
 

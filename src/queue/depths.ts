@@ -26,6 +26,30 @@ export function createLaneDepths(lanes: readonly LaneQueue[]): LaneDepths {
     };
   };
   return {
-    depths: () => endedWithin(TIMEOUT_MS, Promise.all(lanes.map(depthOf)), NO_RESPONSE),
+    depths: () => endedWithin(TIMEOUT_MS, Promise.all(lanes.map(depthOf)).then(byLane), NO_RESPONSE),
+  };
+}
+
+type LaneDepth = Awaited<ReturnType<LaneDepths['depths']>>[number];
+
+/** Of all shards together. */
+function byLane(depths: readonly LaneDepth[]): LaneDepth[] {
+  const lanes = new Map<string, LaneDepth>();
+  for (const one of depths) {
+    const sum = lanes.get(one.lane);
+    lanes.set(one.lane, sum === undefined ? one : sumOf(sum, one));
+  }
+  return [...lanes.values()];
+}
+
+function sumOf(one: LaneDepth, other: LaneDepth): LaneDepth {
+  const waits = [one.oldestWaitingSeconds, other.oldestWaitingSeconds].filter((seconds) => seconds !== null);
+  return {
+    lane: one.lane,
+    depth: one.depth + other.depth,
+    active: one.active + other.active,
+    delayed: one.delayed + other.delayed,
+    blocked: one.blocked + other.blocked,
+    oldestWaitingSeconds: waits.length === 0 ? null : Math.max(...waits),
   };
 }

@@ -1,209 +1,164 @@
-/** The engine's port to BullMQ: flows in, gates out. */
-import type { FlowJob, FlowProducer, KeepJobs } from 'bullmq';
-import { type FlowNode, GATE_QUEUE, jobsIn } from '../domain/graph/compile.ts';
-import type { LaneSwitch } from '../engine/control/lanes.ts';
-import { endedWithin } from '../engine/deliver/time-limit.ts';
-import type { FlowQueue, JobRemoval, JobState } from '../engine/ports/queue.ts';
-import type { CleanGatesDeps } from '../engine/recover/clean-gates.ts';
-import type { ClearEndedDeps } from '../engine/recover/clear-ended.ts';
-import { type Backend, type LaneQueue, NO_RESPONSE } from './backend.ts';
-import { createSingleJobs, type SingleJob } from './single-jobs.ts';
+/** The engine's port to BullMQ, over all shards of the queue: what belongs to a run goes to the one that it lives in. */
+import { GATE_QUEUE } from '../domain/graph/compile.ts';
+import { shardOfJob } from '../domain/graph/shard.ts';
+import type { StaleJobState } from '../engine/recover/clear-ended.ts';
+import { type FlowQueueOptions, type Flows, openFlowShard } from './flow-shard.ts';
 
-/** Few: what fails is an outcome for PostgreSQL and no failure for BullMQ. */
-const KEEP_FAILED = { age: 86_400, count: 10_000 };
-const AT_ONCE = 50;
-
-export interface FlowQueueOptions {
-  backend: Backend;
-  /** The API gives up after this; the run stays pending and the dispatcher adds it. */
-  timeoutMs?: number;
-  /** Called after every gate that was removed; without it many are removed at once. */
-  afterGate?: (() => Promise<void> | undefined) | undefined;
+interface Job {
+  queue: string;
+  jobId: string;
 }
 
-export function createFlowQueue({ backend, timeoutMs, afterGate }: FlowQueueOptions): FlowQueue &
-  CleanGatesDeps['queue'] &
-  ClearEndedDeps['queue'] &
-  JobRemoval &
-  LaneSwitch & {
-    queues(names: readonly string[]): LaneQueue[];
-    close(): Promise<void>;
-  } {
-  const flows: FlowProducer = backend.flows();
-  const queues = new Map<string, LaneQueue>();
-  const queue = (name: string) => {
-    const opened = queues.get(name) ?? backend.queue(name);
-    queues.set(name, opened);
-    return opened;
-  };
+export interface FlowsOfShards extends Flows {
+  /**
+   * Removes what is left of a time when the queue had more or fewer shards: jobs in another one than their run lives in,
+   * which no worker executes. How many there were. Undefined: there is one shard, which all runs live in.
+   */
+  removeMisplaced?(queues: readonly string[]): Promise<number>;
+}
 
-  async function writeSettings(name: string): Promise<void> {
-    const fresh = backend.queue(name);
-    await fresh.getVersion(); // Waits until they are written.
-    await fresh.close();
+export function createFlowQueue(options: FlowQueueOptions): FlowsOfShards {
+  const shards = options.backend.shards.map((shard) => openFlowShard(shard, options));
+  const [first] = shards;
+  if (first === undefined) throw new Error('a queue has a shard');
+  return shards.length === 1 ? first : overShards(shards);
+}
+
+/** Of each queue, at a time. */
+const MISPLACED_PAGE = 500;
+
+function overShards(shards: readonly Flows[]): FlowsOfShards {
+  const indexOf = (jobId: string) => shardOfJob(jobId, shards.length);
+  const of = (jobId: string) => shards[indexOf(jobId)] as Flows; // The remainder of a division by their number.
+
+  /** Each shard does its part, side by side. */
+  function divide<T, R>(
+    items: readonly T[],
+    jobIdOf: (item: T) => string,
+    work: (shard: Flows, items: T[]) => Promise<R>,
+  ) {
+    const parts = new Map<Flows, T[]>();
+    for (const item of items) {
+      const shard = of(jobIdOf(item));
+      const part = parts.get(shard);
+      if (part === undefined) parts.set(shard, [item]);
+      else part.push(item);
+    }
+    return Promise.all([...parts].map(([shard, part]) => work(shard, part)));
   }
+  const divideJobs = <J extends Job, R>(jobs: readonly J[], work: (shard: Flows, jobs: J[]) => Promise<R>) =>
+    divide(jobs, ({ jobId }) => jobId, work);
 
-  const addSingles = createSingleJobs(queue);
-  const keep = backend.keepCompleted;
-  const retried = <T>(work: () => Promise<T>) => onceMore(work, () => backend.forgetScripts());
+  /** A page of the lists of all shards, one after the other, without what is misplaced. */
+  async function pageOver(
+    { offset, limit }: { offset: number; limit: number },
+    list: {
+      count(shard: Flows): Promise<number>;
+      page(shard: Flows, offset: number, limit: number): Promise<string[]>;
+    },
+  ): Promise<string[]> {
+    const found: string[] = [];
+    let skip = offset;
+    let room = limit;
+    for (const [index, shard] of shards.entries()) {
+      const page = await list.page(shard, skip, room);
+      found.push(...page.filter((jobId) => indexOf(jobId) === index));
+      room -= page.length;
+      if (room <= 0) break;
+      skip = page.length > 0 ? 0 : Math.max(0, skip - (await list.count(shard)));
+    }
+    return found;
+  }
+  const gates = {
+    count: (shard: Flows) => lengthOf(shard, GATE_QUEUE, 'waiting'),
+    page: (shard: Flows, offset: number, limit: number) => shard.gatePage(offset, limit),
+  };
+  const jobs = (queue: string, state: StaleJobState) => ({
+    count: (shard: Flows) => lengthOf(shard, queue, state),
+    page: (shard: Flows, offset: number, limit: number) => shard.jobPage(queue, state, offset, limit),
+  });
+
+  /** Where the next page of each list starts, which are long where many runs sleep. */
+  const offsets = new Map<string, number>();
+  async function removeFrom(shard: Flows, index: number, queues: readonly string[]): Promise<number> {
+    async function clear(
+      list: string,
+      page: (offset: number) => Promise<string[]>,
+      remove: (jobIds: string[]) => Promise<unknown>,
+    ): Promise<number> {
+      const key = `${index} ${list}`;
+      const offset = offsets.get(key) ?? 0;
+      const found = await page(offset);
+      const misplaced = found.filter((jobId) => indexOf(jobId) !== index);
+      await remove(misplaced);
+      offsets.set(key, found.length < MISPLACED_PAGE ? 0 : offset + MISPLACED_PAGE - misplaced.length);
+      return misplaced.length;
+    }
+    let removed = await clear(GATE_QUEUE, (offset) => shard.gatePage(offset, MISPLACED_PAGE), shard.removeGates);
+    // What waits to be taken is acknowledged by whoever takes it.
+    for (const queue of queues) {
+      const jobsOf = (jobIds: string[]) => jobIds.map((jobId) => ({ queue, jobId }));
+      const page = (state: StaleJobState) => (offset: number) => shard.jobPage(queue, state, offset, MISPLACED_PAGE);
+      removed += await clear(`${queue} delayed`, page('delayed'), (ids) => shard.removeJobs(jobsOf(ids)));
+      removed += await clear(`${queue} blocked`, page('waiting-children'), (ids) => shard.removeTrees(jobsOf(ids)));
+    }
+    return removed;
+  }
 
   return {
     async add(runs) {
-      const singles = new Map<string, SingleJob[]>();
-      const rest: FlowNode[][] = [];
-      for (const trees of runs) {
-        const single = trees.length === 1 ? singleOf(trees[0], keep) : undefined;
-        if (single === undefined) {
-          rest.push([...trees]);
-          continue;
-        }
-        const jobs = singles.get(single.queue) ?? [];
-        jobs.push(single.job);
-        singles.set(single.queue, jobs);
-      }
-      await Promise.all([
-        ...[...singles].map(([name, jobs]) => retried(() => within(timeoutMs, addSingles(name, jobs)))),
-        // One by one: FlowProducer.addBulk does not report the errors of its trees.
-        inChunks(rest, async (trees) => {
-          for (const tree of trees) {
-            await retried(() => within(timeoutMs, flows.add(toFlowJob(tree, keep))));
-            await backend.added(jobsIn(tree));
-          }
-        }),
-      ]);
+      const added = runs.filter((trees) => trees.length > 0);
+      await divide(
+        added,
+        ([tree]) => tree?.jobId ?? '',
+        (shard, some) => shard.add(some),
+      );
     },
     async removeGates(jobIds) {
-      const gates = queue(GATE_QUEUE);
-      const remove = (id: string) => retried(() => within(timeoutMs, gates.remove(id)));
-      if (afterGate === undefined) return inChunks(jobIds, remove);
-      for (const id of jobIds) {
-        await remove(id);
-        await afterGate();
-      }
+      await divide(
+        jobIds,
+        (jobId) => jobId,
+        (shard, some) => shard.removeGates(some),
+      );
     },
-    async gatePage(offset, limit) {
-      const jobs = await within(timeoutMs, queue(GATE_QUEUE).getJobs(['waiting'], offset, offset + limit - 1, true));
-      return jobs.flatMap(({ id }) => (id === undefined ? [] : [id]));
-    },
-    jobPage: (name, state, offset, limit) =>
-      within(timeoutMs, queue(name).getRanges([state], offset, offset + limit - 1, true)),
-    async removeEnded(jobs) {
-      await inChunks(jobs, async ({ queue: name, jobId }) => {
-        const job = await queue(name).getJob(jobId);
-        const state = job === undefined ? undefined : await queue(name).getJobState(jobId);
-        // One that is there and in no list is a zombie job of a Redis that lost its newest writes: nobody will
-        // ever take it, it blocks a new one, and its parent waits for it.
-        if (state === 'failed' || state === 'completed' || state === 'unknown')
-          await retried(() => queue(name).remove(jobId));
-      });
+    gatePage: (offset, limit) => pageOver({ offset, limit }, gates),
+    jobPage: (queue, state, offset, limit) => pageOver({ offset, limit }, jobs(queue, state)),
+    async removeEnded(some) {
+      await divideJobs(some, (shard, own) => shard.removeEnded(own));
     },
     async removeTrees(roots) {
-      let all = true;
-      for (const { queue: name, jobId } of roots) {
-        if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) continue;
-        if ((await retried(() => within(timeoutMs, queue(name).remove(jobId)))) === 0) all = false;
-      }
-      return all;
+      return (await divideJobs(roots, (shard, own) => shard.removeTrees(own))).every(Boolean);
     },
-    async removeJobs(jobs) {
-      let removed = 0;
-      await inChunks(jobs, async ({ queue: name, jobId }) => {
-        // To remove one that is not there is a success too, and would be counted.
-        if ((await within(timeoutMs, queue(name).getJob(jobId))) === undefined) return;
-        // By itself: with its children it would stay where one of them is in the hands of a worker.
-        const were = await retried(() => within(timeoutMs, queue(name).remove(jobId, { removeChildren: false })));
-        removed += were;
-      });
-      return removed;
+    async removeJobs(some) {
+      const removed = await divideJobs(some, (shard, own) => shard.removeJobs(own));
+      return removed.reduce((sum, count) => sum + count, 0);
     },
-    async promote(jobs) {
-      await inChunks(jobs, async ({ queue: name, jobId }) => {
-        const job = await within(timeoutMs, queue(name).getJob(jobId));
-        if (job === undefined || !(await job.isDelayed())) return;
-        // It may have become due in this very moment.
-        await job.promote().catch(() => undefined);
-      });
+    async promote(some) {
+      await divideJobs(some, (shard, own) => shard.promote(own));
     },
-    async state(name, jobId): Promise<JobState> {
-      const state = await queue(name).getJobState(jobId);
-      switch (state) {
-        case 'unknown':
-          return 'missing';
-        case 'prioritized':
-        case 'waiting':
-          return 'waiting';
-        default:
-          return state;
-      }
-    },
-    wasWiped: () => within(timeoutMs, backend.isMarked()).then((marked) => !marked),
+    state: (queue, jobId) => of(jobId).state(queue, jobId),
+    // Each remembers the server that it was asked of, for its mark.
+    wasWiped: async () => (await Promise.all(shards.map((shard) => shard.wasWiped()))).includes(true),
     async markSeen() {
-      // How many events are stored is in the store too, and a script that misses it there writes BullMQ's own default.
-      await within(timeoutMs, Promise.all([...queues.keys()].map(writeSettings)));
-      await within(timeoutMs, backend.mark());
+      await Promise.all(shards.map((shard) => shard.markSeen()));
     },
-    async ping() {
-      return within(timeoutMs ?? 2_000, backend.ping()).catch(() => false);
-    },
+    ping: async () => (await shards[0]?.ping()) === true,
     async setPaused(lane, paused) {
-      const lanes = queue(lane);
-      if ((await within(timeoutMs, lanes.isPaused())) === paused) return;
-      await within(timeoutMs, paused ? lanes.pause() : lanes.resume());
+      await Promise.all(shards.map((shard) => shard.setPaused(lane, paused)));
     },
-    queues: (names) => names.map(queue),
+    queues: (names) => shards.flatMap((shard) => shard.queues(names)),
+    queueOf: (name, jobId) => of(jobId).queueOf(name, jobId),
+    async removeMisplaced(queues) {
+      const removed = await Promise.all(shards.map((shard, index) => removeFrom(shard, index, queues)));
+      return removed.reduce((sum, count) => sum + count, 0);
+    },
     async close() {
-      await Promise.allSettled([flows.close(), ...[...queues.values()].map((open) => open.close())]);
+      await Promise.all(shards.map((shard) => shard.close()));
     },
   };
 }
 
-function toFlowJob(node: FlowNode, keep: KeepJobs): FlowJob {
-  return {
-    name: node.name,
-    queueName: node.queue,
-    data: node.data ?? {},
-    opts: optionsOf(node, keep),
-    ...(node.children.length > 0 ? { children: node.children.map((child) => toFlowJob(child, keep)) } : {}),
-  };
-}
-
-function singleOf(node: FlowNode | undefined, keep: KeepJobs): { queue: string; job: SingleJob } | undefined {
-  if (node?.data === undefined || node.children.length > 0) return undefined;
-  return { queue: node.queue, job: { name: node.name, data: node.data, opts: optionsOf(node, keep) } };
-}
-
-function optionsOf(node: FlowNode, keep: KeepJobs) {
-  return {
-    jobId: node.jobId,
-    attempts: node.attempts,
-    backoff: { type: 'custom' },
-    removeOnComplete: keep,
-    removeOnFail: KEEP_FAILED,
-    // A dependent becomes ready when all it waits for is final, however it ended; the domain decides what then.
-    ignoreDependencyOnFailure: true,
-    ...(node.priority > 0 ? { priority: node.priority } : {}),
-    ...(node.delayMs > 0 ? { delay: node.delayMs } : {}),
-  };
-}
-
-async function inChunks<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
-}
-
-/** Deadlocks, and scripts that Redis has lost, pass when it is done once more. */
-async function onceMore<T>(work: () => Promise<T>, forgetScripts: () => Promise<void>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      // Redis has no other codes than the first word of its message.
-      const lostScript = error instanceof Error && error.message.startsWith('NOSCRIPT');
-      if (tries >= 5 || !lostScript) throw error;
-      await forgetScripts();
-    }
-  }
-}
-
-function within<T>(milliseconds: number | undefined, work: Promise<T>): Promise<T> {
-  return milliseconds === undefined ? work : endedWithin(milliseconds, work, NO_RESPONSE);
+async function lengthOf(shard: Flows, queue: string, state: 'waiting' | StaleJobState): Promise<number> {
+  const [list] = shard.queues([queue]);
+  return (await list?.getJobCountByTypes(state)) ?? 0;
 }

@@ -6,12 +6,15 @@ import { type JobsInHand, TRUSTED } from '../engine/deliver/jobs-in-hand.ts';
 import type { Logger } from '../engine/ports/logger.ts';
 import type { Delivery, Disposition, Trust } from '../engine/ports/queue.ts';
 import { JOB_VERSION, jobData } from '../schemas/job.ts';
-import type { Backend, LaneProcessor } from './backend.ts';
+import type { LaneProcessor, Shard } from './backend.ts';
 
 export interface LaneOptions {
-  backend: Backend;
+  backend: Pick<Shard, 'worker'>;
   queue: string;
-  concurrency: number;
+  /** Where the queue has several shards it changes: it is what this one has of the slots of the lane. */
+  readonly concurrency: number;
+  /** Undefined: the queue has one shard. */
+  inShard?: InShard;
   lockDurationMs: number;
   stalledIntervalMs: number;
   /** Of all workers of this lane together. */
@@ -34,6 +37,13 @@ export interface LaneOptions {
   onLost(delivery: Delivery, message: string): Promise<void>;
   inHand: Pick<JobsInHand, 'take' | 'locksLost'>;
   log: Logger;
+}
+
+export interface InShard {
+  /** What the lane is called in this shard. */
+  name: string;
+  /** Executes the job, or does with it what is to be done instead. */
+  around(jobId: string, execute: () => Promise<null>): Promise<null>;
 }
 
 export interface Lane {
@@ -80,7 +90,7 @@ class RetryLater extends Error {
 class Settled extends UnrecoverableError {}
 
 export function openLane(options: LaneOptions): Lane {
-  const { backend, queue, log } = options;
+  const { backend, queue, inShard, log } = options;
   let active = 0;
   let taken = 0;
   /** How often in a row each job has ended outside of the engine. */
@@ -122,10 +132,14 @@ export function openLane(options: LaneOptions): Lane {
     return new Error('the log says why');
   }
 
-  const processor: LaneProcessor = async (job, token) => {
+  const processor: LaneProcessor = (job, token) => {
     started(job.id);
-    active += 1;
     taken += 1;
+    return inShard === undefined ? execute(job, token) : inShard.around(job.id ?? '', () => execute(job, token));
+  };
+
+  const execute: LaneProcessor = async (job, token) => {
+    active += 1;
     const trust = options.inHand.take(job.id ?? '');
     try {
       // A newer release may have added this job: it goes back until a worker that knows it takes it.
@@ -213,7 +227,7 @@ export function openLane(options: LaneOptions): Lane {
   worker.on('stalled', (jobId) => log.warn('job_stalled', { queue, job_id: jobId }));
 
   return {
-    queue,
+    queue: inShard?.name ?? queue,
     ready: async () => {
       await worker.waitUntilReady();
     },

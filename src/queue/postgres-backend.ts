@@ -5,7 +5,7 @@ import { type ConnectionOptions, createPostgresBackend, type KeepJobs } from 'bu
 import pg from 'pg';
 import { GrowingPool } from '../postgres/growing-pool.ts';
 import { retryDeadlocks } from '../postgres/retry-deadlocks.ts';
-import type { Backend, BackendOptions } from './backend.ts';
+import type { Backend, BackendOptions, Shard } from './backend.ts';
 import { classes, countWaiting, type Factory, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
 import { type ListeningConnection, type SharedListener, shareListener } from './shared-listener.ts';
 import { createStatistics } from './statistics.ts';
@@ -43,21 +43,36 @@ export function openPostgres(options: BackendOptions): Backend {
   pool.on('remove', (client) => clients.delete(client));
   const listener = shareListener(pool);
   const factory = adapted(listener, options.offlineCommands === 'wait' ? REST_MS : 0);
-  return {
+  const only: Shard = {
     ...classes(options, pool as unknown as ConnectionOptions, factory),
+    // It is as durable as the truth itself.
+    isMarked: async () => true,
+    mark: async () => undefined,
+    async lockLeftMs(queue, jobId) {
+      const { rows } = await pool.query<{ until: string | null }>(
+        'SELECT locked_until_ms AS until FROM job WHERE queue = $1 AND id = $2',
+        [queue, jobId],
+      );
+      // A bigint comes as text. By the clock of the workers, as BullMQ writes it.
+      const left = Number(rows[0]?.until ?? 0) - Date.now();
+      return left > 0 ? left : null;
+    },
+  };
+  return {
+    ...only,
     kind: 'postgres',
+    shards: [only],
     keepCompleted: KEEP_IN_POSTGRES,
     added: createStatistics(pool, onPoolError),
     ping: async () => (await pool.query('SELECT 1')).rowCount === 1,
     isListening: listener.isListening,
-    // It is as durable as the truth itself.
-    isMarked: async () => true,
-    mark: async () => undefined,
+    // One queue has the limiter of BullMQ.
+    takeStart: async () => 0,
     forgetScripts: async () => undefined,
     memoryUse: async () => undefined,
     // It says so of the truth itself, which is probed first.
     rejectsWrites: async () => undefined,
-    async probeWaiting(names, timeoutMs) {
+    async probeWaiting(lanes, timeoutMs) {
       const fresh = new pg.Pool({
         connectionString: options.databaseUrl,
         application_name: `${options.name}${PROBE_SUFFIX}`,
@@ -69,19 +84,11 @@ export function openPostgres(options: BackendOptions): Backend {
       fresh.on('error', () => undefined);
       try {
         const connection = fresh as unknown as ConnectionOptions;
-        return await countWaiting(names, { connection, prefix: options.prefix }, factory, timeoutMs);
+        const at = lanes.map((lane) => ({ lane, queue: lane, prefix: options.prefix }));
+        return await countWaiting(at, connection, factory, timeoutMs);
       } finally {
         await fresh.end();
       }
-    },
-    async lockLeftMs(queue, jobId) {
-      const { rows } = await pool.query<{ until: string | null }>(
-        'SELECT locked_until_ms AS until FROM job WHERE queue = $1 AND id = $2',
-        [queue, jobId],
-      );
-      // A bigint comes as text. By the clock of the workers, as BullMQ writes it.
-      const left = Number(rows[0]?.until ?? 0) - Date.now();
-      return left > 0 ? left : null;
     },
     reconnect() {
       // The client has no way to say that its connection is not to be waited for.

@@ -1,24 +1,25 @@
-/** BullMQ on Redis. */
+/** BullMQ on Redis. All shards share one connection; in a Cluster it leads to the server that has the keys. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeepJobs } from 'bullmq';
+import { fullest } from '../domain/fairness/queue-room.ts';
 import type { RedisServers } from '../schemas/redis-servers.ts';
 import type { Backend, BackendOptions } from './backend.ts';
-import { classes, countWaiting, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
-import {
-  alwaysEnds,
-  connectRedis,
-  infoOf,
-  onCopies,
-  onErrors,
-  onServerChange,
-  type RedisClient,
-} from './redis-connection.ts';
+import { countWaiting, onError, PROBE_SUFFIX } from './bullmq-classes.ts';
+import { alwaysEnds, connectRedis, onCopies, onErrors, onServerChange, type RedisClient } from './redis-connection.ts';
+import { openRedisShard, type RedisShard } from './redis-shard.ts';
+import { laneOfName, shardPrefixes } from './shard-names.ts';
 
 /** How long a reconnection is waited for. */
 const RENEWAL_MS = 2_000;
 /** A stored job costs about 1.2 kB of memory, so there is a count. */
 const KEEP_IN_REDIS: KeepJobs = { age: 300, count: 1_000 };
+/** The window starts with its first start, as BullMQ's own does. Answers how many milliseconds there is none left. */
+const TAKE_START = `
+local taken = redis.call('INCR', KEYS[1])
+if taken == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if taken <= tonumber(ARGV[1]) then return 0 end
+return math.max(redis.call('PTTL', KEYS[1]), 1)`;
 
 export function openRedis(options: BackendOptions, servers: RedisServers): Backend {
   const redis = connectRedis(servers, {
@@ -36,44 +37,46 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
     copies.push(copy);
     alwaysEnds(copy);
   });
-  const { prefix } = options;
-  const markKey = `${prefix}:orchestrator:mark`;
-  const info = (section: string) => infoOf(redis, section, markKey);
-  let server: string | undefined;
+  const prefixes = shardPrefixes(options.prefix, options.shards ?? 1);
+  const openShard = (prefix: string) => openRedisShard({ ...options, prefix }, redis);
+  const first = openShard(prefixes[0]);
+  const shards: RedisShard[] = [first, ...prefixes.slice(1).map(openShard)];
+  /** One for each server that may be another than the others: only a Cluster has several. */
+  const onServers = servers.kind === 'cluster' ? shards : [first];
+  const ofServers = <T>(ask: (shard: RedisShard) => Promise<T>) => Promise.all(onServers.map(ask));
   let onOther: () => void = () => undefined;
-  let checkedServer = '';
   onServerChange(redis, () => {
-    info('server').then(
-      (text) => {
-        const now = runIdIn(text);
-        if (server !== undefined && now !== server) onOther();
-        server = now;
-      },
-      // The connection broke again: the next one reads it again.
-      () => undefined,
-    );
+    for (const shard of onServers) {
+      shard.hasMoved().then(
+        (moved) => {
+          if (moved) onOther();
+        },
+        // The connection broke again: the next one reads it again.
+        () => undefined,
+      );
+    }
   });
-  // Of a Cluster the server that has the keys has to answer, and PING has none.
+  // Of a Cluster the servers that have the keys have to answer, and PING has none.
   const answers = async () =>
-    servers.kind === 'cluster' ? (await redis.exists(markKey)) >= 0 : (await redis.ping()) === 'PONG';
+    servers.kind === 'cluster'
+      ? (await ofServers((shard) => shard.answers())).every(Boolean)
+      : (await redis.ping()) === 'PONG';
   const abandon = () => {
     for (const connection of [...copies, redis]) connection.disconnect();
   };
   let renewing: Promise<unknown> | undefined;
   return {
-    ...classes(options, redis, undefined),
+    ...first,
     kind: 'redis',
+    shards,
     keepCompleted: KEEP_IN_REDIS,
     added: async () => undefined,
     ping: async () => redis.status === 'ready' && (await answers()),
     // Each worker blocks on a connection of its own.
     isListening: async () => true,
-    async isMarked() {
-      checkedServer = runIdIn(await info('server'));
-      return (await redis.get(markKey)) === checkedServer;
+    async takeStart(lane, { max, perMs }) {
+      return Number(await redis.call('eval', TAKE_START, 1, `${options.prefix}:orchestrator:rate:${lane}`, max, perMs));
     },
-    // Of the server that was checked: one that replaced it since has to be checked too.
-    mark: async () => void (await redis.set(markKey, checkedServer)),
     async forgetScripts() {
       // A script that was rejected inside a transaction, because Redis was full, counts as sent on that connection for
       // as long as it lasts.
@@ -85,22 +88,13 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
     },
     async memoryUse() {
       if (redis.status !== 'ready') return undefined;
-      const memory = await info('memory');
-      const number = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(memory)?.[1] ?? 0);
-      const limit = number('maxmemory');
-      return limit === 0 ? undefined : { usedBytes: number('used_memory'), maxBytes: limit };
+      return fullest(await ofServers((shard) => shard.memoryUse()));
     },
     async rejectsWrites() {
       if (redis.status !== 'ready') return undefined;
-      try {
-        // There is no such key, so nothing is written. A Redis without memory takes it: how full it is is said elsewhere.
-        await redis.del(`${prefix}:orchestrator:probe`);
-        return undefined;
-      } catch (error) {
-        return wordOf(error instanceof Error ? error.message : '');
-      }
+      return (await ofServers((shard) => shard.rejectsWrites())).find((word) => word !== undefined);
     },
-    async probeWaiting(names, timeoutMs) {
+    async probeWaiting(lanes, timeoutMs) {
       const fresh = connectRedis(servers, {
         connectionName: `${options.name}${PROBE_SUFFIX}`,
         retryStrategy: () => null,
@@ -108,15 +102,15 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
         connectTimeout: timeoutMs,
       });
       fresh.on('error', () => undefined);
+      const at = lanes.map((lane) => {
+        const { queue, shard } = laneOfName(lane);
+        return { lane, queue, prefix: prefixes[shard] ?? options.prefix };
+      });
       try {
-        return await countWaiting(names, { connection: fresh, prefix }, undefined, timeoutMs);
+        return await countWaiting(at, fresh, undefined, timeoutMs);
       } finally {
         fresh.disconnect();
       }
-    },
-    async lockLeftMs(queue, jobId) {
-      const left = await redis.pttl(`${prefix}:${queue}:${jobId}:lock`);
-      return left > 0 ? left : null;
     },
     reconnect() {
       for (const connection of [...copies, redis]) connection.disconnect(true);
@@ -126,23 +120,9 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
     },
     async warnings() {
       if (redis.status !== 'ready') await once(redis, 'ready');
-      const policy = /maxmemory_policy:(\S+)/.exec(await info('memory'))?.[1];
-      const persistence = await info('persistence');
-      const appendOnly = /aof_enabled:(\d)/.exec(persistence)?.[1];
       const save = await redis.config('GET', 'save').catch(() => undefined);
-      const found: string[] = [];
-      if (policy !== undefined && policy !== 'noeviction') {
-        found.push(`Redis may evict jobs: maxmemory-policy is ${policy}, set it to noeviction`);
-      }
-      if (appendOnly === '0') {
-        const snapshots = Array.isArray(save) && save[1] !== '';
-        found.push(
-          snapshots
-            ? 'Redis keeps snapshots only: set appendonly yes, or the last minutes are rebuilt from PostgreSQL after a crash'
-            : 'Redis persistence is off: set appendonly yes, or all queued work is rebuilt from PostgreSQL after a restart',
-        );
-      }
-      return found;
+      const hasSnapshots = Array.isArray(save) && save[1] !== '';
+      return [...new Set((await ofServers((shard) => setupOf(shard, hasSnapshots))).flat())];
     },
     abandon,
     async close() {
@@ -151,12 +131,20 @@ export function openRedis(options: BackendOptions, servers: RedisServers): Backe
   };
 }
 
-/** The first word of Redis's answer, which a Cluster's client repeats in an error of its own. */
-function wordOf(message: string): string | undefined {
-  return /^(?:Too many Cluster redirections\. Last error: (?:ReplyError: )?)?([A-Z]{4,})(?= )/.exec(message)?.[1];
-}
-
-/** New at every start of a server. */
-function runIdIn(info: string): string {
-  return /^run_id:(\S+)/m.exec(info)?.[1] ?? 'unknown';
+/** What the operator should know of the server of this shard. */
+async function setupOf(shard: RedisShard, hasSnapshots: boolean): Promise<string[]> {
+  const policy = /maxmemory_policy:(\S+)/.exec(await shard.info('memory'))?.[1];
+  const appendOnly = /aof_enabled:(\d)/.exec(await shard.info('persistence'))?.[1];
+  const found: string[] = [];
+  if (policy !== undefined && policy !== 'noeviction') {
+    found.push(`Redis may evict jobs: maxmemory-policy is ${policy}, set it to noeviction`);
+  }
+  if (appendOnly === '0') {
+    found.push(
+      hasSnapshots
+        ? 'Redis keeps snapshots only: set appendonly yes, or the last minutes are rebuilt from PostgreSQL after a crash'
+        : 'Redis persistence is off: set appendonly yes, or all queued work is rebuilt from PostgreSQL after a restart',
+    );
+  }
+  return found;
 }

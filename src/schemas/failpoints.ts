@@ -75,6 +75,8 @@ export const FAILPOINTS = [
   'erase.afterBatch',
   /** A page of an operation on all runs of a workflow is done; nobody has written that down. */
   'operation.afterPage',
+  /** A row says that a task may have a Job; the cluster has none. */
+  'kubernetes.beforeApply',
   /** The cluster has a Job; its task does not wait for it yet. */
   'kubernetes.afterApply',
 ] as const;

@@ -49,6 +49,30 @@ describe.each(onBothBackendsInProcesses({ environment: { ...cluster.environment 
       });
     }
 
+    test('a worker that is killed between the row and the apply has no Job, and the next one applies one', async ({
+      api,
+      processes,
+      db,
+    }) => {
+      await processes.compose('api');
+      const first = await processes.start('worker', { FAILPOINTS: 'kubernetes.beforeApply:exit' });
+      const id = await api.createWorkflow(workflow([job({ job_name: 'row-only', command: ends(0) })]));
+      const run = await api.execute(id);
+      await first.ended;
+      const rows = await db.query<{ name: string }>('SELECT name FROM kubernetes_job WHERE run_id = $1', [run]);
+      expect(rows.rows).toEqual([{ name: expect.stringMatching(/^row-only-/) }]);
+      const jobs = () => cluster.names('jobs').filter((one) => one.startsWith('row-only-'));
+      expect(jobs()).toEqual([]);
+      const name = rows.rows[0]?.name ?? '';
+      await processes.start('worker');
+      expect(taskOf(await api.finished(run), 'job')).toMatchObject({
+        ...{ status: 'completed', attempts: 1 },
+        output: { job_name: name, waited: true },
+      });
+      expect(jobs()).toEqual([name]);
+      expect(cluster.names('podgroups').filter((one) => one.startsWith('row-only-'))).toEqual([name]);
+    });
+
     test('the Job of a worker that is gone is removed by another one when its execution is cancelled', async ({
       api,
       processes,

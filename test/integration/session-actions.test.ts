@@ -227,6 +227,26 @@ describe.each(onBothBackends({ features }))('actions of sessions on $backend', (
     expectProblem(await act(api, id, 'extend'), 409, 'already_final');
   });
 
+  test('an open one takes a thousand messages and no more, and answers one that it has again', async ({ api, db }) => {
+    // Its rounds have not started, so all of them wait.
+    const { started, release } = await underWay(api, { metadata: { keep_open: true } });
+    const { session_id: id, run_id: runId } = started;
+    await db.query(
+      `INSERT INTO signal_message (run_id, name, payload, sent_by)
+       SELECT $1, 'message', '{}', 'ada' FROM generate_series(1, 999)`,
+      [runId],
+    );
+    const send = (prompt: string) => act(api, id, 'message', { payload: { prompt } }, { 'Idempotency-Key': prompt });
+    accepted(await send('the thousandth'), 202);
+    expectProblem(await send('one more'), 409, 'conflict');
+    accepted(await send('the thousandth'), 202);
+    const { rows } = await db.query('SELECT count(*)::int AS sent FROM signal_message WHERE run_id = $1', [runId]);
+    expect(rows).toEqual([{ sent: 1_000 }]);
+    accepted(await act(api, id, 'cancel'), 202);
+    release();
+    expect((await endedSession(api, id)).status).toBe('canceled');
+  });
+
   test('an open one is extended and never shortened', async ({ api }) => {
     const { session_id: id } = await startSession(api, { metadata: { keep_open: true } });
     const expires = async () => new Date(String((await readSession(api, id))['expires_at'])).getTime();
@@ -270,7 +290,10 @@ const job = defineAdapter({
     return { status: 'submitted', job_name, waited: true, logs: `${'x'.repeat(5_000)}end` };
   },
 });
-const [withJobs] = onBothBackends({ features: featuresWithJobs(job) });
+const [withJobs] = onBothBackends({
+  features: featuresWithJobs(job),
+  environment: { ENABLE_VOLCANO_SCHEDULER: 'true' },
+});
 
 describe.each([withJobs].filter((one) => one !== undefined))('sessions with a job on $backend', ({ test }) => {
   test('the job is run before the token, its logs are cut, and its failure fails nothing else', async ({ api }) => {

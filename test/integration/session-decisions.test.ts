@@ -151,7 +151,7 @@ describe.each(backends)('decisions about sessions on $backend', ({ test }) => {
     const steps = statuses(await api.execution(runId));
     const { policy, audit, ...others } = steps;
     expect({ policy, audit }).toEqual({ policy: 'completed', audit: 'completed' });
-    expect(Object.keys(others).sort()).toEqual(['approval', 'completion', 'job', 'memory', 'rounds', 'token']);
+    expect(Object.keys(others).sort()).toEqual(['approval', 'completion', 'memory', 'rounds', 'token']);
     expect(new Set(Object.values(others))).toEqual(new Set(['skipped']));
     expect(identity.issued.size).toBe(issued);
     const { rows } = await db.query('SELECT action, decision FROM audit_entry WHERE resource_id = $1', [id]);

@@ -1,6 +1,6 @@
 /** Erasing and exporting what is kept of a tenant or of one user. */
 import { describe, expect } from 'vitest';
-import { broughtBy, FEATURES } from '../../src/compose/features.ts';
+import { declaredBy, FEATURES } from '../../src/compose/features.ts';
 import { CHANGED_COLUMNS, createErasureSteps } from '../../src/features/erasure/store.ts';
 import {
   HANGING_TABLES,
@@ -9,7 +9,7 @@ import {
   RUN_TABLES,
   TENANT_TABLES,
 } from '../../src/features/erasure/tables.ts';
-import { keysOf } from '../harness/checker/at-rest.ts';
+import { keysOf, prefixesOf } from '../harness/checker/at-rest.ts';
 import { accepted, type Client, field, openClient } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { expectProblem } from '../support/expect-answers.ts';
@@ -19,7 +19,7 @@ import { echo, workflow } from '../support/test-task.ts';
 
 // The queue does not matter here.
 /** Those of features among them. */
-const OF_TENANTS = { ...TENANT_TABLES, ...broughtBy(FEATURES).tables };
+const OF_TENANTS = { ...TENANT_TABLES, ...declaredBy(FEATURES).tables };
 const ONE = onBothBackends().slice(0, 1);
 const as = (api: Client, tenant: string, user = 'anna') =>
   openClient(api.url, { 'x-tenant-id': tenant, 'x-user-id': user });
@@ -63,11 +63,13 @@ async function left({ db }: Stack, tenant: string, tables: Iterable<string>): Pr
 }
 
 /** Jobs of these executions that the queue keeps anything of, in whatever state. */
-async function jobsOf({ db, redis, queuePrefix }: Stack, runIds: readonly string[]): Promise<string[]> {
+async function jobsOf({ db, redis, queuePrefix, queueShards }: Stack, runIds: readonly string[]): Promise<string[]> {
   const names =
     redis === undefined
       ? (await db.query<{ id: string }>('SELECT id FROM bullmq.job')).rows.map(({ id }) => id)
-      : (await keysOf(redis, queuePrefix)).flatMap((key) => key.split(':'));
+      : (await Promise.all(prefixesOf(queuePrefix, queueShards).map((prefix) => keysOf(redis, prefix))))
+          .flat()
+          .flatMap((key) => key.split(':'));
   return [...new Set(names)].filter((name) => runIds.some((runId) => name.startsWith(`${runId}.`)));
 }
 

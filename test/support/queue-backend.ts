@@ -8,8 +8,10 @@ export function openTestBackend(options: {
   redisUrl?: string | undefined;
   databaseUrl?: string;
   prefix?: string;
+  shards?: number;
 }): Backend {
-  const { redisUrl, databaseUrl = 'postgres://unused', prefix = testQueuePrefix() } = options;
+  const { redisUrl, databaseUrl = 'postgres://unused', prefix = testQueuePrefix(), shards = 1 } = options;
   const redis = redisUrl === undefined ? undefined : ({ kind: 'one', url: redisUrl } as const);
-  return openBackend({ redis, databaseUrl, prefix, offlineCommands: 'wait', name: 'test', log: createTestLog() });
+  const rest = { offlineCommands: 'wait', name: 'test', log: createTestLog() } as const;
+  return openBackend({ redis, databaseUrl, prefix, shards, ...rest });
 }

@@ -15,6 +15,9 @@ import { createTestLog, type TestLog } from '../harness/test-log.ts';
 import { until } from '../harness/until.ts';
 import { createTestDatabase, type TestDatabase, testQueuePrefix, testRedisUrl } from './servers.ts';
 
+/** TEST_REDIS_SHARDS=3: the suites run with so many shards of the queue, where it is in Redis. */
+const SHARDS = process.env['TEST_REDIS_SHARDS'] || undefined;
+
 /** A database and a queue, and how processes are told about them. */
 export interface Place {
   backend: BackendKind;
@@ -28,6 +31,7 @@ export interface Place {
   queueStore: Redis | Cluster | undefined;
   redisUrl: string | undefined;
   queuePrefix: string;
+  queueShards: number;
   reported: Set<string>;
   /** Fails when a process has left connections open. */
   close(): Promise<void>;
@@ -71,6 +75,18 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
   const redis = redisUrl === undefined ? undefined : new Redis(redisUrl, { connectionName: 'test' });
   redis?.on('error', () => undefined);
   const databaseUrl = options.databaseUrl?.(database.url) ?? database.url;
+  const environment: Environment = {
+    NODE_ENV: 'test',
+    PORT: '0',
+    WORKER_PORT: '0',
+    LOG_FILE: 'none',
+    DATABASE_URL: databaseUrl,
+    QUEUE_PREFIX: queuePrefix,
+    ...(backend === 'redis' && SHARDS !== undefined ? { REDIS_SHARDS: SHARDS } : {}),
+    ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
+    ...group?.environment,
+    ...options.environment,
+  };
   return {
     backend,
     folder,
@@ -80,18 +96,9 @@ export async function openPlace(backend: BackendKind, options: PlaceOptions = {}
     queueStore: redis ?? group?.client,
     redisUrl,
     queuePrefix,
+    queueShards: Number(environment['REDIS_SHARDS'] ?? 1),
     reported: new Set(),
-    environment: {
-      NODE_ENV: 'test',
-      PORT: '0',
-      WORKER_PORT: '0',
-      LOG_FILE: 'none',
-      DATABASE_URL: databaseUrl,
-      QUEUE_PREFIX: queuePrefix,
-      ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
-      ...group?.environment,
-      ...options.environment,
-    },
+    environment,
     async close() {
       try {
         await expectNoConnections(db, redis);
@@ -157,6 +164,13 @@ async function expectNoConnections(db: pg.Pool, redis: Redis | undefined): Promi
   );
 }
 
+/** With TEST_REDIS_SHARDS a lane has a slot for each shard at least, also where a test has it execute one task at a time. */
+function withSlots(environment: Environment): Environment {
+  const { REDIS_SHARDS: shards, WORKER_CONCURRENCY: slots } = environment;
+  const tooFew = SHARDS !== undefined && shards !== undefined && Number(slots) < Number(shards);
+  return tooFew ? { ...environment, WORKER_CONCURRENCY: shards } : environment;
+}
+
 /** Not started yet. */
 export function composeAt(
   { environment, folder }: Pick<Place, 'environment' | 'folder'>,
@@ -165,7 +179,7 @@ export function composeAt(
   log: TestLog,
   features?: readonly Feature[],
 ): Promise<Process> {
-  const config = loadConfig({ ...environment, ...settingsOfOne }, { cwd: folder });
+  const config = loadConfig(withSlots({ ...environment, ...settingsOfOne }), { cwd: folder });
   return kind === 'api' ? composeApi(config, log, features) : composeWorker(config, log, features);
 }
 

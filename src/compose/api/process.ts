@@ -51,7 +51,7 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
   const { config, databaseUrl } = start;
   const resources = openApiResources(start);
   const { log, everyTenant, pool, backend, queue, writePath, isolation, spans } = resources;
-  const brought = broughtBy(features);
+  const brought = broughtBy(features, config);
   const engine = createApiEngine(resources, brought, () => metrics, {
     beforeSave: () => opened.flatMap((part) => part.beforeSave ?? []),
     translate: (written) => opened.reduce((body, { translate }) => translate?.(body) ?? body, written),

@@ -40,11 +40,12 @@ export function openApiResources({ config, databaseUrl, log: given }: ProcessSta
     payloads: payloadsOf(config),
   });
   const { pool, everyTenant, prisma } = database;
-  const { redis, queuePrefix: prefix } = config;
+  const { redis, queuePrefix: prefix, redisShards: shards } = config;
   const backend = openBackend({
     redis,
     databaseUrl,
     prefix,
+    shards,
     offlineCommands: 'fail',
     name: 'orchestrator-api',
     log,

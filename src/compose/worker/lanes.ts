@@ -3,7 +3,8 @@
 import { FINALIZER_QUEUE } from '../../domain/graph/compile.ts';
 import { type ExecuteDeps, executeTask, settleLostJob } from '../../engine/deliver/execute-task.ts';
 import { createJobsInHand, PULSES_PER_LOCK } from '../../engine/deliver/jobs-in-hand.ts';
-import { type Lane, openLane } from '../../queue/lane.ts';
+import type { Lane } from '../../queue/lane.ts';
+import { openLanes } from '../../queue/sharded-lane.ts';
 import type { SharedMetrics } from '../../telemetry/shared-metrics.ts';
 import { isPassing } from '../payloads.ts';
 import type { WorkerResources } from './resources.ts';
@@ -56,8 +57,8 @@ export function createWorkerLanes(
     isUnresponsive: responsiveness.isUnresponsive,
     watchUntil: responsiveness.watchUntil,
     async open(deps) {
-      lanes = names.map((name) =>
-        openLane({
+      lanes = names.flatMap((name) =>
+        openLanes({
           backend,
           queue: name,
           concurrency: config.workerConcurrency,

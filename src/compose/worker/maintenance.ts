@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Config } from '../../config/config.ts';
+import { FINALIZER_QUEUE } from '../../domain/graph/compile.ts';
 import { createControlOperations } from '../../engine/control/control-operations.ts';
 import { createPauseRuns, type PauseDeps } from '../../engine/control/pause-run.ts';
 import type { Failpoint } from '../../engine/ports/failpoint.ts';
@@ -38,9 +39,13 @@ const MEASURE_EVERY_MS = 15_000;
 /** Of the reconciler. */
 const ROUNDS_BETWEEN_CLEANING = 3;
 
+interface MisplacedRemoval {
+  removeMisplaced?(queues: readonly string[]): Promise<number>;
+}
+
 export interface MaintenanceParts {
   pool: pg.Pool;
-  queue: CleanGatesDeps['queue'] & ClearEndedDeps['queue'] & PauseDeps['queue'];
+  queue: CleanGatesDeps['queue'] & ClearEndedDeps['queue'] & PauseDeps['queue'] & MisplacedRemoval;
   runs: CleanGatesDeps['runs'] & ClearEndedDeps['runs'] & PauseDeps['runs'];
   plans: PauseDeps['plans'];
   lanes: readonly string[];
@@ -79,6 +84,8 @@ export function maintenanceJobs(
     const { delayed, 'waiting-children': blocked } = await clearEnded();
     if (delayed > 0) log.warn('orphaned_sleepers_woken', { woken: delayed });
     if (blocked > 0) log.warn('orphaned_parents_removed', { removed: blocked });
+    const misplaced = (await queue.removeMisplaced?.([...lanes, FINALIZER_QUEUE])) ?? 0;
+    if (misplaced > 0) log.info('misplaced_jobs_removed', { removed: misplaced });
   };
   const oldChunks = () => removeOldChunks(pool, CHUNKS_KEPT_SECONDS, CHUNKS_REMOVED_AT_ONCE);
   return [

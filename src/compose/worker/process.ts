@@ -40,7 +40,7 @@ export function workerProcess(
   const { config, databaseUrl } = start;
   const resources = openWorkerResources(start);
   const { faults, log, pool, database, writePath, backend, queue, clock, traced, worker } = resources;
-  const brought = broughtBy(features);
+  const brought = broughtBy(features, config);
   const shared = sharedMetrics(pool);
   const engine = createWorkerEngine(resources, brought, shared, () => metrics);
   const { catalogue, tasks, live, control } = engine;

@@ -30,11 +30,12 @@ export function openWorkerResources({ config, databaseUrl, log: given }: Process
     payloads: payloadsOf(config),
   });
   const { pool, prisma } = database;
-  const { redis, queuePrefix: prefix } = config;
+  const { redis, queuePrefix: prefix, redisShards: shards } = config;
   const backend = openBackend({
     redis,
     databaseUrl,
     prefix,
+    shards,
     // One more takes the ticks of schedules.
     offlineCommands: 'wait',
     name: 'orchestrator-worker',

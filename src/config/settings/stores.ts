@@ -59,6 +59,11 @@ export const stores = {
     default: '{orch-0}',
     description: 'Prefix of the queue keys; the same for all processes that work together.',
   }),
+  redisShards: setting('REDIS_SHARDS', whole(1, 64), {
+    default: '1',
+    description:
+      'Number of shards of the queue in Redis, each a hash slot of a Cluster: their prefixes are QUEUE_PREFIX, as {orch-0}, and {orch-1} and so on. The same for all processes; stop them all to change it, and executions under way are added again.',
+  }),
   dataDir: setting('DATA_DIR', text(), {
     default: './data',
     description: 'Data directory of the PostgreSQL server that `npm start` runs.',

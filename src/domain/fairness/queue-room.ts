@@ -16,6 +16,12 @@ export function shareOf({ usedBytes, maxBytes }: QueueUse): number {
   return usedBytes / maxBytes;
 }
 
+/** Of several stores the one with the least room left; what has no limit has room. */
+export function fullest(uses: ReadonlyArray<QueueUse | undefined>): QueueUse | undefined {
+  const limited = uses.filter((use) => use !== undefined);
+  return limited.sort((one, other) => shareOf(other) - shareOf(one))[0];
+}
+
 /** `1,932,735,283 of 2,147,483,648 bytes of its memory`. */
 export function fullnessOf({ usedBytes, maxBytes }: QueueUse): string {
   const words = (bytes: number) => bytes.toLocaleString('en-US');

@@ -33,16 +33,11 @@ export function diagnosisOf(parts: ApiParts): { why: WhyOfRuns; problems: System
   const pool = new TenantPool(options, { ...parts.rowLevelSecurity, everyTenant });
   for (const one of [pool, everyTenant]) one.on('error', parts.onDatabaseError);
   const store = createWhyStore(pool, everyTenant);
-  const queueOf = (name: string) => {
-    const [found] = queue.queues([name]);
-    if (found === undefined) throw new Error(`no queue '${name}'`);
-    return found;
-  };
   return {
     why: createWhy({
       store,
       plans: createPlans(createDefinitions(pool)),
-      jobs: createJobProbes(backend, queueOf),
+      jobs: createJobProbes(backend, queue),
       depths,
       queueUse,
       queueRejects,

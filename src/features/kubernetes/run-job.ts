@@ -97,6 +97,7 @@ async function ensure(
   }
   const origin = { installation: await deps.jobs.installation(), tenantId, runId, actionId, attempt };
   const manifest = JSON.stringify(manifestOf(key, request, deps.defaults, origin));
+  await deps.failpoint('kubernetes.beforeApply');
   answered('apply', await deps.kubectl.apply(manifest, signal));
   context.log.info('kubernetes job applied', { job_name: key.name, namespace: key.namespace });
   await deps.failpoint('kubernetes.afterApply');

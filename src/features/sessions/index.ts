@@ -25,6 +25,11 @@ export function sessionsWith(clients: SessionClients): Feature {
     api: async () => (await import('./api.ts')).apiWith(clients),
     worker: async () => (await import('./worker.ts')).workerWith(clients),
     adapters: [sessionStep],
-    systemWorkflows: [sessionWorkflow(clients.jobType), directiveWorkflow, maoWorkflow],
+    // Where there are no jobs a session has no task for one. Its result says nothing of it either way.
+    systemWorkflows: ({ kubernetes }) => [
+      sessionWorkflow(kubernetes.enabled ? clients.jobType : undefined),
+      directiveWorkflow,
+      maoWorkflow,
+    ],
   };
 }

@@ -175,3 +175,14 @@ describe('in a Cluster', () => {
     await endsWhileAway(processes);
   });
 });
+
+describe('in a Cluster, with three shards', () => {
+  const test = processesTest('redis', { redisGroup: startCluster, environment: { REDIS_SHARDS: '3' } });
+
+  test('the master of a shard is killed under load: no run is lost, and no task is committed twice', async ({
+    processes,
+    service,
+  }) => {
+    await underLoad(processes, service, (group, load) => failOver(processes, { group, load, lose: kill }));
+  });
+});

@@ -42,6 +42,7 @@ describe.each([onRedis].filter((one) => one !== undefined))(
     test.for([
       ...STEPS.map((nth) => ['worker.afterExecute', nth] as const),
       ...STEPS.map((nth) => ['commit.afterReply', nth] as const),
+      ['kubernetes.beforeApply', 1],
       ['kubernetes.afterApply', 1],
     ] as const)(
       'a worker that is killed at %s of step %i leaves one token and one Job',

@@ -12,6 +12,8 @@ export interface Checked {
   /** Undefined: the queue is in the same database. */
   redis: Redis | Cluster | undefined;
   queuePrefix: string;
+  /** 1 unless said. */
+  queueShards?: number;
   /** What an earlier test has failed for: it is not held against the ones after it. */
   reported: Set<string>;
 }
@@ -57,7 +59,7 @@ export async function leftovers(checked: Checked): Promise<Leftover[]> {
   return (await openJobs(checked)).filter(({ queue, id }) => queue !== 'schedules' || !id.startsWith('repeat:tick:'));
 }
 
-async function openJobs({ db, redis, queuePrefix }: Checked): Promise<Leftover[]> {
+async function openJobs({ db, redis, queuePrefix, queueShards = 1 }: Checked): Promise<Leftover[]> {
   if (redis === undefined) {
     const { rows } = await db.query<Leftover>(
       `SELECT queue, id, state::text FROM bullmq.job WHERE state NOT IN ('completed', 'failed') ORDER BY 1, 2`,
@@ -65,9 +67,21 @@ async function openJobs({ db, redis, queuePrefix }: Checked): Promise<Leftover[]
     return rows;
   }
   const found: Leftover[] = [];
-  for (const key of await keysOf(redis, queuePrefix)) {
-    const [queue = '', state = ''] = key.slice(queuePrefix.length + 1).split(':');
-    if (!OPEN_STATES.has(state) || key.split(':').length !== queuePrefix.split(':').length + 2) continue;
+  for (const prefix of prefixesOf(queuePrefix, queueShards)) found.push(...(await openJobsOf(redis, prefix)));
+  return found;
+}
+
+/** Of the tests, whose prefixes have a hash tag. */
+export function prefixesOf(prefix: string, shards: number): string[] {
+  const tagged = prefix.replace('}', '');
+  return [prefix, ...Array.from({ length: shards - 1 }, (_, index) => `${tagged}-${index + 1}}`)];
+}
+
+async function openJobsOf(redis: Redis | Cluster, prefix: string): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const key of await keysOf(redis, prefix)) {
+    const [queue = '', state = ''] = key.slice(prefix.length + 1).split(':');
+    if (!OPEN_STATES.has(state) || key.split(':').length !== prefix.split(':').length + 2) continue;
     const isList = (await redis.type(key)) === 'list';
     const ids = isList ? await redis.lrange(key, 0, -1) : await redis.zrange(key, 0, -1);
     found.push(...ids.map((id) => ({ queue, id, state })));

@@ -12,6 +12,7 @@ export interface Resting {
   db: pg.Pool;
   redis: Redis | Cluster | undefined;
   queuePrefix: string;
+  queueShards?: number;
   /** Of the API that can say why a run is stuck. */
   apiUrl?: string;
 }
@@ -70,9 +71,9 @@ export async function describeUnfinished({
   }
 }
 
-async function look({ db, redis, queuePrefix }: Resting) {
+async function look({ db, redis, queuePrefix, queueShards = 1 }: Resting) {
   const open = await db.query<{ id: string }>('SELECT id FROM run WHERE NOT final ORDER BY id');
-  const jobs = await leftovers({ db, redis, queuePrefix, reported: new Set() });
+  const jobs = await leftovers({ db, redis, queuePrefix, queueShards, reported: new Set() });
   const rows = await db.query<object>(
     `SELECT (SELECT max(id)::text FROM event) AS event, (SELECT count(*)::int FROM run WHERE final) AS runs,
             (SELECT count(*)::int FROM task WHERE final) AS final_tasks`,

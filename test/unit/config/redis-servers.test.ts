@@ -68,3 +68,20 @@ test('a stream of events may be in either', () => {
   for (const name of ['REDIS_SENTINELS', 'REDIS_CLUSTER'])
     expect(load({ [name]: 'one', EVENTS_STREAM: 'events' }).eventsStream?.name).toBe('events');
 });
+
+test('the queue has one shard unless said, and as many as are said', () => {
+  expect(load({}).redisShards).toBe(1);
+  expect(load({ REDIS_URL: 'redis://one', REDIS_SHARDS: '3' }).redisShards).toBe(3);
+});
+
+test.each<[Record<string, string>, RegExp]>([
+  [{ REDIS_SHARDS: '3' }, /REDIS_SHARDS is 3, and the queue is in PostgreSQL/],
+  [
+    { REDIS_URL: 'redis://one', REDIS_SHARDS: '3', WORKER_CONCURRENCY: '2' },
+    /WORKER_CONCURRENCY is 2, and REDIS_SHARDS is 3: a lane needs one slot for each shard/,
+  ],
+  [{ REDIS_URL: 'redis://one', REDIS_SHARDS: '0' }, /REDIS_SHARDS must be a whole number from 1 to 64/],
+  [{ REDIS_URL: 'redis://one', REDIS_SHARDS: '65' }, /REDIS_SHARDS must be a whole number from 1 to 64/],
+])('%j is a fault of the shards', (environment, fault) => {
+  expect(() => load(environment)).toThrow(fault);
+});
