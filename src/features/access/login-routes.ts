@@ -40,7 +40,7 @@ export const startLogin = operation({
       .meta({ description: `The path to redirect to after the login; ${AFTER_LOGIN} by default` }),
   }),
   answers: { 302: { description: 'Redirects to the provider' } },
-  problems: [404],
+  problems: ['not_found'],
   problemPages: [404, 503],
 });
 
@@ -55,7 +55,7 @@ export const finishLogin = operation({
     'The identity provider redirects the browser to this URL. The response of the provider is verified (this browser must have requested it), and a session is started.',
   query: nothing,
   answers: { 302: { description: 'Redirects to the requested page' } },
-  problems: [400, 403, 404],
+  problems: ['login_failed', 'not_found'],
   problemPages: [400, 403, 404, 503],
 });
 
@@ -68,7 +68,7 @@ export const viewLogout = operation({
   summary: 'Get the logout page',
   description: 'The page asks for confirmation.',
   answers: { 200: { description: 'A page', schema: z.string(), mediaType: 'text/html' } },
-  problems: [404],
+  problems: ['not_found'],
   problemPages: [404],
 });
 
@@ -86,7 +86,7 @@ export const logout = operation({
   summary: 'Log out',
   description: 'Ends the session of this browser. Only pages of this service may send this request.',
   answers: { 200: { description: 'The session cookie was deleted', schema: loggedOut, others: page } },
-  problems: [403, 404],
+  problems: ['not_found'],
   problemPages: [403, 404, 503],
 });
 
@@ -109,7 +109,6 @@ export const getMe = operation({
   path: '/auth/me',
   summary: 'Get the caller and its permissions',
   answers: { 200: { description: 'The caller', schema: me } },
-  problems: [401],
 });
 
 interface Needs {

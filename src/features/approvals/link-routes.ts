@@ -26,7 +26,7 @@ export const viewApprovalLink = operation({
     'Returns a confirmation page, or JSON, with the decision that the link would make. It changes nothing. The token is the only credential that is required.',
   query: nothing,
   answers: { 200: { description: 'The approval and the decision of the link', schema: linkView, others: page } },
-  problems: [404, 410],
+  problems: ['link_over', 'not_found'],
   problemPages: [404, 410],
 });
 
@@ -41,7 +41,7 @@ export const decideByLink = operation({
   body: linkDecisionRequest,
   bodyOptional: true,
   answers: { 200: { description: 'Decided', schema: decisionAnswer, others: page } },
-  problems: [400, 404, 410, 413, 415],
+  problems: ['link_over', 'not_found'],
   problemPages: [404, 410],
 });
 

@@ -12,6 +12,7 @@ import type { IncomingEvents } from './take-events.ts';
 export const receiveEvents = operation({
   id: 'receiveEvents',
   permission: 'executions:run',
+  signedBy: 'webhook',
   tag: 'Executions',
   method: 'post',
   path: '/events',
@@ -33,7 +34,7 @@ export const receiveEvents = operation({
   answers: {
     202: { description: 'The events are stored; the response shows their results', schema: schemas.receivedEvents },
   },
-  problems: [400, 401, 403, 413, 415, 429],
+  problems: ['queue_full'],
 });
 
 interface Needs {

@@ -16,7 +16,6 @@ export const listErrorGroups = operation({
     'Failed attempts are in one group if they have the same action, the same code and the same message, apart from numbers, ids, times and quoted values. A tenant has at most 1,000 groups; further failures are counted in the group `overflow`.',
   query: schemas.errorGroupQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.errorGroupList } },
-  problems: [400, 401],
 });
 
 export const getErrorGroup = operation({
@@ -29,7 +28,6 @@ export const getErrorGroup = operation({
   description: 'Returns the group with its newest executions and its last 24 hours.',
   notFound: 'Error group not found',
   answers: { 200: { description: 'The group', schema: schemas.errorGroupDetails } },
-  problems: [401, 404],
 });
 
 export const retryErrorGroup = operation({
@@ -48,7 +46,6 @@ export const retryErrorGroup = operation({
     200: { description: 'The plan, with dry_run: what would be done', schema: schemas.errorGroupRetried },
     202: { description: 'Number of executions', schema: schemas.errorGroupRetried },
   },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const resolveErrorGroup = operation({
@@ -62,7 +59,6 @@ export const resolveErrorGroup = operation({
     'The group is reopened when the failure occurs again, which is reported by the event `error.regressed` and counted in `regressions`.',
   notFound: 'Error group not found',
   answers: { 200: { description: 'The group', schema: schemas.errorGroup } },
-  problems: [401, 404],
 });
 
 export const ignoreErrorGroup = operation({

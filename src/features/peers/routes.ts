@@ -19,7 +19,6 @@ export const listPeers = operation({
   summary: 'List peer installations',
   description: 'Returns the installations in `PEERS` with their status.',
   answers: { 200: { description: 'All peers, in the order of the setting', schema: schemas.peerList } },
-  problems: [401],
 });
 
 export const syncPeers = operation({
@@ -34,12 +33,12 @@ export const syncPeers = operation({
   body: z.strictObject({}),
   bodyOptional: true,
   answers: { 200: { description: 'Number of changes received by the peers', schema: schemas.synced } },
-  problems: [400, 401, 413, 415],
 });
 
 export const replicate = operation({
   id: 'replicate',
   permission: 'public',
+  signedBy: 'peer',
   tag,
   method: 'post',
   path: '/registry/replicate',
@@ -54,7 +53,6 @@ export const replicate = operation({
     [SIGNATURE_HEADER]: '`v1,<base64>`',
   },
   answers: { 200: { description: 'One result for each change', schema: schemas.replicated } },
-  problems: [400, 401, 413, 415],
 });
 
 interface Needs {

@@ -5,6 +5,7 @@ import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import type { Schedules, ScheduleView } from './manage-schedules.ts';
 import * as schemas from './schemas.ts';
 
@@ -24,7 +25,7 @@ export const createSchedule = operation({
   answers: {
     201: { description: 'Created', schema: schemas.schedule, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid'],
 });
 
 export const listSchedules = operation({
@@ -37,7 +38,6 @@ export const listSchedules = operation({
   description: 'The newest schedules come first.',
   query: schemas.scheduleListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.scheduleList } },
-  problems: [400, 401],
 });
 
 export const getSchedule = operation({
@@ -50,7 +50,6 @@ export const getSchedule = operation({
   description: 'Returns the schedule with its next ten run times and the results of its last slots.',
   notFound,
   answers: { 200: { description: 'The schedule', schema: schemas.schedule } },
-  problems: [401, 404],
 });
 
 export const updateSchedule = operation({
@@ -65,7 +64,7 @@ export const updateSchedule = operation({
   body: schemas.scheduleUpdate,
   notFound,
   answers: { 200: { description: 'Updated', schema: schemas.schedule } },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid'],
 });
 
 export const deleteSchedule = operation({
@@ -78,7 +77,6 @@ export const deleteSchedule = operation({
   description: 'Its executions are retained, and those in progress continue.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 export const pauseSchedule = operation({
@@ -93,7 +91,6 @@ export const pauseSchedule = operation({
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Paused', schema: schemas.schedule } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const resumeSchedule = operation({
@@ -108,7 +105,6 @@ export const resumeSchedule = operation({
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Resumed', schema: schemas.schedule } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const triggerSchedule = operation({
@@ -126,7 +122,7 @@ export const triggerSchedule = operation({
   answers: {
     202: { description: 'Accepted', schema: schemas.triggeredSchedule, headers: { Location: 'URL of the execution' } },
   },
-  problems: [400, 401, 404, 409, 413, 415, 429],
+  problems: [...ACCEPTING],
 });
 
 interface Needs {

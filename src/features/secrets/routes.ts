@@ -26,7 +26,7 @@ export const putSecret = operation({
     200: { description: 'Updated', schema: schemas.secret },
     201: { description: 'Created', schema: schemas.secret, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 409, 413, 415],
+  problems: ['conflict', 'secrets_not_configured'],
 });
 
 export const listSecrets = operation({
@@ -39,7 +39,6 @@ export const listSecrets = operation({
   description: 'Returns the secrets by name, without their values.',
   query: schemas.secretListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.secretList } },
-  problems: [400, 401],
 });
 
 export const getSecret = operation({
@@ -52,7 +51,6 @@ export const getSecret = operation({
   description: 'The value is not included.',
   notFound,
   answers: { 200: { description: 'The secret', schema: schemas.secret } },
-  problems: [401, 404],
 });
 
 export const deleteSecret = operation({
@@ -65,7 +63,6 @@ export const deleteSecret = operation({
   description: 'Tasks that refer to it fail from then on.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 interface Needs {

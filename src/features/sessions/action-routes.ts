@@ -31,7 +31,7 @@ export const actOnSession = operation({
   },
   notFound: 'Session not found',
   answers: { 202: { description: 'Accepted', schema: schemas.sessionActionAnswer } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  problems: ['conflict', 'already_final'],
 });
 
 interface Needs {

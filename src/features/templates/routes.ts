@@ -37,7 +37,6 @@ export const listTemplates = operation({
   summary: 'List workflow templates',
   description: 'Returns the built-in templates and those of the tenant, sorted by name.',
   answers: { 200: { description: 'All templates', schema: schemas.templateList } },
-  problems: [401],
 });
 
 export const createTemplate = operation({
@@ -52,7 +51,7 @@ export const createTemplate = operation({
   answers: {
     201: { description: 'Created', schema: schemas.template, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 403, 404, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid', 'not_found'],
 });
 
 export const getTemplate = operation({
@@ -65,7 +64,6 @@ export const getTemplate = operation({
   description: 'Returns the template with its parameters and actions.',
   notFound: UNKNOWN,
   answers: { 200: { description: 'The template', schema: schemas.template } },
-  problems: [401, 404],
 });
 
 export const putTemplate = operation({
@@ -83,7 +81,7 @@ export const putTemplate = operation({
     200: { description: 'Replaced', schema: schemas.template },
     201: { description: 'Created', schema: schemas.template, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 403, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid'],
 });
 
 export const deleteTemplate = operation({
@@ -96,7 +94,7 @@ export const deleteTemplate = operation({
   description: 'Deletes a template of the tenant. Workflows that were created from it are not affected.',
   notFound: UNKNOWN,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404, 409],
+  problems: ['conflict'],
 });
 
 export const createFromTemplate = operation({
@@ -110,7 +108,7 @@ export const createFromTemplate = operation({
   body: schemas.fromTemplateRequest,
   notFound: UNKNOWN,
   answers: madeWorkflow,
-  problems: [400, 401, 404, 413, 415, 422],
+  problems: ['definition_invalid'],
 });
 
 export const createSampleWorkflow = operation({
@@ -124,7 +122,6 @@ export const createSampleWorkflow = operation({
   body: jsonObject.optional(),
   bodyOptional: true,
   answers: madeWorkflow,
-  problems: [400, 401, 413, 415],
 });
 
 interface Needs {

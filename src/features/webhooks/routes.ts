@@ -28,7 +28,7 @@ export const createWebhook = operation({
       headers: { Location: 'URL of the created resource' },
     },
   },
-  problems: [400, 401, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listWebhooks = operation({
@@ -41,7 +41,6 @@ export const listWebhooks = operation({
   description: 'The newest webhooks come first.',
   query: schemas.webhookListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.webhookList } },
-  problems: [400, 401],
 });
 
 export const getWebhook = operation({
@@ -53,7 +52,6 @@ export const getWebhook = operation({
   summary: 'Get a webhook',
   notFound,
   answers: { 200: { description: 'The webhook', schema: schemas.webhook } },
-  problems: [401, 404],
 });
 
 export const updateWebhook = operation({
@@ -68,7 +66,6 @@ export const updateWebhook = operation({
   body: schemas.webhookUpdate,
   notFound,
   answers: { 200: { description: 'Updated', schema: schemas.webhook } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const deleteWebhook = operation({
@@ -81,7 +78,6 @@ export const deleteWebhook = operation({
   description: 'Its pending deliveries are deleted too.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 export const testWebhook = operation({
@@ -96,7 +92,7 @@ export const testWebhook = operation({
   bodyOptional: true,
   notFound,
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listWebhookDeliveries = operation({
@@ -110,7 +106,6 @@ export const listWebhookDeliveries = operation({
   query: schemas.deliveryListQuery,
   notFound,
   answers: { 200: { description: 'One page of results', schema: schemas.webhookDeliveryList } },
-  problems: [400, 401, 404],
 });
 
 export const retryWebhookDelivery = operation({
@@ -125,7 +120,7 @@ export const retryWebhookDelivery = operation({
   bodyOptional: true,
   notFound: 'Delivery not found',
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 interface Needs {
