@@ -119,6 +119,7 @@ export const createSampleWorkflow = operation({
   path: '/workflows/examples/create-sample-workflow',
   summary: 'Create a sample workflow',
   description: 'Creates the workflow of the template hello_world.',
+  notFound: 'Template not found',
   body: jsonObject.optional(),
   bodyOptional: true,
   answers: madeWorkflow,

@@ -47,6 +47,7 @@ export const getExecutionEvents = operation({
     },
     204: { description: 'The execution has ended, and all its events were received' },
   },
+  problems: ['overloaded'],
 });
 
 /** After which there may be room for another stream. */

@@ -9,6 +9,8 @@ import { problemsOf } from './problem-codes.ts';
 
 const TYPE = 'application/problem+json';
 const EXAMPLES = '#/components/examples/';
+/** Of the HTTP parser: malformed, too slow, headers too large. */
+const UNREADABLE = [400, 408, 431];
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /** Those with the same status and codes are one component, whichever operations have them. */
@@ -32,6 +34,19 @@ export function problemExamples(operations: readonly Operation[]): Record<string
   const used = new Set(operations.flatMap((op) => problemsOf(op).flatMap(([, codes]) => codes)));
   const codes = allErrorCodes().filter((code) => used.has(code));
   return Object.fromEntries(codes.map((code) => [code, { summary: describe(code).title, value: exampleOf(code) }]));
+}
+
+/** What is answered where no operation is known: nothing is served there, or the request cannot be read so far. */
+export function otherProblems(): Record<string, ZodOpenApiResponseObject> {
+  const unreadable = UNREADABLE.map((status): [number, ErrorCode] => [status, 'invalid_request']);
+  const answers: Array<[number, ErrorCode]> = [[404, 'not_found'], [405, 'method_not_allowed'], ...unreadable];
+  return Object.fromEntries(
+    answers.map(([status, code]) => {
+      const example = { ...exampleOf(code), status, title: STATUS_CODES[status] ?? '', instance: '' };
+      const content = { [TYPE]: { schema: limitedTo([code]), example } };
+      return [`NoOperation${status}`, { description: STATUS_CODES[status] ?? '', content }];
+    }),
+  );
 }
 
 function exampleOf(code: ErrorCode): Problem {

@@ -9,7 +9,7 @@ import {
 } from 'zod-openapi';
 import { PERMISSIONS } from '../../domain/access.ts';
 import { problem } from '../../schemas/answers.ts';
-import { createProblemResponses, type ProblemResponses, problemExamples } from './openapi-problems.ts';
+import { createProblemResponses, otherProblems, type ProblemResponses, problemExamples } from './openapi-problems.ts';
 import { securityOf, securitySchemes } from './openapi-security.ts';
 import { componentsOf, referenceTo, type Socket, socketPath } from './openapi-sockets.ts';
 import { type Answer, MAX_ID_LENGTH, type Operation } from './operation.ts';
@@ -26,6 +26,7 @@ export interface ApiDescription {
 export function createApiDocument(operations: readonly Operation[], options: ApiDescription): oas31.OpenAPIObject {
   const { sockets = [] } = options;
   const problems = createProblemResponses();
+  const others = otherProblems();
   const paths: ZodOpenApiPathsObject = {};
   for (const op of operations) {
     paths[op.path] = { ...paths[op.path], [op.method]: describeOperation(op, problems) };
@@ -63,8 +64,12 @@ export function createApiDocument(operations: readonly Operation[], options: Api
     security: securityOf({ permission: 'authenticated' }),
     paths,
     'x-permissions': PERMISSIONS,
+    'x-responses-of-no-operation': Object.fromEntries(
+      Object.keys(others).map((name) => [name.slice(-3), { $ref: `#/components/responses/${name}` }]),
+    ),
     components: {
       schemas: componentsOf([problem, ...eventsOf(operations), ...sockets.map(({ messages }) => messages)]),
+      responses: others,
       examples: problemExamples(operations),
       securitySchemes: securitySchemes(options.issuer),
     },
