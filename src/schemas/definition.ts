@@ -5,6 +5,7 @@
  * it should have been.
  */
 import { z } from 'zod';
+import { exampleOf } from './answer-shapes.ts';
 import { type Parsed, parseWith } from './faults.ts';
 
 const MAX_ACTIONS = 10_000;
@@ -391,7 +392,7 @@ export const flowInput = z
 export type FlowInput = z.output<typeof flowInput>;
 
 /** The body of `POST /workflows`, for the document; `parseDefinition` gives better faults than the union itself. */
-export const workflowCreateInput = z.union([workflowInput, flowInput]);
+export const workflowCreateInput = z.union([workflowInput, flowInput]).meta({ example: exampleOf(workflowInput) });
 
 export type DefinitionInput = { form: 'workflow'; value: WorkflowInput } | { form: 'flow'; value: FlowInput };
 

@@ -13,6 +13,8 @@ const MAX_DELAY_SECONDS = 31_536_000;
 
 /** Any JSON object; depth and keys were checked when the body was read, so it is JSON by then. */
 export const jsonObject = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>;
+/** A body that says nothing: `{}`, or none at all. */
+export const emptyBody = z.strictObject({}).meta({ example: {} });
 
 const text = (max: number) => z.string().min(1).max(max);
 const id = text(255);

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about the events of an execution. */
 import { z } from 'zod';
-import { count, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, exampleOf, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 
 export const MAX_EVENTS_PER_PAGE = 1_000;
 
@@ -84,7 +84,18 @@ export const runEventList = z
       .boolean()
       .meta({ description: 'Whether the execution has ended: no more events follow unless it is retried' }),
   })
-  .meta({ id: 'ExecutionEventList' });
+  .meta({
+    id: 'ExecutionEventList',
+    example: {
+      items: [exampleOf(runEvent)],
+      page: 1,
+      page_size: 100,
+      total: 1,
+      next_cursor: null,
+      last_event_id: '1',
+      final: false,
+    },
+  });
 
 export const eventStream = text.meta({
   description:

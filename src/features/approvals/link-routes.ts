@@ -13,7 +13,7 @@ import { parse } from '../../http/server/parse.ts';
 import type { Approvals } from './decide-approvals.ts';
 import { decisionAnswer, linkDecisionRequest, linkView } from './schemas.ts';
 
-const page = { 'text/html': z.string() };
+const page = { 'text/html': z.string().meta({ example: '<!doctype html>' }) };
 
 export const viewApprovalLink = operation({
   id: 'viewApprovalLink',

@@ -22,7 +22,11 @@ export const receiveEvents = operation({
   query: schemas.receiveEventsQuery,
   // The three forms are read by the handler, with the headers.
   body: z.unknown().transform(() => ({})),
-  bodyDocument: z.union([schemas.cloudEvent, z.array(schemas.cloudEvent).min(1).max(schemas.MAX_EVENTS_PER_REQUEST)]),
+  bodyDocument: schemas.cloudEventOrBatch,
+  bodyOthers: {
+    'application/cloudevents+json': schemas.cloudEvent,
+    'application/cloudevents-batch+json': schemas.cloudEvents,
+  },
   bodyOptional: true,
   headers: {
     'ce-specversion': 'Binary mode: `1.0`',

@@ -1,9 +1,9 @@
 /** Peers: other installations that exchange registered services with this one. */
 
-import { z } from 'zod';
 import { bodyOf } from '../../http/middleware/body.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { parse } from '../../http/server/parse.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Peers, PeerView } from './exchange.ts';
 import * as schemas from './schemas.ts';
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER } from './sign-peer.ts';
@@ -30,7 +30,7 @@ export const syncPeers = operation({
   summary: 'Send all registered services to all peers again',
   description:
     'Registrations and deletions are replicated to the peers automatically, also to unavailable ones once they are back. This is for a peer that has lost its data. The response is sent when all peers have received the changes or failed, and after 12 s at the latest.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   answers: { 200: { description: 'Number of changes received by the peers', schema: schemas.synced } },
 });

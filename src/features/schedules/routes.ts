@@ -1,11 +1,11 @@
 /** Schedules: workflows that run by themselves. */
 
-import { z } from 'zod';
 import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
 import { ACCEPTING } from '../../http/server/problem-codes.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Schedules, ScheduleView } from './manage-schedules.ts';
 import * as schemas from './schemas.ts';
 
@@ -25,7 +25,7 @@ export const createSchedule = operation({
   answers: {
     201: { description: 'Created', schema: schemas.schedule, headers: { Location: 'URL of the created resource' } },
   },
-  problems: ['conflict', 'definition_invalid'],
+  problems: ['conflict', 'definition_invalid', 'parameter_validation_failed'],
 });
 
 export const listSchedules = operation({
@@ -64,7 +64,7 @@ export const updateSchedule = operation({
   body: schemas.scheduleUpdate,
   notFound,
   answers: { 200: { description: 'Updated', schema: schemas.schedule } },
-  problems: ['conflict', 'definition_invalid'],
+  problems: ['conflict', 'definition_invalid', 'parameter_validation_failed'],
 });
 
 export const deleteSchedule = operation({
@@ -87,7 +87,7 @@ export const pauseSchedule = operation({
   path: '/schedules/{schedule_id}/pause',
   summary: 'Pause a schedule',
   description: 'No execution is started until the schedule is resumed; executions in progress continue.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Paused', schema: schemas.schedule } },
@@ -101,7 +101,7 @@ export const resumeSchedule = operation({
   path: '/schedules/{schedule_id}/resume',
   summary: 'Resume a paused schedule',
   description: 'The schedule continues with the next slot; slots missed during the pause are not caught up.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Resumed', schema: schemas.schedule } },
@@ -115,7 +115,7 @@ export const triggerSchedule = operation({
   path: '/schedules/{schedule_id}/trigger',
   summary: 'Trigger a schedule now',
   description: 'An execution is started regardless of the overlap policy, even while the schedule is paused.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   headers: { 'Idempotency-Key': 'A repeated request with the same key starts no further execution' },
   notFound,

@@ -120,7 +120,7 @@ export const createSampleWorkflow = operation({
   summary: 'Create a sample workflow',
   description: 'Creates the workflow of the template hello_world.',
   notFound: 'Template not found',
-  body: jsonObject.optional(),
+  body: jsonObject.optional().meta({ example: {} }),
   bodyOptional: true,
   answers: madeWorkflow,
 });

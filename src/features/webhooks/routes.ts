@@ -1,9 +1,9 @@
 /** Webhooks: the addresses for a tenant's events, and what became of each delivery. */
 
-import { z } from 'zod';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Webhooks } from './manage-webhooks.ts';
 import type { Webhook, WebhookDelivery } from './ports.ts';
 import * as schemas from './schemas.ts';
@@ -88,7 +88,7 @@ export const testWebhook = operation({
   path: '/webhooks/{webhook_id}/test',
   summary: 'Send a test event to a webhook',
   description: 'The type of the event is `webhook.test`.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },
@@ -116,7 +116,7 @@ export const retryWebhookDelivery = operation({
   path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/retry',
   summary: 'Retry a webhook delivery',
   description: 'The event is delivered again, with the same id and the full number of attempts.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound: 'Delivery not found',
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },

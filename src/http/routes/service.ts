@@ -108,6 +108,8 @@ export const getInfo = operation({
   answers: { 200: { description: 'The service', schema: answers.informationAnswer } },
 });
 
+const metricsText = z.string().meta({ example: 'orchestrator_up 1\n' });
+
 export const getMetrics = operation({
   id: 'getMetrics',
   permission: 'system:read',
@@ -120,9 +122,9 @@ export const getMetrics = operation({
   answers: {
     200: {
       description: 'The metrics',
-      schema: z.string(),
+      schema: metricsText,
       mediaType: 'text/plain',
-      others: { 'application/openmetrics-text': z.string(), 'application/json': metricsAnswer },
+      others: { 'application/openmetrics-text': metricsText, 'application/json': metricsAnswer },
     },
   },
   problems: ['not_found'],

@@ -2,8 +2,7 @@
  * Compares answers of the API with its OpenAPI document: the status is listed, so is the content type, and a JSON body fits
  * its schema, which for a problem limits the code too.
  */
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-import addFormats from 'ajv-formats';
+import { type ApiDocument, createFaultsAt, resolved, step, wordsOf } from './document.ts';
 
 export interface AnswerSeen {
   method: string;
@@ -19,39 +18,16 @@ export interface AnswerSeen {
 /** What is not as described; undefined: all is, or the path is that of no operation. */
 export type AnswerCheck = (answer: AnswerSeen) => string | undefined;
 
-interface ResponseObject {
-  $ref?: string;
-  content?: Record<string, unknown>;
-}
-export interface ApiDocument {
-  paths: Record<
-    string,
-    Record<string, { operationId: string; responses: Record<string, ResponseObject>; 'x-websocket'?: unknown }>
-  >;
-  /** What is answered where nothing is served, or the request could not be read. */
-  'x-responses-of-no-operation': Record<string, ResponseObject>;
-  [key: string]: unknown;
-}
 interface Template {
   path: string;
   pattern: RegExp;
 }
 
-const ROOT = 'openapi';
 const MAX_SHOWN = 600;
 
 export function createAnswerCheck(document: ApiDocument): AnswerCheck {
   const templates = Object.keys(document.paths).map(templateOf).sort(fixedWordsFirst);
-  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: true });
-  // It is called like this only where modules are of CommonJS.
-  (addFormats as unknown as (to: Ajv2020) => void)(ajv);
-  ajv.addSchema(document, ROOT);
-  const validators = new Map<string, ValidateFunction>();
-  const validatorAt = (pointer: string) => {
-    const found = validators.get(pointer) ?? ajv.compile({ $ref: `${ROOT}${pointer}` });
-    validators.set(pointer, found);
-    return found;
-  };
+  const faultsAt = createFaultsAt(document);
 
   return (answer) => {
     const { status, contentType, text } = answer;
@@ -70,9 +46,9 @@ export function createAnswerCheck(document: ApiDocument): AnswerCheck {
       : `${operation.operationId} answered ${status}`;
     const response = isOfNone ? ofNone : operation.responses[`${status}`];
     if (response === undefined) return `${what}, which is not listed: ${excerpt(text)}`;
-    const own = `#/paths/${escaped(template?.path ?? '')}/${method}/responses/${status}`;
-    const { pointer, content } = resolved(document, response, own);
-    const types = Object.keys(content);
+    const own = `#/paths/${step(template?.path ?? '')}/${method}/responses/${status}`;
+    const { pointer, value } = resolved(document, response, own);
+    const types = Object.keys(value.content ?? {});
     if (types.length === 0)
       return isEmpty(text) ? undefined : `${what} with a body, which is not listed: ${excerpt(text)}`;
     if (answer.method === 'HEAD') return undefined;
@@ -80,28 +56,15 @@ export function createAnswerCheck(document: ApiDocument): AnswerCheck {
     if (!types.includes(type)) return `${what} with '${type}' instead of ${types.join(' or ')}`;
     if (text === undefined || !/[/+]json$/.test(type)) return undefined;
 
-    const validate = validatorAt(`${pointer}/content/${escaped(type)}/schema`);
-    if (validate(JSON.parse(text))) return undefined;
-    const faults = (validate.errors ?? []).map(
-      ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
-    );
-    return `${what} with what does not fit its schema: ${faults.slice(0, 6).join('; ')}: ${excerpt(text)}`;
+    const faults = faultsAt(`${pointer}/content/${step(type)}/schema`, JSON.parse(text));
+    if (faults.length === 0) return undefined;
+    return `${what} with what does not fit its schema: ${wordsOf(faults)}: ${excerpt(text)}`;
   };
 }
 
 /** The HTTP parser rejected the request: not even its path is known. */
 function isUnread(text = ''): boolean {
   return text.includes('"instance":""');
-}
-
-function resolved(document: ApiDocument, response: ResponseObject, own: string) {
-  const { $ref } = response;
-  if ($ref === undefined) return { pointer: own, content: response.content ?? {} };
-  const found = $ref
-    .slice(2)
-    .split('/')
-    .reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], document);
-  return { pointer: $ref, content: (found as ResponseObject | undefined)?.content ?? {} };
 }
 
 function templateOf(path: string): Template {
@@ -113,10 +76,6 @@ function templateOf(path: string): Template {
 function fixedWordsFirst(one: Template, other: Template): number {
   const key = ({ path }: Template) => path.replaceAll(/\{\w+\}/g, '\uffff');
   return key(one) < key(other) ? -1 : 1;
-}
-
-function escaped(text: string): string {
-  return encodeURIComponent(text.replaceAll('~', '~0').replaceAll('/', '~1'));
 }
 
 function isEmpty(text: string | undefined): boolean {

@@ -2,12 +2,9 @@
  * Every answer of the API that a test gets by `fetch`, by whatever client, is compared with contracts/openapi.yaml; a test
  * fails whose answers are not as the document says. Answers of other servers are not looked at: ours name their request.
  */
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { afterAll, afterEach } from 'vitest';
-import { parse } from 'yaml';
-import { projectRoot } from '../../../src/project-root.ts';
 import { type AnswerCheck, createAnswerCheck } from './answer-check.ts';
+import { readContract } from './document.ts';
 
 interface Checked {
   wrong: Set<string>;
@@ -37,7 +34,7 @@ function observeFetch(): Checked {
   globalThis.fetch = async (input, init) => {
     const response = await fetchIt(input, init);
     if (!OURS.every((name) => response.headers.has(name))) return response;
-    check ??= createAnswerCheck(parse(readFileSync(path.join(projectRoot(), 'contracts', 'openapi.yaml'), 'utf8')));
+    check ??= createAnswerCheck(readContract());
     const asked = init?.method ?? (input instanceof Request ? input.method : 'GET');
     const contentType = response.headers.get('content-type');
     // What goes on, and what is long, is the reader's; of the others nothing is lost by a second reader.
