@@ -141,7 +141,7 @@ export const parameterInput = z
       .meta({ description: 'Minimum length of a string (characters) or an array (items).' }),
     max_length: z.int().min(0).nullish(),
     pattern: shortText.nullish().meta({ description: 'A pattern in RE2 syntax; it may match anywhere in the string.' }),
-    default_value: older(z.unknown(), '`default`'),
+    default_value: z.unknown().optional().meta({ deprecated: true, description: 'Older spelling of `default`.' }),
     allowed_values: older(z.array(z.unknown()).max(MAX_PARAMETERS), '`enum`'),
     validation_rules: older(
       z.strictObject({

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { oas31, ZodOpenApiResponseObject } from 'zod-openapi';
 import { allErrorCodes, describe, type ErrorCode } from '../../domain/errors.ts';
-import type { Problem } from '../../schemas/answers.ts';
+import { type Problem, problem } from '../../schemas/answers.ts';
 import type { Operation } from './operation.ts';
 import { problemsOf } from './problem-codes.ts';
 
@@ -43,7 +43,9 @@ export function otherProblems(): Record<string, ZodOpenApiResponseObject> {
   return Object.fromEntries(
     answers.map(([status, code]) => {
       const example = { ...exampleOf(code), status, title: STATUS_CODES[status] ?? '', instance: '' };
-      const content = { [TYPE]: { schema: limitedTo([code]), example } };
+      // One of them has the schema itself, which makes it a component.
+      const schema = status === UNREADABLE[0] ? problem : limitedTo([code]);
+      const content = { [TYPE]: { schema, example } };
       return [`NoOperation${status}`, { description: STATUS_CODES[status] ?? '', content }];
     }),
   );

@@ -8,7 +8,6 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { PERMISSIONS } from '../../domain/access.ts';
-import { problem } from '../../schemas/answers.ts';
 import { createProblemResponses, otherProblems, type ProblemResponses, problemExamples } from './openapi-problems.ts';
 import { securityOf, securitySchemes } from './openapi-security.ts';
 import { componentsOf, referenceTo, type Socket, socketPath } from './openapi-sockets.ts';
@@ -47,6 +46,7 @@ export function createApiDocument(operations: readonly Operation[], options: Api
       { name: 'Tasks', description: 'Single-task API: start tasks, get their results, and serve external workers' },
       { name: 'Workflows', description: 'Workflow definitions, their versions and templates' },
       { name: 'Executions', description: 'Executions of workflows, and their control' },
+      { name: 'Sessions', description: 'Agent sessions, each an execution, and several agents together' },
       { name: 'Schedules', description: 'Scheduled executions of workflows' },
       { name: 'Secrets', description: 'Write-only secrets that tasks can use' },
       { name: 'Webhooks', description: 'Webhooks that receive the events of executions' },
@@ -68,7 +68,7 @@ export function createApiDocument(operations: readonly Operation[], options: Api
       Object.keys(others).map((name) => [name.slice(-3), { $ref: `#/components/responses/${name}` }]),
     ),
     components: {
-      schemas: componentsOf([problem, ...eventsOf(operations), ...sockets.map(({ messages }) => messages)]),
+      schemas: componentsOf([...eventsOf(operations), ...sockets.map(({ messages }) => messages)]),
       responses: others,
       examples: problemExamples(operations),
       securitySchemes: securitySchemes(options.issuer),
