@@ -39,7 +39,7 @@ const threshold = z.int().min(1).max(100);
 const checkInterval = z.number().min(1).max(3_600);
 const healthCheck = z
   .strictObject({
-    path: z.string().regex(/^\//, "must start with '/'").max(MAX_URL).default('/health'),
+    path: z.string().regex(/^\/.*/, "must start with '/'").max(MAX_URL).default('/health'),
     interval_seconds: checkInterval.default(10),
     timeout_seconds: seconds(60).default(2),
     healthy_threshold: threshold.default(2),
