@@ -31,7 +31,7 @@ export const actOnSession = operation({
   },
   notFound: 'Session not found',
   answers: { 202: { description: 'Accepted', schema: schemas.sessionActionAnswer } },
-  problems: ['conflict', 'already_final'],
+  problems: ['conflict', 'already_final', 'already_decided', 'not_waiting', 'not_retryable'],
 });
 
 interface Needs {

@@ -21,9 +21,15 @@ const checked = known ?? observeFetch();
 afterEach(rejectWrongAnswers);
 afterAll(rejectWrongAnswers);
 
-function rejectWrongAnswers(): void {
+/** What was wrong since the last call. */
+export function takeWrongAnswers(): string[] {
   const wrong = [...checked.wrong];
   checked.wrong.clear();
+  return wrong;
+}
+
+function rejectWrongAnswers(): void {
+  const wrong = takeWrongAnswers();
   if (wrong.length > 0) throw new Error(`answers differ from contracts/openapi.yaml:\n${wrong.join('\n')}`);
 }
 
