@@ -83,6 +83,7 @@ export default defineConfig({
           // To load the program anew for each file takes as long as the tests; none of them leaves anything behind in it.
           isolate: false,
           testTimeout: HANGS_MS,
+          hookTimeout: HANGS_MS,
         },
       },
       {

@@ -25,10 +25,8 @@ interface Template {
 
 const MAX_SHOWN = 600;
 
-export function createAnswerCheck(document: ApiDocument): AnswerCheck {
+export function createAnswerCheck(document: ApiDocument, faultsAt = createFaultsAt(document)): AnswerCheck {
   const templates = Object.keys(document.paths).map(templateOf).sort(fixedWordsFirst);
-  const faultsAt = createFaultsAt(document);
-
   return (answer) => {
     const { status, contentType, text } = answer;
     const template = templates.find(({ pattern }) => pattern.test(answer.path));

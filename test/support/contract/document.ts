@@ -12,6 +12,7 @@ export interface ResponseObject {
 }
 export interface MediaType {
   schema?: object;
+  'x-events'?: Record<string, { $ref: string }>;
   example?: unknown;
   examples?: Record<string, { $ref?: string; value?: unknown }>;
 }
@@ -20,7 +21,7 @@ export interface OperationObject {
   security?: Array<Record<string, string[]>>;
   requestBody?: { content: Record<string, MediaType> };
   responses: Record<string, ResponseObject>;
-  'x-websocket'?: unknown;
+  'x-websocket'?: { messages: { $ref: string } };
 }
 export interface ApiDocument {
   paths: Record<string, Record<string, OperationObject>>;

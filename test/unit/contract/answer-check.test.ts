@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { type AnswerSeen, createAnswerCheck } from '../../support/contract/answer-check.ts';
-import { takeWrongAnswers } from '../../support/contract/check-answers.ts';
 import { readContract } from '../../support/contract/document.ts';
+import { noteEvent, noteMessage, takeWrong } from '../../support/contract/observed.ts';
 
 const check = createAnswerCheck(readContract());
 
@@ -62,9 +62,24 @@ test('every answer that a test fetches is checked, and those of other servers ar
   try {
     expect(await (await fetch(`${url}/tasks`)).json()).toEqual({ available_tasks: 7 });
     await (await fetch(`${url}/action-types`)).text();
-    expect(takeWrongAnswers()).toEqual([expect.stringContaining('listTasks answered 200 with what does not fit')]);
+    expect(takeWrong()).toEqual([expect.stringContaining('listTasks answered 200 with what does not fit')]);
   } finally {
     server.closeAllConnections();
     server.close();
   }
+});
+
+test('events of a stream and messages of a socket are checked by the schemas that the document refers to', () => {
+  const data = { execution_id: 'r', epoch: 1, action_id: 'a', attempt: 1, at: RESULT.timestamp };
+  noteEvent('task.completed', { ...data, details: null });
+  noteEvent('task.progress', { ...data, details: { percent: 40, message: null } });
+  noteMessage({ task_id: 't', status: 'running', progress: 40, message: null, timestamp: RESULT.timestamp });
+  expect(takeWrong()).toEqual([]);
+
+  noteEvent('task.progress', { ...data, details: { percent: '40', message: null } });
+  noteMessage({ task_id: 't', status: 'running', progress: '40', message: null, timestamp: RESULT.timestamp });
+  expect(takeWrong()).toEqual([
+    expect.stringContaining('the event task.progress: /details/percent must be number'),
+    expect.stringContaining('a message of a socket: /progress must be number'),
+  ]);
 });
