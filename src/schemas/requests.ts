@@ -206,7 +206,7 @@ const executionFilter = {
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 };
 export const partsQuery = z.object({
-  of: id.meta({ description: 'The action_id of the fan-out or loop' }),
+  of: id.meta({ description: 'The action_id of the fan-out or loop', example: 'fetch_all' }),
   status: taskStatus.optional(),
   limit: integer(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),

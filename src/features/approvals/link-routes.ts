@@ -21,6 +21,7 @@ export const viewApprovalLink = operation({
   tag: 'Executions',
   method: 'get',
   path: '/approvals/{token}',
+  pathExamples: { token: 'eyJydW4iOiIx.c2ln' },
   summary: 'Get the approval behind a one-time link',
   description:
     'Returns a confirmation page, or JSON, with the decision that the link would make. It changes nothing. The token is the only credential that is required.',
@@ -36,6 +37,7 @@ export const decideByLink = operation({
   tag: 'Executions',
   method: 'post',
   path: '/approvals/{token}',
+  pathExamples: { token: 'eyJydW4iOiIx.c2ln' },
   summary: 'Decide an approval with a one-time link',
   description: 'A link can be used once.',
   body: linkDecisionRequest,

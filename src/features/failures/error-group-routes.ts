@@ -24,6 +24,7 @@ export const getErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'get',
   path: '/errors/{fingerprint}',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Get an error group',
   description: 'Returns the group with its newest executions and its last 24 hours.',
   notFound: 'Error group not found',
@@ -36,6 +37,7 @@ export const retryErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'post',
   path: '/errors/{fingerprint}/retry',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Retry the failed executions of an error group',
   description:
     'Retries the executions that failed with this error and are still failed. Completed tasks are not executed again. The executions that have waited longest come first, and start as the queue has capacity. Repeat the request while `executions` equals the limit.',
@@ -54,6 +56,7 @@ export const resolveErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'post',
   path: '/errors/{fingerprint}/resolve',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Resolve an error group',
   description:
     'The group is reopened when the failure occurs again, which is reported by the event `error.regressed` and counted in `regressions`.',
@@ -65,6 +68,7 @@ export const ignoreErrorGroup = operation({
   ...resolveErrorGroup,
   id: 'ignoreErrorGroup',
   path: '/errors/{fingerprint}/ignore',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Ignore an error group',
   description: 'Further failures are counted, and the group stays ignored. Resolve it to be notified again.',
 });

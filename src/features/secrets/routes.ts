@@ -18,6 +18,7 @@ export const putSecret = operation({
   tag,
   method: 'put',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Create or update a secret',
   description:
     'Tasks of this tenant use it as `{{secrets.NAME}}`; the value is encrypted and never shown. With `hosts` it is sent to no other host. Requires SECRETS_KEY.',
@@ -47,6 +48,7 @@ export const getSecret = operation({
   tag,
   method: 'get',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Get the metadata of a secret',
   description: 'The value is not included.',
   notFound,
@@ -59,6 +61,7 @@ export const deleteSecret = operation({
   tag,
   method: 'delete',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Delete a secret',
   description: 'Tasks that refer to it fail from then on.',
   notFound,

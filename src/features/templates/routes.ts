@@ -60,6 +60,7 @@ export const getTemplate = operation({
   tag,
   method: 'get',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Get a workflow template',
   description: 'Returns the template with its parameters and actions.',
   notFound: UNKNOWN,
@@ -72,6 +73,7 @@ export const putTemplate = operation({
   tag,
   method: 'put',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Create or replace a workflow template',
   description:
     'Stores a definition as a template of the tenant, and replaces an existing one of that name. A built-in template cannot be replaced (409).',
@@ -90,6 +92,7 @@ export const deleteTemplate = operation({
   tag,
   method: 'delete',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Delete a workflow template',
   description: 'Deletes a template of the tenant. Workflows that were created from it are not affected.',
   notFound: UNKNOWN,

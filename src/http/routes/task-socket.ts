@@ -1,4 +1,5 @@
 /** `WS /ws/task/{task_id}` as the OpenAPI document describes it; task-sockets.ts serves it. */
+import { RUN } from '../../schemas/answer-shapes.ts';
 import { taskMessage } from '../../schemas/task-messages.ts';
 import type { Socket } from '../server/openapi-sockets.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
@@ -32,7 +33,7 @@ export const taskSocket: Socket = {
   },
   rejections: [400, 401, 403, 404, 429, 503],
   parameters: [
-    { in: 'path', name: 'task_id', required: true, schema: { type: 'string', maxLength: MAX_ID_LENGTH } },
+    { in: 'path', name: 'task_id', required: true, schema: { type: 'string', maxLength: MAX_ID_LENGTH }, example: RUN },
     {
       in: 'header',
       name: 'Sec-WebSocket-Protocol',

@@ -8,6 +8,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { PERMISSIONS } from '../../domain/access.ts';
+import { FLOW, RUN } from '../../schemas/answer-shapes.ts';
 import { createProblemResponses, otherProblems, type ProblemResponses, problemExamples } from './openapi-problems.ts';
 import { securityOf, securitySchemes } from './openapi-security.ts';
 import { componentsOf, referenceTo, type Socket, socketPath } from './openapi-sockets.ts';
@@ -38,7 +39,7 @@ export function createApiDocument(operations: readonly Operation[], options: Api
       version: options.version,
       description:
         'A durable workflow orchestrator. Every response has the headers `X-Request-Id` and `traceparent`, and `X-Correlation-ID` if the request had it. ' +
-        'Every path also works with a trailing slash. Errors are RFC 9457 problem documents. `x-permission` names the permission that an operation requires.',
+        'Every path also works with a trailing slash. Errors are RFC 9457 problem documents. `x-permission` names the permission that an operation requires, `x-events` the schemas of the data of an event stream, `x-websocket` what is sent over a WebSocket, and `x-responses-of-no-operation` what is answered where nothing is served or the request cannot be read.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: options.serverUrl ?? '/' }],
@@ -102,12 +103,19 @@ function describeBody({ bodyOptional, bodyOthers = {} }: Operation, body: ZodTyp
   return { required: bodyOptional !== true, content: contentOf({ 'application/json': body, ...bodyOthers }) };
 }
 
+/** By the name of a parameter of a path; what is not here is an id that the service made. */
+const PATH_EXAMPLES: Readonly<Record<string, string>> = {
+  ...{ workflow_id: FLOW, tenant_id: 'default', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', action_id: 'review' },
+  ...{ action_type: 'service_call', name: 'analysis_service', service_name: 'analysis_service', from: '1', to: '2' },
+};
+
 function pathParameters(op: Operation): oas31.ParameterObject[] {
   return [...op.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
     in: 'path',
     name,
     required: true,
     schema: { type: 'string', maxLength: op.lengths?.[name] ?? MAX_ID_LENGTH },
+    example: op.pathExamples?.[name] ?? PATH_EXAMPLES[name] ?? RUN,
   }));
 }
 

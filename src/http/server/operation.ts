@@ -76,6 +76,8 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   path: string;
   /** Of parameters of the path that may be longer than an id, or put together of several. */
   lengths?: Readonly<Record<string, number>>;
+  /** Of parameters of the path, for the document, where their names do not say enough. */
+  pathExamples?: Readonly<Record<string, string>>;
   summary: string;
   description?: string;
   body?: B;

@@ -19,6 +19,7 @@ export interface MediaType {
 export interface OperationObject {
   operationId: string;
   security?: Array<Record<string, string[]>>;
+  parameters?: Array<{ name: string; required?: boolean; schema: object; example?: unknown }>;
   requestBody?: { content: Record<string, MediaType> };
   responses: Record<string, ResponseObject>;
   'x-websocket'?: { messages: { $ref: string } };

@@ -105,6 +105,23 @@ describe('examples of the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('each parameter that a request must have has one, and it fits', () => {
+    const wrong = operations.flatMap(({ operation, pointer }) =>
+      (operation.parameters ?? []).flatMap((written, index) => {
+        const { value, pointer: at } = resolved(document, written, `${pointer}/parameters/${index}`);
+        if (value.required !== true) return [];
+        const where = `${operation.operationId} ${value.name}`;
+        const examples = value.example === undefined ? writtenIn(value.schema) : [value.example];
+        if (examples.length === 0) return [`${where} has none`];
+        return examples.flatMap((example) => {
+          const faults = faultsAt(`${at}/schema`, example);
+          return faults.length === 0 ? [] : [`${where}: ${wordsOf(faults)}`];
+        });
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   test('each code of a problem has one of its own', () => {
     const wrong = operations.flatMap(({ operation }) =>
       Object.values(operation.responses).flatMap((response) => {
