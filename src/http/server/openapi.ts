@@ -128,9 +128,16 @@ function headerParameters(op: Operation): oas31.ParameterObject[] {
   }));
 }
 
+/** The middleware answers a browser that has no session. */
+const LOGIN: ZodOpenApiResponseObject = {
+  id: 'LoginRedirect',
+  description: 'Redirects a browser without a session to the login, where one is configured',
+};
+
 /** A status of an answer can be one of a problem too: then it has the content of both. */
 function responses(op: Operation, problems: ProblemResponses): ZodOpenApiResponsesObject {
   const described = new Map<number, ZodOpenApiResponseObject>(problems(op));
+  if (op.method === 'get' && op.permission !== 'public') described.set(302, LOGIN);
   for (const [status, answer] of Object.entries(op.answers)) {
     const own = describeAnswer(answer);
     const other = described.get(Number(status))?.content;

@@ -47,6 +47,8 @@ export function createAnswerCheck(document: ApiDocument, faultsAt = createFaults
     const own = `#/paths/${step(template?.path ?? '')}/${method}/responses/${status}`;
     const { pointer, value } = resolved(document, response, own);
     const types = Object.keys(value.content ?? {});
+    // A redirect has a short note for who does not follow it (RFC 9110, 15.4).
+    if (status === 302) return undefined;
     if (types.length === 0)
       return isEmpty(text) ? undefined : `${what} with a body, which is not listed: ${excerpt(text)}`;
     if (answer.method === 'HEAD') return undefined;

@@ -24,6 +24,10 @@ test.each([
   ['with a slash behind the path', seen(200, RESULT, { path: '/result/t/' })],
   ['a problem with a code that is listed', seen(404, problemOf('not_found', 404))],
   ['without a body, where none is described', seen(304, {}, { contentType: null, text: '' })],
+  [
+    'with a redirect to the login',
+    seen(302, {}, { contentType: 'text/plain', text: 'Found. Redirecting to /auth/login' }),
+  ],
   ['to HEAD', seen(200, {}, { method: 'HEAD', text: '' })],
   ['where nothing is served', seen(404, problemOf('not_found', 404), { path: '/nowhere' })],
   ['to a method that is not served', seen(405, problemOf('method_not_allowed', 405), { method: 'DELETE' })],
