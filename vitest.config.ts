@@ -13,6 +13,9 @@ const SEEDED = [
 
 const SAME_VALUES = 'test/support/property-seed.ts';
 
+/** Compares what the API answers with its document. */
+const CHECKS_ANSWERS = 'test/support/contract/check-answers.ts';
+
 /** Files that mostly wait. Begun first, they share the cores with the tests without servers, which only compute. */
 const MOSTLY_WAIT = ['test/faults/unresponsive-worker.test.ts', 'test/faults/scenarios/sleeping-runs.test.ts'];
 
@@ -75,7 +78,7 @@ const HANGS_MS = 900_000;
 const ON_SERVERS = {
   maxConcurrency: SIDE_BY_SIDE,
   ...AT_A_TIME,
-  setupFiles: [SAME_VALUES],
+  setupFiles: [SAME_VALUES, CHECKS_ANSWERS],
   globalSetup: ['test/support/global-setup.ts'],
   testTimeout: HANGS_MS,
   hookTimeout: HANGS_MS,
@@ -94,10 +97,11 @@ export default defineConfig({
           ...AT_A_TIME,
           include: ['test/unit/**/*.test.ts', 'test/property/**/*.test.ts'],
           exclude: [RUNS_ON_SERVERS],
-          setupFiles: [SAME_VALUES],
+          setupFiles: [SAME_VALUES, CHECKS_ANSWERS],
           // To load the program anew for each file takes as long as the tests; none of them leaves anything behind in it.
           isolate: false,
           testTimeout: HANGS_MS,
+          hookTimeout: HANGS_MS,
         },
       },
       {

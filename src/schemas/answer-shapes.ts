@@ -25,6 +25,26 @@ const pagination = z
 /** What every list that comes by pages has beside its `items`. */
 export const paging = { page: count, page_size: count, total: count, pagination };
 
+/** The example with which a schema was declared, for the examples of what contains it. */
+export function exampleOf(schema: z.ZodType): unknown {
+  const { example = undefined, examples: [first] = [] } = (schema.meta() ?? {}) as Examples;
+  if (example === undefined && first === undefined) throw new Error('a schema whose example is used has one');
+  return example ?? first;
+}
+interface Examples {
+  example?: unknown;
+  examples?: unknown[];
+}
+
+/** Of the one page of a list with a single item. */
+export function pageExample(item: z.ZodType): { items: unknown[] } {
+  return { items: [exampleOf(item)], ...PAGE };
+}
+const PAGE = {
+  ...{ page: 1, page_size: 50, total: 1 },
+  pagination: { page: 1, page_size: 50, total_items: 1, total_pages: 1, has_next: false, has_previous: false },
+};
+
 export const fieldFault = z
   .object({ path: text.meta({ example: 'tasks.0.task_type' }), message: text })
   .meta({ id: 'FieldFault' });

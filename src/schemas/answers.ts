@@ -98,12 +98,37 @@ export const actionTypeList = z
     ),
     total: count,
   })
-  .meta({ id: 'ActionTypes' });
+  .meta({
+    id: 'ActionTypes',
+    example: {
+      items: [
+        {
+          action_type: 'test_task',
+          description: 'Returns its input',
+          aliases: [],
+          idempotent: true,
+          config_schema: { type: 'object' },
+          output_schema: { type: 'object' },
+        },
+      ],
+      total: 1,
+    },
+  });
 
 const connection = z.enum(['connected', 'disconnected', 'not_configured']);
 export const serviceInformation = z
   .object({ message: text, service: text, status: text, version: text, timestamp: time, links: z.record(text, text) })
-  .meta({ id: 'Service' });
+  .meta({
+    id: 'Service',
+    example: {
+      message: 'AI Agent Orchestrator Service',
+      service: 'orchestrator_service',
+      status: 'running',
+      version: '0.1.0',
+      timestamp: WHEN,
+      links: { docs: '/docs', health: '/health' },
+    },
+  });
 export const healthAnswer = z
   .object({
     status: z.enum(['healthy', 'degraded', 'unhealthy']),
@@ -128,7 +153,7 @@ export const healthAnswer = z
   });
 export const livenessAnswer = z
   .object({ status: z.literal('alive'), service: text, timestamp: time })
-  .meta({ id: 'Liveness' });
+  .meta({ id: 'Liveness', example: { status: 'alive', service: 'orchestrator', timestamp: WHEN } });
 export const readinessAnswer = z
   .object({
     ready: z.boolean(),
@@ -140,7 +165,15 @@ export const readinessAnswer = z
       .optional()
       .meta({ description: 'Why it is unusable' }),
   })
-  .meta({ id: 'Readiness' });
+  .meta({
+    id: 'Readiness',
+    example: {
+      ready: true,
+      status: 'ready',
+      service: 'orchestrator',
+      checks: { database: 'connected', redis: 'connected' },
+    },
+  });
 export const informationAnswer = z
   .object({
     service: text,
@@ -150,7 +183,17 @@ export const informationAnswer = z
     routes_count: count,
     uptime_seconds: z.number(),
   })
-  .meta({ id: 'Information' });
+  .meta({
+    id: 'Information',
+    example: {
+      service: 'orchestrator',
+      version: '0.1.0',
+      description: 'A durable workflow orchestrator',
+      capabilities: ['tasks', 'workflows'],
+      routes_count: 171,
+      uptime_seconds: 3600,
+    },
+  });
 
 export type Problem = z.infer<typeof problem>;
 export type TaskResult = z.infer<typeof taskResult>;

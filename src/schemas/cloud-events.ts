@@ -1,6 +1,6 @@
 /** Events from outside, as CloudEvents 1.0 over HTTP (https://github.com/cloudevents/spec) has them. */
 import { z } from 'zod';
-import { count, json, RUN, text } from './answer-shapes.ts';
+import { count, exampleOf, json, RUN, text } from './answer-shapes.ts';
 
 export const MAX_EVENTS_PER_REQUEST = 100;
 const MAX_SOURCE = 2_000;
@@ -58,7 +58,12 @@ export const cloudEvent = z
   });
 export type CloudEventInput = z.output<typeof cloudEvent>;
 
-export const cloudEvents = z.array(cloudEvent).min(1).max(MAX_EVENTS_PER_REQUEST);
+export const cloudEvents = z
+  .array(cloudEvent)
+  .min(1)
+  .max(MAX_EVENTS_PER_REQUEST)
+  .meta({ example: [exampleOf(cloudEvent)] });
+export const cloudEventOrBatch = z.union([cloudEvent, cloudEvents]).meta({ example: exampleOf(cloudEvent) });
 
 const eventId = text.meta({ description: 'The `id` of the event' });
 export const receivedEvents = z

@@ -1,6 +1,6 @@
 /** Requests and responses of the API for the control of executions: pause, rerun, skip and manual completion. */
 import { z } from 'zod';
-import { count, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, exampleOf, FLOW, json, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { lateEffects } from './late-effects.ts';
 import { runStatus, taskStatus } from './requests.ts';
 
@@ -11,7 +11,9 @@ const reason = z
   .meta({ description: 'Free text, stored with the event', example: 'service under repair' });
 const actionId = z.string().min(1).max(255).meta({ example: 'charge_card' });
 
-export const reasonRequest = z.strictObject({ reason: reason.optional() }).meta({ id: 'ReasonRequest' });
+export const reasonRequest = z
+  .strictObject({ reason: reason.optional() })
+  .meta({ id: 'ReasonRequest', example: { reason: 'service under repair' } });
 
 export const rerunRequest = z
   .strictObject({
@@ -177,8 +179,22 @@ export const lane = z
     active: count.nullable(),
     delayed: count.nullable(),
   })
-  .meta({ id: 'Lane' });
-export const laneList = z.object({ items: z.array(lane), total: count }).meta({ id: 'LaneList' });
+  .meta({
+    id: 'Lane',
+    example: {
+      lane: 'service_call',
+      paused: false,
+      by: null,
+      since: null,
+      reason: null,
+      depth: 3,
+      active: 1,
+      delayed: 0,
+    },
+  });
+export const laneList = z
+  .object({ items: z.array(lane), total: count })
+  .meta({ id: 'LaneList', example: { items: [exampleOf(lane)], total: 1 } });
 
 export const controlledLane = z.object({ lane: text, paused: z.boolean(), message: text }).meta({
   id: 'ControlledLane',
@@ -203,8 +219,20 @@ export const controlEvent = z
     details: z.object({ runs: text }).nullable(),
     at: time,
   })
-  .meta({ id: 'ControlEvent' });
+  .meta({
+    id: 'ControlEvent',
+    example: {
+      id: '7',
+      subject: 'workflow',
+      subject_id: FLOW,
+      kind: 'paused',
+      by: 'ada',
+      reason: 'service under repair',
+      details: { runs: 'keep' },
+      at: WHEN,
+    },
+  });
 export const controlEventList = z
   .object({ items: z.array(controlEvent), next_cursor: text.nullable() })
-  .meta({ id: 'ControlEventList' });
+  .meta({ id: 'ControlEventList', example: { items: [exampleOf(controlEvent)], next_cursor: null } });
 export type ControlEvent = z.infer<typeof controlEvent>;

@@ -5,6 +5,7 @@
  * it should have been.
  */
 import { z } from 'zod';
+import { exampleOf } from './answer-shapes.ts';
 import { type Parsed, parseWith } from './faults.ts';
 
 const MAX_ACTIONS = 10_000;
@@ -140,7 +141,7 @@ export const parameterInput = z
       .meta({ description: 'Minimum length of a string (characters) or an array (items).' }),
     max_length: z.int().min(0).nullish(),
     pattern: shortText.nullish().meta({ description: 'A pattern in RE2 syntax; it may match anywhere in the string.' }),
-    default_value: older(z.unknown(), '`default`'),
+    default_value: z.unknown().optional().meta({ deprecated: true, description: 'Older spelling of `default`.' }),
     allowed_values: older(z.array(z.unknown()).max(MAX_PARAMETERS), '`enum`'),
     validation_rules: older(
       z.strictObject({
@@ -391,7 +392,7 @@ export const flowInput = z
 export type FlowInput = z.output<typeof flowInput>;
 
 /** The body of `POST /workflows`, for the document; `parseDefinition` gives better faults than the union itself. */
-export const workflowCreateInput = z.union([workflowInput, flowInput]);
+export const workflowCreateInput = z.union([workflowInput, flowInput]).meta({ example: exampleOf(workflowInput) });
 
 export type DefinitionInput = { form: 'workflow'; value: WorkflowInput } | { form: 'flow'; value: FlowInput };
 

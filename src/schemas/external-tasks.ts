@@ -203,7 +203,27 @@ export const externalTaskList = z
       }),
     ),
   })
-  .meta({ id: 'ExternalTaskList' });
+  .meta({
+    id: 'ExternalTaskList',
+    example: {
+      items: [
+        {
+          ...{
+            task_id: RUN,
+            execution_id: RUN,
+            action_id: 'review',
+            attempt: 1,
+            topic: 'reviews',
+            status: 'available',
+          },
+          ...{ priority: 50, worker_id: null, deliveries: 0, lease_expires_at: null, progress: null },
+          ...{ created_at: WHEN, deadline: WHEN },
+        },
+      ],
+      ...{ page: 1, page_size: 50, total: 1, pagination: { total_pages: 1 } },
+      topics: [{ topic: 'reviews', available: 1, leased: 0, oldest_waiting_seconds: 4 }],
+    },
+  });
 
 /** In an execution, beside the task. */
 export const externalTask = z

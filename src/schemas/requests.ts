@@ -13,6 +13,8 @@ const MAX_DELAY_SECONDS = 31_536_000;
 
 /** Any JSON object; depth and keys were checked when the body was read, so it is JSON by then. */
 export const jsonObject = z.record(z.string(), z.unknown()) as unknown as z.ZodType<JsonObject>;
+/** A body that says nothing: `{}`, or none at all. */
+export const emptyBody = z.strictObject({}).meta({ example: {} });
 
 const text = (max: number) => z.string().min(1).max(max);
 const id = text(255);
@@ -204,7 +206,7 @@ const executionFilter = {
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),
 };
 export const partsQuery = z.object({
-  of: id.meta({ description: 'The action_id of the fan-out or loop' }),
+  of: id.meta({ description: 'The action_id of the fan-out or loop', example: 'fetch_all' }),
   status: taskStatus.optional(),
   limit: integer(1, 200).optional().meta({ description: 'Maximum number of items; 50 by default', example: 50 }),
   cursor: text(1024).optional().meta({ description: 'next_cursor of the previous page' }),

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about the events of an execution. */
 import { z } from 'zod';
-import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, exampleOf, json, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 
 export const MAX_EVENTS_PER_PAGE = 1_000;
 
@@ -19,18 +19,47 @@ export const eventsQuery = z.object({
   cursor: z.string().min(1).max(1024).optional().meta({ description: 'With JSON: next_cursor of the previous page' }),
 });
 
+/** What a running task says in between, none of it with an id. */
+export const LIVE_EVENTS = [
+  'task.progress',
+  'task.output_chunk',
+  'task.output_reset',
+  'task.output_truncated',
+] as const;
+
+const runEventData = z
+  .object({
+    execution_id: text,
+    epoch: z.int().min(1).meta({ description: 'Increases by one with every manual retry' }),
+    action_id: text.nullable().meta({ description: 'null: the event concerns the whole execution' }),
+    attempt: count.nullable(),
+    at: time,
+    details: object.nullable(),
+  })
+  .meta({ id: 'ExecutionEventData' });
+
+const live = runEventData.extend({ action_id: text, attempt: count });
+const noDetails = live.extend({ details: z.object({}) }).meta({ id: 'TaskOutputEventData' });
+
+/** Of the stream, by the name of the event. */
+export const streamedEvents = {
+  '*': runEventData,
+  'task.progress': live
+    .extend({ details: z.object({ percent: z.number().nullable(), message: text.nullable() }) })
+    .meta({ id: 'TaskProgressEventData' }),
+  'task.output_chunk': live
+    .extend({ details: z.object({ n: count, chunk: json }) })
+    .meta({ id: 'TaskOutputChunkEventData' }),
+  'task.output_reset': noDetails,
+  'task.output_truncated': noDetails,
+  'stream.closed': z.object({ code: z.literal('unauthorized'), message: text }).meta({ id: 'StreamClosedEventData' }),
+} as const;
+
 export const runEvent = z
   .object({
     id: count.meta({ description: 'Increases by one with every event of an execution' }),
     event: text.meta({ description: '`run.started`, `task.completed`, …' }),
-    data: z.object({
-      execution_id: text,
-      epoch: z.int().min(1).meta({ description: 'Increases by one with every manual retry' }),
-      action_id: text.nullable().meta({ description: 'null: the event concerns the whole execution' }),
-      attempt: count.nullable(),
-      at: time,
-      details: object.nullable(),
-    }),
+    data: runEventData,
   })
   .meta({
     id: 'ExecutionEvent',
@@ -55,7 +84,18 @@ export const runEventList = z
       .boolean()
       .meta({ description: 'Whether the execution has ended: no more events follow unless it is retried' }),
   })
-  .meta({ id: 'ExecutionEventList' });
+  .meta({
+    id: 'ExecutionEventList',
+    example: {
+      items: [exampleOf(runEvent)],
+      page: 1,
+      page_size: 100,
+      total: 1,
+      next_cursor: null,
+      last_event_id: '1',
+      final: false,
+    },
+  });
 
 export const eventStream = text.meta({
   description:

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about the log of an execution. */
 import { z } from 'zod';
-import { count, object, RUN, text, time, WHEN } from './answer-shapes.ts';
+import { count, exampleOf, object, RUN, text, time, WHEN } from './answer-shapes.ts';
 import { taskId } from './task-id.ts';
 
 /** The least serious first. */
@@ -45,8 +45,12 @@ export const runLogList = z
     next_cursor: text.nullable(),
     dropped: count.meta({ description: 'Number of lines that were discarded because there were too many' }),
   })
-  .meta({ id: 'ExecutionLog' });
+  .meta({
+    id: 'ExecutionLog',
+    example: { execution_id: RUN, items: [exampleOf(runLogLine)], next_cursor: null, dropped: 0 },
+  });
 
 export const runLogText = text.meta({
   description: 'One JSON object per line; the X-Next-Cursor header has the cursor of the next page, if there is one',
+  example: `${JSON.stringify(exampleOf(runLogLine))}\n`,
 });

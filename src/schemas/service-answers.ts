@@ -17,7 +17,20 @@ const metric = z.object({
   ),
 });
 
-export const metricsAnswer = z.object({ metrics: z.array(metric) }).meta({ id: 'Metrics' });
+export const metricsAnswer = z.object({ metrics: z.array(metric) }).meta({
+  id: 'Metrics',
+  example: {
+    metrics: [
+      {
+        name: 'orchestrator_up',
+        help: 'Whether it is up',
+        type: 'gauge',
+        aggregator: 'sum',
+        values: [{ value: 1, labels: {} }],
+      },
+    ],
+  },
+});
 
 const status = z.enum(['healthy', 'unhealthy', 'unknown']);
 const systemStatus = z.enum(['healthy', 'degraded', 'unhealthy']);

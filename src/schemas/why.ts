@@ -92,7 +92,19 @@ export const whyOfLane = z
     problems: z.array(problem),
     observed_at: time,
   })
-  .meta({ id: 'WhyOfLane' });
+  .meta({
+    id: 'WhyOfLane',
+    example: {
+      lane: 'service_call',
+      status: 'moving',
+      summary: '3 jobs wait, and 1 worker serves the lane',
+      paused: false,
+      counts: null,
+      workers: ['worker-1'],
+      problems: [],
+      observed_at: WHEN,
+    },
+  });
 
 export type WhyOfRun = z.infer<typeof whyOfRun>;
 export type SystemProblem = z.infer<typeof problem>;

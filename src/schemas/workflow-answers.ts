@@ -1,6 +1,20 @@
 /** Responses of the API about workflows and executions. The stores build these shapes. */
 import { z } from 'zod';
-import { count, FLOW, fieldFault, itemError, json, object, paging, RUN, text, time, WHEN } from './answer-shapes.ts';
+import {
+  count,
+  exampleOf,
+  FLOW,
+  fieldFault,
+  itemError,
+  json,
+  object,
+  pageExample,
+  paging,
+  RUN,
+  text,
+  time,
+  WHEN,
+} from './answer-shapes.ts';
 import { pausedBy } from './control.ts';
 import { externalTask } from './external-tasks.ts';
 import { lateEffects } from './late-effects.ts';
@@ -99,11 +113,27 @@ export const workflowSummary = z
     created_at: time,
     updated_at: time,
   })
-  .meta({ id: 'WorkflowSummary' });
+  .meta({
+    id: 'WorkflowSummary',
+    example: {
+      workflow_id: FLOW,
+      name: 'Hello World',
+      description: null,
+      version: 1,
+      status: 'active',
+      tags: [],
+      parameters_count: 1,
+      actions_count: 1,
+      total_executions: 12,
+      created_by: 'anonymous',
+      created_at: WHEN,
+      updated_at: WHEN,
+    },
+  });
 
 export const workflowList = z
   .object({ items: z.array(workflowSummary), workflows: z.array(workflowSummary), ...paging })
-  .meta({ id: 'WorkflowList' });
+  .meta({ id: 'WorkflowList', example: { ...pageExample(workflowSummary), workflows: [exampleOf(workflowSummary)] } });
 
 const workflowVersion = z
   .object({
@@ -125,10 +155,26 @@ const workflowVersion = z
     created_by: text,
     created_at: time,
   })
-  .meta({ id: 'WorkflowVersion' });
+  .meta({
+    id: 'WorkflowVersion',
+    example: {
+      version: 1,
+      name: 'Hello World',
+      description: null,
+      actions_count: 1,
+      current: true,
+      canary_percent: null,
+      runs: 12,
+      completed: 11,
+      failed: 1,
+      success_rate: 0.92,
+      created_by: 'anonymous',
+      created_at: WHEN,
+    },
+  });
 export const workflowVersionList = z
   .object({ items: z.array(workflowVersion), ...paging })
-  .meta({ id: 'WorkflowVersionList' });
+  .meta({ id: 'WorkflowVersionList', example: pageExample(workflowVersion) });
 
 const deduplicated = z.literal(true).optional().meta({
   description: 'No new execution was started: this one has the same key within the `dedupe` window of the workflow',
@@ -217,7 +263,7 @@ export const acceptedExecutions = z
       ]),
     ),
   })
-  .meta({ id: 'AcceptedExecutions' });
+  .meta({ id: 'AcceptedExecutions', example: { items: [{ index: 0, execution_id: RUN, status: 'pending' }] } });
 
 const executionHead = {
   execution_id: text,
@@ -241,9 +287,16 @@ const executionHead = {
   duration_ms: count.nullable(),
 };
 
+/** Of an execution that has completed. */
+const headExample = {
+  ...{ execution_id: RUN, workflow_id: FLOW, workflow_version: 1, status: 'completed', error: null, priority: 50 },
+  ...{ trace_id: null, correlation_id: null, tenant_id: 'default', user_id: 'anonymous', parent: null },
+  ...{ created_at: WHEN, deadline_at: null, started_at: WHEN, finished_at: WHEN, duration_ms: 40 },
+};
+
 export const executionSummary = z
   .object({ ...executionHead, task_type: text.optional() })
-  .meta({ id: 'ExecutionSummary' });
+  .meta({ id: 'ExecutionSummary', example: headExample });
 export const executionList = z
   .object({
     items: z.array(executionSummary),
@@ -251,7 +304,10 @@ export const executionList = z
     ...paging,
     next_cursor: text.nullable(),
   })
-  .meta({ id: 'ExecutionList' });
+  .meta({
+    id: 'ExecutionList',
+    example: { ...pageExample(executionSummary), executions: [headExample], next_cursor: null },
+  });
 
 const attempt = z
   .object({
@@ -328,7 +384,14 @@ export const executionTask = z
       .optional()
       .meta({ description: 'The execution that a `workflow` action started last' }),
   })
-  .meta({ id: 'ExecutionTask' });
+  .meta({
+    id: 'ExecutionTask',
+    example: {
+      ...{ action_id: 'greet', action_type: 'notification', status: 'completed', attempts: 1, attempts_history: [] },
+      ...{ input: { message: 'hello' }, output: { sent: true }, error: null, progress: null, queued_at: WHEN },
+      ...{ started_at: WHEN, finished_at: WHEN, duration_ms: 40, worker: 'worker-1' },
+    },
+  });
 
 const executionPart = z
   .object({
@@ -346,11 +409,18 @@ const executionPart = z
     worker: text.nullable(),
     waiting_for: waitingFor.optional(),
   })
-  .meta({ id: 'ExecutionPart' });
+  .meta({
+    id: 'ExecutionPart',
+    example: {
+      ...{ action_id: 'fetch', position: 0, status: 'completed', attempts: 1, attempts_history: [], item: 'a' },
+      ...{ input: { key: 'a' }, output: { size: 3 }, error: null, started_at: WHEN, finished_at: WHEN },
+      worker: 'worker-1',
+    },
+  });
 
 export const executionParts = z
   .object({ items: z.array(executionPart), next_cursor: text.nullable() })
-  .meta({ id: 'ExecutionParts' });
+  .meta({ id: 'ExecutionParts', example: { items: [exampleOf(executionPart)], next_cursor: null } });
 
 const progress = z
   .object({
@@ -390,14 +460,27 @@ export const execution = z
     paused: pausedBy.optional().meta({ description: 'While the workflow is paused: who paused it' }),
     late_effects: lateEffects.optional().meta({ description: 'Actions that were abandoned and succeeded afterwards' }),
   })
-  .meta({ id: 'Execution' });
+  .meta({
+    id: 'Execution',
+    example: {
+      ...headExample,
+      parameters: { message: 'hello' },
+      output: { greet: { sent: true } },
+      progress: exampleOf(progress),
+      tasks: [exampleOf(executionTask)],
+      cancel_reason: null,
+    },
+  });
 
 export const cancelledExecution = z.object({ execution_id: text, status: runStatus, message: text }).meta({
   id: 'CancelledExecution',
   example: { execution_id: RUN, status: 'cancelling', message: 'Cancellation requested' },
 });
 
-export const dryRun = object.meta({ description: 'The plan: the order of the actions and the flow trees' });
+export const dryRun = object.meta({
+  description: 'The plan: the order of the actions and the flow trees',
+  example: { workflow_id: FLOW, workflow_version: 1, order: ['greet'], trees: [] },
+});
 
 export type ExecutionStatistics = z.infer<typeof executionStatistics>;
 export type Workflow = z.infer<typeof workflow>;

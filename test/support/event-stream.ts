@@ -1,5 +1,6 @@
 /** A reader of Server-Sent Events, as a browser would be, for tests. */
 import { until } from '../harness/until.ts';
+import { noteEvent } from './contract/observed.ts';
 
 export interface WireEvent {
   id: number;
@@ -84,6 +85,7 @@ function take(stream: EventStream, block: string): void {
   const [id, event, data] = [fields.get('id'), fields.get('event'), fields.get('data')];
   if (event === undefined || data === undefined) return;
   const told = { id: Number(id), event, data: JSON.parse(data) as Record<string, unknown> }; // An object, always.
+  noteEvent(told.event, told.data);
   stream.all.push(told);
   if (id !== undefined) stream.events.push(told);
 }

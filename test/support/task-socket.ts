@@ -1,6 +1,7 @@
 /** A client of `/ws/task/{id}`, for tests. */
 import WebSocket, { type ClientOptions } from 'ws';
 import { until } from '../harness/until.ts';
+import { noteMessage, noteUpgrade } from './contract/observed.ts';
 
 export interface SocketClient {
   messages: Array<Record<string, unknown>>;
@@ -23,9 +24,14 @@ export function openSocket(url: string, options: ClientOptions & { protocols?: s
     },
     leave: () => socket.terminate(),
   };
-  socket.on('message', (data) => client.messages.push(JSON.parse(String(data)) as Record<string, unknown>)); // Always an object.
+  socket.on('message', (data) => {
+    const message = JSON.parse(String(data)) as Record<string, unknown>; // Always an object.
+    noteMessage(message);
+    client.messages.push(message);
+  });
   socket.on('unexpected-response', (_request, response) => {
     end = response.statusCode ?? 0;
+    noteUpgrade(end);
     response.resume();
   });
   socket.on('close', (code) => {

@@ -24,7 +24,7 @@ export const createApiKey = operation({
   answers: {
     201: { description: 'Created', schema: schemas.issuedApiKey, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 403, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listApiKeys = operation({
@@ -38,7 +38,6 @@ export const listApiKeys = operation({
     'Returns the keys of the tenant, newest first, without the keys themselves. Revoked and expired keys are listed for a month.',
   query: schemas.apiKeyListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.apiKeyList } },
-  problems: [400, 401, 403],
 });
 
 export const getApiKey = operation({
@@ -51,7 +50,6 @@ export const getApiKey = operation({
   description: 'The key itself is not included.',
   notFound,
   answers: { 200: { description: 'The properties of the key', schema: schemas.apiKey } },
-  problems: [401, 403, 404],
 });
 
 export const rotateApiKey = operation({
@@ -67,7 +65,7 @@ export const rotateApiKey = operation({
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Replaced', schema: schemas.issuedApiKey } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const revokeApiKey = operation({
@@ -80,7 +78,6 @@ export const revokeApiKey = operation({
   description: 'Every process rejects the key within five seconds.',
   notFound,
   answers: { 204: { description: 'Revoked' } },
-  problems: [401, 403, 404],
 });
 
 interface Needs {

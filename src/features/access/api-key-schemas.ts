@@ -1,6 +1,6 @@
 /** Requests and responses of the API about API keys. */
 import { z } from 'zod';
-import { paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { pageExample, paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
 const KEY = '0197c2a1-9b30-7d02-9c11-8f7e6d5c4b3a';
 const TEN_YEARS = 315_360_000;
@@ -92,4 +92,6 @@ export const issuedApiKey = z
     example: { ...example, key: 'orch_Zx3kQ9aB…' },
   });
 
-export const apiKeyList = z.object({ items: z.array(apiKey), ...paging }).meta({ id: 'ApiKeyList' });
+export const apiKeyList = z
+  .object({ items: z.array(apiKey), ...paging })
+  .meta({ id: 'ApiKeyList', example: pageExample(apiKey) });

@@ -14,12 +14,13 @@ import type { Attempt, Login } from '../../http/auth/login.ts';
 import { accessOf, contextOf, namedCaller } from '../../http/middleware/context.ts';
 import { endpoints, nothing, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { type Page, sendPage } from '../../http/server/page.ts';
+import { WHEN } from '../../schemas/answer-shapes.ts';
 import type { LoginSessions } from './login-session-ports.ts';
 import { newAttempt } from './oidc-provider.ts';
 import { AFTER_LOGIN, ownPath } from './return-to.ts';
 
 const ATTEMPT_SECONDS = 600;
-const page = { 'text/html': z.string() };
+const page = { 'text/html': z.string().meta({ example: '<!doctype html>' }) };
 const LOGIN = '/auth/login';
 const LOGOUT = '/auth/logout';
 export const CALLBACK = '/auth/callback';
@@ -40,7 +41,7 @@ export const startLogin = operation({
       .meta({ description: `The path to redirect to after the login; ${AFTER_LOGIN} by default` }),
   }),
   answers: { 302: { description: 'Redirects to the provider' } },
-  problems: [404],
+  problems: ['not_found'],
   problemPages: [404, 503],
 });
 
@@ -55,7 +56,7 @@ export const finishLogin = operation({
     'The identity provider redirects the browser to this URL. The response of the provider is verified (this browser must have requested it), and a session is started.',
   query: nothing,
   answers: { 302: { description: 'Redirects to the requested page' } },
-  problems: [400, 403, 404],
+  problems: ['login_failed', 'not_found'],
   problemPages: [400, 403, 404, 503],
 });
 
@@ -67,15 +68,17 @@ export const viewLogout = operation({
   path: LOGOUT,
   summary: 'Get the logout page',
   description: 'The page asks for confirmation.',
-  answers: { 200: { description: 'A page', schema: z.string(), mediaType: 'text/html' } },
-  problems: [404],
+  answers: { 200: { description: 'A page', schema: page['text/html'], mediaType: 'text/html' } },
+  problems: ['not_found'],
   problemPages: [404],
 });
 
-const loggedOut = z.object({
-  logged_out: z.literal(true),
-  end_session_url: z.string().nullable().meta({ description: 'URL to end the session at the identity provider' }),
-});
+const loggedOut = z
+  .object({
+    logged_out: z.literal(true),
+    end_session_url: z.string().nullable().meta({ description: 'URL to end the session at the identity provider' }),
+  })
+  .meta({ example: { logged_out: true, end_session_url: null } });
 
 export const logout = operation({
   id: 'logout',
@@ -86,20 +89,27 @@ export const logout = operation({
   summary: 'Log out',
   description: 'Ends the session of this browser. Only pages of this service may send this request.',
   answers: { 200: { description: 'The session cookie was deleted', schema: loggedOut, others: page } },
-  problems: [403, 404],
+  problems: ['not_found'],
   problemPages: [403, 404, 503],
 });
 
-const me = z.object({
-  user_id: z.string(),
-  tenant_id: z.string(),
-  means: z
-    .string()
-    .meta({ description: 'Means of authentication: none, api_key, jwt, identity, certificate, session' }),
-  roles: z.array(z.enum(ROLES)),
-  scopes: z.array(z.string()).nullable().meta({ description: 'Scopes of the credentials; null: not limited' }),
-  session_expires_at: z.iso.datetime().nullable().meta({ description: 'null: there is no session' }),
-});
+const me = z
+  .object({
+    user_id: z.string(),
+    tenant_id: z.string(),
+    means: z
+      .string()
+      .meta({ description: 'Means of authentication: none, api_key, jwt, identity, certificate, session' }),
+    roles: z.array(z.enum(ROLES)),
+    scopes: z.array(z.string()).nullable().meta({ description: 'Scopes of the credentials; null: not limited' }),
+    session_expires_at: z.iso.datetime().nullable().meta({ description: 'null: there is no session' }),
+  })
+  .meta({
+    example: {
+      ...{ user_id: 'anna', tenant_id: 'default', means: 'session', roles: ['editor'] },
+      ...{ scopes: null, session_expires_at: WHEN },
+    },
+  });
 
 export const getMe = operation({
   id: 'getMe',
@@ -109,7 +119,6 @@ export const getMe = operation({
   path: '/auth/me',
   summary: 'Get the caller and its permissions',
   answers: { 200: { description: 'The caller', schema: me } },
-  problems: [401],
 });
 
 interface Needs {

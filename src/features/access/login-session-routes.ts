@@ -25,7 +25,6 @@ export const listLoginSessions = operation({
     'Returns the sessions of the caller, newest first, or with `of=tenant` those of all users of the tenant, which requires `keys:write`.',
   query: schemas.loginSessionQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.loginSessionList } },
-  problems: [400, 401, 403],
 });
 
 export const endLoginSession = operation({
@@ -39,7 +38,6 @@ export const endLoginSession = operation({
     'Users can end their own sessions, or with `keys:write` any session of the tenant. Every process rejects the session within five seconds.',
   notFound,
   answers: { 204: { description: 'Ended' } },
-  problems: [401, 403, 404],
 });
 
 interface Needs {

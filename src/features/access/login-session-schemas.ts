@@ -1,6 +1,6 @@
 /** Requests and responses of the API about sessions of browsers. */
 import { z } from 'zod';
-import { paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { pageExample, paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { apiKeyListQuery } from './api-key-schemas.ts';
 
 const SESSION = '0197c2a1-9b30-7d02-9c11-8f7e6d5c4b3b';
@@ -25,4 +25,6 @@ export const loginSession = z
     example: { session_id: SESSION, user_id: 'anna', created_at: WHEN, expires_at: WHEN, current: true },
   });
 
-export const loginSessionList = z.object({ items: z.array(loginSession), ...paging }).meta({ id: 'LoginSessionList' });
+export const loginSessionList = z
+  .object({ items: z.array(loginSession), ...paging })
+  .meta({ id: 'LoginSessionList', example: pageExample(loginSession) });

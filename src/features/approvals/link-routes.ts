@@ -13,7 +13,7 @@ import { parse } from '../../http/server/parse.ts';
 import type { Approvals } from './decide-approvals.ts';
 import { decisionAnswer, linkDecisionRequest, linkView } from './schemas.ts';
 
-const page = { 'text/html': z.string() };
+const page = { 'text/html': z.string().meta({ example: '<!doctype html>' }) };
 
 export const viewApprovalLink = operation({
   id: 'viewApprovalLink',
@@ -21,12 +21,13 @@ export const viewApprovalLink = operation({
   tag: 'Executions',
   method: 'get',
   path: '/approvals/{token}',
+  pathExamples: { token: 'eyJydW4iOiIx.c2ln' },
   summary: 'Get the approval behind a one-time link',
   description:
     'Returns a confirmation page, or JSON, with the decision that the link would make. It changes nothing. The token is the only credential that is required.',
   query: nothing,
   answers: { 200: { description: 'The approval and the decision of the link', schema: linkView, others: page } },
-  problems: [404, 410],
+  problems: ['link_over', 'not_found'],
   problemPages: [404, 410],
 });
 
@@ -36,12 +37,13 @@ export const decideByLink = operation({
   tag: 'Executions',
   method: 'post',
   path: '/approvals/{token}',
+  pathExamples: { token: 'eyJydW4iOiIx.c2ln' },
   summary: 'Decide an approval with a one-time link',
   description: 'A link can be used once.',
   body: linkDecisionRequest,
   bodyOptional: true,
   answers: { 200: { description: 'Decided', schema: decisionAnswer, others: page } },
-  problems: [400, 404, 410, 413, 415],
+  problems: ['link_over', 'not_found'],
   problemPages: [404, 410],
 });
 

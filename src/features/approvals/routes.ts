@@ -30,7 +30,7 @@ export const approveAction = operation({
   headers,
   notFound,
   answers: { 202: { description: 'Approved', schema: schemas.decisionAnswer } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  problems: ['already_final', 'conflict', 'not_waiting', 'already_decided'],
 });
 
 export const rejectAction = operation({
@@ -44,7 +44,7 @@ export const rejectAction = operation({
   headers,
   notFound,
   answers: { 202: { description: 'Rejected', schema: schemas.decisionAnswer } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  problems: ['already_final', 'conflict', 'not_waiting', 'already_decided'],
 });
 
 export const issueApprovalLinks = operation({
@@ -66,7 +66,7 @@ export const issueApprovalLinks = operation({
     },
     202: { description: 'The links were sent to the approver', schema: schemas.linkSentAnswer },
   },
-  problems: [400, 401, 403, 404, 409, 413, 415, 502],
+  problems: ['already_final', 'not_waiting', 'already_decided', 'links_not_configured', 'upstream_unavailable'],
 });
 
 export const listApprovals = operation({
@@ -79,7 +79,6 @@ export const listApprovals = operation({
   description: 'Shows the approvals with their approvers, newest first.',
   query: schemas.approvalQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.approvalList } },
-  problems: [400, 401],
 });
 
 interface Needs {

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about approvals. */
 import { z } from 'zod';
-import { paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { pageExample, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
 const MAX_COMMENT = 10_000;
 const DAY_SECONDS = 86_400;
@@ -117,6 +117,6 @@ export const approvalList = z
     items: z.array(approval),
     ...paging,
   })
-  .meta({ id: 'ApprovalList' });
+  .meta({ id: 'ApprovalList', example: pageExample(approval) });
 
 export type ApprovalView = z.infer<typeof approval>;

@@ -21,7 +21,6 @@ export const listAudit = operation({
     'The newest entries come first. They record every change, every denied request, and reads of sensitive data; with AUDIT_READS also all other reads. Entries never change: each one is linked to the previous entry by its hash, which `npm run audit:verify` checks.',
   query: schemas.auditQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.auditList } },
-  problems: [400, 401, 403],
 });
 
 const position = z.strictObject({ s: z.int().min(1) });

@@ -1,7 +1,7 @@
 /** Requests and responses of the API about the audit. */
 
 import { z } from 'zod';
-import { count, FLOW, json, text, time } from '../../schemas/answer-shapes.ts';
+import { count, exampleOf, FLOW, json, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { AUDIT_DECISIONS } from '../../schemas/audit-decisions.ts';
 import { moment } from '../../schemas/requests.ts';
 
@@ -54,8 +54,24 @@ export const auditEntry = z
       description: 'SHA-256 of the previous hash and this entry without its hash, as JSON with sorted keys',
     }),
   })
-  .meta({ id: 'AuditEntry' });
+  .meta({
+    id: 'AuditEntry',
+    example: {
+      ...{
+        tenant_id: 'default',
+        seq: 1,
+        at: WHEN,
+        actor: 'anna',
+        means: 'jwt',
+        credential: null,
+        action: 'deleteWorkflow',
+      },
+      ...{ permission: 'workflows:write', resource_type: 'workflow', resource_id: FLOW, address: '192.0.2.7' },
+      ...{ user_agent: null, decision: 'allowed', reason: null, status: 204, request_id: null, trace_id: null },
+      ...{ details: null, hash: 'sha256:9f86d081884c7d65' },
+    },
+  });
 
 export const auditList = z
   .object({ items: z.array(auditEntry), next_cursor: text.nullable() })
-  .meta({ id: 'AuditList' });
+  .meta({ id: 'AuditList', example: { items: [exampleOf(auditEntry)], next_cursor: null } });

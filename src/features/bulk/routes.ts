@@ -17,7 +17,6 @@ export const bulkCancel = operation({
   summary: 'Cancel all executions that match a filter',
   body: schemas.bulkRequest,
   answers,
-  problems: [400, 401, 413, 415],
 });
 
 export const bulkRetry = operation({
@@ -30,7 +29,6 @@ export const bulkRetry = operation({
   description: 'The executions start as the queue has capacity.',
   body: schemas.bulkRequest,
   answers,
-  problems: [400, 401, 413, 415],
 });
 
 interface Needs {

@@ -46,7 +46,19 @@ export const bulkPlan = z
           'Number of actions whose external effects may be repeated: they may have happened, and the actions are not declared idempotent',
       }),
   })
-  .meta({ id: 'BulkPlan' });
+  .meta({
+    id: 'BulkPlan',
+    example: {
+      dry_run: true,
+      matched: 2,
+      executions: 2,
+      actions: 3,
+      tenant_id: 'default',
+      users: { anna: 2 },
+      workflows: { [FLOW]: 2 },
+      acts_again: [{ workflow_id: FLOW, action_id: 'charge_card', action_type: 'service_call', executions: 2 }],
+    },
+  });
 
 export const bulkDone = z
   .object({

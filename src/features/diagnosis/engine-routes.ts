@@ -23,7 +23,6 @@ export const getEngineHealth = operation({
       schema: schemas.engineHealth,
     },
   },
-  problems: [401],
 });
 
 interface Needs {

@@ -25,7 +25,6 @@ export const explainExecution = operation({
   description,
   notFound: 'Execution not found',
   answers: { 200: { description: 'The causes', schema: schemas.whyOfRun } },
-  problems: [401, 404],
 });
 
 export const explainWorkflowExecution = operation({
@@ -44,7 +43,6 @@ export const explainLane = operation({
   description: 'Shows whether tasks of the action type are started, and if not, why.',
   notFound: 'Lane not found',
   answers: { 200: { description: 'The status of the lane', schema: schemas.whyOfLane } },
-  problems: [401, 404],
 });
 
 interface Needs {

@@ -23,7 +23,6 @@ export const getSystemHealth = operation({
     },
     503: { description: 'The database cannot be reached', schema: systemHealth },
   },
-  problems: [401],
 });
 
 interface Needs {

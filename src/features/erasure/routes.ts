@@ -28,7 +28,7 @@ export const eraseTenantData = operation({
       headers: { Location: 'URL of the erasure, which shows the progress' },
     },
   },
-  problems: [400, 401, 403, 404, 409],
+  problems: ['active_runs'],
 });
 
 export const getErasure = operation({
@@ -40,7 +40,6 @@ export const getErasure = operation({
   summary: 'Get the progress of an erasure',
   notFound: 'Erasure not found',
   answers: { 200: { description: 'The erasure', schema: schemas.erasure } },
-  problems: [401, 403, 404],
 });
 
 export const exportTenant = operation({
@@ -56,7 +55,6 @@ export const exportTenant = operation({
   answers: {
     200: { description: 'One JSON object per line', schema: schemas.exportLine, mediaType: 'application/x-ndjson' },
   },
-  problems: [401, 403, 404],
 });
 
 interface Needs {

@@ -25,7 +25,10 @@ export const erasePreview = z
     rows,
     active_executions: count.meta({ description: 'Live executions; if there are any, `force` is required' }),
   })
-  .meta({ id: 'ErasePreview' });
+  .meta({
+    id: 'ErasePreview',
+    example: { dry_run: true, tenant_id: 'acme', subject: null, rows: { Run: 12 }, active_executions: 0 },
+  });
 
 export const erasure = z
   .object({
@@ -43,7 +46,18 @@ export const erasure = z
     finished_at: time.nullable(),
     links: z.object({ self: text }),
   })
-  .meta({ id: 'Erasure' });
+  .meta({
+    id: 'Erasure',
+    example: {
+      ...{ erasure_id: RUN, tenant_id: 'acme', subject: null, force: false, status: 'completed', removed: { Run: 12 } },
+      ...{
+        requested_by: 'anna',
+        requested_at: WHEN,
+        finished_at: WHEN,
+        links: { self: `/tenants/acme/erasures/${RUN}` },
+      },
+    },
+  });
 
 export const exportLine = z
   .union([

@@ -21,7 +21,6 @@ export const getEventHistory = operation({
     'Covers the 10,000 newest executions, or any execution with `execution_id` or `correlation_id`. The newest events come first, and cleared events are omitted.',
   query: schemas.eventHistoryQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.eventHistory } },
-  problems: [400, 401],
 });
 
 export const replayEvents = operation({
@@ -36,7 +35,6 @@ export const replayEvents = operation({
   body: schemas.replayRequest,
   bodyOptional: true,
   answers: { 200: { description: 'The events, and the execution that replays them', schema: schemas.replayed } },
-  problems: [400, 401, 413, 415],
 });
 
 export const clearEvents = operation({
@@ -51,7 +49,7 @@ export const clearEvents = operation({
   body: schemas.clearRequest,
   bodyOptional: true,
   answers: { 200: { description: 'Number of cleared events', schema: schemas.cleared } },
-  problems: [400, 401, 403, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 const cursorShape = z.strictObject({ e: z.string().regex(/^\d{1,18}$/) });

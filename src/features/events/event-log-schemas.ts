@@ -1,6 +1,6 @@
 /** Requests and responses of the API about the log of events. */
 import { z } from 'zod';
-import { count, object, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, exampleOf, object, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
 import { moment } from '../../schemas/requests.ts';
 import { replayTarget as target } from './replay.ts';
@@ -53,7 +53,7 @@ export const eventHistory = z
     total: count.meta({ description: 'Number of all matching events; counted up to 100000' }),
     next_cursor: text.nullable(),
   })
-  .meta({ id: 'EventHistory' });
+  .meta({ id: 'EventHistory', example: { events: [exampleOf(loggedEvent)], count: 1, total: 1, next_cursor: null } });
 
 const kinds = z
   .array(id)

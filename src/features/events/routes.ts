@@ -12,6 +12,7 @@ import type { IncomingEvents } from './take-events.ts';
 export const receiveEvents = operation({
   id: 'receiveEvents',
   permission: 'executions:run',
+  signedBy: 'webhook',
   tag: 'Executions',
   method: 'post',
   path: '/events',
@@ -21,7 +22,11 @@ export const receiveEvents = operation({
   query: schemas.receiveEventsQuery,
   // The three forms are read by the handler, with the headers.
   body: z.unknown().transform(() => ({})),
-  bodyDocument: z.union([schemas.cloudEvent, z.array(schemas.cloudEvent).min(1).max(schemas.MAX_EVENTS_PER_REQUEST)]),
+  bodyDocument: schemas.cloudEventOrBatch,
+  bodyOthers: {
+    'application/cloudevents+json': schemas.cloudEvent,
+    'application/cloudevents-batch+json': schemas.cloudEvents,
+  },
   bodyOptional: true,
   headers: {
     'ce-specversion': 'Binary mode: `1.0`',
@@ -33,7 +38,7 @@ export const receiveEvents = operation({
   answers: {
     202: { description: 'The events are stored; the response shows their results', schema: schemas.receivedEvents },
   },
-  problems: [400, 401, 403, 413, 415, 429],
+  problems: ['queue_full'],
 });
 
 interface Needs {

@@ -23,7 +23,6 @@ export const pollTasks = operation({
     'Leases tasks of a topic (actions of type `external`) to a worker, by priority and age. A task belongs to the worker until its lease expires; a heartbeat extends the lease. Nothing is leased to a client that disconnects before the response.',
   body: schemas.pollRequest,
   answers: { 200: { description: 'The leased tasks; an empty list if there are none', schema: schemas.polledTasks } },
-  problems: [400, 401, 413, 415],
 });
 
 export const heartbeatTask = operation({
@@ -37,7 +36,7 @@ export const heartbeatTask = operation({
   body: schemas.heartbeatRequest,
   notFound,
   answers: { 200: { description: 'The lease was extended', schema: schemas.extendedLease } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['lease_lost', 'run_cancelled'],
 });
 
 export const completeTask = operation({
@@ -51,7 +50,7 @@ export const completeTask = operation({
   body: schemas.completeRequest,
   notFound,
   answers: { 200: { description: 'Stored', schema: schemas.answeredTask } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['lease_lost', 'run_cancelled'],
 });
 
 export const failTask = operation({
@@ -65,7 +64,7 @@ export const failTask = operation({
   body: schemas.failRequest,
   notFound,
   answers: { 200: { description: 'Stored', schema: schemas.answeredTask } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['lease_lost', 'run_cancelled'],
 });
 
 export const listExternalTasks = operation({
@@ -79,7 +78,6 @@ export const listExternalTasks = operation({
     'The tasks are waiting or leased, and the response counts those of each topic. A topic with waiting tasks, and none of them leased, has no worker.',
   query: schemas.externalTasksQuery,
   answers: { 200: { description: 'One page of tasks, and all topics', schema: schemas.externalTaskList } },
-  problems: [400, 401],
 });
 
 interface Needs {

@@ -28,7 +28,6 @@ export const listDeadLetters = operation({
     'Dead letters are tasks that failed permanently, and messages that could not be taken in. The newest come first.',
   query: schemas.deadLetterQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.deadLetterList } },
-  problems: [400, 401],
 });
 
 export const getDeadLetterStats = operation({
@@ -40,7 +39,6 @@ export const getDeadLetterStats = operation({
   summary: 'Get dead letter statistics',
   description: 'Shows how many tasks failed permanently, and since when.',
   answers: { 200: { description: 'The statistics', schema: schemas.deadLetterStats } },
-  problems: [401],
 });
 
 export const retryDeadLetters = operation({
@@ -55,7 +53,6 @@ export const retryDeadLetters = operation({
   body: schemas.deadLetterRetryRequest,
   bodyOptional: true,
   answers: { 200: { description: 'Number of retried tasks', schema: schemas.retriedDeadLetters } },
-  problems: [400, 401, 413, 415],
 });
 
 export const discardDeadLetters = operation({
@@ -69,7 +66,6 @@ export const discardDeadLetters = operation({
     'Discarded tasks are no longer listed or counted. Their executions do not change, and can still be retried one by one. One request discards at most 10,000 tasks.',
   body: schemas.deadLetterDiscardRequest,
   answers: { 200: { description: 'Number of discarded tasks', schema: schemas.discardedDeadLetters } },
-  problems: [400, 401, 413, 415],
 });
 
 export const removeDeadLetter = operation({
@@ -83,7 +79,6 @@ export const removeDeadLetter = operation({
   description: 'The end of the path is the `event_id` as it is listed. A slash encoded as %2F is accepted too.',
   notFound: 'Dead letter not found',
   answers: { 204: { description: 'Discarded' } },
-  problems: [401, 404],
 });
 
 export const removeDeadLetterByEventId = operation({

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about tasks that failed for good. */
 import { z } from 'zod';
-import { count, FLOW, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, exampleOf, FLOW, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
 import { moment, runStatus } from '../../schemas/requests.ts';
 import { MAX_TASK_ID_LENGTH } from '../../schemas/task-id.ts';
@@ -114,7 +114,10 @@ export const deadLetter = z
 
 export const deadLetterList = z
   .object({ items: z.array(deadLetter), page: count, page_size: count, total: count, next_cursor: text.nullable() })
-  .meta({ id: 'DeadLetterList' });
+  .meta({
+    id: 'DeadLetterList',
+    example: { items: [exampleOf(deadLetter)], page: 1, page_size: 50, total: 1, next_cursor: null },
+  });
 
 export const deadLetterStats = z
   .object({
@@ -125,7 +128,17 @@ export const deadLetterStats = z
     oldest_event: time.nullable(),
     newest_event: time.nullable(),
   })
-  .meta({ id: 'DeadLetterStats' });
+  .meta({
+    id: 'DeadLetterStats',
+    example: {
+      total_events: 4,
+      failed_events: 3,
+      retryable_events: 3,
+      retried_events: 1,
+      oldest_event: WHEN,
+      newest_event: WHEN,
+    },
+  });
 
 export const retriedDeadLetters = z
   .object({

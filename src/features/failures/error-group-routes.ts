@@ -16,7 +16,6 @@ export const listErrorGroups = operation({
     'Failed attempts are in one group if they have the same action, the same code and the same message, apart from numbers, ids, times and quoted values. A tenant has at most 1,000 groups; further failures are counted in the group `overflow`.',
   query: schemas.errorGroupQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.errorGroupList } },
-  problems: [400, 401],
 });
 
 export const getErrorGroup = operation({
@@ -25,11 +24,11 @@ export const getErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'get',
   path: '/errors/{fingerprint}',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Get an error group',
   description: 'Returns the group with its newest executions and its last 24 hours.',
   notFound: 'Error group not found',
   answers: { 200: { description: 'The group', schema: schemas.errorGroupDetails } },
-  problems: [401, 404],
 });
 
 export const retryErrorGroup = operation({
@@ -38,6 +37,7 @@ export const retryErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'post',
   path: '/errors/{fingerprint}/retry',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Retry the failed executions of an error group',
   description:
     'Retries the executions that failed with this error and are still failed. Completed tasks are not executed again. The executions that have waited longest come first, and start as the queue has capacity. Repeat the request while `executions` equals the limit.',
@@ -48,7 +48,6 @@ export const retryErrorGroup = operation({
     200: { description: 'The plan, with dry_run: what would be done', schema: schemas.errorGroupRetried },
     202: { description: 'Number of executions', schema: schemas.errorGroupRetried },
   },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const resolveErrorGroup = operation({
@@ -57,18 +56,19 @@ export const resolveErrorGroup = operation({
   tag: 'Infrastructure',
   method: 'post',
   path: '/errors/{fingerprint}/resolve',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Resolve an error group',
   description:
     'The group is reopened when the failure occurs again, which is reported by the event `error.regressed` and counted in `regressions`.',
   notFound: 'Error group not found',
   answers: { 200: { description: 'The group', schema: schemas.errorGroup } },
-  problems: [401, 404],
 });
 
 export const ignoreErrorGroup = operation({
   ...resolveErrorGroup,
   id: 'ignoreErrorGroup',
   path: '/errors/{fingerprint}/ignore',
+  pathExamples: { fingerprint: '5f1d7c0a9b3e' },
   summary: 'Ignore an error group',
   description: 'Further failures are counted, and the group stays ignored. Resolve it to be notified again.',
 });

@@ -72,7 +72,7 @@ export const errorGroup = z.object(shape).meta({ id: 'ErrorGroup', example });
 
 export const errorGroupList = z
   .object({ items: z.array(errorGroup), page: count, page_size: count, total: count, next_cursor: text.nullable() })
-  .meta({ id: 'ErrorGroupList' });
+  .meta({ id: 'ErrorGroupList', example: { items: [example], page: 1, page_size: 50, total: 1, next_cursor: null } });
 
 export const errorGroupDetails = z
   .object({
@@ -83,7 +83,15 @@ export const errorGroupDetails = z
       .array(z.object({ from: time, count }))
       .meta({ description: 'Failed attempts of the last 24 hours by hour, oldest first' }),
   })
-  .meta({ id: 'ErrorGroupDetails' });
+  .meta({
+    id: 'ErrorGroupDetails',
+    example: {
+      ...example,
+      waiting: 1,
+      recent_executions: [{ execution_id: RUN, status: 'failed', failures: 1, last_seen: WHEN }],
+      hours: [{ from: WHEN, count: 1 }],
+    },
+  });
 
 export const errorGroupRetried = z
   .object({

@@ -6,6 +6,7 @@ import type { Caller } from '../../engine/ports/use-cases.ts';
 import { idempotencyKey } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import { errorText, FLOW_RUN_STATUSES } from './domain.ts';
 import type { FlowInbox, TakeFlowRun } from './ports.ts';
 import * as schemas from './schemas.ts';
@@ -32,7 +33,7 @@ export const startFlowRun = operation({
   body: schemas.runRequest,
   headers: { 'Idempotency-Key': 'As `request_id`' },
   answers: accepted,
-  problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
+  problems: [...ACCEPTING, 'unknown_flow', 'unknown_handler', 'run_id_conflict', 'definition_invalid'],
 });
 
 export const getFlowRun = operation({
@@ -45,7 +46,6 @@ export const getFlowRun = operation({
   description: 'Returns a run that was started as a flow run; others are at `/workflows/executions/{execution_id}`.',
   notFound: UNKNOWN,
   answers: { 200: { description: 'The run', schema: schemas.flowRun } },
-  problems: [401, 404],
 });
 
 export const receiveFlowWebhook = operation({
@@ -59,7 +59,7 @@ export const receiveFlowWebhook = operation({
   body: schemas.webhookRequest,
   headers: { 'Idempotency-Key': 'A repeated request with the same key and body returns the first run' },
   answers: accepted,
-  problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
+  problems: [...ACCEPTING, 'unknown_flow', 'unknown_handler', 'run_id_conflict', 'definition_invalid'],
 });
 
 interface Needs {

@@ -1,5 +1,6 @@
 /** What the older flow runner took and answered, over HTTP and as messages. */
 import { z } from 'zod';
+import { RUN, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import { jsonObject } from '../../schemas/requests.ts';
@@ -64,7 +65,9 @@ export const webhookRequest = z
     examples: [{ payload: { sku: 'A-1' }, source: 'shop' }],
   });
 
-export const acceptedRun = z.object({ run_id: z.string(), correlation_id: z.string() }).meta({ id: 'AcceptedFlowRun' });
+export const acceptedRun = z
+  .object({ run_id: z.string(), correlation_id: z.string() })
+  .meta({ id: 'AcceptedFlowRun', example: { run_id: RUN, correlation_id: 'order-4711' } });
 
 export const flowRun = z
   .object({
@@ -78,4 +81,11 @@ export const flowRun = z
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime(),
   })
-  .meta({ id: 'FlowRun', description: 'A run as the older flow runner showed it.' });
+  .meta({
+    id: 'FlowRun',
+    example: {
+      ...{ run_id: RUN, status: 'COMPLETED', flow_id: 'hello', tenant_id: 'default', input: { name: 'ann' } },
+      ...{ output: { greet: 'hello ann' }, error: null, created_at: WHEN, updated_at: WHEN },
+    },
+    description: 'A run as the older flow runner showed it.',
+  });

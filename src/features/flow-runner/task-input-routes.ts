@@ -36,10 +36,19 @@ export const getTaskInputs = operation({
           inputs: z.unknown(),
           execution_context: z.unknown(),
         })
-        .meta({ id: 'FlowTaskInputs' }),
+        .meta({
+          id: 'FlowTaskInputs',
+          example: {
+            run_id: 'c9a1f6d2-4f0e-4f63-9f6e-0d0f7a1f2b3c',
+            task_id: 'resize',
+            handler: 'image-resizer',
+            attempt: 0,
+            inputs: { url: 'https://example.com/large.png' },
+            execution_context: {},
+          },
+        }),
     },
   },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

@@ -20,7 +20,6 @@ export const getHistory = operation({
   description: 'The newest executions come first.',
   query: schemas.historyQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.history } },
-  problems: [400, 401],
 });
 
 export const getActivity = operation({
@@ -33,7 +32,6 @@ export const getActivity = operation({
   description: 'Shows who changed, paused, resumed and executed workflows, newest first.',
   query: schemas.activityQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.activity } },
-  problems: [400, 401],
 });
 
 const historyCursor = z.strictObject({ t: z.iso.datetime(), i: z.string().min(1).max(255) });

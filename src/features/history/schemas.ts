@@ -1,6 +1,6 @@
 /** What `GET /workflows/history` and `GET /workflows/activity` take and answer. */
 import { z } from 'zod';
-import { count, json, text, time } from '../../schemas/answer-shapes.ts';
+import { count, exampleOf, FLOW, json, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
 import { limit, moment, runStatus, taskStatus } from '../../schemas/requests.ts';
 
@@ -41,11 +41,18 @@ const historyItem = z
     steps: z.array(step).meta({ description: 'The first 100 steps' }),
     steps_total: count,
   })
-  .meta({ id: 'HistoryItem' });
+  .meta({
+    id: 'HistoryItem',
+    example: {
+      ...{ correlation_id: null, execution_id: RUN, workflow_id: FLOW, workflow_version: 1, status: 'completed' },
+      ...{ start_time: WHEN, end_time: WHEN, steps_total: 1 },
+      steps: [{ action_id: 'greet', op: 'notification', status: 'completed', start_time: WHEN, end_time: WHEN }],
+    },
+  });
 
 export const history = z
   .object({ items: z.array(historyItem), total: count, next_cursor: text.nullable() })
-  .meta({ id: 'WorkflowHistory' });
+  .meta({ id: 'WorkflowHistory', example: { items: [exampleOf(historyItem)], total: 1, next_cursor: null } });
 
 export const activityQuery = z.object({
   limit: limit.default(50).meta({ example: 50 }),
@@ -65,11 +72,20 @@ const activityEntry = z
     user_id: text,
     details: json.meta({ description: 'For an execution its workflow and current status' }),
   })
-  .meta({ id: 'ActivityEntry' });
+  .meta({
+    id: 'ActivityEntry',
+    example: {
+      id: `run-${RUN}`,
+      type: 'execution',
+      timestamp: WHEN,
+      user_id: 'anonymous',
+      details: { execution_id: RUN },
+    },
+  });
 
 export const activity = z
   .object({ activities: z.array(activityEntry), next_cursor: text.nullable() })
-  .meta({ id: 'WorkflowActivity' });
+  .meta({ id: 'WorkflowActivity', example: { activities: [exampleOf(activityEntry)], next_cursor: null } });
 
 export type HistoryStep = z.infer<typeof step>;
 export type HistoryItem = z.infer<typeof historyItem>;

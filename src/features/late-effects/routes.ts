@@ -18,7 +18,6 @@ export const listLateEffects = operation({
     'A late effect is the success of an adapter after its attempt had ended otherwise: the attempt was cancelled, timed out or was completed manually, or another worker had the task by then. If the action has a compensation (`compensate`) and its execution does not complete, the effect is compensated. The newest come first; an execution shows its own with their outputs.',
   query: schemas.lateEffectsQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.lateEffectList } },
-  problems: [400, 401],
 });
 
 const position = z.strictObject({ i: z.string().regex(/^\d{1,18}$/), p: z.int().min(1) });

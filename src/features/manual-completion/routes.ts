@@ -23,7 +23,7 @@ export const skipAction = operation({
   body: schemas.skipRequest,
   notFound,
   answers: { 200: { description: 'Skipped', schema: schemas.settledAction } },
-  problems: [400, 401, 403, 404, 409, 413, 415, 422],
+  problems: ['already_final', 'conflict', 'unknown_action'],
 });
 
 export const completeAction = operation({
@@ -38,7 +38,7 @@ export const completeAction = operation({
   body: schemas.completeRequest,
   notFound,
   answers: { 200: { description: 'Completed', schema: schemas.settledAction } },
-  problems: [400, 401, 403, 404, 409, 413, 415, 422],
+  problems: ['already_final', 'conflict', 'unknown_action'],
 });
 
 interface Needs {

@@ -1,9 +1,9 @@
 /** Peers: other installations that exchange registered services with this one. */
 
-import { z } from 'zod';
 import { bodyOf } from '../../http/middleware/body.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { parse } from '../../http/server/parse.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Peers, PeerView } from './exchange.ts';
 import * as schemas from './schemas.ts';
 import { SIGNATURE_HEADER, TIMESTAMP_HEADER } from './sign-peer.ts';
@@ -19,7 +19,6 @@ export const listPeers = operation({
   summary: 'List peer installations',
   description: 'Returns the installations in `PEERS` with their status.',
   answers: { 200: { description: 'All peers, in the order of the setting', schema: schemas.peerList } },
-  problems: [401],
 });
 
 export const syncPeers = operation({
@@ -31,15 +30,15 @@ export const syncPeers = operation({
   summary: 'Send all registered services to all peers again',
   description:
     'Registrations and deletions are replicated to the peers automatically, also to unavailable ones once they are back. This is for a peer that has lost its data. The response is sent when all peers have received the changes or failed, and after 12 s at the latest.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   answers: { 200: { description: 'Number of changes received by the peers', schema: schemas.synced } },
-  problems: [400, 401, 413, 415],
 });
 
 export const replicate = operation({
   id: 'replicate',
   permission: 'public',
+  signedBy: 'peer',
   tag,
   method: 'post',
   path: '/registry/replicate',
@@ -54,7 +53,6 @@ export const replicate = operation({
     [SIGNATURE_HEADER]: '`v1,<base64>`',
   },
   answers: { 200: { description: 'One result for each change', schema: schemas.replicated } },
-  problems: [400, 401, 413, 415],
 });
 
 interface Needs {

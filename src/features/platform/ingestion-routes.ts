@@ -10,6 +10,7 @@ import type { AcceptedRun, AcceptRuns, Caller } from '../../engine/ports/use-cas
 import { idempotencyKey } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../../http/server/operation.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 import type { RecordPlatformEvent } from '../events/event-log-ports.ts';
 import * as schemas from './ingestion-schemas.ts';
@@ -17,7 +18,6 @@ import { defined, EXECUTION_HEADERS, IDEMPOTENCY_HEADER, setExecutionHeaders, sy
 
 const INGESTION = 'multi_source_ingestion';
 const common = { tag: 'Platform', method: 'post', headers: IDEMPOTENCY_HEADER } as const;
-const problems = [400, 401, 409, 413, 415, 429];
 
 export const ingest = operation({
   ...common,
@@ -29,7 +29,7 @@ export const ingest = operation({
     'The documents are fetched and saved by an execution of `system:ingest_source`; the response does not wait for it.',
   body: schemas.ingestRequest,
   answers: { 200: { description: 'Accepted', schema: schemas.ingestAnswer, headers: EXECUTION_HEADERS } },
-  problems,
+  problems: ACCEPTING,
 });
 
 export const runWorkflow = operation({
@@ -44,7 +44,7 @@ export const runWorkflow = operation({
   bodyOptional: true,
   notFound: 'Workflow not found',
   answers: { 200: { description: 'Started', schema: schemas.runWorkflowAnswer, headers: EXECUTION_HEADERS } },
-  problems: [...problems, 404],
+  problems: ACCEPTING,
 });
 
 interface Needs {

@@ -1,11 +1,11 @@
 /** Jobs of the older workflow platform: run now, or by a schedule of `system:<name>`. */
 
-import { z } from 'zod';
 import { isoText } from '../../domain/texts/iso-text.ts';
 import type { SystemRuns } from '../../engine/ports/system-workflows.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import type { JsonObject } from '../../schemas/json.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import * as schemas from './job-schemas.ts';
 import { defined, EXECUTION_HEADERS, IDEMPOTENCY_HEADER, RUN_PROBLEMS, runForAnswer, waitQuery } from './system-run.ts';
 
@@ -18,7 +18,7 @@ export const recalcQuality = operation({
   path: '/jobs/recalc-quality',
   summary: 'Count the flagged documents of the document store',
   description: 'The request is handled by an execution of `system:recalc_quality`, which a schedule can start too.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   answers: { 200: { description: 'Counted', schema: schemas.recalcQualityAnswer, headers: EXECUTION_HEADERS } },
   problems: RUN_PROBLEMS,

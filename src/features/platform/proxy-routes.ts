@@ -37,7 +37,6 @@ export const getDocument = operation({
   description: 'Documents are stored in this service if there is no document store.',
   notFound: 'Document not found',
   answers: { 200: { description: 'The document', schema: schemas.storedDocument } },
-  problems: [401, 404],
 });
 
 export const requestReport = operation({

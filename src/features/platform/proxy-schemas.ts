@@ -20,7 +20,7 @@ export const saveDocumentRequest = z
       .meta({ description: 'SHA-256 of the content, in hex; a mismatch is rejected (400)' }),
     metadata: jsonObject.nullish().meta({ example: { owner: 'ann' } }),
   })
-  .meta({ id: 'SaveDocumentRequest' });
+  .meta({ id: 'SaveDocumentRequest', example: { content: 'The text', metadata: { owner: 'ann' } } });
 
 const DOCUMENT = {
   id: 'doc-7',
@@ -61,7 +61,11 @@ export const reportRequest = z
       .meta({ description: 'Request payload for the report service', example: { ticket: 'AB-1' } }),
   })
   .meta({ id: 'ReportRequest', example: { kind: 'life_of_ticket', payload: { ticket: 'AB-1' } } });
-export const reportAnswer = json.meta({ id: 'Report', description: 'The response of the report service' });
+export const reportAnswer = json.meta({
+  id: 'Report',
+  example: { report: 'The summary' },
+  description: 'The response of the report service',
+});
 
 export const suggestRequest = z
   .strictObject({
@@ -77,7 +81,7 @@ export const suggestRequest = z
       .nullish()
       .meta({ description: 'Any model may read the text, whatever the policy says' }),
   })
-  .meta({ id: 'SuggestSummaryRequest' });
+  .meta({ id: 'SuggestSummaryRequest', example: { content: 'The text to summarize' } });
 
 export const suggestAnswer = z
   .object({

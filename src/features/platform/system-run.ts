@@ -8,6 +8,7 @@ import type { AcceptedRun } from '../../engine/ports/use-cases.ts';
 import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import type { Call } from '../../http/server/operation.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import { MAX_WAIT_SECONDS } from '../../schemas/requests.ts';
 
@@ -21,8 +22,13 @@ export const IDEMPOTENCY_HEADER = {
   'Idempotency-Key':
     'A repeated request with the same key and body returns the same execution; with another body the response is 409',
 };
-/** Of every such endpoint, besides its own. */
-export const RUN_PROBLEMS = [400, 401, 409, 413, 415, 429, 502, 504];
+/** Of every such endpoint: it is rejected as executions are, or its execution did not complete. */
+export const RUN_PROBLEMS: readonly ErrorCode[] = [
+  ...ACCEPTING,
+  ...(['run_cancelled', 'still_running', 'upstream_error', 'upstream_rejected', 'upstream_unavailable'] as const),
+  ...(['condition_failed', 'expression_failed', 'input_invalid', 'template_unresolved'] as const),
+  ...(['output_not_storable', 'output_too_large'] as const),
+];
 
 /** How long the client is ready to wait; the run goes on after that. */
 export const waitQuery = z.object({

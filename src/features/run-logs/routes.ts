@@ -28,7 +28,6 @@ export const getWorkflowExecutionLogs = operation({
       others: { [LINES]: schemas.runLogText, [TEXT]: schemas.runLogText },
     },
   },
-  problems: [400, 401, 404],
 });
 
 export const getExecutionLogs = operation({

@@ -18,7 +18,6 @@ export const getSagaStats = operation({
     'Counts sagas by how they ended. A saga is an execution whose definition has an action with `compensate`, or that was started as a saga.',
   query: schemas.sagaStatsQuery,
   answers: { 200: { description: 'The statistics', schema: schemas.sagaStats } },
-  problems: [400, 401],
 });
 
 export const getSaga = operation({
@@ -30,7 +29,6 @@ export const getSaga = operation({
   summary: 'Get a saga with its steps and compensations',
   notFound: 'Saga not found',
   answers: { 200: { description: 'The saga', schema: schemas.saga } },
-  problems: [401, 404],
 });
 
 interface Needs {

@@ -1,10 +1,11 @@
 /** Schedules: workflows that run by themselves. */
 
-import { z } from 'zod';
 import { idempotencyKey, setReplayHeaders } from '../../http/server/idempotency.ts';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Schedules, ScheduleView } from './manage-schedules.ts';
 import * as schemas from './schemas.ts';
 
@@ -24,7 +25,7 @@ export const createSchedule = operation({
   answers: {
     201: { description: 'Created', schema: schemas.schedule, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid', 'parameter_validation_failed'],
 });
 
 export const listSchedules = operation({
@@ -37,7 +38,6 @@ export const listSchedules = operation({
   description: 'The newest schedules come first.',
   query: schemas.scheduleListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.scheduleList } },
-  problems: [400, 401],
 });
 
 export const getSchedule = operation({
@@ -50,7 +50,6 @@ export const getSchedule = operation({
   description: 'Returns the schedule with its next ten run times and the results of its last slots.',
   notFound,
   answers: { 200: { description: 'The schedule', schema: schemas.schedule } },
-  problems: [401, 404],
 });
 
 export const updateSchedule = operation({
@@ -65,7 +64,7 @@ export const updateSchedule = operation({
   body: schemas.scheduleUpdate,
   notFound,
   answers: { 200: { description: 'Updated', schema: schemas.schedule } },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid', 'parameter_validation_failed'],
 });
 
 export const deleteSchedule = operation({
@@ -78,7 +77,6 @@ export const deleteSchedule = operation({
   description: 'Its executions are retained, and those in progress continue.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 export const pauseSchedule = operation({
@@ -89,11 +87,10 @@ export const pauseSchedule = operation({
   path: '/schedules/{schedule_id}/pause',
   summary: 'Pause a schedule',
   description: 'No execution is started until the schedule is resumed; executions in progress continue.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Paused', schema: schemas.schedule } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const resumeSchedule = operation({
@@ -104,11 +101,10 @@ export const resumeSchedule = operation({
   path: '/schedules/{schedule_id}/resume',
   summary: 'Resume a paused schedule',
   description: 'The schedule continues with the next slot; slots missed during the pause are not caught up.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 200: { description: 'Resumed', schema: schemas.schedule } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const triggerSchedule = operation({
@@ -119,14 +115,14 @@ export const triggerSchedule = operation({
   path: '/schedules/{schedule_id}/trigger',
   summary: 'Trigger a schedule now',
   description: 'An execution is started regardless of the overlap policy, even while the schedule is paused.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   headers: { 'Idempotency-Key': 'A repeated request with the same key starts no further execution' },
   notFound,
   answers: {
     202: { description: 'Accepted', schema: schemas.triggeredSchedule, headers: { Location: 'URL of the execution' } },
   },
-  problems: [400, 401, 404, 409, 413, 415, 429],
+  problems: [...ACCEPTING],
 });
 
 interface Needs {

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about schedules. */
 import { z } from 'zod';
-import { count, FLOW, object, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, FLOW, object, pageExample, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import { id } from '../../schemas/ids.ts';
 import { jsonObject, runStatus } from '../../schemas/requests.ts';
 
@@ -157,7 +157,7 @@ export const scheduleList = z
     items: z.array(scheduleSummary),
     ...paging,
   })
-  .meta({ id: 'ScheduleList' });
+  .meta({ id: 'ScheduleList', example: pageExample(scheduleSummary) });
 
 export const triggeredSchedule = z
   .object({ schedule_id: text, execution_id: text, workflow_version: z.int().nullable(), status: runStatus })

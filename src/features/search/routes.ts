@@ -21,7 +21,6 @@ export const searchWorkflows = operation({
     'A workflow matches if it contains all the words, each as a prefix of one of its own words. If no workflow does, typing errors are tolerated where the database has pg_trgm. The best matches come first. With more than 10,000 matches, some are ignored.',
   query: schemas.workflowSearchQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.workflowSearchResult } },
-  problems: [400, 401],
 });
 
 interface Needs {

@@ -1,6 +1,6 @@
 /** What the search of workflows takes and answers. */
 import { z } from 'zod';
-import { paging } from '../../schemas/answer-shapes.ts';
+import { exampleOf, pageExample, paging } from '../../schemas/answer-shapes.ts';
 import { limit, page } from '../../schemas/requests.ts';
 import { workflowSummary } from '../../schemas/workflow-answers.ts';
 
@@ -18,7 +18,7 @@ export const workflowSearchQuery = z.object({
 
 const found = workflowSummary
   .extend({ rank: z.number().meta({ description: 'Relevance; the best matches come first' }) })
-  .meta({ id: 'FoundWorkflow' });
+  .meta({ id: 'FoundWorkflow', example: { ...(exampleOf(workflowSummary) as object), rank: 0.6 } });
 
 export const workflowSearchResult = z
   .object({
@@ -30,4 +30,7 @@ export const workflowSearchResult = z
     }),
     ...paging,
   })
-  .meta({ id: 'WorkflowSearchResult' });
+  .meta({
+    id: 'WorkflowSearchResult',
+    example: { ...pageExample(found), workflows: [exampleOf(found)], match: 'words' },
+  });

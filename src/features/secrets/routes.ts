@@ -18,6 +18,7 @@ export const putSecret = operation({
   tag,
   method: 'put',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Create or update a secret',
   description:
     'Tasks of this tenant use it as `{{secrets.NAME}}`; the value is encrypted and never shown. With `hosts` it is sent to no other host. Requires SECRETS_KEY.',
@@ -26,7 +27,7 @@ export const putSecret = operation({
     200: { description: 'Updated', schema: schemas.secret },
     201: { description: 'Created', schema: schemas.secret, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 409, 413, 415],
+  problems: ['conflict', 'secrets_not_configured'],
 });
 
 export const listSecrets = operation({
@@ -39,7 +40,6 @@ export const listSecrets = operation({
   description: 'Returns the secrets by name, without their values.',
   query: schemas.secretListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.secretList } },
-  problems: [400, 401],
 });
 
 export const getSecret = operation({
@@ -48,11 +48,11 @@ export const getSecret = operation({
   tag,
   method: 'get',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Get the metadata of a secret',
   description: 'The value is not included.',
   notFound,
   answers: { 200: { description: 'The secret', schema: schemas.secret } },
-  problems: [401, 404],
 });
 
 export const deleteSecret = operation({
@@ -61,11 +61,11 @@ export const deleteSecret = operation({
   tag,
   method: 'delete',
   path: '/secrets/{name}',
+  pathExamples: { name: 'API_TOKEN' },
   summary: 'Delete a secret',
   description: 'Tasks that refer to it fail from then on.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 interface Needs {

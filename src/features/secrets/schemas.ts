@@ -1,6 +1,6 @@
 /** Requests and responses of the API about secrets: their values go in only. */
 import { z } from 'zod';
-import { count, paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, pageExample, paging, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
 const MAX_VALUE_BYTES = 65_536;
 const MAX_HOSTS = 50;
@@ -38,7 +38,10 @@ export function secretRequestWith(isHost: (text: string) => boolean) {
         }),
       description: z.string().max(1_000).nullable().optional(),
     })
-    .meta({ id: 'SecretRequest' });
+    .meta({
+      id: 'SecretRequest',
+      example: { value: 'a token that the other side gave you', hosts: ['api.example.com'] },
+    });
 }
 
 const integer = (min: number, max: number) => z.coerce.number<string>().int().min(min).max(max);
@@ -72,6 +75,8 @@ export const secret = z
     },
   });
 
-export const secretList = z.object({ items: z.array(secret), ...paging }).meta({ id: 'SecretList' });
+export const secretList = z
+  .object({ items: z.array(secret), ...paging })
+  .meta({ id: 'SecretList', example: pageExample(secret) });
 
 export type SecretAnswer = z.infer<typeof secret>;

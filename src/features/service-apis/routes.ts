@@ -52,7 +52,6 @@ export const getServiceDocument = operation({
   description: 'Returns the document as it was last polled.',
   notFound,
   answers: { 200: { description: 'The document', schema: schemas.serviceDocument } },
-  problems: [401, 404],
 });
 
 export const listServiceOperations = operation({
@@ -65,7 +64,6 @@ export const listServiceOperations = operation({
   description: '`service_call` can call these operations by `operation_id`.',
   notFound,
   answers: { 200: { description: 'All operations', schema: schemas.serviceOperations } },
-  problems: [401, 404],
 });
 
 export const listServiceDrift = operation({
@@ -79,7 +77,6 @@ export const listServiceDrift = operation({
   query: schemas.driftQuery,
   notFound,
   answers: { 200: { description: 'The newest of the last hundred changes', schema: schemas.serviceDrift } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

@@ -7,6 +7,7 @@
 import { isObject, isSame } from '../../domain/texts/json-changes.ts';
 import type { Json, JsonObject } from '../../schemas/json.ts';
 import type { ApiDocument } from './openapi-document.ts';
+import { pairChoices } from './schema-choices.ts';
 
 export type Direction = 'request' | 'response';
 
@@ -88,6 +89,7 @@ export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve)
       ...valueChanges(was, is, direction),
       ...limitChanges(was, is, direction),
       ...choiceChanges(was, is, direction),
+      ...insideOfChoices(was, is, direction),
       ...fieldChanges(was, is, direction),
       ...(was.items === undefined && is.items === undefined
         ? []
@@ -96,6 +98,14 @@ export function createSchemaDrift(resolveBefore: Resolve, resolveAfter: Resolve)
         ? compare(was.others, is.others, direction).map((change) => within('*', change))
         : []),
     ].slice(0, MAX_CHANGES);
+  }
+
+  /** In choices that both have. */
+  function insideOfChoices(was: Shape, is: Shape, direction: Direction): SchemaChange[] {
+    return CHOICES.flatMap((name) => {
+      const { pairs } = pairChoices(choicesOf(was, name), choicesOf(is, name));
+      return pairs.flatMap(([before, after]) => compare(before, after, direction));
+    });
   }
 
   function fieldChanges(was: Shape, is: Shape, direction: Direction): SchemaChange[] {
@@ -263,12 +273,9 @@ function strictness(limit: Json | undefined, sign: 1 | -1): number {
 function choiceChanges(was: Shape, is: Shape, direction: Direction): SchemaChange[] {
   const changes: SchemaChange[] = [];
   for (const name of CHOICES) {
-    const before = was.plain[name];
-    const after = is.plain[name];
-    if (!Array.isArray(before) && !Array.isArray(after)) continue;
-    const [old, now] = [Array.isArray(before) ? before : [], Array.isArray(after) ? after : []];
-    const lost = old.filter((choice) => !has(now, choice)).length;
-    const won = now.filter((choice) => !has(old, choice)).length;
+    const [old, now] = [choicesOf(was, name), choicesOf(is, name)];
+    if (old.length + now.length === 0) continue;
+    const { lost, won } = pairChoices(old, now);
     // Where there was no choice before, anything was good; where there is none any more, anything is.
     const narrower = old.length === 0 ? true : now.length > 0 && lost > 0;
     const wider = now.length === 0 ? true : old.length > 0 && won > 0;
@@ -277,6 +284,11 @@ function choiceChanges(was: Shape, is: Shape, direction: Direction): SchemaChang
     changes.push(changed('', breaking, `${name} lost ${lost} and won ${won} of its choices`));
   }
   return changes;
+}
+
+function choicesOf({ plain }: Shape, name: (typeof CHOICES)[number]): readonly Json[] {
+  const choices = plain[name];
+  return Array.isArray(choices) ? choices : [];
 }
 
 /** Schemas by their identity; what is none says as little as any other that is none. */

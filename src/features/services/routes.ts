@@ -20,7 +20,7 @@ export const registerService = operation({
     'A repeated registration replaces the previous one. With `instance_id`, this instance is added or replaced, and omitted fields of the service do not change. The configuration determines the address of a service that it names: registering the same address adds further properties, and another address is a conflict.',
   body: schemas.registerRequest,
   answers: { 200: { description: 'Registered', schema: schemas.registered } },
-  problems: [400, 401, 403, 409, 413, 415],
+  problems: ['conflict', 'egress_denied'],
 });
 
 export const heartbeatService = operation({
@@ -34,7 +34,6 @@ export const heartbeatService = operation({
   body: schemas.heartbeatRequest,
   notFound,
   answers: { 200: { description: 'Renewed', schema: schemas.heartbeat } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const listServices = operation({
@@ -46,7 +45,6 @@ export const listServices = operation({
   summary: 'List registered services',
   description: 'Returns the services that `service_call` finds by name, with their status.',
   answers: { 200: { description: 'All services, by name', schema: schemas.serviceList } },
-  problems: [401],
 });
 
 export const getRegisteredService = operation({
@@ -58,7 +56,6 @@ export const getRegisteredService = operation({
   summary: 'Get a registered service',
   notFound,
   answers: { 200: { description: 'The service', schema: schemas.service } },
-  problems: [401, 404],
 });
 
 export const removeService = operation({
@@ -71,7 +68,7 @@ export const removeService = operation({
   description: 'A service that is named in the configuration cannot be removed (409).',
   notFound,
   answers: { 204: { description: 'Removed' } },
-  problems: [401, 404, 409],
+  problems: ['conflict'],
 });
 
 interface Needs {

@@ -1,6 +1,6 @@
 /** Requests and responses of the API about services. */
 import { z } from 'zod';
-import { count, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, exampleOf, json, object, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 import type { JsonObject } from '../../schemas/json.ts';
 
 const MAX_NAME = 255;
@@ -39,7 +39,7 @@ const threshold = z.int().min(1).max(100);
 const checkInterval = z.number().min(1).max(3_600);
 const healthCheck = z
   .strictObject({
-    path: z.string().startsWith('/').max(MAX_URL).default('/health'),
+    path: z.string().regex(/^\/.*/, "must start with '/'").max(MAX_URL).default('/health'),
     interval_seconds: checkInterval.default(10),
     timeout_seconds: seconds(60).default(2),
     healthy_threshold: threshold.default(2),
@@ -118,14 +118,17 @@ export const replicatedService = z.object({
 
 export const registered = z
   .object({ status: z.literal('registered'), count: count.meta({ description: 'Number of services' }) })
-  .meta({ id: 'Registered' });
+  .meta({ id: 'Registered', example: { status: 'registered', count: 1 } });
 
 export const heartbeatRequest = z
   .strictObject({ name, instance_id: instanceId.optional() })
-  .meta({ id: 'ServiceHeartbeatRequest' });
+  .meta({ id: 'ServiceHeartbeatRequest', example: { name: 'analysis_service', instance_id: 'analysis-1' } });
 export const heartbeat = z
   .object({ status: z.literal('ok'), name: text, instance_id: text, expires_at: time.nullable() })
-  .meta({ id: 'ServiceHeartbeat' });
+  .meta({
+    id: 'ServiceHeartbeat',
+    example: { status: 'ok', name: 'analysis_service', instance_id: 'analysis-1', expires_at: WHEN },
+  });
 
 const instance = z
   .object({
@@ -192,7 +195,9 @@ export const service = z
       updated_at: WHEN,
     },
   });
-export const serviceList = z.object({ services: z.array(service) }).meta({ id: 'ServiceList' });
+export const serviceList = z
+  .object({ services: z.array(service) })
+  .meta({ id: 'ServiceList', example: { services: [exampleOf(service)] } });
 
 export type RegisterRequest = z.output<typeof registerRequest>;
 export type ServiceAnswer = z.input<typeof service>;

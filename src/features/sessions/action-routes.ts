@@ -20,6 +20,7 @@ export const actOnSession = operation({
   tag: 'Sessions',
   method: 'post',
   path: '/v1/sessions/{session_id}/actions/{action}',
+  pathExamples: { action: 'cancel' },
   summary: 'Execute an action on a session',
   description:
     'Actions: `cancel` and `terminate` (nothing further is started), `pause`, `resume`, `retry`, `approve` and `reject` (also need `approvals:decide`), `signal` (`{name, data}`, stored with the execution), and of a session with `keep_open`: `message` (`{prompt, metadata}`, one more round of policy, completion and memory, at most 1,000) and `extend` (`{seconds}`). A session in no state for the action is 409, another action is 404.',
@@ -31,7 +32,7 @@ export const actOnSession = operation({
   },
   notFound: 'Session not found',
   answers: { 202: { description: 'Accepted', schema: schemas.sessionActionAnswer } },
-  problems: [400, 401, 403, 404, 409, 413, 415],
+  problems: ['conflict', 'already_final', 'already_decided', 'not_waiting', 'not_retryable'],
 });
 
 interface Needs {

@@ -1,5 +1,6 @@
 /** Several agents: start and read. */
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import { maoWorkflowId, sessionStatus } from './domain.ts';
 import type { Mao } from './mao.ts';
 import * as schemas from './mao-schemas.ts';
@@ -18,7 +19,7 @@ export const startMao = operation({
   body: schemas.startMaoRequest,
   headers: { 'Idempotency-Key': 'A repeated request with the same key and body returns the same orchestration' },
   answers: { 202: { description: 'The agents were accepted', schema: schemas.startedMao } },
-  problems: [400, 401, 403, 409, 413, 415],
+  problems: [...ACCEPTING],
 });
 
 export const getMao = operation({
@@ -30,7 +31,6 @@ export const getMao = operation({
   summary: 'Get several agents by their workflow id or orchestration id',
   notFound: 'Orchestration not found',
   answers: { 200: { description: 'The orchestration', schema: schemas.mao } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

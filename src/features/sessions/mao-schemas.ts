@@ -67,6 +67,16 @@ export const mao = z
       .object({ status: z.enum(['completed', 'partial', 'failed']), agent_results: z.array(agentResult) })
       .nullable(),
   })
-  .meta({ id: 'Mao' });
+  .meta({
+    id: 'Mao',
+    example: {
+      workflow_id: 'mao-1',
+      run_id: RUN,
+      orchestration_id: 'mao-1',
+      status: 'running',
+      history_length: 3,
+      result: null,
+    },
+  });
 
 export type StartMao = z.output<typeof startMaoRequest>;

@@ -1,5 +1,6 @@
 /** Sessions: start and read. */
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
+import { ACCEPTING } from '../../http/server/problem-codes.ts';
 import { sessionStatus, workflowIdOf } from './domain.ts';
 import type { createReadSession, SessionView } from './read-session.ts';
 import * as schemas from './schemas.ts';
@@ -20,7 +21,7 @@ const starting = {
     'Idempotency-Key': 'Without a session_id: a repeated request with the same key returns the first session',
   },
   answers: { 202: { description: 'The session was accepted', schema: schemas.startedSession } },
-  problems: [400, 401, 403, 409, 413, 415],
+  problems: ACCEPTING,
 } as const;
 
 export const createSession = operation({
@@ -28,14 +29,12 @@ export const createSession = operation({
   id: 'createSession',
   path: '/v1/sessions',
   summary: 'Start a session',
-  problems: [...starting.problems],
 });
 export const startSession = operation({
   ...starting,
   id: 'startSession',
   path: '/v1/sessions/start',
   summary: 'Start a session, under its older path',
-  problems: [...starting.problems],
 });
 
 export const getSession = operation({
@@ -48,7 +47,6 @@ export const getSession = operation({
   description: 'A paused session is `running`, with `paused: true`.',
   notFound,
   answers: { 200: { description: 'The session', schema: schemas.session } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

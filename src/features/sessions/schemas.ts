@@ -122,7 +122,17 @@ export const session = z
     result: sessionResult.nullable(),
     error: json.optional().meta({ description: 'Why it failed' }),
   })
-  .meta({ id: 'Session' });
+  .meta({
+    id: 'Session',
+    example: {
+      session_id: 'session-1',
+      workflow_id: 'session-1',
+      run_id: RUN,
+      status: 'running',
+      history_length: 3,
+      result: null,
+    },
+  });
 
 export const sessionAction = z
   .strictObject({

@@ -27,7 +27,7 @@ export const sendSignal = operation({
   notFound,
   answers: { 202: { description: 'Accepted', schema: schemas.signalAnswer } },
   // A payload that takes long to check against the schema of its signal.
-  problems: [400, 401, 404, 409, 413, 415, 504],
+  problems: ['already_final', 'conflict', 'already_decided', 'expression_timeout', 'expressions_busy'],
 });
 
 interface Needs {

@@ -17,7 +17,6 @@ export const getStatistics = operation({
   description: 'Returns counts, rates and durations of the executions that were accepted within a window.',
   query: schemas.statisticsQuery,
   answers: { 200: { description: 'The statistics', schema: schemas.workflowStatistics } },
-  problems: [400, 401],
 });
 
 interface Needs {

@@ -1,6 +1,6 @@
 /** What `GET /workflows/statistics` takes and answers. */
 import { z } from 'zod';
-import { count, text, time } from '../../schemas/answer-shapes.ts';
+import { count, FLOW, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
 const MAX_WINDOW_SECONDS = 90 * 86_400;
 const UNITS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
@@ -19,6 +19,7 @@ export const statisticsQuery = z.object({
 
 const rate = z.number().min(0).max(1).nullable();
 const milliseconds = z.number().nullable();
+const durationsExample = { count: 2, average: 50, p50: 40, p90: 60, p95: 60, p99: 60, max: 60 };
 const durations = z
   .object({
     count,
@@ -85,7 +86,32 @@ export const workflowStatistics = z
       .meta({ description: 'The same numbers in the older format' }),
     generated_at: time,
   })
-  .meta({ id: 'WorkflowStatistics' });
+  .meta({
+    id: 'WorkflowStatistics',
+    example: {
+      window: { seconds: 86_400, from: WHEN, to: WHEN },
+      ...{
+        total_workflows: 1,
+        active_workflows: 1,
+        total_executions: 2,
+        successful_executions: 2,
+        failed_executions: 0,
+      },
+      ...{ average_execution_time: 0.05, success_rate: 1, retry_rate: 0, executions_by_status: { completed: 2 } },
+      ...{ execution_duration_ms: durationsExample, task_duration_ms: durationsExample },
+      by_workflow: [],
+      by_action_type: [],
+      popular_tags: [{ tag: 'orders', count: 1 }],
+      truncated: false,
+      summary: {
+        workflows: 1,
+        executions: 2,
+        success_rate: 1,
+        most_active_workflows: [{ workflow_id: FLOW, name: 'Hello World', executions: 2 }],
+      },
+      generated_at: WHEN,
+    },
+  });
 
 export type Durations = z.infer<typeof durations>;
 export type WorkflowStatistics = z.infer<typeof workflowStatistics>;

@@ -37,7 +37,6 @@ export const listTemplates = operation({
   summary: 'List workflow templates',
   description: 'Returns the built-in templates and those of the tenant, sorted by name.',
   answers: { 200: { description: 'All templates', schema: schemas.templateList } },
-  problems: [401],
 });
 
 export const createTemplate = operation({
@@ -52,7 +51,7 @@ export const createTemplate = operation({
   answers: {
     201: { description: 'Created', schema: schemas.template, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 403, 404, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid', 'not_found'],
 });
 
 export const getTemplate = operation({
@@ -61,11 +60,11 @@ export const getTemplate = operation({
   tag,
   method: 'get',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Get a workflow template',
   description: 'Returns the template with its parameters and actions.',
   notFound: UNKNOWN,
   answers: { 200: { description: 'The template', schema: schemas.template } },
-  problems: [401, 404],
 });
 
 export const putTemplate = operation({
@@ -74,6 +73,7 @@ export const putTemplate = operation({
   tag,
   method: 'put',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Create or replace a workflow template',
   description:
     'Stores a definition as a template of the tenant, and replaces an existing one of that name. A built-in template cannot be replaced (409).',
@@ -83,7 +83,7 @@ export const putTemplate = operation({
     200: { description: 'Replaced', schema: schemas.template },
     201: { description: 'Created', schema: schemas.template, headers: { Location: 'URL of the created resource' } },
   },
-  problems: [400, 401, 403, 409, 413, 415, 422],
+  problems: ['conflict', 'definition_invalid'],
 });
 
 export const deleteTemplate = operation({
@@ -92,11 +92,12 @@ export const deleteTemplate = operation({
   tag,
   method: 'delete',
   path: '/workflows/templates/{template_name}',
+  pathExamples: { template_name: 'hello_world' },
   summary: 'Delete a workflow template',
   description: 'Deletes a template of the tenant. Workflows that were created from it are not affected.',
   notFound: UNKNOWN,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404, 409],
+  problems: ['conflict'],
 });
 
 export const createFromTemplate = operation({
@@ -110,7 +111,7 @@ export const createFromTemplate = operation({
   body: schemas.fromTemplateRequest,
   notFound: UNKNOWN,
   answers: madeWorkflow,
-  problems: [400, 401, 404, 413, 415, 422],
+  problems: ['definition_invalid'],
 });
 
 export const createSampleWorkflow = operation({
@@ -121,10 +122,10 @@ export const createSampleWorkflow = operation({
   path: '/workflows/examples/create-sample-workflow',
   summary: 'Create a sample workflow',
   description: 'Creates the workflow of the template hello_world.',
-  body: jsonObject.optional(),
+  notFound: 'Template not found',
+  body: jsonObject.optional().meta({ example: {} }),
   bodyOptional: true,
   answers: madeWorkflow,
-  problems: [400, 401, 413, 415],
 });
 
 interface Needs {

@@ -16,7 +16,6 @@ export const getTracingStats = operation({
     'Counts traces by how they ended. Executions that started with the same `traceparent` are one trace, including all executions that they started themselves.',
   query: schemas.tracingStatsQuery,
   answers: { 200: { description: 'The statistics', schema: schemas.tracingStats } },
-  problems: [400, 401],
 });
 
 export const getTrace = operation({
@@ -29,7 +28,6 @@ export const getTrace = operation({
   description:
     'Executions, tasks and attempts are available as long as the execution is stored; calls made by workers are retained according to TRACE_RETENTION_HOURS. An unknown trace has no spans.',
   answers: { 200: { description: 'The trace', schema: schemas.trace } },
-  problems: [400, 401],
 });
 
 export const getServiceTraces = operation({
@@ -42,7 +40,6 @@ export const getServiceTraces = operation({
   description: '`orchestrator` is this service itself. A service that is called by its URL is identified by its host.',
   query: schemas.serviceTracesQuery,
   answers: { 200: { description: 'The traces', schema: schemas.serviceTraces } },
-  problems: [400, 401],
 });
 
 interface Needs {

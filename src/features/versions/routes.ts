@@ -21,7 +21,6 @@ export const diffVersions = operation({
     'Shows the differences and whether they are breaking. Breaking changes are: a parameter that was removed, became required or became narrower; a part of the output that was removed or changed its type; an action used in the output that was removed or changed its type; and a change to an approval, signal or external task that somebody responds to.',
   notFound: 'Workflow not found',
   answers: { 200: { description: 'Changes by field, with old and new values', schema: answers.versionDiff } },
-  problems: [401, 404],
 });
 
 export const setCanary = operation({
@@ -36,7 +35,7 @@ export const setCanary = operation({
   body: canaryRequest,
   notFound: 'Workflow not found',
   answers: { 200: { description: 'The workflow, in its current version', schema: answers.workflow } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const removeCanary = operation({
@@ -49,7 +48,6 @@ export const removeCanary = operation({
   description: 'Executions in progress keep their version.',
   notFound: 'Workflow not found',
   answers: { 204: { description: 'There is no canary' } },
-  problems: [401, 404],
 });
 
 export const promoteCanary = operation({
@@ -61,7 +59,7 @@ export const promoteCanary = operation({
   summary: 'Promote the canary to the current version',
   notFound: 'Workflow not found',
   answers: { 200: { description: 'The workflow', schema: answers.workflow } },
-  problems: [401, 404, 409],
+  problems: ['conflict'],
 });
 
 interface Needs {

@@ -1,9 +1,9 @@
 /** Webhooks: the addresses for a tenant's events, and what became of each delivery. */
 
-import { z } from 'zod';
 import type { Links } from '../../http/server/links.ts';
 import { endpoints, operation, type Routes, sendJson } from '../../http/server/operation.ts';
 import { pageOf } from '../../http/server/paging.ts';
+import { emptyBody } from '../../schemas/requests.ts';
 import type { Webhooks } from './manage-webhooks.ts';
 import type { Webhook, WebhookDelivery } from './ports.ts';
 import * as schemas from './schemas.ts';
@@ -28,7 +28,7 @@ export const createWebhook = operation({
       headers: { Location: 'URL of the created resource' },
     },
   },
-  problems: [400, 401, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listWebhooks = operation({
@@ -41,7 +41,6 @@ export const listWebhooks = operation({
   description: 'The newest webhooks come first.',
   query: schemas.webhookListQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.webhookList } },
-  problems: [400, 401],
 });
 
 export const getWebhook = operation({
@@ -53,7 +52,6 @@ export const getWebhook = operation({
   summary: 'Get a webhook',
   notFound,
   answers: { 200: { description: 'The webhook', schema: schemas.webhook } },
-  problems: [401, 404],
 });
 
 export const updateWebhook = operation({
@@ -68,7 +66,6 @@ export const updateWebhook = operation({
   body: schemas.webhookUpdate,
   notFound,
   answers: { 200: { description: 'Updated', schema: schemas.webhook } },
-  problems: [400, 401, 404, 413, 415],
 });
 
 export const deleteWebhook = operation({
@@ -81,7 +78,6 @@ export const deleteWebhook = operation({
   description: 'Its pending deliveries are deleted too.',
   notFound,
   answers: { 204: { description: 'Deleted' } },
-  problems: [401, 404],
 });
 
 export const testWebhook = operation({
@@ -92,11 +88,11 @@ export const testWebhook = operation({
   path: '/webhooks/{webhook_id}/test',
   summary: 'Send a test event to a webhook',
   description: 'The type of the event is `webhook.test`.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound,
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listWebhookDeliveries = operation({
@@ -110,7 +106,6 @@ export const listWebhookDeliveries = operation({
   query: schemas.deliveryListQuery,
   notFound,
   answers: { 200: { description: 'One page of results', schema: schemas.webhookDeliveryList } },
-  problems: [400, 401, 404],
 });
 
 export const retryWebhookDelivery = operation({
@@ -121,11 +116,11 @@ export const retryWebhookDelivery = operation({
   path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/retry',
   summary: 'Retry a webhook delivery',
   description: 'The event is delivered again, with the same id and the full number of attempts.',
-  body: z.strictObject({}),
+  body: emptyBody,
   bodyOptional: true,
   notFound: 'Delivery not found',
   answers: { 202: { description: 'The delivery was scheduled', schema: schemas.webhookDelivery } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 interface Needs {

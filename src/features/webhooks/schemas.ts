@@ -1,6 +1,6 @@
 /** Requests and responses of the API about webhooks. */
 import { z } from 'zod';
-import { count, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
+import { count, pageExample, paging, RUN, text, time, WHEN } from '../../schemas/answer-shapes.ts';
 
 const WEBHOOK = '0197c2a1-7f10-7b21-8c44-3d5e6f708193';
 const DELIVERY = '5d0f6b0e-8f60-4d3b-9a63-1f1f0c8f2a11';
@@ -88,7 +88,9 @@ export const createdWebhook = z
     example: { ...example, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs=' },
   });
 
-export const webhookList = z.object({ items: z.array(webhook), ...paging }).meta({ id: 'WebhookList' });
+export const webhookList = z
+  .object({ items: z.array(webhook), ...paging })
+  .meta({ id: 'WebhookList', example: pageExample(webhook) });
 
 export const webhookDelivery = z
   .object({
@@ -122,7 +124,7 @@ export const webhookDelivery = z
   });
 export const webhookDeliveryList = z
   .object({ items: z.array(webhookDelivery), ...paging })
-  .meta({ id: 'WebhookDeliveryList' });
+  .meta({ id: 'WebhookDeliveryList', example: pageExample(webhookDelivery) });
 
 export type WebhookAnswer = z.infer<typeof webhook>;
 export type WebhookDeliveryAnswer = z.infer<typeof webhookDelivery>;

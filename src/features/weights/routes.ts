@@ -18,7 +18,6 @@ export const getTenantWeight = operation({
   summary: 'Get the fair-share weight of a tenant',
   notFound: 'Tenant not found',
   answers: { 200: { description: 'The weight and its source', schema: schemas.tenantWeight } },
-  problems: [400, 401, 403, 404],
 });
 
 export const putTenantWeight = operation({
@@ -33,7 +32,6 @@ export const putTenantWeight = operation({
   body: schemas.tenantWeightRequest,
   notFound: 'Tenant not found',
   answers: { 200: { description: 'The effective weight', schema: schemas.tenantWeight } },
-  problems: [400, 401, 403, 404, 413, 415],
 });
 
 interface Needs {

@@ -16,7 +16,6 @@ export const getControlOperation = operation({
     'Pausing, resuming or deleting a workflow with many live executions continues after the response; this returns the progress. Operations are stored for 30 days.',
   notFound: 'Operation not found',
   answers: { 200: { description: 'The progress of the operation', schema: schemas.controlOperation } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

@@ -24,7 +24,7 @@ export const pauseExecution = operation({
   bodyOptional: true,
   notFound,
   answers: { 202: { description: 'Paused', schema: schemas.controlledExecution } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['already_final', 'conflict'],
 });
 
 export const resumeExecution = operation({
@@ -40,7 +40,7 @@ export const resumeExecution = operation({
   bodyOptional: true,
   notFound,
   answers: { 202: { description: 'Resumed', schema: schemas.controlledExecution } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['already_final', 'conflict'],
 });
 
 export const rerunExecution = operation({
@@ -58,7 +58,7 @@ export const rerunExecution = operation({
     200: { description: 'The plan, with dry_run: what would be done', schema: schemas.rerunPlan },
     202: { description: 'The execution was restarted', schema: retriedExecution },
   },
-  problems: [400, 401, 404, 409, 413, 415, 422],
+  problems: ['not_retryable', 'unknown_action'],
 });
 
 interface Needs {

@@ -42,11 +42,12 @@ export const getExecutionEvents = operation({
       description: 'The events',
       schema: schemas.eventStream,
       mediaType: STREAM,
+      events: schemas.streamedEvents,
       others: { 'application/json': schemas.runEventList },
     },
     204: { description: 'The execution has ended, and all its events were received' },
   },
-  problems: [400, 401, 404],
+  problems: ['overloaded'],
 });
 
 /** After which there may be room for another stream. */

@@ -21,6 +21,7 @@ import { endpoints, notFound, operation, type Routes, sendJson } from '../server
 import { windowOf } from '../server/paging.ts';
 import { detailOf } from '../server/parse.ts';
 import { itemError } from '../server/problem.ts';
+import { ACCEPTING } from '../server/problem-codes.ts';
 import { bulkItem } from './tasks.ts';
 import { workflowIdOf } from './workflows.ts';
 
@@ -34,7 +35,6 @@ export const getExecution = operation({
   description: 'Returns the execution with its progress and tasks.',
   notFound: 'Execution not found',
   answers: { 200: { description: 'The execution', schema: answers.execution } },
-  problems: [401, 404],
 });
 
 export const cancelExecution = operation({
@@ -49,7 +49,7 @@ export const cancelExecution = operation({
   bodyOptional: true,
   notFound: 'Execution not found',
   answers: { 202: { description: 'The cancellation was requested', schema: answers.cancelledExecution } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['already_final'],
 });
 
 export const executeWorkflow = operation({
@@ -78,7 +78,7 @@ export const executeWorkflow = operation({
       },
     },
   },
-  problems: [400, 401, 404, 409, 413, 415, 422, 429],
+  problems: [...ACCEPTING, 'definition_invalid'],
 });
 
 export const executeMany = operation({
@@ -93,7 +93,7 @@ export const executeMany = operation({
   bodyDocument: executeListDocument,
   notFound: 'Workflow not found',
   answers: { 202: { description: 'One result per item', schema: answers.acceptedExecutions } },
-  problems: [400, 401, 404, 409, 413, 415, 429],
+  problems: ['workflow_paused', 'queue_full'],
 });
 
 export const listWorkflowExecutions = operation({
@@ -107,7 +107,6 @@ export const listWorkflowExecutions = operation({
   query: workflowExecutionsQuery,
   notFound: 'Workflow not found',
   answers: { 200: { description: 'One page of results', schema: answers.executionList } },
-  problems: [400, 401, 404],
 });
 
 export const listExecutions = operation({
@@ -120,7 +119,6 @@ export const listExecutions = operation({
   description: 'Returns all executions, including single tasks, newest first.',
   query: executionsQuery,
   answers: { 200: { description: 'One page of results', schema: answers.executionList } },
-  problems: [400, 401],
 });
 
 interface Needs {

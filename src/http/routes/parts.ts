@@ -22,7 +22,6 @@ export const listParts = operation({
   query: partsQuery,
   notFound: 'Execution not found',
   answers: { 200: { description: 'One page of results', schema: answers.executionParts } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

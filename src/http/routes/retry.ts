@@ -17,7 +17,7 @@ export const retryExecution = operation({
   bodyOptional: true,
   notFound: 'Execution not found',
   answers: { 202: { description: 'The execution was restarted', schema: retriedExecution } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['not_retryable'],
 });
 
 interface Needs {

@@ -51,7 +51,6 @@ export const getService = operation({
   summary: 'Get the service information',
   description: 'Returns the name, version, status and links of the service.',
   answers: { 200: { description: 'The service', schema: answers.serviceInformation } },
-  problems: [401],
 });
 
 export const getHealth = operation({
@@ -67,7 +66,6 @@ export const getHealth = operation({
     200: { description: 'Healthy', schema: answers.healthAnswer },
     503: { description: 'Unhealthy', schema: answers.healthAnswer },
   },
-  problems: [],
 });
 
 export const liveness = ['/livez', '/healthz'].map((path) =>
@@ -80,7 +78,6 @@ export const liveness = ['/livez', '/healthz'].map((path) =>
     summary: 'Check that the process is alive',
     description: 'The database and Redis are not checked.',
     answers: { 200: { description: 'Alive', schema: answers.livenessAnswer } },
-    problems: [],
   }),
 );
 
@@ -98,7 +95,6 @@ export const readiness = ['/ready', '/readyz'].map((path) =>
       200: { description: 'Ready', schema: answers.readinessAnswer },
       503: { description: 'Not ready', schema: answers.readinessAnswer },
     },
-    problems: [],
   }),
 );
 
@@ -110,8 +106,9 @@ export const getInfo = operation({
   path: '/info',
   summary: 'Get the capabilities of the service',
   answers: { 200: { description: 'The service', schema: answers.informationAnswer } },
-  problems: [401],
 });
+
+const metricsText = z.string().meta({ example: 'orchestrator_up 1\n' });
 
 export const getMetrics = operation({
   id: 'getMetrics',
@@ -125,12 +122,12 @@ export const getMetrics = operation({
   answers: {
     200: {
       description: 'The metrics',
-      schema: z.string(),
+      schema: metricsText,
       mediaType: 'text/plain',
-      others: { 'application/openmetrics-text': z.string(), 'application/json': metricsAnswer },
+      others: { 'application/openmetrics-text': metricsText, 'application/json': metricsAnswer },
     },
   },
-  problems: [401, 404],
+  problems: ['not_found'],
 });
 
 export const getEffectiveConfig = operation({
@@ -143,7 +140,6 @@ export const getEffectiveConfig = operation({
   description:
     'Returns every setting of the API process that responds, with its value and its source. Secrets are masked as `***`; URLs are shown without user, password and query.',
   answers: { 200: { description: 'The settings', schema: effectiveConfig } },
-  problems: [401],
 });
 
 interface Needs {

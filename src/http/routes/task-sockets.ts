@@ -31,6 +31,7 @@ import { isOneOf, isOwn, lets } from '../middleware/origins.ts';
 import { watchCredentials } from '../middleware/watch-credentials.ts';
 import { presentTaskOutput, presentTaskState } from '../present/events.ts';
 import { MAX_ID_LENGTH } from '../server/operation.ts';
+import { CLOSE } from './task-socket.ts';
 
 export interface TaskSocketsDeps {
   identify: Identify;
@@ -75,13 +76,6 @@ const LOOK_EVERY_MS = 200;
 /** Clients have nothing to say. */
 const MAX_PAYLOAD_BYTES = 1_024;
 const GOODBYE_MS = 1_000;
-const NORMAL = 1000;
-const GOING_AWAY = 1001;
-const TRY_AGAIN_LATER = 1013;
-const INTERNAL = 1011;
-/** The private range; the last three digits are those of HTTP. */
-const UNAUTHORIZED = 4401;
-const NOT_FOUND = 4404;
 
 export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSockets {
   const { max = MAX_SOCKETS, pingMs = PING_MS } = deps.config.sockets ?? {};
@@ -140,7 +134,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
         { identify: deps.identify, everyMs: deps.config.sockets?.credentialsMs },
         opened,
         () => {
-          socket.close(UNAUTHORIZED, 'the credentials are over');
+          socket.close(CLOSE.unauthorized, 'the credentials are over');
           setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
         },
       );
@@ -152,7 +146,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
             task_id: taskId,
             error: errorMessage(error),
           });
-          socket.close(INTERNAL);
+          socket.close(CLOSE.internal);
         });
     });
     return undefined;
@@ -189,7 +183,7 @@ export function attachTaskSockets(server: Server, deps: TaskSocketsDeps): TaskSo
         (socket) =>
           new Promise<void>((resolve) => {
             socket.once('close', () => resolve());
-            socket.close(GOING_AWAY, 'the service is stopping');
+            socket.close(CLOSE.goingAway, 'the service is stopping');
             setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
           }),
       );
@@ -217,10 +211,10 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
       timestamp: isoText(deps.clock.now()),
       final: true,
     });
-    return socket.close(NOT_FOUND, 'Task not found');
+    return socket.close(CLOSE.notFound, 'Task not found');
   }
   await tell(state);
-  if (state.final) return socket.close(NORMAL);
+  if (state.final) return socket.close(CLOSE.normal);
 
   // Says it again when nothing has changed, unless the reader is still busy with the one before.
   const repeats = setInterval(() => {
@@ -254,10 +248,10 @@ async function serve(socket: WebSocket, caller: Caller, taskId: string, deps: Ta
     await look.stop();
     const last = end === 'left' ? undefined : await read();
     if (last?.final === true) await tell(last);
-    socket.close(last?.final === true ? NORMAL : GOING_AWAY);
+    socket.close(last?.final === true ? CLOSE.normal : CLOSE.goingAway);
   } catch (error) {
     if (!(error instanceof OrchestratorError) || error.code !== 'overloaded') throw error;
-    socket.close(TRY_AGAIN_LATER, 'too many readers');
+    socket.close(CLOSE.tryAgainLater, 'too many readers');
   } finally {
     clearInterval(repeats);
     await look.stop();

@@ -22,6 +22,7 @@ import type { Links } from '../server/links.ts';
 import { endpoints, notFound, operation, type Routes, sendJson } from '../server/operation.ts';
 import { detailOf } from '../server/parse.ts';
 import { itemError } from '../server/problem.ts';
+import { ACCEPTING } from '../server/problem-codes.ts';
 
 export const assignTask = operation({
   id: 'assignTask',
@@ -40,7 +41,7 @@ export const assignTask = operation({
   answers: {
     202: { description: 'Accepted', schema: answers.assignedTask, headers: { Location: 'URL of the result' } },
   },
-  problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
+  problems: [...ACCEPTING, 'not_found', 'unknown_task_type', 'definition_invalid'],
 });
 
 export const assignTasks = operation({
@@ -55,7 +56,7 @@ export const assignTasks = operation({
   body: taskListRequest,
   bodyDocument: taskListDocument,
   answers: { 202: { description: 'One result per item', schema: answers.assignedTasks } },
-  problems: [400, 401, 413, 415, 429],
+  problems: ['queue_full'],
 });
 
 export const getResult = operation({
@@ -77,7 +78,6 @@ export const getResult = operation({
     },
     304: { description: 'Not modified' },
   },
-  problems: [400, 401, 404],
 });
 
 export const listTasks = operation({
@@ -88,7 +88,6 @@ export const listTasks = operation({
   path: '/tasks',
   summary: 'List the names that task_type accepts',
   answers: { 200: { description: 'The names', schema: answers.availableTasks } },
-  problems: [401],
 });
 
 export const listActionTypes = operation({
@@ -100,7 +99,6 @@ export const listActionTypes = operation({
   summary: 'List action types with their JSON Schemas',
   description: 'The response has the JSON Schemas of the configuration and of the output of each action type.',
   answers: { 200: { description: 'The action types', schema: answers.actionTypeList } },
-  problems: [401],
 });
 
 interface Needs {

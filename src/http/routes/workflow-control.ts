@@ -33,7 +33,7 @@ export const pauseWorkflow = operation({
       headers: { Location: 'URL of the operation, which shows the progress on the executions' },
     },
   },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const resumeWorkflow = operation({
@@ -54,7 +54,7 @@ export const resumeWorkflow = operation({
       headers: { Location: 'URL of the operation, which shows the progress on the executions' },
     },
   },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listLanes = operation({
@@ -66,7 +66,6 @@ export const listLanes = operation({
   summary: 'List lanes',
   description: 'There is one lane for each action type. Shows the number of waiting jobs, and which lanes are paused.',
   answers: { 200: { description: 'All lanes', schema: schemas.laneList } },
-  problems: [401],
 });
 
 export const pauseLane = operation({
@@ -82,7 +81,7 @@ export const pauseLane = operation({
   bodyOptional: true,
   notFound: 'Lane not found',
   answers: { 202: { description: 'Paused', schema: schemas.controlledLane } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const resumeLane = operation({
@@ -97,7 +96,7 @@ export const resumeLane = operation({
   bodyOptional: true,
   notFound: 'Lane not found',
   answers: { 202: { description: 'Resumed', schema: schemas.controlledLane } },
-  problems: [400, 401, 404, 409, 413, 415],
+  problems: ['conflict'],
 });
 
 export const listControlEvents = operation({
@@ -111,7 +110,6 @@ export const listControlEvents = operation({
     'Shows who paused and resumed them, newest first. Changes to a single execution are among the events of that execution.',
   query: schemas.controlEventQuery,
   answers: { 200: { description: 'One page of results', schema: schemas.controlEventList } },
-  problems: [400, 401],
 });
 
 const cursorShape = z.strictObject({ i: z.string().regex(/^\d{1,18}$/) });

@@ -55,7 +55,7 @@ export const createWorkflow = operation({
       headers: { Location: 'URL of the created resource', ETag: 'Version of the workflow, for If-Match' },
     },
   },
-  problems: [400, 401, 403, 413, 415, 422],
+  problems: ['definition_invalid'],
 });
 
 export const listWorkflows = operation({
@@ -68,7 +68,6 @@ export const listWorkflows = operation({
   description: 'The newest workflows come first.',
   query: workflowListQuery,
   answers: { 200: { description: 'One page of results', schema: answers.workflowList } },
-  problems: [400, 401],
 });
 
 export const getWorkflow = operation({
@@ -88,7 +87,6 @@ export const getWorkflow = operation({
       headers: { ETag: 'Version of the workflow, for If-Match' },
     },
   },
-  problems: [400, 401, 404],
 });
 
 export const updateWorkflow = operation({
@@ -111,7 +109,7 @@ export const updateWorkflow = operation({
       headers: { ETag: 'Version of the workflow, for If-Match' },
     },
   },
-  problems: [400, 401, 404, 409, 412, 413, 415, 422],
+  problems: ['conflict', 'precondition_failed', 'definition_invalid'],
 });
 
 export const deleteWorkflow = operation({
@@ -129,7 +127,7 @@ export const deleteWorkflow = operation({
     204: { description: 'Deleted' },
     202: { description: 'Deleted; its executions are being cancelled', schema: controlOperation },
   },
-  problems: [400, 401, 404, 409],
+  problems: ['active_runs'],
 });
 
 export const listVersions = operation({
@@ -143,7 +141,6 @@ export const listVersions = operation({
   query: versionListQuery,
   notFound: 'Workflow not found',
   answers: { 200: { description: 'One page of results', schema: answers.workflowVersionList } },
-  problems: [400, 401, 404],
 });
 
 interface Needs {

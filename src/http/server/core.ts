@@ -24,6 +24,8 @@ export interface HttpConfig {
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
   version: string;
+  /** The provider at which browsers log in, if they can. */
+  authentication?: { readonly oidc?: { readonly issuer: string } | undefined };
   /** The certificate and key that it is served with, if it is. */
   tls?: object | undefined;
   /** How streams of events behave; each has a default. */

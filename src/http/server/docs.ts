@@ -4,6 +4,7 @@ import path from 'node:path';
 import express, { type RequestHandler, type Response } from 'express';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { taskSocket } from '../routes/task-socket.ts';
 import type { HttpConfig } from './core.ts';
 import { createApiDocument } from './openapi.ts';
 import { endpoints, type Operation, operation, type Routes, sendJson } from './operation.ts';
@@ -16,12 +17,15 @@ const page = (id: string, at: string, summary: string) =>
     method: 'get',
     path: at,
     summary,
-    answers: { 200: { description: 'A page', schema: z.string(), mediaType: 'text/html' } },
-    problems: [401],
+    answers: {
+      200: { description: 'A page', schema: z.string().meta({ example: '<!doctype html>' }), mediaType: 'text/html' },
+    },
   });
 
 export const getDocs = page('getDocs', '/docs', 'Get the API documentation in Swagger UI');
 export const getRedoc = page('getRedoc', '/redoc', 'Get the API documentation in ReDoc');
+
+const apiDocument = z.record(z.string(), z.unknown()).meta({ example: { openapi: '3.1.1' } });
 
 export const getOpenApiJson = operation({
   id: 'getOpenApiJson',
@@ -30,8 +34,7 @@ export const getOpenApiJson = operation({
   method: 'get',
   path: '/openapi.json',
   summary: 'Get the OpenAPI document as JSON',
-  answers: { 200: { description: 'OpenAPI 3.1', schema: z.record(z.string(), z.unknown()) } },
-  problems: [401],
+  answers: { 200: { description: 'OpenAPI 3.1', schema: apiDocument } },
 });
 
 export const getOpenApiYaml = operation({
@@ -41,12 +44,19 @@ export const getOpenApiYaml = operation({
   method: 'get',
   path: '/openapi.yaml',
   summary: 'Get the OpenAPI document as YAML',
-  answers: { 200: { description: 'OpenAPI 3.1', schema: z.string(), mediaType: 'application/yaml' } },
-  problems: [401],
+  answers: {
+    200: {
+      description: 'OpenAPI 3.1',
+      schema: z.string().meta({ example: 'openapi: 3.1.1' }),
+      mediaType: 'application/yaml',
+    },
+  },
 });
 
+const SOCKETS = [taskSocket];
+
 interface Needs {
-  config: Pick<HttpConfig, 'publicUrl' | 'version'>;
+  config: Pick<HttpConfig, 'publicUrl' | 'version' | 'authentication'>;
   /** All that are served. */
   operations: readonly Operation[];
 }
@@ -54,11 +64,12 @@ interface Needs {
 export const docsRoutes = endpoints([getDocs, getRedoc, getOpenApiJson, getOpenApiYaml], serve);
 
 function serve(routes: Routes, { config, operations }: Needs): void {
-  const { publicUrl, version } = config;
+  const { publicUrl, version, authentication } = config;
   // Takes some milliseconds: made at the first request.
   let made: ReturnType<typeof createApiDocument> | undefined;
   const document = () => {
-    made ??= createApiDocument(operations, { version, serverUrl: publicUrl });
+    const issuer = authentication?.oidc?.issuer;
+    made ??= createApiDocument(operations, { version, serverUrl: publicUrl, issuer, sockets: SOCKETS });
     return made;
   };
   const base = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/+$/, '');
@@ -71,7 +82,7 @@ function serve(routes: Routes, { config, operations }: Needs): void {
 
 /** The document as it is committed: of no particular address. */
 export function apiDocumentYaml(operations: readonly Operation[], version: string): string {
-  return asYaml(createApiDocument(operations, { version, serverUrl: undefined }));
+  return asYaml(createApiDocument(operations, { version, serverUrl: undefined, sockets: SOCKETS }));
 }
 
 function asYaml(document: object): string {

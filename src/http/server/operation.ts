@@ -5,7 +5,7 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { Needed } from '../../domain/access.ts';
-import { OrchestratorError } from '../../domain/errors.ts';
+import { type ErrorCode, OrchestratorError } from '../../domain/errors.ts';
 import type { Caller } from '../../engine/ports/use-cases.ts';
 import type { Json } from '../../schemas/json.ts';
 import { guardJson } from '../../schemas/json-guard.ts';
@@ -60,6 +60,8 @@ export interface Answer {
   mediaType?: string;
   /** What else it may be: media type -> schema. */
   others?: Record<string, z.ZodType>;
+  /** Of an event stream: the schema of `data` by the name of the event; `*`: of all others. Each has an id. */
+  events?: Readonly<Record<string, z.ZodType>>;
   headers?: Record<string, string>;
 }
 
@@ -67,16 +69,22 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   id: string;
   /** What the caller must be allowed; nothing of the request but its head is read before. */
   permission: Needed;
+  /** A signature that stands for credentials, as the document calls it. */
+  signedBy?: 'webhook' | 'peer';
   tag: Tag;
   method: Method;
   path: string;
   /** Of parameters of the path that may be longer than an id, or put together of several. */
   lengths?: Readonly<Record<string, number>>;
+  /** Of parameters of the path, for the document, where their names do not say enough. */
+  pathExamples?: Readonly<Record<string, string>>;
   summary: string;
   description?: string;
   body?: B;
   /** Shown in the document instead of `body`, where the real check happens later. */
   bodyDocument?: z.ZodType;
+  /** What else the body may be, for the document: media type -> schema. */
+  bodyOthers?: Record<string, z.ZodType>;
   /** No body is read as `{}`. */
   bodyOptional?: boolean;
   query?: Q;
@@ -84,8 +92,8 @@ export interface Operation<B extends z.ZodType = z.ZodType, Q extends z.ZodType 
   headers?: Record<string, string>;
   notFound?: NotFound;
   answers: Record<number, Answer>;
-  /** Statuses of problem documents besides 429, 500 and 503, which every operation can answer. */
-  problems: number[];
+  /** Codes of its problem documents besides those of `codesOf`, which follow from the rest of the operation. */
+  problems?: readonly ErrorCode[];
   /** Those that are a page for a caller that prefers text/html to JSON. */
   problemPages?: number[];
 }

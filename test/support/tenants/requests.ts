@@ -39,6 +39,7 @@ interface Parameter {
 interface Described {
   operationId: string;
   'x-permission'?: string;
+  'x-websocket'?: unknown;
   parameters?: Parameter[];
   requestBody?: { content: Record<string, { schema: Schema }> };
 }
@@ -55,6 +56,8 @@ export function foreignRequests(document: Document, ids: Ids, own: Readonly<Reco
   return Object.entries(document.paths).flatMap(([path, item]) =>
     METHODS.flatMap((method) => {
       const operation = item[method];
+      // By HTTP nothing is served where a WebSocket is; test/integration/task-sockets.test.ts has the tenants of those.
+      if (operation?.['x-websocket'] !== undefined) return [];
       return operation === undefined ? [] : requestsOf(document, ids, own, { path, method, operation });
     }),
   );

@@ -204,6 +204,29 @@ describe('bodies', () => {
       sent({ oneOf: [{ type: 'string' }, { type: 'integer' }] }),
       ['body: oneOf lost 0 and won 1 of its choices'],
     ],
+    [
+      'a choice in other words',
+      sent({ oneOf: [{ type: 'string' }, a] }),
+      sent({
+        oneOf: [
+          { ...a, description: 'An object', example: { a: 'x' } },
+          { type: 'string', title: 'Text' },
+        ],
+      }),
+      [],
+    ],
+    [
+      'a field that is called as an annotation is',
+      sent({ oneOf: [{ type: 'object', properties: { description: { type: 'string' } } }] }),
+      sent({ oneOf: [{ type: 'object', properties: { description: { type: 'integer' } } }] }),
+      ['!body.description: was string and is integer'],
+    ],
+    [
+      'a field required in a choice',
+      sent({ anyOf: [a, { type: 'null' }] }),
+      sent({ anyOf: [{ ...a, required: ['a'] }, { type: 'null' }] }),
+      ['!body.a: is required now'],
+    ],
     ['required now', sent(a), sent(a, { required: true }), ['!body: is required now']],
     [
       'another media type',
@@ -218,6 +241,16 @@ describe('bodies', () => {
   });
 });
 
+test('a choice that is a reference has changed when its target has', () => {
+  const choice = answered({ anyOf: [{ $ref: '#/components/schemas/A' }, { type: 'null' }] });
+  const withTarget = (schema: JsonObject) => documentOf({ '/x': choice }, { components: { schemas: { A: schema } } });
+  const [changed] = drift(
+    withTarget({ type: 'object', properties: { a: {} } }),
+    withTarget({ type: 'object', properties: {} }),
+  ).changed;
+  expect(changed?.changes).toEqual([{ where: 'response.200.a', breaking: true, message: 'is not there any more' }]);
+});
+
 describe('answers', () => {
   const a = { type: 'object', properties: { a: { type: 'string' } } };
   test.each<[string, JsonObject, JsonObject, string[]]>([
@@ -228,6 +261,12 @@ describe('answers', () => {
       ['response.200.b: is new'],
     ],
     ['a field less', answered(a), answered({ type: 'object' }), ['!response.200.a: is not there any more']],
+    [
+      'a new field of what may be null',
+      answered({ anyOf: [a, { type: 'null' }] }),
+      answered({ anyOf: [{ ...a, properties: { ...a.properties, b: {} } }, { type: 'null' }] }),
+      ['response.200.b: is new'],
+    ],
     [
       'a field that may be missing',
       answered({ ...a, required: ['a'] }),
