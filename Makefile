@@ -1,5 +1,9 @@
 # The npm scripts under the names that the older services used; `npm run` lists all of them.
-.PHONY: dev test lint type-check migrate run build clean dev-up test-e2e
+TARGETS = dev test lint type-check migrate run build clean dev-up test-e2e generate-clients buf-lint buf-breaking clean-generated
+.PHONY: help $(TARGETS)
 
-dev test lint type-check migrate run build clean dev-up test-e2e:
+help:
+	@echo "make $(TARGETS)"
+
+$(TARGETS):
 	npm run $@
