@@ -24,6 +24,9 @@ export interface HttpConfig {
   /** Where clients reach the service; undefined: links are paths. */
   publicUrl: string | undefined;
   version: string;
+  /** When this build was made, and of which commit, where it says so. */
+  buildTime?: string | undefined;
+  commitSha?: string | undefined;
   /** The certificate and key that it is served with, if it is. */
   tls?: object | undefined;
   /** How streams of events behave; each has a default. */
