@@ -31,6 +31,8 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
   ...['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings', 'te', 'expect'],
 ]);
 
+const HAS_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
+
 export interface Http2Limits {
   maxHeaderBytes: number;
   /** A connection without requests is closed after that. */
@@ -182,7 +184,9 @@ function headersOf(request: Http2ServerRequest, bodyless: boolean): string[] {
     headers.push(name, value);
   }
   if (cookies.length > 0) headers.push('cookie', cookies.join('; '));
+  // In HTTP/1.1 it must be said where the body ends, and that there is none where one is expected.
   if (!bodyless && !hasLength) headers.push('transfer-encoding', 'chunked');
+  if (bodyless && !hasLength && HAS_BODY.has(request.method)) headers.push('content-length', '0');
   headers.push('connection', 'close');
   return headers;
 }
