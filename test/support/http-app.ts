@@ -22,7 +22,7 @@ import { createIdentify, type IdentifyDeps } from '../../src/http/auth/identify.
 import { createHttpApp } from '../../src/http/server/app.ts';
 import { createLinks } from '../../src/http/server/links.ts';
 import { bind } from '../../src/http/server/operation.ts';
-import { createHttpServer } from '../../src/http/server/server.ts';
+import { createHttpServer, type ServedBeside } from '../../src/http/server/server.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import { emptyCatalog } from './empty-catalog.ts';
@@ -89,9 +89,13 @@ export interface Door {
 /** What the door is configured with; without keys nothing is required. */
 export type DoorConfig = Partial<TestConfig> & Partial<IdentifyDeps>;
 
-export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
+export async function openDoor(
+  config: DoorConfig = {},
+  instead: Partial<HttpDeps> = {},
+  beside: ServedBeside = {},
+): Promise<Door> {
   const { door, deps } = memory(config);
-  const server = createHttpServer(appOf({ ...deps, ...instead }));
+  const server = createHttpServer(appOf({ ...deps, ...instead }), undefined, undefined, beside);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   door.port = (server.address() as AddressInfo).port; // It listens on a port.
