@@ -83,6 +83,10 @@ export interface Door {
   fault: Fault | undefined;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** How many are open. */
+  connections(): Promise<number>;
+  /** As a process that ends does: what was begun may end. */
+  closeGently(): void;
   close(): Promise<void>;
 }
 
@@ -100,6 +104,12 @@ export async function openDoor(
   await once(server, 'listening');
   door.port = (server.address() as AddressInfo).port; // It listens on a port.
   door.url = `http://127.0.0.1:${door.port}`;
+  door.connections = () =>
+    new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
+  door.closeGently = () => {
+    server.closeIdleConnections();
+    server.close();
+  };
   door.close = async () => {
     server.closeAllConnections();
     server.close();
@@ -180,6 +190,8 @@ export function memory({
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
       }),
+    connections: () => Promise.resolve(0),
+    closeGently: () => undefined,
     close: () => Promise.resolve(),
   };
   const keep = (event: string, fields?: object) => void door.logged.push({ event, fields });

@@ -23,6 +23,8 @@ const MAX_INVALID_FRAMES = 100;
 const CONTROL_FRAMES = 1_000;
 const CONTROL_FRAMES_PER_REQUEST = 20;
 const CONTROL_WINDOW_MS = 10_000;
+/** Within that a connection has its first request. */
+const FIRST_REQUEST_MS = 10_000;
 /** A client that does not answer a PING for that long is gone. */
 const PONG_MS = 10_000;
 
@@ -84,6 +86,8 @@ export function createHttp2(
 
   return {
     take(socket) {
+      // The server of HTTP/1.1 lets clients end their side first; here nothing is asked or answered after that.
+      socket.once('end', () => socket.end());
       arriving = socket;
       server.emit('connection', socket);
       arriving = undefined;
@@ -102,7 +106,9 @@ function limitControlFrames(session: Http2Session): void {
   let left = CONTROL_FRAMES;
   const count = () => {
     left -= 1;
-    if (left < 0) session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (left >= 0 || session.destroyed) return;
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    session.destroy();
   };
   const window = setInterval(() => {
     left = Math.max(left, CONTROL_FRAMES);
@@ -117,7 +123,12 @@ function limitControlFrames(session: Http2Session): void {
 
 function closeWhenIdle(session: Http2Session, idleMs: number): void {
   let open = 0;
+  // It has sent something that ended the reading of frames, or waits: of the end of such a connection nobody hears.
+  const unused = setTimeout(() => session.destroy(), FIRST_REQUEST_MS);
+  unused.unref();
+  session.once('close', () => clearTimeout(unused));
   session.on('stream', (stream) => {
+    clearTimeout(unused);
     open += 1;
     stream.once('close', () => {
       open -= 1;

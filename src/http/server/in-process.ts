@@ -65,8 +65,8 @@ class Side extends Duplex {
 
   override _write(chunk: Buffer, _encoding: string, written: () => void): void {
     const other = this.#other;
-    if (other === undefined || other.destroyed) {
-      written();
+    if (other === undefined || other.destroyed || chunk.length === 0) {
+      process.nextTick(written);
       return;
     }
     other.#written = written;
