@@ -2,6 +2,11 @@
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { describe, expect } from 'vitest';
+import { RetryInfoSchema } from '../../src/features/grpc/generated/google/rpc/error_details_pb.ts';
+import {
+  HealthService,
+  HealthCheckResponse_ServingStatus as Serving,
+} from '../../src/features/grpc/generated/health_pb.ts';
 import { ToolService, WorkflowService } from '../../src/features/grpc/generated/orchestrator_pb.ts';
 import { openClient } from '../harness/client/client.ts';
 import { startProcess } from '../harness/processes/process.ts';
@@ -161,5 +166,50 @@ describe.each([onOne].flatMap((one) => one ?? []))('gRPC on $backend', ({ test }
     ]);
     expect(new Set(seen.map(({ id }) => id)).size).toBe(seen.length);
     await Promise.all(children.map((child) => child.ended));
+  });
+
+  test('a process that ends says so to who watches its health, and lets readers of events go on elsewhere', async ({
+    api,
+    stack,
+  }) => {
+    const child = await startProcess({ kind: 'api', cwd: stack.folder, settings: stack.environment });
+    const transport = transportTo(`http://127.0.0.1:${child.port}`);
+    const signal = { action_id: 'wait', action_type: 'signal', config: { name: 'go' } };
+    const executionId = await api.execute(await api.createWorkflow(workflow([signal])));
+    const statuses: number[] = [];
+    const watched = (async () => {
+      for await (const { status } of createClient(HealthService, transport).watch({})) statuses.push(status);
+    })();
+    let last = '';
+    const read = (async () => {
+      const events = createClient(WorkflowService, transport).streamEvents({ executionId });
+      for await (const { eventId } of events) last = eventId === '' ? last : eventId;
+    })();
+    const ended = failureOf(read);
+    await until(() => statuses.length > 0 && last !== '', { what: 'both streams are open' });
+    expect(await child.end('SIGTERM')).toBe(0);
+    await watched;
+    expect(statuses).toEqual([Serving.SERVING, Serving.NOT_SERVING]);
+    const error = await ended;
+    expect(error.code).toBe(Code.Unavailable);
+    expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
+
+    await api.post(`/workflows/executions/${executionId}/signals/go`);
+    const rest: string[] = [];
+    const resumed = createClient(WorkflowService, transportTo(api.url)).streamEvents({
+      executionId,
+      afterEventId: last,
+    });
+    for await (const { eventId, event } of resumed) {
+      expect(Number(eventId)).toBeGreaterThan(Number(last));
+      rest.push(event);
+    }
+    expect(rest.at(-1)).toBe('run.completed');
+    // A reader that has everything gets nothing more, and no error.
+    const done = createClient(WorkflowService, transportTo(api.url));
+    const all: string[] = [];
+    for await (const { eventId } of done.streamEvents({ executionId })) all.push(eventId);
+    for await (const event of done.streamEvents({ executionId, afterEventId: all.at(-1) ?? '' }))
+      expect.fail(event.event);
   });
 });

@@ -85,7 +85,7 @@ export interface Door {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   /** How many are open. */
   connections(): Promise<number>;
-  /** As a process that ends does: what was begun may end. */
+  /** As a process that ends does: what has started may end. */
   closeGently(): void;
   close(): Promise<void>;
 }

@@ -128,7 +128,7 @@ function answered(request: ClientRequest, signal?: AbortSignal): Promise<Incomin
   });
 }
 
-/** By whoever did it: the deadline or the client of the call, else the server. */
+/** By the one that did it: the deadline or the client of the call, else the server. */
 export function brokenOff(signal: AbortSignal | undefined): ConnectError {
   if (signal?.aborted !== true) return unavailable('The answer was broken off', BROKEN_SECONDS);
   return ConnectError.from(signal.reason, Code.Canceled);

@@ -1,4 +1,4 @@
-/** Which protocol a connection speaks, told from its first bytes however they arrive. */
+/** Which protocol a connection speaks, seen in its first bytes however they arrive. */
 import { once } from 'node:events';
 import { createServer as createHttp1 } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
