@@ -4,6 +4,7 @@ import { ValueSchema } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OPEN_ACCESS } from '../../../../src/domain/access.ts';
 import { allErrorCodes, describe as describeCode, OrchestratorError } from '../../../../src/domain/errors.ts';
 import { STATUS, statusOf } from '../../../../src/features/grpc/domain.ts';
 import {
@@ -20,7 +21,11 @@ import {
 import { InfoService } from '../../../../src/features/grpc/generated/info_pb.ts';
 import { ToolService, WorkflowService } from '../../../../src/features/grpc/generated/orchestrator_pb.ts';
 import { FILES } from '../../../../src/features/grpc/router.ts';
+import { clientAddress } from '../../../../src/http/middleware/client-address.ts';
+import { createStreamSlots } from '../../../../src/http/middleware/stream-slots.ts';
 import { MAX_WATCHERS, openRpcServer, type RpcServer } from '../../../support/rpc-server.ts';
+
+const LIMITS = { addressOf: clientAddress(0), requests: undefined, failures: undefined };
 
 let server: RpcServer;
 beforeAll(async () => {
@@ -221,6 +226,39 @@ describe('a health check', () => {
       .toBe(true);
     leave.abort();
   });
+});
+
+test('a stream of events whose credentials are revoked ends as UNAUTHENTICATED, and one without a slot as RESOURCE_EXHAUSTED', async () => {
+  let valid = true;
+  const own = await openRpcServer(
+    { streams: { credentialsMs: 20 } },
+    {
+      identify: (_request, context) =>
+        valid
+          ? { caller: { tenantId: 'default', userId: 'anna', ...context }, access: OPEN_ACCESS }
+          : { detail: 'The credentials are not valid', why: 'unknown_key', presented: true },
+      events: {
+        async follow({ start, signal }: { start(): void; signal: AbortSignal }) {
+          start();
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          return 'ended';
+        },
+      } as never,
+      limits: { ...LIMITS, streams: createStreamSlots(1) },
+    },
+  );
+  const workflows = createClient(WorkflowService, own.transport);
+  const read = async () => {
+    for await (const event of workflows.streamEvents({ executionId: 'x' })) expect.fail(event.event);
+  };
+  const first = failureOf(read());
+  const second = await failureOf(read());
+  expect(second.code).toBe(Code.ResourceExhausted);
+  valid = false;
+  const ended = await first;
+  expect([ended.code, second.findDetails(RetryInfoSchema).length]).toEqual([Code.Unauthenticated, 1]);
+  expect(ended.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: 'unauthorized' }]);
+  await own.close();
 });
 
 test('reflection lists the services, and has every file with what it imports', async () => {
