@@ -23,7 +23,11 @@ FROM sources AS build
 RUN npm prune --omit=dev --no-audit --no-fund --ignore-scripts && node scripts/sbom.mjs sbom.cdx.json
 
 FROM node:20-bookworm-slim
+# docker build --build-arg COMMIT_SHA=$(git rev-parse HEAD) --build-arg BUILD_TIME=$(date -u +%Y-%m-%dT%H:%M:%SZ) .
+ARG BUILD_TIME=
+ARG COMMIT_SHA=
 ENV NODE_ENV=production LOG_FILE=none DATA_DIR=/data
+ENV BUILD_TIME=$BUILD_TIME COMMIT_SHA=$COMMIT_SHA
 WORKDIR /app
 COPY --from=build /app/package.json /app/sbom.cdx.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -1,5 +1,5 @@
-# The npm scripts under the names that the older services used; `npm run` lists all of them.
-.PHONY: dev test lint type-check migrate run build clean dev-up test-e2e
+# The npm scripts under the names that the older services used; `make help` lists all of them.
+.PHONY: help dev test lint type-check migrate run build clean dev-up test-e2e generate-clients buf-lint buf-breaking clean-generated
 
-dev test lint type-check migrate run build clean dev-up test-e2e:
+help dev test lint type-check migrate run build clean dev-up test-e2e generate-clients buf-lint buf-breaking clean-generated:
 	npm run $@

@@ -43,8 +43,11 @@ import type { Login } from './http/auth/login.ts';
 import type { FindApiKey } from './http/auth/made-keys.ts';
 import type { BeforeChange } from './http/middleware/before-change.ts';
 import type { ApiLimits } from './http/middleware/limits.ts';
+import type { OwnProtocol } from './http/server/http2.ts';
+import type { InProcess } from './http/server/in-process.ts';
 import type { Links } from './http/server/links.ts';
 import { type BoundEndpoints, bind, type Endpoints, type Routes } from './http/server/operation.ts';
+import type { RpcRequest, RpcResponse } from './http/server/server.ts';
 import type { Backend } from './queue/backend.ts';
 import type { createFlowQueue } from './queue/flow-queue.ts';
 import type { JsonObject } from './schemas/json.ts';
@@ -101,6 +104,8 @@ export interface ApiPart extends ApiHooks {
 export interface ApiHooks {
   /** Sees a request before its authentication. */
   before?: readonly RequestHandler[];
+  /** Serves requests of a protocol of its own on the port of the API. One feature at most offers it. */
+  protocol?: OwnProtocol<RpcRequest, RpcResponse>;
   /** Verifies bearer tokens that are no keys and that the configured secrets and keys do not. One feature at most offers it. */
   tokens?: VerifyToken;
   /** Before an operation changes something: its request is parsed, and nothing is stored. A rejection stops it. */
@@ -221,6 +226,8 @@ export interface ApiParts {
   /** Undefined: no browser can log in. */
   login: Login | undefined;
   limits: ApiLimits;
+  /** Sends requests through the API's own server. */
+  inside: InProcess;
   links: Links;
   failpoint: Failpoint;
   clock: { now(): Date };

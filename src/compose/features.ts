@@ -14,6 +14,7 @@ import { events } from '../features/events/index.ts';
 import { externalWorkers } from '../features/external-workers/index.ts';
 import { failures } from '../features/failures/index.ts';
 import { flowRunner } from '../features/flow-runner/index.ts';
+import { grpc } from '../features/grpc/index.ts';
 import { history } from '../features/history/index.ts';
 import { identity } from '../features/identity/index.ts';
 import { kubernetes } from '../features/kubernetes/index.ts';
@@ -52,6 +53,7 @@ export const FEATURES: readonly Feature[] = [
   externalWorkers,
   failures,
   flowRunner,
+  grpc,
   history,
   identity,
   kubernetes,

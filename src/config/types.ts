@@ -48,6 +48,14 @@ export function text() {
 
 const LIST = 'a JSON list of strings, or words with commas between them';
 
+export function moment() {
+  return converted('a time in ISO 8601, such as 2026-01-31T12:00:00Z', (text) =>
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text))
+      ? new Date(text).toISOString()
+      : undefined,
+  );
+}
+
 export function list() {
   return converted(LIST, listed);
 }

@@ -182,6 +182,8 @@ export const informationAnswer = z
     capabilities: z.array(text),
     routes_count: count,
     uptime_seconds: z.number(),
+    build_time: time.optional().meta({ description: 'When the build was made, if it says so' }),
+    commit_sha: text.optional().meta({ description: 'The commit that it was built from, if it says so' }),
   })
   .meta({
     id: 'Information',

@@ -22,7 +22,7 @@ import { createIdentify, type IdentifyDeps } from '../../src/http/auth/identify.
 import { createHttpApp } from '../../src/http/server/app.ts';
 import { createLinks } from '../../src/http/server/links.ts';
 import { bind } from '../../src/http/server/operation.ts';
-import { createHttpServer } from '../../src/http/server/server.ts';
+import { createHttpServer, type ServedBeside } from '../../src/http/server/server.ts';
 import { parseDefinition } from '../../src/schemas/definition.ts';
 import type { JsonObject } from '../../src/schemas/json.ts';
 import { emptyCatalog } from './empty-catalog.ts';
@@ -83,19 +83,33 @@ export interface Door {
   fault: Fault | undefined;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  /** How many are open. */
+  connections(): Promise<number>;
+  /** As a process that ends does: what has started may end. */
+  closeGently(): void;
   close(): Promise<void>;
 }
 
 /** What the door is configured with; without keys nothing is required. */
 export type DoorConfig = Partial<TestConfig> & Partial<IdentifyDeps>;
 
-export async function openDoor(config: DoorConfig = {}, instead: Partial<HttpDeps> = {}): Promise<Door> {
+export async function openDoor(
+  config: DoorConfig = {},
+  instead: Partial<HttpDeps> = {},
+  beside: ServedBeside = {},
+): Promise<Door> {
   const { door, deps } = memory(config);
-  const server = createHttpServer(appOf({ ...deps, ...instead }));
+  const server = createHttpServer(appOf({ ...deps, ...instead }), undefined, undefined, beside);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   door.port = (server.address() as AddressInfo).port; // It listens on a port.
   door.url = `http://127.0.0.1:${door.port}`;
+  door.connections = () =>
+    new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
+  door.closeGently = () => {
+    server.closeIdleConnections();
+    server.close();
+  };
   door.close = async () => {
     server.closeAllConnections();
     server.close();
@@ -176,6 +190,8 @@ export function memory({
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
       }),
+    connections: () => Promise.resolve(0),
+    closeGently: () => undefined,
     close: () => Promise.resolve(),
   };
   const keep = (event: string, fields?: object) => void door.logged.push({ event, fields });

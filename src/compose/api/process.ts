@@ -11,6 +11,7 @@ import { tracedAnswers } from '../../features/tracing/traced-work.ts';
 import { attachTaskSockets } from '../../http/routes/task-sockets.ts';
 import { TRUNK_ROUTES } from '../../http/routes/trunk.ts';
 import { BOARD_PATH, createHttpApp } from '../../http/server/app.ts';
+import { createInProcess } from '../../http/server/in-process.ts';
 import { createLinks } from '../../http/server/links.ts';
 import { bind } from '../../http/server/operation.ts';
 import { createHttpServer } from '../../http/server/server.ts';
@@ -92,11 +93,12 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
   const egress = egressOf(config, { own, log, onDecision: () => undefined });
   const events = createRunFollower(createRunEvents(everyTenant), { live: createTaskReportStore(pool) });
 
+  const inside = createInProcess();
   const audit = () => offered(opened, 'audit') ?? NO_AUDIT;
   const parts: ApiParts = {
     ...resources,
     ...engine,
-    ...{ depths, lanes, engineHealth, egress, limits, clock },
+    ...{ depths, lanes, engineHealth, egress, limits, inside, clock },
     audit: auditOf(audit),
     rejectedMessages: () => offered(opened, 'rejectedMessages'),
     ...brought,
@@ -143,7 +145,10 @@ export function apiProcess(start: ProcessStart, features: readonly Feature[], ap
     answered: tracedAnswers(meteredAnswers(shared, metrics), spans, Date.now),
   };
   const app = createHttpApp(core, [...trunk, ...opened.flatMap(({ endpoints }) => endpoints)]);
-  const server = createHttpServer(app, config.tls, config.maxConnections);
+  const server = createHttpServer(app, config.tls, config.maxConnections, {
+    inside,
+    own: offered(opened, 'protocol'),
+  });
   const sockets = attachTaskSockets(server, { ...core, events, states: createTaskStates(pool, engine.definitions) });
   const listener = listen(
     databaseUrl,

@@ -11,7 +11,7 @@ import { policy } from './policy.ts';
 import { queue } from './queue.ts';
 import { retention } from './retention.ts';
 import { secrets } from './secrets.ts';
-import { address, requests } from './server.ts';
+import { address, build, requests } from './server.ts';
 import { sessions } from './sessions.ts';
 import type { Placed } from './setting.ts';
 import { stores } from './stores.ts';
@@ -20,6 +20,7 @@ import { workers } from './workers.ts';
 
 export const SETTINGS = {
   ...address,
+  ...build,
   ...access,
   ...requests,
   ...stores,

@@ -1,5 +1,5 @@
 /** The settings of the API: where it listens, and what it takes of its clients. */
-import { list, text, trustedProxies, url, whole } from '../types.ts';
+import { list, moment, text, trustedProxies, url, whole } from '../types.ts';
 import { optional, setting } from './setting.ts';
 
 export const address = {
@@ -15,6 +15,15 @@ export const address = {
   publicUrl: optional('PUBLIC_URL', url(['http', 'https']), {
     description: 'The URL at which clients reach the API, for the links in responses; by default links are paths.',
     inConfig: (base) => base?.replace(/\/+$/, ''),
+  }),
+};
+
+export const build = {
+  buildTime: optional('BUILD_TIME', moment(), {
+    description: 'When this build was made; an image has it from its build. GET /info and GetInfo show it.',
+  }),
+  commitSha: optional('COMMIT_SHA', text(), {
+    description: 'The commit that it was built from, likewise.',
   }),
 };
 

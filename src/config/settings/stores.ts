@@ -62,7 +62,7 @@ export const stores = {
   redisShards: setting('REDIS_SHARDS', whole(1, 64), {
     default: '1',
     description:
-      'Number of shards of the queue in Redis, each a hash slot of a Cluster: their prefixes are QUEUE_PREFIX, as {orch-0}, and {orch-1} and so on. The same for all processes; stop them all to change it, and executions under way are added again.',
+      'Number of shards of the queue in Redis, each a hash slot of a Cluster: their prefixes are QUEUE_PREFIX, as {orch-0}, and {orch-1} and so on. The same for all processes; stop them all to change it, and live executions are added again.',
   }),
   dataDir: setting('DATA_DIR', text(), {
     default: './data',

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Access, Role } from '../../domain/access.ts';
+import { carrierOf } from '../server/in-process.ts';
 import type { Principal } from './principal.ts';
 
 /** Whom certificates with a name stand for. */
@@ -23,10 +24,11 @@ export function holderOf(
   socket: Pick<Socket, 'destroyed'>,
   holders: ReadonlyMap<string, CertificateHolder>,
 ): Principal | 'unknown' | undefined {
-  if (!(socket instanceof TLSSocket)) return undefined;
-  const certificate = socket.getPeerX509Certificate();
+  const carrier = carrierOf(socket);
+  if (!(carrier instanceof TLSSocket)) return undefined;
+  const certificate = carrier.getPeerX509Certificate();
   if (certificate === undefined) return undefined;
-  if (!socket.authorized) return 'unknown';
+  if (!carrier.authorized) return 'unknown';
   for (const name of namesIn(certificate.subjectAltName, certificate.subject)) {
     const holder = holders.get(name);
     if (holder === undefined) continue;

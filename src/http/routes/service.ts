@@ -159,7 +159,7 @@ export const serviceRoutes = endpoints(
 
 function serve(routes: Routes, deps: Needs): void {
   const { links } = deps;
-  const { version } = deps.config;
+  const { version, buildTime, commitSha } = deps.config;
   const now = () => deps.clock.now().toISOString();
   const startedAt = deps.clock.now().getTime();
 
@@ -228,6 +228,8 @@ function serve(routes: Routes, deps: Needs): void {
       capabilities: CAPABILITIES,
       routes_count: routes.operations().length,
       uptime_seconds: Math.round((deps.clock.now().getTime() - startedAt) / 1000),
+      ...(buildTime === undefined ? {} : { build_time: buildTime }),
+      ...(commitSha === undefined ? {} : { commit_sha: commitSha }),
     });
   });
 

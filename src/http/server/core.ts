@@ -26,6 +26,9 @@ export interface HttpConfig {
   version: string;
   /** The provider at which browsers log in, if they can. */
   authentication?: { readonly oidc?: { readonly issuer: string } | undefined };
+  /** When this build was made, and of which commit, where it says so. */
+  buildTime?: string | undefined;
+  commitSha?: string | undefined;
   /** The certificate and key that it is served with, if it is. */
   tls?: object | undefined;
   /** How streams of events behave; each has a default. */

@@ -1,10 +1,18 @@
-/** The HTTP server around the app: its timeouts, and the answer to a client that does not speak HTTP. */
+/**
+ * The HTTP server around the app: which protocol a connection speaks, its timeouts, and the answer to a client that does not
+ * speak HTTP. HTTP/1.1 and HTTP/2 share the port, the limits and the count of connections.
+ */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TlsOptions } from 'node:tls';
+import type { TLSSocket, TlsOptions } from 'node:tls';
 import type { Problem } from '../../schemas/answers.ts';
+import { detectProtocol } from './detect-protocol.ts';
+import { createHttp2, type Http2, type OwnProtocol } from './http2.ts';
+import { createInProcess, type InProcess } from './in-process.ts';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 /** To send a whole request; the answer has its own limit. */
@@ -36,8 +44,24 @@ export interface ServerTls {
   clients?: { ca: string; required: boolean } | undefined;
 }
 
+/** Of HTTP/1.1 and of HTTP/2. */
+export type RpcRequest = IncomingMessage | Http2ServerRequest;
+export type RpcResponse = ServerResponse | Http2ServerResponse;
+
+export interface ServedBeside {
+  /** Takes the requests that are passed on in the process. */
+  inside?: InProcess;
+  /** Sees each request before the app, for which it must cost next to nothing. */
+  own?: OwnProtocol<RpcRequest, RpcResponse> | undefined;
+}
+
 /** With a certificate and its key it speaks HTTPS, and nothing else. */
-export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConnections = MAX_CONNECTIONS): Server {
+export function createHttpServer(
+  app: RequestListener,
+  tls?: ServerTls,
+  maxConnections = MAX_CONNECTIONS,
+  { inside = createInProcess(), own }: ServedBeside = {},
+): Server {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -45,10 +69,16 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     maxHeaderSize: MAX_HEADER_BYTES,
   };
+  const listener: RequestListener =
+    own === undefined
+      ? app
+      : (request, response) => {
+          if (!own(request, response, request.socket)) app(request, response);
+        };
   const server =
     tls === undefined
-      ? createServer(limits, app)
-      : createTlsServer({ ...limits, ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, app);
+      ? createServer(limits, listener)
+      : createTlsServer({ ...limits, ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS }, listener);
   server.maxHeadersCount = MAX_HEADERS;
   // More connections are closed at once, so that those that are open go on.
   server.maxConnections = maxConnections;
@@ -60,12 +90,54 @@ export function createHttpServer(app: RequestListener, tls?: ServerTls, maxConne
     socket.end(rejection(line, status, title));
     return undefined;
   });
+  const http2 = createHttp2(inside, { maxHeaderBytes: MAX_HEADER_BYTES, idleMs: KEEP_ALIVE_TIMEOUT_MS }, own);
+  inside.serveBy(shareConnections(server, tls === undefined ? 'connection' : 'secureConnection', http2));
+  closeTogether(server, http2);
   return server;
+}
+
+/** Puts the detection in front of what the server does with a connection, and returns that. */
+function shareConnections(
+  server: Server,
+  event: 'connection' | 'secureConnection',
+  http2: Http2,
+): (socket: Duplex) => void {
+  const listeners = server.listeners(event);
+  const http1 = (socket: Duplex) => {
+    for (const listener of listeners) listener.call(server, socket);
+  };
+  server.removeAllListeners(event);
+  if (event === 'secureConnection') {
+    server.on(event, (socket: TLSSocket) => (socket.alpnProtocol === 'h2' ? http2.take(socket) : http1(socket)));
+    return http1;
+  }
+  const late = (socket: Socket) => socket.end(rejection(...lateRejection())).destroySoon();
+  server.on(event, (socket: Socket) => detectProtocol(socket, HEADERS_TIMEOUT_MS, { http1, http2: http2.take, late }));
+  return http1;
+}
+
+function lateRejection(): [string, number, string] {
+  const { line, status, title } = REJECTIONS.get('ERR_HTTP_REQUEST_TIMEOUT') ?? BAD_REQUEST;
+  return [line, status, title];
+}
+
+/** The server knows the connections of HTTP/1.1; those of HTTP/2 end with them. */
+function closeTogether(server: Server, http2: Http2): void {
+  const idle = server.closeIdleConnections.bind(server);
+  const all = server.closeAllConnections.bind(server);
+  server.closeIdleConnections = () => {
+    idle();
+    http2.closeIdle();
+  };
+  server.closeAllConnections = () => {
+    all();
+    http2.closeAll();
+  };
 }
 
 /** Where none is required, authentication rejects one that nobody vouches for, with a problem document. */
 function tlsOptions({ cert, key, clients }: ServerTls): TlsOptions {
-  const common = { cert, key, minVersion: 'TLSv1.2' as const };
+  const common = { cert, key, minVersion: 'TLSv1.2' as const, ALPNProtocols: ['h2', 'http/1.1'] };
   if (clients === undefined) return common;
   return { ...common, ca: clients.ca, requestCert: true, rejectUnauthorized: clients.required };
 }

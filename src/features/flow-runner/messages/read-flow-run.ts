@@ -1,5 +1,7 @@
 /** Reads a message of the topic of flow runs. What is wrong with one that cannot be taken has a code and words. */
+
 import { OrchestratorError } from '../../../domain/errors.ts';
+import { errorMessage } from '../../../domain/texts/error-message.ts';
 import { id } from '../../../schemas/ids.ts';
 import { readFlowRunMessage } from '../read-message.ts';
 import type { FlowRunMessage } from '../schemas.ts';
@@ -31,7 +33,7 @@ export function readFlowRun({ value, key }: Pick<IncomingMessage, 'value' | 'key
   try {
     parsed = JSON.parse(UTF8.decode(value));
   } catch (error) {
-    return poison('invalid_json', `The message is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    return poison('invalid_json', `The message is not JSON: ${errorMessage(error)}`);
   }
   const tenantId = tenantIn(parsed);
   // Before the rest of it is read: nothing else of the message matters then.

@@ -3,7 +3,9 @@
  * one run one after the other, so that the first of them is the one that counts. What cannot be taken at the moment stays,
  * with all that comes after it; what can never be taken becomes a dead letter, and the partition goes on.
  */
+
 import { describe, type ErrorCode, OrchestratorError } from '../../../domain/errors.ts';
+import { errorMessage } from '../../../domain/texts/error-message.ts';
 import type { Failpoint } from '../../../engine/ports/failpoint.ts';
 import type { Logger } from '../../../engine/ports/logger.ts';
 import type { FlowMetrics } from '../metrics.ts';
@@ -71,7 +73,7 @@ export function createTakeFlowRuns(deps: TakeFlowRunsDeps): HandleMessages {
     const place = `${message.topic}/${message.partition}/${message.offset}`;
     const tried = (tries.get(place) ?? 0) + 1;
     tries.delete(place);
-    log.error('flow run failed', { place, tried, run_id: request.run_id, error: String(error) });
+    log.error('flow run failed', { place, tried, run_id: request.run_id, error: errorMessage(error) });
     if (tried >= MAX_TRIES) return poison('invalid_message', 'The message cannot be taken in: an internal error');
     tries.set(place, tried);
     for (const oldest of tries.keys()) {
@@ -134,7 +136,7 @@ export function createTakeFlowRuns(deps: TakeFlowRunsDeps): HandleMessages {
 
   function noteRest(message: IncomingMessage | undefined, error: unknown): void {
     const { topic, partition, offset } = message ?? {};
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorMessage(error);
     log.warn('a partition of flow runs rests', { topic, partition, offset, error: why });
   }
 }
