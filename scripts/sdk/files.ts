@@ -1,0 +1,19 @@
+/** What `npm run sdk` writes, and the test that compares it with what is committed. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { shippedCatalogue } from '../../src/compose/features.ts';
+import { projectRoot } from '../../src/project-root.ts';
+import { type RawDocument, readDocument } from './document.ts';
+import { type ListedAction, typescriptFiles } from './typescript.ts';
+
+const TYPESCRIPT = 'sdk/src/generated';
+
+/** By path below the root of the checkout. */
+export async function generatedFiles(): Promise<Map<string, string>> {
+  const text = await readFile(path.join(projectRoot(), 'contracts/openapi.yaml'), 'utf8');
+  const document = readDocument(parse(text) as RawDocument); // Our own document.
+  const actions = shippedCatalogue().list() as ListedAction[]; // JSON Schemas, which are objects.
+  const typescript = typescriptFiles(document, actions);
+  return new Map([...typescript].map(([name, content]) => [`${TYPESCRIPT}/${name}`, content]));
+}
