@@ -5,9 +5,11 @@ import { parse } from 'yaml';
 import { shippedCatalogue } from '../../src/compose/features.ts';
 import { projectRoot } from '../../src/project-root.ts';
 import { type RawDocument, readDocument } from './document.ts';
+import { pythonFiles } from './python.ts';
 import { type ListedAction, typescriptFiles } from './typescript.ts';
 
 const TYPESCRIPT = 'sdk/src/generated';
+const PYTHON = 'sdk/python';
 
 /** By path below the root of the checkout. */
 export async function generatedFiles(): Promise<Map<string, string>> {
@@ -15,5 +17,8 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   const document = readDocument(parse(text) as RawDocument); // Our own document.
   const actions = shippedCatalogue().list() as ListedAction[]; // JSON Schemas, which are objects.
   const typescript = typescriptFiles(document, actions);
-  return new Map([...typescript].map(([name, content]) => [`${TYPESCRIPT}/${name}`, content]));
+  return new Map([
+    ...[...typescript].map(([name, content]) => [`${TYPESCRIPT}/${name}`, content] as const),
+    ...[...pythonFiles(document)].map(([name, content]) => [`${PYTHON}/${name}`, content] as const),
+  ]);
 }

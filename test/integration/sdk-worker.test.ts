@@ -1,5 +1,5 @@
 /** Workers of the SDK: leases, answers, heartbeats, lost leases, and the end of the process. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect } from 'vitest';
@@ -18,6 +18,7 @@ import type { Client } from '../harness/client/client.ts';
 import { until } from '../harness/until.ts';
 import { taskOf } from '../support/expect-answers.ts';
 import { onBothBackends } from '../support/fixtures.ts';
+import { bundleSdk } from '../support/sdk-bundle.ts';
 import { echo, QUICK_RETRY, type TestAction, workflow } from '../support/test-task.ts';
 
 const outside = (id: string, topic: string, input: unknown, more: object = {}): TestAction => ({
@@ -186,11 +187,10 @@ describe.each(onBothBackends())('workers of the SDK on $backend', ({ test }) => 
   });
 
   test('after SIGTERM a worker takes nothing more, finishes what it has, and ends', async ({ api }) => {
-    const built = spawnSync(process.execPath, ['scripts/build-sdk.mjs'], { cwd: projectRoot(), stdio: 'inherit' });
-    expect(built.status).toBe(0);
+    const sdk = await bundleSdk();
     const id = await api.createWorkflow(workflow([outside('one', 'sdk:drain', { n: 1, ms: 1_500 })]));
     const program = path.join(projectRoot(), 'test/support/children/sdk-worker.mjs');
-    const child = spawn(process.execPath, [program, api.url, 'sdk:drain', 'drained'], {
+    const child = spawn(process.execPath, [program, sdk.file, api.url, 'sdk:drain', 'drained'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
@@ -209,6 +209,7 @@ describe.each(onBothBackends())('workers of the SDK on $backend', ({ test }) => 
       await api.ended(second);
     } finally {
       child.kill('SIGKILL');
+      await sdk.close();
     }
   });
 });

@@ -1,7 +1,6 @@
-/** A worker of the SDK as a program: `url topic id`. Says each task that it takes. */
-import { createClient, createWorker } from '../../../sdk/dist/index.js';
-
-const [, , url, topic, id] = process.argv;
+/** A worker of the SDK as a program: `sdk url topic id`. Says each task that it takes. */
+const [, , sdk, url, topic, id] = process.argv;
+const { createClient, createWorker } = await import(sdk);
 const worker = createWorker(createClient({ url }), {
   workerId: id,
   concurrency: 2,
