@@ -88,6 +88,7 @@ describe('the Python SDK', () => {
     const python = start('python3', [path.join(CHILDREN, 'sdk_worker.py'), api.url, 'shared', 'python']);
     const typescript = start(process.execPath, [
       path.join(CHILDREN, 'sdk-worker.mjs'),
+      sdk?.file ?? '',
       api.url,
       'shared',
       'typescript',
