@@ -15,7 +15,11 @@ const PYTHON = 'sdk/python';
 export async function generatedFiles(): Promise<Map<string, string>> {
   const text = await readFile(path.join(projectRoot(), 'contracts/openapi.yaml'), 'utf8');
   const document = readDocument(parse(text) as RawDocument); // Our own document.
-  const actions = shippedCatalogue().list() as ListedAction[]; // JSON Schemas, which are objects.
+  const catalogue = shippedCatalogue();
+  const actions = catalogue.list().map((listed) => {
+    const { action_type: type } = listed as { action_type: string }; // As the API lists them.
+    return { ...listed, literal: catalogue.literalFields(type) } as unknown as ListedAction; // JSON Schemas are objects.
+  });
   const typescript = typescriptFiles(document, actions);
   return new Map([
     ...[...typescript].map(([name, content]) => [`${TYPESCRIPT}/${name}`, content] as const),

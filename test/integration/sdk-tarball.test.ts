@@ -35,11 +35,35 @@ await following;
 console.log(JSON.stringify({ output, events: events.length, different: new Set(events).size }));
 `;
 
+const TESTED = `
+import { defineWorkflow } from 'bullmq-orchestrator-sdk';
+import { testWorkflow } from 'bullmq-orchestrator-sdk/testing';
+const orders = defineWorkflow({ name: 'orders', parameters: { id: { type: 'string' } } }, ({ params, action }) => {
+  const order = action('order', 'external', { config: { topic: 'orders', input: params.id } });
+  const rest = action('rest', 'wait', { config: { seconds: 86_400 }, depends_on: [order] });
+  const twice = action('twice', 'transform', { config: { outputs: { n: 'order.amount * 2' } }, depends_on: [rest] });
+  return { amount: order.output.amount, twice: twice.output.n };
+});
+const { status, output, tasks, endedAt } = await testWorkflow(orders, {
+  parameters: { id: 'o7' },
+  mocks: {
+    order({ input }, { attempt }) {
+      if (attempt === 1) throw new Error('not yet');
+      return { amount: Number(input.slice(1)) };
+    },
+  },
+  now: '2030-01-01T00:00:00Z',
+});
+console.log(JSON.stringify({ status, output, attempts: tasks.order.attempts, endedAt }));
+`;
+
 const TYPED = `
 import { createClient, NotFoundError, type types } from 'bullmq-orchestrator-sdk';
+import { type TestRun, testWorkflow } from 'bullmq-orchestrator-sdk/testing';
 const client = createClient({ url: '' });
 export const health: Promise<types.Health> = client.api.getHealth();
 export const code: string = new NotFoundError(404, {}).code;
+export const tested: Promise<TestRun> = testWorkflow({}, { mocks: { a: 1 } });
 // @ts-expect-error there is no such operation
 client.api.getWeather();
 // @ts-expect-error the id is missing
@@ -126,6 +150,17 @@ describe('the tarball of the SDK', () => {
     runInContext(outputFiles[0]?.text ?? '', page);
     const answer = await (runInContext(`page.run('${processes.api.url}')`, page) as Promise<string>); // As it is written above.
     expect(JSON.parse(answer)).toEqual({ output: { say: { said: 'hello' } }, followed: true });
+  });
+
+  test('a definition is tested without a service', async ({ processes: _ }) => {
+    const file = await project.write('tested.mjs', TESTED);
+    const { stdout } = await execute(process.execPath, [file], { cwd: project.folder });
+    expect(JSON.parse(stdout)).toEqual({
+      status: 'completed',
+      output: { amount: 7, twice: 14 },
+      attempts: 2,
+      endedAt: '2030-01-02T00:00:02.000Z',
+    });
   });
 
   test('its types say which operations there are and what they need', async ({ processes: _ }) => {
