@@ -101,6 +101,7 @@ const WEB = {
 
 let project: SdkProject;
 beforeAll(async () => {
+  process.stdout.write('not run: the SDK in a real browser: no browser is installed\n');
   project = await openSdkProject();
 });
 afterAll(() => project?.close());

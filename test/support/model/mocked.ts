@@ -4,7 +4,6 @@ import { MIX } from './arbitrary.ts';
 import { comparable, comparableOutput, withoutFailure } from './definition.ts';
 import { COMMENT, SOMEBODY } from './evaluate.ts';
 import type { Behaviour, Plot, Step } from './forms.ts';
-import type { Found } from './play.ts';
 
 /** Without what only several runs, or somebody beside the run, could do. */
 export const ALONE = { ...MIX, endless: false, control: false, cache: false, limited: false, deduped: false, depth: 0 };
@@ -61,13 +60,22 @@ function failing(code: string): Mock {
   };
 }
 
+/** Parts are undefined where it is not certain which there are. */
+interface Real {
+  parts: unknown;
+}
+
 /** What is known of the real run, in the same words. */
-export function visible(plot: Plot, found: Pick<Found, 'tasks'>, { status, output, tasks }: TestRun): object {
+export function visible(
+  plot: Plot,
+  found: { tasks: Readonly<Record<string, Real>> },
+  { status, output, tasks }: TestRun,
+): object {
   const shown = Object.entries(tasks).map(([id, task]) => [id, taskOf(plot, id, { task, real: found.tasks[id] })]);
   return { status, output: comparableOutput(plot, output), tasks: Object.fromEntries(shown) };
 }
 
-function taskOf(plot: Plot, id: string, { task, real }: { task: TestTask; real: Found['tasks'][string] | undefined }) {
+function taskOf(plot: Plot, id: string, { task, real }: { task: TestTask; real: Real | undefined }) {
   const { status, attempts, parts, compensation } = task;
   return {
     status,
