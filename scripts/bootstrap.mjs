@@ -103,6 +103,7 @@ async function build() {
     'src',
     'workers',
     'examples',
+    'sdk/src',
     'scripts',
     'test',
     'package.json',
@@ -119,7 +120,7 @@ async function build() {
     {},
   );
   // What was compiled from a file that has moved would go on as if it were part of the program.
-  for (const file of ['src', 'workers', 'examples'].flatMap((part) => filesBelow(`dist/${part}`))) {
+  for (const file of ['src', 'workers', 'examples', 'sdk/src'].flatMap((part) => filesBelow(`dist/${part}`))) {
     const source = path.relative('dist', file).replace(/\.js(\.map)?$/, '.ts');
     if (source.endsWith('.ts') && !existsSync(source)) rmSync(file);
   }

@@ -1,5 +1,5 @@
-/** A service that answers over HTTP, asked the way the older platform's library was: who asks is named with each call. */
-import { setTimeout as sleep } from 'node:timers/promises';
+/** The client of createOrchestrator: the SDK, called the way the older platform's library was, where the user is named with each call. */
+import { ApiError, type Client, createClient } from '../../sdk/src/index.ts';
 
 /** JSON as it came; its fields are those of contracts/openapi.yaml. */
 export type Answered = Record<string, unknown>;
@@ -31,6 +31,8 @@ export interface ClientOptions {
 
 export interface OrchestratorClient {
   readonly url: string;
+  /** The SDK for the same service: every operation, events, workers. */
+  readonly sdk: Client;
   /** `user`: who it is said to be by; believed where the service requires no credentials, or trusts these to say so. */
   createWorkflow(data: Answered, user?: string): Promise<WorkflowOutcome>;
   executeWorkflow(workflowId: string, parameters?: Answered, user?: string): Promise<ExecutionOutcome>;
@@ -38,62 +40,43 @@ export interface OrchestratorClient {
   waitForExecution(executionId: string, options?: { timeoutSeconds?: number }): Promise<Answered>;
 }
 
-const WAIT_SECONDS = 20;
-const PAUSE_MS = 500;
-/** After which no answer is to be expected, beyond what the service was asked to wait. */
-const ANSWER_MS = 40_000;
-
 export function openClient({ url, token, tenant }: ClientOptions): OrchestratorClient {
   const base = url.replace(/\/+$/, '');
-
-  async function send(method: 'GET' | 'POST', path: string, body?: Answered, user?: string) {
-    const answer = await fetch(`${base}${path}`, {
-      method,
-      signal: AbortSignal.timeout(ANSWER_MS),
-      headers: {
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(tenant === undefined ? {} : { 'x-tenant-id': tenant }),
-        ...(user === undefined ? {} : { 'x-user-id': user }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await answer.text();
-    return { ok: answer.ok, status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Answered }; // All answers are objects.
-  }
-
-  function refused(body: Answered): Outcome {
-    const errors = body['errors'] as Outcome['errors']; // As every problem document has them.
-    return { success: false, message: String(body['detail']), ...(errors === undefined ? {} : { errors }) };
-  }
-
+  const sdk = createClient({ url: base, token, tenant });
   return {
     url: base,
+    sdk,
     async createWorkflow(data, user) {
-      const { ok, body } = await send('POST', '/workflows', data, user);
-      return ok ? { success: true, message: 'Workflow created', workflow: body } : refused(body);
+      const body = data as never; // The service says what is wrong with it.
+      const made = await outcomeOf(() => sdk.api.createWorkflow({ body }, { user }));
+      return made.ok ? { success: true, message: 'Workflow created', workflow: made.answer } : made.outcome;
     },
     async executeWorkflow(workflowId, parameters = {}, user) {
-      const path = `/workflows/${encodeURIComponent(workflowId)}/execute`;
-      const { ok, body } = await send('POST', path, { parameters }, user);
-      return ok ? { success: true, message: 'Workflow execution started', execution: body } : refused(body);
+      const input = { workflow_id: workflowId, body: { parameters } };
+      const started = await outcomeOf(() => sdk.api.executeWorkflow(input, { user }));
+      if (!started.ok) return started.outcome;
+      return { success: true, message: 'Workflow execution started', execution: started.answer };
     },
-    async waitForExecution(executionId, { timeoutSeconds = Number.POSITIVE_INFINITY } = {}) {
-      const id = encodeURIComponent(executionId);
-      const deadline = performance.now() + timeoutSeconds * 1_000;
-      for (;;) {
-        const seconds = Math.min(WAIT_SECONDS, Math.max(0, (deadline - performance.now()) / 1_000));
-        const { status, body } = await send('GET', `/result/${id}?wait=${seconds.toFixed(2)}`);
-        if (status === 404) throw new Error(`Execution ${executionId} not found`);
-        if (status === 200 && body['status'] !== 'pending' && body['status'] !== 'running') {
-          return (await send('GET', `/workflows/executions/${id}`)).body;
-        }
-        if (performance.now() >= deadline) {
-          throw new Error(`Execution ${executionId} has not ended within ${timeoutSeconds} s`);
-        }
-        // A service that is restarting, or that asks for patience.
-        if (status !== 200) await sleep(PAUSE_MS);
+    async waitForExecution(executionId, options) {
+      try {
+        return await sdk.executions.of(executionId).ended(options);
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 404) throw error;
+        throw new Error(`Execution ${executionId} not found`, { cause: error });
       }
     },
   };
+}
+
+type Sent = { ok: true; answer: Answered } | { ok: false; outcome: Outcome };
+
+async function outcomeOf(send: () => Promise<object>): Promise<Sent> {
+  try {
+    return { ok: true, answer: (await send()) as Answered }; // All answers are objects.
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const { errors } = error.problem;
+    const outcome = { success: false, message: error.message, ...(errors === undefined ? {} : { errors }) };
+    return { ok: false, outcome };
+  }
 }

@@ -26,6 +26,7 @@ test('a workflow is made, executed and waited for without a server of its own, a
     const client = await createOrchestrator({ url: orchestrator.url });
     const ended = await client.waitForExecution(String(begun.execution?.['execution_id']), { timeoutSeconds: 50 });
     expect(ended).toMatchObject({ status: 'completed', user_id: 'ada', tasks: [{ output: { said: 'hello' } }] });
+    expect(await client.sdk.workflows.run({ id }, { word: 'again' }).result()).toEqual({ a: { said: 'again' } });
     await client.stop();
 
     expect(await orchestrator.createWorkflow({ name: 'empty' })).toEqual({
