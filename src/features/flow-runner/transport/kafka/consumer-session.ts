@@ -1,5 +1,7 @@
 /** One member of a consumer group, from its start until it fails, stalls or is closed. */
+
 import type { Consumer as Client, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import { errorMessage } from '../../../../domain/texts/error-message.ts';
 import type { Logger } from '../../../../engine/ports/logger.ts';
 import type { IncomingMessage, Subscription } from '../ports.ts';
 import { assigner } from './assigner.ts';
@@ -188,7 +190,7 @@ function createSession(
     } catch (error) {
       const [{ topic, partition, offset } = {}] = messages;
       log.warn('messages could not be handled, and come again', {
-        ...{ topic, partition, offset, error: error instanceof Error ? error.message : String(error) },
+        ...{ topic, partition, offset, error: errorMessage(error) },
       });
       return 0;
     }

@@ -2,7 +2,9 @@
  * Consumes for as long as it is not closed. The client gives up after some errors, and is known to stop without a word after
  * others: then this makes a new one. What it had in hand comes again, as no offset passes what is not done with.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../../../../domain/texts/error-message.ts';
 import type { Consumer, Subscription } from '../ports.ts';
 import { type ConsumerDeps, runSession } from './consumer-session.ts';
 
@@ -21,7 +23,12 @@ export function createKafkaConsumer(deps: ConsumerDeps, subscription: Subscripti
         if (closing.signal.aborted) return;
         // One that has consumed for a while starts again without a pause.
         failures = performance.now() - startedAt > times.stallsAfterMs ? 0 : failures + 1;
-        log.warn('consuming from Kafka stopped, and starts again', { topics, group, failures, error: textOf(error) });
+        log.warn('consuming from Kafka stopped, and starts again', {
+          topics,
+          group,
+          failures,
+          error: errorMessage(error),
+        });
         await sleep(Math.min(times.restMs * 2 ** Math.min(failures, 3), times.maxPauseMs), undefined, {
           signal: closing.signal,
         }).catch(() => undefined);
@@ -36,8 +43,4 @@ export function createKafkaConsumer(deps: ConsumerDeps, subscription: Subscripti
       await working;
     },
   };
-}
-
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,9 @@
  * numbers for that; elsewhere a message may come twice. After an error the next messages come from a new producer, as the
  * numbers of the former one may not be those that the broker expects.
  */
+
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs';
+import { errorMessage } from '../../../../domain/texts/error-message.ts';
 import type { Logger } from '../../../../engine/ports/logger.ts';
 import type { OutgoingMessage } from '../ports.ts';
 
@@ -36,7 +38,7 @@ export function createPublisher(kafka: Kafka, log: Logger): Publisher {
       if (!numbered || !givesNoNumbers(error)) throw error;
       numbered = false;
       log.warn('Kafka gives this service no producer id: after a failed connection a message may be published twice', {
-        error: error instanceof Error ? error.message : String(error),
+        error: errorMessage(error),
       });
       return connect();
     }
