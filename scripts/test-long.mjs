@@ -1,7 +1,8 @@
 /**
  * The long forms of tests of which `npm test` only takes a sample: `seeds`, the mixed fault suite, `mutations`, the check of
- * its check, and `semantics`, random definitions against the model, `fuzz`, requests of all kinds to every operation, and
- * `operations`, faults of operation one by one. What the variables mean is in docs/testing.md.
+ * its check, and `semantics`, random definitions against the model, `fuzz`, requests of all kinds to every operation,
+ * `operations`, faults of operation one by one, and `flows`, messages of Kafka by the hundred thousand. What the variables
+ * mean is in docs/testing.md.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -16,6 +17,14 @@ const forms = {
     // One at a time: each has servers of its own.
     options: ['--project', 'operations', '--maxWorkers', '1'],
     env: { OPERATIONS: 'all' },
+  },
+  flows: {
+    file: 'test/faults/flow-load.test.ts',
+    options: ['--project', 'servers'],
+    env: {
+      ...{ FLOW_MESSAGES: '100000', FLOW_REBALANCES: '20' },
+      ...{ FLOW_BROKERS_AWAY_SECONDS: '60', FLOW_DATABASE_AWAY_SECONDS: '30' },
+    },
   },
   mutations: { file: 'test/faults/mutations.test.ts', env: { MUTATIONS: 'all' } },
 };

@@ -68,6 +68,23 @@ test('what another client publishes comes with key, headers, time and offset, an
   ]);
 });
 
+test('batches are read in every compression that producers have', async () => {
+  kafka = await startKafka({ topics: ['in'] });
+  const codecs = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
+  // Long and alike, so that the producer finds it worth its while.
+  const valuesOf = (codec: string) =>
+    Array.from({ length: 50 }, (_, n) => `${codec} ${n} ${'of many words '.repeat(n * 20)}`);
+  for (const codec of codecs)
+    await kafka.produce(
+      valuesOf(codec).map((value) => ({ topic: 'in', value })),
+      codec,
+    );
+  const seen: IncomingMessage[] = [];
+  open(EARLIEST).consume({ topics: ['in'], group: GROUP, handle: collect(seen) });
+  await until(async () => (await committed('in'))[0] === codecs.length * 50, { what: 'all are done with' });
+  expect(texts(seen)).toEqual(codecs.flatMap(valuesOf));
+});
+
 test('what is published is read by another client, in the order of its key, and acknowledged again after the broker failed', async () => {
   kafka = await startKafka({ topics: ['out'], partitions: 3 });
   const transport = open();

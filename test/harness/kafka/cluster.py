@@ -113,10 +113,11 @@ def clear_errors(command):
     library.rd_kafka_mock_clear_request_errors(cluster, command["api"])
 
 
-def producer():
-    if not hasattr(producers, "own"):
-        producers.own = Producer(settings({"linger.ms": 100, "message.max.bytes": 100_000_000}))
-    return producers.own
+def producer(compression):
+    if not hasattr(producers, compression):
+        own = {"linger.ms": 100, "message.max.bytes": 100_000_000, "compression.codec": compression}
+        setattr(producers, compression, Producer(settings(own)))
+    return getattr(producers, compression)
 
 
 def produce(command):
@@ -133,7 +134,7 @@ def produce(command):
 
         return delivered
 
-    own = producer()
+    own = producer(command.get("compression", "none"))
     for place, message in enumerate(command["messages"]):
         options = {"partition": message["partition"]} if "partition" in message else {}
         if "timestamp" in message:

@@ -38,6 +38,8 @@ export const BROKER_ERRORS = {
   rebalanceInProgress: 27,
 } as const;
 
+export type Compression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd';
+
 export interface ProducedMessage {
   topic: string;
   key?: string;
@@ -82,7 +84,10 @@ export interface Kafka {
   pushErrors(api: keyof typeof API_KEYS, errors: ReadonlyArray<keyof typeof BROKER_ERRORS>): Promise<void>;
   clearErrors(api: keyof typeof API_KEYS): Promise<void>;
   /** Resolves to where they are when the broker has them, in their order. */
-  produce(messages: readonly ProducedMessage[]): Promise<Array<{ partition: number; offset: number }>>;
+  produce(
+    messages: readonly ProducedMessage[],
+    compression?: Compression,
+  ): Promise<Array<{ partition: number; offset: number }>>;
   /** All that is in the topic now. */
   read(topic: string): Promise<ReadMessage[]>;
   /** By partition. */
@@ -116,12 +121,15 @@ export async function startKafka(
         .ask('push_errors', { api: API_KEYS[api], errors: errors.map((name) => BROKER_ERRORS[name]) })
         .then(() => undefined),
     clearErrors: (api) => cluster.ask('clear_errors', { api: API_KEYS[api] }).then(() => undefined),
-    async produce(messages) {
+    async produce(messages, compression = 'none') {
       const written = messages.map(({ value, ...message }) => ({
         ...message,
         value: value === undefined || value === null ? null : Buffer.from(value).toString('base64'),
       }));
-      return (await cluster.ask('produce', { messages: written })) as Array<{ partition: number; offset: number }>;
+      return (await cluster.ask('produce', { messages: written, compression })) as Array<{
+        partition: number;
+        offset: number;
+      }>;
     },
     async read(topic) {
       return ((await cluster.ask('read', { topic })) as WrittenMessage[]).map(decode);

@@ -4,6 +4,7 @@ import { rootCertificates } from 'node:tls';
 import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
 import type { Config } from '../../../../config/config.ts';
 import type { Logger } from '../../../../engine/ports/logger.ts';
+import { readEveryCompression } from './codecs.ts';
 import { correctRequestQueue } from './request-queue.ts';
 
 export type KafkaSettings = Config['kafka'];
@@ -16,6 +17,7 @@ const RETRIES = { retries: 6, initialRetryTime: 100, maxRetryTime: 3_000 };
 
 export function createKafkaClient(settings: KafkaSettings, log: Logger): Kafka {
   correctRequestQueue();
+  readEveryCompression();
   const { protocol } = settings;
   return new kafkajs.Kafka({
     clientId: 'orchestrator',
