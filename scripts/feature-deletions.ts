@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 export const LIST = 'src/compose/features.ts';
 const FEATURES = 'src/features';
 /** What `tsconfig.build.json` compiles, and what that takes. */
-const COPIED = ['src', 'workers', 'examples', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
+const COPIED = ['src', 'workers', 'examples', 'sdk', 'tsconfig.json', 'tsconfig.build.json', 'package.json'];
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /** By feature: the rooms and other features that name it. */
