@@ -68,6 +68,21 @@ test('what another client publishes comes with key, headers, time and offset, an
   ]);
 });
 
+test('a topic that is missing is waited for, while the others are consumed', async () => {
+  kafka = await startKafka({ topics: ['in'] });
+  const seen: IncomingMessage[] = [];
+  open(EARLIEST).consume({ topics: ['in', 'later'], group: GROUP, handle: collect(seen) });
+  await kafka.produce([{ topic: 'in', value: 'first' }]);
+  await until(() => seen.length === 1);
+  expect(lines.find(({ event }) => event.startsWith('topics of Kafka are missing'))?.fields).toMatchObject({
+    topics: ['later'],
+  });
+  await kafka.createTopic('later', 1);
+  await kafka.produce([{ topic: 'later', value: 'second' }]);
+  await until(() => seen.length === 2);
+  expect(texts(seen)).toEqual(['first', 'second']);
+});
+
 test('batches are read in every compression that producers have', async () => {
   kafka = await startKafka({ topics: ['in'] });
   const codecs = ['gzip', 'snappy', 'lz4', 'zstd'] as const;

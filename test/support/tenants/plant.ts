@@ -199,6 +199,7 @@ export async function plant(stack: Stack, a: Client): Promise<Ids> {
     'actOnSession.session_id': [SESSION],
     'getMao.id': [text(mao, 'workflow_id'), text(mao, 'run_id')],
     run_id: [text(flow, 'run_id')],
+    'getTaskInputs.task_id': ['echo'],
     'receiveFlowWebhook.webhook_id': [hooked, `${MARK} hooked`],
     api_key_id: [text(key, 'api_key_id')],
     'getSecret.name': ['PLANTED'],

@@ -1,6 +1,6 @@
 /** One member of a consumer group, from its start until it fails, stalls or is closed. */
 
-import type { Consumer as Client, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
+import type { Admin, Consumer as Client, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { errorMessage } from '../../../../domain/texts/error-message.ts';
 import type { Logger } from '../../../../engine/ports/logger.ts';
 import type { IncomingMessage, Subscription } from '../ports.ts';
@@ -34,13 +34,15 @@ const FETCH_WAITS_MS = 500;
 const PARTITIONS_AT_ONCE = 8;
 /** A client that does not end within that is left alone. */
 const ENDS_WITHIN_MS = 10_000;
+/** A topic that was missing is looked for again so often. */
+const LOOKS_FOR_TOPICS_MS = 10_000;
 
 type Ended = { failed: unknown } | 'closed';
 
 /** Throws when it fails. */
 export async function runSession(deps: ConsumerDeps, subscription: Subscription, closed: AbortSignal): Promise<void> {
   const { kafka, times } = deps;
-  const starts = await firstStarts(deps, subscription);
+  const { topics, starts } = await firstStarts(deps, subscription);
   const client = kafka.consumer({
     groupId: subscription.group,
     partitionAssigners: [assigner],
@@ -55,9 +57,16 @@ export async function runSession(deps: ConsumerDeps, subscription: Subscription,
   const stop = () => session.end('closed');
   closed.addEventListener('abort', stop);
   const watch = setInterval(session.checkStall, times.heartbeatMs);
+  const missing = subscription.topics.filter((topic) => !topics.includes(topic));
+  const look = async () => {
+    const found = await asked(kafka, (admin) => existing(admin, missing));
+    if (found.length > 0) session.end({ failed: new Error(`Kafka has the topic ${found.join(', ')} now`) });
+  };
+  const search =
+    missing.length === 0 ? undefined : setInterval(() => void look().catch(() => undefined), LOOKS_FOR_TOPICS_MS);
   try {
     await client.connect();
-    await client.subscribe({ topics: [...subscription.topics], fromBeginning: deps.reset === 'earliest' });
+    await client.subscribe({ topics, fromBeginning: deps.reset === 'earliest' });
     if (closed.aborted) return;
     void client
       .run({
@@ -72,28 +81,43 @@ export async function runSession(deps: ConsumerDeps, subscription: Subscription,
   } finally {
     closed.removeEventListener('abort', stop);
     clearInterval(watch);
+    clearInterval(search);
     await session.finish();
     await within(client.disconnect(), ENDS_WITHIN_MS);
   }
 }
 
-/** Where the group has no offset yet: so it is known from its first start on, whether or not a message comes. */
-async function firstStarts(deps: ConsumerDeps, { group, topics }: Subscription): Promise<Start[]> {
-  const admin = deps.kafka.admin();
-  try {
-    await admin.connect();
+/**
+ * Where the group has no offset yet: so it is known from its first start on, whether or not a message comes. Topics that are missing
+ * are left out, as the others are to be consumed all the same; without any there is nothing to do.
+ */
+async function firstStarts(
+  { kafka, log, reset }: ConsumerDeps,
+  { group, topics }: Subscription,
+): Promise<{ topics: string[]; starts: Start[] }> {
+  return asked(kafka, async (admin) => {
     const there = await existing(admin, topics);
     const missing = topics.filter((topic) => !there.includes(topic));
-    if (missing.length > 0) throw new Error(`Kafka has no topic ${missing.join(', ')}`);
-    const starts = await startsOf(admin, group, topics, deps.reset);
-    for (const topic of topics) {
+    if (there.length === 0) throw new Error(`Kafka has no topic ${missing.join(', ')}`);
+    if (missing.length > 0)
+      log.warn('topics of Kafka are missing, and the others are consumed', { topics: missing, group });
+    const starts = await startsOf(admin, group, there, reset);
+    for (const topic of there) {
       const skipped = starts.filter((start) => start.topic === topic).reduce((sum, start) => sum + start.skipped, 0);
       if (skipped > 0)
-        deps.log.warn('messages that were published before the first start of the consumer group are skipped', {
+        log.warn('messages that were published before the first start of the consumer group are skipped', {
           ...{ topic, group, skipped, setting: 'KAFKA_AUTO_OFFSET_RESET=latest' },
         });
     }
-    return starts;
+    return { topics: there, starts };
+  });
+}
+
+async function asked<Answer>(kafka: Kafka, question: (admin: Admin) => Promise<Answer>): Promise<Answer> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    return await question(admin);
   } finally {
     await within(admin.disconnect(), ENDS_WITHIN_MS);
   }
