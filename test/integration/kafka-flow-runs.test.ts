@@ -15,7 +15,7 @@ let kafka: Kafka;
 let stack: Stack;
 
 beforeAll(async () => {
-  kafka = await startKafka({ topics: ['flow_runs'], partitions: 2 });
+  kafka = await startKafka({ topics: ['flow_runs', 'dead_letter_queue'], partitions: 2 });
   stack = await openStack('redis', {
     environment: {
       KAFKA_BOOTSTRAP_SERVERS: JSON.stringify(kafka.servers),
@@ -57,8 +57,14 @@ const run = (id: string) => get(`/v1/runs/${encodeURIComponent(id)}`);
 const completed = (id: string) =>
   until(async () => (await run(id)).status === 'COMPLETED', { what: `${id} completes` });
 const letters = async (query = ''): Promise<Body[]> => (await get(`/infrastructure/dlq?limit=200${query}`)).items;
-const outbox = async () =>
-  (await stack.db.query(`SELECT topic, key, value, headers, tenant_id FROM flow_outbox ORDER BY id`)).rows;
+/** The dead letters with a number that were published, once nothing is left to be published. */
+async function publishedLetters(): Promise<Body[]> {
+  await until(async () => (await stack.db.query('SELECT FROM flow_outbox')).rowCount === 0, {
+    what: 'the outbox is published',
+  });
+  const letters = (await kafka.read('dead_letter_queue')).map(({ value }) => JSON.parse(String(value)));
+  return letters.filter(({ headers }) => headers['x-number'] !== undefined);
+}
 
 test('a message of the older ingress becomes the run that it describes, field by field', async () => {
   const runId = randomUUID();
@@ -125,7 +131,6 @@ test('messages that can never be taken in become dead letters with their code, a
   const deleted = await api.createWorkflow(workflow([echo('a')]));
   await api.send('DELETE', `/workflows/${deleted}`);
   const { run_id: runId } = await post('/v1/runs', { flow_id: 'order', flow_definition: FLOW });
-  await db.query('DELETE FROM flow_outbox');
   await db.query('DELETE FROM flow_dead_letter');
 
   const bad = badMessages({ counting, paused, deleted, runId, maxBytes: MAX_BYTES });
@@ -148,9 +153,9 @@ test('messages that can never be taken in become dead letters with their code, a
       `SELECT headers->>'x-number' AS number, code, error, original, tenant_id, topic, partition, message_offset FROM flow_dead_letter`,
     )
   ).rows;
-  const messages = (await outbox()).map(({ value, ...row }) => ({ ...row, value: JSON.parse(value) }));
+  const messages = await publishedLetters();
   const found = new Map(rows.map((row) => [row.number, row]));
-  const sent = new Map(messages.map((message) => [message.value.headers['x-number'], message]));
+  const sent = new Map(messages.map((message) => [message.headers['x-number'], message]));
   const wrong = bad.flatMap(({ name, code }, index) => {
     const row = found.get(String(index));
     return row?.code === code && row.error.length > 0
@@ -165,15 +170,14 @@ test('messages that can never be taken in become dead letters with their code, a
     const row = found.get(String(index));
     const message = sent.get(String(index));
     expect(Buffer.from(row.original, 'base64').equals(bytes)).toBe(true);
-    expect(message).toMatchObject({ topic: 'dead_letter_queue' });
     const fits = bytes.length < MAX_BYTES / 2;
-    expect(message.value).toEqual({
+    expect(message).toEqual({
       ...{ error: row.error, code, topic: 'flow_runs', partition: index % 2, offset: row.message_offset },
       headers: headers(index),
       original_base64: value === null || !fits ? null : bytes.toString('base64'),
       original_bytes: bytes.length,
     });
-    expect(Buffer.byteLength(JSON.stringify(message.value))).toBeLessThan(MAX_BYTES);
+    expect(Buffer.byteLength(JSON.stringify(message))).toBeLessThan(MAX_BYTES);
   }
   // What another tenant may not send is nothing that it gets to see.
   const ofOthers = rows.filter(({ code }) => code === 'tenant_not_allowed');
@@ -209,7 +213,6 @@ test('a handler without an adapter is a task for executors outside, where the se
 
 test('dead letters are listed page by page among the tasks, counted, discarded, and published again by a retry', async () => {
   const { api, db } = stack;
-  await db.query('DELETE FROM flow_outbox');
   await db.query('DELETE FROM flow_dead_letter');
   const flow = await api.createWorkflow(workflow([echo('a')]));
   await api.post(`/workflows/${flow}/pause`, {});
@@ -248,15 +251,10 @@ test('dead letters are listed page by page among the tasks, counted, discarded, 
     message: { topic: 'flow_runs', partition: 0, key: null, headers: {} },
   });
   expect(decoded(letter.message.original_base64)).toEqual(waiting);
-  await db.query('DELETE FROM flow_outbox');
   await api.post(`/workflows/${flow}/resume`, {});
   expect(await post('/infrastructure/dlq/retry', { event_ids: [letter.event_id] })).toMatchObject({
     retried_events: 1,
   });
-  const [again] = await outbox();
-  expect(again).toMatchObject({ topic: 'flow_runs', tenant_id: 'default' });
-  // The outbox is published elsewhere.
-  await publish([again?.value]);
   await completed(String(waiting['run_id']));
 
   const [broken] = await letters('&error_code=invalid_json');
