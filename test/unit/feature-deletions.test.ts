@@ -29,6 +29,7 @@ const HOUSE = {
   'src/engine/run.ts': 'export const run = 3;\n',
   'workers/adapter.ts': 'export const adapter = 4;\n',
   'examples/none.ts': '',
+  'sdk/none.ts': '',
 };
 const NAMING = "import type { Word } from '../features/two-words/index.ts';\nexport type Run = Word;\n";
 
