@@ -9,7 +9,7 @@ export function transportOf({ kafka, flowTransport }: Settings): 'kafka' | 'redi
   return flowTransport.kind ?? (hasServers(kafka) ? 'kafka' : undefined);
 }
 
-/** Whoever can publish names the tenant, so with authentication only the default one is taken unless said otherwise. */
+/** A program that can publish names the tenant, so with authentication only the default one is taken unless said otherwise. */
 export function messageTenantsOf(settings: Settings): readonly string[] {
   return settings.kafka.tenants ?? [requiresCredentials(settings) ? 'default' : '*'];
 }

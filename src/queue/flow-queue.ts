@@ -95,7 +95,7 @@ function overShards(shards: readonly Flows[]): FlowsOfShards {
       return misplaced.length;
     }
     let removed = await clear(GATE_QUEUE, (offset) => shard.gatePage(offset, MISPLACED_PAGE), shard.removeGates);
-    // What waits to be taken is acknowledged by whoever takes it.
+    // What waits to be taken is acknowledged by the worker that takes it.
     for (const queue of queues) {
       const jobsOf = (jobIds: string[]) => jobIds.map((jobId) => ({ queue, jobId }));
       const page = (state: StaleJobState) => (offset: number) => shard.jobPage(queue, state, offset, MISPLACED_PAGE);

@@ -4,7 +4,7 @@ export const LIVE = `NOT r.final AND r.epoch = e.epoch AND r.status <> 'cancelli
   AND (t.run_id IS NULL OR t.epoch = e.epoch AND NOT t.final AND t.ended_attempt < e.attempt)`;
 export const RUN_AND_TASK = `JOIN run r ON r.id = e.run_id LEFT JOIN task t ON t.run_id = e.run_id AND t.action_id = e.action_id`;
 
-// What brings a task on is committed with its wake: whoever dies before the job is due leaves that to the reconciler.
+// What brings a task on is committed with its wake: a process that dies before the job is due leaves that to the reconciler.
 export const wakesOf = (source: string) => `
   INSERT INTO task AS t (run_id, action_id, action_type, epoch, status, wakes)
   SELECT s.run_id, s.action_id, 'external', s.epoch, 'pending', 1

@@ -19,7 +19,7 @@ FROM external_task e JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])
   ON k.run_id = e.run_id AND k.action_id = e.action_id
 WHERE e.by_message ORDER BY e.id FOR UPDATE OF e`;
 
-// Statements of their own: whoever had the locks before has committed, and that is seen.
+// Statements of their own: the transaction that had the locks before has committed, and that is seen.
 const LOCK_TASKS = `
 SELECT t.run_id, t.action_id, t.epoch, t.final FROM task t
 JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS k(run_id, action_id)) k ON k.run_id = t.run_id AND k.action_id = t.action_id

@@ -3,8 +3,9 @@
  * others: then this makes a new one. What it had in hand comes again, as no offset passes what is not done with.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { growingDelay } from '../../../../domain/health/system-faults.ts';
 import { errorMessage } from '../../../../domain/texts/error-message.ts';
+import { pause } from '../../../../engine/recover/reconcile.ts';
 import type { Consumer, Subscription } from '../ports.ts';
 import { type ConsumerDeps, runSession } from './consumer-session.ts';
 
@@ -29,9 +30,7 @@ export function createKafkaConsumer(deps: ConsumerDeps, subscription: Subscripti
           failures,
           error: errorMessage(error),
         });
-        await sleep(Math.min(times.restMs * 2 ** Math.min(failures, 3), times.maxPauseMs), undefined, {
-          signal: closing.signal,
-        }).catch(() => undefined);
+        await pause(growingDelay(failures + 1, times.restMs, times.maxPauseMs), closing.signal);
       }
     }
   }
